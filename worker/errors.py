@@ -1,0 +1,79 @@
+"""The worker's own errors: one class for each decision a caller takes, not for each cause.
+
+WorkerError
+ +-- ConfigurationError     the configuration cannot be used: stop, exit 2
+ +-- UsageError             the command line asks for something impossible: stop, exit 2
+ +-- StoreError             the store cannot be used: stop, exit 1
+ |    +-- StoreBusy         somebody else holds the store: wait, or stop
+ +-- SourceError            what a source answered cannot be read: this source failed
+ +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
+ |    +-- FetchBlocked      robots.txt, the network guard or a rights signal forbids it: never retried soon
+ +-- ExtractError           a page gave no article: rejected
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class WorkerError(Exception):
+    """Something the worker expects to go wrong; the message says what was found and what to do."""
+
+
+class ConfigurationError(WorkerError):
+    """The configuration cannot be used."""
+
+
+class UsageError(WorkerError):
+    """The command line asks for something impossible."""
+
+
+class StoreError(WorkerError):
+    """The store cannot be used."""
+
+
+class StoreBusy(StoreError):
+    """Somebody else holds the store."""
+
+
+class SourceError(WorkerError):
+    """What a source answered cannot be read as the kind of source it is."""
+
+
+class FetchError(WorkerError):
+    """A fetch gave no usable page.
+
+    `reason` is a short stable word (`timeout`, `dns`, `tls`, `http`, `gone`, `size`…) for counting;
+    `status` the HTTP status if there was one; `retry` whether another try may succeed; `retry_at` when
+    the server asked to be left alone until then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        retry: bool,
+        status: int | None = None,
+        retry_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry = retry
+        self.status = status
+        self.retry_at = retry_at
+
+
+class FetchBlocked(FetchError):
+    """The page must not be fetched: robots.txt, the network guard or a rights signal forbids it."""
+
+    def __init__(self, message: str, *, reason: str, status: int | None = None) -> None:
+        super().__init__(message, reason=reason, retry=False, status=status)
+
+
+class ExtractError(WorkerError):
+    """A page gave no article; `reason` is a short stable word for counting (`listing`, `short`, `timeout`…)."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

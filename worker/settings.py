@@ -1,0 +1,3 @@
+"""The configuration: TOML, validated at start, overridden by environment variables."""
+
+from __future__ import annotations
