@@ -213,7 +213,7 @@ class Ledger(Protocol):
         now: datetime,
         page: Page | None = None,
     ) -> Outcome | None:
-        """Find neighbours, judge, write article, index and outcome in one transaction; None where the lease was lost."""
+        """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
         ...
 
     def pending(self, *, now: datetime) -> tuple[int, int]:
