@@ -1,3 +1,224 @@
-"""The configuration: TOML, validated at start, overridden by environment variables."""
+"""The shape of the configuration: every section, key, default and check."""
 
 from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from worker.models import Source
+from worker.quantities import format_duration, format_size, parse_duration, parse_size
+
+_STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
+_ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
+_LAST_PORT: Final = 65535
+_LOCAL_KINDS: Final = ("files", "warc")
+
+
+def _reading(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """Return a validator that reads text with `parse` and lets values of the final type through."""
+
+    def read(value: object) -> object:
+        return parse(value.strip()) if isinstance(value, str) else value
+
+    return read
+
+
+def _refuse_number(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a duration above zero")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("a duration of zero or more")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError('a network such as "127.0.0.0/8" or "fd00::/8"') from None
+
+
+def _endpoint(value: str) -> str:
+    match = _ENDPOINT.fullmatch(value)
+    if not match or not 0 < int(match[2]) <= _LAST_PORT:
+        raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
+    return value.lower()
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", value):
+        raise ValueError('a language code such as "vi" or "en"')
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('a time zone such as "Asia/Ho_Chi_Minh" or "UTC"') from None
+    return value
+
+
+def _store_url(value: str) -> str:
+    if not _STORE_URL.fullmatch(value):
+        raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
+    return value
+
+
+_WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
+_READ_DURATION: Final = BeforeValidator(_reading(parse_duration))
+Duration = Annotated[
+    timedelta, AfterValidator(_positive), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+DurationOrZero = Annotated[
+    timedelta, AfterValidator(_not_negative), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+Size = Annotated[int, Field(gt=0), BeforeValidator(_reading(parse_size)), PlainSerializer(format_size, return_type=str)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Network = Annotated[str, AfterValidator(_network)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Language = Annotated[str, AfterValidator(_language)]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: an unknown key is an error, and so is a value of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoreSettings(Section):
+    """Where the corpus lies."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///data/corpus.db"
+
+
+class SeedSettings(Section):
+    """Where the seed corpus lies; empty: there is none."""
+
+    path: str = "seeds"
+
+
+class FetchSettings(Section):
+    """How pages are fetched."""
+
+    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
+        "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
+    )
+    per_host_delay: DurationOrZero = timedelta(seconds=2)
+    per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32
+    timeout: Duration = timedelta(seconds=15)
+    deadline: Duration = timedelta(seconds=60)
+    max_bytes: Size = 10_000_000
+    obey_robots: bool = True
+    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)
+    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)
+    ca_file: str = ""
+
+
+class ExtractSettings(Section):
+    """How articles are taken out of pages."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] = 0
+    timeout: Duration = timedelta(seconds=20)
+    min_words: Annotated[int, Field(ge=0)] = 60
+    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)
+
+
+class DedupeSettings(Section):
+    """What counts as a copy."""
+
+    threshold: Share = 0.8
+    containment: Share = 0.8
+    keep: Literal["first", "longest"] = "first"
+
+
+class ScheduleSettings(Section):
+    """How often sources are polled."""
+
+    every: Duration = timedelta(minutes=15)
+    min_every: Duration = timedelta(minutes=5)
+    max_every: Duration = timedelta(hours=12)
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_every <= self.every <= self.max_every:
+            found = f"min_every {format_duration(self.min_every)}, every {format_duration(self.every)}"
+            raise ValueError(
+                f"min_every <= every <= max_every (found {found}, max_every {format_duration(self.max_every)})"
+            )
+        return self
+
+
+class SourceSettings(Section):
+    """One place to poll."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
+    url: str = ""
+    path: str = ""
+    enabled: bool = True
+    every: Duration | None = None
+    timezone: TimeZone = "Asia/Ho_Chi_Minh"
+    other_sites: Literal["skip", "follow"] = "skip"
+
+    @model_validator(mode="after")
+    def _located(self) -> Self:
+        if bool(self.url) == bool(self.path):
+            raise ValueError('exactly one of "url" and "path"')
+        if self.path and self.kind not in (*_LOCAL_KINDS, "urls"):
+            raise ValueError(f'"url" (a "{self.kind}" source is fetched; "path" goes with files, warc and urls)')
+        if self.url and self.kind not in _LOCAL_KINDS and not re.match(r"https?://[^/\s]", self.url):
+            raise ValueError(f'a "url" that starts with http:// or https:// (found "{self.url}")')
+        return self
+
+    def source(self) -> Source:
+        """Return the source as the flows know it."""
+        return Source(
+            name=self.name,
+            kind=self.kind,
+            url=self.url or self.path,
+            enabled=self.enabled,
+            every=self.every,
+            timezone=self.timezone,
+            options={"other_sites": self.other_sites},
+        )
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    store: StoreSettings = StoreSettings()
+    seeds: SeedSettings = SeedSettings()
+    fetch: FetchSettings = FetchSettings()
+    extract: ExtractSettings = ExtractSettings()
+    dedupe: DedupeSettings = DedupeSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        seen: set[str] = set()
+        for source in self.sources:
+            if source.name in seen:
+                raise ValueError(f'source names that differ (found "{source.name}" twice)')
+            seen.add(source.name)
+        return self

@@ -1,0 +1,66 @@
+# Everything sets itself up: the first target that needs .venv makes it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CONFIG ?= config/worker.toml
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	@echo "setting up $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock 2> >(grep -v '^WARNING' >&2)
+	@$(PIP) install --no-deps --no-build-isolation --editable . 2> >(grep -v '^WARNING' >&2)
+	@$(BIN)/python -c 'import worker'
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv with everything in it
+
+.PHONY: demo
+demo: $(STAMP) ## run the whole job, offline, against a small news site on loopback
+	@$(BIN)/python -m tests.newsroom.demo
+
+.PHONY: test
+test: lint ## every check: lint, types, import contracts, tests, coverage
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+.PHONY: lint
+lint: $(STAMP) ## ruff, mypy and the import contracts
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --verbose > $(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+	@tail -n 3 $(VENV)/lint-imports.log
+
+.PHONY: format
+format: $(STAMP) ## put the code into the project's form
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: ingest
+ingest: $(STAMP) ## poll every source once, with config/worker.toml
+	@$(BIN)/corpus-worker ingest --config $(CONFIG)
+
+.PHONY: run
+run: $(STAMP) ## the daemon, with config/worker.toml
+	@$(BIN)/corpus-worker run --config $(CONFIG)
+
+.PHONY: lock
+lock: $(STAMP) ## resolve the dependencies again (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove what was made, but never the corpus
+	@rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

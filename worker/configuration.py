@@ -1,0 +1,152 @@
+"""Reads the configuration: a TOML file, then the environment over it, then the checks of `settings`."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import tomlkit
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from worker.errors import ConfigurationError
+from worker.settings import Section, Settings
+
+PREFIX: Final = "CORPUS_WORKER_"
+_LONGEST_SHOWN: Final = 80
+_PASSWORD: Final = re.compile(r"(://[^/?#@:]*):[^/?#]*@")
+_PASSWORD_PARAMETER: Final = re.compile(r"([?&](?:password|passfile|sslpassword)=)[^&]*", re.IGNORECASE)
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Return the effective settings; raises ConfigurationError naming file, key, what was found and what is allowed."""
+    values: dict[str, object] = _read(path)
+    overrides = dict(_overrides(environment))
+    for (section, key), value in overrides.items():
+        part = values.setdefault(section, {})
+        if not isinstance(part, dict):
+            raise ConfigurationError(f"{path}: {section}: found {_shown(part)}; expected a table [{section}]")
+        part[key] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigurationError("\n".join(_sentences(exc, path, overrides))) from exc
+
+
+def show(settings: Settings) -> str:
+    """Write settings as TOML with secrets masked."""
+    return tomlkit.dumps(as_values(settings))
+
+
+def as_values(settings: Settings) -> dict[str, object]:
+    """Return settings as plain values with secrets masked, for printing."""
+    values: dict[str, object] = settings.model_dump(mode="json", exclude_none=True)
+    values["store"] = {"url": mask(settings.store.url)}
+    return values
+
+
+def mask(url: str) -> str:
+    """Hide the password of a store's URL."""
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; name one with --config FILE") from None
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path}: cannot be read: {exc.strerror}") from exc
+    try:
+        return dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: {exc}") from exc
+
+
+def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and "__" in name:
+            section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+            yield (section, key), _coerced(section, key, environment[name], name)
+
+
+def _coerced(section: str, key: str, text: str, name: str) -> object:
+    """Read an environment variable's text as the type the setting has."""
+    part = Settings.model_fields.get(section)
+    model = part.annotation if part else None
+    if not (isinstance(model, type) and issubclass(model, Section)) or key not in model.model_fields:
+        allowed = "one of " + ", ".join(sorted(_environment_names()))
+        raise ConfigurationError(f"environment: {name}: no such setting; expected {allowed}")
+    value = _structured(text, name)
+    try:
+        return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)
+    except ValidationError as exc:
+        expected = _expected(exc.errors()[0])
+        raise ConfigurationError(f"environment: {name}: found {_shown(text)}; expected {expected}") from exc
+
+
+def _structured(text: str, name: str) -> object:
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ConfigurationError(f"environment: {name}: found {_shown(text)}; expected JSON ({exc})") from exc
+    return value
+
+
+def _environment_names() -> Iterator[str]:
+    for section, part in Settings.model_fields.items():
+        if isinstance(part.annotation, type) and issubclass(part.annotation, Section):
+            yield from (f"{PREFIX}{section}__{key}".upper() for key in part.annotation.model_fields)
+
+
+def _sentences(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
+    for problem in error.errors():
+        where = _place(problem["loc"])
+        origin = "environment" if problem["loc"][:2] in overrides else str(path)
+        if problem["type"] == "extra_forbidden":
+            yield f"{origin}: {where}: unknown key; expected {_known_keys(problem['loc'])}"
+        elif problem["type"] == "missing":
+            yield f"{origin}: {where}: missing; it is required"
+        elif isinstance(problem["input"], dict | Section):
+            yield f"{origin}: {where or 'configuration'}: expected {_expected(problem)}"
+        else:
+            yield f"{origin}: {where}: found {_shown(problem['input'])}; expected {_expected(problem)}"
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """Write a key's place the way TOML users say it: `sources[2].kind`, counting from 1."""
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).lstrip(".")
+
+
+def _known_keys(location: Sequence[int | str]) -> str:
+    model: object = Settings
+    for part in location[:-1]:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
+            model = model.model_fields[part].annotation
+    if location[0] == "sources":
+        from worker.settings import SourceSettings
+
+        model = SourceSettings
+    known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
+    return "one of " + ", ".join(known)
+
+
+def _expected(problem: ErrorDetails) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return problem["msg"].removeprefix("Input should be ")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = mask(text)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
