@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from worker.models import (
@@ -100,6 +101,14 @@ class Extractor(Protocol):
         ...
 
 
+class InputReader(Protocol):
+    """Reads a file or folder of input on this machine."""
+
+    def __call__(self, path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+        """Yield what is in it, in small batches; raises SourceError where nothing can be read."""
+        ...
+
+
 class Parser(Protocol):
     """Reads one fetched page of a source: bytes to candidates, pure."""
 
@@ -172,6 +181,14 @@ class HostBook(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which candidates a run works on: those of some sources, those of one batch, or all."""
+
+    sources: frozenset[str] = frozenset()
+    batch: str = ""
+
+
 class Ledger(Protocol):
     """The candidate table: queue, ledger and status page at once. Blocking: call it through Offload."""
 
@@ -183,11 +200,15 @@ class Ledger(Protocol):
         """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""
         ...
 
-    def enqueue(self, candidates: Sequence[Candidate], *, now: datetime) -> int:
-        """Add candidates that are not known yet (by canonical URL); return how many were new."""
+    def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
+        """Add candidates that are not known yet (by canonical URL); return how many were new.
+
+        A known one becomes pending and due again if `again` is set, or if its payload differs from the one it had.
+        `batch` marks all of them, known ones included, for a `Scope`.
+        """
         ...
 
-    def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str) -> list[Claim]:
+    def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
         """Lease due candidates: at most one for each host, none of a host that another live lease is on."""
         ...
 
@@ -216,8 +237,8 @@ class Ledger(Protocol):
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
         ...
 
-    def pending(self, *, now: datetime) -> tuple[int, int]:
-        """Return how many candidates are pending, and how many of them are due."""
+    def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
+        """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
         ...
 
     def next_due(self, *, now: datetime) -> datetime | None:
