@@ -1,0 +1,143 @@
+"""URLs: what to fetch, what a page is known by, and which site it belongs to.
+
+`resolve` gives an address to fetch. `canonicalise` gives a key: every address of one article has the same key, and
+two articles never share one. The key of a web page always says `https` and has no `www`, mobile or AMP label, so it
+need not be an address that answers: fetch what was found, compare keys.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, quote, urlunsplit
+
+from worker.errors import SourceError
+from worker.urls import hosts, paths, query, wrappers
+from worker.urls.query import Rules
+from worker.urls.syntax import absolute, encode_fragment, encode_path
+
+__all__ = [
+    "Rules",
+    "canonicalise",
+    "file_url",
+    "host_of",
+    "is_home",
+    "resolve",
+    "same_site",
+    "site_of",
+    "trusted_canonical",
+]
+
+_COMMON_RULES = Rules()
+_MAX_WRAPPERS = 3
+_HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
+_FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
+
+
+def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RULES) -> str:
+    """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL."""
+    parts = _without_wrappers(absolute(url, base=base))
+    path = encode_path(parts.path)
+    if parts.scheme == "file":
+        return _file_key(path)
+    host, port = hosts.host_and_port(parts)
+    path = paths.identity(path.lower() if rules.fold_case else path)
+    kept = query.identity(parts.query, specific=paths.is_specific(path), rules=rules)
+    # A server on a port of its own speaks one scheme there: nothing to merge.
+    scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
+    return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
+
+
+def _without_wrappers(parts: SplitResult) -> SplitResult:
+    for _ in range(_MAX_WRAPPERS):
+        inside = wrappers.unwrapped(parts)
+        if inside is None:
+            break
+        parts = absolute(inside)
+    return parts
+
+
+def _file_key(path: str) -> str:
+    return "file://" + (paths.remove_dots(path) or "/")
+
+
+def _route(fragment: str) -> str:
+    """Keep a fragment that selects an article in a page of scripts (`#!/bai/1`, `#/bai/1`); others mark a place."""
+    return encode_fragment(fragment) if re.match(r"![^!]|/[^/]", fragment) else ""
+
+
+def resolve(url: str, *, base: str | None = None) -> str:
+    """Return the address to fetch: absolute, ASCII, without fragment, otherwise as found; raises SourceError."""
+    parts = absolute(url, base=base)
+    if parts.scheme == "file":
+        return "file://" + encode_path(parts.path)
+    host, port = hosts.host_and_port(parts)
+    netloc = host if port is None else f"{host}:{port}"
+    path, asked = (_ascii(part) for part in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, netloc, path or "/", asked, ""))
+
+
+def _ascii(text: str) -> str:
+    return quote(text, safe=_FETCH_SAFE, errors="surrogatepass")
+
+
+def file_url(path: Path) -> str:
+    """Return the `file:` URL of a path (RFC 8089), absolute and percent-encoded."""
+    return canonicalise("file://" + quote(str(path.absolute()).encode("utf-8", "surrogateescape")))
+
+
+def host_of(url: str) -> str:
+    """Return the real host, for pacing and for people: lower case, ASCII (IDNA), `www.` kept, empty for a file.
+
+    A port that is not the scheme's own is part of it (`127.0.0.1:8080`): it is another server. Raises SourceError.
+    """
+    parts = absolute(url)
+    if parts.scheme == "file":
+        return ""
+    host, port = hosts.host_and_port(parts)
+    return host if port is None else f"{host}:{port}"
+
+
+def site_of(url: str) -> str:
+    """Return the registrable domain of a URL (`video.bao.com.vn` is of `bao.com.vn`); raises SourceError."""
+    parts = absolute(url)
+    return "" if parts.scheme == "file" else hosts.site_of(hosts.host_and_port(parts)[0])
+
+
+def same_site(one: str, other: str) -> bool:
+    """Tell whether two URLs belong to one registrable domain; False where either is no URL."""
+    try:
+        return site_of(one) == site_of(other)
+    except SourceError:
+        return False
+
+
+def is_home(url: str) -> bool:
+    """Tell whether a URL is the front page of a host or of one of its languages; raises SourceError."""
+    parts = absolute(canonicalise(url))
+    if parts.query or parts.fragment:
+        return False
+    return parts.path in {"", "/"} or _HOME_PATH.fullmatch(parts.path) is not None
+
+
+def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _COMMON_RULES) -> str | None:
+    """Return the key of what a page declares as its `rel=canonical`, None where that is not to be trusted.
+
+    Trusted within the site only, and neither where it is a home page nor where it names less than the page's own
+    address does (a section for one of its articles): some systems write the same canonical on every page.
+    """
+    try:
+        key, own = canonicalise(declared or "", base=page_url, rules=rules), canonicalise(page_url, rules=rules)
+    except SourceError:
+        return None
+    if key == own:
+        return own
+    if not same_site(key, own) or is_home(key) or _loses_the_article(key, own):
+        return None
+    return key
+
+
+def _loses_the_article(key: str, own: str) -> bool:
+    declared, page = absolute(key), absolute(own)
+    named = bool(declared.query) or paths.is_specific(declared.path)
+    return not named and (paths.is_specific(page.path) or bool(page.query))

@@ -1,0 +1,67 @@
+"""Hosts: their one spelling, the site they belong to, and their mobile and AMP twins."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from urllib.parse import SplitResult, unquote
+
+import idna
+from tld import get_fld
+
+from worker.errors import SourceError
+
+_ASCII_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_TWIN_LABEL = re.compile(r"(?:www\d?|m|mobile|amp|wap)\Z")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    """Return the host in lower-case ASCII (IDNA 2008, RFC 5891) and the port where it is not the scheme's own."""
+    try:
+        host, port = spelled(parts.hostname or ""), parts.port
+    except ValueError as exc:
+        raise SourceError(f"not a usable host: {parts.netloc[:200]!r}; check the address") from exc
+    return host, None if port == _DEFAULT_PORTS.get(parts.scheme) else port
+
+
+@lru_cache(maxsize=4096)
+def spelled(host: str) -> str:
+    """Return a host's one spelling; raises ValueError for what cannot be a host."""
+    if ":" in host:
+        return f"[{IPv6Address(host.partition('%')[0]).compressed}]"
+    host = unquote(host).lower().rstrip(".")
+    if not host.isascii():
+        # IDNAError is a ValueError (UnicodeError).
+        host = idna.encode(host, uts46=True, transitional=False).decode("ascii")
+    if len(host) > 253 or not _ASCII_HOST.fullmatch(host):
+        raise ValueError(host[:200])
+    return host
+
+
+@lru_cache(maxsize=4096)
+def site_of(host: str) -> str:
+    """Return the registrable domain of a host (public suffix list); an address or a one-label host is its own site."""
+    if host.startswith("[") or _is_ipv4(host):
+        return host
+    known = get_fld(f"http://{host}/", fail_silently=True)
+    return known if isinstance(known, str) else ".".join(host.split(".")[-2:])
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def identity(host: str) -> str:
+    """Return the host without `www`, mobile and AMP labels: `m.bao.vn`, `www.bao.vn` and `bao.vn` are one."""
+    site = site_of(host)
+    if host == site or not host.endswith("." + site):
+        return host
+    labels = host[: -len(site) - 1].split(".")
+    return ".".join([*(label for label in labels if not _TWIN_LABEL.match(label)), site])

@@ -1,0 +1,98 @@
+"""Query parameters: what says where a reader came from goes, what names the article stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.urls.syntax import encode_query
+
+_TRACKING_PREFIX = re.compile(
+    r"utm_|utm-|itm_|mtm_|matomo_|piwik_|hsa_|_hs|__hs|mc_[ce]id|oly_(?:enc|anon)_id|vero_|stm_|zalo_|gads?_|gs_lc?p?\Z|trk_|"
+    r"vn_(?:source|campaign|medium|term|content|thumb|aid|zone)|pk_(?:campaign|kwd|keyword|source|medium|content|cid)|"
+    r"at_(?:medium|campaign|custom|link|ptr|bbc|format|recipient)|amp\Z|amp_(?:js_v|gsa|r|tf|lite|kit|latest|markup)|"
+    r"wt[._](?:z?mc|nav|cg|tr)|fb_(?:action|source|ref)|action_(?:object|type|ref)_map|ga_(?:source|medium|campaign|term|content)|"
+    r"ns_(?:source|campaign|mchannel|linkname|fee)"
+)
+_TRACKING = frozenset(
+    """
+    fbclid gclid gclsrc dclid gbraid wbraid msclkid yclid ymclid twclid ttclid li_fat_id igshid igsh mibextid
+    _ga _gl _gac epik srsltid zarsrc gidzl coc_source cocclid __twitter_impression __xts__ __tn__ __cft__
+    s_kwcid ef_id cmpid cmp_id ncid nr_email_referer intcid mkt_tok spm ito wkey guccounter guce_referrer
+    guce_referrer_sig soc_src soc_trk ocid sref sr_share share_source ref_src ref_url referrer_access_token
+    usqp aoh outputtype ampshare fb_comment_id replytocom share cachebuster nocache xtor xtref xtcr sc_cmp sc_campaign
+    """.split()  # noqa: SIM905 - sixty short words read best as words
+)
+_SESSION = {
+    "sid": re.compile(r"(?=.*\d)[0-9A-Za-z_.!-]{16,}"),
+    "s": re.compile(r"[0-9a-fA-F]{32,}"),
+}
+_SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cftoken|oscsid|zenid|sessionid|session_id|sessid")
+_SOFT = frozenset(
+    """
+    ref ref_ refer referer referrer source src from via campaign medium rss feed fr icid smid smtyp scm csi nb _
+    rss_id feed_id feedname partner_id rand_id m mobile device theme
+    """.split()  # noqa: SIM905 - as above
+)
+"""Left out only where the path alone names an article: elsewhere they may choose one."""
+_SAYS_VIEW = {
+    "view": frozenset({"print", "printable", "mobile", "amp", "full"}),
+    "mode": frozenset({"print", "amp", "mobile"}),
+    "print": frozenset({"", "1", "true", "yes", "y", "on", "pdf", "print"}),
+    "printable": frozenset({"", "1", "true", "yes"}),
+    "printerfriendly": frozenset({"", "1", "true", "yes"}),
+    "format": frozenset({"amp", "print"}),
+    "type": frozenset({"amp", "print"}),
+    "layout": frozenset({"print", "amp"}),
+    "tmpl": frozenset({"component"}),
+    "output": frozenset({"amp", "print"}),
+    "isamp": frozenset({"", "1", "true"}),
+    "noamp": frozenset({"", "1", "true", "mobile", "available"}),
+    "mobile": frozenset({"", "1", "true", "yes", "0", "no"}),
+    "action": frozenset({"print"}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A site's own rules: parameters (lower case) to keep or to drop whatever the common rules say.
+
+    `fold_case` reads paths without regard to case.
+    """
+
+    keep: frozenset[str] = frozenset()
+    drop: frozenset[str] = frozenset()
+    fold_case: bool = False
+
+
+def identity(query: str, *, specific: bool, rules: Rules) -> str:
+    """Return the parameters that tell articles apart, sorted by name; `specific`: the path alone names an article."""
+    if not query:
+        return ""
+    kept = dict.fromkeys(
+        (name, value) for name, value in _parameters(query) if not _dropped(name, value, specific=specific, rules=rules)
+    )
+    ordered = sorted(kept, key=lambda pair: pair[0])
+    return "&".join(name if value is None else f"{name}={value}" for name, value in ordered)
+
+
+def _parameters(query: str) -> Iterator[tuple[str, str | None]]:
+    # "?id=5?utm_source=x" is common where a share button adds to a URL that had a query already.
+    for piece in query.replace("?utm_", "&utm_").split("&"):
+        name, equals, value = piece.removeprefix("amp;").partition("=")
+        if name or value:
+            yield encode_query(name), encode_query(value, value=True) if equals else None
+
+
+def _dropped(name: str, value: str | None, *, specific: bool, rules: Rules) -> bool:
+    key, content = name.lower(), value or ""
+    if key in rules.keep:
+        return False
+    if key in rules.drop or key in _TRACKING or _TRACKING_PREFIX.match(key):
+        return True
+    if _SESSION_NAME.fullmatch(key) or (key in _SESSION and _SESSION[key].fullmatch(content)):
+        return True
+    if content.lower() in _SAYS_VIEW.get(key, ()):
+        return True
+    return specific and key in _SOFT
