@@ -197,6 +197,21 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexParameters:
+    """How fingerprints are made: stored with the index, since fingerprints made in two ways cannot be compared."""
+
+    scheme: str
+    seed: int
+    permutations: int
+    bands: int
+    rows: int
+    shingle: int
+    anchor_one_in: int
+    most_anchors: int
+    normalisation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
     """A stored article that shares index keys with a newcomer, with what judging needs of it.
 

@@ -1,0 +1,108 @@
+"""Says of every code point what it is to a word, as lookup tables that numpy can gather from.
+
+Spellings of one Vietnamese word that differ only in where the tone mark stands (`hoà`, `hòa`) must hash alike, so a
+tone is taken off its letter here and counted beside the letters of the word.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEPARATOR, LETTER, ALONE, MARK, INVISIBLE = range(5)
+"""What a code point is: between words; part of a word; a word by itself (scripts that write no spaces);
+part of a word that never begins one; not there at all (zero-width characters, soft hyphens)."""
+
+TABLE_SIZE = 1 << 16
+"""The tables cover the Basic Multilingual Plane; what lies beyond is rare and classified one by one."""
+
+_TONES = {"\u0300": 1, "\u0301": 1 << 8, "\u0303": 1 << 16, "\u0309": 1 << 24, "\u0323": 1 << 32}
+_SPACELESS = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x3400, 0x4DBF),  # Han, extension A
+    (0x4E00, 0x9FFF),  # Han
+    (0xF900, 0xFAFF),  # Han, compatibility
+    (0x20000, 0x3FFFF),  # Han, extensions B and later
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alphabet:
+    """Tables indexed by code point: `kinds`, folded `letters` (case and tone removed) and `tones`."""
+
+    kinds: NDArray[np.uint8]
+    letters: NDArray[np.uint64]
+    tones: NDArray[np.uint64]
+
+
+def kind_of(character: str) -> int:
+    """Return what a code point is to a word."""
+    category = unicodedata.category(character)
+    if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F:
+        return INVISIBLE
+    if category[0] == "M":
+        return MARK
+    if not character.isalnum():
+        return SEPARATOR
+    return ALONE if any(low <= ord(character) <= high for low, high in _SPACELESS) else LETTER
+
+
+def fold(character: str) -> tuple[int, int]:
+    """Return a letter without case and Vietnamese tone, and the tone; both as integers."""
+    lower = character.lower()
+    if len(lower) != 1:
+        lower = character
+    parts = unicodedata.normalize("NFD", lower)
+    tone = sum(_TONES.get(part, 0) for part in parts)
+    rest = unicodedata.normalize("NFC", "".join(part for part in parts if part not in _TONES))
+    if not rest:
+        return 0, tone
+    return (ord(rest), tone) if len(rest) == 1 else (ord(lower), 0)
+
+
+def scatter(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix 64-bit integers so that close ones land far apart (the MurmurHash3 finaliser, a bijection)."""
+    mixed = codes ^ (codes >> np.uint64(33))
+    mixed *= np.uint64(0xFF51AFD7ED558CCD)
+    mixed ^= mixed >> np.uint64(33)
+    mixed *= np.uint64(0xC4CEB9FE1A85EC53)
+    mixed ^= mixed >> np.uint64(33)
+    return mixed
+
+
+@cache
+def alphabet() -> Alphabet:
+    """Return the tables for the Basic Multilingual Plane, built once a process (some tens of milliseconds)."""
+    kinds = np.zeros(TABLE_SIZE, dtype=np.uint8)
+    letters = np.zeros(TABLE_SIZE, dtype=np.uint64)
+    tones = np.zeros(TABLE_SIZE, dtype=np.uint64)
+    for code in range(TABLE_SIZE):
+        kinds[code] = kind = kind_of(chr(code))
+        if kind in (LETTER, ALONE, MARK):
+            letters[code], tones[code] = fold(chr(code))
+    return _frozen(kinds, letters, tones)
+
+
+def beyond(codes: NDArray[np.uint32]) -> Alphabet:
+    """Return tables for the given code points, in their order."""
+    characters = [chr(code) for code in codes.tolist()]
+    folded = [fold(character) for character in characters]
+    return _frozen(
+        np.array([kind_of(character) for character in characters], dtype=np.uint8),
+        np.array([letter for letter, _ in folded], dtype=np.uint64),
+        np.array([tone for _, tone in folded], dtype=np.uint64),
+    )
+
+
+def _frozen(kinds: NDArray[np.uint8], letters: NDArray[np.uint64], tones: NDArray[np.uint64]) -> Alphabet:
+    values = np.where(letters > 0, scatter(letters), np.uint64(0))
+    for table in (kinds, values, tones):
+        table.setflags(write=False)
+    return Alphabet(kinds=kinds, letters=values, tones=tones)

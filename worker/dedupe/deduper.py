@@ -1,0 +1,57 @@
+"""Joins fingerprinting and judging into what the flows ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.dedupe.anchors import ANCHOR_ONE_IN, MOST_ANCHORS, anchors
+from worker.dedupe.judge import judge
+from worker.dedupe.rules import Rules
+from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS, SCHEME, SEED, bands, serialise, signature
+from worker.dedupe.words import NORMALISATION, SHINGLE, shingles, words
+from worker.models import Article, Fingerprint, IndexParameters, Neighbour, Verdict
+
+
+class Deduper:
+    """Decides what is a copy, by rules."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
+
+    @property
+    def parameters(self) -> IndexParameters:
+        """Return how fingerprints are made, for the store to keep and check."""
+        return IndexParameters(
+            scheme=SCHEME,
+            seed=SEED,
+            permutations=PERMUTATIONS,
+            bands=BANDS,
+            rows=ROWS,
+            shingle=SHINGLE,
+            anchor_one_in=ANCHOR_ONE_IN,
+            most_anchors=MOST_ANCHORS,
+            normalisation=NORMALISATION,
+        )
+
+    def fingerprint(self, article: Article) -> Fingerprint:
+        """Return what the index keeps of an article; a text without words has no keys and meets nothing."""
+        return fingerprint(article.text)
+
+    def judge(self, article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
+        """Return what the article is, given stored articles that share index keys with it."""
+        if not fingerprint.shingles:
+            neighbours = [neighbour for neighbour in neighbours if neighbour.marked]
+        return judge(article, neighbours, rules=self._rules)
+
+
+def fingerprint(text: str) -> Fingerprint:
+    """Return what the index keeps of a text."""
+    every = shingles(words(text).hashes)
+    values = signature(every)
+    keys = anchors(every)
+    return Fingerprint(
+        signature=serialise(values),
+        bands=bands(values) if len(every) else (),
+        anchors=keys,
+        shingles=len(every),
+    )

@@ -1,0 +1,201 @@
+"""Keeps the near-duplicate index as rows beside the articles: which texts share LSH bands or sampled shingles.
+
+Every function works inside the caller's transaction. The list of articles behind one key is bounded: a key that
+MOST_POSTINGS articles already have is boilerplate or a template, tells little, and takes no more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
+
+from worker.errors import StoreError
+from worker.models import Fingerprint, IndexParameters
+from worker.storage.metadata import METADATA
+
+MOST_POSTINGS = 64
+
+INDEX_KEYS = Table(
+    "index_keys",
+    METADATA,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("article_id", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""One row for each key of each article: LSH bands and anchors share one key space of 64 bits."""
+
+FINGERPRINTS = Table(
+    "fingerprints",
+    METADATA,
+    Column("article_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("bands", LargeBinary, nullable=False),
+    Column("anchors", LargeBinary, nullable=False),
+    Column("shingles", Integer, nullable=False),
+)
+"""One row for each article, with its keys as little-endian signed 64-bit integers."""
+
+INDEX_PARAMETERS = Table(
+    "index_parameters",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("parameters", JSON, nullable=False),
+)
+"""A single row (id 1): how the fingerprints of this store are made."""
+
+_POSTINGS = select(INDEX_KEYS.c.key, INDEX_KEYS.c.article_id).where(
+    INDEX_KEYS.c.key.in_(bindparam("keys", expanding=True))
+)
+_FULL = (
+    select(INDEX_KEYS.c.key)
+    .where(INDEX_KEYS.c.key.in_(bindparam("keys", expanding=True)))
+    .group_by(INDEX_KEYS.c.key)
+    .having(func.count() >= MOST_POSTINGS)
+)
+_KEYS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A stored article that shares keys with a text; `weight` counts each shared key less the more articles have it."""
+
+    article_id: int
+    shared_bands: int
+    shared_anchors: int
+    weight: float
+
+
+def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> None:
+    """Write the index rows of an article that has none yet."""
+    connection.execute(insert(FINGERPRINTS), _fingerprint_row(article_id, fingerprint))
+    full = {key for chunk in _chunks(_keys(fingerprint)) for key in connection.scalars(_FULL, {"keys": chunk})}
+    rows = [{"key": key, "article_id": article_id} for key in _keys(fingerprint) if key not in full]
+    if rows:
+        connection.execute(insert(INDEX_KEYS), rows)
+
+
+def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Hit]:
+    """Return the articles that share the most and the rarest keys with a text, best first, at most `limit`."""
+    bands = frozenset(fingerprint.bands)
+    postings: defaultdict[int, list[int]] = defaultdict(list)
+    for chunk in _chunks(_keys(fingerprint)):
+        for key, article_id in connection.execute(_POSTINGS, {"keys": chunk}):
+            postings[key].append(article_id)
+    shared_bands: defaultdict[int, int] = defaultdict(int)
+    shared: defaultdict[int, int] = defaultdict(int)
+    weights: defaultdict[int, float] = defaultdict(float)
+    for key, articles in postings.items():
+        for article_id in articles:
+            shared[article_id] += 1
+            shared_bands[article_id] += key in bands
+            weights[article_id] += 1 / len(articles)
+    hits = (
+        Hit(
+            article_id=article_id,
+            shared_bands=shared_bands[article_id],
+            shared_anchors=count - shared_bands[article_id],
+            weight=weights[article_id],
+        )
+        for article_id, count in shared.items()
+    )
+    return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))[:limit]
+
+
+def remove(connection: Connection, article_id: int) -> None:
+    """Take an article out of the index; one that is not in it is no error."""
+    stored = fingerprint_of(connection, article_id)
+    if stored is None:
+        return
+    for chunk in _chunks(_keys(stored)):
+        connection.execute(delete(INDEX_KEYS).where(INDEX_KEYS.c.key.in_(chunk), INDEX_KEYS.c.article_id == article_id))
+    connection.execute(delete(FINGERPRINTS).where(FINGERPRINTS.c.article_id == article_id))
+
+
+def fingerprint_of(connection: Connection, article_id: int) -> Fingerprint | None:
+    """Return the stored fingerprint of an article, None if it has no index rows."""
+    row = connection.execute(select(FINGERPRINTS).where(FINGERPRINTS.c.article_id == article_id)).one_or_none()
+    if row is None:
+        return None
+    return Fingerprint(
+        signature=row.signature,
+        bands=_unpacked(row.bands),
+        anchors=_unpacked(row.anchors),
+        shingles=row.shingles,
+    )
+
+
+def stored_parameters(connection: Connection) -> IndexParameters | None:
+    """Return how the fingerprints of this store are made, None where nothing was said yet."""
+    held = connection.scalar(select(INDEX_PARAMETERS.c.parameters).where(INDEX_PARAMETERS.c.id == 1))
+    if held is None:
+        return None
+    try:
+        return IndexParameters(**held)
+    except TypeError as exc:
+        raise StoreError(f"the store's index parameters cannot be read ({exc}): upgrade corpus-worker") from exc
+
+
+def keep_parameters(connection: Connection, parameters: IndexParameters) -> None:
+    """Remember how the fingerprints of this store are made, in place of what was said before."""
+    connection.execute(delete(INDEX_PARAMETERS))
+    connection.execute(insert(INDEX_PARAMETERS), {"id": 1, "parameters": asdict(parameters)})
+
+
+def require_parameters(connection: Connection, parameters: IndexParameters) -> None:
+    """Remember the parameters in a new store; raise StoreError in one whose index was made with others."""
+    held = stored_parameters(connection)
+    if held is None:
+        keep_parameters(connection, parameters)
+    elif held != parameters:
+        raise StoreError(
+            f"the store's index was made with {_differences(held, parameters)}: "
+            "make it again with `corpus-worker reprocess --dedupe`"
+        )
+
+
+def _differences(held: IndexParameters, wanted: IndexParameters) -> str:
+    ours, theirs = asdict(wanted), asdict(held)
+    return ", ".join(f"{name} {theirs[name]} (now {ours[name]})" for name in ours if theirs[name] != ours[name])
+
+
+def _keys(fingerprint: Fingerprint) -> list[int]:
+    # Sorted, so that transactions that write many keys take their locks in one order.
+    return sorted({*fingerprint.bands, *fingerprint.anchors})
+
+
+def _chunks(keys: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE))
+
+
+def _fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, object]:
+    return {
+        "article_id": article_id,
+        "signature": fingerprint.signature,
+        "bands": _packed(fingerprint.bands),
+        "anchors": _packed(fingerprint.anchors),
+        "shingles": fingerprint.shingles,
+    }
+
+
+def _packed(keys: Sequence[int]) -> bytes:
+    return b"".join(key.to_bytes(8, "little", signed=True) for key in keys)
+
+
+def _unpacked(packed: bytes) -> tuple[int, ...]:
+    return tuple(int.from_bytes(packed[start : start + 8], "little", signed=True) for start in range(0, len(packed), 8))
