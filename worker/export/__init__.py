@@ -1,0 +1,16 @@
+"""Writes the corpus out; a new format is one module here and one line in `FORMATS`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from worker.export.jsonl import write_jsonl
+from worker.export.text import write_text
+from worker.models import StoredArticle
+
+Writer = Callable[[Iterable[StoredArticle], Path | None], int]
+
+FORMATS: Final[Mapping[str, Writer]] = MappingProxyType({"jsonl": write_jsonl, "text": write_text})
+
+__all__ = ["FORMATS", "Writer"]

@@ -1,0 +1,13 @@
+"""The flows: they put the stages in order and decide nothing.
+
+discover:  due sources | fetch | parse | canonicalise | enqueue
+ingest:    claim       | fetch | extract | fingerprint | settle
+
+The two meet only in the store. Whatever a stage raises as a `WorkerError` becomes an outcome here, once.
+"""
+
+from worker.pipeline.discover import Discoverer, SourceReport
+from worker.pipeline.ingest import Ingester
+from worker.pipeline.stages import Limits, Observer, Stages, Tally
+
+__all__ = ["Discoverer", "Ingester", "Limits", "Observer", "SourceReport", "Stages", "Tally"]

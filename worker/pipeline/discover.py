@@ -1,0 +1,240 @@
+"""The discover flow: read a source and write what it points at into the ledger."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from worker.errors import FetchError, SourceError, StoreError, WorkerError
+from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
+from worker.pipeline.stages import Limits, Observer, Stages, Tally
+from worker.schedule import next_poll, next_poll_after_failure
+
+log = structlog.get_logger()
+_LOCAL_KINDS: Final = frozenset({"files", "warc"})
+_MOST_NOTES: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones."""
+
+    source: str
+    error: str = ""
+    found: int = 0
+    new: int = 0
+    not_modified: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Discoverer:
+    """Polls sources."""
+
+    def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer) -> None:
+        self._stages = stages
+        self._limits = limits
+        self._tally = tally
+        self._observer = observer
+
+    async def poll(self, source: Source, *, batch: str = "", again: bool = False) -> SourceReport:
+        """Read one source and enqueue what is new; what goes wrong with the source is in the report, never raised.
+
+        With `again`, an article the source points at is looked at once more though it is known.
+        """
+        state = await self._stages.offload(self._stages.ledger.source_state, source.name)
+        try:
+            report = await self._read(source, state, _Run(batch=batch, again=again))
+        except StoreError:
+            raise
+        except WorkerError as exc:
+            report = await self._failed(source, state, exc)
+        _log(source, report)
+        return report
+
+    async def _read(self, source: Source, state: SourceState, run: _Run) -> SourceReport:
+        if is_local(source):
+            return await self._read_local(source, run)
+        page = await self._stages.fetcher.fetch(Request(url=source.url, validators=state.validators, accept="any"))
+        if page.not_modified:
+            await self._succeeded(source, state, validators=state.validators, not_modified=True)
+            return SourceReport(source=source.name, not_modified=True)
+        count = _Count()
+        async for discovery in self._pages(source, page, count):
+            await self._enqueue(source, discovery, run, count)
+        # Validators are written after the items, and only if everything was read: a crash or a failed part
+        # followed by a 304 would lose articles.
+        validators = page.validators if count.complete else Validators()
+        await self._succeeded(source, state, validators=validators, found=count.found)
+        return count.report(source)
+
+    async def _pages(self, source: Source, first: Page, count: _Count) -> AsyncIterator[Discovery]:
+        """Yield what the source's first page and those it leads to say, up to the limit of one poll."""
+        discovery = self._parse(first, source)
+        seen, waiting = {source.url, first.final_url}, deque(discovery.follow)
+        yield discovery
+        while waiting and len(seen) <= self._limits.follow:
+            url = waiting.popleft()
+            if url in seen:
+                continue
+            seen.add(url)
+            try:
+                discovery = self._parse(await self._fetch_part(url), source)
+            except (FetchError, SourceError) as exc:
+                count.skip(f"{url}: {exc}")
+                continue
+            waiting.extend(discovery.follow)
+            yield discovery
+        if waiting:
+            count.skip(f"stopped after {len(seen)} pages; the rest is read at the next poll")
+
+    async def _fetch_part(self, url: str) -> Page:
+        return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
+
+    def _parse(self, page: Page, source: Source) -> Discovery:
+        kind = self._stages.detect(page) if source.kind == "auto" else source.kind
+        if kind == "article":
+            return Discovery(candidates=(self._page_itself(page, source),))
+        parser = self._stages.parsers.get(kind)
+        if parser is None:
+            raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
+        return parser(page, source, now=self._stages.clock.now())
+
+    def _page_itself(self, page: Page, source: Source) -> Candidate:
+        return Candidate(
+            url=page.url,
+            canonical_url=self._stages.canonicalise(page.final_url),
+            source=source.name,
+            reference=source.url,
+            payload=page,
+        )
+
+    async def _read_local(self, source: Source, run: _Run) -> SourceReport:
+        count = _Count()
+        batches = self._stages.read_inputs(
+            local_path(source.url),
+            source=source.name,
+            now=self._stages.clock.now(),
+            max_bytes=self._limits.input_bytes,
+        )
+        while (discovery := await self._stages.offload(next, batches, None)) is not None:
+            await self._enqueue(source, discovery, run, count)
+        await self._succeeded(source, SourceState(name=source.name), found=count.found)
+        return count.report(source)
+
+    async def _enqueue(self, source: Source, discovery: Discovery, run: _Run, count: _Count) -> None:
+        new = await self._stages.offload(
+            self._stages.ledger.enqueue,
+            discovery.candidates,
+            now=self._stages.clock.now(),
+            again=run.again,
+            batch=run.batch,
+        )
+        count.add(discovery, new=new)
+        self._tally.discovered += new
+        self._observer.discovered(source, new=new)
+
+    async def _succeeded(
+        self,
+        source: Source,
+        state: SourceState,
+        *,
+        validators: Validators = Validators(),
+        found: int = 0,
+        not_modified: bool = False,
+    ) -> None:
+        now = self._stages.clock.now()
+        rhythm = self._limits.rhythm
+        interval = rhythm.bounded(source.every or state.interval or rhythm.every)
+        poll = Poll(
+            source=source.name,
+            polled_at=now,
+            due_at=next_poll(rhythm, now=now, interval=interval, chance=self._stages.chance()),
+            validators=validators,
+            found=found,
+            not_modified=not_modified,
+            interval=interval,
+        )
+        await self._stages.offload(self._stages.ledger.record_poll, poll, ())
+
+    async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
+        now = self._stages.clock.now()
+        due_at = next_poll_after_failure(
+            self._limits.rhythm,
+            now=now,
+            failures=state.failures + 1,
+            chance=self._stages.chance(),
+            wish=error.retry_at if isinstance(error, FetchError) else None,
+        )
+        poll = Poll(
+            source=source.name,
+            polled_at=now,
+            due_at=due_at,
+            validators=state.validators,
+            error=str(error),
+            interval=state.interval,
+        )
+        await self._stages.offload(self._stages.ledger.record_poll, poll, ())
+        return SourceReport(source=source.name, error=str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What a poll was asked for: a mark for its candidates, and whether to look at known ones once more."""
+
+    batch: str
+    again: bool
+
+
+@dataclass(slots=True)
+class _Count:
+    """What one poll has read so far."""
+
+    found: int = 0
+    new: int = 0
+    complete: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, discovery: Discovery, *, new: int) -> None:
+        self.found += len(discovery.candidates)
+        self.new += new
+        self.notes += discovery.notes
+
+    def skip(self, note: str) -> None:
+        self.complete = False
+        self.notes.append(note)
+
+    def report(self, source: Source) -> SourceReport:
+        return SourceReport(source=source.name, found=self.found, new=self.new, notes=tuple(self.notes))
+
+
+def is_local(source: Source) -> bool:
+    """Tell whether a source lies on this machine."""
+    return source.kind in _LOCAL_KINDS or "://" not in source.url
+
+
+def local_path(url: str) -> Path:
+    """Return the path that a `file:` URL or a plain path names."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)
+
+
+def _log(source: Source, report: SourceReport) -> None:
+    for note in report.notes[:_MOST_NOTES]:
+        log.warning("discover.note", source=source.name, note=note)
+    if len(report.notes) > _MOST_NOTES:
+        log.warning("discover.note", source=source.name, note=f"{len(report.notes) - _MOST_NOTES} more like these")
+    if report.error:
+        log.warning("discover.failed", source=source.name, url=source.url, error=report.error)
+        return
+    log.info(
+        "discover.done",
+        source=source.name,
+        found=report.found,
+        new=report.new,
+        not_modified=report.not_modified or None,
+    )

@@ -1,0 +1,233 @@
+"""The ingest flow: claim candidates, work on them, and write one outcome for each."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+
+from worker.errors import ExtractError, FetchBlocked, FetchError, StoreError
+from worker.models import Article, Claim, Outcome, Page, Request, State, Text
+from worker.pipeline.stages import Limits, Observer, Stages, Tally
+from worker.ports import Hints, Scope
+from worker.schedule import retry_at
+
+log = structlog.get_logger()
+_TICK: Final = timedelta(milliseconds=250)
+_IDLE: Final = timedelta(seconds=1)
+
+
+class Ingester:
+    """Works candidates off, several at once; one object for one run."""
+
+    def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
+        self._stages = stages
+        self._limits = limits
+        self._tally = tally
+        self._observer = observer
+        self._worker = worker
+        self._in_hand: dict[asyncio.Task[None], Claim] = {}
+        self._left: int | None = None
+
+    async def drain(self, *, scope: Scope = Scope(), limit: int | None = None) -> None:
+        """Work until nothing is due, or until `limit` candidates were taken.
+
+        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        """
+        self._left = limit
+        async with self._heartbeat(), self._put_back():
+            while True:
+                await self._take(scope)
+                if not self._in_hand and (self._left == 0 or await self._nothing_due(scope)):
+                    return
+                await self._pause(_TICK)
+
+    async def work(self, stopping: Callable[[], bool]) -> None:
+        """Work for as long as `stopping` says no, then finish what is in hand.
+
+        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        """
+        async with self._heartbeat(), self._put_back():
+            while not stopping():
+                await self._take(Scope())
+                await self._pause(_TICK if self._in_hand else _IDLE)
+            while self._in_hand:
+                await self._pause(_TICK)
+
+    @property
+    def in_hand(self) -> int:
+        """How many candidates are being worked on."""
+        return len(self._in_hand)
+
+    async def _take(self, scope: Scope) -> None:
+        """Claim as many candidates as there is room for and start on them."""
+        room = self._limits.in_hand - len(self._in_hand)
+        limit = room if self._left is None else min(room, self._left)
+        if limit <= 0:
+            return
+        claims = await self._stages.offload(
+            self._stages.ledger.claim,
+            now=self._stages.clock.now(),
+            lease=self._limits.lease,
+            limit=limit,
+            worker=self._worker,
+            scope=scope,
+        )
+        if self._left is not None:
+            self._left -= len(claims)
+        for claim in claims:
+            self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
+
+    async def _nothing_due(self, scope: Scope) -> bool:
+        _, due = await self._stages.offload(self._stages.ledger.pending, now=self._stages.clock.now(), scope=scope)
+        return due == 0
+
+    async def _pause(self, delay: timedelta) -> None:
+        """Wait until something in hand is done, but no longer than `delay`."""
+        sleeper = asyncio.ensure_future(self._stages.clock.sleep(delay))
+        try:
+            await asyncio.wait({sleeper, *self._in_hand}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+        for task in [task for task in self._in_hand if task.done()]:
+            del self._in_hand[task]
+            task.result()
+
+    @asynccontextmanager
+    async def _put_back(self) -> AsyncIterator[None]:
+        """Give back, at the end, every claim that is still in hand: nobody waits for its lease to run out."""
+        try:
+            yield
+        finally:
+            claims, tasks = list(self._in_hand.values()), list(self._in_hand)
+            self._in_hand.clear()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if claims:
+                await self._stages.offload(self._stages.ledger.release, claims)
+                log.info("ingest.released", candidates=len(claims))
+
+    @asynccontextmanager
+    async def _heartbeat(self) -> AsyncIterator[None]:
+        """Prolong the leases of what is in hand for as long as the block lasts."""
+        task = asyncio.create_task(self._prolong())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _prolong(self) -> None:
+        while True:
+            await self._stages.clock.sleep(self._limits.lease / 3)
+            until = self._stages.clock.now() + self._limits.lease
+            await self._stages.offload(self._stages.ledger.extend, list(self._in_hand.values()), until=until)
+
+    async def _work_on(self, claim: Claim) -> None:
+        started = self._stages.clock.monotonic()
+        try:
+            outcome = await self._outcome(claim)
+        except StoreError:
+            raise
+        except Exception as exc:  # a bug is loud, but it costs only the page it happened on
+            log.exception("ingest.bug", url=claim.url)
+            outcome = await self._finish(claim, self._again(claim, reason="internal", detail=repr(exc)))
+        if outcome is None:
+            log.warning("ingest.lease_lost", url=claim.url, worker=self._worker)
+            return
+        self._tally.count(outcome)
+        self._observer.settled(claim, outcome)
+        _log(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
+
+    async def _outcome(self, claim: Claim) -> Outcome | None:
+        """Take one candidate through the stages; None where its lease was lost on the way."""
+        try:
+            content = claim.payload or await self._stages.fetcher.fetch(
+                Request(url=claim.url, validators=claim.validators)
+            )
+        except FetchBlocked as exc:
+            return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)))
+        except FetchError as exc:
+            return await self._finish(claim, self._after_failure(claim, exc))
+        page = content if isinstance(content, Page) else None
+        if page and _same_as_before(page, claim):
+            return await self._finish(claim, Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article))
+        try:
+            article = await self._extract(claim, content)
+        except ExtractError as exc:
+            outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
+            return await self._finish(claim, outcome, page)
+        return await self._stages.offload(self._settle, claim, article, page)
+
+    async def _extract(self, claim: Claim, content: Page | Text) -> Article:
+        hints = Hints(
+            url=claim.url,
+            canonical_url=claim.canonical_url,
+            source=claim.source,
+            title=claim.title,
+            published_at=claim.published_at,
+            modified_at=claim.modified_at,
+            external_id=claim.external_id,
+            timezone=self._limits.timezones.get(claim.source),
+        )
+        fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
+        return await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
+
+    def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
+        """Fingerprint, judge and write; runs where blocking is allowed."""
+        fingerprint = self._stages.deduper.fingerprint(article)
+        return self._stages.ledger.settle(
+            claim,
+            article,
+            fingerprint=fingerprint,
+            judge=partial(self._stages.deduper.judge, article, fingerprint),
+            now=self._stages.clock.now(),
+            page=page,
+        )
+
+    async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
+        held = await self._stages.offload(
+            self._stages.ledger.finish, claim, outcome, now=self._stages.clock.now(), page=page
+        )
+        return outcome if held else None
+
+    def _after_failure(self, claim: Claim, error: FetchError) -> Outcome:
+        if not error.retry:
+            return Outcome(state=State.FAILED, reason=error.reason, detail=str(error))
+        return self._again(claim, reason=error.reason, detail=str(error), wish=error.retry_at)
+
+    def _again(self, claim: Claim, *, reason: str, detail: str, wish: datetime | None = None) -> Outcome:
+        now = self._stages.clock.now()
+        at = retry_at(now=now, attempts=claim.attempts, chance=self._stages.chance(), wish=wish)
+        state = State.FAILED if at is None else State.PENDING
+        return Outcome(state=state, reason=reason, detail=detail, retry_at=at)
+
+
+def _same_as_before(page: Page, claim: Claim) -> bool:
+    """Tell whether a page that already gave an article came back the same."""
+    if claim.known_article is None:
+        return False
+    return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
+
+
+def _log(claim: Claim, outcome: Outcome, *, ms: int) -> None:
+    best = outcome.verdict.best if outcome.verdict else None
+    log.info(
+        "ingest.outcome",
+        state=outcome.state.value,
+        reason=outcome.reason or None,
+        url=claim.url,
+        source=claim.source,
+        article=outcome.article,
+        against=best.article if best else None,
+        retry_at=outcome.retry_at.isoformat(timespec="seconds") if outcome.retry_at else None,
+        detail=outcome.detail or None,
+        ms=ms,
+    )

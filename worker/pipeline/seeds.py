@@ -1,0 +1,67 @@
+"""The seed flow: read the folder, clean each file, judge it like any other text, store it beside its raw form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from worker.errors import ExtractError
+from worker.models import Article, Seed
+from worker.ports import Clock, Deduper, Offload, SeedShelf
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedReport:
+    """How an import ended: seeds found, those that were new, and a sentence for each file that is none."""
+
+    found: int
+    imported: int
+    problems: tuple[str, ...]
+
+
+class SeedImporter:
+    """Imports seeds; doing it again changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        offload: Offload,
+        deduper: Deduper,
+        shelf: SeedShelf,
+        to_article: Callable[[Seed, datetime], Article],
+    ) -> None:
+        self._clock = clock
+        self._offload = offload
+        self._deduper = deduper
+        self._shelf = shelf
+        self._to_article = to_article
+
+    async def add(self, seeds: Iterable[Seed]) -> SeedReport:
+        """Import every seed that is not in the store yet, one transaction each."""
+        found, imported, problems = 0, 0, list[str]()
+        for seed in seeds:
+            found += 1
+            try:
+                imported += await self._offload(self._add, seed)
+            except ExtractError as exc:
+                problems.append(f"{seed.name}: {exc}")
+        log.info("seeds.done", found=found, imported=imported)
+        return SeedReport(found=found, imported=imported, problems=tuple(problems))
+
+    def _add(self, seed: Seed) -> bool:
+        """Clean, judge and store one seed; runs where blocking is allowed."""
+        if self._shelf.has_seed(seed):
+            return False
+        now = self._clock.now()
+        article = self._to_article(seed, now)
+        fingerprint = self._deduper.fingerprint(article)
+        judge = partial(self._deduper.judge, article, fingerprint)
+        self._shelf.add_seed(seed, article, fingerprint=fingerprint, judge=judge, now=now)
+        return True

@@ -1,0 +1,78 @@
+"""What the flows are put together from, and the counts they keep of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from worker.models import Claim, Outcome, Page, Source, State
+from worker.ports import Clock, Deduper, Extractor, Fetcher, InputReader, Ledger, Offload, Parser
+from worker.schedule import Rhythm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Every stage, by the protocol it fits.
+
+    `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
+    the identity key of a URL, `chance` a number in 0..1.
+    """
+
+    clock: Clock
+    offload: Offload
+    fetcher: Fetcher
+    extractor: Extractor
+    deduper: Deduper
+    ledger: Ledger
+    parsers: Mapping[str, Parser]
+    read_inputs: InputReader
+    detect: Callable[[Page], str]
+    canonicalise: Callable[[str], str]
+    chance: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of a run, and what sources are known to be like.
+
+    `in_hand` candidates are worked on at once, `follow` pages read for one source in one poll, input files read up to
+    `input_bytes`. `timezones` gives a source's time zone by its name.
+    """
+
+    rhythm: Rhythm
+    in_hand: int
+    lease: timedelta
+    follow: int
+    input_bytes: int
+    timezones: Mapping[str, str] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    """Is told what happens, to show it."""
+
+    def discovered(self, source: Source, *, new: int) -> None:
+        """Note that candidates were added."""
+        ...
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:
+        """Note that the work on one candidate ended."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one run."""
+
+    discovered: int = 0
+    retrying: int = 0
+    outcomes: Counter[State] = field(default_factory=Counter)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count an outcome; one that will be tried again counts as retrying."""
+        if outcome.state is State.PENDING:
+            self.retrying += 1
+        else:
+            self.outcomes[outcome.state] += 1
