@@ -1,0 +1,86 @@
+"""The words that news sites put over and into what is not the article: block headings, prompts, credits.
+
+Vietnamese and English; what other sites use is found by structure and by what is learned about a host.
+"""
+
+from __future__ import annotations
+
+import re
+
+from worker.extract.text import fold
+
+# fmt: off
+_HEADINGS = (
+    "Tin liên quan", "Tin bài liên quan", "Bài liên quan", "Bài viết liên quan", "Tin tức liên quan",
+    "Các tin liên quan", "Các bài liên quan", "Nội dung liên quan", "Các tin bài khác", "Các tin khác", "Tin khác",
+    "Tin bài khác", "Bài khác", "Tin cũ hơn", "Tin mới hơn", "Đọc thêm", "Đọc nhiều", "Đọc nhiều nhất",
+    "Tin đọc nhiều", "Bài đọc nhiều", "Xem thêm", "Xem nhanh", "Xem nhiều", "Xem nhiều nhất", "Tin xem nhiều",
+    "Tin cùng chuyên mục", "Cùng chuyên mục", "Bài cùng chuyên mục", "Tin mới", "Tin mới nhất", "Mới nhất", "Bài mới",
+    "Tin nổi bật", "Nổi bật", "Tin nóng", "Tin hot", "Đừng bỏ lỡ", "Có thể bạn quan tâm", "Có thể bạn muốn xem",
+    "Có thể bạn chưa đọc", "Bạn có thể quan tâm", "Bạn đọc quan tâm", "Bình luận", "Bình luận của bạn", "Ý kiến",
+    "Ý kiến bạn đọc", "Ý kiến độc giả", "Ý kiến của bạn", "Gửi bình luận", "Viết bình luận", "Gửi ý kiến", "Chia sẻ",
+    "Chia sẻ bài viết", "Chia sẻ bài viết này", "Từ khóa", "Từ khoá", "Tags", "Tag", "Chủ đề", "Chuyên đề",
+    "Tin tài trợ", "Thông tin doanh nghiệp", "Thông tin cần biết", "Quảng cáo", "Multimedia", "Video", "Videos",
+    "Ảnh", "Photo", "Infographic", "Infographics", "Podcast", "E-magazine", "Emagazine", "Longform", "Megastory",
+    "Dòng sự kiện", "Sự kiện", "Tiêu điểm", "Được quan tâm", "Gợi ý cho bạn", "Hỏi đáp thông minh",
+    "Cảm nhận của bạn về bài viết này", "Tin tiếp theo", "Bài tiếp theo", "Tin trước", "Phản hồi", "Trở lại",
+    "Theo dõi chúng tôi", "Tin tức trong ngày", "Chuyên mục khác", "Related", "Related articles", "Related news",
+    "Related stories", "Related content", "Related topics", "Read more", "Read also", "Read next", "Most read",
+    "Most popular", "More on this story", "More from this section", "You may also like", "You might also like",
+    "Recommended", "Recommended for you", "Comments", "Leave a comment", "Share", "Share this", "Share this article",
+    "Latest news", "Trending", "Trending now", "Advertisement", "Sponsored", "Newsletter", "Don't miss", "Up next",
+)
+# fmt: on
+_FOLDED = frozenset(map(fold, _HEADINGS))
+_COMMENT_HEADINGS = frozenset(
+    map(fold, ("Bình luận", "Bình luận của bạn", "Gửi bình luận", "Viết bình luận", "Ý kiến bạn đọc", "Comments"))
+)
+_COUNT = re.compile(r"\s*\([\d.,]*\).*$")
+# A link to another article set into the text as a line of its own.
+_CROSS_LINK = re.compile(
+    r"(?:>>+|»|►|▶|→|☛|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
+    r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r"(?:>>+|»|►|▶|☛|👉)\s*\S")
+_PROMPT = re.compile(
+    r"(?:theo dõi .{2,60} trên(?: .{2,40})?|mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|"
+    r".{0,80}gõ tiếng việt có dấu.{0,40}|"
+    r"đăng nhập|đăng ký.{0,40}|logo|trang chủ|phiên bản di động|về trang chủ|lên đầu trang|in bài viết|nghe đọc bài|"
+    r"(?:copy link|sao chép liên kết|facebook|twitter|zalo|email|print|google news)(?: .{0,60})?|"
+    r"chia sẻ (?:facebook|zalo|bài viết|lên|qua|twitter).{0,60}|bình luận \(\d+\).{0,60}|"
+    r"ý kiến của bạn sẽ được .{0,160}|©.{0,200}|bản quyền .{0,120}|ghi rõ nguồn .{0,120}|"
+    r"sign up .{0,80}newsletter.{0,80}|subscribe (?:to|now).{0,80}|click here.{0,60}|follow us.{0,60}|"
+    r"share (?:on|this|via).{0,40}|all rights reserved.{0,60})",
+    re.IGNORECASE,
+)
+_CREDIT = re.compile(
+    r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
+    r"\(ảnh\b|\(nguồn(?: ảnh)?\s*:|\bảnh: ?\S|[-–] ảnh\b|\. ảnh\s*[:.]|^ảnh \d",
+    re.IGNORECASE,
+)
+
+
+def is_marker(line: str) -> bool:
+    """Tell whether a line is the heading of a block of links, comments or advertising."""
+    return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED
+
+
+def is_comment_heading(line: str) -> bool:
+    """Tell whether a line opens the readers' comments: no article goes on after those."""
+    return len(line) < 80 and fold(_COUNT.sub("", line)) in _COMMENT_HEADINGS
+
+
+def is_cross_link(line: str) -> bool:
+    """Tell whether a line points at another article (`Xem thêm: …`, `>> …`)."""
+    return _CROSS_LINK.match(line) is not None or _ARROW.match(line) is not None
+
+
+def is_prompt(line: str) -> bool:
+    """Tell whether a line asks the reader to do something: share, subscribe, comment, log in."""
+    return len(line) < 220 and _PROMPT.fullmatch(line) is not None
+
+
+def is_credit(line: str) -> bool:
+    """Tell whether a line is the caption of a picture: it names where the picture is from."""
+    return _CREDIT.search(line[-120:] if len(line) > 120 else line) is not None

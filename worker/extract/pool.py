@@ -1,0 +1,204 @@
+"""The pool of worker processes, from the parent's side: one job a process at a time, a lost process is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from worker.errors import ExtractError, FetchBlocked
+from worker.extract import wire
+from worker.extract.rules import ExtractRules
+from worker.models import Article, Page, Text
+from worker.ports import Hints
+
+_COMMAND = (
+    "import pickle, sys; from worker.extract.nursery import main; "
+    "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
+)
+_START_LIMIT_S = 60.0
+_STOP_LIMIT_S = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    pid: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Nursery:
+    process: asyncio.subprocess.Process
+    control: socket.socket
+
+
+class _WorkerLost(Exception):
+    """A worker process has gone away without an answer."""
+
+
+class ProcessExtractor:
+    """Extracts articles in worker processes; implements `ports.Extractor`."""
+
+    def __init__(self, rules: ExtractRules) -> None:
+        self._rules = rules
+        self._turns = asyncio.Semaphore(rules.process_count())
+        self._idle: list[_Worker] = []
+        self._starting = asyncio.Lock()
+        self._nursery: _Nursery | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the nursery and one worker ahead of the first page; not needed, but takes the wait out of it."""
+        async with self._turns:
+            self._idle.append(await self._hire())
+
+    async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
+        """Return the article of a page, or of a text that needs no extraction.
+
+        Raises ExtractError with the reason where there is none (`timeout`, `crash` and `memory` mean the process),
+        FetchBlocked where a rights signal that the rules refuse forbids keeping it.
+        """
+        reply = await self._run(wire.Job(content=content, hints=hints, fetched_at=fetched_at))
+        if reply.article is not None:
+            return reply.article
+        if reply.blocked:
+            raise FetchBlocked(reply.message, reason=reply.reason)
+        raise ExtractError(reply.message, reason=reply.reason)
+
+    async def aclose(self) -> None:
+        """End the worker processes."""
+        self._closed = True
+        for worker in self._idle:
+            worker.writer.close()
+        self._idle.clear()
+        if self._nursery is not None:
+            await _end(self._nursery)
+            self._nursery = None
+
+    async def _run(self, job: wire.Job) -> wire.Reply:
+        async with self._turns, self._worker() as worker:
+            try:
+                async with asyncio.timeout(self._rules.timeout.total_seconds()):
+                    reply = await _ask(worker, job)
+            except TimeoutError:
+                seconds = self._rules.timeout.total_seconds()
+                raise ExtractError(f"extraction took longer than {seconds:g} s", reason="timeout") from None
+            except _WorkerLost:
+                raise ExtractError("the page ended its worker process", reason="crash") from None
+            if not reply.last and worker.pages < self._rules.renew_after:
+                self._idle.append(worker)
+            return reply
+
+    @contextlib.asynccontextmanager
+    async def _worker(self) -> AsyncIterator[_Worker]:
+        """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
+        worker = self._idle.pop() if self._idle else await self._hire()
+        try:
+            yield worker
+        finally:
+            if self._closed or worker not in self._idle:
+                self._dismiss(worker)
+
+    async def _hire(self) -> _Worker:
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(_START_LIMIT_S):
+                    return await self._fork()
+            except (_WorkerLost, OSError, TimeoutError):
+                await self._drop_nursery()
+        raise ExtractError("no worker process could be started: is there memory left?", reason="crash")
+
+    async def _fork(self) -> _Worker:
+        async with self._starting:
+            self._nursery = self._nursery or await _start_nursery(self._rules)
+            ours, theirs = socket.socketpair()
+            with theirs:
+                socket.send_fds(self._nursery.control, [wire.ORDER.pack(wire.FORK, 0)], [theirs.fileno()])
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        worker = _Worker(0, reader, writer)
+        try:
+            ready = await _receive(worker)
+        except BaseException:
+            writer.close()
+            raise
+        assert isinstance(ready, wire.Ready)
+        worker.pid = ready.pid
+        return worker
+
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.writer.close()
+        if self._nursery is not None:
+            with contextlib.suppress(OSError):
+                self._nursery.control.send(wire.ORDER.pack(wire.KILL, worker.pid))
+
+    async def _drop_nursery(self) -> None:
+        async with self._starting:
+            if self._nursery is not None:
+                await _end(self._nursery)
+                self._nursery = None
+
+
+async def _start_nursery(rules: ExtractRules) -> _Nursery:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            _COMMAND,
+            str(theirs.fileno()),
+            pickle.dumps(rules).hex(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=_environment(),
+            # Out of the terminal's foreground group: Ctrl-C reaches the parent alone, which then cleans up.
+            process_group=0,
+        )
+    return _Nursery(process, ours)
+
+
+def _environment() -> dict[str, str]:
+    # One thread for numpy's linear algebra: the nursery forks, and the workers share the cores among themselves.
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+async def _end(nursery_: _Nursery) -> None:
+    nursery_.control.close()
+    try:
+        async with asyncio.timeout(_STOP_LIMIT_S):
+            await nursery_.process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            nursery_.process.kill()
+        await nursery_.process.wait()
+
+
+async def _ask(worker: _Worker, job: wire.Job) -> wire.Reply:
+    worker.pages += 1
+    try:
+        worker.writer.write(wire.pack(job))
+        await worker.writer.drain()
+    except OSError as error:
+        raise _WorkerLost from error
+    reply = await _receive(worker)
+    assert isinstance(reply, wire.Reply)
+    return reply
+
+
+async def _receive(worker: _Worker) -> object:
+    try:
+        (size,) = wire.HEADER.unpack(await worker.reader.readexactly(wire.HEADER.size))
+        return wire.unpack(await worker.reader.readexactly(size))
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise _WorkerLost from error

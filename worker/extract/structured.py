@@ -1,0 +1,172 @@
+"""Reads JSON-LD: what a page says of its article in schema.org's words, bounded in size and depth."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_MAX_BLOCK = 2_000_000
+_MAX_TOTAL = 4_000_000
+_MAX_THINGS = 500
+_MAX_DEPTH = 12
+
+_ARTICLE_TYPES = frozenset(
+    {
+        "newsarticle",
+        "article",
+        "reportagenewsarticle",
+        "analysisnewsarticle",
+        "opinionnewsarticle",
+        "backgroundnewsarticle",
+        "reviewnewsarticle",
+        "askpublicnewsarticle",
+        "satiricalarticle",
+        "blogposting",
+        "liveblogposting",
+        "report",
+        "scholarlyarticle",
+        "techarticle",
+        "advertisercontentarticle",
+        "socialmediaposting",
+    }
+)
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+_WRAPPING = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*;?\s*$|;\s*$")
+_STRING_FIELD = re.compile(
+    r'"(headline|datePublished|dateModified|dateCreated|articleBody|description|@type|inLanguage|isAccessibleForFree)"'
+    r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false)'
+)
+
+Thing = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structured:
+    """What JSON-LD says of the page's article; empty where it says nothing. `types` are all types on the page."""
+
+    types: frozenset[str] = frozenset()
+    article_type: str = ""
+    headline: str = ""
+    description: str = ""
+    published: str = ""
+    modified: str = ""
+    body: str = ""
+    language: str = ""
+    authors: tuple[str, ...] = ()
+    accessible_for_free: bool | None = None
+    licence: str = ""
+    copyright_holder: str = ""
+
+    @property
+    def is_article(self) -> bool:
+        """Whether the page calls itself an article."""
+        return bool(self.article_type)
+
+
+def read_structured(blocks: Iterable[str]) -> Structured:
+    """Return what a page's JSON-LD blocks say, broken ones read as far as can be."""
+    things = [thing for block in _bounded(blocks) for thing in _things(_load(block))][:_MAX_THINGS]
+    types = frozenset(name for thing in things for name in _types(thing))
+    article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
+    if article is None:
+        return Structured(types=types)
+    return Structured(
+        types=types,
+        article_type=_article_type(article),
+        headline=_text(article.get("headline")) or _text(article.get("name")),
+        description=_text(article.get("description")),
+        published=_text(article.get("datePublished")) or _text(article.get("dateCreated")),
+        modified=_text(article.get("dateModified")),
+        body=_text(article.get("articleBody")),
+        language=_text(article.get("inLanguage")),
+        authors=tuple(_names(article.get("author"))),
+        accessible_for_free=_truth(article.get("isAccessibleForFree")),
+        licence=_text(article.get("license")),
+        copyright_holder=next(_names(article.get("copyrightHolder")), ""),
+    )
+
+
+def _bounded(blocks: Iterable[str]) -> Iterator[str]:
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total > _MAX_TOTAL:
+            return
+        if len(block) <= _MAX_BLOCK:
+            yield block
+
+
+def _load(block: str) -> object:
+    stripped = _WRAPPING.sub("", block).strip()
+    for attempt in (stripped, _TRAILING_COMMA.sub(r"\1", stripped), html.unescape(stripped)):
+        try:
+            return json.loads(attempt, strict=False)
+        except (ValueError, RecursionError):
+            continue
+    return _salvage(stripped)
+
+
+def _salvage(block: str) -> Thing:
+    """Pick single fields out of JSON that cannot be parsed."""
+    found: Thing = {}
+    for name, value in _STRING_FIELD.findall(block):
+        try:
+            found.setdefault(name, json.loads(value, strict=False))
+        except ValueError:
+            continue
+    return found
+
+
+def _things(value: object, depth: int = 0) -> Iterator[Thing]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for item in value[:_MAX_THINGS]:
+            yield from _things(item, depth + 1)
+    elif isinstance(value, dict):
+        yield value
+        for key in ("@graph", "mainEntity", "mainEntityOfPage", "itemListElement", "hasPart"):
+            if key != "hasPart" and isinstance(value.get(key), (list, dict)):
+                yield from _things(value[key], depth + 1)
+
+
+def _types(thing: Thing) -> Iterator[str]:
+    kind = thing.get("@type")
+    for name in kind if isinstance(kind, list) else [kind]:
+        if isinstance(name, str):
+            yield name.rpartition("/")[2].rpartition(":")[2].lower()
+
+
+def _article_type(thing: Thing) -> str:
+    return next((name for name in _types(thing) if name in _ARTICLE_TYPES), "")
+
+
+def _weight(thing: Thing) -> int:
+    """Prefer the thing that says most: a page's own article stands beside stubs of other articles."""
+    fields = ("headline", "datePublished", "author", "articleBody", "image", "publisher", "description")
+    return sum(1 for field in fields if thing.get(field))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return next((found for item in value if (found := _text(item))), "")
+    if isinstance(value, dict):
+        return next((found for key in ("name", "url", "@id", "@value") if (found := _text(value.get(key)))), "")
+    return html.unescape(value).strip() if isinstance(value, str) else ""
+
+
+def _names(value: object) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        name = _text(item.get("name")) if isinstance(item, dict) else _text(item)
+        if name and not name.startswith(("http://", "https://")):
+            yield name
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    said = _text(value).rpartition("/")[2].lower()
+    return {"true": True, "false": False}.get(said)

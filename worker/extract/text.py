@@ -1,0 +1,55 @@
+"""Makes strings clean: one normal form, no characters a store refuses, paragraphs on lines of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+# Control characters, lone surrogates, noncharacters, and marks that show nothing: soft hyphen, zero-width space,
+# word joiner, byte-order mark. Zero-width joiners stay: Indic scripts and emoji need them.
+_UNWANTED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
+_BLANKS = re.compile(r"\s+")
+_LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]+")
+_ALPHANUMERIC = re.compile(r"[^\W_]")
+
+
+def clean_line(raw: str) -> str:
+    """Return one line in NFC, blanks collapsed, without control characters, NUL or lone surrogates."""
+    line = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
+    return _BLANKS.sub(" ", _UNWANTED.sub("", line)).strip()
+
+
+def clean_paragraphs(lines: Iterable[str]) -> list[str]:
+    """Return the lines cleaned, empty ones dropped."""
+    return [line for line in map(clean_line, lines) if line]
+
+
+def clean_text(raw: str) -> str:
+    """Return a text as clean paragraphs separated by one newline; cleaning twice changes nothing."""
+    return "\n".join(clean_paragraphs(_LINE_BREAKS.split(raw)))
+
+
+def count_words(text: str) -> int:
+    """Count the tokens between blanks that hold a letter or a digit."""
+    return sum(1 for token in text.split() if _ALPHANUMERIC.search(token))
+
+
+def sha256_of(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fold(text: str) -> str:
+    """Return letters and digits alone, in lower case, separated by single blanks: for comparing, never for storing."""
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def fold_ascii(text: str) -> str:
+    """Return `fold` without diacritics, as in a slug (`Đồng Nai` gives `dong nai`)."""
+    bare = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
+    return fold("".join(char for char in bare if not unicodedata.combining(char)))
+
+
+_WORD = re.compile(r"[^\W_]+")

@@ -1,0 +1,71 @@
+"""Cuts from a page, before it is parsed, what holds no text and costs time: scripts, styles, absurd repetition.
+
+Every step takes time linear in the page's length: this is what stands between a hostile page and the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# Opening tag of what is cut out whole, or a comment.
+_OPENING = re.compile(
+    r"<(?:(script|style|svg|template|math|canvas|object|noembed)(?=[\s/>])[^<>]*>|!--)", re.IGNORECASE
+)
+_CLOSING = {
+    name: re.compile(rf"</{name}[^<>]{{0,200}}>", re.IGNORECASE)
+    for name in ("script", "style", "svg", "template", "math", "canvas", "object", "noembed")
+}
+_COMMENT_END = re.compile(r"--!?>")
+_JSON_LD = re.compile(r"application/(?:ld\+json|json\+ld)", re.IGNORECASE)
+_LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
+_LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{20000,}>")
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
+_BREAKS = re.compile(r"(?:<br\b[^<>]{0,200}>\s{0,100}){4,}", re.IGNORECASE)
+_NESTING = re.compile(
+    r"(?:<(div|span|b|i|u|em|strong|font|section|center|blockquote|ul|li|table|tr|td)\b[^<>]{0,200}>\s*){30,}"
+)
+_NUL = re.compile(r"[\x00\ufffe\uffff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """A page's markup without scripts and other dead weight, and the JSON-LD blocks that stood in it."""
+
+    markup: str
+    json_ld: tuple[str, ...]
+
+
+def trim(markup: str) -> Trimmed:
+    """Cut what holds no text; the text of the page stays as it is."""
+    kept, json_ld = _without_scripts(_NUL.sub("\ufffd", markup))
+    kept = _LONG_VALUE.sub('=""', kept)
+    kept = _LONG_TAG.sub(r"<\1>", kept)
+    kept = _BREAKS.sub("<br><br>", kept)
+    kept = _NESTING.sub("<div>", kept)
+    return Trimmed(markup=_LONG_RUN.sub(" ", kept), json_ld=tuple(json_ld))
+
+
+def _without_scripts(markup: str) -> tuple[str, list[str]]:
+    pieces: list[str] = []
+    json_ld: list[str] = []
+    unclosed: set[str] = set()
+    position = 0
+    while opening := _OPENING.search(markup, position):
+        name = (opening.group(1) or "").lower()
+        closing = None if name in unclosed else _closing(name).search(markup, opening.end())
+        pieces.append(markup[position : opening.start()])
+        position = opening.end()
+        if closing is None:
+            # An opening without its end swallows nothing, and is not looked for again: that would be quadratic.
+            unclosed.add(name)
+            continue
+        if name == "script" and _JSON_LD.search(opening.group()):
+            json_ld.append(markup[opening.end() : closing.start()])
+        position = closing.end()
+    pieces.append(markup[position:])
+    return "".join(pieces), json_ld
+
+
+def _closing(name: str) -> re.Pattern[str]:
+    return _CLOSING[name] if name else _COMMENT_END
