@@ -3,6 +3,7 @@
 WorkerError
  +-- ConfigurationError     the configuration cannot be used: stop, exit 2
  +-- UsageError             the command line asks for something impossible: stop, exit 2
+ +-- NotFoundError          what was asked about is not in the store: stop, exit 1
  +-- StoreError             the store cannot be used: stop, exit 1
  |    +-- StoreBusy         somebody else holds the store: wait, or stop
  +-- SourceError            what a source answered cannot be read: this source failed
@@ -26,6 +27,10 @@ class ConfigurationError(WorkerError):
 
 class UsageError(WorkerError):
     """The command line asks for something impossible."""
+
+
+class NotFoundError(WorkerError):
+    """What was asked about is not in the store."""
 
 
 class StoreError(WorkerError):

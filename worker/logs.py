@@ -17,7 +17,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 _EventDict = MutableMapping[str, Any]
 
 
-def configure(*, level: int, as_json: bool) -> None:
+def configure(*, level: int, as_json: bool = False) -> None:
     """Send events of `level` and above to standard error, as JSON or as `key=value` lines."""
     renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else _render_line
     structlog.configure(

@@ -133,7 +133,8 @@ class Candidate:
 class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
-    `skipped` counts entries that could not become candidates; `notes` say why, for people.
+    `skipped` counts entries that could not become candidates; `notes` say why, for people. `itself` says that the page
+    read is the one candidate.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -141,6 +142,7 @@ class Discovery:
     skipped: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None
+    itself: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

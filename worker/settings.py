@@ -17,6 +17,7 @@ from worker.quantities import format_duration, format_size, parse_duration, pars
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
 _LAST_PORT: Final = 65535
+DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 _LOCAL_KINDS: Final = ("files", "warc")
 
 
@@ -177,7 +178,7 @@ class SourceSettings(Section):
     path: str = ""
     enabled: bool = True
     every: Duration | None = None
-    timezone: TimeZone = "Asia/Ho_Chi_Minh"
+    timezone: TimeZone = DEFAULT_TIMEZONE
     other_sites: Literal["skip", "follow"] = "skip"
 
     @model_validator(mode="after")

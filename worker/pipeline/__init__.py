@@ -8,6 +8,17 @@ The two meet only in the store. Whatever a stage raises as a `WorkerError` becom
 
 from worker.pipeline.discover import Discoverer, SourceReport
 from worker.pipeline.ingest import Ingester
+from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 
-__all__ = ["Discoverer", "Ingester", "Limits", "Observer", "SourceReport", "Stages", "Tally"]
+__all__ = [
+    "Discoverer",
+    "Ingester",
+    "Limits",
+    "Observer",
+    "SeedImporter",
+    "SeedReport",
+    "SourceReport",
+    "Stages",
+    "Tally",
+]

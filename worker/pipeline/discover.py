@@ -42,36 +42,47 @@ class Discoverer:
         self._tally = tally
         self._observer = observer
 
-    async def poll(self, source: Source, *, batch: str = "", again: bool = False) -> SourceReport:
-        """Read one source and enqueue what is new; what goes wrong with the source is in the report, never raised.
-
-        With `again`, an article the source points at is looked at once more though it is known.
-        """
+    async def poll(self, source: Source) -> SourceReport:
+        """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised."""
         state = await self._stages.offload(self._stages.ledger.source_state, source.name)
         try:
-            report = await self._read(source, state, _Run(batch=batch, again=again))
+            report, validators = await self._read(source, state.validators, batch="")
         except StoreError:
             raise
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
+        else:
+            await self._succeeded(source, state, report, validators)
         _log(source, report)
         return report
 
-    async def _read(self, source: Source, state: SourceState, run: _Run) -> SourceReport:
-        if is_local(source):
-            return await self._read_local(source, run)
-        page = await self._stages.fetcher.fetch(Request(url=source.url, validators=state.validators, accept="any"))
-        if page.not_modified:
-            await self._succeeded(source, state, validators=state.validators, not_modified=True)
-            return SourceReport(source=source.name, not_modified=True)
+    async def read(self, source: Source, *, batch: str) -> SourceReport:
+        """Read a target somebody named once: nothing is remembered of it but its candidates, marked with `batch`.
+
+        A page that is an article itself is looked at again though it is known.
+        """
+        try:
+            report, _ = await self._read(source, Validators(), batch=batch)
+        except StoreError:
+            raise
+        except WorkerError as exc:
+            report = SourceReport(source=source.name, error=str(exc))
+        _log(source, report)
+        return report
+
+    async def _read(self, source: Source, known: Validators, *, batch: str) -> tuple[SourceReport, Validators]:
         count = _Count()
+        if is_local(source):
+            await self._read_local(source, batch, count)
+            return count.report(source), Validators()
+        page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
+        if page.not_modified:
+            return SourceReport(source=source.name, not_modified=True), known
         async for discovery in self._pages(source, page, count):
-            await self._enqueue(source, discovery, run, count)
+            await self._enqueue(source, discovery, batch, count)
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
-        validators = page.validators if count.complete else Validators()
-        await self._succeeded(source, state, validators=validators, found=count.found)
-        return count.report(source)
+        return count.report(source), page.validators if count.complete else Validators()
 
     async def _pages(self, source: Source, first: Page, count: _Count) -> AsyncIterator[Discovery]:
         """Yield what the source's first page and those it leads to say, up to the limit of one poll."""
@@ -99,7 +110,7 @@ class Discoverer:
     def _parse(self, page: Page, source: Source) -> Discovery:
         kind = self._stages.detect(page) if source.kind == "auto" else source.kind
         if kind == "article":
-            return Discovery(candidates=(self._page_itself(page, source),))
+            return Discovery(candidates=(self._page_itself(page, source),), itself=True)
         parser = self._stages.parsers.get(kind)
         if parser is None:
             raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
@@ -114,39 +125,30 @@ class Discoverer:
             payload=page,
         )
 
-    async def _read_local(self, source: Source, run: _Run) -> SourceReport:
-        count = _Count()
-        batches = self._stages.read_inputs(
+    async def _read_local(self, source: Source, batch: str, count: _Count) -> None:
+        inputs = self._stages.read_inputs(
             local_path(source.url),
             source=source.name,
             now=self._stages.clock.now(),
             max_bytes=self._limits.input_bytes,
         )
-        while (discovery := await self._stages.offload(next, batches, None)) is not None:
-            await self._enqueue(source, discovery, run, count)
-        await self._succeeded(source, SourceState(name=source.name), found=count.found)
-        return count.report(source)
+        while (discovery := await self._stages.offload(next, inputs, None)) is not None:
+            await self._enqueue(source, discovery, batch, count)
 
-    async def _enqueue(self, source: Source, discovery: Discovery, run: _Run, count: _Count) -> None:
+    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: _Count) -> None:
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
             now=self._stages.clock.now(),
-            again=run.again,
-            batch=run.batch,
+            again=discovery.itself,
+            batch=batch,
         )
         count.add(discovery, new=new)
         self._tally.discovered += new
         self._observer.discovered(source, new=new)
 
     async def _succeeded(
-        self,
-        source: Source,
-        state: SourceState,
-        *,
-        validators: Validators = Validators(),
-        found: int = 0,
-        not_modified: bool = False,
+        self, source: Source, state: SourceState, report: SourceReport, validators: Validators
     ) -> None:
         now = self._stages.clock.now()
         rhythm = self._limits.rhythm
@@ -156,8 +158,8 @@ class Discoverer:
             polled_at=now,
             due_at=next_poll(rhythm, now=now, interval=interval, chance=self._stages.chance()),
             validators=validators,
-            found=found,
-            not_modified=not_modified,
+            found=report.found,
+            not_modified=report.not_modified,
             interval=interval,
         )
         await self._stages.offload(self._stages.ledger.record_poll, poll, ())
@@ -181,14 +183,6 @@ class Discoverer:
         )
         await self._stages.offload(self._stages.ledger.record_poll, poll, ())
         return SourceReport(source=source.name, error=str(error))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """What a poll was asked for: a mark for its candidates, and whether to look at known ones once more."""
-
-    batch: str
-    again: bool
 
 
 @dataclass(slots=True)

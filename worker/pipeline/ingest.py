@@ -35,16 +35,19 @@ class Ingester:
         self._in_hand: dict[asyncio.Task[None], Claim] = {}
         self._left: int | None = None
 
-    async def drain(self, *, scope: Scope = Scope(), limit: int | None = None) -> None:
-        """Work until nothing is due, or until `limit` candidates were taken.
+    async def drain(
+        self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Work until nothing is due and no `more` is coming, or until `limit` candidates were taken.
 
         Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
         """
         self._left = limit
         async with self._heartbeat(), self._put_back():
             while True:
+                coming = more()
                 await self._take(scope)
-                if not self._in_hand and (self._left == 0 or await self._nothing_due(scope)):
+                if not (coming or self._in_hand) and (self._left == 0 or await self._nothing_due(scope)):
                     return
                 await self._pause(_TICK)
 

@@ -18,10 +18,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedReport:
-    """How an import ended: seeds found, those that were new, and a sentence for each file that is none."""
+    """How an import ended: seeds found, those that were new or held no article, and a sentence for each problem."""
 
     found: int
     imported: int
+    refused: int
     problems: tuple[str, ...]
 
 
@@ -43,17 +44,21 @@ class SeedImporter:
         self._shelf = shelf
         self._to_article = to_article
 
-    async def add(self, seeds: Iterable[Seed]) -> SeedReport:
-        """Import every seed that is not in the store yet, one transaction each."""
-        found, imported, problems = 0, 0, list[str]()
+    async def add(self, seeds: Iterable[Seed | str]) -> SeedReport:
+        """Import every seed that is not in the store yet, one transaction each; a `str` is a problem to pass on."""
+        found, imported, refused, problems = 0, 0, 0, list[str]()
         for seed in seeds:
+            if isinstance(seed, str):
+                problems.append(seed)
+                continue
             found += 1
             try:
                 imported += await self._offload(self._add, seed)
             except ExtractError as exc:
+                refused += 1
                 problems.append(f"{seed.name}: {exc}")
         log.info("seeds.done", found=found, imported=imported)
-        return SeedReport(found=found, imported=imported, problems=tuple(problems))
+        return SeedReport(found=found, imported=imported, refused=refused, problems=tuple(problems))
 
     def _add(self, seed: Seed) -> bool:
         """Clean, judge and store one seed; runs where blocking is allowed."""

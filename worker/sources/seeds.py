@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,38 +14,29 @@ _NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
 _MOST_BYTES: Final = 10_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedProblem:
-    """A file that is no seed: its path, what was found and what to do."""
-
-    path: Path
-    message: str
-
-
-def read_seeds(folder: Path) -> Iterator[Seed | SeedProblem]:
-    """Yield every seed of a folder in the order of its names, and a problem for each file that cannot be one."""
+def read_seeds(folder: Path) -> Iterator[Seed | str]:
+    """Yield every seed of a folder in the order of its names, and a sentence for each file that cannot be one."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".txt")
     except OSError as exc:
-        yield SeedProblem(path=folder, message=f"{folder}: cannot be read: {exc.strerror}; set [seeds] path")
+        yield f"{folder}: cannot be read: {exc.strerror}; set [seeds] path"
         return
     for path in paths:
         yield _read(path)
 
 
-def _read(path: Path) -> Seed | SeedProblem:
+def _read(path: Path) -> Seed | str:
     if not _NAME.fullmatch(path.name):
-        message = f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
-        return SeedProblem(path=path, message=message)
+        return f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
     try:
         if path.stat().st_size > _MOST_BYTES:
-            return SeedProblem(path=path, message=f"{path}: larger than {_MOST_BYTES:,} bytes; split it")
+            return f"{path}: larger than {_MOST_BYTES:,} bytes; split it"
         body = path.read_bytes()
         raw = body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        return SeedProblem(path=path, message=f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8")
+        return f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8"
     except OSError as exc:
-        return SeedProblem(path=path, message=f"{path}: cannot be read: {exc.strerror}")
+        return f"{path}: cannot be read: {exc.strerror}"
     if not raw.strip():
-        return SeedProblem(path=path, message=f"{path}: empty; remove it")
+        return f"{path}: empty; remove it"
     return Seed(name=path.name, raw=raw, sha256=hashlib.sha256(body).hexdigest())

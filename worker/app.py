@@ -1,0 +1,147 @@
+"""Puts the parts together; the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from worker.clock import SystemClock
+from worker.dedupe import Deduper, Rules
+from worker.extract import ExtractRules, PooledExtractor, seed_article
+from worker.fetch import FetchRules, HttpFetcher
+from worker.models import Article, Seed, Source
+from worker.offload import Threads
+from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
+from worker.schedule import Rhythm
+from worker.settings import Settings
+from worker.sources import PARSERS, detect, read_inputs
+from worker.sources.seeds import read_seeds
+from worker.storage import Store, open_store
+from worker.urls import canonicalise
+
+log = structlog.get_logger()
+
+_PAGES_PER_POLL: Final = 500
+_LEASE_MARGIN: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything a run needs, put together from the settings."""
+
+    settings: Settings
+    clock: SystemClock
+    offload: Threads
+    store: Store
+    discoverer: Discoverer
+    ingester: Ingester
+    seeds: SeedImporter
+    tally: Tally
+    sources: tuple[Source, ...]
+
+    async def import_seeds(self, folder: Path | None = None) -> SeedReport:
+        """Import the configured seed corpus, or another folder."""
+        path = folder or Path(self.settings.seeds.path)
+        report = await self.seeds.add(read_seeds(path))
+        if not report.found and not report.problems:
+            problem = f"{path}: no seed in it; a seed is called NNN_<16 hex digits>.txt"
+            report = replace(report, problems=(problem,))
+        for problem in report.problems:
+            log.warning("seeds.problem", problem=problem)
+        return report
+
+
+def open_reading(settings: Settings) -> Store:
+    """Open the store of the settings, which must exist; raises StoreError."""
+    return open_store(settings.store.url, parameters=_deduper(settings).parameters, create=False)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
+    """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
+    clock, tally, deduper = SystemClock(), Tally(), _deduper(settings)
+    store = open_store(settings.store.url, parameters=deduper.parameters, create=True)
+    with Threads(count=1) as offload:
+        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=store.hosts, offload=offload)
+        extractor = PooledExtractor(_extract_rules(settings))
+        stages = Stages(
+            clock=clock,
+            offload=offload,
+            fetcher=fetcher,
+            extractor=extractor,
+            deduper=deduper,
+            ledger=store.ledger,
+            parsers=PARSERS,
+            read_inputs=read_inputs,
+            detect=detect,
+            canonicalise=canonicalise,
+            chance=random.random,
+        )
+        limits = _limits(settings)
+
+        def to_article(seed: Seed, now: datetime) -> Article:
+            return seed_article(seed, fetched_at=now, languages=settings.extract.languages)
+
+        try:
+            yield App(
+                settings=settings,
+                clock=clock,
+                offload=offload,
+                store=store,
+                discoverer=Discoverer(stages, limits, tally=tally, observer=observer),
+                ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
+                seeds=SeedImporter(
+                    clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=to_article
+                ),
+                tally=tally,
+                sources=tuple(source.source() for source in settings.sources),
+            )
+        finally:
+            await extractor.aclose()
+            await fetcher.aclose()
+            await offload(store.close)
+
+
+def worker_name() -> str:
+    """Return how this process signs its claims: host name and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _deduper(settings: Settings) -> Deduper:
+    rules = settings.dedupe
+    return Deduper(Rules(threshold=rules.threshold, containment=rules.containment, keep=rules.keep))
+
+
+def fetch_rules(settings: Settings) -> FetchRules:
+    """Return the fetch stage's part of the settings."""
+    return FetchRules(**{name: getattr(settings.fetch, name) for name in type(settings.fetch).model_fields})
+
+
+def _extract_rules(settings: Settings) -> ExtractRules:
+    rules = settings.extract
+    return ExtractRules(
+        processes=rules.processes, timeout=rules.timeout, min_words=rules.min_words, languages=rules.languages
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    schedule, fetch = settings.schedule, settings.fetch
+    return Limits(
+        rhythm=Rhythm(
+            every=schedule.every, min_every=schedule.min_every, max_every=schedule.max_every, jitter=schedule.jitter
+        ),
+        in_hand=fetch.max_connections,
+        lease=fetch.deadline + settings.extract.timeout + _LEASE_MARGIN,
+        follow=_PAGES_PER_POLL,
+        input_bytes=fetch.max_bytes,
+        timezones={source.name: source.timezone for source in settings.sources},
+    )

@@ -1,0 +1,192 @@
+"""Tells one article's history for `why`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from worker.errors import NotFoundError
+from worker.models import CandidateRecord, Comparison, StoredArticle, Verdict
+
+if TYPE_CHECKING:
+    from worker.dedupe import Passages
+    from worker.ports import Reader
+
+_LONGEST_SHARED = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision about an article: when, what, against which article, and the two texts side by side."""
+
+    at: datetime
+    verdict: Verdict
+    against: StoredArticle | None = None
+    passages: Passages | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Everything there is to say about one URL or id."""
+
+    candidate: CandidateRecord | None
+    articles: tuple[StoredArticle, ...]
+    decisions: dict[int, tuple[Decision, ...]]
+
+
+def tell(reader: Reader, url_or_id: str) -> Told:
+    """Collect the history of a URL or an article's id; raises NotFoundError where the store knows neither."""
+    candidate = reader.candidate(url_or_id)
+    ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
+    articles = tuple(article for article in map(reader.article, ids) if article)
+    if not candidate and not articles:
+        raise NotFoundError(
+            f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
+        )
+    decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
+    return Told(candidate=candidate, articles=articles, decisions=decisions)
+
+
+def _decisions(reader: Reader, article: StoredArticle) -> list[Decision]:
+    from worker.dedupe import explain
+
+    told = []
+    for at, verdict in reader.verdicts(article.id):
+        against = reader.article(verdict.best.article) if verdict.best else None
+        passages = explain(article.article.text, against.article.text) if against else None
+        told.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+    return told
+
+
+def as_record(told: Told) -> dict[str, object]:
+    """Return the whole history for `why --json`."""
+    return {
+        "candidate": _plain(told.candidate) if told.candidate else None,
+        "articles": [
+            {
+                "id": stored.id,
+                "kind": stored.article.kind.value,
+                "url": stored.article.url,
+                "canonical_url": stored.article.canonical_url,
+                "source": stored.article.source,
+                "title": stored.article.title,
+                "fetched_at": stored.article.fetched_at.isoformat(),
+                "published_at": stored.article.published_at and stored.article.published_at.isoformat(),
+                "published_at_from": stored.article.published_at_from,
+                "words": stored.article.words,
+                "cluster": stored.cluster,
+                "revision": stored.revision,
+                "head": stored.head,
+                "relation": stored.relation.value,
+                "decisions": [_decision_record(decision) for decision in told.decisions[stored.id]],
+            }
+            for stored in told.articles
+        ],
+    }
+
+
+def _decision_record(decision: Decision) -> dict[str, object]:
+    best, against = decision.verdict.best, decision.against
+    return {
+        "at": decision.at.isoformat(),
+        "relation": decision.verdict.relation.value,
+        "rule": best.rule if best else "nothing in the store is alike",
+        "against": against.id if against else None,
+        "against_url": against.article.url if against else None,
+        "jaccard": best.jaccard if best else None,
+        "containment": best.containment if best else None,
+        "shared_words": best.shared_words if best else 0,
+        "considered": [_plain(comparison) for comparison in decision.verdict.considered],
+        "passages": [_plain(passage) for passage in decision.passages.passages] if decision.passages else [],
+    }
+
+
+def _plain(value: object) -> object:
+    """Return a dataclass as JSON can hold it."""
+    return asdict(value, dict_factory=lambda pairs: {key: _scalar(item) for key, item in pairs})  # type: ignore[call-overload]
+
+
+def _scalar(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def show(told: Told) -> None:
+    """Print the history for people."""
+    from worker.cli.show import clean, console, moment
+
+    out = console()
+    if told.candidate:
+        record = told.candidate
+        reason = f" ({record.reason})" if record.reason else ""
+        out.print(f"[bold]{clean(record.url)}[/]")
+        out.print(f"  {record.state.value}{reason}, source {clean(record.source)}, candidate {record.id}")
+        if record.detail:
+            out.print(f"  {clean(record.detail)}")
+        for event in record.events:
+            out.print(f"  {moment(event.at)}  {event.what:<11} {clean(event.detail)}")
+    for stored in told.articles:
+        _show_article(stored, told.decisions[stored.id])
+
+
+def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    standing = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
+    out.print()
+    out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {clean(stored.article.title)}")
+    out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
+    for decision in decisions:
+        _show_decision(decision)
+
+
+def _show_decision(decision: Decision) -> None:
+    from worker.cli.show import clean, console, moment
+
+    out, best = console(), decision.verdict.best
+    if best is None or decision.against is None:
+        out.print(
+            f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/]: nothing stored is alike"
+        )
+        return
+    other = decision.against
+    out.print(f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
+    out.print(f"    {clean(other.article.title)}\n    {clean(other.article.url)}")
+    out.print(f"    rule: {clean(best.rule)}")
+    for comparison in decision.verdict.considered:
+        out.print(f"    {_figures(comparison)}")
+    if decision.passages:
+        _show_passages(decision.passages)
+
+
+def _figures(comparison: Comparison) -> str:
+    figures = f"jaccard {comparison.jaccard:.3f}, containment {comparison.containment:.3f}"
+    return f"{comparison.article:>6}  {comparison.relation.value:<9} {figures}, {comparison.shared_words} shared words"
+
+
+def _show_passages(passages: Passages) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    out.print("    passages: = both, + this article only, - the other only")
+    for passage in passages.passages:
+        if passage.shared:
+            out.print(f"    = {clean(_shortened(passage.newcomer))}", style="dim")
+            continue
+        if passage.newcomer.strip():
+            out.print(f"    + {clean(_flat(passage.newcomer))}", style="green")
+        if passage.other.strip():
+            out.print(f"    - {clean(_flat(passage.other))}", style="red")
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shortened(text: str) -> str:
+    flat = _flat(text)
+    if len(flat) <= _LONGEST_SHARED:
+        return flat
+    half = _LONGEST_SHARED // 2
+    return f"{flat[:half]} … {flat[-half:]}"

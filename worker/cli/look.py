@@ -1,0 +1,107 @@
+"""The commands that look: `status`, `audit`, `why`, `duplicates`, `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from worker.cli.common import Common, options, print_json
+from worker.errors import UsageError
+
+
+@click.command()
+@options
+def status(common: Common) -> None:
+    """Show what is going on: counts by state, sources, and what waits."""
+    from worker.app import open_reading
+    from worker.cli import show
+
+    settings = common.settings()
+    common.set_up_logs()
+    with open_reading(settings) as store:
+        books = store.reader.counts()
+        states = {state.name: state for state in store.reader.sources()}
+        daemon = store.daemon()
+    if common.as_json:
+        sources = {name: show.poll_record(state) for name, state in states.items()}
+        print_json({**show.counts_record(books), "daemon": daemon, "sources": sources})
+        return
+    show.status(settings, books, states, daemon=daemon)
+
+
+@click.command()
+@options
+def audit(common: Common) -> None:
+    """Check that the books balance: every candidate in one state, every article with its index rows."""
+    from worker.app import open_reading
+    from worker.cli import show
+
+    settings = common.settings()
+    common.set_up_logs()
+    with open_reading(settings) as store:
+        books = store.reader.audit()
+    if common.as_json:
+        print_json(show.books_record(books))
+    else:
+        show.books_lines(books)
+    raise SystemExit(0 if books.balanced else 1)
+
+
+@click.command()
+@click.argument("url_or_id", metavar="URL-or-ID")
+@options
+def why(common: Common, url_or_id: str) -> None:
+    """Tell one article's whole history: discovered where, fetched when, decided what and against which article."""
+    from worker.app import open_reading
+    from worker.cli import history
+
+    settings = common.settings()
+    common.set_up_logs()
+    with open_reading(settings) as store:
+        told = history.tell(store.reader, url_or_id)
+    if common.as_json:
+        print_json(history.as_record(told))
+    else:
+        history.show(told)
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
+@click.option("--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups and templates.")
+@options
+def duplicates(common: Common, form: str, everything: bool) -> None:
+    """List the recognised copies, each with the text that is kept instead."""
+    from worker.app import open_reading
+    from worker.cli import show
+
+    settings = common.settings()
+    common.set_up_logs()
+    with open_reading(settings) as store:
+        links = store.reader.duplicates(links_that_keep_both=everything)
+        if form == "table" and not common.as_json:
+            show.duplicate_table(links)
+            return
+        for link in links:
+            print_json(show.duplicate_record(link))
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["jsonl", "text"]), default="jsonl", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="File (jsonl) or new folder (text); default: stdout.")
+@options
+def export(common: Common, form: str, output: Path | None) -> None:
+    """Write the corpus out, one text a cluster, ordered by id."""
+    from worker.app import open_reading
+    from worker.export import FORMATS
+
+    settings = common.settings()
+    common.set_up_logs()
+    if form == "text" and output is None:
+        raise UsageError("text goes into a folder; name a new or empty one with --output DIR")
+    with open_reading(settings) as store:
+        count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
+    if output and common.as_json:
+        print_json({"exported": count, "format": form, "output": str(output)})
+    elif output and common.loudness >= 0:
+        click.echo(f"{count} texts written to {output}", err=True)

@@ -1,0 +1,61 @@
+"""The group of commands, and how an error becomes a line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from worker.cli import configure, look, work
+from worker.cli.common import Common
+from worker.errors import ConfigurationError, UsageError, WorkerError
+
+_INTERRUPTED: Final = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="corpus-worker", message="%(prog)s %(version)s")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result.")
+@click.option("-v", "--verbose", count=True, help="Log more.")
+@click.option("-q", "--quiet", count=True, help="Log less.")
+@click.pass_context
+def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int, quiet: int) -> None:
+    """Grow a text corpus from news sites, beside a seed corpus, without copies."""
+    context.obj = Common(config=config, as_json=as_json, loudness=verbose - quiet)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit status."""
+    try:
+        sys.exit(cli.main(prog_name="corpus-worker", standalone_mode=False) or 0)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (ConfigurationError, UsageError) as exc:
+        _complain(exc)
+        sys.exit(2)
+    except WorkerError as exc:
+        _complain(exc)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; closing it again at exit must not complain either.
+        sys.stderr.close()
+        sys.exit(0)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(_INTERRUPTED)
+
+
+def _complain(error: WorkerError) -> None:
+    from worker.logs import escape
+
+    for line in str(error).splitlines():
+        click.echo(f"corpus-worker: {escape(line)}", err=True)
+
+
+for _command in (work.ingest, work.run, work.seeds, look.status, look.audit, look.why, look.duplicates, look.export):
+    cli.add_command(_command)
+for _command in (configure.sources, configure.config):
+    cli.add_command(_command)

@@ -1,0 +1,169 @@
+"""Tables and lines for people, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from worker.cli.common import print_json
+from worker.logs import escape as visible
+from worker.models import Books, DuplicateLink, SourceState, State
+from worker.oneshot import RunReport
+from worker.quantities import format_duration
+from worker.settings import Settings
+
+_STATE_ORDER = (
+    State.STORED,
+    State.DUPLICATE,
+    State.REVISED,
+    State.UNCHANGED,
+    State.REJECTED,
+    State.BLOCKED,
+    State.FAILED,
+    State.PENDING,
+)
+
+
+def clean(text: str) -> str:
+    """Return text from outside as a terminal may show it: no control characters, no markup."""
+    return escape(visible(text))
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time as people read it, in the machine's time zone."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+
+
+def console() -> Console:
+    """Return the console for results; it is as wide as it needs to be where nobody looks at it."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=200)
+
+
+def run_summary(report: RunReport, *, stopped_by: int) -> None:
+    """Print what a run did."""
+    out, record = console(), report.as_record()
+    if report.sources:
+        out.print(_poll_table(report))
+    counts = Table(box=None, pad_edge=False)
+    for name in ("discovered", *(state.value for state in _STATE_ORDER)):
+        counts.add_column(name, justify="right")
+    counts.add_row(*(str(record[column.header]) for column in counts.columns))
+    out.print(counts)
+    worked = sum(report.tally.outcomes.values())
+    seconds = report.elapsed.total_seconds()
+    rate = f", {worked / seconds:.1f} a second" if worked and seconds else ""
+    ended = "stopped by a signal after" if stopped_by else "done in"
+    out.print(f"{ended} {seconds:.1f} s{rate}")
+
+
+def _poll_table(report: RunReport) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("source", "found", "new", "result"):
+        table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
+    for name, source in report.sources.items():
+        result = source.error or ("not modified" if source.not_modified else "ok")
+        table.add_row(clean(name), str(source.found), str(source.new), clean(result))
+    return table
+
+
+def source_table(settings: Settings, states: Mapping[str, SourceState], *, as_json: bool) -> None:
+    """Print the configured sources with what the store remembers of each."""
+    rows = [(source, states.get(source.name, SourceState(name=source.name))) for source in settings.sources]
+    if as_json:
+        print_json([{**source.model_dump(mode="json"), **_poll_record(state)} for source, state in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"):
+        table.add_column(name, overflow="fold")
+    for source, state in rows:
+        every = state.interval or source.every or settings.schedule.every
+        table.add_row(
+            source.name,
+            source.kind,
+            "yes" if source.enabled else "no",
+            format_duration(every),
+            moment(state.polled_at),
+            moment(state.due_at),
+            str(state.found),
+            clean(state.error) or "-",
+            clean(source.url or source.path),
+        )
+    console().print(table)
+
+
+def _poll_record(state: SourceState) -> dict[str, object]:
+    return {
+        "polled_at": state.polled_at.isoformat() if state.polled_at else None,
+        "succeeded_at": state.succeeded_at.isoformat() if state.succeeded_at else None,
+        "due_at": state.due_at.isoformat() if state.due_at else None,
+        "failures": state.failures,
+        "error": state.error,
+        "found": state.found,
+    }
+
+
+def books_record(books: Books) -> dict[str, object]:
+    """Return the sum of the books as `audit --json` prints it."""
+    return {
+        "balanced": books.balanced,
+        "discovered": books.discovered,
+        **{state.value: books.counts.get(state, 0) for state in _STATE_ORDER},
+        "articles": books.articles,
+        "seeds": books.seeds,
+        "clusters": books.clusters,
+        "problems": list(books.problems),
+    }
+
+
+def books_lines(books: Books) -> None:
+    """Print the sum of the books, and what is wrong."""
+    out = console()
+    parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in _STATE_ORDER)
+    out.print(f"{books.discovered} discovered = {parts}")
+    out.print(f"{books.clusters} texts in the corpus, from {books.articles} articles and {books.seeds} seeds kept")
+    for problem in books.problems:
+        out.print(f"problem: {clean(problem)}", style="red")
+    out.print("the books balance" if books.balanced else "the books do not balance", style="bold")
+
+
+def duplicate_record(link: DuplicateLink) -> dict[str, object]:
+    """Return a recognised copy as `duplicates --format jsonl` prints it."""
+    return {
+        "url": link.url,
+        "source": link.source,
+        "fetched_at": link.fetched_at.isoformat(),
+        "duplicate_of": link.duplicate_of,
+        "duplicate_of_url": link.duplicate_of_url,
+        "relation": link.relation.value,
+        "jaccard": round(link.jaccard, 4),
+        "containment": round(link.containment, 4),
+        "shared_words": link.shared_words,
+    }
+
+
+def duplicate_table(links: Iterable[DuplicateLink]) -> int:
+    """Print recognised copies under the head of their cluster; return how many."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("of", "relation", "jaccard", "contained", "words", "copy", "kept"):
+        table.add_column(name, overflow="fold", justify="right" if name in {"of", "jaccard", "words"} else "left")
+    rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
+    for link in rows:
+        table.add_row(
+            str(link.duplicate_of),
+            link.relation.value,
+            f"{link.jaccard:.2f}",
+            f"{link.containment:.2f}",
+            str(link.shared_words),
+            clean(f"{link.title}\n{link.url}"),
+            clean(f"{link.duplicate_of_title}\n{link.duplicate_of_url}"),
+        )
+    out = console()
+    if rows:
+        out.print(table)
+    out.print(f"{len(rows)} recognised")
+    return len(rows)

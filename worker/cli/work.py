@@ -1,0 +1,120 @@
+"""The commands that work: `ingest`, `run`, `seeds import`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.common import Common, options, print_json
+from worker.cli.signals import until_signal
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.oneshot import Orders, RunReport
+    from worker.settings import Settings
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
+@options
+def ingest(
+    common: Common, targets: tuple[str, ...], sources: tuple[str, ...], limit: int | None, dry_run: bool
+) -> None:
+    """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
+
+    A TARGET is a URL (article or feed: detected) or a path (.html, .txt, .jsonl, or a folder of these), taken instead
+    of the configured sources.
+    """
+    from worker.oneshot import Orders
+
+    if targets and sources:
+        raise UsageError("targets and --source do not go together; give one or the other")
+    settings = common.settings()
+    orders = Orders(targets=targets, sources=sources, limit=limit)
+    if dry_run:
+        raise SystemExit(_dry_run(common, settings, orders))
+    raise SystemExit(_ingest(common, settings, orders))
+
+
+def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
+    from worker.app import opened
+    from worker.cli.progress import Progress
+    from worker.cli.show import run_summary
+    from worker.oneshot import OneShot
+
+    progress = Progress(shown=sys.stderr.isatty() and common.loudness >= 0)
+    common.set_up_logs(quietly=progress.shown)
+
+    async def work() -> RunReport:
+        async with opened(settings, progress) as app:
+            run = OneShot(app, orders)
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.run()
+            return await run.report()
+
+    with progress:
+        report, stopped_by = until_signal(work)
+    if common.as_json:
+        print_json(report.as_record())
+    elif common.loudness >= 0:
+        run_summary(report, stopped_by=stopped_by)
+    if stopped_by:
+        return 128 + stopped_by
+    return 0 if report.did_its_work else 1
+
+
+def _dry_run(common: Common, settings: Settings, orders: Orders) -> int:
+    from worker.cli.rehearse import rehearse
+
+    return rehearse(common, settings, orders)
+
+
+@click.command()
+@options
+def run(common: Common) -> None:
+    """Run as a daemon: poll each source when it is due, work off what it finds, until stopped."""
+    from worker.daemon import Daemon
+
+    settings = common.settings()
+    common.set_up_logs()
+    raise SystemExit(Daemon(settings).run())
+
+
+@click.group()
+def seeds() -> None:
+    """Look after the seed corpus."""
+
+
+@seeds.command("import")
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@options
+def import_seeds(common: Common, folder: Path | None) -> None:
+    """Import the seed corpus, or the files of DIR; what was imported before is left alone."""
+    from worker.app import opened
+    from worker.cli.progress import Progress
+    from worker.pipeline import SeedReport
+
+    settings = common.settings()
+    common.set_up_logs()
+
+    async def work() -> SeedReport:
+        async with opened(settings, Progress(shown=False)) as app:
+            return await app.import_seeds(folder)
+
+    report, stopped_by = until_signal(work)
+    if common.as_json:
+        print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
+    else:
+        known = report.found - report.imported - report.refused
+        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already")
+    if stopped_by:
+        raise SystemExit(128 + stopped_by)
+    raise SystemExit(0 if report.found else 1)
