@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from worker.clock import SystemClock
 from worker.dedupe import Deduper, Rules
-from worker.extract import ExtractRules, PooledExtractor, seed_article
+from worker.extract import ExtractRules, ProcessExtractor
 from worker.fetch import FetchRules, HttpFetcher
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
@@ -27,6 +28,9 @@ from worker.sources import PARSERS, detect, read_inputs
 from worker.sources.seeds import read_seeds
 from worker.storage import Store, open_store
 from worker.urls import canonicalise
+
+if TYPE_CHECKING:
+    from worker.extract.language import Languages
 
 log = structlog.get_logger()
 
@@ -70,9 +74,11 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
     clock, tally, deduper = SystemClock(), Tally(), _deduper(settings)
     store = open_store(settings.store.url, parameters=deduper.parameters, create=True)
+    for warning in store.warnings:
+        log.warning("store.warning", warning=warning)
     with Threads(count=1) as offload:
         fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=store.hosts, offload=offload)
-        extractor = PooledExtractor(_extract_rules(settings))
+        extractor = ProcessExtractor(_extract_rules(settings))
         stages = Stages(
             clock=clock,
             offload=offload,
@@ -87,10 +93,6 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
             chance=random.random,
         )
         limits = _limits(settings)
-
-        def to_article(seed: Seed, now: datetime) -> Article:
-            return seed_article(seed, fetched_at=now, languages=settings.extract.languages)
-
         try:
             yield App(
                 settings=settings,
@@ -100,7 +102,7 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
                 discoverer=Discoverer(stages, limits, tally=tally, observer=observer),
                 ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
                 seeds=SeedImporter(
-                    clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=to_article
+                    clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=_seed_reader()
                 ),
                 tally=tally,
                 sources=tuple(source.source() for source in settings.sources),
@@ -109,6 +111,24 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
             await extractor.aclose()
             await fetcher.aclose()
             await offload(store.close)
+
+
+def _seed_reader() -> Callable[[Seed, datetime], Article]:
+    """Return what turns a seed file into an article; the language model is loaded at the first one."""
+    make_languages = functools.cache(_languages)
+
+    def to_article(seed: Seed, now: datetime) -> Article:
+        from worker.extract.seeds import seed_article
+
+        return seed_article(seed, fetched_at=now, languages=make_languages())
+
+    return to_article
+
+
+def _languages() -> Languages:
+    from worker.extract.language import Languages
+
+    return Languages()
 
 
 def worker_name() -> str:

@@ -42,12 +42,12 @@ class Daemon:
 
     async def _run(self) -> int:
         async with opened(self._settings, _Silent()) as app:
-            with app.store.lock_daemon(worker_name()):
-                self._listen()
-                log.info("run.started", worker=worker_name(), sources=len(app.sources))
-                await app.import_seeds()
-                await self._work(app)
-                log.info("run.stopped", signal=signal.Signals(self._signal).name, **_counts(app))
+            app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
+            self._listen()
+            log.info("run.started", worker=worker_name(), sources=len(app.sources))
+            await app.import_seeds()
+            await self._work(app)
+            log.info("run.stopped", signal=signal.Signals(self._signal).name, **_counts(app))
         return 128 + self._signal
 
     def _listen(self) -> None:

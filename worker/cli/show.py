@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.common import print_json
+from worker.configuration import mask
 from worker.logs import escape as visible
 from worker.models import Books, DuplicateLink, SourceState, State
 from worker.oneshot import RunReport
@@ -49,16 +50,21 @@ def run_summary(report: RunReport, *, stopped_by: int) -> None:
     out, record = console(), report.as_record()
     if report.sources:
         out.print(_poll_table(report))
-    counts = Table(box=None, pad_edge=False)
-    for name in ("discovered", *(state.value for state in _STATE_ORDER)):
-        counts.add_column(name, justify="right")
-    counts.add_row(*(str(record[column.header]) for column in counts.columns))
-    out.print(counts)
+    out.print(_counts_table(record))
     worked = sum(report.tally.outcomes.values())
     seconds = report.elapsed.total_seconds()
     rate = f", {worked / seconds:.1f} a second" if worked and seconds else ""
     ended = "stopped by a signal after" if stopped_by else "done in"
     out.print(f"{ended} {seconds:.1f} s{rate}")
+
+
+def _counts_table(record: Mapping[str, object]) -> Table:
+    names = ("discovered", *(state.value for state in _STATE_ORDER))
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row(*(str(record[name]) for name in names))
+    return table
 
 
 def _poll_table(report: RunReport) -> Table:
@@ -75,7 +81,7 @@ def source_table(settings: Settings, states: Mapping[str, SourceState], *, as_js
     """Print the configured sources with what the store remembers of each."""
     rows = [(source, states.get(source.name, SourceState(name=source.name))) for source in settings.sources]
     if as_json:
-        print_json([{**source.model_dump(mode="json"), **_poll_record(state)} for source, state in rows])
+        print_json([{**source.model_dump(mode="json"), **poll_record(state)} for source, state in rows])
         return
     table = Table(box=None, pad_edge=False)
     for name in ("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"):
@@ -96,7 +102,8 @@ def source_table(settings: Settings, states: Mapping[str, SourceState], *, as_js
     console().print(table)
 
 
-def _poll_record(state: SourceState) -> dict[str, object]:
+def poll_record(state: SourceState) -> dict[str, object]:
+    """Return what the store remembers of a source, for JSON."""
     return {
         "polled_at": state.polled_at.isoformat() if state.polled_at else None,
         "succeeded_at": state.succeeded_at.isoformat() if state.succeeded_at else None,
@@ -109,15 +116,30 @@ def _poll_record(state: SourceState) -> dict[str, object]:
 
 def books_record(books: Books) -> dict[str, object]:
     """Return the sum of the books as `audit --json` prints it."""
+    return {"balanced": books.balanced, **counts_record(books), "problems": list(books.problems)}
+
+
+def counts_record(books: Books) -> dict[str, object]:
+    """Return the counts by state, and those of the corpus."""
     return {
-        "balanced": books.balanced,
         "discovered": books.discovered,
         **{state.value: books.counts.get(state, 0) for state in _STATE_ORDER},
         "articles": books.articles,
         "seeds": books.seeds,
         "clusters": books.clusters,
-        "problems": list(books.problems),
     }
+
+
+def status(settings: Settings, books: Books, states: Mapping[str, SourceState], *, daemon: str) -> None:
+    """Print what is going on."""
+    out = console()
+    out.print(f"store   {clean(mask(settings.store.url))}")
+    out.print(f"daemon  {clean(daemon) or 'not running'}")
+    out.print(f"corpus  {books.clusters} texts, from {books.articles} articles and {books.seeds} seeds kept")
+    out.print()
+    out.print(_counts_table(counts_record(books)))
+    out.print()
+    source_table(settings, states, as_json=False)
 
 
 def books_lines(books: Books) -> None:

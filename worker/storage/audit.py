@@ -1,0 +1,105 @@
+"""Do the books balance: the sum of the ledger, and every row that misses its partner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Select, distinct, exists, func, not_, select
+
+from worker.models import Books, Kind, State
+from worker.storage.index import FINGERPRINTS, INDEX_KEYS
+from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, HOSTS, PAGES, STANDINGS
+
+WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)
+FOUNDERS = STANDINGS.alias("founders")
+HEADS = STANDINGS.alias("heads")
+
+
+def books(connection: Connection) -> Books:
+    """Count everything, and say what is wrong; nothing is held in memory but the sums."""
+    return replace(sums(connection), problems=tuple(_problems(connection)))
+
+
+def sums(connection: Connection) -> Books:
+    """Count everything, and check nothing."""
+    counts = dict.fromkeys(State, 0)
+    by_state = select(CANDIDATES.c.state, func.count()).group_by(CANDIDATES.c.state)
+    for state, count in connection.execute(by_state).tuples():
+        if state in counts:
+            counts[State(state)] = count
+    return Books(
+        discovered=_count(connection, select(CANDIDATES.c.id)),
+        counts=counts,
+        articles=_count(connection, select(ARTICLES.c.id).where(ARTICLES.c.kind == Kind.ARTICLE)),
+        seeds=_count(connection, select(ARTICLES.c.id).where(ARTICLES.c.kind == Kind.SEED)),
+        clusters=_count(connection, select(STANDINGS.c.article_id).where(STANDINGS.c.head)),
+    )
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+
+
+def _problems(connection: Connection) -> Iterator[str]:
+    for sentence, query in (*_ledger_checks(), *_article_checks(), *_index_checks()):
+        found = _count(connection, query)
+        if found:
+            examples = ", ".join(str(value) for value in connection.execute(query.limit(3)).scalars())
+            yield f"{found} {sentence} (ids {examples})"
+
+
+def _ledger_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    pending = CANDIDATES.c.state == State.PENDING
+    ids = select(CANDIDATES.c.id)
+    article = exists().where(ARTICLES.c.id == CANDIDATES.c.article_id)
+    payload = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id, PAGES.c.sha256 == CANDIDATES.c.payload_sha256)
+    called = exists().where(HOSTS.c.host == CANDIDATES.c.lane, HOSTS.c.due_at <= CANDIDATES.c.due_at)
+    return (
+        ("candidates in a state that does not exist", ids.where(CANDIDATES.c.state.not_in(list(State)))),
+        ("candidates that ended with an article, but without it", ids.where(_ended(), not_(article))),
+        (
+            "finished candidates that still have a lease",
+            ids.where(not_(pending), CANDIDATES.c.lease_token.is_not(None)),
+        ),
+        ("pending input candidates without their content", ids.where(pending, _is_content(), not_(payload))),
+        ("pending candidates their host does not call", ids.where(pending, not_(_is_content()), not_(called))),
+    )
+
+
+def _ended() -> Any:
+    return CANDIDATES.c.state.in_(WITH_ARTICLE)
+
+
+def _is_content() -> Any:
+    return CANDIDATES.c.lane.is_(None)
+
+
+def _article_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    ids = select(ARTICLES.c.id)
+    standing = exists().where(STANDINGS.c.article_id == ARTICLES.c.id)
+    decision = exists().where(DECISIONS.c.article_id == ARTICLES.c.id)
+    candidate = exists().where(CANDIDATES.c.id == ARTICLES.c.candidate_id)
+    head = exists().where(HEADS.c.cluster == STANDINGS.c.cluster, HEADS.c.head)
+    founder = exists().where(FOUNDERS.c.article_id == STANDINGS.c.cluster, FOUNDERS.c.cluster == STANDINGS.c.cluster)
+    clusters = select(distinct(STANDINGS.c.cluster))
+    found_by_worker = ARTICLES.c.kind == Kind.ARTICLE
+    return (
+        ("articles that stand in no cluster", ids.where(not_(standing))),
+        ("articles nobody decided about", ids.where(not_(decision))),
+        ("articles without the candidate they came from", ids.where(found_by_worker, not_(candidate))),
+        ("clusters without a head", clusters.where(not_(head))),
+        ("clusters without their founding article", clusters.where(not_(founder))),
+    )
+
+
+def _index_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    article = exists().where(ARTICLES.c.id == FINGERPRINTS.c.article_id)
+    fingerprint = exists().where(FINGERPRINTS.c.article_id == ARTICLES.c.id)
+    owner = exists().where(FINGERPRINTS.c.article_id == INDEX_KEYS.c.article_id)
+    return (
+        ("articles without index rows", select(ARTICLES.c.id).where(not_(fingerprint))),
+        ("fingerprints without their article", select(FINGERPRINTS.c.article_id).where(not_(article))),
+        ("articles with index keys but no fingerprint", select(distinct(INDEX_KEYS.c.article_id)).where(not_(owner))),
+    )

@@ -1,0 +1,81 @@
+"""Read-only views of the store, for people and exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from worker.errors import SourceError
+from worker.models import Books, CandidateRecord, DuplicateLink, SourceState, StoredArticle, Verdict
+from worker.storage import audit, views
+from worker.storage.database import Database
+from worker.storage.links import link_from, links
+from worker.storage.queue import source_from
+from worker.storage.tables import ARTICLES, SOURCES, STANDINGS
+from worker.urls import canonicalise
+
+
+class StoredReader:
+    """`Reader` on the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def heads(self) -> Iterator[StoredArticle]:
+        """Yield the one text of each cluster, ordered by id, in bounded memory and as of one moment."""
+        query = views.articles().where(STANDINGS.c.head).order_by(ARTICLES.c.id)
+        with self._database.snapshot() as connection:
+            for row in connection.execute(query):
+                yield views.stored_article(row)
+
+    def duplicates(self, *, links_that_keep_both: bool = False) -> Iterator[DuplicateLink]:
+        """Yield recognised copies, ordered by id; with the flag also followups and templates."""
+        with self._database.snapshot() as connection:
+            for row in connection.execute(links(that_keep_both=links_that_keep_both)):
+                yield link_from(row)
+
+    def article(self, article_id: int) -> StoredArticle | None:
+        """Return one article."""
+        return self._database.read(_article, article_id)
+
+    def candidate(self, url_or_id: str) -> CandidateRecord | None:
+        """Find a candidate by URL, canonical URL, or the id of one of its articles."""
+        if url_or_id.isascii() and url_or_id.isdigit():
+            return self._database.read(views.candidate_of_article, int(url_or_id))
+        return self._database.read(views.find_candidate, url=url_or_id, canonical_url=_canonical(url_or_id))
+
+    def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
+        """Return the decisions made about an article, oldest first."""
+        return self._database.read(views.verdicts, article_id)
+
+    def sources(self) -> tuple[SourceState, ...]:
+        """Return every source ever polled."""
+        return self._database.read(_sources)
+
+    def counts(self) -> Books:
+        """Count everything, and check nothing: quick."""
+        with self._database.snapshot() as connection:
+            return audit.sums(connection)
+
+    def audit(self) -> Books:
+        """Count everything, and check that every row has its partners."""
+        with self._database.snapshot() as connection:
+            return audit.books(connection)
+
+
+def _article(connection: Connection, article_id: int) -> StoredArticle | None:
+    row = connection.execute(views.articles().where(ARTICLES.c.id == article_id)).one_or_none()
+    return None if row is None else views.stored_article(row)
+
+
+def _sources(connection: Connection) -> tuple[SourceState, ...]:
+    return tuple(source_from(row) for row in connection.execute(select(SOURCES).order_by(SOURCES.c.name)))
+
+
+def _canonical(url: str) -> str:
+    try:
+        return canonicalise(url)
+    except SourceError:
+        return url

@@ -1,0 +1,91 @@
+"""The open store: one database, and every view of it that the flows and the commands use."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Self
+
+from worker.models import IndexParameters
+from worker.storage.database import Database, connect
+from worker.storage.hosts import StoredHostBook
+from worker.storage.index import require_parameters
+from worker.storage.ledger import StoredLedger
+from worker.storage.lock import DaemonLock
+from worker.storage.migrate import bring_up_to_date
+from worker.storage.reader import StoredReader
+from worker.storage.shelf import StoredSeedShelf
+
+SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+"""Releases with the fix of the WAL-reset race, the last of each line that got it first."""
+
+
+class Store:
+    """An open store. `warnings` are sentences for people about the database it runs on."""
+
+    def __init__(self, database: Database, *, warnings: tuple[str, ...] = ()) -> None:
+        self.ledger = StoredLedger(database)
+        self.seeds = StoredSeedShelf(database)
+        self.reader = StoredReader(database)
+        self.hosts = StoredHostBook(database)
+        self.warnings = warnings
+        self._database = database
+        self._lock = DaemonLock(database.path) if database.path else None
+
+    def lock_daemon(self, owner: str) -> None:
+        """Be the only daemon on this store, described by `owner`; raises StoreBusy naming the one that is.
+
+        On PostgreSQL any number of daemons share a store, so there is nothing to hold.
+        """
+        if self._lock is not None:
+            self._lock.take(owner)
+
+    def unlock_daemon(self) -> None:
+        """Let another daemon in."""
+        if self._lock is not None:
+            self._lock.give_back()
+
+    def daemon(self) -> str:
+        """Return what the daemon that works on this store says of itself; empty where there is none."""
+        return self._lock.holder() if self._lock is not None else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection and let another daemon in."""
+        self.unlock_daemon()
+        self._database.close()
+
+
+def open_store(url: str, *, parameters: IndexParameters, create: bool = True) -> Store:
+    """Open the store at a SQLAlchemy URL, made or migrated as needed.
+
+    Raises StoreError where it cannot be used: it is newer than this program, its index was made with other
+    `parameters`, it cannot be reached or written, or `create` is off and there is none.
+    """
+    database = connect(url, create=create)
+    try:
+        bring_up_to_date(database)
+        database.write(require_parameters, parameters)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, warnings=_warnings(database))
+
+
+def _warnings(database: Database) -> tuple[str, ...]:
+    if not database.is_sqlite or not has_reset_race(sqlite3.sqlite_version_info):
+        return ()
+    advice = "run one command at a time beside the daemon, and keep backups"
+    race = "has a rare race that can damage a store used by two processes at once (fixed in 3.51.3, 3.50.7 and 3.44.6)"
+    return (f"SQLite {sqlite3.sqlite_version} {race}: {advice}",)
+
+
+def has_reset_race(version: tuple[int, ...]) -> bool:
+    """Whether this release of SQLite has the WAL-reset race (sqlite.org/wal.html, "the WAL-reset bug")."""
+    return version < SOUND_SQLITE[-1] and not any(
+        version[:2] == fixed[:2] and version >= fixed for fixed in SOUND_SQLITE
+    )
