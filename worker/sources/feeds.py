@@ -1,0 +1,182 @@
+"""Reads feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from time import struct_time
+
+import feedparser
+
+from worker import urls
+from worker.errors import SourceError
+from worker.models import Discovery, Page, Source
+from worker.sources import jsonfeed
+from worker.sources.dates import names_zone, read_date, zone_of
+from worker.sources.entries import Entry, clean_title, discovery, scope_of
+from worker.sources.shapes import Shape, inflated, shape_of
+from worker.sources.trimming import MAX_ENTRIES, Trimmed, is_risky, trimmed
+
+_MAX_BYTES = 100 * 1024 * 1024
+_DECLARATION = re.compile(rb"\A\s*<\?xml[^>]{0,200}?\?>")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+_NOT_A_FEED = {
+    Shape.EMPTY: "the answer is empty",
+    Shape.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
+    Shape.SITEMAP: 'this is a sitemap, not a feed; set kind = "sitemap"',
+    Shape.OPML: "this is a list of feeds (OPML), not a feed; import it instead",
+    Shape.BINARY: "this is no text at all, not a feed; check the address",
+    Shape.URLS: 'this is a list of addresses, not a feed; set kind = "urls"',
+    Shape.WARC: 'this is a WARC file, not a feed; set kind = "warc"',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people."""
+
+    entries: tuple[Entry, ...]
+    title: str | None = None
+    site: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Return the articles a feed points at; raises SourceError where the page is no feed.
+
+    Entries that lead to other sites than the feed's own (its host, or the site it says it belongs to) are left out
+    and counted unless the source's option `other_sites` is `follow`.
+    """
+    feed = read_feed(page, zone=zone_of(source))
+    notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
+    return discovery(
+        feed.entries,
+        page=page,
+        source=source,
+        scope=scope_of(source, page.url, page.final_url, feed.site),
+        now=now,
+        notes=notes,
+        title=feed.title,
+    )
+
+
+def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
+    """Read a feed of any kind; a damaged one gives what can be read. Raises SourceError where the page is no feed."""
+    body = inflated(page.body, limit=_MAX_BYTES)
+    shape = shape_of(body)
+    if shape in _NOT_A_FEED:
+        raise SourceError(f"{page.url}: {_NOT_A_FEED[shape]}")
+    if shape is Shape.JSON:
+        document = jsonfeed.read_json_feed(body, url=page.url, zone=zone)
+        return Feed(entries=document.entries, title=document.title, site=document.site)
+    return _read_xml(body, page, zone)
+
+
+def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
+    cut = trimmed(body) if is_risky(body) else Trimmed(body=body)
+    parsed = _parsed(cut.body, page)
+    if not parsed.get("entries") and not parsed.get("version"):
+        raise SourceError(
+            f"{page.url}: this is neither RSS, Atom nor JSON Feed; check the address and the source's kind"
+        )
+    notes = []
+    if cut.entries > MAX_ENTRIES:
+        notes.append(f"the feed has {cut.entries:,} entries; the newest {MAX_ENTRIES:,} were read")
+    if parsed.bozo and isinstance(parsed.get("bozo_exception"), Exception) and not _harmless(parsed):
+        notes.append(f"the feed is not well-formed; what could be read was read ({_cause(parsed)})")
+    return Feed(
+        entries=tuple(_entries(parsed, page, zone)),
+        title=clean_title(parsed.feed.get("title")),
+        site=_absolute(parsed.feed.get("link"), page.final_url),
+        notes=tuple(notes),
+    )
+
+
+def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
+    headers = {"content-location": page.final_url}
+    charset = _CHARSET.search(page.content_type or "")
+    utf8 = _as_utf8(body)
+    if utf8 is not None:
+        body, headers["content-type"] = utf8, "application/xml; charset=utf-8"
+    elif charset:
+        headers["content-type"] = f"application/xml; charset={charset[1]}"
+    try:
+        # Never bytes or a string: feedparser opens what looks like a path or a URL.
+        return feedparser.parse(
+            io.BytesIO(body), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
+        )
+    except Exception as exc:
+        raise SourceError(f"{page.url}: the feed cannot be read ({type(exc).__name__}); check it in a browser") from exc
+
+
+def _as_utf8(body: bytes) -> bytes | None:
+    """Return the body without its declaration where it is UTF-8 whatever it says, else None."""
+    if body.isascii() or b"\x00" in body[:64]:
+        return None
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return _DECLARATION.sub(b"", body.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _harmless(parsed: feedparser.FeedParserDict) -> bool:
+    return isinstance(parsed.bozo_exception, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
+
+
+def _cause(parsed: feedparser.FeedParserDict) -> str:
+    return " ".join(str(parsed.bozo_exception).split())[:200]
+
+
+def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
+    for item in parsed.entries[:MAX_ENTRIES]:
+        published = _date(item, "published", zone)
+        updated = _date(item, "updated", zone)
+        yield Entry(
+            link=_link(item, page),
+            title=item.get("title"),
+            published_at=published or updated or _date(item, "created", zone),
+            modified_at=updated if "updated" in item else None,
+            external_id=item.get("id") or None,
+            base=page.final_url,
+        )
+
+
+def _link(item: feedparser.FeedParserDict, page: Page) -> str:
+    """Return the entry's own page: what a click counter wraps, the link, or an id that is an address."""
+    link: str = item.get("feedburner_origlink") or item.get("link") or ""
+    if link and not _is_front(link, page):
+        return link
+    identity: str = item.get("id") or ""
+    return identity if identity.startswith(("http://", "https://")) else link
+
+
+def _is_front(link: str, page: Page) -> bool:
+    try:
+        return urls.is_home(urls.resolve(link, base=page.final_url))
+    except SourceError:
+        return True
+
+
+def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime | None:
+    """Return one of an entry's dates: feedparser's reading, corrected where the date names no zone."""
+    written, parsed = item.get(name), item.get(f"{name}_parsed")
+    if not isinstance(written, str) or (name == "updated" and "updated" not in item):
+        return None
+    if not isinstance(parsed, struct_time):
+        return read_date(written, zone=zone)
+    try:
+        found = datetime(*parsed[:6], tzinfo=UTC)
+    except ValueError:
+        return None
+    return found if names_zone(written) else found.replace(tzinfo=zone)
+
+
+def _absolute(link: str | None, base: str) -> str:
+    try:
+        return urls.resolve(link or "", base=base) if link else ""
+    except SourceError:
+        return ""

@@ -1,0 +1,146 @@
+"""Reads one `.html` or `.txt` file as one article."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lxml import etree, html
+
+from worker import urls
+from worker.errors import SourceError
+from worker.models import Candidate, Page, Text
+from worker.sources.entries import clean_text, clean_title
+from worker.sources.shapes import Shape, shape_of
+
+_HEAD = 500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Something about an input for people: where it stands, what is wrong and what to do.
+
+    `lost` says whether an article was lost by it.
+    """
+
+    where: str
+    why: str
+    lost: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes."""
+
+    source: str
+    now: datetime
+    max_bytes: int
+
+
+def read_html(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
+    """Yield a page, known by its `rel=canonical` where that is complete and no front page, else by its file."""
+    body = _bounded(file, intake)
+    if isinstance(body, Remark):
+        yield body
+        return
+    shape = shape_of(body)
+    if shape not in {Shape.HTML, Shape.XML}:
+        yield Remark(where=str(file), why=f"is {shape.value}, not an HTML page; remove it or give it its own ending")
+        return
+    url = declared_url(body) or urls.file_url(file)
+    yield page_candidate(url, body, intake=intake, reference=str(file))
+
+
+def page_candidate(
+    url: str, body: bytes, *, intake: Intake, reference: str, content_type: str | None = None
+) -> Candidate:
+    """Return a candidate that brings its page along."""
+    page = Page(
+        url=url,
+        final_url=url,
+        status=200,
+        body=body,
+        fetched_at=intake.now,
+        content_type=content_type,
+    )
+    return Candidate(
+        url=url, canonical_url=urls.canonicalise(url), source=intake.source, reference=reference, payload=page
+    )
+
+
+def declared_url(body: bytes) -> str | None:
+    """Return the address a page declares as its canonical one: complete, and no front page."""
+    try:
+        root = html.document_fromstring(body[:_HEAD])
+    except (etree.LxmlError, ValueError):
+        return None
+    for link in root.iter("link"):
+        if "canonical" in (link.get("rel") or "").lower().split():
+            return _usable(link.get("href") or "")
+    return None
+
+
+def _usable(href: str) -> str | None:
+    try:
+        url = urls.resolve(href)
+    except SourceError:
+        return None
+    return url if url.startswith("http") and not urls.is_home(url) else None
+
+
+def read_text(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
+    """Yield an article written as plain text: the first line its title, the rest its paragraphs."""
+    body = _bounded(file, intake)
+    text = decoded(body) if isinstance(body, bytes) else None
+    if isinstance(body, Remark):
+        yield body
+    elif text is None:
+        yield Remark(where=str(file), why="is no text in UTF-8; save it as UTF-8")
+    else:
+        yield _article(file, text, intake)
+
+
+def _article(file: Path, text: str, intake: Intake) -> Candidate | Remark:
+    title, _, rest = text.strip().partition("\n")
+    paragraphs = plain_paragraphs(rest)
+    if not paragraphs:
+        return Remark(where=str(file), why="has no text below its first line, the title; add the article's text")
+    url = urls.file_url(file)
+    return Candidate(
+        url=url,
+        canonical_url=url,
+        source=intake.source,
+        reference=str(file),
+        title=clean_title(title),
+        payload=Text(text=paragraphs, title=clean_title(title)),
+    )
+
+
+def plain_paragraphs(text: str) -> str:
+    """Return the paragraphs of a text, clean, one a line, without blank lines."""
+    return "\n".join(paragraph for line in text.splitlines() if (paragraph := clean_text(line)))
+
+
+def decoded(body: bytes) -> str | None:
+    """Decode a text file: UTF-8, or UTF-16 with its mark; None for anything else."""
+    utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = body.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return None if "\x00" in text else text
+
+
+def _bounded(file: Path, intake: Intake) -> bytes | Remark:
+    if not file.is_file():
+        return Remark(where=str(file), why="is no ordinary file; remove it")
+    with file.open("rb") as opened:
+        body = opened.read(intake.max_bytes + 1)
+    if len(body) > intake.max_bytes:
+        return Remark(
+            where=str(file), why=f"is larger than {intake.max_bytes:,} bytes; raise fetch.max_bytes or split it"
+        )
+    return body if body.strip() else Remark(where=str(file), why="is empty; remove it")

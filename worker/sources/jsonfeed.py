@@ -1,0 +1,63 @@
+"""Reads JSON Feed 1.0 and 1.1 (jsonfeed.org)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from worker.errors import SourceError
+from worker.sources.dates import read_date
+from worker.sources.entries import Entry
+from worker.sources.trimming import MAX_ENTRIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonFeed:
+    """A JSON feed as read."""
+
+    entries: tuple[Entry, ...]
+    title: str | None
+    site: str
+
+
+def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
+    """Read a JSON feed, tolerant of missing and mistyped members; raises SourceError where the JSON is no feed."""
+    document = _loaded(body, url)
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(items, list):
+        raise SourceError(f"{url}: this is JSON, but no JSON Feed (it has no list of items); check the address")
+    return JsonFeed(
+        entries=tuple(_entry(item, zone) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        title=_text(document, "title"),
+        site=_text(document, "home_page_url") or "",
+    )
+
+
+def _loaded(body: bytes, url: str) -> object:
+    try:
+        loaded: object = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise SourceError(f"{url}: this looks like JSON but cannot be read ({exc}); check the address") from exc
+    return loaded
+
+
+def _entry(item: dict[str, object], zone: tzinfo) -> Entry:
+    identity = _text(item, "id")
+    link = _text(item, "url") or _text(item, "external_url")
+    if not link and identity and identity.startswith(("http://", "https://")):
+        link = identity
+    return Entry(
+        link=link or "",
+        title=_text(item, "title"),
+        published_at=read_date(_text(item, "date_published"), zone=zone),
+        modified_at=read_date(_text(item, "date_modified"), zone=zone),
+        external_id=identity,
+    )
+
+
+def _text(members: dict[str, object], name: str) -> str | None:
+    value = members.get(name)
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,80 @@
+"""Reads input files: `.html`, `.txt`, `.jsonl`, and folders of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+
+from worker.errors import SourceError
+from worker.models import Candidate, Discovery
+from worker.sources.files import Intake, Remark, read_html, read_text
+from worker.sources.jsonlines import read_json_lines
+
+BATCH = 100
+FileReader = Callable[[Path, Intake], Iterator[Candidate | Remark]]
+READERS: Mapping[str, FileReader] = MappingProxyType(
+    {
+        ".html": read_html,
+        ".htm": read_html,
+        ".txt": read_text,
+        ".jsonl": read_json_lines,
+    }
+)
+
+
+def read_inputs(path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+    """Yield what a file or a folder holds, with its content, in batches of at most 100 candidates.
+
+    Folders are read with all that is below, in the order of names; links to folders are not followed. What cannot be
+    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article. Raises
+    SourceError, at once, where the path does not exist or is of no known kind.
+    """
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; check the path")
+    if not path.is_dir() and _ending(path) is None:
+        raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
+    files = _below(path) if path.is_dir() else iter((path,))
+    return _batches(_contents(files, Intake(source=source, now=now, max_bytes=max_bytes)), path)
+
+
+def _ending(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((ending for ending in READERS if name.endswith(ending)), None)
+
+
+def _below(folder: Path) -> Iterator[Path | Remark]:
+    refused: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=refused.append):
+        folders.sort()
+        yield from (path for name in sorted(names) if _ending(path := Path(place, name)))
+    for error in refused:
+        yield Remark(where=str(error.filename), why=f"cannot be opened ({error.strerror}); check its permissions")
+
+
+def _contents(files: Iterator[Path | Remark], intake: Intake) -> Iterator[Candidate | Remark]:
+    for file in files:
+        if isinstance(file, Remark):
+            yield file
+            continue
+        try:
+            yield from READERS[_ending(file) or ""](file, intake)
+        except OSError as exc:
+            yield Remark(where=str(file), why=f"cannot be read ({exc.strerror or exc}); check its permissions")
+
+
+def _batches(found: Iterator[Candidate | Remark], path: Path) -> Iterator[Discovery]:
+    empty = True
+    while batch := list(islice(found, BATCH)):
+        empty = False
+        remarks = [item for item in batch if isinstance(item, Remark)]
+        yield Discovery(
+            candidates=tuple(item for item in batch if isinstance(item, Candidate)),
+            skipped=sum(remark.lost for remark in remarks),
+            notes=tuple(f"{remark.where}: {remark.why}" for remark in remarks),
+        )
+    if empty:
+        yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))

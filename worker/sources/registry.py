@@ -1,0 +1,17 @@
+"""The kinds of sources and what reads each: a new kind is one module and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from worker.ports import Parser
+from worker.sources.feeds import parse_feed
+from worker.sources.url_list import parse_url_list
+
+PARSERS: Mapping[str, Parser] = MappingProxyType(
+    {
+        "feed": parse_feed,
+        "urls": parse_url_list,
+    }
+)

@@ -1,0 +1,202 @@
+"""Cuts huge or hostile feeds down to what is needed of their newest entries, in one streaming pass."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from html.entities import html5
+from typing import cast
+
+from lxml import etree
+
+from worker.sources.dates import read_date
+
+MAX_ENTRIES = 1000
+_SAFE_BYTES = 200_000
+_MAX_FIELD = 2000
+_DOCTYPE = re.compile(rb"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
+# feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
+_LONG_RUN = re.compile(rb"[\w.+-]{1000}")
+_ENTRIES = frozenset({"item", "entry"})
+_NEEDED = frozenset(
+    [
+        "title",
+        "link",
+        "guid",
+        "id",
+        "pubDate",
+        "published",
+        "issued",
+        "updated",
+        "modified",
+        "created",
+        "date",
+        "origLink",
+    ]
+)
+_DATES = ("pubDate", "published", "issued", "date", "updated", "modified", "created")
+_MARK = "ENTRIES-STAND-HERE"
+_HARMLESS_ENTITY = re.compile(rb"<!ENTITY\s+([a-zA-Z]\w{0,30})\s+\"([^\"&<%]{0,64})\"\s*>")
+_MAX_ENTITIES = 100
+_HEAD = 65_536
+_NAMED_ENTITY = re.compile(rb"&([a-zA-Z]\w{1,30});")
+_XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_UNDATED = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """A feed cut down; `entries` is how many it had, zero where nobody counted."""
+
+    body: bytes
+    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Kept:
+    """One entry on the heap: the oldest falls out first, of undated ones the last."""
+
+    date: datetime
+    order: int
+    xml: bytes
+
+
+def is_risky(body: bytes) -> bool:
+    """Tell whether a feed is too large, or too strange, to be read as it is."""
+    return len(body) > _SAFE_BYTES or b"<!ENTITY" in body or _LONG_RUN.search(body) is not None
+
+
+def trimmed(body: bytes) -> Trimmed:
+    """Return a feed with the newest entries only and of these only links, titles, ids and dates.
+
+    Document types go first, and with them every entity somebody declared.
+    """
+    skeleton = _Skeleton()
+    heap: list[_Kept] = []
+    count = 0
+    for entry in _stream(_without_doctype(body), skeleton):
+        count += 1
+        kept = _Kept(date=_date_of(entry), order=-count, xml=etree.tostring(_reduced(entry)))
+        if len(heap) < MAX_ENTRIES:
+            heapq.heappush(heap, kept)
+        else:
+            heapq.heappushpop(heap, kept)
+    entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
+    return Trimmed(body=skeleton.filled_with(entries), entries=count)
+
+
+def _without_doctype(body: bytes) -> bytes:
+    doctype = _DOCTYPE.search(body, 0, _HEAD)
+    if doctype is None:
+        return _NAMED_ENTITY.sub(partial(_expanded, own={}), body)
+    own = dict(_HARMLESS_ENTITY.findall(doctype[0])[:_MAX_ENTITIES])
+    return _NAMED_ENTITY.sub(partial(_expanded, own=own), body[: doctype.start()] + body[doctype.end() :])
+
+
+def _expanded(match: re.Match[bytes], own: Mapping[bytes, bytes]) -> bytes:
+    """Write out HTML's own entities, as numbers, and short plain ones of the document; any other stays a name."""
+    name = match[1].decode("ascii")
+    if match[1] in own:
+        return own[match[1]]
+    if name in _XML_ENTITIES or f"{name};" not in html5:
+        return match[0]
+    return "".join(f"&#{ord(letter)};" for letter in html5[f"{name};"]).encode("ascii")
+
+
+class _Skeleton:
+    """What stands around the entries: the root, and the title and link of the feed itself."""
+
+    def __init__(self) -> None:
+        self._root: etree._Element | None = None
+        self._channel: etree._Element | None = None
+
+    def open(self, element: etree._Element) -> None:
+        """Take an element that begins: the root, or the channel inside it."""
+        if self._root is None:
+            self._root = _emptied(element)
+            self._channel = self._root if _local(element) in {"feed", "channel"} else None
+        elif self._channel is None and _local(element) == "channel":
+            self._channel = _emptied(element)
+            self._root.append(self._channel)
+
+    def keep(self, element: etree._Element) -> None:
+        """Keep the title or link of the feed itself."""
+        parent = element.getparent()
+        if self._channel is not None and parent is not None and parent.tag == self._channel.tag:
+            self._channel.append(_field(element))
+
+    def filled_with(self, entries: Iterator[bytes]) -> bytes:
+        """Return the whole document as UTF-8."""
+        if self._root is None:
+            return b""
+        channel = self._channel if self._channel is not None and _local(self._root) == "rss" else self._root
+        channel.text = _MARK
+        before, mark, after = etree.tostring(self._root).partition(_MARK.encode())
+        return before + b"".join(entries) + after if mark else before
+
+
+def _stream(body: bytes, skeleton: _Skeleton) -> Iterator[etree._Element]:
+    """Yield each entry, complete, and forget it afterwards."""
+    events = etree.iterparse(
+        io.BytesIO(body), events=("start", "end"), recover=True, resolve_entities=False, no_network=True,
+        remove_comments=True, remove_pis=True, load_dtd=False, huge_tree=False,
+    )  # fmt: skip
+    try:
+        for event, element in events:
+            if event == "start":
+                skeleton.open(element)
+            elif _local(element) in _ENTRIES and not _is_inner(element):
+                yield element
+                _forget(element)
+            elif _local(element) in {"title", "link"}:
+                skeleton.keep(element)
+    except etree.XMLSyntaxError:
+        # What was read before the damage counts.
+        return
+
+
+def _is_inner(element: etree._Element) -> bool:
+    return any(_local(outer) in _ENTRIES for outer in element.iterancestors())
+
+
+def _forget(element: etree._Element) -> None:
+    parent = element.getparent()
+    element.clear()
+    if parent is not None:
+        for earlier in list(element.itersiblings(preceding=True)):
+            parent.remove(earlier)
+
+
+def _reduced(entry: etree._Element) -> etree._Element:
+    small = _emptied(entry)
+    small.extend(_field(child) for child in entry if _local(child) in _NEEDED)
+    return small
+
+
+def _field(child: etree._Element) -> etree._Element:
+    field = _emptied(child)
+    field.text = "".join(str(text) for text in child.itertext())[:_MAX_FIELD]
+    if field.get("type") == "xhtml":
+        del field.attrib["type"]
+    return field
+
+
+def _emptied(element: etree._Element) -> etree._Element:
+    attributes = {str(name): str(value) for name, value in element.attrib.items() if len(value) <= _MAX_FIELD}
+    # The stubs deny what lxml's documentation says: the default namespace has the key None.
+    return etree.Element(element.tag, attributes, nsmap=cast("Mapping[str, str]", element.nsmap))
+
+
+def _date_of(entry: etree._Element) -> datetime:
+    written = {_local(child): child.text for child in entry if _local(child) in _DATES}
+    dates = (read_date(written[name], zone=UTC) for name in _DATES if name in written)
+    return next((found for found in dates if found), _UNDATED)
+
+
+def _local(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[2]
