@@ -1,1 +1,10 @@
-"""The store: candidate ledger, corpus, index and seeds in one SQL database (SQLite or PostgreSQL)."""
+"""The store: candidate ledger, corpus, index and seeds in one SQL database (SQLite or PostgreSQL).
+
+`open_store` is the way in. Every call of the store is one transaction; none of them needs more than bounded memory.
+"""
+
+from __future__ import annotations
+
+from worker.storage.store import Store, open_store
+
+__all__ = ["Store", "open_store"]

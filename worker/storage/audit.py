@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, distinct, exists, func, not_, select
+from sqlalchemy import Connection, Select, exists, func, not_, select
 
 from worker.models import Books, Kind, State
 from worker.storage.index import FINGERPRINTS, INDEX_KEYS
@@ -26,7 +26,7 @@ def sums(connection: Connection) -> Books:
     """Count everything, and check nothing."""
     counts = dict.fromkeys(State, 0)
     by_state = select(CANDIDATES.c.state, func.count()).group_by(CANDIDATES.c.state)
-    for state, count in connection.execute(by_state).tuples():
+    for state, count in connection.execute(by_state):
         if state in counts:
             counts[State(state)] = count
     return Books(
@@ -83,7 +83,7 @@ def _article_checks() -> tuple[tuple[str, Select[Any]], ...]:
     candidate = exists().where(CANDIDATES.c.id == ARTICLES.c.candidate_id)
     head = exists().where(HEADS.c.cluster == STANDINGS.c.cluster, HEADS.c.head)
     founder = exists().where(FOUNDERS.c.article_id == STANDINGS.c.cluster, FOUNDERS.c.cluster == STANDINGS.c.cluster)
-    clusters = select(distinct(STANDINGS.c.cluster))
+    clusters = select(STANDINGS.c.cluster).distinct()
     found_by_worker = ARTICLES.c.kind == Kind.ARTICLE
     return (
         ("articles that stand in no cluster", ids.where(not_(standing))),
@@ -101,5 +101,5 @@ def _index_checks() -> tuple[tuple[str, Select[Any]], ...]:
     return (
         ("articles without index rows", select(ARTICLES.c.id).where(not_(fingerprint))),
         ("fingerprints without their article", select(FINGERPRINTS.c.article_id).where(not_(article))),
-        ("articles with index keys but no fingerprint", select(distinct(INDEX_KEYS.c.article_id)).where(not_(owner))),
+        ("articles with index keys but no fingerprint", select(INDEX_KEYS.c.article_id).distinct().where(not_(owner))),
     )

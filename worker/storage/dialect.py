@@ -1,0 +1,59 @@
+"""What SQLite and PostgreSQL do differently: everything else in the store is the same statements for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import ReturnTypeFromArgs
+
+Insert = sqlite.Insert | postgresql.Insert
+
+
+class greatest(ReturnTypeFromArgs[Any]):  # noqa: N801
+    """The largest of its arguments, none of which may be NULL (SQLite and PostgreSQL disagree on NULL)."""
+
+    inherit_cache = True
+
+
+class least(ReturnTypeFromArgs[Any]):  # noqa: N801
+    """The smallest of its arguments, none of which may be NULL."""
+
+    inherit_cache = True
+
+
+@compiles(greatest, "sqlite")
+def _sqlite_greatest(element: greatest, compiler: SQLCompiler, **options: Any) -> str:
+    return f"max{compiler.process(element.clause_expr, **options)}"
+
+
+@compiles(least, "sqlite")
+def _sqlite_least(element: least, compiler: SQLCompiler, **options: Any) -> str:
+    return f"min{compiler.process(element.clause_expr, **options)}"
+
+
+def is_sqlite(connection: Connection) -> bool:
+    """Whether the connection speaks to SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
+def insert_into(connection: Connection, table: Table) -> Insert:
+    """Return an INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart."""
+    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
+
+
+def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
+    """Hold these 64-bit keys until the transaction ends, against every other transaction that asks for one of them.
+
+    Keys are taken in ascending order, so that two holders never wait for each other in a circle. SQLite has one
+    writer at a time anyway.
+    """
+    if is_sqlite(connection):
+        return
+    ordered = sorted(set(keys))
+    key = func.unnest(postgresql.array(ordered, type_=postgresql.BIGINT)).table_valued("key").alias("wanted").c.key
+    connection.execute(select(func.count(func.pg_advisory_xact_lock(key)))).all()

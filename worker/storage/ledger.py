@@ -1,0 +1,79 @@
+"""The ledger as the flows use it: each call is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState
+from worker.ports import Judge, Scope
+from worker.storage import claims, outcomes, queue, settling
+from worker.storage.claims import EVERYTHING, Lease
+from worker.storage.database import Database
+from worker.storage.queue import Intake
+from worker.storage.settling import Arrival
+
+
+class StoredLedger:
+    """`Ledger` on the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def source_state(self, name: str) -> SourceState:
+        """Return what is remembered of a source; an empty state for one never polled."""
+        return self._database.read(queue.source_state, name)
+
+    def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
+        """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""
+        return self._database.write(queue.record_poll, poll, candidates)
+
+    def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
+        """Add candidates that are not known yet (by canonical URL); return how many were new.
+
+        A known one becomes pending and due again if `again` is set, or if it changed: another payload than the one it
+        had, or a later announced time of modification. One in a worker's hands stays there.
+        """
+        intake = Intake(now=now, again=again, batch=batch)
+        return self._database.write(queue.enqueue, candidates, intake=intake)
+
+    def claim(
+        self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = EVERYTHING
+    ) -> list[Claim]:
+        """Lease due candidates: at most one for each host, none of a host that another live lease is on."""
+        terms = Lease(now=now, until=now + lease, worker=worker)
+        return self._database.write(claims.claim, lease=terms, limit=limit, scope=scope)
+
+    def extend(self, held: Sequence[Claim], *, until: datetime) -> None:
+        """Prolong leases that are still held."""
+        self._database.write(claims.extend, held, until=until)
+
+    def release(self, held: Sequence[Claim]) -> None:
+        """Give back claims that were not worked on; they are due again at once."""
+        self._database.write(claims.release, held)
+
+    def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
+        """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""
+        return self._database.write(outcomes.finish, claim, outcome, now=now, page=page)
+
+    def settle(
+        self,
+        claim: Claim,
+        article: Article,
+        *,
+        fingerprint: Fingerprint,
+        judge: Judge,
+        now: datetime,
+        page: Page | None = None,
+    ) -> Outcome | None:
+        """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
+        arrival = Arrival(article=article, fingerprint=fingerprint, judge=judge, now=now, page=page)
+        return self._database.write(settling.settle, claim, arrival)
+
+    def pending(self, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
+        """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
+        return self._database.read(claims.pending, now=now, scope=scope)
+
+    def next_due(self, *, now: datetime) -> datetime | None:
+        """Return when the earliest claimable candidate comes due (may be past), None if nothing is pending."""
+        return self._database.read(claims.next_due, now=now)

@@ -1,0 +1,41 @@
+"""What people decided about two articles: remembered by canonical URL, so that it outlives every new judgement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, union_all
+
+from worker.errors import StoreError
+from worker.storage.dialect import insert_into
+from worker.storage.tables import ARTICLES, MARKS
+
+SAME = "same"
+DIFFERENT = "different"
+
+
+def mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
+    """Remember that two articles are `same` or `different`; a later mark replaces an earlier one.
+
+    Raises StoreError where an id is unknown or both ids are of one URL.
+    """
+    low, high = sorted((_canonical_url(connection, one), _canonical_url(connection, other)))
+    if low == high:
+        raise StoreError(f"articles {one} and {other} are versions of one page: there is nothing to mark")
+    values = {"decided": decided, "at": now}
+    insert = insert_into(connection, MARKS).values(low=low, high=high, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["low", "high"], set_=values))
+
+
+def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:
+    """Return what was decided about a URL and others, by the other URL."""
+    below = select(MARKS.c.high.label("other"), MARKS.c.decided).where(MARKS.c.low == canonical_url)
+    above = select(MARKS.c.low.label("other"), MARKS.c.decided).where(MARKS.c.high == canonical_url)
+    return {row.other: row.decided for row in connection.execute(union_all(below, above))}
+
+
+def _canonical_url(connection: Connection, article_id: int) -> str:
+    url = connection.execute(select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == article_id)).scalar()
+    if url is None:
+        raise StoreError(f"there is no article {article_id} in the store: take an id that `duplicates` or `why` shows")
+    return str(url)

@@ -1,0 +1,60 @@
+"""The store's schema: made, brought up to date, or refused because it is newer than this program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from worker.errors import StoreError
+from worker.storage.border import describe_url
+from worker.storage.database import Database
+from worker.storage.dialect import lock_keys
+
+VERSIONS = ("0001",)
+"""Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
+MIGRATION_KEY = 0x636F72707573
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def bring_up_to_date(database: Database) -> None:
+    """Make the tables, or change those of an older version; raises StoreError for a store from a newer version."""
+    if database.read(version_of, database) != VERSIONS[-1]:
+        database.write(_upgrade, database)
+
+
+def version_of(connection: Connection, database: Database) -> str | None:
+    """Return the schema version of a store, None for an empty database; raises StoreError where it is unknown."""
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        _refuse_strangers(tables, database)
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found is not None and found not in VERSIONS:
+        raise StoreError(
+            f"store {describe_url(database.url)} was written by a newer corpus-worker "
+            f"(schema {found}, this one knows up to {VERSIONS[-1]}): upgrade corpus-worker"
+        )
+    return found
+
+
+def _refuse_strangers(tables: list[str], database: Database) -> None:
+    if tables and database.is_sqlite:
+        raise StoreError(
+            f"store {describe_url(database.url)} is the database of another program "
+            f"(it has a table {tables[0]}): choose another [store] url"
+        )
+
+
+def _upgrade(connection: Connection, database: Database) -> None:
+    # Two processes may open a new store together: whoever waited here finds the work done.
+    lock_keys(connection, [MIGRATION_KEY])
+    if version_of(connection, database) == VERSIONS[-1]:
+        return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,220 @@
+"""Into the ledger: candidates that discovery found, and the end of each poll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from worker.errors import SourceError
+from worker.models import Candidate, Page, Poll, SourceState, State, Text, Validators
+from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
+from worker.storage.dialect import insert_into, least
+from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES, SOURCES
+from worker.urls import host_of
+
+T = TypeVar("T")
+
+BATCH = 500
+Values = dict[str, Any]
+"""One row to be written, by column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """How candidates are taken in: known ones `again` or only if they changed, all marked with a `batch`."""
+
+    now: datetime
+    again: bool = False
+    batch: str = ""
+
+
+def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: Intake) -> int:
+    """Add candidates that are not known yet, look again at known ones that changed; return how many were new."""
+    unique = {clean(candidate.canonical_url): candidate for candidate in reversed(candidates)}
+    ordered = sorted(unique.items())
+    return sum(_enqueue_batch(connection, dict(batch), intake) for batch in _batches(ordered))
+
+
+def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candidate]) -> int:
+    """Write validators, due time and findings of a poll together: a 304 after a crash must not lose articles."""
+    found = enqueue(connection, candidates, intake=Intake(now=poll.polled_at))
+    before = source_state(connection, poll.source)
+    values = _poll_values(poll, before)
+    insert = insert_into(connection, SOURCES).values(name=poll.source, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
+    return found
+
+
+def source_state(connection: Connection, name: str) -> SourceState:
+    """Return what is remembered of a source; an empty state for one never polled."""
+    row = connection.execute(select(SOURCES).where(SOURCES.c.name == name)).one_or_none()
+    return SourceState(name=name) if row is None else source_from(row)
+
+
+def source_from(row: Row[Any]) -> SourceState:
+    """Return the state in one row of the sources table."""
+    return SourceState(
+        name=row.name,
+        due_at=row.due_at,
+        validators=Validators(etag=row.etag, last_modified=row.last_modified),
+        polled_at=row.polled_at,
+        succeeded_at=row.succeeded_at,
+        failures=row.failures,
+        error=row.error,
+        found=row.found,
+        interval=row.interval,
+    )
+
+
+def _poll_values(poll: Poll, before: SourceState) -> Values:
+    keeps_validators = bool(poll.error) or (poll.not_modified and poll.validators == Validators())
+    validators = before.validators if keeps_validators else poll.validators
+    return {
+        "due_at": poll.due_at,
+        "etag": clean_or_none(validators.etag),
+        "last_modified": clean_or_none(validators.last_modified),
+        "polled_at": poll.polled_at,
+        "succeeded_at": before.succeeded_at if poll.error else poll.polled_at,
+        "failures": before.failures + 1 if poll.error else 0,
+        "error": clean(poll.error),
+        "found": poll.found,
+        "interval": poll.interval or before.interval,
+        "lease_token": None,
+        "lease_until": None,
+        "worker": None,
+    }
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> int:
+    insert = insert_into(connection, CANDIDATES).on_conflict_do_nothing(index_elements=["canonical_url"])
+    inserted = connection.execute(
+        insert.returning(CANDIDATES.c.canonical_url, CANDIDATES.c.id),
+        [_row(candidate, intake) for candidate in candidates.values()],
+    )
+    new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
+    known = {url: candidate for url, candidate in candidates.items() if url not in new}
+    again = _look_again(connection, known, intake) if known else {}
+    waiting = [(candidate_id, candidates[url]) for url, candidate_id in sorted({**new, **again}.items())]
+    _keep_payloads(connection, waiting, now=intake.now)
+    wake_hosts(connection, {_host(each.url) for _, each in waiting if each.payload is None}, now=intake.now)
+    return len(new)
+
+
+def _row(candidate: Candidate, intake: Intake) -> Values:
+    host = _host(candidate.url)
+    return {
+        "url": clean(candidate.url),
+        "canonical_url": clean(candidate.canonical_url),
+        "source": clean(candidate.source),
+        "reference": clean(candidate.reference),
+        "host": host,
+        "lane": host if candidate.payload is None else None,
+        "state": State.PENDING,
+        "batch": intake.batch,
+        "discovered_at": intake.now,
+        "due_at": intake.now,
+        "title": clean_or_none(candidate.title),
+        "published_at": candidate.published_at,
+        "modified_at": candidate.modified_at,
+        "external_id": clean_or_none(candidate.external_id),
+        "payload_sha256": _payload_digest(candidate),
+    }
+
+
+def _host(url: str) -> str:
+    try:
+        return clean(host_of(url))
+    except SourceError:
+        return ""  # the fetch will say what is wrong with it
+
+
+def _payload_digest(candidate: Candidate) -> str | None:
+    return None if candidate.payload is None else digest(candidate.payload)
+
+
+def _look_again(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> dict[str, int]:
+    """Put known candidates back in the queue that are asked for again or that changed."""
+    known = connection.execute(
+        select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_(candidates)).order_by(CANDIDATES.c.id).with_for_update()
+    ).all()
+    again = {}
+    for row in known:
+        candidate = candidates[row.canonical_url]
+        if row.lease_token is None and (intake.again or _has_changed(row, candidate)):
+            _queue_again(connection, row.id, candidate, intake)
+            again[row.canonical_url] = row.id
+    if intake.batch:
+        ids = [row.id for row in known]
+        connection.execute(update(CANDIDATES).where(CANDIDATES.c.id.in_(ids)).values(batch=intake.batch))
+    return again
+
+
+def _has_changed(row: Row[Any], candidate: Candidate) -> bool:
+    if candidate.payload is not None:
+        return bool(row.payload_sha256 != digest(candidate.payload))
+    if row.state == State.PENDING or row.modified_at is None or candidate.modified_at is None:
+        return False
+    return bool(row.modified_at < candidate.modified_at)
+
+
+def _queue_again(connection: Connection, candidate_id: int, candidate: Candidate, intake: Intake) -> None:
+    values = _row(candidate, intake)
+    for fixed in ("canonical_url", "discovered_at", "source", "reference", "batch"):
+        del values[fixed]
+    connection.execute(
+        update(CANDIDATES).where(CANDIDATES.c.id == candidate_id).values(**values, attempts=0, reason="", detail="")
+    )
+    why = "asked for again" if intake.again else "changed"
+    detail = f"{why}: {candidate.reference}"
+    add_event(connection, candidate_id, at=intake.now, what="queued", detail=detail)
+
+
+def _keep_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate]], *, now: datetime) -> None:
+    rows = [
+        page_row(candidate_id, candidate.payload, now=now)
+        for candidate_id, candidate in waiting
+        if candidate.payload is not None
+    ]
+    if rows:
+        insert = insert_into(connection, PAGES)
+        connection.execute(insert.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]), rows)
+
+
+def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Values:
+    """Return the row of the pages table that keeps a page or text."""
+    return {
+        "candidate_id": candidate_id,
+        "sha256": digest(content),
+        "form": form_of(content),
+        "described": clean(describe(content)),
+        "fetched_at": content.fetched_at if isinstance(content, Page) else now,
+        "body": body_of(content),
+    }
+
+
+def wake_hosts(connection: Connection, hosts: Iterable[str], *, now: datetime) -> None:
+    """Make it known that these hosts have candidates due now, in an order two writers cannot cross."""
+    rows = [{"host": host, "due_at": now} for host in sorted(hosts)]
+    if not rows:
+        return
+    insert = insert_into(connection, HOSTS)
+    earliest = least(func.coalesce(HOSTS.c.due_at, insert.excluded.due_at), insert.excluded.due_at)
+    connection.execute(insert.on_conflict_do_update(index_elements=["host"], set_={"due_at": earliest}), rows)
+
+
+def add_event(connection: Connection, candidate_id: int, *, at: datetime, what: str, detail: str = "") -> None:
+    """Write one line of a candidate's history."""
+    connection.execute(
+        EVENTS.insert().values(candidate_id=candidate_id, at=at, what=what, detail=clean(detail)),
+    )

@@ -1,0 +1,205 @@
+"""Settle: find neighbours, judge, and write article, index rows and outcome, all in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
+from worker.ports import Judge
+from worker.storage import index
+from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, verdict_to_json
+from worker.storage.dialect import lock_keys
+from worker.storage.neighbours import gather
+from worker.storage.outcomes import Hold, close, hold, keep_page
+from worker.storage.queue import Values
+from worker.storage.tables import ARTICLES, DECISIONS, PAGES, STANDINGS
+from worker.storage.views import latest_verdict
+
+JOINING = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
+"""Relations that put an article into the cluster of the one it was judged against."""
+STATES = {
+    Relation.COPY: State.DUPLICATE,
+    Relation.CONTAINED: State.DUPLICATE,
+    Relation.REVISION: State.REVISED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An article on its way into the store, with how to judge it."""
+
+    article: Article
+    fingerprint: Fingerprint
+    judge: Judge
+    now: datetime
+    page: Page | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What became of an arrival: its article id, and the verdict on it."""
+
+    article_id: int
+    verdict: Verdict
+
+
+def settle(connection: Connection, claim: Claim, arrival: Arrival) -> Outcome | None:
+    """Decide about a claimed candidate's article and write it all; None where the lease was lost meanwhile."""
+    held = hold(connection, claim)
+    if held is None:
+        return None
+    if held.ended:
+        return _outcome_before(connection, held)
+    lock_arrival(connection, arrival)
+    outcome = _unchanged(connection, arrival) or _admitted(connection, held, arrival)
+    close(connection, held.row, outcome, now=arrival.now, page=arrival.page)
+    return outcome
+
+
+def lock_arrival(connection: Connection, arrival: Arrival) -> None:
+    """Keep every other arrival that shares an index key or the URL waiting until this one is committed."""
+    digest = hashlib.sha256(arrival.article.canonical_url.encode("utf-8", "ignore")).digest()
+    url_key = int.from_bytes(digest[:8], "little", signed=True)
+    lock_keys(connection, {*arrival.fingerprint.bands, *arrival.fingerprint.anchors, url_key})
+
+
+def admit(
+    connection: Connection, arrival: Arrival, *, candidate_id: int | None = None, page_id: int | None = None
+) -> Admission:
+    """Judge an article and write it with its standing, index rows and decision."""
+    article, verdict = arrival.article, arrival.judge(gather(connection, arrival.article, arrival.fingerprint))
+    values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
+    values["revision"] = _revision(connection, article, verdict)
+    article_id: int = connection.execute(insert(ARTICLES).values(**values).returning(ARTICLES.c.id)).scalar_one()
+    stand(connection, article_id, verdict)
+    index.add(connection, article_id, arrival.fingerprint)
+    decide(connection, article_id, verdict, now=arrival.now)
+    return Admission(article_id=article_id, verdict=verdict)
+
+
+def stand(connection: Connection, article_id: int, verdict: Verdict) -> None:
+    """Write where a new article stands; where it becomes the head of a cluster, the old head steps down."""
+    cluster = article_id
+    if verdict.relation in JOINING and verdict.best is not None:
+        cluster = _cluster_of(connection, verdict.best.article)
+    head = cluster == article_id or verdict.head
+    if cluster != article_id and head:
+        down = update(STANDINGS).where(STANDINGS.c.cluster == cluster, STANDINGS.c.head)
+        connection.execute(down.values(head=False))
+    values = standing_values(verdict)
+    connection.execute(insert(STANDINGS).values(article_id=article_id, cluster=cluster, head=head, **values))
+
+
+def standing_values(verdict: Verdict) -> Values:
+    """Return the columns of a standing that repeat the figures of the verdict, for listing."""
+    best = verdict.best
+    return {
+        "relation": verdict.relation,
+        "judged_against": best.article if best else None,
+        "jaccard": best.jaccard if best else 0.0,
+        "containment": best.containment if best else 0.0,
+        "shared_words": best.shared_words if best else 0,
+    }
+
+
+def decide(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
+    """Keep a verdict in full."""
+    connection.execute(insert(DECISIONS).values(article_id=article_id, at=now, verdict=verdict_to_json(verdict)))
+
+
+def _outcome_before(connection: Connection, held: Hold) -> Outcome:
+    """Return the outcome this very lease ended with: its commit went through, only the answer got lost."""
+    row = held.row
+    return Outcome(
+        state=State(row.state),
+        reason=row.reason,
+        detail=row.detail,
+        article=row.article_id,
+        verdict=None if row.article_id is None else latest_verdict(connection, row.article_id),
+    )
+
+
+def _unchanged(connection: Connection, arrival: Arrival) -> Outcome | None:
+    newest = _newest_version(connection, arrival.article)
+    if newest is None or newest.sha256 != arrival.article.sha256:
+        return None
+    return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest.id}", article=newest.id)
+
+
+def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
+    page_id = keep_page(connection, held.row.id, arrival.page, now=arrival.now) or _payload_page(connection, held)
+    admission = admit(connection, arrival, candidate_id=held.row.id, page_id=page_id)
+    verdict = admission.verdict
+    return Outcome(
+        state=STATES.get(verdict.relation, State.STORED),
+        reason=str(verdict.relation),
+        detail=_sentence(verdict),
+        article=admission.article_id,
+        verdict=verdict,
+    )
+
+
+def _payload_page(connection: Connection, held: Hold) -> int | None:
+    row = held.row
+    given = select(PAGES.c.id).where(PAGES.c.candidate_id == row.id, PAGES.c.sha256 == row.payload_sha256)
+    return connection.execute(given).scalar()
+
+
+def _sentence(verdict: Verdict) -> str:
+    best = verdict.best
+    if best is None:
+        return "like no other"
+    figures = f"jaccard {best.jaccard:.2f}, containment {best.containment:.2f}, {best.shared_words} shared words"
+    return f"against article {best.article}: {figures} ({best.rule})"
+
+
+def _newest_version(connection: Connection, article: Article) -> Row[int, str, int] | None:
+    same = select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision).where(
+        ARTICLES.c.canonical_url == clean(article.canonical_url)
+    )
+    return connection.execute(same.order_by(ARTICLES.c.id.desc()).limit(1)).one_or_none()
+
+
+def _revision(connection: Connection, article: Article, verdict: Verdict) -> int:
+    """Return the number of this version of a page: 1 for the first."""
+    newest = _newest_version(connection, article)
+    if newest is not None:
+        return int(newest.revision) + 1
+    if verdict.relation is not Relation.REVISION or verdict.best is None:
+        return 1
+    before = select(ARTICLES.c.revision).where(ARTICLES.c.id == verdict.best.article)
+    return int(connection.execute(before).scalar_one()) + 1
+
+
+def _cluster_of(connection: Connection, article_id: int) -> int:
+    own = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == article_id)
+    return int(connection.execute(own).scalar_one())
+
+
+def _article_values(article: Article, *, candidate_id: int | None, page_id: int | None) -> Values:
+    return {
+        "kind": article.kind,
+        "candidate_id": candidate_id,
+        "page_id": page_id,
+        "url": clean(article.url),
+        "canonical_url": clean(article.canonical_url),
+        "source": clean(article.source),
+        "host": clean(article.host),
+        "title": clean(article.title),
+        "text": clean(article.text),
+        "language": clean(article.language),
+        "fetched_at": article.fetched_at,
+        "words": article.words,
+        "sha256": article.sha256,
+        "authors": to_json([clean(author) for author in article.authors]),
+        "published_at": article.published_at,
+        "published_at_from": clean(article.published_at_from),
+        "modified_at": article.modified_at,
+        "external_id": clean_or_none(article.external_id),
+        "rights": clean(rights_to_json(article.rights)),
+        "notes": to_json([clean(note) for note in article.notes]),
+    }

@@ -1,0 +1,244 @@
+"""The tables: candidates and their history, pages, articles and how they stand, seeds, hosts, marks."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    case,
+    column,
+    text,
+)
+
+from worker.storage.columns import KEY, PackedBytes, PackedText, Span, UtcTime
+from worker.storage.dialect import greatest
+from worker.storage.metadata import METADATA
+
+
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
+
+
+SOURCES = Table(
+    "sources",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("due_at", UtcTime),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("polled_at", UtcTime),
+    Column("succeeded_at", UtcTime),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("error", Text, nullable=False, default=""),
+    Column("found", Integer, nullable=False, default=0),
+    Column("interval", Span),
+    Column("lease_token", Text),
+    Column("lease_until", UtcTime),
+    Column("worker", Text),
+)
+"""Poll state of each source; the lease says which worker polls it at the moment."""
+
+CANDIDATES = Table(
+    "candidates",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("canonical_url", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("lane", Text),
+    Column("batch", Text, nullable=False, default=""),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("discovered_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("expiries", Integer, nullable=False, default=0),
+    Column("lease_token", Text),
+    Column("lease_until", UtcTime),
+    Column("worker", Text),
+    Column("done_token", Text),
+    Column("title", Text),
+    Column("published_at", UtcTime),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("body_sha256", Text),
+    Column("payload_sha256", Text),
+    Column("article_id", KEY),
+    _partial_index("ix_candidates_queue", "lane", "due_at", "id", where="state = 'pending'"),
+    _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
+    _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
+    _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
+    Index("ix_candidates_state", "state"),
+    Index("ix_candidates_url", "url"),
+)
+"""Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
+
+`done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
+recognised by it when it is tried again.
+"""
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""What happened to each candidate, for people; the discovery itself is in the candidate's own row."""
+
+PAGES = Table(
+    "pages",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("described", Text, nullable=False),
+    Column("fetched_at", UtcTime, nullable=False),
+    Column("body", PackedBytes, nullable=False),
+    UniqueConstraint("candidate_id", "sha256"),
+)
+"""Bodies as they came: `form` is `page` or `text`, `described` the rest of the Page or Text as JSON."""
+
+ARTICLES = Table(
+    "articles",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), index=True),
+    Column("page_id", KEY),
+    Column("url", Text, nullable=False),
+    Column("canonical_url", Text, nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("fetched_at", UtcTime, nullable=False),
+    Column("words", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("authors", Text, nullable=False),
+    Column("published_at", UtcTime),
+    Column("published_at_from", Text, nullable=False),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    Column("rights", Text, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Every text ever taken in, copies and old versions too. Rows are written once and never changed."""
+
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("article_id", KEY, ForeignKey("articles.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("verdict", Text, nullable=False),
+)
+"""Each verdict in full, as JSON; thinking again adds a row and leaves the old ones."""
+
+STANDINGS = Table(
+    "standings",
+    METADATA,
+    Column("article_id", KEY, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
+    Column("cluster", KEY, ForeignKey("articles.id"), nullable=False, index=True),
+    Column("head", Boolean, nullable=False),
+    Column("relation", Text, nullable=False),
+    Column("judged_against", KEY, ForeignKey("articles.id")),
+    Column("jaccard", Float, nullable=False, default=0.0),
+    Column("containment", Float, nullable=False, default=0.0),
+    Column("shared_words", Integer, nullable=False, default=0),
+    _partial_index("uq_standings_head", "cluster", where="head", unique=True),
+    Index("ix_standings_relation", "relation"),
+)
+"""Where each article stands now: its cluster (the id of the founding article), and whether the cluster exports it."""
+
+SEEDS = Table(
+    "seeds",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("raw", PackedText, nullable=False),
+    Column("article_id", KEY, ForeignKey("articles.id"), nullable=False, index=True),
+    Column("imported_at", UtcTime, nullable=False),
+    UniqueConstraint("name", "sha256"),
+)
+"""The seed files as they were scraped, and the article made of each."""
+
+HOSTS = Table(
+    "hosts",
+    METADATA,
+    Column("host", Text, primary_key=True),
+    Column("next_turn", UtcTime, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("closed_until", UtcTime, nullable=False, server_default="0"),
+    Column("due_at", UtcTime),
+    Column("lease_token", Text),
+    Column("lease_until", UtcTime, nullable=False, server_default="0"),
+    Column(
+        "ready_at",
+        UtcTime,
+        Computed(
+            case(
+                (
+                    column("due_at").is_not(None),
+                    greatest(
+                        column("due_at"),
+                        column("lease_until"),
+                        column("closed_until"),
+                        column("next_turn") - text("1000000"),
+                    ),
+                ),
+            ),
+            persisted=True,
+        ),
+    ),
+    Index("ix_hosts_ready", "ready_at"),
+)
+"""Pacing of each host, and since when one of its candidates can be claimed.
+
+`due_at` is the earliest due time of its pending candidates; `ready_at`, kept by the database itself, is the moment from
+which due time, lease, closure and turn (one second of grace) all allow a claim: one index look-up finds work however
+many hosts and candidates wait.
+"""
+
+ROBOTS = Table(
+    "robots",
+    METADATA,
+    Column("origin", Text, primary_key=True),
+    Column("checked_at", UtcTime, nullable=False),
+    Column("status", Integer),
+    Column("body", PackedBytes, nullable=False),
+    Column("good_at", UtcTime),
+    Column("error", Text, nullable=False),
+)
+"""The robots.txt of each origin."""
+
+MARKS = Table(
+    "marks",
+    METADATA,
+    Column("low", Text, primary_key=True),
+    Column("high", Text, primary_key=True, index=True),
+    Column("decided", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+"""What people decided about two canonical URLs, the smaller one first: `same` or `different`."""
