@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.errors import StoreBusy, StoreError
@@ -23,6 +31,8 @@ SQLITE_SENTENCES = (
 )
 RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL's codes for a transaction that only has to be tried again (serialisation, deadlock, lock timeout)."""
+
+INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def describe_url(url: URL) -> str:
@@ -42,15 +52,17 @@ def is_conflict(error: Exception) -> bool:
 
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
-    """Turn the database's own errors into StoreError; broken constraints stay loud, they are bugs."""
+    """Turn the database's own errors into StoreError; broken constraints and statements stay loud, they are bugs."""
     try:
         yield
     except PoolTimeout as error:
         message = f"store {describe_url(url)}: no free connection in time; lower the number of workers"
         raise StoreBusy(message) from error
-    except IntegrityError:
-        raise
-    except (OperationalError, InterfaceError, DatabaseError) as error:
+    except DatabaseError as error:
+        if _is_bug(error):
+            raise
+        raise _store_error(error, url) from error
+    except InterfaceError as error:
         raise _store_error(error, url) from error
 
 
@@ -66,6 +78,11 @@ def _store_error(error: DBAPIError, url: URL) -> StoreError:
     if is_lost_connection(error):
         return StoreError(f"store {name} cannot be reached: {cause}; check that the server runs and the url is right")
     return StoreError(f"store {name}: {cause}")
+
+
+def _is_bug(error: DatabaseError) -> bool:
+    forbidden = getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
+    return isinstance(error, IntegrityError | DataError | ProgrammingError) and not forbidden
 
 
 def _is_refused(error: DBAPIError) -> bool:

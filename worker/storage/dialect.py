@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import ReturnTypeFromArgs
 
 Insert = sqlite.Insert | postgresql.Insert
+_LOCK_KEYS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS wanted (key)")
 
 
 class greatest(ReturnTypeFromArgs[Any]):  # noqa: N801
@@ -54,6 +55,4 @@ def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
     """
     if is_sqlite(connection):
         return
-    ordered = sorted(set(keys))
-    key = func.unnest(postgresql.array(ordered, type_=postgresql.BIGINT)).table_valued("key").alias("wanted").c.key
-    connection.execute(select(func.count(func.pg_advisory_xact_lock(key)))).all()
+    connection.execute(_LOCK_KEYS, {"keys": sorted(set(keys))})

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, literal, select
 
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage.codec import clean
-from worker.storage.columns import EPOCH, Span
+from worker.storage.columns import EPOCH, Span, UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import greatest, insert_into
 from worker.storage.tables import HOSTS, ROBOTS
@@ -44,7 +44,7 @@ class StoredHostBook:
 def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta) -> datetime:
     insert = insert_into(connection, HOSTS).values(host=clean(host), next_turn=now + delay)
     # One statement: two workers that ask together get two turns, because the second waits for the row.
-    after = greatest(HOSTS.c.next_turn, now) + literal(delay, Span())
+    after = greatest(HOSTS.c.next_turn, literal(now, UtcTime())) + literal(delay, Span())
     taken = insert.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
     following: datetime = connection.execute(taken.returning(HOSTS.c.next_turn)).scalar_one()
     return following - delay

@@ -8,10 +8,21 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from worker.errors import SourceError
-from worker.models import Books, CandidateRecord, DuplicateLink, SourceState, StoredArticle, Verdict
+from worker.models import (
+    Article,
+    Books,
+    CandidateRecord,
+    DuplicateLink,
+    Fingerprint,
+    Neighbour,
+    SourceState,
+    StoredArticle,
+    Verdict,
+)
 from worker.storage import audit, views
 from worker.storage.database import Database
 from worker.storage.links import link_from, links
+from worker.storage.neighbours import gather
 from worker.storage.queue import source_from
 from worker.storage.tables import ARTICLES, SOURCES, STANDINGS
 from worker.urls import canonicalise
@@ -45,6 +56,10 @@ class StoredReader:
         if url_or_id.isascii() and url_or_id.isdigit():
             return self._database.read(views.candidate_of_article, int(url_or_id))
         return self._database.read(views.find_candidate, url=url_or_id, canonical_url=_canonical(url_or_id))
+
+    def neighbours(self, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
+        """Return the stored articles a newcomer would be judged against."""
+        return self._database.read(gather, article, fingerprint)
 
     def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
         """Return the decisions made about an article, oldest first."""
