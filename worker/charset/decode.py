@@ -1,0 +1,105 @@
+"""Choose the charset of a body and decode it; never raises, whatever the bytes and the names are."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
+from worker.charset.vietnamese import READINGS, expand_entities, told_encoding
+
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"))
+_SHORT_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
+TOLERATED_DAMAGE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A decoded body, in NFC; `chosen_by` is `bom`, `header`, `meta`, `detection` or `default`."""
+
+    text: str
+    charset: str
+    chosen_by: str
+
+
+def decode(body: bytes, content_type: str | None = None) -> Decoded:
+    """Decode a body by its byte order mark, its header, its own meta element, or by what it reads as."""
+    for mark, codec in _BOMS + _SHORT_BOMS:
+        if body.startswith(mark):
+            return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
+    named = _named(body, content_type)
+    utf8 = _as_utf8(body, dict(named))
+    if utf8 is not None:
+        return utf8
+    for codec, chosen_by in named:
+        decoded = _as_named(body, codec, chosen_by)
+        if decoded is not None:
+            return decoded
+    return _detected(body, dict(named))
+
+
+def _named(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
+    header, page = codec_in_header(content_type), codec_in_page(body)
+    pairs = ((header, "header"), (page, "meta"))
+    return [(codec, chosen_by) for codec, chosen_by in pairs if codec is not None]
+
+
+def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
+    """Prefer UTF-8 wherever the bytes are valid and say something: no other charset looks like it by chance."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    chosen_by = named.get("utf-8", "detection")
+    if body.isascii():
+        # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
+        return None if "iso2022_jp" in named else _decoded(text, "utf-8", named.get("utf-8", "default"))
+    return _mended(text) or _decoded(text, "utf-8", chosen_by)
+
+
+def _mended(text: str) -> Decoded | None:
+    """Read a font trick that was saved as UTF-8: every character of it is still one byte of the old encoding."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+    told = told_encoding(text)
+    return (
+        None if told is None or told == "cp1258" else _decoded(READINGS[told](expand_entities(text)), told, "detection")
+    )
+
+
+def _as_named(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
+    if codec in READINGS and codec != "cp1258":
+        return _decoded(READINGS[codec](expand_entities(body.decode("latin-1"))), codec, chosen_by)
+    if codec in _LATIN:
+        return _as_latin(body, codec, chosen_by)
+    text = body.decode(codec, "replace")
+    damage = text.count("\ufffd")
+    foreign = sum(map(len, text.encode("ascii", "ignore").splitlines())) or 1
+    return _decoded(text, codec, chosen_by) if damage <= TOLERATED_DAMAGE * max(foreign, len(text)) else None
+
+
+def _as_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
+    latin = body.decode("latin-1")
+    told = told_encoding(latin)
+    if told is not None and told != codec:
+        text = latin if told == "cp1258" else expand_entities(latin)
+        return _decoded(READINGS[told](text), told, "detection")
+    return _decoded(body.decode(codec, "replace"), codec, chosen_by)
+
+
+def _detected(body: bytes, named: dict[str, str]) -> Decoded:
+    told = told_encoding(body.decode("latin-1"))
+    if told is not None:
+        return _decoded(READINGS[told](expand_entities(body.decode("latin-1"))), told, "detection")
+    damaged = body.decode("utf-8", "replace")
+    if "utf-8" in named or damaged.count("\ufffd") <= TOLERATED_DAMAGE * len(damaged):
+        return _decoded(damaged, "utf-8", named.get("utf-8", "default"))
+    return _decoded(body.decode(WINDOWS_1252, "replace"), WINDOWS_1252, "default")
+
+
+def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:
+    names = {WINDOWS_1252: "windows-1252", "cp1258": "windows-1258"}
+    return Decoded(text=unicodedata.normalize("NFC", text), charset=names.get(codec, codec), chosen_by=chosen_by)

@@ -1,0 +1,130 @@
+"""The legacy Vietnamese encodings: TCVN3 (ABC), VNI-Windows and windows-1258, and how to tell them apart.
+
+The first two are font tricks: pages declare Latin-1 or nothing, and a font draws other letters. What tells them is
+what they read as: text is taken for the encoding in which its words are Vietnamese syllables. Sources: TCVN 5712:1993
+(VN3), the VNI-Windows chart, RFC 2044-era converters' common tables; windows-1258 is Python's own codec.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+from types import MappingProxyType
+
+SAMPLE_BYTES = 200_000
+SAMPLE_WORDS = 400
+FEWEST_WORDS = 3
+GOOD_SHARE = 0.75
+MARGIN = 0.15
+
+_TCVN3_CHARACTERS = {
+    0xA1: "ĂÂÊÔƠƯĐăâêôơưđ",
+    0xB5: "àảãáạ",
+    0xBB: "ằẳẵắ",
+    0xC6: "ặầẩẫấậè",
+    0xCE: "ẻẽéẹềểễếệìỉ",
+    0xDC: "ĩíịò",
+    0xE1: "ỏõóọồổỗốộờởỡớợù",
+    0xF1: "ủũúụừửữứựỳỷỹýỵ",
+}
+_TCVN3 = MappingProxyType(
+    {start + offset: character for start, text in _TCVN3_CHARACTERS.items() for offset, character in enumerate(text)}
+)
+
+_GRAVE, _ACUTE, _TILDE, _HOOK, _DOT, _BREVE, _CIRCUMFLEX = "\u0300\u0301\u0303\u0309\u0323\u0306\u0302"
+_VNI_ALONE = MappingProxyType(dict(zip("ñÑíÍìÌæÆóÓòÒîÎôÔöÖ", "đĐíÍìÌỉỈĩĨịỊỵỴơƠưƯ", strict=True)))
+_VNI_TONES = dict(zip("ùøûõï", (_ACUTE, _GRAVE, _HOOK, _TILDE, _DOT), strict=True))
+_VNI_BREVES = dict(zip("êéèúüë", ("", _ACUTE, _GRAVE, _HOOK, _TILDE, _DOT), strict=True))
+_VNI_CIRCUMFLEXES = dict(zip("âáàåãä", ("", _ACUTE, _GRAVE, _HOOK, _TILDE, _DOT), strict=True))
+_VNI_UNIT = re.compile(r"([aăeouyôöAEOUYÔÖ])([ùøûõïêéèúüëâáàåãäÙØÛÕÏÊÉÈÚÜËÂÁÀÅÃÄ])|[ñÑíÍìÌæÆóÓòÒîÎôÔöÖ]")
+
+_TONES = re.compile(f"[{_GRAVE}{_ACUTE}{_TILDE}{_HOOK}{_DOT}]")
+_SYLLABLE = re.compile(
+    "(?:ngh?|nh|n|gh|gi|g|kh|k|ph|p|qu|th|tr|t|ch|c|b|d|đ|h|l|m|r|s|v|x)?"
+    "(?:uyê|uya|uyu|uôi|uây|ươi|ươu|iêu|yêu|oai|oay|oao|oeo|uê|uâ|uô|uơ|uy|ua|ui|uo|ưa|ưi|ưu|ươ|iê|yê|ia|iu|oa|oă|oe"
+    "|oi|oo|ôi|ôô|ơi|ai|ao|au|ay|âu|ây|eo|êu|a|ă|â|e|ê|i|o|ô|ơ|u|ư|y)"
+    "(?:ch|c|m|ng|nh|n|p|t)?"
+)
+_MARKUP = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f][^\W\d_]*)*")
+_ENTITY = re.compile(r"&(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
+
+Reading = Callable[[str], str]
+"""Turns Latin-1 text, one character a byte, into what it stands for."""
+
+
+def read_tcvn3(latin: str) -> str:
+    """Read TCVN3."""
+    return latin.translate(_TCVN3)
+
+
+def read_vni(latin: str) -> str:
+    """Read VNI-Windows: most letters are a base letter and a second character for its marks."""
+    return _VNI_UNIT.sub(_vni_unit, latin)
+
+
+def read_windows_1258(latin: str) -> str:
+    """Read windows-1258, whose tones are combining marks."""
+    return unicodedata.normalize("NFC", latin.encode("latin-1").decode("cp1258", "replace"))
+
+
+def _vni_unit(found: re.Match[str]) -> str:
+    if found.group(1) is None:
+        return _VNI_ALONE[found.group()]
+    letter, mark = found.group(1), found.group(2).lower()
+    base = _VNI_ALONE.get(letter, letter)
+    if mark in _VNI_TONES:
+        marks = _VNI_TONES[mark]
+    elif mark in _VNI_BREVES and letter in "aA":
+        marks = _BREVE + _VNI_BREVES[mark]
+    elif mark in _VNI_CIRCUMFLEXES and letter in "aeoAEO":
+        marks = _CIRCUMFLEX + _VNI_CIRCUMFLEXES[mark]
+    else:
+        return base + _VNI_ALONE.get(found.group(2), found.group(2))
+    return unicodedata.normalize("NFC", base + marks)
+
+
+READINGS: MappingProxyType[str, Reading] = MappingProxyType(
+    {"tcvn3": read_tcvn3, "vni": read_vni, "cp1258": read_windows_1258}
+)
+
+
+def expand_entities(latin: str) -> str:
+    """Replace character references to Latin-1 letters: in a font trick they stand for bytes like all others."""
+
+    def expand(found: re.Match[str]) -> str:
+        text = html.unescape(found.group())
+        return text if len(text) == 1 and 0xA1 <= ord(text) <= 0xFF else found.group()
+
+    return _ENTITY.sub(expand, latin)
+
+
+def told_encoding(latin: str) -> str | None:
+    """Return the legacy encoding in which a text reads as Vietnamese; None where none clearly does."""
+    sample = expand_entities(_MARKUP.sub(" ", latin[:SAMPLE_BYTES]))
+    words = _marked_words(sample)
+    if len(words) < FEWEST_WORDS:
+        return None
+    as_it_stands = share_of_syllables(words)
+    shares = {name: share_of_syllables([reading(word) for word in words]) for name, reading in READINGS.items()}
+    best = max(shares, key=lambda name: shares[name])
+    return best if shares[best] >= max(GOOD_SHARE, as_it_stands + MARGIN) else None
+
+
+def _marked_words(latin: str) -> list[str]:
+    words = re.findall(r"[A-Za-z\x80-\xff]+", latin)
+    return [word.strip("\xa0\xab\xbb") for word in words if not word.isascii()][:SAMPLE_WORDS]
+
+
+def share_of_syllables(words: list[str]) -> float:
+    """Return the share of words that could be Vietnamese syllables."""
+    return sum(map(is_syllable, words)) / len(words) if words else 0.0
+
+
+def is_syllable(word: str) -> bool:
+    """Tell whether a word is spelt like a Vietnamese syllable, with one tone at most."""
+    decomposed = unicodedata.normalize("NFD", word.lower())
+    bare = unicodedata.normalize("NFC", _TONES.sub("", decomposed))
+    return len(_TONES.findall(decomposed)) <= 1 and _SYLLABLE.fullmatch(bare) is not None

@@ -1,0 +1,227 @@
+"""Fetch one page: robots, turns, redirects, conditions and limits in the order they come.
+
+fetch:  check URL | robots.txt | visit | redirect? again | status | body | page
+visit:  check URL | host closed? | wait for the turn | resolve, check, connect | ask | read within limits
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from worker.errors import ConfigurationError, FetchError
+from worker.fetch.addresses import Network, parse_networks
+from worker.fetch.conditions import (
+    UNCONDITIONAL_EVERY,
+    accept_header,
+    check_content_type,
+    condition_headers,
+    kept_headers,
+    validators_after,
+    validators_in,
+)
+from worker.fetch.dial import Dialer
+from worker.fetch.guard import check_url, join, parse_url
+from worker.fetch.resolver import Resolve, Resolver
+from worker.fetch.robots import Robots
+from worker.fetch.robots_gate import RobotsGate
+from worker.fetch.routes import parse_routes
+from worker.fetch.rules import FetchRules
+from worker.fetch.standings import Standings
+from worker.fetch.statuses import PERMANENT, REDIRECTS, USABLE, status_error
+from worker.fetch.trace import Explanation, Observer, Step, unobserved
+from worker.fetch.turns import Turns
+from worker.fetch.visit import Budget, Errand, Reply, Visitor
+from worker.fetch.wire import Wire
+from worker.models import Page, Request, Validators
+from worker.ports import Clock, HostBook, Offload
+
+MAX_REDIRECTS = 10
+MANY_URLS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    url: httpx.URL
+    reply: Reply
+    permanent_url: str | None
+
+
+class HttpFetcher:
+    """A `ports.Fetcher` over HTTP and HTTPS.
+
+    Raises ConfigurationError where the rules cannot be followed (unreadable `ca_file`, `connect_to`, networks).
+    `resolve` looks names up; by default the system does.
+    """
+
+    def __init__(
+        self, rules: FetchRules, *, clock: Clock, hosts: HostBook, offload: Offload, resolve: Resolve | None = None
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._networks = _networks(rules.allow_networks)
+        self._resolver = Resolver() if resolve is None else None
+        dialer = Dialer(
+            resolve=resolve or self._resolver or Resolver(),
+            networks=self._networks,
+            routes=parse_routes(rules.connect_to),
+        )
+        self._wire = Wire(
+            dialer,
+            _ssl_context(rules.ca_file),
+            max_idle=rules.max_connections,
+            timeout_s=rules.timeout.total_seconds(),
+        )
+        self._visitor = self._make_visitor(hosts, offload)
+        self._gate = RobotsGate(self._visitor, user_agent=rules.user_agent, clock=clock, hosts=hosts, offload=offload)
+        self._asked: dict[str, int] = {}
+
+    def _make_visitor(self, hosts: HostBook, offload: Offload) -> Visitor:
+        rules = self._rules
+        turns = Turns(
+            per_host=rules.per_host_connections,
+            in_all=rules.max_connections,
+            delay=rules.per_host_delay,
+            clock=self._clock,
+            hosts=hosts,
+            offload=offload,
+        )
+        return Visitor(
+            wire=self._wire,
+            turns=turns,
+            standings=Standings(clock=self._clock, hosts=hosts, offload=offload),
+            networks=self._networks,
+            user_agent=rules.user_agent,
+        )
+
+    async def fetch(self, request: Request, *, observe: Observer = unobserved) -> Page:
+        """Return the page (200, or 304 where validators were sent).
+
+        Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
+        """
+        budget = Budget(self._rules.deadline)
+        asked = self._with_due_validators(request)
+        arrival = await self._arrive(asked, budget, observe)
+        return self._page(asked, arrival, budget)
+
+    async def explain(self, request: Request) -> Explanation:
+        """Fetch, and return what was decided at each step; an error is returned, not raised."""
+        steps: list[Step] = []
+        try:
+            page = await self.fetch(request, observe=steps.append)
+        except FetchError as error:
+            return Explanation(steps=tuple(steps), error=error)
+        return Explanation(steps=tuple(steps), page=page)
+
+    async def robots(self, url: str) -> Robots:
+        """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
+        parsed = parse_url(url)
+        check_url(parsed, self._networks)
+        return await self._gate.robots(parsed, Budget(self._rules.deadline), unobserved)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._wire.aclose()
+        if self._resolver is not None:
+            self._resolver.close()
+        # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
+        await self._clock.sleep(timedelta(0))
+
+    async def _arrive(self, request: Request, budget: Budget, observe: Observer) -> _Arrival:
+        url = parse_url(request.url)
+        permanent: str | None = None
+        leading = True
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = await self._hop(url, request, budget, observe)
+            location = reply.headers.get("location")
+            if reply.status not in REDIRECTS or location is None:
+                return _Arrival(url=url, reply=reply, permanent_url=permanent)
+            observe(Step(what="redirect", detail=f"{reply.status} to {location[:200]}", url=str(url)))
+            url = join(url, location)
+            leading = leading and reply.status in PERMANENT
+            permanent = str(url) if leading else permanent
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", reason="redirects", retry=False)
+
+    async def _hop(self, url: httpx.URL, request: Request, budget: Budget, observe: Observer) -> Reply:
+        check_url(url, self._networks)
+        robots = await self._gate.check(url, budget, observe) if self._rules.obey_robots else Robots()
+        errand = Errand(
+            url=url,
+            accept=accept_header(request.accept),
+            wants=lambda status, headers: _wants(status, headers, request.accept),
+            max_bytes=self._rules.max_bytes,
+            headers=condition_headers(request.validators),
+            delay=robots.crawl_delay,
+        )
+        return await self._visitor.visit(errand, budget, observe)
+
+    def _page(self, request: Request, arrival: _Arrival, budget: Budget) -> Page:
+        reply, now = arrival.reply, self._clock.now()
+        conditional = request.validators != Validators()
+        if not (reply.status == 304 and conditional):
+            self._check_status(arrival)
+        return Page(
+            url=request.url,
+            final_url=str(arrival.url),
+            status=reply.status,
+            body=reply.body,
+            fetched_at=now,
+            content_type=reply.headers.get("content-type"),
+            headers=kept_headers(reply.headers),
+            validators=validators_after(request.validators, reply.headers)
+            if reply.status == 304
+            else validators_in(reply.headers),
+            permanent_url=arrival.permanent_url,
+            elapsed=budget.spent,
+        )
+
+    def _check_status(self, arrival: _Arrival) -> None:
+        reply, host = arrival.reply, arrival.url.host
+        error = status_error(reply.status, reply.headers, host=host, now=self._clock.now())
+        if error is None and reply.status not in USABLE:
+            error = FetchError(
+                f"{host} answered {reply.status} without saying where to", reason="redirects", retry=False
+            )
+        if error is not None:
+            raise error
+
+    def _with_due_validators(self, request: Request) -> Request:
+        """Leave the validators out now and then: some servers say 304 whatever happened to the page."""
+        if request.validators == Validators():
+            return request
+        count = self._asked.pop(request.url, 0) + 1
+        self._asked[request.url] = count % UNCONDITIONAL_EVERY
+        if len(self._asked) > MANY_URLS:
+            self._asked.pop(next(iter(self._asked)))
+        return replace(request, validators=Validators()) if count == UNCONDITIONAL_EVERY else request
+
+
+def _wants(status: int, headers: httpx.Headers, accept: str) -> bool:
+    if status not in USABLE:
+        return False
+    check_content_type(headers.get("content-type"), accept)
+    return True
+
+
+def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    try:
+        return parse_networks(texts)
+    except ValueError as exc:
+        raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
+
+
+def _ssl_context(ca_file: str) -> ssl.SSLContext:
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=Path(ca_file))
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigurationError(
+                f"fetch.ca_file: {ca_file} cannot be read as certificates in PEM form ({exc})"
+            ) from exc
+    return context

@@ -1,0 +1,200 @@
+"""Undo content codings in pieces of bounded size, so that no answer can unpack to more than it may.
+
+httpx and the libraries below it return whatever one chunk expands to (809 bytes of brotli are a gibibyte). Each
+decoder here is asked for a little at a time and the sum is checked after every piece. Sources: RFC 9110, 8.4.1;
+RFC 1950 to 1952; RFC 7932; RFC 8878.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+from worker.errors import FetchError
+
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+MAX_CODINGS = 3
+PIECE = 64 * 1024
+ZSTD_SLICE = 256  # input bytes; four of them make at most one block of 128 KiB
+ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a recipient must support, and no more
+
+
+class Decoder(Protocol):
+    """Undoes one coding."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to, in bounded pieces."""
+        ...
+
+    def complete(self) -> bool:
+        """Tell whether the coded stream came to its end."""
+        ...
+
+
+class Inflate:
+    """gzip (several members too) and deflate, with or without the zlib wrapper."""
+
+    def __init__(self, wbits: int | None = None) -> None:
+        self._wbits = wbits
+        self._inflater = None if wbits is None else zlib.decompressobj(wbits)
+        self._started = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to."""
+        while data:
+            inflater = self._inflater or self._begin(data)
+            if inflater.eof:
+                inflater = self._begin(data)
+            yield inflater.decompress(data, PIECE)
+            data = inflater.unconsumed_tail
+            if inflater.eof:
+                data = self._next_member(inflater.unused_data)
+
+    def complete(self) -> bool:
+        """Tell whether the last member came to its end; no bytes at all are an empty body."""
+        return self._inflater is None or self._inflater.eof or not self._started
+
+    def _begin(self, data: bytes) -> zlib._Decompress:
+        wbits = self._wbits
+        if wbits is None:
+            wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
+            wbits = zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+        self._started = True
+        self._inflater = zlib.decompressobj(wbits)
+        return self._inflater
+
+    def _next_member(self, rest: bytes) -> bytes:
+        is_gzip = self._wbits is not None
+        # Bytes after the end that start no member are padding: browsers ignore them too.
+        return rest if is_gzip and rest[:1] == b"\x1f" else b""
+
+
+class Brotli:
+    """br."""
+
+    def __init__(self) -> None:
+        self._decompressor = brotli.Decompressor()
+        self._started = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to."""
+        self._started = True
+        if self._decompressor.is_finished():
+            return
+        yield self._decompressor.process(data, output_buffer_limit=PIECE)
+        while not self._decompressor.can_accept_more_data():
+            yield self._decompressor.process(b"", output_buffer_limit=PIECE)
+
+    def complete(self) -> bool:
+        """Tell whether the stream came to its end."""
+        return not self._started or bool(self._decompressor.is_finished())
+
+
+class Zstd:
+    """zstd, several frames too."""
+
+    def __init__(self) -> None:
+        self._factory = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to; the library sets no limit of its own, so it is fed by the spoonful."""
+        for start in range(0, len(data), ZSTD_SLICE):
+            piece = data[start : start + ZSTD_SLICE]
+            while piece:
+                if self._frame is None or self._frame.eof:
+                    self._frame = self._factory.decompressobj()
+                yield self._frame.decompress(piece)
+                piece = self._frame.unused_data if self._frame.eof else b""
+
+    def complete(self) -> bool:
+        """Tell whether the last frame came to its end."""
+        return self._frame is None or self._frame.eof
+
+
+def _decoder(coding: str) -> Decoder:
+    makers: dict[str, Callable[[], Decoder]] = {
+        "gzip": lambda: Inflate(zlib.MAX_WBITS | 16),
+        "x-gzip": lambda: Inflate(zlib.MAX_WBITS | 16),
+        "deflate": Inflate,
+        "br": Brotli,
+        "zstd": Zstd,
+    }
+    maker = makers.get(coding)
+    if maker is None:
+        raise FetchError(f"content coding {coding[:40]!r} was not asked for", reason="encoding", retry=False)
+    return maker()
+
+
+def decoders_for(content_encoding: str) -> list[Decoder]:
+    """Return the decoders of a Content-Encoding header, the last coding applied first; raises FetchError."""
+    codings = [coding.strip().lower() for coding in content_encoding.split(",")]
+    wanted = [coding for coding in codings if coding not in {"", "identity", "none"}]
+    if len(wanted) > MAX_CODINGS:
+        raise FetchError(f"{len(wanted)} nested content codings", reason="encoding", retry=False)
+    return [_decoder(coding) for coding in reversed(wanted)]
+
+
+def too_large(limit: int) -> FetchError:
+    """Return the error for a body over the limit."""
+    message = f"the body is larger than {limit:,} bytes; fetch.max_bytes sets the limit"
+    return FetchError(message, reason="size", retry=False)
+
+
+class Body:
+    """A body as it arrives: decoded, counted, and refused where it grows over the limit.
+
+    With `cut`, the beginning is kept instead, and `full` says that the rest is of no interest.
+    """
+
+    def __init__(self, content_encoding: str, *, max_bytes: int, cut: bool = False) -> None:
+        self._decoders = decoders_for(content_encoding)
+        self._limit = max_bytes
+        self._cut = cut
+        self.full = False
+        self._sizes = [0] * (len(self._decoders) + 1)
+        # BytesIO hands out its own buffer: joining a list would hold the body twice.
+        self._buffer = io.BytesIO()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take raw bytes; raises FetchError (`size`, `encoding`)."""
+        try:
+            self._push(chunk, 0)
+        except (zlib.error, brotli.error, zstandard.ZstdError) as exc:
+            message = f"the body is not in the content coding it claims ({exc})"
+            raise FetchError(message, reason="encoding", retry=True) from exc
+
+    def finish(self) -> bytes:
+        """Return the whole body; raises FetchError (`truncated`) where a coded stream has no end."""
+        if not self.full and not all(decoder.complete() for decoder in self._decoders):
+            raise FetchError("the compressed body ends before its end", reason="truncated", retry=True)
+        return self._buffer.getvalue()
+
+    @property
+    def size(self) -> int:
+        """How many decoded bytes there are by now."""
+        return self._sizes[-1]
+
+    def _push(self, data: bytes, stage: int) -> None:
+        room = self._limit - self._sizes[stage]
+        if len(data) > room:
+            data = self._overflow(data, room)
+        self._sizes[stage] += len(data)
+        if stage == len(self._decoders):
+            self._buffer.write(data)
+            return
+        for piece in self._decoders[stage].feed(data):
+            if self.full:
+                return
+            self._push(piece, stage + 1)
+
+    def _overflow(self, data: bytes, room: int) -> bytes:
+        if not self._cut:
+            raise too_large(self._limit)
+        self.full = True
+        return data[:room]

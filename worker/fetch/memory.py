@@ -1,0 +1,38 @@
+"""Hosts remembered by one process alone: for dry runs and checks that leave no trace in the store."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from worker.ports import HostStanding, RobotsRecord
+
+
+class MemoryHostBook:
+    """A `ports.HostBook` that forgets everything when the process ends."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, datetime] = {}
+        self._standings: dict[str, HostStanding] = {}
+        self._robots: dict[str, RobotsRecord] = {}
+
+    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
+        """Take the host's next turn and return when it starts."""
+        turn = max(now, self._turns.get(host, now))
+        self._turns[host] = turn + delay
+        return turn
+
+    def standing(self, host: str) -> HostStanding:
+        """Return how the host has been answering."""
+        return self._standings.get(host, HostStanding(host=host))
+
+    def note(self, standing: HostStanding) -> None:
+        """Remember how the host has been answering."""
+        self._standings[standing.host] = standing
+
+    def robots(self, origin: str) -> RobotsRecord | None:
+        """Return what is known of an origin's robots.txt."""
+        return self._robots.get(origin)
+
+    def keep_robots(self, record: RobotsRecord) -> None:
+        """Remember a robots.txt."""
+        self._robots[record.origin] = record

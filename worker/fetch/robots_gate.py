@@ -1,0 +1,162 @@
+"""Keep every origin's robots.txt at hand: fetch it when it is due, remember it in the store, judge URLs by it.
+
+RFC 9309, 2.3.1: an answer of 4xx allows everything, 5xx and silence forbid everything; a good copy up to a day old
+is used meanwhile. 429 is counted as silence: a server that asks for patience has not said "come in".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import httpx
+
+from worker.errors import FetchBlocked, FetchError
+from worker.fetch.guard import join, origin_of, parse_url
+from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, Robots, parse_robots, product_token
+from worker.fetch.statuses import REDIRECTS
+from worker.fetch.trace import Observer, Step
+from worker.fetch.turns import Places
+from worker.fetch.visit import Budget, Errand, Reply, Visitor
+from worker.ports import Clock, HostBook, Offload, RobotsRecord
+
+GOOD_FOR = timedelta(hours=24)
+ASK_AGAIN_AFTER = timedelta(minutes=5)
+MAX_REDIRECTS = 5
+MANY_ORIGINS = 1_024
+
+
+def is_fresh(record: RobotsRecord, *, now: datetime) -> bool:
+    """Tell whether a robots.txt need not be asked for again yet."""
+    age = now - record.checked_at
+    return timedelta(0) <= age < (ASK_AGAIN_AFTER if is_silent(record.status) else GOOD_FOR)
+
+
+def is_silent(status: int | None) -> bool:
+    """Tell whether a site left open what may be fetched: unreachable, or an error of its own."""
+    return status is None or status >= 500 or status == 429
+
+
+def meaning(record: RobotsRecord, token: str, *, now: datetime) -> Robots | None:
+    """Return what a record means; None where nothing may be fetched for now."""
+    if not is_silent(record.status):
+        return parse_robots(record.body, token) if record.status in range(200, 300) else ALLOW_ALL
+    if record.good_at is not None and now - record.good_at < GOOD_FOR:
+        return parse_robots(record.body, token)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    record: RobotsRecord
+    robots: Robots | None
+
+
+class RobotsGate:
+    """Lets through what robots.txt allows."""
+
+    def __init__(self, visitor: Visitor, *, user_agent: str, clock: Clock, hosts: HostBook, offload: Offload) -> None:
+        self._visitor = visitor
+        self._token = product_token(user_agent)
+        self._clock = clock
+        self._hosts = hosts
+        self._offload = offload
+        self._known: dict[str, _Known] = {}
+        self._asking = Places(1)
+
+    async def check(self, url: httpx.URL, budget: Budget, observe: Observer) -> Robots:
+        """Return the site's wishes; raises FetchBlocked (`robots`) with the rule, FetchError where it is silent."""
+        robots = await self.robots(url, budget, observe)
+        ruling = robots.ruling(url.raw_path.decode("ascii"))
+        observe(Step(what="robots", detail=f"{'allowed' if ruling.allowed else 'forbidden'}: {ruling}", url=str(url)))
+        if not ruling.allowed:
+            raise FetchBlocked(f"robots.txt of {url.host} forbids it: {ruling.rule}", reason="robots")
+        return robots
+
+    async def robots(self, url: httpx.URL, budget: Budget, observe: Observer) -> Robots:
+        """Return the robots.txt that rules a URL, fetched if it is due."""
+        origin = origin_of(url)
+        known = self._fresh(origin)
+        if known is None:
+            async with self._asking.enter(origin):
+                known = self._fresh(origin) or await self._find(origin, budget, observe)
+        if known.robots is None:
+            raise _silence(known.record)
+        return known.robots
+
+    def _fresh(self, origin: str) -> _Known | None:
+        known = self._known.get(origin)
+        return known if known is not None and is_fresh(known.record, now=self._clock.now()) else None
+
+    async def _find(self, origin: str, budget: Budget, observe: Observer) -> _Known:
+        stored = await self._offload(self._hosts.robots, origin)
+        if stored is not None and is_fresh(stored, now=self._clock.now()):
+            return self._remember(stored)
+        record = await self._ask(origin, stored, budget, observe)
+        await self._offload(self._hosts.keep_robots, record)
+        return self._remember(record)
+
+    def _remember(self, record: RobotsRecord) -> _Known:
+        if len(self._known) >= MANY_ORIGINS:
+            self._known.pop(next(iter(self._known)))
+        known = _Known(record, meaning(record, self._token, now=self._clock.now()))
+        self._known[record.origin] = known
+        return known
+
+    async def _ask(self, origin: str, stored: RobotsRecord | None, budget: Budget, observe: Observer) -> RobotsRecord:
+        try:
+            reply = await self._follow(parse_url(f"{origin}/robots.txt"), budget, observe)
+        except FetchBlocked:
+            raise
+        except FetchError as error:
+            if stored is None or stored.good_at is None:
+                raise
+            return self._silent(stored, None, str(error))
+        if is_silent(reply.status):
+            return self._silent(
+                stored or RobotsRecord(origin=origin, checked_at=self._clock.now(), status=None), reply.status, ""
+            )
+        now = self._clock.now()
+        return RobotsRecord(origin=origin, checked_at=now, status=reply.status, body=reply.body, good_at=now)
+
+    def _silent(self, stored: RobotsRecord, status: int | None, error: str) -> RobotsRecord:
+        return RobotsRecord(
+            origin=stored.origin,
+            checked_at=self._clock.now(),
+            status=status,
+            body=stored.body,
+            good_at=stored.good_at,
+            error=error,
+        )
+
+    async def _follow(self, url: httpx.URL, budget: Budget, observe: Observer) -> Reply:
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = await self._visitor.visit(_errand(url), budget, observe)
+            location = reply.headers.get("location")
+            if reply.status not in REDIRECTS or location is None:
+                return reply
+            observe(Step(what="redirect", detail=f"{reply.status} to {location[:200]}", url=str(url)))
+            url = join(url, location)
+        # RFC 9309, 2.3.1.2: a longer chain counts as "there is none".
+        return Reply(status=404, headers=httpx.Headers())
+
+
+def _errand(url: httpx.URL) -> Errand:
+    return Errand(
+        url=url,
+        accept="text/plain,*/*;q=0.5",
+        wants=lambda status, _headers: status in range(200, 300),
+        max_bytes=MAX_BYTES,
+        cut=True,
+    )
+
+
+def _silence(record: RobotsRecord) -> FetchError:
+    what = f"answered {record.status}" if record.status is not None else record.error
+    return FetchError(
+        f"{record.origin}/robots.txt cannot be read ({what}): nothing is fetched there until it can",
+        reason="robots",
+        retry=True,
+        status=record.status,
+        retry_at=record.checked_at + ASK_AGAIN_AFTER,
+    )

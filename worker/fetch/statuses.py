@@ -1,0 +1,54 @@
+"""What a status code and its headers mean for the fetch, as pure functions of `now` (RFC 9110, 15; RFC 6585)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from worker.errors import FetchError
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PERMANENT = frozenset({301, 308})
+USABLE = frozenset({200, 203})
+GONE = frozenset({404, 410})
+OVERLOADED = frozenset({429, 503})
+WORTH_ANOTHER_TRY = frozenset(
+    {408, 421, 425, 429, 500, 502, 503, 504, 507, 508, 520, 521, 522, 523, 524, 525, 527, 530}
+)
+MAX_RETRY_AFTER = timedelta(hours=24)
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """Read an HTTP date in any of its three forms (RFC 9110, 5.6.7); None for what is none."""
+    try:
+        moment = parsedate_to_datetime(text.strip())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def retry_after(value: str, *, now: datetime) -> datetime | None:
+    """Read a Retry-After header, seconds or a date, no further than a day ahead; None for what is neither."""
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        seconds = min(int(text[:12]), int(MAX_RETRY_AFTER.total_seconds()))
+        return now + timedelta(seconds=seconds)
+    moment = parse_http_date(text)
+    return None if moment is None else min(max(moment, now), now + MAX_RETRY_AFTER)
+
+
+def status_error(status: int, headers: Mapping[str, str], *, host: str, now: datetime) -> FetchError | None:
+    """Return the error a status stands for; None for a usable page and for redirects."""
+    if status in USABLE or status in REDIRECTS:
+        return None
+    if status in GONE:
+        return FetchError(f"{host} says the page is gone ({status})", reason="gone", retry=False, status=status)
+    asked = retry_after(headers.get("retry-after", ""), now=now) if status in OVERLOADED else None
+    return FetchError(
+        f"{host} answered {status}" + (f" and asks to be left alone until {asked:%H:%M:%S} UTC" if asked else ""),
+        reason="http",
+        retry=status in WORTH_ANOTHER_TRY,
+        status=status,
+        retry_at=asked,
+    )
