@@ -6,8 +6,8 @@ import functools
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,14 @@ import structlog
 
 from worker.clock import SystemClock
 from worker.dedupe import Deduper, Rules
+from worker.errors import StoreError
 from worker.extract import ExtractRules, ProcessExtractor
-from worker.fetch import FetchRules, HttpFetcher
+from worker.fetch import FetchRules, HttpFetcher, Step
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
+from worker.ports import Fetcher, Ledger, Reader
+from worker.rehearsal import ObservedFetcher, RehearsedLedger
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
@@ -46,6 +49,7 @@ class App:
     clock: SystemClock
     offload: Threads
     store: Store
+    ledger: Ledger
     discoverer: Discoverer
     ingester: Ingester
     seeds: SeedImporter
@@ -72,45 +76,83 @@ def open_reading(settings: Settings) -> Store:
 @asynccontextmanager
 async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
-    clock, tally, deduper = SystemClock(), Tally(), _deduper(settings)
-    store = open_store(settings.store.url, parameters=deduper.parameters, create=True)
-    for warning in store.warnings:
-        log.warning("store.warning", warning=warning)
-    with Threads(count=1) as offload:
-        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=store.hosts, offload=offload)
-        extractor = ProcessExtractor(_extract_rules(settings))
-        stages = Stages(
+    deduper = _deduper(settings)
+    with (
+        open_store(settings.store.url, parameters=deduper.parameters, create=True) as store,
+        Threads(count=1) as offload,
+    ):
+        for warning in store.warnings:
+            log.warning("store.warning", warning=warning)
+        fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
+        async with _put_together(settings, store, offload, fetcher, store.ledger, observer) as app:
+            yield app
+
+
+@asynccontextmanager
+async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
+    """Open everything for a run that stores nothing: the store is only read, and may be missing."""
+    parameters = _deduper(settings).parameters
+    with (
+        open_store("sqlite://", parameters=parameters) as memory,
+        _real_reader(settings) as reader,
+        Threads(count=1) as offload,
+    ):
+        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=memory.hosts, offload=offload)
+        fetcher = ObservedFetcher(inner=inner, observe=observe)
+        ledger = RehearsedLedger(memory.ledger, reader)
+        async with _put_together(settings, memory, offload, fetcher, ledger, observer) as app:
+            yield app
+
+
+@contextmanager
+def _real_reader(settings: Settings) -> Iterator[Reader | None]:
+    try:
+        store = open_reading(settings)
+    except StoreError as exc:
+        log.warning("rehearse.no_store", error=str(exc))
+        yield None
+        return
+    with store:
+        yield store.reader
+
+
+@asynccontextmanager
+async def _put_together(
+    settings: Settings, store: Store, offload: Threads, fetcher: Fetcher, ledger: Ledger, observer: Observer
+) -> AsyncIterator[App]:
+    clock, tally, deduper, limits = SystemClock(), Tally(), _deduper(settings), _limits(settings)
+    extractor = ProcessExtractor(_extract_rules(settings))
+    stages = Stages(
+        clock=clock,
+        offload=offload,
+        fetcher=fetcher,
+        extractor=extractor,
+        deduper=deduper,
+        ledger=ledger,
+        parsers=PARSERS,
+        read_inputs=read_inputs,
+        detect=detect,
+        canonicalise=canonicalise,
+        chance=random.random,
+    )
+    try:
+        yield App(
+            settings=settings,
             clock=clock,
             offload=offload,
-            fetcher=fetcher,
-            extractor=extractor,
-            deduper=deduper,
-            ledger=store.ledger,
-            parsers=PARSERS,
-            read_inputs=read_inputs,
-            detect=detect,
-            canonicalise=canonicalise,
-            chance=random.random,
+            store=store,
+            ledger=ledger,
+            discoverer=Discoverer(stages, limits, tally=tally, observer=observer),
+            ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
+            seeds=SeedImporter(
+                clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=_seed_reader()
+            ),
+            tally=tally,
+            sources=tuple(source.source() for source in settings.sources),
         )
-        limits = _limits(settings)
-        try:
-            yield App(
-                settings=settings,
-                clock=clock,
-                offload=offload,
-                store=store,
-                discoverer=Discoverer(stages, limits, tally=tally, observer=observer),
-                ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
-                seeds=SeedImporter(
-                    clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=_seed_reader()
-                ),
-                tally=tally,
-                sources=tuple(source.source() for source in settings.sources),
-            )
-        finally:
-            await extractor.aclose()
-            await fetcher.aclose()
-            await offload(store.close)
+    finally:
+        await extractor.aclose()
+        await fetcher.aclose()
 
 
 def _seed_reader() -> Callable[[Seed, datetime], Article]:

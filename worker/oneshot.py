@@ -26,6 +26,7 @@ class Orders:
     targets: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     limit: int | None = None
+    with_seeds: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,8 @@ class OneShot:
 
     async def run(self) -> None:
         """Import seeds, poll, and work until nothing is due; cancelled, it gives back what is in hand."""
-        await self._app.import_seeds()
+        if self._orders.with_seeds:
+            await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
         try:
             await self._app.ingester.drain(scope=self._scope(), limit=self._orders.limit, more=lambda: not polls.done())
@@ -83,9 +85,7 @@ class OneShot:
 
     async def report(self) -> RunReport:
         """Count what was done so far."""
-        pending, _ = await self._app.offload(
-            self._app.store.ledger.pending, now=self._app.clock.now(), scope=self._scope()
-        )
+        pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=self._scope())
         elapsed = timedelta(seconds=self._app.clock.monotonic() - self._started)
         return RunReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
 

@@ -277,6 +277,10 @@ class Reader(Protocol):
         """Find a candidate by URL, canonical URL, or the id of one of its articles."""
         ...
 
+    def neighbours(self, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
+        """Return the stored articles a newcomer would be judged against."""
+        ...
+
     def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
         """Return the decisions made about an article, oldest first."""
         ...

@@ -1,0 +1,128 @@
+"""A run that stores nothing: a ledger in memory before the real store, which is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from worker.fetch import HttpFetcher, Step
+from worker.models import (
+    Article,
+    Candidate,
+    Claim,
+    Fingerprint,
+    Neighbour,
+    Outcome,
+    Page,
+    Poll,
+    Relation,
+    Request,
+    SourceState,
+    State,
+)
+from worker.ports import Judge, Ledger, Reader, Scope
+
+_STATES: Final = {
+    Relation.COPY: State.DUPLICATE,
+    Relation.CONTAINED: State.DUPLICATE,
+    Relation.REVISION: State.REVISED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFetcher:
+    """Fetches, and tells every decision on the way."""
+
+    inner: HttpFetcher
+    observe: Callable[[Step], None]
+
+    async def fetch(self, request: Request) -> Page:
+        """Return the page; see `HttpFetcher.fetch`."""
+        return await self.inner.fetch(request, observe=self.observe)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self.inner.aclose()
+
+
+class RehearsedLedger:
+    """Queues in memory, looks copies up in the real store, writes only to memory."""
+
+    def __init__(self, memory: Ledger, real: Reader | None) -> None:
+        self._memory = memory
+        self._real = real
+
+    def source_state(self, name: str) -> SourceState:
+        """Return an empty state: a rehearsal reads every source as if for the first time."""
+        return SourceState(name=name)
+
+    def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
+        """Write to memory."""
+        return self._memory.record_poll(poll, candidates)
+
+    def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
+        """Queue what the real store does not know yet, and with `again` what it knows too."""
+        wanted = [each for each in candidates if again or not self._known(each)]
+        return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
+
+    def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
+        """Claim in memory."""
+        return self._memory.claim(now=now, lease=lease, limit=limit, worker=worker, scope=scope)
+
+    def extend(self, claims: Sequence[Claim], *, until: datetime) -> None:
+        """Extend in memory."""
+        self._memory.extend(claims, until=until)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Release in memory."""
+        self._memory.release(claims)
+
+    def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
+        """Finish in memory."""
+        return self._memory.finish(claim, outcome, now=now, page=page)
+
+    def settle(
+        self,
+        claim: Claim,
+        article: Article,
+        *,
+        fingerprint: Fingerprint,
+        judge: Judge,
+        now: datetime,
+        page: Page | None = None,
+    ) -> Outcome | None:
+        """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
+        near = self._real.neighbours(article, fingerprint) if self._real else []
+        if outcome := _against(article, near, judge):
+            return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
+        return self._memory.settle(claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page)
+
+    def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
+        """Count in memory."""
+        return self._memory.pending(now=now, scope=scope)
+
+    def next_due(self, *, now: datetime) -> datetime | None:
+        """Look in memory."""
+        return self._memory.next_due(now=now)
+
+    def _known(self, candidate: Candidate) -> bool:
+        return self._real is not None and self._real.candidate(candidate.canonical_url) is not None
+
+
+def _against(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outcome | None:
+    """Return the outcome that the real store's articles decide, None where they have nothing to say."""
+    versions = [each for each in near if each.canonical_url == article.canonical_url]
+    if versions and versions[0].text == article.text:
+        return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {versions[0].id}")
+    verdict = judge(near)
+    best = verdict.best
+    if best is None or verdict.relation is Relation.UNIQUE:
+        return None
+    return Outcome(
+        state=_STATES.get(verdict.relation, State.STORED),
+        reason=verdict.relation.value,
+        detail=f"{verdict.relation.value} of article {best.article}: {best.rule}",
+        verdict=verdict,
+    )
