@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from tests.contract.storage.made import PARAMETERS
+from worker.storage import Store, open_store
+from worker.storage.metadata import METADATA
+
+SERVER = "CORPUS_WORKER_TEST_POSTGRESQL"
+REQUIRED = "CORPUS_WORKER_REQUIRE_POSTGRESQL"
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A database of this test process alone on the server the environment names."""
+    server = os.environ.get(SERVER)
+    if not server:
+        message = f"no PostgreSQL server: name one in {SERVER} (.ci/postgresql start FOLDER prints its URL)"
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(message)
+    name = f"corpus_test_{os.getpid()}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(
+    params=["memory", "file", pytest.param("postgresql", marks=pytest.mark.postgresql)],
+)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store can be opened."""
+    if request.param == "memory":
+        return "sqlite:///:memory:"
+    if request.param == "file":
+        return f"sqlite:///{tmp_path / 'corpus.db'}"
+    url: str = request.getfixturevalue("postgresql_url")
+    _empty(url)
+    return url
+
+
+@pytest.fixture
+def open_stores() -> Iterator[Callable[[str], Store]]:
+    """Opens stores, and closes them after the test."""
+    opened: list[Store] = []
+
+    def opener(url: str) -> Store:
+        opened.append(open_store(url, parameters=PARAMETERS))
+        return opened[-1]
+
+    yield opener
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(store_url: str, open_stores: Callable[[str], Store]) -> Store:
+    """An empty store."""
+    return open_stores(store_url)
+
+
+def _empty(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
+            tables = ", ".join(METADATA.tables)
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    engine.dispose()
