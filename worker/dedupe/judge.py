@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from worker.dedupe.compare import Figures, Side, compare, prepare
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.dedupe.compare import Figures, compare, prepare
+from worker.dedupe.relate import Piece, Ruling, relate
 from worker.dedupe.rules import Rules
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
+_MERGED = frozenset({Relation.REVISION, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
     Relation.COPY: 1,
-    Relation.CONTAINED: 2,
-    Relation.CONTAINS: 3,
-    Relation.FOLLOWUP: 4,
-    Relation.TEMPLATE: 5,
-    Relation.UNIQUE: 6,
+    Relation.CONTAINED: 1,
+    Relation.CONTAINS: 1,
+    Relation.FOLLOWUP: 2,
+    Relation.TEMPLATE: 2,
+    Relation.UNIQUE: 3,
 }
+_RARE_ENOUGH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Match:
+    """A neighbour laid along the newcomer."""
+
+    neighbour: Neighbour
+    piece: Piece
+    figures: Figures
 
 
 def judge(article: Article, neighbours: Sequence[Neighbour], *, rules: Rules) -> Verdict:
     """Compare a newcomer with the heads among its neighbours and return the closest relation found."""
-    side = prepare(article.text)
-    considered = sorted(
-        (_judged(article, side, neighbour, rules=rules) for neighbour in neighbours if _worth_judging(neighbour)),
-        key=_closeness,
-    )
+    newcomer = _piece(article)
+    matches = [_match(newcomer, neighbour) for neighbour in neighbours if _worth_judging(neighbour)]
+    considered = sorted((_judged(article, newcomer, match, matches, rules=rules) for match in matches), key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
@@ -42,45 +56,68 @@ def _worth_judging(neighbour: Neighbour) -> bool:
     return neighbour.head or bool(neighbour.marked)
 
 
-def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
-    by_people = comparison.rule == "marked same"
-    return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
+def _piece(item: Article | Neighbour) -> Piece:
+    return Piece(side=prepare(item.text, title=item.title), host=item.host, published_at=item.published_at)
 
 
-def _judged(article: Article, side: Side, neighbour: Neighbour, *, rules: Rules) -> Comparison:
-    figures = compare(side, prepare(neighbour.text))
-    relation, rule = _relation(article, neighbour, figures, rules=rules)
+def _match(newcomer: Piece, neighbour: Neighbour) -> _Match:
+    piece = _piece(neighbour)
+    return _Match(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
+
+
+def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Comparison:
+    ruling = _ruling(article, newcomer, match, rules=rules)
+    if ruling.relation in _MERGED and not ruling.rule.startswith("marked"):
+        ruling = _only_common(match, matches, rules=rules) or ruling
     return Comparison(
-        article=neighbour.id,
-        relation=relation,
-        rule=rule,
-        jaccard=figures.jaccard,
-        containment=figures.containment,
-        shared_words=figures.covered,
+        article=match.neighbour.id,
+        relation=ruling.relation,
+        rule=ruling.rule,
+        jaccard=match.figures.jaccard,
+        containment=match.figures.containment,
+        shared_words=match.figures.shared_words,
+        notes=(f"{match.figures.of_shorter:.0%} of the shorter text's words", *ruling.notes),
     )
 
 
-def _relation(article: Article, neighbour: Neighbour, figures: Figures, *, rules: Rules) -> tuple[Relation, str]:
+def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -> Ruling:
+    neighbour, figures = match.neighbour, match.figures
     if neighbour.marked == "different":
-        return Relation.UNIQUE, "marked different"
+        return Ruling(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
-        return _direction(figures, rules=rules), "marked same"
+        return Ruling(relation=_direction(figures, rules=rules), rule="marked same")
     if neighbour.canonical_url == article.canonical_url:
-        if figures.containment >= rules.same_item:
-            return Relation.REVISION, "same address"
-        return Relation.UNIQUE, "same address, another item"
-    alike = figures.jaccard >= rules.threshold or figures.containment >= rules.containment
-    if not alike:
-        return Relation.UNIQUE, "too little in common"
-    if figures.numbers < rules.facts:
-        return Relation.FOLLOWUP, "numbers differ"
-    return _direction(figures, rules=rules), "jaccard" if figures.jaccard >= rules.threshold else "containment"
+        if figures.of_shorter >= rules.same_item:
+            return Ruling(relation=Relation.REVISION, rule="same address")
+        return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
+    return relate(newcomer, match.piece, figures, rules=rules)
 
 
 def _direction(figures: Figures, *, rules: Rules) -> Relation:
-    if figures.jaccard >= rules.threshold:
+    if min(figures.of_newcomer, figures.of_other) >= rules.containment:
         return Relation.COPY
-    return Relation.CONTAINED if figures.in_other >= figures.in_newcomer else Relation.CONTAINS
+    return Relation.CONTAINED if figures.newcomer_is_shorter else Relation.CONTAINS
+
+
+def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:
+    """Take back a match that rests on passages which many other clusters have."""
+    others = {each.neighbour.cluster: each.figures.ours for each in matches}
+    others.pop(match.neighbour.cluster, None)
+    if len(others) < rules.common:
+        return None
+    spread = np.sum(np.stack(list(others.values())), axis=0)
+    rare: NDArray[np.bool_] = match.figures.ours & (spread < rules.common)
+    figures = match.figures
+    missing = int((~(figures.ours if figures.newcomer_is_shorter else figures.theirs)).sum())
+    told = int(rare.sum()) + missing
+    if told < _RARE_ENOUGH or rare.sum() >= rules.rare_share * told:
+        return None
+    return Ruling(relation=Relation.TEMPLATE, rule="what both have stands in many articles")
+
+
+def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
+    by_people = comparison.rule == "marked same"
+    return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 
 
 def _becomes_head(best: Comparison, article: Article, neighbours: Sequence[Neighbour], *, rules: Rules) -> bool:

@@ -1,0 +1,130 @@
+"""Lays two texts along each other: which words of one stand in the other, and which stand against which.
+
+Runs of words that both texts have are found through shingles that are unique in both, wherever they stand, so that
+moved paragraphs are found too; between two runs that follow each other in both texts the rest is matched word by word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.dedupe.words import SHINGLE, shingles
+
+_LONGEST_GAP = 400
+_SMALL_GAP = 12
+_SHORTEST_RUN = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """Words that stand in both texts: from `ours` in one and from `theirs` in the other, `length` of them."""
+
+    ours: int
+    theirs: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Words between two runs that follow each other in both texts: they stand against each other."""
+
+    ours: range
+    theirs: range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """Runs in the order of the first text, the gaps between neighbouring ones, and the words of each that are matched."""
+
+    runs: tuple[Run, ...]
+    gaps: tuple[Gap, ...]
+    ours: NDArray[np.bool_]
+    theirs: NDArray[np.bool_]
+
+
+def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
+    """Align two texts given as word hashes."""
+    seeds = _trimmed(_runs_on_diagonals(ours, theirs))
+    fine = [run for gap in _gaps(seeds, len(ours), len(theirs)) for run in _matched_inside(gap, ours, theirs)]
+    runs = tuple(sorted([*seeds, *fine]))
+    return Alignment(
+        runs=runs,
+        gaps=tuple(_gaps(list(runs), len(ours), len(theirs))),
+        ours=_mask(((run.ours, run.length) for run in runs), len(ours)),
+        theirs=_mask(((run.theirs, run.length) for run in runs), len(theirs)),
+    )
+
+
+def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Return the runs of shingles that are unique in both texts, joined where they overlap on one diagonal."""
+    if min(len(ours), len(theirs)) < SHINGLE:
+        return []
+    here, there = _unique_places(shingles(ours)), _unique_places(shingles(theirs))
+    _, first, second = np.intersect1d(here[0], there[0], assume_unique=True, return_indices=True)
+    mine, other = here[1][first], there[1][second]
+    order = np.argsort(mine)
+    mine, other = mine[order], other[order]
+    if not len(mine):
+        return []
+    # Within SHINGLE words on one diagonal nothing differs, even where a repeated shingle stands between.
+    breaks = np.flatnonzero((np.diff(mine - other) != 0) | (np.diff(mine) > SHINGLE)) + 1
+    starts, ends = np.append(0, breaks), np.append(breaks, len(mine)) - 1
+    return [
+        Run(a, b, z - a + SHINGLE)
+        for a, b, z in zip(mine[starts].tolist(), other[starts].tolist(), mine[ends].tolist(), strict=True)
+    ]
+
+
+def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    values, places, counts = np.unique(every, return_index=True, return_counts=True)
+    return values[counts == 1], places[counts == 1]
+
+
+def _trimmed(runs: list[Run]) -> list[Run]:
+    """Take from each run the words that an earlier one has in either text."""
+    kept: list[Run] = []
+    for run in runs:
+        overlap = max((last.ours + last.length - run.ours for last in kept[-1:]), default=0)
+        for last in kept[-1:]:
+            if last.theirs <= run.theirs:
+                overlap = max(overlap, last.theirs + last.length - run.theirs)
+        overlap = max(overlap, 0)
+        if run.length > overlap:
+            kept.append(Run(run.ours + overlap, run.theirs + overlap, run.length - overlap))
+    return kept
+
+
+def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+    rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
+    fences = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
+    ranks = [-1, *(rank[run] for run in runs), len(runs)]
+    gaps = []
+    for place in range(len(fences) - 1):
+        before, after = fences[place], fences[place + 1]
+        if ranks[place + 1] != ranks[place] + 1:
+            continue
+        gap = Gap(range(before.ours + before.length, after.ours), range(before.theirs + before.length, after.theirs))
+        if gap.ours or gap.theirs:
+            gaps.append(gap)
+    return gaps
+
+
+def _matched_inside(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    longest = max(len(gap.ours), len(gap.theirs))
+    if not gap.ours or not gap.theirs or longest > _LONGEST_GAP:
+        return []
+    least = 1 if longest <= _SMALL_GAP else _SHORTEST_RUN
+    a, b = ours[gap.ours.start : gap.ours.stop].tolist(), theirs[gap.theirs.start : gap.theirs.stop].tolist()
+    blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+    return [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+
+
+def _mask(stretches: object, length: int) -> NDArray[np.bool_]:
+    marks = np.zeros(length, dtype=np.bool_)
+    for start, count in stretches:  # type: ignore[attr-defined]
+        marks[start : start + count] = True
+    return marks

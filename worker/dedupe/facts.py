@@ -1,0 +1,95 @@
+"""Finds the numbers and names in a text: what tells one item from another that is worded alike."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.dedupe.words import Words
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d{3})+(?!\d)|\d+")
+_JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
+_PAIR = np.uint64(0xA24BAED4963EE407)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number or a name, and the words it consists of (`stop` is the first word after it)."""
+
+    key: str | tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The facts of a text in order, and what is needed to look another text's facts up in it."""
+
+    numbers: tuple[Fact, ...]
+    names: tuple[Fact, ...]
+    values: frozenset[str]
+    vocabulary: frozenset[int]
+
+    def has(self, fact: Fact) -> bool:
+        """Return whether a fact of another text stands in this one."""
+        if isinstance(fact.key, str):
+            return fact.key in self.values
+        return all(part in self.vocabulary for part in fact.key)
+
+
+def facts(cut: Words, *, also: Words) -> Facts:
+    """Find the facts of a text; those `also` in its title are looked up with it."""
+    numbers = tuple(_numbers(cut))
+    known = [number.key for number in (*numbers, *_numbers(also))]
+    return Facts(
+        numbers=numbers,
+        names=tuple(_names(cut)),
+        values=frozenset(key for key in known if isinstance(key, str)),
+        vocabulary=frozenset().union(
+            *(part.tolist() for each in (cut, also) for part in (each.hashes, _pairs(each.hashes)))
+        ),
+    )
+
+
+def _numbers(cut: Words) -> list[Fact]:
+    """Return every run of digits, without leading zeros; groups of three (1.000, 1,000) are one number."""
+    found = []
+    for match in _NUMBER.finditer(cut.text):
+        start = int(np.searchsorted(cut.ends, match.start(), side="right"))
+        stop = int(np.searchsorted(cut.starts, match.end(), side="left"))
+        value = match.group().replace(".", "").replace(",", "").lstrip("0")
+        found.append(Fact(value or "0", start, stop))
+    return found
+
+
+def _names(cut: Words) -> list[Fact]:
+    """Return runs of capitalised words; one such word alone counts only inside a sentence."""
+    text, starts, ends = cut.text, cut.starts.tolist(), cut.ends.tolist()
+    capital = [text[start].isupper() for start in starts]
+    pairs = _pairs(cut.hashes).tolist()
+    names = []
+    place, count = 0, len(starts)
+    while place < count:
+        if not capital[place]:
+            place += 1
+            continue
+        first = place
+        place += 1
+        while place < count and capital[place] and _JOINED.fullmatch(text, ends[place - 1], starts[place]):
+            place += 1
+        if place - first > 1:
+            names.append(Fact(tuple(pairs[first : place - 1]), first, place))
+        elif first and _inside_sentence(text, ends[first - 1], starts[first]):
+            names.append(Fact((int(cut.hashes[first]),), first, place))
+    return names
+
+
+def _inside_sentence(text: str, start: int, end: int) -> bool:
+    return not text[start:end].strip(" -–(")
+
+
+def _pairs(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return hashes[:-1] * _PAIR + hashes[1:]
