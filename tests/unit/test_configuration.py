@@ -1,0 +1,206 @@
+"""The configuration: what is read, what overrides it, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.configuration import load, mask, show
+from worker.errors import ConfigurationError
+from worker.settings import Settings
+
+SOURCE = '[[sources]]\nname = "paper"\nkind = "feed"\nurl = "https://paper.example/rss"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "worker.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(folder: Path, text: str, environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(write(folder, text), environment or {})
+    return str(caught.value)
+
+
+def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, ""), {})
+
+    assert settings.store.url == "sqlite:///data/corpus.db"
+    assert settings.seeds.path == "seeds"
+    assert settings.fetch.per_host_delay == timedelta(seconds=2)
+    assert settings.fetch.per_host_connections == 1
+    assert settings.fetch.max_connections == 32
+    assert settings.fetch.timeout == timedelta(seconds=15)
+    assert settings.fetch.deadline == timedelta(seconds=60)
+    assert settings.fetch.max_bytes == 10_000_000
+    assert settings.fetch.obey_robots is True
+    assert settings.fetch.allow_networks == ()
+    assert settings.fetch.connect_to == {}
+    assert settings.extract.processes == 0
+    assert settings.extract.timeout == timedelta(seconds=20)
+    assert settings.extract.min_words == 60
+    assert settings.extract.languages == ("vi",)
+    assert settings.dedupe.threshold == 0.8
+    assert settings.dedupe.containment == 0.8
+    assert settings.dedupe.keep == "first"
+    assert settings.schedule.every == timedelta(minutes=15)
+    assert settings.schedule.min_every == timedelta(minutes=5)
+    assert settings.schedule.max_every == timedelta(hours=12)
+    assert settings.schedule.jitter == 0.1
+
+
+@pytest.mark.parametrize("name", ["worker.toml", "demo.toml"])
+def test_the_files_that_come_with_the_project_are_valid(name: str) -> None:
+    settings = load(Path(__file__).parents[2] / "config" / name, {})
+
+    assert settings.sources
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[fetch]\ntimeout = 15\n", ["fetch.timeout", "found 15", "a duration"]),
+        ('[fetch]\ntimeout = "soon"\n', ["fetch.timeout", 'found "soon"', '"15s"']),
+        ('[fetch]\ntimeout = "0"\n', ["fetch.timeout", "a duration above zero"]),
+        ('[fetch]\nmax_connections = "32"\n', ["fetch.max_connections", 'found "32"', "integer"]),
+        ("[fetch]\nmax_connections = 0\n", ["fetch.max_connections", "found 0", "greater than or equal to 1"]),
+        ('[fetch]\nobey_robots = "yes"\n', ["fetch.obey_robots", 'found "yes"', "boolean"]),
+        ('[fetch]\nallow_networks = ["here"]\n', ["fetch.allow_networks[1]", '"here"', '"127.0.0.0/8"']),
+        ('[fetch.connect_to]\n"a.example" = "127.0.0.1:1"\n', ["fetch.connect_to", "a.example", "a host and a port"]),
+        ('[fetch.connect_to]\n"a.example:443" = "127.0.0.1:99999"\n', ["fetch.connect_to", "99999"]),
+        ('[fetch]\ncolour = "red"\n', ["fetch.colour", "unknown key", "one of allow_networks"]),
+        ("[colour]\n", ["colour", "unknown key", "store"]),
+        ("[dedupe]\nthreshold = 1.5\n", ["dedupe.threshold", "found 1.5", "less than or equal to 1"]),
+        ('[dedupe]\nkeep = "last"\n', ["dedupe.keep", 'found "last"', "'first' or 'longest'"]),
+        ('[store]\nurl = "mysql://x"\n', ["store.url", 'found "mysql://x"', "sqlite:///"]),
+        ('[extract]\nlanguages = ["Vietnamese"]\n', ["extract.languages[1]", "language code"]),
+        ('[schedule]\nevery = "1m"\n', ["schedule", "min_every <= every <= max_every", "every 1m"]),
+        (SOURCE + SOURCE, ['"paper" twice']),
+        (SOURCE.replace("feed", "feeds"), ["sources[1].kind", 'found "feeds"', "'feed'"]),
+        (SOURCE.replace("https", "ftp"), ["sources[1]", "ftp://paper.example/rss", "http://"]),
+        ('[[sources]]\nname = "x"\nkind = "feed"\n', ["sources[1]", 'exactly one of "url" and "path"']),
+        ('[[sources]]\nname = "x"\nkind = "feed"\npath = "x"\n', ["sources[1]", '"path" goes with']),
+        ('[[sources]]\nkind = "feed"\nurl = "https://x.example"\n', ["sources[1].name", "missing"]),
+        (SOURCE + 'timezone = "Mars/Olympus"\n', ["sources[1].timezone", "Mars/Olympus", "Asia/Ho_Chi_Minh"]),
+        (SOURCE + "tiemzone = 1\n", ["sources[1].tiemzone", "unknown key", "timezone"]),
+        ("[fetch\n", ["not valid TOML", "line 1"]),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_finding_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
+    message = complaint(tmp_path, text)
+
+    assert str(tmp_path / "worker.toml") in message
+    assert all(part in message for part in expected), message
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    message = complaint(tmp_path, '[fetch]\ntimeout = "x"\ncolour = 1\n[dedupe]\nthreshold = 2.0\n')
+
+    assert len(message.splitlines()) == 3
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file; name one with --config FILE"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_file_that_is_not_text_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ConfigurationError, match="not UTF-8 text"):
+        load(path, {})
+
+
+def test_a_folder_instead_of_a_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load(tmp_path, {})
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[fetch]\ntimeout = "15s"\nobey_robots = true\n')
+    environment = {
+        "CORPUS_WORKER_FETCH__TIMEOUT": "7s",
+        "CORPUS_WORKER_FETCH__OBEY_ROBOTS": "false",
+        "CORPUS_WORKER_FETCH__MAX_CONNECTIONS": "4",
+        "CORPUS_WORKER_FETCH__CONNECT_TO": '{"news.example:443": "127.0.0.1:8443"}',
+        "CORPUS_WORKER_EXTRACT__LANGUAGES": "[]",
+        "CORPUS_WORKER_STORE__URL": "sqlite:///elsewhere.db",
+        "CORPUS_WORKER_DEDUPE__THRESHOLD": "0.7",
+    }
+
+    settings = load(path, environment)
+
+    assert settings.fetch.timeout == timedelta(seconds=7)
+    assert settings.fetch.obey_robots is False
+    assert settings.fetch.max_connections == 4
+    assert settings.fetch.connect_to == {"news.example:443": "127.0.0.1:8443"}
+    assert settings.extract.languages == ()
+    assert settings.store.url == "sqlite:///elsewhere.db"
+    assert settings.dedupe.threshold == 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("CORPUS_WORKER_FETCH__TIMEOUT", "soon", ['found "soon"', "a duration"]),
+        ("CORPUS_WORKER_FETCH__TIMEOU", "5s", ["no such setting", "CORPUS_WORKER_FETCH__TIMEOUT"]),
+        ("CORPUS_WORKER_NOWHERE__TIMEOUT", "5s", ["no such setting"]),
+        ("CORPUS_WORKER_FETCH__CONNECT_TO", "{oops", ["expected JSON"]),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    tmp_path: Path, name: str, value: str, expected: list[str]
+) -> None:
+    message = complaint(tmp_path, "", {name: value})
+
+    assert message.startswith(f"environment: {name}")
+    assert all(part in message for part in expected), message
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    assert load(write(tmp_path, ""), {"CORPUS_WORKER_HOME": "x", "PATH": "y"}) == Settings()
+
+
+def test_a_section_that_is_no_table_is_said_so_even_with_an_override(tmp_path: Path) -> None:
+    message = complaint(tmp_path, "fetch = 3\n", {"CORPUS_WORKER_FETCH__TIMEOUT": "5s"})
+
+    assert "fetch: found 3; expected a table [fetch]" in message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///data/corpus.db", "sqlite:///data/corpus.db"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql+psycopg://me:se%40cret@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("postgresql+psycopg://me:p:q@host/db", "postgresql+psycopg://me:***@host/db"),
+        (
+            "postgresql+psycopg://host/db?user=me&password=secret&x=1",
+            "postgresql+psycopg://host/db?user=me&password=***&x=1",
+        ),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert mask(url) == shown
+
+
+def test_a_password_is_not_shown_in_an_error_either(tmp_path: Path) -> None:
+    message = complaint(tmp_path, '[store]\nurl = "postgres://me:secret@host/db"\n')
+
+    assert "secret" not in message
+    assert "***" in message
+
+
+def test_what_is_printed_reads_back_as_the_same_configuration(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, SOURCE + '[fetch]\nmax_bytes = "3MiB"\ndeadline = "90s"\n'), {})
+
+    printed = show(settings)
+
+    assert tomllib.loads(printed)["fetch"]["deadline"] == "1m30s"
+    assert load(write(tmp_path, printed), {}) == settings

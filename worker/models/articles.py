@@ -1,0 +1,182 @@
+"""What ingestion hands on: claims, articles, fingerprints, verdicts, outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.models.kinds import Kind, Relation, State
+from worker.models.sources import Page, Text, Validators
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A candidate in one worker's hands until `lease_until`: after that it belongs to whoever claims it next.
+
+    `known_sha256` is the body hash of the last page fetched for it and `known_article` the id of its newest article.
+    """
+
+    id: int
+    url: str
+    canonical_url: str
+    source: str
+    host: str
+    attempts: int
+    lease_until: datetime
+    token: str
+    title: str | None = None
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+    external_id: str | None = None
+    payload: Page | Text | None = None
+    validators: Validators = Validators()
+    known_sha256: str | None = None
+    known_article: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """Signals on a page about what may be done with it; empty strings and tuples where it says nothing."""
+
+    robots: tuple[str, ...] = ()
+    tdm_reservation: str = ""
+    licence: str = ""
+    copyright_holder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Article:
+    """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
+
+    `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `text`, `url`, `feed`, `input`,
+    or nothing.
+    """
+
+    url: str
+    canonical_url: str
+    source: str
+    host: str
+    title: str
+    text: str
+    language: str
+    fetched_at: datetime
+    words: int
+    sha256: str
+    kind: Kind = Kind.ARTICLE
+    authors: tuple[str, ...] = ()
+    published_at: datetime | None = None
+    published_at_from: str = ""
+    modified_at: datetime | None = None
+    external_id: str | None = None
+    rights: Rights = Rights()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """One file of the seed corpus: its name, its raw text as scraped, and the SHA-256 of its bytes."""
+
+    name: str
+    raw: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What the index keeps of a text.
+
+    `signature` is the serialised MinHash (little-endian); `bands` are LSH band keys, each a signed 64-bit integer that
+    already carries its band's number; `anchors` are signed 64-bit keys of sampled shingles, for containment.
+    `shingles` is the number of distinct shingles.
+    """
+
+    signature: bytes
+    bands: tuple[int, ...]
+    anchors: tuple[int, ...]
+    shingles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexParameters:
+    """How fingerprints are made: stored with the index, since fingerprints made in two ways cannot be compared."""
+
+    scheme: str
+    seed: int
+    permutations: int
+    bands: int
+    rows: int
+    shingle: int
+    anchor_one_in: int
+    most_anchors: int
+    normalisation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A stored article that shares index keys with a newcomer, with what judging needs of it.
+
+    `cluster` is the id of the cluster's founding article; `head` whether this article is the one its cluster exports.
+    `marked` is what a person decided about the newcomer's URL and this article: `same`, `different` or empty.
+    """
+
+    id: int
+    cluster: int
+    head: bool
+    kind: Kind
+    url: str
+    canonical_url: str
+    source: str
+    host: str
+    title: str
+    text: str
+    published_at: datetime | None
+    fetched_at: datetime
+    shared_bands: int = 0
+    shared_anchors: int = 0
+    marked: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The exact figures between a newcomer and one stored article, and the rule that decided.
+
+    `jaccard` and `containment` lie in 0..1 and count distinct word shingles; containment is the share of the shorter
+    text found in the longer. `shared_words` counts words of the newcomer in passages that both have.
+    """
+
+    article: int
+    relation: Relation
+    rule: str
+    jaccard: float
+    containment: float
+    shared_words: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a newcomer is: `best` is the comparison that decided, None for a text like no other.
+
+    `considered` lists every comparison made, best first. `head` says whether the newcomer becomes the text its
+    cluster exports.
+    """
+
+    relation: Relation
+    head: bool
+    best: Comparison | None = None
+    considered: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the work on one candidate ended: its new state, a short stable reason for counting, and a sentence.
+
+    `article` is the id of the row that was written, if one was; `retry_at` is set where the candidate stays pending.
+    """
+
+    state: State
+    reason: str = ""
+    detail: str = ""
+    article: int | None = None
+    verdict: Verdict | None = None
+    retry_at: datetime | None = None

@@ -1,0 +1,37 @@
+"""What rows and decisions are called."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an article row is: one that was there before the worker, or one the worker found."""
+
+    SEED = "seed"
+    ARTICLE = "article"
+
+
+class State(StrEnum):
+    """Where a candidate stands: pending, or its latest outcome."""
+
+    PENDING = "pending"
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    REVISED = "revised"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
+class Relation(StrEnum):
+    """What an article is to the article it was judged against."""
+
+    UNIQUE = "unique"
+    COPY = "copy"
+    CONTAINED = "contained"
+    CONTAINS = "contains"
+    REVISION = "revision"
+    FOLLOWUP = "followup"
+    TEMPLATE = "template"

@@ -1,0 +1,138 @@
+"""What discovery hands on: sources, pages, candidates, and how a poll went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One place to poll, as the configuration names it."""
+
+    name: str
+    kind: str
+    url: str
+    enabled: bool = True
+    every: timedelta | None = None
+    timezone: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What a conditional GET sends back to the server (RFC 9110, section 13)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One fetch to make. `accept` is the kind of body wanted: `page`, `feed` or `any`."""
+
+    url: str
+    validators: Validators = Validators()
+    accept: str = "page"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What came back for one URL: the body after decompression, or nothing for a 304.
+
+    `url` is what was asked for and `final_url` what answered, after redirects. `headers` holds the response
+    headers that matter later, names in lower case. `permanent_url` is the end of the leading run of permanent
+    redirects, if there was one.
+    """
+
+    url: str
+    final_url: str
+    status: int
+    body: bytes
+    fetched_at: datetime
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    validators: Validators = Validators()
+    permanent_url: str | None = None
+    elapsed: timedelta = timedelta(0)
+
+    @property
+    def not_modified(self) -> bool:
+        """Whether the server said that nothing changed (304)."""
+        return self.status == 304
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A text that needs no extraction: what an input file or a feed gave as plain text."""
+
+    text: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An article somebody pointed at, before anybody has looked.
+
+    `payload` is set where discovery already holds the content (input files, WARC records): nothing is fetched then.
+    `reference` names the place of discovery (feed URL, file and line).
+    """
+
+    url: str
+    canonical_url: str
+    source: str
+    reference: str
+    title: str | None = None
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+    external_id: str | None = None
+    payload: Page | Text | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What reading one page of a source gave: candidates, and further pages of the source to read.
+
+    `skipped` counts entries that could not become candidates; `notes` say why, for people. `itself` says that the page
+    read is the one candidate.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    follow: tuple[str, ...] = ()
+    skipped: int = 0
+    notes: tuple[str, ...] = ()
+    title: str | None = None
+    itself: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """What the store remembers of a source between polls."""
+
+    name: str
+    due_at: datetime | None = None
+    validators: Validators = Validators()
+    polled_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    failures: int = 0
+    error: str = ""
+    found: int = 0
+    interval: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """The end of one poll of a source, to be written together with the candidates it found.
+
+    `interval` is the source's interval from now on; `error` is empty after a poll that worked.
+    """
+
+    source: str
+    polled_at: datetime
+    due_at: datetime
+    validators: Validators = Validators()
+    error: str = ""
+    found: int = 0
+    not_modified: bool = False
+    interval: timedelta | None = None

@@ -1,0 +1,23 @@
+"""What the flows need of each stage, as protocols; concrete classes are named in `app` alone."""
+
+from worker.ports.stages import Clock, Deduper, Extractor, Fetcher, Hints, InputReader, Judge, Offload, Parser
+from worker.ports.store import HostBook, HostStanding, Ledger, Reader, RobotsRecord, Scope, SeedShelf
+
+__all__ = [
+    "Clock",
+    "Deduper",
+    "Extractor",
+    "Fetcher",
+    "Hints",
+    "HostBook",
+    "HostStanding",
+    "InputReader",
+    "Judge",
+    "Ledger",
+    "Offload",
+    "Parser",
+    "Reader",
+    "RobotsRecord",
+    "Scope",
+    "SeedShelf",
+]
