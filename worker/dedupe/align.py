@@ -38,7 +38,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """Runs in the order of the first text, the gaps between neighbouring ones, and the words of each that are matched."""
+    """Runs in the order of the first text, the gaps between them, and which words of each text are matched."""
 
     runs: tuple[Run, ...]
     gaps: tuple[Gap, ...]

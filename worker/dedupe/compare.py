@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.dedupe.align import Alignment, align
-from worker.dedupe.facts import Facts, facts
+from worker.dedupe.facts import Facts, facts, numbers
 from worker.dedupe.words import Words, shingles, words
 
 _WORTH_ALIGNING = 0.15
@@ -23,7 +23,7 @@ class Side:
     distinct: NDArray[np.uint64]
     title: Words
     facts: Facts
-    title_numbers: frozenset[str]
+    title_numbers: frozenset[tuple[str, ...] | tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,11 @@ class Figures:
         return self.of_newcomer if self.newcomer_is_shorter else self.of_other
 
     @property
+    def ratio(self) -> float:
+        """Return the length of the shorter text over that of the longer, in words."""
+        return min(len(self.ours), len(self.theirs)) / max(len(self.ours), len(self.theirs), 1)
+
+    @property
     def shared_words(self) -> int:
         """Return how many words of the newcomer the other text has."""
         return int(self.ours.sum())
@@ -77,7 +82,7 @@ def prepare(text: str, *, title: str = "") -> Side:
         distinct=np.unique(every),
         title=heading,
         facts=facts(cut, also=heading),
-        title_numbers=facts(heading, also=heading).values,
+        title_numbers=numbers(heading),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,24 +19,28 @@ _LARGEST_SLOT = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A stretch of words that only one text has, with the number of its facts that the other lacks and has."""
+    """A stretch of words that only one text has, with the number of its facts that the other lacks and has.
+
+    `inside` says whether words that both have stand before it.
+    """
 
     start: int
     words: int
     new: int
     known: int
+    inside: bool
 
     @property
     def on_topic(self) -> bool:
-        """Whether it speaks of what the other text speaks of; page furniture speaks of something else."""
-        return 2 * self.known >= self.new
+        """Whether it belongs to the story: page furniture stands around it and speaks of something else."""
+        return self.inside or 2 * self.known >= self.new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """How often words of one text stand against other words of the other, and how often the facts in them clash.
 
-    `renamed` counts repetitions of one name standing against one other name.
+    `renamed` counts names that stand against other names where each is what its own title speaks of.
     """
 
     substitutions: int
@@ -51,14 +54,14 @@ def passages(side: Side, marks: NDArray[np.bool_], other: Side) -> list[Passage]
     for start, stop in _stretches(marks):
         inside = [fact for fact in _facts(side) if fact.start >= start and fact.stop <= stop]
         new = sum(not other.facts.has(fact) for fact in inside)
-        found.append(Passage(start=start, words=stop - start, new=new, known=len(inside) - new))
+        before = int(marks[:start].sum()) >= _SHORTEST_PASSAGE
+        found.append(Passage(start=start, words=stop - start, new=new, known=len(inside) - new, inside=before))
     return found
 
 
 def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
     """Count the places where both texts go on alike after saying different things."""
-    substitutions = numbers = 0
-    renamed: Counter[tuple[object, object]] = Counter()
+    substitutions = numbers = renamed = 0
     for gap in figures.alignment.gaps:
         if not _is_slot(gap, len(newcomer.words)):
             continue
@@ -66,25 +69,30 @@ def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
         ours, theirs = _inside(newcomer.facts.numbers, gap.ours), _inside(other.facts.numbers, gap.theirs)
         numbers += _clash(ours, theirs)
         ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
-        if len(ours) == len(theirs) == 1 and not (other.facts.has(ours[0]) or newcomer.facts.has(theirs[0])):
-            renamed[ours[0].key, theirs[0].key] += 1
-    return Slots(
-        substitutions=substitutions,
-        numbers=numbers,
-        renamed=sum(count for count in renamed.values() if count > 1),
-    )
+        renamed += _renamed(newcomer, other, ours, theirs)
+    return Slots(substitutions=substitutions, numbers=numbers, renamed=renamed)
 
 
 def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
     if not ours or not theirs or {fact.key for fact in ours} & {fact.key for fact in theirs}:
         return False
     # 14 against 1.4 and 5,334,00 against 5,334,000 are one number typed in two ways.
-    return _digits(ours) != _digits(theirs)
+    return not (len(ours) == len(theirs) == 1 and _digits(ours[0]) == _digits(theirs[0]))
 
 
-def _digits(facts: list[Fact]) -> str:
-    digits = "".join(str(fact.key) for fact in facts)
-    return digits.rstrip("0") if len(facts) > 1 else digits
+def _renamed(newcomer: Side, other: Side, ours: list[Fact], theirs: list[Fact]) -> bool:
+    if not ours or not theirs or other.facts.has(ours[0]) or newcomer.facts.has(theirs[0]):
+        return False
+    return _in_title(newcomer, ours[0]) and _in_title(other, theirs[0])
+
+
+def _in_title(side: Side, name: Fact) -> bool:
+    return bool((side.title.hashes == side.words.hashes[name.start]).any())
+
+
+def _digits(number: Fact) -> str:
+    digits = "".join(str(part) for part in number.key)
+    return digits.rstrip("0") or "0"
 
 
 def _is_slot(gap: Gap, length: int) -> bool:

@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 
 from worker.dedupe.words import Words
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d{3})+(?!\d)|\d+")
+_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+_PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
 _PAIR = np.uint64(0xA24BAED4963EE407)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A number or a name, and the words it consists of (`stop` is the first word after it)."""
+    """A number or a name, and the words it consists of (`stop` is the first word after it).
 
-    key: str | tuple[int, ...]
+    `key` has the parts of a number (`7/6` and `7-6` have two, `1.000` has one) or the hashes of a name.
+    """
+
+    key: tuple[str, ...] | tuple[int, ...]
     start: int
     stop: int
 
@@ -30,39 +35,40 @@ class Facts:
 
     numbers: tuple[Fact, ...]
     names: tuple[Fact, ...]
-    values: frozenset[str]
-    vocabulary: frozenset[int]
+    known: frozenset[str | int]
 
     def has(self, fact: Fact) -> bool:
         """Return whether a fact of another text stands in this one."""
-        if isinstance(fact.key, str):
-            return fact.key in self.values
-        return all(part in self.vocabulary for part in fact.key)
+        return self.known.issuperset(fact.key)
 
 
 def facts(cut: Words, *, also: Words) -> Facts:
-    """Find the facts of a text; those `also` in its title are looked up with it."""
+    """Find the facts of a text; the words of its title (`also`) are looked up with it."""
     numbers = tuple(_numbers(cut))
-    known = [number.key for number in (*numbers, *_numbers(also))]
-    return Facts(
-        numbers=numbers,
-        names=tuple(_names(cut)),
-        values=frozenset(key for key in known if isinstance(key, str)),
-        vocabulary=frozenset().union(
-            *(part.tolist() for each in (cut, also) for part in (each.hashes, _pairs(each.hashes)))
-        ),
-    )
+    known: set[str | int] = {part for number in (*numbers, *_numbers(also)) for part in number.key}
+    for each in (cut, also):
+        known.update(each.hashes.tolist(), _pairs(each.hashes).tolist())
+    return Facts(numbers=numbers, names=tuple(_names(cut)), known=frozenset(known))
+
+
+def numbers(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
+    """Return the distinct numbers of a text, dates and scores as one number each."""
+    return frozenset(number.key for number in _numbers(cut))
 
 
 def _numbers(cut: Words) -> list[Fact]:
-    """Return every run of digits, without leading zeros; groups of three (1.000, 1,000) are one number."""
     found = []
     for match in _NUMBER.finditer(cut.text):
         start = int(np.searchsorted(cut.ends, match.start(), side="right"))
         stop = int(np.searchsorted(cut.starts, match.end(), side="left"))
-        value = match.group().replace(".", "").replace(",", "").lstrip("0")
-        found.append(Fact(value or "0", start, stop))
+        found.append(Fact(_number_key(match.group()), start, stop))
     return found
+
+
+def _number_key(written: str) -> tuple[str, ...]:
+    if _THOUSANDS.fullmatch(written):
+        written = written.replace(".", "").replace(",", "")
+    return tuple(part.lstrip("0") or "0" for part in _PARTS.findall(written))
 
 
 def _names(cut: Words) -> list[Fact]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.dedupe.compare import Figures, Side, title_overlap
-from worker.dedupe.differences import passages, slots
+from worker.dedupe.differences import Passage, passages, slots
 from worker.dedupe.rules import Rules
 from worker.models import Relation
 
@@ -42,7 +45,7 @@ def relate(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> 
     if figures.jaccard < rules.threshold and figures.of_shorter < rules.containment:
         return _unlike(newcomer, other, figures, rules=rules)
     guard = _template(newcomer, other, figures, rules=rules) or _news(newcomer, other, figures, rules=rules)
-    return guard or _one_item(newcomer, other, figures, rules=rules)
+    return guard or _one_item(figures, rules=rules)
 
 
 def _too_little(newcomer: Side, other: Side) -> bool:
@@ -99,24 +102,31 @@ def _apart(newcomer: Piece, other: Piece, *, rules: Rules) -> bool:
 
 
 def _news(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling | None:
-    """Recognise an old story under new facts: under another title, one text opens with news that the other lacks."""
+    """Recognise an old story under new facts: another title, and an opening that the other text lacks.
+
+    Either the shorter text opens with news of its own, so it is no cut of the longer; or both are about as long, and
+    the longer opens with news where the shorter opens otherwise, or with more news than a lead holds.
+    """
     if title_overlap(newcomer.side.title, other.side.title) >= rules.same_title:
         return None
-    ours = passages(newcomer.side, figures.ours, other.side)
-    theirs = passages(other.side, figures.theirs, newcomer.side)
-    both = []
-    for found, side in ((ours, newcomer.side), (theirs, other.side)):
-        both.append([each for each in found if each.start < rules.opening * len(side.words)])
-    for mine, others in (both, both[::-1]):
-        longest = max((each.words for each in mine if each.new and each.on_topic), default=0)
-        if longest > rules.lead or (longest >= rules.news and others):
-            return Ruling(relation=Relation.FOLLOWUP, rule="opens with new facts", notes=(f"{longest} words",))
+    ours = _opening(newcomer.side, figures.ours, other.side, rules=rules)
+    theirs = _opening(other.side, figures.theirs, newcomer.side, rules=rules)
+    shorter, longer = (ours, theirs) if figures.newcomer_is_shorter else (theirs, ours)
+    own = max((each.words for each in shorter if each.new >= 2 and each.on_topic), default=0)
+    if own >= rules.news:
+        return Ruling(relation=Relation.FOLLOWUP, rule="the shorter opens with new facts", notes=(f"{own} words",))
+    top = max((each.words for each in longer if each.new and each.on_topic), default=0)
+    if figures.ratio >= rules.as_long and top >= (rules.news if shorter else rules.lead):
+        return Ruling(relation=Relation.FOLLOWUP, rule="the longer opens with new facts", notes=(f"{top} words",))
     return None
 
 
-def _one_item(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling:
-    ratio = min(len(figures.ours), len(figures.theirs)) / max(len(figures.ours), len(figures.theirs))
-    if figures.newcomer_is_shorter is False and ratio < rules.part:
+def _opening(side: Side, marks: NDArray[np.bool_], other: Side, *, rules: Rules) -> list[Passage]:
+    return [each for each in passages(side, marks, other) if each.start < rules.opening * len(side.words)]
+
+
+def _one_item(figures: Figures, *, rules: Rules) -> Ruling:
+    if not figures.newcomer_is_shorter and figures.ratio < rules.part:
         return Ruling(relation=Relation.FOLLOWUP, rule="holds the other as a small part")
     if figures.jaccard >= rules.threshold:
         return Ruling(relation=Relation.COPY, rule="jaccard")

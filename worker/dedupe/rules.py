@@ -20,7 +20,8 @@ class Rules:
     - `tiny`: texts shorter than this are one item only under one title;
     - `same_title`: share of the shorter title's words that the longer has, from which two titles are one;
     - `opening`: the part of a text in which news stands; `news` and `lead`: the shortest passage there that counts as
-      news, and the longest that may be no more than a lead which one of the texts lost;
+      news, and the longest that may be no more than a lead which one of the texts lost; `as_long`: length of the
+      shorter over that of the longer, from which they are about as long;
     - `common`, `rare_share`: words found in at least `common` other clusters are no evidence; of the other words at
       least `rare_share` must be shared;
     - `part`: a text shorter than this share of the longer is a part of it, not a version;
@@ -35,10 +36,11 @@ class Rules:
     apart: timedelta = timedelta(hours=72)
     brief: int = 120
     tiny: int = 40
-    same_title: float = 0.9
-    opening: float = 0.2
+    same_title: float = 0.85
+    opening: float = 0.3
     news: int = 15
     lead: int = 60
+    as_long: float = 0.7
     common: int = 3
     rare_share: float = 0.5
     part: float = 0.125
