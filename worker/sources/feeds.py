@@ -18,7 +18,7 @@ from worker.sources import jsonfeed
 from worker.sources.dates import names_zone, read_date, zone_of
 from worker.sources.entries import Entry, clean_title, discovery, scope_of
 from worker.sources.shapes import Shape, inflated, shape_of
-from worker.sources.trimming import MAX_ENTRIES, Trimmed, is_risky, trimmed
+from worker.sources.trimming import MAX_ENTRIES, tamed
 
 _MAX_BYTES = 100 * 1024 * 1024
 _DECLARATION = re.compile(rb"\A\s*<\?xml[^>]{0,200}?\?>")
@@ -76,7 +76,7 @@ def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
 
 
 def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
-    cut = trimmed(body) if is_risky(body) else Trimmed(body=body)
+    cut = tamed(body)
     parsed = _parsed(cut.body, page)
     if not parsed.get("entries") and not parsed.get("version"):
         raise SourceError(
@@ -139,7 +139,7 @@ def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Ite
             link=_link(item, page),
             title=item.get("title"),
             published_at=published or updated or _date(item, "created", zone),
-            modified_at=updated if "updated" in item else None,
+            modified_at=updated,
             external_id=item.get("id") or None,
             base=page.final_url,
         )
@@ -163,8 +163,11 @@ def _is_front(link: str, page: Page) -> bool:
 
 def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime | None:
     """Return one of an entry's dates: feedparser's reading, corrected where the date names no zone."""
+    if name not in item:
+        # Asked for `updated`, a feedparser dictionary without one answers with `published`.
+        return None
     written, parsed = item.get(name), item.get(f"{name}_parsed")
-    if not isinstance(written, str) or (name == "updated" and "updated" not in item):
+    if not isinstance(written, str):
         return None
     if not isinstance(parsed, struct_time):
         return read_date(written, zone=zone)

@@ -10,15 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html.entities import html5
+from itertools import islice
 from typing import cast
 
 from lxml import etree
 
+from worker.errors import SourceError
 from worker.sources.dates import read_date
 
 MAX_ENTRIES = 1000
-_SAFE_BYTES = 200_000
-_MAX_FIELD = 2000
+_SAFE_BYTES = 100_000
+_MAX_FIELD = 1500
+_MAX_FIELDS = 12
+_MAX_UNCLOSED = 500
+_MAX_PIECES = 1000
+_MAX_COUNT = 300_000
 _DOCTYPE = re.compile(rb"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
 # feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
 _LONG_RUN = re.compile(rb"[\w.+-]{1000}")
@@ -41,11 +47,15 @@ _NEEDED = frozenset(
 )
 _DATES = ("pubDate", "published", "issued", "date", "updated", "modified", "created")
 _MARK = "ENTRIES-STAND-HERE"
+# libxml2 compares each attribute with every other one of its tag.
+_ENDLESS_TAG = re.compile(rb"<[a-zA-Z!?][^<>]{20000}")
+# Its recovery takes time quadratic in the number of tags that begin inside another.
+_BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
+_MAX_BROKEN = 2000
 _HARMLESS_ENTITY = re.compile(rb"<!ENTITY\s+([a-zA-Z]\w{0,30})\s+\"([^\"&<%]{0,64})\"\s*>")
 _MAX_ENTITIES = 100
 _HEAD = 65_536
-_NAMED_ENTITY = re.compile(rb"&([a-zA-Z]\w{1,30});")
-_XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_NAMED_ENTITY = re.compile(rb"&(?!lt;|gt;|amp;|quot;)([a-zA-Z]\w{1,30});")
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 
 
@@ -66,9 +76,21 @@ class _Kept:
     xml: bytes
 
 
-def is_risky(body: bytes) -> bool:
-    """Tell whether a feed is too large, or too strange, to be read as it is."""
-    return len(body) > _SAFE_BYTES or b"<!ENTITY" in body or _LONG_RUN.search(body) is not None
+def tamed(body: bytes) -> Trimmed:
+    """Return a feed that is safe to parse: as it is where it is small and plain, else cut down.
+
+    Raises SourceError for a tag without an end, and for thousands of broken ones.
+    """
+    if _ENDLESS_TAG.search(body):
+        raise SourceError("the feed has a tag of more than 20,000 characters; it was not read")
+    if sum(1 for _ in islice(_BROKEN_TAG.finditer(body), _MAX_BROKEN)) == _MAX_BROKEN:
+        raise SourceError(f"the feed has {_MAX_BROKEN:,} broken tags; it was not read")
+    return trimmed(body) if _is_risky(body) else Trimmed(body=body)
+
+
+def _is_risky(body: bytes) -> bool:
+    deep = body.count(b"<") - 2 * body.count(b"</") - body.count(b"/>") > _MAX_UNCLOSED
+    return deep or len(body) > _SAFE_BYTES or b"<!ENTITY" in body or _LONG_RUN.search(body) is not None
 
 
 def trimmed(body: bytes) -> Trimmed:
@@ -76,18 +98,23 @@ def trimmed(body: bytes) -> Trimmed:
 
     Document types go first, and with them every entity somebody declared.
     """
+    body = _without_doctype(body)
     skeleton = _Skeleton()
     heap: list[_Kept] = []
     count = 0
-    for entry in _stream(_without_doctype(body), skeleton):
+    for entry in islice(_stream(body, skeleton), _MAX_COUNT):
         count += 1
-        kept = _Kept(date=_date_of(entry), order=-count, xml=etree.tostring(_reduced(entry)))
+        date = _date_of(entry)
         if len(heap) < MAX_ENTRIES:
-            heapq.heappush(heap, kept)
-        else:
-            heapq.heappushpop(heap, kept)
+            heapq.heappush(heap, _kept(entry, date, count))
+        elif date > heap[0].date:
+            heapq.heapreplace(heap, _kept(entry, date, count))
     entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
     return Trimmed(body=skeleton.filled_with(entries), entries=count)
+
+
+def _kept(entry: etree._Element, date: datetime, count: int) -> _Kept:
+    return _Kept(date=date, order=-count, xml=etree.tostring(_reduced(entry)))
 
 
 def _without_doctype(body: bytes) -> bytes:
@@ -103,7 +130,7 @@ def _expanded(match: re.Match[bytes], own: Mapping[bytes, bytes]) -> bytes:
     name = match[1].decode("ascii")
     if match[1] in own:
         return own[match[1]]
-    if name in _XML_ENTITIES or f"{name};" not in html5:
+    if name == "apos" or f"{name};" not in html5:
         return match[0]
     return "".join(f"&#{ord(letter)};" for letter in html5[f"{name};"]).encode("ascii")
 
@@ -174,20 +201,24 @@ def _forget(element: etree._Element) -> None:
 
 def _reduced(entry: etree._Element) -> etree._Element:
     small = _emptied(entry)
-    small.extend(_field(child) for child in entry if _local(child) in _NEEDED)
+    small.extend(_field(child) for child in islice((child for child in entry if _local(child) in _NEEDED), _MAX_FIELDS))
     return small
 
 
 def _field(child: etree._Element) -> etree._Element:
     field = _emptied(child)
-    field.text = "".join(str(text) for text in child.itertext())[:_MAX_FIELD]
+    text = " ".join("".join(islice((str(piece) for piece in child.itertext()), _MAX_PIECES)).split())
+    # As CDATA: feedparser is called back for every single escaped character otherwise.
+    field.text = etree.CDATA(text[:_MAX_FIELD].replace("]]>", "]] >"))
     if field.get("type") == "xhtml":
         del field.attrib["type"]
     return field
 
 
 def _emptied(element: etree._Element) -> etree._Element:
-    attributes = {str(name): str(value) for name, value in element.attrib.items() if len(value) <= _MAX_FIELD}
+    attributes = {
+        str(name): str(value) for name, value in islice(element.attrib.items(), _MAX_FIELDS) if len(value) <= _MAX_FIELD
+    }
     # The stubs deny what lxml's documentation says: the default namespace has the key None.
     return etree.Element(element.tag, attributes, nsmap=cast("Mapping[str, str]", element.nsmap))
 
