@@ -102,7 +102,7 @@ class InputReader(Protocol):
 class Parser(Protocol):
     """Reads one fetched page of a source: bytes to candidates, pure."""
 
-    def __call__(self, page: Page, source: Source, *, now: datetime) -> Discovery:
+    def __call__(self, page: Page, source: Source, /, *, now: datetime) -> Discovery:
         """Return what the page points at; raises SourceError where it is not what the source says it is."""
         ...
 

@@ -1,0 +1,262 @@
+"""The discover flow: what a source points at reaches the ledger, and what goes wrong is said, not raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from worker.dedupe import Deduper
+from worker.errors import FetchError, SourceError, StoreError
+from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
+from worker.pipeline import Discoverer, Limits, Stages, Tally
+from worker.schedule import Rhythm
+from worker.storage import Store, open_store
+
+FEED = "https://paper.example/rss"
+SOURCE = Source(name="paper", kind="feed", url=FEED)
+MINUTES = timedelta(minutes=1)
+
+
+def parse(read: Page, source: Source, *, now: datetime) -> Discovery:
+    """Read one link a line; `> link` leads to a further page, `! why` is a note."""
+    if read.body.startswith(b"<html"):
+        raise SourceError(f"{read.final_url}: this is an HTML page, not a feed")
+    lines = read.body.decode().split()
+    links = [line for line in lines if line.startswith("https")]
+    return Discovery(
+        candidates=tuple(Candidate(url=u, canonical_url=u, source=source.name, reference=read.url) for u in links),
+        follow=tuple(line[1:] for line in lines if line.startswith(">")),
+        notes=tuple(line[1:] for line in lines if line.startswith("!")),
+    )
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with open_store("sqlite://", parameters=Deduper().parameters) as opened:
+        yield opened
+
+
+class Run:
+    def __init__(self, store: Store, answers: dict[str, object], *, follow: int = 10) -> None:
+        self.store, self.clock = store, FakeClock()
+        self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
+        self.inputs: list[Discovery] = []
+        stages = Stages(
+            clock=self.clock,
+            offload=inline,
+            fetcher=self.fetcher,
+            extractor=FakeExtractor(),
+            deduper=Deduper(),
+            ledger=store.ledger,
+            parsers={"feed": parse},
+            read_inputs=self.read_inputs,
+            detect=lambda read: "article" if read.body.startswith(b"Tin") else "feed",
+            canonicalise=lambda url: url,
+            chance=lambda: 0.5,
+        )
+        rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
+        limits = Limits(rhythm=rhythm, in_hand=4, lease=MINUTES, follow=follow, input_bytes=10**6)
+        self.discoverer = Discoverer(stages, limits, tally=self.tally, observer=self.watcher)
+
+    def read_inputs(self, path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+        if path.name == "missing":
+            raise SourceError(f"{path}: no such file or folder")
+        yield from self.inputs
+
+    def pending(self) -> int:
+        return self.store.ledger.pending(now=self.clock.now())[0]
+
+
+@pytest.mark.anyio
+async def test_what_a_feed_lists_becomes_pending_once(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1 https://paper.example/2"})
+
+    first = await run.discoverer.poll(SOURCE)
+    second = await run.discoverer.poll(SOURCE)
+
+    assert (first.found, first.new, first.error) == (2, 2, "")
+    assert (second.found, second.new) == (2, 0)
+    assert run.pending() == 2
+    assert run.tally.discovered == 2
+
+
+@pytest.mark.anyio
+async def test_the_next_poll_comes_after_the_interval(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+
+    await run.discoverer.poll(SOURCE)
+
+    assert store.ledger.source_state("paper").due_at == START + 15 * MINUTES
+
+
+@pytest.mark.anyio
+async def test_a_source_keeps_its_own_interval(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+
+    await run.discoverer.poll(Source(name="paper", kind="feed", url=FEED, every=30 * MINUTES))
+
+    assert store.ledger.source_state("paper").due_at == START + 30 * MINUTES
+
+
+@pytest.mark.anyio
+async def test_validators_are_kept_and_sent_and_a_304_is_not_parsed(store: Store) -> None:
+    run = Run(store, {FEED: page(FEED, "https://paper.example/1", validators=Validators(etag='"1"'))})
+    await run.discoverer.poll(SOURCE)
+    run.fetcher.answers[FEED] = Page(url=FEED, final_url=FEED, status=304, body=b"", fetched_at=START)
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert run.fetcher.requests[1].validators == Validators(etag='"1"')
+    assert report.not_modified
+    assert store.ledger.source_state("paper").validators == Validators(etag='"1"')
+
+
+@pytest.mark.anyio
+async def test_further_pages_are_read_once_each(store: Store) -> None:
+    run = Run(
+        store,
+        {
+            FEED: "https://paper.example/1 >https://paper.example/p2",
+            "https://paper.example/p2": f"https://paper.example/2 >https://paper.example/p2 >{FEED}",
+        },
+    )
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert report.found == 2
+    assert len(run.fetcher.requests) == 2
+
+
+@pytest.mark.anyio
+async def test_validators_are_not_kept_where_a_part_could_not_be_read(store: Store) -> None:
+    index = page(FEED, "https://paper.example/1 >https://paper.example/p2", validators=Validators(etag='"1"'))
+    run = Run(store, {FEED: index, "https://paper.example/p2": FetchError("503", reason="http", retry=True)})
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert report.found == 1
+    assert "https://paper.example/p2: 503" in report.notes
+    assert store.ledger.source_state("paper").validators == Validators()
+
+
+@pytest.mark.anyio
+async def test_a_poll_reads_only_so_many_pages(store: Store) -> None:
+    chain = {f"https://paper.example/p{n}": f">https://paper.example/p{n + 1}" for n in range(50)}
+    run = Run(store, {FEED: ">https://paper.example/p0", **chain}, follow=5)
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert len(run.fetcher.requests) <= 6
+    assert any("stopped after" in note for note in report.notes)
+
+
+@pytest.mark.anyio
+async def test_a_source_that_fails_waits_longer_each_time_and_says_why(store: Store) -> None:
+    run = Run(store, {FEED: FetchError("paper.example: connection refused", reason="connect", retry=True)})
+
+    waits = []
+    for _ in range(3):
+        report = await run.discoverer.poll(SOURCE)
+        state = store.ledger.source_state("paper")
+        assert state.due_at is not None
+        waits.append(state.due_at - run.clock.now())
+
+    assert report.error == "paper.example: connection refused"
+    assert waits == [5 * MINUTES, 10 * MINUTES, 20 * MINUTES]
+    assert state.failures == 3
+    assert state.error == report.error
+
+
+@pytest.mark.anyio
+async def test_a_source_that_recovers_starts_afresh(store: Store) -> None:
+    run = Run(store, {FEED: FetchError("down", reason="connect", retry=True)})
+    await run.discoverer.poll(SOURCE)
+    run.fetcher.answers[FEED] = "https://paper.example/1"
+
+    await run.discoverer.poll(SOURCE)
+
+    state = store.ledger.source_state("paper")
+    assert (state.failures, state.error) == (0, "")
+
+
+@pytest.mark.anyio
+async def test_a_feed_that_is_a_page_is_a_failed_source(store: Store) -> None:
+    run = Run(store, {FEED: "<html>"})
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert "this is an HTML page, not a feed" in report.error
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_is_not_the_sources_fault(store: Store) -> None:
+    run = Run(store, {FEED: StoreError("the disk is full")})
+
+    with pytest.raises(StoreError):
+        await run.discoverer.poll(SOURCE)
+
+
+@pytest.mark.anyio
+async def test_a_target_that_is_an_article_is_looked_at_again_without_a_second_fetch(store: Store) -> None:
+    url = "https://paper.example/bai"
+    run = Run(store, {url: "Tin\nmột hai ba"})
+    target = Source(name="paper.example", kind="auto", url=url)
+
+    first = await run.discoverer.read(target, batch="b1")
+    second = await run.discoverer.read(target, batch="b2")
+
+    assert (first.new, second.new) == (1, 0)
+    claims = store.ledger.claim(now=START, lease=MINUTES, limit=9, worker="w")
+    assert len(claims) == 1
+    assert isinstance(claims[0].payload, Page)
+    assert store.ledger.source_state("paper.example").polled_at is None
+
+
+@pytest.mark.anyio
+async def test_a_target_of_a_kind_nobody_reads_is_said_so(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+    run.discoverer._stages.parsers.clear()  # type: ignore[attr-defined]
+
+    report = await run.discoverer.read(Source(name="x", kind="auto", url=FEED), batch="b")
+
+    assert "looks like a feed, which cannot be read" in report.error
+
+
+@pytest.mark.anyio
+async def test_files_are_read_in_batches_with_their_notes(store: Store) -> None:
+    run = Run(store, {})
+    run.inputs = [
+        Discovery(
+            candidates=(
+                Candidate(
+                    url=f"file:///{n}.txt",
+                    canonical_url=f"file:///{n}.txt",
+                    source="in",
+                    reference=f"{n}.txt",
+                    payload=Text(text="chữ"),
+                ),
+            ),
+            notes=(f"{n}.bin: not text",),
+        )
+        for n in range(3)
+    ]
+
+    report = await run.discoverer.poll(Source(name="in", kind="files", url="in"))
+
+    assert (report.found, report.new) == (3, 3)
+    assert len(report.notes) == 3
+    assert store.reader.candidate("file:///0.txt") is not None
+    assert store.reader.counts().counts[State.PENDING] == 3
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_is_not_there_is_a_failed_source(store: Store) -> None:
+    run = Run(store, {})
+
+    report = await run.discoverer.poll(Source(name="in", kind="files", url="missing"))
+
+    assert report.error == "missing: no such file or folder"

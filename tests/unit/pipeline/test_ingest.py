@@ -1,0 +1,335 @@
+"""The ingest flow: whatever a stage does, each candidate ends in exactly one state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from worker.dedupe import Deduper
+from worker.errors import FetchBlocked, FetchError, StoreError
+from worker.models import Candidate, Claim, State, Text, Validators
+from worker.pipeline import Ingester, Limits, Stages, Tally
+from worker.ports import Scope
+from worker.schedule import MOST_ATTEMPTS, Rhythm
+from worker.storage import Store, open_store
+
+LONG = " ".join(f"từ{n}" for n in range(200))
+OTHER = " ".join(f"khác{n}" for n in range(200))
+MINUTES = timedelta(minutes=1)
+SECONDS = timedelta(seconds=1)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with open_store("sqlite://", parameters=Deduper().parameters) as opened:
+        yield opened
+
+
+class Run:
+    """One ingester over the real store and judge, with everything else faked."""
+
+    def __init__(self, store: Store, answers: dict[str, object]) -> None:
+        self.store, self.clock = store, FakeClock()
+        self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
+        self.stages = Stages(
+            clock=self.clock,
+            offload=inline,
+            fetcher=self.fetcher,
+            extractor=FakeExtractor(),
+            deduper=Deduper(),
+            ledger=store.ledger,
+            parsers={},
+            read_inputs=lambda *_, **__: iter(()),
+            detect=lambda _: "article",
+            canonicalise=lambda url: url,
+            chance=lambda: 0.5,
+        )
+        self.ingester = self.make()
+
+    def make(self, *, in_hand: int = 8) -> Ingester:
+        limits = Limits(
+            rhythm=Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0),
+            in_hand=in_hand,
+            lease=SECONDS * 12,
+            follow=10,
+            input_bytes=10**6,
+        )
+        return Ingester(self.stages, limits, tally=self.tally, observer=self.watcher, worker="here:1")
+
+    def add(self, *urls: str, again: bool = False) -> None:
+        candidates = [Candidate(url=url, canonical_url=url, source="paper", reference="feed") for url in urls]
+        self.store.ledger.enqueue(candidates, now=self.clock.now(), again=again)
+
+    def state(self, url: str) -> State:
+        record = self.store.reader.candidate(url)
+        assert record is not None
+        return record.state
+
+    def balanced(self) -> bool:
+        books = self.store.reader.audit()
+        return books.balanced
+
+
+@pytest.mark.anyio
+async def test_a_new_article_is_stored_with_its_page(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
+    run.add("https://a.example/1")
+
+    await run.ingester.drain()
+
+    assert run.state("https://a.example/1") is State.STORED
+    assert [stored.article.title for stored in store.reader.heads()] == ["Tin"]
+    assert run.tally.outcomes[State.STORED] == 1
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_copy_on_another_site_ends_as_duplicate(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}", "https://b.example/1": f"Tin khác\n{LONG}"})
+    run.add("https://a.example/1", "https://b.example/1")
+
+    await run.ingester.drain()
+
+    assert sorted(outcome.state for outcome in run.watcher.outcomes.values()) == [State.DUPLICATE, State.STORED]
+    assert len(list(store.reader.heads())) == 1
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "state", "reason"),
+    [
+        (FetchBlocked("robots.txt: Disallow: /x", reason="robots"), State.BLOCKED, "robots"),
+        (FetchError("404", reason="gone", retry=False, status=404), State.FAILED, "gone"),
+        ("REJECT listing", State.REJECTED, "listing"),
+    ],
+)
+async def test_a_page_that_gives_no_article_ends_with_its_reason(
+    store: Store, answer: object, state: State, reason: str
+) -> None:
+    run = Run(store, {"https://a.example/1": answer})
+    run.add("https://a.example/1")
+
+    await run.ingester.drain()
+
+    record = store.reader.candidate("https://a.example/1")
+    assert record is not None
+    assert (record.state, record.reason) == (state, reason)
+    assert record.detail
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_page_that_may_come_back_waits_and_the_run_does_not(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": FetchError("timed out", reason="timeout", retry=True)})
+    run.add("https://a.example/1")
+
+    await run.ingester.drain()
+
+    record = store.reader.candidate("https://a.example/1")
+    assert record is not None
+    assert record.state is State.PENDING
+    assert record.due_at is not None
+    assert record.due_at >= START + 4 * MINUTES
+    assert len(run.fetcher.requests) == 1
+    assert run.tally.retrying == 1
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_page_is_given_up_only_after_many_tries(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": FetchError("timed out", reason="timeout", retry=True)})
+    run.add("https://a.example/1")
+
+    for _ in range(MOST_ATTEMPTS):
+        await run.make().drain()
+        run.clock.advance(timedelta(hours=15))
+
+    assert run.state("https://a.example/1") is State.FAILED
+    assert len(run.fetcher.requests) == MOST_ATTEMPTS
+
+
+@pytest.mark.anyio
+async def test_a_bug_in_a_stage_is_loud_and_costs_only_its_page(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(store, {"https://a.example/1": "CRASH", "https://b.example/1": f"Tin\n{LONG}"})
+    run.add("https://a.example/1", "https://b.example/1")
+
+    await run.ingester.drain()
+
+    assert run.state("https://a.example/1") is State.PENDING
+    assert run.state("https://b.example/1") is State.STORED
+    assert "ingest.bug" in "".join(capsys.readouterr())
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_changed_page_becomes_a_revision_and_the_same_page_does_not(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
+    run.add("https://a.example/1")
+    await run.ingester.drain()
+
+    run.add("https://a.example/1", again=True)
+    await run.make().drain()
+    unchanged = run.state("https://a.example/1")
+    run.fetcher.answers["https://a.example/1"] = f"Tin\n{LONG} thêm một câu mới vào cuối bài"
+    run.add("https://a.example/1", again=True)
+    await run.make().drain()
+
+    assert unchanged is State.UNCHANGED
+    assert run.state("https://a.example/1") is State.REVISED
+    assert [stored.revision for stored in store.reader.heads()] == [2]
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_validators_of_the_last_page_are_sent_again(store: Store) -> None:
+    first = page("https://a.example/1", f"Tin\n{LONG}", validators=Validators(etag='"x"'))
+    run = Run(store, {"https://a.example/1": first})
+    run.add("https://a.example/1")
+    await run.ingester.drain()
+
+    run.add("https://a.example/1", again=True)
+    await run.make().drain()
+
+    assert run.fetcher.requests[1].validators.etag == '"x"'
+
+
+@pytest.mark.anyio
+async def test_text_that_was_given_is_not_fetched(store: Store) -> None:
+    run = Run(store, {})
+    candidate = Candidate(
+        url="file:///x.txt",
+        canonical_url="file:///x.txt",
+        source="files",
+        reference="x.txt",
+        payload=Text(text=f"Tin\n{LONG}"),
+    )
+    store.ledger.enqueue([candidate], now=START)
+
+    await run.ingester.drain()
+
+    assert run.state("file:///x.txt") is State.STORED
+    assert run.fetcher.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_limit_stops_the_run_and_the_rest_stays_pending(store: Store) -> None:
+    run = Run(store, {f"https://{n}.example/": f"Tin {n}\n{LONG} {n}" for n in range(5)})
+    run.add(*(f"https://{n}.example/" for n in range(5)))
+
+    await run.ingester.drain(limit=2)
+
+    assert len(run.watcher.outcomes) == 2
+    assert store.ledger.pending(now=run.clock.now()) == (3, 3)
+
+
+@pytest.mark.anyio
+async def test_a_scope_keeps_to_its_sources(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}", "https://b.example/1": f"Tin\n{OTHER}"})
+    run.add("https://a.example/1")
+    other = Candidate(url="https://b.example/1", canonical_url="https://b.example/1", source="other", reference="f")
+    store.ledger.enqueue([other], now=START)
+
+    await run.ingester.drain(scope=Scope(sources=frozenset({"other"})))
+
+    assert run.state("https://a.example/1") is State.PENDING
+    assert run.state("https://b.example/1") is State.STORED
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_run_gives_back_what_it_holds(store: Store) -> None:
+    never = asyncio.Event()
+    run = Run(store, {"https://a.example/1": never.wait})
+    run.add("https://a.example/1")
+    working = asyncio.create_task(run.ingester.drain())
+    while not run.fetcher.requests:
+        await asyncio.sleep(0)
+
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+    assert run.state("https://a.example/1") is State.PENDING
+    assert store.ledger.pending(now=START) == (1, 1)
+    assert run.ingester.in_hand == 0
+    again = store.ledger.claim(now=START, lease=MINUTES, limit=1, worker="there:2")
+    assert [claim.url for claim in again] == ["https://a.example/1"]
+
+
+@pytest.mark.anyio
+async def test_a_slow_page_keeps_its_lease_for_as_long_as_it_is_in_hand(store: Store) -> None:
+    run = Run(store, {})
+
+    async def slowly() -> str:
+        await run.clock.sleep(40 * SECONDS)
+        return f"Tin\n{LONG}"
+
+    run.fetcher.answers["https://a.example/1"] = slowly
+    run.add("https://a.example/1")
+    taken: list[Claim] = []
+
+    async def thief() -> None:
+        await run.clock.sleep(25 * SECONDS)
+        taken.extend(store.ledger.claim(now=run.clock.now(), lease=MINUTES, limit=9, worker="there:2"))
+
+    await asyncio.gather(run.ingester.drain(), thief())
+
+    assert taken == []
+    assert run.state("https://a.example/1") is State.STORED
+
+
+@pytest.mark.anyio
+async def test_a_result_that_comes_after_its_lease_was_lost_changes_nothing(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(store, {})
+
+    def stolen() -> str:
+        later = START + timedelta(days=1)
+        store.ledger.claim(now=later, lease=MINUTES, limit=9, worker="there:2")
+        return f"Tin\n{LONG}"
+
+    run.fetcher.answers["https://a.example/1"] = stolen
+    run.add("https://a.example/1")
+
+    await run.ingester.drain()
+
+    assert run.watcher.outcomes == {}
+    assert "ingest.lease_lost" in "".join(capsys.readouterr())
+    assert list(store.reader.heads()) == []
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_ends_the_run_with_its_error(store: Store) -> None:
+    def broken() -> object:
+        raise StoreError("the disk is full")
+
+    run = Run(store, {"https://a.example/1": broken})
+    run.add("https://a.example/1")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        await run.ingester.drain()
+
+
+@pytest.mark.anyio
+async def test_work_goes_on_until_told_to_stop_and_finishes_what_it_holds(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
+    stopping = False
+
+    async def later() -> None:
+        nonlocal stopping
+        await run.clock.sleep(10 * SECONDS)
+        run.add("https://a.example/1")
+        while not run.fetcher.requests:
+            await asyncio.sleep(0)
+        stopping = True
+
+    await asyncio.gather(run.ingester.work(lambda: stopping), later())
+
+    assert run.state("https://a.example/1") is State.STORED
