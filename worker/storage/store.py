@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime
 from typing import Self
 
 from worker.models import IndexParameters
+from worker.storage import marks
 from worker.storage.database import Database, connect
 from worker.storage.hosts import StoredHostBook
 from worker.storage.index import require_parameters
@@ -30,6 +32,13 @@ class Store:
         self.warnings = warnings
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
+
+    def mark(self, one: int, other: int, *, decided: str, now: datetime) -> None:
+        """Remember what a person decided about two articles: `same` or `different`; it wins over the rules.
+
+        Raises StoreError where an id is unknown, or both are versions of one page.
+        """
+        self._database.write(marks.mark, one, other, decided=decided, now=now)
 
     def lock_daemon(self, owner: str) -> None:
         """Be the only daemon on this store, described by `owner`; raises StoreBusy naming the one that is.

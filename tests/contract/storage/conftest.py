@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,15 +33,19 @@ def postgresql_url() -> Iterator[str]:
     engine.dispose()
 
 
-@pytest.fixture(
-    params=["memory", "file", pytest.param("postgresql", marks=pytest.mark.postgresql)],
-)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def fresh_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store to copy: migrating one for each test would take longer than the tests."""
+    path = tmp_path_factory.mktemp("store") / "fresh.db"
+    open_store(f"sqlite:///{path}", parameters=PARAMETERS).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path, fresh_file: Path) -> str:
     """Where an empty store can be opened."""
-    if request.param == "memory":
-        return "sqlite:///:memory:"
-    if request.param == "file":
-        return f"sqlite:///{tmp_path / 'corpus.db'}"
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(fresh_file, tmp_path / 'corpus.db')}"
     url: str = request.getfixturevalue("postgresql_url")
     _empty(url)
     return url
@@ -70,6 +75,6 @@ def _empty(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
-            tables = ", ".join(METADATA.tables)
-            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+            for table in reversed(METADATA.sorted_tables):
+                connection.execute(table.delete())
     engine.dispose()

@@ -18,7 +18,7 @@ TABLES = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-READY_AT = "CASE WHEN due_at IS NOT NULL THEN {largest}(due_at, lease_until, closed_until, next_turn - 1000000) END"
+READY_AT = "CASE WHEN (due_at IS NOT NULL) THEN {largest}(due_at, lease_until, closed_until, next_turn - 1000000) END"
 
 
 def upgrade() -> None:

@@ -1,0 +1,181 @@
+"""Opening a store: made, brought up to date, or refused with one clear line."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.storage.made import NOW, PARAMETERS, candidate, take_in
+from worker.errors import StoreBusy, StoreError
+from worker.storage import open_store
+from worker.storage.migrate import VERSIONS
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def test_a_store_and_its_folder_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "down" / "corpus.db"
+
+    open_store(url_of(path), parameters=PARAMETERS).close()
+
+    assert path.is_file()
+
+
+def test_what_was_stored_is_there_when_opened_again(tmp_path: Path) -> None:
+    first = open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS)
+    take_in(first, "https://a.example/1", "một hai")
+    first.close()
+
+    again = open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS)
+
+    assert again.reader.audit().articles == 1
+    again.close()
+
+
+def test_a_store_in_memory_works(tmp_path: Path) -> None:
+    store = open_store("sqlite:///:memory:", parameters=PARAMETERS)
+
+    take_in(store, "https://a.example/1", "một hai")
+
+    assert [head.article.text for head in store.reader.heads()] == ["một hai"]
+    store.close()
+
+
+def test_a_missing_store_is_not_made_where_that_is_not_wanted(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="does not exist yet: run `corpus-worker ingest`"):
+        open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS, create=False)
+
+    assert not (tmp_path / "corpus.db").exists()
+
+
+def test_other_index_parameters_are_refused_with_the_command_that_helps(tmp_path: Path) -> None:
+    open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS).close()
+
+    with pytest.raises(StoreError, match=r"corpus-worker reprocess --dedupe"):
+        open_store(url_of(tmp_path / "corpus.db"), parameters=replace(PARAMETERS, bands=99))
+
+
+def test_a_store_from_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    open_store(url_of(path), parameters=PARAMETERS).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(
+        StoreError, match=rf"newer corpus-worker \(schema 9999, this one knows up to {VERSIONS[-1]}\): up"
+    ):
+        open_store(url_of(path), parameters=PARAMETERS)
+
+
+def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    path.write_text("I am a letter, not a database. " * 100)
+
+    with pytest.raises(StoreError, match="is not a SQLite database: choose another"):
+        open_store(url_of(path), parameters=PARAMETERS)
+
+    assert path.read_text().startswith("I am a letter")
+
+
+def test_a_database_of_another_program_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (id INTEGER)")
+
+    with pytest.raises(StoreError, match=r"another program \(it has a table recipes\)"):
+        open_store(url_of(path), parameters=PARAMETERS)
+
+    with sqlite3.connect(path) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert tables == [("recipes",)]
+
+
+def test_a_folder_where_the_file_should_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(url_of(tmp_path), parameters=PARAMETERS)
+
+
+def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreError, match=r"cannot be made .*: choose another \[store\] url"):
+        open_store(url_of(tmp_path / "file" / "corpus.db"), parameters=PARAMETERS)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system nobody can write to (/proc)")
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"cannot be (opened|made)"):
+        open_store("sqlite:////proc/self/corpus.db", parameters=PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("url", "sign"),
+    [
+        ("corpus.db", "write sqlite:///path or postgresql"),
+        ("mysql://u:secret@h/db", "use sqlite:///path or postgresql"),
+        ("nonsense://u:secret@h/db", "use sqlite:///path or postgresql"),
+    ],
+)
+def test_a_url_nobody_can_use_is_refused_without_its_password(url: str, sign: str) -> None:
+    with pytest.raises(StoreError, match=sign) as caught:
+        open_store(url, parameters=PARAMETERS)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unreachable_server_is_said_without_the_password() -> None:
+    with pytest.raises(StoreError, match=r"cannot be reached: .*check that the server runs") as caught:
+        open_store("postgresql+psycopg://u:secret@127.0.0.1:1/db?connect_timeout=2", parameters=PARAMETERS)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_second_daemon_on_one_store_is_told_who_holds_it(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "corpus.db")
+    first, second = open_store(url, parameters=PARAMETERS), open_store(url, parameters=PARAMETERS)
+    first.lock_daemon("process 12 on box, since today")
+
+    with pytest.raises(StoreBusy, match="another daemon works on this store: process 12 on box, since today"):
+        second.lock_daemon("process 13")
+
+    first.unlock_daemon()
+    second.lock_daemon("process 13")
+    first.close()
+    second.close()
+
+
+def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    code = (
+        "import os, signal; from pathlib import Path; from worker.storage.lock import DaemonLock;"
+        f"DaemonLock(Path({str(path)!r})).take('gone'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    store = open_store(url_of(path), parameters=PARAMETERS)
+
+    store.lock_daemon("the next one")
+
+    assert (tmp_path / "corpus.db.daemon.lock").read_text() == "the next one"
+    store.close()
+
+
+def test_a_store_another_program_writes_to_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.storage.database.BUSY_TIMEOUT", NOW - NOW)
+    path = tmp_path / "corpus.db"
+    store = open_store(url_of(path), parameters=PARAMETERS)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreBusy, match="locked by another program: wait until it is done, or stop it"):
+        store.ledger.enqueue([candidate()], now=NOW)
+
+    assert store.ledger.pending(now=NOW) == (0, 0)
+    other.close()
+    store.close()

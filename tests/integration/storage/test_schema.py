@@ -1,0 +1,57 @@
+"""Migrations lead to the schema the code speaks of, and every script is known by number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+
+from tests.contract.storage.made import PARAMETERS
+from worker.storage import open_store
+from worker.storage.metadata import METADATA
+from worker.storage.migrate import MIGRATIONS, VERSIONS
+
+
+def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'corpus.db'}"
+    open_store(url, parameters=PARAMETERS).close()
+    engine = create_engine(url)
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        differences = compare_metadata(context, METADATA)
+
+    assert differences == []
+    engine.dispose()
+
+
+def test_tables_made_by_migration_equal_tables_made_at_once(tmp_path: Path) -> None:
+    migrated, made = tmp_path / "migrated.db", tmp_path / "made.db"
+    open_store(f"sqlite:///{migrated}", parameters=PARAMETERS).close()
+    engine = create_engine(f"sqlite:///{made}")
+    METADATA.create_all(engine)
+    engine.dispose()
+
+    assert statements(migrated) == statements(made)
+
+
+def test_every_migration_script_is_known_by_number() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+    assert tuple(reversed(found)) == VERSIONS
+
+
+def statements(path: Path) -> set[str]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        names = set(inspect(connection).get_table_names()) - {"alembic_version", "sqlite_sequence"}
+        rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+    engine.dispose()
+    return {"".join(row.sql.split()).replace('"', "") for row in rows if row.tbl_name in names}
