@@ -2,15 +2,16 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from string import Template
 from threading import Lock
 
 from tests.newsroom.certificates import Certificate
 from tests.newsroom.feeds import FEEDS, Entry, Heading
+from tests.newsroom.journal import Request
 from tests.newsroom.layouts import Surroundings, Teaser, layout_of, number_of, slug_of
 from tests.newsroom.replies import Page, Reply, html, plain, validated
 from tests.newsroom.sites import NOT_FOUND, Reach
@@ -34,6 +35,8 @@ class Terms:
     date_text: str
     compress: bool
     robots: str
+    listings: dict[str, str] = field(default_factory=dict)
+    """Pages that list everything, besides the home page: their titles by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +115,13 @@ class Paper:
     def _pages(self) -> Mapping[str, Page]:
         pages: dict[str, Page] = {extra.path: extra.page for extra in self._extras if extra.page}
         pages["/robots.txt"] = plain(self.terms.robots.lstrip())
-        pages[self.terms.feed_path] = lambda _: self._feed()
-        pages["/"] = lambda _: self._listing("Trang chủ", "/", self.stories())
+        pages[self.terms.feed_path] = self._feed
+        for path, title in ({"/": "Trang chủ"} | self.terms.listings).items():
+            pages[path] = partial(self._listing, title, path)
         for story in self.stories():
-            pages[self._path(story)] = lambda _, story=story: self._article(story)  # type: ignore[misc]  # default binds
+            pages[self._path(story)] = partial(self._article, story)
         for section, path in self._sections().items():
-            pages[path] = lambda _, section=section, path=path: self._section(section, path)  # type: ignore[misc]
+            pages[path] = partial(self._section, section, path)
         return pages
 
     def _path(self, story: Story) -> str:
@@ -127,10 +131,10 @@ class Paper:
         names = sorted({story.section for story in self.stories()})
         return {name: Template(self.terms.section_path).substitute(section=slug_of(name)) for name in names}
 
-    def _section(self, section: str, path: str) -> Reply:
-        return self._listing(section, path, [story for story in self.stories() if story.section == section])
+    def _section(self, section: str, path: str, _request: Request) -> Reply:
+        return self._list(section, path, [story for story in self.stories() if story.section == section])
 
-    def _article(self, story: Story) -> Reply:
+    def _article(self, story: Story, _request: Request) -> Reply:
         others = [each for each in self.stories() if each.slug != story.slug]
         first = number_of(story.slug) % max(len(others), 1)
         turned = tuple(self._teaser(each) for each in (*others[first:], *others[:first]))
@@ -144,11 +148,14 @@ class Paper:
         )
         return self._dressed(html(self._layout.article(story, around)), story.changed)
 
-    def _listing(self, title: str, path: str, stories: list[Story]) -> Reply:
+    def _listing(self, title: str, path: str, _request: Request) -> Reply:
+        return self._list(title, path, self.stories())
+
+    def _list(self, title: str, path: str, stories: list[Story]) -> Reply:
         text = self._layout.listing(title, map(self._teaser, stories), self._around(path))
         return self._dressed(html(text), max(story.changed for story in stories))
 
-    def _feed(self) -> Reply:
+    def _feed(self, _request: Request) -> Reply:
         entries = [self._entry(story) for story in self.stories()] + [self._extra(each) for each in self._extras]
         entries.sort(key=lambda entry: entry.published, reverse=True)
         heading = Heading(title=self.terms.name, home=self.home + "/", url=self.feed_url)

@@ -36,7 +36,7 @@ def demo_press(*, slow: timedelta = timedelta(seconds=8)) -> list[Paper | Site]:
 def _faults_of_bao_sai_gon() -> list[Extra]:
     broken = html("<html><body><h1>500</h1><p>Máy chủ gặp lỗi.</p></body></html>", status=500)
     return [
-        Extra(path="/chuyen-muc/giao-duc.htm", title="Toàn cảnh giáo dục", published=_DAY),
+        Extra(path="/chuyen-de/tin-trong-tuan.htm", title="Tin trong tuần", published=_DAY),
         Extra(path="/loi-may-chu-500500.htm", title="Bài viết đang gặp lỗi", published=_DAY, page=broken),
     ]
 

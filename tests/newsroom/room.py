@@ -47,6 +47,10 @@ class Newsroom:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every connection and thread; a second time, do nothing."""
         self._server.stop()
         self._folder.cleanup()
 

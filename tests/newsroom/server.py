@@ -164,7 +164,9 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close every socket and wait for every thread."""
+        """Close every socket and wait for every thread; a second time, do nothing."""
+        if self._ending:
+            return
         self._order(self._end)
         self._thread.join()
         for door in self._reach:

@@ -116,5 +116,5 @@ def _seed_story(file: Path) -> Story:
         title=title,
         lead=lead,
         blocks=tuple(paragraphs),
-        published=datetime(2026, 3, 8, 2, tzinfo=UTC),
+        published=datetime(2026, 3, 4, 2, tzinfo=UTC),
     )
