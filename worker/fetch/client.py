@@ -6,11 +6,9 @@ visit:  check URL | host closed? | wait for the turn | resolve, check, connect |
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 
@@ -25,16 +23,18 @@ from worker.fetch.conditions import (
     validators_after,
     validators_in,
 )
+from worker.fetch.cookies import Cookies
 from worker.fetch.dial import Dialer
-from worker.fetch.guard import check_url, join, parse_url
+from worker.fetch.guard import check_url, join, origin_of, parse_url
 from worker.fetch.resolver import Resolve, Resolver
-from worker.fetch.robots import Robots
+from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
 from worker.fetch.routes import parse_routes
 from worker.fetch.rules import FetchRules
 from worker.fetch.standings import Standings
 from worker.fetch.statuses import PERMANENT, REDIRECTS, USABLE, status_error
-from worker.fetch.trace import Explanation, Observer, Step, unobserved
+from worker.fetch.trace import Explanation, Observer, Step, steps_of, unobserved
+from worker.fetch.trust import Trust
 from worker.fetch.turns import Turns
 from worker.fetch.visit import Budget, Errand, Reply, Visitor
 from worker.fetch.wire import Wire
@@ -73,7 +73,7 @@ class HttpFetcher:
         )
         self._wire = Wire(
             dialer,
-            _ssl_context(rules.ca_file),
+            Trust(rules.ca_file),
             max_idle=rules.max_connections,
             timeout_s=rules.timeout.total_seconds(),
         )
@@ -116,7 +116,7 @@ class HttpFetcher:
             page = await self.fetch(request, observe=steps.append)
         except FetchError as error:
             return Explanation(steps=tuple(steps), error=error)
-        return Explanation(steps=tuple(steps), page=page)
+        return Explanation(steps=(*steps, *steps_of(page)), page=page)
 
     async def robots(self, url: str) -> Robots:
         """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
@@ -133,29 +133,32 @@ class HttpFetcher:
         await self._clock.sleep(timedelta(0))
 
     async def _arrive(self, request: Request, budget: Budget, observe: Observer) -> _Arrival:
-        url = parse_url(request.url)
-        permanent: str | None = None
-        leading = True
-        for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._hop(url, request, budget, observe)
+        url, cookies, permanent, leading = parse_url(request.url), Cookies(), None, True
+        seen: set[tuple[str, str]] = set()
+        while True:
+            sent = cookies.header(origin_of(url))
+            _check_not_seen(seen, str(url), sent.get("Cookie", ""))
+            reply = await self._hop(url, request, sent, budget, observe)
             location = reply.headers.get("location")
             if reply.status not in REDIRECTS or location is None:
                 return _Arrival(url=url, reply=reply, permanent_url=permanent)
             observe(Step(what="redirect", detail=f"{reply.status} to {location[:200]}", url=str(url)))
+            cookies.take(origin_of(url), reply.headers.get_list("set-cookie"))
             url = join(url, location)
             leading = leading and reply.status in PERMANENT
             permanent = str(url) if leading else permanent
-        raise FetchError(f"more than {MAX_REDIRECTS} redirects", reason="redirects", retry=False)
 
-    async def _hop(self, url: httpx.URL, request: Request, budget: Budget, observe: Observer) -> Reply:
+    async def _hop(
+        self, url: httpx.URL, request: Request, cookies: Mapping[str, str], budget: Budget, observe: Observer
+    ) -> Reply:
         check_url(url, self._networks)
-        robots = await self._gate.check(url, budget, observe) if self._rules.obey_robots else Robots()
+        robots = await self._gate.check(url, budget, observe) if self._rules.obey_robots else ALLOW_ALL
         errand = Errand(
             url=url,
             accept=accept_header(request.accept),
             wants=lambda status, headers: _wants(status, headers, request.accept),
             max_bytes=self._rules.max_bytes,
-            headers=condition_headers(request.validators),
+            headers={**condition_headers(request.validators), **cookies},
             delay=robots.crawl_delay,
         )
         return await self._visitor.visit(errand, budget, observe)
@@ -184,9 +187,8 @@ class HttpFetcher:
         reply, host = arrival.reply, arrival.url.host
         error = status_error(reply.status, reply.headers, host=host, now=self._clock.now())
         if error is None and reply.status not in USABLE:
-            error = FetchError(
-                f"{host} answered {reply.status} without saying where to", reason="redirects", retry=False
-            )
+            message = f"{host} answered {reply.status} without saying where to"
+            error = FetchError(message, reason="redirects", retry=False, status=reply.status)
         if error is not None:
             raise error
 
@@ -201,6 +203,14 @@ class HttpFetcher:
         return replace(request, validators=Validators()) if count == UNCONDITIONAL_EVERY else request
 
 
+def _check_not_seen(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
+    if (url, cookies) in seen:
+        raise FetchError(f"redirects in a circle, back to {url[:200]}", reason="redirects", retry=False)
+    if len(seen) > MAX_REDIRECTS:
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", reason="redirects", retry=False)
+    seen.add((url, cookies))
+
+
 def _wants(status: int, headers: httpx.Headers, accept: str) -> bool:
     if status not in USABLE:
         return False
@@ -213,15 +223,3 @@ def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
         return parse_networks(texts)
     except ValueError as exc:
         raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
-
-
-def _ssl_context(ca_file: str) -> ssl.SSLContext:
-    context = httpx.create_ssl_context(trust_env=False)
-    if ca_file:
-        try:
-            context.load_verify_locations(cafile=Path(ca_file))
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigurationError(
-                f"fetch.ca_file: {ca_file} cannot be read as certificates in PEM form ({exc})"
-            ) from exc
-    return context

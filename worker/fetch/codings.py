@@ -41,37 +41,30 @@ class Inflate:
 
     def __init__(self, wbits: int | None = None) -> None:
         self._wbits = wbits
-        self._inflater = None if wbits is None else zlib.decompressobj(wbits)
-        self._started = False
+        self._member: zlib._Decompress | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what these bytes expand to."""
         while data:
-            inflater = self._inflater or self._begin(data)
-            if inflater.eof:
-                inflater = self._begin(data)
-            yield inflater.decompress(data, PIECE)
-            data = inflater.unconsumed_tail
-            if inflater.eof:
-                data = self._next_member(inflater.unused_data)
+            if self._member is None or self._member.eof:
+                if not self._begins_member(data):
+                    return
+                self._member = zlib.decompressobj(self._wbits or _wrapping(data))
+            yield self._member.decompress(data, PIECE)
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
     def complete(self) -> bool:
         """Tell whether the last member came to its end; no bytes at all are an empty body."""
-        return self._inflater is None or self._inflater.eof or not self._started
+        return self._member is None or self._member.eof
 
-    def _begin(self, data: bytes) -> zlib._Decompress:
-        wbits = self._wbits
-        if wbits is None:
-            wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
-            wbits = zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
-        self._started = True
-        self._inflater = zlib.decompressobj(wbits)
-        return self._inflater
+    def _begins_member(self, data: bytes) -> bool:
+        # Bytes after the end that begin no member are padding: browsers ignore them too.
+        return self._member is None or (self._wbits is not None and data[:1] == b"\x1f")
 
-    def _next_member(self, rest: bytes) -> bytes:
-        is_gzip = self._wbits is not None
-        # Bytes after the end that start no member are padding: browsers ignore them too.
-        return rest if is_gzip and rest[:1] == b"\x1f" else b""
+
+def _wrapping(data: bytes) -> int:
+    wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
+    return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
 
 
 class Brotli:

@@ -25,19 +25,25 @@ class Dialer(httpcore.AsyncNetworkBackend):
         self._networks = networks
         self._routes = routes
 
-    async def addresses(self, host: str, port: int) -> tuple[list[Address], int]:
+    async def addresses(self, host: str, port: int, timeout_s: float | None) -> tuple[list[Address], int]:
         """Return where to connect for a host and port, checked; raises FetchBlocked or FetchError (`dns`)."""
         route = self._routes.find(host, port)
         target, target_port = (host, port) if route is None else (route.host, route.port)
-        found = await self._find(target, target_port)
+        found = await self._find(target, target_port, timeout_s)
         if route is None:
             for address in found:
                 check_address(address, self._networks, host=host)
         return found, target_port
 
-    async def _find(self, host: str, port: int) -> list[Address]:
+    async def _find(self, host: str, port: int, timeout_s: float | None) -> list[Address]:
         address = literal(host)
-        return [address] if address is not None else await self._resolve(host, port)
+        if address is not None:
+            return [address]
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._resolve(host, port)
+        except TimeoutError as exc:
+            raise FetchError(f"no name server answers for {host}", reason="dns", retry=True) from exc
 
     async def connect_tcp(
         self,
@@ -48,7 +54,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
         """Return a connection to the first address that answers."""
-        addresses, target_port = await self.addresses(host, port)
+        addresses, target_port = await self.addresses(host, port, timeout)
         *first, last = addresses[:4]
         for address in first:
             try:

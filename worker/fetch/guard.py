@@ -33,10 +33,15 @@ def parse_url(text: str) -> httpx.URL:
     if len(text) > MAX_URL_LENGTH:
         raise FetchError(f"a URL of {len(text)} characters is too long to fetch", reason="url", retry=False)
     try:
-        url = httpx.URL(text)
+        return _normal(httpx.URL(text))
     except (httpx.InvalidURL, ValueError, TypeError) as exc:
         raise FetchError(f"not a URL that can be fetched: {text[:200]!r} ({exc})", reason="url", retry=False) from exc
-    return url.copy_with(fragment=None) if url.fragment else url
+
+
+def _normal(url: httpx.URL) -> httpx.URL:
+    # One spelling for one host: a dot at the end must not give it a second turn.
+    host = url.host.rstrip(".")
+    return url.copy_with(fragment=None, host=host) if url.fragment or host != url.host else url
 
 
 def join(base: httpx.URL, location: str) -> httpx.URL:

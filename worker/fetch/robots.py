@@ -15,7 +15,7 @@ from datetime import timedelta
 from urllib.parse import quote_from_bytes
 
 MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
-MAX_LINE = 16 * 1024
+MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
 MAX_CRAWL_DELAY = timedelta(minutes=10)
 MAX_SITEMAPS = 1_000
 
@@ -32,22 +32,21 @@ _KEYS = (
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb"[A-Za-z_-]*")
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One allow or disallow line; `pattern` is percent-encoded, `line` counts from 1."""
+class Pattern:
+    """A path pattern: texts between the stars, and whether the last one must end the path (RFC 9309, 2.2.3)."""
 
-    allow: bool
-    pattern: str
-    line: int
-    segments: tuple[str, ...] = ()
-    anchored: bool = False
+    segments: tuple[str, ...]
+    anchored: bool
 
     def matches(self, path: str) -> bool:
-        """Tell whether the rule speaks of a path; `*` is any text and a final `$` the end (RFC 9309, 2.2.3)."""
+        """Tell whether a path fits. Taking every text at its first place is enough, so this never goes back."""
         first, *rest = self.segments
         if not rest:
             return path == first if self.anchored else path.startswith(first)
@@ -61,8 +60,22 @@ class Rule:
             position = found + len(segment)
         return not self.anchored or (path.endswith(rest[-1]) and len(path) - len(rest[-1]) >= position)
 
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One allow or disallow line, percent-encoded; `line` counts from 1.
+
+    `loosely` is the pattern with needless escapes undone, for rules that forbid.
+    """
+
+    allow: bool
+    text: str
+    line: int
+    strictly: Pattern
+    loosely: Pattern | None = None
+
     def __str__(self) -> str:
-        return f"{'Allow' if self.allow else 'Disallow'}: {self.pattern} (line {self.line})"
+        return f"{'Allow' if self.allow else 'Disallow'}: {self.text} (line {self.line})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +97,15 @@ class Robots:
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
 
-    def ruling(self, path: str) -> Ruling:
-        """Judge a path with its query, percent-encoded; the longest rule wins, and of equals the one that allows."""
+    def ruling(self, url: str) -> Ruling:
+        """Judge a percent-encoded URL; the longest rule that speaks of it wins, and of equals the one that allows."""
+        path = path_of(url)
         plain = _decode_unreserved(path)
         best: Rule | None = None
         for rule in self.rules:
             if best is not None and _weight(rule) <= _weight(best):
                 continue
-            if rule.matches(path) or (not rule.allow and _unescaped(rule).matches(plain)):
+            if rule.strictly.matches(path) or (rule.loosely is not None and rule.loosely.matches(plain)):
                 best = rule
         return Ruling(best is None or best.allow, best)
 
@@ -100,8 +114,16 @@ ALLOW_ALL = Robots()
 
 
 def product_token(user_agent: str) -> str:
-    """Return the part of a User-Agent header that robots.txt groups name (RFC 9309, 2.2.1)."""
-    return user_agent.strip().partition("/")[0].partition(" ")[0].lower()
+    """Return the part of a User-Agent header that robots.txt groups name: letters, `_` and `-` (RFC 9309, 2.2.1)."""
+    return _token_of(user_agent.encode("utf-8", "replace")).decode("ascii").lower()
+
+
+def path_of(url: str) -> str:
+    """Return the part of a URL that rules speak of: path, parameters and query, without the fragment."""
+    found = _AUTHORITY.match(url)
+    rest = (url[found.end() :] if found else url).partition("#")[0]
+    start = min((rest.find(mark) for mark in "/?;" if mark in rest), default=len(rest))
+    return rest[start:] if rest.startswith("/", start) else f"/{rest[start:]}"
 
 
 def parse_robots(body: bytes, token: str) -> Robots:
@@ -208,33 +230,26 @@ def _seconds(value: bytes) -> timedelta:
 def _rules(allow: bool, value: bytes, line: int) -> list[Rule]:  # noqa: FBT001 - private
     if not value:
         return []  # an empty value names no path: the line says nothing
-    pattern = _encoded(value)
-    rules = [_rule(allow, pattern, line)]
-    folder, slash, page = pattern.rpartition("/")
-    if allow and slash and page.startswith("index.htm"):
-        rules.append(_rule(allow, f"{folder}/$", line))
-    return rules
+    text = _encoded(value)
+    if not allow:
+        return [Rule(allow, text, line, _pattern(text), _pattern(_decode_unreserved(text)))]
+    folder, slash, page = text.rpartition("/")
+    texts = (text, f"{folder}/$") if slash and page.startswith("index.htm") else (text,)
+    return [Rule(allow, each, line, _pattern(each)) for each in texts]
 
 
-def _rule(allow: bool, pattern: str, line: int) -> Rule:  # noqa: FBT001 - private
-    anchored = pattern.endswith("$")
-    segments = tuple((pattern[:-1] if anchored else pattern).split("*"))
-    return Rule(allow, pattern, line, segments, anchored)
+def _pattern(text: str) -> Pattern:
+    anchored = text.endswith("$")
+    return Pattern(tuple((text[:-1] if anchored else text).split("*")), anchored)
 
 
 def _weight(rule: Rule) -> tuple[int, bool]:
-    return len(rule.pattern), rule.allow
-
-
-def _unescaped(rule: Rule) -> Rule:
-    if "%" not in rule.pattern:
-        return rule
-    return _rule(rule.allow, _decode_unreserved(rule.pattern), rule.line)
+    return len(rule.text), rule.allow
 
 
 def _encoded(value: bytes) -> str:
-    safe = "".join(chr(code) for code in range(0x21, 0x7F))
-    return _ESCAPE.sub(lambda found: found.group().upper(), quote_from_bytes(value, safe=safe + " "))
+    text = quote_from_bytes(value, safe=_PRINTABLE)
+    return _ESCAPE.sub(lambda found: found.group().upper(), text) if "%" in text else text
 
 
 def _decode_unreserved(path: str) -> str:

@@ -67,7 +67,7 @@ class RobotsGate:
     async def check(self, url: httpx.URL, budget: Budget, observe: Observer) -> Robots:
         """Return the site's wishes; raises FetchBlocked (`robots`) with the rule, FetchError where it is silent."""
         robots = await self.robots(url, budget, observe)
-        ruling = robots.ruling(url.raw_path.decode("ascii"))
+        ruling = robots.ruling(str(url))
         observe(Step(what="robots", detail=f"{'allowed' if ruling.allowed else 'forbidden'}: {ruling}", url=str(url)))
         if not ruling.allowed:
             raise FetchBlocked(f"robots.txt of {url.host} forbids it: {ruling.rule}", reason="robots")
@@ -106,8 +106,9 @@ class RobotsGate:
     async def _ask(self, origin: str, stored: RobotsRecord | None, budget: Budget, observe: Observer) -> RobotsRecord:
         try:
             reply = await self._follow(parse_url(f"{origin}/robots.txt"), budget, observe)
-        except FetchBlocked:
-            raise
+        except FetchBlocked as error:
+            message = f"{origin}/robots.txt may not be fetched: {error}"
+            raise FetchBlocked(message, reason=error.reason) from error
         except FetchError as error:
             if stored is None or stored.good_at is None:
                 raise

@@ -6,9 +6,9 @@ shared: a connection belongs to one request at a time, and goes back only after 
 
 from __future__ import annotations
 
-import ssl
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpcore
@@ -16,8 +16,10 @@ import httpx
 
 from worker.fetch.dial import Dialer
 from worker.fetch.guard import port_of
+from worker.fetch.trust import Trust
 
 KEEP_ALIVE_S = 30.0
+DRAIN_TIME_S = 1.0
 DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
@@ -48,10 +50,12 @@ class Answer:
     async def finish(self) -> bool:
         """Read what is left of a short body; tell whether the answer ended where it said."""
         length = self.headers.get("content-length", "")
-        short = length.isdecimal() and int(length) <= DRAINABLE
-        if not self.read and (short or self.status == 304):
-            async for _ in self.chunks():
-                pass
+        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= DRAINABLE)):
+            # The answer is known already: a body that will not come costs the connection, not the fetch.
+            with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+                async with asyncio.timeout(DRAIN_TIME_S):
+                    async for _ in self.chunks():
+                        pass
         if self.read:
             await self.response.aclose()
         return self.read
@@ -94,9 +98,9 @@ class Shelf:
 class Wire:
     """Sends requests and keeps what connections can be kept."""
 
-    def __init__(self, dialer: Dialer, ssl_context: ssl.SSLContext, *, max_idle: int, timeout_s: float) -> None:
+    def __init__(self, dialer: Dialer, trust: Trust, *, max_idle: int, timeout_s: float) -> None:
         self._dialer = dialer
-        self._ssl_context = ssl_context
+        self._trust = trust
         self._shelf = Shelf(max_idle)
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
@@ -134,7 +138,7 @@ class Wire:
                 pass
         fresh = httpcore.AsyncHTTPConnection(
             request.url.origin,
-            ssl_context=self._ssl_context,
+            ssl_context=self._trust.context() if request.url.origin.scheme == b"https" else None,
             keepalive_expiry=KEEP_ALIVE_S,
             network_backend=self._dialer,
         )

@@ -1,0 +1,61 @@
+"""What the tests of fetching share: a server on loopback and a fetcher that takes it for `news.example`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.integration.fetch.loopback import Loopback, serving
+from tests.unit.fetch.fakes import inline
+from worker.clock import SystemClock
+from worker.fetch import FetchRules, HttpFetcher, MemoryHostBook
+
+FetcherFactory = Callable[..., HttpFetcher]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Loopback]:
+    """Serve plain HTTP."""
+    async with serving(Loopback()) as loopback:
+        yield loopback
+
+
+@pytest.fixture
+async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
+    """Make fetchers that connect to the server for every name of port 80, and close them at the end."""
+    made: list[HttpFetcher] = []
+
+    def make(*, hosts: MemoryHostBook | None = None, resolve: Any = None, **rules: Any) -> HttpFetcher:
+        chosen: dict[str, Any] = {
+            "per_host_delay": timedelta(0),
+            "timeout": timedelta(seconds=2),
+            "deadline": timedelta(seconds=5),
+            "connect_to": {":80": f"127.0.0.1:{server.port}"},
+        } | rules
+        book = hosts or MemoryHostBook()
+        fetcher = HttpFetcher(FetchRules(**chosen), clock=SystemClock(), hosts=book, offload=inline, resolve=resolve)
+        made.append(fetcher)
+        return fetcher
+
+    yield make
+    for fetcher in made:
+        await fetcher.aclose()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Sign certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the file that trusts the authority."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
