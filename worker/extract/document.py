@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
-import lxml.etree
 import lxml.html
+from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError
 from lxml.html import HtmlElement
 
+from worker.charset import decode
 from worker.errors import ExtractError
 from worker.extract.structured import Structured, read_structured
 from worker.extract.text import clean_line
 from worker.extract.trim import trim
 from worker.models import Page
 
-_META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([a-zA-Z0-9_-]{2,40})", re.IGNORECASE)
-_HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?([a-zA-Z0-9_-]{2,40})", re.IGNORECASE)
+_JSON_LD = re.compile(r"ld\+json|json\+ld", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,12 @@ class Document:
         """Return the first meta value among the names, in their order."""
         return next((self.meta[name][0] for name in names if name in self.meta), "")
 
-    @cached_property
+    @property
+    def claims_article(self) -> bool:
+        """Whether the page calls itself an article, in a way that templates of listing pages do not copy."""
+        return self.structured.is_article or "article:published_time" in self.meta
+
+    @property
     def language(self) -> str:
         """What the page says its language is."""
         return self.tree.get("lang") or self.said("og:locale", "content-language") or self.structured.language
@@ -46,12 +50,11 @@ class Document:
 
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raises ExtractError where there is nothing to parse."""
-    trimmed = trim(_decode(page))
-    tree = _parse(trimmed.markup)
+    tree = _parse(trim(decode(page.body, page.content_type).text))
     return Document(
         url=page.final_url,
         tree=tree,
-        structured=read_structured(trimmed.json_ld),
+        structured=read_structured(_json_ld(tree)),
         headers=page.headers,
         meta=_metas(tree),
         links=_links(tree),
@@ -59,27 +62,21 @@ def open_document(page: Page) -> Document:
     )
 
 
-def _decode(page: Page) -> str:
-    declared = _HEADER_CHARSET.search(page.content_type or "")
-    inside = _META_CHARSET.search(page.body[:4096])
-    names = ["utf-8", declared.group(1) if declared else "", inside.group(1).decode("ascii") if inside else ""]
-    for name in filter(None, names):
-        try:
-            return page.body.decode(name)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    return page.body.decode("utf-8", errors="replace")
-
-
 def _parse(markup: str) -> HtmlElement:
     if "<" not in markup:
         raise ExtractError("the page is not HTML: it holds no tag", reason="not-html")
     parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
+    # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.
+    parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
     try:
         tree = lxml.html.document_fromstring(markup.encode("utf-8", "replace"), parser=parser)
-    except (lxml.etree.ParserError, lxml.etree.XMLSyntaxError) as error:
+    except (ParserError, XMLSyntaxError) as error:
         raise ExtractError(f"the page cannot be parsed: {error}", reason="not-html") from error
     return tree
+
+
+def _json_ld(tree: HtmlElement) -> list[str]:
+    return [script.text or "" for script in tree.iter("script") if _JSON_LD.search(script.get("type") or "")]
 
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from worker.errors import ExtractError
-from worker.extract.body import Block
+from worker.errors import ExtractError, SourceError
 from worker.extract.document import Document
+from worker.extract.outline import Shares
+from worker.urls import is_home
 
-_LISTING_TYPES = frozenset({"collectionpage", "itemlist", "searchresultspage", "website"})
-_LONG = 25
+_MANY_TEASERS = 5
+_MOSTLY = 0.8
+_LITTLE = 400
 
 
-def refuse_listing(document: Document, blocks: list[Block]) -> None:
+def refuse_listing(document: Document, shares: Shares) -> None:
     """Reject a page that lists articles rather than being one; raises ExtractError (`listing`)."""
-    if document.structured.is_article or document.said("og:type").lower() in {"article", "blog", "news"}:
-        return
-    if urlsplit(document.url).path.rstrip("/") == "" and urlsplit(document.url).scheme != "file":
-        raise ExtractError("a home page, not an article: its address has no path", reason="listing")
-    long = sum(len(block.text.split()) for block in blocks if len(block.text.split()) >= _LONG)
-    total = sum(len(block.text.split()) for block in blocks) or 1
-    says_listing = bool(document.structured.types & _LISTING_TYPES) or document.said("og:type").lower() == "website"
-    links = sum(1 for _ in document.tree.iter("a"))
-    if says_listing and not document.said("article:published_time") and links > 80:
-        share = long / total
-        raise ExtractError(
-            f"a listing page, not an article: it calls itself one, has {links} links and "
-            f"{share:.0%} of its text in paragraphs",
-            reason="listing",
-        )
+    claims = document.claims_article
+    if _is_home(document.url) and not claims and shares.elsewhere > 0.4:
+        raise ExtractError(f"a home page, not an article: {_figures(shares)}", reason="listing")
+    many = shares.teaser_count >= _MANY_TEASERS or shares.links > 4 * _LITTLE
+    if many and shares.elsewhere > _MOSTLY and (not claims or shares.prose < _LITTLE / 2):
+        raise ExtractError(f"a listing page, not an article: {_figures(shares)}", reason="listing")
+
+
+def _is_home(url: str) -> bool:
+    try:
+        return not url.startswith("file:") and is_home(url)
+    except SourceError:
+        return False
+
+
+def _figures(shares: Shares) -> str:
+    return (
+        f"{shares.elsewhere:.0%} of its text announces other pages "
+        f"({shares.teaser_count} teasers, {shares.prose} characters of its own)"
+    )

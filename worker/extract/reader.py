@@ -6,14 +6,17 @@ from datetime import datetime
 
 from worker.errors import ExtractError, FetchBlocked, SourceError
 from worker.extract import gates
-from worker.extract.body import Block, read_body
+from worker.extract.body import read_body, strip_dead
+from worker.extract.boilerplate import drop_boilerplate
 from worker.extract.dates import Circumstances, find_modified, find_published, zone_of
 from worker.extract.document import Document, open_document
 from worker.extract.language import Languages
+from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.listing import refuse_listing
+from worker.extract.outline import find_passages, measure_shares
 from worker.extract.rights import find_rights, refused_signal
 from worker.extract.rules import ExtractRules
-from worker.extract.text import clean_line, clean_text, count_words, fold, sha256_of
+from worker.extract.text import clean_line, clean_text, count_words, sha256_of
 from worker.extract.title import find_title
 from worker.models import Article, Page, Text
 from worker.ports import Hints
@@ -68,9 +71,13 @@ class Reader:
         )
         published = find_published(document, circumstances)
         modified = find_modified(document, circumstances)
-        blocks = read_body(document.tree, url=document.url)
-        refuse_listing(document, blocks)
-        text = "\n".join(_without_title(blocks, title.text))
+        strip_dead(document.tree)
+        passages = find_passages(document.tree)
+        refuse_listing(document, measure_shares(passages))
+        lead = find_lead(document, passages)
+        blocks = put_lead_first(read_body(document.tree, passages), lead)
+        cleaned = drop_boilerplate(blocks, title=title.text)
+        text = "\n".join(block.text for block in cleaned.blocks)
         language = self._judge_text(text, declared=document.language)
         return Article(
             url=hints.url,
@@ -99,11 +106,6 @@ class Reader:
         language = self._languages.identify(text, declared=declared)
         gates.require_language(language, wanted=self._rules.languages)
         return language
-
-
-def _without_title(blocks: list[Block], title: str) -> list[str]:
-    folded = fold(title)
-    return [block.text for block in blocks if fold(block.text) != folded]
 
 
 def _canonical(document: Document, hints: Hints) -> str:

@@ -1,0 +1,58 @@
+"""Drops from the blocks of an article what news sites set between its paragraphs, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.extract.blocks import Block
+from worker.extract.explain import Dropped
+from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt
+from worker.extract.text import fold
+
+_CREDIT_WORDS = 45
+_REPEAT = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """The blocks that stay, and what was dropped."""
+
+    blocks: tuple[Block, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def drop_boilerplate(blocks: Sequence[Block], *, title: str) -> Cleaned:
+    """Return the blocks without titles, prompts, cross links, photo credits and repeats."""
+    kept: list[Block] = []
+    dropped: list[Dropped] = []
+    seen: set[str] = set()
+    folded_title = fold(title)
+    for block in blocks:
+        folded = fold(block.text)
+        why = "repeats the title" if folded == folded_title else _why(block, folded, seen)
+        if why:
+            dropped.append(Dropped(text=block.text, why=why))
+            continue
+        kept.append(block)
+        seen.add(folded)
+    while kept and kept[-1].kind == "heading":
+        dropped.append(Dropped(text=kept.pop().text, why="a heading with nothing under it"))
+    return Cleaned(blocks=tuple(kept), dropped=tuple(dropped))
+
+
+def _why(block: Block, folded: str, seen: set[str]) -> str:
+    text = block.text
+    if not folded:
+        return "holds no word"
+    if is_marker(text) and block.kind != "row":
+        return "heads a block of links or comments"
+    if is_prompt(text):
+        return "asks the reader to do something"
+    if is_cross_link(text):
+        return "points at another article"
+    if len(text.split()) <= _CREDIT_WORDS and block.kind != "heading" and is_credit(text):
+        return "credits a picture"
+    if len(folded) >= _REPEAT and folded in seen:
+        return "repeats an earlier block"
+    return ""

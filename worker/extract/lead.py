@@ -1,0 +1,112 @@
+"""Finds an article's lead (the "sapo") on its page, so that it stands first in the text, and once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from lxml.html import HtmlElement
+
+from worker.extract.blocks import Block
+from worker.extract.document import Document
+from worker.extract.markers import is_credit, is_prompt
+from worker.extract.outline import Passage, is_inside_link
+from worker.extract.text import clean_line, fold
+
+_NAMED = re.compile(
+    r"(?:^|[\s_-])(?:sapo|lead|lede|standfirst|chapo|chapeau|dek|deck|summary|intro|sub-?headline|sub-?title|"
+    r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
+    re.IGNORECASE,
+)
+_SHORTEST, _LONGEST = 40, 1200
+_KEY = 60
+# What stands before a lead's first word: the paper or the place it was written (`(Báo X) - `, `HÀ NỘI – `).
+_PLACE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
+_NEAR = 40
+_CUT = 12
+
+
+def find_lead(document: Document, passages: Sequence[Passage]) -> str:
+    """Return the page's lead as it stands on the page, an empty string where none is found.
+
+    A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
+    """
+    described = _descriptions(document)
+    for _passage, text in _candidates(passages):
+        if any(_same_start(text, description) for description in described):
+            return text
+    return next(_named(document.tree, passages), "")
+
+
+def _descriptions(document: Document) -> list[str]:
+    said = [document.structured.description, document.said("og:description"), document.said("description")]
+    return [folded for text in said if len(folded := fold(text)) >= _SHORTEST]
+
+
+def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
+    for passage in passages:
+        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and not is_inside_link(passage.element):
+            text = passage.text()
+            if not is_prompt(text) and not is_credit(text):
+                yield passage, text
+
+
+def _same_start(text: str, description: str) -> bool:
+    """Whether a text begins as a description does; descriptions are cut short, and leads name a place or a paper."""
+    return any(_agree(fold(variant), description) for variant in (text, _PLACE.sub("", text)))
+
+
+def _agree(folded: str, description: str) -> bool:
+    size = min(len(folded), len(description)) - _CUT
+    return folded[:_KEY] == description[:_KEY] and folded[:size] == description[:size]
+
+
+def _named(tree: HtmlElement, passages: Sequence[Passage]) -> Iterator[str]:
+    heading = next(tree.iter("h1"), None)
+    near = _following(tree, heading) if heading is not None else frozenset()
+    for passage, text in _candidates(passages):
+        if passage.element in near and any(_NAMED.search(name) for name in _names(passage.element)):
+            yield text
+
+
+def _following(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElement]:
+    """Return the blocks that come soon after the heading."""
+    found: list[HtmlElement] = []
+    seen = False
+    for element in tree.iter("h1", "h2", "h3", "p", "div", "section"):
+        seen = seen or element is heading
+        if seen:
+            found.append(element)
+        if len(found) > _NEAR:
+            break
+    return frozenset(found)
+
+
+def _names(element: HtmlElement) -> Iterator[str]:
+    parent = element.getparent()
+    for owner in (element, parent):
+        if owner is not None:
+            yield from filter(None, (owner.get("class"), owner.get("itemprop"), owner.get("id")))
+
+
+def put_lead_first(blocks: list[Block], lead: str) -> list[Block]:
+    """Return the blocks with the lead first and nowhere else.
+
+    Where a block further down begins with the lead and goes on, the lead is the article's own running text: the
+    blocks stay as they are.
+    """
+    key = fold(lead)
+    if not key:
+        return blocks
+    places = [i for i, block in enumerate(blocks) if _is_same(fold(block.text), key)]
+    if (places and places[0] > 3) or any(key in fold(block.text) for i, block in enumerate(blocks) if i not in places):
+        return blocks
+    rest = [block for i, block in enumerate(blocks) if i not in places]
+    return [Block(kind="paragraph", text=clean_line(lead)), *rest]
+
+
+def _is_same(folded: str, key: str) -> bool:
+    if len(folded) < _SHORTEST:
+        return False
+    shorter, longer = sorted((folded, key), key=len)
+    return shorter in longer and len(shorter) > 0.7 * len(longer)
