@@ -1,0 +1,1 @@
+"""Scripts that measure what the worker promises; none of it is shipped."""
