@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.newsroom", description=__doc__)
     parser.add_argument("--every", type=float, metavar="SECONDS", help="publish or update one article that often")
     every: float | None = parser.parse_args().every
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it, too, closes in good order
     press = demo_press()
     with Newsroom(press) as room:
         for site in press:
