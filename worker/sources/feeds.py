@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -16,13 +15,12 @@ from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
 from worker.sources import jsonfeed
 from worker.sources.dates import names_zone, read_date, zone_of
+from worker.sources.declarations import as_utf8
 from worker.sources.entries import Entry, clean_title, discovery, scope_of
 from worker.sources.shapes import Shape, inflated, shape_of
 from worker.sources.trimming import MAX_ENTRIES, tamed
 
 _MAX_BYTES = 100 * 1024 * 1024
-_DECLARATION = re.compile(rb"\A\s*<\?xml[^>]{0,200}?\?>")
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 _NOT_A_FEED = {
     Shape.EMPTY: "the answer is empty",
     Shape.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
@@ -76,7 +74,7 @@ def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
 
 
 def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
-    cut = tamed(body)
+    cut = tamed(as_utf8(body, page.content_type))
     parsed = _parsed(cut.body, page)
     if not parsed.get("entries") and not parsed.get("version"):
         raise SourceError(
@@ -97,12 +95,6 @@ def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
 
 def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
     headers = {"content-location": page.final_url}
-    charset = _CHARSET.search(page.content_type or "")
-    utf8 = _as_utf8(body)
-    if utf8 is not None:
-        body, headers["content-type"] = utf8, "application/xml; charset=utf-8"
-    elif charset:
-        headers["content-type"] = f"application/xml; charset={charset[1]}"
     try:
         # Never bytes or a string: feedparser opens what looks like a path or a URL.
         return feedparser.parse(
@@ -110,17 +102,6 @@ def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
         )
     except Exception as exc:
         raise SourceError(f"{page.url}: the feed cannot be read ({type(exc).__name__}); check it in a browser") from exc
-
-
-def _as_utf8(body: bytes) -> bytes | None:
-    """Return the body without its declaration where it is UTF-8 whatever it says, else None."""
-    if body.isascii() or b"\x00" in body[:64]:
-        return None
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    return _DECLARATION.sub(b"", body.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _harmless(parsed: feedparser.FeedParserDict) -> bool:

@@ -6,17 +6,18 @@ import heapq
 import io
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html.entities import html5
 from itertools import islice
-from typing import cast
 
 from lxml import etree
 
 from worker.errors import SourceError
 from worker.sources.dates import read_date
+from worker.sources.declarations import AS_UTF8
 
 MAX_ENTRIES = 1000
 _SAFE_BYTES = 100_000
@@ -35,17 +36,17 @@ _NEEDED = frozenset(
         "link",
         "guid",
         "id",
-        "pubDate",
+        "pubdate",
         "published",
         "issued",
         "updated",
         "modified",
         "created",
         "date",
-        "origLink",
+        "origlink",
     ]
 )
-_DATES = ("pubDate", "published", "issued", "date", "updated", "modified", "created")
+_DATES = ("pubdate", "published", "issued", "date", "updated", "modified", "created")
 _MARK = "ENTRIES-STAND-HERE"
 # libxml2 compares each attribute with every other one of its tag.
 _ENDLESS_TAG = re.compile(rb"<[a-zA-Z!?][^<>]{20000}")
@@ -54,6 +55,8 @@ _BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
 _MAX_BROKEN = 2000
 _HARMLESS_ENTITY = re.compile(rb"<!ENTITY\s+([a-zA-Z]\w{0,30})\s+\"([^\"&<%]{0,64})\"\s*>")
 _MAX_ENTITIES = 100
+_BARE_AMPERSAND = re.compile(rb"&(?!#?\w{1,31};)")
+_FIRST_TAG = re.compile(rb"<[a-zA-Z]")
 _HEAD = 65_536
 _NAMED_ENTITY = re.compile(rb"&(?!lt;|gt;|amp;|quot;)([a-zA-Z]\w{1,30});")
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -114,12 +117,13 @@ def trimmed(body: bytes) -> Trimmed:
 
 
 def _kept(entry: etree._Element, date: datetime, count: int) -> _Kept:
-    return _Kept(date=date, order=-count, xml=etree.tostring(_reduced(entry)))
+    return _Kept(date=date, order=-count, xml=etree.tostring(_reduced(entry), encoding="utf-8", xml_declaration=False))
 
 
 def _without_doctype(body: bytes) -> bytes:
-    doctype = _DOCTYPE.search(body, 0, _HEAD)
-    if doctype is None:
+    body = _BARE_AMPERSAND.sub(b"&amp;", body)
+    doctype, first = _DOCTYPE.search(body, 0, _HEAD), _FIRST_TAG.search(body, 0, _HEAD)
+    if doctype is None or (first and first.start() < doctype.start()):
         return _NAMED_ENTITY.sub(partial(_expanded, own={}), body)
     own = dict(_HARMLESS_ENTITY.findall(doctype[0])[:_MAX_ENTITIES])
     return _NAMED_ENTITY.sub(partial(_expanded, own=own), body[: doctype.start()] + body[doctype.end() :])
@@ -145,17 +149,19 @@ class _Skeleton:
     def open(self, element: etree._Element) -> None:
         """Take an element that begins: the root, or the channel inside it."""
         if self._root is None:
-            self._root = _emptied(element)
+            self._root = _bare(element)
             self._channel = self._root if _local(element) in {"feed", "channel"} else None
         elif self._channel is None and _local(element) == "channel":
-            self._channel = _emptied(element)
+            self._channel = _bare(element)
             self._root.append(self._channel)
 
     def keep(self, element: etree._Element) -> None:
         """Keep the title or link of the feed itself."""
         parent = element.getparent()
         if self._channel is not None and parent is not None and parent.tag == self._channel.tag:
-            self._channel.append(_field(element))
+            kept = deepcopy(element)
+            _shorten(kept)
+            self._channel.append(kept)
 
     def filled_with(self, entries: Iterator[bytes]) -> bytes:
         """Return the whole document as UTF-8."""
@@ -163,8 +169,10 @@ class _Skeleton:
             return b""
         channel = self._channel if self._channel is not None and _local(self._root) == "rss" else self._root
         channel.text = _MARK
-        before, mark, after = etree.tostring(self._root).partition(_MARK.encode())
-        return before + b"".join(entries) + after if mark else before
+        before, mark, after = etree.tostring(self._root, encoding="utf-8", xml_declaration=False).partition(
+            _MARK.encode()
+        )
+        return AS_UTF8 + before + (b"".join(entries) + after if mark else b"")
 
 
 def _stream(body: bytes, skeleton: _Skeleton) -> Iterator[etree._Element]:
@@ -199,28 +207,42 @@ def _forget(element: etree._Element) -> None:
             parent.remove(earlier)
 
 
+def _bare(element: etree._Element) -> etree._Element:
+    """Copy an element without what is in it: the parser is always some elements ahead."""
+    copy = deepcopy(element)
+    del copy[:]
+    copy.text = None
+    return copy
+
+
 def _reduced(entry: etree._Element) -> etree._Element:
-    small = _emptied(entry)
-    small.extend(_field(child) for child in islice((child for child in entry if _local(child) in _NEEDED), _MAX_FIELDS))
-    return small
+    """Cut an entry down in place: a new element cannot have the odd namespaces that feeds have."""
+    needed = 0
+    for child in list(entry):
+        needed += _local(child) in _NEEDED
+        if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
+            _shorten(child)
+        else:
+            entry.remove(child)
+    _without_long_attributes(entry)
+    return entry
 
 
-def _field(child: etree._Element) -> etree._Element:
-    field = _emptied(child)
-    text = " ".join("".join(islice((str(piece) for piece in child.itertext()), _MAX_PIECES)).split())
+def _shorten(field: etree._Element) -> None:
+    text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
+    del field[:]
     # As CDATA: feedparser is called back for every single escaped character otherwise.
     field.text = etree.CDATA(text[:_MAX_FIELD].replace("]]>", "]] >"))
+    field.tail = None
+    _without_long_attributes(field)
     if field.get("type") == "xhtml":
         del field.attrib["type"]
-    return field
 
 
-def _emptied(element: etree._Element) -> etree._Element:
-    attributes = {
-        str(name): str(value) for name, value in islice(element.attrib.items(), _MAX_FIELDS) if len(value) <= _MAX_FIELD
-    }
-    # The stubs deny what lxml's documentation says: the default namespace has the key None.
-    return etree.Element(element.tag, attributes, nsmap=cast("Mapping[str, str]", element.nsmap))
+def _without_long_attributes(element: etree._Element) -> None:
+    for count, (name, value) in enumerate(element.attrib.items()):
+        if count >= _MAX_FIELDS or len(value) > _MAX_FIELD:
+            del element.attrib[name]
 
 
 def _date_of(entry: etree._Element) -> datetime:
@@ -230,4 +252,4 @@ def _date_of(entry: etree._Element) -> datetime:
 
 
 def _local(element: etree._Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    return str(element.tag).rpartition("}")[2].lower()
