@@ -1,14 +1,19 @@
 """A plain client, of the standard library alone, for looking at what the newsroom serves."""
 
 import http.client
+import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
 
 from tests.newsroom.room import Newsroom
+
+ATOM: Final = "{http://www.w3.org/2005/Atom}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,23 @@ def ask_once(room: Newsroom, host: str, path: str, *, scheme: str = "https", **h
     """Ask over a connection of its own."""
     with connected(room, host, scheme=scheme) as ask:
         return ask(path, **headers)
+
+
+def get(room: Newsroom, url: str, **headers: str) -> Answer:
+    """Ask for a URL, over a connection of its own."""
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    return ask_once(room, parts.hostname or "", path or "/", scheme=parts.scheme, **headers)
+
+
+def links_in(feed: Answer) -> list[str]:
+    """Return the URLs in a feed of any of the three formats."""
+    if "json" in feed.headers["content-type"]:
+        return [item["url"] for item in json.loads(feed.body)["items"]]
+    root = ET.fromstring(feed.body)
+    if root.tag == "rss":
+        return [link.text or "" for link in root.iterfind("channel/item/link")]
+    return [link.attrib["href"] for link in root.iterfind(f"{ATOM}entry/{ATOM}link")]
 
 
 def _opened(room: Newsroom, host: str, *, scheme: str, timeout: float) -> socket.socket:
