@@ -20,7 +20,7 @@ from worker.errors import FetchError
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 MAX_CODINGS = 3
 PIECE = 64 * 1024
-ZSTD_SLICE = 256  # input bytes; four of them make at most one block of 128 KiB
+ZSTD_SLICE = 128  # input bytes; four of them make at most one block of 128 KiB
 ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a recipient must support, and no more
 
 
@@ -50,8 +50,8 @@ class Inflate:
                 if not self._begins_member(data):
                     return
                 self._member = zlib.decompressobj(self._wbits or _wrapping(data))
-            yield self._member.decompress(data, PIECE)
-            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            yield from _drain(self._member, data)
+            data = self._member.unused_data
 
     def complete(self) -> bool:
         """Tell whether the last member came to its end; no bytes at all are an empty body."""
@@ -60,6 +60,15 @@ class Inflate:
     def _begins_member(self, data: bytes) -> bool:
         # Bytes after the end that begin no member are padding: browsers ignore them too.
         return self._member is None or (self._wbits is not None and data[:1] == b"\x1f")
+
+
+def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    while data:
+        yield member.decompress(data, PIECE)
+        data = member.unconsumed_tail
+    # The last bytes may have been taken in before everything they stand for was given out.
+    while not member.eof and (piece := member.decompress(b"", PIECE)):
+        yield piece
 
 
 def _wrapping(data: bytes) -> int:

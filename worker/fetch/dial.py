@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import httpcore
 
@@ -14,13 +14,19 @@ from worker.fetch.resolver import Resolve
 from worker.fetch.routes import Routes
 from worker.fetch.stream import Inbox, Stream
 
+MOST_ADDRESSES = 4
 FIRST_TRIES_TIMEOUT_S = 5.0
+
+Connect = Callable[[Address, int, float | None], Awaitable[httpcore.AsyncNetworkStream]]
 
 
 class Dialer(httpcore.AsyncNetworkBackend):
     """The network as httpcore sees it. The name stays on TLS and in the Host header, whatever is connected to."""
 
-    def __init__(self, *, resolve: Resolve, networks: Sequence[Network], routes: Routes) -> None:
+    def __init__(
+        self, *, resolve: Resolve, networks: Sequence[Network], routes: Routes, connect: Connect | None = None
+    ) -> None:
+        self._connect = connect or open_stream
         self._resolve = resolve
         self._networks = networks
         self._routes = routes
@@ -55,18 +61,19 @@ class Dialer(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Return a connection to the first address that answers."""
         addresses, target_port = await self.addresses(host, port, timeout)
-        *first, last = addresses[:4]
+        *first, last = addresses[:MOST_ADDRESSES]
         for address in first:
             try:
-                return await _connect(
+                return await self._connect(
                     address, target_port, min(timeout or FIRST_TRIES_TIMEOUT_S, FIRST_TRIES_TIMEOUT_S)
                 )
             except FetchError:
                 continue
-        return await _connect(last, target_port, timeout)
+        return await self._connect(last, target_port, timeout)
 
 
-async def _connect(address: Address, port: int, timeout_s: float | None) -> Stream:
+async def open_stream(address: Address, port: int, timeout_s: float | None) -> Stream:
+    """Connect to an address; raises FetchError (`timeout`, `connect`)."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
