@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import htmldate
@@ -14,38 +15,21 @@ from lxml.html import HtmlElement
 
 from worker.extract.document import Document
 
+_MANY = 50
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
 _TOLERANCE = timedelta(days=1)
-_PUBLISHED_META = (
-    "article:published_time",
-    "og:published_time",
-    "article:published",
-    "datepublished",
-    "pubdate",
-    "publishdate",
-    "publish_date",
-    "publish-date",
-    "published_time",
-    "parsely-pub-date",
-    "sailthru.date",
-    "dc.date.issued",
-    "dcterms.created",
-    "dc.date",
-    "date",
-    "cxenseparse:recs:publishtime",
-    "article.published",
-    "displaydate",
-    "its_publication",
+# Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
+_PUBLISHED_META = re.compile(
+    r"(?:og|article|dc|dcterms|parsely|sailthru|cxenseparserecs|cxensearticle)*"
+    r"(?:published|publishedtime|publishtime|publishdate|publicationdate|datepublished|pubdate|dateissued|dateposted|"
+    r"firstpublished|originaldate|articledate|created|datecreated|itspublication|displaydate|date)"
 )
-_MODIFIED_META = (
-    "article:modified_time",
-    "og:updated_time",
-    "datemodified",
-    "last-modified",
-    "dcterms.modified",
-    "lastmod",
+_MODIFIED_META = re.compile(
+    r"(?:og|article|dc|dcterms|parsely)*(?:modifiedtime|modified|updatedtime|datemodified|lastmodified|lastmod|revisiondate)"
 )
+_NOT_LETTERS = re.compile(r"[^a-z]+")
+_ARCHIVE = re.compile(r"^https?://web\.archive\.org/web/\d+[a-z_]*/")
 _SEVERAL_DIGITS = re.compile(r"\d{10}(?:\d{3})?")
 _DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-]((?:19|20)\d{2})(?!\d)(?:\D{0,12}?(\d{1,2})[:h](\d{2}))?")
 _YEAR_FIRST = re.compile(r"(?<!\d)((?:19|20)\d{2})[/-](\d{1,2})[/-](\d{1,2})(?!\d)(?:[T ,-]{1,3}(\d{1,2}):(\d{2}))?")
@@ -95,19 +79,18 @@ def find_modified(document: Document, circumstances: Circumstances) -> Found | N
 def _published(document: Document, circumstances: Circumstances) -> Iterator[Found]:
     zone = circumstances.zone
     yield from _read(document.structured.published, zone, origin="json-ld")
-    for name in _PUBLISHED_META:
-        yield from _read(document.said(name), zone, origin="meta")
+    yield from _in_meta(document, _PUBLISHED_META, zone)
     if circumstances.feed_published is not None:
         yield Found(at=circumstances.feed_published, origin="feed")
     yield from _time_elements(document.tree, zone)
     yield from _in_url(document.url, zone)
     yield from _guess(document, circumstances)
+    yield from _first_time_element(document.tree, zone)
 
 
 def _modified(document: Document, circumstances: Circumstances) -> Iterator[Found]:
     yield from _read(document.structured.modified, circumstances.zone, origin="json-ld")
-    for name in _MODIFIED_META:
-        yield from _read(document.said(name), circumstances.zone, origin="meta")
+    yield from _in_meta(document, _MODIFIED_META, circumstances.zone)
     if circumstances.feed_modified is not None:
         yield Found(at=circumstances.feed_modified, origin="feed")
 
@@ -123,14 +106,26 @@ def _read(value: str, zone: tzinfo, *, origin: str) -> Iterator[Found]:
 
 
 def _time_elements(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
-    elements = list(tree.iter("time"))[:50]
-    marked = [e for e in elements if e.get("pubdate") is not None or "published" in (e.get("itemprop") or "").lower()]
-    for element in marked or elements[:1]:
-        yield from _read(element.get("datetime") or element.text_content(), zone, origin="time")
+    for element in islice(tree.iter("time"), _MANY):
+        marks = f"{element.get('itemprop')} {element.get('class')}".lower()
+        if element.get("pubdate") is not None or "publish" in marks:
+            yield from _read(element.get("datetime") or element.text_content(), zone, origin="time")
+
+
+def _first_time_element(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
+    for element in islice(tree.iter("time"), 1):
+        for found in _read(element.get("datetime") or element.text_content(), zone, origin="time"):
+            yield replace(found, sure=False)
+
+
+def _in_meta(document: Document, names: re.Pattern[str], zone: tzinfo) -> Iterator[Found]:
+    for name, values in document.meta.items():
+        if names.fullmatch(_NOT_LETTERS.sub("", name)):
+            yield from _read(values[0], zone, origin="meta")
 
 
 def _in_url(url: str, zone: tzinfo) -> Iterator[Found]:
-    match = _URL_DATE.search(url.partition("://")[2])
+    match = _URL_DATE.search(_ARCHIVE.sub("", url).partition("://")[2])
     at = _moment(*(int(group) for group in match.groups()), zone=zone) if match else None
     if at is not None:
         yield Found(at=at, origin="url", sure=False)

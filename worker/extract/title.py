@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 
 from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
 _SEPARATOR = re.compile(r"\s+[|–—·•»:-]\s+|\s*\|\s*|\s+::\s+")
+_SHORTEST = 15
 _MARKUP = re.compile(r"<[^<>]{1,200}>")
 
 
@@ -22,13 +24,18 @@ class Title:
 
 
 def find_title(document: Document, *, feed_title: str | None = None) -> Title:
-    """Return the best title there is; an empty one where the page has none."""
+    """Return the best title there is; an empty one where the page has none.
+
+    What the page says in structured form comes first; a heading on the page decides where a site's name ends.
+    """
     candidates = list(_candidates(document, feed_title))
-    headings = {fold(heading) for heading in _headings(document)}
-    for candidate in candidates:
-        if fold(candidate.text) in headings:
-            return candidate
-    return candidates[0] if candidates else Title(text="", origin="")
+    if not candidates:
+        return Title(text="", origin="")
+    best = candidates[0]
+    for heading in _headings(document):
+        if len(heading) >= _SHORTEST and _SEPARATOR.match(best.text.removeprefix(heading)) and best.text != heading:
+            return Title(text=heading, origin="h1")
+    return best
 
 
 def _candidates(document: Document, feed_title: str | None) -> Iterator[Title]:
@@ -43,7 +50,7 @@ def _candidates(document: Document, feed_title: str | None) -> Iterator[Title]:
         ("feed", feed_title or ""),
     ]
     for origin, raw in sources:
-        text = without_site_name(clean_line(_MARKUP.sub(" ", raw)), names)
+        text = without_site_name(clean_line(_MARKUP.sub(" ", unescape(raw))), names)
         if text:
             yield Title(text=text, origin=origin)
 
