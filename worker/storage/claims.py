@@ -8,18 +8,76 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
-from worker.models import Claim, Page, State, Text, Validators
+from worker.models import Claim, Page, Text, Validators
 from worker.ports import Scope
 from worker.storage.codec import content_from
-from worker.storage.columns import EPOCH
+from worker.storage.columns import EPOCH, UtcTime
+from worker.storage.dialect import is_sqlite
 from worker.storage.queue import add_event
 from worker.storage.tables import CANDIDATES, HOSTS, PAGES
 
 EVERYTHING = Scope()
-PENDING = CANDIDATES.c.state == State.PENDING
-"""A candidate nobody has an outcome for; spelled as the partial index spells it."""
+PENDING = CANDIDATES.c.state == literal_column("'pending'")
+"""A candidate without an outcome; a literal, since SQLite uses a partial index only for its own words."""
+AT = bindparam("now", type_=UtcTime())
+UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
+DUE = (PENDING, CANDIDATES.c.due_at <= AT, UNLEASED)
+
+_LEASE_CANDIDATE = (
+    update(CANDIDATES)
+    .where(CANDIDATES.c.id == bindparam("candidate"))
+    .values(
+        lease_token=bindparam("token"),
+        lease_until=bindparam("until"),
+        worker=bindparam("by"),
+        attempts=CANDIDATES.c.attempts + 1,
+        expiries=CANDIDATES.c.expiries + bindparam("expired"),
+    )
+)
+_LEASE_HOST = (
+    update(HOSTS)
+    .where(HOSTS.c.host == bindparam("lane"))
+    .values(lease_token=bindparam("token"), lease_until=bindparam("until"))
+)
+_PAYLOAD = select(PAGES).where(PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256"))
+_MINE = CANDIDATES.c.lease_token == bindparam("token")
+_EXTEND_CANDIDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"), _MINE)
+_EXTEND_HOST = update(HOSTS).where(HOSTS.c.host == bindparam("lane"), HOSTS.c.lease_token == bindparam("token"))
+_RELEASE = _EXTEND_CANDIDATE.values(lease_token=None, lease_until=None, worker=None, attempts=CANDIDATES.c.attempts - 1)
+_LOCK_HOST = select(HOSTS.c.host).where(HOSTS.c.host == bindparam("lane")).with_for_update()
+
+
+def _first_due_of(host: ColumnElement[str]) -> ScalarSelect[Any]:
+    waiting = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane == host, PENDING)
+    return waiting.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).scalar_subquery()
+
+
+_HOST_IS_MINE = HOSTS.c.lease_token == bindparam("token")
+_FREE_HOST = (
+    update(HOSTS)
+    .where(HOSTS.c.host == bindparam("lane"))
+    .values(
+        due_at=_first_due_of(bindparam("lane")),
+        lease_until=case((_HOST_IS_MINE, bindparam("epoch", EPOCH, UtcTime())), else_=HOSTS.c.lease_until),
+        lease_token=case((_HOST_IS_MINE, null()), else_=HOSTS.c.lease_token),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,72 +94,58 @@ def claim(connection: Connection, *, lease: Lease, limit: int, scope: Scope = EV
     rows = _due_contents(connection, scope, now=lease.now, limit=limit)
     if len(rows) < limit:
         rows += _due_pages(connection, scope, now=lease.now, limit=limit - len(rows))
-    return [_lease(connection, row, lease) for row in rows]
+    return _leased(connection, rows, lease) if rows else []
 
 
 def extend(connection: Connection, claims: Sequence[Claim], *, until: datetime) -> None:
     """Prolong leases that are still held."""
-    for held in _ordered(claims):
-        mine = CANDIDATES.c.lease_token == held.token
-        connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == held.id, mine).values(lease_until=until))
-    for held in _by_host(claims):
-        mine = HOSTS.c.lease_token == held.token
-        connection.execute(update(HOSTS).where(HOSTS.c.host == held.host, mine).values(lease_until=until))
+    candidates = [{"candidate": held.id, "token": held.token} for held in _ordered(claims)]
+    hosts = [{"lane": held.host, "token": held.token} for held in _by_host(claims)]
+    if candidates:
+        connection.execute(_EXTEND_CANDIDATE.values(lease_until=until), candidates)
+    if hosts:
+        connection.execute(_EXTEND_HOST.values(lease_until=until), hosts)
 
 
 def release(connection: Connection, claims: Sequence[Claim]) -> None:
     """Give back claims that were not worked on, as if they had never been made."""
-    for held in _ordered(claims):
-        connection.execute(
-            update(CANDIDATES)
-            .where(CANDIDATES.c.id == held.id, CANDIDATES.c.lease_token == held.token)
-            .values(lease_token=None, lease_until=None, worker=None, attempts=CANDIDATES.c.attempts - 1)
-        )
+    candidates = [{"candidate": held.id, "token": held.token} for held in _ordered(claims)]
+    if candidates:
+        connection.execute(_RELEASE, candidates)
     for held in _by_host(claims):
         free_host(connection, held.host, held.token)
 
 
 def free_host(connection: Connection, host: str, token: str) -> None:
     """End a lease on a host, and note when its next candidate is due."""
-    # The row is locked by a statement of its own: the next one then sees what a waiting discoverer has committed.
-    connection.execute(select(HOSTS.c.host).where(HOSTS.c.host == host).with_for_update()).all()
-    earliest = (
-        select(CANDIDATES.c.due_at)
-        .where(CANDIDATES.c.lane == host, PENDING)
-        .order_by(CANDIDATES.c.due_at, CANDIDATES.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    connection.execute(update(HOSTS).where(HOSTS.c.host == host).values(due_at=earliest))
-    mine = HOSTS.c.lease_token == token
-    connection.execute(update(HOSTS).where(HOSTS.c.host == host, mine).values(lease_token=None, lease_until=EPOCH))
+    if not is_sqlite(connection):
+        # Locked by a statement of its own: the next one then sees what a waiting discoverer has committed.
+        connection.execute(_LOCK_HOST, {"lane": host}).all()
+    connection.execute(_FREE_HOST, {"lane": host, "token": token})
 
 
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
     """Return how many candidates are pending, and how many of them could be claimed but for their host's next turn."""
     waiting = select(func.count()).select_from(CANDIDATES).where(PENDING, *_within(scope))
-    closed = select(HOSTS.c.host).where(HOSTS.c.closed_until > now)
+    closed = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
     open_lane = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(closed))
-    due = waiting.where(CANDIDATES.c.due_at <= now, _unleased(now), open_lane)
-    return connection.execute(waiting).scalar_one(), connection.execute(due).scalar_one()
+    due = waiting.where(CANDIDATES.c.due_at <= AT, UNLEASED, open_lane)
+    return connection.execute(waiting).scalar_one(), connection.execute(due, {"now": now}).scalar_one()
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
     """Return when the earliest candidate can be claimed, None if nothing is pending."""
-    contents = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane.is_(None), PENDING, _unleased(now))
-    leased = select(func.min(CANDIDATES.c.lease_until)).where(
-        CANDIDATES.c.lane.is_(None), PENDING, CANDIDATES.c.lease_until.is_not(None)
+    contents = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane.is_(None), PENDING, UNLEASED)
+    first = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
+    lease_ends = select(func.min(CANDIDATES.c.lease_until)).where(
+        CANDIDATES.c.lease_until.is_not(None), CANDIDATES.c.lane.is_(None)
     )
     times = (
-        connection.execute(contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)).scalar(),
-        connection.execute(leased).scalar(),
+        connection.execute(first, {"now": now}).scalar(),
+        connection.execute(lease_ends).scalar(),
         connection.execute(select(func.min(HOSTS.c.ready_at))).scalar(),
     )
     return min((time for time in times if time is not None), default=None)
-
-
-def _unleased(now: datetime) -> ColumnElement[bool]:
-    return or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= now)
 
 
 def _within(scope: Scope) -> list[ColumnElement[bool]]:
@@ -109,57 +153,72 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.sources:
         conditions.append(CANDIDATES.c.source.in_(sorted(scope.sources)))
     if scope.batch:
-        conditions += [CANDIDATES.c.batch == scope.batch, CANDIDATES.c.batch != ""]
+        conditions += [CANDIDATES.c.batch == scope.batch, CANDIDATES.c.batch != literal_column("''")]
     return conditions
 
 
-def _due(scope: Scope, *, now: datetime) -> Select[Any]:
-    return select(CANDIDATES).where(PENDING, CANDIDATES.c.due_at <= now, _unleased(now), *_within(scope))
-
-
 def _due_contents(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
-    due = _due(scope, now=now).where(CANDIDATES.c.lane.is_(None))
+    due = select(CANDIDATES).where(*DUE, *_within(scope), CANDIDATES.c.lane.is_(None))
     first = due.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(limit)
-    return list(connection.execute(first.with_for_update(skip_locked=True)))
+    return list(connection.execute(first.with_for_update(skip_locked=True), {"now": now}))
 
 
 def _due_pages(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
     """Return the first candidate of each ready host, the host that has been ready longest first."""
-    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= now)
+    ready = _ready_hosts(scope).limit(limit).with_for_update(skip_locked=True)
+    hosts = connection.execute(ready, {"now": now}).scalars().all()
+    if not hosts:
+        return []
+    place = {host: number for number, host in enumerate(hosts)}
+    rows = connection.execute(_firsts(scope), {"now": now, "hosts": hosts}).all()
+    return sorted(rows, key=lambda row: place[row.lane])
+
+
+def _ready_hosts(scope: Scope) -> Select[tuple[str]]:
+    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
     if scope != EVERYTHING:
-        ready = ready.where(_due(scope, now=now).where(CANDIDATES.c.lane == HOSTS.c.host).exists())
-    longest = ready.order_by(HOSTS.c.ready_at, HOSTS.c.host).limit(limit).with_for_update(skip_locked=True)
-    hosts = connection.execute(longest).scalars().all()
-    rows = (_first_of_host(connection, host, scope, now=now) for host in hosts)
-    return [row for row in rows if row is not None]
+        wanted = select(CANDIDATES.c.id).where(*DUE, *_within(scope), CANDIDATES.c.lane == HOSTS.c.host)
+        ready = ready.where(wanted.exists())
+    return ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
 
 
-def _first_of_host(connection: Connection, host: str, scope: Scope, *, now: datetime) -> Row[Any] | None:
-    due = _due(scope, now=now).where(CANDIDATES.c.lane == host)
-    first = due.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
-    return connection.execute(first.with_for_update(skip_locked=True)).one_or_none()
+def _firsts(scope: Scope) -> Select[Any]:
+    due = select(CANDIDATES.c.id).where(*DUE, *_within(scope), CANDIDATES.c.lane == HOSTS.c.host)
+    first = due.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).correlate(HOSTS).scalar_subquery()
+    wanted = select(first).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True)))
+    return select(CANDIDATES).where(CANDIDATES.c.id.in_(wanted)).with_for_update(skip_locked=True)
 
 
-def _lease(connection: Connection, row: Row[Any], lease: Lease) -> Claim:
-    token = secrets.token_hex(8)
-    expired = row.lease_token is not None
-    held = {"lease_token": token, "lease_until": lease.until}
-    counted = {"attempts": row.attempts + 1, "expiries": row.expiries + int(expired)}
-    connection.execute(
-        update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**held, **counted, worker=lease.worker)
-    )
-    if expired:
-        add_event(connection, row.id, at=lease.now, what="expired", detail=f"the lease of {row.worker} ran out")
-    if row.lane is not None:
-        connection.execute(update(HOSTS).where(HOSTS.c.host == row.lane).values(**held))
-    return _claim_from(row, token, lease.until, _payload(connection, row))
+def _leased(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> list[Claim]:
+    tokens = [secrets.token_hex(8) for _ in rows]
+    held = [
+        {"candidate": row.id, "token": token, "until": lease.until, "by": lease.worker, "expired": int(_expired(row))}
+        for row, token in zip(rows, tokens, strict=True)
+    ]
+    connection.execute(_LEASE_CANDIDATE, held)
+    for row in rows:
+        if _expired(row):
+            add_event(connection, row.id, at=lease.now, what="expired", detail=f"the lease of {row.worker} ran out")
+    hosts = [
+        {"lane": row.lane, "token": token, "until": lease.until}
+        for row, token in zip(rows, tokens, strict=True)
+        if row.lane is not None
+    ]
+    if hosts:
+        connection.execute(_LEASE_HOST, hosts)
+    return [
+        _claim_from(row, token, lease.until, _payload(connection, row)) for row, token in zip(rows, tokens, strict=True)
+    ]
+
+
+def _expired(row: Row[Any]) -> bool:
+    return row.lease_token is not None
 
 
 def _payload(connection: Connection, row: Row[Any]) -> Page | Text | None:
     if row.lane is not None:
         return None
-    kept = select(PAGES).where(PAGES.c.candidate_id == row.id, PAGES.c.sha256 == row.payload_sha256)
-    page = connection.execute(kept).one()
+    page = connection.execute(_PAYLOAD, {"candidate": row.id, "sha256": row.payload_sha256}).one()
     return content_from(page.form, page.described, page.body, page.fetched_at)
 
 

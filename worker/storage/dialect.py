@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Executable, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -42,9 +43,21 @@ def is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-def insert_into(connection: Connection, table: Table) -> Insert:
-    """Return an INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart."""
-    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsert:
+    """An INSERT with ON CONFLICT: both databases spell it alike, but SQLAlchemy keeps two kinds of it."""
+
+    sqlite: Executable
+    postgresql: Executable
+
+    def on(self, connection: Connection) -> Executable:
+        """Return the statement for this connection's database."""
+        return self.sqlite if is_sqlite(connection) else self.postgresql
+
+
+def upsert(table: Table, finish: Callable[[Insert], Executable]) -> Upsert:
+    """Return the INSERT into a table that `finish` adds its ON CONFLICT to."""
+    return Upsert(sqlite=finish(sqlite.insert(table)), postgresql=finish(postgresql.insert(table)))
 
 
 def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
@@ -53,6 +66,5 @@ def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
     Keys are taken in ascending order, so that two holders never wait for each other in a circle. SQLite has one
     writer at a time anyway.
     """
-    if is_sqlite(connection):
-        return
-    connection.execute(_LOCK_KEYS, {"keys": sorted(set(keys))})
+    if not is_sqlite(connection):
+        connection.execute(_LOCK_KEYS, {"keys": sorted(set(keys))})

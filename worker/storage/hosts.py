@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, literal, select
+from sqlalchemy import Connection, Executable, bindparam, select
 
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage.codec import clean
 from worker.storage.columns import EPOCH, Span, UtcTime
 from worker.storage.database import Database
-from worker.storage.dialect import greatest, insert_into
+from worker.storage.dialect import Insert, greatest, upsert
 from worker.storage.tables import HOSTS, ROBOTS
+
+
+def _turn_taken(statement: Insert) -> Executable:
+    # One statement: two workers that ask together get two turns, because the second waits for the row.
+    after = greatest(HOSTS.c.next_turn, bindparam("now", type_=UtcTime())) + bindparam("delay", type_=Span())
+    taken = statement.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
+    return taken.returning(HOSTS.c.next_turn)
+
+
+def _replaced(key: str, *columns: str) -> Callable[[Insert], Executable]:
+    def finish(statement: Insert) -> Executable:
+        values = {name: statement.excluded[name] for name in columns}
+        return statement.on_conflict_do_update(index_elements=[key], set_=values)
+
+    return finish
+
+
+_RESERVE = upsert(HOSTS, lambda new: _turn_taken(new.values(host=bindparam("host"), next_turn=bindparam("next_turn"))))
+_NOTE = upsert(HOSTS, _replaced("host", "failures", "closed_until"))
+_KEEP_ROBOTS = upsert(ROBOTS, _replaced("origin", "checked_at", "status", "body", "good_at", "error"))
 
 
 class StoredHostBook:
@@ -42,11 +63,8 @@ class StoredHostBook:
 
 
 def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta) -> datetime:
-    insert = insert_into(connection, HOSTS).values(host=clean(host), next_turn=now + delay)
-    # One statement: two workers that ask together get two turns, because the second waits for the row.
-    after = greatest(HOSTS.c.next_turn, literal(now, UtcTime())) + literal(delay, Span())
-    taken = insert.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
-    following: datetime = connection.execute(taken.returning(HOSTS.c.next_turn)).scalar_one()
+    asked = {"host": clean(host), "next_turn": now + delay, "now": now, "delay": delay}
+    following: datetime = connection.execute(_RESERVE.on(connection), asked).scalar_one()
     return following - delay
 
 
@@ -59,9 +77,9 @@ def _standing(connection: Connection, host: str) -> HostStanding:
 
 
 def _note(connection: Connection, standing: HostStanding) -> None:
-    values = {"failures": standing.failures, "closed_until": standing.closed_until or EPOCH}
-    insert = insert_into(connection, HOSTS).values(host=clean(standing.host), **values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["host"], set_=values))
+    closed_until = standing.closed_until or EPOCH
+    values = {"host": clean(standing.host), "failures": standing.failures, "closed_until": closed_until}
+    connection.execute(_NOTE.on(connection), values)
 
 
 def _robots(connection: Connection, origin: str) -> RobotsRecord | None:
@@ -80,11 +98,11 @@ def _robots(connection: Connection, origin: str) -> RobotsRecord | None:
 
 def _keep_robots(connection: Connection, record: RobotsRecord) -> None:
     values = {
+        "origin": clean(record.origin),
         "checked_at": record.checked_at,
         "status": record.status,
         "body": record.body,
         "good_at": record.good_at,
         "error": clean(record.error),
     }
-    insert = insert_into(connection, ROBOTS).values(origin=clean(record.origin), **values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["origin"], set_=values))
+    connection.execute(_KEEP_ROBOTS.on(connection), values)

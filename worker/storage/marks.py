@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, union_all
+from sqlalchemy import Connection, Executable, bindparam, select, union_all
 
 from worker.errors import StoreError
-from worker.storage.dialect import insert_into
+from worker.storage.dialect import Insert, upsert
 from worker.storage.tables import ARTICLES, MARKS
 
 SAME = "same"
 DIFFERENT = "different"
+
+
+def _later_wins(statement: Insert) -> Executable:
+    new = statement.excluded
+    return statement.on_conflict_do_update(index_elements=["low", "high"], set_={"decided": new.decided, "at": new.at})
+
+
+_MARK = upsert(MARKS, _later_wins)
+_MARKS_OF = union_all(
+    select(MARKS.c.high.label("other"), MARKS.c.decided).where(MARKS.c.low == bindparam("url")),
+    select(MARKS.c.low.label("other"), MARKS.c.decided).where(MARKS.c.high == bindparam("url")),
+)
 
 
 def mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
@@ -22,16 +34,12 @@ def mark(connection: Connection, one: int, other: int, *, decided: str, now: dat
     low, high = sorted((_canonical_url(connection, one), _canonical_url(connection, other)))
     if low == high:
         raise StoreError(f"articles {one} and {other} are versions of one page: there is nothing to mark")
-    values = {"decided": decided, "at": now}
-    insert = insert_into(connection, MARKS).values(low=low, high=high, **values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["low", "high"], set_=values))
+    connection.execute(_MARK.on(connection), {"low": low, "high": high, "decided": decided, "at": now})
 
 
 def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:
     """Return what was decided about a URL and others, by the other URL."""
-    below = select(MARKS.c.high.label("other"), MARKS.c.decided).where(MARKS.c.low == canonical_url)
-    above = select(MARKS.c.low.label("other"), MARKS.c.decided).where(MARKS.c.high == canonical_url)
-    return {row.other: row.decided for row in connection.execute(union_all(below, above))}
+    return {row.other: row.decided for row in connection.execute(_MARKS_OF, {"url": canonical_url})}
 
 
 def _canonical_url(connection: Connection, article_id: int) -> str:

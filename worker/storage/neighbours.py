@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.storage import index
 from worker.storage.codec import clean
+from worker.storage.dialect import is_sqlite
 from worker.storage.index import Hit
 from worker.storage.marks import marks_of
 from worker.storage.tables import ARTICLES, STANDINGS
@@ -17,6 +18,27 @@ from worker.storage.tables import ARTICLES, STANDINGS
 MOST_HITS = 16
 MOST_VERSIONS = 4
 MOST_NEIGHBOURS = 32
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_VERSIONS = (
+    select(ARTICLES.c.id)
+    .where(ARTICLES.c.canonical_url == bindparam("url"))
+    .order_by(ARTICLES.c.id.desc())
+    .limit(MOST_VERSIONS)
+)
+_CLUSTERS = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(_IDS))
+_LOCK_FOUNDERS = (
+    select(STANDINGS.c.article_id)
+    .where(STANDINGS.c.article_id.in_(_IDS))
+    .order_by(STANDINGS.c.article_id)
+    .with_for_update()
+)
+_HEADS = select(STANDINGS.c.cluster, STANDINGS.c.article_id).where(STANDINGS.c.cluster.in_(_IDS), STANDINGS.c.head)
+_NEIGHBOURS = (
+    select(ARTICLES, STANDINGS.c.cluster, STANDINGS.c.head)
+    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+    .where(ARTICLES.c.id.in_(_IDS))
+)
 
 
 def gather(
@@ -37,8 +59,7 @@ def gather(
 
 
 def _versions(connection: Connection, article: Article) -> Sequence[int]:
-    same = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url == clean(article.canonical_url))
-    return connection.execute(same.order_by(ARTICLES.c.id.desc()).limit(MOST_VERSIONS)).scalars().all()
+    return connection.execute(_VERSIONS, {"url": clean(article.canonical_url)}).scalars().all()
 
 
 def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:
@@ -52,9 +73,7 @@ def _with_heads(connection: Connection, ids: Sequence[int]) -> list[int]:
     """Return the ids with the head of each one's cluster before it, each once."""
     if not ids:
         return []
-    own = connection.execute(
-        select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(ids))
-    ).all()
+    own = connection.execute(_CLUSTERS, {"ids": ids}).all()
     cluster_of = {row.article_id: row.cluster for row in own}
     heads = _heads(connection, set(cluster_of.values()))
     pairs = [(heads.get(cluster_of[each], each), each) for each in ids if each in cluster_of]
@@ -64,20 +83,14 @@ def _with_heads(connection: Connection, ids: Sequence[int]) -> list[int]:
 def _heads(connection: Connection, clusters: Iterable[int]) -> dict[int, int]:
     # The founders' rows stand for their clusters: whoever changes a head holds the founder first, so the statement
     # after this lock reads heads nobody else can change before this transaction ends.
-    founders = sorted(clusters)
-    lock = select(STANDINGS.c.article_id).where(STANDINGS.c.article_id.in_(founders)).order_by(STANDINGS.c.article_id)
-    connection.execute(lock.with_for_update()).all()
-    heads = select(STANDINGS.c.cluster, STANDINGS.c.article_id).where(
-        STANDINGS.c.cluster.in_(founders), STANDINGS.c.head
-    )
-    return {row.cluster: row.article_id for row in connection.execute(heads)}
+    founders = {"ids": sorted(clusters)}
+    if not is_sqlite(connection):
+        connection.execute(_LOCK_FOUNDERS, founders).all()
+    return {row.cluster: row.article_id for row in connection.execute(_HEADS, founders)}
 
 
 def _rows(connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    joined = select(ARTICLES, STANDINGS.c.cluster, STANDINGS.c.head).join(
-        STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id
-    )
-    return {row.id: row for row in connection.execute(joined.where(ARTICLES.c.id.in_(ids)))}
+    return {row.id: row for row in connection.execute(_NEIGHBOURS, {"ids": ids})} if ids else {}
 
 
 def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str]) -> Neighbour:

@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
-from worker.models import Claim, Outcome, Page, State, Validators
+from worker.models import Claim, Event, Outcome, Page, State, Validators
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest
-from worker.storage.dialect import insert_into
-from worker.storage.queue import Values, add_event, page_row
+from worker.storage.queue import KEEP_PAGE, Values, add_events, page_row
 from worker.storage.tables import CANDIDATES, PAGES
+
+_CANDIDATE = select(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update()
+_KEPT_PAGE = select(PAGES.c.id).where(
+    PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256")
+)
+WRITTEN = ("state", "reason", "detail", "due_at", "article_id", "done_token", "etag", "last_modified", "body_sha256")
+_CLOSE = (
+    update(CANDIDATES)
+    .where(CANDIDATES.c.id == bindparam("candidate"))
+    .values(lease_token=None, lease_until=None, worker=None, **{name: bindparam(name) for name in WRITTEN})
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +36,7 @@ class Hold:
 
 def hold(connection: Connection, claim: Claim) -> Hold | None:
     """Lock the candidate of a claim; None where somebody else has claimed it since."""
-    mine = select(CANDIDATES).where(CANDIDATES.c.id == claim.id).with_for_update()
-    row = connection.execute(mine).one_or_none()
+    row = connection.execute(_CANDIDATE, {"candidate": claim.id}).one_or_none()
     if row is None or claim.token not in {row.lease_token, row.done_token}:
         return None
     return Hold(row=row, ended=row.lease_token != claim.token)
@@ -50,47 +59,45 @@ def keep_page(connection: Connection, candidate_id: int, page: Page | None, *, n
     if page is None or page.not_modified:
         return None
     values = page_row(candidate_id, page, now=now)
-    insert = insert_into(connection, PAGES).on_conflict_do_nothing(index_elements=["candidate_id", "sha256"])
-    connection.execute(insert, values)
-    kept = select(PAGES.c.id).where(PAGES.c.candidate_id == candidate_id, PAGES.c.sha256 == values["sha256"])
-    page_id: int = connection.execute(kept).scalar_one()
+    connection.execute(KEEP_PAGE.on(connection), values)
+    return kept_page(connection, candidate_id, values["sha256"])
+
+
+def kept_page(connection: Connection, candidate_id: int, sha256: str | None) -> int | None:
+    """Return the row's id of a body kept for a candidate, None where there is none."""
+    page_id: int | None = connection.execute(_KEPT_PAGE, {"candidate": candidate_id, "sha256": sha256}).scalar()
     return page_id
 
 
 def close(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datetime, page: Page | None = None) -> None:
     """End the lease of a candidate with an outcome, tell its history, and let the next of its host come."""
     values: Values = {
+        "candidate": row.id,
         "state": outcome.state,
         "reason": clean(outcome.reason),
         "detail": clean(outcome.detail),
         "due_at": outcome.retry_at or now,
         "article_id": outcome.article or row.article_id,
-        "lease_token": None,
-        "lease_until": None,
-        "worker": None,
         "done_token": row.lease_token,
-        **_seen(page),
+        **_seen(row, page),
     }
-    connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
-    if page is not None:
-        add_event(connection, row.id, at=page.fetched_at, what="fetched", detail=_fetched(page))
+    connection.execute(_CLOSE, values)
+    fetched = [] if page is None else [Event(at=page.fetched_at, what="fetched", detail=_fetched(page))]
     what = "postponed" if outcome.state is State.PENDING else outcome.state
     detail = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    add_event(connection, row.id, at=now, what=what, detail=detail)
+    add_events(connection, row.id, [*fetched, Event(at=now, what=what, detail=detail)])
     if row.lane is not None:
         free_host(connection, row.lane, row.lease_token)
 
 
-def _seen(page: Page | None) -> Values:
-    if page is None:
-        return {}
-    validators = {
+def _seen(row: Row[Any], page: Page | None) -> Values:
+    if page is None or (page.not_modified and page.validators == Validators()):
+        return {"etag": row.etag, "last_modified": row.last_modified, "body_sha256": row.body_sha256}
+    return {
         "etag": clean_or_none(page.validators.etag),
         "last_modified": clean_or_none(page.validators.last_modified),
+        "body_sha256": row.body_sha256 if page.not_modified else digest(page),
     }
-    if page.not_modified:
-        return {} if page.validators == Validators() else validators
-    return {**validators, "body_sha256": digest(page)}
 
 
 def _fetched(page: Page) -> str:

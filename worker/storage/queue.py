@@ -8,20 +8,50 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Executable, Row, func, insert, select, update
 
 from worker.errors import SourceError
-from worker.models import Candidate, Page, Poll, SourceState, State, Text, Validators
+from worker.models import Candidate, Event, Page, Poll, SourceState, State, Text, Validators
 from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
-from worker.storage.dialect import insert_into, least
+from worker.storage.dialect import Insert, least, upsert
 from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES, SOURCES
 from worker.urls import host_of
 
 T = TypeVar("T")
 
 BATCH = 500
+POLLED = (
+    "due_at", "etag", "last_modified", "polled_at", "succeeded_at", "failures", "error", "found", "interval",
+    "lease_token", "lease_until", "worker",
+)  # fmt: skip
+"""What a poll writes of its source."""
 Values = dict[str, Any]
 """One row to be written, by column."""
+
+
+def _earliest(statement: Insert) -> Executable:
+    new = statement.excluded.due_at
+    earliest = {"due_at": least(func.coalesce(HOSTS.c.due_at, new), new)}
+    return statement.on_conflict_do_update(index_elements=["host"], set_=earliest)
+
+
+def _newest(statement: Insert) -> Executable:
+    return statement.on_conflict_do_update(
+        index_elements=["name"], set_={name: statement.excluded[name] for name in POLLED}
+    )
+
+
+def _unknown(statement: Insert) -> Executable:
+    new = statement.on_conflict_do_nothing(index_elements=["canonical_url"])
+    return new.returning(CANDIDATES.c.canonical_url, CANDIDATES.c.id)
+
+
+_ADD_NEW = upsert(CANDIDATES, _unknown)
+_ADD_EVENTS = insert(EVENTS)
+_KEEP_POLL = upsert(SOURCES, _newest)
+_WAKE_HOSTS = upsert(HOSTS, _earliest)
+KEEP_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]))
+"""Statements are made once: making one anew costs more than running it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +65,17 @@ class Intake:
 
 def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: Intake) -> int:
     """Add candidates that are not known yet, look again at known ones that changed; return how many were new."""
-    unique = {clean(candidate.canonical_url): candidate for candidate in reversed(candidates)}
-    ordered = sorted(unique.items())
-    return sum(_enqueue_batch(connection, dict(batch), intake) for batch in _batches(ordered))
+    unique: dict[str, Candidate] = {}
+    for candidate in candidates:
+        unique.setdefault(clean(candidate.canonical_url), candidate)
+    return sum(_enqueue_batch(connection, dict(batch), intake) for batch in _batches(unique.items()))
 
 
 def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candidate]) -> int:
     """Write validators, due time and findings of a poll together: a 304 after a crash must not lose articles."""
     found = enqueue(connection, candidates, intake=Intake(now=poll.polled_at))
     before = source_state(connection, poll.source)
-    values = _poll_values(poll, before)
-    insert = insert_into(connection, SOURCES).values(name=poll.source, **values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
+    connection.execute(_KEEP_POLL.on(connection), {"name": poll.source, **_poll_values(poll, before)})
     return found
 
 
@@ -97,15 +126,11 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> int:
-    insert = insert_into(connection, CANDIDATES).on_conflict_do_nothing(index_elements=["canonical_url"])
-    inserted = connection.execute(
-        insert.returning(CANDIDATES.c.canonical_url, CANDIDATES.c.id),
-        [_row(candidate, intake) for candidate in candidates.values()],
-    )
-    new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
+    rows = [_row(candidate, intake) for candidate in candidates.values()]
+    new: dict[str, int] = {row.canonical_url: row.id for row in connection.execute(_ADD_NEW.on(connection), rows)}
     known = {url: candidate for url, candidate in candidates.items() if url not in new}
     again = _look_again(connection, known, intake) if known else {}
-    waiting = [(candidate_id, candidates[url]) for url, candidate_id in sorted({**new, **again}.items())]
+    waiting = [(candidate_id, candidates[url]) for url, candidate_id in {**new, **again}.items()]
     _keep_payloads(connection, waiting, now=intake.now)
     wake_hosts(connection, {_host(each.url) for _, each in waiting if each.payload is None}, now=intake.now)
     return len(new)
@@ -187,8 +212,7 @@ def _keep_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidat
         if candidate.payload is not None
     ]
     if rows:
-        insert = insert_into(connection, PAGES)
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]), rows)
+        connection.execute(KEEP_PAGE.on(connection), rows)
 
 
 def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Values:
@@ -206,15 +230,19 @@ def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Value
 def wake_hosts(connection: Connection, hosts: Iterable[str], *, now: datetime) -> None:
     """Make it known that these hosts have candidates due now, in an order two writers cannot cross."""
     rows = [{"host": host, "due_at": now} for host in sorted(hosts)]
-    if not rows:
-        return
-    insert = insert_into(connection, HOSTS)
-    earliest = least(func.coalesce(HOSTS.c.due_at, insert.excluded.due_at), insert.excluded.due_at)
-    connection.execute(insert.on_conflict_do_update(index_elements=["host"], set_={"due_at": earliest}), rows)
+    if rows:
+        connection.execute(_WAKE_HOSTS.on(connection), rows)
 
 
 def add_event(connection: Connection, candidate_id: int, *, at: datetime, what: str, detail: str = "") -> None:
     """Write one line of a candidate's history."""
-    connection.execute(
-        EVENTS.insert().values(candidate_id=candidate_id, at=at, what=what, detail=clean(detail)),
-    )
+    add_events(connection, candidate_id, [Event(at=at, what=what, detail=detail)])
+
+
+def add_events(connection: Connection, candidate_id: int, events: Sequence[Event]) -> None:
+    """Write lines of a candidate's history."""
+    rows = [
+        {"candidate_id": candidate_id, "at": each.at, "what": each.what, "detail": clean(each.detail)}
+        for each in events
+    ]
+    connection.execute(_ADD_EVENTS, rows)

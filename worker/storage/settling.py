@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
 from worker.ports import Judge
@@ -14,9 +14,9 @@ from worker.storage import index
 from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, verdict_to_json
 from worker.storage.dialect import lock_keys
 from worker.storage.neighbours import gather
-from worker.storage.outcomes import Hold, close, hold, keep_page
+from worker.storage.outcomes import Hold, close, hold, keep_page, kept_page
 from worker.storage.queue import Values
-from worker.storage.tables import ARTICLES, DECISIONS, PAGES, STANDINGS
+from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
 from worker.storage.views import latest_verdict
 
 JOINING = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
@@ -26,6 +26,18 @@ STATES = {
     Relation.CONTAINED: State.DUPLICATE,
     Relation.REVISION: State.REVISED,
 }
+
+_ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
+_ADD_STANDING = insert(STANDINGS)
+_ADD_DECISION = insert(DECISIONS)
+_STEP_DOWN = update(STANDINGS).where(STANDINGS.c.cluster == bindparam("of"), STANDINGS.c.head).values(head=False)
+_CLUSTER_OF = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == bindparam("article"))
+_NEWEST = (
+    select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
+    .where(ARTICLES.c.canonical_url == bindparam("url"))
+    .order_by(ARTICLES.c.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +86,7 @@ def admit(
     article, verdict = arrival.article, arrival.judge(gather(connection, arrival.article, arrival.fingerprint))
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
     values["revision"] = _revision(connection, article, verdict)
-    article_id: int = connection.execute(insert(ARTICLES).values(**values).returning(ARTICLES.c.id)).scalar_one()
+    article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
     stand(connection, article_id, verdict)
     index.add(connection, article_id, arrival.fingerprint)
     decide(connection, article_id, verdict, now=arrival.now)
@@ -88,10 +100,9 @@ def stand(connection: Connection, article_id: int, verdict: Verdict) -> None:
         cluster = _cluster_of(connection, verdict.best.article)
     head = cluster == article_id or verdict.head
     if cluster != article_id and head:
-        down = update(STANDINGS).where(STANDINGS.c.cluster == cluster, STANDINGS.c.head)
-        connection.execute(down.values(head=False))
-    values = standing_values(verdict)
-    connection.execute(insert(STANDINGS).values(article_id=article_id, cluster=cluster, head=head, **values))
+        connection.execute(_STEP_DOWN, {"of": cluster})
+    place = {"article_id": article_id, "cluster": cluster, "head": head}
+    connection.execute(_ADD_STANDING, {**place, **standing_values(verdict)})
 
 
 def standing_values(verdict: Verdict) -> Values:
@@ -108,7 +119,8 @@ def standing_values(verdict: Verdict) -> Values:
 
 def decide(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
     """Keep a verdict in full."""
-    connection.execute(insert(DECISIONS).values(article_id=article_id, at=now, verdict=verdict_to_json(verdict)))
+    decision = {"article_id": article_id, "at": now, "verdict": verdict_to_json(verdict)}
+    connection.execute(_ADD_DECISION, decision)
 
 
 def _outcome_before(connection: Connection, held: Hold) -> Outcome:
@@ -131,8 +143,11 @@ def _unchanged(connection: Connection, arrival: Arrival) -> Outcome | None:
 
 
 def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
-    page_id = keep_page(connection, held.row.id, arrival.page, now=arrival.now) or _payload_page(connection, held)
-    admission = admit(connection, arrival, candidate_id=held.row.id, page_id=page_id)
+    row = held.row
+    page_id = keep_page(connection, row.id, arrival.page, now=arrival.now)
+    if page_id is None and row.payload_sha256 is not None:
+        page_id = kept_page(connection, row.id, row.payload_sha256)
+    admission = admit(connection, arrival, candidate_id=row.id, page_id=page_id)
     verdict = admission.verdict
     return Outcome(
         state=STATES.get(verdict.relation, State.STORED),
@@ -141,12 +156,6 @@ def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
         article=admission.article_id,
         verdict=verdict,
     )
-
-
-def _payload_page(connection: Connection, held: Hold) -> int | None:
-    row = held.row
-    given = select(PAGES.c.id).where(PAGES.c.candidate_id == row.id, PAGES.c.sha256 == row.payload_sha256)
-    return connection.execute(given).scalar()
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -158,10 +167,7 @@ def _sentence(verdict: Verdict) -> str:
 
 
 def _newest_version(connection: Connection, article: Article) -> Row[int, str, int] | None:
-    same = select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision).where(
-        ARTICLES.c.canonical_url == clean(article.canonical_url)
-    )
-    return connection.execute(same.order_by(ARTICLES.c.id.desc()).limit(1)).one_or_none()
+    return connection.execute(_NEWEST, {"url": clean(article.canonical_url)}).one_or_none()
 
 
 def _revision(connection: Connection, article: Article, verdict: Verdict) -> int:
@@ -176,8 +182,7 @@ def _revision(connection: Connection, article: Article, verdict: Verdict) -> int
 
 
 def _cluster_of(connection: Connection, article_id: int) -> int:
-    own = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == article_id)
-    return int(connection.execute(own).scalar_one())
+    return int(connection.execute(_CLUSTER_OF, {"article": article_id}).scalar_one())
 
 
 def _article_values(article: Article, *, candidate_id: int | None, page_id: int | None) -> Values:

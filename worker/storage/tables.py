@@ -23,9 +23,10 @@ from worker.storage.dialect import greatest
 from worker.storage.metadata import METADATA
 
 
-def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    condition = text(where)
-    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
+def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
+    # SQLite uses a partial index only for a query that says the condition in the very same words.
+    others = text(sqlite_where or where)
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=others)
 
 
 SOURCES = Table(
@@ -78,7 +79,7 @@ CANDIDATES = Table(
     Column("body_sha256", Text),
     Column("payload_sha256", Text),
     Column("article_id", KEY),
-    _partial_index("ix_candidates_queue", "lane", "due_at", "id", where="state = 'pending'"),
+    _partial_index("ix_candidates_queue", "lane", "due_at", "id", "lease_until", where="state = 'pending'"),
     _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
     _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
     _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
@@ -166,7 +167,7 @@ STANDINGS = Table(
     Column("jaccard", Float, nullable=False, default=0.0),
     Column("containment", Float, nullable=False, default=0.0),
     Column("shared_words", Integer, nullable=False, default=0),
-    _partial_index("uq_standings_head", "cluster", where="head", unique=True),
+    _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
     Index("ix_standings_relation", "relation"),
 )
 """Where each article stands now: its cluster (the id of the founding article), and whether the cluster exports it."""
@@ -212,7 +213,7 @@ HOSTS = Table(
             persisted=True,
         ),
     ),
-    Index("ix_hosts_ready", "ready_at"),
+    Index("ix_hosts_ready", "ready_at", "host"),
 )
 """Pacing of each host, and since when one of its candidates can be claimed.
 

@@ -26,7 +26,7 @@ def upgrade() -> None:
     largest = "max" if op.get_bind().dialect.name == "sqlite" else "greatest"
     ready_at = sa.Computed(READY_AT.format(largest=largest), persisted=True)
     TABLES.tables["hosts"].append_column(sa.Column("ready_at", sa.BigInteger, ready_at))
-    sa.Index("ix_hosts_ready", TABLES.tables["hosts"].c.ready_at)
+    sa.Index("ix_hosts_ready", TABLES.tables["hosts"].c.ready_at, TABLES.tables["hosts"].c.host)
     TABLES.create_all(op.get_bind())
 
 
@@ -81,6 +81,7 @@ sa.Table(
         "lane",
         "due_at",
         "id",
+        "lease_until",
         postgresql_where=sa.text("state = 'pending'"),
         sqlite_where=sa.text("state = 'pending'"),
     ),
@@ -254,6 +255,6 @@ sa.Table(
         "cluster",
         unique=True,
         postgresql_where=sa.text("head"),
-        sqlite_where=sa.text("head"),
+        sqlite_where=sa.text("head = 1"),
     ),
 )
