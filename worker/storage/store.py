@@ -10,7 +10,7 @@ from worker.models import IndexParameters
 from worker.storage import marks
 from worker.storage.database import Database, connect
 from worker.storage.hosts import StoredHostBook
-from worker.storage.index import require_parameters
+from worker.storage.index import require_parameters, stored_parameters
 from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
 from worker.storage.migrate import bring_up_to_date
@@ -78,7 +78,8 @@ def open_store(url: str, *, parameters: IndexParameters, create: bool = True) ->
     database = connect(url, create=create)
     try:
         bring_up_to_date(database)
-        database.write(require_parameters, parameters)
+        if database.read(stored_parameters) != parameters:  # who only reads does not wait for a writer
+            database.write(require_parameters, parameters)
     except BaseException:
         database.close()
         raise
