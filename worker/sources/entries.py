@@ -131,7 +131,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
     if _NOT_A_PAGE.search(key.partition("?")[0]):
         return "a link to a file that is no page"
-    if urls.is_home(key):
+    if urls.is_home_key(key):
         return "a link to a front page"
     return Candidate(
         url=url,

@@ -17,7 +17,8 @@ from worker.sources import jsonfeed
 from worker.sources.dates import names_zone, read_date, zone_of
 from worker.sources.declarations import as_utf8
 from worker.sources.entries import Entry, clean_title, discovery, scope_of
-from worker.sources.shapes import Shape, inflated, shape_of
+from worker.sources.packing import inflated
+from worker.sources.shapes import Shape, shape_of
 from worker.sources.trimming import MAX_ENTRIES, tamed
 
 _MAX_BYTES = 100 * 1024 * 1024

@@ -7,11 +7,13 @@ from types import MappingProxyType
 
 from worker.ports import Parser
 from worker.sources.feeds import parse_feed
+from worker.sources.sitemaps import parse_sitemap
 from worker.sources.url_list import parse_url_list
 
 PARSERS: Mapping[str, Parser] = MappingProxyType(
     {
         "feed": parse_feed,
+        "sitemap": parse_sitemap,
         "urls": parse_url_list,
     }
 )

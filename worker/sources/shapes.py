@@ -7,8 +7,6 @@ import re
 import zlib
 from enum import StrEnum
 
-from worker.errors import SourceError
-
 _HEAD = 65_536
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -103,25 +101,3 @@ def _gunzipped_head(head: bytes) -> bytes:
         return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _HEAD)
     except zlib.error:
         return head
-
-
-def inflated(body: bytes, *, limit: int) -> bytes:
-    """Return a gzipped body unpacked, any other as it is; what follows damage is lost.
-
-    Raises SourceError beyond `limit` bytes.
-    """
-    if not body.startswith(b"\x1f\x8b"):
-        return body
-    pieces: list[bytes] = []
-    room = limit
-    while body.startswith(b"\x1f\x8b"):
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            pieces.append(unpacker.decompress(body, room + 1))
-        except zlib.error:
-            break
-        room -= len(pieces[-1])
-        if room < 0:
-            raise SourceError(f"the gzipped body unpacks to more than {limit:,} bytes; it was not read")
-        body = unpacker.unused_data
-    return b"".join(pieces)

@@ -8,7 +8,8 @@ from datetime import datetime
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
 from worker.sources.entries import Entry, Scope, discovery, rules_of
-from worker.sources.shapes import Shape, inflated, shape_of
+from worker.sources.packing import inflated
+from worker.sources.shapes import Shape, shape_of
 
 _MAX_BYTES = 100 * 1024 * 1024
 _COMMENT = re.compile(r"(?:^|\s)#.*")

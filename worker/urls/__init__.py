@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, quote, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
 from worker.urls import hosts, paths, query, wrappers
@@ -22,6 +22,7 @@ __all__ = [
     "file_url",
     "host_of",
     "is_home",
+    "is_home_key",
     "resolve",
     "same_site",
     "site_of",
@@ -114,7 +115,12 @@ def same_site(one: str, other: str) -> bool:
 
 def is_home(url: str) -> bool:
     """Tell whether a URL is the front page of a host or of one of its languages; raises SourceError."""
-    parts = absolute(canonicalise(url))
+    return is_home_key(canonicalise(url))
+
+
+def is_home_key(key: str) -> bool:
+    """Tell the same of a key, as `canonicalise` gives it."""
+    parts = urlsplit(key)
     if parts.query or parts.fragment:
         return False
     return parts.path in {"", "/"} or _HOME_PATH.fullmatch(parts.path) is not None
@@ -132,7 +138,7 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _CO
         return None
     if key == own:
         return own
-    if not same_site(key, own) or is_home(key) or _loses_the_article(key, own):
+    if not same_site(key, own) or is_home_key(key) or _loses_the_article(key, own):
         return None
     return key
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from html import unescape
 from urllib.parse import SplitResult, quote, quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
 
@@ -13,6 +14,7 @@ MAX_LENGTH = 8192
 """Longer URLs are refused; servers refuse them too."""
 
 _JUNK = re.compile(r"[\x00-\x20\x7f\u200b\u200e\u200f\u2060\ufeff]+")
+_CLEAN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._~/%=?+,-]{0,2000}")
 _LINE_BREAKS = re.compile(r"[\t\r\n]+")
 _DOUBLED_SCHEME = re.compile(r"https?:/*(?=https?:/)", re.IGNORECASE)
 _LOOSE_SCHEME = re.compile(r"(https?):/*", re.IGNORECASE)
@@ -24,19 +26,33 @@ _QUERY_SAFE = "-._~!$'()*,;:@/?[]"
 
 def absolute(url: str, *, base: str | None = None) -> SplitResult:
     """Repair and resolve a URL, and split it; raises SourceError for what is no http, https or file URL."""
-    repaired = _repair(url, relative=base is not None)
+    if base is None or _CLEAN.fullmatch(url):
+        return _whole(url)
+    repaired = _repair(url, relative=True)
     try:
-        parts = urlsplit(urljoin(base, repaired) if base else repaired)
+        return _checked(url, urlsplit(urljoin(base, repaired)))
     except ValueError as exc:
         raise _refused(url, str(exc).lower()) from exc
-    scheme = parts.scheme.lower()
-    if scheme == "file":
-        return parts._replace(scheme=scheme, netloc="")
-    if scheme not in {"http", "https"}:
+
+
+# One URL is looked at several times in a row: its address, its key, its site.
+@lru_cache(maxsize=512)
+def _whole(url: str) -> SplitResult:
+    repaired = url if _CLEAN.fullmatch(url) else _repair(url, relative=False)
+    try:
+        return _checked(url, urlsplit(repaired))
+    except ValueError as exc:
+        raise _refused(url, str(exc).lower()) from exc
+
+
+def _checked(url: str, parts: SplitResult) -> SplitResult:
+    if parts.scheme == "file":
+        return parts._replace(netloc="")
+    if parts.scheme not in {"http", "https"}:
         raise _refused(url, "it is not an http, https or file address")
     if not parts.netloc:
         raise _refused(url, "it names no host")
-    return parts._replace(scheme=scheme)
+    return parts
 
 
 def _repair(url: str, *, relative: bool) -> str:

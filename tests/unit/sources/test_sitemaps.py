@@ -1,0 +1,232 @@
+"""Sitemaps: what is recent, what to read next, and what damage and malice cost."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import time
+import tracemalloc
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.unit.sources.making import NOW, page, source
+from worker.errors import SourceError
+from worker.models import Discovery
+from worker.sources.periods import Window, named_period
+from worker.sources.sitemaps import look_through, parse_sitemap
+
+NEWS = 'xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
+
+
+def urlset(*entries: str, attributes: str = "") -> str:
+    inside = "".join(f"<url>{entry}</url>" for entry in entries)
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" {attributes}>{inside}</urlset>'
+
+
+def index(*children: tuple[str, str]) -> str:
+    inside = "".join(
+        f"<sitemap><loc>{loc}</loc>{f'<lastmod>{lastmod}</lastmod>' if lastmod else ''}</sitemap>"
+        for loc, lastmod in children
+    )
+    return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{inside}</sitemapindex>'
+
+
+def parse(body: bytes | str, *, timezone: str | None = None, **options: str) -> Discovery:
+    shown = page(body, url="https://bao.vn/sitemap.xml")
+    return parse_sitemap(shown, source(kind="sitemap", timezone=timezone, **options), now=NOW)
+
+
+def names(discovery: Discovery) -> list[str]:
+    return [candidate.url.rpartition("/")[2] for candidate in discovery.candidates]
+
+
+def test_a_url_set_gives_candidates_with_the_time_of_their_last_change() -> None:
+    body = urlset(
+        "<loc> https://bao.vn/a-1234.html </loc><lastmod>2026-11-20T08:00:00+07:00</lastmod>", "<loc>/b-1.html</loc>"
+    )
+
+    first, second = parse(body).candidates
+
+    assert first.modified_at == datetime(2026, 11, 20, 1, tzinfo=UTC)
+    assert first.published_at is None
+    assert second.url == "https://bao.vn/b-1.html"
+
+
+def test_a_news_sitemap_gives_titles_and_publication_dates() -> None:
+    about = "<news:publication_date>2026-11-20</news:publication_date><news:title>Mưa &amp; gió</news:title>"
+    body = urlset(f"<loc>https://bao.vn/a-1.html</loc><news:news>{about}</news:news>", attributes=NEWS)
+
+    (candidate,) = parse(body, timezone="Asia/Ho_Chi_Minh").candidates
+
+    assert candidate.title == "Mưa & gió"
+    assert candidate.published_at == datetime(2026, 11, 19, 17, tzinfo=UTC)
+
+
+def test_images_and_other_languages_of_a_page_are_no_articles() -> None:
+    body = urlset(
+        "<loc>https://bao.vn/a-1.html</loc><image:image><image:loc>https://bao.vn/b-2.html</image:loc></image:image>",
+        attributes='xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"',
+    )
+
+    assert names(parse(body)) == ["a-1.html"]
+
+
+def test_an_index_leads_to_what_may_hold_recent_articles_undated_first_then_the_newest() -> None:
+    body = index(
+        ("https://bao.vn/sitemap-2026-10.xml", "2026-11-01T00:00:00Z"),
+        ("https://bao.vn/sitemap-2026-11.xml", "2026-11-20T00:00:00Z"),
+        ("https://bao.vn/news.xml", ""),
+        ("https://bao.vn/old.xml", "2024-01-01"),
+        ("https://bao.vn/sitemap-2019.xml", ""),
+        ("https://xa-la.com/s.xml", "2026-11-20"),
+    )
+
+    discovery = parse(body)
+
+    assert [url.rpartition("/")[2] for url in discovery.follow] == [
+        "news.xml",
+        "sitemap-2026-11.xml",
+        "sitemap-2026-10.xml",
+    ]
+    assert discovery.candidates == ()
+    assert discovery.skipped == 1
+
+
+def test_the_second_look_follows_only_what_changed() -> None:
+    body = index(*((f"https://bao.vn/part{n}.xml", f"2026-11-{n:02}T00:00:00Z") for n in range(1, 20)))
+
+    discovery = parse(body, since="2026-11-18T12:00:00Z")
+
+    assert [url.rpartition("/")[2] for url in discovery.follow] == ["part19.xml", "part18.xml"]
+
+
+def test_a_time_that_all_parts_share_is_the_clock_of_a_program_and_not_believed() -> None:
+    children = index(*((f"https://bao.vn/part{n}.xml", "2020-01-01") for n in range(5)))
+    articles = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2020-01-01</lastmod>" for n in range(20)))
+
+    assert len(parse(children).follow) == 5
+    assert [candidate.modified_at for candidate in parse(articles).candidates] == [None] * 20
+
+
+def test_what_is_older_than_a_month_is_passed_over_unless_the_source_wants_it() -> None:
+    body = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2026-{n:02}-15</lastmod>" for n in (1, 8, 11)))
+
+    assert names(parse(body)) == ["a-11.html"]
+    assert "2 passed over" in parse(body).notes[0]
+    assert len(parse(body, max_age_days="all").candidates) == 3
+
+
+def test_a_span_of_the_past_can_be_looked_through() -> None:
+    window = Window(start=datetime(2024, 3, 1, tzinfo=UTC), end=datetime(2024, 3, 31, tzinfo=UTC))
+    parts = index(
+        ("https://bao.vn/2024/03.xml", "2026-11-01"), ("https://bao.vn/2024/07.xml", "2026-10-01"),
+        ("https://bao.vn/2023.xml", "2023-12-31"), ("https://bao.vn/all.xml", "2026-11-20"),
+    )  # fmt: skip
+    articles = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2024-{n:02}-15</lastmod>" for n in (2, 3, 4)))
+
+    def look(body: str) -> Discovery:
+        return look_through(page(body, url="https://bao.vn/sitemap.xml"), source(), window=window, now=NOW)
+
+    assert [url.rpartition("/")[2] for url in look(parts).follow] == ["all.xml", "03.xml"]
+    assert names(look(articles)) == ["a-3.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("sitemap-2026-11.xml", (2026, 11, 1), (2026, 11, 30)),
+        ("sitemap_202602.xml.gz", (2026, 2, 1), (2026, 2, 28)),
+        ("sitemaps/2025/6/index.xml", (2025, 6, 1), (2025, 6, 30)),
+        ("tin-20261105.xml", (2026, 11, 5), (2026, 11, 5)),
+        ("sitemap-2019.xml", (2019, 1, 1), (2019, 12, 31)),
+        ("sitemap-12026.xml", None, None),
+        ("post-sitemap7.xml", None, None),
+    ],
+)
+def test_a_sitemap_may_be_named_after_its_period(
+    name: str, first: tuple[int, int, int] | None, last: tuple[int, int, int] | None
+) -> None:
+    period = named_period(f"https://bao2020.vn/{name}")
+
+    if first is None or last is None:
+        assert period is None
+    else:
+        assert period is not None
+        assert period.holds(datetime(*first, tzinfo=UTC))
+        assert period.holds(datetime(*last, 23, 59, tzinfo=UTC))
+        assert not period.holds(datetime(first[0] - 1, 12, 29, tzinfo=UTC))
+
+
+def test_gzip_text_and_feeds_serve_as_sitemaps() -> None:
+    text = "\ufeffhttps://bao.vn/a-1.html\nhttps://bao.vn/b-1.html\n"
+    feed = "<rss version='2.0'><channel><item><link>https://bao.vn/a-1.html</link></item></channel></rss>"
+
+    assert names(parse(gzip.compress(urlset("<loc>https://bao.vn/a-1.html</loc>").encode()))) == ["a-1.html"]
+    assert names(parse(text)) == ["a-1.html", "b-1.html"]
+    assert names(parse(gzip.compress(text.encode()))) == ["a-1.html", "b-1.html"]
+    assert names(parse(feed)) == ["a-1.html"]
+
+
+def test_a_sitemap_cut_off_in_the_middle_gives_what_came_before() -> None:
+    body = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc>" for n in range(100)))
+    packed = gzip.compress(urlset(*(f"<loc>https://bao.vn/{n}{n * 7919}.html</loc>" for n in range(9000))).encode())
+
+    assert len(parse(body[: len(body) // 2]).candidates) in range(45, 51)
+    assert len(parse(packed[: len(packed) // 2]).candidates) > 1000
+
+
+@pytest.mark.parametrize("body", ["<html><body>404</body></html>", "", '{"a": 1}'])
+def test_what_is_no_sitemap_is_refused_with_a_sentence(body: str) -> None:
+    with pytest.raises(SourceError, match="not a sitemap"):
+        parse(body)
+
+
+def test_an_empty_sitemap_is_no_error() -> None:
+    assert parse(urlset()).notes == ("the sitemap is empty",)
+
+
+def test_declared_entities_have_no_effect() -> None:
+    bomb = '<!ENTITY a0 "ha"><!ENTITY x SYSTEM "file:///etc/hostname">'
+    bomb += "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    body = f"<!DOCTYPE urlset [{bomb}]>" + urlset(
+        "<loc>https://bao.vn/a-&a11;&x;-1.html</loc>", "<loc>https://bao.vn/b.html</loc>"
+    )
+    started = time.process_time()
+
+    discovery = parse(body)
+
+    assert time.process_time() - started < 2
+    assert all("ha" not in candidate.url for candidate in discovery.candidates)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<urlset>" + "<url" * 300_000,
+        "<urlset><url " + " a='1'" * 300_000,
+        "<urlset>" + "<url>" * 300_000,
+        "<urlset>" + "<!--" * 300_000,
+        gzip.compress(b"<urlset>" + b" " * 300_000_000),
+    ],
+)
+def test_a_hostile_sitemap_costs_little(body: str | bytes) -> None:
+    started = time.process_time()
+
+    with contextlib.suppress(SourceError):
+        assert parse(body).candidates == ()
+
+    assert time.process_time() - started < 5
+
+
+def test_memory_does_not_grow_with_what_is_passed_over() -> None:
+    entry = "<url><loc>https://bao.vn/a-{0}.html</loc><lastmod>2020-01-{1:02}</lastmod></url>"
+    body = gzip.compress(urlset().replace("</urlset>", "").encode() + "".join(
+        entry.format(number, number % 28 + 1) for number in range(10_000)).encode() + b"</urlset>")  # fmt: skip
+    tracemalloc.start()
+
+    parse(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 2_000_000

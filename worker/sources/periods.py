@@ -1,0 +1,66 @@
+"""Spans of time: which part of the past a look at a source is about, and what a file's name says of its own."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from worker.models import Source
+from worker.sources.dates import read_date
+
+_DEFAULT_AGE = timedelta(days=30)
+_MARGIN = timedelta(days=1)
+_NAMED = re.compile(
+    r"(?<!\d)((?:19|20)\d{2})(?:[-_/.]?(0[1-9]|1[0-2]|[1-9](?!\d))(?:[-_/.]?(0[1-9]|[12]\d|3[01])(?!\d))?)?(?!\d)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A span of time, open where there is no bound."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def meets(self, other: Window) -> bool:
+        """Tell whether two spans have a moment in common."""
+        starts_late = self.end and other.start and other.start > self.end
+        ends_early = self.start and other.end and other.end < self.start
+        return not (starts_late or ends_early)
+
+    def holds(self, moment: datetime) -> bool:
+        """Tell whether a moment lies within the span."""
+        return self.meets(Window(start=moment, end=moment))
+
+
+def recent(source: Source, *, now: datetime) -> Window:
+    """Return the span a regular look at a source is about.
+
+    It begins `max_age_days` ago (the source's option, 30 by default, `all` for no bound) or a day before `since`, the
+    option with the time of the last look that worked, whichever is later.
+    """
+    age = source.options.get("max_age_days", "")
+    start = None if age == "all" else now - (timedelta(days=int(age)) if age.isdecimal() else _DEFAULT_AGE)
+    since = read_date(source.options.get("since"), zone=UTC)
+    if since and (start is None or since - _MARGIN > start):
+        start = since - _MARGIN
+    return Window(start=start)
+
+
+def named_period(url: str) -> Window | None:
+    """Return the year, month or day that a file is named after (`sitemap-2026-11.xml`), None where it names none."""
+    path = urlsplit(url).path
+    found = list(_NAMED.finditer(path))
+    if not found:
+        return None
+    year, month, day = (int(part) if part else 0 for part in found[-1].groups())
+    try:
+        start = datetime(year, month or 1, day or 1, tzinfo=UTC)
+        last = datetime(year, month or 12, day or monthrange(year, month or 12)[1], tzinfo=UTC)
+    except ValueError:
+        return None
+    # A day on either side: nobody says in which zone a month begins.
+    return Window(start=start - _MARGIN, end=last + 2 * _MARGIN)

@@ -1,0 +1,126 @@
+"""Reads sitemaps (sitemaps.org): indexes, sets of URLs, news sitemaps, plain text and feeds, gzipped or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from itertools import chain, islice
+
+from worker import urls
+from worker.errors import SourceError
+from worker.models import Discovery, Page, Source
+from worker.sources.dates import plausible, read_date, zone_of
+from worker.sources.entries import Entry, Scope, discovery, scope_of
+from worker.sources.feeds import parse_feed
+from worker.sources.packing import chunks, inflated
+from worker.sources.periods import Window, named_period, recent
+from worker.sources.shapes import Shape, shape_of
+from worker.sources.sitemap_stream import Place, places
+
+MAX_BYTES = 200 * 1024 * 1024
+_SAMPLE = 200
+_SAME_CLOCK = {True: 3, False: 10}
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Omitted:
+    """How many places were outside the span looked for."""
+
+    count: int = 0
+
+    def note(self) -> tuple[str, ...]:
+        """Return the sentence for people, if there is anything to say."""
+        return (f"{self.count:,} passed over: dated outside the span looked for",) if self.count else ()
+
+
+def parse_sitemap(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` has the options)."""
+    return look_through(page, source, window=recent(source, now=now), now=now)
+
+
+def look_through(page: Page, source: Source, *, window: Window, now: datetime) -> Discovery:
+    """Return what a sitemap says of one span of time: articles, and further sitemaps to read, the newest first.
+
+    What bears no date, or one that cannot be believed, counts as within the span. Raises SourceError where the page is
+    no sitemap.
+    """
+    shape = shape_of(page.body)
+    if shape is Shape.FEED:
+        return parse_feed(page, source, now=now)
+    scope = scope_of(source, page.url, page.final_url)
+    if shape in {Shape.URLS, Shape.TEXT}:
+        lines = inflated(page.body, limit=MAX_BYTES).decode("utf-8-sig", "replace").split()
+        entries = (Entry(link=line) for line in lines if line.startswith("http"))
+        return discovery(entries, page=page, source=source, scope=scope, now=now)
+    if shape not in {Shape.SITEMAP, Shape.XML}:
+        raise SourceError(f"{page.url}: this is {shape.value}, not a sitemap; check the address and the source's kind")
+    return _xml(page, source, scope=scope, window=window, now=now)
+
+
+def _xml(page: Page, source: Source, *, scope: Scope, window: Window, now: datetime) -> Discovery:
+    found = places(chunks(page.body, limit=MAX_BYTES), url=page.url)
+    first = next(found, None)
+    if first is None:
+        return Discovery(notes=("the sitemap is empty",))
+    found = _believed(chain((first,), found))
+    omitted = _Omitted()
+    if first.leads_to_sitemap:
+        return _index(found, page, scope=scope, window=window, omitted=omitted)
+    entries = _entries(found, window, zone=zone_of(source), now=now, omitted=omitted)
+    result = discovery(entries, page=page, source=source, scope=scope, now=now)
+    return replace(result, notes=(*result.notes, *omitted.note()))
+
+
+def _believed(found: Iterator[Place]) -> Iterator[Place]:
+    """Take away `lastmod` where many places share one: that is the clock of the program that wrote the file."""
+    sample = list(islice(found, _SAMPLE))
+    alike = len({place.lastmod for place in sample}) == 1
+    if not alike or len(sample) < _SAME_CLOCK[sample[0].leads_to_sitemap]:
+        return chain(sample, found)
+    return (replace(place, lastmod=None) for place in chain(sample, found))
+
+
+def _entries(
+    found: Iterable[Place], window: Window, *, zone: tzinfo, now: datetime, omitted: _Omitted
+) -> Iterator[Entry]:
+    for place in found:
+        published = plausible(read_date(place.published, zone=zone), now=now)
+        modified = plausible(read_date(place.lastmod, zone=zone), now=now)
+        moment = published or modified
+        if place.leads_to_sitemap or (moment and not window.holds(moment)):
+            omitted.count += 1
+            continue
+        yield Entry(link=place.url, title=place.title, published_at=published, modified_at=modified)
+
+
+def _index(found: Iterable[Place], page: Page, *, scope: Scope, window: Window, omitted: _Omitted) -> Discovery:
+    children: list[tuple[datetime, str]] = []
+    strangers = 0
+    for place in found:
+        try:
+            url = urls.resolve(place.url, base=page.final_url)
+        except SourceError:
+            strangers += 1
+            continue
+        modified, period = read_date(place.lastmod, zone=UTC), named_period(url)
+        if not scope.admits(url):
+            strangers += 1
+        elif _may_hold(window, modified, period):
+            children.append((modified or (period and period.end) or _NEVER, url))
+        else:
+            omitted.count += 1
+    # Undated ones first: the sitemap of the latest news rarely says when it changed.
+    children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
+    stray = (f"{strangers:,} left out: sitemaps of other sites, or no addresses",) if strangers else ()
+    return Discovery(
+        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=strangers, notes=(*stray, *omitted.note())
+    )
+
+
+def _may_hold(window: Window, modified: datetime | None, period: Window | None) -> bool:
+    """Tell whether a sitemap may name something of the span: it changed after its start, and its name allows it."""
+    if modified and window.start and modified < window.start:
+        return False
+    return period is None or window.meets(period)
