@@ -45,6 +45,11 @@ def is_lost_connection(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and (error.connection_invalidated or _is_refused(error))
 
 
+def is_worth_waiting(error: Exception) -> bool:
+    """Whether time may help: the server went away, or another program holds the SQLite file."""
+    return is_lost_connection(error) or (isinstance(error, DBAPIError) and "database is locked" in str(error.orig))
+
+
 def is_conflict(error: Exception) -> bool:
     """Whether another transaction got in the way and trying again is all it takes."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRY_STATES

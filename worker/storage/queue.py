@@ -68,7 +68,14 @@ def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: 
     unique: dict[str, Candidate] = {}
     for candidate in candidates:
         unique.setdefault(clean(candidate.canonical_url), candidate)
-    return sum(_enqueue_batch(connection, dict(batch), intake) for batch in _batches(unique.items()))
+    new, hosts = 0, set[str]()
+    for batch in _batches(unique.items()):
+        added, waiting = _enqueue_batch(connection, dict(batch), intake)
+        new += added
+        hosts.update(_host(candidate.url) for candidate in waiting if candidate.payload is None)
+    # Hosts come last, as they do where a candidate is finished: locks are taken in one order everywhere.
+    wake_hosts(connection, hosts, now=intake.now)
+    return new
 
 
 def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candidate]) -> int:
@@ -125,15 +132,16 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> int:
+def _enqueue_batch(
+    connection: Connection, candidates: Mapping[str, Candidate], intake: Intake
+) -> tuple[int, list[Candidate]]:
     rows = [_row(candidate, intake) for candidate in candidates.values()]
     new: dict[str, int] = {row.canonical_url: row.id for row in connection.execute(_ADD_NEW.on(connection), rows)}
     known = {url: candidate for url, candidate in candidates.items() if url not in new}
     again = _look_again(connection, known, intake) if known else {}
     waiting = [(candidate_id, candidates[url]) for url, candidate_id in {**new, **again}.items()]
     _keep_payloads(connection, waiting, now=intake.now)
-    wake_hosts(connection, {_host(each.url) for _, each in waiting if each.payload is None}, now=intake.now)
-    return len(new)
+    return len(new), [candidate for _, candidate in waiting]
 
 
 def _row(candidate: Candidate, intake: Intake) -> Values:

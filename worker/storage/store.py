@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from worker.models import IndexParameters
 from worker.storage import marks
-from worker.storage.database import Database, connect
+from worker.storage.database import Database
+from worker.storage.engine import connect
 from worker.storage.hosts import StoredHostBook
 from worker.storage.index import require_parameters, stored_parameters
 from worker.storage.ledger import StoredLedger
@@ -19,6 +20,9 @@ from worker.storage.shelf import StoredSeedShelf
 
 SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 """Releases with the fix of the WAL-reset race, the last of each line that got it first."""
+
+PATIENCE = timedelta(minutes=5)
+"""How long a store that does not answer is waited for: a restart or a failover takes less."""
 
 
 class Store:
@@ -39,6 +43,10 @@ class Store:
         Raises StoreError where an id is unknown, or both are versions of one page.
         """
         self._database.write(marks.mark, one, other, decided=decided, now=now)
+
+    def give_up(self) -> None:
+        """Stop waiting for a database that does not answer; for an orderly stop."""
+        self._database.give_up()
 
     def lock_daemon(self, owner: str) -> None:
         """Be the only daemon on this store, described by `owner`; raises StoreBusy naming the one that is.
@@ -69,11 +77,12 @@ class Store:
         self._database.close()
 
 
-def open_store(url: str, *, parameters: IndexParameters, create: bool = True) -> Store:
+def open_store(url: str, *, parameters: IndexParameters, create: bool = True, patience: timedelta = PATIENCE) -> Store:
     """Open the store at a SQLAlchemy URL, made or migrated as needed.
 
     Raises StoreError where it cannot be used: it is newer than this program, its index was made with other
-    `parameters`, it cannot be reached or written, or `create` is off and there is none.
+    `parameters`, it cannot be reached or written, or `create` is off and there is none. Once open, a store that does
+    not answer, or that another program holds, is waited for as long as `patience` says.
     """
     database = connect(url, create=create)
     try:
@@ -83,6 +92,7 @@ def open_store(url: str, *, parameters: IndexParameters, create: bool = True) ->
     except BaseException:
         database.close()
         raise
+    database.patience = patience
     return Store(database, warnings=_warnings(database))
 
 

@@ -167,9 +167,9 @@ def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
 
 
 def test_a_store_another_program_writes_to_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.storage.database.BUSY_TIMEOUT", NOW - NOW)
+    monkeypatch.setattr("worker.storage.engine.BUSY_TIMEOUT", NOW - NOW)
     path = tmp_path / "corpus.db"
-    store = open_store(url_of(path), parameters=PARAMETERS)
+    store = open_store(url_of(path), parameters=PARAMETERS, patience=NOW - NOW)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

@@ -1,0 +1,91 @@
+"""How a connection is opened: what SQLite and PostgreSQL are told before the first statement."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from worker.errors import StoreError
+from worker.storage.border import describe_url
+from worker.storage.database import WRITES, Database
+
+BUSY_TIMEOUT = timedelta(seconds=30)
+POOL_SIZE = 4
+"""Connections one process keeps open to a server at most."""
+POOL_TIMEOUT = timedelta(seconds=30)
+SESSION = "-c idle_in_transaction_session_timeout=60s -c lock_timeout=30s"
+"""A worker that is suspended or cut off must not hold its locks for ever."""
+KEEPALIVE: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+def connect(url: str, *, create: bool = True) -> Database:
+    """Return the database at a SQLAlchemy URL; nothing is asked of it yet.
+
+    Raises StoreError for a URL nobody can use, and for a SQLite file that is missing where `create` is off.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Database(_sqlite_engine(parsed, create=create))
+    return Database(_postgresql_engine(parsed))
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("the store url is not one: write sqlite:///path or postgresql+psycopg://host/name") from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise StoreError(f"store {describe_url(parsed)}: use sqlite:///path or postgresql+psycopg://host/name")
+    return parsed
+
+
+def _sqlite_engine(url: URL, *, create: bool) -> Engine:
+    if url.database in {None, "", ":memory:"}:
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        _check_file(url, create=create)
+        timeout = BUSY_TIMEOUT.total_seconds()
+        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": timeout})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _check_file(url: URL, *, create: bool) -> None:
+    path = Path(str(url.database))
+    if not path.exists() and not create:
+        raise StoreError(f"store {describe_url(url)} does not exist yet: run `corpus-worker ingest` first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"store {describe_url(url)}: folder {path.parent} cannot be made ({error.strerror})"
+        raise StoreError(f"{message}: choose another [store] url") from error
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not at the driver's whim
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32768"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another writer came between.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    options = {"application_name": "corpus-worker", "options": SESSION, "connect_timeout": 10, **KEEPALIVE}
+    told = {name: value for name, value in options.items() if name not in url.query}
+    pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT.total_seconds()}
+    try:
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=told, **pool)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
+        raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
