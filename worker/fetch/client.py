@@ -25,7 +25,7 @@ from worker.fetch.conditions import (
 )
 from worker.fetch.cookies import Cookies
 from worker.fetch.dial import Dialer
-from worker.fetch.guard import check_url, join, origin_of, parse_url
+from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
 from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
@@ -184,7 +184,7 @@ class HttpFetcher:
         )
 
     def _check_status(self, arrival: _Arrival) -> None:
-        reply, host = arrival.reply, arrival.url.host
+        reply, host = arrival.reply, host_of(arrival.url)
         error = status_error(reply.status, reply.headers, host=host, now=self._clock.now())
         if error is None and reply.status not in USABLE:
             message = f"{host} answered {reply.status} without saying where to"

@@ -88,9 +88,11 @@ class Brotli:
         self._started = True
         if self._decompressor.is_finished():
             return
-        yield self._decompressor.process(data, output_buffer_limit=PIECE)
-        while not self._decompressor.can_accept_more_data():
-            yield self._decompressor.process(b"", output_buffer_limit=PIECE)
+        piece = self._decompressor.process(data, output_buffer_limit=PIECE)
+        # It may still hold output when it could take more input already: an empty piece says that it has none.
+        while piece:
+            yield piece
+            piece = self._decompressor.process(b"", output_buffer_limit=PIECE)
 
     def complete(self) -> bool:
         """Tell whether the stream came to its end."""
@@ -183,11 +185,12 @@ class Body:
         return self._sizes[-1]
 
     def _push(self, data: bytes, stage: int) -> None:
+        last = stage == len(self._decoders)
         room = self._limit - self._sizes[stage]
-        if len(data) > room:
+        if len(data) > room and (last or not self._cut):
             data = self._overflow(data, room)
         self._sizes[stage] += len(data)
-        if stage == len(self._decoders):
+        if last:
             self._buffer.write(data)
             return
         for piece in self._decoders[stage].feed(data):

@@ -40,8 +40,8 @@ def parse_url(text: str) -> httpx.URL:
 
 def _normal(url: httpx.URL) -> httpx.URL:
     # One spelling for one host: a dot at the end must not give it a second turn.
-    host = url.host.rstrip(".")
-    return url.copy_with(fragment=None, host=host) if url.fragment or host != url.host else url
+    host = host_of(url).rstrip(".")
+    return url.copy_with(fragment=None, host=host) if url.fragment or host != host_of(url) else url
 
 
 def join(base: httpx.URL, location: str) -> httpx.URL:
@@ -49,7 +49,7 @@ def join(base: httpx.URL, location: str) -> httpx.URL:
     try:
         return parse_url(str(base.join(location)))
     except (FetchError, httpx.InvalidURL, ValueError, TypeError) as exc:
-        message = f"{base.host} redirects to what is no URL: {location[:200]!r}"
+        message = f"{host_of(base)} redirects to what is no URL: {location[:200]!r}"
         raise FetchError(message, reason="redirects", retry=False) from exc
 
 
@@ -58,13 +58,13 @@ def check_url(url: httpx.URL, networks: Sequence[Network]) -> None:
     if url.scheme not in {"http", "https"}:
         raise FetchBlocked(f"{url.scheme or 'no'} scheme: only http and https are fetched", reason="scheme")
     if url.userinfo:
-        raise FetchBlocked(f"the URL carries credentials for {url.host}: remove them", reason="credentials")
+        raise FetchBlocked(f"the URL carries credentials for {host_of(url)}: remove them", reason="credentials")
     _check_host(url, networks)
     _check_port(url)
 
 
 def _check_host(url: httpx.URL, networks: Sequence[Network]) -> None:
-    host = url.host
+    host = host_of(url)
     if not host:
         raise FetchBlocked("the URL names no host", reason="host")
     address = literal(host)
@@ -96,6 +96,11 @@ def check_address(address: Address, networks: Sequence[Network], *, host: str) -
     )
 
 
+def host_of(url: httpx.URL) -> str:
+    """Return the host a URL names, as the wire has it: in ASCII, without brackets."""
+    return url.raw_host.decode("ascii")
+
+
 def port_of(url: httpx.URL) -> int:
     """Return the port a URL connects to."""
     return url.port if url.port is not None else (443 if url.scheme == "https" else 80)
@@ -103,5 +108,6 @@ def port_of(url: httpx.URL) -> int:
 
 def origin_of(url: httpx.URL) -> str:
     """Return scheme, host and port, the port always written out."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    host = host_of(url)
+    host = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{host}:{port_of(url)}"

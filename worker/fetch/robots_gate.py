@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import httpx
 
 from worker.errors import FetchBlocked, FetchError
-from worker.fetch.guard import join, origin_of, parse_url
+from worker.fetch.guard import host_of, join, origin_of, parse_url
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, Robots, parse_robots, product_token
 from worker.fetch.statuses import REDIRECTS
 from worker.fetch.trace import Observer, Step
@@ -70,7 +70,7 @@ class RobotsGate:
         ruling = robots.ruling(str(url))
         observe(Step(what="robots", detail=f"{'allowed' if ruling.allowed else 'forbidden'}: {ruling}", url=str(url)))
         if not ruling.allowed:
-            raise FetchBlocked(f"robots.txt of {url.host} forbids it: {ruling.rule}", reason="robots")
+            raise FetchBlocked(f"robots.txt of {host_of(url)} forbids it: {ruling.rule}", reason="robots")
         return robots
 
     async def robots(self, url: httpx.URL, budget: Budget, observe: Observer) -> Robots:

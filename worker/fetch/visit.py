@@ -14,7 +14,7 @@ from worker.errors import FetchError
 from worker.fetch.addresses import Network
 from worker.fetch.codings import ACCEPT_ENCODING, Body, too_large
 from worker.fetch.faults import TRANSLATED, translate
-from worker.fetch.guard import check_url
+from worker.fetch.guard import check_url, host_of
 from worker.fetch.standings import Standings
 from worker.fetch.trace import Observer, Step
 from worker.fetch.turns import Turns
@@ -85,7 +85,7 @@ class Visitor:
     async def visit(self, errand: Errand, budget: Budget, observe: Observer) -> Reply:
         """Return the reply, whatever its status; raises FetchBlocked and FetchError."""
         check_url(errand.url, self._networks)
-        host = errand.url.host
+        host = host_of(errand.url)
         await self._standings.check(host)
         async with self._turns.take(host, delay=errand.delay) as waited:
             observe(Step(what="turn", detail=f"after {waited.total_seconds():.2f} s", url=str(errand.url)))
@@ -102,7 +102,7 @@ class Visitor:
             async with budget.running():
                 return await self._talk(errand, observe)
         except TRANSLATED as exc:
-            raise translate(exc, host=errand.url.host) from exc
+            raise translate(exc, host=host_of(errand.url)) from exc
 
     async def _talk(self, errand: Errand, observe: Observer) -> Reply:
         async with self._wire.send(errand.url, self._request_headers(errand)) as answer:
