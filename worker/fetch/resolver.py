@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from ipaddress import ip_address
 
 from worker.errors import FetchError
@@ -59,7 +60,7 @@ class Resolver:
         async with self._places:
             try:
                 addresses = await self._answer(host, port)
-            except (OSError, UnicodeError) as exc:
+            except (OSError, ValueError) as exc:
                 message = f"the name {host} cannot be resolved ({exc})"
                 raise FetchError(message, reason="dns", retry=True) from exc
         if not addresses:
@@ -83,9 +84,9 @@ class Resolver:
             error: Exception | None = None
             try:
                 addresses = self._lookup(host, port)
-            except (OSError, ValueError) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever happens in the thread belongs to who waits for it
                 error = exc
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop may be closed by now: then nobody waits any more
                 loop.call_soon_threadsafe(deliver, addresses, error)
 
         threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()

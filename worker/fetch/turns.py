@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from worker.ports import Clock, HostBook, Offload
 
 MANY_HOSTS = 4_096
+LATE = 10  # a visit is late from a tenth of the pause on
 
 
 @dataclass(slots=True)
@@ -64,23 +65,26 @@ class Turns:
         asked = self._clock.monotonic()
         async with self._per_host.enter(host):
             pause = max(delay, self._delay)
-            if pause > timedelta(0):
-                await self._wait(host, pause)
+            turn = await self._wait(host, pause) if pause > timedelta(0) else None
             async with self._in_all:
-                if pause > timedelta(0):
-                    self._started(host, pause)
+                if turn is not None:
+                    await self._start(host, turn, pause)
                 yield timedelta(seconds=self._clock.monotonic() - asked)
 
-    async def _wait(self, host: str, pause: timedelta) -> None:
+    async def _wait(self, host: str, pause: timedelta) -> datetime:
         now = self._clock.now()
         earliest = max(now, self._earliest.get(host, now))
         turn = await self._offload(self._hosts.reserve, host, now=earliest, delay=pause)
         while (left := turn - self._clock.now()) > timedelta(0):
             await self._clock.sleep(left)
+        return turn
 
-    def _started(self, host: str, pause: timedelta) -> None:
-        # Waiting for a shared place may have made this visit late: the next one counts from now, not from the turn.
+    async def _start(self, host: str, turn: datetime, pause: timedelta) -> None:
+        # Waiting for a shared place may have made this visit late: the next one counts from now, not from the turn,
+        # in this process exactly, and for other workers by giving up the turn after it.
         now = self._clock.now()
         self._earliest[host] = now + pause
+        if now - turn > pause / LATE:
+            await self._offload(self._hosts.reserve, host, now=now, delay=pause)
         if len(self._earliest) > MANY_HOSTS:
             self._earliest = {name: moment for name, moment in self._earliest.items() if moment > now}

@@ -1,0 +1,175 @@
+"""Turns at hosts, under a clock that runs only when nobody has anything to do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.unit.fetch.fakes import VirtualClock, inline, run_virtually
+from worker.fetch.memory import MemoryHostBook
+from worker.fetch.turns import Places, Turns
+
+DELAY = timedelta(seconds=2)
+NONE = timedelta(0)
+DAY_S = 86_400
+
+
+def turns(
+    *, hosts: MemoryHostBook | None = None, delay: timedelta = DELAY, per_host: int = 1, in_all: int = 32
+) -> Turns:
+    return Turns(
+        per_host=per_host,
+        in_all=in_all,
+        delay=delay,
+        clock=VirtualClock(),
+        hosts=hosts or MemoryHostBook(),
+        offload=inline,
+    )
+
+
+@dataclass
+class Visits:
+    """When visits began at each host, and how many were under way at once."""
+
+    began: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    under_way: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    most_at_a_host: int = 0
+    most_in_all: int = 0
+    longest_wait: timedelta = NONE
+
+    async def make(self, turns: Turns, host: str, *, takes_s: float, delay: timedelta = NONE) -> None:
+        asked = VirtualClock().now()
+        async with turns.take(host, delay=delay):
+            now = VirtualClock().now()
+            self.longest_wait = max(self.longest_wait, now - asked)
+            self.began[host].append(now)
+            self.under_way[host] += 1
+            self.most_at_a_host = max(self.most_at_a_host, self.under_way[host])
+            self.most_in_all = max(self.most_in_all, sum(self.under_way.values()))
+            await asyncio.sleep(takes_s)
+            self.under_way[host] -= 1
+
+    def shortest_pause(self) -> timedelta:
+        pauses = [b - a for moments in self.began.values() for a, b in itertools.pairwise(moments)]
+        return min(pauses)
+
+
+def test_visits_to_one_host_are_a_delay_apart_and_never_overlap() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns()
+        await asyncio.gather(*(visits.make(taking, "a", takes_s=n % 5) for n in range(20)))
+        return visits
+
+    visits = run_virtually(main())
+
+    assert visits.most_at_a_host == 1
+    assert visits.shortest_pause() >= DELAY
+
+
+def test_the_longer_delay_wins() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns()
+        await asyncio.gather(*(visits.make(taking, "a", takes_s=0, delay=timedelta(seconds=7)) for _ in range(4)))
+        return visits
+
+    assert run_virtually(main()).shortest_pause() == timedelta(seconds=7)
+
+
+def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=2)
+        slow = [asyncio.create_task(visits.make(taking, "slow", takes_s=1_000)) for _ in range(10)]
+        await asyncio.sleep(1)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return visits
+
+    visits = run_virtually(main())
+
+    assert max(moment for host, moments in visits.began.items() if host != "slow" for moment in moments) <= (
+        visits.began["slow"][0] + timedelta(seconds=60)
+    )
+
+
+def test_a_visit_made_late_by_the_others_pushes_the_next_one() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=1)
+        await asyncio.gather(
+            visits.make(taking, "hog", takes_s=3), *(visits.make(taking, "a", takes_s=0) for _ in range(3))
+        )
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+def test_two_workers_on_one_book_share_the_turns() -> None:
+    async def main() -> Visits:
+        hosts, visits = MemoryHostBook(), Visits()
+        workers = [turns(hosts=hosts), turns(hosts=hosts)]
+        await asyncio.gather(*(visits.make(workers[n % 2], "a", takes_s=0.1) for n in range(20)))
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+def test_without_a_delay_nobody_waits() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(delay=NONE)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=0) for n in range(20)))
+        return visits
+
+    assert run_virtually(main()).longest_wait == NONE
+
+
+def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
+    async def main() -> list[str]:
+        places, order = Places(1), []
+
+        async def sit(name: str, takes_s: float) -> None:
+            async with places.enter("a"):
+                order.append(name)
+                await asyncio.sleep(takes_s)
+
+        first = asyncio.create_task(sit("first", 10))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(sit("second", 10))
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.gather(first, sit("third", 0), second, return_exceptions=True)
+        return order
+
+    assert run_virtually(main()) == ["first", "third"]
+
+
+@pytest.mark.parametrize("in_all", [32, 200])
+def test_a_day_of_a_thousand_hosts(in_all: int) -> None:
+    """Bursts of links from a thousand hosts, a few of them slow: none visited early, none starved."""
+    chance = random.Random(5)
+    bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(3)]
+
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=in_all)
+
+        async def burst(at_s: float, host: str, pages: int) -> None:
+            await asyncio.sleep(at_s)
+            takes_s = 45 if host.endswith("13") else chance.uniform(0.05, 3)
+            await asyncio.gather(*(visits.make(taking, host, takes_s=takes_s) for _ in range(pages)))
+
+        await asyncio.gather(*(burst(*each) for each in bursts))
+        return visits
+
+    visits = run_virtually(main())
+
+    assert sum(map(len, visits.began.values())) == sum(pages for _, _, pages in bursts)
+    assert visits.shortest_pause() >= DELAY
+    assert visits.most_at_a_host == 1
+    assert visits.most_in_all <= in_all
+    assert visits.longest_wait <= timedelta(minutes=10)
