@@ -83,6 +83,7 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     ):
         for warning in store.warnings:
             log.warning("store.warning", warning=warning)
+        _take_over_from_the_dead(store.ledger)
         fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         async with _put_together(settings, store, offload, fetcher, store.ledger, observer) as app:
             yield app
@@ -171,6 +172,26 @@ def _languages() -> Languages:
     from worker.extract.language import Languages
 
     return Languages()
+
+
+def _take_over_from_the_dead(ledger: Ledger) -> None:
+    """Free the leases of workers that ran on this machine and are gone: nobody has to wait for them to run out."""
+    dead = [name for name in ledger.holders() if _is_dead(name)]
+    if dead and (freed := ledger.take_over(dead)):
+        log.info("store.taken_over", candidates=freed, workers=", ".join(dead))
+
+
+def _is_dead(worker: str) -> bool:
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return int(pid) == os.getpid()
 
 
 def worker_name() -> str:

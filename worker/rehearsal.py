@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -78,6 +78,14 @@ class RehearsedLedger:
     def release(self, claims: Sequence[Claim]) -> None:
         """Release in memory."""
         self._memory.release(claims)
+
+    def holders(self) -> frozenset[str]:
+        """Return nobody: memory is this run's own."""
+        return frozenset()
+
+    def take_over(self, _workers: Collection[str]) -> int:
+        """Free nothing."""
+        return 0
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
         """Finish in memory."""

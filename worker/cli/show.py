@@ -181,8 +181,8 @@ def duplicate_table(links: Iterable[DuplicateLink]) -> int:
             f"{link.jaccard:.2f}",
             f"{link.containment:.2f}",
             str(link.shared_words),
-            clean(f"{link.title}\n{link.url}"),
-            clean(f"{link.duplicate_of_title}\n{link.duplicate_of_url}"),
+            f"{clean(link.title)}\n{clean(link.url)}",
+            f"{clean(link.duplicate_of_title)}\n{clean(link.duplicate_of_url)}",
         )
     out = console()
     if rows:

@@ -14,6 +14,8 @@ from worker.cli.common import Common, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
+_SILENT = -2
+
 if TYPE_CHECKING:
     from worker.oneshot import Orders, RunReport
     from worker.settings import Settings
@@ -64,7 +66,7 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
         report, stopped_by = until_signal(work)
     if common.as_json:
         print_json(report.as_record())
-    elif common.loudness >= 0:
+    elif common.loudness > _SILENT:
         run_summary(report, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by

@@ -109,12 +109,16 @@ class Discoverer:
 
     def _parse(self, page: Page, source: Source) -> Discovery:
         kind = self._stages.detect(page) if source.kind == "auto" else source.kind
+        itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
         if kind == "article":
-            return Discovery(candidates=(self._page_itself(page, source),), itself=True)
+            return itself
         parser = self._stages.parsers.get(kind)
         if parser is None:
             raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
-        return parser(page, source, now=self._stages.clock.now())
+        discovery = parser(page, source, now=self._stages.clock.now())
+        # A page somebody named that leads nowhere is taken for an article; the gates say why where it is none.
+        leads_nowhere = source.kind == "auto" and kind == "listing" and not discovery.candidates
+        return itself if leads_nowhere else discovery
 
     def _page_itself(self, page: Page, source: Source) -> Candidate:
         return Candidate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -112,6 +112,14 @@ class Ledger(Protocol):
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give back claims that were not worked on; they are due again at once."""
+        ...
+
+    def holders(self) -> frozenset[str]:
+        """Return the names of the workers that hold leases."""
+        ...
+
+    def take_over(self, workers: Collection[str]) -> int:
+        """Free the leases of workers known to be dead; return how many."""
         ...
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:

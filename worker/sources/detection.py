@@ -7,6 +7,10 @@ import re
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Page
+from worker.sources.links import Link, document_of, links_of
+from worker.sources.listings import articles_among
+from worker.sources.patterns import read
+from worker.sources.prose import reads_like_an_article
 from worker.sources.shapes import Shape, shape_of
 
 _HEAD = 300_000
@@ -19,11 +23,12 @@ _KINDS = {
     Shape.TEXT: "urls",
 }
 _SAYS_ARTICLE = re.compile(
-    rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?(?:og:type["']?[^>]{0,100}content\s*=\s*["']?article|article:published_time)"""
-    rb"""|"@type"\s*:\s*\[?\s*"(?:News|Report|Opinion|Analysis|Review)?(?:News)?Article\b|"@type"\s*:\s*\[?\s*"BlogPosting"
-    |itemtype\s*=\s*["']?https?://schema\.org/(?:News)?Article""",
-    re.IGNORECASE | re.VERBOSE,
+    rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?article:published_time"""
+    rb"""|"@type"\s*:\s*\[?\s*"(?:(?:News|Report|OpinionNews|AnalysisNews|ReviewNews)?Article|BlogPosting)["]"""
+    rb"""|itemtype\s*=\s*["']?https?://schema\.org/(?:News)?Article""",
+    re.IGNORECASE,
 )
+_MANY = 10
 
 
 def detect(page: Page) -> str:
@@ -39,6 +44,17 @@ def detect(page: Page) -> str:
 
 
 def _kind_of_page(page: Page) -> str:
+    """Weigh what the address looks like, what the page says of itself, its prose, and how many articles it links to."""
     if urls.is_home(page.final_url):
         return "listing"
-    return "article" if _SAYS_ARTICLE.search(page.body, 0, _HEAD) else "listing"
+    own = read(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
+    if own.service:
+        return "listing"
+    if reads_like_an_article(document_of(page)):
+        return "article"
+    named = bool(own.shape.number) or own.shape.dated or own.shape.wordy
+    says_so = _SAYS_ARTICLE.search(page.body, 0, _HEAD) is not None
+    linked = len(articles_among(links_of(page), page))
+    if named:
+        return "article" if says_so or linked < _MANY else "listing"
+    return "article" if linked < (_MANY if says_so else 1) else "listing"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState
 from worker.ports import Judge, Scope
-from worker.storage import claims, outcomes, queue, settling
+from worker.storage import claims, outcomes, queue, settling, takeover
 from worker.storage.claims import EVERYTHING, Lease
 from worker.storage.database import Database
 from worker.storage.queue import Intake
@@ -51,6 +51,14 @@ class StoredLedger:
     def release(self, held: Sequence[Claim]) -> None:
         """Give back claims that were not worked on; they are due again at once."""
         self._database.write(claims.release, held)
+
+    def holders(self) -> frozenset[str]:
+        """Return the names of the workers that hold leases."""
+        return self._database.read(takeover.holders)
+
+    def take_over(self, workers: Collection[str]) -> int:
+        """Free the leases of workers known to be dead; return how many."""
+        return self._database.write(takeover.take_over, workers)
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
         """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""

@@ -41,7 +41,7 @@ def store() -> Iterator[Store]:
 
 
 class Run:
-    def __init__(self, store: Store, answers: dict[str, object], *, follow: int = 10) -> None:
+    def __init__(self, store: Store, answers: dict[str, object], *, follow: int = 10, detected: str = "feed") -> None:
         self.store, self.clock = store, FakeClock()
         self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
         self.inputs: list[Discovery] = []
@@ -52,9 +52,9 @@ class Run:
             extractor=FakeExtractor(),
             deduper=Deduper(),
             ledger=store.ledger,
-            parsers={"feed": parse},
+            parsers={"feed": parse, "listing": parse},
             read_inputs=self.read_inputs,
-            detect=lambda read: "article" if read.body.startswith(b"Tin") else "feed",
+            detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,
             canonicalise=lambda url: url,
             chance=lambda: 0.5,
         )
@@ -260,3 +260,13 @@ async def test_a_folder_that_is_not_there_is_a_failed_source(store: Store) -> No
     report = await run.discoverer.poll(Source(name="in", kind="files", url="missing"))
 
     assert report.error == "missing: no such file or folder"
+
+
+@pytest.mark.anyio
+async def test_a_target_that_leads_nowhere_is_taken_for_an_article(store: Store) -> None:
+    url = "https://paper.example/bai"
+    run = Run(store, {url: "nothing here"}, detected="listing")
+
+    report = await run.discoverer.read(Source(name="paper.example", kind="auto", url=url), batch="b1")
+
+    assert (report.found, report.error) == (1, "")

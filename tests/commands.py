@@ -1,0 +1,104 @@
+"""Runs the command line as users do: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONFIG = """
+[store]
+url = "sqlite:///corpus.db"
+[seeds]
+path = "seeds"
+[fetch]
+per_host_delay = "0s"
+timeout = "2s"
+deadline = "5s"
+[extract]
+processes = 1
+languages = []
+[schedule]
+every = "2s"
+min_every = "1s"
+max_every = "5s"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def record(self) -> dict[str, Any]:
+        """Return the JSON object on the last line of standard output."""
+        value: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return value
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the JSON objects on standard output, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """A folder with a configuration, and the commands run in it."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def configure(self, text: str = "", *, base: str = CONFIG) -> None:
+        """Write worker.toml: the base, and what is added."""
+        (self.folder / "worker.toml").write_text(base + text, encoding="utf-8")
+
+    def run(self, *words: str, timeout: float = 60) -> Ended:
+        """Run a command to its end."""
+        done = subprocess.run(
+            self._command(words),
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running, its log in `log.txt`."""
+        with (self.folder / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                self._command(words),
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    def log(self) -> str:
+        """Return what the started commands logged so far."""
+        return (self.folder / "log.txt").read_text(encoding="utf-8")
+
+    def _command(self, words: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "worker", *words, "--config", "worker.toml"]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment}
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, within: float = 30) -> Ended:
+    """Send a signal to a process that was started, and wait for its end."""
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=within)
+    return Ended(status=process.returncode, out=out, err="")

@@ -1,0 +1,29 @@
+"""Leases whose owner is known to be dead: they are given back at once instead of running out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select, update
+
+from worker.storage.claims import free_host
+from worker.storage.tables import CANDIDATES
+
+
+def holders(connection: Connection) -> frozenset[str]:
+    """Return the names of the workers that hold leases, live or run out."""
+    named = select(CANDIDATES.c.worker).where(CANDIDATES.c.worker.is_not(None)).distinct()
+    return frozenset(connection.execute(named).scalars())
+
+
+def take_over(connection: Connection, workers: Iterable[str]) -> int:
+    """Free every lease of these workers; the attempt stays counted, as the page may be what killed them."""
+    theirs = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
+        CANDIDATES.c.worker.in_(sorted(workers)), CANDIDATES.c.lease_token.is_not(None)
+    )
+    rows = connection.execute(theirs.order_by(CANDIDATES.c.id).with_for_update()).all()
+    free = update(CANDIDATES).where(CANDIDATES.c.id.in_([row.id for row in rows]))
+    connection.execute(free.values(lease_token=None, lease_until=None, worker=None))
+    for lane, token in sorted((row.lane, row.lease_token) for row in rows if row.lane is not None):
+        free_host(connection, lane, token)
+    return len(rows)
