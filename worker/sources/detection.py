@@ -50,11 +50,11 @@ def _kind_of_page(page: Page) -> str:
     own = read(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
     if own.service:
         return "listing"
-    if reads_like_an_article(document_of(page)):
+    numbered = bool(own.shape.number) or own.shape.dated
+    if (numbered and own.shape.wordy) or reads_like_an_article(document_of(page)):
         return "article"
-    named = bool(own.shape.number) or own.shape.dated or own.shape.wordy
     says_so = _SAYS_ARTICLE.search(page.body, 0, _HEAD) is not None
     linked = len(articles_among(links_of(page), page))
-    if named:
+    if numbered or own.shape.wordy:
         return "article" if says_so or linked < _MANY else "listing"
     return "article" if linked < (_MANY if says_so else 1) else "listing"

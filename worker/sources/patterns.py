@@ -11,8 +11,9 @@ from urllib.parse import unquote, urlsplit
 from worker.sources.links import Link
 
 _ENDING = re.compile(r"\.[a-z]{2,5}\Z", re.IGNORECASE)
-_NUMBER = re.compile(r"(?:\A|(?<=[-_./]))([a-z]{0,6})(\d{4,})\Z", re.IGNORECASE)
-_HASH = re.compile(r"(?:\A|-)(?=[a-z]*\d)(?=\d*[a-z])(?:[0-9a-f]{12,}|[a-z0-9]{10,14})\Z")
+_NUMBER = re.compile(r"(?:\A|(?<=[-_./,]))([a-z]{0,6})(\d{4,})\Z", re.IGNORECASE)
+_INNER_NUMBER = re.compile(r"/(?:article|artikel|story|post|news|[a-z])?-?\d{5,}/[^/]+\Z")
+_HASH = re.compile(r"(?:\A|-)(?=(?:[a-z]*\d){3})(?=\d*[a-z])[a-z0-9]{10,32}\Z")
 _DATED = re.compile(r"/(?:19|20)\d{2}[/-](?:0?[1-9]|1[0-2]|[a-z]{3})(?:[/-]\d{1,2})?(?:/|-)")
 _WORD_BREAK = re.compile(r"[-_.+ ]+")
 _SERVICE = re.compile(
@@ -53,7 +54,7 @@ def read(link: Link) -> Reading:
     last = path.rstrip("/").rpartition("/")[2]
     ending = _ENDING.search(last)
     stem = last[: ending.start()] if ending else last
-    number = _numbered(stem, parts.query)
+    number = _numbered(stem, path, parts.query)
     words = [word for word in _WORD_BREAK.split(stem) if word and not word.isdigit()]
     shape = AddressShape(
         ending=ending[0] if ending else "",
@@ -66,11 +67,13 @@ def read(link: Link) -> Reading:
     return Reading(shape=shape, points=_points(link, shape, words), service=service)
 
 
-def _numbered(stem: str, query: str) -> str:
-    """Return how an address carries the article's number: the letters before it, `#` for a hash, empty for none."""
+def _numbered(stem: str, path: str, query: str) -> str:
+    """Return how an address carries the article's number: the letters before it, or a sign; empty for none."""
     number = _NUMBER.search(stem)
     if number:
         return f"{number[1]}{'0' * min(len(number[2]) // 4, 3)}"
+    if _INNER_NUMBER.search(path):
+        return "/"
     if _HASH.search(stem):
         return "#"
     return "?" if re.search(r"(?:\A|&)(?:id|p|aid|newsid|article_?id|sid)=\d{3,}(?:&|\Z)", query) else ""
@@ -78,12 +81,18 @@ def _numbered(stem: str, query: str) -> str:
 
 def _points(link: Link, shape: AddressShape, words: list[str]) -> int:
     said = _plain(link.text)
-    points = 2 * (len(said) >= 6) + (len(said) in {4, 5}) - (0 < len(said) <= 2)
+    length = _length(link.text)
+    points = 2 * (length >= 6) + (length in {4, 5}) - (0 < length <= 2)
     points += 2 * bool(shape.number) + 2 * shape.dated
     points += (len(words) >= 4) + (len(words) >= 7)
     points += len(words) >= 4 and _alike(words, said)
     points += link.headed
     return points - 3 * link.furniture
+
+
+def _length(text: str) -> int:
+    """Return the number of words of a text; scripts that do not part words count by letters."""
+    return max(len(text.split()), sum(letter >= "\u2e80" for letter in text) // 2)
 
 
 def _plain(text: str) -> list[str]:

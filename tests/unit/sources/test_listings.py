@@ -1,0 +1,133 @@
+"""Listing pages: articles told from everything else, and the page after this one."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.unit.sources.making import NOW, page, source
+from worker.errors import SourceError
+from worker.models import Discovery
+from worker.sources.links import links_of
+from worker.sources.listings import page_number, parse_listing
+
+SHARED = Path(__file__).parents[4] / "shared/data/vi/html"
+LABELS = tomllib.loads((Path(__file__).parent / "listing_labels.toml").read_text("utf-8"))
+
+MENU = (
+    """<nav><a href="/thoi-su">Thời sự</a><a href="/kinh-te">Kinh tế</a><a href="/the-thao/bong-da">Bóng đá</a></nav>"""
+)
+FOOT = """<div class="footer"><a href="/gioi-thieu.html">Giới thiệu về tòa soạn và ban biên tập</a>
+  <a href="https://www.facebook.com/bao">Facebook</a>
+  <a href="/chu-de/bao-so-3-123456.html">Chủ đề: bão số 3 ở miền Bắc</a></div>"""
+
+
+def listing(*hrefs: str, url: str = "https://bao.vn/thoi-su", foot: str = FOOT, **options: str) -> Discovery:
+    teasers = "".join(
+        f'<div class="item"><a href="{href}"><img src="x.jpg"></a>'
+        f'<h3><a href="{href}">Mưa lớn kéo dài ở miền Trung ngày {n}</a></h3>'
+        f'<p>Mưa lớn làm ngập nhiều nơi. <a href="{href}#binh-luan">3</a></p></div>'
+        for n, href in enumerate(hrefs)
+    )
+    body = f"<!DOCTYPE html><html><body>{MENU}<main>{teasers}</main>{foot}</body></html>"
+    return parse_listing(page(body, url=url), source(kind="listing", **options), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "/mua-lon-keo-dai-o-mien-trung-{}12345.html",
+        "/thoi-su/mua-lon-keo-dai-o-mien-trung-post{}12345.vov",
+        "/mua-lon-keo-dai-{}8524010112345678.htm",
+        "/thoi-su/mua-lon-keo-dai-o-mien-trung-i{}12345/",
+        "/2026/11/2{}/mua-lon-keo-dai/",
+        "/mua-lon-keo-dai-o-mien-trung-ngay-{}.html",
+        "/tin/chi-tiet.aspx?id={}2345",
+        "https://www.bao.vn/mua-lon-keo-dai-o-mien-trung.{}12345.html",
+        "/articles/c{}x2ge7k39lo",
+    ],
+)
+def test_articles_are_found_however_the_site_writes_their_addresses(form: str) -> None:
+    discovery = listing(*(form.format(n) for n in range(1, 8)))
+
+    assert len(discovery.candidates) == 7
+    assert discovery.candidates[0].title == "Mưa lớn kéo dài ở miền Trung ngày 0"
+    assert discovery.skipped == 0
+
+
+def test_a_page_without_articles_says_so() -> None:
+    discovery = listing()
+
+    assert discovery.candidates == ()
+    assert "article_pattern" in discovery.notes[0]
+
+
+def test_a_pattern_of_the_source_decides_where_learning_fails() -> None:
+    discovery = listing("/a", "/b", article_pattern=r"/[ab]$")
+
+    assert [candidate.url for candidate in discovery.candidates] == ["https://bao.vn/a", "https://bao.vn/b"]
+
+
+def test_a_pattern_that_is_none_is_refused_with_a_sentence() -> None:
+    with pytest.raises(SourceError, match="article_pattern is no regular expression"):
+        listing("/a", article_pattern="[")
+
+
+@pytest.mark.parametrize("body", ["", "<rss></rss>", "\x89PNG"])
+def test_what_is_no_page_is_refused_with_a_sentence(body: str) -> None:
+    with pytest.raises(SourceError, match="not a listing page"):
+        parse_listing(page(body), source(kind="listing"), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("url", "links", "following"),
+    [
+        ("https://bao.vn/thoi-su", "<a href='/thoi-su-p2'>2</a><a href='/thoi-su-p3'>3</a>", "/thoi-su-p2"),
+        ("https://bao.vn/thoi-su", "<a href='/thoi-su/trang-2.html'>2</a>", "/thoi-su/trang-2.html"),
+        ("https://bao.vn/thoi-su.htm", "<a href='/thoi-su/trang-2.htm'>Trang sau</a>", "/thoi-su/trang-2.htm"),
+        ("https://bao.vn/thoi-su-p2", "<a href='/thoi-su-p1'>1</a><a href='/thoi-su-p3'>3</a>", "/thoi-su-p3"),
+        ("https://bao.vn/thoi-su?page=2", "<a href='/thoi-su?page=1'>1</a><a href='?page=3'>3</a>", "/thoi-su?page=3"),
+        ("https://bao.vn/thoi-su", "<a href='/thoi-su-page0'>1</a><a href='/thoi-su-page1'>2</a>", "/thoi-su-page1"),
+        ("https://bao.vn/thoi-su", "<link rel='next' href='/thoi-su/muc/2/'>", "/thoi-su/muc/2/"),
+        ("https://bao.vn/thoi-su", "<a href='/kinh-te-p2'>2</a>", None),
+        ("https://bao.vn/thoi-su", "<a href='https://xa-la.com/thoi-su-p2'>2</a>", None),
+        ("https://bao.vn/thoi-su-p5", "<a href='/thoi-su-p6'>6</a>", None),
+    ],
+)
+def test_the_page_after_this_one_is_followed_within_the_budget(url: str, links: str, following: str | None) -> None:
+    discovery = listing("/mua-lon-keo-dai-o-mien-trung-112345.html", url=url, foot=links, pages="5")
+
+    assert discovery.follow == ((f"https://bao.vn{following}",) if following else ())
+
+
+def test_no_further_page_is_read_unless_the_source_asks_for_it() -> None:
+    assert listing("/a-1.html", foot="<a href='/thoi-su-p2'>2</a>").follow == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [("/thoi-su", 1), ("/thoi-su-p3", 3), ("/a/trang-12.htm", 12), ("/a?page=4", 4), ("/page/7/", 7), ("/sp500", 1)],
+)
+def test_an_address_says_which_page_of_a_listing_it_is(url: str, number: int) -> None:
+    assert page_number("https://bao.vn" + url) == number
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_articles_of_real_listing_pages_are_found_and_nothing_else(name: str) -> None:
+    if not SHARED.exists():
+        pytest.skip("the shared data is not here")
+    label = LABELS[name]
+    shown = page(gzip.decompress((SHARED / f"{name}.html.gz").read_bytes()), url=label["url"])
+    wanted = {link.key for link in links_of(shown) if re.search(label["articles"], link.key)}
+
+    found = {
+        candidate.canonical_url for candidate in parse_listing(shown, source(sites=label["site"]), now=NOW).candidates
+    }
+
+    assert len(wanted) == label["count"]
+    assert len(found & wanted) >= 0.95 * len(wanted)
+    assert len(found & wanted) >= 0.95 * len(found)
