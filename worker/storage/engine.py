@@ -85,7 +85,10 @@ def _postgresql_engine(url: URL) -> Engine:
     told = {name: value for name, value in options.items() if name not in url.query}
     pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT.total_seconds()}
     try:
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=told, **pool)
+        engine = create_engine(url, hide_parameters=True, connect_args=told, **pool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
+    # Many rows in one statement rather than one message for each: a third of the time of a settle.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
+    return engine

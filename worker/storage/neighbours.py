@@ -21,7 +21,7 @@ MOST_NEIGHBOURS = 32
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _VERSIONS = (
-    select(ARTICLES.c.id)
+    select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
     .where(ARTICLES.c.canonical_url == bindparam("url"))
     .order_by(ARTICLES.c.id.desc())
     .limit(MOST_VERSIONS)
@@ -41,25 +41,31 @@ _NEIGHBOURS = (
 )
 
 
+def versions(connection: Connection, canonical_url: str) -> Sequence[Row[int, str, int]]:
+    """Return id, text hash and number of the newest versions of a page that are stored, the newest first."""
+    return connection.execute(_VERSIONS, {"url": clean(canonical_url)}).all()
+
+
 def gather(
-    connection: Connection, article: Article, fingerprint: Fingerprint, *, leave_out: int | None = None
+    connection: Connection,
+    article: Article,
+    fingerprint: Fingerprint,
+    *,
+    earlier: Sequence[int],
+    leave_out: int | None = None,
 ) -> list[Neighbour]:
-    """Return earlier versions of the article, what people marked, index hits, and the heads of their clusters.
+    """Return `earlier` versions of the article, what people marked, index hits, and the heads of their clusters.
 
     At most MOST_NEIGHBOURS, the most telling first. `leave_out` is an article that must not meet itself.
     """
     hits = {hit.article_id: hit for hit in index.near(connection, fingerprint, limit=MOST_HITS)}
     marked = marks_of(connection, clean(article.canonical_url))
-    ids = [*_versions(connection, article), *_marked_articles(connection, marked), *hits]
+    ids = [*earlier, *_marked_articles(connection, marked), *hits]
     found = [each for each in dict.fromkeys(ids) if each != leave_out]
     with_heads = _with_heads(connection, found)
     chosen = [each for each in with_heads if each != leave_out][:MOST_NEIGHBOURS]
     rows = _rows(connection, chosen)
     return [_neighbour(rows[each], hits.get(each), marked) for each in chosen if each in rows]
-
-
-def _versions(connection: Connection, article: Article) -> Sequence[int]:
-    return connection.execute(_VERSIONS, {"url": clean(article.canonical_url)}).scalars().all()
 
 
 def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:

@@ -22,7 +22,7 @@ from worker.models import (
 from worker.storage import audit, views
 from worker.storage.database import Database
 from worker.storage.links import link_from, links
-from worker.storage.neighbours import gather
+from worker.storage.neighbours import gather, versions
 from worker.storage.queue import source_from
 from worker.storage.tables import ARTICLES, SOURCES, STANDINGS
 from worker.urls import canonicalise
@@ -59,7 +59,7 @@ class StoredReader:
 
     def neighbours(self, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
         """Return the stored articles a newcomer would be judged against."""
-        return self._database.read(gather, article, fingerprint)
+        return self._database.read(_neighbours, article, fingerprint)
 
     def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
         """Return the decisions made about an article, oldest first."""
@@ -83,6 +83,11 @@ class StoredReader:
 def _article(connection: Connection, article_id: int) -> StoredArticle | None:
     row = connection.execute(views.articles().where(ARTICLES.c.id == article_id)).one_or_none()
     return None if row is None else views.stored_article(row)
+
+
+def _neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
+    earlier = [version.id for version in versions(connection, article.canonical_url)]
+    return gather(connection, article, fingerprint, earlier=earlier)
 
 
 def _sources(connection: Connection) -> tuple[SourceState, ...]:

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
 from worker.ports import Judge
 from worker.storage import index
 from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, verdict_to_json
 from worker.storage.dialect import lock_keys
-from worker.storage.neighbours import gather
+from worker.storage.neighbours import gather, versions
 from worker.storage.outcomes import Hold, close, hold, keep_page, kept_page
 from worker.storage.queue import Values
 from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
@@ -32,12 +32,6 @@ _ADD_STANDING = insert(STANDINGS)
 _ADD_DECISION = insert(DECISIONS)
 _STEP_DOWN = update(STANDINGS).where(STANDINGS.c.cluster == bindparam("of"), STANDINGS.c.head).values(head=False)
 _CLUSTER_OF = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == bindparam("article"))
-_NEWEST = (
-    select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
-    .where(ARTICLES.c.canonical_url == bindparam("url"))
-    .order_by(ARTICLES.c.id.desc())
-    .limit(1)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +77,12 @@ def admit(
     connection: Connection, arrival: Arrival, *, candidate_id: int | None = None, page_id: int | None = None
 ) -> Admission:
     """Judge an article and write it with its standing, index rows and decision."""
-    article, verdict = arrival.article, arrival.judge(gather(connection, arrival.article, arrival.fingerprint))
+    article = arrival.article
+    before = versions(connection, article.canonical_url)
+    earlier = [version.id for version in before]
+    verdict = arrival.judge(gather(connection, article, arrival.fingerprint, earlier=earlier))
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
-    values["revision"] = _revision(connection, article, verdict)
+    values["revision"] = before[0].revision + 1 if before else _revision(connection, verdict)
     article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
     stand(connection, article_id, verdict)
     index.add(connection, article_id, arrival.fingerprint)
@@ -136,10 +133,11 @@ def _outcome_before(connection: Connection, held: Hold) -> Outcome:
 
 
 def _unchanged(connection: Connection, arrival: Arrival) -> Outcome | None:
-    newest = _newest_version(connection, arrival.article)
-    if newest is None or newest.sha256 != arrival.article.sha256:
+    before = versions(connection, arrival.article.canonical_url)
+    if not before or before[0].sha256 != arrival.article.sha256:
         return None
-    return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest.id}", article=newest.id)
+    newest: int = before[0].id
+    return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest}", article=newest)
 
 
 def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
@@ -166,15 +164,8 @@ def _sentence(verdict: Verdict) -> str:
     return f"against article {best.article}: {figures} ({best.rule})"
 
 
-def _newest_version(connection: Connection, article: Article) -> Row[int, str, int] | None:
-    return connection.execute(_NEWEST, {"url": clean(article.canonical_url)}).one_or_none()
-
-
-def _revision(connection: Connection, article: Article, verdict: Verdict) -> int:
-    """Return the number of this version of a page: 1 for the first."""
-    newest = _newest_version(connection, article)
-    if newest is not None:
-        return int(newest.revision) + 1
+def _revision(connection: Connection, verdict: Verdict) -> int:
+    """Return the number of a version whose page is new: it may still revise a text from elsewhere."""
     if verdict.relation is not Relation.REVISION or verdict.best is None:
         return 1
     before = select(ARTICLES.c.revision).where(ARTICLES.c.id == verdict.best.article)
