@@ -24,6 +24,7 @@ from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
 from worker.ports import Fetcher, Ledger, Reader
+from worker.reading import open_reading
 from worker.rehearsal import ObservedFetcher, RehearsedLedger
 from worker.schedule import Rhythm
 from worker.settings import Settings
@@ -66,11 +67,6 @@ class App:
         for problem in report.problems:
             log.warning("seeds.problem", problem=problem)
         return report
-
-
-def open_reading(settings: Settings) -> Store:
-    """Open the store of the settings, which must exist; raises StoreError."""
-    return open_store(settings.store.url, parameters=_deduper(settings).parameters, create=False)
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ def sources() -> None:
 @options
 def list_sources(common: Common) -> None:
     """List the configured sources and how their last poll went."""
-    from worker.app import open_reading
     from worker.cli.show import source_table
     from worker.errors import StoreError
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()

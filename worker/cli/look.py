@@ -14,8 +14,8 @@ from worker.errors import UsageError
 @options
 def status(common: Common) -> None:
     """Show what is going on: counts by state, sources, and what waits."""
-    from worker.app import open_reading
     from worker.cli import show
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()
@@ -34,8 +34,8 @@ def status(common: Common) -> None:
 @options
 def audit(common: Common) -> None:
     """Check that the books balance: every candidate in one state, every article with its index rows."""
-    from worker.app import open_reading
     from worker.cli import show
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()
@@ -53,8 +53,8 @@ def audit(common: Common) -> None:
 @options
 def why(common: Common, url_or_id: str) -> None:
     """Tell one article's whole history: discovered where, fetched when, decided what and against which article."""
-    from worker.app import open_reading
     from worker.cli import history
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()
@@ -72,8 +72,8 @@ def why(common: Common, url_or_id: str) -> None:
 @options
 def duplicates(common: Common, form: str, everything: bool) -> None:
     """List the recognised copies, each with the text that is kept instead."""
-    from worker.app import open_reading
     from worker.cli import show
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()
@@ -92,8 +92,8 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
 @options
 def export(common: Common, form: str, output: Path | None) -> None:
     """Write the corpus out, one text a cluster, ordered by id."""
-    from worker.app import open_reading
     from worker.export import FORMATS
+    from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,9 +14,11 @@ from worker.cli.common import print_json
 from worker.configuration import mask
 from worker.logs import escape as visible
 from worker.models import Books, DuplicateLink, SourceState, State
-from worker.oneshot import RunReport
 from worker.quantities import format_duration
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.oneshot import RunReport
 
 _STATE_ORDER = (
     State.STORED,

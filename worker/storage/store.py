@@ -77,17 +77,20 @@ class Store:
         self._database.close()
 
 
-def open_store(url: str, *, parameters: IndexParameters, create: bool = True, patience: timedelta = PATIENCE) -> Store:
+def open_store(
+    url: str, *, parameters: IndexParameters | None, create: bool = True, patience: timedelta = PATIENCE
+) -> Store:
     """Open the store at a SQLAlchemy URL, made or migrated as needed.
 
-    Raises StoreError where it cannot be used: it is newer than this program, its index was made with other
-    `parameters`, it cannot be reached or written, or `create` is off and there is none. Once open, a store that does
-    not answer, or that another program holds, is waited for as long as `patience` says.
+    Who only reads needs no `parameters`. Raises StoreError where it cannot be used: it is newer than this program, its
+    index was made with other `parameters`, it cannot be reached or written, or `create` is off and there is none.
+    Once open, a store that does not answer, or that another program holds, is waited for as long as `patience` says.
     """
     database = connect(url, create=create)
     try:
         bring_up_to_date(database)
-        if database.read(stored_parameters) != parameters:  # who only reads does not wait for a writer
+        # Asked first: whoever only reads does not wait for a writer.
+        if parameters is not None and database.read(stored_parameters) != parameters:
             database.write(require_parameters, parameters)
     except BaseException:
         database.close()

@@ -1,0 +1,121 @@
+"""`run`, the daemon, as a process of its own against a site on loopback."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Desk, stop
+from tests.integration.test_ingest_command import page, story
+from tests.newsroom import Newsroom, rss, sites_of
+
+HOST = "mot.example"
+FEED = "/newsroom-feed.xml"
+
+
+def url(name: str) -> str:
+    return f"https://{HOST}/{name}.html"
+
+
+@pytest.fixture
+def room() -> Iterator[Newsroom]:
+    with Newsroom(sites_of({url("mot"): page("Một", story("một"))})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(tmp_path: Path, room: Newsroom) -> Desk:
+    made = Desk(folder=tmp_path, environment=room.environment)
+    made.configure(f'[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}"\n')
+    return made
+
+
+def test_the_daemon_polls_picks_up_what_is_new_and_stops_cleanly(desk: Desk, room: Newsroom) -> None:
+    process = desk.start("run")
+    eventually(lambda: stored(desk) == 1)
+
+    second = desk.run("run")
+    room.put(HOST, "/hai.html", page("Hai", story("hai")))
+    room.put(HOST, FEED, rss([(url("mot"), "Một"), (url("hai"), "Hai")]))
+    eventually(lambda: stored(desk) == 2)
+    beside = desk.run("audit", "--json").record()
+    status = desk.run("status", "--json").record()
+    ended = stop(process)
+
+    after = desk.run("audit", "--json").record()
+    assert second.status == 1
+    assert "another daemon works on this store" in second.err
+    assert str(process.pid) in second.err
+    assert beside["balanced"] is True
+    assert str(process.pid) in status["daemon"]
+    assert status["sources"]["mot"]["failures"] == 0
+    assert ended.status == 143, desk.log()
+    assert after["balanced"] is True
+    assert (after["stored"], after["pending"]) == (2, 0)
+    assert "run.stopped signal=SIGTERM" in desk.log()
+    assert len(room.asked(HOST, "/mot.html")) == 1
+
+
+def test_the_daemon_outlives_a_site_that_goes_away_and_comes_back(desk: Desk, room: Newsroom) -> None:
+    process = desk.start("run")
+    eventually(lambda: stored(desk) == 1)
+
+    room.down(HOST)
+    eventually(lambda: "discover.failed" in desk.log())
+    room.put(HOST, "/hai.html", page("Hai", story("hai")))
+    room.put(HOST, FEED, rss([(url("mot"), "Một"), (url("hai"), "Hai")]))
+    room.up(HOST)
+    eventually(lambda: stored(desk) == 2, within=60)
+    ended = stop(process, signal.SIGINT)
+
+    assert ended.status == 130, desk.log()
+    assert "Traceback" not in desk.log()
+
+
+def test_a_daemon_that_was_killed_makes_room_for_the_next(desk: Desk) -> None:
+    process = desk.start("run")
+    eventually(lambda: stored(desk) == 1)
+    process.kill()
+    process.communicate()
+
+    again = desk.start("run")
+    eventually(lambda: desk.log().count("run.started") == 2)
+
+    assert stop(again).status == 143, desk.log()
+
+
+def test_a_configuration_that_is_wrong_ends_the_daemon_at_once(desk: Desk) -> None:
+    desk.configure("[colour]\n")
+
+    ended = desk.run("run")
+
+    assert ended.status == 2
+    assert "colour: unknown key" in ended.err
+
+
+def stored(desk: Desk) -> int:
+    """Count articles in the store, beside whoever works on it."""
+    path = desk.folder / "corpus.db"
+    if not path.exists():
+        return 0
+    database = sqlite3.connect(path)
+    try:
+        count: int = database.execute("SELECT count(*) FROM candidates WHERE state = 'stored'").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        database.close()
+    return count
+
+
+def eventually(condition: Callable[[], bool], *, within: float = 45) -> None:
+    """Wait until something outside this process has happened."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.1)
