@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState
 from worker.ports import Judge, Scope
-from worker.storage import claims, outcomes, queue, settling, takeover
+from worker.storage import claims, outcomes, polls, queue, settling, takeover
 from worker.storage.claims import EVERYTHING, Lease
 from worker.storage.database import Database
 from worker.storage.queue import Intake
@@ -22,7 +22,15 @@ class StoredLedger:
 
     def source_state(self, name: str) -> SourceState:
         """Return what is remembered of a source; an empty state for one never polled."""
-        return self._database.read(queue.source_state, name)
+        return self._database.read(polls.source_state, name)
+
+    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+        """Make this worker the one that polls a source until `record_poll` or the end of the lease.
+
+        False where another worker leads, or where the source is not due (another has just polled it).
+        """
+        until = now + lease
+        return self._database.write(polls.lead, source, now=now, until=until, worker=worker, only_if_due=only_if_due)
 
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
         """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""

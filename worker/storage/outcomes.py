@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from worker.models import Claim, Event, Outcome, Page, State, Validators
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest
-from worker.storage.queue import KEEP_PAGE, Values, add_events, page_row
+from worker.storage.queue import KEEP_PAGE, add_events, page_row
+from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, PAGES
 
 _CANDIDATE = select(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update()

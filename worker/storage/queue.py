@@ -11,34 +11,23 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Row, func, insert, select, update
 
 from worker.errors import SourceError
-from worker.models import Candidate, Event, Page, Poll, SourceState, State, Text, Validators
+from worker.models import Candidate, Event, Page, Poll, State, Text
+from worker.storage import polls
 from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
 from worker.storage.dialect import Insert, least, upsert
-from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES, SOURCES
+from worker.storage.rows import Values
+from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES
 from worker.urls import host_of
 
 T = TypeVar("T")
 
 BATCH = 500
-POLLED = (
-    "due_at", "etag", "last_modified", "polled_at", "succeeded_at", "failures", "error", "found", "interval",
-    "lease_token", "lease_until", "worker",
-)  # fmt: skip
-"""What a poll writes of its source."""
-Values = dict[str, Any]
-"""One row to be written, by column."""
 
 
 def _earliest(statement: Insert) -> Executable:
     new = statement.excluded.due_at
     earliest = {"due_at": least(func.coalesce(HOSTS.c.due_at, new), new)}
     return statement.on_conflict_do_update(index_elements=["host"], set_=earliest)
-
-
-def _newest(statement: Insert) -> Executable:
-    return statement.on_conflict_do_update(
-        index_elements=["name"], set_={name: statement.excluded[name] for name in POLLED}
-    )
 
 
 def _unknown(statement: Insert) -> Executable:
@@ -48,7 +37,6 @@ def _unknown(statement: Insert) -> Executable:
 
 _ADD_NEW = upsert(CANDIDATES, _unknown)
 _ADD_EVENTS = insert(EVENTS)
-_KEEP_POLL = upsert(SOURCES, _newest)
 _WAKE_HOSTS = upsert(HOSTS, _earliest)
 KEEP_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]))
 """Statements are made once: making one anew costs more than running it."""
@@ -81,49 +69,8 @@ def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: 
 def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candidate]) -> int:
     """Write validators, due time and findings of a poll together: a 304 after a crash must not lose articles."""
     found = enqueue(connection, candidates, intake=Intake(now=poll.polled_at))
-    before = source_state(connection, poll.source)
-    connection.execute(_KEEP_POLL.on(connection), {"name": poll.source, **_poll_values(poll, before)})
+    polls.keep(connection, poll)
     return found
-
-
-def source_state(connection: Connection, name: str) -> SourceState:
-    """Return what is remembered of a source; an empty state for one never polled."""
-    row = connection.execute(select(SOURCES).where(SOURCES.c.name == name)).one_or_none()
-    return SourceState(name=name) if row is None else source_from(row)
-
-
-def source_from(row: Row[Any]) -> SourceState:
-    """Return the state in one row of the sources table."""
-    return SourceState(
-        name=row.name,
-        due_at=row.due_at,
-        validators=Validators(etag=row.etag, last_modified=row.last_modified),
-        polled_at=row.polled_at,
-        succeeded_at=row.succeeded_at,
-        failures=row.failures,
-        error=row.error,
-        found=row.found,
-        interval=row.interval,
-    )
-
-
-def _poll_values(poll: Poll, before: SourceState) -> Values:
-    keeps_validators = bool(poll.error) or (poll.not_modified and poll.validators == Validators())
-    validators = before.validators if keeps_validators else poll.validators
-    return {
-        "due_at": poll.due_at,
-        "etag": clean_or_none(validators.etag),
-        "last_modified": clean_or_none(validators.last_modified),
-        "polled_at": poll.polled_at,
-        "succeeded_at": before.succeeded_at if poll.error else poll.polled_at,
-        "failures": before.failures + 1 if poll.error else 0,
-        "error": clean(poll.error),
-        "found": poll.found,
-        "interval": poll.interval or before.interval,
-        "lease_token": None,
-        "lease_until": None,
-        "worker": None,
-    }
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

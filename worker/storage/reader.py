@@ -23,8 +23,9 @@ from worker.storage import audit, views
 from worker.storage.database import Database
 from worker.storage.links import link_from, links
 from worker.storage.neighbours import gather, versions
-from worker.storage.queue import source_from
+from worker.storage.polls import source_from
 from worker.storage.tables import ARTICLES, SOURCES, STANDINGS
+from worker.storage.workers import WorkerRecord, workers
 from worker.urls import canonicalise
 
 
@@ -64,6 +65,10 @@ class StoredReader:
     def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
         """Return the decisions made about an article, oldest first."""
         return self._database.read(views.verdicts, article_id)
+
+    def workers(self, *, now: datetime) -> tuple[WorkerRecord, ...]:
+        """Return every worker with a live lease, by name."""
+        return self._database.read(workers, now=now)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Return every source ever polled."""

@@ -15,7 +15,7 @@ from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, 
 from worker.storage.dialect import lock_keys
 from worker.storage.neighbours import gather, versions
 from worker.storage.outcomes import Hold, close, hold, keep_page, kept_page
-from worker.storage.queue import Values
+from worker.storage.rows import Values
 from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
 from worker.storage.views import latest_verdict
 

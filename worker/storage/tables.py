@@ -42,7 +42,6 @@ SOURCES = Table(
     Column("error", Text, nullable=False, default=""),
     Column("found", Integer, nullable=False, default=0),
     Column("interval", Span),
-    Column("lease_token", Text),
     Column("lease_until", UtcTime),
     Column("worker", Text),
 )

@@ -252,3 +252,33 @@ def test_a_page_that_gave_no_article_is_asked_for_in_full(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW, again=True)
 
     assert claim_one(store).validators == Validators()
+
+
+def test_one_worker_at_a_time_polls_a_source(store: Store) -> None:
+    first = store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w1")
+
+    second = store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2")
+
+    assert (first, second) == (True, False)
+    assert store.ledger.lead_poll("bao", now=NOW + MINUTE, lease=MINUTE, worker="w2")
+
+
+def test_a_poll_written_down_ends_the_lead(store: Store) -> None:
+    store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w1")
+
+    store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + 5 * MINUTE), ())
+
+    assert not store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2")
+    assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2", only_if_due=False)
+    assert store.ledger.source_state("bao").polled_at == NOW
+
+
+def test_workers_are_known_by_their_leases(store: Store) -> None:
+    store.ledger.enqueue([candidate(f"https://h{number}.example/") for number in range(3)], now=NOW)
+    store.ledger.claim(now=NOW, lease=MINUTE, limit=2, worker="w2")
+    store.ledger.lead_poll("bao", now=NOW, lease=2 * MINUTE, worker="w1")
+
+    names = [(each.name, each.candidates, each.sources, each.until) for each in store.reader.workers(now=NOW)]
+
+    assert names == [("w1", 0, 1, NOW + 2 * MINUTE), ("w2", 2, 0, NOW + MINUTE)]
+    assert store.reader.workers(now=NOW + 2 * MINUTE) == ()

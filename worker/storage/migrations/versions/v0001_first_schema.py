@@ -161,7 +161,6 @@ sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("found", sa.Integer, nullable=False),
     sa.Column("interval", sa.BigInteger),
-    sa.Column("lease_token", sa.Text),
     sa.Column("lease_until", sa.BigInteger),
     sa.Column("worker", sa.Text),
 )

@@ -1,0 +1,90 @@
+"""Polls of sources: one leader for each source at a time, and what each poll leaves behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Row, bindparam, or_, select, update
+
+from worker.models import Poll, SourceState, Validators
+from worker.storage.codec import clean, clean_or_none
+from worker.storage.columns import UtcTime
+from worker.storage.dialect import Insert, upsert
+from worker.storage.rows import Values
+from worker.storage.tables import SOURCES
+
+POLLED = (
+    "due_at", "etag", "last_modified", "polled_at", "succeeded_at", "failures", "error", "found", "interval",
+    "lease_until", "worker",
+)  # fmt: skip
+"""What a poll writes of its source."""
+
+
+def _newest(statement: Insert) -> Executable:
+    written = {name: statement.excluded[name] for name in POLLED}
+    return statement.on_conflict_do_update(index_elements=["name"], set_=written)
+
+
+_KEEP_POLL = upsert(SOURCES, _newest)
+_MEET = upsert(SOURCES, lambda new: new.on_conflict_do_nothing(index_elements=["name"]))
+_NOW = bindparam("now", type_=UtcTime())
+_FREE = or_(SOURCES.c.lease_until.is_(None), SOURCES.c.lease_until <= _NOW, SOURCES.c.worker == bindparam("by"))
+_LEAD = (
+    update(SOURCES)
+    .where(SOURCES.c.name == bindparam("source"), _FREE)
+    .values(lease_until=bindparam("until"), worker=bindparam("by"))
+)
+_LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW))
+
+
+def lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str, only_if_due: bool) -> bool:
+    """Make this worker the one that polls a source; False where another is, or where the source is not due."""
+    connection.execute(_MEET.on(connection), {"name": clean(name)})
+    wanted = {"source": clean(name), "now": now, "until": until, "by": worker}
+    return connection.execute(_LEAD_IF_DUE if only_if_due else _LEAD, wanted).rowcount == 1
+
+
+def keep(connection: Connection, poll: Poll) -> None:
+    """Write the end of a poll; it ends the lead as well."""
+    values = _poll_values(poll, source_state(connection, poll.source))
+    connection.execute(_KEEP_POLL.on(connection), {"name": clean(poll.source), **values})
+
+
+def source_state(connection: Connection, name: str) -> SourceState:
+    """Return what is remembered of a source; an empty state for one never polled."""
+    row = connection.execute(select(SOURCES).where(SOURCES.c.name == clean(name))).one_or_none()
+    return SourceState(name=name) if row is None else source_from(row)
+
+
+def source_from(row: Row[Any]) -> SourceState:
+    """Return the state in one row of the sources table."""
+    return SourceState(
+        name=row.name,
+        due_at=row.due_at,
+        validators=Validators(etag=row.etag, last_modified=row.last_modified),
+        polled_at=row.polled_at,
+        succeeded_at=row.succeeded_at,
+        failures=row.failures,
+        error=row.error,
+        found=row.found,
+        interval=row.interval,
+    )
+
+
+def _poll_values(poll: Poll, before: SourceState) -> Values:
+    keeps_validators = bool(poll.error) or (poll.not_modified and poll.validators == Validators())
+    validators = before.validators if keeps_validators else poll.validators
+    return {
+        "due_at": poll.due_at,
+        "etag": clean_or_none(validators.etag),
+        "last_modified": clean_or_none(validators.last_modified),
+        "polled_at": poll.polled_at,
+        "succeeded_at": before.succeeded_at if poll.error else poll.polled_at,
+        "failures": before.failures + 1 if poll.error else 0,
+        "error": clean(poll.error),
+        "found": poll.found,
+        "interval": poll.interval or before.interval,
+        "lease_until": None,
+        "worker": None,
+    }
