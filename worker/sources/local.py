@@ -1,4 +1,4 @@
-"""Reads input files: `.html`, `.txt`, `.jsonl`, and folders of these."""
+"""Reads input files: `.html`, `.txt`, `.jsonl`, `.warc`, and folders of these."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from worker.errors import SourceError
 from worker.models import Candidate, Discovery
 from worker.sources.files import Intake, Remark, read_html, read_text
 from worker.sources.jsonlines import read_json_lines
+from worker.sources.warc import read_warc
 
 BATCH = 100
 FileReader = Callable[[Path, Intake], Iterator[Candidate | Remark]]
@@ -22,6 +23,8 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
         ".htm": read_html,
         ".txt": read_text,
         ".jsonl": read_json_lines,
+        ".warc": read_warc,
+        ".warc.gz": read_warc,
     }
 )
 

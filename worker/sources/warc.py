@@ -1,0 +1,142 @@
+"""Reads the pages of a WARC file, filtered early: by host and date before their content is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker import urls
+from worker.errors import SourceError
+from worker.models import Candidate, Page
+from worker.sources.dates import read_date
+from worker.sources.entries import clean_text
+from worker.sources.files import Intake, Remark
+from worker.sources.http_block import Response, response_of
+from worker.sources.periods import Window
+from worker.sources.warc_stream import Record, records
+
+_KINDS = frozenset({"response", "resource"})
+_PAGE_TYPES = ("text/html", "application/xhtml")
+_KEPT_FIELDS = (
+    "content-type",
+    "content-language",
+    "etag",
+    "last-modified",
+    "date",
+    "link",
+    "tdm-reservation",
+    "x-robots-tag",
+)
+_HTML_LANGUAGE = re.compile(rb"<html[^>]{0,500}?\blang\s*=\s*[\"']?([a-zA-Z]{2,3})\b", re.IGNORECASE)
+# Letters with two marks (U+1EA0 to U+1EF9) in UTF-8: Vietnamese has them in every line, no other language does.
+_VIETNAMESE = re.compile(rb"\xe1(?:\xba[\xa0-\xbf]|\xbb[\x80-\xb9])")
+_MANY_LETTERS = 30
+_LOOK = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which pages of an archive to take: of these sites, recorded in this span, in these languages; empty takes all."""
+
+    sites: frozenset[str] = frozenset()
+    window: Window = field(default_factory=Window)
+    languages: frozenset[str] = frozenset()
+
+    def header(self, fields: Mapping[str, str]) -> bool:
+        """Tell from a record's header whether its content is worth reading."""
+        if fields.get("warc-type", "").lower() not in _KINDS:
+            return False
+        recorded = read_date(fields.get("warc-date"), zone=UTC)
+        if recorded and not self.window.holds(recorded):
+            return False
+        return not self.sites or _site(_address(fields)) in self.sites
+
+    def content(self, response: Response) -> bool:
+        """Tell from a page whether it is in a wanted language; one that does not say is taken."""
+        language = language_of(response)
+        return not self.languages or language is None or language in self.languages
+
+
+EVERYTHING = Wanted()
+
+
+def read_warc(file: Path, intake: Intake, wanted: Wanted = EVERYTHING) -> Iterator[Candidate | Remark]:
+    """Yield the pages of an archive with their content, their address and the time they were recorded.
+
+    Damaged records are remarked on and the rest goes on; what is no page (pictures, requests, errors) is passed over.
+    """
+    for record in records(file, max_bytes=2 * intake.max_bytes, wanted=wanted.header):
+        where = f"{file}:{record.number}"
+        if record.damaged:
+            yield Remark(where=where, why="the record is damaged and was skipped")
+        elif record.block is not None:
+            candidate = _candidate(record, record.block, where, intake, wanted)
+            if candidate is not None:
+                yield candidate
+
+
+def _candidate(record: Record, block: bytes, where: str, intake: Intake, wanted: Wanted) -> Candidate | Remark | None:
+    response = _response(record, block, intake.max_bytes)
+    if response is None:
+        return Remark(where=where, why=f"the record's content cannot be unpacked within {intake.max_bytes:,} bytes")
+    if response.status != 200 or not _is_page(response) or not wanted.content(response):
+        return None
+    try:
+        url = urls.resolve(_address(record.fields))
+        key = urls.canonicalise(url)
+    except SourceError as exc:
+        return Remark(where=where, why=str(exc))
+    recorded = read_date(record.fields.get("warc-date"), zone=UTC)
+    page = _page(url, response, recorded or intake.now)
+    return Candidate(url=url, canonical_url=key, source=intake.source, reference=where, payload=page)
+
+
+def _response(record: Record, block: bytes, limit: int) -> Response | None:
+    if record.fields.get("warc-type", "").lower() == "resource":
+        kind = record.fields.get("content-type", "")
+        return Response(status=200, fields={"content-type": kind}, body=block) if len(block) <= limit else None
+    return response_of(block, limit=limit)
+
+
+def _page(url: str, response: Response, recorded: datetime) -> Page:
+    return Page(
+        url=url,
+        final_url=url,
+        status=response.status,
+        body=response.body,
+        fetched_at=recorded,
+        content_type=response.fields.get("content-type"),
+        headers={name: clean_text(response.fields[name]) for name in _KEPT_FIELDS if name in response.fields},
+    )
+
+
+def _is_page(response: Response) -> bool:
+    return bool(response.body) and response.fields.get("content-type", "text/html").lower().startswith(_PAGE_TYPES)
+
+
+def _address(fields: Mapping[str, str]) -> str:
+    # Some writers put the address between angle brackets, as WARC 1.0's grammar has it.
+    return fields.get("warc-target-uri", "").strip("<> ")
+
+
+def _site(address: str) -> str:
+    try:
+        return urls.site_of(address)
+    except SourceError:
+        return ""
+
+
+def language_of(response: Response) -> str | None:
+    """Return the two-letter language a page shows or declares, None where it does neither.
+
+    Vietnamese is told by its letters: templates often declare `en` around it.
+    """
+    look = response.body[:_LOOK]
+    if sum(1 for _ in zip(range(_MANY_LETTERS), _VIETNAMESE.finditer(look), strict=False)) == _MANY_LETTERS:
+        return "vi"
+    declared = _HTML_LANGUAGE.search(look)
+    written = declared[1].decode("ascii") if declared else response.fields.get("content-language", "")[:2]
+    return written.lower()[:2] or None
