@@ -5,13 +5,14 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from worker.charset.guess import likely_codec
 from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
 from worker.charset.vietnamese import READINGS, expand_entities, told_encoding
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"))
 _SHORT_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
-TOLERATED_DAMAGE = 0.02
+TOLERATED_DAMAGE = 0.05  # of the letters beyond ASCII
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,68 +37,78 @@ def decode(body: bytes, content_type: str | None = None) -> Decoded:
         decoded = _as_named(body, codec, chosen_by)
         if decoded is not None:
             return decoded
-    return _detected(body, dict(named))
+    return _detected(body)
 
 
 def _named(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
     header, page = codec_in_header(content_type), codec_in_page(body)
-    pairs = ((header, "header"), (page, "meta"))
-    return [(codec, chosen_by) for codec, chosen_by in pairs if codec is not None]
+    named = [(codec, by) for codec, by in ((header, "header"), (page, "meta")) if codec is not None]
+    # Servers say Latin-1 of everything where nobody told them better: then the page knows more about itself.
+    return named[::-1] if header in _LATIN else named
 
 
 def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
     """Prefer UTF-8 wherever the bytes are valid and say something: no other charset looks like it by chance."""
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    chosen_by = named.get("utf-8", "detection")
     if body.isascii():
         # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
-        return None if "iso2022_jp" in named else _decoded(text, "utf-8", named.get("utf-8", "default"))
-    return _mended(text) or _decoded(text, "utf-8", chosen_by)
+        plain = _decoded(body.decode("ascii"), "utf-8", named.get("utf-8", "default"))
+        return None if "iso2022_jp" in named else plain
+    text = body.decode("utf-8", "replace")
+    if not _is_sound(text):
+        return None
+    return _mended(text) or _decoded(text, "utf-8", named.get("utf-8", "detection"))
+
+
+def _is_sound(text: str) -> bool:
+    """Tell whether nearly all letters beyond ASCII could be read: a page cut in two has one that could not."""
+    damage = text.count("\ufffd")
+    if not damage:
+        return True
+    foreign = len(text) - len(text.encode("ascii", "ignore"))
+    return damage <= max(1, TOLERATED_DAMAGE * foreign) and 3 * damage < foreign
 
 
 def _mended(text: str) -> Decoded | None:
     """Read a font trick that was saved as UTF-8: every character of it is still one byte of the old encoding."""
     try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
+        latin = text.encode("cp1252").decode("latin-1")
+    except UnicodeError:
         return None
-    told = told_encoding(text)
-    return (
-        None if told is None or told == "cp1258" else _decoded(READINGS[told](expand_entities(text)), told, "detection")
-    )
+    told = told_encoding(latin)
+    return None if told is None or told == "cp1258" else _legacy(latin, told, "detection")
 
 
 def _as_named(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
     if codec in READINGS and codec != "cp1258":
-        return _decoded(READINGS[codec](expand_entities(body.decode("latin-1"))), codec, chosen_by)
+        return _legacy(body.decode("latin-1"), codec, chosen_by)
     if codec in _LATIN:
         return _as_latin(body, codec, chosen_by)
     text = body.decode(codec, "replace")
-    damage = text.count("\ufffd")
-    foreign = sum(map(len, text.encode("ascii", "ignore").splitlines())) or 1
-    return _decoded(text, codec, chosen_by) if damage <= TOLERATED_DAMAGE * max(foreign, len(text)) else None
+    return _decoded(text, codec, chosen_by) if _is_sound(text) else None
 
 
 def _as_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
     latin = body.decode("latin-1")
     told = told_encoding(latin)
     if told is not None and told != codec:
-        text = latin if told == "cp1258" else expand_entities(latin)
-        return _decoded(READINGS[told](text), told, "detection")
+        return _legacy(latin, told, "detection")
     return _decoded(body.decode(codec, "replace"), codec, chosen_by)
 
 
-def _detected(body: bytes, named: dict[str, str]) -> Decoded:
-    told = told_encoding(body.decode("latin-1"))
+def _detected(body: bytes) -> Decoded:
+    latin = body.decode("latin-1")
+    told = told_encoding(latin)
     if told is not None:
-        return _decoded(READINGS[told](expand_entities(body.decode("latin-1"))), told, "detection")
-    damaged = body.decode("utf-8", "replace")
-    if "utf-8" in named or damaged.count("\ufffd") <= TOLERATED_DAMAGE * len(damaged):
-        return _decoded(damaged, "utf-8", named.get("utf-8", "default"))
+        return _legacy(latin, told, "detection")
+    codec = likely_codec(body)
+    if codec is not None:
+        return _decoded(body.decode(codec, "replace"), codec, "detection")
     return _decoded(body.decode(WINDOWS_1252, "replace"), WINDOWS_1252, "default")
+
+
+def _legacy(latin: str, told: str, chosen_by: str) -> Decoded:
+    text = latin if told == "cp1258" else expand_entities(latin)
+    return _decoded(READINGS[told](text), told, chosen_by)
 
 
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:

@@ -63,7 +63,6 @@ _IN_META = re.compile(
     rb"<meta\b[^>]{0,300}?\bcharset\s*=\s*[\"']?\s*([a-z0-9_.:-]{1,40})|^\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([a-z0-9_.:-]{1,40})",
     re.IGNORECASE,
 )
-_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 
 
 def codec_of(label: str) -> str | None:
@@ -79,9 +78,14 @@ def codec_in_header(content_type: str | None) -> str | None:
 
 def codec_in_page(body: bytes) -> str | None:
     """Return the codec that the page's head or XML declaration names."""
-    for found in _IN_META.finditer(_COMMENT.sub(b"", body[:HEAD])):
+    for found in _IN_META.finditer(_without_comments(body[:HEAD])):
         codec = codec_of((found.group(1) or found.group(2)).decode("ascii"))
         if codec is not None:
             # A meta element that could be read is not in UTF-16, whatever it says (HTML, 13.2.3.2).
             return "utf-8" if codec.startswith("utf-16") else codec
     return None
+
+
+def _without_comments(head: bytes) -> bytes:
+    first, *rest = head.split(b"<!--")
+    return first + b"".join(part.partition(b"-->")[2] for part in rest)
