@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from worker.errors import ExtractError, FetchError
+from worker.errors import ExtractError, FetchBlocked, FetchError
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
 from worker.ports import Hints
 
@@ -97,13 +97,15 @@ class FakeFetcher:
 
 
 class FakeExtractor:
-    """Takes the body as the text, first line the title; `REJECT reason` is no article, `CRASH` is a bug."""
+    """Takes the body as the text, first line the title; `REJECT reason` is no article, `CRASH` a bug."""
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         await asyncio.sleep(0)
         raw = content.body.decode() if isinstance(content, Page) else content.text
         if raw.startswith("REJECT "):
             raise ExtractError(f"no article: {raw[7:]}", reason=raw[7:])
+        if raw.startswith("RESERVED"):
+            raise FetchBlocked("the page reserves its rights: noai", reason="rights")
         if raw.startswith("CRASH"):
             raise RuntimeError("a bug in the extractor")
         title, _, text = raw.partition("\n")

@@ -151,22 +151,22 @@ class Ingester:
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
         """Take one candidate through the stages; None where its lease was lost on the way."""
+        page: Page | None = None
         try:
             content = claim.payload or await self._stages.fetcher.fetch(
                 Request(url=claim.url, validators=claim.validators)
             )
+            page = content if isinstance(content, Page) else None
+            if page and _same_as_before(page, claim):
+                outcome = Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article)
+                return await self._finish(claim, outcome, page)
+            article = await self._extract(claim, content)
         except FetchBlocked as exc:
-            return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)))
+            return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
         except FetchError as exc:
             return await self._finish(claim, self._after_failure(claim, exc))
-        page = content if isinstance(content, Page) else None
-        if page and _same_as_before(page, claim):
-            return await self._finish(claim, Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article))
-        try:
-            article = await self._extract(claim, content)
         except ExtractError as exc:
-            outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
-            return await self._finish(claim, outcome, page)
+            return await self._finish(claim, Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc)), page)
         return await self._stages.offload(self._settle, claim, article, page)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:

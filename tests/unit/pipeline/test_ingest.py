@@ -106,6 +106,7 @@ async def test_a_copy_on_another_site_ends_as_duplicate(store: Store) -> None:
         (FetchBlocked("robots.txt: Disallow: /x", reason="robots"), State.BLOCKED, "robots"),
         (FetchError("404", reason="gone", retry=False, status=404), State.FAILED, "gone"),
         ("REJECT listing", State.REJECTED, "listing"),
+        ("RESERVED", State.BLOCKED, "rights"),
     ],
 )
 async def test_a_page_that_gives_no_article_ends_with_its_reason(
