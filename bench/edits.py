@@ -23,7 +23,7 @@ class Recipe:
     """How much to edit: the share of words, and the chance of each other change."""
 
     words: float
-    chance: float = 0.35
+    chance: float = 0.2
     boilerplate: float = 2.0
 
 
@@ -53,7 +53,8 @@ def edited(piece: Piece, recipe: Recipe, stuff: Material, rng: random.Random) ->
         title = _edited_words(piece.title, 0.6, stuff, rng)
         made.append("headline")
     for change in _ON_LINES:
-        if rng.random() < recipe.chance:
+        # A lead may be dropped or added; one put in the place of another is another story.
+        if rng.random() < recipe.chance and not (change is led and "unled" in made):
             lines = change(lines, stuff, rng)
             made.append(change.__name__)
     if rng.random() < recipe.chance:
@@ -76,8 +77,8 @@ def bylined(lines: list[str], stuff: Material, rng: random.Random) -> list[str]:
 
 
 def unled(lines: list[str], _stuff: Material, _rng: random.Random) -> list[str]:
-    """Drop the lead."""
-    return lines[1:] if len(lines) > 2 else lines
+    """Drop the lead, where it is no large part of the text."""
+    return lines[1:] if 4 * _length(lines[:1]) <= _length(lines) else lines
 
 
 def led(lines: list[str], stuff: Material, rng: random.Random) -> list[str]:
@@ -87,9 +88,13 @@ def led(lines: list[str], stuff: Material, rng: random.Random) -> list[str]:
 
 
 def cut(lines: list[str], _stuff: Material, rng: random.Random) -> list[str]:
-    """Cut up to a third of the paragraphs."""
-    kept = [line for line in lines if rng.random() > 0.2]
-    return kept if 3 * len(kept) >= 2 * len(lines) else lines[: max(1, 2 * len(lines) // 3)]
+    """Cut paragraphs, up to three tenths of the words."""
+    kept, room = list(lines), 0.3 * _length(lines)
+    for place in rng.sample(range(len(lines)), len(lines)):
+        if _length([lines[place]]) <= room and rng.random() < 0.5:
+            room -= _length([lines[place]])
+            kept.remove(lines[place])
+    return kept
 
 
 def reordered(lines: list[str], _stuff: Material, rng: random.Random) -> list[str]:
@@ -102,7 +107,7 @@ def reordered(lines: list[str], _stuff: Material, rng: random.Random) -> list[st
 
 def surrounded(lines: list[str], stuff: Material, rng: random.Random, *, most: float) -> list[str]:
     """Put a page's furniture around: menus and teasers, up to `most` times the words of the article."""
-    room = rng.random() * most * sum(len(line.split()) for line in lines)
+    room = rng.random() * most * _length(lines)
     above: list[str] = []
     below: list[str] = []
     while room > 0:
@@ -127,6 +132,10 @@ def toned_otherwise(text: str) -> str:
 def requoted(text: str) -> str:
     """Replace typographic quotes and dashes by plain ones."""
     return text.translate(_QUOTES)
+
+
+def _length(lines: list[str]) -> int:
+    return sum(len(line.split()) for line in lines)
 
 
 def _edited_words(text: str, share: float, stuff: Material, rng: random.Random) -> str:

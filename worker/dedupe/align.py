@@ -6,8 +6,10 @@ moved paragraphs are found too; between two runs that follow each other in both 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from worker.dedupe.words import SHINGLE, shingles
 _LONGEST_GAP = 400
 _SMALL_GAP = 12
 _SHORTEST_RUN = 2
+_BESIDE = 40
+_KEPT = 0.4
+_PHRASE = 12
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,18 +50,36 @@ class Alignment:
     ours: NDArray[np.bool_]
     theirs: NDArray[np.bool_]
 
+    @property
+    def in_order(self) -> float:
+        """Return the share of the matched words that come in the same order in both texts."""
+        heaviest: list[int] = []
+        for place, run in enumerate(self.runs):
+            before = (heaviest[at] for at in range(place) if self.runs[at].theirs < run.theirs)
+            heaviest.append(run.length + max(before, default=0))
+        return max(heaviest, default=0) / max(1, sum(run.length for run in self.runs))
+
 
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     """Align two texts given as word hashes."""
-    seeds = _trimmed(_runs_on_diagonals(ours, theirs))
+    seeds = _without_phrases(_trimmed(_runs_on_diagonals(ours, theirs)))
     fine = [run for gap in _gaps(seeds, len(ours), len(theirs)) for run in _matched_inside(gap, ours, theirs)]
-    runs = tuple(sorted([*seeds, *fine]))
+    runs = sorted([*seeds, *fine])
+    gaps = tuple(_gaps(runs, len(ours), len(theirs)))
+    # Where a moved passage begins and ends, the words beside it have their counterparts beside it there.
+    for gap in _beside_moves(runs, len(ours), len(theirs)):
+        runs.extend(_matched_inside(gap, ours, theirs))
     return Alignment(
-        runs=runs,
-        gaps=tuple(_gaps(list(runs), len(ours), len(theirs))),
+        runs=tuple(sorted(runs)),
+        gaps=gaps,
         ours=_mask(((run.ours, run.length) for run in runs), len(ours)),
         theirs=_mask(((run.theirs, run.length) for run in runs), len(theirs)),
     )
+
+
+def apart(ours: Sized, theirs: Sized) -> Alignment:
+    """Return the alignment of two texts that have nothing in common."""
+    return Alignment(runs=(), gaps=(), ours=_mask((), len(ours)), theirs=_mask((), len(theirs)))
 
 
 def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
@@ -98,6 +121,22 @@ def _trimmed(runs: list[Run]) -> list[Run]:
     return kept
 
 
+def _without_phrases(runs: list[Run]) -> list[Run]:
+    """Leave out what stands elsewhere in the other text and is no longer than a phrase; passages are."""
+    while True:
+        rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
+        chains: list[list[Run]] = []
+        for run in runs:
+            if chains and rank[run] == rank[chains[-1][-1]] + 1:
+                chains[-1].append(run)
+            else:
+                chains.append([run])
+        kept = [run for chain in chains if sum(each.length for each in chain) >= _PHRASE for run in chain]
+        if len(kept) in (0, len(runs)):
+            return runs
+        runs = kept
+
+
 def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
     rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
     fences = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
@@ -113,6 +152,26 @@ def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
     return gaps
 
 
+def _beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+    """Return the words after and before each run that has another neighbour in one text than in the other."""
+    here = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
+    there = [here[0], *sorted(runs, key=lambda run: run.theirs), here[-1]]
+    after = dict(pairwise(there))
+    before = {later: earlier for earlier, later in after.items()}
+    gaps = []
+    for left, right in pairwise(here):
+        if after.get(left) is not right:
+            mine = range(left.ours + left.length, right.ours)
+            if left in after:
+                other = range(left.theirs + left.length, after[left].theirs)
+                gaps.append(Gap(mine[:_BESIDE], other[:_BESIDE]))
+            if right in before:
+                earlier = before[right]
+                other = range(earlier.theirs + earlier.length, right.theirs)
+                gaps.append(Gap(mine[-_BESIDE:], other[-_BESIDE:]))
+    return gaps
+
+
 def _matched_inside(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
     longest = max(len(gap.ours), len(gap.theirs))
     if not gap.ours or not gap.theirs or longest > _LONGEST_GAP:
@@ -120,11 +179,14 @@ def _matched_inside(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint6
     least = 1 if longest <= _SMALL_GAP else _SHORTEST_RUN
     a, b = ours[gap.ours.start : gap.ours.stop].tolist(), theirs[gap.theirs.start : gap.theirs.stop].tolist()
     blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
-    return [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+    runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+    # Two passages on one matter share words here and there; only an edited passage keeps most of its words in order.
+    likely = longest <= _SMALL_GAP or sum(run.length for run in runs) >= _KEPT * min(len(a), len(b))
+    return runs if likely else []
 
 
-def _mask(stretches: object, length: int) -> NDArray[np.bool_]:
+def _mask(stretches: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
     marks = np.zeros(length, dtype=np.bool_)
-    for start, count in stretches:  # type: ignore[attr-defined]
+    for start, count in stretches:
         marks[start : start + count] = True
     return marks

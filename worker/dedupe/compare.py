@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.align import Alignment, align
-from worker.dedupe.facts import Facts, facts, numbers
+from worker.dedupe.align import Alignment, align, apart
+from worker.dedupe.facts import Facts, facts, numbers, word_pairs
 from worker.dedupe.words import Words, shingles, words
 
+LONG = 8
+"""Words from which a stretch that only one text has is a passage, not an edit."""
+
 _WORTH_ALIGNING = 0.15
+_ISLAND = 2
+_REPEATED = 30
+_ON_TOPIC = 0.08
+_FURNITURE = 20
+_USUAL_LENGTH = 500
+# Furniture is taken off a text only where the other one is, for the most part, in it: two texts that share nothing but
+# furniture must not shrink to it.
+_MOST_OF_IT = 0.55
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,54 +34,74 @@ class Side:
     words: Words
     every: NDArray[np.uint64]
     distinct: NDArray[np.uint64]
+    pairs: NDArray[np.uint64]
     title: Words
     facts: Facts
     title_numbers: frozenset[tuple[str, ...] | tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What a newcomer and another text have in common.
+class Half:
+    """One of two compared texts: which of its words the other has, and which belong to the story both tell.
 
-    `jaccard` and `containment` count distinct shingles; `ours` and `theirs` say of each word of the newcomer and of
-    the other whether it stands in the other text too; `shared_words` is the number of such words of the newcomer.
+    The rest is page furniture: long stretches that the other text lacks and that speak of something else.
     """
+
+    matched: NDArray[np.bool_]
+    story: NDArray[np.bool_]
+
+    @property
+    def raw_share(self) -> float:
+        """Return the share of all words that the other text has."""
+        return float(self.matched.mean()) if len(self.matched) else 0.0
+
+    @property
+    def story_words(self) -> int:
+        """Return how many words belong to the story."""
+        return int(self.story.sum())
+
+    @property
+    def share(self) -> float:
+        """Return the share of the story's words that the other text has."""
+        return float(self.matched.sum() / self.story_words) if self.story_words else 0.0
+
+    @property
+    def own_passages(self) -> float:
+        """Return the share of the story's words in passages that the other text lacks, small edits not counted."""
+        own = sum(stop - start for start, stop in stretches(self.matched | ~self.story))
+        return own / self.story_words if self.story_words else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a newcomer and another text have in common; `jaccard` and `containment` count distinct shingles."""
 
     jaccard: float
     containment: float
-    ours: NDArray[np.bool_]
-    theirs: NDArray[np.bool_]
+    ours: Half
+    theirs: Half
     alignment: Alignment
 
     @property
     def newcomer_is_shorter(self) -> bool:
-        """Whether the newcomer has at most as many words as the other."""
-        return len(self.ours) <= len(self.theirs)
-
-    @property
-    def of_newcomer(self) -> float:
-        """Return the share of the newcomer's words that the other text has."""
-        return _share(self.ours)
-
-    @property
-    def of_other(self) -> float:
-        """Return the share of the other text's words that the newcomer has."""
-        return _share(self.theirs)
+        """Whether the newcomer tells the story in at most as many words as the other."""
+        return self.ours.story_words <= self.theirs.story_words
 
     @property
     def of_shorter(self) -> float:
         """Return the share of the shorter text's words that the longer has."""
-        return self.of_newcomer if self.newcomer_is_shorter else self.of_other
+        return self.ours.share if self.newcomer_is_shorter else self.theirs.share
 
     @property
     def ratio(self) -> float:
-        """Return the length of the shorter text over that of the longer, in words."""
-        return min(len(self.ours), len(self.theirs)) / max(len(self.ours), len(self.theirs), 1)
+        """Return the length of the shorter page over that of the longer, furniture and all."""
+        lengths = len(self.ours.matched), len(self.theirs.matched)
+        return min(lengths) / max(*lengths, 1)
 
     @property
     def shared_words(self) -> int:
         """Return how many words of the newcomer the other text has."""
-        return int(self.ours.sum())
+        return int(self.ours.matched.sum())
 
 
 def prepare(text: str, *, title: str = "") -> Side:
@@ -80,6 +113,7 @@ def prepare(text: str, *, title: str = "") -> Side:
         words=cut,
         every=every,
         distinct=np.unique(every),
+        pairs=np.unique(word_pairs(cut.hashes)),
         title=heading,
         facts=facts(cut, also=heading),
         title_numbers=numbers(heading),
@@ -91,18 +125,63 @@ def compare(newcomer: Side, other: Side) -> Figures:
     few = min(len(newcomer.distinct), len(other.distinct))
     shared = np.intersect1d(newcomer.distinct, other.distinct, assume_unique=True)
     containment = len(shared) / few if few else 0.0
-    nothing: NDArray[np.uint64] = newcomer.words.hashes[:0]
     alike = containment >= _WORTH_ALIGNING
-    alignment = align(newcomer.words.hashes, other.words.hashes) if alike else align(nothing, nothing)
-    # Without one shingle that is unique in both (a table, a refrain) there is nothing to align by.
-    aligned = bool(alignment.runs)
+    alignment = align(newcomer.words.hashes, other.words.hashes) if alike else apart(newcomer.words, other.words)
+    # What a text says twice (a refrain, a table, a page that holds its article twice) cannot be aligned.
+    ours = alignment.ours | _long_runs(_covered(newcomer, shared)) if alike else alignment.ours
+    theirs = alignment.theirs | _long_runs(_covered(other, shared)) if alike else alignment.theirs
     return Figures(
         jaccard=len(shared) / max(1, len(newcomer.distinct) + len(other.distinct) - len(shared)),
         containment=containment,
-        ours=alignment.ours if aligned else _covered(newcomer, shared),
-        theirs=alignment.theirs if aligned else _covered(other, shared),
+        ours=_half(newcomer, ours, other, trim=_share(theirs) >= _MOST_OF_IT),
+        theirs=_half(other, theirs, newcomer, trim=_share(ours) >= _MOST_OF_IT),
         alignment=alignment,
     )
+
+
+def stretches(marks: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield where long runs of unmarked words begin and end; single marked words do not end one."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], ~marks, [False])).astype(np.int8)))
+    start = stop = -1
+    for left, right in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if stop >= 0 and left - stop < _ISLAND:
+            stop = right
+            continue
+        if stop - start >= LONG:
+            yield start, stop
+        start, stop = left, right
+    if stop - start >= LONG:
+        yield start, stop
+
+
+def on_topic(side: Side, start: int, stop: int, other: Side) -> bool:
+    """Say whether a stretch of a text speaks of what another text speaks of, by the pairs of words they share.
+
+    Of the pairs in a follow-up's new passages the old story has 14% or more in 95 of 100; of those in passages of
+    unrelated articles 5% to 12% or less, the more the longer the story is.
+    """
+    known = np.isin(word_pairs(side.words.hashes[start:stop]), other.pairs)
+    longer = max(1.0, len(other.words) / _USUAL_LENGTH)
+    return _share(known) >= _ON_TOPIC * min(1.5, math.pow(longer, 0.4))
+
+
+def _half(side: Side, matched: NDArray[np.bool_], other: Side, *, trim: bool) -> Half:
+    story = np.ones(len(matched), dtype=np.bool_)
+    if trim:
+        for start, stop in stretches(matched):
+            if stop - start >= _FURNITURE and not on_topic(side, start, stop, other):
+                story[start:stop] = matched[start:stop]
+    return Half(matched=matched, story=story)
+
+
+def _long_runs(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the marks that stand in runs of a passage's length."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], marks, [False])).astype(np.int8)))
+    kept = np.zeros(len(marks), dtype=np.bool_)
+    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if stop - start >= _REPEATED:
+            kept[start:stop] = True
+    return kept
 
 
 def title_overlap(one: Words, two: Words) -> float:

@@ -2,75 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.dedupe.align import Gap
-from worker.dedupe.compare import Figures, Side
+from worker.dedupe.compare import Figures, Half, Side, on_topic, stretches
 from worker.dedupe.facts import Fact
 
-_ISLAND = 2
-_SHORTEST_PASSAGE = 8
 _LARGEST_SLOT = 12
+_TOP = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A stretch of words that only one text has, with the number of its facts that the other lacks and has.
-
-    `inside` says whether words that both have stand before it.
-    """
+    """A stretch of the story that only one text has; `new` is how many numbers and names in it the other lacks."""
 
     start: int
     words: int
     new: int
-    known: int
-    inside: bool
-
-    @property
-    def on_topic(self) -> bool:
-        """Whether it belongs to the story: page furniture stands around it and speaks of something else."""
-        return self.inside or 2 * self.known >= self.new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """How often words of one text stand against other words of the other, and how often the facts in them clash.
 
+    `at_the_top` says whether numbers clash among the first words of the newcomer.
     `renamed` counts names that stand against other names where each is what its own title speaks of.
     """
 
     substitutions: int
     numbers: int
     renamed: int
+    at_the_top: bool
 
 
-def passages(side: Side, marks: NDArray[np.bool_], other: Side) -> list[Passage]:
-    """Return the stretches of a text that the other lacks; a few shared words do not end one."""
+def passages(side: Side, half: Half, other: Side) -> list[Passage]:
+    """Return the stretches of a text, page furniture left out, that the other lacks."""
     found = []
-    for start, stop in _stretches(marks):
-        inside = [fact for fact in _facts(side) if fact.start >= start and fact.stop <= stop]
+    for start, stop in stretches(half.matched | ~half.story):
+        if not on_topic(side, start, stop, other):
+            continue
+        inside = [fact for fact in side.facts.all if fact.start >= start and fact.stop <= stop]
         new = sum(not other.facts.has(fact) for fact in inside)
-        before = int(marks[:start].sum()) >= _SHORTEST_PASSAGE
-        found.append(Passage(start=start, words=stop - start, new=new, known=len(inside) - new, inside=before))
+        found.append(Passage(start=start, words=stop - start, new=new))
     return found
 
 
 def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
     """Count the places where both texts go on alike after saying different things."""
     substitutions = numbers = renamed = 0
+    at_the_top = False
     for gap in figures.alignment.gaps:
         if not _is_slot(gap, len(newcomer.words)):
             continue
         substitutions += 1
         ours, theirs = _inside(newcomer.facts.numbers, gap.ours), _inside(other.facts.numbers, gap.theirs)
-        numbers += _clash(ours, theirs)
+        clashing = _clash(ours, theirs)
+        numbers += clashing
+        at_the_top = at_the_top or (clashing and gap.ours.start < _TOP)
         ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
         renamed += _renamed(newcomer, other, ours, theirs)
-    return Slots(substitutions=substitutions, numbers=numbers, renamed=renamed)
+    return Slots(substitutions=substitutions, numbers=numbers, renamed=renamed, at_the_top=at_the_top)
 
 
 def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
@@ -81,13 +74,13 @@ def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
 
 
 def _renamed(newcomer: Side, other: Side, ours: list[Fact], theirs: list[Fact]) -> bool:
-    if not ours or not theirs or other.facts.has(ours[0]) or newcomer.facts.has(theirs[0]):
-        return False
-    return _in_title(newcomer, ours[0]) and _in_title(other, theirs[0])
+    return bool(ours) and bool(theirs) and _own(newcomer, ours[0], other) and _own(other, theirs[0], newcomer)
 
 
-def _in_title(side: Side, name: Fact) -> bool:
-    return bool((side.title.hashes == side.words.hashes[name.start]).any())
+def _own(side: Side, name: Fact, other: Side) -> bool:
+    """Say whether a name is what a text's title speaks of, and no part of it stands in the other text."""
+    parts = side.words.hashes[name.start : name.stop]
+    return bool(np.isin(parts[0], side.title.hashes)) and not other.facts.known.intersection(parts.tolist())
 
 
 def _digits(number: Fact) -> str:
@@ -104,21 +97,3 @@ def _is_slot(gap: Gap, length: int) -> bool:
 
 def _inside(facts: tuple[Fact, ...], stretch: range) -> list[Fact]:
     return [fact for fact in facts if fact.start < stretch.stop and fact.stop > stretch.start]
-
-
-def _facts(side: Side) -> tuple[Fact, ...]:
-    return side.facts.numbers + side.facts.names
-
-
-def _stretches(marks: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], ~marks, [False])).astype(np.int8)))
-    start = stop = -1
-    for left, right in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if stop >= 0 and left - stop < _ISLAND:
-            stop = right
-            continue
-        if stop - start >= _SHORTEST_PASSAGE:
-            yield start, stop
-        start, stop = left, right
-    if stop - start >= _SHORTEST_PASSAGE:
-        yield start, stop

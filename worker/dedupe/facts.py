@@ -37,6 +37,11 @@ class Facts:
     names: tuple[Fact, ...]
     known: frozenset[str | int]
 
+    @property
+    def all(self) -> tuple[Fact, ...]:
+        """Return numbers and names."""
+        return self.numbers + self.names
+
     def has(self, fact: Fact) -> bool:
         """Return whether a fact of another text stands in this one."""
         return self.known.issuperset(fact.key)
@@ -47,7 +52,7 @@ def facts(cut: Words, *, also: Words) -> Facts:
     numbers = tuple(_numbers(cut))
     known: set[str | int] = {part for number in (*numbers, *_numbers(also)) for part in number.key}
     for each in (cut, also):
-        known.update(each.hashes.tolist(), _pairs(each.hashes).tolist())
+        known.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
     return Facts(numbers=numbers, names=tuple(_names(cut)), known=frozenset(known))
 
 
@@ -75,7 +80,7 @@ def _names(cut: Words) -> list[Fact]:
     """Return runs of capitalised words; one such word alone counts only inside a sentence."""
     text, starts, ends = cut.text, cut.starts.tolist(), cut.ends.tolist()
     capital = [text[start].isupper() for start in starts]
-    pairs = _pairs(cut.hashes).tolist()
+    pairs = word_pairs(cut.hashes).tolist()
     names = []
     place, count = 0, len(starts)
     while place < count:
@@ -97,5 +102,6 @@ def _inside_sentence(text: str, start: int, end: int) -> bool:
     return not text[start:end].strip(" -–(")
 
 
-def _pairs(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def word_pairs(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hash every two neighbouring words."""
     return hashes[:-1] * _PAIR + hashes[1:]

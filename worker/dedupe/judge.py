@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.dedupe.compare import Figures, compare, prepare
 from worker.dedupe.relate import Piece, Ruling, relate
@@ -23,7 +22,6 @@ _RANK = {
     Relation.TEMPLATE: 2,
     Relation.UNIQUE: 3,
 }
-_RARE_ENOUGH = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +92,21 @@ def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -
 
 
 def _direction(figures: Figures, *, rules: Rules) -> Relation:
-    if min(figures.of_newcomer, figures.of_other) >= rules.containment:
+    if min(figures.ours.raw_share, figures.theirs.raw_share) >= rules.containment:
         return Relation.COPY
     return Relation.CONTAINED if figures.newcomer_is_shorter else Relation.CONTAINS
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:
     """Take back a match that rests on passages which many other clusters have."""
-    others = {each.neighbour.cluster: each.figures.ours for each in matches}
+    others = {each.neighbour.cluster: each.figures.ours.matched for each in matches}
     others.pop(match.neighbour.cluster, None)
-    if len(others) < rules.common:
+    if len(others) < rules.common or match.figures.jaccard == 1.0:
         return None
     spread = np.sum(np.stack(list(others.values())), axis=0)
-    rare: NDArray[np.bool_] = match.figures.ours & (spread < rules.common)
-    figures = match.figures
-    missing = int((~(figures.ours if figures.newcomer_is_shorter else figures.theirs)).sum())
-    told = int(rare.sum()) + missing
-    if told < _RARE_ENOUGH or rare.sum() >= rules.rare_share * told:
+    matched = match.figures.ours.matched
+    rare = int((matched & (spread < rules.common)).sum())
+    if rare >= rules.rare_share * matched.sum():
         return None
     return Ruling(relation=Relation.TEMPLATE, rule="what both have stands in many articles")
 

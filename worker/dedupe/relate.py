@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from worker.dedupe.compare import Figures, Side, title_overlap
+from worker.dedupe.compare import Figures, Half, Side, title_overlap
 from worker.dedupe.differences import Passage, passages, slots
 from worker.dedupe.rules import Rules
 from worker.models import Relation
@@ -42,7 +41,7 @@ def relate(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> 
     """Decide what a newcomer is to another text under another address."""
     if _too_little(newcomer.side, other.side):
         return _by_equality(newcomer.side, other.side)
-    if figures.jaccard < rules.threshold and figures.of_shorter < rules.containment:
+    if not _alike(figures, rules=rules):
         return _unlike(newcomer, other, figures, rules=rules)
     guard = _template(newcomer, other, figures, rules=rules) or _news(newcomer, other, figures, rules=rules)
     return guard or _one_item(figures, rules=rules)
@@ -59,6 +58,21 @@ def _by_equality(newcomer: Side, other: Side) -> Ruling:
     return Ruling(relation=Relation.UNIQUE, rule="too little text to tell")
 
 
+def _alike(figures: Figures, *, rules: Rules) -> bool:
+    """Say whether the longer text has nearly all of the shorter: in whole stretches, or with small edits all over.
+
+    Reports that two papers wrote from one source fail both: passages of their own, and every sentence turned.
+    """
+    if figures.jaccard >= rules.threshold:
+        return True
+    half = figures.ours if figures.newcomer_is_shorter else figures.theirs
+    if half.share >= rules.containment and figures.containment >= rules.whole * rules.containment:
+        return True
+    if half.own_passages <= rules.own:
+        return half.share >= rules.edited * rules.containment and figures.alignment.in_order >= rules.in_order
+    return False
+
+
 def _unlike(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling:
     if figures.of_shorter < rules.linked:
         return Ruling(relation=Relation.UNIQUE, rule="too little in common")
@@ -69,7 +83,8 @@ def _unlike(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) ->
 def _template(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling | None:
     """Recognise a form filled in anew: other numbers or names in the same places, or a brief notice of another day."""
     found = slots(newcomer.side, other.side, figures)
-    if found.numbers and found.numbers >= rules.clash * found.substitutions:
+    few = found.numbers == 1 and not found.at_the_top and _numbers(newcomer, other) >= rules.many_numbers
+    if found.numbers and not few and found.numbers >= rules.clash * found.substitutions:
         return _ruled_template("other numbers in the same places", f"{found.numbers} of {found.substitutions} places")
     if found.renamed:
         return _ruled_template("another name in the same places", f"{found.renamed} places")
@@ -81,6 +96,10 @@ def _template(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) 
     if length < rules.tiny and title_overlap(newcomer.side.title, other.side.title) < rules.same_title:
         return _ruled_template("tiny and under another title")
     return None
+
+
+def _numbers(newcomer: Piece, other: Piece) -> int:
+    return min(len({fact.key for fact in piece.side.facts.numbers}) for piece in (newcomer, other))
 
 
 def _ruled_template(rule: str, *notes: str) -> Ruling:
@@ -102,35 +121,47 @@ def _apart(newcomer: Piece, other: Piece, *, rules: Rules) -> bool:
 
 
 def _news(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling | None:
-    """Recognise an old story under new facts: another title, and an opening that the other text lacks.
+    """Recognise an old story under new facts: another title, and passages near the top that the other text lacks.
 
-    Either the shorter text opens with news of its own, so it is no cut of the longer; or both are about as long, and
-    the longer opens with news where the shorter opens otherwise, or with more news than a lead holds.
+    Either the shorter text has news of its own there, so it is no cut of the longer; or both are about as long and the
+    longer has news where the shorter says something else, or begins with more news than a lost lead would explain.
     """
     if title_overlap(newcomer.side.title, other.side.title) >= rules.same_title:
         return None
     ours = _opening(newcomer.side, figures.ours, other.side, rules=rules)
     theirs = _opening(other.side, figures.theirs, newcomer.side, rules=rules)
-    shorter, longer = (ours, theirs) if figures.newcomer_is_shorter else (theirs, ours)
-    own = max((each.words for each in shorter if each.new >= 2 and each.on_topic), default=0)
+    shorter, longer, half = (
+        (ours, theirs, figures.theirs) if figures.newcomer_is_shorter else (theirs, ours, figures.ours)
+    )
+    own = max((each.words for each in shorter if each.new >= 2), default=0)
     if own >= rules.news:
         return Ruling(relation=Relation.FOLLOWUP, rule="the shorter opens with new facts", notes=(f"{own} words",))
-    top = max((each.words for each in longer if each.new and each.on_topic), default=0)
-    if figures.ratio >= rules.as_long and top >= (rules.news if shorter else rules.lead):
+    top = sum(each.words for each in longer if each.new)
+    begins_anew = top > rules.lead and _begins_anew(half, rules=rules)
+    if figures.ratio >= rules.as_long and (begins_anew or (shorter and top >= rules.news)):
         return Ruling(relation=Relation.FOLLOWUP, rule="the longer opens with new facts", notes=(f"{top} words",))
     return None
 
 
-def _opening(side: Side, marks: NDArray[np.bool_], other: Side, *, rules: Rules) -> list[Passage]:
-    return [each for each in passages(side, marks, other) if each.start < rules.opening * len(side.words)]
+def _opening(side: Side, half: Half, other: Side, *, rules: Rules) -> list[Passage]:
+    """Return a text's own passages that start in the first part of the story."""
+    places = np.flatnonzero(half.story)
+    end = places[int(rules.opening * (len(places) - 1))] if len(places) else 0
+    return [each for each in passages(side, half, other) if each.start <= end]
+
+
+def _begins_anew(half: Half, *, rules: Rules) -> bool:
+    first = half.matched[half.story][: rules.first]
+    return len(first) > 0 and float(first.mean()) < 0.5
 
 
 def _one_item(figures: Figures, *, rules: Rules) -> Ruling:
-    if not figures.newcomer_is_shorter and figures.ratio < rules.part:
+    longer_by_far = len(figures.theirs.matched) < rules.part * len(figures.ours.matched)
+    if longer_by_far:
         return Ruling(relation=Relation.FOLLOWUP, rule="holds the other as a small part")
     if figures.jaccard >= rules.threshold:
         return Ruling(relation=Relation.COPY, rule="jaccard")
-    if min(figures.of_newcomer, figures.of_other) >= rules.containment:
+    if min(figures.ours.raw_share, figures.theirs.raw_share) >= rules.containment:
         return Ruling(relation=Relation.COPY, rule="words in common")
     if figures.newcomer_is_shorter:
         return Ruling(relation=Relation.CONTAINED, rule="words of the shorter in the longer")

@@ -14,25 +14,34 @@ class Rules:
     `threshold` is Jaccard over word shingles, `containment` the share of the shorter text's words that the longer
     has; either makes two texts alike, and alike texts are one item unless a guard says otherwise:
 
+    - `whole`: that share of `containment` of the shingles must be shared too; or at most the share `own` of the
+      shorter text stands in passages of its own, so that all else are small edits: then `edited` times `containment`
+      of its words are enough, if most of them (`in_order`) come in the same order;
     - `linked`: share of words from which two items that are not one are still linked;
-    - `clash`: share of the places where the texts say different things at which they give different numbers;
+    - `clash`: share of the places where the texts say different things at which they give different numbers; a single
+      such place far from the top is a slip in a text with `many_numbers`;
     - `apart`, `brief`: texts shorter than `brief`, published longer than `apart` from each other, are two items;
     - `tiny`: texts shorter than this are one item only under one title;
     - `same_title`: share of the shorter title's words that the longer has, from which two titles are one;
-    - `opening`: the part of a text in which news stands; `news` and `lead`: the shortest passage there that counts as
-      news, and the longest that may be no more than a lead which one of the texts lost; `as_long`: length of the
-      shorter over that of the longer, from which they are about as long;
-    - `common`, `rare_share`: words found in at least `common` other clusters are no evidence; of the other words at
-      least `rare_share` must be shared;
-    - `part`: a text shorter than this share of the longer is a part of it, not a version;
+    - `opening`: the part of a text in which news stands; `news`: the shortest passages there that count as news;
+      `lead`: the longest that may be no more than a lead which one of the texts lost; `first`: words by which a text
+      begins anew; `as_long`: length of the shorter over that of the longer, from which they are about as long;
+    - `common`, `rare_share`: of the words two texts share, at least `rare_share` must not stand in `common` other
+      clusters too;
+    - `part`: a newcomer that holds a text shorter than this share of it is no version of that text;
     - `same_item`: share of words under which a page with a new text has become another item.
     """
 
     threshold: float = 0.8
     containment: float = 0.8
     keep: Literal["first", "longest"] = "first"
+    whole: float = 0.75
+    own: float = 0.1
+    edited: float = 0.875
+    in_order: float = 0.6
     linked: float = 0.5
     clash: float = 0.1
+    many_numbers: int = 14
     apart: timedelta = timedelta(hours=72)
     brief: int = 120
     tiny: int = 40
@@ -40,8 +49,9 @@ class Rules:
     opening: float = 0.3
     news: int = 15
     lead: int = 60
+    first: int = 40
     as_long: float = 0.7
     common: int = 3
-    rare_share: float = 0.5
+    rare_share: float = 0.15
     part: float = 0.125
     same_item: float = 0.3
