@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Self
 
 from worker.models import IndexParameters
 from worker.storage import marks
+from worker.storage.backup import Backup, back_up
 from worker.storage.database import Database
 from worker.storage.engine import connect
 from worker.storage.hosts import StoredHostBook
@@ -15,6 +17,7 @@ from worker.storage.index import require_parameters, stored_parameters
 from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
 from worker.storage.migrate import bring_up_to_date
+from worker.storage.pruning import Pruned, prune
 from worker.storage.reader import StoredReader
 from worker.storage.shelf import StoredSeedShelf
 
@@ -43,6 +46,14 @@ class Store:
         Raises StoreError where an id is unknown, or both are versions of one page.
         """
         self._database.write(marks.mark, one, other, decided=decided, now=now)
+
+    def back_up(self, path: Path) -> Backup:
+        """Copy a SQLite store to a new file beside running work, and check the copy; raises StoreError."""
+        return back_up(self._database, path)
+
+    def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
+        """Let go of raw pages, events and robots.txt files from before a time; never of a text of the corpus."""
+        return prune(self._database, older_than=older_than, dry_run=dry_run)
 
     def give_up(self) -> None:
         """Stop waiting for a database that does not answer; for an orderly stop."""

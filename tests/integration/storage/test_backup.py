@@ -1,0 +1,90 @@
+"""Backups: whole, checked, made beside running work."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.contract.storage.made import PARAMETERS, take_in
+from worker.errors import StoreError
+from worker.storage import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with a few articles."""
+    opened = open_store(f"sqlite:///{tmp_path / 'corpus.db'}", parameters=PARAMETERS)
+    for number in range(5):
+        take_in(opened, f"https://h{number}.example/", f"chữ{number}")
+    return opened
+
+
+def test_a_backup_opens_as_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
+    backup = store.back_up(tmp_path / "backup.db")
+
+    assert backup.books == store.reader.audit()
+    assert backup.size == (tmp_path / "backup.db").stat().st_size
+    copy = open_store(f"sqlite:///{backup.path}", parameters=PARAMETERS)
+    assert list(copy.reader.heads()) == list(store.reader.heads())
+    copy.close()
+    store.close()
+
+
+def test_a_backup_made_while_work_goes_on_is_sound(store: Store, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        number = 100
+        while not stop.is_set():
+            take_in(store, f"https://h{number}.example/", f"chữ{number}")
+            number += 1
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        backup = store.back_up(tmp_path / "backup.db")
+    finally:
+        stop.set()
+        writer.join()
+
+    assert backup.books.balanced
+    assert backup.books.articles >= 5
+    store.close()
+
+
+def test_a_backup_never_overwrites(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "backup.db").write_text("mine")
+
+    with pytest.raises(StoreError, match="exists: name a new file"):
+        store.back_up(tmp_path / "backup.db")
+
+    assert (tmp_path / "backup.db").read_text() == "mine"
+    store.close()
+
+
+def test_a_folder_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot be made .*nothing was changed"):
+        store.back_up(tmp_path / "none" / "backup.db")
+    store.close()
+
+
+def test_a_store_with_problems_is_not_backed_up_in_silence(store: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "corpus.db") as connection:
+        connection.execute("DELETE FROM decisions")
+
+    with pytest.raises(StoreError, match="articles nobody decided about"):
+        store.back_up(tmp_path / "backup.db")
+
+    assert sorted(path.name for path in tmp_path.glob("backup*")) == []
+    store.close()
+
+
+def test_a_store_in_memory_cannot_be_backed_up(tmp_path: Path) -> None:
+    store = open_store("sqlite:///:memory:", parameters=PARAMETERS)
+
+    with pytest.raises(StoreError, match="is no SQLite file"):
+        store.back_up(tmp_path / "backup.db")
+    store.close()
