@@ -17,9 +17,9 @@ from worker.extract.text import clean_line
 # Holds no article text, whatever the page: trafilatura throws the same away, but only after copying it several times.
 # fmt: off
 _DEAD = (
-    "script", "style", "noscript", "svg", "iframe", "template", "button", "select", "nav", "footer", "canvas",
+    "script", "style", "noscript", "svg", "iframe", "template", "button", "select", "canvas",
     "object", "embed", "video", "audio", "picture", "map", "dialog", "input", "textarea", "link", "base",
-    "datalist", "menu",
+    "datalist",
 )
 # fmt: on
 _COMMENTS = XPath(
@@ -34,31 +34,30 @@ def strip_dead(tree: HtmlElement) -> None:
     """Take out of a tree what never holds article text: scripts, navigation, players, readers' comments."""
     strip_elements(tree, *_DEAD, with_tail=False)
     total = text_length(tree)
-    for box in cast("list[HtmlElement]", _COMMENTS(tree)):
+    # A frame that holds most of the page is no frame: broken markup can put an article inside its own navigation.
+    for box in [*tree.iter("menu"), *cast("list[HtmlElement]", _COMMENTS(tree))]:
         if text_length(box) < total / 2:
-            _remove(box)
-
-
-def _remove(element: HtmlElement) -> None:
-    parent = element.getparent()
-    if parent is None:
-        return
-    element.tail = None
-    parent.remove(element)
+            box.drop_tree()
 
 
 def read_body(tree: HtmlElement, passages: Sequence[Passage]) -> list[Block]:
-    """Return the blocks of the main text in page order; none where trafilatura finds nothing. Consumes the tree."""
+    """Return the blocks of the main text in page order; none where trafilatura finds nothing. Consumes the tree.
+
+    Trafilatura's fast way is tried first; where it gives much less than the page's running text, the part of the page
+    that holds most of it is tried alone, and then trafilatura's whole cascade.
+    """
     body = tree.find("body")
     if body is None:
         return []
+    prose = sum(passage.chars - passage.linked for passage in passages)
     container = find_container(body, passages, share=_SHARE)
-    whole = None if container is body else _only(container)
-    blocks = _extract(whole if whole is not None else tree, fast=True)
-    if _chars(blocks) >= _COVERED * sum(passage.chars - passage.linked for passage in passages):
-        return blocks
-    again = _extract(tree, fast=False)
-    return again if _chars(again) > _chars(blocks) else blocks
+    best: list[Block] = []
+    for attempt in (tree, None if container is body else _only(container)):
+        if attempt is not None:
+            best = max(best, _extract(attempt, fast=True), key=_chars)
+        if _chars(best) >= _COVERED * prose:
+            return best
+    return max(best, _extract(tree, fast=False), key=_chars)
 
 
 def _only(container: HtmlElement) -> HtmlElement:

@@ -18,6 +18,7 @@ _NAMED = re.compile(
     r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
     re.IGNORECASE,
 )
+_ABOUT_PEOPLE = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
 _SHORTEST, _LONGEST = 40, 1200
 _KEY = 60
 # What stands before a lead's first word: the paper or the place it was written (`(Báo X) - `, `HÀ NỘI – `).
@@ -44,7 +45,13 @@ def _descriptions(document: Document) -> list[str]:
 
 
 def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
+    """Yield the passages of the page's first half that may be leads; what a site says of itself stands below."""
+    half = sum(passage.chars - passage.linked for passage in passages) / 2
+    above = 0
     for passage in passages:
+        if above > half:
+            return
+        above += passage.chars - passage.linked
         if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and not is_inside_link(passage.element):
             text = passage.text()
             if not is_prompt(text) and not is_credit(text):
@@ -65,7 +72,8 @@ def _named(tree: HtmlElement, passages: Sequence[Passage]) -> Iterator[str]:
     heading = next(tree.iter("h1"), None)
     near = _following(tree, heading) if heading is not None else frozenset()
     for passage, text in _candidates(passages):
-        if passage.element in near and any(_NAMED.search(name) for name in _names(passage.element)):
+        names = " ".join(_names(passage.element))
+        if passage.element in near and _NAMED.search(names) and not _ABOUT_PEOPLE.search(names):
             yield text
 
 

@@ -102,7 +102,7 @@ def measure_shares(passages: Sequence[Passage]) -> Shares:
     for passage in passages:
         if passage.is_linked or is_inside_link(passage.element):
             links += passage.chars
-        elif _is_teaser(passage):
+        elif teaser_box(passage) is not None:
             teasers += passage.chars
             count += 1
         else:
@@ -116,21 +116,21 @@ def is_inside_link(element: HtmlElement) -> bool:
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
-def _is_teaser(passage: Passage) -> bool:
-    """Whether the passage shares a small box with a headline that is a link: then it announces another page."""
+def teaser_box(passage: Passage) -> HtmlElement | None:
+    """Return the small box that a passage shares with a headline that is a link: it announces another page."""
     box = passage.element
     if passage.chars > _LONGEST_TEASER:
-        return False
+        return None
     for _ in range(_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html"}:
-            return False
+            return None
         box = parent
         if text_length(box) > passage.chars * 1.3 + _TEASER_BOX:
-            return False
+            return None
         if any(_is_headline(link, passage.element) for link in box.iter("a")):
-            return True
-    return False
+            return box
+    return None
 
 
 def _is_headline(link: HtmlElement, passage: HtmlElement) -> bool:

@@ -12,6 +12,7 @@ from worker.extract.dates import Circumstances, find_modified, find_published, z
 from worker.extract.document import Document, open_document
 from worker.extract.language import Languages
 from worker.extract.lead import find_lead, put_lead_first
+from worker.extract.links import drop_links_elsewhere
 from worker.extract.listing import refuse_listing
 from worker.extract.outline import find_passages, measure_shares
 from worker.extract.rights import find_rights, refused_signal
@@ -75,6 +76,7 @@ class Reader:
         passages = find_passages(document.tree)
         refuse_listing(document, measure_shares(passages))
         lead = find_lead(document, passages)
+        drop_links_elsewhere(document.tree, passages)
         blocks = put_lead_first(read_body(document.tree, passages), lead)
         cleaned = drop_boilerplate(blocks, title=title.text)
         text = "\n".join(block.text for block in cleaned.blocks)
