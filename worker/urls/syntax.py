@@ -21,7 +21,7 @@ _LOOSE_SCHEME = re.compile(r"(https?):/*", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 _PATH_SAFE = "-._~!$&'()*+,;=:@"
-_QUERY_SAFE = "-._~!$'()*,;:@/?[]"
+_QUERY_SAFE = "-._~!$'()*,;:@/[]"
 
 
 def absolute(url: str, *, base: str | None = None) -> SplitResult:

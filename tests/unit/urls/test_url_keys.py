@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from worker.errors import SourceError
-from worker.urls import canonicalise, file_url, host_of, is_home, same_site
+from worker.urls import Rules, canonicalise, file_url, host_of, is_home, resolve, same_site, trusted_canonical
 
 SAME = [
     ("https://x.vn/a-1234.html", "http://x.vn/a-1234.html"),
@@ -62,3 +65,77 @@ def test_a_front_page_is_recognised() -> None:
     assert is_home("http://www.x.vn/index.html?utm_source=a")
     assert is_home("https://x.vn/en")
     assert not is_home("https://x.vn/tin/a")
+
+
+CASES = tomllib.loads((Path(__file__).parent / "url_cases.toml").read_text("utf-8"))
+SAME_KEY = [(group["key"], url) for group in CASES["same"] for url in group["urls"]]
+SHARED = Path(__file__).parents[4] / "shared/data"
+
+
+@pytest.mark.parametrize(("key", "url"), SAME_KEY)
+def test_every_address_of_an_article_has_its_key(key: str, url: str) -> None:
+    assert canonicalise(url) == key
+    assert canonicalise(key) == key
+
+
+@pytest.mark.parametrize("group", CASES["different"], ids=lambda group: str(group["why"]))
+def test_no_two_articles_share_a_key(group: dict[str, list[str]]) -> None:
+    keys = [canonicalise(url) for url in group["urls"]]
+
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_the_table_is_large_enough_to_mean_something() -> None:
+    assert len(SAME_KEY) + sum(len(group["urls"]) for group in CASES["different"]) >= 200
+
+
+def test_the_rules_of_a_site_win_over_the_common_ones() -> None:
+    rules = Rules(keep=frozenset({"ref"}), drop=frozenset({"trang"}), fold_case=True)
+
+    key = canonicalise("https://bao.vn/Tin/A-1234.html?ref=5&trang=2&x=Y", rules=rules)
+
+    assert key == "https://bao.vn/tin/a-1234.html?ref=5&x=Y"
+
+
+PAGE = "https://bao.vn/thoi-su/mua-lon-keo-dai-1234.html?utm_source=x"
+
+
+@pytest.mark.parametrize(
+    ("declared", "key"),
+    [
+        ("https://www.bao.vn/mua-lon-keo-dai-1234.html", "https://bao.vn/mua-lon-keo-dai-1234.html"),
+        ("/mua-lon-keo-dai-1234.html", "https://bao.vn/mua-lon-keo-dai-1234.html"),
+        ("https://video.bao.vn/mua-lon-keo-dai-1234.html", "https://video.bao.vn/mua-lon-keo-dai-1234.html"),
+        ("http://bao.vn/thoi-su/mua-lon-keo-dai-1234.html", "https://bao.vn/thoi-su/mua-lon-keo-dai-1234.html"),
+        ("https://bao.vn/tin?id=1234", "https://bao.vn/tin?id=1234"),
+        ("https://bao.vn/", None),
+        ("https://bao.vn/thoi-su", None),
+        ("https://xa-la.com/mua-lon-keo-dai-1234.html", None),
+        ("javascript:void(0)", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_declared_canonical_address_is_trusted_within_the_site_and_where_it_names_an_article(
+    declared: str | None, key: str | None
+) -> None:
+    assert trusted_canonical(declared, page_url=PAGE) == key
+
+
+def test_addresses_to_fetch_stay_as_they_were_found_but_for_what_cannot_be_sent() -> None:
+    found = " http://www.Báo.vn/Mưa lớn.html?b=2&a=1&utm_source=rss#binh-luan"
+
+    assert resolve(found) == "http://www.xn--bo-mia.vn/M%C6%B0a%20l%E1%BB%9Bn.html?b=2&a=1&utm_source=rss"
+
+
+def test_articles_of_a_real_list_keep_apart() -> None:
+    files = sorted(SHARED.glob("feeds/vi/*.xml")) + sorted(SHARED.glob("vi/html/*_list.html.gz"))
+    if not files:
+        pytest.skip("the shared data is not here")
+    bodies = [gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes() for file in files]
+    found = {url.decode() for body in bodies for url in re.findall(rb"""[^\s"'<>=\[]+-\d{6,}\.(?:html?|chn)""", body)}
+
+    keys = {canonicalise(url, base="https://bao.vn/") for url in found}
+
+    assert len(found) > 150
+    assert len(keys) == len({url.rpartition("-")[2] for url in found})
