@@ -46,7 +46,9 @@ def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RU
     kept = query.identity(parts.query, specific=paths.is_specific(path), rules=rules)
     # A server on a port of its own speaks one scheme there: nothing to merge.
     scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
-    return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
+    key = urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
+    # What is left of a path may wrap an address that it did not wrap before.
+    return key if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:

@@ -28,7 +28,7 @@ _SESSION = {
     "sid": re.compile(r"(?=.*\d)[0-9A-Za-z_.!-]{16,}"),
     "s": re.compile(r"[0-9a-fA-F]{32,}"),
 }
-_SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cfid|cftoken|oscsid|zenid|sessionid|session_id|sessid")
+_SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cfid|cftoken|oscsid|zenid|sess(?:ion_?)?id")
 _SOFT = frozenset(
     """
     ref ref_ refer referer referrer source src from via campaign medium rss feed fr icid smid smtyp scm csi nb _

@@ -6,7 +6,7 @@ import re
 from urllib.parse import SplitResult, parse_qs
 
 _CACHE_HOST = re.compile(r"(?:[\w-]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)\Z")
-_CACHE_PATH = re.compile(r"/(?:[a-z]/)?(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
+_CACHE_PATH = re.compile(r"/[a-z]/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _GOOGLE_HOST = re.compile(r"(?:www\.)?google(?:\.[a-z]{2,3}){1,2}\Z")
 _GOOGLE_AMP = re.compile(r"/amp/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
