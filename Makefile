@@ -14,7 +14,7 @@ CONFIG ?= config/worker.toml
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
@@ -56,6 +56,9 @@ ingest: $(STAMP) ## poll every source once, with config/worker.toml
 .PHONY: run
 run: $(STAMP) ## the daemon, with config/worker.toml
 	@$(BIN)/corpus-worker run --config $(CONFIG)
+
+bench-%: $(STAMP) ## measure: ingest, extract, dedupe, neardup, fetch, sources, store
+	@$(BIN)/python -m bench.bench_$* $(ARGS)
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the dependencies again (needs uv)
