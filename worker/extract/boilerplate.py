@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.extract.blocks import Block
 from worker.extract.explain import Dropped
+from worker.extract.learned import paragraph_key
 from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt
 from worker.extract.text import fold
 
@@ -22,8 +23,11 @@ class Cleaned:
     dropped: tuple[Dropped, ...]
 
 
-def drop_boilerplate(blocks: Sequence[Block], *, title: str) -> Cleaned:
-    """Return the blocks without titles, prompts, cross links, photo credits and repeats."""
+def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[int] = frozenset()) -> Cleaned:
+    """Return the blocks without titles, prompts, cross links, photo credits, repeats and what the host always prints.
+
+    `learned` are keys of paragraphs that are boilerplate of the host (`learned.boilerplate_of`).
+    """
     kept: list[Block] = []
     dropped: list[Dropped] = []
     seen: set[str] = set()
@@ -31,6 +35,8 @@ def drop_boilerplate(blocks: Sequence[Block], *, title: str) -> Cleaned:
     for block in blocks:
         folded = fold(block.text)
         why = "repeats the title" if folded == folded_title else _why(block, folded, seen)
+        if not why and paragraph_key(block.text) in learned:
+            why = "stands in most articles of this host"
         if why:
             dropped.append(Dropped(text=block.text, why=why))
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import lxml.html
 from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError
@@ -31,7 +31,7 @@ class Document:
     meta: Mapping[str, tuple[str, ...]]
     links: Mapping[str, tuple[str, ...]]
     title_tag: str
-    notes: tuple[str, ...] = field(default=())
+    charset: str
 
     def said(self, *names: str) -> str:
         """Return the first meta value among the names, in their order."""
@@ -50,7 +50,8 @@ class Document:
 
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raises ExtractError where there is nothing to parse."""
-    tree = _parse(trim(decode(page.body, page.content_type).text))
+    decoded = decode(page.body, page.content_type)
+    tree = _parse(trim(decoded.text))
     return Document(
         url=page.final_url,
         tree=tree,
@@ -59,6 +60,7 @@ def open_document(page: Page) -> Document:
         meta=_metas(tree),
         links=_links(tree),
         title_tag=clean_line(tree.findtext(".//title") or ""),
+        charset=f"{decoded.charset}, by {decoded.chosen_by}",
     )
 
 

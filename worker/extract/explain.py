@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from worker.models import Article
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +29,46 @@ class Dropped:
 class Explanation:
     """Everything that was decided about one page, in the order of deciding.
 
-    `figures` are what the gates looked at (words, share of linked text…), as name and value.
+    `article` is None where there is none; then `reason` and `message` say why. `figures` are what the gates looked
+    at (words, share of linked text…), as name and value.
     """
 
+    article: Article | None = None
+    reason: str = ""
+    message: str = ""
     fields: tuple[Field, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
+
+
+class Trace:
+    """Collects, while a page is read, what an explanation is made of."""
+
+    def __init__(self) -> None:
+        self._fields: list[Field] = []
+        self._dropped: list[Dropped] = []
+        self._figures: list[tuple[str, str]] = []
+
+    def field(self, name: str, value: object, origin: str) -> None:
+        """Note a field that was found."""
+        if value:
+            self._fields.append(Field(name=name, value=str(value), origin=origin))
+
+    def drop(self, blocks: Iterable[Dropped]) -> None:
+        """Note blocks that were left out."""
+        self._dropped.extend(blocks)
+
+    def figure(self, name: str, value: object) -> None:
+        """Note a figure that a gate looked at."""
+        self._figures.append((name, str(value)))
+
+    def explanation(self, *, article: Article | None = None, reason: str = "", message: str = "") -> Explanation:
+        """Return what was collected, and how the reading ended."""
+        return Explanation(
+            article=article,
+            reason=reason,
+            message=message,
+            fields=tuple(self._fields),
+            dropped=tuple(self._dropped),
+            figures=tuple(self._figures),
+        )

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from worker.errors import ExtractError
+from worker.extract.document import Document
+from worker.extract.text import count_words
+
+_GONE = re.compile(
+    r"\b404\b|page (?:was )?not found|"
+    r"(?:trang|bài viết|nội dung|đường dẫn)[^.]{0,40}(?:không tồn tại|không tìm thấy|"
+    r"đã bị (?:xóa|xoá|gỡ))|không tìm thấy (?:trang|bài|nội dung)|seite nicht gefunden|page introuvable|página no encontrada",
+    re.IGNORECASE,
+)
+_CONSENT = re.compile(
+    r"(?:we (?:and our|value your)|wir und unsere|nous et nos) .{0,60}(?:partners?|partner|partenaires|privacy)|"
+    r"(?:accept|manage|reject) (?:all )?cookies|cookie[- ](?:einstellungen|consent|policy|settings)|"
+    r"(?:chấp nhận|đồng ý)[^.]{0,40}cookie|before you continue",
+    re.IGNORECASE,
+)
+_VIDEO = frozenset({"videoobject", "clip", "movie", "tvepisode"})
+_GALLERY = frozenset({"imagegallery", "mediagallery", "imageobjectgallery"})
+_SHORT_PAGE = 150
+_STUB = 120
+_STUB_SHARE = 0.6
 
 
 def require_words(words: int, *, least: int) -> None:
@@ -15,3 +37,52 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
     """Reject other languages than the wanted ones, none of which means all; raises ExtractError (`language`)."""
     if wanted and language not in wanted:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
+
+
+def require_article(document: Document, text: str, *, title: str, least: int) -> None:
+    """Reject pages that stand in an article's place; raises ExtractError.
+
+    Reasons: `gone` (a page that says so with status 200), `consent`, `paywall`, `video`, `gallery`. A page with text
+    of some length passes all of them: a few words about cookies or a film do not unmake an article.
+    """
+    words = count_words(text)
+    if words >= _SHORT_PAGE:
+        return
+    _refuse_gone(text, title, words)
+    _refuse_consent(text, words)
+    _refuse_stub(document, words)
+    if words < max(least, 1):
+        _refuse_media(document, words)
+
+
+def _refuse_gone(text: str, title: str, words: int) -> None:
+    said = _GONE.search(title) or (words < _STUB and _GONE.search(text[:200]))
+    if said:
+        raise ExtractError(f"the page says that it is gone ({said.group()!r}; {words} words)", reason="gone")
+
+
+def _refuse_consent(text: str, words: int) -> None:
+    said = len(_CONSENT.findall(text))
+    if said >= 2 or (said and words < 40):
+        raise ExtractError(f"a consent wall: {said} such phrases in {words} words", reason="consent")
+
+
+def _refuse_stub(document: Document, words: int) -> None:
+    structured = document.structured
+    whole = count_words(structured.body)
+    if structured.accessible_for_free is not False or words >= _STUB:
+        return
+    if not whole or words < _STUB_SHARE * whole:
+        length = f"{whole} words" if whole else "no length"
+        raise ExtractError(
+            f"a paywall stub: {words} words are shown, the page declares {length} and no free access", reason="paywall"
+        )
+
+
+def _refuse_media(document: Document, words: int) -> None:
+    kind = document.said("og:type").lower()
+    types = document.structured.types
+    if kind.startswith("video") or types & _VIDEO:
+        raise ExtractError(f"a video page: {words} words beside a film", reason="video")
+    if types & _GALLERY:
+        raise ExtractError(f"a picture gallery: {words} words beside the pictures", reason="gallery")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract import wire
+from worker.extract.explain import Explanation
 from worker.extract.rules import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
@@ -73,6 +74,11 @@ class ProcessExtractor:
         if reply.blocked:
             raise FetchBlocked(reply.message, reason=reply.reason)
         raise ExtractError(reply.message, reason=reply.reason)
+
+    async def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Explanation:
+        """Return how an article came about, or why there is none: each field's origin, each block left out."""
+        reply = await self._run(wire.Job(content=content, hints=hints, fetched_at=fetched_at, explain=True))
+        return reply.explanation or Explanation(reason=reply.reason, message=reply.message)
 
     async def aclose(self) -> None:
         """End the worker processes."""

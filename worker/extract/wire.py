@@ -32,6 +32,7 @@ class Job:
     content: Page | Text
     hints: Hints
     fetched_at: datetime
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

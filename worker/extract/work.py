@@ -44,6 +44,9 @@ class Work:
             return wire.Reply(reason="crash", message=message, last=True)
 
     def _read(self, job: wire.Job) -> wire.Reply:
+        if job.explain:
+            explanation = self._reader.explain(job.content, job.hints, fetched_at=job.fetched_at)
+            return wire.Reply(explanation=explanation)
         try:
             article = self._reader.read(job.content, job.hints, fetched_at=job.fetched_at)
         except ExtractError as error:

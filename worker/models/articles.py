@@ -49,7 +49,8 @@ class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
     `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `text`, `url`, `feed`, `input`,
-    or nothing.
+    or nothing. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left out of the text included: what
+    is counted for the host to learn its boilerplate.
     """
 
     url: str
@@ -70,6 +71,7 @@ class Article:
     external_id: str | None = None
     rights: Rights = Rights()
     notes: tuple[str, ...] = ()
+    paragraphs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class IndexParameters:
     anchor_one_in: int
     most_anchors: int
     normalisation: int
+    fewest_anchors: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What the flows need of each stage, as protocols; concrete classes are named in `app` alone."""
 
 from worker.ports.stages import Clock, Deduper, Extractor, Fetcher, Hints, InputReader, Judge, Offload, Parser
-from worker.ports.store import HostBook, HostStanding, Ledger, Reader, RobotsRecord, Scope, SeedShelf
+from worker.ports.store import HostBook, HostStanding, Ledger, ParagraphMemory, Reader, RobotsRecord, Scope, SeedShelf
 
 __all__ = [
     "Clock",
@@ -15,6 +15,7 @@ __all__ = [
     "Judge",
     "Ledger",
     "Offload",
+    "ParagraphMemory",
     "Parser",
     "Reader",
     "RobotsRecord",

@@ -66,7 +66,10 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What discovery already knows about a page, for the extractor."""
+    """What discovery already knows about a page, for the extractor.
+
+    `boilerplate` are keys of paragraphs that the host is known to set into its articles (`ParagraphMemory`).
+    """
 
     url: str
     canonical_url: str
@@ -77,6 +80,7 @@ class Hints:
     external_id: str | None = None
     timezone: str | None = None
     kind: Kind = Kind.ARTICLE
+    boilerplate: frozenset[int] = frozenset()
 
 
 class Extractor(Protocol):

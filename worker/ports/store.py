@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -197,4 +197,19 @@ class Reader(Protocol):
 
     def audit(self) -> Books:
         """Count everything, and check that every row has its partners."""
+        ...
+
+
+class ParagraphMemory(Protocol):
+    """How often each paragraph stood in the articles of a host. Blocking: call it through Offload.
+
+    What is counted and what is boilerplate is decided by pure functions of the extractor; the store only remembers.
+    """
+
+    def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
+        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+        ...
+
+    def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
+        """Replace what is remembered of a host, in the caller's transaction where there is one."""
         ...
