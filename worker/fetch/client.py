@@ -107,7 +107,11 @@ class HttpFetcher:
         budget = Budget(self._rules.deadline)
         asked = self._with_due_validators(request)
         arrival = await self._arrive(asked, budget, observe)
-        return self._page(asked, arrival, budget)
+        page = self._page(asked, arrival, budget)
+        if observe is not unobserved:
+            for step in steps_of(page):
+                observe(step)
+        return page
 
     async def explain(self, request: Request) -> Explanation:
         """Fetch, and return what was decided at each step; an error is returned, not raised."""
@@ -116,7 +120,7 @@ class HttpFetcher:
             page = await self.fetch(request, observe=steps.append)
         except FetchError as error:
             return Explanation(steps=tuple(steps), error=error)
-        return Explanation(steps=(*steps, *steps_of(page)), page=page)
+        return Explanation(steps=tuple(steps), page=page)
 
     async def robots(self, url: str) -> Robots:
         """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
