@@ -13,14 +13,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-SEPARATOR, LETTER, ALONE, MARK, INVISIBLE = range(5)
-"""What a code point is: between words; part of a word; a word by itself (scripts that write no spaces);
-part of a word that never begins one; not there at all (zero-width characters, soft hyphens)."""
+SEPARATOR, LETTER, MARK, ALONE, INVISIBLE = range(5)
+"""What a code point is: between words; part of a word; part of a word that never begins one; a word by itself
+(scripts that write no spaces); not there at all (zero-width characters, soft hyphens). Rare kinds come last."""
 
+_IN_WORDS = (LETTER, MARK, ALONE)
 TABLE_SIZE = 1 << 16
 """The tables cover the Basic Multilingual Plane; what lies beyond is rare and classified one by one."""
 
-_TONES = {"\u0300": 1, "\u0301": 1 << 8, "\u0303": 1 << 16, "\u0309": 1 << 24, "\u0323": 1 << 32}
+_TONES = {"\u0300": 1, "\u0301": 1 << 3, "\u0303": 1 << 6, "\u0309": 1 << 9, "\u0323": 1 << 12}
 _SPACELESS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -39,7 +40,7 @@ class Alphabet:
 
     kinds: NDArray[np.uint8]
     letters: NDArray[np.uint64]
-    tones: NDArray[np.uint64]
+    tones: NDArray[np.uint16]
 
 
 def kind_of(character: str) -> int:
@@ -82,10 +83,10 @@ def alphabet() -> Alphabet:
     """Return the tables for the Basic Multilingual Plane, built once a process (some tens of milliseconds)."""
     kinds = np.zeros(TABLE_SIZE, dtype=np.uint8)
     letters = np.zeros(TABLE_SIZE, dtype=np.uint64)
-    tones = np.zeros(TABLE_SIZE, dtype=np.uint64)
+    tones = np.zeros(TABLE_SIZE, dtype=np.uint16)
     for code in range(TABLE_SIZE):
         kinds[code] = kind = kind_of(chr(code))
-        if kind in (LETTER, ALONE, MARK):
+        if kind in _IN_WORDS:
             letters[code], tones[code] = fold(chr(code))
     return _frozen(kinds, letters, tones)
 
@@ -93,15 +94,18 @@ def alphabet() -> Alphabet:
 def beyond(codes: NDArray[np.uint32]) -> Alphabet:
     """Return tables for the given code points, in their order."""
     characters = [chr(code) for code in codes.tolist()]
-    folded = [fold(character) for character in characters]
+    kinds = [kind_of(character) for character in characters]
+    folded = [
+        fold(character) if kind in _IN_WORDS else (0, 0) for character, kind in zip(characters, kinds, strict=True)
+    ]
     return _frozen(
-        np.array([kind_of(character) for character in characters], dtype=np.uint8),
+        np.array(kinds, dtype=np.uint8),
         np.array([letter for letter, _ in folded], dtype=np.uint64),
-        np.array([tone for _, tone in folded], dtype=np.uint64),
+        np.array([tone for _, tone in folded], dtype=np.uint16),
     )
 
 
-def _frozen(kinds: NDArray[np.uint8], letters: NDArray[np.uint64], tones: NDArray[np.uint64]) -> Alphabet:
+def _frozen(kinds: NDArray[np.uint8], letters: NDArray[np.uint64], tones: NDArray[np.uint16]) -> Alphabet:
     values = np.where(letters > 0, scatter(letters), np.uint64(0))
     for table in (kinds, values, tones):
         table.setflags(write=False)

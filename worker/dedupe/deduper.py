@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.dedupe.anchors import ANCHOR_ONE_IN, MOST_ANCHORS, anchors
+from worker.dedupe.anchors import ANCHOR_ONE_IN, FEWEST_ANCHORS, MOST_ANCHORS, anchors
 from worker.dedupe.judge import judge
 from worker.dedupe.rules import Rules
 from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS, SCHEME, SEED, bands, serialise, signature
@@ -29,6 +29,7 @@ class Deduper:
             rows=ROWS,
             shingle=SHINGLE,
             anchor_one_in=ANCHOR_ONE_IN,
+            fewest_anchors=FEWEST_ANCHORS,
             most_anchors=MOST_ANCHORS,
             normalisation=NORMALISATION,
         )

@@ -26,10 +26,6 @@ _BASE = 0x9E3779B97F4A7C15 | 3
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _TONE_WEIGHT = np.uint64(0xD6E8FEB86659FD93)
 _KEPT_POWERS = 1 << 15
-_SHINGLE_WEIGHTS = tuple(
-    np.uint64(weight)
-    for weight in (0x8CB92BA72F3D8DD7, 0xA24BAED4963EE407, 0x9FB21C651E98DF25, 0xE7037ED1A0B428DB, 0x589965CC75374CC3)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +47,11 @@ def words(text: str) -> Words:
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     kinds, letters, tones = _classify(codes)
     places = None
-    if (kinds == INVISIBLE).any():
+    if kinds.max(initial=0) == INVISIBLE:
         places = np.flatnonzero(kinds != INVISIBLE)
         kinds, letters, tones = kinds[places], letters[places], tones[places]
     starts, ends = _boundaries(kinds)
-    hashes = _hash_runs(letters, tones, starts=starts, ends=ends)
+    hashes = _hash_runs(letters, tones, starts)
     if places is not None and len(starts):
         starts, ends = places[starts], places[ends - 1] + 1
     return Words(text=text, hashes=hashes, starts=starts, ends=ends)
@@ -65,23 +61,25 @@ def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hash every run of SHINGLE words, in order and with repetitions; a shorter text is one shingle, an empty none."""
     if len(hashes) == 0:
         return hashes
+    powers, inverses = _powers(len(hashes))
+    sums = np.zeros(len(hashes) + 1, dtype=np.uint64)
+    np.cumsum(hashes * powers, out=sums[1:])
     width = min(SHINGLE, len(hashes))
-    count = len(hashes) - width + 1
-    mixed = hashes[:count] * _SHINGLE_WEIGHTS[0]
-    for place in range(1, width):
-        mixed += hashes[place : place + count] * _SHINGLE_WEIGHTS[place]
+    mixed = sums[width:] - sums[:-width]
+    mixed *= inverses[: len(mixed)]
     return scatter(mixed)
 
 
 def _classify(
     codes: NDArray[np.uint32],
-) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:
     tables = alphabet()
-    if len(codes) == 0 or int(codes.max()) < TABLE_SIZE:
-        return tables.kinds[codes], tables.letters[codes], tables.tones[codes]
+    places = codes.astype(np.intp)
+    if codes.max(initial=0) < TABLE_SIZE:
+        return tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
     far = codes >= TABLE_SIZE
-    near = np.where(far, np.uint32(0), codes)
-    kinds, letters, tones = tables.kinds[near], tables.letters[near], tables.tones[near]
+    places[far] = 0
+    kinds, letters, tones = tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
     distinct, which = np.unique(codes[far], return_inverse=True)
     rare = beyond(distinct)
     kinds[far], letters[far], tones[far] = rare.kinds[which], rare.letters[which], rare.tones[which]
@@ -92,7 +90,7 @@ def _boundaries(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.
     inside = np.zeros(len(kinds) + 2, dtype=np.bool_)
     np.not_equal(kinds, 0, out=inside[1:-1])
     edges = inside[1:] != inside[:-1]
-    if not (kinds == ALONE).any():
+    if kinds.max(initial=0) < ALONE:
         places = np.flatnonzero(edges)
         return places[::2], places[1::2]
     begins = inside[1:-1] & ~inside[:-2]
@@ -117,17 +115,17 @@ def _after_marks(kinds: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[
     return result
 
 
-def _hash_runs(
-    letters: NDArray[np.uint64], tones: NDArray[np.uint64], *, starts: NDArray[np.intp], ends: NDArray[np.intp]
-) -> NDArray[np.uint64]:
+def _hash_runs(letters: NDArray[np.uint64], tones: NDArray[np.uint16], starts: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Hash each word: the sum of its letters times powers of a base, shifted to begin at power 0, and its tones.
+
+    What stands between two words counts as no letter and no tone, so each word may be summed up to the next.
+    """
     if len(starts) == 0:
         return np.zeros(0, dtype=np.uint64)
     powers, inverses = _powers(len(letters))
-    sums = np.zeros(len(letters) + 1, dtype=np.uint64)
-    np.cumsum(letters * powers, out=sums[1:])
-    mixed = (sums[ends] - sums[starts]) * inverses[starts]
-    np.cumsum(tones, out=sums[1:])
-    mixed += (sums[ends] - sums[starts]) * _TONE_WEIGHT
+    mixed = np.add.reduceat(letters * powers, starts)
+    mixed *= inverses.take(starts)
+    mixed += np.add.reduceat(tones, starts, dtype=np.uint16) * _TONE_WEIGHT
     return scatter(mixed)
 
 

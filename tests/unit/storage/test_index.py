@@ -21,6 +21,7 @@ PARAMETERS = IndexParameters(
     rows=4,
     shingle=5,
     anchor_one_in=16,
+    fewest_anchors=24,
     most_anchors=256,
     normalisation=1,
 )
