@@ -1,0 +1,128 @@
+"""Sources written into a configuration, and taken out, with everything else left as it stands."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import ConfigurationError, UsageError
+from worker.sources.configuration_text import NewSource, name_for, with_sources, without_source
+
+TEXT = """# mine
+[fetch]
+timeout = "15s"   # short
+
+# the first paper
+[[sources]]
+name = "một"
+kind = "feed"
+url = "https://mot.vn/rss"  # good
+
+# the second paper
+[[sources]]
+url = "https://hai.vn/rss"
+name = "hai"
+kind = "feed"
+
+# closing words
+[schedule]
+every = "15m"
+"""
+NEW = NewSource(name="ba", kind="feed", url='https://ba.vn/"rss"', more={"timezone": "Asia/Ho_Chi_Minh"})
+
+
+def names(text: str) -> list[str]:
+    return [source["name"] for source in tomllib.loads(text).get("sources", [])]
+
+
+def test_a_source_is_added_behind_the_others_and_nothing_else_changes() -> None:
+    text = with_sources(TEXT, [NEW])
+
+    assert names(text) == ["một", "hai", "ba"]
+    assert tomllib.loads(text)["sources"][2] == {
+        "name": "ba",
+        "kind": "feed",
+        "url": NEW.url,
+        "timezone": "Asia/Ho_Chi_Minh",
+    }
+    head, _, tail = TEXT.partition("\n# closing words")
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert tomllib.loads(text)["schedule"] == {"every": "15m"}
+
+
+def test_adding_and_removing_leaves_the_text_as_it_was() -> None:
+    assert without_source(with_sources(TEXT, [NEW]), "ba") == TEXT
+
+
+def test_removing_takes_the_source_and_leaves_the_comments_of_its_neighbours() -> None:
+    text = without_source(TEXT, "một")
+
+    assert names(text) == ["hai"]
+    assert "# the second paper\n[[sources]]" in text
+    assert "# closing words\n[schedule]" in text
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet", '[fetch]\ntimeout = "15s"', "[fetch]\n"])
+def test_the_first_source_can_be_added_to_any_file(text: str) -> None:
+    result = with_sources(text, [NEW])
+
+    assert result.startswith(text)
+    assert names(result) == ["ba"]
+
+
+def test_a_name_that_is_there_already_is_refused() -> None:
+    with pytest.raises(UsageError, match="'hai' already"):
+        with_sources(TEXT, [NewSource(name="hai", kind="feed", url="https://x.vn")])
+
+
+def test_a_name_that_is_not_there_cannot_be_removed() -> None:
+    with pytest.raises(UsageError, match="there are một, hai"):
+        without_source(TEXT, "ba")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[fetch",
+        "sources = [{name = 'a', kind = 'feed', url = 'https://a.vn'}]",
+        'x = """\n[[sources]]\nname = "a"\n"""',
+    ],
+)
+def test_a_file_that_cannot_be_edited_safely_is_not_touched(text: str) -> None:
+    with pytest.raises((ConfigurationError, UsageError)):
+        without_source(with_sources(text, [NEW]) if "sources = [" not in text else text, "a")
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=5, unique=True), st.data())
+def test_any_source_of_any_list_can_be_taken_out_alone(listed: list[str], data: st.DataObject) -> None:
+    text = with_sources(
+        "# head\n", [NewSource(name=name, kind="feed", url=f"https://{name}.vn/rss") for name in listed]
+    )
+    gone = data.draw(st.sampled_from(listed))
+
+    assert names(without_source(text, gone)) == [name for name in listed if name != gone]
+
+
+@pytest.mark.parametrize(
+    ("url", "taken", "name"),
+    [
+        ("https://www.bao.com.vn/rss/home.rss", (), "bao"),
+        ("https://bao.vn/rss/kinh-doanh.rss", ("bao",), "bao-kinh-doanh"),
+        ("https://bao.vn/rss/kinh-doanh.rss", ("bao", "bao-kinh-doanh"), "bao-kinh-doanh-2"),
+        ("https://bao.vn/feed", ("bao", "bao-2"), "bao-3"),
+        ("https://bao.vn/Thời sự/", ("bao",), "bao-th-i-s"),
+    ],
+)
+def test_a_source_is_named_after_its_site_and_section(url: str, taken: tuple[str, ...], name: str) -> None:
+    assert name_for(url, taken) == name
+
+
+def test_the_project_s_own_configuration_can_be_edited() -> None:
+    text = (Path(__file__).parents[3] / "config/worker.toml").read_text("utf-8")
+
+    assert without_source(with_sources(text, [NEW]), "ba") == text
