@@ -6,9 +6,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BASE := $(VENV)/.base
+DEV := $(VENV)/.dev
+# The locks are complete, so nothing is resolved; Python compiles what is imported, when it is imported.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-compile
 CONFIG ?= config/worker.toml
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
@@ -16,20 +19,25 @@ CONFIG ?= config/worker.toml
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): requirements.lock pyproject.toml
+$(BASE): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
 	@echo "setting up $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes -r requirements.lock 2> >(grep -v '^WARNING' >&2)
-	@$(PIP) install --no-deps --no-build-isolation --editable . 2> >(grep -v '^WARNING' >&2)
+	@$(INSTALL) --require-hashes -r requirements.lock 2> >(grep -v '^WARNING' >&2)
+	@$(INSTALL) --no-build-isolation --editable . 2> >(grep -v '^WARNING' >&2)
 	@$(BIN)/python -c 'import worker'
 	@touch $@
 
+$(DEV): $(BASE) requirements-dev.lock
+	@echo "setting up the tools for tests in $(VENV)"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock 2> >(grep -v '^WARNING' >&2)
+	@touch $@
+
 .PHONY: setup
-setup: $(STAMP) ## make .venv with everything in it
+setup: $(DEV) ## make .venv with everything in it
 
 .PHONY: demo
-demo: $(STAMP) ## run the whole job, offline, against a small news site on loopback
+demo: $(BASE) ## run the whole job, offline, against a small news site on loopback
 	@$(BIN)/python -m tests.newsroom.demo
 
 .PHONY: test
@@ -37,7 +45,7 @@ test: lint ## every check: lint, types, import contracts, tests, coverage
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 .PHONY: lint
-lint: $(STAMP) ## ruff, mypy and the import contracts
+lint: $(DEV) ## ruff, mypy and the import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -45,24 +53,25 @@ lint: $(STAMP) ## ruff, mypy and the import contracts
 	@tail -n 3 $(VENV)/lint-imports.log
 
 .PHONY: format
-format: $(STAMP) ## put the code into the project's form
+format: $(DEV) ## put the code into the project's form
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: ingest
-ingest: $(STAMP) ## poll every source once, with config/worker.toml
+ingest: $(BASE) ## poll every source once, with config/worker.toml
 	@$(BIN)/corpus-worker ingest --config $(CONFIG)
 
 .PHONY: run
-run: $(STAMP) ## the daemon, with config/worker.toml
+run: $(BASE) ## the daemon, with config/worker.toml
 	@$(BIN)/corpus-worker run --config $(CONFIG)
 
-bench-%: $(STAMP) ## measure: ingest, extract, dedupe, neardup, fetch, sources, store
+bench-%: $(DEV) ## measure: ingest, extract, dedupe, neardup, fetch, sources, store
 	@$(BIN)/python -m bench.bench_$* $(ARGS)
 
 .PHONY: lock
-lock: $(STAMP) ## resolve the dependencies again (needs uv)
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements.lock
+lock: $(DEV) ## resolve the dependencies again (needs uv)
+	@uv pip compile $(LOCK) --group demo pyproject.toml -o requirements.lock
+	@uv pip compile $(LOCK) --all-extras --group dev pyproject.toml -o requirements-dev.lock
 
 .PHONY: clean
 clean: ## remove what was made, but never the corpus
