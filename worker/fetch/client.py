@@ -169,7 +169,7 @@ class HttpFetcher:
 
     def _page(self, request: Request, arrival: _Arrival, budget: Budget) -> Page:
         reply, now = arrival.reply, self._clock.now()
-        conditional = request.validators != Validators()
+        conditional = bool(condition_headers(request.validators))
         if not (reply.status == 304 and conditional):
             self._check_status(arrival)
         return Page(

@@ -6,7 +6,7 @@ is used meanwhile. 429 is counted as silence: a server that asks for patience ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import httpx
@@ -24,6 +24,7 @@ GOOD_FOR = timedelta(hours=24)
 ASK_AGAIN_AFTER = timedelta(minutes=5)
 MAX_REDIRECTS = 5
 MANY_ORIGINS = 1_024
+MANY_RULES = 100_000
 
 
 def is_fresh(record: RobotsRecord, *, now: datetime) -> bool:
@@ -51,6 +52,10 @@ class _Known:
     record: RobotsRecord
     robots: Robots | None
 
+    @property
+    def rules(self) -> int:
+        return len(self.robots.rules) if self.robots is not None else 0
+
 
 class RobotsGate:
     """Lets through what robots.txt allows."""
@@ -62,6 +67,7 @@ class RobotsGate:
         self._hosts = hosts
         self._offload = offload
         self._known: dict[str, _Known] = {}
+        self._rules = 0
         self._asking = Places(1)
 
     async def check(self, url: httpx.URL, budget: Budget, observe: Observer) -> Robots:
@@ -97,11 +103,18 @@ class RobotsGate:
         return self._remember(record)
 
     def _remember(self, record: RobotsRecord) -> _Known:
-        if len(self._known) >= MANY_ORIGINS:
-            self._known.pop(next(iter(self._known)))
-        known = _Known(record, meaning(record, self._token, now=self._clock.now()))
+        # The store keeps the body; here a hostile half megabyte a site would add up to all memory there is.
+        known = _Known(replace(record, body=b""), meaning(record, self._token, now=self._clock.now()))
+        self._forget(record.origin)
         self._known[record.origin] = known
+        self._rules += known.rules
+        while len(self._known) > MANY_ORIGINS or (self._rules > MANY_RULES and len(self._known) > 1):
+            self._forget(next(iter(self._known)))
         return known
+
+    def _forget(self, origin: str) -> None:
+        known = self._known.pop(origin, None)
+        self._rules -= known.rules if known is not None else 0
 
     async def _ask(self, origin: str, stored: RobotsRecord | None, budget: Budget, observe: Observer) -> RobotsRecord:
         try:

@@ -124,6 +124,43 @@ async def test_the_last_good_copy_serves_for_a_day_only(server: Loopback, make_f
         await make_fetcher(hosts=hosts).fetch(Request(url=URL))
 
 
+async def test_the_last_good_copy_serves_where_the_site_cannot_be_reached(make_fetcher: FetcherFactory) -> None:
+    now = datetime.now(UTC)
+    hosts = MemoryHostBook()
+    hosts.keep_robots(
+        RobotsRecord(
+            origin=ORIGIN,
+            checked_at=now - timedelta(hours=25),
+            good_at=now - timedelta(hours=23),
+            status=200,
+            body=b"User-agent: *\nDisallow: /a",
+        )
+    )
+    fetcher = make_fetcher(hosts=hosts, connect_to={":80": "127.0.0.1:1"})
+
+    reasons = [await reason_of(fetcher), await reason_of(fetcher, "http://news.example/b")]
+
+    assert reasons == ["robots", "connect"]
+    kept = hosts.robots(ORIGIN)
+    assert kept is not None
+    assert "127.0.0.1 port 1" in kept.error
+
+
+async def test_thousands_of_large_robots_txt_do_not_fill_the_memory(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.robots("User-agent: *\n" + "Disallow: /x\n" * 35_000)
+    fetcher = make_fetcher()
+
+    for number in range(5):
+        await reason_of(fetcher, f"http://h{number}.example/a")
+
+    await reason_of(fetcher, "http://h4.example/a")
+    await reason_of(fetcher, "http://h0.example/a")
+    assert server.paths.count("/robots.txt") == 5
+    assert fetcher._gate._rules <= 100_000
+
+
 async def test_robots_txt_is_followed_through_five_redirects(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/robots.txt", status=301, Location="http://other.example/r1")
     for number in range(1, 5):
