@@ -18,14 +18,15 @@ import structlog
 from worker.clock import SystemClock
 from worker.dedupe import Deduper, Rules
 from worker.errors import StoreError
-from worker.extract import ExtractRules, ProcessExtractor
-from worker.fetch import FetchRules, HttpFetcher, Step
+from worker.extract import ProcessExtractor
+from worker.fetch import HttpFetcher, Step
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
 from worker.ports import Fetcher, Ledger, Reader
 from worker.reading import open_reading
 from worker.rehearsal import ObservedFetcher, RehearsedLedger
+from worker.rulebook import extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
@@ -118,7 +119,7 @@ async def _put_together(
     settings: Settings, store: Store, offload: Threads, fetcher: Fetcher, ledger: Ledger, observer: Observer
 ) -> AsyncIterator[App]:
     clock, tally, deduper, limits = SystemClock(), Tally(), _deduper(settings), _limits(settings)
-    extractor = ProcessExtractor(_extract_rules(settings))
+    extractor = ProcessExtractor(extract_rules(settings))
     stages = Stages(
         clock=clock,
         offload=offload,
@@ -198,18 +199,6 @@ def worker_name() -> str:
 def _deduper(settings: Settings) -> Deduper:
     rules = settings.dedupe
     return Deduper(Rules(threshold=rules.threshold, containment=rules.containment, keep=rules.keep))
-
-
-def fetch_rules(settings: Settings) -> FetchRules:
-    """Return the fetch stage's part of the settings."""
-    return FetchRules(**{name: getattr(settings.fetch, name) for name in type(settings.fetch).model_fields})
-
-
-def _extract_rules(settings: Settings) -> ExtractRules:
-    rules = settings.extract
-    return ExtractRules(
-        processes=rules.processes, timeout=rules.timeout, min_words=rules.min_words, languages=rules.languages
-    )
 
 
 def _limits(settings: Settings) -> Limits:

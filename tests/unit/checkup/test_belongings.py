@@ -1,0 +1,87 @@
+"""What the user brought along: configuration, store, seeds."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from worker.checkup import Level
+from worker.checkup.belongings import check_configuration, check_seeds, check_store, sqlite_release
+from worker.settings import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
+from worker.storage import open_store
+
+
+def store_at(path: Path) -> Settings:
+    return Settings(store=StoreSettings(url=f"sqlite:///{path}"))
+
+
+def test_the_default_user_agent_no_robots_and_no_sources_are_worth_a_word() -> None:
+    bare = Settings(fetch=FetchSettings(obey_robots=False))
+    source = SourceSettings(name="bao", kind="feed", url="https://bao.example/rss")
+    named = Settings(fetch=FetchSettings(user_agent="mybot/1 (+https://me.example)"), sources=(source,))
+
+    assert [finding.level for finding in check_configuration(bare)] == [Level.WARN] * 3
+    assert [finding.level for finding in check_configuration(named)] == [Level.OK] * 3
+
+
+def test_a_store_that_is_not_there_yet_is_no_fault_and_is_not_made(tmp_path: Path) -> None:
+    findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "new" / "corpus.db"))}
+
+    assert findings["store"].level is Level.OK
+    assert "the first run makes it" in findings["store"].detail
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_says_its_schema_its_daemon_and_its_sums(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    with open_store(f"sqlite:///{path}", parameters=None) as store:
+        store.lock_daemon("host:1, since noon")
+        findings = {finding.name: finding for finding in check_store(store_at(path))}
+
+    assert "schema" in findings["store"].detail
+    assert findings["daemon"].detail == "host:1, since noon"
+    assert findings["books"].detail == "0 discovered, 0 texts in the corpus"
+    assert findings["books"].level is Level.OK
+
+
+def test_a_file_that_is_no_store_fails(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    path.write_bytes(b"this is no database" * 100)
+
+    findings = {finding.name: finding for finding in check_store(store_at(path))}
+
+    assert findings["store"].level is Level.FAIL
+    assert "not a SQLite database" in findings["store"].detail
+
+
+def test_a_strangers_database_fails(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "corpus.db") as database:
+        database.execute("CREATE TABLE things (id)")
+    database.close()
+
+    findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "corpus.db"))}
+
+    assert findings["store"].level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [((3, 40, 1), Level.WARN), ((3, 44, 6), Level.OK), ((3, 51, 3), Level.OK)]
+)
+def test_releases_of_sqlite_with_the_race_are_named(version: tuple[int, ...], level: Level) -> None:
+    assert sqlite_release(version).level is level
+
+
+def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:
+    settings = Settings(seeds=SeedSettings(path=str(tmp_path)))
+    empty = check_seeds(settings)
+    (tmp_path / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
+    good = check_seeds(settings)
+    (tmp_path / "notes.txt").write_text("x")
+    mixed = check_seeds(settings)
+
+    assert (empty.level, good.level, mixed.level) == (Level.WARN, Level.OK, Level.WARN)
+    assert good.detail.startswith("1 in ")
+    assert "notes.txt" in mixed.detail
+    assert check_seeds(Settings(seeds=SeedSettings(path=""))).level is Level.OK

@@ -1,0 +1,128 @@
+"""Checks what is the user's own: the configuration, the store and the seed corpus."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from worker.checkup.finding import Finding, graded
+from worker.checkup.machine import nearest, store_path
+from worker.configuration import mask
+from worker.errors import StoreError
+from worker.models import Books
+from worker.settings import FetchSettings, Settings
+from worker.sources.seeds import read_seeds
+from worker.storage import Store, open_store
+from worker.storage.migrate import VERSIONS
+from worker.storage.store import has_reset_race
+
+_PATIENCE: Final = timedelta(seconds=5)
+
+
+def check_configuration(settings: Settings) -> Iterator[Finding]:
+    """Yield what in a valid configuration is worth a second thought."""
+    yield _user_agent(settings.fetch.user_agent)
+    yield graded(
+        "configuration",
+        "robots.txt",
+        "obeyed" if settings.fetch.obey_robots else "ignored, by [fetch] obey_robots",
+        warn=not settings.fetch.obey_robots,
+        remedy="set obey_robots = true unless the sites are your own",
+    )
+    polled = sum(source.enabled for source in settings.sources)
+    yield graded(
+        "configuration",
+        "sources",
+        f"{polled} of {len(settings.sources)} enabled",
+        warn=not polled,
+        remedy="add one: corpus-worker sources add URL",
+    )
+
+
+def _user_agent(agent: str) -> Finding:
+    default = FetchSettings.model_fields["user_agent"].default
+    return graded(
+        "configuration",
+        "user agent",
+        f'"{agent}"' + (" is the default, which names nobody" if agent == default else ""),
+        warn=agent == default or "example.org" in agent,
+        remedy="set [fetch] user_agent to a name and an address where the owner of a site can reach you",
+    )
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the store can be opened and written, who works on it, and whether its sums are right."""
+    path = store_path(settings.store.url)
+    if path is not None:
+        yield sqlite_release(sqlite3.sqlite_version_info)
+        yield _writable(path)
+        if not path.exists():
+            yield graded("store", "store", f"{path} is not there yet; the first run makes it")
+            return
+    try:
+        store = open_store(settings.store.url, parameters=None, create=False, patience=_PATIENCE)
+    except StoreError as exc:
+        yield graded("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
+        return
+    with store:
+        yield from _opened(store, mask(settings.store.url))
+
+
+def _opened(store: Store, name: str) -> Iterator[Finding]:
+    yield graded("store", "store", f"{name}, schema {VERSIONS[-1]}")
+    yield graded("store", "daemon", store.daemon() or "none is running on this store")
+    try:
+        books = store.reader.counts()
+    except StoreError as exc:
+        yield graded("store", "books", str(exc), fail=True, remedy="restore the last backup")
+        return
+    yield _sums(books)
+
+
+def _sums(books: Books) -> Finding:
+    found = f"{books.discovered:,} discovered, {books.clusters:,} texts in the corpus"
+    return graded(
+        "store",
+        "books",
+        found if books.balanced else f"{found}, but the states add up to {sum(books.counts.values()):,}",
+        fail=not books.balanced,
+        remedy="see what is wrong: corpus-worker audit",
+    )
+
+
+def sqlite_release(version: tuple[int, ...]) -> Finding:
+    """Judge the release of SQLite: some have a rare race that can damage a store two processes use."""
+    risky = has_reset_race(version)
+    return graded(
+        "store",
+        "sqlite",
+        ".".join(map(str, version)) + (" can damage a store that two processes use at once, rarely" if risky else ""),
+        warn=risky,
+        remedy="use SQLite 3.51.3, 3.50.7 or 3.44.6; until then one command at a time beside the daemon, and backups",
+    )
+
+
+def _writable(path: Path) -> Finding:
+    folder = nearest(path)
+    refused = [place for place in (folder, path) if place.exists() and not os.access(place, os.W_OK)]
+    found = f"{refused[0]} cannot be written" if refused else f"{folder} can be written"
+    return graded("store", "access", found, fail=bool(refused), remedy="change its permissions, or set [store] url")
+
+
+def check_seeds(settings: Settings) -> Finding:
+    """Tell how many seeds there are, and what cannot be one."""
+    if not settings.seeds.path:
+        return graded("seeds", "seeds", "none are configured")
+    found = list(read_seeds(Path(settings.seeds.path)))
+    wrong = [each for each in found if isinstance(each, str)]
+    good = len(found) - len(wrong)
+    if not good:
+        said = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it"
+        return graded("seeds", "seeds", said, warn=True, remedy="put the seed corpus there, or run without one")
+    left_out = f"; {len(wrong):,} left out: {wrong[0]}" if wrong else ""
+    said = f"{good:,} in {settings.seeds.path}{left_out}"
+    return graded("seeds", "seeds", said, warn=bool(wrong), remedy="correct or remove what is left out")

@@ -1,0 +1,20 @@
+"""The settings as each stage takes them: plain rules, so that no stage knows the configuration."""
+
+from __future__ import annotations
+
+from worker.extract import ExtractRules
+from worker.fetch import FetchRules
+from worker.settings import Settings
+
+
+def fetch_rules(settings: Settings) -> FetchRules:
+    """Return the fetch stage's part of the settings."""
+    return FetchRules(**{name: getattr(settings.fetch, name) for name in type(settings.fetch).model_fields})
+
+
+def extract_rules(settings: Settings) -> ExtractRules:
+    """Return the extract stage's part of the settings."""
+    rules = settings.extract
+    return ExtractRules(
+        processes=rules.processes, timeout=rules.timeout, min_words=rules.min_words, languages=rules.languages
+    )

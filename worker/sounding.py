@@ -1,0 +1,134 @@
+"""Polls a source once to see what it gives, and remembers nothing: for `doctor` and `sources`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from worker.clock import SystemClock
+from worker.errors import FetchError, SourceError
+from worker.fetch import HttpFetcher, MemoryHostBook, Step
+from worker.models import Candidate, Discovery, Page, Request, Source
+from worker.offload import Threads
+from worker.ports import Clock
+from worker.quantities import format_duration
+from worker.rulebook import fetch_rules
+from worker.settings import Settings
+from worker.sources import PARSERS, read_inputs
+
+_DEEPEST: Final = 3
+_LOCAL_KINDS: Final = frozenset({"files", "warc"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sounding:
+    """What one poll of a source gave: the steps of every fetch, its first page, its candidates, or an error.
+
+    `reason` is the short word an error counts under; `further` says that the source leads to pages not looked at.
+    """
+
+    source: Source
+    steps: tuple[Step, ...] = ()
+    page: Page | None = None
+    candidates: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
+    title: str | None = None
+    further: bool = False
+    error: str = ""
+    reason: str = ""
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest date among the candidates."""
+        dates = (each.published_at or each.modified_at for each in self.candidates)
+        return max((date for date in dates if date), default=None)
+
+
+class Sounder:
+    """Polls sources politely through the real fetcher; `patience` bounds one poll, waiting for its host included."""
+
+    def __init__(self, fetcher: HttpFetcher, *, clock: Clock, patience: timedelta, max_bytes: int) -> None:
+        self.fetcher = fetcher
+        self._clock = clock
+        self._patience = patience
+        self._max_bytes = max_bytes
+
+    async def sound(self, source: Source) -> Sounding:
+        """Poll a source once; what goes wrong is in the answer, never raised."""
+        if source.kind in _LOCAL_KINDS or "://" not in source.url:
+            return self._sound_local(source)
+        empty = Sounding(source=source)
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                return await self._sound(empty, source.url, depth=0)
+        except TimeoutError:
+            limit = format_duration(self._patience)
+            error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
+            return replace(empty, error=error, reason="timeout")
+
+    async def _sound(self, sofar: Sounding, url: str, *, depth: int) -> Sounding:
+        """Fetch and read one page, and where it only leads to others, the first of these."""
+        told = await self.fetcher.explain(Request(url=url, accept="any"))
+        sofar = replace(sofar, steps=(*sofar.steps, *told.steps))
+        if told.page is None:
+            return _failed(sofar, told.error)
+        sofar = replace(sofar, page=sofar.page or told.page)
+        try:
+            found = parse(told.page, sofar.source, now=self._clock.now())
+        except SourceError as exc:
+            return replace(sofar, error=str(exc), reason="content")
+        sofar = replace(
+            sofar,
+            candidates=found.candidates,
+            notes=(*sofar.notes, *found.notes),
+            title=sofar.title or found.title,
+            further=bool(found.follow),
+        )
+        if found.candidates or not found.follow or depth == _DEEPEST:
+            return sofar
+        return await self._sound(sofar, found.follow[0], depth=depth + 1)
+
+    def _sound_local(self, source: Source) -> Sounding:
+        """Read the first batch of a file or folder."""
+        path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
+        inputs = read_inputs(path, source=source.name, now=self._clock.now(), max_bytes=self._max_bytes)
+        try:
+            first = next(inputs, Discovery())
+            more = next(inputs, None)
+        except SourceError as exc:
+            return Sounding(source=source, error=str(exc), reason="content")
+        return Sounding(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)
+
+
+def parse(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Read a page as the kind of source it is said to be; raises SourceError."""
+    parser = PARSERS.get(source.kind)
+    if parser is None:
+        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {_kinds()}")
+    return parser(page, source, now=now)
+
+
+def _kinds() -> str:
+    return ", ".join(PARSERS)
+
+
+def _failed(sofar: Sounding, error: FetchError | None) -> Sounding:
+    return replace(sofar, error=str(error), reason=error.reason if error else "")
+
+
+@asynccontextmanager
+async def sounding(settings: Settings) -> AsyncIterator[Sounder]:
+    """Open what polls without a store; raises ConfigurationError where the fetch settings cannot be used."""
+    clock, patience = SystemClock(), 2 * settings.fetch.deadline
+    with Threads(count=1) as offload:
+        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=MemoryHostBook(), offload=offload)
+        try:
+            yield Sounder(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
+        finally:
+            await fetcher.aclose()
