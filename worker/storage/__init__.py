@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from worker.storage.moving import Moved, move_store
+from worker.storage.reindexing import reindex
 from worker.storage.store import Store, open_store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Moved", "Store", "move_store", "open_store", "reindex"]

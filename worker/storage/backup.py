@@ -66,8 +66,7 @@ def _checked(path: Path) -> Books:
         raise StoreError(f"backup {path} is damaged ({found}): check the disks, and try again")
     database = connect(make_url(f"sqlite:///{path}").render_as_string())
     try:
-        with database.snapshot() as connection:
-            books = audit.books(connection)
+        books = database.look(audit.books)
     finally:
         database.close()
     if not books.balanced:

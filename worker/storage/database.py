@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -62,16 +62,25 @@ class Database:
         `work` may run several times, even after a commit whose answer got lost: it must change nothing but the
         database, and must recognise what it has written before.
         """
-        return self._run(self._writer, lambda connection: work(connection, *args, **kwargs))
+        return self._run(self._writer.begin, lambda connection: work(connection, *args, **kwargs))
 
     def read(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction that only reads."""
-        return self._run(self.engine, lambda connection: work(connection, *args, **kwargs))
+        return self._run(self.engine.begin, lambda connection: work(connection, *args, **kwargs))
+
+    def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, several statements that must see the store as of one moment, and return what it returned."""
+        return self._run(self._as_of_now, work)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a long read that sees the store as it is now, whatever is written meanwhile."""
-        with translated(self.url), self.engine.connect() as connection:
+        with translated(self.url), self._as_of_now() as connection:
+            yield connection
+
+    @contextmanager
+    def _as_of_now(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
                 # Who reads along may take their time over a row, unlike who holds locks.
@@ -87,12 +96,12 @@ class Database:
         self.give_up()
         self.engine.dispose()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+    def _run(self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
         waits, conflicts = _waits(self.patience), iter(range(CONFLICTS))
         with translated(self.url):
             while True:
                 try:
-                    with engine.begin() as connection:
+                    with opened() as connection:
                         return work(connection)
                 except DBAPIError as error:
                     if is_conflict(error):

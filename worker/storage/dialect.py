@@ -68,3 +68,9 @@ def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
     """
     if not is_sqlite(connection):
         connection.execute(_LOCK_KEYS, {"keys": sorted(set(keys))})
+
+
+def lock_table(connection: Connection, table: Table) -> None:
+    """Keep every other writer of a table waiting until the transaction ends; SQLite has one writer anyway."""
+    if not is_sqlite(connection):
+        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))

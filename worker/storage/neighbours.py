@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.storage import index
 from worker.storage.codec import clean
-from worker.storage.dialect import is_sqlite
 from worker.storage.index import Hit
 from worker.storage.marks import marks_of
-from worker.storage.tables import ARTICLES, STANDINGS
+from worker.storage.standings import HOLDING, StandingBook
+from worker.storage.tables import ARTICLES
 
 MOST_HITS = 16
 MOST_VERSIONS = 4
 MOST_NEIGHBOURS = 32
 
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _VERSIONS = (
     select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
     .where(ARTICLES.c.canonical_url == bindparam("url"))
     .order_by(ARTICLES.c.id.desc())
     .limit(MOST_VERSIONS)
-)
-_CLUSTERS = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(_IDS))
-_LOCK_FOUNDERS = (
-    select(STANDINGS.c.article_id)
-    .where(STANDINGS.c.article_id.in_(_IDS))
-    .order_by(STANDINGS.c.article_id)
-    .with_for_update()
-)
-_HEADS = select(STANDINGS.c.cluster, STANDINGS.c.article_id).where(STANDINGS.c.cluster.in_(_IDS), STANDINGS.c.head)
-_NEIGHBOURS = (
-    select(ARTICLES, STANDINGS.c.cluster, STANDINGS.c.head)
-    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
-    .where(ARTICLES.c.id.in_(_IDS))
 )
 
 
@@ -52,19 +38,18 @@ def gather(
     fingerprint: Fingerprint,
     *,
     earlier: Sequence[int],
-    leave_out: int | None = None,
+    book: StandingBook = HOLDING,
+    most_hits: int = MOST_HITS,
 ) -> list[Neighbour]:
     """Return `earlier` versions of the article, what people marked, index hits, and the heads of their clusters.
 
-    At most MOST_NEIGHBOURS, the most telling first. `leave_out` is an article that must not meet itself.
+    At most MOST_NEIGHBOURS, the most telling first; only articles that stand somewhere in the `book`.
     """
-    hits = {hit.article_id: hit for hit in index.near(connection, fingerprint, limit=MOST_HITS)}
+    hits = {hit.article_id: hit for hit in index.near(connection, fingerprint, limit=most_hits)}
     marked = marks_of(connection, clean(article.canonical_url))
-    ids = [*earlier, *_marked_articles(connection, marked), *hits]
-    found = [each for each in dict.fromkeys(ids) if each != leave_out]
-    with_heads = _with_heads(connection, found)
-    chosen = [each for each in with_heads if each != leave_out][:MOST_NEIGHBOURS]
-    rows = _rows(connection, chosen)
+    ids = list(dict.fromkeys([*earlier, *_marked_articles(connection, marked), *hits]))
+    chosen = book.with_heads(connection, ids)[:MOST_NEIGHBOURS]
+    rows = book.rows(connection, chosen)
     return [_neighbour(rows[each], hits.get(each), marked) for each in chosen if each in rows]
 
 
@@ -73,30 +58,6 @@ def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Seque
         return ()
     theirs = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url.in_(sorted(marked)))
     return connection.execute(theirs.order_by(ARTICLES.c.id.desc()).limit(MOST_HITS)).scalars().all()
-
-
-def _with_heads(connection: Connection, ids: Sequence[int]) -> list[int]:
-    """Return the ids with the head of each one's cluster before it, each once."""
-    if not ids:
-        return []
-    own = connection.execute(_CLUSTERS, {"ids": ids}).all()
-    cluster_of = {row.article_id: row.cluster for row in own}
-    heads = _heads(connection, set(cluster_of.values()))
-    pairs = [(heads.get(cluster_of[each], each), each) for each in ids if each in cluster_of]
-    return list(dict.fromkeys(one for pair in pairs for one in pair))
-
-
-def _heads(connection: Connection, clusters: Iterable[int]) -> dict[int, int]:
-    # The founders' rows stand for their clusters: whoever changes a head holds the founder first, so the statement
-    # after this lock reads heads nobody else can change before this transaction ends.
-    founders = {"ids": sorted(clusters)}
-    if not is_sqlite(connection):
-        connection.execute(_LOCK_FOUNDERS, founders).all()
-    return {row.cluster: row.article_id for row in connection.execute(_HEADS, founders)}
-
-
-def _rows(connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    return {row.id: row for row in connection.execute(_NEIGHBOURS, {"ids": ids})} if ids else {}
 
 
 def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str]) -> Neighbour:

@@ -76,13 +76,11 @@ class StoredReader:
 
     def counts(self) -> Books:
         """Count everything, and check nothing: quick."""
-        with self._database.snapshot() as connection:
-            return audit.sums(connection)
+        return self._database.look(audit.sums)
 
     def audit(self) -> Books:
         """Count everything, and check that every row has its partners."""
-        with self._database.snapshot() as connection:
-            return audit.books(connection)
+        return self._database.look(audit.books)
 
 
 def _article(connection: Connection, article_id: int) -> StoredArticle | None:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
 from worker.ports import Judge
@@ -16,11 +16,10 @@ from worker.storage.dialect import lock_keys
 from worker.storage.neighbours import gather, versions
 from worker.storage.outcomes import Hold, close, hold, keep_page, kept_page
 from worker.storage.rows import Values
-from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
+from worker.storage.standings import HOLDING
+from worker.storage.tables import ARTICLES, DECISIONS
 from worker.storage.views import latest_verdict
 
-JOINING = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
-"""Relations that put an article into the cluster of the one it was judged against."""
 STATES = {
     Relation.COPY: State.DUPLICATE,
     Relation.CONTAINED: State.DUPLICATE,
@@ -28,10 +27,7 @@ STATES = {
 }
 
 _ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
-_ADD_STANDING = insert(STANDINGS)
 _ADD_DECISION = insert(DECISIONS)
-_STEP_DOWN = update(STANDINGS).where(STANDINGS.c.cluster == bindparam("of"), STANDINGS.c.head).values(head=False)
-_CLUSTER_OF = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == bindparam("article"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,34 +80,10 @@ def admit(
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
     values["revision"] = before[0].revision + 1 if before else _revision(connection, verdict)
     article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
-    stand(connection, article_id, verdict)
+    HOLDING.stand(connection, article_id, verdict)
     index.add(connection, article_id, arrival.fingerprint)
     decide(connection, article_id, verdict, now=arrival.now)
     return Admission(article_id=article_id, verdict=verdict)
-
-
-def stand(connection: Connection, article_id: int, verdict: Verdict) -> None:
-    """Write where a new article stands; where it becomes the head of a cluster, the old head steps down."""
-    cluster = article_id
-    if verdict.relation in JOINING and verdict.best is not None:
-        cluster = _cluster_of(connection, verdict.best.article)
-    head = cluster == article_id or verdict.head
-    if cluster != article_id and head:
-        connection.execute(_STEP_DOWN, {"of": cluster})
-    place = {"article_id": article_id, "cluster": cluster, "head": head}
-    connection.execute(_ADD_STANDING, {**place, **standing_values(verdict)})
-
-
-def standing_values(verdict: Verdict) -> Values:
-    """Return the columns of a standing that repeat the figures of the verdict, for listing."""
-    best = verdict.best
-    return {
-        "relation": verdict.relation,
-        "judged_against": best.article if best else None,
-        "jaccard": best.jaccard if best else 0.0,
-        "containment": best.containment if best else 0.0,
-        "shared_words": best.shared_words if best else 0,
-    }
 
 
 def decide(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
@@ -170,10 +142,6 @@ def _revision(connection: Connection, verdict: Verdict) -> int:
         return 1
     before = select(ARTICLES.c.revision).where(ARTICLES.c.id == verdict.best.article)
     return int(connection.execute(before).scalar_one()) + 1
-
-
-def _cluster_of(connection: Connection, article_id: int) -> int:
-    return int(connection.execute(_CLUSTER_OF, {"article": article_id}).scalar_one())
 
 
 def _article_values(article: Article, *, candidate_id: int | None, page_id: int | None) -> Values:

@@ -17,8 +17,11 @@ from worker.storage.index import require_parameters, stored_parameters
 from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
 from worker.storage.migrate import bring_up_to_date
+from worker.storage.offline import queue_kept_pages
 from worker.storage.pruning import Pruned, prune
 from worker.storage.reader import StoredReader
+from worker.storage.reindexing import require_finished
+from worker.storage.rethinking import Rethinking
 from worker.storage.shelf import StoredSeedShelf
 
 SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -46,6 +49,14 @@ class Store:
         Raises StoreError where an id is unknown, or both are versions of one page.
         """
         self._database.write(marks.mark, one, other, decided=decided, now=now)
+
+    def queue_kept_pages(self, *, now: datetime) -> int:
+        """Make every finished candidate whose page was kept pending again, to be extracted anew without a fetch."""
+        return queue_kept_pages(self._database, now=now)
+
+    def think_again(self, *, tag: str) -> Rethinking:
+        """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
+        return Rethinking(self._database, tag=tag)
 
     def back_up(self, path: Path) -> Backup:
         """Copy a SQLite store to a new file beside running work, and check the copy; raises StoreError."""
@@ -100,6 +111,7 @@ def open_store(
     database = connect(url, create=create)
     try:
         bring_up_to_date(database)
+        database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
             database.write(require_parameters, parameters)

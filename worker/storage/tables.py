@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -27,6 +29,18 @@ def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "",
     # SQLite uses a partial index only for a query that says the condition in the very same words.
     others = text(sqlite_where or where)
     return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=others)
+
+
+def _standing_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column("cluster", KEY, ForeignKey("articles.id"), nullable=False, index=True),
+        Column("head", Boolean, nullable=False),
+        Column("relation", Text, nullable=False),
+        Column("judged_against", KEY, ForeignKey("articles.id")),
+        Column("jaccard", Float, nullable=False, default=0.0),
+        Column("containment", Float, nullable=False, default=0.0),
+        Column("shared_words", Integer, nullable=False, default=0),
+    )
 
 
 SOURCES = Table(
@@ -159,17 +173,29 @@ STANDINGS = Table(
     "standings",
     METADATA,
     Column("article_id", KEY, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
-    Column("cluster", KEY, ForeignKey("articles.id"), nullable=False, index=True),
-    Column("head", Boolean, nullable=False),
-    Column("relation", Text, nullable=False),
-    Column("judged_against", KEY, ForeignKey("articles.id")),
-    Column("jaccard", Float, nullable=False, default=0.0),
-    Column("containment", Float, nullable=False, default=0.0),
-    Column("shared_words", Integer, nullable=False, default=0),
+    *_standing_columns(),
     _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
     Index("ix_standings_relation", "relation"),
 )
 """Where each article stands now: its cluster (the id of the founding article), and whether the cluster exports it."""
+
+RETHOUGHT = Table(
+    "rethought",
+    METADATA,
+    Column("article_id", KEY, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
+    *_standing_columns(),
+    Column("verdict", Text, nullable=False),
+    _partial_index("uq_rethought_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
+)
+"""Where each article would stand after a new judgement of all, until that one is done and takes effect."""
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""How far a long piece of work on the whole store has come."""
 
 SEEDS = Table(
     "seeds",

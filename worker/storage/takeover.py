@@ -7,23 +7,32 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select, update
 
 from worker.storage.claims import free_host
-from worker.storage.tables import CANDIDATES
+from worker.storage.tables import CANDIDATES, SOURCES
+
+LEASED = CANDIDATES.c.lease_until.is_not(None)
+"""In the words of the partial index: nothing but leased candidates is read."""
 
 
 def holders(connection: Connection) -> frozenset[str]:
     """Return the names of the workers that hold leases, live or run out."""
-    named = select(CANDIDATES.c.worker).where(CANDIDATES.c.worker.is_not(None)).distinct()
-    return frozenset(connection.execute(named).scalars())
+    named = select(CANDIDATES.c.worker).where(LEASED, CANDIDATES.c.worker.is_not(None))
+    leading = select(SOURCES.c.worker).where(SOURCES.c.worker.is_not(None))
+    return frozenset(connection.execute(named.union(leading)).scalars())
 
 
 def take_over(connection: Connection, workers: Iterable[str]) -> int:
-    """Free every lease of these workers; the attempt stays counted, as the page may be what killed them."""
+    """Free every lease of these workers; the attempt stays counted, as the page may be what killed them.
+
+    Returns how many candidates are free again; sources that were being polled are free as well.
+    """
+    dead = sorted(workers)
     theirs = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
-        CANDIDATES.c.worker.in_(sorted(workers)), CANDIDATES.c.lease_token.is_not(None)
+        LEASED, CANDIDATES.c.worker.in_(dead)
     )
     rows = connection.execute(theirs.order_by(CANDIDATES.c.id).with_for_update()).all()
     free = update(CANDIDATES).where(CANDIDATES.c.id.in_([row.id for row in rows]))
     connection.execute(free.values(lease_token=None, lease_until=None, worker=None))
     for lane, token in sorted((row.lane, row.lease_token) for row in rows if row.lane is not None):
         free_host(connection, lane, token)
+    connection.execute(update(SOURCES).where(SOURCES.c.worker.in_(dead)).values(lease_until=None, worker=None))
     return len(rows)

@@ -118,3 +118,17 @@ def test_a_finish_tried_again_after_a_lost_answer_succeeds_and_adds_nothing(stor
     assert record is not None
     assert [event.what for event in record.events] == ["discovered", "fetched", "rejected"]
     assert (record.state, record.reason, record.detail) == (State.REJECTED, "short", "12 words")
+
+
+def test_leases_of_the_dead_are_taken_over_at_once(store: Store) -> None:
+    store.ledger.enqueue([candidate("https://a.example/1"), candidate("https://b.example/1")], now=NOW)
+    claim_one(store, worker="dead")
+    claim_one(store, worker="alive")
+    store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="dead")
+
+    freed = store.ledger.take_over(store.ledger.holders() - {"alive"})
+
+    assert freed == 1
+    assert store.ledger.holders() == {"alive"}
+    assert claim_one(store, worker="next").attempts == 2
+    assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="next")

@@ -93,18 +93,18 @@ def run_crowd(url: str, *, count: int, size: int, kills: int) -> None:
 
 
 def test_many_processes_and_kill_9_on_sqlite(tmp_path: Path) -> None:
-    run_crowd(f"sqlite:///{tmp_path / 'corpus.db'}", count=60, size=3, kills=4)
+    run_crowd(f"sqlite:///{tmp_path / 'corpus.db'}", count=40, size=3, kills=3)
 
 
 @pytest.mark.postgresql
 def test_many_processes_and_kill_9_on_postgresql(server: Path, server_url: str) -> None:
-    run_crowd(server_url, count=60, size=4, kills=4)
+    run_crowd(server_url, count=40, size=4, kills=3)
 
 
 @pytest.mark.postgresql
 def test_a_server_that_restarts_under_its_workers_loses_nothing(server: Path, server_url: str) -> None:
     store = open_store(server_url, parameters=PARAMETERS)
-    store.ledger.enqueue(stories(80), now=datetime.now(UTC))
+    store.ledger.enqueue(stories(60), now=datetime.now(UTC))
     crowd = Crowd(server_url, size=3)
     try:
         for restart in range(2):
@@ -115,7 +115,7 @@ def test_a_server_that_restarts_under_its_workers_loses_nothing(server: Path, se
         crowd.stop()
 
     assert codes == [0, 0, 0]
-    assert_sound(store, count=80)
+    assert_sound(store, count=60)
     store.close()
 
 

@@ -139,6 +139,12 @@ sa.Table(
     sa.Index("ix_marks_high", "high"),
 )
 sa.Table(
+    "meta",
+    TABLES,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+sa.Table(
     "robots",
     TABLES,
     sa.Column("origin", sa.Text, primary_key=True),
@@ -223,6 +229,27 @@ sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
     sa.Index("ix_decisions_article_id", "article_id"),
+)
+sa.Table(
+    "rethought",
+    TABLES,
+    sa.Column("article_id", KEY, sa.ForeignKey("articles.id"), primary_key=True, autoincrement=False),
+    sa.Column("cluster", KEY, sa.ForeignKey("articles.id"), nullable=False),
+    sa.Column("head", sa.Boolean, nullable=False),
+    sa.Column("relation", sa.Text, nullable=False),
+    sa.Column("judged_against", KEY, sa.ForeignKey("articles.id")),
+    sa.Column("jaccard", sa.Float, nullable=False),
+    sa.Column("containment", sa.Float, nullable=False),
+    sa.Column("shared_words", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Index("ix_rethought_cluster", "cluster"),
+    sa.Index(
+        "uq_rethought_head",
+        "cluster",
+        unique=True,
+        postgresql_where=sa.text("head"),
+        sqlite_where=sa.text("head = 1"),
+    ),
 )
 sa.Table(
     "seeds",

@@ -1,0 +1,99 @@
+"""Makes the whole index again, after a change of how fingerprints are made: resumable, with the store at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, delete, select
+
+from worker.errors import StoreError
+from worker.models import Article, Fingerprint, IndexParameters
+from worker.storage import index
+from worker.storage.database import Database
+from worker.storage.dialect import upsert
+from worker.storage.engine import connect
+from worker.storage.lock import DaemonLock
+from worker.storage.migrate import bring_up_to_date
+from worker.storage.tables import ARTICLES, META
+from worker.storage.views import article_from
+
+BATCH: Final = 50
+PROGRESS: Final = "reindexed up to article"
+
+_KEEP_PROGRESS = upsert(
+    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
+)
+
+FingerprintOf = Callable[[Article], Fingerprint]
+"""`Deduper.fingerprint`."""
+
+
+def reindex(
+    url: str,
+    *,
+    parameters: IndexParameters,
+    fingerprint: FingerprintOf,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> int:
+    """Make every article's index rows again under new parameters; return how many articles this run indexed.
+
+    No other command may use the store until it is done: they are refused even if it is broken off, until it has been
+    run to its end. Raises StoreBusy where a daemon holds a SQLite store.
+    """
+    database = connect(url, create=False)
+    lock = DaemonLock(database.path) if database.path else None
+    try:
+        if lock:
+            lock.take("making the index again")
+        bring_up_to_date(database)
+        return _reindex_all(database, parameters, fingerprint, progress)
+    finally:
+        if lock:
+            lock.give_back()
+        database.close()
+
+
+def require_finished(connection: Connection) -> None:
+    """Raise StoreError where the index is being made again, or was not made to the end."""
+    done = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    if done is not None:
+        raise StoreError(
+            f"the store's index is being made again, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was broken off"
+        )
+
+
+def _reindex_all(
+    database: Database, parameters: IndexParameters, fingerprint: FingerprintOf, progress: Callable[[int], None]
+) -> int:
+    database.write(_begin, parameters)
+    done = 0
+    while step := database.write(_reindex_some, fingerprint):
+        done += step
+        progress(done)
+    database.write(_end)
+    return done
+
+
+def _begin(connection: Connection, parameters: IndexParameters) -> None:
+    begun = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    if begun is None or index.stored_parameters(connection) != parameters:
+        index.keep_parameters(connection, parameters)
+        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": "0"})
+
+
+def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
+    last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar_one())
+    following = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
+    rows = connection.execute(following).all()
+    for row in rows:
+        index.remove(connection, row.id)
+        index.add(connection, row.id, fingerprint(article_from(row)))
+    if rows:
+        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": str(rows[-1].id)})
+    return len(rows)
+
+
+def _end(connection: Connection) -> None:
+    connection.execute(delete(META).where(META.c.key == PROGRESS))

@@ -1,0 +1,189 @@
+"""Thinks again about the whole store: every article judged anew, in the order they came, beside running work.
+
+The new standings grow in a table of their own, where readers do not look, and take effect all at once at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
+
+from worker.errors import StoreError
+from worker.models import Article, Fingerprint, Neighbour, Relation, State, Verdict
+from worker.storage import index
+from worker.storage.codec import verdict_to_json
+from worker.storage.columns import UtcTime
+from worker.storage.database import Database
+from worker.storage.dialect import lock_table, upsert
+from worker.storage.neighbours import gather, versions
+from worker.storage.settling import STATES
+from worker.storage.standings import standing_book
+from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, META, RETHOUGHT, STANDINGS
+from worker.storage.views import article_from
+
+BATCH: Final = 20
+MOST_HITS: Final = 64
+TAG: Final = "rethinking"
+DRAFT: Final = standing_book(RETHOUGHT)
+PLACE: Final = ("cluster", "head", "relation", "judged_against", "jaccard", "containment", "shared_words")
+
+_KEEP_TAG = upsert(
+    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
+)
+
+JudgeAnew = Callable[[Article, Fingerprint, Sequence[Neighbour]], Verdict]
+"""`Deduper.judge`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An article that would stand elsewhere, or for another reason."""
+
+    id: int
+    url: str
+    title: str
+    relation: Relation
+    cluster: int
+    head: bool
+    new_relation: Relation
+    new_cluster: int
+    new_head: bool
+
+
+class Rethinking:
+    """One new judgement of all. `tag` names the rules it is made by: one broken off goes on under the same tag."""
+
+    def __init__(self, database: Database, *, tag: str) -> None:
+        self._database = database
+        self._tag = tag
+
+    def judge_all(self, judge: JudgeAnew, *, progress: Callable[[int], None] = lambda _done: None) -> int:
+        """Judge every article that has not been judged under this tag; return how many were.
+
+        Raises StoreError for an article without index rows.
+        """
+        self._database.write(_begin, self._tag)
+        done = 0
+        while step := self._database.write(_judge_some, judge):
+            done += step
+            progress(done)
+        return done
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what would change, ordered by id."""
+        with self._database.snapshot() as connection:
+            for row in connection.execute(_changes()):
+                yield _change_from(row)
+
+    def take_effect(self, judge: JudgeAnew, *, now: datetime) -> int:
+        """Judge what came meanwhile, then put the new standings in the place of the old; return how many changed."""
+        while (changed := self._database.write(_take_effect, now=now)) is None:
+            self.judge_all(judge)
+        return changed
+
+    def discard(self) -> None:
+        """Forget the new judgement."""
+        self._database.write(_discard)
+
+
+def _begin(connection: Connection, tag: str) -> None:
+    if connection.execute(select(META.c.value).where(META.c.key == TAG)).scalar() != tag:
+        _discard(connection)
+        connection.execute(_KEEP_TAG.on(connection), {"key": TAG, "value": tag})
+
+
+def _discard(connection: Connection) -> None:
+    connection.execute(delete(RETHOUGHT))
+    connection.execute(delete(META).where(META.c.key == TAG))
+
+
+def _judge_some(connection: Connection, judge: JudgeAnew) -> int:
+    last = connection.execute(select(func.coalesce(func.max(RETHOUGHT.c.article_id), 0))).scalar_one()
+    following = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
+    rows = connection.execute(following).all()
+    for row in rows:
+        _judge_one(connection, row, judge)
+    return len(rows)
+
+
+def _judge_one(connection: Connection, row: Row[Any], judge: JudgeAnew) -> None:
+    fingerprint = index.fingerprint_of(connection, row.id)
+    if fingerprint is None:
+        raise StoreError(f"article {row.id} has no index rows: see `corpus-worker audit`")
+    article = article_from(row)
+    # Only what came before stands in the draft already: later articles drop out of the neighbours by themselves.
+    earlier = [version.id for version in versions(connection, article.canonical_url)]
+    neighbours = gather(connection, article, fingerprint, earlier=earlier, book=DRAFT, most_hits=MOST_HITS)
+    verdict = judge(article, fingerprint, neighbours)
+    DRAFT.stand(connection, row.id, verdict, also={"verdict": verdict_to_json(verdict)})
+
+
+def _differing() -> Any:
+    different = or_(*(STANDINGS.c[name].is_distinct_from(RETHOUGHT.c[name]) for name in PLACE))
+    return (
+        select(RETHOUGHT.c.article_id)
+        .join(STANDINGS, STANDINGS.c.article_id == RETHOUGHT.c.article_id)
+        .where(different)
+    )
+
+
+def _changes() -> Select[Any]:
+    old, new = STANDINGS, RETHOUGHT
+    moved = or_(*(old.c[name].is_distinct_from(new.c[name]) for name in ("cluster", "head", "relation")))
+    return (
+        select(
+            ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.title, old.c.relation, old.c.cluster, old.c.head,
+            new.c.relation.label("new_relation"), new.c.cluster.label("new_cluster"), new.c.head.label("new_head"),
+        )
+        .join(old, old.c.article_id == ARTICLES.c.id)
+        .join(new, new.c.article_id == ARTICLES.c.id)
+        .where(moved)
+        .order_by(ARTICLES.c.id)
+    )  # fmt: skip
+
+
+def _change_from(row: Row[Any]) -> Change:
+    return Change(
+        id=row.id,
+        url=row.url,
+        title=row.title,
+        relation=Relation(row.relation),
+        cluster=row.cluster,
+        head=row.head,
+        new_relation=Relation(row.new_relation),
+        new_cluster=row.new_cluster,
+        new_head=row.new_head,
+    )
+
+
+def _take_effect(connection: Connection, *, now: datetime) -> int | None:
+    lock_table(connection, STANDINGS)
+    judged = select(RETHOUGHT.c.article_id)
+    if connection.execute(select(ARTICLES.c.id).where(ARTICLES.c.id.not_in(judged)).limit(1)).first() is not None:
+        return None
+    at = literal(now, UtcTime())
+    verdicts = select(RETHOUGHT.c.article_id, at, RETHOUGHT.c.verdict).where(RETHOUGHT.c.article_id.in_(_differing()))
+    connection.execute(insert(DECISIONS).from_select(["article_id", "at", "verdict"], verdicts))
+    changed = connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(_differing()))).rowcount
+    places = [RETHOUGHT.c[name] for name in ("article_id", *PLACE)]
+    missing = select(*places).where(RETHOUGHT.c.article_id.not_in(select(STANDINGS.c.article_id)))
+    connection.execute(insert(STANDINGS).from_select([column.name for column in places], missing))
+    _correct_states(connection)
+    _discard(connection)
+    return changed
+
+
+def _correct_states(connection: Connection) -> None:
+    """Let the ledger say of each article what it is now."""
+    for relation in Relation:
+        state = STATES.get(relation, State.STORED)
+        now_so = select(STANDINGS.c.article_id).where(STANDINGS.c.relation == relation)
+        wrong = CANDIDATES.c.state.in_([State.STORED, State.DUPLICATE, State.REVISED]) & (
+            (CANDIDATES.c.state != state) | (CANDIDATES.c.reason != relation)
+        )
+        corrected = {"state": state, "reason": relation, "detail": "judged again"}
+        connection.execute(update(CANDIDATES).where(wrong, CANDIDATES.c.article_id.in_(now_so)).values(**corrected))
