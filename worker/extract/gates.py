@@ -9,9 +9,9 @@ from worker.extract.document import Document
 from worker.extract.text import count_words
 
 _GONE = re.compile(
-    r"\b404\b|page (?:was )?not found|"
-    r"(?:trang|bài viết|nội dung|đường dẫn)[^.]{0,40}(?:không tồn tại|không tìm thấy|"
-    r"đã bị (?:xóa|xoá|gỡ))|không tìm thấy (?:trang|bài|nội dung)|seite nicht gefunden|page introuvable|página no encontrada",
+    r"\b404\b|page (?:was )?not found|không tìm thấy (?:trang|bài|nội dung)|"
+    r"(?:trang|bài viết|nội dung|đường dẫn)[^.]{0,40}(?:không tồn tại|không tìm thấy|đã bị (?:xóa|xoá|gỡ))|"
+    r"seite nicht gefunden|page introuvable|página no encontrada",
     re.IGNORECASE,
 )
 _CONSENT = re.compile(

@@ -1,0 +1,39 @@
+"""Languages are told offline, short texts included."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.extract.language import Languages, normalise_code
+
+
+@pytest.fixture(scope="module")
+def languages() -> Languages:
+    return Languages()
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Nga muốn tôn trọng quan hệ với Mỹ", "vi"),
+        ("Ngày 5/3, giá dầu tăng mạnh.", "vi"),
+        ("The prime minister said on Friday that the talks would go on next week.", "en"),
+        ("Der Bundestag hat am Donnerstag über das neue Gesetz beraten.", "de"),
+        ("12.345 – 67!", "und"),
+        ("", "und"),
+    ],
+)
+def test_the_text_decides(languages: Languages, text: str, language: str) -> None:
+    assert languages.identify(text) == language
+
+
+def test_what_the_page_declares_counts_only_in_doubt(languages: Languages) -> None:
+    clear = "Thủ tướng cho biết hội nghị sẽ bàn về giá gạo và việc làm ở nông thôn trong năm tới."
+
+    assert languages.identify(clear, declared="en-US") == "vi"
+    assert languages.identify("ok", declared="fi") == "fi"
+
+
+@pytest.mark.parametrize(("tag", "code"), [("vi-VN", "vi"), ("VI_vn", "vi"), ("nb", "no"), ("x", ""), ("", ""), ("??", "")])
+def test_language_tags_come_down_to_their_primary_subtag(tag: str, code: str) -> None:
+    assert normalise_code(tag) == code
