@@ -30,7 +30,7 @@ _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 class Sounding:
     """What one poll of a source gave: the steps of every fetch, its first page, its candidates, or an error.
 
-    `reason` is the short word an error counts under; `further` says that the source leads to pages not looked at.
+    `fault` is the short word an error counts under; `further` says that the source leads to pages not looked at.
     """
 
     source: Source
@@ -41,7 +41,7 @@ class Sounding:
     title: str | None = None
     further: bool = False
     error: str = ""
-    reason: str = ""
+    fault: str = ""
 
     @property
     def newest(self) -> datetime | None:
@@ -70,7 +70,7 @@ class Sounder:
         except TimeoutError:
             limit = format_duration(self._patience)
             error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
-            return replace(empty, error=error, reason="timeout")
+            return replace(empty, error=error, fault="timeout")
 
     async def _sound(self, sofar: Sounding, url: str, *, depth: int) -> Sounding:
         """Fetch and read one page, and where it only leads to others, the first of these."""
@@ -82,7 +82,7 @@ class Sounder:
         try:
             found = parse(told.page, sofar.source, now=self._clock.now())
         except SourceError as exc:
-            return replace(sofar, error=str(exc), reason="content")
+            return replace(sofar, error=str(exc), fault="content")
         sofar = replace(
             sofar,
             candidates=found.candidates,
@@ -102,7 +102,7 @@ class Sounder:
             first = next(inputs, Discovery())
             more = next(inputs, None)
         except SourceError as exc:
-            return Sounding(source=source, error=str(exc), reason="content")
+            return Sounding(source=source, error=str(exc), fault="content")
         return Sounding(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)
 
 
@@ -119,7 +119,7 @@ def _kinds() -> str:
 
 
 def _failed(sofar: Sounding, error: FetchError | None) -> Sounding:
-    return replace(sofar, error=str(error), reason=error.reason if error else "")
+    return replace(sofar, error=str(error), fault=error.reason if error else "")
 
 
 @asynccontextmanager

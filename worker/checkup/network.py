@@ -55,8 +55,8 @@ def check_reach(soundings: Sequence[Sounding]) -> Finding:
     """Tell whether the network works, going by how many hosts answered at all."""
     fetched = [each for each in soundings if "://" in each.source.url]
     hosts = {host_of(each.source.url) for each in fetched}
-    unknown = {host_of(each.source.url) for each in fetched if each.reason == "dns"}
-    silent = {host_of(each.source.url) for each in fetched if each.reason in _UNREACHED} - unknown
+    unknown = {host_of(each.source.url) for each in fetched if each.fault == "dns"}
+    silent = {host_of(each.source.url) for each in fetched if each.fault in _UNREACHED} - unknown
     found = f"{len(hosts - unknown - silent)} of {len(hosts)} hosts answer"
     found += f", {len(unknown)} names are not found" if unknown else ""
     nobody = bool(hosts) and hosts == unknown | silent
@@ -98,7 +98,7 @@ def check_source(sounding: Sounding, *, now: datetime) -> Finding:
 
 def _judged(sounding: Sounding, *, now: datetime) -> tuple[Level, str, str]:
     if sounding.error:
-        return Level.FAIL, sounding.error, _REMEDIES.get(sounding.reason, "see the steps")
+        return Level.FAIL, sounding.error, _REMEDIES.get(sounding.fault, "see the steps")
     said = _told(sounding)
     if not sounding.candidates and not sounding.further:
         why = f": {sounding.notes[0]}" if sounding.notes else ""

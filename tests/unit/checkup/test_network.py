@@ -44,9 +44,9 @@ def moved(url: str) -> Page:
         ({"candidates": (), "further": True}, Level.OK, "and more pages"),
         ({"candidates": (), "notes": ("3 left out: no link",)}, Level.WARN, "no entries: 3 left out"),
         ({"page": moved("https://bao.example/feed")}, Level.WARN, 'set url = "https://bao.example/feed"'),
-        ({"error": "no such name", "reason": "dns"}, Level.FAIL, "check the host's name"),
-        ({"error": "forbidden", "reason": "robots"}, Level.FAIL, "remove the source"),
-        ({"error": "odd", "reason": "something new"}, Level.FAIL, "see the steps"),
+        ({"error": "no such name", "fault": "dns"}, Level.FAIL, "check the host's name"),
+        ({"error": "forbidden", "fault": "robots"}, Level.FAIL, "remove the source"),
+        ({"error": "odd", "fault": "something new"}, Level.FAIL, "see the steps"),
     ],
 )
 def test_a_poll_is_judged_by_what_it_gave(changes: Mapping[str, object], level: Level, told: str) -> None:
@@ -65,8 +65,8 @@ def test_the_steps_of_the_fetch_stay_with_the_finding() -> None:
 
 
 def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_does() -> None:
-    good, lost = sounding(), sounding("khac.example", error="no such name", reason="dns")
-    mute = sounding("cam.example", error="too slow", reason="timeout")
+    good, lost = sounding(), sounding("khac.example", error="no such name", fault="dns")
+    mute = sounding("cam.example", error="too slow", fault="timeout")
 
     some, none, unknown = check_reach([good, lost, mute]), check_reach([lost, mute]), check_reach([lost])
 
