@@ -169,7 +169,7 @@ def _silence(record: RobotsRecord) -> FetchError:
     what = f"answered {record.status}" if record.status is not None else record.error
     return FetchError(
         f"{record.origin}/robots.txt cannot be read ({what}): nothing is fetched there until it can",
-        reason="robots",
+        reason="robots-silent",
         retry=True,
         status=record.status,
         retry_at=record.checked_at + ASK_AGAIN_AFTER,

@@ -20,8 +20,8 @@ from worker.fetch.addresses import Address
 from worker.fetch.resolver import Resolver
 from worker.models import Request
 
-TIMEOUT = timedelta(milliseconds=300)
-DEADLINE = timedelta(milliseconds=900)
+TIMEOUT = timedelta(milliseconds=500)
+DEADLINE = timedelta(milliseconds=1_200)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 
 

@@ -84,7 +84,7 @@ async def test_a_server_error_forbids_everything_for_now(
         await make_fetcher().fetch(Request(url=URL))
 
     assert not isinstance(caught.value, FetchBlocked)
-    assert (caught.value.reason, caught.value.retry, caught.value.status) == ("robots", True, status)
+    assert (caught.value.reason, caught.value.retry, caught.value.status) == ("robots-silent", True, status)
     assert caught.value.retry_at is not None
     assert server.paths == ["/robots.txt"]
 
@@ -236,13 +236,13 @@ async def test_a_slow_host_does_not_hold_up_the_others(server: Loopback, make_fe
         await hang.wait()
 
     server.on("/slow", silent)
-    fetcher = make_fetcher(max_connections=2)
+    fetcher = make_fetcher(max_connections=2, timeout=timedelta(seconds=30), deadline=timedelta(seconds=60))
     stuck = [
         asyncio.create_task(fetcher.fetch(Request(url=f"http://slow.example/slow?{number}"))) for number in range(20)
     ]
     await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         pages = await asyncio.gather(*(fetcher.fetch(Request(url=f"http://{n}.example/a")) for n in range(20)))
 
     assert all(page.status == 200 for page in pages)
