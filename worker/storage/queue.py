@@ -56,13 +56,13 @@ def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: 
     unique: dict[str, Candidate] = {}
     for candidate in candidates:
         unique.setdefault(clean(candidate.canonical_url), candidate)
-    new, hosts = 0, set[str]()
+    new, lanes = 0, set[str]()
     for batch in _batches(unique.items()):
         added, waiting = _enqueue_batch(connection, dict(batch), intake)
         new += added
-        hosts.update(_host(candidate.url) for candidate in waiting if candidate.payload is None)
+        lanes |= waiting
     # Hosts come last, as they do where a candidate is finished: locks are taken in one order everywhere.
-    wake_hosts(connection, hosts, now=intake.now)
+    wake_hosts(connection, lanes, now=intake.now)
     return new
 
 
@@ -79,16 +79,16 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _enqueue_batch(
-    connection: Connection, candidates: Mapping[str, Candidate], intake: Intake
-) -> tuple[int, list[Candidate]]:
-    rows = [_row(candidate, intake) for candidate in candidates.values()]
-    new: dict[str, int] = {row.canonical_url: row.id for row in connection.execute(_ADD_NEW.on(connection), rows)}
+def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> tuple[int, set[str]]:
+    """Return how many candidates were new, and the hosts on which candidates wait now."""
+    rows = {url: _row(candidate, intake) for url, candidate in candidates.items()}
+    inserted = connection.execute(_ADD_NEW.on(connection), list(rows.values()))
+    new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
     known = {url: candidate for url, candidate in candidates.items() if url not in new}
     again = _look_again(connection, known, intake) if known else {}
-    waiting = [(candidate_id, candidates[url]) for url, candidate_id in {**new, **again}.items()]
-    _keep_payloads(connection, waiting, now=intake.now)
-    return len(new), [candidate for _, candidate in waiting]
+    waiting = {**new, **again}
+    _keep_payloads(connection, [(number, candidates[url]) for url, number in waiting.items()], now=intake.now)
+    return len(new), {rows[url]["lane"] for url in waiting if rows[url]["lane"] is not None}
 
 
 def _row(candidate: Candidate, intake: Intake) -> Values:

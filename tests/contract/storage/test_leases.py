@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, settle
@@ -132,3 +133,19 @@ def test_leases_of_the_dead_are_taken_over_at_once(store: Store) -> None:
     assert store.ledger.holders() == {"alive"}
     assert claim_one(store, worker="next").attempts == 2
     assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="next")
+
+
+def test_workers_that_claim_together_never_get_the_same_candidate_or_host(store: Store) -> None:
+    store.ledger.enqueue([candidate(f"https://h{number % 30}.example/{number}") for number in range(90)], now=NOW)
+    store.ledger.enqueue([candidate(f"https://x.example/{number}", payload=page()) for number in range(30)], now=NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(store.ledger.claim, now=NOW, lease=MINUTE, limit=5, worker=f"w{number}") for number in range(16)
+        ]
+        claims = [claim for each in asked for claim in each.result()]
+
+    assert len({claim.id for claim in claims}) == len(claims)
+    fetched = [claim.host for claim in claims if claim.payload is None]
+    assert len(set(fetched)) == len(fetched) == 30
+    assert len(claims) == 60
