@@ -23,7 +23,7 @@ ANSWERS = (
     b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(ZIPPED), ZIPPED),
     b"HTTP/1.0 200 OK\r\n\r\nold",
 )
-ROUNDS = 400
+ROUNDS = 250
 
 
 def damaged(answer: bytes, chance: random.Random) -> bytes:

@@ -152,12 +152,10 @@ async def test_thousands_of_large_robots_txt_do_not_fill_the_memory(
     server.robots("User-agent: *\n" + "Disallow: /x\n" * 35_000)
     fetcher = make_fetcher()
 
-    for number in range(5):
+    for number in (0, 1, 2, 0):
         await reason_of(fetcher, f"http://h{number}.example/a")
 
-    await reason_of(fetcher, "http://h4.example/a")
-    await reason_of(fetcher, "http://h0.example/a")
-    assert server.paths.count("/robots.txt") == 5
+    assert server.paths.count("/robots.txt") == 3
     assert fetcher._gate._rules <= 100_000
 
 

@@ -65,6 +65,17 @@ async def test_a_reader_waits_for_bytes_and_for_the_end() -> None:
     assert (read, await second, inbox.readable) == (b"late", b"", True)
 
 
+async def test_reading_what_is_there_lets_others_have_their_turn() -> None:
+    _, inbox, stream = connected()
+    inbox.data_received(b"ab")
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "other")
+
+    await stream.read(1)
+
+    assert turns == ["other"]
+
+
 async def test_a_peer_that_sends_more_than_is_read_has_to_wait() -> None:
     line, inbox, stream = connected()
 

@@ -151,7 +151,7 @@ def test_a_day_of_a_thousand_hosts() -> None:
     """Bursts of links from a thousand hosts, a few of them slow: none visited early, none starved."""
     in_all = 32
     chance = random.Random(5)
-    bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(3)]
+    bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(2)]
 
     async def main() -> Visits:
         visits, taking = Visits(), turns(in_all=in_all)
