@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -11,7 +11,7 @@ from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.storage import index
 from worker.storage.codec import clean
 from worker.storage.index import Hit
-from worker.storage.marks import marks_of
+from worker.storage.marks import DIFFERENT, marks_of
 from worker.storage.standings import HOLDING, StandingBook
 from worker.storage.tables import ARTICLES
 
@@ -50,7 +50,15 @@ def gather(
     ids = list(dict.fromkeys([*earlier, *_marked_articles(connection, marked), *hits]))
     chosen = book.with_heads(connection, ids)[:MOST_NEIGHBOURS]
     rows = book.rows(connection, chosen)
+    marked = {**_told_apart(article, rows.values(), marked), **marked}
     return [_neighbour(rows[each], hits.get(each), marked) for each in chosen if each in rows]
+
+
+def _told_apart(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
+    """Return that the heads of clusters in which something is marked different are different too."""
+    apart = {row.cluster for row in rows if marked.get(row.canonical_url) == DIFFERENT}
+    heads = (row.canonical_url for row in rows if row.head and row.cluster in apart)
+    return {url: DIFFERENT for url in heads if url != article.canonical_url}
 
 
 def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:

@@ -30,6 +30,7 @@ _QUEUE = (
     .values(
         state=State.PENDING,
         lane=None,
+        batch=bindparam("batch"),
         due_at=bindparam("now", type_=UtcTime()),
         payload_sha256=bindparam("sha256"),
         attempts=0,
@@ -39,17 +40,20 @@ _QUEUE = (
 )
 
 
-def queue_kept_pages(database: Database, *, now: datetime) -> int:
-    """Make finished candidates whose page was kept pending again, with that page as their content; return how many."""
+def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> int:
+    """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
+
+    `batch` marks them for a `Scope`.
+    """
     total, last = 0, 0
-    while queued := database.write(_queue_some, after=last, now=now):
+    while queued := database.write(_queue_some, after=last, now=now, batch=batch):
         total, last = total + len(queued), queued[-1]
     return total
 
 
-def _queue_some(connection: Connection, *, after: int, now: datetime) -> list[int]:
+def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str) -> list[int]:
     pages = connection.execute(_PAGES, {"after": after}).all()
     if pages:
-        rows = [{"candidate": page.candidate_id, "sha256": page.sha256, "now": now} for page in pages]
+        rows = [{"candidate": page.candidate_id, "sha256": page.sha256, "now": now, "batch": batch} for page in pages]
         connection.execute(_QUEUE, rows)
     return [page.candidate_id for page in pages]

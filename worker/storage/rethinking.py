@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, literal, or_, select, update
 
 from worker.errors import StoreError
 from worker.models import Article, Fingerprint, Neighbour, Relation, State, Verdict
@@ -20,18 +20,20 @@ from worker.storage.columns import UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import lock_table, upsert
 from worker.storage.neighbours import gather, versions
+from worker.storage.places import behind, places
 from worker.storage.settling import STATES
 from worker.storage.standings import standing_book
-from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, META, RETHOUGHT, STANDINGS
+from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, EVENTS, META, RETHOUGHT, STANDINGS
 from worker.storage.views import article_from
 
 BATCH: Final = 20
 MOST_HITS: Final = 64
 TAG: Final = "rethinking"
+PROGRESS: Final = "rethought up to article"
 DRAFT: Final = standing_book(RETHOUGHT)
 PLACE: Final = ("cluster", "head", "relation", "judged_against", "jaccard", "containment", "shared_words")
 
-_KEEP_TAG = upsert(
+_KEEP = upsert(
     META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
 )
 
@@ -87,39 +89,66 @@ class Rethinking:
 
     def discard(self) -> None:
         """Forget the new judgement."""
-        self._database.write(_discard)
+        self._database.write(discard)
 
 
 def _begin(connection: Connection, tag: str) -> None:
     if connection.execute(select(META.c.value).where(META.c.key == TAG)).scalar() != tag:
-        _discard(connection)
-        connection.execute(_KEEP_TAG.on(connection), {"key": TAG, "value": tag})
+        discard(connection)
+        connection.execute(_KEEP.on(connection), {"key": TAG, "value": tag})
 
 
-def _discard(connection: Connection) -> None:
+def discard(connection: Connection) -> None:
+    """Forget every judgement that has not taken effect: what it rests on has changed."""
     connection.execute(delete(RETHOUGHT))
-    connection.execute(delete(META).where(META.c.key == TAG))
+    connection.execute(delete(META).where(META.c.key.in_([TAG, PROGRESS])))
 
 
 def _judge_some(connection: Connection, judge: JudgeAnew) -> int:
-    last = connection.execute(select(func.coalesce(func.max(RETHOUGHT.c.article_id), 0))).scalar_one()
-    following = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
-    rows = connection.execute(following).all()
-    for row in rows:
-        _judge_one(connection, row, judge)
-    return len(rows)
+    ids = _following(connection)
+    judged = set(connection.execute(select(RETHOUGHT.c.article_id).where(RETHOUGHT.c.article_id.in_(ids))).scalars())
+    for article_id, place in places(connection, ids).items():
+        if article_id in judged:
+            continue  # extracted again: it took its place when the first of its page came along
+        _judge_one(connection, place.newest, judge)
+        judged.add(place.newest)
+        if article_id != place.newest:
+            _put_behind(connection, article_id, place.newest, judge)
+    if ids:
+        connection.execute(_KEEP.on(connection), {"key": PROGRESS, "value": str(ids[-1])})
+    return len(ids)
 
 
-def _judge_one(connection: Connection, row: Row[Any], judge: JudgeAnew) -> None:
-    fingerprint = index.fingerprint_of(connection, row.id)
-    if fingerprint is None:
-        raise StoreError(f"article {row.id} has no index rows: see `corpus-worker audit`")
-    article = article_from(row)
+def _following(connection: Connection) -> Sequence[int]:
+    last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar() or 0)
+    of_all = select(ARTICLES.c.id).order_by(ARTICLES.c.id).limit(BATCH)
+    ids = connection.execute(of_all.where(ARTICLES.c.id > last)).scalars().all()
+    # Many writers do not always commit in the order of their ids.
+    return ids or connection.execute(of_all.where(ARTICLES.c.id.not_in(select(RETHOUGHT.c.article_id)))).scalars().all()
+
+
+def _judge_one(connection: Connection, article_id: int, judge: JudgeAnew) -> None:
+    article, fingerprint = text_of(connection, article_id)
     # Only what came before stands in the draft already: later articles drop out of the neighbours by themselves.
     earlier = [version.id for version in versions(connection, article.canonical_url)]
     neighbours = gather(connection, article, fingerprint, earlier=earlier, book=DRAFT, most_hits=MOST_HITS)
     verdict = judge(article, fingerprint, neighbours)
-    DRAFT.stand(connection, row.id, verdict, also={"verdict": verdict_to_json(verdict)})
+    DRAFT.stand(connection, article_id, verdict, also={"verdict": verdict_to_json(verdict)})
+
+
+def _put_behind(connection: Connection, article_id: int, newest: int, judge: JudgeAnew) -> None:
+    article, fingerprint = text_of(connection, article_id)
+    near = gather(connection, article, fingerprint, earlier=[newest], book=DRAFT)
+    verdict = behind(newest, judge(article, fingerprint, [each for each in near if each.id == newest]).considered)
+    DRAFT.stand(connection, article_id, verdict, also={"verdict": verdict_to_json(verdict)})
+
+
+def text_of(connection: Connection, article_id: int) -> tuple[Article, Fingerprint]:
+    """Return an article and its fingerprint; raises StoreError where the index has none."""
+    fingerprint = index.fingerprint_of(connection, article_id)
+    if fingerprint is None:
+        raise StoreError(f"article {article_id} has no index rows: see `corpus-worker audit`")
+    return article_from(connection.execute(select(ARTICLES).where(ARTICLES.c.id == article_id)).one()), fingerprint
 
 
 def _differing() -> Any:
@@ -168,13 +197,25 @@ def _take_effect(connection: Connection, *, now: datetime) -> int | None:
     at = literal(now, UtcTime())
     verdicts = select(RETHOUGHT.c.article_id, at, RETHOUGHT.c.verdict).where(RETHOUGHT.c.article_id.in_(_differing()))
     connection.execute(insert(DECISIONS).from_select(["article_id", "at", "verdict"], verdicts))
+    connection.execute(insert(EVENTS).from_select(["candidate_id", "at", "what", "detail"], _news(at)))
     changed = connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(_differing()))).rowcount
-    places = [RETHOUGHT.c[name] for name in ("article_id", *PLACE)]
-    missing = select(*places).where(RETHOUGHT.c.article_id.not_in(select(STANDINGS.c.article_id)))
-    connection.execute(insert(STANDINGS).from_select([column.name for column in places], missing))
+    stands = [RETHOUGHT.c[name] for name in ("article_id", *PLACE)]
+    missing = select(*stands).where(RETHOUGHT.c.article_id.not_in(select(STANDINGS.c.article_id)))
+    connection.execute(insert(STANDINGS).from_select([column.name for column in stands], missing))
     _correct_states(connection)
-    _discard(connection)
+    discard(connection)
     return changed
+
+
+def _news(at: Any) -> Select[Any]:
+    """Return what the history of each candidate whose article is judged otherwise now has to tell."""
+    told = literal("again: ") + STANDINGS.c.relation + literal(" before, ") + RETHOUGHT.c.relation + literal(" now")
+    return (
+        select(ARTICLES.c.candidate_id, at, literal("judged"), told)
+        .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+        .join(RETHOUGHT, RETHOUGHT.c.article_id == ARTICLES.c.id)
+        .where(ARTICLES.c.candidate_id.is_not(None), STANDINGS.c.relation != RETHOUGHT.c.relation)
+    )
 
 
 def _correct_states(connection: Connection) -> None:

@@ -122,13 +122,14 @@ def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
     return Outcome(
         state=STATES.get(verdict.relation, State.STORED),
         reason=str(verdict.relation),
-        detail=_sentence(verdict),
+        detail=sentence(verdict),
         article=admission.article_id,
         verdict=verdict,
     )
 
 
-def _sentence(verdict: Verdict) -> str:
+def sentence(verdict: Verdict) -> str:
+    """Return a verdict for people, with its figures."""
     best = verdict.best
     if best is None:
         return "like no other"
