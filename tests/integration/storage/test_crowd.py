@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -123,7 +124,8 @@ def test_a_server_that_restarts_under_its_workers_loses_nothing(server: Path, se
 def server() -> Iterator[Path]:
     """The folder of a PostgreSQL server of this test's own, one that may be restarted."""
     if not list(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")):
-        pytest.skip("PostgreSQL is not installed (package postgresql)")
+        required = os.environ.get("CORPUS_WORKER_REQUIRE_POSTGRESQL")
+        (pytest.fail if required else pytest.skip)("PostgreSQL is not installed (package postgresql)")
     # Not below pytest's folder, which the server's own user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="corpus-worker-postgresql-"))
     yield folder

@@ -1,0 +1,32 @@
+"""Connections that end while the store is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.contract.storage.made import NOW, candidate, claim_one, settle
+from worker.storage import Store
+
+A = "https://a.example/1"
+
+
+@pytest.mark.postgresql
+def test_connections_cut_off_by_the_server_are_made_again(
+    postgresql_url: str, open_stores: Callable[[str], Store]
+) -> None:
+    store = open_stores(postgresql_url)
+    store.ledger.enqueue([candidate(A)], now=NOW)
+    claim = claim_one(store)
+    engine = create_engine(postgresql_url)
+    with engine.begin() as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+
+    outcome = settle(store, claim, "một hai")
+
+    assert outcome is not None
+    assert store.reader.audit().balanced
+    engine.dispose()
