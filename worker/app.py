@@ -20,6 +20,7 @@ from worker.dedupe import Deduper, Rules
 from worker.errors import StoreError
 from worker.extract import ProcessExtractor
 from worker.fetch import HttpFetcher, Step
+from worker.learning import LearnedSites
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
@@ -127,6 +128,7 @@ async def _put_together(
         extractor=extractor,
         deduper=deduper,
         ledger=ledger,
+        learner=LearnedSites(store.paragraphs),
         parsers=PARSERS,
         read_inputs=read_inputs,
         detect=detect,

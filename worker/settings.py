@@ -95,6 +95,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Language = Annotated[str, AfterValidator(_language)]
+Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 
 
@@ -141,6 +142,12 @@ class ExtractSettings(Section):
     timeout: Duration = timedelta(seconds=20)
     min_words: Annotated[int, Field(ge=0)] = 60
     languages: tuple[Language, ...] = Field(default=("vi",), strict=False)
+
+
+class RightsSettings(Section):
+    """Which signals about rights keep an article out."""
+
+    refuse: tuple[Signal, ...] = Field(default=(), strict=False)
 
 
 class DedupeSettings(Section):
@@ -211,6 +218,7 @@ class Settings(Section):
     seeds: SeedSettings = SeedSettings()
     fetch: FetchSettings = FetchSettings()
     extract: ExtractSettings = ExtractSettings()
+    rights: RightsSettings = RightsSettings()
     dedupe: DedupeSettings = DedupeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)

@@ -21,6 +21,7 @@ from worker.schedule import retry_at
 log = structlog.get_logger()
 _TICK: Final = timedelta(milliseconds=250)
 _IDLE: Final = timedelta(seconds=1)
+_FIRST_MET: Final = frozenset({State.STORED, State.DUPLICATE})
 
 
 class Ingester:
@@ -170,6 +171,7 @@ class Ingester:
         return await self._stages.offload(self._settle, claim, article, page)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
+        boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         hints = Hints(
             url=claim.url,
             canonical_url=claim.canonical_url,
@@ -179,6 +181,7 @@ class Ingester:
             modified_at=claim.modified_at,
             external_id=claim.external_id,
             timezone=self._limits.timezones.get(claim.source),
+            boilerplate=boilerplate,
         )
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         return await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
@@ -186,7 +189,7 @@ class Ingester:
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
         """Fingerprint, judge and write; runs where blocking is allowed."""
         fingerprint = self._stages.deduper.fingerprint(article)
-        return self._stages.ledger.settle(
+        outcome = self._stages.ledger.settle(
             claim,
             article,
             fingerprint=fingerprint,
@@ -194,6 +197,9 @@ class Ingester:
             now=self._stages.clock.now(),
             page=page,
         )
+        if outcome and outcome.state in _FIRST_MET:
+            self._stages.learner.learn(article)
+        return outcome
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
         held = await self._stages.offload(

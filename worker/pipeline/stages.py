@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from worker.models import Claim, Outcome, Page, Source, State
-from worker.ports import Clock, Deduper, Extractor, Fetcher, InputReader, Ledger, Offload, Parser
+from worker.ports import Clock, Deduper, Extractor, Fetcher, InputReader, Ledger, Offload, Parser, SiteLearner
 from worker.schedule import Rhythm
 
 
@@ -27,6 +27,7 @@ class Stages:
     extractor: Extractor
     deduper: Deduper
     ledger: Ledger
+    learner: SiteLearner
     parsers: Mapping[str, Parser]
     read_inputs: InputReader
     detect: Callable[[Page], str]

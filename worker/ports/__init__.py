@@ -1,6 +1,17 @@
 """What the flows need of each stage, as protocols; concrete classes are named in `app` alone."""
 
-from worker.ports.stages import Clock, Deduper, Extractor, Fetcher, Hints, InputReader, Judge, Offload, Parser
+from worker.ports.stages import (
+    Clock,
+    Deduper,
+    Extractor,
+    Fetcher,
+    Hints,
+    InputReader,
+    Judge,
+    Offload,
+    Parser,
+    SiteLearner,
+)
 from worker.ports.store import HostBook, HostStanding, Ledger, ParagraphMemory, Reader, RobotsRecord, Scope, SeedShelf
 
 __all__ = [
@@ -21,4 +32,5 @@ __all__ = [
     "RobotsRecord",
     "Scope",
     "SeedShelf",
+    "SiteLearner",
 ]

@@ -95,6 +95,18 @@ class Extractor(Protocol):
         ...
 
 
+class SiteLearner(Protocol):
+    """Learns what a host sets into its articles. Blocking: call it through Offload."""
+
+    def known(self, host: str) -> frozenset[int]:
+        """Return the keys of the paragraphs that are boilerplate of the host."""
+        ...
+
+    def learn(self, article: Article) -> None:
+        """Count the paragraphs of an article that was met for the first time."""
+        ...
+
+
 class InputReader(Protocol):
     """Reads a file or folder of input on this machine."""
 

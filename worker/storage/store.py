@@ -18,6 +18,7 @@ from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
 from worker.storage.migrate import bring_up_to_date
 from worker.storage.offline import queue_kept_pages
+from worker.storage.paragraphs import StoredParagraphMemory
 from worker.storage.pruning import Pruned, prune
 from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
@@ -39,6 +40,7 @@ class Store:
         self.seeds = StoredSeedShelf(database)
         self.reader = StoredReader(database)
         self.hosts = StoredHostBook(database)
+        self.paragraphs = StoredParagraphMemory(database)
         self.warnings = warnings
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None

@@ -259,6 +259,15 @@ ROBOTS = Table(
 )
 """The robots.txt of each origin."""
 
+HOST_PARAGRAPHS = Table(
+    "host_paragraphs",
+    METADATA,
+    Column("host", Text, primary_key=True),
+    Column("articles", Integer, nullable=False),
+    Column("counts", PackedBytes, nullable=False),
+)
+"""How often each paragraph stood in the articles of a host: pairs of a signed 64-bit key and a 32-bit count."""
+
 MARKS = Table(
     "marks",
     METADATA,

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
 from worker.dedupe import Deduper
 from worker.errors import FetchError, SourceError, StoreError
+from worker.learning import LearnedSites
 from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
 from worker.pipeline import Discoverer, Limits, Stages, Tally
 from worker.schedule import Rhythm
@@ -52,6 +53,7 @@ class Run:
             extractor=FakeExtractor(),
             deduper=Deduper(),
             ledger=store.ledger,
+            learner=LearnedSites(store.paragraphs),
             parsers={"feed": parse, "listing": parse},
             read_inputs=self.read_inputs,
             detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, StoreError
-from worker.models import Candidate, Claim, State, Text, Validators
+from worker.extract.learned import paragraph_key
+from worker.learning import LearnedSites
+from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
 from worker.pipeline import Ingester, Limits, Stages, Tally
-from worker.ports import Scope
+from worker.ports import Hints, Scope
 from worker.schedule import MOST_ATTEMPTS, Rhythm
 from worker.storage import Store, open_store
 
@@ -42,6 +45,7 @@ class Run:
             extractor=FakeExtractor(),
             deduper=Deduper(),
             ledger=store.ledger,
+            learner=LearnedSites(store.paragraphs),
             parsers={},
             read_inputs=lambda *_, **__: iter(()),
             detect=lambda _: "article",
@@ -334,3 +338,35 @@ async def test_work_goes_on_until_told_to_stop_and_finishes_what_it_holds(store:
     await asyncio.gather(run.ingester.work(lambda: stopping), later())
 
     assert run.state("https://a.example/1") is State.STORED
+
+
+@pytest.mark.anyio
+async def test_what_a_host_sets_into_every_article_is_learned_and_handed_to_the_extractor(store: Store) -> None:
+    run = Run(store, {f"https://a.example/{n}": f"Tin {n}\n{words(n)}\nTheo dõi chúng tôi" for n in range(12)})
+    extractor = Noting()
+    run.stages = replace(run.stages, extractor=extractor)
+    run.add(*(f"https://a.example/{n}" for n in range(12)))
+
+    await run.make().drain()
+
+    first, last = extractor.boilerplate[0], extractor.boilerplate[-1]
+    assert first == frozenset()
+    assert last == {paragraph_key("Theo dõi chúng tôi")}
+    assert LearnedSites(store.paragraphs).known("a.example") == last
+    assert LearnedSites(store.paragraphs).known("b.example") == frozenset()
+
+
+def words(seed: int) -> str:
+    return " ".join(f"từ{seed}x{n}" for n in range(100))
+
+
+class Noting(FakeExtractor):
+    """Gives every paragraph a key, and notes what it was told."""
+
+    def __init__(self) -> None:
+        self.boilerplate: list[frozenset[int]] = []
+
+    async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
+        self.boilerplate.append(hints.boilerplate)
+        made = await super().extract(content, hints, fetched_at=fetched_at)
+        return replace(made, paragraphs=tuple(paragraph_key(line) for line in made.text.split("\n")))

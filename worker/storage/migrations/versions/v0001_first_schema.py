@@ -145,6 +145,13 @@ sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 sa.Table(
+    "host_paragraphs",
+    TABLES,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("articles", sa.Integer, nullable=False),
+    sa.Column("counts", sa.LargeBinary, nullable=False),
+)
+sa.Table(
     "robots",
     TABLES,
     sa.Column("origin", sa.Text, primary_key=True),

@@ -1,0 +1,51 @@
+"""What was counted of each host's paragraphs, one packed row a host."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Executable, select
+
+from worker.storage.codec import clean
+from worker.storage.database import Database
+from worker.storage.dialect import Insert, upsert
+from worker.storage.tables import HOST_PARAGRAPHS
+
+_PAIR = struct.Struct("<qI")
+
+
+def _replaced(statement: Insert) -> Executable:
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["host"], set_={"articles": new.articles, "counts": new.counts}
+    )
+
+
+_KEEP = upsert(HOST_PARAGRAPHS, _replaced)
+
+
+class StoredParagraphMemory:
+    """`ParagraphMemory` on the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
+        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+        return self._database.read(_paragraphs, host)
+
+    def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
+        """Replace what is remembered of a host."""
+        self._database.write(_keep, host, articles, counts)
+
+
+def _paragraphs(connection: Connection, host: str) -> tuple[int, Mapping[int, int]]:
+    wanted = select(HOST_PARAGRAPHS).where(HOST_PARAGRAPHS.c.host == clean(host))
+    row = connection.execute(wanted).one_or_none()
+    return (0, {}) if row is None else (row.articles, dict(_PAIR.iter_unpack(row.counts)))
+
+
+def _keep(connection: Connection, host: str, articles: int, counts: Mapping[int, int]) -> None:
+    packed = b"".join(_PAIR.pack(key, count) for key, count in sorted(counts.items()))
+    connection.execute(_KEEP.on(connection), {"host": clean(host), "articles": articles, "counts": packed})
