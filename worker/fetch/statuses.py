@@ -17,6 +17,7 @@ WORTH_ANOTHER_TRY = frozenset(
     {408, 421, 425, 429, 500, 502, 503, 504, 507, 508, 520, 521, 522, 523, 524, 525, 527, 530}
 )
 MAX_RETRY_AFTER = timedelta(hours=24)
+UNNAMED_PATIENCE = timedelta(minutes=1)
 
 
 def parse_http_date(text: str) -> datetime | None:
@@ -28,14 +29,19 @@ def parse_http_date(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def retry_after(value: str, *, now: datetime) -> datetime | None:
-    """Read a Retry-After header, seconds or a date, no further than a day ahead; None for what is neither."""
+def retry_after(value: str, *, now: datetime, server_now: datetime | None = None) -> datetime | None:
+    """Read a Retry-After header, seconds or a date, no further than a day ahead; None for what is neither.
+
+    `server_now` is the server's own clock: what its date means is the time between the two.
+    """
     text = value.strip()
     if text.isascii() and text.isdecimal():
         seconds = min(int(text[:12]), int(MAX_RETRY_AFTER.total_seconds()))
         return now + timedelta(seconds=seconds)
     moment = parse_http_date(text)
-    return None if moment is None else min(max(moment, now), now + MAX_RETRY_AFTER)
+    if moment is None:
+        return None
+    return now + min(max(moment - (server_now or now), timedelta(0)), MAX_RETRY_AFTER)
 
 
 def status_error(status: int, headers: Mapping[str, str], *, host: str, now: datetime) -> FetchError | None:
@@ -44,7 +50,7 @@ def status_error(status: int, headers: Mapping[str, str], *, host: str, now: dat
         return None
     if status in GONE:
         return FetchError(f"{host} says the page is gone ({status})", reason="gone", retry=False, status=status)
-    asked = retry_after(headers.get("retry-after", ""), now=now) if status in OVERLOADED else None
+    asked = _asked_patience(status, headers, now=now)
     return FetchError(
         f"{host} answered {status}" + (f" and asks to be left alone until {asked:%H:%M:%S} UTC" if asked else ""),
         reason="http",
@@ -52,3 +58,12 @@ def status_error(status: int, headers: Mapping[str, str], *, host: str, now: dat
         status=status,
         retry_at=asked,
     )
+
+
+def _asked_patience(status: int, headers: Mapping[str, str], *, now: datetime) -> datetime | None:
+    if status not in OVERLOADED:
+        return None
+    server_now = parse_http_date(headers.get("date", ""))
+    asked = retry_after(headers.get("retry-after", ""), now=now, server_now=server_now)
+    # "Too many requests" asks for patience even where it does not say how much.
+    return now + UNNAMED_PATIENCE if asked is None and status == 429 else asked

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,21 @@ async def test_a_blocked_address_is_named_in_the_message(make_fetcher: FetcherFa
 
     with pytest.raises(FetchBlocked, match=r"news\.example is at 127\.0\.0\.1 \(loopback\).*allow_networks"):
         await fetcher.fetch(Request(url="http://news.example/a"))
+
+
+async def test_proxies_and_netrc_of_the_environment_are_not_used(
+    server: Loopback, make_fetcher: FetcherFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with listening() as listener:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{listener.port}")
+        (tmp_path / "netrc").write_text("default login me password secret")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+        page = await make_fetcher().fetch(Request(url="http://news.example/a"))
+
+        assert (page.status, listener.connections) == (200, 0)
+        assert "authorization" not in server.seen[-1].headers
 
 
 async def test_connecting_elsewhere_opens_no_other_address(server: Loopback, make_fetcher: FetcherFactory) -> None:

@@ -29,6 +29,22 @@ def test_retry_after_is_read_in_seconds_and_as_a_date(value: str, wait: timedelt
     assert retry_after(value, now=NOON) == NOON + wait
 
 
+def test_a_date_is_read_by_the_servers_own_clock() -> None:
+    headers = {"date": "Sun, 01 Mar 2026 18:00:00 GMT", "retry-after": "Sun, 01 Mar 2026 18:02:00 GMT"}
+
+    error = status_error(503, headers, host="a", now=NOON)
+
+    assert error is not None
+    assert error.retry_at == NOON + timedelta(minutes=2)
+
+
+def test_too_many_requests_asks_for_patience_without_saying_how_much() -> None:
+    error = status_error(429, {}, host="a", now=NOON)
+
+    assert error is not None
+    assert error.retry_at == NOON + timedelta(minutes=1)
+
+
 @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "²", "Sun, 99 Mar 2026 12:05:00 GMT"])
 def test_a_retry_after_that_is_neither_says_nothing(value: str) -> None:
     assert retry_after(value, now=NOON) is None
