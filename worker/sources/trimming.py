@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ _DOCTYPE = re.compile(rb"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s*)?>", re.IGNORECASE
 # feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
 _LONG_RUN = re.compile(rb"[\w.+-]{1000}")
 _ENTRIES = frozenset({"item", "entry"})
+_ENTRY_TAGS = ["{*}item", "{*}entry", "{*}ITEM", "{*}Item", "{*}ENTRY", "{*}Entry"]
 _NEEDED = frozenset(
     [
         "title",
@@ -51,6 +52,8 @@ _MARK = "ENTRIES-STAND-HERE"
 _HARMLESS_ENTITY = re.compile(rb"<!ENTITY\s+([a-zA-Z]\w{0,30})\s+\"([^\"&<%]{0,64})\"\s*>")
 _MAX_ENTITIES = 100
 _BARE_AMPERSAND = re.compile(rb"&(?!#?\w{1,31};)")
+_MANY_AMPERSANDS = 500_000
+_START_TAG = re.compile(rb"<[a-zA-Z][^<>]{0,2000}>")
 _FIRST_TAG = re.compile(rb"<[a-zA-Z]")
 _HEAD = 65_536
 _NAMED_ENTITY = re.compile(rb"&(?!lt;|gt;|amp;|quot;)([a-zA-Z]\w{1,30});")
@@ -94,26 +97,36 @@ def trimmed(body: bytes) -> Trimmed:
     Document types go first, and with them every entity somebody declared.
     """
     body = _without_doctype(body)
-    skeleton = _Skeleton()
     heap: list[_Kept] = []
+    skeleton: _Skeleton | None = None
     count = 0
-    for entry in islice(_stream(body, skeleton), _MAX_COUNT):
+    for entry in islice(_stream(body), _MAX_COUNT):
+        skeleton = skeleton or _Skeleton(entry)
         count += 1
         date = _date_of(entry)
         if len(heap) < MAX_ENTRIES:
             heapq.heappush(heap, _kept(entry, date, count))
         elif date > heap[0].date:
             heapq.heapreplace(heap, _kept(entry, date, count))
+    if skeleton is None:
+        return Trimmed(body=_root_alone(body))
     entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
     return Trimmed(body=skeleton.filled_with(entries), entries=count)
 
 
+def _root_alone(body: bytes) -> bytes:
+    root = _START_TAG.search(body, 0, _HEAD)
+    return AS_UTF8 + root[0].rstrip(b"/>") + b"/>" if root else b""
+
+
 def _kept(entry: etree._Element, date: datetime, count: int) -> _Kept:
-    return _Kept(date=date, order=-count, xml=etree.tostring(_reduced(entry), encoding="utf-8", xml_declaration=False))
+    return _Kept(date=date, order=-count, xml=_as_bytes(_reduced(entry)))
 
 
 def _without_doctype(body: bytes) -> bytes:
-    body = _BARE_AMPERSAND.sub(b"&amp;", body)
+    # Where there are very many they are escaped once too often, which titles and links survive: each would take time.
+    many = body.count(b"&") > _MANY_AMPERSANDS
+    body = body.replace(b"&", b"&amp;") if many else _BARE_AMPERSAND.sub(b"&amp;", body)
     doctype, first = _DOCTYPE.search(body, 0, _HEAD), _FIRST_TAG.search(body, 0, _HEAD)
     if doctype is None or (first and first.start() < doctype.start()):
         return _NAMED_ENTITY.sub(partial(_expanded, own={}), body)
@@ -134,54 +147,43 @@ def _expanded(match: re.Match[bytes], own: Mapping[bytes, bytes]) -> bytes:
 class _Skeleton:
     """What stands around the entries: the root, and the title and link of the feed itself."""
 
-    def __init__(self) -> None:
-        self._root: etree._Element | None = None
-        self._channel: etree._Element | None = None
+    def __init__(self, entry: etree._Element) -> None:
+        root = entry.getroottree().getroot()
+        channel = next((outer for outer in root.iter() if _local(outer) == "channel"), root)
+        self._root = _bare(root)
+        self._inner = self._root
+        if channel is not root:
+            self._inner = _bare(channel)
+            self._root.append(self._inner)
+        for child in channel:
+            if _local(child) in {"title", "link"}:
+                kept = deepcopy(child)
+                _shorten(kept)
+                self._inner.append(kept)
 
-    def open(self, element: etree._Element) -> None:
-        """Take an element that begins: the root, or the channel inside it."""
-        if self._root is None:
-            self._root = _bare(element)
-            self._channel = self._root if _local(element) in {"feed", "channel"} else None
-        elif self._channel is None and _local(element) == "channel":
-            self._channel = _bare(element)
-            self._root.append(self._channel)
-
-    def keep(self, element: etree._Element) -> None:
-        """Keep the title or link of the feed itself."""
-        parent = element.getparent()
-        if self._channel is not None and parent is not None and parent.tag == self._channel.tag:
-            kept = deepcopy(element)
-            _shorten(kept)
-            self._channel.append(kept)
-
-    def filled_with(self, entries: Iterator[bytes]) -> bytes:
+    def filled_with(self, entries: Iterable[bytes]) -> bytes:
         """Return the whole document as UTF-8."""
-        if self._root is None:
-            return b""
-        channel = self._channel if self._channel is not None and _local(self._root) == "rss" else self._root
-        channel.text = _MARK
-        before, mark, after = etree.tostring(self._root, encoding="utf-8", xml_declaration=False).partition(
-            _MARK.encode()
-        )
-        return AS_UTF8 + before + (b"".join(entries) + after if mark else b"")
+        around = self._inner if _local(self._root) == "rss" else self._root
+        around.text = _MARK
+        before, _, after = _as_bytes(self._root).partition(_MARK.encode())
+        return AS_UTF8 + before + b"".join(entries) + after
 
 
-def _stream(body: bytes, skeleton: _Skeleton) -> Iterator[etree._Element]:
+def _as_bytes(element: etree._Element) -> bytes:
+    return etree.tostring(element, encoding="utf-8", xml_declaration=False)
+
+
+def _stream(body: bytes) -> Iterator[etree._Element]:
     """Yield each entry, complete, and forget it afterwards."""
     events = etree.iterparse(
-        io.BytesIO(body), events=("start", "end"), recover=True, resolve_entities=False, no_network=True,
+        io.BytesIO(body), events=("end",), tag=_ENTRY_TAGS, recover=True, resolve_entities=False, no_network=True,
         remove_comments=True, remove_pis=True, load_dtd=False, huge_tree=False,
     )  # fmt: skip
     try:
-        for event, element in events:
-            if event == "start":
-                skeleton.open(element)
-            elif _local(element) in _ENTRIES and not _is_inner(element):
+        for _, element in events:
+            if not _is_inner(element):
                 yield element
                 _forget(element)
-            elif _local(element) in {"title", "link"}:
-                skeleton.keep(element)
     except etree.XMLSyntaxError:
         # What was read before the damage counts.
         return
