@@ -16,16 +16,14 @@ from worker.errors import ConfigurationError, FetchError
 from worker.fetch.addresses import Network, parse_networks
 from worker.fetch.conditions import (
     UNCONDITIONAL_EVERY,
-    accept_header,
-    check_content_type,
     condition_headers,
-    kept_headers,
     validators_after,
     validators_in,
 )
 from worker.fetch.cookies import Cookies
 from worker.fetch.dial import Dialer
 from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
+from worker.fetch.kinds import accept_header, check_content_type, kept_headers
 from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
@@ -65,12 +63,9 @@ class HttpFetcher:
         self._rules = rules
         self._clock = clock
         self._networks = _networks(rules.allow_networks)
-        self._resolver = Resolver() if resolve is None else None
-        dialer = Dialer(
-            resolve=resolve or self._resolver or Resolver(),
-            networks=self._networks,
-            routes=parse_routes(rules.connect_to),
-        )
+        self._resolver = Resolver()
+        routes = parse_routes(rules.connect_to)
+        dialer = Dialer(resolve=resolve or self._resolver, networks=self._networks, routes=routes)
         self._wire = Wire(
             dialer,
             Trust(rules.ca_file),
@@ -131,8 +126,7 @@ class HttpFetcher:
     async def aclose(self) -> None:
         """Close what is open."""
         await self._wire.aclose()
-        if self._resolver is not None:
-            self._resolver.close()
+        self._resolver.close()
         # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
         await self._clock.sleep(timedelta(0))
 

@@ -1,10 +1,11 @@
-"""Validators, content types, and the headers that are kept."""
+"""Validators that come and go, and the headers that are kept."""
 
 from __future__ import annotations
 
 import pytest
 
-from worker.fetch.conditions import condition_headers, kept_headers, validators_after, validators_in
+from worker.fetch.conditions import condition_headers, validators_after, validators_in
+from worker.fetch.kinds import kept_headers
 from worker.models import Validators
 
 DATE = "Sun, 01 Mar 2026 00:00:00 GMT"
