@@ -53,7 +53,7 @@ def mark(
 ) -> tuple[Moved, ...]:
     """Remember that two articles are `same` or `different`, and judge what rests on it again; return that, by id.
 
-    Raises NotFoundError where an id is unknown, UsageError where both are versions of one page.
+    Raises StoreError where an id is unknown, or both are versions of one page.
     """
     lock_table(connection, STANDINGS)
     marks.mark(connection, one, other, decided=decided, now=now)
@@ -99,7 +99,7 @@ def _versions_of(connection: Connection, article_id: int) -> Sequence[int]:
 
 def _take_out(connection: Connection, resting: Sequence[int]) -> None:
     """Let articles stand nowhere, and give the clusters they were in the head they had before."""
-    theirs = select(STANDINGS.c.cluster.distinct()).where(STANDINGS.c.article_id.in_(resting))
+    theirs = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(resting)).distinct()
     clusters = connection.execute(theirs).scalars().all()
     connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(resting)))
     for cluster in clusters:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
-from worker.models import State
+from worker.models import Event, Page, Relation, State, Text
+from worker.storage.codec import content_from
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
-from worker.storage.tables import CANDIDATES, PAGES
+from worker.storage.dialect import upsert
+from worker.storage.queue import add_events
+from worker.storage.settling import STATES
+from worker.storage.tables import ARTICLES, CANDIDATES, META, PAGES, STANDINGS
 
 BATCH: Final = 500
+PAGES_AT_ONCE: Final = 16
 AGAIN: Final = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED, State.REJECTED)
+SAME_TEXT: Final = "extracted again: the same text"
+NO_ARTICLE: Final = "extracted again: no article any more, so its text is kept"
+PROGRESS: Final = "kept pages queued up to candidate"
 
 _NEWEST_PAGE = (
     select(func.max(PAGES.c.id).label("page"))
@@ -21,9 +31,17 @@ _NEWEST_PAGE = (
     .where(PAGES.c.candidate_id > bindparam("after"), CANDIDATES.c.state.in_(AGAIN))
     .group_by(PAGES.c.candidate_id)
     .order_by(PAGES.c.candidate_id)
-    .limit(BATCH)
+    .limit(bindparam("limit"))
 )
 _PAGES = select(PAGES.c.candidate_id, PAGES.c.sha256).where(PAGES.c.id.in_(_NEWEST_PAGE)).order_by(PAGES.c.candidate_id)
+_CONTENTS = (
+    select(PAGES.c.form, PAGES.c.described, PAGES.c.body, PAGES.c.fetched_at.label("page_fetched_at"), CANDIDATES)
+    .add_columns(ARTICLES.c.sha256)
+    .join(CANDIDATES, CANDIDATES.c.id == PAGES.c.candidate_id)
+    .outerjoin(ARTICLES, ARTICLES.c.id == CANDIDATES.c.article_id)
+    .where(PAGES.c.id.in_(_NEWEST_PAGE))
+    .order_by(CANDIDATES.c.id)
+)
 _QUEUE = (
     update(CANDIDATES)
     .where(CANDIDATES.c.id == bindparam("candidate"), CANDIDATES.c.lease_token.is_(None))
@@ -33,17 +51,40 @@ _QUEUE = (
         batch=bindparam("batch"),
         due_at=bindparam("now", type_=UtcTime()),
         payload_sha256=bindparam("sha256"),
+        # The same bytes as before are what is wanted here.
+        body_sha256=None,
         attempts=0,
         reason="",
         detail="",
     )
 )
+_KEEP_PROGRESS = upsert(
+    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The newest kept page of a candidate, what discovery knew of it, and the SHA-256 of the text it gave, if any."""
+
+    candidate: int
+    url: str
+    canonical_url: str
+    source: str
+    host: str
+    title: str | None
+    published_at: datetime | None
+    modified_at: datetime | None
+    external_id: str | None
+    content: Page | Text
+    fetched_at: datetime
+    known_sha256: str | None
 
 
 def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> int:
     """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
 
-    `batch` marks them for a `Scope`.
+    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `finish` is called.
     """
     total, last = 0, 0
     while queued := database.write(_queue_some, after=last, now=now, batch=batch):
@@ -51,9 +92,60 @@ def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> i
     return total
 
 
+def finish(connection: Connection, *, batch: str) -> None:
+    """End the reprocessing of a batch: who has no other text than before is what that text is.
+
+    A page that gives no article any more keeps the one it gave.
+    """
+    for relation in Relation:
+        now_so = select(STANDINGS.c.article_id).where(STANDINGS.c.relation == relation)
+        for state, detail in ((State.UNCHANGED, SAME_TEXT), (State.REJECTED, NO_ARTICLE)):
+            theirs = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state == state)
+            values = {"state": STATES.get(relation, State.STORED), "reason": relation, "detail": detail}
+            connection.execute(theirs.where(CANDIDATES.c.article_id.in_(now_so)).values(**values))
+    connection.execute(delete(META).where(META.c.key == PROGRESS))
+
+
+def kept_pages(database: Database) -> Iterator[Kept]:
+    """Yield what `queue_kept_pages` would queue, with its content, in bounded memory."""
+    last = 0
+    while rows := database.read(_contents, last):
+        yield from map(_kept_from, rows)
+        last = rows[-1].id
+
+
+def _contents(connection: Connection, last: int) -> list[Row[Any]]:
+    return list(connection.execute(_CONTENTS, {"after": last, "limit": PAGES_AT_ONCE}))
+
+
+def _kept_from(row: Row[Any]) -> Kept:
+    return Kept(
+        candidate=row.id,
+        url=row.url,
+        canonical_url=row.canonical_url,
+        source=row.source,
+        host=row.host,
+        title=row.title,
+        published_at=row.published_at,
+        modified_at=row.modified_at,
+        external_id=row.external_id,
+        content=content_from(row.form, row.described, row.body, row.page_fetched_at),
+        fetched_at=row.page_fetched_at,
+        known_sha256=row.sha256,
+    )
+
+
 def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str) -> list[int]:
-    pages = connection.execute(_PAGES, {"after": after}).all()
-    if pages:
-        rows = [{"candidate": page.candidate_id, "sha256": page.sha256, "now": now, "batch": batch} for page in pages]
-        connection.execute(_QUEUE, rows)
+    if batch and not after:
+        after = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar() or 0)
+    pages = connection.execute(_PAGES, {"after": after, "limit": BATCH}).all()
+    if not pages:
+        return []
+    rows = [{"candidate": page.candidate_id, "sha256": page.sha256, "now": now, "batch": batch} for page in pages]
+    connection.execute(_QUEUE, rows)
+    for page in pages:
+        queued = Event(at=now, what="queued", detail="extracted again from the kept page")
+        add_events(connection, page.candidate_id, [queued])
+    if batch:
+        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": str(pages[-1].candidate_id)})
     return [page.candidate_id for page in pages]

@@ -33,9 +33,7 @@ PROGRESS: Final = "rethought up to article"
 DRAFT: Final = standing_book(RETHOUGHT)
 PLACE: Final = ("cluster", "head", "relation", "judged_against", "jaccard", "containment", "shared_words")
 
-_KEEP = upsert(
-    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
-)
+_KEEP = upsert(META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value}))
 
 JudgeAnew = Callable[[Article, Fingerprint, Sequence[Neighbour]], Verdict]
 """`Deduper.judge`."""

@@ -23,6 +23,7 @@ from worker.storage.pruning import Pruned, prune
 from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
 from worker.storage.rethinking import Rethinking
+from worker.storage.review import StoredReview
 from worker.storage.shelf import StoredSeedShelf
 
 SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -41,6 +42,7 @@ class Store:
         self.reader = StoredReader(database)
         self.hosts = StoredHostBook(database)
         self.paragraphs = StoredParagraphMemory(database)
+        self.review = StoredReview(database)
         self.warnings = warnings
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None

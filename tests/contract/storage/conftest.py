@@ -77,4 +77,5 @@ def _empty(url: str) -> None:
         if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
             for table in reversed(METADATA.sorted_tables):
                 connection.execute(table.delete())
+            connection.execute(text("ALTER SEQUENCE articles_id_seq RESTART"))
     engine.dispose()

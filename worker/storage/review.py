@@ -1,0 +1,51 @@
+"""Another look at what is stored: a person's word, new rules, pages extracted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from worker.storage import marking, offline
+from worker.storage.alone import alone
+from worker.storage.database import Database
+from worker.storage.marking import Moved
+from worker.storage.offline import Kept
+from worker.storage.rethinking import JudgeAnew, Rethinking
+
+BATCH = "reprocess"
+"""The batch of candidates whose kept page is being extracted again."""
+
+
+class StoredReview:
+    """What `duplicates mark` and `reprocess` do to a store. Blocking."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep every other `reprocess` out; raises StoreBusy where one is at work."""
+        return alone(self._database, what="reprocess")
+
+    def mark(self, one: int, other: int, *, decided: str, judge: JudgeAnew, now: datetime) -> tuple[Moved, ...]:
+        """Remember that a person calls two articles `same` or `different`, and judge what rests on it again.
+
+        Raises StoreError where an id is unknown, or both are versions of one page.
+        """
+        return self._database.write(marking.mark, one, other, decided=decided, judge=judge, now=now)
+
+    def think_again(self, *, tag: str) -> Rethinking:
+        """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
+        return Rethinking(self._database, tag=tag)
+
+    def queue_kept_pages(self, *, now: datetime) -> int:
+        """Make every finished candidate whose page was kept pending in BATCH; goes on where one broke off."""
+        return offline.queue_kept_pages(self._database, now=now, batch=BATCH)
+
+    def finish_kept_pages(self) -> None:
+        """End what `queue_kept_pages` began, once BATCH is worked off."""
+        self._database.write(offline.finish, batch=BATCH)
+
+    def kept_pages(self) -> Iterator[Kept]:
+        """Yield every page that would be extracted again."""
+        return offline.kept_pages(self._database)
