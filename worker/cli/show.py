@@ -75,8 +75,7 @@ def _poll_table(report: RunReport) -> Table:
     for name in ("source", "found", "new", "result"):
         table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
     for name, source in report.sources.items():
-        result = source.error or ("not modified" if source.not_modified else "ok")
-        table.add_row(clean(name), str(source.found), str(source.new), clean(result))
+        table.add_row(clean(name), str(source.found), str(source.new), clean(source.result))
     return table
 
 

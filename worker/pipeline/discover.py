@@ -32,6 +32,14 @@ class SourceReport:
     not_modified: bool = False
     notes: tuple[str, ...] = ()
 
+    @property
+    def result(self) -> str:
+        """How it went, in a few words for people."""
+        parts = [self.error or ("not modified" if self.not_modified else "ok")]
+        if self.notes and not self.error:
+            parts.append(f"{len(self.notes)} notes in the log")
+        return ", ".join(parts)
+
 
 class Discoverer:
     """Polls sources."""
@@ -74,6 +82,7 @@ class Discoverer:
         count = _Count()
         if is_local(source):
             await self._read_local(source, batch, count)
+            count.require_something(source)
             return count.report(source), Validators()
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
@@ -202,6 +211,14 @@ class _Count:
         self.found += len(discovery.candidates)
         self.new += new
         self.notes += discovery.notes
+
+    def require_something(self, source: Source) -> None:
+        """Raise SourceError where nothing was found at all: a run that read nothing did not do its work."""
+        if not self.found:
+            reasons = self.notes or [
+                f"{source.url}: no .html, .txt, .jsonl, .warc or .warc.gz file with anything in it"
+            ]
+            raise SourceError("; ".join(reasons[:3]))
 
     def skip(self, note: str) -> None:
         self.complete = False
