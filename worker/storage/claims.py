@@ -37,7 +37,6 @@ PENDING = CANDIDATES.c.state == literal_column("'pending'")
 """A candidate without an outcome; a literal, since SQLite uses a partial index only for its own words."""
 AT = bindparam("now", type_=UtcTime())
 UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
-DUE = (PENDING, CANDIDATES.c.due_at <= AT, UNLEASED)
 
 _LEASE_CANDIDATE = (
     update(CANDIDATES)
@@ -126,11 +125,16 @@ def free_host(connection: Connection, host: str, token: str) -> None:
 
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
     """Return how many candidates are pending, and how many of them could be claimed but for their host's next turn."""
-    waiting = select(func.count()).select_from(CANDIDATES).where(PENDING, *_within(scope))
-    closed = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
-    open_lane = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(closed))
-    due = waiting.where(CANDIDATES.c.due_at <= AT, UNLEASED, open_lane)
-    return connection.execute(waiting).scalar_one(), connection.execute(due, {"now": now}).scalar_one()
+    statements, named = _SHAPES[_shape(scope)], _named(scope)
+    waiting = connection.execute(statements.waiting, named).scalar_one()
+    due = connection.execute(statements.due, {"now": now, **named}).scalar_one()
+    return waiting, due
+
+
+def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
+    """Return whether `pending` would count anything as due, without counting."""
+    statements = _SHAPES[_shape(scope)]
+    return connection.execute(statements.any_due, {"now": now, **_named(scope)}).first() is not None
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
@@ -148,45 +152,77 @@ def next_due(connection: Connection, *, now: datetime) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def _within(scope: Scope) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if scope.sources:
-        conditions.append(CANDIDATES.c.source.in_(sorted(scope.sources)))
-    if scope.batch:
-        conditions += [CANDIDATES.c.batch == scope.batch, CANDIDATES.c.batch != literal_column("''")]
-    return conditions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Statements:
+    """The statements for one shape of scope, made once: making them anew costs more than running them."""
+
+    waiting: Select[int]
+    due: Select[int]
+    any_due: Select[int]
+    contents: Select[Any]
+    ready: Select[str]
+    firsts: Select[Any]
+
+
+def _statements(*, by_source: bool, by_batch: bool) -> _Statements:
+    within = (PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
+    due = (*within, CANDIDATES.c.due_at <= AT, UNLEASED)
+    of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
+    first = of_host.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).scalar_subquery()
+    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
+    if by_source or by_batch:
+        ready = ready.where(of_host.exists())
+    contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
+    return _Statements(
+        waiting=select(func.count()).select_from(CANDIDATES).where(*within),
+        due=select(func.count()).select_from(CANDIDATES).where(*due, _OPEN),
+        any_due=select(CANDIDATES.c.id).where(*due, _OPEN).limit(1),
+        contents=contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True),
+        ready=ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True),
+        firsts=select(CANDIDATES)
+        .where(CANDIDATES.c.id.in_(select(first).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True)))))
+        .with_for_update(skip_locked=True),
+    )
+
+
+_OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
+_OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
+_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
+_OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
+_SHAPES = {
+    (by_source, by_batch): _statements(by_source=by_source, by_batch=by_batch)
+    for by_source in (False, True)
+    for by_batch in (False, True)
+}
+
+
+def _shape(scope: Scope) -> tuple[bool, bool]:
+    return bool(scope.sources), bool(scope.batch)
+
+
+def _named(scope: Scope) -> dict[str, Any]:
+    names = {"sources": sorted(scope.sources), "batch": scope.batch}
+    return {name: value for name, value in names.items() if value}
 
 
 def _due_contents(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
-    due = select(CANDIDATES).where(*DUE, *_within(scope), CANDIDATES.c.lane.is_(None))
-    first = due.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(limit)
-    return list(connection.execute(first.with_for_update(skip_locked=True), {"now": now}))
+    asked = {"now": now, "limit": limit, **_named(scope)}
+    return list(connection.execute(_SHAPES[_shape(scope)].contents, asked))
 
 
 def _due_pages(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
     """Return the first candidate of each ready host, the host that has been ready longest first."""
-    ready = _ready_hosts(scope).limit(limit).with_for_update(skip_locked=True)
-    hosts = connection.execute(ready, {"now": now}).scalars().all()
+    statements, named = _SHAPES[_shape(scope)], _named(scope)
+    hosts = connection.execute(statements.ready, {"now": now, "limit": limit, **named}).scalars().all()
     if not hosts:
         return []
     place = {host: number for number, host in enumerate(hosts)}
-    rows = connection.execute(_firsts(scope), {"now": now, "hosts": hosts}).all()
+    rows = connection.execute(statements.firsts, {"now": now, "hosts": hosts, **named}).all()
     return sorted(rows, key=lambda row: place[row.lane])
-
-
-def _ready_hosts(scope: Scope) -> Select[tuple[str]]:
-    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
-    if scope != EVERYTHING:
-        wanted = select(CANDIDATES.c.id).where(*DUE, *_within(scope), CANDIDATES.c.lane == HOSTS.c.host)
-        ready = ready.where(wanted.exists())
-    return ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
-
-
-def _firsts(scope: Scope) -> Select[Any]:
-    due = select(CANDIDATES.c.id).where(*DUE, *_within(scope), CANDIDATES.c.lane == HOSTS.c.host)
-    first = due.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).correlate(HOSTS).scalar_subquery()
-    wanted = select(first).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True)))
-    return select(CANDIDATES).where(CANDIDATES.c.id.in_(wanted)).with_for_update(skip_locked=True)
 
 
 def _leased(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> list[Claim]:

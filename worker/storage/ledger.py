@@ -90,6 +90,10 @@ class StoredLedger:
         """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
         return self._database.read(claims.pending, now=now, scope=scope)
 
+    def has_due(self, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
+        """Return whether `pending` would count anything as due, without counting: quick on a long queue."""
+        return self._database.read(claims.has_due, now=now, scope=scope)
+
     def next_due(self, *, now: datetime) -> datetime | None:
         """Return when the earliest claimable candidate comes due (may be past), None if nothing is pending."""
         return self._database.read(claims.next_due, now=now)
