@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.clock import SystemClock
-from worker.dedupe import Deduper, Rules
+from worker.dedupe import Deduper
 from worker.errors import StoreError
 from worker.extract import ProcessExtractor
 from worker.fetch import HttpFetcher, Step
@@ -27,7 +27,7 @@ from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter
 from worker.ports import Fetcher, Ledger, Reader
 from worker.reading import open_reading
 from worker.rehearsal import ObservedFetcher, RehearsedLedger
-from worker.rulebook import extract_rules, fetch_rules
+from worker.rulebook import dedupe_rules, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
@@ -199,8 +199,7 @@ def worker_name() -> str:
 
 
 def _deduper(settings: Settings) -> Deduper:
-    rules = settings.dedupe
-    return Deduper(Rules(threshold=rules.threshold, containment=rules.containment, keep=rules.keep))
+    return Deduper(dedupe_rules(settings))
 
 
 def _limits(settings: Settings) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.dedupe import Rules
 from worker.extract import ExtractRules
 from worker.fetch import FetchRules
 from worker.settings import Settings
@@ -18,3 +19,9 @@ def extract_rules(settings: Settings) -> ExtractRules:
     return ExtractRules(
         processes=rules.processes, timeout=rules.timeout, min_words=rules.min_words, languages=rules.languages
     )
+
+
+def dedupe_rules(settings: Settings) -> Rules:
+    """Return the dedupe stage's part of the settings."""
+    rules = settings.dedupe
+    return Rules(threshold=rules.threshold, containment=rules.containment, keep=rules.keep)

@@ -54,6 +54,21 @@ def reindex(
         database.close()
 
 
+def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
+    """Return whether `reindex` has to run before the store can be opened with these parameters."""
+    database = connect(url, create=False)
+    try:
+        bring_up_to_date(database)
+        return database.read(_is_stale, parameters)
+    finally:
+        database.close()
+
+
+def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
+    begun = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    return begun is not None or index.stored_parameters(connection) not in {None, parameters}
+
+
 def require_finished(connection: Connection) -> None:
     """Raise StoreError where the index is being made again, or was not made to the end."""
     done = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()

@@ -41,7 +41,7 @@ JudgeAnew = Callable[[Article, Fingerprint, Sequence[Neighbour]], Verdict]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An article that would stand elsewhere, or for another reason."""
+    """An article that would stand elsewhere, or for another reason; `against` which article, with both figures."""
 
     id: int
     url: str
@@ -52,6 +52,9 @@ class Change:
     new_relation: Relation
     new_cluster: int
     new_head: bool
+    against: int | None = None
+    jaccard: float = 0.0
+    containment: float = 0.0
 
 
 class Rethinking:
@@ -165,6 +168,7 @@ def _changes() -> Select[Any]:
         select(
             ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.title, old.c.relation, old.c.cluster, old.c.head,
             new.c.relation.label("new_relation"), new.c.cluster.label("new_cluster"), new.c.head.label("new_head"),
+            new.c.judged_against, new.c.jaccard, new.c.containment,
         )
         .join(old, old.c.article_id == ARTICLES.c.id)
         .join(new, new.c.article_id == ARTICLES.c.id)
@@ -184,6 +188,9 @@ def _change_from(row: Row[Any]) -> Change:
         new_relation=Relation(row.new_relation),
         new_cluster=row.new_cluster,
         new_head=row.new_head,
+        against=row.judged_against,
+        jaccard=row.jaccard,
+        containment=row.containment,
     )
 
 
