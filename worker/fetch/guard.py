@@ -90,10 +90,9 @@ def check_address(address: Address, networks: Sequence[Network], *, host: str) -
     """Raise FetchBlocked unless the address is public or named by the operator."""
     if allowed(address, networks):
         return
-    where = f"{host} is at {address}" if host != str(address) else str(address)
-    raise FetchBlocked(
-        f"{where} ({kind_of(address)}), not a public address; fetch.allow_networks can name it", reason="network"
-    )
+    what = f"{address} ({kind_of(address)})"
+    where = f"{what} is not" if host == str(address) else f"{host} is at {what}, which is not"
+    raise FetchBlocked(f"{where} a public address; fetch.allow_networks can name exceptions", reason="network")
 
 
 def host_of(url: httpx.URL) -> str:
