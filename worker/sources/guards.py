@@ -9,7 +9,7 @@ from itertools import islice
 from worker.errors import SourceError
 
 # libxml2 compares each attribute with every other one of its tag.
-_ENDLESS_TAG = re.compile(rb"<[a-zA-Z!?][^<>]{20000}")
+_ENDLESS_TAG = re.compile(rb"<[a-zA-Z?][^<>]{20000}")
 # Its recovery costs more with every tag that begins inside another.
 _BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
 _MAX_BROKEN = 2000

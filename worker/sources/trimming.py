@@ -164,7 +164,10 @@ class _Skeleton:
     def filled_with(self, entries: Iterable[bytes]) -> bytes:
         """Return the whole document as UTF-8."""
         around = self._inner if _local(self._root) == "rss" else self._root
-        around.text = _MARK
+        if len(around):
+            around[-1].tail = _MARK
+        else:
+            around.text = _MARK
         before, _, after = _as_bytes(self._root).partition(_MARK.encode())
         return AS_UTF8 + before + b"".join(entries) + after
 
@@ -212,6 +215,7 @@ def _bare(element: etree._Element) -> etree._Element:
 def _reduced(entry: etree._Element) -> etree._Element:
     """Cut an entry down in place: a new element cannot have the odd namespaces that feeds have."""
     needed = 0
+    entry.text = entry.tail = None
     for child in list(entry):
         needed += _local(child) in _NEEDED
         if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
