@@ -282,3 +282,39 @@ def test_a_hostile_feed_costs_less_than_two_seconds(part: str) -> None:
         parse(rss(ITEM, part + "<link>https://bao.vn/b-2222.html</link>"))
 
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("form", ["rss", "feed", "rdf", "cdf"])
+def test_a_feed_that_is_cut_down_says_the_same_as_one_that_is_not(form: str) -> None:
+    bodies = {
+        "rss": rss(ITEM + "<guid>7</guid><pubDate>Fri, 20 Nov 2026 08:00:00 +0700</pubDate>"),
+        "feed": "<feed xmlns='http://www.w3.org/2005/Atom' xml:base='https://bao.vn/a/'><title>Báo</title><entry><id>7</id>"
+        "<title type='html'>M&amp;ư&amp;a</title><link href='b-1.html'/><updated>2026-11-20T01:00:00Z</updated>"
+        "</entry></feed>",
+        "rdf": "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='http://purl.org/rss/1.0/'><channel>"
+        "<title>Báo</title></channel><item rdf:about='https://bao.vn/a-1.html'><title>A</title></item></rdf:RDF>",
+        "cdf": "<CHANNEL><TITLE>Báo</TITLE><ITEM HREF='https://bao.vn/a-1.html'><TITLE>A</TITLE></ITEM></CHANNEL>",
+    }
+    large = bodies[form].replace("</title>", f"</title><!--{' ' * 150_000}-->", 1)
+    large = large.replace("</TITLE>", f"</TITLE><!--{' ' * 150_000}-->", 1)
+
+    small, cut = parse(bodies[form]), parse(large)
+
+    assert len(large) > 150_000
+    assert small == cut
+    assert len(cut.candidates) == 1
+
+
+def test_long_text_without_markup_is_no_endless_tag() -> None:
+    body = rss(f"<description><![CDATA[{'mưa ' * 20_000}]]></description>{ITEM}")
+
+    assert only(parse(body)).title == "Mưa lớn ở miền Trung"
+
+
+def test_text_between_the_fields_of_an_entry_costs_nothing() -> None:
+    started = time.process_time()
+
+    candidate = only(parse(rss("&" * 1_000_000 + ITEM)))
+
+    assert time.process_time() - started < 2
+    assert candidate.title == "Mưa lớn ở miền Trung"
