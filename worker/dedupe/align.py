@@ -6,7 +6,7 @@ moved paragraphs are found too; between two runs that follow each other in both 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
@@ -22,6 +22,7 @@ _SHORTEST_RUN = 2
 _BESIDE = 40
 _KEPT = 0.4
 _PHRASE = 12
+_MOST_WORK = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,25 +54,43 @@ class Alignment:
     @property
     def in_order(self) -> float:
         """Return the share of the matched words that come in the same order in both texts."""
-        heaviest: list[int] = []
-        for place, run in enumerate(self.runs):
-            before = (heaviest[at] for at in range(place) if self.runs[at].theirs < run.theirs)
-            heaviest.append(run.length + max(before, default=0))
-        return max(heaviest, default=0) / max(1, sum(run.length for run in self.runs))
+        heaviest = _Heaviest(len(self.runs))
+        for rank, run in _ranked(self.runs):
+            heaviest.put(rank, run.length + heaviest.up_to(rank))
+        return heaviest.up_to(len(self.runs)) / max(1, sum(run.length for run in self.runs))
+
+
+class _Heaviest:
+    """The greatest weight put at any of the first places: a Fenwick tree."""
+
+    def __init__(self, size: int) -> None:
+        self._tree = [0] * (size + 1)
+
+    def put(self, place: int, weight: int) -> None:
+        place += 1
+        while place < len(self._tree):
+            self._tree[place] = max(self._tree[place], weight)
+            place += place & -place
+
+    def up_to(self, place: int) -> int:
+        greatest = 0
+        while place:
+            greatest = max(greatest, self._tree[place])
+            place -= place & -place
+        return greatest
 
 
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     """Align two texts given as word hashes."""
-    seeds = _without_phrases(_trimmed(_runs_on_diagonals(ours, theirs)))
-    fine = [run for gap in _gaps(seeds, len(ours), len(theirs)) for run in _matched_inside(gap, ours, theirs)]
-    runs = sorted([*seeds, *fine])
-    gaps = tuple(_gaps(runs, len(ours), len(theirs)))
+    runs = _without_phrases(_trimmed(_runs_on_diagonals(ours, theirs)))
+    runs = sorted([*runs, *_matched(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
+    gaps = _gaps(runs, len(ours), len(theirs))
     # Where a moved passage begins and ends, the words beside it have their counterparts beside it there.
-    for gap in _beside_moves(runs, len(ours), len(theirs)):
-        runs.extend(_matched_inside(gap, ours, theirs))
+    beside = _matched(_beside_moves(runs, len(ours), len(theirs)), ours, theirs)
+    runs = sorted([*runs, *beside])
     return Alignment(
-        runs=tuple(sorted(runs)),
-        gaps=gaps,
+        runs=tuple(runs),
+        gaps=tuple(gaps),
         ours=_mask(((run.ours, run.length) for run in runs), len(ours)),
         theirs=_mask(((run.theirs, run.length) for run in runs), len(theirs)),
     )
@@ -124,30 +143,33 @@ def _trimmed(runs: list[Run]) -> list[Run]:
 def _without_phrases(runs: list[Run]) -> list[Run]:
     """Leave out what stands elsewhere in the other text and is no longer than a phrase; passages are."""
     while True:
-        rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
         chains: list[list[Run]] = []
-        for run in runs:
-            if chains and rank[run] == rank[chains[-1][-1]] + 1:
+        last = -2
+        for rank, run in _ranked(runs):
+            if rank == last + 1:
                 chains[-1].append(run)
             else:
                 chains.append([run])
+            last = rank
         kept = [run for chain in chains if sum(each.length for each in chain) >= _PHRASE for run in chain]
         if len(kept) in (0, len(runs)):
             return runs
         runs = kept
 
 
-def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+def _ranked(runs: Sequence[Run]) -> list[tuple[int, Run]]:
+    """Return each run with its place in the order of the other text."""
     rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
-    fences = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
-    ranks = [-1, *(rank[run] for run in runs), len(runs)]
+    return [(rank[run], run) for run in runs]
+
+
+def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+    """Return what lies between runs that are neighbours in both texts."""
+    fences = [(-1, Run(0, 0, 0)), *_ranked(runs), (len(runs), Run(ours, theirs, 0))]
     gaps = []
-    for place in range(len(fences) - 1):
-        before, after = fences[place], fences[place + 1]
-        if ranks[place + 1] != ranks[place] + 1:
-            continue
+    for (rank, before), (next_rank, after) in pairwise(fences):
         gap = Gap(range(before.ours + before.length, after.ours), range(before.theirs + before.length, after.theirs))
-        if gap.ours or gap.theirs:
+        if next_rank == rank + 1 and (gap.ours or gap.theirs):
             gaps.append(gap)
     return gaps
 
@@ -170,6 +192,19 @@ def _beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
                 other = range(earlier.theirs + earlier.length, right.theirs)
                 gaps.append(Gap(mine[-_BESIDE:], other[-_BESIDE:]))
     return gaps
+
+
+def _matched(gaps: list[Gap], ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Match gaps word by word until a bounded amount of work is done: very long texts keep what was found before."""
+    found: list[Run] = []
+    work = 0
+    for gap in gaps:
+        if max(len(gap.ours), len(gap.theirs)) <= _LONGEST_GAP:
+            work += len(gap.ours) * len(gap.theirs)
+        if work > _MOST_WORK:
+            break
+        found.extend(_matched_inside(gap, ours, theirs))
+    return found
 
 
 def _matched_inside(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:

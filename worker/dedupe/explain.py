@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worker.dedupe.align import Run, align
 from worker.dedupe.words import Words, words
 
 _SHORTEST_SHARED = 3
@@ -20,35 +22,68 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passages:
-    """Two texts cut into passages, in the newcomer's order; `shared_words` counts words in shared ones."""
+    """Two texts cut into passages, in the newcomer's order; `shared_words` counts words in shared ones.
+
+    A passage of the other text that stands elsewhere in the newcomer is shared where the newcomer has it; what only
+    the other has comes where it stands there, or last.
+    """
 
     passages: tuple[Passage, ...]
     shared_words: int
 
 
 def explain(newcomer: str, other: str) -> Passages:
-    """Align two texts word by word."""
+    """Align two texts and return their passages; takes time in proportion to their length."""
     ours, theirs = words(newcomer), words(other)
-    return Passages(passages=tuple(_passages(ours, theirs, _matches(ours, theirs))), shared_words=0)
+    runs = _whole_runs(align(ours.hashes, theirs.hashes).runs, len(ours), len(theirs))
+    return Passages(
+        passages=tuple(_passages(ours, theirs, runs)),
+        shared_words=sum(run.length for run in runs),
+    )
 
 
-def _matches(ours: Words, theirs: Words) -> list[tuple[int, int, int]]:
-    from difflib import SequenceMatcher
+def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
+    """Join runs that touch in both texts, and leave out short ones and those whose words another run has already."""
+    joined: list[Run] = []
+    for run in runs:
+        last = joined[-1] if joined else None
+        if last and (last.ours + last.length, last.theirs + last.length) == (run.ours, run.theirs):
+            joined[-1] = Run(last.ours, last.theirs, last.length + run.length)
+        else:
+            joined.append(run)
+    whole = ours == theirs == sum(run.length for run in joined)
+    taken_here, taken_there = bytearray(ours), bytearray(theirs)
+    kept = []
+    for run in sorted(joined, key=lambda run: -run.length):
+        here, there = slice(run.ours, run.ours + run.length), slice(run.theirs, run.theirs + run.length)
+        if (run.length < _SHORTEST_SHARED and not whole) or any(taken_here[here]) or any(taken_there[there]):
+            continue
+        taken_here[here] = taken_there[there] = b"\1" * run.length
+        kept.append(run)
+    return sorted(kept)
 
-    matcher = SequenceMatcher(None, ours.hashes.tolist(), theirs.hashes.tolist(), autojunk=False)
-    return [(a, b, n) for a, b, n in matcher.get_matching_blocks() if n >= _SHORTEST_SHARED]
+
+def _passages(ours: Words, theirs: Words, runs: list[Run]) -> Iterator[Passage]:
+    unseen = _between(runs, len(theirs))
+    place = 0
+    for run in [*runs, Run(len(ours), len(theirs), 0)]:
+        before = unseen.pop(run.theirs, (0, 0))
+        if place < run.ours or before[0] < before[1]:
+            yield Passage(shared=False, newcomer=_slice(ours, place, run.ours), other=_slice(theirs, *before))
+        place = run.ours + run.length
+        if run.length:
+            other = _slice(theirs, run.theirs, run.theirs + run.length)
+            yield Passage(shared=True, newcomer=_slice(ours, run.ours, place), other=other)
 
 
-def _passages(ours: Words, theirs: Words, matches: list[tuple[int, int, int]]) -> list[Passage]:
-    passages: list[Passage] = []
-    a = b = 0
-    for start_a, start_b, length in [*matches, (len(ours), len(theirs), 0)]:
-        if a < start_a or b < start_b:
-            passages.append(Passage(shared=False, newcomer=_slice(ours, a, start_a), other=_slice(theirs, b, start_b)))
-        a, b = start_a + length, start_b + length
-        if length:
-            passages.append(Passage(shared=True, newcomer=_slice(ours, start_a, a), other=_slice(theirs, start_b, b)))
-    return passages
+def _between(runs: list[Run], length: int) -> dict[int, tuple[int, int]]:
+    """Return the stretches that only the other text has, by where the run after them begins in it."""
+    stretches = {}
+    place = 0
+    for run in [*sorted(runs, key=lambda run: run.theirs), Run(0, length, 0)]:
+        stretches[run.theirs] = (place, run.theirs)
+        place = run.theirs + run.length
+    return stretches
 
 
 def _slice(cut: Words, start: int, end: int) -> str:

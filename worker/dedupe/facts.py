@@ -62,12 +62,13 @@ def numbers(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
 
 
 def _numbers(cut: Words) -> list[Fact]:
-    found = []
-    for match in _NUMBER.finditer(cut.text):
-        start = int(np.searchsorted(cut.ends, match.start(), side="right"))
-        stop = int(np.searchsorted(cut.starts, match.end(), side="left"))
-        found.append(Fact(_number_key(match.group()), start, stop))
-    return found
+    matches = list(_NUMBER.finditer(cut.text))
+    starts = np.searchsorted(cut.ends, [match.start() for match in matches], side="right").tolist()
+    stops = np.searchsorted(cut.starts, [match.end() for match in matches], side="left").tolist()
+    return [
+        Fact(_number_key(match.group()), start, stop)
+        for match, start, stop in zip(matches, starts, stops, strict=True)
+    ]
 
 
 def _number_key(written: str) -> tuple[str, ...]:
