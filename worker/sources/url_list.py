@@ -12,6 +12,7 @@ from worker.sources.packing import inflated
 from worker.sources.shapes import Shape, shape_of
 
 _MAX_BYTES = 100 * 1024 * 1024
+_WHOLE = ("http://", "https://")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
@@ -22,7 +23,8 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     if shape not in {Shape.URLS, Shape.TEXT, Shape.EMPTY}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
     lines = (_COMMENT.sub("", line).strip() for line in body.decode("utf-8-sig", "replace").splitlines())
-    entries = [Entry(link=line.split()[0]) for line in lines if line]
+    words = [line.split()[0] for line in lines if line]
+    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
     scope = Scope(sites=frozenset(), follow_others=True, rules=rules_of(source))
     notes = () if entries else ("the list has no URLs",)
     return discovery(entries, page=page, source=source, scope=scope, now=now, notes=notes)
