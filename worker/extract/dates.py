@@ -16,6 +16,8 @@ from lxml.html import HtmlElement
 from worker.extract.document import Document
 
 _MANY = 50
+# Searching a whole page for something like a date takes htmldate a second for each million characters.
+_LARGEST_TO_SEARCH = 1_000_000
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
 _TOLERANCE = timedelta(days=1)
@@ -132,6 +134,8 @@ def _in_url(url: str, zone: tzinfo) -> Iterator[Found]:
 
 
 def _guess(document: Document, circumstances: Circumstances) -> Iterator[Found]:
+    if document.size > _LARGEST_TO_SEARCH:
+        return
     latest = circumstances.fetched_at.date().isoformat()
     try:
         day = htmldate.find_date(document.tree, original_date=True, max_date=latest, url=document.url)

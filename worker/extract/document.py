@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import lxml.html
 from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError
@@ -18,11 +19,17 @@ from worker.extract.trim import trim
 from worker.models import Page
 
 _JSON_LD = re.compile(r"ld\+json|json\+ld", re.IGNORECASE)
+# Five times as many as on the largest of a thousand real pages; steps that are quadratic somewhere take minutes.
+_MOST_TAGS = 100_000
+_MOST_METAS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A page's tree with what its head says: `meta` by lower-case name, first value first; `links` by rel."""
+    """A page's tree with what its head says.
+
+    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters.
+    """
 
     url: str
     tree: HtmlElement
@@ -32,6 +39,7 @@ class Document:
     links: Mapping[str, tuple[str, ...]]
     title_tag: str
     charset: str
+    size: int
 
     def said(self, *names: str) -> str:
         """Return the first meta value among the names, in their order."""
@@ -51,7 +59,8 @@ class Document:
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raises ExtractError where there is nothing to parse."""
     decoded = decode(page.body, page.content_type)
-    tree = _parse(trim(decoded.text))
+    markup = trim(decoded.text)
+    tree = _parse(markup)
     return Document(
         url=page.final_url,
         tree=tree,
@@ -59,14 +68,17 @@ def open_document(page: Page) -> Document:
         headers=page.headers,
         meta=_metas(tree),
         links=_links(tree),
-        title_tag=clean_line(tree.findtext(".//title") or ""),
+        title_tag=clean_line((tree.findtext(".//title") or "")[:_MOST_METAS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
+        size=len(markup),
     )
 
 
 def _parse(markup: str) -> HtmlElement:
     if "<" not in markup:
         raise ExtractError("the page is not HTML: it holds no tag", reason="not-html")
+    if (tags := markup.count("<")) > _MOST_TAGS:
+        raise ExtractError(f"no news page: it has {tags} tags, at most {_MOST_TAGS} are read", reason="size")
     parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
     # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.
     parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
@@ -83,7 +95,7 @@ def _json_ld(tree: HtmlElement) -> list[str]:
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in tree.iter("meta"):
+    for element in islice(tree.iter("meta"), _MOST_METAS):
         content = clean_line(element.get("content") or "")
         for attribute in ("name", "property", "itemprop", "http-equiv"):
             name = (element.get(attribute) or "").strip().lower()
@@ -94,7 +106,7 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
 
 def _links(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in tree.iter("link"):
+    for element in islice(tree.iter("link"), _MOST_METAS):
         for rel in (element.get("rel") or "").lower().split():
             found.setdefault(rel, []).append((element.get("href") or "").strip())
     return {rel: tuple(filter(None, targets)) for rel, targets in found.items()}

@@ -44,12 +44,10 @@ def kind_of(line: str) -> Kind:
     if not line:
         return Kind.BLANK
     bare = without_images(line)
-    if not fold(bare) or _PLAYER.fullmatch(bare) or _MOMENT.fullmatch(bare) or is_prompt(bare):
-        return Kind.NOISE
-    if is_cross_link(bare):
-        return Kind.NOISE
     if is_marker(bare):
         return Kind.MARKER
+    if not fold(bare) or _PLAYER.fullmatch(bare) or _MOMENT.fullmatch(bare) or is_prompt(bare) or is_cross_link(bare):
+        return Kind.NOISE
     if _SIGNATURE.fullmatch(bare):
         return Kind.SIGNATURE
     words = len(bare.split())

@@ -7,9 +7,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _MAX_BLOCK = 2_000_000
 _MAX_TOTAL = 4_000_000
+_MAX_SALVAGE = 200_000
 _MAX_THINGS = 500
 _MAX_DEPTH = 12
 
@@ -68,7 +70,7 @@ class Structured:
 
 def read_structured(blocks: Iterable[str]) -> Structured:
     """Return what a page's JSON-LD blocks say, broken ones read as far as can be."""
-    things = [thing for block in _bounded(blocks) for thing in _things(_load(block))][:_MAX_THINGS]
+    things = list(islice((thing for block in _bounded(blocks) for thing in _things(_load(block))), _MAX_THINGS))
     types = frozenset(name for thing in things for name in _types(thing))
     article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
     if article is None:
@@ -112,7 +114,8 @@ def _load(block: str) -> object:
 def _salvage(block: str) -> Thing:
     """Pick single fields out of JSON that cannot be parsed."""
     found: Thing = {}
-    for name, value in _STRING_FIELD.findall(block):
+    for match in islice(_STRING_FIELD.finditer(block[:_MAX_SALVAGE]), _MAX_THINGS):
+        name, value = match.groups()
         try:
             found.setdefault(name, json.loads(value, strict=False))
         except ValueError:

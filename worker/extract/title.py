@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
+from itertools import islice
 
 from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
 _SEPARATOR = re.compile(r"\s+[|–—·•»:-]\s+|\s*\|\s*|\s+::\s+")
 _SHORTEST = 15
+_LONGEST = 1_000
+_MOST_HEADINGS = 20
 _MARKUP = re.compile(r"<[^<>]{1,200}>")
 
 
@@ -50,14 +53,14 @@ def _candidates(document: Document, feed_title: str | None) -> Iterator[Title]:
         ("feed", feed_title or ""),
     ]
     for origin, raw in sources:
-        text = without_site_name(clean_line(_MARKUP.sub(" ", unescape(raw))), names)
+        text = without_site_name(clean_line(_MARKUP.sub(" ", unescape(raw[:_LONGEST]))), names)
         if text:
             yield Title(text=text, origin=origin)
 
 
 def _headings(document: Document) -> Iterator[str]:
-    for heading in document.tree.iter("h1"):
-        text = clean_line(heading.text_content())
+    for heading in islice(document.tree.iter("h1"), _MOST_HEADINGS):
+        text = clean_line("".join(heading.itertext())[:_LONGEST])
         if text:
             yield text
 

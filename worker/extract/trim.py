@@ -20,6 +20,8 @@ _JSON_LD = re.compile(r"application/(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
 _LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{20000,}>")
 _HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{20000}")
+_LONG_BLANKS = re.compile(r"\s{200,}")
+_AMPERSANDS = re.compile(r"&{20,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
 _BREAKS = re.compile(r"(?:<br\b[^<>]{0,200}>\s{0,100}){4,}", re.IGNORECASE)
 _NESTING = re.compile(
@@ -43,6 +45,7 @@ def trim(markup: str) -> str:
     kept = _LONG_TAG.sub(r"<\1>", kept)
     kept = _BREAKS.sub("<br><br>", kept)
     kept = _NESTING.sub("<div>", kept)
+    kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
     return _LONG_RUN.sub(" ", kept)
 
 

@@ -15,10 +15,10 @@ URL = "https://bao.example/kinh-te/vay-von-nho-1234.html"
 TITLE = "Lãi suất giảm nhưng doanh nghiệp nhỏ vẫn khó vay"
 LEAD = "Mặt bằng lãi suất đã hạ gần một điểm phần trăm, song nhiều xưởng nhỏ vẫn bị từ chối vì thiếu tài sản bảo đảm."
 PARAGRAPHS = (
-    "Khảo sát của hiệp hội doanh nghiệp tỉnh với hơn sáu trăm hội viên cho thấy cứ ba đơn vay thì một đơn bị trả lại.",
-    "Bà Lê Thị Hoài, chủ một xưởng may bốn mươi công nhân, kể rằng bà đã gõ cửa năm ngân hàng mà chưa vay được đồng nào.",
+    "Khảo sát của hiệp hội doanh nghiệp tỉnh với hơn sáu trăm hội viên cho thấy cứ ba đơn vay thì một đơn bị trả.",
+    "Bà Lê Thị Hoài, chủ một xưởng may bốn mươi công nhân, kể rằng bà gõ cửa năm ngân hàng mà chưa vay được gì.",
     "Về phía ngân hàng, ông Trịnh Bảo thừa nhận hồ sơ của hộ sản xuất thường thiếu sổ sách nên khó chấm điểm tín dụng.",
-    "Ủy ban tỉnh cho biết sẽ trình phương án sửa quy chế quỹ bảo lãnh trong tháng Ba để gỡ nút thắt về tài sản thế chấp.",
+    "Ủy ban tỉnh cho biết sẽ trình phương án sửa quy chế quỹ bảo lãnh tháng Ba để gỡ nút thắt về tài sản thế chấp.",
 )
 
 
@@ -36,7 +36,8 @@ def article_body(*, lead: str = LEAD, inside: str = "", after: str = "") -> str:
     menu = "".join(f'<li><a href="/muc-{i}">Chuyên mục {i}</a></li>' for i in range(12))
     return (
         f"<nav><ul>{menu}</ul></nav><main><article><h1>{TITLE}</h1>"
-        f'<h2 class="sapo">{lead}</h2><div class="noi-dung">{first}{inside}{"".join(rest)}</div>{after}</article></main>'
+        f'<h2 class="sapo">{lead}</h2>'
+        f'<div class="noi-dung">{first}{inside}{"".join(rest)}</div>{after}</article></main>'
         f"<footer><p>Cơ quan chủ quản: Hội Nhà báo. Giấy phép số 12 cấp ngày 1 tháng 2 năm 2020.</p></footer>"
     )
 

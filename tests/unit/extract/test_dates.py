@@ -24,7 +24,9 @@ def circumstances(feed: datetime | None = None) -> Circumstances:
 
 
 def ld(**fields: str) -> str:
-    return f'<script type="application/ld+json">{json.dumps({"@type": "NewsArticle", "headline": "x", **fields})}</script>'
+    return (
+        f'<script type="application/ld+json">{json.dumps({"@type": "NewsArticle", "headline": "x", **fields})}</script>'
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,9 @@ def test_moments_are_read_as_pages_write_them(value: str, expected: str) -> None
     assert moment.isoformat() == expected
 
 
-@pytest.mark.parametrize("value", ["", "hôm qua", "31/02/2026", "99999999999999", "2026-13-45", "x" * 10_000, "0000-00-00"])
+@pytest.mark.parametrize(
+    "value", ["", "hôm qua", "31/02/2026", "99999999999999", "2026-13-45", "x" * 10_000, "0000-00-00"]
+)
 def test_what_is_no_moment_gives_none(value: str) -> None:
     assert parse_moment(value, HANOI) is None
 
@@ -66,7 +70,9 @@ def test_json_ld_comes_before_meta_and_meta_before_the_feed() -> None:
     assert [found.origin for found in (both, meta, neither) if found] == ["json-ld", "meta", "feed"]
 
 
-@pytest.mark.parametrize("name", ["article:published_time", "article:published:time", "og:article:published_time", "pubdate"])
+@pytest.mark.parametrize(
+    "name", ["article:published_time", "article:published:time", "og:article:published_time", "pubdate"]
+)
 def test_systems_name_the_same_meta_element_differently(name: str) -> None:
     found = find_published(document_with(f'<meta name="{name}" content="2026-03-06T10:00:00+07:00">'), circumstances())
 

@@ -34,6 +34,8 @@ def test_what_the_page_declares_counts_only_in_doubt(languages: Languages) -> No
     assert languages.identify("ok", declared="fi") == "fi"
 
 
-@pytest.mark.parametrize(("tag", "code"), [("vi-VN", "vi"), ("VI_vn", "vi"), ("nb", "no"), ("x", ""), ("", ""), ("??", "")])
+@pytest.mark.parametrize(
+    ("tag", "code"), [("vi-VN", "vi"), ("VI_vn", "vi"), ("nb", "no"), ("x", ""), ("", ""), ("??", "")]
+)
 def test_language_tags_come_down_to_their_primary_subtag(tag: str, code: str) -> None:
     assert normalise_code(tag) == code

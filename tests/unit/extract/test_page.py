@@ -11,6 +11,15 @@ from worker.extract.learned import paragraph_key
 from worker.extract.page import read_page
 from worker.extract.rules import ExtractRules
 
+RELATED = (
+    '<ul class="lien-quan"><li><a href="/a">Giá vàng lình xình, người mua vắng bóng sau ngày Thần Tài</a></li>'
+    '<li><a href="/b">Cước vận tải hạ tuần thứ ba liên tiếp</a></li>'
+    '<li><a href="/c">Xăng giảm nhẹ chiều nay</a></li></ul>'
+)
+INSET = (
+    '<div class="VCSortableInPreviewMode" type="content"><p>Theo số liệu của hiệp hội, dư nợ cho vay hộ sản xuất '
+    "của toàn tỉnh tính đến cuối tháng Hai đạt hơn chín nghìn tỷ đồng, chỉ tăng hai phần trăm.</p></div>"
+)
 WHOLE = "\n".join((LEAD, *PARAGRAPHS))
 
 
@@ -44,8 +53,7 @@ def test_a_description_of_the_site_in_its_footer_is_no_lead() -> None:
 @pytest.mark.parametrize(
     "inside",
     [
-        '<ul class="lien-quan"><li><a href="/a">Giá vàng lình xình, người mua vắng bóng sau ngày Thần Tài</a></li>'
-        '<li><a href="/b">Cước vận tải hạ tuần thứ ba liên tiếp</a></li><li><a href="/c">Xăng giảm nhẹ chiều nay</a></li></ul>',
+        RELATED,
         "<p>Xem thêm: Ngân hàng đua nhau tung gói vay mua nhà cho người trẻ</p>",
         "<p>&gt;&gt; Ngân hàng đua nhau tung gói vay mua nhà</p>",
         "<p>Tin liên quan</p>",
@@ -65,9 +73,8 @@ def test_what_sites_set_between_paragraphs_is_out(inside: str) -> None:
     "inside",
     [
         "<h3>Vướng ở tài sản bảo đảm</h3>",
-        '<div class="VCSortableInPreviewMode" type="content"><p>Theo số liệu của hiệp hội, dư nợ cho vay hộ sản xuất '
-        "của toàn tỉnh tính đến cuối tháng Hai đạt hơn chín nghìn tỷ đồng, chỉ tăng hai phần trăm.</p></div>",
-        "<blockquote><p>Chúng tôi không thiếu đơn hàng, chúng tôi chỉ thiếu vốn lưu động, bà Hoài nói.</p></blockquote>",
+        INSET,
+        "<blockquote><p>Chúng tôi không thiếu đơn hàng, chỉ thiếu vốn lưu động, bà Hoài nói.</p></blockquote>",
         "<p>“Chia sẻ gánh nặng với doanh nghiệp nhỏ là việc phải làm ngay trong quý này”, ông Bảo nói.</p>",
         "<p>Xem thêm nhiều hồ sơ cũ, đoàn khảo sát nhận thấy lý do từ chối gần như không thay đổi qua các năm.</p>",
     ],

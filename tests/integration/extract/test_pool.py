@@ -1,0 +1,248 @@
+"""Worker processes: each page costs only itself, whatever it does to its process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.integration.extract.hostile import hostile_pages
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, hints_of, news_page, page_of
+from worker.errors import ExtractError, FetchBlocked
+from worker.extract import ExtractRules, ProcessExtractor
+from worker.models import Article, Page, Text
+
+pytestmark = pytest.mark.anyio
+WHOLE = "\n".join((LEAD, *PARAGRAPHS))
+LIMIT = timedelta(seconds=1.5)
+
+
+def rules(**changes: object) -> ExtractRules:
+    return ExtractRules(**{"processes": 2, "min_words": 10, "languages": (), "timeout": LIMIT, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def extractor() -> AsyncIterator[ProcessExtractor]:
+    extractor = ProcessExtractor(rules())
+    yield extractor
+    await extractor.aclose()
+
+
+async def read(extractor: ProcessExtractor, content: Page | Text | None = None) -> Article:
+    return await extractor.extract(content or page_of(news_page()), hints_of(), fetched_at=NOW)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes below one, however deep."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(fields[1])
+    below: set[int] = set()
+    while found := {child for child, parent in parents.items() if parent in below | {pid}} - below:
+        below |= found
+    return below
+
+
+def workers_of(pid: int) -> set[int]:
+    """Return the leaves below a process: the workers, which the nursery forked."""
+    return {child for child in children_of(pid) if not children_of(child)}
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_pages_and_texts_become_articles_side_by_side(extractor: ProcessExtractor) -> None:
+    contents: list[Page | Text] = [page_of(news_page()), Text(text=WHOLE, title="Tựa")]
+
+    articles = await asyncio.gather(*(read(extractor, content) for content in contents * 8))
+
+    assert {article.text for article in articles} == {WHOLE}
+    assert len(workers_of(os.getpid())) == 2
+
+
+async def test_the_reason_of_a_rejection_crosses_the_process_border(extractor: ProcessExtractor) -> None:
+    with pytest.raises(ExtractError, match="not HTML") as caught:
+        await read(extractor, page_of(b"chu"))
+
+    assert caught.value.reason == "not-html"
+
+
+async def test_a_refused_rights_signal_is_a_block_and_not_a_rejection() -> None:
+    extractor = ProcessExtractor(rules(refuse=("noai",)))
+    page = page_of(news_page(head='<meta name="robots" content="noai">'))
+
+    try:
+        with pytest.raises(FetchBlocked, match="noai"):
+            await read(extractor, page)
+    finally:
+        await extractor.aclose()
+
+
+async def test_a_killed_worker_costs_its_page_only_and_is_replaced_at_once(extractor: ProcessExtractor) -> None:
+    await read(extractor)
+    slow = asyncio.create_task(read(extractor, page_of("<p>" + "chữ nối chữ " * 400_000)))
+    await asyncio.sleep(0.1)
+    for pid in workers_of(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(ExtractError) as caught:
+        await slow
+    start = time.monotonic()
+    again = await read(extractor)
+
+    assert caught.value.reason == "crash"
+    assert again.text == WHOLE
+    assert time.monotonic() - start < 1
+
+
+async def test_a_page_over_its_time_is_ended_and_the_next_is_right() -> None:
+    extractor = ProcessExtractor(rules(timeout=timedelta(milliseconds=300), processes=1))
+    try:
+        await extractor.start()
+        start = time.monotonic()
+        with pytest.raises(ExtractError) as caught:
+            await read(extractor, page_of("<p>" + "chữ nối chữ " * 600_000))
+        took = time.monotonic() - start
+
+        assert caught.value.reason == "timeout"
+        assert took < 1.3
+        assert (await read(extractor)).text == WHOLE
+    finally:
+        await extractor.aclose()
+
+
+async def test_a_page_over_its_memory_is_rejected_and_the_next_is_right() -> None:
+    extractor = ProcessExtractor(rules(memory=40 << 20, timeout=timedelta(seconds=20)))
+    try:
+        with pytest.raises(ExtractError) as caught:
+            await read(extractor, page_of("<p>một <b>hai</b></p>" * 600_000))
+
+        assert caught.value.reason in {"memory", "crash"}
+        assert (await read(extractor)).text == WHOLE
+    finally:
+        await extractor.aclose()
+
+
+async def test_the_nursery_itself_may_die(extractor: ProcessExtractor) -> None:
+    await read(extractor)
+    nursery = children_of(os.getpid()) - workers_of(os.getpid())
+    for pid in nursery:
+        os.kill(pid, signal.SIGKILL)
+
+    outcomes = await asyncio.gather(*(read(extractor) for _ in range(4)), return_exceptions=True)
+
+    assert (await read(extractor)).text == WHOLE
+    assert sum(isinstance(outcome, ExtractError) for outcome in outcomes) <= 2
+
+
+async def test_workers_are_renewed_after_so_many_pages() -> None:
+    extractor = ProcessExtractor(rules(processes=1, renew_after=3))
+    try:
+        seen = set()
+        for _ in range(7):
+            await read(extractor)
+            seen |= workers_of(os.getpid())
+
+        assert len(seen) >= 2
+    finally:
+        await extractor.aclose()
+
+
+async def test_a_cancelled_extraction_leaves_a_pool_that_works(extractor: ProcessExtractor) -> None:
+    await read(extractor)
+    task = asyncio.create_task(read(extractor, page_of("<p>" + "chữ nối chữ " * 400_000)))
+    await asyncio.sleep(0.05)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await read(extractor)).text == WHOLE
+
+
+async def test_a_keyboard_interrupt_of_the_whole_group_does_not_end_the_workers(extractor: ProcessExtractor) -> None:
+    await read(extractor)
+    workers = workers_of(os.getpid())
+    for pid in children_of(os.getpid()):
+        os.kill(pid, signal.SIGINT)
+
+    assert (await read(extractor)).text == WHOLE
+    assert workers <= workers_of(os.getpid())
+    assert all(os.getpgid(pid) != os.getpgrp() for pid in workers)
+
+
+async def test_closing_ends_every_process() -> None:
+    extractor = ProcessExtractor(rules())
+    await asyncio.gather(*(read(extractor) for _ in range(4)))
+
+    await extractor.aclose()
+
+    assert not children_of(os.getpid())
+
+
+async def test_the_processes_end_with_their_parent() -> None:
+    script = (
+        "import asyncio, os, signal\n"
+        "from worker.extract import ExtractRules, ProcessExtractor\n"
+        "async def main():\n"
+        "    extractor = ProcessExtractor(ExtractRules(processes=1))\n"
+        "    await extractor.start()\n"
+        "    print('up', flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert parent.stdout is not None
+    await parent.stdout.readline()
+    below = children_of(parent.pid)
+
+    parent.kill()
+    await parent.wait()
+
+    async with asyncio.timeout(5):
+        while any(alive(pid) for pid in below):
+            await asyncio.sleep(0.05)
+    assert len(below) == 2
+
+
+async def test_no_hostile_page_takes_longer_than_its_limit_or_harms_the_next() -> None:
+    extractor = ProcessExtractor(rules(processes=2, min_words=5))
+    known = {"timeout", "crash", "memory", "empty", "short", "listing", "not-html", "gone", "size"}
+    outcomes: dict[str, str] = {}
+
+    async def attempt(name: str, body: bytes) -> None:
+        start = time.monotonic()
+        try:
+            await read(extractor, page_of(body))
+            outcomes[name] = "article"
+        except ExtractError as error:
+            outcomes[name] = error.reason
+        assert time.monotonic() - start < 2 * LIMIT.total_seconds() + 1, name
+        assert (await read(extractor)).text == WHOLE, name
+
+    try:
+        pages = hostile_pages(scale=0.2)
+        while batch := [*islice(pages, 2)]:
+            await asyncio.gather(*(attempt(name, body) for name, body in batch))
+    finally:
+        await extractor.aclose()
+
+    assert len(outcomes) >= 60
+    assert set(outcomes.values()) <= known | {"article"}

@@ -1,0 +1,160 @@
+"""Pages that are no article are rejected, each with its reason and the figure that decided; articles are not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.extract.pages import NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of, read
+from worker.errors import ExtractError
+from worker.extract.reader import Reader
+from worker.extract.rules import ExtractRules
+from worker.models import Text
+
+TEASER = (
+    "Chính phủ vừa đồng ý công bố giá cơ sở xăng dầu được thực hiện hằng tuần kể từ tháng này, theo đề nghị của bộ."
+)
+
+
+def listing_body(teasers: int = 12, *, tag: str = "p") -> str:
+    cards = "".join(
+        f'<div class="item"><h3><a href="/bai-{i}.html">Giá xăng dầu lần thứ {i} có loại tăng rất mạnh</a></h3>'
+        f"<{tag}>{TEASER} Lần {i}.</{tag}></div>"
+        for i in range(teasers)
+    )
+    return f"<h1>Kinh tế</h1><div class='list'>{cards}</div>"
+
+
+def links_body() -> str:
+    return (
+        "<ul>"
+        + "".join(
+            f'<li><a href="/bai-{i}.html">Giá xăng lần thứ {i} tăng tới bảy nghìn đồng một lít, quỹ còn</a></li>'
+            for i in range(40)
+        )
+        + "</ul>"
+    )
+
+
+def reason_of(markup: str, *, url: str = "https://bao.example/kinh-te", rules: ExtractRules | None = None) -> str:
+    with pytest.raises(ExtractError) as caught:
+        read(markup, url=url, rules=rules)
+    assert any(character.isdigit() for character in str(caught.value))
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "body", [listing_body(), listing_body(tag="div"), links_body()], ids=["cards", "divs", "links"]
+)
+@pytest.mark.parametrize("kind", ["website", "article"])
+def test_listing_pages_are_no_articles_whatever_they_call_themselves(body: str, kind: str) -> None:
+    assert reason_of(news_page(head=f'<meta property="og:type" content="{kind}">', body=body)) == "listing"
+
+
+def test_a_home_page_is_no_article() -> None:
+    body = listing_body(4) + f"<div><p>{PARAGRAPHS[0]}</p></div>"
+
+    assert reason_of(news_page(body=body), url="https://bao.example/") == "listing"
+
+
+def test_an_article_with_many_teasers_below_is_an_article() -> None:
+    body = article_body(after=listing_body(20).replace("h1", "h2"))
+    head = '<meta property="article:published_time" content="2026-03-07T08:00:00+07:00">'
+
+    text = read(news_page(head=head, body=body)).text
+
+    assert PARAGRAPHS[-1] in text
+    assert "Giá xăng dầu lần thứ" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "title", "reason"),
+    [
+        (
+            "<h1>404</h1><p>Trang bạn tìm không tồn tại hoặc đã bị xóa, mời trở lại trang chủ để xem tin.</p>",
+            "Lỗi",
+            "gone",
+        ),
+        ("<p>Bài viết không tồn tại hoặc đã bị gỡ bỏ.</p>", "Báo Mẫu", "gone"),
+        ("<p>Please try the search.</p>", "Page not found | News", "gone"),
+        (
+            (
+                "<p>We and our 812 partners store information on your device.</p><p>You can accept all cookies or "
+                "manage cookies at any time in the settings of this site before you go on to read.</p>"
+            ),
+            "News",
+            "consent",
+        ),
+    ],
+)
+def test_pages_in_an_articles_place_are_told(body: str, title: str, reason: str) -> None:
+    assert reason_of(news_page(body=body, title=title), url="https://bao.example/a-1.html") == reason
+
+
+def test_a_paywall_stub_is_told_by_what_the_page_declares() -> None:
+    ld = {
+        "@type": "NewsArticle",
+        "headline": "x",
+        "isAccessibleForFree": False,
+        "articleBody": " ".join(PARAGRAPHS) * 5,
+    }
+    stub = f"<h1>Tựa</h1><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p>"
+    head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'
+
+    assert reason_of(news_page(head=head, body=stub), url="https://bao.example/a-1.html") == "paywall"
+
+
+def test_a_paid_article_that_is_shown_whole_is_an_article() -> None:
+    ld = {"@type": "NewsArticle", "headline": "x", "isAccessibleForFree": False, "articleBody": " ".join(PARAGRAPHS)}
+    head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'
+
+    assert PARAGRAPHS[2] in read(news_page(head=head)).text
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("VideoObject", "video"), ("ImageGallery", "gallery")])
+def test_films_and_galleries_with_a_few_words_are_told(kind: str, reason: str) -> None:
+    head = f'<script type="application/ld+json">{json.dumps({"@type": kind, "name": "x"})}</script>'
+
+    assert (
+        reason_of(news_page(head=head, body=f"<h1>x</h1><p>{PARAGRAPHS[0]}</p>"), url="https://bao.example/v-1")
+        == reason
+    )
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(ExtractRules(min_words=60, languages=("vi",)))
+
+
+def test_short_and_foreign_articles_are_rejected_pages_and_texts_alike(reader: Reader) -> None:
+    short = page_of(news_page(body=f"<article><h1>x</h1><p>{PARAGRAPHS[0]}</p></article>"))
+    english = Text(text="The minister said on Friday that the talks on rice would go on for another week. " * 8)
+    few = Text(text=PARAGRAPHS[0])
+
+    reasons = []
+    for content in (short, english, few, Text(text=" \n ")):
+        with pytest.raises(ExtractError) as caught:
+            reader.read(content, hints_of(), fetched_at=NOW)
+        reasons.append(caught.value.reason)
+
+    assert reasons == ["short", "language", "short", "empty"]
+
+
+def test_a_text_is_taken_as_it_is_but_for_cleaning(reader: Reader) -> None:
+    raw = "  " + "\n\n".join(PARAGRAPHS) + "\x00\n"
+
+    article = reader.read(Text(text=raw, title=" Tựa\u00a0đề "), hints_of(), fetched_at=NOW)
+
+    assert article.text == "\n".join(PARAGRAPHS)
+    assert (article.title, article.language) == ("Tựa đề", "vi")
+    assert article.words == sum(len(paragraph.split()) for paragraph in PARAGRAPHS)
+
+
+def test_an_explanation_of_a_rejected_page_says_why(reader: Reader) -> None:
+    page = page_of(news_page(body=listing_body()), url="https://bao.example/kinh-te")
+
+    explanation = reader.explain(page, hints_of(), fetched_at=NOW)
+
+    assert (explanation.article, explanation.reason) == (None, "listing")
+    assert dict(explanation.figures)["teasers"] == "12"
