@@ -29,6 +29,7 @@ _REMEDIES: Final = MappingProxyType(
         "reset": "the site may be down for now, or turn this address away",
         "tls": "the site's certificate is at fault; for a private authority set [fetch] ca_file",
         "robots": "the site does not want this to be fetched: remove the source, or ask its owner",
+        "robots-silent": "its robots.txt does not answer, and nothing is fetched before it does: try later",
         "gone": "the address has moved: find the new one with corpus-worker sources add",
         "http": "the site has a fault, or does not want you: see the steps, try later",
         "content": "check the address and the kind: corpus-worker sources add finds what can be polled",

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from worker.checkup.belongings import check_configuration, check_seeds, check_store
 from worker.checkup.finding import Finding
 from worker.checkup.machine import check_machine
 from worker.checkup.network import check_reach, check_source, check_time, check_trust
 from worker.clock import SystemClock
+from worker.models import Source
 from worker.settings import Settings
-from worker.sounding import sounding
+from worker.sounding import Sounding, sounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSource:
+    """One poll of a source, what is to be said of it, and which share (0..1) of its entries other sources give too."""
+
+    sounding: Sounding
+    finding: Finding
+    overlap: float
 
 
 async def check_up(settings: Settings) -> AsyncIterator[Finding]:
@@ -34,10 +45,29 @@ async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
     sources = [source.source() for source in settings.sources if source.enabled]
     if not sources:
         return
-    async with sounding(settings) as sounder:
-        soundings = await asyncio.gather(*(sounder.sound(source) for source in sources))
+    checked = await check_sources(settings, sources)
+    soundings = [each.sounding for each in checked]
     yield check_reach(soundings)
     if (time := check_time(soundings)) is not None:
         yield time
-    for each in soundings:
-        yield check_source(each, now=SystemClock().now())
+    for each in checked:
+        yield each.finding
+
+
+async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[CheckedSource]:
+    """Poll sources side by side, once, and judge what each gives; raises ConfigurationError."""
+    async with sounding(settings) as sounder:
+        soundings = await asyncio.gather(*(sounder.sound(source) for source in sources))
+    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in soundings]
+    return [
+        CheckedSource(
+            sounding=each,
+            finding=check_source(each, now=now),
+            overlap=_overlap(own, [other for other in keys if other is not own]),
+        )
+        for each, own in zip(soundings, keys, strict=True)
+    ]
+
+
+def _overlap(own: frozenset[str], others: Sequence[frozenset[str]]) -> float:
+    return len(own & frozenset().union(*others)) / len(own) if own else 0.0

@@ -1,33 +1,10 @@
-"""The commands about the configuration: `sources list`, `config check`."""
+"""The command about the configuration: `config check`."""
 
 from __future__ import annotations
 
 import click
 
 from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
-
-
-@click.group()
-def sources() -> None:
-    """Look after what is polled."""
-
-
-@sources.command("list")
-@options
-def list_sources(common: Common) -> None:
-    """List the configured sources and how their last poll went."""
-    from worker.cli.show import source_table
-    from worker.errors import StoreError
-    from worker.reading import open_reading
-
-    settings = common.settings()
-    common.set_up_logs()
-    try:
-        with open_reading(settings) as store:
-            states = {state.name: state for state in store.reader.sources()}
-    except StoreError:
-        states = {}  # nothing was polled yet; the list is worth reading all the same
-    source_table(settings, states, as_json=common.as_json)
 
 
 @click.group()

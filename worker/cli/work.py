@@ -32,8 +32,8 @@ def ingest(
 ) -> None:
     """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
 
-    A TARGET is a URL (article or feed: detected) or a path (.html, .txt, .jsonl, or a folder of these), taken instead
-    of the configured sources.
+    A TARGET is a URL (article, feed, sitemap or listing page: detected) or a path (.html, .txt, .jsonl, .warc[.gz],
+    or a folder of these), taken instead of the configured sources.
     """
     from worker.oneshot import Orders
 

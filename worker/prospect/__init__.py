@@ -1,0 +1,5 @@
+"""Finds out what of a site is worth polling, by looking at it politely; stores nothing: for `sources add`."""
+
+from worker.prospect.survey import Proposal, survey
+
+__all__ = ["Proposal", "survey"]

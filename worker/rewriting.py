@@ -1,0 +1,52 @@
+"""Changes the configuration file: the new text is checked as a whole, and takes the old one's place at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from worker.configuration import load
+from worker.errors import ConfigurationError
+from worker.settings import Settings
+
+
+def rewrite(path: Path, edit: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
+    """Replace a configuration file by its edited text, whole or not at all; return the settings it now gives.
+
+    Raises ConfigurationError where the file cannot be written, or the new text would not be valid: the old one stays.
+    """
+    target = path.resolve()
+    try:
+        text = edit(target.read_bytes().decode("utf-8"))
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+    written = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+        settings = _checked(written, path, environment)
+        written.chmod(target.stat().st_mode & 0o777)
+        written.replace(target)
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+    finally:
+        written.unlink(missing_ok=True)
+    return settings
+
+
+def _checked(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read the new file as the program will; complaints name the file it is to become."""
+    try:
+        return load(written, environment)
+    except ConfigurationError as exc:
+        raise ConfigurationError(str(exc).replace(str(written), str(path))) from exc
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    advice = "check the free space, and the permissions of the file and its folder"
+    return ConfigurationError(f"{path}: cannot be changed: {error.strerror}; {advice}")
