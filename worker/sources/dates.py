@@ -55,7 +55,7 @@ def read_date(text: str | None, *, zone: tzinfo) -> datetime | None:
 
 
 def _iso(text: str) -> datetime | None:
-    if len(text) < 8 or not text[:4].isdigit():
+    if len(text) < 7 or not text[:4].isdigit():
         return None
     if re.fullmatch(r"\d{4}-\d{2}", text):
         text += "-01"

@@ -1,0 +1,109 @@
+"""Dates, as people and programs write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.sources.making import NOW, source
+from worker.sources.dates import names_zone, plausible, read_date, zone_of
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+MORNING = datetime(2026, 11, 20, 1, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-20T08:05:00+07:00", "2026-11-20T08:05+0700", "2026-11-20 08:05:00", "2026-11-20T01:05:00Z",
+        "20261120T080500",
+        "Fri, 20 Nov 2026 08:05:00 +0700", "Fri, 20 Nov 2026 01:05:00 GMT", "20 Nov 2026 08:05:00 +07:00",
+        "Fri, 20 Nov 2026 08:05", "fri, 20 nov 2026 08:05:00 +0700", "Friday, 20-Nov-26 01:05:00 GMT",
+        "20/11/2026 08:05", "20-11-2026 - 08:05", "08:05 20/11/2026", "Thứ Sáu, 20/11/2026, 08:05 (GMT+7)",
+        "20.11.2026 8g05",
+        "20/11/2026 08:05:00 SA", "20/11/2026 8h05", "2026/11/20 08:05", "20/11/2026 01:05 GMT+0",
+    ],
+)  # fmt: skip
+def test_a_date_is_read_however_it_is_written(written: str) -> None:
+    assert read_date(f" {written} ", zone=HANOI) == MORNING
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2026-11", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-20", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("20/11/2026", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("20/11/2026 08:05 PM", datetime(2026, 11, 20, 20, 5, tzinfo=UTC)),
+        ("20/11/2026 01:05 CH", datetime(2026, 11, 20, 13, 5, tzinfo=UTC)),
+        ("20/11/2026 08:05 GMT-5", datetime(2026, 11, 20, 13, 5, tzinfo=UTC)),
+    ],
+)
+def test_parts_that_are_missing_are_the_first_ones(written: str, moment: datetime) -> None:
+    assert read_date(written, zone=UTC) == moment
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        None,
+        "",
+        "hôm qua",
+        "20/13/2026",
+        "31/02/2026",
+        "2026-13-45",
+        "Fri, 99 Nov 2026 08:05:00 GMT",
+        "1" * 200,
+        "08:05",
+        "Nov",
+    ],
+)
+def test_what_is_no_date_is_none(written: str | None) -> None:
+    assert read_date(written, zone=UTC) is None
+
+
+@given(st.integers(-2_000_000_000, 4_000_000_000), st.integers(-12, 14))
+def test_iso_and_mail_forms_come_back_as_they_went(seconds: int, hours: int) -> None:
+    aware = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
+
+    assert read_date(aware.isoformat(), zone=UTC) == aware
+    assert read_date(f"{aware:%a, %d %b %Y %H:%M:%S %z}", zone=UTC) == aware
+
+
+@given(st.text(max_size=40))
+def test_any_text_gives_an_aware_date_or_none(text: str) -> None:
+    found = read_date(text, zone=HANOI)
+
+    assert found is None or found.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("2026-11-20T08:05:00Z", True), ("2026-11-20T08:05:00+07:00", True), ("Fri, 20 Nov 2026 08:05:00 EST", True),
+        ("20/11/2026 08:05 (GMT+7)", True), ("Fri, 20 Nov 2026 08:05:00", False), ("2026-11-20", False),
+        ("2026-11-20 08:05", False), ("8:05:00 AM", False), ("20 Nov 2026", False),
+    ],
+)  # fmt: skip
+def test_a_date_names_its_zone_or_does_not(written: str, named: bool) -> None:
+    assert names_zone(written) is named
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [(MORNING, True), (NOW + timedelta(days=1), True), (NOW + timedelta(days=3), False),
+     (datetime(1899, 1, 1, tzinfo=UTC), False),
+     (datetime.min.replace(tzinfo=HANOI), False)],
+)  # fmt: skip
+def test_a_date_that_no_article_can_have_is_dropped(moment: datetime, kept: bool) -> None:
+    assert (plausible(moment, now=NOW) is not None) is kept
+
+
+def test_a_source_s_zone_is_its_own_or_utc() -> None:
+    assert zone_of(source(timezone="Asia/Ho_Chi_Minh")) == HANOI
+    assert zone_of(source()) is UTC
+    assert zone_of(source(timezone="Sao/Hoa")) is UTC
