@@ -46,9 +46,15 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path, fresh_file: Path) 
     """Where an empty store can be opened."""
     if request.param == "sqlite":
         return f"sqlite:///{shutil.copy(fresh_file, tmp_path / 'corpus.db')}"
-    url: str = request.getfixturevalue("postgresql_url")
-    _empty(url)
+    url: str = request.getfixturevalue("empty_postgresql_url")
     return url
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_url: str) -> str:
+    """An empty store on the server."""
+    _empty(postgresql_url)
+    return postgresql_url
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ A = "https://a.example/1"
 
 @pytest.mark.postgresql
 def test_connections_cut_off_by_the_server_are_made_again(
-    postgresql_url: str, open_stores: Callable[[str], Store]
+    empty_postgresql_url: str, open_stores: Callable[[str], Store]
 ) -> None:
-    store = open_stores(postgresql_url)
+    store = open_stores(empty_postgresql_url)
     store.ledger.enqueue([candidate(A)], now=NOW)
     claim = claim_one(store)
-    engine = create_engine(postgresql_url)
+    engine = create_engine(empty_postgresql_url)
     with engine.begin() as connection:
         others = "datname = current_database() AND pid <> pg_backend_pid()"
         connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))

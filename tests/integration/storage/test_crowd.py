@@ -99,13 +99,13 @@ def test_many_processes_and_kill_9_on_sqlite(tmp_path: Path) -> None:
 
 @pytest.mark.postgresql
 def test_many_processes_and_kill_9_on_postgresql(server: Path, server_url: str) -> None:
-    run_crowd(server_url, count=40, size=4, kills=3)
+    run_crowd(server_url, count=30, size=4, kills=3)
 
 
 @pytest.mark.postgresql
 def test_a_server_that_restarts_under_its_workers_loses_nothing(server: Path, server_url: str) -> None:
     store = open_store(server_url, parameters=PARAMETERS)
-    store.ledger.enqueue(stories(60), now=datetime.now(UTC))
+    store.ledger.enqueue(stories(50), now=datetime.now(UTC))
     crowd = Crowd(server_url, size=3)
     try:
         for restart in range(2):
@@ -116,7 +116,7 @@ def test_a_server_that_restarts_under_its_workers_loses_nothing(server: Path, se
         crowd.stop()
 
     assert codes == [0, 0, 0]
-    assert_sound(store, count=60)
+    assert_sound(store, count=50)
     store.close()
 
 
