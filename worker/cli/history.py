@@ -91,7 +91,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
     return {
         "at": decision.at.isoformat(),
         "relation": decision.verdict.relation.value,
-        "rule": best.rule if best else "nothing in the store is alike",
+        "rule": _rule(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
         "jaccard": best.jaccard if best else None,
@@ -100,6 +100,17 @@ def _decision_record(decision: Decision) -> dict[str, object]:
         "considered": [_plain(comparison) for comparison in decision.verdict.considered],
         "passages": [_plain(passage) for passage in decision.passages.passages] if decision.passages else [],
     }
+
+
+def _rule(verdict: Verdict) -> str:
+    """Return by which rule a verdict fell, with what people said in plain words."""
+    if verdict.best:
+        said_same = verdict.best.rule == "marked same"
+        return "a person said that they are the same" if said_same else verdict.best.rule
+    apart = [str(each.article) for each in verdict.considered if each.rule == "marked different"]
+    if apart:
+        return f"a person said that it is another item than {', '.join(apart)}"
+    return "nothing in the store is alike"
 
 
 def _plain(value: object) -> object:
@@ -147,13 +158,13 @@ def _show_decision(decision: Decision) -> None:
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
         out.print(
-            f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/]: nothing stored is alike"
+            f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/]: {_rule(decision.verdict)}"
         )
         return
     other = decision.against
     out.print(f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     out.print(f"    {clean(other.article.title)}\n    {clean(other.article.url)}")
-    out.print(f"    rule: {clean(best.rule)}")
+    out.print(f"    rule: {clean(_rule(decision.verdict))}")
     for comparison in decision.verdict.considered:
         out.print(f"    {_figures(comparison)}")
     if decision.passages:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from worker.cli.common import Common, options, print_json
+from worker.cli.rethink import mark
 from worker.errors import UsageError
 
 
@@ -66,12 +67,16 @@ def why(common: Common, url_or_id: str) -> None:
         history.show(told)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups and templates.")
 @options
 def duplicates(common: Common, form: str, everything: bool) -> None:
     """List the recognised copies, each with the text that is kept instead."""
+    context = click.get_current_context()
+    if context.invoked_subcommand:
+        context.obj = common
+        return
     from worker.cli import show
     from worker.reading import open_reading
 
@@ -84,6 +89,9 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
             return
         for link in links:
             print_json(show.duplicate_record(link))
+
+
+duplicates.add_command(mark)
 
 
 @click.command()

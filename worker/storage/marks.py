@@ -21,9 +21,9 @@ def _later_wins(statement: Insert) -> Executable:
 
 _MARK = upsert(MARKS, _later_wins)
 _MARKS_OF = union_all(
-    select(MARKS.c.high.label("other"), MARKS.c.decided).where(MARKS.c.low == bindparam("url")),
-    select(MARKS.c.low.label("other"), MARKS.c.decided).where(MARKS.c.high == bindparam("url")),
-)
+    select(MARKS.c.high.label("other"), MARKS.c.decided, MARKS.c.at).where(MARKS.c.low == bindparam("url")),
+    select(MARKS.c.low.label("other"), MARKS.c.decided, MARKS.c.at).where(MARKS.c.high == bindparam("url")),
+).order_by("at", "other")
 
 
 def mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
@@ -38,7 +38,7 @@ def mark(connection: Connection, one: int, other: int, *, decided: str, now: dat
 
 
 def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:
-    """Return what was decided about a URL and others, by the other URL."""
+    """Return what was decided about a URL and others, by the other URL, the latest word last."""
     return {row.other: row.decided for row in connection.execute(_MARKS_OF, {"url": canonical_url})}
 
 

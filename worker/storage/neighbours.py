@@ -50,15 +50,15 @@ def gather(
     ids = list(dict.fromkeys([*earlier, *_marked_articles(connection, marked), *hits]))
     chosen = book.with_heads(connection, ids)[:MOST_NEIGHBOURS]
     rows = book.rows(connection, chosen)
-    marked = {**_told_apart(article, rows.values(), marked), **marked}
+    marked = {**marked, **_told_apart(article, rows.values(), marked)}
     return [_neighbour(rows[each], hits.get(each), marked) for each in chosen if each in rows]
 
 
 def _told_apart(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
-    """Return that the heads of clusters in which something is marked different are different too."""
-    apart = {row.cluster for row in rows if marked.get(row.canonical_url) == DIFFERENT}
-    heads = (row.canonical_url for row in rows if row.head and row.cluster in apart)
-    return {url: DIFFERENT for url in heads if url != article.canonical_url}
+    """Return what is different because the latest word about its cluster says so of another article in it."""
+    latest = {row.cluster: word for url, word in marked.items() for row in rows if row.canonical_url == url}
+    apart = [row for row in rows if latest.get(row.cluster) == DIFFERENT and (row.head or row.canonical_url in marked)]
+    return {row.canonical_url: DIFFERENT for row in apart if row.canonical_url != article.canonical_url}
 
 
 def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:

@@ -25,21 +25,25 @@ SAME_TEXT: Final = "extracted again: the same text"
 NO_ARTICLE: Final = "extracted again: no article any more, so its text is kept"
 PROGRESS: Final = "kept pages queued up to candidate"
 
-_NEWEST_PAGE = (
-    select(func.max(PAGES.c.id).label("page"))
+_OF_ARTICLE = PAGES.alias("of_article")
+_BEST_PAGE = (
+    select(func.coalesce(func.max(_OF_ARTICLE.c.id), func.max(PAGES.c.id)))
+    .select_from(PAGES)
     .join(CANDIDATES, CANDIDATES.c.id == PAGES.c.candidate_id)
+    .outerjoin(ARTICLES, ARTICLES.c.id == CANDIDATES.c.article_id)
+    .outerjoin(_OF_ARTICLE, _OF_ARTICLE.c.id == ARTICLES.c.page_id)
     .where(PAGES.c.candidate_id > bindparam("after"), CANDIDATES.c.state.in_(AGAIN))
     .group_by(PAGES.c.candidate_id)
     .order_by(PAGES.c.candidate_id)
     .limit(bindparam("limit"))
 )
-_PAGES = select(PAGES.c.candidate_id, PAGES.c.sha256).where(PAGES.c.id.in_(_NEWEST_PAGE)).order_by(PAGES.c.candidate_id)
+_PAGES = select(PAGES.c.candidate_id, PAGES.c.sha256).where(PAGES.c.id.in_(_BEST_PAGE)).order_by(PAGES.c.candidate_id)
 _CONTENTS = (
     select(PAGES.c.form, PAGES.c.described, PAGES.c.body, PAGES.c.fetched_at.label("page_fetched_at"), CANDIDATES)
     .add_columns(ARTICLES.c.sha256)
     .join(CANDIDATES, CANDIDATES.c.id == PAGES.c.candidate_id)
     .outerjoin(ARTICLES, ARTICLES.c.id == CANDIDATES.c.article_id)
-    .where(PAGES.c.id.in_(_NEWEST_PAGE))
+    .where(PAGES.c.id.in_(_BEST_PAGE))
     .order_by(CANDIDATES.c.id)
 )
 _QUEUE = (
@@ -65,7 +69,7 @@ _KEEP_PROGRESS = upsert(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The newest kept page of a candidate, what discovery knew of it, and the SHA-256 of the text it gave, if any."""
+    """The kept page of a candidate, what discovery knew of it, and the SHA-256 of the text it gave, if any."""
 
     candidate: int
     url: str

@@ -1,0 +1,153 @@
+"""Whatever is ingested, marked and judged again: the books balance, and the first rules lead back."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from tests.contract.storage.made import MINUTE, NOW, article, candidate, page
+from worker.dedupe import Deduper, Rules
+from worker.errors import StoreError
+from worker.storage import Store, open_store
+from worker.storage.tables import MARKS, STANDINGS
+
+FIRST_RULES = Deduper(Rules())
+OTHER_RULES = [
+    Deduper(Rules(keep="longest")),
+    Deduper(Rules(threshold=1.0, containment=1.0)),
+    Deduper(Rules(threshold=0.3, containment=0.3)),
+]
+SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
+LATER = NOW + MINUTE
+
+
+def story(topic: str, paragraphs: int = 5) -> list[str]:
+    chance = random.Random(topic)
+    return [f"{topic} " + " ".join(chance.choices(SYLLABLES, k=30)) + "." for _ in range(paragraphs)]
+
+
+ONE, TWO = story("cầu"), story("trường")
+TEXTS = [
+    "\n".join(lines)
+    for lines in (ONE, ONE[:3], [*ONE, *story("thêm", 2)], ONE[2:], TWO, TWO[:4], [*ONE[:2], *TWO[:2]], story("chợ"))
+]
+URLS = [f"https://h{number}.example/{number}" for number in range(6)]
+
+Act = tuple[str, int, int]
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.sampled_from(range(len(URLS))), st.sampled_from(range(len(TEXTS)))),
+        st.tuples(st.just("same"), st.integers(1, 6), st.integers(1, 6)),
+        st.tuples(st.just("different"), st.integers(1, 6), st.integers(1, 6)),
+        st.tuples(st.just("reprocess"), st.sampled_from(range(len(OTHER_RULES))), st.just(0)),
+    ),
+    max_size=14,
+)
+
+
+@contextmanager
+def opened(fresh: Path) -> Iterator[Store]:
+    with TemporaryDirectory() as folder:
+        path = shutil.copy(fresh, Path(folder) / "corpus.db")
+        with open_store(f"sqlite:///{path}", parameters=FIRST_RULES.parameters) as store:
+            yield store
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("review") / "fresh.db"
+    open_store(f"sqlite:///{path}", parameters=FIRST_RULES.parameters).close()
+    return path
+
+
+def take(store: Store, url: str, text: str) -> None:
+    store.ledger.enqueue([candidate(url)], now=NOW, again=True)
+    (claim,) = store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="w1")
+    newcomer = article(url, text)
+    fingerprint = FIRST_RULES.fingerprint(newcomer)
+    store.ledger.settle(
+        claim,
+        newcomer,
+        fingerprint=fingerprint,
+        judge=partial(FIRST_RULES.judge, newcomer, fingerprint),
+        now=NOW,
+        page=page(url, text.encode()),
+    )
+
+
+def reprocess(store: Store, rules: Deduper) -> None:
+    thought = store.review.think_again(tag=str(id(rules)))
+    thought.judge_all(rules.judge)
+    thought.take_effect(rules.judge, now=LATER)
+
+
+def say(store: Store, one: int, other: int, decided: str, *, now: datetime) -> None:
+    with suppress(StoreError):  # not there yet, or both of one page
+        store.review.mark(one, other, decided=decided, judge=FIRST_RULES.judge, now=now)
+
+
+def carry_out(store: Store, acts: list[Act]) -> None:
+    for number, (what, one, other) in enumerate(acts):
+        if what == "take":
+            take(store, URLS[one], TEXTS[other])
+        elif what == "reprocess":
+            reprocess(store, OTHER_RULES[one])
+        else:
+            say(store, one, other, what, now=NOW + number * MINUTE)
+        assert store.reader.audit().problems == ()
+
+
+def rows(store: Store, query: Any) -> list[dict[str, Any]]:
+    read: Callable[..., list[dict[str, Any]]] = store._database.read
+    return read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+
+@settings(max_examples=25, deadline=None)
+@given(acts=ACTS)
+def test_the_first_rules_lead_back_to_what_a_fresh_ingest_gives(fresh: Path, acts: list[Act]) -> None:
+    standings = select(STANDINGS).order_by(STANDINGS.c.article_id)
+    with opened(fresh) as store, opened(fresh) as anew:
+        carry_out(store, acts)
+        if marks := rows(store, select(MARKS)):
+            anew._database.write(lambda connection: connection.execute(insert(MARKS), marks).rowcount)
+        for what, one, other in acts:
+            if what == "take":
+                take(anew, URLS[one], TEXTS[other])
+
+        reprocess(store, FIRST_RULES)
+
+        assert rows(store, standings) == rows(anew, standings)
+        books, others = store.reader.audit(), anew.reader.audit()
+        assert books.balanced
+        assert books.clusters == others.clusters
+
+
+@settings(max_examples=25, deadline=None)
+@given(acts=ACTS, one=st.integers(1, 6), other=st.integers(1, 6), decided=st.sampled_from(["same", "different"]))
+def test_what_a_person_says_is_so_at_once(fresh: Path, acts: list[Act], one: int, other: int, decided: str) -> None:
+    with opened(fresh) as store:
+        carry_out(store, acts)
+        pair = [store.reader.article(each) for each in (one, other)]
+        if None in pair or len({each.article.canonical_url for each in pair if each}) < 2:
+            return
+
+        say(store, one, other, decided, now=NOW + 60 * MINUTE)
+
+        first, second = (store.reader.article(each) for each in (one, other))
+        assert first is not None
+        assert second is not None
+        if decided == "different":
+            assert first.cluster != second.cluster
+        assert store.reader.audit().problems == ()

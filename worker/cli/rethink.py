@@ -1,0 +1,203 @@
+"""The commands that decide anew: `duplicates mark` and `reprocess`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final, Self
+
+import click
+
+from worker.cli.common import Common, options, print_json
+from worker.cli.signals import until_signal
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from worker.reprocess import Report
+    from worker.storage.marking import Moved
+    from worker.storage.rethinking import Change
+
+_LARGEST_ID: Final = 2**63 - 1
+_ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
+_SILENT: Final = -2
+
+
+@click.command()
+@click.argument("one", type=_ID, metavar="ID")
+@click.argument("other", type=_ID, metavar="ID")
+@click.option("--same", is_flag=True, help="They are one item: one text is exported.")
+@click.option("--different", is_flag=True, help="They are two items: both are exported.")
+@options
+def mark(common: Common, one: int, other: int, same: bool, different: bool) -> None:
+    """Say of two articles whether they are the same; it wins over the rules, now and ever after."""
+    from worker import reprocess
+
+    if same == different:
+        raise UsageError("say either --same or --different")
+    if one == other:
+        raise UsageError(f"article {one} is named twice: name two articles, with the ids that `duplicates` shows")
+    settings = common.settings()
+    common.set_up_logs()
+    decided = "same" if same else "different"
+    moved = reprocess.mark(settings, one, other, decided=decided)
+    if common.as_json:
+        again = [_moved_record(each) for each in moved]
+        print_json({"articles": [one, other], "decided": decided, "judged_again": again})
+    elif common.loudness > _SILENT:
+        _show_moved(one, other, decided, moved)
+
+
+def _moved_record(moved: Moved) -> dict[str, object]:
+    return {
+        "id": moved.id,
+        "url": moved.url,
+        "from": {"relation": moved.relation.value, "cluster": moved.cluster, "exported": moved.head},
+        "to": {"relation": moved.new_relation.value, "cluster": moved.new_cluster, "exported": moved.new_head},
+    }
+
+
+def _show_moved(one: int, other: int, decided: str, moved: tuple[Moved, ...]) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    saying = "the same item" if decided == "same" else "different items"
+    out.print(f"remembered: articles {one} and {other} are {saying}")
+    changed = [each for each in moved if _before(each) != _after(each)]
+    for each in changed:
+        out.print(f"  {each.id}  {_before(each)} -> {_after(each)}  {clean(each.url)}")
+    if not changed:
+        out.print("  nothing stands otherwise than before")
+
+
+def _before(place: Moved | Change) -> str:
+    return _place(place.relation.value, place.cluster, exported=place.head)
+
+
+def _after(place: Moved | Change) -> str:
+    return _place(place.new_relation.value, place.new_cluster, exported=place.new_head)
+
+
+def _place(relation: str, cluster: int, *, exported: bool) -> str:
+    return f"{relation} in {cluster}, {'exported' if exported else 'not exported'}"
+
+
+@click.command()
+@click.option("--dedupe", is_flag=True, help="Judge again only; extract nothing again.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@options
+def reprocess(common: Common, dedupe: bool, dry_run: bool) -> None:
+    """Extract every kept page and judge every article again, under the settings as they are now; needs no network."""
+    from worker.reprocess import Reprocessing
+
+    settings = common.settings()
+    gauge = _Gauge(shown=sys.stderr.isatty() and common.loudness >= 0)
+    common.set_up_logs(quietly=gauge.shown)
+    work = Reprocessing(settings, extract=not dedupe, watcher=gauge.tell)
+
+    async def until_done() -> Report | None:
+        try:
+            return await (work.rehearse() if dry_run else work.carry_out())
+        except asyncio.CancelledError:
+            return None
+
+    with gauge:
+        report, stopped_by = until_signal(until_done)
+    if report is None:
+        click.echo("stopped; the same command goes on from here", err=True)
+    elif common.as_json:
+        print_json(_record(report))
+    elif common.loudness > _SILENT:
+        _show(report, in_full=dry_run or common.loudness > 0)
+    raise SystemExit(128 + stopped_by if stopped_by else 0)
+
+
+def _record(report: Report) -> dict[str, object]:
+    made = report.extracted
+    return {
+        "applied": report.applied,
+        "indexed": report.indexed,
+        "extracted": made and {"other": made.other, "same": made.same, "none": made.none, "urls": list(made.urls)},
+        "judged": report.judged,
+        "changed": len(report.changes),
+        "texts_before": report.texts_before,
+        "texts_after": report.texts_after,
+        "changes": [_change_record(change) for change in report.changes],
+    }
+
+
+def _change_record(change: Change) -> dict[str, object]:
+    return {
+        "id": change.id,
+        "url": change.url,
+        "title": change.title,
+        "from": {"relation": change.relation.value, "cluster": change.cluster, "exported": change.head},
+        "to": {"relation": change.new_relation.value, "cluster": change.new_cluster, "exported": change.new_head},
+        "against": change.against,
+        "jaccard": round(change.jaccard, 4),
+        "containment": round(change.containment, 4),
+    }
+
+
+def _show(report: Report, *, in_full: bool) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    if report.indexed:
+        out.print(f"{report.indexed} articles indexed again")
+    if made := report.extracted:
+        kept = f", {made.none} without an article, whose text is kept" if made.none else ""
+        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} other texts{kept}")
+        for url in made.urls:
+            out.print(f"  another text: {clean(url)}")
+    if in_full and report.changes:
+        _show_changes(report.changes)
+    would = "changed" if report.applied else "would change"
+    out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
+    if not report.applied:
+        out.print("nothing was changed (--dry-run)")
+
+
+def _show_changes(changes: tuple[Change, ...]) -> None:
+    from rich.table import Table
+
+    from worker.cli.show import clean, console
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("article", "before", "after", "against", "jaccard", "contained", "title"):
+        table.add_column(name, overflow="fold")
+    for each in changes:
+        figures = (f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("", "")
+        title = f"{clean(each.title)}\n{clean(each.url)}"
+        table.add_row(str(each.id), _before(each), _after(each), str(each.against or ""), *figures, title)
+    console().print(table)
+
+
+class _Gauge:
+    """Shows on a terminal what is being done and how far it came."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("starting", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def tell(self, what: str, done: int) -> None:
+        """Show what is being done, and to how many."""
+        if self._bar:
+            things = "pages" if what == "extracted" else "articles"
+            self._bar.update(self._bar.tasks[0].id, description=f"{done} {things} {what}")
