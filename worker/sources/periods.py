@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -64,3 +65,20 @@ def named_period(url: str) -> Window | None:
         return None
     # A day on either side: nobody says in which zone a month begins.
     return Window(start=start - _MARGIN, end=last + 2 * _MARGIN)
+
+
+def dated_addresses(template: str, window: Window) -> Iterator[str]:
+    """Yield the pages of an archive kept by date, the newest first: `https://bao.vn/{year}/{month}/{day}`.
+
+    `{month}` and `{day}` have two digits; without `{day}` a page is a month, without `{month}` a year. Raises ValueError
+    for a window without bounds.
+    """
+    if window.start is None or window.end is None:
+        raise ValueError("the span of an archive needs a first and a last day")
+    day, first = window.end.date(), window.start.date()
+    last = ""
+    while day >= first:
+        address = template.format(year=f"{day:%Y}", month=f"{day:%m}", day=f"{day:%d}")
+        if address != last:
+            yield address
+        last, day = address, day - timedelta(days=1)

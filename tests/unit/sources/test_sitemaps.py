@@ -222,11 +222,11 @@ def test_a_hostile_sitemap_costs_little(body: str | bytes) -> None:
 def test_memory_does_not_grow_with_what_is_passed_over() -> None:
     entry = "<url><loc>https://bao.vn/a-{0}.html</loc><lastmod>2020-01-{1:02}</lastmod></url>"
     body = gzip.compress(urlset().replace("</urlset>", "").encode() + "".join(
-        entry.format(number, number % 28 + 1) for number in range(10_000)).encode() + b"</urlset>")  # fmt: skip
+        entry.format(number, number % 28 + 1) for number in range(5000)).encode() + b"</urlset>")  # fmt: skip
     tracemalloc.start()
 
     parse(body)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert peak < 2_000_000
+    assert peak < 1_500_000

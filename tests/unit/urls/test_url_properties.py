@@ -79,7 +79,7 @@ def urls(draw: st.DrawFn) -> str:
     return f"{scheme}://{draw(_HOSTS)}/{path}" + (f"?{query}" if query else "") + fragment
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(urls())
 @example("https://x.vn/%3A%CC%81")
 def test_canonicalising_twice_changes_nothing(url: str) -> None:

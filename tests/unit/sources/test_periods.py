@@ -1,0 +1,61 @@
+"""Spans of time, and archives kept by date."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.sources.making import NOW, source
+from worker.sources.periods import Window, dated_addresses, recent
+
+DAYS = st.integers(0, 400).map(lambda days: NOW - timedelta(days=days)) | st.none()
+
+
+@given(DAYS, DAYS, DAYS, DAYS)
+def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other: datetime, last: datetime) -> None:
+    one, two = Window(start=start, end=end), Window(start=other, end=last)
+
+    assert one.meets(two) == two.meets(one)
+    assert one.meets(Window())
+
+
+@pytest.mark.parametrize(
+    ("options", "days"),
+    [
+        ({}, 30),
+        ({"max_age_days": "7"}, 7),
+        ({"max_age_days": "nonsense"}, 30),
+        ({"since": "2026-11-18T12:00:00Z"}, 3),
+        ({"since": "2020-01-01"}, 30),
+        ({"max_age_days": "all", "since": "2026-11-18T12:00:00Z"}, 3),
+    ],
+)
+def test_a_regular_look_begins_where_the_last_one_or_the_age_allows(options: dict[str, str], days: int) -> None:
+    assert recent(source(timezone=None, **options), now=NOW) == Window(start=NOW - timedelta(days=days))
+
+
+def test_a_look_at_everything_has_no_beginning() -> None:
+    assert recent(source(max_age_days="all"), now=NOW) == Window()
+
+
+@pytest.mark.parametrize(
+    ("template", "pages"),
+    [
+        ("https://bao.vn/{year}/{month}/{day}", ["2024/03/01", "2024/02/29", "2024/02/28"]),
+        ("https://bao.vn/{year}-{month}", ["2024-03", "2024-02"]),
+        ("https://bao.vn/{year}", ["2024"]),
+        ("https://bao.vn/archive", ["archive"]),
+    ],
+)
+def test_an_archive_by_date_is_walked_newest_first_each_page_once(template: str, pages: list[str]) -> None:
+    window = Window(start=datetime(2024, 2, 28, 23, tzinfo=UTC), end=datetime(2024, 3, 1, 1, tzinfo=UTC))
+
+    assert list(dated_addresses(template, window)) == [f"https://bao.vn/{page}" for page in pages]
+
+
+def test_an_archive_needs_both_ends_of_its_span() -> None:
+    with pytest.raises(ValueError, match="first and a last day"):
+        next(dated_addresses("https://bao.vn/{year}", Window(start=NOW)))
