@@ -74,6 +74,7 @@ async def test_a_redirect_to_what_may_not_be_fetched_ends_there(
 
     assert type(caught.value) is kind
     assert caught.value.reason == reason
+    assert server.paths == ["/robots.txt", "/a"]
 
 
 async def test_a_circle_of_redirects_ends_where_it_closes(server: Loopback, make_fetcher: FetcherFactory) -> None:
