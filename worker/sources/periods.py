@@ -70,8 +70,8 @@ def named_period(url: str) -> Window | None:
 def dated_addresses(template: str, window: Window) -> Iterator[str]:
     """Yield the pages of an archive kept by date, the newest first: `https://bao.vn/{year}/{month}/{day}`.
 
-    `{month}` and `{day}` have two digits; without `{day}` a page is a month, without `{month}` a year. Raises ValueError
-    for a window without bounds.
+    `{month}` and `{day}` have two digits; without `{day}` a page is a month, without `{month}` a year. Raises
+    ValueError for a window without bounds.
     """
     if window.start is None or window.end is None:
         raise ValueError("the span of an archive needs a first and a last day")

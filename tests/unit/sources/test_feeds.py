@@ -223,7 +223,7 @@ def test_markup_and_control_characters_do_not_reach_the_title() -> None:
 def test_of_a_huge_feed_the_newest_thousand_are_read() -> None:
     items = [
         f"<title>Tin {number}</title><link>https://bao.vn/tin-{number:06}.html</link>"
-        f"<pubDate>{datetime(2020, 1, 1 + number % 28, number // 28 % 24, tzinfo=UTC):%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
+        f"<pubDate>{datetime(2020, 1, 1 + number % 28, tzinfo=UTC):%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
         for number in range(6000)
     ]
     started = time.process_time()
@@ -232,7 +232,7 @@ def test_of_a_huge_feed_the_newest_thousand_are_read() -> None:
 
     assert time.process_time() - started < 10
     assert len(discovery.candidates) == 1000
-    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 27, tzinfo=UTC)
+    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 24, tzinfo=UTC)
     assert any("6,000 entries" in note for note in discovery.notes)
     assert discovery.title == "Báo"
 
