@@ -7,9 +7,11 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from worker.errors import StoreError
+from worker.models import IndexParameters
 from worker.storage.border import describe_url
 from worker.storage.database import Database
 from worker.storage.dialect import lock_keys
+from worker.storage.index import require_parameters
 
 VERSIONS = ("0001",)
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
@@ -21,6 +23,12 @@ def bring_up_to_date(database: Database) -> None:
     """Make the tables, or change those of an older version; raises StoreError for a store from a newer version."""
     if database.read(version_of, database) != VERSIONS[-1]:
         database.write(_upgrade, database)
+
+
+def agree_on_parameters(connection: Connection, parameters: IndexParameters) -> None:
+    """Let a new store remember how its index is made; raises StoreError in one whose index was made otherwise."""
+    lock_keys(connection, [MIGRATION_KEY])  # several may open a new store together
+    require_parameters(connection, parameters)
 
 
 def version_of(connection: Connection, database: Database) -> str | None:

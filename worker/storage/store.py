@@ -13,10 +13,10 @@ from worker.storage.backup import Backup, back_up
 from worker.storage.database import Database
 from worker.storage.engine import connect
 from worker.storage.hosts import StoredHostBook
-from worker.storage.index import require_parameters, stored_parameters
+from worker.storage.index import stored_parameters
 from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
-from worker.storage.migrate import bring_up_to_date
+from worker.storage.migrate import agree_on_parameters, bring_up_to_date
 from worker.storage.offline import queue_kept_pages
 from worker.storage.paragraphs import StoredParagraphMemory
 from worker.storage.pruning import Pruned, prune
@@ -118,7 +118,7 @@ def open_store(
         database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
-            database.write(require_parameters, parameters)
+            database.write(agree_on_parameters, parameters)
     except BaseException:
         database.close()
         raise

@@ -77,6 +77,17 @@ def store(store_url: str, open_stores: Callable[[str], Store]) -> Store:
     return open_stores(store_url)
 
 
+@pytest.fixture
+def bare_postgresql_url(postgresql_url: str) -> str:
+    """A database on the server without a table."""
+    engine = create_engine(postgresql_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgresql_url
+
+
 def _empty(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:

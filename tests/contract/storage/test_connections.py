@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.contract.storage.made import NOW, candidate, claim_one, settle
-from worker.storage import Store
+from tests.contract.storage.made import NOW, PARAMETERS, candidate, claim_one, settle
+from worker.storage import Store, open_store
 
 A = "https://a.example/1"
 
@@ -30,3 +32,26 @@ def test_connections_cut_off_by_the_server_are_made_again(
     assert outcome is not None
     assert store.reader.audit().balanced
     engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_many_may_open_a_new_store_on_a_server_together(bare_postgresql_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        opened = [pool.submit(open_store, bare_postgresql_url, parameters=PARAMETERS) for _ in range(4)]
+        stores = [each.result() for each in opened]
+
+    assert all(each.reader.audit().balanced for each in stores)
+    for each in stores:
+        each.close()
+
+
+def test_many_may_open_a_new_store_in_a_file_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+
+    with ThreadPoolExecutor(4) as pool:
+        opened = [pool.submit(open_store, url, parameters=PARAMETERS) for _ in range(4)]
+        stores = [each.result() for each in opened]
+
+    assert all(each.reader.audit().balanced for each in stores)
+    for each in stores:
+        each.close()
