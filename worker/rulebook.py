@@ -17,7 +17,11 @@ def extract_rules(settings: Settings) -> ExtractRules:
     """Return the extract stage's part of the settings."""
     rules = settings.extract
     return ExtractRules(
-        processes=rules.processes, timeout=rules.timeout, min_words=rules.min_words, languages=rules.languages
+        processes=rules.processes,
+        timeout=rules.timeout,
+        min_words=rules.min_words,
+        languages=rules.languages,
+        refuse=settings.rights.refuse,
     )
 
 

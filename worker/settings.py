@@ -76,6 +76,14 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as exc:
+        raise ValueError(f"a regular expression ({exc})") from None
+    return value
+
+
 def _store_url(value: str) -> str:
     if not _STORE_URL.fullmatch(value):
         raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
@@ -96,6 +104,7 @@ Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Language = Annotated[str, AfterValidator(_language)]
 Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
+Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 
 
@@ -187,6 +196,13 @@ class SourceSettings(Section):
     every: Duration | None = None
     timezone: TimeZone = DEFAULT_TIMEZONE
     other_sites: Literal["skip", "follow"] = "skip"
+    sites: tuple[Word, ...] = Field(default=(), strict=False)
+    keep_params: tuple[Word, ...] = Field(default=(), strict=False)
+    drop_params: tuple[Word, ...] = Field(default=(), strict=False)
+    fold_case: bool = False
+    pages: Annotated[int, Field(ge=1, le=1000)] = 1
+    article_pattern: Annotated[str, AfterValidator(_pattern)] = ""
+    max_age: Duration = timedelta(days=30)
 
     @model_validator(mode="after")
     def _located(self) -> Self:
@@ -207,8 +223,21 @@ class SourceSettings(Section):
             enabled=self.enabled,
             every=self.every,
             timezone=self.timezone,
-            options={"other_sites": self.other_sites},
+            options=self._options(),
         )
+
+    def _options(self) -> dict[str, str]:
+        """Return what readers of sources take as text; see `sources.entries`, `listings` and `periods`."""
+        always = {
+            "other_sites": self.other_sites,
+            "sites": ",".join(self.sites),
+            "keep_params": ",".join(self.keep_params),
+            "drop_params": ",".join(self.drop_params),
+            "fold_case": str(self.fold_case).lower(),
+            "pages": str(self.pages),
+            "max_age_days": str(max(1, self.max_age.days)),
+        }
+        return always | ({"article_pattern": self.article_pattern} if self.article_pattern else {})
 
 
 class Settings(Section):

@@ -115,12 +115,21 @@ def sites() -> list[Site]:
         "/rss/mot-phan.rss": feed(range(5), host="bao.example"),
         "/rss/bo-hoang.rss": feed(range(20, 28), host="bao.example", newest=NOW - timedelta(days=400)),
     }
+    directory = html('<html><body><a href="/rss/a.rss">Thời sự</a><a href="/rss/b.rss">Thể thao</a></body></html>')
+    listed = {
+        "/": html('<html><body><h3>Báo</h3><a href="/rss">RSS</a></body></html>'),
+        "/rss": directory,
+        "/rss/a.rss": feed(range(5), host="muc.example"),
+        "/rss/b.rss": feed(range(5, 10), host="muc.example"),
+        "/rss/ban-sao.rss": feed(range(5), host="muc.example"),
+    }
     bare = {"/": home(range(6)), "/sitemap-tin.xml": news_sitemap(range(6), host="tran.example")}
     mapped = "User-agent: *\nAllow: /\nSitemap: https://tran.example/sitemap-tin.xml\n"
     return [
         site("bao.example", full, articles=range(28)),
         site("tran.example", bare, articles=range(6), robots=mapped),
         site("trong.example", {"/": html("<html><body><p>Sắp ra mắt.</p></body></html>")}, articles=range(0)),
+        site("muc.example", listed, articles=range(10)),
         site("ten.example", {"/": home(range(8))}, articles=range(8)),
     ]
 
@@ -251,6 +260,17 @@ def test_from_an_article_of_a_site_with_nothing_else_the_home_page_is_taken_as_a
     assert ended.status == 0, ended.err
     assert "is an article; looking at https://ten.example/ instead" in ended.err
     assert configured(desk)[1:] == [("ten", "listing", "https://ten.example/")]
+
+
+def test_a_page_that_lists_feeds_is_followed_and_what_a_source_gives_already_is_left(desk: Desk, here: Run) -> None:
+    desk.configure('[[sources]]\nname = "mine"\nkind = "feed"\nurl = "https://muc.example/rss/ban-sao.rss"\n')
+
+    ended = here("sources", "add", "muc.example", "--yes", "--json", "-q")
+
+    reasons = {each["url"].rpartition("/")[2]: each["reason"] for each in ended.record()["found"] if each["entries"]}
+    assert ended.status == 0, ended.err
+    assert reasons == {"a.rss": "the source mine has it already", "b.rss": "picked"}
+    assert configured(desk)[1:] == [("muc", "feed", "https://muc.example/rss/b.rss")]
 
 
 def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk, here: Run) -> None:

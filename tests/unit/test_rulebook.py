@@ -1,0 +1,65 @@
+"""Each stage is told what the configuration says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from worker.rulebook import extract_rules, fetch_rules
+from worker.settings import ExtractSettings, FetchSettings, RightsSettings, Settings, SourceSettings
+
+SOURCE = {"name": "bao", "kind": "listing", "url": "https://bao.example/"}
+
+
+def test_extraction_is_told_everything_with_the_signals_to_refuse() -> None:
+    settings = Settings(
+        extract=ExtractSettings(processes=3, timeout=timedelta(seconds=7), min_words=9, languages=("en",)),
+        rights=RightsSettings(refuse=("noai",)),
+    )
+
+    rules = extract_rules(settings)
+
+    assert (rules.processes, rules.timeout, rules.min_words) == (3, timedelta(seconds=7), 9)
+    assert (rules.languages, rules.refuse) == (("en",), ("noai",))
+
+
+def test_fetching_is_told_everything() -> None:
+    settings = Settings(fetch=FetchSettings(obey_robots=False, max_bytes=5, ca_file="x.pem"))
+
+    rules = fetch_rules(settings)
+
+    assert (rules.obey_robots, rules.max_bytes, rules.ca_file) == (False, 5, "x.pem")
+
+
+def test_a_source_hands_its_own_rules_to_its_reader() -> None:
+    written = SOURCE | {
+        "sites": ["bao.vn", "bao.com"],
+        "drop_params": ["ref"],
+        "fold_case": True,
+        "pages": 3,
+        "article_pattern": r"-\d+\.htm$",
+        "max_age": "2d",
+    }
+
+    options = SourceSettings.model_validate(written).source().options
+
+    assert options["sites"] == "bao.vn,bao.com"
+    assert options["drop_params"] == "ref"
+    assert options["fold_case"] == "true"
+    assert options["pages"] == "3"
+    assert options["article_pattern"] == r"-\d+\.htm$"
+    assert options["max_age_days"] == "2"
+
+
+def test_a_source_without_rules_learns_what_an_article_is() -> None:
+    assert "article_pattern" not in SourceSettings.model_validate(SOURCE).source().options
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("article_pattern", "("), ("sites", ["a,b"]), ("pages", 0), ("keep_params", ["a b"])]
+)
+def test_a_rule_that_cannot_be_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        SourceSettings.model_validate(SOURCE | {key: value})
