@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
 _LEASE_MARGIN: Final = timedelta(minutes=2)
+_POLL_LEASE: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ async def _put_together(
             offload=offload,
             store=store,
             ledger=ledger,
-            discoverer=Discoverer(stages, limits, tally=tally, observer=observer),
+            discoverer=Discoverer(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             seeds=SeedImporter(
                 clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=_seed_reader()
@@ -210,6 +211,7 @@ def _limits(settings: Settings) -> Limits:
         ),
         in_hand=fetch.max_connections,
         lease=fetch.deadline + settings.extract.timeout + _LEASE_MARGIN,
+        poll_lease=_POLL_LEASE,
         follow=_PAGES_PER_POLL,
         input_bytes=fetch.max_bytes,
         timezones={source.name: source.timezone for source in settings.sources},

@@ -99,7 +99,7 @@ class Daemon:
 
     async def _poll(self, app: App, source: Source) -> None:
         try:
-            await app.discoverer.poll(source)
+            await app.discoverer.poll(source, only_if_due=True)
         except StoreError as exc:
             log.error("run.store_failed", source=source.name, error=str(exc))
         except Exception:  # a bug is loud, but it costs only this poll

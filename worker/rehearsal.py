@@ -58,6 +58,10 @@ class RehearsedLedger:
         """Return an empty state: a rehearsal reads every source as if for the first time."""
         return SourceState(name=name)
 
+    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+        """Lead in memory: whoever polls for real is not disturbed."""
+        return self._memory.lead_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
+
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
         """Write to memory."""
         return self._memory.record_poll(poll, candidates)

@@ -23,18 +23,24 @@ _MOST_NOTES: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones."""
+    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
+
+    `left_alone` says that it was not polled at all, because another worker is at it or has just been.
+    """
 
     source: str
     error: str = ""
     found: int = 0
     new: int = 0
     not_modified: bool = False
+    left_alone: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def result(self) -> str:
         """How it went, in a few words for people."""
+        if self.left_alone:
+            return "another worker polls it"
         parts = [self.error or ("not modified" if self.not_modified else "ok")]
         if self.notes and not self.error:
             parts.append(f"{len(self.notes)} notes in the log")
@@ -44,14 +50,20 @@ class SourceReport:
 class Discoverer:
     """Polls sources."""
 
-    def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer) -> None:
+    def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
         self._stages = stages
         self._limits = limits
         self._tally = tally
         self._observer = observer
+        self._worker = worker
 
-    async def poll(self, source: Source) -> SourceReport:
-        """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised."""
+    async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
+        """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
+
+        A source that another worker is polling is left to it; with `only_if_due` also one that has just been polled.
+        """
+        if not await self._lead(source, only_if_due=only_if_due):
+            return SourceReport(source=source.name, left_alone=True)
         state = await self._stages.offload(self._stages.ledger.source_state, source.name)
         try:
             report, validators = await self._read(source, state.validators, batch="")
@@ -63,6 +75,16 @@ class Discoverer:
             await self._succeeded(source, state, report, validators)
         _log(source, report)
         return report
+
+    async def _lead(self, source: Source, *, only_if_due: bool) -> bool:
+        return await self._stages.offload(
+            self._stages.ledger.lead_poll,
+            source.name,
+            now=self._stages.clock.now(),
+            lease=self._limits.poll_lease,
+            worker=self._worker,
+            only_if_due=only_if_due,
+        )
 
     async def read(self, source: Source, *, batch: str) -> SourceReport:
         """Read a target somebody named once: nothing is remembered of it but its candidates, marked with `batch`.

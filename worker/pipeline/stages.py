@@ -39,13 +39,15 @@ class Stages:
 class Limits:
     """The bounds of a run, and what sources are known to be like.
 
-    `in_hand` candidates are worked on at once, `follow` pages read for one source in one poll, input files read up to
+    `in_hand` candidates are worked on at once, a candidate is leased for `lease` and a source for `poll_lease`,
+    `follow` pages read for one source in one poll, input files read up to
     `input_bytes`. `timezones` gives a source's time zone by its name.
     """
 
     rhythm: Rhythm
     in_hand: int
     lease: timedelta
+    poll_lease: timedelta
     follow: int
     input_bytes: int
     timezones: Mapping[str, str] = field(default_factory=dict)

@@ -90,6 +90,13 @@ class Ledger(Protocol):
         """Return what is remembered of a source; an empty state for one never polled."""
         ...
 
+    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+        """Make this worker the one that polls a source until `record_poll` or the end of the lease.
+
+        False where another worker leads, or where the source is not due.
+        """
+        ...
+
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
         """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""
         ...

@@ -61,8 +61,8 @@ class Run:
             chance=lambda: 0.5,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
-        limits = Limits(rhythm=rhythm, in_hand=4, lease=MINUTES, follow=follow, input_bytes=10**6)
-        self.discoverer = Discoverer(stages, limits, tally=self.tally, observer=self.watcher)
+        limits = Limits(rhythm=rhythm, in_hand=4, lease=MINUTES, poll_lease=MINUTES, follow=follow, input_bytes=10**6)
+        self.discoverer = Discoverer(stages, limits, tally=self.tally, observer=self.watcher, worker="here:1")
 
     def read_inputs(self, path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
         if path.name == "missing":
@@ -272,3 +272,25 @@ async def test_a_target_that_leads_nowhere_is_taken_for_an_article(store: Store)
     report = await run.discoverer.read(Source(name="paper.example", kind="auto", url=url), batch="b1")
 
     assert (report.found, report.error) == (1, "")
+
+
+@pytest.mark.anyio
+async def test_a_source_that_another_worker_polls_is_left_to_it(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+    store.ledger.lead_poll("paper", now=START, lease=MINUTES, worker="there:2", only_if_due=False)
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert report.left_alone
+    assert run.fetcher.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_source_that_was_just_polled_is_not_due(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+    await run.discoverer.poll(SOURCE)
+
+    report = await run.discoverer.poll(SOURCE, only_if_due=True)
+
+    assert report.left_alone
+    assert len(run.fetcher.requests) == 1

@@ -59,6 +59,7 @@ class Run:
             rhythm=Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0),
             in_hand=in_hand,
             lease=SECONDS * 12,
+            poll_lease=MINUTES,
             follow=10,
             input_bytes=10**6,
         )
