@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import httpcore
@@ -139,5 +140,15 @@ async def test_closing_drops_the_connection_at_once() -> None:
     line, _, stream = connected()
 
     await stream.aclose()
+
+    assert line.asked == ["abort"]
+
+
+async def test_what_was_said_in_the_clear_spoils_the_handshake() -> None:
+    line, inbox, stream = connected()
+    inbox.data_received(b"HTTP/1.1 200 OK\r\n\r\ninjected")
+
+    with pytest.raises(httpcore.ConnectError, match="before the TLS handshake"):
+        await stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "news.example")
 
     assert line.asked == ["abort"]
