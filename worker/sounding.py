@@ -62,7 +62,7 @@ class Sounder:
     async def sound(self, source: Source) -> Sounding:
         """Poll a source once; what goes wrong is in the answer, never raised."""
         if source.kind in _LOCAL_KINDS or "://" not in source.url:
-            return self._sound_local(source)
+            return await asyncio.to_thread(self._sound_local, source)
         empty = Sounding(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
@@ -102,7 +102,7 @@ class Sounder:
             first = next(inputs, Discovery())
             more = next(inputs, None)
         except SourceError as exc:
-            return Sounding(source=source, error=str(exc), fault="content")
+            return Sounding(source=source, error=str(exc), fault="path")
         return Sounding(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)
 
 

@@ -218,6 +218,18 @@ def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: 
     assert text_of(desk) == before
 
 
+def test_with_json_and_without_yes_what_would_be_written_is_told_and_nothing_written(desk: Desk, here: Run) -> None:
+    before = text_of(desk)
+
+    ended = here("sources", "add", "https://bao.example/rss/tin.rss", "--json", "-q")
+
+    record = ended.record()
+    assert ended.status == 1
+    assert record["written"] is False
+    assert record["added"] == [{"name": "bao", "kind": "feed", "url": "https://bao.example/rss/tin.rss"}]
+    assert text_of(desk) == before
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1)])
 def test_on_a_terminal_it_asks(desk: Desk, answer: str, status: int) -> None:
     ours, theirs = pty.openpty()

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from statistics import median
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.checkup.finding import Finding, Level, graded
 from worker.errors import ConfigurationError
@@ -16,7 +17,6 @@ from worker.fetch.trust import Trust
 from worker.models import Page
 from worker.quantities import format_duration
 from worker.sounding import Sounding
-from worker.urls import host_of
 
 _STALE: Final = timedelta(days=30)
 _ACCURATE: Final = timedelta(minutes=2)
@@ -33,6 +33,7 @@ _REMEDIES: Final = MappingProxyType(
         "gone": "the address has moved: find the new one with corpus-worker sources add",
         "http": "the site has a fault, or does not want you: see the steps, try later",
         "content": "check the address and the kind: corpus-worker sources add finds what can be polled",
+        "path": "check the path",
         "content-type": "the address does not give a feed: corpus-worker sources add finds one",
         "network": "private addresses need [fetch] allow_networks",
         "size": "raise [fetch] max_bytes",
@@ -54,10 +55,10 @@ def check_trust(ca_file: str) -> Finding:
 
 def check_reach(soundings: Sequence[Sounding]) -> Finding:
     """Tell whether the network works, going by how many hosts answered at all."""
-    fetched = [each for each in soundings if "://" in each.source.url]
-    hosts = {host_of(each.source.url) for each in fetched}
-    unknown = {host_of(each.source.url) for each in fetched if each.fault == "dns"}
-    silent = {host_of(each.source.url) for each in fetched if each.fault in _UNREACHED} - unknown
+    faults = {urlsplit(each.source.url).netloc.lower(): each.fault for each in soundings}
+    hosts = {host for host in faults if host}
+    unknown = {host for host in hosts if faults[host] == "dns"}
+    silent = {host for host in hosts if faults[host] in _UNREACHED} - unknown
     found = f"{len(hosts - unknown - silent)} of {len(hosts)} hosts answer"
     found += f", {len(unknown)} names are not found" if unknown else ""
     nobody = bool(hosts) and hosts == unknown | silent

@@ -54,7 +54,8 @@ def list_sources(common: Common) -> None:
 def add(common: Common, url: str, yes: bool, name: str | None) -> None:
     """Find what can be polled on a site, test-poll it, and write the best to the configuration.
 
-    URL is a site's home page, a page of it, or a feed or sitemap.
+    URL is a site's home page, a page of it, or a feed or sitemap. With --json nobody is asked: without --yes nothing is
+    written.
     """
     from worker.cli.prospects import as_record, named, show
 
@@ -65,7 +66,8 @@ def add(common: Common, url: str, yes: bool, name: str | None) -> None:
     new = named([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
         show(found)
-    written = bool(new) and _agreed(new, yes=yes, path=_path(common)) and _write(common, new)
+    agreed = bool(new) and (yes or (not common.as_json and _asked(new, path=_path(common))))
+    written = agreed and _write(common, new)
     if common.as_json:
         print_json({"written": written, "added": [_plain(each) for each in new], "found": list(map(as_record, found))})
     if not new:
@@ -95,14 +97,12 @@ def _survey(common: Common, settings: Settings, url: str) -> tuple[Proposal, ...
 def _address(url: str) -> str:
     """Return an address as it can be fetched: `https` where people leave the scheme out."""
     whole = url if "://" in url else f"https://{url}"
-    if not re.match(r"https?://[^/\s]+\.", whole):
+    if not re.fullmatch(r"https?://[^/\s]\S*", whole):
         raise UsageError(f"{url}: not a web address; write https://… or the name of the site")
     return whole
 
 
-def _agreed(new: Sequence[NewSource], *, yes: bool, path: Path) -> bool:
-    if yes:
-        return True
+def _asked(new: Sequence[NewSource], *, path: Path) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("nothing was written: nobody can be asked here; say --yes to write what is picked")
     names = ", ".join(each.name for each in new)
@@ -171,9 +171,9 @@ def remove(common: Common, name: str) -> None:
 @options
 def import_sources(common: Common, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
+    from worker.prospect import key_of
     from worker.sources.configuration_text import NewSource, name_for
     from worker.sources.opml import read_opml
-    from worker.urls import canonicalise
 
     settings = common.settings()
     try:
@@ -181,10 +181,10 @@ def import_sources(common: Common, file: Path) -> None:
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
     taken = {source.name for source in settings.sources}
-    known = {canonicalise(source.url) for source in settings.sources if source.url}
+    known = {key_of(source.url) for source in settings.sources if source.url}
     new: list[NewSource] = []
     for outline in outlines:
-        if canonicalise(outline.url) not in known:
+        if key_of(outline.url) not in known:
             new.append(NewSource(name=name_for(outline.url, taken), kind="feed", url=outline.url))
             taken.add(new[-1].name)
     if new:

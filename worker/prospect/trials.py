@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from worker import urls
+from worker.errors import SourceError
 from worker.models import Candidate, Discovery, Source
 from worker.settings import DEFAULT_TIMEZONE
 from worker.sounding import Sounder, Sounding
@@ -34,7 +35,7 @@ class Trials:
     async def learn(self, configured: Sequence[Source], *, site: str) -> None:
         """Note the addresses of configured sources, and what those of the same site give."""
         web = [source for source in configured if source.url.startswith("http")]
-        self._addresses = {urls.canonicalise(source.url): source.name for source in web}
+        self._addresses = {key_of(source.url): source.name for source in web}
         near = [source for source in web if urls.same_site(source.url, site)]
         for source in near:
             self._tell(f"polling the source {source.name}, to see what it has already")
@@ -68,7 +69,7 @@ class Trials:
         """Return the suggestions not tried before; what is configured is noted, not polled."""
         new = []
         for each in suggestions:
-            key = urls.canonicalise(each.url)
+            key = key_of(each.url)
             if key in self._tried:
                 continue
             self._tried.add(key)
@@ -102,6 +103,14 @@ class Trials:
         )
         owner = next(owners, "") if trial.keys else ""
         return f"the source {owner} has it already" if owner else ""
+
+
+def key_of(url: str) -> str:
+    """Return the key of an address, or the address itself where it is none that has a key."""
+    try:
+        return urls.canonicalise(url)
+    except SourceError:
+        return url
 
 
 def _feeds_listed(sounding: Sounding, suggestion: Suggestion) -> tuple[Suggestion, ...]:
