@@ -39,7 +39,7 @@ from worker.storage.metadata import METADATA
 
 _ROUNDS = 5
 _ASKED = 1000
-_WARM = 100
+_WARM = 500
 _REAL = 2000
 _CHUNK = 1_000_000
 _BENCH = MetaData()

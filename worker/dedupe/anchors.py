@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.dedupe.words import distinct
+
 ANCHOR_ONE_IN = 24
 FEWEST_ANCHORS = 24
 MOST_ANCHORS = 256
@@ -22,13 +24,8 @@ def anchors(shingles: NDArray[np.uint64]) -> tuple[int, ...]:
     """Return the sampled shingles as signed 64-bit keys, without repetitions."""
     # About four times FEWEST_ANCHORS shingles lie below this bound: sorting those is enough, but for repetitions.
     bound = np.uint64(min((1 << 64) - 1, (FEWEST_ANCHORS << 66) // max(1, len(shingles))))
-    smallest = _distinct(shingles[shingles < max(bound, _SMALL)])
+    smallest = distinct(shingles[shingles < max(bound, _SMALL)])
     if len(smallest) < FEWEST_ANCHORS:
-        smallest = _distinct(shingles)
+        smallest = distinct(shingles)
     wanted = max(FEWEST_ANCHORS, int(np.searchsorted(smallest, _SMALL)))
     return tuple((smallest[: min(wanted, MOST_ANCHORS)] * _SALT).view(np.int64).tolist())
-
-
-def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    ordered = np.sort(hashes)
-    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.dedupe.align import Alignment, align, apart
 from worker.dedupe.facts import Facts, facts, numbers, word_pairs
-from worker.dedupe.words import Words, shingles, words
+from worker.dedupe.words import Words, distinct, shingles, words
 
 LONG = 8
 """Words from which a stretch that only one text has is a passage, not an edit."""
@@ -27,17 +28,30 @@ _USUAL_LENGTH = 500
 _MOST_OF_IT = 0.55
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: what only some comparisons need is found when first asked for.
+@dataclass(frozen=True, kw_only=True)
 class Side:
-    """One text made ready for comparing: its words, every shingle in order, the distinct ones sorted, its facts."""
+    """One text made ready for comparing: its words and its title's, all shingles in order, the distinct ones sorted."""
 
     words: Words
+    title: Words
     every: NDArray[np.uint64]
     distinct: NDArray[np.uint64]
-    pairs: NDArray[np.uint64]
-    title: Words
-    facts: Facts
-    title_numbers: frozenset[tuple[str, ...] | tuple[int, ...]]
+
+    @cached_property
+    def pairs(self) -> NDArray[np.uint64]:
+        """Return the distinct pairs of neighbouring words, sorted."""
+        return distinct(word_pairs(self.words.hashes))
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Return the numbers and names of the text."""
+        return facts(self.words, also=self.title)
+
+    @cached_property
+    def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
+        """Return the numbers of the title."""
+        return numbers(self.title)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +122,7 @@ def prepare(text: str, *, title: str = "") -> Side:
     """Make a text ready for comparing."""
     cut = words(text)
     every = shingles(cut.hashes)
-    heading = words(title)
-    return Side(
-        words=cut,
-        every=every,
-        distinct=np.unique(every),
-        pairs=np.unique(word_pairs(cut.hashes)),
-        title=heading,
-        facts=facts(cut, also=heading),
-        title_numbers=numbers(heading),
-    )
+    return Side(words=cut, title=words(title), every=every, distinct=distinct(every))
 
 
 def compare(newcomer: Side, other: Side) -> Figures:

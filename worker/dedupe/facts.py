@@ -66,8 +66,7 @@ def _numbers(cut: Words) -> list[Fact]:
     starts = np.searchsorted(cut.ends, [match.start() for match in matches], side="right").tolist()
     stops = np.searchsorted(cut.starts, [match.end() for match in matches], side="left").tolist()
     return [
-        Fact(_number_key(match.group()), start, stop)
-        for match, start, stop in zip(matches, starts, stops, strict=True)
+        Fact(_number_key(match.group()), start, stop) for match, start, stop in zip(matches, starts, stops, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.dedupe.compare import Figures, compare, prepare
-from worker.dedupe.relate import Piece, Ruling, relate
+from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
@@ -83,18 +83,12 @@ def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -
     if neighbour.marked == "different":
         return Ruling(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
-        return Ruling(relation=_direction(figures, rules=rules), rule="marked same")
+        return Ruling(relation=direction(figures, rules=rules), rule="marked same")
     if neighbour.canonical_url == article.canonical_url:
         if figures.of_shorter >= rules.same_item:
             return Ruling(relation=Relation.REVISION, rule="same address")
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
     return relate(newcomer, match.piece, figures, rules=rules)
-
-
-def _direction(figures: Figures, *, rules: Rules) -> Relation:
-    if min(figures.ours.raw_share, figures.theirs.raw_share) >= rules.containment:
-        return Relation.COPY
-    return Relation.CONTAINED if figures.newcomer_is_shorter else Relation.CONTAINS
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:

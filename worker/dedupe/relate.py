@@ -156,13 +156,17 @@ def _begins_anew(half: Half, *, rules: Rules) -> bool:
 
 
 def _one_item(figures: Figures, *, rules: Rules) -> Ruling:
-    longer_by_far = len(figures.theirs.matched) < rules.part * len(figures.ours.matched)
-    if longer_by_far:
+    if len(figures.theirs.matched) < rules.part * len(figures.ours.matched):
         return Ruling(relation=Relation.FOLLOWUP, rule="holds the other as a small part")
     if figures.jaccard >= rules.threshold:
         return Ruling(relation=Relation.COPY, rule="jaccard")
-    if min(figures.ours.raw_share, figures.theirs.raw_share) >= rules.containment:
-        return Ruling(relation=Relation.COPY, rule="words in common")
-    if figures.newcomer_is_shorter:
-        return Ruling(relation=Relation.CONTAINED, rule="words of the shorter in the longer")
-    return Ruling(relation=Relation.CONTAINS, rule="words of the shorter in the longer")
+    return Ruling(relation=direction(figures, rules=rules), rule="words of the shorter in the longer")
+
+
+def direction(figures: Figures, *, rules: Rules) -> Relation:
+    """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
+    enough = rules.edited * rules.containment
+    ours, theirs = figures.ours.raw_share, figures.theirs.raw_share
+    if min(ours, theirs) >= rules.containment or (min(ours, theirs) >= enough and abs(ours - theirs) <= rules.own):
+        return Relation.COPY
+    return Relation.CONTAINS if theirs >= enough and theirs > ours else Relation.CONTAINED

@@ -70,6 +70,12 @@ def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return scatter(mixed)
 
 
+def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return hashes in order, each once: what `numpy.unique` does, several times as fast on short arrays."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
 def _classify(
     codes: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:

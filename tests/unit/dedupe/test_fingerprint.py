@@ -1,0 +1,125 @@
+"""Fingerprints: datasketch's own signatures, bands and anchors."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+from datasketch import LeanMinHash, MinHash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from worker.dedupe.anchors import FEWEST_ANCHORS, MOST_ANCHORS
+from worker.dedupe.deduper import fingerprint
+from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS, bands, narrow, serialise, signature
+from worker.dedupe.words import shingles, words
+
+
+def some_text(seed: int, *, length: int = 300) -> str:
+    rng = random.Random(seed)
+    return " ".join(f"t{rng.randrange(5000)}" for _ in range(length))
+
+
+def by_datasketch(text: str) -> MinHash:
+    minhash = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
+    for shingle in narrow(shingles(words(text).hashes)).tolist():
+        minhash.update(shingle)
+    return minhash
+
+
+@settings(deadline=None)
+@given(st.text("ab cđé 0\n", max_size=400))
+def test_signatures_equal_datasketchs_bit_for_bit(text: str) -> None:
+    values = signature(shingles(words(text).hashes))
+
+    assert np.array_equal(values, by_datasketch(text).hashvalues)
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 255, 256, 260, 261, 2000])
+def test_signatures_equal_datasketchs_at_the_edges_of_blocks(length: int) -> None:
+    text = some_text(length, length=length)
+
+    assert np.array_equal(signature(shingles(words(text).hashes)), by_datasketch(text).hashvalues)
+
+
+def test_a_stored_signature_is_read_by_datasketch() -> None:
+    text = some_text(1)
+    expected = LeanMinHash(by_datasketch(text))
+
+    assert LeanMinHash.deserialize(fingerprint(text).signature, byteorder="<") == expected
+    buffer = bytearray(expected.bytesize("<"))
+    expected.serialize(buffer, "<")
+    assert serialise(expected.hashvalues) == bytes(buffer)
+
+
+def test_the_bands_meet_98_in_100_pairs_at_the_threshold() -> None:
+    met = 1 - (1 - 0.8**ROWS) ** BANDS
+
+    assert met >= 0.98
+    assert BANDS * ROWS <= PERMUTATIONS
+
+
+def test_pairs_at_the_threshold_share_a_band() -> None:
+    rng = np.random.default_rng(1)
+    met = 0
+    for _ in range(300):
+        both, one, two = (rng.integers(0, 1 << 63, size, dtype=np.uint64) for size in (400, 50, 50))
+        first = band_keys(np.concatenate([both, one]))
+        met += bool(first & band_keys(np.concatenate([both, two])))
+
+    assert met >= 0.98 * 300
+
+
+def band_keys(hashes: NDArray[np.uint64]) -> set[int]:
+    return set(bands(signature(hashes)))
+
+
+def test_a_band_key_carries_the_number_of_its_band() -> None:
+    keys = bands(np.zeros(PERMUTATIONS, dtype=np.uint32))
+
+    assert len(set(keys)) == BANDS
+    assert all(-(1 << 63) <= key < 1 << 63 for key in keys)
+
+
+def test_an_article_inside_a_longer_text_shares_anchors_with_it() -> None:
+    for seed in range(50):
+        article = some_text(seed, length=120)
+        page = f"{some_text(seed + 1000, length=200)}\n{article}\n{some_text(seed + 2000, length=200)}"
+
+        shared = set(fingerprint(article).anchors) & set(fingerprint(page).anchors)
+
+        assert shared, seed
+
+
+def test_short_texts_keep_the_fewest_anchors_and_no_text_more_than_the_most() -> None:
+    assert len(fingerprint(some_text(1, length=60)).anchors) == FEWEST_ANCHORS
+    assert len(fingerprint(some_text(1, length=20)).anchors) == 16
+    assert len(fingerprint(some_text(1, length=50_000)).anchors) == MOST_ANCHORS
+
+
+def test_repetitions_change_nothing() -> None:
+    once, twice = fingerprint("một hai ba bốn năm " * 30), fingerprint("một hai ba bốn năm " * 60)
+
+    assert (once.bands, once.anchors, once.signature) == (twice.bands, twice.anchors, twice.signature)
+
+
+@pytest.mark.parametrize("text", ["", "😀 🎉", "\n\n", "—"])
+def test_a_text_without_words_has_no_keys(text: str) -> None:
+    made = fingerprint(text)
+
+    assert (made.bands, made.anchors, made.shingles) == ((), (), 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["x " * 1_000_000, "😀" * 1_000_000, "123 " * 1_000_000, some_text(1, length=400_000), "中x " * 500_000]
+)
+def test_bad_input_is_fingerprinted_in_bounded_time(text: str) -> None:
+    began = time.perf_counter()
+
+    made = fingerprint(text)
+
+    assert time.perf_counter() - began < 15
+    assert len(made.anchors) <= MOST_ANCHORS

@@ -1,0 +1,336 @@
+"""What a newcomer is to stored articles, rule by rule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.dedupe.made import article, edited, neighbour, prose
+from worker.dedupe import Deduper, Rules
+from worker.models import Article, Neighbour, Relation, Verdict
+
+STORY = prose(1)
+OTHER = prose(2)
+
+
+def judged(newcomer: Article, *stored: Neighbour, rules: Rules | None = None) -> Verdict:
+    deduper = Deduper(rules)
+    return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
+
+
+def rule_of(verdict: Verdict) -> tuple[Relation, str]:
+    return verdict.relation, verdict.considered[0].rule
+
+
+def test_a_text_without_neighbours_is_unique_and_heads_its_cluster() -> None:
+    verdict = judged(article(STORY))
+
+    assert (verdict.relation, verdict.head, verdict.best, verdict.considered) == (Relation.UNIQUE, True, None, ())
+
+
+def test_an_equal_text_is_a_copy_and_does_not_become_the_head() -> None:
+    verdict = judged(article(STORY), neighbour(STORY))
+
+    assert verdict.best is not None
+    assert (verdict.relation, verdict.head, verdict.best.jaccard, verdict.best.containment) == (
+        Relation.COPY,
+        False,
+        1.0,
+        1.0,
+    )
+    assert verdict.best.shared_words == sum(len(sentence.split()) for sentence in STORY)
+
+
+def test_an_unlike_text_is_unique() -> None:
+    verdict = judged(article(STORY), neighbour(OTHER))
+
+    assert (verdict.relation, verdict.best) == (Relation.UNIQUE, None)
+    assert verdict.considered[0].rule == "too little in common"
+
+
+@pytest.mark.parametrize("every", [30, 15, 10, 7])
+def test_a_copy_with_words_edited_all_over_is_one_item(every: int) -> None:
+    verdict = judged(article(edited(STORY, every=every), title="khác"), neighbour(STORY, title="trước"))
+
+    assert verdict.relation is Relation.COPY
+
+
+def test_a_copy_with_a_third_of_its_words_edited_is_not() -> None:
+    verdict = judged(article(edited(STORY, every=3)), neighbour(STORY))
+
+    assert verdict.relation in (Relation.UNIQUE, Relation.FOLLOWUP)
+
+
+def test_paragraphs_in_another_order_are_a_copy() -> None:
+    verdict = judged(article([*STORY[8:], *STORY[:8]]), neighbour(STORY))
+
+    assert verdict.relation is Relation.COPY
+
+
+def test_a_shortened_copy_is_contained_and_leaves_the_fuller_text_at_the_head() -> None:
+    verdict = judged(article(STORY[:6]), neighbour(STORY))
+
+    assert (verdict.relation, verdict.head) == (Relation.CONTAINED, False)
+
+
+def test_the_fuller_text_contains_the_shorter_and_becomes_the_head() -> None:
+    verdict = judged(article(STORY), neighbour(STORY[:6]))
+
+    assert (verdict.relation, verdict.head) == (Relation.CONTAINS, True)
+
+
+def test_a_cut_copy_with_page_furniture_around_it_is_contained() -> None:
+    page = [*prose(50, sentences=8), *STORY[:10], *prose(51, sentences=9)]
+
+    verdict = judged(article(page, title="một tiêu đề khác"), neighbour(STORY, title="tiêu đề"))
+
+    assert verdict.relation is Relation.CONTAINED
+
+
+def test_an_article_inside_a_page_of_other_things_is_found_there() -> None:
+    page = [*prose(50, sentences=15), *STORY, *prose(51, sentences=15)]
+
+    assert judged(article(STORY), neighbour(page)).relation is Relation.CONTAINED
+    assert judged(article(page), neighbour(STORY)).relation is Relation.CONTAINS
+
+
+def test_a_digest_that_holds_an_item_among_many_stays_beside_it() -> None:
+    digest = [sentence for seed in range(60, 75) for sentence in prose(seed, sentences=8)] + STORY[:8]
+
+    verdict = judged(article(digest), neighbour(STORY[:8]))
+
+    assert rule_of(verdict) == (Relation.FOLLOWUP, "holds the other as a small part")
+    assert verdict.head
+
+
+def test_two_articles_that_share_a_long_sign_off_are_two_items() -> None:
+    sign_off = prose(70, sentences=7)
+
+    verdict = judged(article([*STORY, *sign_off]), neighbour([*OTHER, *sign_off]))
+
+    assert verdict.relation is Relation.UNIQUE
+
+
+def drawn(day: str, numbers: str, *, prize: str) -> str:
+    form = (
+        "Kết quả xổ số ngày {} cho thấy bộ số may mắn hôm nay là {} và giải thưởng cao nhất có giá trị {} tỷ đồng "
+        "vẫn chưa tìm thấy chủ nhân nên được cộng dồn sang kỳ quay thưởng tiếp theo diễn ra vào tối thứ sáu tại trường "
+        "quay của đài truyền hình với sự giám sát của hội đồng và đại diện các đại lý trên toàn quốc theo quy định"
+    )
+    return form.format(day, numbers, prize)
+
+
+def test_a_form_filled_in_with_other_numbers_is_a_template() -> None:
+    verdict = judged(
+        article(drawn("29/8", "16 - 17 - 24", prize="19,2")), neighbour(drawn("26/8", "01 - 03 - 11", prize="17,7"))
+    )
+
+    assert rule_of(verdict) == (Relation.TEMPLATE, "other numbers in the same places")
+    assert verdict.head
+
+
+def test_one_number_in_the_title_is_enough_to_tell_two_papers_apart() -> None:
+    verdict = judged(
+        article(STORY, title="Đáp án đề thi môn Vật lý mã đề 212"),
+        neighbour(STORY, title="Đáp án đề thi môn Vật lý mã đề 203"),
+    )
+
+    assert rule_of(verdict) == (Relation.TEMPLATE, "other numbers in the title")
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("7-6", "7/6"), ("1.000", "1,000"), ("07/10/2017", "7/10/2017"), ("14", "1.4"), ("5,334,00", "5,334,000")],
+)
+def test_one_number_written_in_two_ways_is_no_difference(one: str, two: str) -> None:
+    first, second = ([f"Ngày hôm ấy có {written} {STORY[0].lower()}", *STORY[1:]] for written in (one, two))
+
+    assert judged(article(first), neighbour(second)).relation is Relation.COPY
+
+
+def test_a_single_other_number_deep_in_a_text_of_many_numbers_is_a_slip() -> None:
+    lines = [f"{sentence[:-1]} {place * 37 + 11} {place * 53 + 7}." for place, sentence in enumerate(STORY)]
+    slipped = [*lines[:10], lines[10].replace(str(10 * 37 + 11), "9999"), *lines[11:]]
+
+    assert judged(article(slipped), neighbour(lines)).relation is Relation.COPY
+
+
+def test_another_company_in_the_same_words_is_a_template() -> None:
+    form = (
+        "{} nộp hồ sơ chào bán trái phiếu có thể chuyển đổi. " + " ".join(STORY[:3]) + " Theo {} cho biết thêm như vậy"
+    )
+
+    verdict = judged(
+        article(form.format("Mobil Corp", "Mobil"), title="Mobil chào bán trái phiếu"),
+        neighbour(form.format("Hanover Bank", "Hanover"), title="Hanover chào bán trái phiếu"),
+    )
+
+    assert rule_of(verdict) == (Relation.TEMPLATE, "another name in the same places")
+
+
+def test_a_brief_notice_of_another_day_is_a_template_and_of_the_same_day_a_copy() -> None:
+    notice = STORY[:4]
+
+    far = judged(article(notice, after=timedelta(days=14)), neighbour(notice, dated=True))
+    near = judged(article(notice, after=timedelta(hours=3)), neighbour(notice, dated=True))
+
+    assert rule_of(far) == (Relation.TEMPLATE, "brief and of another day")
+    assert near.relation is Relation.COPY
+
+
+def test_a_long_text_is_a_copy_however_much_later() -> None:
+    verdict = judged(article(STORY, after=timedelta(days=40)), neighbour(STORY, dated=True))
+
+    assert verdict.relation is Relation.COPY
+
+
+def about(first: int) -> str:
+    """Return four words of each of some sentences: on the matter, and no passage of the story."""
+    return " ".join(" ".join(sentence.split()[first : first + 4]) for sentence in STORY[2:9])
+
+
+NEWS = f"Sáng 14/5 cơ quan điều tra khởi tố bị can Trần Văn Bình, {about(3)}, theo thông báo số 218 gửi tới báo chí"
+
+
+def test_an_old_story_under_new_facts_is_a_followup() -> None:
+    later = article([NEWS, *STORY[2:]], title="Khởi tố ông Bình")
+    before = neighbour([f"Chiều qua nhiều người kể rằng {about(10)}", *STORY], title="Hé lộ vụ việc")
+
+    verdict = judged(later, before)
+
+    assert verdict.relation is Relation.FOLLOWUP
+    assert "opens with new facts" in verdict.considered[0].rule
+    assert verdict.head
+
+
+def test_under_the_same_title_a_new_opening_is_no_other_item() -> None:
+    verdict = judged(article([NEWS, *STORY], title="Vụ án"), neighbour(STORY, title="Vụ án"))
+
+    assert verdict.relation in (Relation.COPY, Relation.CONTAINS)
+
+
+def test_a_lead_that_one_of_the_texts_lost_is_no_news() -> None:
+    verdict = judged(article(STORY[1:], title="khác hẳn"), neighbour(STORY, title="tiêu đề cũ"))
+
+    assert verdict.relation is Relation.COPY
+
+
+def test_tiny_texts_are_one_item_only_under_one_title() -> None:
+    tiny = " ".join(STORY[:2])
+
+    assert judged(article(tiny, title="một hai"), neighbour(tiny, title="ba bốn")).relation is Relation.TEMPLATE
+    assert judged(article(tiny, title="một hai"), neighbour(tiny, title="một hai")).relation is Relation.COPY
+
+
+def test_the_same_address_with_an_edited_text_is_a_revision_and_becomes_the_head() -> None:
+    stored = neighbour(STORY, url="https://new.example/1")
+
+    verdict = judged(article([NEWS, *STORY[3:]], title="Mới"), stored)
+
+    assert (verdict.relation, verdict.head) == (Relation.REVISION, True)
+
+
+def test_the_same_address_with_a_wholly_different_text_is_another_item() -> None:
+    verdict = judged(article(OTHER), neighbour(STORY, url="https://new.example/1"))
+
+    assert (verdict.relation, verdict.head) == (Relation.UNIQUE, True)
+    assert verdict.considered[0].rule == "another item under the same address"
+
+
+def test_members_are_verified_against_the_head_alone() -> None:
+    member = neighbour(STORY, number=2, cluster=1, head=False)
+
+    assert judged(article(STORY), neighbour(OTHER), member).relation is Relation.UNIQUE
+    assert judged(article(STORY), neighbour(STORY), member).considered[0].article == 1
+
+
+def test_the_closest_of_several_decides() -> None:
+    stored: Sequence[Neighbour] = [
+        neighbour(OTHER, number=1),
+        neighbour(STORY, number=2),
+        neighbour(STORY[:9], number=3),
+    ]
+
+    verdict = judged(article(STORY), *stored)
+
+    assert verdict.best is not None
+    assert [seen.article for seen in verdict.considered] == [2, 3, 1]
+    assert verdict.best.article == 2
+
+
+def test_people_decide_last() -> None:
+    apart = judged(article(STORY), neighbour(STORY, marked="different"))
+    together = judged(article(STORY), neighbour(OTHER, marked="same"), neighbour(STORY, number=2))
+
+    assert rule_of(apart) == (Relation.UNIQUE, "marked different")
+    assert together.best is not None
+    assert (together.best.article, together.best.rule) == (1, "marked same")
+
+
+def test_a_mark_counts_for_a_text_without_words_too() -> None:
+    assert judged(article("😀"), neighbour(STORY, marked="same")).best is not None
+    assert judged(article("😀"), neighbour("😀")).relation is Relation.UNIQUE
+
+
+def test_passages_that_stand_in_many_clusters_are_no_evidence() -> None:
+    form = prose(80, sentences=9)
+    stored = [neighbour([*form, *prose(90 + number, sentences=1)], number=number) for number in range(1, 6)]
+    newcomer = article([*form, *prose(200, sentences=1)])
+
+    alone, among = judged(newcomer, stored[0]), judged(newcomer, *stored)
+
+    assert alone.relation is Relation.COPY
+    assert rule_of(among) == (Relation.TEMPLATE, "what both have stands in many articles")
+
+
+def test_a_true_copy_within_a_family_is_still_found() -> None:
+    form = prose(80, sentences=9)
+    stored = [neighbour([*form, *prose(90 + number, sentences=4)], number=number) for number in range(1, 6)]
+
+    verdict = judged(article(edited([*form, *prose(93, sentences=4)], every=40)), *stored)
+
+    assert verdict.best is not None
+    assert (verdict.relation, verdict.best.article) == (Relation.COPY, 3)
+
+
+@pytest.mark.parametrize(
+    ("keep", "newcomer", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
+)
+def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newcomer: list[str], becomes: bool) -> None:
+    rules = Rules(keep="longest" if keep == "longest" else "first")
+
+    verdict = judged(article(newcomer), neighbour(STORY[:14]), rules=rules)
+
+    assert (verdict.relation, verdict.head) == (Relation.COPY, becomes)
+
+
+def test_the_configured_thresholds_rule() -> None:
+    newcomer, stored = article(edited(STORY, every=8)), neighbour(STORY)
+
+    strict = judged(newcomer, stored, rules=Rules(threshold=0.99, containment=1.0, edited=1.0))
+
+    assert strict.relation is Relation.FOLLOWUP
+    assert strict.considered[0].rule == "much in common, more that differs"
+    assert judged(newcomer, stored).relation is Relation.COPY
+
+
+@pytest.mark.parametrize("text", ["", "một", "123 456 789", "😀 🎉 🎊", "a", "中", "x " * 100_000, "мир Hà中ไทย"])
+def test_bad_input_is_never_a_copy_of_everything(text: str) -> None:
+    stored = [neighbour(STORY, number=1), neighbour(f"{text} {' '.join(OTHER)}", number=2)]
+
+    verdict = judged(article(text), *stored)
+
+    assert verdict.relation is Relation.UNIQUE
+
+
+def test_huge_texts_are_judged_in_bounded_time() -> None:
+    huge = prose(7, sentences=5_000)
+    began = time.perf_counter()
+
+    verdict = judged(article(edited(huge, every=12)), neighbour(huge))
+
+    assert verdict.relation is Relation.COPY
+    assert time.perf_counter() - began < 30
