@@ -1,0 +1,90 @@
+"""The rules against pairs that people labelled; the texts are not ours to keep, so they are read where they lie."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from bench.articles import NEARDUP, SHARED, Pair, read_file, read_folder, read_labels, read_pairs
+from bench.meeting import met
+from worker.dedupe import Deduper
+from worker.models import Relation
+
+MERGED = {Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION}
+CUT = {"58": 1, "60": 1, "66": 1, "74": 1, "186": 2}
+
+needs_data = pytest.mark.skipif(not NEARDUP.is_dir(), reason=f"the labelled pairs are not there ({NEARDUP})")
+
+
+def merged(pairs: list[Pair]) -> dict[str, tuple[float, float]]:
+    """Return, for each label, the weight of the pairs that were merged, and of all."""
+    counted: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for pair in pairs:
+        one_item = met(pair.two, pair.one, Deduper()).relation in MERGED
+        counted[pair.label][0] += pair.weight * one_item
+        counted[pair.label][1] += pair.weight
+    return {label: (found, every) for label, (found, every) in counted.items()}
+
+
+def test_every_near_identical_pair_is_labelled_once() -> None:
+    labels = read_labels()
+
+    assert len(labels) == 201
+    assert set(labels.values()) == {"duplicate", "followup", "template"}
+
+
+@needs_data
+def test_followups_and_templates_stay_beside_their_look_alikes() -> None:
+    counted = merged(read_pairs(NEARDUP / "pairs.jsonl"))
+
+    found, every = counted["duplicate"]
+    wrong = sum(counted[label][0] for label in counted if label not in ("duplicate", "borderline"))
+    others = sum(counted[label][1] for label in counted if label not in ("duplicate", "borderline"))
+    assert found >= 0.8 * every
+    assert wrong <= others / 20
+
+
+@needs_data
+def test_agency_stories_are_told_apart_by_the_same_rules() -> None:
+    counted = merged(read_pairs(NEARDUP / "reuters_pairs.jsonl"))
+
+    found, every = counted["duplicate"]
+    assert found >= 0.95 * every
+    assert found >= 0.97 * (found + counted["different"][0])
+
+
+@needs_data
+def test_near_identical_pairs_are_told_apart() -> None:
+    counted = merged(read_pairs(NEARDUP / "near_identical_pairs.jsonl", labels=read_labels()))
+
+    assert counted["duplicate"][0] == counted["duplicate"][1]
+    assert counted["template"][0] + counted["followup"][0] <= 1
+
+
+@needs_data
+def test_copies_that_another_paper_cut_short_are_found_and_independent_reports_are_not_merged() -> None:
+    pieces = read_file(NEARDUP / "same_event_clusters.jsonl.gz")
+    counted: defaultdict[str, int] = defaultdict(int)
+    for place, one in enumerate(pieces):
+        for two in pieces[place + 1 :]:
+            if one.group == two.group and met(two, one, Deduper()).relation in MERGED:
+                counted[one.group.removeprefix("cluster_")] += 1
+
+    assert all(counted[cluster] >= least for cluster, least in CUT.items())
+    assert sum(counted.values()) <= sum(CUT.values()) + 2
+
+
+@pytest.mark.skipif(not (SHARED / "seeds").is_dir(), reason="the real seed files are not there")
+def test_no_two_seed_files_are_one_item() -> None:
+    pieces = read_folder(SHARED / "seeds")
+
+    found = [
+        (one.key, two.key)
+        for place, one in enumerate(pieces)
+        for two in pieces[place + 1 :]
+        if met(two, one, Deduper()).relation in MERGED
+    ]
+
+    assert len(pieces) >= 5
+    assert found == []
