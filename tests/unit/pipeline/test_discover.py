@@ -14,6 +14,7 @@ from worker.errors import FetchError, SourceError, StoreError
 from worker.learning import LearnedSites
 from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
 from worker.pipeline import Discoverer, Limits, Stages, Tally
+from worker.ports import Parser
 from worker.schedule import Rhythm
 from worker.storage import Store, open_store
 
@@ -22,7 +23,7 @@ SOURCE = Source(name="paper", kind="feed", url=FEED)
 MINUTES = timedelta(minutes=1)
 
 
-def parse(read: Page, source: Source, *, now: datetime) -> Discovery:
+def parse(read: Page, source: Source, /, *, now: datetime) -> Discovery:
     """Read one link a line; `> link` leads to a further page, `! why` is a note."""
     if read.body.startswith(b"<html"):
         raise SourceError(f"{read.final_url}: this is an HTML page, not a feed")
@@ -46,6 +47,7 @@ class Run:
         self.store, self.clock = store, FakeClock()
         self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
         self.inputs: list[Discovery] = []
+        self.parsers: dict[str, Parser] = {"feed": parse, "listing": parse}
         stages = Stages(
             clock=self.clock,
             offload=inline,
@@ -54,7 +56,7 @@ class Run:
             deduper=Deduper(),
             ledger=store.ledger,
             learner=LearnedSites(store.paragraphs),
-            parsers={"feed": parse, "listing": parse},
+            parsers=self.parsers,
             read_inputs=self.read_inputs,
             detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,
             canonicalise=lambda url: url,
@@ -221,7 +223,7 @@ async def test_a_target_that_is_an_article_is_looked_at_again_without_a_second_f
 @pytest.mark.anyio
 async def test_a_target_of_a_kind_nobody_reads_is_said_so(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
-    run.discoverer._stages.parsers.clear()  # type: ignore[attr-defined]
+    run.parsers.clear()
 
     report = await run.discoverer.read(Source(name="x", kind="auto", url=FEED), batch="b")
 
@@ -294,3 +296,21 @@ async def test_a_source_that_was_just_polled_is_not_due(store: Store) -> None:
 
     assert report.left_alone
     assert len(run.fetcher.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+    looks: list[str | None] = []
+
+    def note(read: Page, source: Source, /, *, now: datetime) -> Discovery:
+        looks.append(source.options.get("since"))
+        return parse(read, source, now=now)
+
+    run.parsers["sitemap"] = note
+    source = Source(name="paper", kind="sitemap", url=FEED)
+
+    await run.discoverer.poll(source)
+    await run.discoverer.poll(source)
+
+    assert looks == [None, START.isoformat()]
