@@ -288,3 +288,16 @@ async def test_a_page_that_is_missing_says_nothing_about_its_host(
         await reason_of(fetcher)
 
     assert hosts.standing("news.example").failures == 0
+
+
+async def test_pages_that_are_too_large_say_nothing_about_their_host(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    hosts = MemoryHostBook()
+    server.says("/a", b"x" * 2_000)
+    fetcher = make_fetcher(hosts=hosts, max_bytes=1_000)
+
+    reasons = {await reason_of(fetcher) for _ in range(8)}
+
+    assert reasons == {"size"}
+    assert hosts.standing("news.example").failures == 0

@@ -54,7 +54,7 @@ class Visits:
             self.under_way[host] -= 1
 
     def shortest_pause(self) -> timedelta:
-        pauses = [b - a for moments in self.began.values() for a, b in itertools.pairwise(moments)]
+        pauses = [b - a for moments in self.began.values() for a, b in itertools.pairwise(sorted(moments))]
         return min(pauses)
 
 
@@ -125,6 +125,41 @@ def test_without_a_delay_nobody_waits() -> None:
         return visits
 
     assert run_virtually(main()).longest_wait == NONE
+
+
+def test_all_hosts_together_get_no_more_than_the_shared_places() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=3)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        return visits
+
+    assert run_virtually(main()).most_in_all == 3
+
+
+def test_a_visit_made_late_pushes_the_turns_of_other_workers_too() -> None:
+    async def main() -> Visits:
+        hosts, visits = MemoryHostBook(), Visits()
+        late, other = turns(hosts=hosts, in_all=1), turns(hosts=hosts)
+        hog = asyncio.create_task(visits.make(late, "hog", takes_s=1.5))
+        await asyncio.sleep(0)
+        held_up = asyncio.create_task(visits.make(late, "a", takes_s=0))
+        await asyncio.sleep(1.6)
+        await visits.make(other, "a", takes_s=0)
+        await asyncio.gather(hog, held_up)
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+def test_hosts_that_nobody_visits_any_more_are_forgotten() -> None:
+    async def main() -> int:
+        places = Places(1)
+        for number in range(100):
+            async with places.enter(str(number)):
+                pass
+        return len(places._places)
+
+    assert run_virtually(main()) == 0
 
 
 def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
