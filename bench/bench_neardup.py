@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.articles import NEARDUP, SHARED, Pair, Piece, read_file, read_folder, read_labels, read_pairs
@@ -22,6 +24,8 @@ from worker.models import Relation
 
 MERGED = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
 _ARTICLES = (NEARDUP, SHARED / "data" / "vi" / "vfnd")
+_BELOW = re.compile(r"(tin bài liên quan|đọc thêm|đọc nhiều|bình luận|theo afp|nguồn: )", re.IGNORECASE)
+_LAYOUT = Recipe(words=0.0, chance=0.2, boilerplate=0.3)
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 
 
@@ -101,17 +105,31 @@ def clusters() -> Iterable[str]:
 
 
 def seeds() -> Iterable[str]:
-    """Judge each real seed file's article, as raw as it is, against the others."""
+    """Judge the raw seed files against each other, and each one's article, cut out by its headings, in other pages."""
     folder = SHARED / "seeds"
     if not folder.is_dir():
         yield "seeds: skipped, the shared data is not there"
         return
-    pieces = read_folder(folder)
-    deduper = Deduper()
+    pieces, deduper, rng = read_folder(folder), Deduper(), random.Random(1)  # noqa: S311 - repeatable, no secret
     merged = sum(
         met(one, two, deduper).relation in MERGED for place, one in enumerate(pieces) for two in pieces[place + 1 :]
     )
     yield f"seeds: {merged} of {len(pieces) * (len(pieces) - 1) // 2} pairs of raw files merged"
+    layouts = [edited(_article(piece), _LAYOUT, material(pieces), rng)[0] for piece in pieces for _ in range(5)]
+    corpus = Corpus()
+    ids = [corpus.add(piece) for piece in pieces]
+    found = sum(
+        any(seen.article == ids[place // 5] and seen.relation in MERGED for seen in corpus.judge(layout).considered)
+        for place, layout in enumerate(layouts)
+    )
+    yield f"seeds: {found} of {len(layouts)} pages with the article of a raw seed file recognised"
+
+
+def _article(piece: Piece) -> Piece:
+    """Return a seed without what stands below its article, as far as a few headings tell."""
+    lines = piece.text.split("\n")
+    below = [place for place, line in enumerate(lines) if _BELOW.match(line)]
+    return replace(piece, text="\n".join(lines[: below[0] if below else len(lines)]))
 
 
 def _twice(piece: Piece) -> bool:

@@ -23,8 +23,10 @@ _REPEATED = 30
 _ON_TOPIC = 0.08
 _FURNITURE = 20
 _USUAL_LENGTH = 500
-# Furniture is taken off a text only where the other one is, for the most part, in it: two texts that share nothing but
-# furniture must not shrink to it.
+# Furniture is taken off a text only where the other one is, for the most part, in it, or where both have one title and
+# a story's length in common: two texts that share nothing but furniture must not shrink to it.
+_ONE_TITLE = 0.9
+_A_STORY = 100
 _MOST_OF_IT = 0.55
 
 
@@ -135,11 +137,12 @@ def compare(newcomer: Side, other: Side) -> Figures:
     # What a text says twice (a refrain, a table, a page that holds its article twice) cannot be aligned.
     ours = alignment.ours | _long_runs(_covered(newcomer, shared)) if alike else alignment.ours
     theirs = alignment.theirs | _long_runs(_covered(other, shared)) if alike else alignment.theirs
+    one_title = title_overlap(newcomer.title, other.title) >= _ONE_TITLE and int(ours.sum()) >= _A_STORY
     return Figures(
         jaccard=len(shared) / max(1, len(newcomer.distinct) + len(other.distinct) - len(shared)),
         containment=containment,
-        ours=_half(newcomer, ours, other, trim=_share(theirs) >= _MOST_OF_IT),
-        theirs=_half(other, theirs, newcomer, trim=_share(ours) >= _MOST_OF_IT),
+        ours=_half(newcomer, ours, other, trim=one_title or _share(theirs) >= _MOST_OF_IT),
+        theirs=_half(other, theirs, newcomer, trim=one_title or _share(ours) >= _MOST_OF_IT),
         alignment=alignment,
     )
 

@@ -13,6 +13,7 @@ from worker.dedupe.rules import Rules
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
 _MERGED = frozenset({Relation.REVISION, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS})
+_REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
     Relation.COPY: 1,
@@ -88,7 +89,17 @@ def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -
         if figures.of_shorter >= rules.same_item:
             return Ruling(relation=Relation.REVISION, rule="same address")
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
-    return relate(newcomer, match.piece, figures, rules=rules)
+    ruling = relate(newcomer, match.piece, figures, rules=rules)
+    if ruling.relation in _REWRITES and _rewritten(newcomer, match, rules=rules):
+        return Ruling(relation=Relation.REVISION, rule="the publisher's own rewrite", notes=ruling.notes)
+    return ruling
+
+
+def _rewritten(newcomer: Piece, match: _Match, *, rules: Rules) -> bool:
+    """Say whether a publisher tells its own story again, later and in other words."""
+    earlier, later = match.piece.published_at, newcomer.published_at
+    in_order = earlier is None or later is None or earlier < later
+    return newcomer.host == match.piece.host and in_order and match.figures.ours.raw_share < rules.rewritten
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:

@@ -29,6 +29,7 @@ class Rules:
     - `common`, `rare_share`: of the words two texts share, at least `rare_share` must not stand in `common` other
       clusters too;
     - `part`: a newcomer that holds a text shorter than this share of it is no version of that text;
+    - `rewritten`: share of a newcomer's words in the publisher's own earlier story, under which it is a rewrite of it;
     - `same_item`: share of words under which a page with a new text has become another item.
     """
 
@@ -54,4 +55,5 @@ class Rules:
     common: int = 3
     rare_share: float = 0.15
     part: float = 0.125
+    rewritten: float = 0.97
     same_item: float = 0.3

@@ -240,6 +240,22 @@ def test_the_same_address_with_a_wholly_different_text_is_another_item() -> None
     assert verdict.considered[0].rule == "another item under the same address"
 
 
+@pytest.mark.parametrize(
+    ("host", "hours", "expected"),
+    [("old.example", 3, Relation.REVISION), ("old.example", -3, Relation.COPY), ("new.example", 3, Relation.COPY)],
+)
+def test_a_publishers_later_rewrite_of_its_own_story_is_a_revision(host: str, hours: int, expected: Relation) -> None:
+    newcomer = article(edited(STORY, every=15), url=f"https://{host}/2", after=timedelta(hours=hours))
+
+    verdict = judged(newcomer, neighbour(STORY, dated=True))
+
+    assert (verdict.relation, verdict.head) == (expected, expected is Relation.REVISION)
+
+
+def test_a_publishers_repeat_of_its_own_story_is_a_copy() -> None:
+    assert judged(article(STORY, url="https://old.example/2"), neighbour(STORY)).relation is Relation.COPY
+
+
 def test_members_are_verified_against_the_head_alone() -> None:
     member = neighbour(STORY, number=2, cluster=1, head=False)
 
