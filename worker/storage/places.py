@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
@@ -16,10 +17,11 @@ EXTRACTED_AGAIN = "extracted again"
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _OTHER = ARTICLES.alias("other")
-_OF_ONE_PAGE = (
-    select(ARTICLES.c.id, _OTHER.c.id.label("other"))
-    .join(_OTHER, (_OTHER.c.candidate_id == ARTICLES.c.candidate_id) & (_OTHER.c.page_id == ARTICLES.c.page_id))
-    .where(ARTICLES.c.id.in_(_IDS))
+_OF_ONE_CANDIDATE = (
+    select(ARTICLES.c.id, _OTHER.c.id.label("other"), _OTHER.c.page_id)
+    .join(_OTHER, _OTHER.c.candidate_id == ARTICLES.c.candidate_id)
+    .where(ARTICLES.c.id.in_(_IDS), ARTICLES.c.page_id.is_not(None))
+    .order_by(ARTICLES.c.id, _OTHER.c.id)
 )
 
 
@@ -34,10 +36,14 @@ class Place:
 def places(connection: Connection, ids: Iterable[int]) -> dict[int, Place]:
     """Return the place of each article, by its id."""
     asked = sorted(set(ids))
-    found = {each: {each} for each in asked}
-    for row in connection.execute(_OF_ONE_PAGE, {"ids": asked}):
-        found[row.id].add(row.other)
-    return {each: Place(first=min(same), newest=max(same)) for each, same in found.items()}
+    found = {each: Place(first=each, newest=each) for each in asked}
+    made = connection.execute(_OF_ONE_CANDIDATE, {"ids": asked})
+    for article_id, versions in groupby(made, key=lambda row: row.id):
+        # A page that came back after another one is a new version, not an old one extracted again.
+        runs = (tuple(run) for _, run in groupby(versions, key=lambda row: row.page_id))
+        same = next(run for run in ([row.other for row in run] for run in runs) if article_id in run)
+        found[article_id] = Place(first=same[0], newest=same[-1])
+    return found
 
 
 def behind(newest: int, against: Sequence[Comparison]) -> Verdict:
