@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-_ENOUGH = 3_000
+_ENOUGH = 1_500
 _SURE = 0.8
 # One written language under several codes.
 _SAME = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl"}

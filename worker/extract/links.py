@@ -6,12 +6,12 @@ What is left is cleaner to read, and several times smaller: most of a news page'
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lxml.html import HtmlElement
 
 from worker.extract.explain import Dropped
-from worker.extract.outline import Passage, is_inside_link, teaser_box, text_length
+from worker.extract.outline import Passage, is_inside_link, text_length
 
 _LEAST_LINKS = 3
 _MOSTLY = 0.8
@@ -21,9 +21,10 @@ _PROSE = 100
 _LEAST_TEASERS = 3
 
 
-def drop_links_elsewhere(body: HtmlElement, passages: Sequence[Passage]) -> tuple[Dropped, ...]:
+def drop_links_elsewhere(
+    body: HtmlElement, passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement]
+) -> tuple[Dropped, ...]:
     """Remove every box that is hardly anything but links, and rows of teasers; return what was removed."""
-    teasers = {passage.element: box for passage in passages if (box := teaser_box(passage)) is not None}
     own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(body) | _teaser_rows(body, teasers.values())) - _ancestors(own)
     dropped = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -93,21 +93,31 @@ def _linked_in(element: HtmlElement) -> int:
 
 def text_length(element: HtmlElement) -> int:
     """Count the characters of an element's text, without the blanks that lay it out in the markup."""
+    if not len(element):
+        return len((element.text or "").strip())
     return int(cast("float", _TEXT_LENGTH(element)))
 
 
-def measure_shares(passages: Sequence[Passage]) -> Shares:
+def find_teasers(passages: Sequence[Passage]) -> dict[HtmlElement, HtmlElement]:
+    """Return the passages that announce other pages, each element with the small box it shares with a headline."""
+    found: dict[HtmlElement, HtmlElement] = {}
+    for passage in passages:
+        if not passage.is_linked and not is_inside_link(passage.element) and (box := _teaser_box(passage)) is not None:
+            found[passage.element] = box
+    return found
+
+
+def measure_shares(passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement]) -> Shares:
     """Tell a page's own prose from teasers and links."""
-    prose = teasers = links = count = 0
+    prose = announced = links = 0
     for passage in passages:
         if passage.is_linked or is_inside_link(passage.element):
             links += passage.chars
-        elif teaser_box(passage) is not None:
-            teasers += passage.chars
-            count += 1
+        elif passage.element in teasers:
+            announced += passage.chars
         else:
             prose += passage.chars
-    return Shares(prose=prose, teasers=teasers, links=links, teaser_count=count)
+    return Shares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
 def is_inside_link(element: HtmlElement) -> bool:
@@ -116,7 +126,7 @@ def is_inside_link(element: HtmlElement) -> bool:
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
-def teaser_box(passage: Passage) -> HtmlElement | None:
+def _teaser_box(passage: Passage) -> HtmlElement | None:
     """Return the small box that a passage shares with a headline that is a link: it announces another page."""
     box = passage.element
     if passage.chars > _LONGEST_TEASER:

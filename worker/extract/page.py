@@ -17,7 +17,7 @@ from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.learned import paragraph_key
 from worker.extract.links import drop_links_elsewhere
 from worker.extract.listing import refuse_listing
-from worker.extract.outline import find_passages, measure_shares
+from worker.extract.outline import find_passages, find_teasers, measure_shares
 from worker.extract.rights import find_rights, refused_signal
 from worker.extract.rules import ExtractRules
 from worker.extract.text import clean_line, count_words
@@ -94,14 +94,15 @@ def _dates(
 def _main_text(document: Document, trace: Trace) -> list[Block]:
     strip_dead(document.tree)
     passages = find_passages(document.tree)
-    shares = measure_shares(passages)
+    teasers = find_teasers(passages)
+    shares = measure_shares(passages, teasers)
     trace.figure("prose", shares.prose)
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
     refuse_listing(document, shares)
     lead = find_lead(document, passages)
     trace.field("lead", lead, "page")
-    trace.drop(drop_links_elsewhere(document.tree, passages))
+    trace.drop(drop_links_elsewhere(document.tree, passages, teasers))
     return put_lead_first(read_body(document.tree, passages), lead)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 _UNWANTED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]+")
-_ALPHANUMERIC = re.compile(r"[^\W_]")
 
 
 def clean_line(raw: str) -> str:
@@ -33,7 +32,7 @@ def clean_text(raw: str) -> str:
 
 def count_words(text: str) -> int:
     """Count the tokens between blanks that hold a letter or a digit."""
-    return sum(1 for token in text.split() if _ALPHANUMERIC.search(token))
+    return sum(1 for token in text.split() if token.isalnum() or any(map(str.isalnum, token)))
 
 
 def sha256_of(text: str) -> str:

@@ -20,6 +20,7 @@ _JSON_LD = re.compile(r"application/(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
 _LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{20000,}>")
 _HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{20000}")
+_LONG_PIECE = 20_000
 _LONG_BLANKS = re.compile(r"\s{200,}")
 _AMPERSANDS = re.compile(r"&{20,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
@@ -38,7 +39,7 @@ def trim(markup: str) -> str:
     An ordinary page is returned as it came: parsing it whole costs less than looking for what could be cut.
     """
     markup = markup.replace("\0", "\ufffd")
-    if len(markup) < _LARGE and markup.count("<") < _MANY_TAGS and not _HUGE_TAG.search(markup):
+    if not _is_odd(markup):
         return markup
     kept = _without_scripts(markup)
     kept = _LONG_VALUE.sub('=""', kept)
@@ -47,6 +48,13 @@ def trim(markup: str) -> str:
     kept = _NESTING.sub("<div>", kept)
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
     return _LONG_RUN.sub(" ", kept)
+
+
+def _is_odd(markup: str) -> bool:
+    pieces = markup.split("<")
+    if len(markup) >= _LARGE or len(pieces) > _MANY_TAGS:
+        return True
+    return any(len(piece) > _LONG_PIECE for piece in pieces) and _HUGE_TAG.search(markup) is not None
 
 
 def _without_scripts(markup: str) -> str:

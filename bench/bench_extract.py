@@ -1,0 +1,236 @@
+"""Measures extraction against trafilatura as it comes: how much of the article, and how fast.
+
+    python -m bench.bench_extract [--only quality|speed|memory] [--pages N]
+
+Both read the same pages in the same run; speed is in pages for each second of processor time, with metadata. Needs the
+labelled pages beside the project; without them it says so and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trafilatura
+
+from bench.extract_gold import DATA, SETS, Gold, body_f1, tokens
+from worker.errors import ExtractError
+from worker.extract import ExtractRules, ProcessExtractor
+from worker.extract.reader import Reader
+from worker.models import Article, Page
+from worker.ports import Hints
+
+_RULES = ExtractRules(min_words=0, languages=(), timezone="UTC", timeout=timedelta(seconds=60))
+_KEY = 60
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was counted over one collection, for one of the two extractors."""
+
+    pages: int = 0
+    seconds: float = 0.0
+    f1: list[float] = field(default_factory=list)
+    titles: list[bool] = field(default_factory=list)
+    days: list[bool] = field(default_factory=list)
+    leads: list[bool] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    listings_stored: int = 0
+
+    def line(self, name: str) -> str:
+        """Return the figures as one row."""
+        cells = (_share(self.f1, 4), _share(self.titles), _share(self.days), _share(self.leads))
+        rate = self.pages / self.seconds if self.seconds else 0.0
+        return (
+            f"{name:24} {self.pages:5} {cells[0]:>7} {cells[1]:>7} {cells[2]:>7} {cells[3]:>7} "
+            f"{len(self.rejected):9} {self.listings_stored:9} {rate:9.1f}"
+        )
+
+
+def _share(values: Sequence[float | bool], digits: int = 3) -> str:
+    return f"{sum(values) / len(values):.{digits}f}" if values else "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an extractor gave for one page."""
+
+    text: str = ""
+    title: str = ""
+    published: datetime | None = None
+    day: str = ""
+
+
+Extract = Callable[[Gold], Found]
+
+
+def ours(reader: Reader) -> Extract:
+    """Return this project's extraction, in this process."""
+
+    def extract(gold: Gold) -> Found:
+        page, hints = request_of(gold)
+        return _as_found(reader.read(page, hints, fetched_at=page.fetched_at))
+
+    return extract
+
+
+def _as_found(article: Article) -> Found:
+    day = article.published_at.date().isoformat() if article.published_at else ""
+    return Found(text=article.text, title=article.title, published=article.published_at, day=day)
+
+
+def request_of(gold: Gold) -> tuple[Page, Hints]:
+    """Return a page as if fetched, and what discovery would know of it."""
+    at = datetime.fromisoformat(gold.fetched).replace(tzinfo=UTC) if gold.fetched else datetime.now(UTC)
+    page = Page(url=gold.url, final_url=gold.url, status=200, body=gold.markup, fetched_at=at)
+    return page, Hints(url=gold.url, canonical_url=gold.url, source="bench")
+
+
+def theirs(gold: Gold) -> Found:
+    """Extract with trafilatura as it comes, metadata included."""
+    document = trafilatura.bare_extraction(gold.markup, url=gold.url, with_metadata=True)
+    if document is None:
+        return Found()
+    text, title, date = (getattr(document, name) or "" for name in ("text", "title", "date"))
+    return Found(text=text, title=title, day=date)
+
+
+def measure(pages: Sequence[Gold], extract: Extract, *, four_grams: bool) -> Figures:
+    """Extract every page and compare with its gold."""
+    figures = Figures()
+    for gold in pages:
+        start = time.process_time()
+        try:
+            found = extract(gold)
+        except ExtractError as error:
+            found = Found()
+            if not gold.listing:
+                figures.rejected.append(f"{gold.name}: {error}")
+        figures.seconds += time.process_time() - start
+        figures.pages += 1
+        _compare(figures, gold, found, four_grams=four_grams)
+    return figures
+
+
+def _compare(figures: Figures, gold: Gold, found: Found, *, four_grams: bool) -> None:
+    if gold.listing:
+        figures.listings_stored += bool(found.text)
+        return
+    if gold.body:
+        figures.f1.append(body_f1(found.text, gold.body, four_grams=four_grams))
+    if gold.title:
+        figures.titles.append(" ".join(found.title.split()) == " ".join(gold.title.split()))
+    if gold.day:
+        figures.days.append(_same_day(gold, found))
+    if gold.lead:
+        figures.leads.append(" ".join(tokens(found.text)).startswith(" ".join(tokens(gold.lead))[:_KEY]))
+
+
+def _same_day(gold: Gold, found: Found) -> bool:
+    said = datetime.fromisoformat(gold.day) if re.match(r"\d{4}-\d\d-\d\d ", gold.day) else None
+    if said is not None and said.tzinfo is not None and found.published is not None:
+        return found.published.astimezone(said.tzinfo).date() == said.date()
+    return found.day == gold.day[:10]
+
+
+def quality(reader: Reader) -> None:
+    """Print the figures of every collection for both."""
+    say(
+        f"{'':24} {'pages':>5} {'F1':>7} {'title':>7} {'date':>7} {'lead':>7} {'rejected':>9} {'listings':>9} {'pages/s':>9}"
+    )
+    for name, load in SETS.items():
+        pages = list(load())
+        for label, extract in (("trafilatura", theirs), ("corpus worker", ours(reader))):
+            figures = measure(pages, extract, four_grams=name == "aeb")
+            say(figures.line(f"{name} {label}"))
+            for line in figures.rejected:
+                say(f"    rejected {line[:150]}")
+
+
+def speed(reader: Reader) -> None:
+    """Print pages a second and core, and what a second process brings."""
+    pages = [gold for name in ("vi", "fundus") for gold in SETS[name]() if not gold.listing]
+    for label, extract in (("trafilatura", theirs), ("corpus worker", ours(reader))):
+        best = min(measure(pages, extract, four_grams=False).seconds for _ in range(3))
+        say(f"{label:24} {len(pages) / best:7.1f} pages a second of one core, {best / len(pages) * 1000:.1f} ms a page")
+    for processes in (1, 2):
+        say(
+            f"{processes} worker process(es)     {asyncio.run(_through_pool(pages * 3, processes)):7.1f} pages a second"
+        )
+
+
+async def _through_pool(pages: Sequence[Gold], processes: int) -> float:
+    extractor = ProcessExtractor(ExtractRules(processes=processes, min_words=0, languages=()))
+    try:
+        await asyncio.gather(*(_one(extractor, gold) for gold in pages[: processes * 4]))
+        start = time.perf_counter()
+        await asyncio.gather(*(_one(extractor, gold) for gold in pages))
+        return len(pages) / (time.perf_counter() - start)
+    finally:
+        await extractor.aclose()
+
+
+async def _one(extractor: ProcessExtractor, gold: Gold) -> bool:
+    page, hints = request_of(gold)
+    try:
+        await extractor.extract(page, hints, fetched_at=page.fetched_at)
+    except ExtractError:
+        return False
+    return True
+
+
+def memory(reader: Reader, count: int) -> None:
+    """Print this process's resident memory while one page after another is read."""
+    pages = [gold for name in ("vi", "fundus", "aeb") for gold in SETS[name]()]
+    extract = ours(reader)
+    for done in range(1, count + 1):
+        try:
+            extract(pages[done % len(pages)])
+        except ExtractError:
+            continue
+        if done % max(1, count // 10) == 0:
+            say(f"{done:7} pages {_resident() / 2**20:7.1f} MiB")
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096
+
+
+def say(line: str) -> None:
+    """Write a line of the result."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("quality", "speed", "memory"))
+    parser.add_argument("--pages", type=int, default=20_000, help="how many pages the memory run reads")
+    options = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"nothing to measure on: {DATA} is missing")
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    reader = Reader(_RULES)
+    if options.only in {None, "quality"}:
+        quality(reader)
+    if options.only in {None, "speed"}:
+        speed(reader)
+    if options.only == "memory":
+        memory(reader, options.pages)
+
+
+if __name__ == "__main__":
+    main()
