@@ -22,7 +22,7 @@ from worker.storage import Store, open_store
 
 ROOT = Path(__file__).parents[3]
 SERVER_SCRIPT = ROOT / ".ci" / "postgresql"
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class Crowd:
