@@ -160,6 +160,8 @@ class Reprocessing:
 
     def _take_effect(self, store: Store) -> None:
         store.review.think_again(tag=self._tag()).take_effect(self._deduper.judge, now=self._clock.now())
+        if self._extract:
+            store.review.end_kept_pages()
 
     def _tag(self) -> str:
         """Name the rules: a judgement that was broken off under others is of no use."""

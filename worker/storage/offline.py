@@ -15,6 +15,7 @@ from worker.storage.columns import UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import upsert
 from worker.storage.queue import add_events
+from worker.storage.rethinking import discard
 from worker.storage.settling import STATES
 from worker.storage.tables import ARTICLES, CANDIDATES, META, PAGES, STANDINGS
 
@@ -88,7 +89,7 @@ class Kept:
 def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> int:
     """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
 
-    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `finish` is called.
+    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `end` is called.
     """
     total, last = 0, 0
     while queued := database.write(_queue_some, after=last, now=now, batch=batch):
@@ -97,7 +98,7 @@ def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> i
 
 
 def finish(connection: Connection, *, batch: str) -> None:
-    """End the reprocessing of a batch: who has no other text than before is what that text is.
+    """End the extraction of a batch: who has no other text than before is what that text is.
 
     A page that gives no article any more keeps the one it gave.
     """
@@ -107,6 +108,14 @@ def finish(connection: Connection, *, batch: str) -> None:
             theirs = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state == state)
             values = {"state": STATES.get(relation, State.STORED), "reason": relation, "detail": detail}
             connection.execute(theirs.where(CANDIDATES.c.article_id.in_(now_so)).values(**values))
+    worked_off = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state != State.PENDING)
+    if connection.execute(worked_off.values(batch="")).rowcount:
+        # New texts take the places of old ones: a judgement of all that has begun without them is of no use.
+        discard(connection)
+
+
+def end(connection: Connection) -> None:
+    """Let the next reprocessing begin with the first candidate again."""
     connection.execute(delete(META).where(META.c.key == PROGRESS))
 
 

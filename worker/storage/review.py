@@ -43,8 +43,12 @@ class StoredReview:
         return offline.queue_kept_pages(self._database, now=now, batch=BATCH)
 
     def finish_kept_pages(self) -> None:
-        """End what `queue_kept_pages` began, once BATCH is worked off."""
+        """Settle what became of the kept pages, once BATCH is worked off."""
         self._database.write(offline.finish, batch=BATCH)
+
+    def end_kept_pages(self) -> None:
+        """Let the next `queue_kept_pages` begin anew, once all was judged again."""
+        self._database.write(offline.end)
 
     def kept_pages(self) -> Iterator[Kept]:
         """Yield every page that would be extracted again."""
