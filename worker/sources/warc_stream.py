@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 64 * 1024
+_UNPACKED = 256 * 1024
 _GZIP = b"\x1f\x8b\x08"
 _MAX_LINE = 16 * 1024
 _MAX_HEADERS = 200
@@ -110,7 +111,8 @@ class _Stream:
         return size - left
 
     def _cut(self, size: int) -> bytes:
-        piece = bytes(self._ready[:size])
+        with memoryview(self._ready) as ready:
+            piece = bytes(ready[:size])
         del self._ready[:size]
         return piece
 
@@ -127,7 +129,7 @@ class _Stream:
             if self._unpacker.eof:
                 self._unpacker = self._new()
             try:
-                piece = self._unpacker.decompress(self._raw, _CHUNK)
+                piece = self._unpacker.decompress(self._raw, _UNPACKED)
             except zlib.error as exc:
                 self._next_member()
                 raise _Damage from exc
