@@ -104,6 +104,17 @@ def test_a_body_is_refused_at_the_first_byte_too_many(coding: str) -> None:
     assert (caught.value.reason, caught.value.retry) == ("size", False)
 
 
+def test_a_body_that_unpacks_to_nothing_is_bounded_too() -> None:
+    nothing = gzip.compress(b"") * 100
+
+    with pytest.raises(FetchError) as raw:
+        unpack("gzip", nothing, limit=1_000)
+    with pytest.raises(FetchError) as between:
+        unpack("gzip, gzip", gzip.compress(nothing), limit=1_000)
+
+    assert (raw.value.reason, between.value.reason) == ("size", "size")
+
+
 @pytest.mark.parametrize("coding", ["", *PACKED])
 def test_a_body_can_be_cut_instead(coding: str) -> None:
     packed = CODINGS[coding](b"x" * 1_000_000)
