@@ -100,7 +100,7 @@ def _piece(row: dict[str, Any], *, lead: bool) -> Piece:
 def _date(written: str) -> datetime | None:
     for form in _DATES:
         try:
-            return datetime.strptime(written.strip(), form).replace(tzinfo=UTC)
+            return datetime.strptime(written.partition("&")[0].strip(), form).replace(tzinfo=UTC)
         except ValueError:
             continue
     return None
