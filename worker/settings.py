@@ -84,8 +84,13 @@ def _pattern(value: str) -> str:
     return value
 
 
+def is_store_url(value: str) -> bool:
+    """Tell whether a text names a store."""
+    return bool(_STORE_URL.fullmatch(value))
+
+
 def _store_url(value: str) -> str:
-    if not _STORE_URL.fullmatch(value):
+    if not is_store_url(value):
         raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
     return value
 

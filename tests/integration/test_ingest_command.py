@@ -408,3 +408,34 @@ def wait_for(condition: object, *, within: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.05)
+
+
+def test_a_whole_store_moves_to_another_database_and_back_to_work(desk: Desk) -> None:
+    desk.run("ingest")
+
+    moved = desk.run("migrate-store", "sqlite:///corpus.db", "sqlite:///moved.db", "--json")
+    again = desk.run("migrate-store", "sqlite:///corpus.db", "sqlite:///moved.db")
+
+    desk.environment = {**desk.environment, "CORPUS_WORKER_STORE__URL": "sqlite:///moved.db"}
+    audit, second = desk.run("audit", "--json").record(), desk.run("ingest", "--json").record()
+    assert moved.status == 0, moved.err
+    assert moved.record()["tables"]["candidates"] == {"rows": 4, "copied": 4}
+    assert "0 of them copied now" in again.out
+    assert audit["balanced"] is True
+    assert (audit["discovered"], second["discovered"], second["stored"]) == (4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "expected"),
+    [
+        (["sqlite:///nothing.db", "sqlite:///moved.db"], 1, "does not exist yet"),
+        (["corpus.db", "sqlite:///moved.db"], 2, "corpus.db: no store URL"),
+        (["sqlite:///a.db", "sqlite:///a.db"], 2, "the same store"),
+    ],
+)
+def test_a_move_that_makes_no_sense_is_one_clear_line(desk: Desk, words: list[str], status: int, expected: str) -> None:
+    ended = desk.run("migrate-store", *words)
+
+    assert ended.status == status
+    assert expected in ended.err
+    assert not (desk.folder / "moved.db").exists()

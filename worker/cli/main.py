@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from worker.cli import configure, doctor, extracting, look, rethink, sources, work
+from worker.cli import configure, doctor, extracting, look, moving, rethink, sources, work
 from worker.cli.common import Common
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
@@ -57,5 +57,12 @@ def _complain(error: WorkerError) -> None:
 
 for _command in (work.ingest, work.run, work.seeds, look.status, look.audit, look.why, look.duplicates, look.export):
     cli.add_command(_command)
-for _command in (sources.sources, configure.config, doctor.doctor, extracting.extract, rethink.reprocess):
+for _command in (
+    sources.sources,
+    configure.config,
+    doctor.doctor,
+    extracting.extract,
+    rethink.reprocess,
+    moving.migrate_store,
+):
     cli.add_command(_command)
