@@ -54,6 +54,7 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
     title = find_title(document, feed_title=hints.title)
     trace.field("title", title.text, title.origin)
+    strip_dead(document.tree)
     published, modified = _dates(document, hints, rules, fetched_at=fetched_at, trace=trace)
     blocks = _main_text(document, trace)
     cleaned = drop_boilerplate(blocks, title=title.text, learned=hints.boilerplate)
@@ -92,7 +93,6 @@ def _dates(
 
 
 def _main_text(document: Document, trace: Trace) -> list[Block]:
-    strip_dead(document.tree)
     passages = find_passages(document.tree)
     teasers = find_teasers(passages)
     shares = measure_shares(passages, teasers)

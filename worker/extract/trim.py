@@ -18,9 +18,9 @@ _CLOSING = {
 _COMMENT_END = re.compile(r"--!?>")
 _JSON_LD = re.compile(r"application/(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
-_LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{20000,}>")
-_HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{20000}")
-_LONG_PIECE = 20_000
+_LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{60000,}>")
+_HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{60000}")
+_LONG_PIECE = 60_000
 _LONG_BLANKS = re.compile(r"\s{200,}")
 _AMPERSANDS = re.compile(r"&{20,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
