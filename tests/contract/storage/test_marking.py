@@ -10,7 +10,8 @@ import pytest
 from tests.contract.storage.made import MINUTE, NOW, add_seed, fingerprint, judge_of, take_in
 from worker.errors import StoreError
 from worker.models import Article, Fingerprint, Neighbour, Page, Relation, State, Verdict
-from worker.storage import Store
+from worker.ports import Scope
+from worker.storage import Store, offline
 
 A, B, C, D = (f"https://{letter}.example/1" for letter in "abcd")
 LATER = NOW + MINUTE
@@ -250,3 +251,39 @@ def extract_again(store: Store, url: str, text: str) -> None:
 
 def with_text(article: Article, text: str) -> Article:
     return replace(article, text=text, sha256=f"sha of {text}", words=len(text.split()))
+
+
+def test_queueing_that_was_broken_off_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, url in enumerate((A, B, C)):
+        take_in(store, url, f"chữ{number}")
+    monkeypatch.setattr("worker.storage.offline.BATCH", 1)
+    store._database.write(offline._queue_some, after=0, now=LATER, batch="reprocess")
+
+    queued = store.review.queue_kept_pages(now=LATER)
+    again = store.review.queue_kept_pages(now=LATER)
+
+    assert (queued, again) == (2, 0)
+    assert store.ledger.pending(now=LATER, scope=Scope(batch="reprocess")) == (3, 3)
+
+
+def test_the_page_of_the_article_that_counts_is_extracted_again(store: Store) -> None:
+    for text in ("một hai", "một hai ba", "một hai"):
+        take_in(store, A, text)
+
+    store.review.queue_kept_pages(now=LATER)
+
+    (claim,) = store.ledger.claim(now=LATER, lease=MINUTE, limit=1, worker="w1")
+    assert isinstance(claim.payload, Page)
+    assert claim.payload.body == "một hai".encode()
+
+
+def test_a_page_that_came_back_is_a_version_of_its_own(store: Store) -> None:
+    for text in ("một hai", "một hai ba", "một hai"):
+        take_in(store, A, text)
+    before = [(link.id, link.duplicate_of) for link in store.reader.duplicates()]
+
+    thought = store.review.think_again(tag="again")
+    thought.judge_all(judge)
+
+    assert list(thought.changes()) == []
+    assert before == [(1, 3), (2, 3)]
