@@ -78,7 +78,7 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     deduper = _deduper(settings)
     with (
         open_store(settings.store.url, parameters=deduper.parameters, create=True) as store,
-        Threads(count=1) as offload,
+        Threads(count=_threads(settings)) as offload,
     ):
         for warning in store.warnings:
             log.warning("store.warning", warning=warning)
@@ -172,6 +172,11 @@ def _languages() -> Languages:
     from worker.extract.language import Languages
 
     return Languages()
+
+
+def _threads(settings: Settings) -> int:
+    """Return how many calls of the store run at once: SQLite has one writer, a server's pool has four connections."""
+    return 1 if settings.store.url.startswith("sqlite") else 4
 
 
 def _take_over_from_the_dead(ledger: Ledger) -> None:

@@ -57,7 +57,7 @@ class Daemon:
 
     def _stop(self, number: int) -> None:
         if self._signal:
-            os._exit(128 + number)
+            os._exit(128 + number)  # leases and transactions make that safe, it is only less tidy
         self._signal = number
         log.info("run.stopping", signal=signal.Signals(number).name)
         self._stopped.set()

@@ -115,6 +115,10 @@ class RehearsedLedger:
         """Count in memory."""
         return self._memory.pending(now=now, scope=scope)
 
+    def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
+        """Look in memory."""
+        return self._memory.has_due(now=now, scope=scope)
+
     def next_due(self, *, now: datetime) -> datetime | None:
         """Look in memory."""
         return self._memory.next_due(now=now)

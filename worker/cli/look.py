@@ -16,6 +16,7 @@ from worker.errors import UsageError
 def status(common: Common) -> None:
     """Show what is going on: counts by state, sources, and what waits."""
     from worker.cli import show
+    from worker.clock import SystemClock
     from worker.reading import open_reading
 
     settings = common.settings()
@@ -23,12 +24,13 @@ def status(common: Common) -> None:
     with open_reading(settings) as store:
         books = store.reader.counts()
         states = {state.name: state for state in store.reader.sources()}
-        daemon = store.daemon()
+        daemon, workers = store.daemon(), store.reader.workers(now=SystemClock().now())
     if common.as_json:
         sources = {name: show.poll_record(state) for name, state in states.items()}
-        print_json({**show.counts_record(books), "daemon": daemon, "sources": sources})
+        working = {worker.name: {"candidates": worker.candidates, "sources": worker.sources} for worker in workers}
+        print_json({**show.counts_record(books), "daemon": daemon, "workers": working, "sources": sources})
         return
-    show.status(settings, books, states, daemon=daemon)
+    show.status(settings, books, states, daemon=daemon, workers=[worker.name for worker in workers])
 
 
 @click.command()

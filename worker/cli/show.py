@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -132,11 +132,14 @@ def counts_record(books: Books) -> dict[str, object]:
     }
 
 
-def status(settings: Settings, books: Books, states: Mapping[str, SourceState], *, daemon: str) -> None:
+def status(
+    settings: Settings, books: Books, states: Mapping[str, SourceState], *, daemon: str, workers: Sequence[str]
+) -> None:
     """Print what is going on."""
     out = console()
     out.print(f"store   {clean(mask(settings.store.url))}")
     out.print(f"daemon  {clean(daemon) or 'not running'}")
+    out.print(f"at work {clean(', '.join(workers)) or 'nobody'}")
     out.print(f"corpus  {books.clusters} texts, from {books.articles} articles and {books.seeds} seeds kept")
     out.print()
     out.print(_counts_table(counts_record(books)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -116,8 +117,11 @@ class Discoverer:
         return count.report(source), page.validators if count.complete else Validators()
 
     async def _pages(self, source: Source, first: Page, count: _Count) -> AsyncIterator[Discovery]:
-        """Yield what the source's first page and those it leads to say, up to the limit of one poll."""
-        discovery = self._parse(first, source)
+        """Yield what the source's first page and those it leads to say, up to the limit of one poll.
+
+        Parsing has a thread of its own: a large sitemap takes seconds, and every fetch would wait.
+        """
+        discovery = await asyncio.to_thread(self._parse, first, source)
         seen, waiting = {source.url, first.final_url}, deque(discovery.follow)
         yield discovery
         while waiting and len(seen) <= self._limits.follow:
@@ -126,7 +130,7 @@ class Discoverer:
                 continue
             seen.add(url)
             try:
-                discovery = self._parse(await self._fetch_part(url), source)
+                discovery = await asyncio.to_thread(self._parse, await self._fetch_part(url), source)
             except (FetchError, SourceError) as exc:
                 count.skip(f"{url}: {exc}")
                 continue

@@ -89,8 +89,7 @@ class Ingester:
             self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
 
     async def _nothing_due(self, scope: Scope) -> bool:
-        _, due = await self._stages.offload(self._stages.ledger.pending, now=self._stages.clock.now(), scope=scope)
-        return due == 0
+        return not await self._stages.offload(self._stages.ledger.has_due, now=self._stages.clock.now(), scope=scope)
 
     async def _pause(self, delay: timedelta) -> None:
         """Wait until something in hand is done, but no longer than `delay`."""

@@ -150,6 +150,10 @@ class Ledger(Protocol):
         """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
         ...
 
+    def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
+        """Tell whether anything is due on a host that is not closed: quicker than counting."""
+        ...
+
     def next_due(self, *, now: datetime) -> datetime | None:
         """Return when the earliest claimable candidate comes due (may be past), None if nothing is pending."""
         ...
