@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from tests.integration.fetch.conftest import FetcherFactory
@@ -134,3 +137,19 @@ async def test_cookies_and_credentials_never_cross_hosts(server: Loopback, make_
     received = next(exchange for exchange in server.seen if exchange.path == "/b")
     assert received.headers["host"] == "other.example"
     assert not {"cookie", "authorization", "referer"} & received.headers.keys()
+
+
+async def test_one_deadline_holds_for_all_hops_together(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    async def slowly(exchange: Exchange) -> None:
+        await asyncio.sleep(0.3)
+        await exchange.reply(status=302, Location=f"/{int(exchange.path[1:]) + 1}")
+
+    for number in range(10):
+        server.on(f"/{number}", slowly)
+    fetcher = make_fetcher(deadline=timedelta(seconds=1))
+
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(Request(url="http://news.example/0"))
+
+    assert caught.value.reason == "timeout"
+    assert len(server.paths) <= 1 + 4

@@ -129,7 +129,10 @@ def test_a_page_cut_inside_a_letter_is_still_utf8() -> None:
 def test_a_meta_in_a_comment_says_nothing() -> None:
     body = b"<!-- <meta charset=big5> --><meta charset=windows-1251>" + RUSSIAN.encode("cp1251")
 
-    assert RUSSIAN in decode(body).text
+    decoded = decode(body)
+
+    assert (decoded.charset, decoded.chosen_by) == ("cp1251", "meta")
+    assert RUSSIAN in decoded.text
 
 
 def test_text_is_composed() -> None:
