@@ -37,7 +37,7 @@ def mark(common: Common, one: int, other: int, same: bool, different: bool) -> N
     if same == different:
         raise UsageError("say either --same or --different")
     if one == other:
-        raise UsageError(f"article {one} is named twice: name two articles, with the ids that `duplicates` shows")
+        raise UsageError(f"article {one} is named twice: name two articles, by the ids that `why URL` shows")
     settings = common.settings()
     common.set_up_logs()
     decided = "same" if same else "different"
