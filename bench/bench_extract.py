@@ -145,9 +145,8 @@ def _same_day(gold: Gold, found: Found) -> bool:
 
 def quality(reader: Reader) -> None:
     """Print the figures of every collection for both."""
-    say(
-        f"{'':24} {'pages':>5} {'F1':>7} {'title':>7} {'date':>7} {'lead':>7} {'rejected':>9} {'listings':>9} {'pages/s':>9}"
-    )
+    heads = ("F1", "title", "date", "lead")
+    say(f"{'':24} {'pages':>5} " + " ".join(f"{head:>7}" for head in heads) + "  rejected  listings   pages/s")
     for name, load in SETS.items():
         pages = list(load())
         for label, extract in (("trafilatura", theirs), ("corpus worker", ours(reader))):

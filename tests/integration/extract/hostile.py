@@ -108,7 +108,7 @@ def _text(n: Callable[[int], int]) -> Iterator[tuple[str, bytes]]:
 
 
 def hostile_pages(*, scale: float = 1.0) -> Iterator[tuple[str, bytes]]:
-    """Yield each page with what it is about; `scale` makes them smaller. One after the other, they need little memory."""
+    """Yield each page with what it is about; `scale` makes them smaller."""
 
     def n(count: int) -> int:
         return max(1, int(count * scale))

