@@ -8,7 +8,7 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -127,7 +127,7 @@ class ProcessExtractor:
         async with self._starting:
             self._nursery = self._nursery or await _start_nursery(self._rules)
             ours, theirs = socket.socketpair()
-            with theirs:
+            with theirs, _closed_unless_sent(ours):
                 socket.send_fds(self._nursery.control, [wire.ORDER.pack(wire.FORK, 0)], [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = _Worker(0, reader, writer)
@@ -151,6 +151,15 @@ class ProcessExtractor:
             if self._nursery is not None:
                 await _end(self._nursery)
                 self._nursery = None
+
+
+@contextlib.contextmanager
+def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        connection.close()
+        raise
 
 
 async def _start_nursery(rules: ExtractRules) -> _Nursery:
