@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+_HOSTS_FAULTS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
+_HOSTS_STATUSES = frozenset({429, 503})
+
 
 class WorkerError(Exception):
     """Something the worker expects to go wrong; the message says what was found and what to do."""
@@ -67,6 +70,11 @@ class FetchError(WorkerError):
         self.retry = retry
         self.status = status
         self.retry_at = retry_at
+
+    @property
+    def hosts_fault(self) -> bool:
+        """Whether the host is to blame and not the page: nothing that waits for it may be given up for that."""
+        return self.reason in _HOSTS_FAULTS or self.status in _HOSTS_STATUSES
 
 
 class FetchBlocked(FetchError):

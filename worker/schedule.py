@@ -40,13 +40,16 @@ def next_poll_after_failure(
     return _honouring(now + delay, now=now, wish=wish)
 
 
-def retry_at(*, now: datetime, attempts: int, chance: float, wish: datetime | None = None) -> datetime | None:
+def retry_at(
+    *, now: datetime, attempts: int, chance: float, wish: datetime | None = None, hosts_fault: bool = False
+) -> datetime | None:
     """Return when a page that failed `attempts` times is tried again, or None when that was the last try.
 
     The delay doubles from five minutes up to twelve hours, with ±20% of chance; a server's own wish
-    (`Retry-After`) wins where it is later, up to a day.
+    (`Retry-After`) wins where it is later, up to a day. What is the fault of the host and not of the page is tried
+    for as long as it takes: a paper that was down for a week has lost nothing.
     """
-    if attempts >= MOST_ATTEMPTS:
+    if attempts >= MOST_ATTEMPTS and not hosts_fault:
         return None
     delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 16))
     return _honouring(now + delay * (0.8 + 0.4 * chance), now=now, wish=wish)

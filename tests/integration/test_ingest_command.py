@@ -314,8 +314,10 @@ def test_a_store_from_a_newer_version_is_refused(desk: Desk) -> None:
 def test_private_addresses_are_refused_unless_allowed(desk: Desk) -> None:
     ended = desk.run("ingest", "--json", "http://127.0.0.1:9/secret")
 
-    assert ended.status == 1
-    assert "127.0.0.1" in ended.record()["sources"]["http://127.0.0.1:9/secret"]["error"]
+    why = desk.run("why", "http://127.0.0.1:9/secret").out
+    assert ended.record()["blocked"] == 1
+    assert "blocked (network)" in why
+    assert "127.0.0.1" in why
 
 
 def slow_pages() -> dict[str, Page]:

@@ -61,3 +61,9 @@ def test_a_page_is_tried_again_later_each_time_and_then_not_at_all() -> None:
 @pytest.mark.parametrize(("interval", "expected"), [(1, 5), (30, 30), (10_000, 720)])
 def test_an_interval_stays_within_its_bounds(interval: int, expected: int) -> None:
     assert RHYTHM.bounded(timedelta(minutes=interval)) == timedelta(minutes=expected)
+
+
+def test_what_is_the_hosts_fault_is_tried_for_as_long_as_it_takes() -> None:
+    at = retry_at(now=NOW, attempts=500, chance=0.5, hosts_fault=True)
+
+    assert at == NOW + timedelta(hours=12)

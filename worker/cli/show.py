@@ -176,11 +176,12 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
 def duplicate_table(links: Iterable[DuplicateLink]) -> int:
     """Print recognised copies under the head of their cluster; return how many."""
     table = Table(box=None, pad_edge=False)
-    for name in ("of", "relation", "jaccard", "contained", "words", "copy", "kept"):
-        table.add_column(name, overflow="fold", justify="right" if name in {"of", "jaccard", "words"} else "left")
+    for name in ("id", "of", "relation", "jaccard", "contained", "words", "copy", "kept"):
+        table.add_column(name, overflow="fold", justify="right" if name in {"id", "of", "jaccard", "words"} else "left")
     rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
     for link in rows:
         table.add_row(
+            str(link.id),
             str(link.duplicate_of),
             link.relation.value,
             f"{link.jaccard:.2f}",

@@ -96,10 +96,24 @@ class Discoverer:
             report, _ = await self._read(source, Validators(), batch=batch)
         except StoreError:
             raise
+        except FetchError as exc:
+            report = await self._unread(source, exc, batch=batch)
         except WorkerError as exc:
             report = SourceReport(source=source.name, error=str(exc))
         _log(source, report)
         return report
+
+    async def _unread(self, source: Source, error: FetchError, *, batch: str) -> SourceReport:
+        """Enter a target that gave no page into the books all the same: it is blocked, failed, or tried again later."""
+        candidate = Candidate(
+            url=source.url,
+            canonical_url=self._stages.canonicalise(source.url),
+            source=source.name,
+            reference=source.url,
+        )
+        count = _Count()
+        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
+        return replace(count.report(source), error=str(error) if error.retry else "")
 
     async def _read(self, source: Source, known: Validators, *, batch: str) -> tuple[SourceReport, Validators]:
         count = _Count()
@@ -112,6 +126,8 @@ class Discoverer:
             return SourceReport(source=source.name, not_modified=True), known
         async for discovery in self._pages(source, page, count):
             await self._enqueue(source, discovery, batch, count)
+        if page.permanent_url:
+            count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
         return count.report(source), page.validators if count.complete else Validators()

@@ -141,7 +141,7 @@ class Ingester:
             raise
         except Exception as exc:  # a bug is loud, but it costs only the page it happened on
             log.exception("ingest.bug", url=claim.url)
-            outcome = await self._finish(claim, self._again(claim, reason="internal", detail=repr(exc)))
+            outcome = await self._finish(claim, _ended(self._retry_at(claim), reason="internal", detail=repr(exc)))
         if outcome is None:
             log.warning("ingest.lease_lost", url=claim.url, worker=self._worker)
             return
@@ -207,15 +207,23 @@ class Ingester:
         return outcome if held else None
 
     def _after_failure(self, claim: Claim, error: FetchError) -> Outcome:
-        if not error.retry:
-            return Outcome(state=State.FAILED, reason=error.reason, detail=str(error))
-        return self._again(claim, reason=error.reason, detail=str(error), wish=error.retry_at)
+        at = self._retry_at(claim, wish=error.retry_at, hosts_fault=error.hosts_fault) if error.retry else None
+        return _ended(at, reason=error.reason, detail=str(error))
 
-    def _again(self, claim: Claim, *, reason: str, detail: str, wish: datetime | None = None) -> Outcome:
-        now = self._stages.clock.now()
-        at = retry_at(now=now, attempts=claim.attempts, chance=self._stages.chance(), wish=wish)
-        state = State.FAILED if at is None else State.PENDING
-        return Outcome(state=state, reason=reason, detail=detail, retry_at=at)
+    def _retry_at(self, claim: Claim, *, wish: datetime | None = None, hosts_fault: bool = False) -> datetime | None:
+        return retry_at(
+            now=self._stages.clock.now(),
+            attempts=claim.attempts,
+            chance=self._stages.chance(),
+            wish=wish,
+            hosts_fault=hosts_fault,
+        )
+
+
+def _ended(at: datetime | None, *, reason: str, detail: str) -> Outcome:
+    """Return the outcome of a try that failed: pending where there is a next one."""
+    state = State.FAILED if at is None else State.PENDING
+    return Outcome(state=state, reason=reason, detail=detail, retry_at=at)
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
 from worker.dedupe import Deduper
-from worker.errors import FetchError, SourceError, StoreError
+from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
 from worker.learning import LearnedSites
 from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
 from worker.pipeline import Discoverer, Limits, Stages, Tally
@@ -314,3 +315,32 @@ async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> 
     await run.discoverer.poll(source)
 
     assert looks == [None, START.isoformat()]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FetchBlocked("robots.txt forbids it", reason="robots"), ""),
+        (FetchError("404", reason="gone", retry=False, status=404), ""),
+        (FetchError("down", reason="connect", retry=True), "down"),
+    ],
+)
+async def test_a_target_that_gives_no_page_is_in_the_books(store: Store, error: FetchError, said: str) -> None:
+    url = "https://paper.example/bai"
+    run = Run(store, {url: error})
+
+    report = await run.discoverer.read(Source(name="paper.example", kind="auto", url=url), batch="b1")
+
+    assert (report.found, report.error) == (1, said)
+    assert run.pending() == 1
+
+
+@pytest.mark.anyio
+async def test_a_source_that_has_moved_for_good_is_said_so(store: Store) -> None:
+    moved = replace(page(FEED, "https://paper.example/1"), permanent_url="https://paper.example/rss2")
+    run = Run(store, {FEED: moved})
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert report.notes == ('it has moved for good: set url = "https://paper.example/rss2"',)

@@ -148,7 +148,7 @@ async def test_a_page_that_may_come_back_waits_and_the_run_does_not(store: Store
 
 @pytest.mark.anyio
 async def test_a_page_is_given_up_only_after_many_tries(store: Store) -> None:
-    run = Run(store, {"https://a.example/1": FetchError("timed out", reason="timeout", retry=True)})
+    run = Run(store, {"https://a.example/1": FetchError("500", reason="http", retry=True, status=500)})
     run.add("https://a.example/1")
 
     for _ in range(MOST_ATTEMPTS):
@@ -371,3 +371,23 @@ class Noting(FakeExtractor):
         self.boilerplate.append(hints.boilerplate)
         made = await super().extract(content, hints, fetched_at=fetched_at)
         return replace(made, paragraphs=tuple(paragraph_key(line) for line in made.text.split("\n")))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "error",
+    [
+        FetchError("timed out", reason="timeout", retry=True),
+        FetchError("left alone for a while", reason="host-closed", retry=True),
+        FetchError("503", reason="http", retry=True, status=503),
+    ],
+)
+async def test_what_waits_for_a_host_that_is_down_is_never_given_up(store: Store, error: FetchError) -> None:
+    run = Run(store, {"https://a.example/1": error})
+    run.add("https://a.example/1")
+
+    for _ in range(MOST_ATTEMPTS + 2):
+        await run.make().drain()
+        run.clock.advance(timedelta(hours=15))
+
+    assert run.state("https://a.example/1") is State.PENDING
