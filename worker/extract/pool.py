@@ -107,12 +107,21 @@ class ProcessExtractor:
     @contextlib.asynccontextmanager
     async def _worker(self) -> AsyncIterator[_Worker]:
         """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
-        worker = self._idle.pop() if self._idle else await self._hire()
+        worker = self._take_idle() or await self._hire()
         try:
             yield worker
         finally:
             if self._closed or worker not in self._idle:
                 self._dismiss(worker)
+
+    def _take_idle(self) -> _Worker | None:
+        while self._idle:
+            worker = self._idle.pop()
+            # One that has died while it was idle (killed for its memory, by a person) must not cost the next page.
+            if not worker.reader.at_eof():
+                return worker
+            worker.writer.close()
+        return None
 
     async def _hire(self) -> _Worker:
         for _ in range(2):
