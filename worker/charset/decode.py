@@ -54,9 +54,18 @@ def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
         plain = _decoded(body.decode("ascii"), "utf-8", named.get("utf-8", "default"))
         return None if "iso2022_jp" in named else plain
     text = body.decode("utf-8", "replace")
-    if not _is_sound(text):
+    if not (_is_valid_utf8(body) or _is_sound(text)):
         return None
     return _mended(text) or _decoded(text, "utf-8", named.get("utf-8", "detection"))
+
+
+def _is_valid_utf8(body: bytes) -> bool:
+    # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_sound(text: str) -> bool:

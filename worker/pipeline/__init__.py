@@ -6,8 +6,9 @@ ingest:    claim       | fetch | extract | fingerprint | settle
 The two meet only in the store. Whatever a stage raises as a `WorkerError` becomes an outcome here, once.
 """
 
-from worker.pipeline.discover import Discoverer, SourceReport
+from worker.pipeline.discover import Discoverer
 from worker.pipeline.ingest import Ingester
+from worker.pipeline.reports import SourceReport
 from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 

@@ -5,47 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
 from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
+from worker.pipeline.reports import Count, SourceReport, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import next_poll, next_poll_after_failure
 
-log = structlog.get_logger()
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
-_MOST_NOTES: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceReport:
-    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
-
-    `left_alone` says that it was not polled at all, because another worker is at it or has just been.
-    """
-
-    source: str
-    error: str = ""
-    found: int = 0
-    new: int = 0
-    not_modified: bool = False
-    left_alone: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def result(self) -> str:
-        """How it went, in a few words for people."""
-        if self.left_alone:
-            return "another worker polls it"
-        parts = [self.error or ("not modified" if self.not_modified else "ok")]
-        if self.notes and not self.error:
-            parts.append(f"{len(self.notes)} notes in the log")
-        return ", ".join(parts)
 
 
 class Discoverer:
@@ -74,7 +45,7 @@ class Discoverer:
             report = await self._failed(source, state, exc)
         else:
             await self._succeeded(source, state, report, validators)
-        _log(source, report)
+        log_report(source, report)
         return report
 
     async def _lead(self, source: Source, *, only_if_due: bool) -> bool:
@@ -100,7 +71,7 @@ class Discoverer:
             report = await self._unread(source, exc, batch=batch)
         except WorkerError as exc:
             report = SourceReport(source=source.name, error=str(exc))
-        _log(source, report)
+        log_report(source, report)
         return report
 
     async def _unread(self, source: Source, error: FetchError, *, batch: str) -> SourceReport:
@@ -111,12 +82,12 @@ class Discoverer:
             source=source.name,
             reference=source.url,
         )
-        count = _Count()
+        count = Count()
         await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
         return replace(count.report(source), error=str(error) if error.retry else "")
 
     async def _read(self, source: Source, known: Validators, *, batch: str) -> tuple[SourceReport, Validators]:
-        count = _Count()
+        count = Count()
         if is_local(source):
             await self._read_local(source, batch, count)
             count.require_something(source)
@@ -132,7 +103,7 @@ class Discoverer:
         # followed by a 304 would lose articles.
         return count.report(source), page.validators if count.complete else Validators()
 
-    async def _pages(self, source: Source, first: Page, count: _Count) -> AsyncIterator[Discovery]:
+    async def _pages(self, source: Source, first: Page, count: Count) -> AsyncIterator[Discovery]:
         """Yield what the source's first page and those it leads to say, up to the limit of one poll.
 
         Parsing has a thread of its own: a large sitemap takes seconds, and every fetch would wait.
@@ -180,7 +151,7 @@ class Discoverer:
             payload=page,
         )
 
-    async def _read_local(self, source: Source, batch: str, count: _Count) -> None:
+    async def _read_local(self, source: Source, batch: str, count: Count) -> None:
         inputs = self._stages.read_inputs(
             local_path(source.url),
             source=source.name,
@@ -190,7 +161,7 @@ class Discoverer:
         while (discovery := await self._stages.offload(next, inputs, None)) is not None:
             await self._enqueue(source, discovery, batch, count)
 
-    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: _Count) -> None:
+    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: Count) -> None:
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
@@ -240,36 +211,6 @@ class Discoverer:
         return SourceReport(source=source.name, error=str(error))
 
 
-@dataclass(slots=True)
-class _Count:
-    """What one poll has read so far."""
-
-    found: int = 0
-    new: int = 0
-    complete: bool = True
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, discovery: Discovery, *, new: int) -> None:
-        self.found += len(discovery.candidates)
-        self.new += new
-        self.notes += discovery.notes
-
-    def require_something(self, source: Source) -> None:
-        """Raise SourceError where nothing was found at all: a run that read nothing did not do its work."""
-        if not self.found:
-            reasons = self.notes or [
-                f"{source.url}: no .html, .txt, .jsonl, .warc or .warc.gz file with anything in it"
-            ]
-            raise SourceError("; ".join(reasons[:3]))
-
-    def skip(self, note: str) -> None:
-        self.complete = False
-        self.notes.append(note)
-
-    def report(self, source: Source) -> SourceReport:
-        return SourceReport(source=source.name, found=self.found, new=self.new, notes=tuple(self.notes))
-
-
 def _since_last_look(source: Source, state: SourceState) -> Source:
     """Tell a sitemap's parser when it was last read; the parser adds a day for dates that lie and parts that failed."""
     if source.kind != "sitemap" or state.succeeded_at is None:
@@ -285,20 +226,3 @@ def is_local(source: Source) -> bool:
 def local_path(url: str) -> Path:
     """Return the path that a `file:` URL or a plain path names."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)
-
-
-def _log(source: Source, report: SourceReport) -> None:
-    for note in report.notes[:_MOST_NOTES]:
-        log.warning("discover.note", source=source.name, note=note)
-    if len(report.notes) > _MOST_NOTES:
-        log.warning("discover.note", source=source.name, note=f"{len(report.notes) - _MOST_NOTES} more like these")
-    if report.error:
-        log.warning("discover.failed", source=source.name, url=source.url, error=report.error)
-        return
-    log.info(
-        "discover.done",
-        source=source.name,
-        found=report.found,
-        new=report.new,
-        not_modified=report.not_modified or None,
-    )

@@ -216,3 +216,11 @@ def test_syllables_are_known(word: str) -> None:
 @pytest.mark.parametrize("word", ["général", "für", "été", "wörld", "ngoằn̉", "naïve", "áá", "zá", "şey", "élu"])
 def test_words_of_other_languages_are_not(word: str) -> None:
     assert not is_syllable(word)
+
+
+def test_a_page_in_utf_8_that_holds_somebody_elses_damage_is_still_utf_8() -> None:
+    body = "Zażółć \ufffd gęślą".encode()
+
+    decoded = decode(body, "text/html")
+
+    assert (decoded.text, decoded.charset) == ("Zażółć \ufffd gęślą", "utf-8")

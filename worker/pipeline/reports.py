@@ -1,0 +1,91 @@
+"""What one poll of a source came to: counted while it goes on, reported at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from worker.errors import SourceError
+from worker.models import Discovery, Source
+
+log = structlog.get_logger()
+_MOST_NOTES: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
+
+    `left_alone` says that it was not polled at all, because another worker is at it or has just been.
+    """
+
+    source: str
+    error: str = ""
+    found: int = 0
+    new: int = 0
+    not_modified: bool = False
+    left_alone: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """How it went, in a few words for people."""
+        if self.left_alone:
+            return "another worker polls it"
+        parts = [self.error or ("not modified" if self.not_modified else "ok")]
+        if self.notes and not self.error:
+            parts.append(f"{len(self.notes)} notes in the log")
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class Count:
+    """What one poll has read so far; `complete` says that no part of the source failed."""
+
+    found: int = 0
+    new: int = 0
+    complete: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, discovery: Discovery, *, new: int) -> None:
+        """Count what one page of the source gave."""
+        self.found += len(discovery.candidates)
+        self.new += new
+        self.notes += discovery.notes
+
+    def require_something(self, source: Source) -> None:
+        """Raise SourceError where nothing was found at all: a run that read nothing did not do its work."""
+        if not self.found:
+            reasons = self.notes or [
+                f"{source.url}: no .html, .txt, .jsonl, .warc or .warc.gz file with anything in it"
+            ]
+            raise SourceError("; ".join(reasons[:3]))
+
+    def skip(self, note: str) -> None:
+        """Note a part that could not be read."""
+        self.complete = False
+        self.notes.append(note)
+
+    def report(self, source: Source) -> SourceReport:
+        """Return what was counted, for a poll that worked."""
+        return SourceReport(source=source.name, found=self.found, new=self.new, notes=tuple(self.notes))
+
+
+def log_report(source: Source, report: SourceReport) -> None:
+    """Log the end of a poll: one line, and one for each note."""
+    for note in report.notes[:_MOST_NOTES]:
+        log.warning("discover.note", source=source.name, note=note)
+    if len(report.notes) > _MOST_NOTES:
+        log.warning("discover.note", source=source.name, note=f"{len(report.notes) - _MOST_NOTES} more like these")
+    if report.error:
+        log.warning("discover.failed", source=source.name, url=source.url, error=report.error)
+        return
+    log.info(
+        "discover.done",
+        source=source.name,
+        found=report.found,
+        new=report.new,
+        not_modified=report.not_modified or None,
+    )
