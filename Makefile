@@ -8,8 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 DEV := $(VENV)/.dev
-# The locks are complete, so nothing is resolved; Python compiles what is imported, when it is imported.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-compile
+# The machine's own pip fills .venv where there is one that can (22.3 and later): a second one takes seconds to unpack.
+HOST_PIP := $(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && echo yes)
+PIP := $(if $(HOST_PIP),$(PYTHON) -m pip --python $(BIN)/python,$(BIN)/python -m pip)
+# The locks are complete, so nothing is resolved. What is imported is compiled then, and kept.
+INSTALL := $(PIP) --disable-pip-version-check --quiet install --no-deps --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 CONFIG ?= config/worker.toml
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
@@ -22,7 +26,7 @@ help: ## say what can be made
 $(BASE): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
 	@echo "setting up $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(if $(HOST_PIP),--without-pip) $(VENV)
 	@$(INSTALL) --require-hashes -r requirements.lock 2> >(grep -v '^WARNING' >&2)
 	@$(INSTALL) --no-build-isolation --editable . 2> >(grep -v '^WARNING' >&2)
 	@$(BIN)/python -c 'import worker'

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import tomlkit
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -39,6 +38,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
 
 def show(settings: Settings) -> str:
     """Write settings as TOML with secrets masked."""
+    import tomlkit
+
     return tomlkit.dumps(as_values(settings))
 
 
