@@ -90,8 +90,8 @@ def test_a_box_inside_the_article_is_out_and_the_article_goes_on() -> None:
         ("Ngoại trưởng Nga Sergey Lavrov. Ảnh: Reuters |", Kind.CREDIT),
         ("(theo Reuters)", Kind.SIGNATURE),
         ("Nguồn: Reuters", Kind.SIGNATURE),
-        ("Thủ tướng Nhật Bản thăm Mỹ: Chuyến đi 'một công nhiều việc'", Kind.HEADLINE),
-        ("Hiện Mỹ chưa đưa ra bình luận gì liên quan cuộc họp này.", Kind.SENTENCE),
+        ("Ngoại trưởng Kazakhstan tới Paris: Chuyến đi 'ba trong một'", Kind.HEADLINE),
+        ("Phía Canada hiện từ chối nói thêm về buổi làm việc hôm qua.", Kind.SENTENCE),
     ],
 )
 def test_lines_are_told_apart_by_their_looks(line: str, kind: Kind) -> None:
