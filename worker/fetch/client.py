@@ -24,6 +24,7 @@ from worker.fetch.cookies import Cookies
 from worker.fetch.dial import Dialer
 from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
 from worker.fetch.kinds import accept_header, check_content_type, kept_headers
+from worker.fetch.moves import Moves
 from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
@@ -73,6 +74,7 @@ class HttpFetcher:
             timeout_s=rules.timeout.total_seconds(),
         )
         self._visitor = self._make_visitor(hosts, offload)
+        self._moves = Moves(hosts=hosts, offload=offload)
         self._gate = RobotsGate(self._visitor, user_agent=rules.user_agent, clock=clock, hosts=hosts, offload=offload)
         self._asked: dict[str, int] = {}
 
@@ -101,8 +103,14 @@ class HttpFetcher:
         """
         budget = Budget(self._rules.deadline)
         asked = self._with_due_validators(request)
-        arrival = await self._arrive(asked, budget, observe)
-        page = self._page(asked, arrival, budget)
+        start = await self._moves.start_of(request)
+        try:
+            arrival = await self._arrive(asked, start, budget, observe)
+            page = self._page(asked, arrival, budget)
+        except FetchError:
+            await self._moves.lost(request, start=start)
+            raise
+        await self._moves.arrived(page, start=start)
         if observe is not unobserved:
             for step in steps_of(page):
                 observe(step)
@@ -130,8 +138,9 @@ class HttpFetcher:
         # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
         await self._clock.sleep(timedelta(0))
 
-    async def _arrive(self, request: Request, budget: Budget, observe: Observer) -> _Arrival:
-        url, cookies, permanent, leading = parse_url(request.url), Cookies(), None, True
+    async def _arrive(self, request: Request, start: str, budget: Budget, observe: Observer) -> _Arrival:
+        url, cookies, leading = parse_url(start), Cookies(), True
+        permanent = None if start == request.url else start
         seen: set[tuple[str, str]] = set()
         while True:
             sent = cookies.header(origin_of(url))

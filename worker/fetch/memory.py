@@ -14,6 +14,7 @@ class MemoryHostBook:
         self._turns: dict[str, datetime] = {}
         self._standings: dict[str, HostStanding] = {}
         self._robots: dict[str, RobotsRecord] = {}
+        self._moved: dict[str, str] = {}
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
         """Take the host's next turn and return when it starts."""
@@ -36,3 +37,13 @@ class MemoryHostBook:
     def keep_robots(self, record: RobotsRecord) -> None:
         """Remember a robots.txt."""
         self._robots[record.origin] = record
+
+    def moved(self, url: str) -> str | None:
+        """Return where a URL has moved for good."""
+        return self._moved.get(url)
+
+    def keep_moved(self, url: str, target: str | None) -> None:
+        """Remember where a URL has moved for good; None: forget it."""
+        self._moved.pop(url, None)
+        if target is not None:
+            self._moved[url] = target

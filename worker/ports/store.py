@@ -74,6 +74,14 @@ class HostBook(Protocol):
         """Remember a robots.txt."""
         ...
 
+    def moved(self, url: str) -> str | None:
+        """Return where a URL has moved for good, as far as is known."""
+        ...
+
+    def keep_moved(self, url: str, target: str | None) -> None:
+        """Remember where a URL has moved for good; None: forget it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Executable, bindparam, select
+from sqlalchemy import Connection, Executable, bindparam, delete, select
 
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage.codec import clean
 from worker.storage.columns import EPOCH, Span, UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import Insert, greatest, upsert
-from worker.storage.tables import HOSTS, ROBOTS
+from worker.storage.tables import HOSTS, MOVES, ROBOTS
 
 
 def _turn_taken(statement: Insert) -> Executable:
@@ -32,6 +32,7 @@ def _replaced(key: str, *columns: str) -> Callable[[Insert], Executable]:
 
 _RESERVE = upsert(HOSTS, lambda new: _turn_taken(new.values(host=bindparam("host"), next_turn=bindparam("next_turn"))))
 _NOTE = upsert(HOSTS, _replaced("host", "failures", "closed_until"))
+_KEEP_MOVED = upsert(MOVES, _replaced("url", "target"))
 _KEEP_ROBOTS = upsert(ROBOTS, _replaced("origin", "checked_at", "status", "body", "good_at", "error"))
 
 
@@ -60,6 +61,14 @@ class StoredHostBook:
     def keep_robots(self, record: RobotsRecord) -> None:
         """Remember a robots.txt."""
         self._database.write(_keep_robots, record)
+
+    def moved(self, url: str) -> str | None:
+        """Return where a URL has moved for good, as far as is known."""
+        return self._database.read(_moved, url)
+
+    def keep_moved(self, url: str, target: str | None) -> None:
+        """Remember where a URL has moved for good; None: forget it."""
+        self._database.write(_keep_moved, url, target)
 
 
 def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta) -> datetime:
@@ -106,3 +115,14 @@ def _keep_robots(connection: Connection, record: RobotsRecord) -> None:
         "error": clean(record.error),
     }
     connection.execute(_KEEP_ROBOTS.on(connection), values)
+
+
+def _moved(connection: Connection, url: str) -> str | None:
+    return connection.execute(select(MOVES.c.target).where(MOVES.c.url == clean(url))).scalar()
+
+
+def _keep_moved(connection: Connection, url: str, target: str | None) -> None:
+    if target is None:
+        connection.execute(delete(MOVES).where(MOVES.c.url == clean(url)))
+        return
+    connection.execute(_KEEP_MOVED.on(connection), {"url": clean(url), "target": clean(target)})

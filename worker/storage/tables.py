@@ -259,6 +259,14 @@ ROBOTS = Table(
 )
 """The robots.txt of each origin."""
 
+MOVES = Table(
+    "moves",
+    METADATA,
+    Column("url", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+)
+"""Where URLs have moved for good."""
+
 HOST_PARAGRAPHS = Table(
     "host_paragraphs",
     METADATA,

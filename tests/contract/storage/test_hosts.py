@@ -66,3 +66,14 @@ def test_robots_come_back(store: Store) -> None:
 
     assert store.hosts.robots(record.origin) == record
     assert store.hosts.robots("https://b.example") is None
+
+
+def test_a_move_is_remembered_replaced_and_forgotten(store: Store) -> None:
+    store.hosts.keep_moved("https://a.example/1", "https://a.example/2")
+    store.hosts.keep_moved("https://a.example/1", "https://a.example/3")
+
+    before = store.hosts.moved("https://a.example/1")
+    store.hosts.keep_moved("https://a.example/1", None)
+
+    assert before == "https://a.example/3"
+    assert store.hosts.moved("https://a.example/1") is None

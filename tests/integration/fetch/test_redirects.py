@@ -153,3 +153,29 @@ async def test_one_deadline_holds_for_all_hops_together(server: Loopback, make_f
 
     assert caught.value.reason == "timeout"
     assert len(server.paths) <= 1 + 4
+
+
+async def test_the_next_fetch_begins_where_the_page_has_moved_for_good(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.says("/a", status=301, Location="/b").says("/b", b"here")
+    fetcher = make_fetcher()
+    await fetcher.fetch(Request(url=URL))
+
+    page = await fetcher.fetch(Request(url=URL))
+
+    assert (page.url, page.final_url, page.permanent_url) == (URL, "http://news.example/b", "http://news.example/b")
+    assert server.paths.count("/a") == 1
+
+
+async def test_a_move_that_leads_to_nothing_is_forgotten(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    server.says("/a", status=301, Location="/b").says("/b", b"here")
+    fetcher = make_fetcher()
+    await fetcher.fetch(Request(url=URL))
+    server.says("/a", b"back again").says("/b", status=404)
+
+    with pytest.raises(FetchError):
+        await fetcher.fetch(Request(url=URL))
+    page = await fetcher.fetch(Request(url=URL))
+
+    assert page.body == b"back again"

@@ -145,6 +145,12 @@ sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 sa.Table(
+    "moves",
+    TABLES,
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, nullable=False),
+)
+sa.Table(
     "host_paragraphs",
     TABLES,
     sa.Column("host", sa.Text, primary_key=True),
