@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import sqlite3
 import time
@@ -15,43 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Desk, stop
-from tests.newsroom import Drip, Newsroom, Page, Reply, html, plain, redirect, sites_of
+from tests.newsroom import Drip, Newsroom, Page, Reply, plain, redirect, sites_of
+from tests.texts import as_text, page, story
 
 STATES = ("stored", "duplicate", "revised", "unchanged", "rejected", "blocked", "failed", "pending")
-
-
-SYLLABLES = (
-    "an",
-    "bình",
-    "cao",
-    "dũng",
-    "giang",
-    "hà",
-    "khê",
-    "lâm",
-    "minh",
-    "nam",
-    "phú",
-    "quang",
-    "sơn",
-    "tâm",
-    "xuân",
-)
-
-
-def story(topic: str, sentences: int = 14) -> str:
-    """Return a Vietnamese-looking text about something, unlike that of any other topic."""
-    chance = random.Random(topic)
-    lines = (" ".join(chance.choices(SYLLABLES, k=18)) for _ in range(sentences))
-    return "".join(f"<p>{topic.capitalize()} {line}.</p>" for line in lines)
-
-
-def as_text(topic: str) -> str:
-    return story(topic).replace("<p>", "").replace("</p>", "\n")
-
-
-def page(title: str, body: str) -> Reply:
-    return html(f"<html lang=vi><head><title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>")
 
 
 PAGES: dict[str, Page] = {

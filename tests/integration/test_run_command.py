@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Desk, stop
-from tests.integration.test_ingest_command import page, story
 from tests.newsroom import Newsroom, rss, sites_of
+from tests.texts import page, story
 
 HOST = "mot.example"
 FEED = "/newsroom-feed.xml"

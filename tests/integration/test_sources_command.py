@@ -19,26 +19,10 @@ import structlog
 
 from tests.commands import Desk, Ended
 from tests.newsroom import Newsroom, Page, Reply, Site, html, plain
+from tests.texts import SYLLABLES
 from worker.cli import main
 
 NOW = datetime.now(UTC)
-SYLLABLES = (
-    "an",
-    "bình",
-    "cao",
-    "dũng",
-    "giang",
-    "hà",
-    "khê",
-    "lâm",
-    "minh",
-    "nam",
-    "phú",
-    "quang",
-    "sơn",
-    "tâm",
-    "xuân",
-)
 HAND_WRITTEN = """
 # My own words about the sources.
 [[sources]]
