@@ -86,15 +86,15 @@ class Daemon:
     async def _ask(self, app: App) -> None:
         """Start a poll of every source that is due and not being polled already."""
         now = app.clock.now()
+        try:
+            states = await app.offload(app.store.reader.sources)
+        except StoreError as exc:
+            log.error("run.store_failed", error=str(exc))
+            return
+        due_at = {state.name: state.due_at for state in states}
         for source in app.sources:
-            if not source.enabled or source.name in self._polls:
-                continue
-            try:
-                state = await app.offload(app.store.ledger.source_state, source.name)
-            except StoreError as exc:
-                log.error("run.store_failed", error=str(exc))
-                return
-            if state.due_at is None or state.due_at <= now:
+            due = due_at.get(source.name)
+            if source.enabled and source.name not in self._polls and (due is None or due <= now):
                 self._polls[source.name] = asyncio.create_task(self._poll(app, source))
 
     async def _poll(self, app: App, source: Source) -> None:
