@@ -2,115 +2,33 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from worker.fields import (
+    Duration,
+    DurationOrZero,
+    Endpoint,
+    Language,
+    Listen,
+    Network,
+    Pattern,
+    Share,
+    Signal,
+    Size,
+    StoreUrl,
+    TimeZone,
+    Word,
+    is_loopback,
+)
 from worker.models import Source
-from worker.quantities import format_duration, format_size, parse_duration, parse_size
+from worker.quantities import format_duration
 
-_STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
-_ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
-_LAST_PORT: Final = 65535
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 _LOCAL_KINDS: Final = ("files", "warc")
-
-
-def _reading(parse: Callable[[str], object]) -> Callable[[object], object]:
-    """Return a validator that reads text with `parse` and lets values of the final type through."""
-
-    def read(value: object) -> object:
-        return parse(value.strip()) if isinstance(value, str) else value
-
-    return read
-
-
-def _refuse_number(value: object) -> object:
-    if isinstance(value, bool | int | float):
-        raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
-    return value
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("a duration above zero")
-    return value
-
-
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("a duration of zero or more")
-    return value
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value))
-    except ValueError:
-        raise ValueError('a network such as "127.0.0.0/8" or "fd00::/8"') from None
-
-
-def _endpoint(value: str) -> str:
-    match = _ENDPOINT.fullmatch(value)
-    if not match or not 0 < int(match[2]) <= _LAST_PORT:
-        raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
-    return value.lower()
-
-
-def _language(value: str) -> str:
-    if not re.fullmatch(r"[a-z]{2,3}", value):
-        raise ValueError('a language code such as "vi" or "en"')
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError('a time zone such as "Asia/Ho_Chi_Minh" or "UTC"') from None
-    return value
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as exc:
-        raise ValueError(f"a regular expression ({exc})") from None
-    return value
-
-
-def is_store_url(value: str) -> bool:
-    """Tell whether a text names a store."""
-    return bool(_STORE_URL.fullmatch(value))
-
-
-def _store_url(value: str) -> str:
-    if not is_store_url(value):
-        raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
-    return value
-
-
-_WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
-_READ_DURATION: Final = BeforeValidator(_reading(parse_duration))
-Duration = Annotated[
-    timedelta, AfterValidator(_positive), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
-]
-DurationOrZero = Annotated[
-    timedelta, AfterValidator(_not_negative), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
-]
-Size = Annotated[int, Field(gt=0), BeforeValidator(_reading(parse_size)), PlainSerializer(format_size, return_type=str)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Network = Annotated[str, AfterValidator(_network)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Language = Annotated[str, AfterValidator(_language)]
-Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
-Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
-TimeZone = Annotated[str, AfterValidator(_timezone)]
 
 
 class Section(BaseModel):
@@ -122,7 +40,8 @@ class Section(BaseModel):
 class StoreSettings(Section):
     """Where the corpus lies."""
 
-    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///data/corpus.db"
+    url: StoreUrl = "sqlite:///data/corpus.db"
+    keep_pages: Duration | None = None
 
 
 class SeedSettings(Section):
@@ -206,7 +125,7 @@ class SourceSettings(Section):
     drop_params: tuple[Word, ...] = Field(default=(), strict=False)
     fold_case: bool = False
     pages: Annotated[int, Field(ge=1, le=1000)] = 1
-    article_pattern: Annotated[str, AfterValidator(_pattern)] = ""
+    article_pattern: Pattern = ""
     max_age: Duration = timedelta(days=30)
 
     @model_validator(mode="after")
@@ -245,6 +164,29 @@ class SourceSettings(Section):
         return always | ({"article_pattern": self.article_pattern} if self.article_pattern else {})
 
 
+class WebSettings(Section):
+    """Where the daemon can be watched; nowhere without `listen`."""
+
+    listen: Listen = ""
+    allow_public: bool = False
+    hosts: tuple[Word, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _kept_private(self) -> Self:
+        if self.listen and not self.allow_public and not is_loopback(self.listen):
+            raise ValueError(
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages ask '
+                "nobody for a password and show every address; allow_public = true says that others may see them)"
+            )
+        return self
+
+
+class LogSettings(Section):
+    """How the log is written."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -255,6 +197,8 @@ class Settings(Section):
     rights: RightsSettings = RightsSettings()
     dedupe: DedupeSettings = DedupeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ def migrate_store(common: Common, origin: str, target: str) -> None:
     """
     from worker.configuration import mask
     from worker.errors import UsageError
-    from worker.settings import is_store_url
+    from worker.fields import is_store_url
     from worker.storage import move_store
 
     common.set_up_logs()

@@ -1,0 +1,133 @@
+"""The kinds of values a setting can have, each with what it allows: durations, sizes, networks, addresses, languages."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from worker.quantities import format_duration, format_size, parse_duration, parse_size
+
+_STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
+_ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
+_LAST_PORT: Final = 65535
+
+
+def _reading(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """Return a validator that reads text with `parse` and lets values of the final type through."""
+
+    def read(value: object) -> object:
+        return parse(value.strip()) if isinstance(value, str) else value
+
+    return read
+
+
+def _refuse_number(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a duration above zero")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("a duration of zero or more")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError('a network such as "127.0.0.0/8" or "fd00::/8"') from None
+
+
+def _endpoint(value: str) -> str:
+    match = _ENDPOINT.fullmatch(value)
+    if not match or not 0 < int(match[2]) <= _LAST_PORT:
+        raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
+    return value.lower()
+
+
+def _listen(value: str) -> str:
+    match = _ENDPOINT.fullmatch(value)
+    host = match[1].strip("[]") if match else ""
+    try:
+        if host != "localhost":
+            ipaddress.ip_address(host)
+    except ValueError:
+        match = None
+    if value and (match is None or not 0 < int(match[2]) <= _LAST_PORT):
+        raise ValueError('an address and a port of this machine such as "127.0.0.1:8750" or "[::1]:8750"')
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", value):
+        raise ValueError('a language code such as "vi" or "en"')
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('a time zone such as "Asia/Ho_Chi_Minh" or "UTC"') from None
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as exc:
+        raise ValueError(f"a regular expression ({exc})") from None
+    return value
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Tell whether an address and port can be reached from this machine alone."""
+    host = endpoint.rpartition(":")[0].strip("[]")
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def is_store_url(value: str) -> bool:
+    """Tell whether a text names a store."""
+    return bool(_STORE_URL.fullmatch(value))
+
+
+def _store_url(value: str) -> str:
+    if not is_store_url(value):
+        raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
+    return value
+
+
+_WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
+_READ_DURATION: Final = BeforeValidator(_reading(parse_duration))
+Duration = Annotated[
+    timedelta, AfterValidator(_positive), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+DurationOrZero = Annotated[
+    timedelta, AfterValidator(_not_negative), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+Size = Annotated[int, Field(gt=0), BeforeValidator(_reading(parse_size)), PlainSerializer(format_size, return_type=str)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Network = Annotated[str, AfterValidator(_network)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Listen = Annotated[str, AfterValidator(_listen)]
+"""An address and a port to be reached at, or nothing."""
+Language = Annotated[str, AfterValidator(_language)]
+Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
+Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
