@@ -1,4 +1,4 @@
-"""The kinds of values a setting can have, each with what it allows: durations, sizes, networks, addresses, languages."""
+"""The kinds of values a setting can have, each with what it allows: durations, sizes, addresses, languages and more."""
 
 from __future__ import annotations
 
