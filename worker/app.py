@@ -43,6 +43,7 @@ log = structlog.get_logger()
 _PAGES_PER_POLL: Final = 500
 _LEASE_MARGIN: Final = timedelta(minutes=2)
 _POLL_LEASE: Final = timedelta(minutes=15)
+_LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     ):
         for warning in store.warnings:
             log.warning("store.warning", warning=warning)
+        store.mend_times(now=SystemClock().now())
         _take_over_from_the_dead(store.ledger)
         fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         async with _put_together(settings, store, offload, fetcher, store.ledger, observer) as app:
@@ -210,12 +212,14 @@ def _deduper(settings: Settings) -> Deduper:
 
 def _limits(settings: Settings) -> Limits:
     schedule, fetch = settings.schedule, settings.fetch
+    lease = fetch.deadline + settings.extract.timeout + _LEASE_MARGIN
     return Limits(
         rhythm=Rhythm(
             every=schedule.every, min_every=schedule.min_every, max_every=schedule.max_every, jitter=schedule.jitter
         ),
         in_hand=fetch.max_connections,
-        lease=fetch.deadline + settings.extract.timeout + _LEASE_MARGIN,
+        lease=lease,
+        deadline=lease + _LONGEST_WAIT_FOR_A_TURN,
         poll_lease=_POLL_LEASE,
         follow=_PAGES_PER_POLL,
         input_bytes=fetch.max_bytes,

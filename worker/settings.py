@@ -164,6 +164,12 @@ class SourceSettings(Section):
         return always | ({"article_pattern": self.article_pattern} if self.article_pattern else {})
 
 
+class DaemonSettings(Section):
+    """How the daemon watches itself."""
+
+    stall_after: Duration = timedelta(minutes=30)
+
+
 class WebSettings(Section):
     """Where the daemon can be watched; nowhere without `listen`."""
 
@@ -197,6 +203,7 @@ class Settings(Section):
     rights: RightsSettings = RightsSettings()
     dedupe: DedupeSettings = DedupeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    daemon: DaemonSettings = DaemonSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)

@@ -87,7 +87,7 @@ def run(common: Common) -> None:
 
     settings = common.settings()
     common.set_up_logs()
-    raise SystemExit(Daemon(settings).run())
+    raise SystemExit(Daemon(settings, reread=common.settings).run())
 
 
 @click.group()

@@ -7,12 +7,13 @@ The two meet only in the store. Whatever a stage raises as a `WorkerError` becom
 """
 
 from worker.pipeline.discover import Discoverer
-from worker.pipeline.ingest import Ingester
+from worker.pipeline.ingest import TOO_LATE, Ingester
 from worker.pipeline.reports import SourceReport
 from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 
 __all__ = [
+    "TOO_LATE",
     "Discoverer",
     "Ingester",
     "Limits",

@@ -37,10 +37,14 @@ class Discoverer:
         if not await self._lead(source, only_if_due=only_if_due):
             return SourceReport(source=source.name, left_alone=True)
         state = await self._stages.offload(self._stages.ledger.source_state, source.name)
+        within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
-            report, validators = await self._read(_since_last_look(source, state), state.validators, batch="")
+            async with asyncio.timeout(within):
+                report, validators = await self._read(_since_last_look(source, state), state.validators, batch="")
         except StoreError:
             raise
+        except TimeoutError:
+            report = await self._failed(source, state, SourceError(f"not read within {within or 0:.0f} seconds"))
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
         else:

@@ -19,6 +19,9 @@ from worker.ports import Hints, Scope
 from worker.schedule import retry_at
 
 log = structlog.get_logger()
+TOO_LATE: Final = "deadline"
+"""The reason of a try that was broken off because it took too long."""
+
 _TICK: Final = timedelta(milliseconds=250)
 _IDLE: Final = timedelta(seconds=1)
 _FIRST_MET: Final = frozenset({State.STORED, State.DUPLICATE})
@@ -68,6 +71,11 @@ class Ingester:
     def in_hand(self) -> int:
         """How many candidates are being worked on."""
         return len(self._in_hand)
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """What is being worked on, to see where it stands."""
+        return tuple(self._in_hand)
 
     async def _take(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""
@@ -131,23 +139,35 @@ class Ingester:
         while True:
             await self._stages.clock.sleep(self._limits.lease / 3)
             until = self._stages.clock.now() + self._limits.lease
-            await self._stages.offload(self._stages.ledger.extend, list(self._in_hand.values()), until=until)
+            try:
+                await self._stages.offload(self._stages.ledger.extend, list(self._in_hand.values()), until=until)
+            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+                log.warning("ingest.leases_not_extended", error=str(exc))
 
     async def _work_on(self, claim: Claim) -> None:
         started = self._stages.clock.monotonic()
+        deadline = asyncio.timeout(self._limits.deadline.total_seconds())
         try:
-            outcome = await self._outcome(claim)
+            async with deadline:
+                outcome = await self._outcome(claim)
         except StoreError:
             raise
         except Exception as exc:  # a bug is loud, but it costs only the page it happened on
-            log.exception("ingest.bug", url=claim.url)
-            outcome = await self._finish(claim, _ended(self._retry_at(claim), reason="internal", detail=repr(exc)))
+            if not deadline.expired():
+                log.exception("ingest.bug", url=claim.url)
+            outcome = await self._broken_off(claim, exc, late=deadline.expired())
         if outcome is None:
             log.warning("ingest.lease_lost", url=claim.url, worker=self._worker)
             return
         self._tally.count(outcome)
         self._observer.settled(claim, outcome)
         _log(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
+
+    async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
+        if late:
+            detail = f"given up after {self._limits.deadline.total_seconds():.0f} seconds"
+            return await self._finish(claim, _ended(self._retry_at(claim), reason=TOO_LATE, detail=detail))
+        return await self._finish(claim, _ended(self._retry_at(claim), reason="internal", detail=repr(error)))
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
         """Take one candidate through the stages; None where its lease was lost on the way."""

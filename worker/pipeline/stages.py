@@ -39,14 +39,15 @@ class Stages:
 class Limits:
     """The bounds of a run, and what sources are known to be like.
 
-    `in_hand` candidates are worked on at once, a candidate is leased for `lease` and a source for `poll_lease`,
-    `follow` pages read for one source in one poll, input files read up to
-    `input_bytes`. `timezones` gives a source's time zone by its name.
+    `in_hand` candidates are worked on at once; a candidate is leased for `lease` and given up after `deadline`, a
+    source is leased for `poll_lease` and must be read in that time. `follow` pages are read for one source in one poll,
+    input files up to `input_bytes`. `timezones` gives a source's time zone by its name.
     """
 
     rhythm: Rhythm
     in_hand: int
     lease: timedelta
+    deadline: timedelta
     poll_lease: timedelta
     follow: int
     input_bytes: int
@@ -79,3 +80,7 @@ class Tally:
             self.retrying += 1
         else:
             self.outcomes[outcome.state] += 1
+
+    def record(self) -> dict[str, int]:
+        """Return the counts by name, those of states that did not occur left out."""
+        return {"discovered": self.discovered, **{state.value: self.outcomes[state] for state in sorted(self.outcomes)}}

@@ -35,7 +35,8 @@ _LEAD = (
     .where(SOURCES.c.name == bindparam("source"), _FREE)
     .values(lease_until=bindparam("until"), worker=bindparam("by"))
 )
-_LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW))
+# A poll in the future means that the clock was set back since: the due time says nothing any more.
+_LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW, SOURCES.c.polled_at > _NOW))
 
 
 def lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str, only_if_due: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from worker.models import IndexParameters
 from worker.storage import marks
 from worker.storage.backup import Backup, back_up
+from worker.storage.clocks import mend_times
 from worker.storage.database import Database
 from worker.storage.engine import connect
 from worker.storage.hosts import StoredHostBook
@@ -69,6 +70,10 @@ class Store:
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
         """Let go of raw pages, events and robots.txt files from before a time; never of a text of the corpus."""
         return prune(self._database, older_than=older_than, dry_run=dry_run)
+
+    def mend_times(self, *, now: datetime) -> timedelta:
+        """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""
+        return self._database.write(mend_times, now=now)
 
     def give_up(self) -> None:
         """Stop waiting for a database that does not answer; for an orderly stop."""

@@ -1,0 +1,139 @@
+"""Keeps the daemon in service: signals, a new configuration on request, a new start after a hang, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from worker.app import App, opened, worker_name
+from worker.clock import SystemClock
+from worker.daemon.supervisor import Supervisor
+from worker.daemon.watchdog import Guard
+from worker.daemon.work import FIRST_WAIT, LONGEST_WAIT, Done, End, Work
+from worker.errors import ConfigurationError, StoreError
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+MUST_END: Final = timedelta(seconds=29)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Daemon:
+    """Runs until a signal; one object for one run. `reread` gives the configuration anew, for SIGHUP."""
+
+    def __init__(self, settings: Settings, *, reread: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._clock = SystemClock()
+        self._supervisor = Supervisor(os.environ)
+        self._guard = Guard(patience=settings.daemon.stall_after, monotonic=self._clock.monotonic, end=_end_at_once)
+        self._signal = 0
+        self._opened = False
+        self._before: Settings | None = None
+        self._done = Done()
+        self._work: Work | None = None
+
+    def run(self) -> int:
+        """Run and return the exit status, 128 and the signal's number, or 1 where it hung and could not be healed.
+
+        Raises StoreError where it cannot start.
+        """
+        with self._guard:
+            return asyncio.run(self._run())
+
+    async def _run(self) -> int:
+        self._listen()
+        healed_at = -1
+        while True:
+            end = await self._once()
+            if end is End.STOPPED:
+                return 128 + self._signal
+            if end is End.STALLED and self._done.count == healed_at:
+                log.error("run.gave_up", reason="it stalled again before anything was done")
+                return 1
+            if end is End.STALLED:
+                healed_at = self._done.count
+
+    async def _once(self) -> End:
+        """Open the store, work until something asks for an end, and close everything."""
+        wait = FIRST_WAIT
+        while not self._signal:
+            try:
+                async with opened(self._settings, self._done) as app:
+                    return await self._serve(app)
+            except StoreError as exc:
+                if not self._opened:
+                    raise
+                if self._before is not None:
+                    self._go_back(exc)
+                    continue
+                log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
+            await self._clock.sleep(wait)
+            wait = min(LONGEST_WAIT, wait * 2)
+        return End.STOPPED
+
+    async def _serve(self, app: App) -> End:
+        app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
+        self._work = Work(app, self._done, guard=self._guard, supervisor=self._supervisor)
+        self._opened, self._before = True, None
+        self._guard.may_go_on()
+        if self._signal:
+            self._guard.must_end(within=MUST_END, status=128 + self._signal)
+            self._work.end(End.STOPPED)
+        log.info("run.started", worker=worker_name(), sources=len(app.sources))
+        self._supervisor.ready()
+        end = await self._work.run()
+        self._work = None
+        why = signal.Signals(self._signal).name if self._signal else end.value
+        log.info("run.stopped", reason=why, **app.tally.record())
+        return end
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _STOPPING:
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _stop(self, number: int) -> None:
+        if self._signal:
+            os._exit(128 + number)  # leases and transactions make that safe, it is only less tidy
+        self._signal = number
+        log.info("run.stopping", signal=signal.Signals(number).name)
+        self._supervisor.stopping()
+        self._guard.must_end(within=MUST_END, status=128 + number)
+        if self._work:
+            self._work.end(End.STOPPED)
+
+    def _reload(self) -> None:
+        """Take the configuration anew if it is valid; the work in hand is finished under the old one."""
+        try:
+            settings = self._reread()
+        except ConfigurationError as exc:
+            log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
+            return
+        if self._work is None or self._signal:
+            return
+        log.info("run.reloading", sources=len(settings.sources))
+        self._supervisor.reloading(monotonic=self._clock.monotonic())
+        self._before, self._settings = self._settings, settings
+        self._work.end(End.RELOAD)
+
+    def _go_back(self, why: StoreError) -> None:
+        log.error("run.reload_refused", error=str(why), note="the old configuration stays")
+        self._settings, self._before = self._before or self._settings, None
+
+
+def _end_at_once(reason: str, status: int) -> None:
+    """End the process from outside the event loop, saying where every thread stands."""
+    log.critical("run.ended_by_guard", reason=reason)
+    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    os._exit(status)

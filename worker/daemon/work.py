@@ -1,0 +1,273 @@
+"""One span of the daemon's work under one configuration: poll what is due, ingest, and look whether it gets on."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from worker.app import App
+from worker.daemon.supervisor import Supervisor
+from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
+from worker.daemon.whereabouts import whereabouts
+from worker.errors import StoreError
+from worker.models import Claim, Outcome, Source, SourceState
+from worker.pipeline import TOO_LATE
+from worker.schedule import is_due
+
+log = structlog.get_logger()
+
+ASK_EVERY: Final = timedelta(seconds=2)
+SUMMARY_EVERY: Final = timedelta(minutes=5)
+GRACE: Final = timedelta(seconds=20)
+FIRST_WAIT: Final = timedelta(seconds=5)
+LONGEST_WAIT: Final = timedelta(minutes=1)
+TICK: Final = timedelta(seconds=1)
+JUMP: Final = timedelta(seconds=5)
+ANSWER: Final = timedelta(minutes=1)
+"""The longest a question to the store may take before it counts as unanswered."""
+
+
+class End(enum.Enum):
+    """Why a span of work ended."""
+
+    STOPPED = "stopped"
+    RELOAD = "reload"
+    STALLED = "stalled"
+
+
+class Done:
+    """Counts what was done, for the watch on progress: an end by deadline is none."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def discovered(self, source: Source, *, new: int) -> None:  # noqa: ARG002
+        """Count what a source gave."""
+        self.count += 1
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002
+        """Count an outcome."""
+        if outcome.reason != TOO_LATE:
+            self.count += 1
+
+
+class Work:
+    """One span of work; `wanted` is asked why to end, and says nothing while it should go on."""
+
+    def __init__(self, app: App, done: Done, *, guard: Guard, supervisor: Supervisor) -> None:
+        self._app = app
+        self._done = done
+        self._guard = guard
+        self._supervisor = supervisor
+        self._ended = asyncio.Event()
+        self._end = End.STOPPED
+        self._polls: dict[str, asyncio.Task[None]] = {}
+        self._working: asyncio.Task[None] | None = None
+        self._scheduler = self._clockwork()
+        self._patience = app.settings.daemon.stall_after
+        self._progress = Progress(now=app.clock.monotonic())
+        self.trouble = ""
+        """What keeps the daemon from getting on, as far as is known; empty while it does."""
+
+    def end(self, why: End) -> None:
+        """Make `run` finish what is in hand and return; the first reason counts."""
+        if not self._ended.is_set():
+            self._end = why
+            self._ended.set()
+
+    async def run(self) -> End:
+        """Import seeds, then poll and ingest side by side until `end`; give back what could not be finished."""
+        self._guard.watch(on=True)
+        beside = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch())]
+        try:
+            await self._until_ended(asyncio.create_task(self._import_seeds()))
+            if not self._ended.is_set():
+                self._scheduler.start()
+                self._working = asyncio.create_task(self._ingest())
+                await self._until_ended(self._working)
+        finally:
+            await self._finish(beside)
+        return self._end
+
+    async def _until_ended(self, task: asyncio.Task[None]) -> None:
+        """Wait for a task, but no longer than until the end is wanted; raises what the task raised."""
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if task.done():
+            task.result()
+        elif task is not self._working:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _import_seeds(self) -> None:
+        await self._again_while_store_fails(self._app.import_seeds)
+
+    async def _ingest(self) -> None:
+        await self._again_while_store_fails(lambda: self._app.ingester.work(self._ended.is_set))
+
+    def _clockwork(self) -> AsyncIOScheduler:
+        """Return the clockwork; it keeps no due times of its own, they lie in the store."""
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler.add_job(self._ask, "interval", seconds=ASK_EVERY.total_seconds(), **always)
+        scheduler.add_job(self._sum_up, "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
+        return scheduler
+
+    async def _ask(self) -> None:
+        """Start polls of sources that are due, those due longest first: after a long absence a few at a time."""
+        app = self._app
+        try:
+            async with asyncio.timeout(ANSWER.total_seconds()):
+                states = await app.offload(app.store.reader.sources)
+        except (StoreError, TimeoutError) as exc:
+            log.error("run.store_failed", error=str(exc) or "no answer")
+            return
+        room = app.settings.fetch.max_connections - len(self._polls)
+        for source in self._due(states)[: max(0, room)]:
+            self._polls[source.name] = asyncio.create_task(self._poll(source))
+
+    def _due(self, states: Sequence[SourceState]) -> list[Source]:
+        """Return the sources to poll that are not being polled already, those due longest first."""
+        now, known = self._app.clock.now(), {state.name: state for state in states}
+        waiting: list[tuple[datetime, Source]] = []
+        for source in self._app.sources:
+            state = known.get(source.name, SourceState(name=source.name))
+            due = is_due(now=now, due_at=state.due_at, polled_at=state.polled_at)
+            if due and source.enabled and source.name not in self._polls:
+                waiting.append((state.due_at or now, source))
+        return [source for _, source in sorted(waiting, key=lambda each: each[0])]
+
+    async def _poll(self, source: Source) -> None:
+        try:
+            await self._app.discoverer.poll(source, only_if_due=True)
+            self._done.count += 1
+        except StoreError as exc:
+            log.error("run.store_failed", source=source.name, error=str(exc))
+        except Exception:  # a bug is loud, but it costs only this poll
+            log.exception("run.bug", source=source.name)
+        finally:
+            del self._polls[source.name]
+
+    async def _sum_up(self) -> None:
+        app = self._app
+        try:
+            async with asyncio.timeout(ANSWER.total_seconds()):
+                pending, due = await app.offload(app.store.ledger.pending, now=app.clock.now())
+        except (StoreError, TimeoutError) as exc:
+            log.error("run.store_failed", error=str(exc) or "no answer")
+            return
+        log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
+
+    async def _tick(self) -> None:
+        """Beat for the guard, and notice when somebody sets the clock: the clockwork would stand still until then."""
+        clock, guard = self._app.clock, self._guard
+        ahead = clock.now().timestamp() - clock.monotonic()
+        while True:
+            await clock.sleep(TICK)
+            guard.beat()
+            was, ahead = ahead, clock.now().timestamp() - clock.monotonic()
+            jump = timedelta(seconds=ahead - was)
+            if abs(jump) > JUMP:
+                await self._after_jump(jump)
+
+    async def _after_jump(self, jump: timedelta) -> None:
+        """Plan the clockwork anew, and mend the times in the store that lie in a future that is far away now."""
+        log.warning("run.clock_set", by_s=round(jump.total_seconds()))
+        if self._scheduler.running:
+            for job in self._scheduler.get_jobs():
+                job.modify(next_run_time=self._app.clock.now())
+        try:
+            async with asyncio.timeout(ANSWER.total_seconds()):
+                await self._app.offload(self._app.store.mend_times, now=self._app.clock.now())
+        except (StoreError, TimeoutError) as exc:
+            log.error("run.store_failed", error=str(exc) or "no answer")
+
+    async def _watch(self) -> None:
+        """Look every few seconds whether the daemon gets on; where it does not, end this span of work."""
+        clock = self._app.clock
+        while True:
+            waiting, trouble = await self._is_waiting()
+            still = self._progress.look(now=clock.monotonic(), done=self._done.count, waiting=waiting)
+            if still >= self._patience and not self._ended.is_set():
+                self._stalled(still)
+                return
+            self.trouble = trouble
+            self._report()
+            await clock.sleep(LOOK_EVERY)
+
+    async def _is_waiting(self) -> tuple[bool, str]:
+        """Tell whether there is work to be done, and what is wrong with the store; a hung store is work waiting."""
+        app = self._app
+        started = self._working is not None and not self._working.done()
+        if started and (app.ingester.in_hand or self._polls):
+            return True, ""
+        try:
+            async with asyncio.timeout(ANSWER.total_seconds()):
+                return await app.offload(app.ledger.has_due, now=app.clock.now()) and started, ""
+        except StoreError as exc:
+            return False, str(exc)
+        except TimeoutError:
+            return True, f"the store has not answered for {ANSWER.total_seconds():.0f} seconds"
+
+    def _report(self) -> None:
+        counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
+        status = f"{len(self._polls)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
+        self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
+
+    def _stalled(self, still: timedelta) -> None:
+        self.trouble = f"work has been waiting for {still.total_seconds():.0f} seconds and none was done"
+        log.error(
+            "run.stalled",
+            seconds=round(still.total_seconds()),
+            in_hand=self._app.ingester.in_hand,
+            polls=", ".join(sorted(self._polls)) or None,
+            at=" | ".join(whereabouts(self._tasks())),
+        )
+        self._supervisor.troubled(self.trouble)
+        self._guard.must_end(within=GRACE, status=1)
+        self.end(End.STALLED)
+
+    def _tasks(self) -> Iterable[asyncio.Task[None]]:
+        working = [self._working] if self._working else []
+        return [*self._app.ingester.tasks, *self._polls.values(), *working]
+
+    async def _finish(self, beside: list[asyncio.Task[None]]) -> None:
+        """Let work end by itself for a while, then cancel it: it gives back what it holds."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        tasks = [*self._polls.values(), *([self._working] if self._working else [])]
+        if tasks and self._end is not End.STALLED:
+            await asyncio.wait(tasks, timeout=GRACE.total_seconds())
+        if any(not task.done() for task in tasks):
+            self._app.store.give_up()
+        for task in (*tasks, *beside):
+            task.cancel()
+        await asyncio.gather(*tasks, *beside, return_exceptions=True)
+        self._guard.watch(on=False)
+
+    async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work`; where the store fails, say so, wait longer each time, and go on."""
+        wait, clock = FIRST_WAIT, self._app.clock
+        while True:
+            started = clock.monotonic()
+            try:
+                await work()
+            except StoreError as exc:
+                if self._ended.is_set():
+                    raise
+                if clock.monotonic() - started > LONGEST_WAIT.total_seconds():
+                    wait = FIRST_WAIT
+                log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
+                await clock.sleep(wait)
+                wait = min(LONGEST_WAIT, wait * 2)
+            else:
+                return
