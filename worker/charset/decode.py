@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.charset.guess import likely_codec
 from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
-from worker.charset.vietnamese import READINGS, expand_entities, told_encoding
+from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities, told_encoding
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"))
 _SHORT_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -53,19 +53,20 @@ def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
         # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
         plain = _decoded(body.decode("ascii"), "utf-8", named.get("utf-8", "default"))
         return None if "iso2022_jp" in named else plain
-    text = body.decode("utf-8", "replace")
-    if not (_is_valid_utf8(body) or _is_sound(text)):
+    text = _read_utf8(body)
+    if text is None:
         return None
-    return _mended(text) or _decoded(text, "utf-8", named.get("utf-8", "detection"))
+    mended = _mended(text) if could_be_trick(body) else None
+    return mended or _decoded(text, "utf-8", named.get("utf-8", "detection"))
 
 
-def _is_valid_utf8(body: bytes) -> bool:
+def _read_utf8(body: bytes) -> str | None:
     # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
     try:
-        body.decode("utf-8")
+        return body.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        text = body.decode("utf-8", "replace")
+    return text if _is_sound(text) else None
 
 
 def _is_sound(text: str) -> bool:

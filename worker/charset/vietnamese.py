@@ -11,7 +11,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from types import MappingProxyType
 
 SAMPLE_BYTES = 200_000
@@ -19,6 +20,10 @@ SAMPLE_WORDS = 400
 FEWEST_WORDS = 3
 GOOD_SHARE = 0.75
 MARGIN = 0.15
+FIRST_WORDS = 60  # show whether reading more of them could lead anywhere
+HOPELESS_SHARE = 0.5
+SEVERAL_LETTERS = 60
+FEWEST_KINDS = 10
 
 _TCVN3_CHARACTERS = {
     0xA1: "ĂÂÊÔƠƯĐăâêôơưđ",
@@ -48,6 +53,9 @@ _SYLLABLE = re.compile(
     "|oi|oo|ôi|ôô|ơi|ai|ao|au|ay|âu|ây|eo|êu|a|ă|â|e|ê|i|o|ô|ơ|u|ư|y)"
     "(?:ch|c|k|m|ng|nh|n|p|t)?"
 )
+_WORD = re.compile(r"[A-Za-z\x80-\xff]+")
+_ASCII = bytes(range(128))
+_WINDOWS_1252 = frozenset(bytes(range(128, 256)).decode("cp1252", "ignore"))
 _ENTITY = re.compile(r"&(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
 Reading = Callable[[str], str]
@@ -100,21 +108,43 @@ def expand_entities(latin: str) -> str:
     return _ENTITY.sub(expand, latin)
 
 
+def could_be_trick(utf8: bytes) -> bool:
+    """Tell, in microseconds, whether a page in UTF-8 may hold a font trick that was saved as what it looks like.
+
+    All its characters are ones of windows-1252 then, and a line of Vietnamese needs more of them than German has.
+    """
+    foreign = utf8.translate(None, _ASCII).decode("utf-8", "replace")
+    kinds = set(foreign)
+    if kinds.difference(_WINDOWS_1252):
+        return False
+    return len(kinds) >= (FEWEST_KINDS if len(foreign) >= SEVERAL_LETTERS else FEWEST_WORDS)
+
+
 def told_encoding(latin: str) -> str | None:
     """Return the legacy encoding in which a text reads as Vietnamese; None where none clearly does."""
-    sample = expand_entities(" ".join(part.rpartition(">")[2] for part in latin[:SAMPLE_BYTES].split("<")))
-    words = _marked_words(sample)
-    if len(words) < FEWEST_WORDS:
+    coming = _marked_words(latin[:SAMPLE_BYTES])
+    words = list(islice(coming, FIRST_WORDS))
+    if len(words) < FEWEST_WORDS or max(_shares(words).values()) < HOPELESS_SHARE:
         return None
-    as_it_stands = share_of_syllables(words)
-    shares = {name: share_of_syllables([reading(word) for word in words]) for name, reading in READINGS.items()}
+    words.extend(islice(coming, SAMPLE_WORDS - FIRST_WORDS))
+    shares = _shares(words)
     best = max(shares, key=lambda name: shares[name])
-    return best if shares[best] >= max(GOOD_SHARE, as_it_stands + MARGIN) else None
+    return best if shares[best] >= max(GOOD_SHARE, share_of_syllables(words) + MARGIN) else None
 
 
-def _marked_words(latin: str) -> list[str]:
-    words = re.findall(r"[A-Za-z\x80-\xff]+", latin)
-    return [word.strip("\xa0\xab\xbb") for word in words if not word.isascii()][:SAMPLE_WORDS]
+def _shares(words: list[str]) -> dict[str, float]:
+    return {name: share_of_syllables([reading(word) for word in words]) for name, reading in READINGS.items()}
+
+
+def _marked_words(latin: str) -> Iterator[str]:
+    """Yield the words outside tags that are not plain ASCII."""
+    for part in latin.split("<"):
+        text = part.rpartition(">")[2]
+        if "&" in text:
+            text = expand_entities(text)
+        if not text.isascii():
+            words = (found.group() for found in _WORD.finditer(text))
+            yield from (word.strip("\xa0\xab\xbb") for word in words if not word.isascii())
 
 
 def share_of_syllables(words: list[str]) -> float:
