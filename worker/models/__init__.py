@@ -18,12 +18,17 @@ from worker.models.articles import (
     Seed,
     Verdict,
 )
+from worker.models.backfills import BackfillState, Place
+from worker.models.habits import Alarm, Habits, Harvest, Sums
 from worker.models.kinds import Kind, Relation, State
 from worker.models.records import Books, CandidateRecord, DuplicateLink, Event, StoredArticle
 from worker.models.sources import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Text, Validators
+from worker.models.watching import Figures, Health, SourceFigures
 
 __all__ = [
+    "Alarm",
     "Article",
+    "BackfillState",
     "Books",
     "Candidate",
     "CandidateRecord",
@@ -32,21 +37,28 @@ __all__ = [
     "Discovery",
     "DuplicateLink",
     "Event",
+    "Figures",
     "Fingerprint",
+    "Habits",
+    "Harvest",
+    "Health",
     "IndexParameters",
     "Kind",
     "Neighbour",
     "Outcome",
     "Page",
+    "Place",
     "Poll",
     "Relation",
     "Request",
     "Rights",
     "Seed",
     "Source",
+    "SourceFigures",
     "SourceState",
     "State",
     "StoredArticle",
+    "Sums",
     "Text",
     "Validators",
     "Verdict",

@@ -1,10 +1,11 @@
-"""When to come back: to a source after a poll, to a page after a failure. Pure; chance is passed in."""
+"""When to come back after a failure, to a source or to a page. Pure; chance is passed in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from worker.schedule.rhythm import Rhythm
 
 FIRST_RETRY: Final = timedelta(minutes=5)
 LONGEST_RETRY: Final = timedelta(hours=12)
@@ -12,18 +13,12 @@ MOST_ATTEMPTS: Final = 8
 LONGEST_WISH: Final = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
-    """How often sources are polled: the first guess, its bounds, and the share of chance in each interval."""
+def is_due(*, now: datetime, due_at: datetime | None, polled_at: datetime | None) -> bool:
+    """Tell whether a source is to be polled: never was, its time has come, or its last poll lies in the future.
 
-    every: timedelta
-    min_every: timedelta
-    max_every: timedelta
-    jitter: float
-
-    def bounded(self, interval: timedelta) -> timedelta:
-        """Return the interval, within the bounds."""
-        return max(self.min_every, min(self.max_every, interval))
+    The last means that the clock was set back since: its due time says nothing any more.
+    """
+    return due_at is None or due_at <= now or (polled_at is not None and polled_at > now)
 
 
 def next_poll(rhythm: Rhythm, *, now: datetime, interval: timedelta, chance: float) -> datetime:

@@ -1,0 +1,214 @@
+"""How often a source is polled: learned from when it published and how much of each poll was new. Pure.
+
+The number of items to come is taken for a Poisson process whose rate follows the hour of the day, times a level that
+follows what came lately (a gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth of
+the feed's window is expected to be new, and before the source, were it as quick as it has ever been seen, could replace
+half of the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from worker.models import Habits
+
+HOUR: Final = timedelta(hours=1)
+PROFILE_HALF_LIFE: Final = timedelta(days=14)
+LEVEL_HALF_LIFE: Final = timedelta(hours=6)
+SILENCE_HALF_LIFE: Final = 50
+PRIOR_HOURS: Final = 0.25
+"""How long the first guess counts for, for each hour of the day."""
+SMOOTHING_HOURS: Final = 1.0
+"""How long each hour of the day is taken to have been watched at the mean rate, besides what was seen of it."""
+LEVEL_PRIOR: Final = 1.5
+"""How many items the long-term rate counts for against what came lately."""
+LEVELS: Final = (0.05, 20.0)
+SHARE_OF_WINDOW: Final = 0.1
+FEWEST_ITEMS: Final = 2.0
+MOST_ITEMS: Final = 10.0
+QUIET_HOUR: Final = 0.2
+"""The least share of its worst hour that a source is trusted to stay at in any other."""
+UNSEEN: Final = 1.5
+"""How many items there were for each one seen, where the window had been replaced as a whole."""
+LIAR: Final = 0.1
+"""Below this worth, what a source shows as new is new in its address alone."""
+SHORTEST_SPAN: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How often sources are polled: the first guess, its bounds, and the share of chance in each interval."""
+
+    every: timedelta
+    min_every: timedelta
+    max_every: timedelta
+    jitter: float
+
+    def bounded(self, interval: timedelta) -> timedelta:
+        """Return the interval, within the bounds."""
+        return max(self.min_every, min(self.max_every, interval))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one poll that worked has shown: entries, how many were new, and when these say they were published.
+
+    `missed` says that it shared no entry with the poll before; `worth` (0..1) is the share of what this source shows as
+    new that turns out to be so.
+    """
+
+    at: datetime
+    entries: int = 0
+    new: int = 0
+    missed: bool = False
+    worth: float = 1.0
+    dates: Sequence[datetime] = ()
+
+
+def observe(habits: Habits, sight: Sight, *, rhythm: Rhythm, zone: tzinfo) -> Habits:
+    """Return the habits of a source after one more poll that worked."""
+    before = habits.looked_at
+    if before is None or not habits.items:
+        return _first(sight, rhythm)
+    span = sight.at - before
+    if span <= timedelta(0):
+        return replace(habits, looked_at=sight.at)
+    count = _count(sight)
+    dates = [date for date in sight.dates if before < date <= sight.at] if sight.worth >= LIAR else []
+    spread = _spread(habits, before=before, span=span, count=count, dates=dates, zone=zone)
+    fade = _fade(span, PROFILE_HALF_LIFE)
+    quick = _fade(span, LEVEL_HALF_LIFE)
+    return replace(
+        _waited(habits, sight),
+        looked_at=sight.at,
+        items=tuple(old * fade + came for old, came in zip(habits.items, spread.items, strict=True)),
+        hours=tuple(old * fade + watched for old, watched in zip(habits.hours, spread.hours, strict=True)),
+        recent=habits.recent * quick + count,
+        expected=habits.expected * quick + spread.expected,
+        window=sight.entries or habits.window,
+        half_window=_half_window(habits, sight, span=span, dates=dates),
+    )
+
+
+def interval(habits: Habits, *, now: datetime, rhythm: Rhythm, zone: tzinfo) -> timedelta:
+    """Return how long after `now` a source is polled next, within the bounds."""
+    if not habits.items:
+        return rhythm.bounded(rhythm.every)
+    rates, surplus = rates_of(habits), level_of(habits) - 1
+    wanted = max(FEWEST_ITEMS, min(MOST_ITEMS, SHARE_OF_WINDOW * habits.window))
+    risk = HOUR / habits.half_window if habits.half_window else 0.0
+    peak = max(rates)
+    items = turned = waited = 0.0
+    limit = rhythm.max_every / HOUR
+    for hour, length in _hours(now.astimezone(zone), rhythm.max_every):
+        level = 1 + surplus * 0.5 ** ((waited + length / 2) / (LEVEL_HALF_LIFE / HOUR))
+        rate = rates[hour] * level
+        hazard = risk * max(QUIET_HOUR, min(1.0, 2 * rate / peak)) if peak else risk
+        part = max(rate * length / (wanted - items), hazard * length / (1 - turned))
+        if part >= 1:
+            limit = waited + length / part
+            break
+        items, turned, waited = items + rate * length, turned + hazard * length, waited + length
+    return rhythm.bounded(limit * HOUR)
+
+
+def rates_of(habits: Habits) -> list[float]:
+    """Return how many items an hour are expected in each hour of the day, by the long-term rate."""
+    watched = sum(habits.hours)
+    mean = sum(habits.items) / watched if watched else 0.0
+    pairs = zip(habits.items, habits.hours, strict=True)
+    return [(items + SMOOTHING_HOURS * mean) / (hours + SMOOTHING_HOURS) for items, hours in pairs]
+
+
+def level_of(habits: Habits) -> float:
+    """Return how busy the source is lately, against its long-term rate."""
+    level = (habits.recent + LEVEL_PRIOR) / (habits.expected + LEVEL_PRIOR)
+    return max(LEVELS[0], min(LEVELS[1], level))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spread:
+    """How the time between two polls, and what came in it, fall into the hours of the day."""
+
+    items: list[float]
+    hours: list[float]
+    expected: float
+
+
+def _first(sight: Sight, rhythm: Rhythm) -> Habits:
+    """Return habits that promise the first guess, and give way quickly to what is seen."""
+    guess = FEWEST_ITEMS / (rhythm.every / HOUR)
+    return Habits(
+        looked_at=sight.at,
+        items=(guess * PRIOR_HOURS,) * 24,
+        hours=(PRIOR_HOURS,) * 24,
+        window=sight.entries,
+        new_at=sight.at,
+        empty=int(not sight.entries),
+    )
+
+
+def _count(sight: Sight) -> float:
+    """Return how many items came, as far as can be told."""
+    seen = sight.new * sight.worth
+    return seen * UNSEEN if sight.missed else seen
+
+
+def _spread(
+    habits: Habits, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
+) -> _Spread:
+    """Tell the hours in which items came: by their own dates, the rest where the source is wont to publish."""
+    rates, hours, promised, items = rates_of(habits), [0.0] * 24, [0.0] * 24, [0.0] * 24
+    for hour, length in _hours(before.astimezone(zone), span):
+        hours[hour] += length
+        promised[hour] += rates[hour] * length
+    for date in dates:
+        items[date.astimezone(zone).hour] += 1
+    expected = sum(promised)
+    rest = max(0.0, count - len(dates))
+    if rest and expected:
+        items = [own + rest * part / expected for own, part in zip(items, promised, strict=True)]
+    return _Spread(items=items, hours=hours, expected=expected)
+
+
+def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
+    """Yield the hours of the day that a span of time runs through, each with the length of its part in hours."""
+    left = span / HOUR
+    hour = start.hour
+    length = 1 - (start.minute * 60 + start.second + start.microsecond / 1e6) / 3600
+    while left > 0:
+        yield hour, min(length, left)
+        left -= length
+        hour, length = (hour + 1) % 24, 1.0
+
+
+def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequence[datetime]) -> timedelta | None:
+    """Return the shortest time in which half a window was replaced; what is long past fades."""
+    known = habits.half_window and habits.half_window / _fade(span, PROFILE_HALF_LIFE)
+    half = (sight.entries or habits.window) / 2
+    if sight.worth < LIAR or sight.new <= half / 2 or not half:
+        return known
+    seen = max(SHORTEST_SPAN, span * (half / (sight.new * UNSEEN if sight.missed else sight.new)))
+    step = max(1, round(half))
+    if len(dates) > step:
+        ordered = sorted(dates)
+        shortest = min(late - early for early, late in zip(ordered, ordered[step:], strict=False))
+        seen = min(seen, max(SHORTEST_SPAN, shortest))
+    return min(known, seen) if known else seen
+
+
+def _waited(habits: Habits, sight: Sight) -> Habits:
+    """Return habits that know how long nothing new came."""
+    empty = habits.empty if sight.entries else habits.empty + 1
+    if not sight.new or sight.worth < LIAR:
+        return replace(habits, empty=0 if sight.entries else empty)
+    gap = sight.at - habits.new_at if habits.new_at else timedelta(0)
+    faded = habits.silence * 0.5 ** (1 / SILENCE_HALF_LIFE)
+    return replace(habits, empty=0, new_at=sight.at, silence=max(gap, faded), arrivals=habits.arrivals + 1)
+
+
+def _fade(span: timedelta, half_life: timedelta) -> float:
+    return float(0.5 ** (span / half_life))
