@@ -56,7 +56,7 @@ _SYLLABLE = re.compile(
 _WORD = re.compile(r"[A-Za-z\x80-\xff]+")
 _ASCII = bytes(range(128))
 _WINDOWS_1252 = frozenset(bytes(range(128, 256)).decode("cp1252", "ignore"))
-_ENTITY = re.compile(r"&(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
+_ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
 Reading = Callable[[str], str]
 """Turns Latin-1 text, one character a byte, into what it stands for."""
