@@ -21,6 +21,7 @@ from worker.models import (
     Request,
     SourceState,
     State,
+    Text,
 )
 from worker.ports import Judge, Ledger, Reader, Scope
 
@@ -90,6 +91,10 @@ class RehearsedLedger:
     def take_over(self, _workers: Collection[str]) -> int:
         """Free nothing."""
         return 0
+
+    def fallback(self, claim: Claim) -> Text | None:
+        """Look in memory."""
+        return self._memory.fallback(claim)
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
         """Finish in memory."""

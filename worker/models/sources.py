@@ -76,7 +76,8 @@ class Candidate:
     """An article somebody pointed at, before anybody has looked.
 
     `payload` is set where discovery already holds the content (input files, WARC records): nothing is fetched then.
-    `reference` names the place of discovery (feed URL, file and line).
+    `reference` names the place of discovery (feed URL, file and line). `fallback` is the article's text as the source
+    itself gives it, for a page that turns out to be out of reach.
     """
 
     url: str
@@ -88,19 +89,21 @@ class Candidate:
     modified_at: datetime | None = None
     external_id: str | None = None
     payload: Page | Text | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
-    `skipped` counts entries that could not become candidates; `notes` say why, for people. `itself` says that the page
-    read is the one candidate.
+    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites;
+    `notes` say why, for people. `itself` says that the page read is the one candidate.
     """
 
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[str, ...] = ()
     skipped: int = 0
+    strangers: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None
     itself: bool = False

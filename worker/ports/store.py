@@ -22,6 +22,7 @@ from worker.models import (
     Seed,
     SourceState,
     StoredArticle,
+    Text,
     Verdict,
 )
 from worker.ports.stages import Judge
@@ -135,6 +136,10 @@ class Ledger(Protocol):
 
     def take_over(self, workers: Collection[str]) -> int:
         """Free the leases of workers known to be dead; return how many."""
+        ...
+
+    def fallback(self, claim: Claim) -> Text | None:
+        """Return the text that the source of a claimed candidate gave along with the link, if it did."""
         ...
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:

@@ -12,14 +12,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    ScalarSelect,
-    Select,
     bindparam,
     case,
     func,
-    literal_column,
     null,
-    or_,
     select,
     update,
 )
@@ -28,15 +24,10 @@ from worker.models import Claim, Page, Text, Validators
 from worker.ports import Scope
 from worker.storage.codec import content_from
 from worker.storage.columns import EPOCH, UtcTime
-from worker.storage.dialect import is_sqlite
+from worker.storage.dialect import is_sqlite, least
 from worker.storage.queue import add_event
 from worker.storage.tables import CANDIDATES, HOSTS, PAGES
-
-EVERYTHING = Scope()
-PENDING = CANDIDATES.c.state == literal_column("'pending'")
-"""A candidate without an outcome; a literal, since SQLite uses a partial index only for its own words."""
-AT = bindparam("now", type_=UtcTime())
-UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
+from worker.storage.waiting import EVERYTHING, NEWS, PAST, PENDING, UNLEASED, named, statements_for
 
 _LEASE_CANDIDATE = (
     update(CANDIDATES)
@@ -62,9 +53,11 @@ _RELEASE = _EXTEND_CANDIDATE.values(lease_token=None, lease_until=None, worker=N
 _LOCK_HOST = select(HOSTS.c.host).where(HOSTS.c.host == bindparam("lane")).with_for_update()
 
 
-def _first_due_of(host: ColumnElement[str]) -> ScalarSelect[Any]:
+def _first_due_of(host: ColumnElement[str]) -> ColumnElement[Any]:
     waiting = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane == host, PENDING)
-    return waiting.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).scalar_subquery()
+    first = waiting.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
+    news, past = (first.where(each).scalar_subquery() for each in (NEWS, PAST))
+    return least(func.coalesce(news, past), func.coalesce(past, news))
 
 
 _HOST_IS_MINE = HOSTS.c.lease_token == bindparam("token")
@@ -89,10 +82,15 @@ class Lease:
 
 
 def claim(connection: Connection, *, lease: Lease, limit: int, scope: Scope = EVERYTHING) -> list[Claim]:
-    """Lease due candidates: contents already here first, then one of each host that is ready."""
+    """Lease due candidates: contents already here first, then one of each host that is ready.
+
+    What is from the past comes after the news: of one host, and where it is here already after everything else.
+    """
     rows = _due_contents(connection, scope, now=lease.now, limit=limit)
     if len(rows) < limit:
         rows += _due_pages(connection, scope, now=lease.now, limit=limit - len(rows))
+    if len(rows) < limit and scope == EVERYTHING:
+        rows += _due_contents(connection, scope, now=lease.now, limit=limit - len(rows), past=True)
     return _leased(connection, rows, lease) if rows else []
 
 
@@ -125,103 +123,50 @@ def free_host(connection: Connection, host: str, token: str) -> None:
 
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
     """Return how many candidates are pending, and how many of them could be claimed but for their host's next turn."""
-    statements, named = _SHAPES[_shape(scope)], _named(scope)
-    waiting = connection.execute(statements.waiting, named).scalar_one()
-    due = connection.execute(statements.due, {"now": now, **named}).scalar_one()
+    statements, names = statements_for(scope), named(scope)
+    waiting = connection.execute(statements.waiting, names).scalar_one()
+    due = connection.execute(statements.due, {"now": now, **names}).scalar_one()
     return waiting, due
 
 
 def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
     """Return whether `pending` would count anything as due, without counting."""
-    statements = _SHAPES[_shape(scope)]
-    return connection.execute(statements.any_due, {"now": now, **_named(scope)}).first() is not None
+    statements = statements_for(scope)
+    return connection.execute(statements.any_due, {"now": now, **named(scope)}).scalar() is not None
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
     """Return when the earliest candidate can be claimed, None if nothing is pending."""
     contents = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane.is_(None), PENDING, UNLEASED)
     first = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
+    firsts = (connection.execute(first.where(each), {"now": now}).scalar() for each in (NEWS, PAST))
     lease_ends = select(func.min(CANDIDATES.c.lease_until)).where(
         CANDIDATES.c.lease_until.is_not(None), CANDIDATES.c.lane.is_(None)
     )
     times = (
-        connection.execute(first, {"now": now}).scalar(),
+        *firsts,
         connection.execute(lease_ends).scalar(),
         connection.execute(select(func.min(HOSTS.c.ready_at))).scalar(),
     )
     return min((time for time in times if time is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Statements:
-    """The statements for one shape of scope, made once: making them anew costs more than running them."""
-
-    waiting: Select[int]
-    due: Select[int]
-    any_due: Select[int]
-    contents: Select[Any]
-    ready: Select[str]
-    firsts: Select[Any]
-
-
-def _statements(*, by_source: bool, by_batch: bool) -> _Statements:
-    within = (PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
-    due = (*within, CANDIDATES.c.due_at <= AT, UNLEASED)
-    of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
-    first = of_host.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1).scalar_subquery()
-    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
-    if by_source or by_batch:
-        ready = ready.where(of_host.exists())
-    contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
-    return _Statements(
-        waiting=select(func.count()).select_from(CANDIDATES).where(*within),
-        due=select(func.count()).select_from(CANDIDATES).where(*due, _OPEN),
-        any_due=select(CANDIDATES.c.id).where(*due, _OPEN).limit(1),
-        contents=contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True),
-        ready=ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True),
-        firsts=select(CANDIDATES)
-        .where(CANDIDATES.c.id.in_(select(first).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True)))))
-        .with_for_update(skip_locked=True),
-    )
-
-
-_OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
-_OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
-_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
-_OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
-_SHAPES = {
-    (by_source, by_batch): _statements(by_source=by_source, by_batch=by_batch)
-    for by_source in (False, True)
-    for by_batch in (False, True)
-}
-
-
-def _shape(scope: Scope) -> tuple[bool, bool]:
-    return bool(scope.sources), bool(scope.batch)
-
-
-def _named(scope: Scope) -> dict[str, Any]:
-    names = {"sources": sorted(scope.sources), "batch": scope.batch}
-    return {name: value for name, value in names.items() if value}
-
-
-def _due_contents(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
-    asked = {"now": now, "limit": limit, **_named(scope)}
-    return list(connection.execute(_SHAPES[_shape(scope)].contents, asked))
+def _due_contents(
+    connection: Connection, scope: Scope, *, now: datetime, limit: int, past: bool = False
+) -> list[Row[Any]]:
+    asked = {"now": now, "limit": limit, **named(scope)}
+    statements = statements_for(scope)
+    return list(connection.execute(statements.old_contents if past else statements.contents, asked))
 
 
 def _due_pages(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
     """Return the first candidate of each ready host, the host that has been ready longest first."""
-    statements, named = _SHAPES[_shape(scope)], _named(scope)
-    hosts = connection.execute(statements.ready, {"now": now, "limit": limit, **named}).scalars().all()
+    statements, names = statements_for(scope), named(scope)
+    hosts = connection.execute(statements.ready, {"now": now, "limit": limit, **names}).scalars().all()
     if not hosts:
         return []
     place = {host: number for number, host in enumerate(hosts)}
-    rows = connection.execute(statements.firsts, {"now": now, "hosts": hosts, **named}).all()
+    rows = connection.execute(statements.firsts, {"now": now, "hosts": hosts, **names}).all()
     return sorted(rows, key=lambda row: place[row.lane])
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState
+from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState, Text
 from worker.ports import Judge, Scope
-from worker.storage import claims, outcomes, polls, queue, settling, takeover
-from worker.storage.claims import EVERYTHING, Lease
+from worker.storage import claims, fallbacks, outcomes, polls, queue, settling, takeover
+from worker.storage.claims import Lease
 from worker.storage.database import Database
 from worker.storage.queue import Intake
 from worker.storage.settling import Arrival
+from worker.storage.waiting import EVERYTHING
 
 
 class StoredLedger:
@@ -67,6 +68,10 @@ class StoredLedger:
     def take_over(self, workers: Collection[str]) -> int:
         """Free the leases of workers known to be dead; return how many."""
         return self._database.write(takeover.take_over, workers)
+
+    def fallback(self, claim: Claim) -> Text | None:
+        """Return the text that the source of a claimed candidate gave along with the link, if it did."""
+        return self._database.read(fallbacks.find, claim.id)
 
     def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
         """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""

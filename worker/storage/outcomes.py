@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from worker.models import Claim, Event, Outcome, Page, State, Validators
+from worker.storage import fallbacks
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest
 from worker.storage.queue import KEEP_PAGE, add_events, page_row
@@ -87,6 +88,8 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datet
     what = "postponed" if outcome.state is State.PENDING else outcome.state
     detail = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
     add_events(connection, row.id, [*fetched, Event(at=now, what=what, detail=detail)])
+    if outcome.state is not State.PENDING:
+        fallbacks.drop(connection, row.id)
     if row.lane is not None:
         free_host(connection, row.lane, row.lease_token)
 

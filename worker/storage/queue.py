@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, Row, func, insert, select, update
 
 from worker.errors import SourceError
 from worker.models import Candidate, Event, Page, Poll, State, Text
-from worker.storage import polls
+from worker.storage import fallbacks, polls
 from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
 from worker.storage.dialect import Insert, least, upsert
 from worker.storage.rows import Values
@@ -22,6 +22,8 @@ from worker.urls import host_of
 T = TypeVar("T")
 
 BATCH = 500
+NEWS, THE_PAST = 0, 1
+"""What a candidate's precedence may be."""
 
 
 def _earliest(statement: Insert) -> Executable:
@@ -44,11 +46,12 @@ KEEP_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """How candidates are taken in: known ones `again` or only if they changed, all marked with a `batch`."""
+    """How candidates are taken in: known ones `again` or only if they changed, all that wait marked with a `batch`."""
 
     now: datetime
     again: bool = False
     batch: str = ""
+    precedence: int = NEWS
 
 
 def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: Intake) -> int:
@@ -88,6 +91,7 @@ def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], 
     again = _look_again(connection, known, intake) if known else {}
     waiting = {**new, **again}
     _keep_payloads(connection, [(number, candidates[url]) for url, number in waiting.items()], now=intake.now)
+    fallbacks.keep(connection, {number: text for url, number in waiting.items() if (text := candidates[url].fallback)})
     return len(new), {rows[url]["lane"] for url in waiting if rows[url]["lane"] is not None}
 
 
@@ -102,6 +106,7 @@ def _row(candidate: Candidate, intake: Intake) -> Values:
         "lane": host if candidate.payload is None else None,
         "state": State.PENDING,
         "batch": intake.batch,
+        "precedence": intake.precedence,
         "discovered_at": intake.now,
         "due_at": intake.now,
         "title": clean_or_none(candidate.title),
@@ -134,10 +139,18 @@ def _look_again(connection: Connection, candidates: Mapping[str, Candidate], int
         if row.lease_token is None and (intake.again or _has_changed(row, candidate)):
             _queue_again(connection, row.id, candidate, intake)
             again[row.canonical_url] = row.id
-    if intake.batch:
-        ids = [row.id for row in known]
-        connection.execute(update(CANDIDATES).where(CANDIDATES.c.id.in_(ids)).values(batch=intake.batch))
+    _mark(connection, known, intake)
     return again
+
+
+def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> None:
+    """Mark known candidates that wait with the batch, and let what is news by now no longer wait as the past."""
+    waiting = update(CANDIDATES).where(CANDIDATES.c.state == State.PENDING)
+    if intake.batch:
+        connection.execute(waiting.where(CANDIDATES.c.id.in_([row.id for row in known])).values(batch=intake.batch))
+    late = [row.id for row in known if row.precedence > intake.precedence]
+    if late:
+        connection.execute(waiting.where(CANDIDATES.c.id.in_(late)).values(precedence=intake.precedence))
 
 
 def _has_changed(row: Row[Any], candidate: Candidate) -> bool:

@@ -9,6 +9,7 @@ from typing import Self
 
 from worker.models import IndexParameters
 from worker.storage import marks
+from worker.storage.backfills import StoredBackfills
 from worker.storage.backup import Backup, back_up
 from worker.storage.clocks import mend_times
 from worker.storage.database import Database
@@ -42,6 +43,7 @@ class Store:
         self.seeds = StoredSeedShelf(database)
         self.reader = StoredReader(database)
         self.hosts = StoredHostBook(database)
+        self.backfills = StoredBackfills(database)
         self.paragraphs = StoredParagraphMemory(database)
         self.review = StoredReview(database)
         self.warnings = warnings

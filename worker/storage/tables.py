@@ -61,6 +61,7 @@ SOURCES = Table(
 )
 """Poll state of each source; the lease says which worker polls it at the moment."""
 
+_QUEUE = ("lane", "due_at", "id", "lease_until")
 CANDIDATES = Table(
     "candidates",
     METADATA,
@@ -72,6 +73,7 @@ CANDIDATES = Table(
     Column("host", Text, nullable=False),
     Column("lane", Text),
     Column("batch", Text, nullable=False, default=""),
+    Column("precedence", Integer, nullable=False, default=0),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("detail", Text, nullable=False, default=""),
@@ -92,7 +94,8 @@ CANDIDATES = Table(
     Column("body_sha256", Text),
     Column("payload_sha256", Text),
     Column("article_id", KEY),
-    _partial_index("ix_candidates_queue", "lane", "due_at", "id", "lease_until", where="state = 'pending'"),
+    _partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
+    _partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
     _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
     _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
     _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
@@ -100,6 +103,7 @@ CANDIDATES = Table(
     Index("ix_candidates_url", "url"),
 )
 """Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
+`precedence` is 0 for news, 1 for the past: of one host, news is claimed first.
 
 `done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
 recognised by it when it is tried again.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select, update
 
+from worker.storage.backfills import BACKFILLS
 from worker.storage.claims import free_host
 from worker.storage.tables import CANDIDATES, SOURCES
 
@@ -17,13 +18,14 @@ def holders(connection: Connection) -> frozenset[str]:
     """Return the names of the workers that hold leases, live or run out."""
     named = select(CANDIDATES.c.worker).where(LEASED, CANDIDATES.c.worker.is_not(None))
     leading = select(SOURCES.c.worker).where(SOURCES.c.worker.is_not(None))
-    return frozenset(connection.execute(named.union(leading)).scalars())
+    going_back = select(BACKFILLS.c.worker).where(BACKFILLS.c.worker.is_not(None))
+    return frozenset(connection.execute(named.union(leading, going_back)).scalars())
 
 
 def take_over(connection: Connection, workers: Iterable[str]) -> int:
     """Free every lease of these workers; the attempt stays counted, as the page may be what killed them.
 
-    Returns how many candidates are free again; sources that were being polled are free as well.
+    Returns how many candidates are free again; sources that were being polled, and backfills, are free as well.
     """
     dead = sorted(workers)
     theirs = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
@@ -34,5 +36,6 @@ def take_over(connection: Connection, workers: Iterable[str]) -> int:
     connection.execute(free.values(lease_token=None, lease_until=None, worker=None))
     for lane, token in sorted((row.lane, row.lease_token) for row in rows if row.lane is not None):
         free_host(connection, lane, token)
-    connection.execute(update(SOURCES).where(SOURCES.c.worker.in_(dead)).values(lease_until=None, worker=None))
+    for leading in (SOURCES, BACKFILLS):
+        connection.execute(update(leading).where(leading.c.worker.in_(dead)).values(lease_until=None, worker=None))
     return len(rows)

@@ -41,6 +41,7 @@ sa.Table(
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("lane", sa.Text),
     sa.Column("batch", sa.Text, nullable=False),
+    sa.Column("precedence", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
@@ -77,13 +78,22 @@ sa.Table(
         sqlite_where=sa.text("lease_until IS NOT NULL"),
     ),
     sa.Index(
+        "ix_candidates_past",
+        "lane",
+        "due_at",
+        "id",
+        "lease_until",
+        postgresql_where=sa.text("state = 'pending' AND precedence = 1"),
+        sqlite_where=sa.text("state = 'pending' AND precedence = 1"),
+    ),
+    sa.Index(
         "ix_candidates_queue",
         "lane",
         "due_at",
         "id",
         "lease_until",
-        postgresql_where=sa.text("state = 'pending'"),
-        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending' AND precedence = 0"),
+        sqlite_where=sa.text("state = 'pending' AND precedence = 0"),
     ),
     sa.Index(
         "ix_candidates_source",
@@ -95,6 +105,44 @@ sa.Table(
     ),
     sa.Index("ix_candidates_state", "state"),
     sa.Index("ix_candidates_url", "url"),
+)
+sa.Table(
+    "fallbacks",
+    TABLES,
+    sa.Column("candidate_id", KEY, sa.ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
+    sa.Column("text", sa.LargeBinary, nullable=False),
+)
+sa.Table(
+    "backfills",
+    TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger),
+    sa.Column("lease_until", sa.BigInteger),
+    sa.Column("worker", sa.Text),
+)
+sa.Table(
+    "backfill_places",
+    TABLES,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("backfill", sa.Text, sa.ForeignKey("backfills.name"), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("looked_at", sa.BigInteger),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("found", sa.Integer, nullable=False),
+    sa.Column("new", sa.Integer, nullable=False),
+    sa.Column("left_out", sa.Integer, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.UniqueConstraint("backfill", "url"),
+    sa.Index(
+        "ix_backfill_places_waiting",
+        "backfill",
+        "id",
+        postgresql_where=sa.text("looked_at IS NULL"),
+        sqlite_where=sa.text("looked_at IS NULL"),
+    ),
 )
 sa.Table(
     "fingerprints",

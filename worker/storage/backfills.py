@@ -1,0 +1,220 @@
+"""How far each backfill has come: the places it looks at, kept with what they gave, so that any end is a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from worker.models import BackfillState, Candidate, Place
+from worker.storage.codec import clean
+from worker.storage.columns import KEY, UtcTime
+from worker.storage.database import Database
+from worker.storage.dialect import upsert
+from worker.storage.metadata import METADATA
+from worker.storage.queue import THE_PAST, Intake, enqueue
+
+_WAITING = text("looked_at IS NULL")
+
+BACKFILLS = Table(
+    "backfills",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("begun_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("lease_until", UtcTime),
+    Column("worker", Text),
+)
+"""Every backfill ever begun; the lease says which worker is at it."""
+
+BACKFILL_PLACES = Table(
+    "backfill_places",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("backfill", Text, ForeignKey("backfills.name"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("looked_at", UtcTime),
+    Column("position", BigInteger, nullable=False, default=0),
+    Column("found", Integer, nullable=False, default=0),
+    Column("new", Integer, nullable=False, default=0),
+    Column("left_out", Integer, nullable=False, default=0),
+    Column("digest", Text, nullable=False, default=""),
+    Column("error", Text, nullable=False, default=""),
+    UniqueConstraint("backfill", "url"),
+    Index("ix_backfill_places_waiting", "backfill", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
+)
+"""The places of a backfill in the order they were met; one that was not looked at yet waits."""
+
+_P = BACKFILL_PLACES.c
+_MEET = upsert(BACKFILLS, lambda new: new.on_conflict_do_nothing(index_elements=["name"]))
+_ADD = upsert(BACKFILL_PLACES, lambda new: new.on_conflict_do_nothing(index_elements=["backfill", "url"]))
+_NAMED = BACKFILLS.c.name == bindparam("backfill")
+_NOW = bindparam("now", type_=UtcTime())
+_FREE = or_(BACKFILLS.c.lease_until.is_(None), BACKFILLS.c.lease_until <= _NOW, BACKFILLS.c.worker == bindparam("by"))
+_LEAD = update(BACKFILLS).where(_NAMED, _FREE).values(lease_until=bindparam("until"), worker=bindparam("by"))
+
+
+class StoredBackfills:
+    """`BackfillBook` on the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def state(self, name: str) -> BackfillState:
+        """Return how far a backfill has come; an empty state for one never begun."""
+        return self._database.read(_state, name)
+
+    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+        """Make this worker the one that is at a backfill; False where another is."""
+        return self._database.write(_lead, name, now=now, until=until, worker=worker)
+
+    def leave(self, name: str) -> None:
+        """Let another worker go on."""
+        self._database.write(_leave, name)
+
+    def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
+        """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
+        self._database.write(_begin, name, places, now=now, afresh=afresh)
+
+    def next_place(self, name: str, *, after: int) -> Place | None:
+        """Return the first place that waits behind the one with this id."""
+        return self._database.read(_next_place, name, after)
+
+    def take(self, name: str, place: Place, candidates: Sequence[Candidate], *, batch: str, now: datetime) -> Place:
+        """Write candidates of a place into the ledger, with its counts and position, in one transaction.
+
+        They wait behind all news of their hosts, marked with `batch`. Returns the place with the new ones counted.
+        """
+        return self._database.write(_take, name, place, candidates, intake=_intake(now, batch))
+
+    def close(self, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime) -> bool:
+        """End the look at a place and note those it leads to; where another gave the very same, it leads nowhere.
+
+        `digest` stands for what it gave; empty: nothing to compare. Returns whether the places were noted.
+        """
+        return self._database.write(_close, name, place, follow, digest=digest, now=now)
+
+    def fail(self, place: Place, error: str, *, for_good: bool, now: datetime) -> None:
+        """Note what went wrong at a place; it goes on waiting unless that is `for_good`."""
+        self._database.write(_fail, place, error, looked_at=now if for_good else None)
+
+    def finish(self, name: str, *, now: datetime) -> None:
+        """Note that everything was looked at."""
+        self._database.write(_finish, name, now=now)
+
+
+def _intake(now: datetime, batch: str) -> Intake:
+    return Intake(now=now, batch=batch, precedence=THE_PAST)
+
+
+def _state(connection: Connection, name: str) -> BackfillState:
+    row = connection.execute(select(BACKFILLS).where(_NAMED), {"backfill": clean(name)}).one_or_none()
+    if row is None:
+        return BackfillState(name=name)
+    waiting, failed = func.coalesce(func.sum(_one_where(_P.looked_at.is_(None))), 0), _one_where(_P.error != "")
+    sums = [func.coalesce(func.sum(column), 0) for column in (_P.found, _P.new, _P.left_out, failed)]
+    counted = select(func.count(), waiting, *sums).where(_P.backfill == clean(name))
+    places, waits, found, new, left_out, unread = map(int, connection.execute(counted).one())
+    return BackfillState(
+        name=name, begun_at=row.begun_at, finished_at=row.finished_at, looked=places - waits, waiting=waits,
+        unread=unread, found=found, new=new, left_out=left_out,
+    )  # fmt: skip
+
+
+def _one_where(condition: Any) -> Any:
+    return case((condition, 1), else_=0)
+
+
+def _lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+    connection.execute(_MEET.on(connection), {"name": clean(name), "begun_at": now})
+    wanted = {"backfill": clean(name), "now": now, "until": until, "by": worker}
+    return connection.execute(_LEAD, wanted).rowcount == 1
+
+
+def _leave(connection: Connection, name: str) -> None:
+    connection.execute(update(BACKFILLS).where(_NAMED).values(lease_until=None, worker=None), {"backfill": clean(name)})
+
+
+def _begin(
+    connection: Connection, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool
+) -> None:
+    if afresh:
+        connection.execute(delete(BACKFILL_PLACES).where(_P.backfill == clean(name)))
+        again = update(BACKFILLS).where(_NAMED).values(begun_at=now, finished_at=None)
+        connection.execute(again, {"backfill": clean(name)})
+    _add(connection, name, places)
+
+
+def _add(connection: Connection, name: str, places: Sequence[tuple[str, str]]) -> None:
+    rows = [{"backfill": clean(name), "kind": kind, "url": clean(url)} for kind, url in places]
+    if rows:
+        connection.execute(_ADD.on(connection), rows)
+
+
+def _next_place(connection: Connection, name: str, after: int) -> Place | None:
+    waits = select(BACKFILL_PLACES).where(_P.backfill == clean(name), _P.looked_at.is_(None), _P.id > after)
+    row = connection.execute(waits.order_by(_P.id).limit(1)).one_or_none()
+    return None if row is None else _place_from(row)
+
+
+def _place_from(row: Row[Any]) -> Place:
+    # What was counted before a break counts only where reading goes on from there.
+    counts = {"found": row.found, "new": row.new, "left_out": row.left_out} if row.position else {}
+    return Place(id=row.id, kind=row.kind, url=row.url, position=row.position, **counts)
+
+
+def _take(connection: Connection, name: str, place: Place, candidates: Sequence[Candidate], *, intake: Intake) -> Place:
+    _stay(connection, name)
+    taken = replace(place, new=place.new + enqueue(connection, candidates, intake=intake))
+    counts = {"found": taken.found, "new": taken.new, "left_out": taken.left_out, "position": taken.position}
+    connection.execute(update(BACKFILL_PLACES).where(_P.id == place.id).values(**counts))
+    return taken
+
+
+def _stay(connection: Connection, name: str) -> None:
+    """Keep a second writer of the same backfill waiting: their inserts would cross."""
+    connection.execute(select(BACKFILLS.c.name).where(_NAMED).with_for_update(), {"backfill": clean(name)}).all()
+
+
+def _close(
+    connection: Connection, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
+) -> bool:
+    same = select(_P.id).where(_P.backfill == clean(name), _P.digest == digest, _P.id != place.id).limit(1)
+    leads = not digest or connection.execute(same).first() is None
+    done = update(BACKFILL_PLACES).where(_P.id == place.id)
+    connection.execute(done.values(looked_at=now, digest=digest, error=""))
+    if leads:
+        _add(connection, name, follow)
+    return leads
+
+
+def _fail(connection: Connection, place: Place, error: str, *, looked_at: datetime | None) -> None:
+    failed = update(BACKFILL_PLACES).where(_P.id == place.id)
+    connection.execute(failed.values(looked_at=looked_at, error=clean(error)))
+
+
+def _finish(connection: Connection, name: str, *, now: datetime) -> None:
+    connection.execute(update(BACKFILLS).where(_NAMED).values(finished_at=now), {"backfill": clean(name)})

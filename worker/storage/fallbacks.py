@@ -1,0 +1,51 @@
+"""Texts that a source gave along with a link: kept until the page was fetched, for the case that it never is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Column, Connection, ForeignKey, Table, bindparam, delete, select
+
+from worker.models import Text
+from worker.storage.codec import clean
+from worker.storage.columns import KEY, PackedText
+from worker.storage.dialect import upsert
+from worker.storage.metadata import METADATA
+from worker.storage.tables import CANDIDATES
+
+FALLBACKS = Table(
+    "fallbacks",
+    METADATA,
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
+    Column("text", PackedText, nullable=False),
+)
+"""What a feed says of a candidate that waits."""
+
+_KEEP = upsert(
+    FALLBACKS,
+    lambda new: new.on_conflict_do_update(index_elements=["candidate_id"], set_={"text": new.excluded.text}),
+)
+_DROP = delete(FALLBACKS).where(FALLBACKS.c.candidate_id == bindparam("candidate"))
+_FIND = (
+    select(FALLBACKS.c.text, CANDIDATES.c.title)
+    .join(CANDIDATES, CANDIDATES.c.id == FALLBACKS.c.candidate_id)
+    .where(FALLBACKS.c.candidate_id == bindparam("candidate"))
+)
+
+
+def keep(connection: Connection, texts: Mapping[int, str]) -> None:
+    """Keep texts by the id of their candidate, each in the place of an earlier one."""
+    rows = [{"candidate_id": candidate, "text": clean(text)} for candidate, text in sorted(texts.items())]
+    if rows:
+        connection.execute(_KEEP.on(connection), rows)
+
+
+def drop(connection: Connection, candidate_id: int) -> None:
+    """Let go of the text of a candidate that has its outcome."""
+    connection.execute(_DROP, {"candidate": candidate_id})
+
+
+def find(connection: Connection, candidate_id: int) -> Text | None:
+    """Return the text kept for a candidate, None where there is none."""
+    row = connection.execute(_FIND, {"candidate": candidate_id}).one_or_none()
+    return None if row is None else Text(text=row.text, title=row.title)

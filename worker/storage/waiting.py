@@ -1,0 +1,96 @@
+"""The queue as statements: what waits, what is due, and what comes first of each host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, literal_column, or_, select
+
+from worker.ports import Scope
+from worker.storage.columns import UtcTime
+from worker.storage.tables import CANDIDATES, HOSTS
+
+EVERYTHING = Scope()
+PENDING = CANDIDATES.c.state == literal_column("'pending'")
+"""A candidate without an outcome; a literal, since SQLite uses a partial index only for its own words."""
+NEWS = CANDIDATES.c.precedence == literal_column("0")
+PAST = CANDIDATES.c.precedence == literal_column("1")
+"""What comes first of a host, and what comes after; each has an index of its own."""
+AT = bindparam("now", type_=UtcTime())
+UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statements:
+    """The statements for one shape of scope, made once: making them anew costs more than running them."""
+
+    waiting: Select[int]
+    due: Select[int]
+    any_due: Select[int]
+    contents: Select[Any]
+    old_contents: Select[Any]
+    ready: Select[str]
+    firsts: Select[Any]
+
+
+def _statements(*, by_source: bool, by_batch: bool) -> Statements:
+    within = (PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
+    due = (*within, CANDIDATES.c.due_at <= AT, UNLEASED)
+    of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
+    first = of_host.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
+    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
+    if by_source or by_batch:
+        ready = ready.where(of_host.exists())
+    contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
+    contents = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(bindparam("limit"))
+    # A source or a batch has an index of its own, in which news and the past stand together.
+    apart = not (by_source or by_batch)
+    return Statements(
+        waiting=select(func.count()).select_from(CANDIDATES).where(*within),
+        due=_counted(select(func.count()).select_from(CANDIDATES).where(*due, _OPEN), apart=apart),
+        any_due=_either(select(CANDIDATES.c.id).where(*due, _OPEN).limit(1), apart=apart),
+        contents=(contents.where(NEWS) if apart else contents).with_for_update(skip_locked=True),
+        old_contents=contents.where(PAST).with_for_update(skip_locked=True),
+        ready=ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True),
+        firsts=select(CANDIDATES)
+        .where(
+            CANDIDATES.c.id.in_(_either(first, apart=apart).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True))))
+        )
+        .with_for_update(skip_locked=True),
+    )
+
+
+def _either(first: Select[Any], *, apart: bool) -> Select[Any]:
+    """Return the query for what `first` finds among the news, or else in the past."""
+    if not apart:
+        return select(first.scalar_subquery().label("id"))
+    return select(func.coalesce(*(first.where(each).scalar_subquery() for each in (NEWS, PAST))).label("id"))
+
+
+def _counted(count: Select[Any], *, apart: bool) -> Select[Any]:
+    return select(count.where(NEWS).scalar_subquery() + count.where(PAST).scalar_subquery()) if apart else count
+
+
+_OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
+_OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
+_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
+_OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
+_SHAPES = {
+    (by_source, by_batch): _statements(by_source=by_source, by_batch=by_batch)
+    for by_source in (False, True)
+    for by_batch in (False, True)
+}
+
+
+def statements_for(scope: Scope) -> Statements:
+    """Return the statements for a scope."""
+    return _SHAPES[bool(scope.sources), bool(scope.batch)]
+
+
+def named(scope: Scope) -> dict[str, Any]:
+    """Return the names that these statements ask for."""
+    names = {"sources": sorted(scope.sources), "batch": scope.batch}
+    return {name: value for name, value in names.items() if value}
