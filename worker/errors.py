@@ -6,6 +6,7 @@ WorkerError
  +-- NotFoundError          what was asked about is not in the store: stop, exit 1
  +-- StoreError             the store cannot be used: stop, exit 1
  |    +-- StoreBusy         somebody else holds the store: wait, or stop
+ +-- ListenError            the status pages cannot be served where they should be: stop, exit 1
  +-- SourceError            what a source answered cannot be read: this source failed
  +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
  |    +-- FetchBlocked      robots.txt, the network guard or a rights signal forbids it: never retried soon
@@ -42,6 +43,10 @@ class StoreError(WorkerError):
 
 class StoreBusy(StoreError):
     """Somebody else holds the store."""
+
+
+class ListenError(WorkerError):
+    """The status pages cannot be served where the configuration says."""
 
 
 class SourceError(WorkerError):

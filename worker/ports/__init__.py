@@ -1,5 +1,6 @@
 """What the flows need of each stage, as protocols; concrete classes are named in `app` alone."""
 
+from worker.ports.meter import Meter, Unmetered
 from worker.ports.stages import (
     Clock,
     Deduper,
@@ -25,6 +26,7 @@ __all__ = [
     "InputReader",
     "Judge",
     "Ledger",
+    "Meter",
     "Offload",
     "ParagraphMemory",
     "Parser",
@@ -33,4 +35,5 @@ __all__ = [
     "Scope",
     "SeedShelf",
     "SiteLearner",
+    "Unmetered",
 ]

@@ -1,0 +1,321 @@
+"""The pages of a running daemon, asked for over a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.fakes import START, FakeClock
+from worker.errors import ListenError, StoreError
+from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures, SourceState, State
+from worker.web import Metrics, Watched, pages, served
+
+WELL = Health(ok=True, figures={"waiting_s": 0})
+FIGURES = Figures(
+    at=START,
+    pending=7,
+    due=3,
+    in_hand=2,
+    counts={State.PENDING: 7, State.STORED: 40},
+    texts=45,
+    size=123_456,
+    sources=(
+        SourceFigures(
+            name="bao",
+            state=SourceState(
+                name="bao",
+                succeeded_at=START - timedelta(minutes=5),
+                failures=2,
+                error='<script>alert("x")</script>\n\x1b[31m',
+                interval=timedelta(minutes=15),
+            ),
+            counts={State.STORED: 40, State.PENDING: 7},
+            newest_at=START - timedelta(hours=1),
+        ),
+    ),
+    recent={timedelta(hours=1): {"stored": 12}},
+)
+
+
+class Board:
+    """What a daemon would tell."""
+
+    def __init__(self) -> None:
+        self.well = WELL
+        self.shown: Figures | None = FIGURES
+        self.asked = 0
+        self.trouble: Exception | None = None
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+
+    async def figures(self) -> Figures | None:
+        self.asked += 1
+        if self.trouble:
+            raise self.trouble
+        return self.shown
+
+    @asynccontextmanager
+    async def client(self, *, names: tuple[str, ...] = ()) -> AsyncIterator[httpx.AsyncClient]:
+        watched = Watched(health=lambda: self.well, figures=self.figures, metrics=self.metrics, clock=self.clock)
+        async with (
+            served(pages(watched, names=names), listen="127.0.0.1:0") as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
+            yield client
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board()
+
+
+async def test_a_daemon_that_gets_on_is_healthy(board: Board) -> None:
+    async with board.client() as client:
+        answer = await client.get("/healthz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"ok": True, "reason": "", "figures": {"waiting_s": 0}}
+
+
+async def test_a_daemon_that_stands_still_says_why_with_503(board: Board) -> None:
+    board.well = Health(ok=False, reason="nothing done for 10 minutes", figures={"due": 9})
+
+    async with board.client() as client:
+        answer = await client.get("/healthz")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"ok": False, "reason": "nothing done for 10 minutes", "figures": {"due": 9}}
+
+
+async def test_health_is_told_without_asking_the_store(board: Board) -> None:
+    board.trouble = StoreError("locked")
+
+    async with board.client() as client:
+        answer = await client.get("/healthz")
+
+    assert (answer.status_code, board.asked) == (200, 0)
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name.removeprefix("corpus_worker_"), frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def labels(**named: str) -> frozenset[tuple[str, str]]:
+    return frozenset(named.items())
+
+
+def claim() -> Claim:
+    return Claim(
+        id=1,
+        url="https://a/",
+        canonical_url="https://a/",
+        source="bao",
+        host="a",
+        attempts=1,
+        lease_until=START,
+        token="t",
+    )
+
+
+async def test_metrics_count_every_outcome_with_its_reason(board: Board) -> None:
+    board.metrics.settled(claim(), Outcome(state=State.STORED, reason="unique"))
+    board.metrics.settled(claim(), Outcome(state=State.STORED, reason="unique"))
+    board.metrics.settled(claim(), Outcome(state=State.REJECTED, reason="crash"))
+
+    async with board.client() as client:
+        found = samples((await client.get("/metrics")).text)
+
+    assert found["outcomes_total", labels(state="stored", reason="unique")] == 2
+    assert found["outcomes_total", labels(state="rejected", reason="crash")] == 1
+    assert found["extract_processes_lost_total", labels(reason="crash")] == 1
+
+
+async def test_metrics_count_and_time_what_stages_and_polls_do(board: Board) -> None:
+    board.metrics.took("settle", seconds=0.03)
+    board.metrics.fetch_failed("timeout")
+    board.metrics.polled("bao", result="not-modified")
+    board.metrics.leases_expired(3)
+    board.metrics.lease_lost()
+    board.metrics.discovered(Source(name="bao", kind="feed", url="https://a/"), new=5)
+
+    async with board.client() as client:
+        found = samples((await client.get("/metrics")).text)
+
+    assert found["stage_seconds_count", labels(stage="settle")] == 1
+    assert found["stage_seconds_bucket", labels(stage="settle", le="0.02")] == 0
+    assert found["stage_seconds_bucket", labels(stage="settle", le="0.05")] == 1
+    assert found["fetch_errors_total", labels(kind="timeout")] == 1
+    assert found["polls_total", labels(result="not-modified")] == 1
+    assert found["lease_expiries_total", labels()] == 3
+    assert found["leases_lost_total", labels()] == 1
+    assert found["discovered_total", labels(source="bao")] == 5
+
+
+async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(board: Board) -> None:
+    async with board.client() as client:
+        found = samples((await client.get("/metrics")).text)
+
+    told = {name: value for (name, named), value in found.items() if not named}
+    assert (told["queue_pending"], told["queue_due"], told["in_hand"], told["texts"]) == (7, 3, 2, 45)
+    assert (told["store_bytes"], told["store_answers"], told["healthy"]) == (123_456, 1, 1)
+    assert found["candidates", labels(state="stored")] == 40
+    assert found["source_freshness_seconds", labels(source="bao")] == 300
+    assert found["source_newest_article_age_seconds", labels(source="bao")] == 3600
+    assert found["source_failures", labels(source="bao")] == 2
+    assert found["source_interval_seconds", labels(source="bao")] == 900
+
+
+async def test_a_store_that_does_not_answer_costs_its_figures_alone(board: Board) -> None:
+    board.metrics.lease_lost()
+    board.trouble = StoreError("locked")
+
+    async with board.client() as client:
+        found = samples((await client.get("/metrics")).text)
+
+    assert found["store_answers", labels()] == 0
+    assert found["leases_lost_total", labels()] == 1
+    assert ("queue_pending", labels()) not in found
+
+
+async def test_a_store_that_is_not_open_yet_is_told_as_silent(board: Board) -> None:
+    board.well, board.shown = Health(ok=False, reason="starting"), None
+
+    async with board.client() as client:
+        found = samples((await client.get("/metrics")).text)
+        page = (await client.get("/")).text
+
+    assert (found["store_answers", labels()], found["healthy", labels()]) == (0, 0)
+    assert "starting" in page
+
+
+async def test_the_store_is_asked_seldom_however_many_look(board: Board) -> None:
+    async with board.client() as client:
+        await asyncio.gather(*(client.get("/metrics") for _ in range(5)), client.get("/"))
+        once = board.asked
+        board.clock.advance(timedelta(seconds=6))
+        await client.get("/")
+
+    assert (once, board.asked) == (1, 2)
+
+
+async def test_two_processes_or_tests_share_no_counter() -> None:
+    first, second = Metrics(), Metrics()
+
+    first.lease_lost()
+
+    assert b"leases_lost_total 0.0" in second.told(accept="", health=WELL, figures=None)[0]
+
+
+async def test_prometheus_gets_the_newer_format_where_it_asks_for_it(board: Board) -> None:
+    async with board.client() as client:
+        answer = await client.get("/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+
+
+async def test_the_page_for_people_shows_what_came_from_outside_escaped(board: Board) -> None:
+    async with board.client() as client:
+        answer = await client.get("/")
+
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<script" not in answer.text
+    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;\\n\\x1b[31m" in answer.text
+    assert "since 2026-03-01 07:55:00 UTC" in answer.text
+    assert ">40</td>" in answer.text
+
+
+async def test_a_browser_may_load_and_run_nothing_from_the_page(board: Board) -> None:
+    async with board.client() as client:
+        answer = await client.get("/")
+
+    policy = answer.headers["content-security-policy"]
+    style = re.search(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert style
+    assert f"'sha256-{hash_of(style[1])}'" in policy
+    assert not re.search(r"(src|href)=\"?(https?:)?//", answer.text)
+
+
+def hash_of(text: str) -> str:
+    import base64
+    import hashlib
+
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+async def test_a_page_in_a_browser_cannot_ask_under_a_name_of_its_own(board: Board) -> None:
+    async with board.client(names=("box",)) as client:
+        rebound = await client.get("/metrics", headers={"host": "evil.example:8750"})
+        known = await client.get("/healthz", headers={"host": "box:8750"})
+
+    assert (rebound.status_code, known.status_code) == (421, 200)
+    assert "queue" not in rebound.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/", 405), ("GET", "/admin", 404), ("PUT", "/metrics", 405)]
+)
+async def test_nothing_else_is_answered(board: Board, method: str, path: str, status: int) -> None:
+    async with board.client() as client:
+        answer = await client.request(method, path)
+
+    assert answer.status_code == status
+
+
+async def test_serving_leaves_the_signals_of_the_process_alone(board: Board) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    async with board.client() as client:
+        await client.get("/healthz")
+        during = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    assert during == before
+
+
+async def test_an_address_in_use_is_told_with_what_to_do(board: Board) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(ListenError, match=rf"{address} cannot be listened on .*in use.*: set \[web\] listen"):
+            async with served(pages(watched(board)), listen=address):
+                pass
+
+
+def watched(board: Board) -> Watched:
+    return Watched(health=lambda: board.well, figures=board.figures, metrics=board.metrics, clock=board.clock)
+
+
+async def test_a_client_that_hangs_does_not_hold_up_the_stop(board: Board) -> None:
+    async with served(pages(watched(board)), listen="127.0.0.1:0") as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n")
+        await writer.drain()
+        stopping = asyncio.get_running_loop().time()
+
+    assert asyncio.get_running_loop().time() - stopping < 5
+    writer.close()
+    del reader
+
+
+async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
+    async with served(pages(watched(board)), listen="127.0.0.1:0") as port:
+        pass
+
+    with socket.create_server(("127.0.0.1", port)):
+        assert port

@@ -1,0 +1,54 @@
+"""What a running worker tells of itself: is it well, and in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from worker.models.kinds import State
+from worker.models.sources import SourceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether work gets on; `reason` says for people why not, `figures` what it was told from."""
+
+    ok: bool
+    reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFigures:
+    """One source: what is remembered of its polls, what became of its candidates, and its newest text."""
+
+    name: str
+    state: SourceState
+    counts: Mapping[State, int] = field(default_factory=dict)
+    newest_at: datetime | None = None
+
+    @property
+    def known(self) -> int:
+        """How many candidates it has brought."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a worker and its store look like at one moment.
+
+    `due` counts the pending candidates that could be claimed now, `in_hand` those that are being worked on, `texts`
+    what `export` would write. `recent` says by span how many candidates came to which end in it. `size` is in bytes;
+    None where nobody knows.
+    """
+
+    at: datetime
+    pending: int
+    due: int
+    in_hand: int = 0
+    counts: Mapping[State, int] = field(default_factory=dict)
+    texts: int = 0
+    size: int | None = None
+    sources: tuple[SourceFigures, ...] = ()
+    recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)
