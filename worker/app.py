@@ -21,10 +21,11 @@ from worker.errors import StoreError
 from worker.extract import ProcessExtractor
 from worker.fetch import HttpFetcher, Step
 from worker.learning import LearnedSites
+from worker.metering import MeteredFetcher
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
-from worker.ports import Fetcher, Ledger, Reader
+from worker.ports import Fetcher, Ledger, Meter, Reader, Unmetered
 from worker.reading import open_reading
 from worker.rehearsal import ObservedFetcher, RehearsedLedger
 from worker.rulebook import dedupe_rules, extract_rules, fetch_rules
@@ -74,7 +75,7 @@ class App:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
+async def opened(settings: Settings, observer: Observer, *, meter: Meter | None = None) -> AsyncIterator[App]:
     """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
     deduper = _deduper(settings)
     with (
@@ -85,8 +86,10 @@ async def opened(settings: Settings, observer: Observer) -> AsyncIterator[App]:
             log.warning("store.warning", warning=warning)
         store.mend_times(now=SystemClock().now())
         _take_over_from_the_dead(store.ledger)
-        fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
-        async with _put_together(settings, store, offload, fetcher, store.ledger, observer) as app:
+        fetcher: Fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
+        if meter is not None:
+            fetcher = MeteredFetcher(inner=fetcher, meter=meter, clock=SystemClock())
+        async with _put_together(settings, store, offload, fetcher, store.ledger, observer, meter=meter) as app:
             yield app
 
 
@@ -120,7 +123,14 @@ def _real_reader(settings: Settings) -> Iterator[Reader | None]:
 
 @asynccontextmanager
 async def _put_together(
-    settings: Settings, store: Store, offload: Threads, fetcher: Fetcher, ledger: Ledger, observer: Observer
+    settings: Settings,
+    store: Store,
+    offload: Threads,
+    fetcher: Fetcher,
+    ledger: Ledger,
+    observer: Observer,
+    *,
+    meter: Meter | None = None,
 ) -> AsyncIterator[App]:
     clock, tally, deduper, limits = SystemClock(), Tally(), _deduper(settings), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
@@ -137,6 +147,7 @@ async def _put_together(
         detect=detect,
         canonicalise=canonicalise,
         chance=random.random,
+        meter=meter or Unmetered(),
     )
     try:
         yield App(

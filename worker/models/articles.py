@@ -14,6 +14,7 @@ class Claim:
     """A candidate in one worker's hands until `lease_until`: after that it belongs to whoever claims it next.
 
     `known_sha256` is the body hash of the last page fetched for it and `known_article` the id of its newest article.
+    `expired` says that it was taken over from a lease that had run out.
     """
 
     id: int
@@ -32,6 +33,7 @@ class Claim:
     validators: Validators = Validators()
     known_sha256: str | None = None
     known_article: int | None = None
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class Discoverer:
             report = await self._failed(source, state, exc)
         else:
             await self._succeeded(source, state, report, validators)
+        self._stages.meter.polled(source.name, result=report.kind)
         log_report(source, report)
         return report
 

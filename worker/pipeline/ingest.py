@@ -93,6 +93,8 @@ class Ingester:
         )
         if self._left is not None:
             self._left -= len(claims)
+        if expired := sum(claim.expired for claim in claims):
+            self._stages.meter.leases_expired(expired)
         for claim in claims:
             self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
 
@@ -157,6 +159,7 @@ class Ingester:
                 log.exception("ingest.bug", url=claim.url)
             outcome = await self._broken_off(claim, exc, late=deadline.expired())
         if outcome is None:
+            self._stages.meter.lease_lost()
             log.warning("ingest.lease_lost", url=claim.url, worker=self._worker)
             return
         self._tally.count(outcome)
@@ -203,19 +206,22 @@ class Ingester:
             boilerplate=boilerplate,
         )
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
-        return await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
+        with self._stages.timed("extract"):
+            return await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
         """Fingerprint, judge and write; runs where blocking is allowed."""
-        fingerprint = self._stages.deduper.fingerprint(article)
-        outcome = self._stages.ledger.settle(
-            claim,
-            article,
-            fingerprint=fingerprint,
-            judge=partial(self._stages.deduper.judge, article, fingerprint),
-            now=self._stages.clock.now(),
-            page=page,
-        )
+        with self._stages.timed("fingerprint"):
+            fingerprint = self._stages.deduper.fingerprint(article)
+        with self._stages.timed("settle"):
+            outcome = self._stages.ledger.settle(
+                claim,
+                article,
+                fingerprint=fingerprint,
+                judge=partial(self._stages.deduper.judge, article, fingerprint),
+                now=self._stages.clock.now(),
+                page=page,
+            )
         if outcome and outcome.state in _FIRST_MET:
             self._stages.learner.learn(article)
         return outcome

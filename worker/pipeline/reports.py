@@ -30,6 +30,13 @@ class SourceReport:
     notes: tuple[str, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """How it went, in one word for counting: `ok`, `not-modified` or `failed`."""
+        if self.error:
+            return "failed"
+        return "not-modified" if self.not_modified else "ok"
+
+    @property
     def result(self) -> str:
         """How it went, in a few words for people."""
         if self.left_alone:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from worker.models import Claim, Outcome, Page, Source, State
-from worker.ports import Clock, Deduper, Extractor, Fetcher, InputReader, Ledger, Offload, Parser, SiteLearner
+from worker.ports import (
+    Clock,
+    Deduper,
+    Extractor,
+    Fetcher,
+    InputReader,
+    Ledger,
+    Meter,
+    Offload,
+    Parser,
+    SiteLearner,
+    Unmetered,
+)
 from worker.schedule import Rhythm
 
 
@@ -18,7 +31,7 @@ class Stages:
     """Every stage, by the protocol it fits.
 
     `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
-    the identity key of a URL, `chance` a number in 0..1.
+    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times.
     """
 
     clock: Clock
@@ -33,6 +46,16 @@ class Stages:
     detect: Callable[[Page], str]
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
+    meter: Meter = field(default_factory=Unmetered)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Tell the meter how long the block took, also where it raised."""
+        started = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.meter.took(stage, seconds=self.clock.monotonic() - started)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,6 +222,7 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         validators=Validators(etag=row.etag, last_modified=row.last_modified) if row.article_id else Validators(),
         known_sha256=row.body_sha256,
         known_article=row.article_id,
+        expired=_expired(row),
     )
 
 
