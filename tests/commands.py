@@ -55,6 +55,7 @@ class Desk:
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "worker")
 
     def configure(self, text: str = "", *, base: str = CONFIG) -> None:
         """Write worker.toml: the base, and what is added."""
@@ -91,7 +92,7 @@ class Desk:
         return (self.folder / "log.txt").read_text(encoding="utf-8")
 
     def _command(self, words: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "worker", *words, "--config", "worker.toml"]
+        return [sys.executable, *self.program, *words, "--config", "worker.toml"]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

@@ -15,7 +15,7 @@ from worker.errors import FetchBlocked, FetchError, StoreError
 from worker.extract.learned import paragraph_key
 from worker.learning import LearnedSites
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
-from worker.pipeline import Ingester, Limits, Stages, Tally
+from worker.pipeline import TOO_LATE, Ingester, Limits, Stages, Tally
 from worker.ports import Hints, Scope
 from worker.schedule import MOST_ATTEMPTS, Rhythm
 from worker.storage import Store, open_store
@@ -54,11 +54,12 @@ class Run:
         )
         self.ingester = self.make()
 
-    def make(self, *, in_hand: int = 8) -> Ingester:
+    def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:
         limits = Limits(
             rhythm=Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0),
             in_hand=in_hand,
             lease=SECONDS * 12,
+            deadline=deadline,
             poll_lease=MINUTES,
             follow=10,
             input_bytes=10**6,
@@ -309,6 +310,49 @@ async def test_a_result_that_comes_after_its_lease_was_lost_changes_nothing(
     assert "ingest.lease_lost" in "".join(capsys.readouterr())
     assert list(store.reader.heads()) == []
     assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_page_that_hangs_is_given_up_after_its_deadline_and_comes_back_later(store: Store) -> None:
+    run = Run(store, {"https://b.example/1": f"Tin\n{LONG}"})
+    run.fetcher.answers["https://a.example/1"] = asyncio.Event().wait
+    run.add("https://a.example/1", "https://b.example/1")
+    ingester = run.make(deadline=timedelta(milliseconds=50))
+
+    await ingester.drain()
+
+    record = store.reader.candidate("https://a.example/1")
+    assert record is not None
+    assert (record.state, record.reason) == (State.PENDING, TOO_LATE)
+    assert record.due_at > run.clock.now()
+    assert run.state("https://b.example/1") is State.STORED
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_store_that_cannot_extend_a_lease_once_is_asked_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(store, {})
+    extended: list[int] = []
+
+    def failing_once(claims: list[Claim], *, until: datetime) -> None:  # noqa: ARG001
+        extended.append(len(claims))
+        if len(extended) == 1:
+            raise StoreError("locked")
+
+    async def slowly() -> str:
+        await run.clock.sleep(11 * SECONDS)
+        return f"Tin\n{LONG}"
+
+    run.fetcher.answers["https://a.example/1"] = slowly
+    run.add("https://a.example/1")
+    monkeypatch.setattr(store.ledger, "extend", failing_once)
+
+    await run.ingester.drain()
+
+    assert len(extended) >= 2
+    assert run.state("https://a.example/1") is State.STORED
 
 
 @pytest.mark.anyio
