@@ -56,6 +56,16 @@ class Database:
         name = self.url.database
         return Path(name) if self.is_sqlite and name and name != ":memory:" else None
 
+    def size(self) -> int | None:
+        """Return how many bytes the database takes, the write-ahead log included; None in memory."""
+        if not self.is_sqlite:
+            with translated(self.url), self.engine.begin() as connection:
+                return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+        if self.path is None:
+            return None
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction that may write, and return what it returned once it is committed.
 

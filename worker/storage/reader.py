@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from worker.errors import SourceError
 from worker.models import (
@@ -13,6 +13,7 @@ from worker.models import (
     Books,
     CandidateRecord,
     DuplicateLink,
+    Figures,
     Fingerprint,
     Neighbour,
     SourceState,
@@ -21,10 +22,11 @@ from worker.models import (
 )
 from worker.storage import audit, views
 from worker.storage.database import Database
+from worker.storage.figures import figures
 from worker.storage.links import link_from, links
 from worker.storage.neighbours import gather, versions
-from worker.storage.polls import source_from
-from worker.storage.tables import ARTICLES, SOURCES, STANDINGS
+from worker.storage.polls import source_states
+from worker.storage.tables import ARTICLES, STANDINGS
 from worker.storage.workers import WorkerRecord, workers
 from worker.urls import canonicalise
 
@@ -72,7 +74,11 @@ class StoredReader:
 
     def sources(self) -> tuple[SourceState, ...]:
         """Return every source ever polled."""
-        return self._database.read(_sources)
+        return self._database.read(source_states)
+
+    def figures(self, *, now: datetime) -> Figures:
+        """Return what the store looks like: the queue, its sources, its size, and what was done lately."""
+        return self._database.read(figures, now=now, size=self._database.size())
 
     def counts(self) -> Books:
         """Count everything, and check nothing: quick."""
@@ -91,10 +97,6 @@ def _article(connection: Connection, article_id: int) -> StoredArticle | None:
 def _neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
     earlier = [version.id for version in versions(connection, article.canonical_url)]
     return gather(connection, article, fingerprint, earlier=earlier)
-
-
-def _sources(connection: Connection) -> tuple[SourceState, ...]:
-    return tuple(source_from(row) for row in connection.execute(select(SOURCES).order_by(SOURCES.c.name)))
 
 
 def _canonical(url: str) -> str:
