@@ -19,7 +19,7 @@ from worker.models.articles import (
     Verdict,
 )
 from worker.models.backfills import BackfillState, Place
-from worker.models.habits import Alarm, Habits, Harvest, Sums
+from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
 from worker.models.kinds import Kind, Relation, State
 from worker.models.records import Books, CandidateRecord, DuplicateLink, Event, StoredArticle
 from worker.models.sources import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Text, Validators
@@ -44,6 +44,7 @@ __all__ = [
     "Health",
     "IndexParameters",
     "Kind",
+    "Learned",
     "Neighbour",
     "Outcome",
     "Page",

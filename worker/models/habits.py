@@ -12,9 +12,9 @@ class Habits:
 
     `items` and `hours` hold, for each hour of the day in the source's time zone, how many items came then and for how
     long it was watched. `recent` and `expected` set what came lately against what these hours had promised. `window` is
-    how many entries the source showed last, `half_window` the shortest time in which so many new items came as fill half
-    of it. `silence` is the longest time without anything new, `arrivals` the number of polls that brought something,
-    `empty` how many polls in a row found no entry at all.
+    how many entries the source showed last, `half_window` the shortest time in which so many new items came as fill
+    half of it. `silence` is the longest time without anything new, `arrivals` the number of polls that brought
+    something, `empty` how many polls in a row found no entry at all.
     """
 
     looked_at: datetime | None = None
@@ -35,7 +35,7 @@ class Sums:
     """Decaying sums over what became of a source's pages: `outcomes` in all, those that were `useful` or `rejected`.
 
     Over its articles: how many (`articles`), the sums of `length` (the logarithm of the number of words) and of its
-    square, and how many had no title, no author, no date, a date that cannot be, or another language than is usual here.
+    square, and how many had no title, no author, no date, a date that cannot be, or another language than is usual.
     """
 
     outcomes: float = 0.0
@@ -71,3 +71,22 @@ class Alarm:
     what: str
     since: datetime
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What polls have taught about a source.
+
+    `plan` is the rule its next poll was set by; `fault` is why it fails, in one word, since `failing_since`. `gaps`
+    counts the polls that shared no entry with the one before, the last at `gap_at`. `entries` are 64-bit keys of what
+    the last poll showed.
+    """
+
+    plan: str = ""
+    failing_since: datetime | None = None
+    fault: str = ""
+    gaps: int = 0
+    gap_at: datetime | None = None
+    habits: Habits = Habits()
+    alarms: tuple[Alarm, ...] = ()
+    entries: tuple[int, ...] = ()

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from worker.models.habits import Harvest, Learned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One place to poll, as the configuration names it."""
+    """One place to poll, as the configuration names it; `cron` are fixed times in its time zone."""
 
     name: str
     kind: str
     url: str
     enabled: bool = True
     every: timedelta | None = None
+    cron: str = ""
     timezone: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,14 +99,15 @@ class Candidate:
 class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
-    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites;
-    `notes` say why, for people. `itself` says that the page read is the one candidate.
+    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites,
+    `outside` those of another time than was looked for; `notes` say why, for people. `itself` says that the page read is the one candidate.
     """
 
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[str, ...] = ()
     skipped: int = 0
     strangers: int = 0
+    outside: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None
     itself: bool = False
@@ -111,7 +115,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """What the store remembers of a source between polls."""
+    """What the store remembers of a source between polls, and of what became of its pages (`harvest`)."""
 
     name: str
     due_at: datetime | None = None
@@ -122,6 +126,8 @@ class SourceState:
     error: str = ""
     found: int = 0
     interval: timedelta | None = None
+    learned: Learned = Learned()
+    harvest: Harvest = Harvest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +145,4 @@ class Poll:
     found: int = 0
     not_modified: bool = False
     interval: timedelta | None = None
+    learned: Learned = Learned()

@@ -1,9 +1,9 @@
 """How often a source is polled: learned from when it published and how much of each poll was new. Pure.
 
 The number of items to come is taken for a Poisson process whose rate follows the hour of the day, times a level that
-follows what came lately (a gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth of
-the feed's window is expected to be new, and before the source, were it as quick as it has ever been seen, could replace
-half of the window.
+follows what came lately (a gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth
+of the feed's window is expected to be new, and before the source, were it as quick as it has ever been seen, could
+replace half of the window.
 """
 
 from __future__ import annotations
@@ -187,9 +187,11 @@ def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
 
 def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequence[datetime]) -> timedelta | None:
     """Return the shortest time in which half a window was replaced; what is long past fades."""
+    if sight.worth < LIAR:
+        return None
     known = habits.half_window and habits.half_window / _fade(span, PROFILE_HALF_LIFE)
     half = (sight.entries or habits.window) / 2
-    if sight.worth < LIAR or sight.new <= half / 2 or not half:
+    if sight.new <= half / 2 or not half:
         return known
     seen = max(SHORTEST_SPAN, span * (half / (sight.new * UNSEEN if sight.missed else sight.new)))
     step = max(1, round(half))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Row, bindparam, or_, select, update
 
 from worker.models import Poll, SourceState, Validators
+from worker.storage import habits
 from worker.storage.codec import clean, clean_or_none
 from worker.storage.columns import UtcTime
 from worker.storage.dialect import Insert, upsert
+from worker.storage.habit_tables import HABITS
 from worker.storage.rows import Values
 from worker.storage.tables import SOURCES
 
@@ -39,6 +42,12 @@ _LEAD = (
 _LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW, SOURCES.c.polled_at > _NOW))
 
 
+_BOTH = SOURCES.outerjoin(HABITS, HABITS.c.source == SOURCES.c.name)
+STATES = select(SOURCES, *habits.TOLD).select_from(_BOTH).order_by(SOURCES.c.name)
+"""What `source_from` takes rows of."""
+_STATE = select(SOURCES, *habits.TOLD, HABITS.c.entries).select_from(_BOTH).where(SOURCES.c.name == bindparam("source"))
+
+
 def lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str, only_if_due: bool) -> bool:
     """Make this worker the one that polls a source; False where another is, or where the source is not due."""
     connection.execute(_MEET.on(connection), {"name": clean(name)})
@@ -50,16 +59,25 @@ def keep(connection: Connection, poll: Poll) -> None:
     """Write the end of a poll; it ends the lead as well."""
     values = _poll_values(poll, source_state(connection, poll.source))
     connection.execute(_KEEP_POLL.on(connection), {"name": clean(poll.source), **values})
+    habits.keep(connection, poll.source, poll.learned)
 
 
 def source_state(connection: Connection, name: str) -> SourceState:
     """Return what is remembered of a source; an empty state for one never polled."""
-    row = connection.execute(select(SOURCES).where(SOURCES.c.name == clean(name))).one_or_none()
-    return SourceState(name=name) if row is None else source_from(row)
+    row = connection.execute(_STATE, {"source": clean(name)}).one_or_none()
+    harvest = habits.harvest(connection, name)
+    if row is None:
+        return SourceState(name=name, harvest=harvest)
+    return replace(source_from(row), learned=habits.learned_from(row, entries=row.entries or b""), harvest=harvest)
+
+
+def source_states(connection: Connection) -> tuple[SourceState, ...]:
+    """Return what is remembered of every source, by name, but for what only its next poll needs."""
+    return tuple(source_from(row) for row in connection.execute(STATES))
 
 
 def source_from(row: Row[Any]) -> SourceState:
-    """Return the state in one row of the sources table."""
+    """Return the state in one row of `STATES`."""
     return SourceState(
         name=row.name,
         due_at=row.due_at,
@@ -70,6 +88,7 @@ def source_from(row: Row[Any]) -> SourceState:
         error=row.error,
         found=row.found,
         interval=row.interval,
+        learned=habits.learned_from(row),
     )
 
 

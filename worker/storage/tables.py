@@ -94,19 +94,24 @@ CANDIDATES = Table(
     Column("body_sha256", Text),
     Column("payload_sha256", Text),
     Column("article_id", KEY),
+    Column("look_at", UtcTime),
+    Column("looks", Integer, nullable=False, default=0),
+    Column("former", Text, nullable=False, default=""),
     _partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
     _partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
     _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
     _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
     _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
-    Index("ix_candidates_state", "state"),
+    _partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
+    Index("ix_candidates_state", "state", "source"),
     Index("ix_candidates_url", "url"),
 )
 """Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
 `precedence` is 0 for news, 1 for the past: of one host, news is claimed first.
 
 `done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
-recognised by it when it is tried again.
+recognised by it when it is tried again. `look_at` is when a finished one is looked at again, `looks` how many looks in
+a row showed nothing new, `former` (JSON) the outcome that stands if the look it waits for fails.
 """
 
 EVENTS = Table(
@@ -159,6 +164,7 @@ ARTICLES = Table(
     Column("rights", Text, nullable=False),
     Column("notes", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    Index("ix_articles_source", "source", "fetched_at"),
     sqlite_autoincrement=True,
 )
 """Every text ever taken in, copies and old versions too. Rows are written once and never changed."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from worker.storage.migrations.first_sources import define_sources
+
 revision = "0001"
 down_revision = None
 
@@ -30,6 +32,7 @@ def upgrade() -> None:
     TABLES.create_all(op.get_bind())
 
 
+define_sources(TABLES, key=KEY)
 sa.Table(
     "candidates",
     TABLES,
@@ -62,6 +65,9 @@ sa.Table(
     sa.Column("body_sha256", sa.Text),
     sa.Column("payload_sha256", sa.Text),
     sa.Column("article_id", KEY),
+    sa.Column("look_at", sa.BigInteger),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("former", sa.Text, nullable=False),
     sa.UniqueConstraint("canonical_url"),
     sa.Index(
         "ix_candidates_batch",
@@ -76,6 +82,12 @@ sa.Table(
         "lease_until",
         postgresql_where=sa.text("lease_until IS NOT NULL"),
         sqlite_where=sa.text("lease_until IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_candidates_look",
+        "look_at",
+        postgresql_where=sa.text("look_at IS NOT NULL"),
+        sqlite_where=sa.text("look_at IS NOT NULL"),
     ),
     sa.Index(
         "ix_candidates_past",
@@ -103,7 +115,7 @@ sa.Table(
         postgresql_where=sa.text("state = 'pending'"),
         sqlite_where=sa.text("state = 'pending'"),
     ),
-    sa.Index("ix_candidates_state", "state"),
+    sa.Index("ix_candidates_state", "state", "source"),
     sa.Index("ix_candidates_url", "url"),
 )
 sa.Table(
@@ -111,38 +123,6 @@ sa.Table(
     TABLES,
     sa.Column("candidate_id", KEY, sa.ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
     sa.Column("text", sa.LargeBinary, nullable=False),
-)
-sa.Table(
-    "backfills",
-    TABLES,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("begun_at", sa.BigInteger, nullable=False),
-    sa.Column("finished_at", sa.BigInteger),
-    sa.Column("lease_until", sa.BigInteger),
-    sa.Column("worker", sa.Text),
-)
-sa.Table(
-    "backfill_places",
-    TABLES,
-    sa.Column("id", KEY, primary_key=True),
-    sa.Column("backfill", sa.Text, sa.ForeignKey("backfills.name"), nullable=False),
-    sa.Column("url", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("looked_at", sa.BigInteger),
-    sa.Column("position", sa.BigInteger, nullable=False),
-    sa.Column("found", sa.Integer, nullable=False),
-    sa.Column("new", sa.Integer, nullable=False),
-    sa.Column("left_out", sa.Integer, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("error", sa.Text, nullable=False),
-    sa.UniqueConstraint("backfill", "url"),
-    sa.Index(
-        "ix_backfill_places_waiting",
-        "backfill",
-        "id",
-        postgresql_where=sa.text("looked_at IS NULL"),
-        sqlite_where=sa.text("looked_at IS NULL"),
-    ),
 )
 sa.Table(
     "fingerprints",
@@ -193,43 +173,11 @@ sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 sa.Table(
-    "moves",
-    TABLES,
-    sa.Column("url", sa.Text, primary_key=True),
-    sa.Column("target", sa.Text, nullable=False),
-)
-sa.Table(
     "host_paragraphs",
     TABLES,
     sa.Column("host", sa.Text, primary_key=True),
     sa.Column("articles", sa.Integer, nullable=False),
     sa.Column("counts", sa.LargeBinary, nullable=False),
-)
-sa.Table(
-    "robots",
-    TABLES,
-    sa.Column("origin", sa.Text, primary_key=True),
-    sa.Column("checked_at", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.Integer),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("good_at", sa.BigInteger),
-    sa.Column("error", sa.Text, nullable=False),
-)
-sa.Table(
-    "sources",
-    TABLES,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("due_at", sa.BigInteger),
-    sa.Column("etag", sa.Text),
-    sa.Column("last_modified", sa.Text),
-    sa.Column("polled_at", sa.BigInteger),
-    sa.Column("succeeded_at", sa.BigInteger),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("error", sa.Text, nullable=False),
-    sa.Column("found", sa.Integer, nullable=False),
-    sa.Column("interval", sa.BigInteger),
-    sa.Column("lease_until", sa.BigInteger),
-    sa.Column("worker", sa.Text),
 )
 sa.Table(
     "articles",
@@ -258,6 +206,7 @@ sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Index("ix_articles_candidate_id", "candidate_id"),
     sa.Index("ix_articles_canonical_url", "canonical_url"),
+    sa.Index("ix_articles_source", "source", "fetched_at"),
     sqlite_autoincrement=True,
 )
 sa.Table(
