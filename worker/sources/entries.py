@@ -20,6 +20,7 @@ _MAX_WRITTEN_TITLE = 20_000
 _SCRIPTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAGS = re.compile(r"<[a-zA-Z/!][^<>]{0,1000}>")
 _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+_STRANGER = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|svg|ico|bmp|mp[34]|m4[av]|avi|mov|wmv|webm|flv|wav|ogg|pdf|docx?|xlsx?|pptx?|zip|rar|7z"
     r"|gz|tgz|exe|apk|css|js|json|xml|rss|atom)\Z",
@@ -29,7 +30,7 @@ _NOT_A_PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing a source points at, as written there."""
+    """One thing a source points at, as written there; `fallback` is its text, where the source gives it in full."""
 
     link: str
     title: str | None = None
@@ -37,6 +38,7 @@ class Entry:
     modified_at: datetime | None = None
     external_id: str | None = None
     base: str | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ def discovery(
         candidates=tuple(found.values()),
         follow=follow,
         skipped=skipped.total(),
+        strangers=skipped[_STRANGER],
         notes=(*notes, *reasons),
         title=title,
     )
@@ -128,7 +131,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
     if not url.startswith("http"):
         return "a link that is no web address"
     if not scope.admits(url):
-        return 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
+        return _STRANGER
     if _NOT_A_PAGE.search(key.partition("?")[0]):
         return "a link to a file that is no page"
     if urls.is_home_key(key):
@@ -142,6 +145,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         published_at=plausible(entry.published_at, now=now),
         modified_at=plausible(entry.modified_at, now=now),
         external_id=clean_text(entry.external_id)[:_MAX_TITLE] or None,
+        fallback=entry.fallback,
     )
 
 

@@ -17,11 +17,13 @@ from worker.sources import jsonfeed
 from worker.sources.dates import names_zone, read_date, zone_of
 from worker.sources.declarations import as_utf8
 from worker.sources.entries import Entry, clean_title, discovery, scope_of
+from worker.sources.fulltext import full_text
 from worker.sources.packing import inflated
 from worker.sources.shapes import Shape, shape_of
-from worker.sources.trimming import MAX_ENTRIES, tamed
+from worker.sources.trimming import MAX_ENTRIES, Room, tamed
 
 _MAX_BYTES = 100 * 1024 * 1024
+_MAX_PARTS = 3
 _NOT_A_FEED = {
     Shape.EMPTY: "the answer is empty",
     Shape.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
@@ -35,11 +37,15 @@ _NOT_A_FEED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people."""
+    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people.
+
+    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4).
+    """
 
     entries: tuple[Entry, ...]
     title: str | None = None
     site: str = ""
+    older: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +76,13 @@ def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
         raise SourceError(f"{page.url}: {_NOT_A_FEED[shape]}")
     if shape is Shape.JSON:
         document = jsonfeed.read_json_feed(body, url=page.url, zone=zone)
-        return Feed(entries=document.entries, title=document.title, site=document.site)
+        return Feed(
+            entries=document.entries,
+            title=document.title,
+            site=document.site,
+            older=_absolute(document.older, page.final_url),
+            notes=_cut_short(document.total),
+        )
     return _read_xml(body, page, zone)
 
 
@@ -81,17 +93,21 @@ def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
         raise SourceError(
             f"{page.url}: this is neither RSS, Atom nor JSON Feed; check the address and the source's kind"
         )
-    notes = []
-    if cut.entries > MAX_ENTRIES:
-        notes.append(f"the feed has {cut.entries:,} entries; the newest {MAX_ENTRIES:,} were read")
+    notes = [*_cut_short(cut.entries)]
     if parsed.bozo and isinstance(parsed.get("bozo_exception"), Exception) and not _harmless(parsed):
         notes.append(f"the feed is not well-formed; what could be read was read ({_cause(parsed)})")
     return Feed(
         entries=tuple(_entries(parsed, page, zone)),
         title=clean_title(parsed.feed.get("title")),
         site=_absolute(parsed.feed.get("link"), page.final_url),
+        older=_older(parsed, page.final_url),
         notes=tuple(notes),
     )
+
+
+def _cut_short(entries: int) -> tuple[str, ...]:
+    read = f"the feed has {entries:,} entries; the newest {MAX_ENTRIES:,} were read"
+    return (read,) if entries > MAX_ENTRIES else ()
 
 
 def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
@@ -114,6 +130,7 @@ def _cause(parsed: feedparser.FeedParserDict) -> str:
 
 
 def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
+    room = Room()
     for item in parsed.entries[:MAX_ENTRIES]:
         published = _date(item, "published", zone)
         updated = _date(item, "updated", zone)
@@ -124,6 +141,7 @@ def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Ite
             modified_at=updated,
             external_id=item.get("id") or None,
             base=page.final_url,
+            fallback=_full_text(item, room),
         )
 
 
@@ -158,6 +176,20 @@ def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime 
     except ValueError:
         return None
     return found if names_zone(written) else found.replace(tzinfo=zone)
+
+
+def _older(parsed: feedparser.FeedParserDict, base: str) -> str:
+    links = {str(link.get("rel")): link.get("href") for link in parsed.feed.get("links", ())}
+    return _absolute(links.get("prev-archive") or links.get("next"), base)
+
+
+def _full_text(item: feedparser.FeedParserDict, room: Room) -> str | None:
+    """Return the entry's text, where the feed gives it in full and there is room for it."""
+    for part in item.get("content", ())[:_MAX_PARTS]:
+        value, kind = part.get("value"), str(part.get("type") or "")
+        if isinstance(value, str) and value and room.take(len(value)):
+            return full_text(value, marked_up=kind != "text/plain")
+    return None
 
 
 def _absolute(link: str | None, base: str) -> str:

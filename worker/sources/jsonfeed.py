@@ -9,16 +9,19 @@ from datetime import tzinfo
 from worker.errors import SourceError
 from worker.sources.dates import read_date
 from worker.sources.entries import Entry
-from worker.sources.trimming import MAX_ENTRIES
+from worker.sources.fulltext import full_text
+from worker.sources.trimming import MAX_ENTRIES, Room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonFeed:
-    """A JSON feed as read."""
+    """A JSON feed as read; `total` is how many entries it had, `older` where the part before this one is."""
 
     entries: tuple[Entry, ...]
+    total: int
     title: str | None
     site: str
+    older: str | None
 
 
 def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
@@ -27,8 +30,11 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(items, list):
         raise SourceError(f"{url}: this is JSON, but no JSON Feed (it has no list of items); check the address")
+    room = Room()
     return JsonFeed(
-        entries=tuple(_entry(item, zone) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        entries=tuple(_entry(item, zone, room) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        total=len(items),
+        older=_text(document, "next_url"),
         title=_text(document, "title"),
         site=_text(document, "home_page_url") or "",
     )
@@ -42,7 +48,7 @@ def _loaded(body: bytes, url: str) -> object:
     return loaded
 
 
-def _entry(item: dict[str, object], zone: tzinfo) -> Entry:
+def _entry(item: dict[str, object], zone: tzinfo, room: Room) -> Entry:
     identity = _text(item, "id")
     link = _text(item, "url") or _text(item, "external_url")
     if not link and identity and identity.startswith(("http://", "https://")):
@@ -53,7 +59,15 @@ def _entry(item: dict[str, object], zone: tzinfo) -> Entry:
         published_at=read_date(_text(item, "date_published"), zone=zone),
         modified_at=read_date(_text(item, "date_modified"), zone=zone),
         external_id=identity,
+        fallback=_full_text(item, room),
     )
+
+
+def _full_text(item: dict[str, object], room: Room) -> str | None:
+    markup, plain = item.get("content_html"), item.get("content_text")
+    if isinstance(markup, str) and markup and room.take(len(markup)):
+        return full_text(markup)
+    return full_text(plain, marked_up=False) if isinstance(plain, str) and room.take(len(plain)) else None
 
 
 def _text(members: dict[str, object], name: str) -> str | None:

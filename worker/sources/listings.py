@@ -33,8 +33,7 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
     if shape not in {Shape.HTML, Shape.XML}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a listing page; check the source's address and kind")
     links = links_of(page)
-    chosen = _by_pattern(links, source) if "article_pattern" in source.options else articles_among(links, page)
-    entries = [Entry(link=link.url, title=clean_title(link.text)) for link in chosen]
+    entries = [Entry(link=link.url, title=clean_title(link.text)) for link in articles_listed(links, page, source)]
     return discovery(
         entries,
         page=page,
@@ -44,6 +43,11 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
         follow=_following(links, page, source),
         notes=() if entries else ("no article links were found; set the option article_pattern",),
     )
+
+
+def articles_listed(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
+    """Return the links to articles: by the source's pattern where it has one, else as learned from the page."""
+    return _by_pattern(links, source) if "article_pattern" in source.options else articles_among(links, page)
 
 
 def articles_among(links: Sequence[Link], page: Page) -> list[Link]:

@@ -17,6 +17,8 @@ _MARGIN = timedelta(days=1)
 _NAMED = re.compile(
     r"(?<!\d)((?:19|20)\d{2})(?:[-_/.]?(0[1-9]|1[0-2]|[1-9](?!\d))(?:[-_/.]?(0[1-9]|[12]\d|3[01])(?!\d))?)?(?!\d)"
 )
+# Only whole folders: a year in the words of a headline is no date.
+_FOLDERS = re.compile(r"/((?:19|20)\d{2})(?:[/-])?(0[1-9]|1[0-2])(?:[/-]?(0[1-9]|[12]\d|3[01]))?(?=/)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,42 @@ def recent(source: Source, *, now: datetime) -> Window:
     return Window(start=start)
 
 
+def within(
+    window: Window,
+    *,
+    url: str,
+    published: datetime | None,
+    modified: datetime | None,
+    period: Window | None = None,
+    changed_later: bool = False,
+) -> bool:
+    """Tell whether an article may have been written in a span, by the best evidence there is.
+
+    A time of publication decides. A change before the span rules it out: nothing changes before it is written. Where
+    the span has an end, a date in the address decides next. A change after the end says nothing of when an article was
+    written: it counts as outside, unless what names it is itself named after a `period` in the span, or
+    `changed_later` asks for these too. What bears no date at all counts as within.
+    """
+    if published:
+        return window.holds(published)
+    if modified and window.start and modified < window.start:
+        return False
+    if window.end is None:
+        return True
+    written = dated_path(url)
+    if written:
+        return window.meets(written)
+    if modified is None or modified <= window.end:
+        return True
+    return changed_later or (period is not None and window.meets(period))
+
+
+def dated_path(url: str) -> Window | None:
+    """Return the month or day that folders of an address name (`/2026/11/20/`), None where they name none."""
+    found = _FOLDERS.search(urlsplit(url).path)
+    return _span(int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+
+
 def named_period(url: str) -> Window | None:
     """Return the year, month or day that a file is named after (`sitemap-2026-11.xml`), None where it names none."""
     path = urlsplit(url).path
@@ -58,6 +96,11 @@ def named_period(url: str) -> Window | None:
     if not found:
         return None
     year, month, day = (int(part) if part else 0 for part in found[-1].groups())
+    return _span(year, month, day)
+
+
+def _span(year: int, month: int, day: int) -> Window | None:
+    """Return a year, month or day; a zero says that it is not named."""
     try:
         start = datetime(year, month or 1, day or 1, tzinfo=UTC)
         last = datetime(year, month or 12, day or monthrange(year, month or 12)[1], tzinfo=UTC)

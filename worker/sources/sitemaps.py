@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from itertools import chain, islice
 
 from worker import urls
@@ -14,7 +15,7 @@ from worker.sources.dates import plausible, read_date, zone_of
 from worker.sources.entries import Entry, Scope, discovery, scope_of
 from worker.sources.feeds import parse_feed
 from worker.sources.packing import chunks, inflated
-from worker.sources.periods import Window, named_period, recent
+from worker.sources.periods import Window, named_period, recent, within
 from worker.sources.shapes import Shape, shape_of
 from worker.sources.sitemap_stream import Place, places
 
@@ -35,16 +36,27 @@ class _Omitted:
         return (f"{self.count:,} passed over: dated outside the span looked for",) if self.count else ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one look at a sitemap is about: the span, what tells whether an article is of it, and the time."""
+
+    window: Window
+    judge: Callable[..., bool]
+    now: datetime
+
+
 def parse_sitemap(page: Page, source: Source, *, now: datetime) -> Discovery:
     """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` has the options)."""
     return look_through(page, source, window=recent(source, now=now), now=now)
 
 
-def look_through(page: Page, source: Source, *, window: Window, now: datetime) -> Discovery:
+def look_through(
+    page: Page, source: Source, *, window: Window, now: datetime, changed_later: bool = False
+) -> Discovery:
     """Return what a sitemap says of one span of time: articles, and further sitemaps to read, the newest first.
 
-    What bears no date, or one that cannot be believed, counts as within the span. Raises SourceError where the page is
-    no sitemap.
+    What bears no date, or one that cannot be believed, counts as within the span; `periods.within` has the evidence,
+    and what `changed_later` means. Raises SourceError where the page is no sitemap.
     """
     shape = shape_of(page.body)
     if shape is Shape.FEED:
@@ -56,10 +68,11 @@ def look_through(page: Page, source: Source, *, window: Window, now: datetime) -
         return discovery(entries, page=page, source=source, scope=scope, now=now)
     if shape not in {Shape.SITEMAP, Shape.XML}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a sitemap; check the address and the source's kind")
-    return _xml(page, source, scope=scope, window=window, now=now)
+    judge = partial(within, window, period=named_period(page.final_url), changed_later=changed_later)
+    return _xml(page, source, scope=scope, look=_Look(window=window, judge=judge, now=now))
 
 
-def _xml(page: Page, source: Source, *, scope: Scope, window: Window, now: datetime) -> Discovery:
+def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Discovery:
     found = places(chunks(page.body, limit=MAX_BYTES), url=page.url)
     first = next(found, None)
     if first is None:
@@ -67,10 +80,10 @@ def _xml(page: Page, source: Source, *, scope: Scope, window: Window, now: datet
     found = _believed(chain((first,), found))
     omitted = _Omitted()
     if first.leads_to_sitemap:
-        return _index(found, page, scope=scope, window=window, omitted=omitted)
-    entries = _entries(found, window, zone=zone_of(source), now=now, omitted=omitted)
-    result = discovery(entries, page=page, source=source, scope=scope, now=now)
-    return replace(result, notes=(*result.notes, *omitted.note()))
+        return _index(found, page, scope=scope, window=look.window, omitted=omitted)
+    entries = _entries(found, look, zone=zone_of(source), omitted=omitted)
+    result = discovery(entries, page=page, source=source, scope=scope, now=look.now)
+    return replace(result, notes=(*result.notes, *omitted.note()), outside=omitted.count)
 
 
 def _believed(found: Iterator[Place]) -> Iterator[Place]:
@@ -82,14 +95,11 @@ def _believed(found: Iterator[Place]) -> Iterator[Place]:
     return (replace(place, lastmod=None) for place in chain(sample, found))
 
 
-def _entries(
-    found: Iterable[Place], window: Window, *, zone: tzinfo, now: datetime, omitted: _Omitted
-) -> Iterator[Entry]:
+def _entries(found: Iterable[Place], look: _Look, *, zone: tzinfo, omitted: _Omitted) -> Iterator[Entry]:
     for place in found:
-        published = plausible(read_date(place.published, zone=zone), now=now)
-        modified = plausible(read_date(place.lastmod, zone=zone), now=now)
-        moment = published or modified
-        if place.leads_to_sitemap or (moment and not window.holds(moment)):
+        published = plausible(read_date(place.published, zone=zone), now=look.now)
+        modified = plausible(read_date(place.lastmod, zone=zone), now=look.now)
+        if place.leads_to_sitemap or not look.judge(url=place.url, published=published, modified=modified):
             omitted.count += 1
             continue
         yield Entry(link=place.url, title=place.title, published_at=published, modified_at=modified)

@@ -17,7 +17,9 @@ from lxml import etree
 
 from worker.sources.dates import read_date
 from worker.sources.declarations import AS_UTF8
+from worker.sources.fulltext import MOST_MARKUP
 from worker.sources.guards import refuse_hostile_markup
+from worker.sources.thinning import thinned
 
 MAX_ENTRIES = 1000
 _SAFE_BYTES = 100_000
@@ -26,6 +28,7 @@ _MAX_FIELDS = 12
 _MAX_UNCLOSED = 500
 _MAX_PIECES = 1000
 _MAX_COUNT = 300_000
+_MAX_FULL_TEXT = 3_000_000
 _DOCTYPE = re.compile(rb"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
 # feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
 _LONG_RUN = re.compile(rb"[\w.+-]{1000}")
@@ -77,13 +80,28 @@ class _Kept:
     xml: bytes
 
 
+@dataclass(slots=True)
+class Room:
+    """How many more characters of full text are kept."""
+
+    left: int = _MAX_FULL_TEXT
+
+    def take(self, size: int) -> bool:
+        """Tell whether a text of this size is kept, and if so make the room smaller."""
+        fits = size <= min(MOST_MARKUP, self.left)
+        self.left -= size if fits else 0
+        return fits
+
+
 def tamed(body: bytes) -> Trimmed:
     """Return a feed that is safe to parse: as it is where it is small and plain, else cut down.
 
     Raises SourceError for a tag without an end, and for thousands of broken ones.
     """
     refuse_hostile_markup(body)
-    return trimmed(body) if _is_risky(body) else Trimmed(body=body)
+    body, entries = thinned(body, keep=MAX_ENTRIES)
+    cut = trimmed(body) if _is_risky(body) else Trimmed(body=body)
+    return Trimmed(body=cut.body, entries=max(entries, cut.entries))
 
 
 def _is_risky(body: bytes) -> bool:
@@ -100,14 +118,15 @@ def trimmed(body: bytes) -> Trimmed:
     heap: list[_Kept] = []
     skeleton: _Skeleton | None = None
     count = 0
+    room = Room()
     for entry in islice(_stream(body), _MAX_COUNT):
         skeleton = skeleton or _Skeleton(entry)
         count += 1
         date = _date_of(entry)
         if len(heap) < MAX_ENTRIES:
-            heapq.heappush(heap, _kept(entry, date, count))
+            heapq.heappush(heap, _kept(entry, date, count, room))
         elif date > heap[0].date:
-            heapq.heapreplace(heap, _kept(entry, date, count))
+            heapq.heapreplace(heap, _kept(entry, date, count, room))
     if skeleton is None:
         return Trimmed(body=_root_alone(body))
     entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
@@ -119,8 +138,8 @@ def _root_alone(body: bytes) -> bytes:
     return AS_UTF8 + root[0].rstrip(b"/>") + b"/>" if root else b""
 
 
-def _kept(entry: etree._Element, date: datetime, count: int) -> _Kept:
-    return _Kept(date=date, order=-count, xml=_as_bytes(_reduced(entry)))
+def _kept(entry: etree._Element, date: datetime, count: int, room: Room) -> _Kept:
+    return _Kept(date=date, order=-count, xml=_as_bytes(_reduced(entry, room)))
 
 
 def _without_doctype(body: bytes) -> bytes:
@@ -155,11 +174,11 @@ class _Skeleton:
         if channel is not root:
             self._inner = _bare(channel)
             self._root.append(self._inner)
-        for child in channel:
-            if _local(child) in {"title", "link"}:
-                kept = deepcopy(child)
-                _shorten(kept)
-                self._inner.append(kept)
+        about = (child for child in islice(channel, _MAX_PIECES) if _local(child) in {"title", "link"})
+        for child in islice(about, _MAX_FIELDS):
+            kept = deepcopy(child)
+            _shorten(kept)
+            self._inner.append(kept)
 
     def filled_with(self, entries: Iterable[bytes]) -> bytes:
         """Return the whole document as UTF-8."""
@@ -212,7 +231,7 @@ def _bare(element: etree._Element) -> etree._Element:
     return copy
 
 
-def _reduced(entry: etree._Element) -> etree._Element:
+def _reduced(entry: etree._Element, room: Room) -> etree._Element:
     """Cut an entry down in place: a new element cannot have the odd namespaces that feeds have."""
     needed = 0
     entry.text = entry.tail = None
@@ -220,10 +239,31 @@ def _reduced(entry: etree._Element) -> etree._Element:
         needed += _local(child) in _NEEDED
         if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
             _shorten(child)
-        else:
+        elif not (_is_full_text(child) and _keep_whole(child, room)):
             entry.remove(child)
     _without_long_attributes(entry)
     return entry
+
+
+def _is_full_text(child: etree._Element) -> bool:
+    return _local(child) == "encoded" or (_local(child) == "content" and not (child.get("url") or child.get("src")))
+
+
+def _keep_whole(field: etree._Element, room: Room) -> bool:
+    """Make a field that holds a whole text plain, and tell whether there was room for it."""
+    if len(field) > _MAX_PIECES:
+        return False
+    inner = b"".join(etree.tostring(child, encoding="utf-8") for child in field).decode("utf-8")
+    written = (field.text or "") + inner
+    if not room.take(len(written)):
+        return False
+    del field[:]
+    field.text = etree.CDATA(written.replace("]]>", "]] >"))
+    field.tail = None
+    if field.get("type") == "xhtml":
+        field.set("type", "html")
+    _without_long_attributes(field)
+    return True
 
 
 def _shorten(field: etree._Element) -> None:

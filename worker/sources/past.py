@@ -1,0 +1,135 @@
+"""Looks at one place of a source for what it says of one span of the past: articles, and where to look next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from worker.errors import SourceError
+from worker.models import Candidate, Discovery, Page, Source
+from worker.sources.dates import zone_of
+from worker.sources.entries import Entry, clean_title, discovery, scope_of
+from worker.sources.feeds import parse_feed, read_feed
+from worker.sources.links import Link, links_of
+from worker.sources.listings import articles_listed, next_page
+from worker.sources.periods import Window, dated_path, named_period, within
+from worker.sources.shapes import Shape, shape_of
+from worker.sources.sitemaps import look_through
+from worker.sources.teasers import teaser_dates
+
+KINDS = frozenset({"sitemap", "listing", "feed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """Which part of the past is looked for; `changed_later` takes what was only changed after it (`periods.within`)."""
+
+    window: Window
+    changed_later: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """What one place says of the span: articles, further places (kind and URL), and how many it named of other times.
+
+    `digest` stands for all the articles it named, those of other times too: two pages with one digest are one page.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    follow: tuple[tuple[str, str], ...] = ()
+    left_out: int = 0
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def look_back(kind: str, page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
+    """Return what a place of this kind says of the span; raises SourceError where the page is nothing of the kind."""
+    if kind == "sitemap":
+        return _sitemap(page, source, sought, now=now)
+    if kind == "listing":
+        return _listing(page, source, sought, now=now)
+    if kind == "feed":
+        return _feed(page, source, sought, now=now)
+    raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
+
+
+def _sitemap(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
+    found = look_through(page, source, window=sought.window, now=now, changed_later=sought.changed_later)
+    if shape_of(page.body) is Shape.FEED:
+        return _within(found, page, sought)
+    return Glimpse(
+        candidates=found.candidates,
+        follow=tuple(("sitemap", url) for url in found.follow),
+        left_out=found.outside,
+        notes=found.notes,
+    )
+
+
+def _feed(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
+    """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it."""
+    glimpse = _within(parse_feed(page, source, now=now), page, sought)
+    older = read_feed(page).older
+    return replace(glimpse, follow=(("feed", older),) if older and glimpse.digest else ())
+
+
+def _listing(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
+    """Read a listing page, with the dates beside its teasers, and go on until a page is older than the span."""
+    links = links_of(page)
+    chosen = articles_listed(links, page, source)
+    dates = teaser_dates(page, {link.key for link in chosen}, zone=zone_of(source), now=now)
+    entries = [Entry(link=link.url, title=clean_title(link.text), published_at=dates.get(link.key)) for link in chosen]
+    scope = scope_of(source, page.url, page.final_url)
+    found = discovery(entries, page=page, source=source, scope=scope, now=now)
+    glimpse = _within(found, page, sought)
+    goes_on = glimpse.digest and not _is_before(found.candidates, sought.window)
+    return replace(glimpse, follow=_next(links, page, sought.window) if goes_on else ())
+
+
+def _next(links: Iterable[Link], page: Page, window: Window) -> tuple[tuple[str, str], ...]:
+    """Return the page after this one, unless its address names another time than the one looked for."""
+    following = next_page(list(links), page)
+    if following is None:
+        return ()
+    period = named_period(following.url) if named_period(page.final_url) else None
+    return () if period and not window.meets(period) else (("listing", following.url),)
+
+
+def _is_before(candidates: Iterable[Candidate], window: Window) -> bool:
+    """Tell whether everything that bears a date on a page is older than the span: what follows is older still."""
+    start = window.start
+    ends = [end for each in candidates if (end := _latest(each))]
+    return bool(start and ends) and all(start and end < start for end in ends)
+
+
+def _latest(candidate: Candidate) -> datetime | None:
+    written = dated_path(candidate.url)
+    return candidate.published_at or (written.end if written else None)
+
+
+def _within(found: Discovery, page: Page, sought: Sought) -> Glimpse:
+    period = named_period(page.final_url)
+    kept = tuple(
+        each
+        for each in found.candidates
+        if within(
+            sought.window,
+            url=each.url,
+            published=each.published_at,
+            modified=each.modified_at,
+            period=period,
+            changed_later=sought.changed_later,
+        )
+    )
+    return Glimpse(
+        candidates=kept,
+        left_out=len(found.candidates) - len(kept),
+        digest=_digest(found.candidates),
+        notes=found.notes,
+    )
+
+
+def _digest(candidates: Iterable[Candidate]) -> str:
+    keys = sorted(each.canonical_url for each in candidates)
+    return hashlib.sha256("\n".join(keys).encode("utf-8", "replace")).hexdigest() if keys else ""
