@@ -14,7 +14,7 @@ from worker.errors import FetchError, SourceError, StoreError, WorkerError
 from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
 from worker.pipeline.reports import Count, SourceReport, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
-from worker.schedule import next_poll, next_poll_after_failure
+from worker.schedule import fault_of, jittered, next_poll_after_failure
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 
@@ -187,7 +187,7 @@ class Discoverer:
         poll = Poll(
             source=source.name,
             polled_at=now,
-            due_at=next_poll(rhythm, now=now, interval=interval, chance=self._stages.chance()),
+            due_at=now + jittered(interval, rhythm=rhythm, chance=self._stages.chance()),
             validators=validators,
             found=report.found,
             not_modified=report.not_modified,
@@ -201,6 +201,7 @@ class Discoverer:
             self._limits.rhythm,
             now=now,
             failures=state.failures + 1,
+            fault=fault_of(error),
             chance=self._stages.chance(),
             wish=error.retry_at if isinstance(error, FetchError) else None,
         )

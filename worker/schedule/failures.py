@@ -2,36 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
+from worker.errors import FetchBlocked, FetchError, WorkerError
 from worker.schedule.rhythm import Rhythm
 
 FIRST_RETRY: Final = timedelta(minutes=5)
 LONGEST_RETRY: Final = timedelta(hours=12)
 MOST_ATTEMPTS: Final = 8
 LONGEST_WISH: Final = timedelta(hours=24)
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+_BLOCKED: Final = "blocked"
+_UNREADABLE: Final = "unreadable"
 
 
-def is_due(*, now: datetime, due_at: datetime | None, polled_at: datetime | None) -> bool:
-    """Tell whether a source is to be polled: never was, its time has come, or its last poll lies in the future.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long a source that fails is left alone: at first, and at the longest; the wait doubles from try to try."""
 
-    The last means that the clock was set back since: its due time says nothing any more.
-    """
-    return due_at is None or due_at <= now or (polled_at is not None and polled_at > now)
+    first: timedelta
+    longest: timedelta
+
+    def wait(self, failures: int) -> timedelta:
+        """Return the wait after so many failures in a row."""
+        doublings = min(failures - 1, 16)
+        return min(self.longest, self.first * (1 << doublings))
 
 
-def next_poll(rhythm: Rhythm, *, now: datetime, interval: timedelta, chance: float) -> datetime:
-    """Return when a source that answered is polled next; `chance` in 0..1 spreads it by ± jitter."""
-    return now + interval * (1 + rhythm.jitter * (2 * chance - 1))
+# A host that is down comes back by itself: what its feed shows meanwhile must not roll over unseen.
+_SOON: Final = Backoff(first=5 * _MINUTE, longest=2 * _HOUR)
+_BACKOFFS: Final[Mapping[str, Backoff]] = MappingProxyType(
+    {
+        "timeout": _SOON,
+        "connect": _SOON,
+        "reset": _SOON,
+        "truncated": _SOON,
+        "host-closed": _SOON,
+        "robots-silent": _SOON,
+        "http-5xx": Backoff(first=5 * _MINUTE, longest=4 * _HOUR),
+        "dns": Backoff(first=10 * _MINUTE, longest=6 * _HOUR),
+        "tls": Backoff(first=30 * _MINUTE, longest=6 * _HOUR),
+        "http-429": Backoff(first=30 * _MINUTE, longest=12 * _HOUR),
+        _UNREADABLE: Backoff(first=15 * _MINUTE, longest=6 * _HOUR),
+        "http-404": Backoff(first=_HOUR, longest=12 * _HOUR),
+        "http-410": Backoff(first=6 * _HOUR, longest=24 * _HOUR),
+        _BLOCKED: Backoff(first=6 * _HOUR, longest=24 * _HOUR),
+    }
+)
+_OTHERWISE: Final = Backoff(first=15 * _MINUTE, longest=12 * _HOUR)
+
+
+def fault_of(error: WorkerError) -> str:
+    """Return the class of error a source failed with, in one word: what its backoff goes by."""
+    if isinstance(error, FetchBlocked):
+        return _BLOCKED
+    if not isinstance(error, FetchError):
+        return _UNREADABLE
+    if error.status is None or error.reason not in {"http", "gone"}:
+        return error.reason
+    return "http-5xx" if error.status >= 500 else f"http-{error.status}"
 
 
 def next_poll_after_failure(
-    rhythm: Rhythm, *, now: datetime, failures: int, chance: float, wish: datetime | None = None
+    rhythm: Rhythm, *, now: datetime, failures: int, fault: str, chance: float, wish: datetime | None = None
 ) -> datetime:
-    """Return when a source that failed `failures` times in a row is tried again: later each time, never given up."""
-    doubled = rhythm.min_every * 2 ** min(failures - 1, 16)
-    delay = min(rhythm.max_every, doubled) * (1 + rhythm.jitter * (2 * chance - 1))
+    """Return when a source that failed `failures` times in a row is tried again: later each time, never given up.
+
+    How fast the wait grows, and how far, goes by the class of error (`fault_of`); a server's own wish (`Retry-After`)
+    wins where it is later, up to a day.
+    """
+    delay = _BACKOFFS.get(fault, _OTHERWISE).wait(failures) * (1 + rhythm.jitter * (2 * chance - 1))
     return _honouring(now + delay, now=now, wish=wish)
 
 
