@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import random
@@ -78,8 +79,10 @@ class App:
 async def opened(settings: Settings, observer: Observer, *, meter: Meter | None = None) -> AsyncIterator[App]:
     """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
     deduper = _deduper(settings)
+    # On a thread: making or migrating a store may take minutes, in which probes and signals are answered.
+    opening = asyncio.to_thread(open_store, settings.store.url, parameters=deduper.parameters, create=True)
     with (
-        open_store(settings.store.url, parameters=deduper.parameters, create=True) as store,
+        await opening as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for warning in store.warnings:

@@ -15,6 +15,7 @@ import structlog
 
 from worker.app import App, opened, worker_name
 from worker.clock import SystemClock
+from worker.daemon.board import Board
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import FIRST_WAIT, LONGEST_WAIT, Done, End, Work
@@ -40,18 +41,23 @@ class Daemon:
         self._opened = False
         self._before: Settings | None = None
         self._done = Done()
+        self._board = Board(settings.web, clock=self._clock)
         self._work: Work | None = None
 
     def run(self) -> int:
         """Run and return the exit status, 128 and the signal's number, or 1 where it hung and could not be healed.
 
-        Raises StoreError where it cannot start.
+        Raises StoreError or ListenError where it cannot start.
         """
         with self._guard:
             return asyncio.run(self._run())
 
     async def _run(self) -> int:
         self._listen()
+        async with self._board.served():
+            return await self._until_stopped()
+
+    async def _until_stopped(self) -> int:
         healed_at = -1
         while True:
             end = await self._once()
@@ -68,7 +74,8 @@ class Daemon:
         wait = FIRST_WAIT
         while not self._signal:
             try:
-                async with opened(self._settings, self._done) as app:
+                observer = self._board.beside(self._done)
+                async with opened(self._settings, observer, meter=self._board.meter) as app:
                     return await self._serve(app)
             except StoreError as exc:
                 if not self._opened:
@@ -91,7 +98,11 @@ class Daemon:
             self._work.end(End.STOPPED)
         log.info("run.started", worker=worker_name(), sources=len(app.sources))
         self._supervisor.ready()
-        end = await self._work.run()
+        self._board.show(app, self._work)
+        try:
+            end = await self._work.run()
+        finally:
+            self._board.hide()
         self._work = None
         why = signal.Signals(self._signal).name if self._signal else end.value
         log.info("run.stopped", reason=why, **app.tally.record())

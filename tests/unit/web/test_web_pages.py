@@ -141,6 +141,7 @@ async def test_metrics_count_every_outcome_with_its_reason(board: Board) -> None
     assert found["outcomes_total", labels(state="stored", reason="unique")] == 2
     assert found["outcomes_total", labels(state="rejected", reason="crash")] == 1
     assert found["extract_processes_lost_total", labels(reason="crash")] == 1
+    assert not [name for name, _ in found if name.endswith("_created")]
 
 
 async def test_metrics_count_and_time_what_stages_and_polls_do(board: Board) -> None:

@@ -1,0 +1,91 @@
+"""`run` with its pages: what a supervisor, Prometheus and a person see of a daemon at work."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.commands import Desk, stop
+from tests.integration.test_run_command import FEED, HOST, eventually, stored, url
+from tests.newsroom import Newsroom, sites_of
+from tests.texts import page, story
+
+
+@pytest.fixture
+def room() -> Iterator[Newsroom]:
+    with Newsroom(sites_of({url("mot"): page("Một", story("một"))})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def address() -> str:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, room: Newsroom, address: str) -> Desk:
+    made = Desk(folder=tmp_path, environment=room.environment)
+    made.configure(
+        f'[web]\nlisten = "{address}"\n[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}"\n'
+    )
+    return made
+
+
+def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
+    process = desk.start("run")
+    with httpx.Client(base_url=f"http://{address}", trust_env=False) as client:
+        eventually(lambda: stored(desk) == 1)
+
+        health = client.get("/healthz")
+        page = client.get("/").text
+        metrics = client.get("/metrics").text
+    ended = stop(process)
+
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+    }
+    assert health.status_code == 200
+    assert health.json()["ok"] is True
+    assert found["corpus_worker_outcomes_total", "stored", "unique"] == 1
+    assert found["corpus_worker_polls_total", "ok"] >= 1
+    assert found["corpus_worker_discovered_total", "mot"] == 1
+    assert all(
+        found["corpus_worker_stage_seconds_count", stage] >= 1
+        for stage in ("fetch", "extract", "fingerprint", "settle")
+    )
+    assert found["corpus_worker_source_freshness_seconds", "mot"] < 60
+    assert found["corpus_worker_candidates", "stored"] == 1
+    assert "<td>mot</td>" in page
+    assert ended.status == 143, desk.log()
+    assert "Traceback" not in desk.log()
+
+
+def test_an_address_that_is_taken_ends_the_daemon_with_a_word(desk: Desk, address: str) -> None:
+    host, _, port = address.partition(":")
+    with socket.create_server((host, int(port))):
+        ended = desk.run("run")
+
+    assert ended.status == 1
+    assert f"{address} cannot be listened on" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_pages_for_everybody_have_to_be_wanted_in_so_many_words(desk: Desk) -> None:
+    desk.configure('[web]\nlisten = "0.0.0.0:8750"\n')
+
+    refused = desk.run("config", "check")
+    desk.configure('[web]\nlisten = "0.0.0.0:8750"\nallow_public = true\n')
+    allowed = desk.run("config", "check")
+
+    assert refused.status == 2
+    assert "allow_public = true" in refused.err
+    assert allowed.status == 0

@@ -1,0 +1,87 @@
+"""What those who watch the daemon see of it, from before its store is open until its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.app import App
+from worker.daemon.work import Work
+from worker.metering import Observers
+from worker.models import Figures, Health
+from worker.pipeline import Observer
+from worker.ports import Clock, Meter
+from worker.settings import WebSettings
+
+if TYPE_CHECKING:
+    from worker.web import Metrics
+
+log = structlog.get_logger()
+
+
+class Board:
+    """The status pages of one daemon; nothing of them is loaded where the configuration wants none."""
+
+    def __init__(self, settings: WebSettings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._metrics = _metrics() if settings.listen else None
+        self._shown: tuple[App, Work] | None = None
+
+    @property
+    def meter(self) -> Meter | None:
+        """Who counts and times what the stages do."""
+        return self._metrics
+
+    def beside(self, observer: Observer) -> Observer:
+        """Return an observer that counts as well."""
+        return Observers((observer, self._metrics)) if self._metrics else observer
+
+    def show(self, app: App, work: Work) -> None:
+        """Tell of this span of work from now on."""
+        self._shown = app, work
+
+    def hide(self) -> None:
+        """Tell that nothing is being done: the store is about to be closed."""
+        self._shown = None
+
+    def health(self) -> Health:
+        """Return whether the daemon gets on; the store is not asked."""
+        if self._shown is None:
+            return Health(ok=False, reason="the store is not open: the daemon starts or ends")
+        app, work = self._shown
+        figures = {"in_hand": app.ingester.in_hand, "done": sum(app.tally.outcomes.values())}
+        return Health(ok=not work.trouble, reason=work.trouble, figures=figures)
+
+    async def figures(self) -> Figures | None:
+        """Return what the store says, of the configured sources; None where it is not open; raises StoreError."""
+        if self._shown is None:
+            return None
+        app, _ = self._shown
+        told = await app.offload(app.store.reader.figures, now=app.clock.now())
+        configured = {source.name for source in app.sources}
+        sources = tuple(source for source in told.sources if source.name in configured)
+        return replace(told, in_hand=app.ingester.in_hand, sources=sources)
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[None]:
+        """Serve the pages for as long as the block lasts, if they are wanted; raises ListenError."""
+        if self._metrics is None:
+            yield
+            return
+        from worker.web import Watched, pages, served
+
+        watched = Watched(health=self.health, figures=self.figures, metrics=self._metrics, clock=self._clock)
+        async with served(pages(watched, names=self._settings.hosts), listen=self._settings.listen) as port:
+            log.info("web.listening", address=self._settings.listen, port=port)
+            yield
+
+
+def _metrics() -> Metrics:
+    from worker.web import Metrics
+
+    return Metrics()
