@@ -88,10 +88,9 @@ def _counts(connection: Connection) -> tuple[Mapping[State, int], Mapping[str, M
 
 
 def _sources(connection: Connection, by_source: Mapping[str, Mapping[State, int]]) -> tuple[SourceFigures, ...]:
-    newest = {row.name: row.newest_at for row in connection.execute(_NEWEST_OF_EACH)}
     return tuple(
         SourceFigures(
-            name=state.name, state=state, counts=by_source.get(state.name, {}), newest_at=newest.get(state.name)
+            name=row.name, state=source_from(row), counts=by_source.get(row.name, {}), newest_at=row.newest_at
         )
-        for state in source_states(connection)
+        for row in connection.execute(_SOURCES)
     )
