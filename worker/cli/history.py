@@ -75,6 +75,7 @@ def as_record(told: Told) -> dict[str, object]:
                 "published_at": stored.article.published_at and stored.article.published_at.isoformat(),
                 "published_at_from": stored.article.published_at_from,
                 "words": stored.article.words,
+                "notes": list(stored.article.notes),
                 "cluster": stored.cluster,
                 "revision": stored.revision,
                 "head": stored.head,
@@ -148,6 +149,8 @@ def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> Non
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {clean(stored.article.title)}")
     out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
+    for note in stored.article.notes:
+        out.print(f"  {clean(note)}")
     for decision in decisions:
         _show_decision(decision)
 

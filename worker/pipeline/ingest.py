@@ -15,6 +15,7 @@ import structlog
 from worker.errors import ExtractError, FetchBlocked, FetchError, StoreError
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
+from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
 from worker.schedule import retry_at
 
@@ -187,10 +188,26 @@ class Ingester:
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
         except FetchError as exc:
-            return await self._finish(claim, self._after_failure(claim, exc))
+            return await self._without_page(claim, self._after_failure(claim, exc), exc)
         except ExtractError as exc:
-            return await self._finish(claim, Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc)), page)
+            outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
+            return await self._without_page(claim, outcome, exc, page)
         return await self._stages.offload(self._settle, claim, article, page)
+
+    async def _without_page(
+        self, claim: Claim, outcome: Outcome, error: FetchError | ExtractError, page: Page | None = None
+    ) -> Outcome | None:
+        """Let the text that came with the link stand in for a page that gave no article for good, if it may and can."""
+        if outcome.state is State.PENDING or claim.known_article is not None or not may_stand_in(error):
+            return await self._finish(claim, outcome, page)
+        text = await self._stages.offload(self._stages.ledger.fallback, claim)
+        try:
+            article = await self._extract(claim, text) if text else None
+        except (ExtractError, FetchBlocked):
+            article = None
+        if article is None:
+            return await self._finish(claim, outcome, page)
+        return await self._stages.offload(self._settle, claim, standing_in(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)

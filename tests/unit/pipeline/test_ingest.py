@@ -435,3 +435,89 @@ async def test_what_waits_for_a_host_that_is_down_is_never_given_up(store: Store
         run.clock.advance(timedelta(hours=15))
 
     assert run.state("https://a.example/1") is State.PENDING
+
+
+def out_of_reach(status: int) -> FetchError:
+    return FetchError(f"answered {status}", reason="http", retry=False, status=status)
+
+
+def with_full_text(run: Run, url: str, text: str = f"Title\n{LONG}") -> None:
+    candidate = Candidate(url=url, canonical_url=url, source="paper", reference="feed", fallback=text)
+    run.store.ledger.enqueue([candidate], now=run.clock.now())
+
+
+@pytest.mark.parametrize(
+    "answer", [out_of_reach(404), out_of_reach(403), "REJECT paywall", "REJECT gone", "REJECT empty", "REJECT consent"]
+)
+async def test_the_feed_s_own_text_stands_in_for_a_page_that_cannot_be_had(store: Store, answer: object) -> None:
+    run = Run(store, {"https://paper.example/a": answer})
+    with_full_text(run, "https://paper.example/a")
+
+    await run.ingester.drain()
+
+    (kept,) = store.reader.heads()
+    assert run.state("https://paper.example/a") is State.STORED
+    assert kept.article.text == LONG
+    assert "the text is the feed's own, not the page's" in kept.article.notes[0]
+    assert run.balanced()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (FetchBlocked("robots.txt forbids it", reason="robots"), State.BLOCKED),
+        (FetchBlocked("a private address", reason="network"), State.BLOCKED),
+        ("RESERVED", State.BLOCKED),
+        (out_of_reach(451), State.FAILED),
+        ("REJECT short", State.REJECTED),
+        ("REJECT listing", State.REJECTED),
+    ],
+)
+async def test_nothing_stands_in_for_a_page_that_is_kept_back_or_no_article(
+    store: Store, answer: object, state: State
+) -> None:
+    run = Run(store, {"https://paper.example/a": answer})
+    with_full_text(run, "https://paper.example/a")
+
+    await run.ingester.drain()
+
+    assert run.state("https://paper.example/a") is state
+    assert not list(store.reader.heads())
+
+
+async def test_a_text_stands_in_only_once_the_last_try_has_failed(store: Store) -> None:
+    down = FetchError("answered 500", reason="http", retry=True, status=500)
+    run = Run(store, {"https://paper.example/a": down})
+    with_full_text(run, "https://paper.example/a")
+
+    states = []
+    for _ in range(MOST_ATTEMPTS):
+        await run.ingester.drain()
+        states.append(run.state("https://paper.example/a"))
+        run.clock.advance(timedelta(days=1))
+
+    assert states == [State.PENDING] * (MOST_ATTEMPTS - 1) + [State.STORED]
+
+
+async def test_a_feed_s_text_that_is_no_article_itself_changes_nothing(store: Store) -> None:
+    run = Run(store, {"https://paper.example/a": out_of_reach(404)})
+    with_full_text(run, "https://paper.example/a", "REJECT short")
+
+    await run.ingester.drain()
+
+    assert run.state("https://paper.example/a") is State.FAILED
+
+
+async def test_a_page_that_came_leaves_nothing_of_the_feed_s_text(store: Store) -> None:
+    run = Run(store, {"https://paper.example/a": f"Title\n{OTHER}"})
+    with_full_text(run, "https://paper.example/a")
+
+    (claim,) = store.ledger.claim(now=run.clock.now(), lease=SECONDS, limit=1, worker="here:1")
+    before = store.ledger.fallback(claim)
+    store.ledger.release([claim])
+    await run.ingester.drain()
+
+    (kept,) = store.reader.heads()
+    assert before == Text(text=f"Title\n{LONG}")
+    assert kept.article.text == OTHER and not kept.article.notes
+    assert store.ledger.fallback(claim) is None
