@@ -52,7 +52,12 @@ class RunReport:
             "pending": self.pending,
             "seconds": round(self.elapsed.total_seconds(), 3),
             "sources": {
-                name: {"ok": not report.error, "error": report.error, "found": report.found}
+                name: {
+                    "ok": not report.error,
+                    "error": report.error,
+                    "found": report.found,
+                    "other_sites": report.strangers,
+                }
                 for name, report in self.sources.items()
             },
         }

@@ -30,7 +30,8 @@ _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 class Sounding:
     """What one poll of a source gave: the steps of every fetch, its first page, its candidates, or an error.
 
-    `fault` is the short word an error counts under; `further` says that the source leads to pages not looked at.
+    `fault` is the short word an error counts under; `further` says that the source leads to pages not looked at;
+    `strangers` counts links to other sites that a run would not follow.
     """
 
     source: Source
@@ -40,6 +41,7 @@ class Sounding:
     notes: tuple[str, ...] = ()
     title: str | None = None
     further: bool = False
+    strangers: int = 0
     error: str = ""
     fault: str = ""
 
@@ -89,6 +91,7 @@ class Sounder:
             notes=(*sofar.notes, *found.notes),
             title=sofar.title or found.title,
             further=bool(found.follow),
+            strangers=sofar.strangers + found.strangers,
         )
         if found.candidates or not found.follow or depth == _DEEPEST:
             return sofar

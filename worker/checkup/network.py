@@ -116,6 +116,8 @@ def _told(sounding: Sounding) -> str:
     """Return entries, newest date, size and time in one line."""
     count = len(sounding.candidates)
     parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if sounding.further else "")]
+    if sounding.strangers:
+        parts.append(f"{sounding.strangers:,} links to other sites left out")
     if sounding.newest:
         parts.append(f"newest {sounding.newest.astimezone():%Y-%m-%d %H:%M}")
     if page := sounding.page:

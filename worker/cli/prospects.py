@@ -74,7 +74,8 @@ def show_checks(checked: Sequence[CheckedSource]) -> None:
         table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
     for each in checked:
         sounding, finding = each.sounding, each.finding
-        remedy = f"{finding.detail} -> {finding.remedy}" if finding.remedy else ""
+        strangers = f"{sounding.strangers:,} links to other sites left out" if sounding.strangers else ""
+        remedy = f"{finding.detail} -> {finding.remedy}" if finding.remedy else strangers
         table.add_row(
             clean(sounding.source.name),
             sounding.source.kind,
@@ -98,6 +99,7 @@ def check_record(checked: CheckedSource) -> dict[str, object]:
         "entries": len(sounding.candidates),
         "newest": sounding.newest.isoformat() if sounding.newest else None,
         "overlap": round(checked.overlap, 3),
+        "other_sites": sounding.strangers,
         "detail": finding.detail,
         "remedy": finding.remedy,
     }

@@ -49,6 +49,7 @@ class _Arrival:
     url: httpx.URL
     reply: Reply
     permanent_url: str | None
+    moved_before: bool
 
 
 class HttpFetcher:
@@ -148,7 +149,8 @@ class HttpFetcher:
             reply = await self._hop(url, request, sent, budget, observe)
             location = reply.headers.get("location")
             if reply.status not in REDIRECTS or location is None:
-                return _Arrival(url=url, reply=reply, permanent_url=permanent)
+                known = permanent is not None and permanent == start
+                return _Arrival(url=url, reply=reply, permanent_url=permanent, moved_before=known)
             observe(Step(what="redirect", detail=f"{reply.status} to {location[:200]}", url=str(url)))
             cookies.take(origin_of(url), reply.headers.get_list("set-cookie"))
             url = join(url, location)
@@ -187,6 +189,7 @@ class HttpFetcher:
             if reply.status == 304
             else validators_in(reply.headers),
             permanent_url=arrival.permanent_url,
+            moved_before=arrival.moved_before,
             elapsed=budget.spent,
         )
 

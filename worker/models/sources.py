@@ -46,7 +46,7 @@ class Page:
 
     `url` is what was asked for and `final_url` what answered, after redirects. `headers` holds the response
     headers that matter later, names in lower case. `permanent_url` is the end of the leading run of permanent
-    redirects, if there was one.
+    redirects, if there was one; `moved_before` says that it was known before this fetch.
     """
 
     url: str
@@ -58,6 +58,7 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict)
     validators: Validators = Validators()
     permanent_url: str | None = None
+    moved_before: bool = False
     elapsed: timedelta = timedelta(0)
 
     @property

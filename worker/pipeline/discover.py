@@ -102,7 +102,7 @@ class Discoverer:
             return SourceReport(source=source.name, not_modified=True), known
         async for discovery in self._pages(source, page, count):
             await self._enqueue(source, discovery, batch, count)
-        if page.permanent_url:
+        if page.permanent_url and not page.moved_before:
             count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.

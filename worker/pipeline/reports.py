@@ -18,6 +18,7 @@ _MOST_NOTES: Final = 20
 class SourceReport:
     """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
 
+    `strangers` counts links to other sites that were not followed.
     `left_alone` says that it was not polled at all, because another worker is at it or has just been.
     """
 
@@ -25,6 +26,7 @@ class SourceReport:
     error: str = ""
     found: int = 0
     new: int = 0
+    strangers: int = 0
     not_modified: bool = False
     left_alone: bool = False
     notes: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class Count:
 
     found: int = 0
     new: int = 0
+    strangers: int = 0
     complete: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -60,6 +63,7 @@ class Count:
         """Count what one page of the source gave."""
         self.found += len(discovery.candidates)
         self.new += new
+        self.strangers += discovery.strangers
         self.notes += discovery.notes
 
     def require_something(self, source: Source) -> None:
@@ -77,7 +81,9 @@ class Count:
 
     def report(self, source: Source) -> SourceReport:
         """Return what was counted, for a poll that worked."""
-        return SourceReport(source=source.name, found=self.found, new=self.new, notes=tuple(self.notes))
+        return SourceReport(
+            source=source.name, found=self.found, new=self.new, strangers=self.strangers, notes=tuple(self.notes)
+        )
 
 
 def log_report(source: Source, report: SourceReport) -> None:
@@ -94,5 +100,6 @@ def log_report(source: Source, report: SourceReport) -> None:
         source=source.name,
         found=report.found,
         new=report.new,
+        other_sites=report.strangers or None,
         not_modified=report.not_modified or None,
     )
