@@ -56,6 +56,7 @@ class Desk:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = ("-m", "worker")
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def configure(self, text: str = "", *, base: str = CONFIG) -> None:
         """Write worker.toml: the base, and what is added."""
@@ -77,7 +78,7 @@ class Desk:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command and leave it running, its log in `log.txt`."""
         with (self.folder / "log.txt").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self._command(words),
                 cwd=self.folder,
                 env=self._environment(),
@@ -86,6 +87,15 @@ class Desk:
                 text=True,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """Kill what was started and still runs, after a test that failed."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def log(self) -> str:
         """Return what the started commands logged so far."""

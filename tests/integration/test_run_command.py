@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from tests.commands import Desk, stop
 from tests.newsroom import Newsroom, rss, sites_of
 from tests.texts import page, story
+from tests.waiting import eventually
 
 HOST = "mot.example"
 FEED = "/newsroom-feed.xml"
@@ -111,11 +111,3 @@ def stored(desk: Desk) -> int:
     finally:
         database.close()
     return count
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 45) -> None:
-    """Wait until something outside this process has happened."""
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.1)

@@ -18,7 +18,7 @@ from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
 from worker.models import Claim, Outcome, Source, SourceState
 from worker.pipeline import TOO_LATE
-from worker.schedule.failures import is_due
+from worker.schedule.due import is_due
 
 log = structlog.get_logger()
 

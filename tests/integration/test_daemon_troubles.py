@@ -1,0 +1,216 @@
+"""`run` on a bad day: the clock is set, the process is stopped, the store hangs, the configuration changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Desk, stop
+from tests.newsroom import Newsroom, rss, sites_of
+from tests.texts import page, story
+from tests.waiting import eventually
+
+HOST = "mot.example"
+FEED = "/newsroom-feed.xml"
+SOURCE = f'[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}"\n'
+ODD = (str(Path(__file__).parents[1] / "odd_machine.py"),)
+
+
+@pytest.fixture
+def room() -> Iterator[Newsroom]:
+    with Newsroom(sites_of({f"https://{HOST}/mot.html": page("Một", story("một"))})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(tmp_path: Path, room: Newsroom) -> Iterator[Desk]:
+    made = Desk(folder=tmp_path, environment=room.environment, program=ODD)
+    made.configure(SOURCE)
+    yield made
+    made.end_all()
+
+
+def polls(room: Newsroom) -> int:
+    return len(room.asked(HOST, FEED))
+
+
+def more_polls(room: Newsroom, *, within: float = 20) -> None:
+    before = polls(room)
+    eventually(lambda: polls(room) >= before + 3, within=within)
+
+
+@pytest.mark.parametrize("hour", [-3600, 3600])
+def test_polls_go_on_when_the_clock_is_set(desk: Desk, room: Newsroom, hour: int) -> None:
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 2)
+
+    (desk.folder / "clock").write_text(str(hour), encoding="utf-8")
+    eventually(lambda: f"run.clock_set by_s={hour}" in desk.log())
+    more_polls(room)
+    room.put(HOST, "/hai.html", page("Hai", story("hai")))
+    room.put(HOST, FEED, rss([(f"https://{HOST}/hai.html", "Hai")]))
+    eventually(lambda: desk.log().count("state=stored") == 2)
+
+    assert stop(process).status == 143, desk.log()
+    assert desk.run("audit", "--json").record()["balanced"] is True
+
+
+def test_polls_go_on_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, room: Newsroom) -> None:
+    (desk.folder / "clock").write_text("3600", encoding="utf-8")
+    first = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+    stop(first)
+
+    (desk.folder / "clock").unlink()
+    second = desk.start("run")
+    more_polls(room)
+
+    assert "store.times_mended" in desk.log()
+    assert stop(second).status == 143, desk.log()
+
+
+def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsroom) -> None:
+    desk.configure('[daemon]\nstall_after = "4s"\n' + SOURCE)
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 2)
+
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(18)
+    process.send_signal(signal.SIGCONT)
+    more_polls(room)
+
+    assert "run.stalled" not in desk.log()
+    assert "run.ended_by_guard" not in desk.log()
+    assert stop(process).status == 143, desk.log()
+
+
+def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk: Desk, room: Newsroom) -> None:
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+
+    (desk.folder / "hang").touch()
+    process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "run.stalled" in desk.log()
+    assert "odd_machine.py" in desk.log()
+    assert "run.ended_by_guard" in desk.log()
+
+
+def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -> None:
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    (desk.folder / "hang").touch()
+    process = desk.start("run")
+    eventually(lambda: "run.stalled" in desk.log(), within=90)
+
+    (desk.folder / "hang").unlink()
+    eventually(lambda: "state=stored" in desk.log())
+
+    assert desk.log().count("run.started") == 2
+    assert stop(process).status == 143, desk.log()
+    assert polls(room) >= 1
+
+
+def test_an_event_loop_that_stands_still_ends_the_daemon(desk: Desk, room: Newsroom) -> None:
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+
+    (desk.folder / "block").touch()
+    process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "the event loop has stood still" in desk.log()
+    assert "in _due" in desk.log() or "in waiting" in desk.log()
+
+
+def test_a_second_signal_ends_it_at_once(desk: Desk, room: Newsroom) -> None:
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+    (desk.folder / "hang").touch()
+    time.sleep(2)
+
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: "run.stopping" in desk.log())
+    asked = time.monotonic()
+    ended = stop(process)
+
+    assert ended.status == 143
+    assert time.monotonic() - asked < 5
+
+
+def test_a_daemon_whose_store_hangs_stops_within_thirty_seconds(desk: Desk, room: Newsroom) -> None:
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+    (desk.folder / "hang").touch()
+    time.sleep(2)
+
+    ended = stop(process, within=32)
+
+    assert ended.status == 143
+    assert "it did not stop by itself in time" in desk.log()
+
+
+def test_a_new_configuration_is_taken_and_a_wrong_one_is_refused(desk: Desk, room: Newsroom) -> None:
+    other = "/hai-feed.xml"
+    room.put(HOST, "/hai.html", page("Hai", story("hai")))
+    room.put(HOST, other, rss([(f"https://{HOST}/hai.html", "Hai")]))
+    process = desk.start("run")
+    eventually(lambda: "state=stored" in desk.log())
+
+    desk.configure("[colour]\n")
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: "run.reload_refused" in desk.log())
+    more_polls(room)
+    desk.configure(SOURCE + f'[[sources]]\nname = "hai"\nkind = "feed"\nurl = "https://{HOST}{other}"\n')
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: desk.log().count("state=stored") == 2)
+
+    assert "colour: unknown key" in desk.log()
+    assert desk.log().count("run.started") == 2
+    assert stop(process).status == 143, desk.log()
+    assert desk.run("audit", "--json").record()["balanced"] is True
+
+
+def test_a_configuration_whose_store_cannot_be_opened_is_refused_too(desk: Desk, room: Newsroom) -> None:
+    process = desk.start("run")
+    eventually(lambda: polls(room) >= 1)
+
+    (desk.folder / "a-file").touch()
+    base = (desk.folder / "worker.toml").read_text(encoding="utf-8")
+    desk.configure(base.replace("corpus.db", "a-file/corpus.db"), base="")
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: "run.reload_refused" in desk.log())
+    more_polls(room)
+
+    assert stop(process).status == 143, desk.log()
+
+
+def test_systemd_is_told_from_beginning_to_end(desk: Desk, room: Newsroom) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        address = os.path.relpath(desk.folder / "notify")
+        listener.bind(str(desk.folder / "notify") if len(address) > 90 else address)
+        listener.settimeout(30)
+        desk.environment = {**desk.environment, "NOTIFY_SOCKET": str(desk.folder / "notify")}
+        process = desk.start("run")
+        eventually(lambda: polls(room) >= 1)
+        stop(process)
+
+        listener.setblocking(False)
+        heard = []
+        try:
+            while True:
+                heard.append(listener.recv(4096).decode())
+        except BlockingIOError:
+            pass
+
+    assert heard[0] == "READY=1"
+    assert any(message.startswith("WATCHDOG=1\nSTATUS=") for message in heard)
+    assert heard[-1].startswith("STOPPING=1")
