@@ -25,10 +25,11 @@ from worker.learning import LearnedSites
 from worker.metering import MeteredFetcher
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
+from worker.pacing import borrowed_turns
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
-from worker.ports import Fetcher, Ledger, Meter, Reader, Unmetered
+from worker.ports import BackfillBook, Fetcher, Ledger, Meter, Reader, SiteFetcher, Unmetered
 from worker.reading import open_reading
-from worker.rehearsal import ObservedFetcher, RehearsedLedger
+from worker.rehearsal import ObservedFetcher, RehearsedBackfills, RehearsedLedger
 from worker.rulebook import dedupe_rules, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
@@ -49,6 +50,14 @@ _LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What going back through a source's past needs besides: where its progress lies, and what asks for robots.txt."""
+
+    book: BackfillBook
+    fetcher: SiteFetcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """Everything a run needs, put together from the settings."""
 
@@ -62,6 +71,7 @@ class App:
     seeds: SeedImporter
     tally: Tally
     sources: tuple[Source, ...]
+    past: Past | None = None
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
         """Import the configured seed corpus, or another folder."""
@@ -89,11 +99,10 @@ async def opened(settings: Settings, observer: Observer, *, meter: Meter | None 
             log.warning("store.warning", warning=warning)
         store.mend_times(now=SystemClock().now())
         _take_over_from_the_dead(store.ledger)
-        fetcher: Fetcher = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
-        if meter is not None:
-            fetcher = MeteredFetcher(inner=fetcher, meter=meter, clock=SystemClock())
+        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
+        fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         async with _put_together(settings, store, offload, fetcher, store.ledger, observer, meter=meter) as app:
-            yield app
+            yield replace(app, past=Past(book=store.backfills, fetcher=inner))
 
 
 @asynccontextmanager
@@ -103,13 +112,14 @@ async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[S
     with (
         open_store("sqlite://", parameters=parameters) as memory,
         _real_reader(settings) as reader,
+        borrowed_turns(settings, memory.hosts) as hosts,
         Threads(count=1) as offload,
     ):
-        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=memory.hosts, offload=offload)
+        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=hosts, offload=offload)
         fetcher = ObservedFetcher(inner=inner, observe=observe)
         ledger = RehearsedLedger(memory.ledger, reader)
         async with _put_together(settings, memory, offload, fetcher, ledger, observer) as app:
-            yield app
+            yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
 
 
 @contextmanager

@@ -10,12 +10,14 @@ from typing import Final
 from worker.fetch import HttpFetcher, Step
 from worker.models import (
     Article,
+    BackfillState,
     Candidate,
     Claim,
     Fingerprint,
     Neighbour,
     Outcome,
     Page,
+    Place,
     Poll,
     Relation,
     Request,
@@ -23,7 +25,7 @@ from worker.models import (
     State,
     Text,
 )
-from worker.ports import Judge, Ledger, Reader, Scope
+from worker.ports import BackfillBook, Judge, Ledger, Reader, Scope
 
 _STATES: Final = {
     Relation.COPY: State.DUPLICATE,
@@ -43,9 +45,58 @@ class ObservedFetcher:
         """Return the page; see `HttpFetcher.fetch`."""
         return await self.inner.fetch(request, observe=self.observe)
 
+    async def sitemaps(self, url: str) -> tuple[str, ...]:
+        """Return the sitemaps that the robots.txt of a URL's site names."""
+        return await self.inner.sitemaps(url)
+
     async def aclose(self) -> None:
         """Close what is open."""
         await self.inner.aclose()
+
+
+class RehearsedBackfills:
+    """Goes back in memory; what the real store knows already does not count as new."""
+
+    def __init__(self, memory: BackfillBook, real: Reader | None) -> None:
+        self._memory = memory
+        self._real = real
+
+    def state(self, name: str) -> BackfillState:
+        """Return how far this rehearsal has come."""
+        return self._memory.state(name)
+
+    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+        """Lead in memory: whoever goes back for real is not disturbed."""
+        return self._memory.lead(name, now=now, until=until, worker=worker)
+
+    def leave(self, name: str) -> None:
+        """Leave in memory."""
+        self._memory.leave(name)
+
+    def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
+        """Begin in memory."""
+        self._memory.begin(name, places, now=now, afresh=afresh)
+
+    def next_place(self, name: str, *, after: int) -> Place | None:
+        """Look in memory."""
+        return self._memory.next_place(name, after=after)
+
+    def take(self, name: str, place: Place, candidates: Sequence[Candidate], *, batch: str, now: datetime) -> Place:
+        """Take what the real store does not know."""
+        wanted = [each for each in candidates if not _is_known(self._real, each)]
+        return self._memory.take(name, place, wanted, batch=batch, now=now)
+
+    def close(self, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime) -> bool:
+        """Close in memory."""
+        return self._memory.close(name, place, follow, digest=digest, now=now)
+
+    def fail(self, place: Place, error: str, *, for_good: bool, now: datetime) -> None:
+        """Fail in memory."""
+        self._memory.fail(place, error, for_good=for_good, now=now)
+
+    def finish(self, name: str, *, now: datetime) -> None:
+        """Finish in memory."""
+        self._memory.finish(name, now=now)
 
 
 class RehearsedLedger:
@@ -67,9 +118,13 @@ class RehearsedLedger:
         """Write to memory."""
         return self._memory.record_poll(poll, candidates)
 
+    def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
+        """Write to memory."""
+        self._memory.replan(source, plan=plan, due_at=due_at)
+
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
         """Queue what the real store does not know yet, and with `again` what it knows too."""
-        wanted = [each for each in candidates if again or not self._known(each)]
+        wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
@@ -128,8 +183,9 @@ class RehearsedLedger:
         """Look in memory."""
         return self._memory.next_due(now=now)
 
-    def _known(self, candidate: Candidate) -> bool:
-        return self._real is not None and self._real.candidate(candidate.canonical_url) is not None
+
+def _is_known(real: Reader | None, candidate: Candidate) -> bool:
+    return real is not None and real.candidate(candidate.canonical_url) is not None
 
 
 def _against(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outcome | None:

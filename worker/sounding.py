@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from worker.errors import FetchError, SourceError
 from worker.fetch import HttpFetcher, MemoryHostBook, Step
 from worker.models import Candidate, Discovery, Page, Request, Source
 from worker.offload import Threads
+from worker.pacing import borrowed_turns
 from worker.ports import Clock
 from worker.quantities import format_duration
 from worker.rulebook import fetch_rules
@@ -127,10 +128,14 @@ def _failed(sofar: Sounding, error: FetchError | None) -> Sounding:
 
 @asynccontextmanager
 async def sounding(settings: Settings) -> AsyncIterator[Sounder]:
-    """Open what polls without a store; raises ConfigurationError where the fetch settings cannot be used."""
+    """Open what polls and stores nothing; raises ConfigurationError where the fetch settings cannot be used.
+
+    Turns at hosts are taken from the store, where there is one: nobody else's pace is disturbed.
+    """
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
-    with Threads(count=1) as offload:
-        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=MemoryHostBook(), offload=offload)
+    with ExitStack() as turns, Threads(count=1) as offload:
+        hosts = turns.enter_context(borrowed_turns(settings, MemoryHostBook()))
+        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=hosts, offload=offload)
         try:
             yield Sounder(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
         finally:

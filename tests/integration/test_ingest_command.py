@@ -60,7 +60,7 @@ def test_a_run_accounts_for_every_page_and_a_second_one_stores_nothing(desk: Des
         "pending": 0,
     }
     assert set(record) == {"discovered", *STATES, "seconds", "sources"}
-    assert record["sources"]["mot"] == {"ok": True, "error": "", "found": 2}
+    assert record["sources"]["mot"] == {"ok": True, "error": "", "found": 2, "other_sites": 0}
     assert len(first.out.splitlines()) == 1
     again = second.record()
     assert again["discovered"] == sum(again[state] for state in STATES) == 0

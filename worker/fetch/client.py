@@ -132,6 +132,10 @@ class HttpFetcher:
         check_url(parsed, self._networks)
         return await self._gate.robots(parsed, Budget(self._rules.deadline), unobserved)
 
+    async def sitemaps(self, url: str) -> tuple[str, ...]:
+        """Return the sitemaps that the robots.txt of a URL's site names."""
+        return tuple((await self.robots(url)).sitemaps)
+
     async def aclose(self) -> None:
         """Close what is open."""
         await self._wire.aclose()

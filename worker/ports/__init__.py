@@ -11,11 +11,23 @@ from worker.ports.stages import (
     Judge,
     Offload,
     Parser,
+    SiteFetcher,
     SiteLearner,
 )
-from worker.ports.store import HostBook, HostStanding, Ledger, ParagraphMemory, Reader, RobotsRecord, Scope, SeedShelf
+from worker.ports.store import (
+    BackfillBook,
+    HostBook,
+    HostStanding,
+    Ledger,
+    ParagraphMemory,
+    Reader,
+    RobotsRecord,
+    Scope,
+    SeedShelf,
+)
 
 __all__ = [
+    "BackfillBook",
     "Clock",
     "Deduper",
     "Extractor",
@@ -34,6 +46,7 @@ __all__ = [
     "RobotsRecord",
     "Scope",
     "SeedShelf",
+    "SiteFetcher",
     "SiteLearner",
     "Unmetered",
 ]

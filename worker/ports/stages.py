@@ -64,6 +64,14 @@ class Fetcher(Protocol):
         ...
 
 
+class SiteFetcher(Fetcher, Protocol):
+    """A fetcher that also tells what a site says of itself in its robots.txt."""
+
+    async def sitemaps(self, url: str) -> tuple[str, ...]:
+        """Return the sitemaps that the robots.txt of a URL's site names; raises FetchError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
     """What discovery already knows about a page, for the extractor.

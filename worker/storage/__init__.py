@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from worker.storage.moving import Moved, move_store
 from worker.storage.reindexing import needs_reindexing, reindex
-from worker.storage.store import Store, open_store
+from worker.storage.store import PATIENCE, Store, open_store
 
-__all__ = ["Moved", "Store", "move_store", "needs_reindexing", "open_store", "reindex"]
+__all__ = ["PATIENCE", "Moved", "Store", "move_store", "needs_reindexing", "open_store", "reindex"]
