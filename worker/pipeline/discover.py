@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
 from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
-from worker.pipeline.reports import Count, SourceReport, log_report
+from worker.pipeline import lessons
+from worker.pipeline.lessons import Moment
+from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
-from worker.schedule import fault_of, jittered, next_poll_after_failure
+from worker.schedule import plan_of
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
+_SITEMAPS: Final = 3
+_SITEMAP_PAGES: Final = 10
+"""How many sitemaps, and pages of each, are read to fill a gap."""
 
 
 class Discoverer:
@@ -40,15 +45,17 @@ class Discoverer:
         within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
             async with asyncio.timeout(within):
-                report, validators = await self._read(_since_last_look(source, state), state.validators, batch="")
+                reading = await self._read(_since_last_look(source, state), state.validators, batch="")
+                await self._fill_gap(source, state, reading.count)
         except StoreError:
             raise
         except TimeoutError:
-            report = await self._failed(source, state, SourceError(f"not read within {within or 0:.0f} seconds"))
+            late = FetchError(f"not read within {within or 0:.0f} seconds", reason="timeout", retry=True)
+            report = await self._failed(source, state, late)
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
         else:
-            await self._succeeded(source, state, report, validators)
+            report = await self._succeeded(source, state, reading)
         self._stages.meter.polled(source.name, result=report.kind)
         log_report(source, report)
         return report
@@ -69,7 +76,7 @@ class Discoverer:
         A page that is an article itself is looked at again though it is known.
         """
         try:
-            report, _ = await self._read(source, Validators(), batch=batch)
+            report = (await self._read(source, Validators(), batch=batch)).report(source)
         except StoreError:
             raise
         except FetchError as exc:
@@ -91,24 +98,34 @@ class Discoverer:
         await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
         return replace(count.report(source), error=str(error) if error.retry else "")
 
-    async def _read(self, source: Source, known: Validators, *, batch: str) -> tuple[SourceReport, Validators]:
+    async def replan(self, sources: Iterable[Source]) -> None:
+        """Give every source whose rule (`every`, `cron`) was changed since its last poll the due time it asks for."""
+        for source in sources:
+            state = await self._stages.offload(self._stages.ledger.source_state, source.name)
+            due_at = lessons.replanned(source, state, moment=self._moment())
+            if due_at is not None:
+                await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
+
+    async def _read(self, source: Source, known: Validators, *, batch: str) -> Reading:
         count = Count()
         if is_local(source):
             await self._read_local(source, batch, count)
             count.require_something(source)
-            return count.report(source), Validators()
+            return Reading(count=count)
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
-            return SourceReport(source=source.name, not_modified=True), known
+            return Reading(count=count, validators=known, unchanged=True)
         async for discovery in self._pages(source, page, count):
             await self._enqueue(source, discovery, batch, count)
         if page.permanent_url and not page.moved_before:
             count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
-        return count.report(source), page.validators if count.complete else Validators()
+        return Reading(count=count, validators=page.validators if count.complete else Validators())
 
-    async def _pages(self, source: Source, first: Page, count: Count) -> AsyncIterator[Discovery]:
+    async def _pages(
+        self, source: Source, first: Page, count: Count, *, most: int | None = None
+    ) -> AsyncIterator[Discovery]:
         """Yield what the source's first page and those it leads to say, up to the limit of one poll.
 
         Parsing has a thread of its own: a large sitemap takes seconds, and every fetch would wait.
@@ -116,7 +133,7 @@ class Discoverer:
         discovery = await asyncio.to_thread(self._parse, first, source)
         seen, waiting = {source.url, first.final_url}, deque(discovery.follow)
         yield discovery
-        while waiting and len(seen) <= self._limits.follow:
+        while waiting and len(seen) <= (most or self._limits.follow):
             url = waiting.popleft()
             if url in seen:
                 continue
@@ -178,43 +195,67 @@ class Discoverer:
         self._tally.discovered += new
         self._observer.discovered(source, new=new)
 
-    async def _succeeded(
-        self, source: Source, state: SourceState, report: SourceReport, validators: Validators
-    ) -> None:
-        now = self._stages.clock.now()
-        rhythm = self._limits.rhythm
-        interval = rhythm.bounded(source.every or state.interval or rhythm.every)
-        poll = Poll(
-            source=source.name,
-            polled_at=now,
-            due_at=now + jittered(interval, rhythm=rhythm, chance=self._stages.chance()),
-            validators=validators,
-            found=report.found,
-            not_modified=report.not_modified,
-            interval=interval,
+    async def _fill_gap(self, source: Source, state: SourceState, count: Count) -> None:
+        """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
+        if not lessons.has_gap(source, state, count):
+            return
+        note = lessons.gap_note(state, count, now=self._stages.clock.now())
+        sitemaps = await self._stages.offload(self._stages.sitemaps, source)
+        extra = Count()
+        try:
+            async with asyncio.timeout(self._limits.poll_lease.total_seconds() / 3):
+                for url in sitemaps[:_SITEMAPS]:
+                    await self._read_sitemap(source, state, url, extra)
+        except TimeoutError:
+            extra.notes.append("the sitemaps were not read to their end: they take too long")
+        what = f"{extra.new} more found through the sitemap" if sitemaps else "no sitemap is known to look in"
+        count.notes += [f"{note}; {what}", *extra.notes]
+        count.recovered = extra.new
+
+    async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: Count) -> None:
+        since = {"since": state.succeeded_at.isoformat()} if state.succeeded_at else {}
+        sitemap = replace(source, kind="sitemap", options={**source.options, **since})
+        try:
+            async for discovery in self._pages(sitemap, await self._fetch_part(url), count, most=_SITEMAP_PAGES):
+                await self._enqueue(sitemap, discovery, "", count)
+        except (FetchError, SourceError) as exc:
+            count.notes.append(f"{url}: {exc}")
+
+    def _moment(self) -> Moment:
+        return Moment(now=self._stages.clock.now(), rhythm=self._limits.rhythm, chance=self._stages.chance())
+
+    async def _succeeded(self, source: Source, state: SourceState, reading: Reading) -> SourceReport:
+        poll = lessons.after_success(
+            source,
+            state,
+            reading.count,
+            moment=self._moment(),
+            validators=reading.validators,
+            unchanged=reading.unchanged,
         )
-        await self._stages.offload(self._stages.ledger.record_poll, poll, ())
+        await self._record(source, state, poll)
+        return reading.report(source)
 
     async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
-        now = self._stages.clock.now()
-        due_at = next_poll_after_failure(
-            self._limits.rhythm,
-            now=now,
-            failures=state.failures + 1,
-            fault=fault_of(error),
-            chance=self._stages.chance(),
-            wish=error.retry_at if isinstance(error, FetchError) else None,
-        )
-        poll = Poll(
-            source=source.name,
-            polled_at=now,
-            due_at=due_at,
-            validators=state.validators,
-            error=str(error),
-            interval=state.interval,
-        )
-        await self._stages.offload(self._stages.ledger.record_poll, poll, ())
+        await self._record(source, state, lessons.after_failure(source, state, error, moment=self._moment()))
         return SourceReport(source=source.name, error=str(error))
+
+    async def _record(self, source: Source, state: SourceState, poll: Poll) -> None:
+        await self._stages.offload(self._stages.ledger.record_poll, poll, ())
+        log_alarms(source, *lessons.raised(state.learned.alarms, poll.learned.alarms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What reading a source gave: its counts, and the validators to keep; `unchanged` is the server's own word."""
+
+    count: Count
+    validators: Validators = Validators()
+    unchanged: bool = False
+
+    def report(self, source: Source) -> SourceReport:
+        """Return the report of a poll that worked."""
+        return replace(self.count.report(source), not_modified=self.unchanged)
 
 
 def _since_last_look(source: Source, state: SourceState) -> Source:

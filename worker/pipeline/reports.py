@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from worker.errors import SourceError
-from worker.models import Discovery, Source
+from worker.models import Alarm, Discovery, Source
+from worker.schedule import MOST_ENTRIES
 
 log = structlog.get_logger()
 _MOST_NOTES: Final = 20
@@ -51,13 +54,20 @@ class SourceReport:
 
 @dataclass(slots=True)
 class Count:
-    """What one poll has read so far; `complete` says that no part of the source failed."""
+    """What one poll has read so far; `complete` says that no part of the source failed.
+
+    `recovered` is how many more were found elsewhere, to fill a gap. `shown` and `dates` are the addresses of the first
+    entries, and the dates these give.
+    """
 
     found: int = 0
     new: int = 0
     strangers: int = 0
+    recovered: int = 0
     complete: bool = True
     notes: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    dates: list[datetime] = field(default_factory=list)
 
     def add(self, discovery: Discovery, *, new: int) -> None:
         """Count what one page of the source gave."""
@@ -65,6 +75,9 @@ class Count:
         self.new += new
         self.strangers += discovery.strangers
         self.notes += discovery.notes
+        first = discovery.candidates[: MOST_ENTRIES - len(self.shown)]
+        self.shown += [each.canonical_url for each in first]
+        self.dates += [each.published_at for each in first if each.published_at]
 
     def require_something(self, source: Source) -> None:
         """Raise SourceError where nothing was found at all: a run that read nothing did not do its work."""
@@ -82,7 +95,11 @@ class Count:
     def report(self, source: Source) -> SourceReport:
         """Return what was counted, for a poll that worked."""
         return SourceReport(
-            source=source.name, found=self.found, new=self.new, strangers=self.strangers, notes=tuple(self.notes)
+            source=source.name,
+            found=self.found,
+            new=self.new + self.recovered,
+            strangers=self.strangers,
+            notes=tuple(self.notes),
         )
 
 
@@ -103,3 +120,12 @@ def log_report(source: Source, report: SourceReport) -> None:
         other_sites=report.strangers or None,
         not_modified=report.not_modified or None,
     )
+
+
+def log_alarms(source: Source, new: Sequence[Alarm], over: Sequence[Alarm]) -> None:
+    """Log what there is to warn of, once, and once more when it is over."""
+    for alarm in new:
+        log.warning("discover.drift", source=source.name, what=alarm.what, detail=alarm.detail)
+    for alarm in over:
+        since = alarm.since.isoformat(timespec="seconds")
+        log.info("discover.drift_over", source=source.name, what=alarm.what, since=since)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,12 +26,17 @@ from worker.ports import (
 from worker.schedule import Rhythm
 
 
+def _none_known(_source: Source) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """Every stage, by the protocol it fits.
 
     `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
-    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times.
+    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times. `sitemaps` (blocking) names the
+    sitemaps known of a source's site.
     """
 
     clock: Clock
@@ -47,6 +52,7 @@ class Stages:
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
     meter: Meter = field(default_factory=Unmetered)
+    sitemaps: Callable[[Source], Sequence[str]] = _none_known
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

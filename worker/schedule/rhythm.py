@@ -56,13 +56,14 @@ class Rhythm:
 class Sight:
     """What one poll that worked has shown: entries, how many were new, and when these say they were published.
 
-    `missed` says that it shared no entry with the poll before; `worth` (0..1) is the share of what this source shows as
-    new that turns out to be so.
+    `unchanged` says that the server answered that nothing had changed, `missed` that the poll shared no entry with the
+    one before; `worth` (0..1) is the share of what this source shows as new that turns out to be so.
     """
 
     at: datetime
     entries: int = 0
     new: int = 0
+    unchanged: bool = False
     missed: bool = False
     worth: float = 1.0
     dates: Sequence[datetime] = ()
@@ -77,7 +78,7 @@ def observe(habits: Habits, sight: Sight, *, rhythm: Rhythm, zone: tzinfo) -> Ha
     if span <= timedelta(0):
         return replace(habits, looked_at=sight.at)
     count = _count(sight)
-    dates = [date for date in sight.dates if before < date <= sight.at] if sight.worth >= LIAR else []
+    dates = _believed(sight, before)
     spread = _spread(habits, before=before, span=span, count=count, dates=dates, zone=zone)
     fade = _fade(span, PROFILE_HALF_LIFE)
     quick = _fade(span, LEVEL_HALF_LIFE)
@@ -98,7 +99,7 @@ def interval(habits: Habits, *, now: datetime, rhythm: Rhythm, zone: tzinfo) -> 
     if not habits.items:
         return rhythm.bounded(rhythm.every)
     rates, surplus = rates_of(habits), level_of(habits) - 1
-    wanted = max(FEWEST_ITEMS, min(MOST_ITEMS, SHARE_OF_WINDOW * habits.window))
+    wanted = _wanted(habits.window)
     risk = HOUR / habits.half_window if habits.half_window else 0.0
     peak = max(rates)
     items = turned = waited = 0.0
@@ -140,21 +141,32 @@ class _Spread:
 
 def _first(sight: Sight, rhythm: Rhythm) -> Habits:
     """Return habits that promise the first guess, and give way quickly to what is seen."""
-    guess = FEWEST_ITEMS / (rhythm.every / HOUR)
+    guess = _wanted(sight.entries) / (rhythm.every / HOUR)
     return Habits(
         looked_at=sight.at,
         items=(guess * PRIOR_HOURS,) * 24,
         hours=(PRIOR_HOURS,) * 24,
         window=sight.entries,
         new_at=sight.at,
-        empty=int(not sight.entries),
+        empty=int(not sight.entries and not sight.unchanged),
     )
+
+
+def _wanted(window: int) -> float:
+    """Return how many new items are worth a poll."""
+    return max(FEWEST_ITEMS, min(MOST_ITEMS, SHARE_OF_WINDOW * window))
 
 
 def _count(sight: Sight) -> float:
     """Return how many items came, as far as can be told."""
     seen = sight.new * sight.worth
     return seen * UNSEEN if sight.missed else seen
+
+
+def _believed(sight: Sight, before: datetime) -> Sequence[datetime]:
+    """Return the dates within the time since the last poll, unless there are more of them than new items."""
+    dates = [date for date in sight.dates if before < date <= sight.at]
+    return dates if len(dates) <= sight.new and sight.worth >= LIAR else ()
 
 
 def _spread(
@@ -204,9 +216,10 @@ def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequen
 
 def _waited(habits: Habits, sight: Sight) -> Habits:
     """Return habits that know how long nothing new came."""
-    empty = habits.empty if sight.entries else habits.empty + 1
+    if sight.unchanged:
+        return habits
     if not sight.new or sight.worth < LIAR:
-        return replace(habits, empty=0 if sight.entries else empty)
+        return replace(habits, empty=0 if sight.entries else habits.empty + 1)
     gap = sight.at - habits.new_at if habits.new_at else timedelta(0)
     faded = habits.silence * 0.5 ** (1 / SILENCE_HALF_LIFE)
     return replace(habits, empty=0, new_at=sight.at, silence=max(gap, faded), arrivals=habits.arrivals + 1)

@@ -37,6 +37,10 @@ class StoredLedger:
         """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""
         return self._database.write(queue.record_poll, poll, candidates)
 
+    def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
+        """Give a source another due time, by a rule that was changed since its last poll."""
+        self._database.write(polls.replan, source, plan=plan, due_at=due_at)
+
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
         """Add candidates that are not known yet (by canonical URL); return how many were new.
 

@@ -62,6 +62,12 @@ def keep(connection: Connection, poll: Poll) -> None:
     habits.keep(connection, poll.source, poll.learned)
 
 
+def replan(connection: Connection, name: str, *, plan: str, due_at: datetime) -> None:
+    """Give a source another due time, by a rule that was changed since its last poll."""
+    connection.execute(update(SOURCES).where(SOURCES.c.name == clean(name)).values(due_at=due_at))
+    connection.execute(update(HABITS).where(HABITS.c.source == clean(name)).values(plan=clean(plan)))
+
+
 def source_state(connection: Connection, name: str) -> SourceState:
     """Return what is remembered of a source; an empty state for one never polled."""
     row = connection.execute(_STATE, {"source": clean(name)}).one_or_none()

@@ -1,0 +1,142 @@
+"""What one poll teaches about its source: when to come back, what was missed, what has changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from worker.errors import FetchError, WorkerError
+from worker.models import Alarm, Poll, Source, SourceState, Validators
+from worker.pipeline.reports import Count
+from worker.schedule import (
+    LIAR,
+    Rhythm,
+    Sight,
+    alarms,
+    entry_keys,
+    fault_of,
+    next_due,
+    next_poll_after_failure,
+    next_time,
+    observe,
+    plan_of,
+    share_nothing,
+    worth_of,
+    zone_of,
+)
+
+_ROLLING_KINDS: Final = frozenset({"feed", "listing"})
+"""Sources that show their newest entries only: what is not seen in time is gone from them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When a poll ended, and what the time of the next one is reckoned with; `chance` lies in 0..1."""
+
+    now: datetime
+    rhythm: Rhythm
+    chance: float
+
+
+def has_gap(source: Source, state: SourceState, count: Count) -> bool:
+    """Tell whether a poll shares no entry with the one before: others may have come and gone between them.
+
+    A source whose entries have new addresses at every poll, and little behind them, tells nothing that way.
+    """
+    if source.kind not in _ROLLING_KINDS or worth_of(state.harvest) < LIAR:
+        return False
+    return share_nothing(state.learned.entries, entry_keys(count.shown))
+
+
+def gap_note(state: SourceState, count: Count, *, now: datetime) -> str:
+    """Return the sentence about a gap, with its figures."""
+    since = now - state.succeeded_at if state.succeeded_at else timedelta(0)
+    ago = f"{round(since / timedelta(minutes=1))} minutes ago"
+    return f"none of its {count.found} entries was there {ago}: articles may have been missed between the two polls"
+
+
+def after_success(
+    source: Source, state: SourceState, count: Count, *, moment: Moment, validators: Validators, unchanged: bool
+) -> Poll:
+    """Return the end of a poll that worked."""
+    now, known = moment.now, state.learned
+    gap = has_gap(source, state, count)
+    sight = Sight(
+        at=now,
+        entries=count.found,
+        new=count.new,
+        unchanged=unchanged,
+        missed=gap,
+        worth=worth_of(state.harvest),
+        dates=count.dates,
+    )
+    habits = observe(known.habits, sight, rhythm=moment.rhythm, zone=zone_of(source))
+    learned = replace(
+        known,
+        plan=plan_of(source),
+        failing_since=None,
+        fault="",
+        gaps=known.gaps + gap,
+        gap_at=now if gap else known.gap_at,
+        habits=habits,
+        alarms=alarms(state.harvest, habits, known=known.alarms, now=now),
+        entries=entry_keys(count.shown) or known.entries,
+    )
+    due = next_due(source, habits, now=now, rhythm=moment.rhythm, chance=moment.chance)
+    return Poll(
+        source=source.name,
+        polled_at=now,
+        due_at=due,
+        validators=validators,
+        found=state.found if unchanged else count.found,
+        not_modified=unchanged,
+        interval=due - now,
+        learned=learned,
+    )
+
+
+def after_failure(source: Source, state: SourceState, error: WorkerError, *, moment: Moment) -> Poll:
+    """Return the end of a poll that failed: its source is tried again later each time, and never given up."""
+    now, known = moment.now, state.learned
+    fault = fault_of(error)
+    learned = replace(
+        known,
+        plan=plan_of(source),
+        failing_since=known.failing_since or now,
+        fault=fault,
+        alarms=alarms(state.harvest, known.habits, known=known.alarms, now=now),
+    )
+    wish = error.retry_at if isinstance(error, FetchError) else None
+    due = next_poll_after_failure(
+        moment.rhythm, now=now, failures=state.failures + 1, fault=fault, chance=moment.chance, wish=wish
+    )
+    if source.cron and not wish:
+        due = min(due, next_time(source.cron, after=now, zone=zone_of(source)))
+    return Poll(
+        source=source.name,
+        polled_at=now,
+        due_at=due,
+        validators=state.validators,
+        error=str(error),
+        found=state.found,
+        interval=state.interval,
+        learned=learned,
+    )
+
+
+def replanned(source: Source, state: SourceState, *, moment: Moment) -> datetime | None:
+    """Return when a source is due by a rule that was changed since its last poll; None where it was not changed."""
+    if state.polled_at is None or state.learned.plan == plan_of(source):
+        return None
+    if source.cron:
+        return next_time(source.cron, after=moment.now, zone=zone_of(source))
+    due = next_due(source, state.learned.habits, now=state.polled_at, rhythm=moment.rhythm, chance=moment.chance)
+    return max(due, moment.now)
+
+
+def raised(before: Sequence[Alarm], now: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:
+    """Return the warnings that are new, and those that hold no longer."""
+    old, new = {alarm.what for alarm in before}, {alarm.what for alarm in now}
+    return [alarm for alarm in now if alarm.what not in old], [alarm for alarm in before if alarm.what not in new]

@@ -1,0 +1,175 @@
+"""Whether a source still is what it was: its articles lately against its own history, and its silences. Pure.
+
+Of every source two sets of decaying sums are kept, over about the last 25 pages and over about the last 400. The recent
+one is part of the other, so the difference of both is what was before. A share counts as drifted where it has moved by
+three tenths or more and by four standard errors; what has been said once holds until half of that is undone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Final
+
+from worker.models import Alarm, Article, Habits, Harvest, State, Sums
+
+USUAL_HALF_LIFE: Final = 300
+RECENT_HALF_LIFE: Final = 12
+FEWEST_RECENT: Final = 8.0
+FEWEST_BEFORE: Final = 30.0
+SHARE_MOVED: Final = 0.3
+LENGTH_MOVED: Final = math.log(2)
+ERRORS: Final = 4.0
+UNDONE: Final = 0.5
+"""The share of both bounds below which what was said before is taken back."""
+NARROWEST: Final = 0.1
+"""The least standard deviation of a logarithm of lengths: alike as they may be, texts are never of one length."""
+OLDEST: Final = timedelta(days=60)
+AHEAD: Final = timedelta(days=1)
+FEWEST_ARRIVALS: Final = 10
+SILENCES: Final = 4
+SHORTEST_SILENCE: Final = timedelta(days=1)
+EMPTY_POLLS: Final = 3
+MOST_VOTES: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yield:
+    """What became of one page: its state, whether it brought something new, and its article if there is one."""
+
+    state: State
+    useful: bool
+    article: Article | None = None
+
+
+def gather(harvest: Harvest, brought: Yield) -> Harvest:
+    """Return what became of a source's pages, one more of them counted in."""
+    article = brought.article
+    language, votes = _vote(harvest, article)
+    one = Sums(outcomes=1.0, useful=float(brought.useful), rejected=float(brought.state is State.REJECTED))
+    if article is not None:
+        one = _described(one, article, foreign=bool(language) and article.language != language)
+    return Harvest(
+        usual=_added(harvest.usual, one, half_life=USUAL_HALF_LIFE),
+        recent=_added(harvest.recent, one, half_life=RECENT_HALF_LIFE),
+        language=language,
+        votes=votes,
+    )
+
+
+def worth_of(harvest: Harvest) -> float:
+    """Return the share of a source's pages that brought something new lately; 1 where that is not known yet."""
+    recent = harvest.recent
+    return recent.useful / recent.outcomes if recent.outcomes >= FEWEST_RECENT else 1.0
+
+
+def alarms(harvest: Harvest, habits: Habits, *, known: Sequence[Alarm], now: datetime) -> tuple[Alarm, ...]:
+    """Return what there is to warn of; what was known before keeps its time and its words until it is undone."""
+    since = {alarm.what: alarm for alarm in known}
+    found = [*_silences(habits, now), *_drifts(harvest, frozenset(since))]
+    return tuple(since.get(what) or Alarm(what=what, since=now, detail=detail) for what, detail in found)
+
+
+def _vote(harvest: Harvest, article: Article | None) -> tuple[str, int]:
+    """Return the usual language and how far it is ahead (the majority vote of Boyer and Moore, with a limit)."""
+    if article is None or not article.language:
+        return harvest.language, harvest.votes
+    if article.language == harvest.language:
+        return harvest.language, min(MOST_VOTES, harvest.votes + 1)
+    if harvest.votes:
+        return harvest.language, harvest.votes - 1
+    return article.language, 1
+
+
+def _described(one: Sums, article: Article, *, foreign: bool) -> Sums:
+    length, published = math.log(max(1, article.words)), article.published_at
+    age = article.fetched_at - published if published else timedelta(0)
+    return Sums(
+        outcomes=one.outcomes,
+        useful=one.useful,
+        rejected=one.rejected,
+        articles=1.0,
+        length=length,
+        length_squares=length * length,
+        untitled=float(not article.title.strip()),
+        unsigned=float(not article.authors),
+        undated=float(published is None),
+        misdated=float(age > OLDEST or age < -AHEAD),
+        foreign=float(foreign),
+    )
+
+
+def _added(sums: Sums, one: Sums, *, half_life: int) -> Sums:
+    """Return the sums with one more page; what an article tells fades with articles, the rest with every page."""
+    fade = 0.5 ** (1 / half_life)
+    named = {each.name: (getattr(sums, each.name), getattr(one, each.name)) for each in fields(Sums)}
+    of_pages = {"outcomes", "useful", "rejected"}
+    return Sums(
+        **{name: old * (fade if name in of_pages or one.articles else 1.0) + new for name, (old, new) in named.items()}
+    )
+
+
+def _silences(habits: Habits, now: datetime) -> Iterator[tuple[str, str]]:
+    if habits.empty >= EMPTY_POLLS and habits.arrivals:
+        yield "empty", f"no entry at all in {habits.empty} polls; it used to show {habits.window}"
+    if habits.new_at is None or habits.arrivals < FEWEST_ARRIVALS:
+        return
+    silent = now - habits.new_at
+    if silent > max(SHORTEST_SILENCE, SILENCES * habits.silence):
+        usual = f"its longest silence was {_days(habits.silence)} days"
+        yield "silence", f"nothing new for {_days(silent)} days; {usual}"
+
+
+def _days(span: timedelta) -> str:
+    return f"{span / timedelta(days=1):.1f}"
+
+
+def _drifts(harvest: Harvest, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    usual, recent = harvest.usual, harvest.recent
+    pages, pages_before = recent.outcomes, usual.outcomes - recent.outcomes
+    shares = (
+        ("rejected", "pages without an article", recent.rejected, usual.rejected),
+        ("useless", "pages that brought nothing new", pages - recent.useful, usual.outcomes - usual.useful),
+    )
+    for what, words, lately, in_all in shares:
+        yield from _share(what, words, (lately, pages), (in_all - lately, pages_before), known)
+    now, before = recent.articles, usual.articles - recent.articles
+    for what, words, lately, in_all in (
+        ("titles", "articles without a title", recent.untitled, usual.untitled),
+        ("authors", "articles without an author", recent.unsigned, usual.unsigned),
+        ("undated", "articles without a date", recent.undated, usual.undated),
+        ("dates", "articles with a date that cannot be", recent.misdated, usual.misdated),
+        ("language", f'articles in another language than "{harvest.language}"', recent.foreign, usual.foreign),
+    ):
+        yield from _share(what, words, (lately, now), (in_all - lately, before), known)
+    if _enough(now, before):
+        yield from _length(harvest, known)
+
+
+def _enough(now: float, before: float) -> bool:
+    return now >= FEWEST_RECENT and before >= FEWEST_BEFORE
+
+
+def _share(
+    what: str, words: str, lately: tuple[float, float], before: tuple[float, float], known: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield a warning where a share, told as hits and all, has risen."""
+    (hits, number), (hits_before, number_before) = lately, before
+    if not _enough(number, number_before):
+        return
+    share, usual = hits / number, (hits_before + 0.5) / (number_before + 1)
+    bound = max(SHARE_MOVED, ERRORS * math.sqrt(usual * (1 - usual) / number))
+    if share - usual >= bound * (UNDONE if what in known else 1):
+        yield what, f"{words}: {share:.0%} lately, {max(0.0, hits_before / number_before):.0%} before"
+
+
+def _length(harvest: Harvest, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    usual, recent = harvest.usual, harvest.recent
+    number, before = recent.articles, usual.articles - recent.articles
+    mean, mean_before = recent.length / number, (usual.length - recent.length) / before
+    spread = max(NARROWEST**2, (usual.length_squares - recent.length_squares) / before - mean_before**2)
+    bound = max(LENGTH_MOVED, ERRORS * math.sqrt(spread / number))
+    if abs(mean - mean_before) >= bound * (UNDONE if "length" in known else 1):
+        yield "length", f"length of articles: {math.exp(mean):.0f} words lately, {math.exp(mean_before):.0f} before"
