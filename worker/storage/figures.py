@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from worker.models import Figures, SourceFigures, State
 from worker.storage import claims
 from worker.storage.polls import STATES, source_from
+from worker.storage.recency import first_since
 from worker.storage.tables import ARTICLES, CANDIDATES, EVENTS, SOURCES, STANDINGS
 
 SPANS = (timedelta(hours=1), timedelta(days=1))
@@ -48,33 +48,16 @@ def recent(connection: Connection, *, since: datetime) -> Mapping[str, int]:
     Rows are numbered in the order they come, give or take the clocks of several workers: the first one of the span is
     found by halving, and only what came after it is read. A page may have been fetched long before it came.
     """
-    first = _first_since(connection, select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched"), since)
+    first = first_since(connection, select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched"), since)
     ends = select(EVENTS.c.what, func.count()).where(EVENTS.c.id >= first, EVENTS.c.at >= since).group_by(EVENTS.c.what)
     found = {row[0]: row[1] for row in connection.execute(ends)}
     return {"discovered": _discovered(connection, since), **{end: found[end] for end in ENDS if end in found}}
 
 
 def _discovered(connection: Connection, since: datetime) -> int:
-    first = _first_since(connection, select(CANDIDATES.c.id, CANDIDATES.c.discovered_at), since)
+    first = first_since(connection, select(CANDIDATES.c.id, CANDIDATES.c.discovered_at), since)
     late = select(func.count()).select_from(CANDIDATES).where(CANDIDATES.c.id >= first)
     return int(connection.execute(late.where(CANDIDATES.c.discovered_at >= since)).scalar_one())
-
-
-def _first_since(connection: Connection, rows: Select[Any], since: datetime) -> int:
-    """Return the id of the first row of a time or later, given ids and times; one past the last where all are older."""
-    key, _ = rows.selected_columns
-    last = connection.execute(rows.order_by(key.desc()).limit(1)).first()
-    if last is None:
-        return 0
-    low, high = 0, last[0] + 1
-    while low < high:
-        middle = (low + high) // 2
-        found, at = connection.execute(rows.where(key >= middle).order_by(key).limit(1)).one()
-        if at < since:
-            low = found + 1
-        else:
-            high = middle
-    return int(low)
 
 
 def _counts(connection: Connection) -> tuple[Mapping[State, int], Mapping[str, Mapping[State, int]]]:

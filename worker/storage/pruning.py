@@ -1,66 +1,151 @@
-"""Retention: lets go of old raw pages and histories, never of a text of the corpus or of a candidate's outcome."""
+"""Retention: lets go of old raw pages and histories, never of a text of the corpus or of a candidate's outcome.
+
+In small transactions, each found by an index: whoever works on the store meanwhile waits for one of them at most.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, delete, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    type_coerce,
+)
 
 from worker.models import State
 from worker.storage.database import Database
-from worker.storage.tables import CANDIDATES, EVENTS, PAGES, ROBOTS
+from worker.storage.recency import first_since
+from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES, ROBOTS
 
 BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """How many rows were let go of, or would be."""
+    """How many rows were let go of, or would be, and how many bytes the pages took."""
 
-    pages: int
-    events: int
-    robots: int
+    pages: int = 0
+    page_bytes: int = 0
+    events: int = 0
+    robots: int = 0
+    hosts: int = 0
+
+    def __add__(self, other: Pruned) -> Pruned:
+        """Return the sum of two steps."""
+        return Pruned(
+            pages=self.pages + other.pages,
+            page_bytes=self.page_bytes + other.page_bytes,
+            events=self.events + other.events,
+            robots=self.robots + other.robots,
+            hosts=self.hosts + other.hosts,
+        )
 
 
 def prune(database: Database, *, older_than: datetime, dry_run: bool = False) -> Pruned:
-    """Delete raw pages, events and robots.txt files from before a time, in small steps beside running work.
+    """Let go of everything at once; see `pruning`."""
+    return sum(pruning(database, older_than=older_than, dry_run=dry_run), Pruned())
 
-    What a pending candidate needs stays. Pages that are gone cannot be extracted again.
+
+def pruning(database: Database, *, older_than: datetime, dry_run: bool = False) -> Iterator[Pruned]:
+    """Let go of raw pages, events, robots.txt files and idle hosts from before a time; yields what each step took.
+
+    What a pending candidate needs stays, and so does what came to its outcome later than that. Pages that are gone
+    cannot be extracted again.
     """
-    counts = {
-        table.name: database.read(_count, query) if dry_run else _delete(database, table, query)
-        for table, query in _old(older_than)
-    }
-    return Pruned(pages=counts["pages"], events=counts["events"], robots=counts["robots"])
+    yield from _pages(database, older_than, dry_run=dry_run)
+    yield from _events(database, older_than, dry_run=dry_run)
+    for table, old, name in ((ROBOTS, ROBOTS.c.checked_at < older_than, "robots"), (HOSTS, _idle(older_than), "hosts")):
+        if dry_run:
+            yield Pruned(**{name: database.read(_count, table, old)})
+            continue
+        while step := database.write(_delete_some, table, old):
+            yield Pruned(**{name: step})
 
 
-def _old(older_than: datetime) -> tuple[tuple[Table, Select[Any]], ...]:
-    def finished(candidate_id: Any) -> Any:
-        return ~exists().where(CANDIDATES.c.id == candidate_id, CANDIDATES.c.state == State.PENDING)
+def _finished(candidate_id: Any, *, before: datetime) -> ColumnElement[bool]:
+    """Return whether a candidate had its outcome before a time: its due time is that of its outcome then."""
+    unfinished = or_(CANDIDATES.c.state == State.PENDING, CANDIDATES.c.due_at >= before)
+    return ~exists().where(CANDIDATES.c.id == candidate_id, unfinished)
 
-    return (
-        (PAGES, select(PAGES.c.id).where(PAGES.c.fetched_at < older_than, finished(PAGES.c.candidate_id))),
-        (EVENTS, select(EVENTS.c.id).where(EVENTS.c.at < older_than, finished(EVENTS.c.candidate_id))),
-        (ROBOTS, select(ROBOTS.c.origin).where(ROBOTS.c.checked_at < older_than)),
+
+def _idle(before: datetime) -> ColumnElement[bool]:
+    """Return whether nothing waits for a host and nothing of interest is remembered of it."""
+    times = (HOSTS.c.next_turn, HOSTS.c.closed_until, HOSTS.c.lease_until)
+    return and_(HOSTS.c.due_at.is_(None), HOSTS.c.lease_token.is_(None), *(at < before for at in times))
+
+
+def _pages(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    after: tuple[datetime, int] | None = None
+    while rows := database.read(_old_pages, before, after):
+        ids = [row.id for row in rows if row.finished]
+        if ids and not dry_run:
+            database.write(_delete, PAGES, ids)
+        yield Pruned(pages=len(ids), page_bytes=sum(row.size for row in rows if row.finished))
+        after = rows[-1].fetched_at, rows[-1].id
+
+
+def _old_pages(connection: Connection, before: datetime, after: tuple[datetime, int] | None) -> list[Any]:
+    size = func.length if connection.dialect.name == "sqlite" else func.pg_column_size
+    query = select(
+        PAGES.c.id,
+        PAGES.c.fetched_at,
+        size(type_coerce(PAGES.c.body, LargeBinary)).label("size"),
+        _finished(PAGES.c.candidate_id, before=before).label("finished"),
+    ).where(PAGES.c.fetched_at < before)
+    if after is not None:
+        at, last = after
+        query = query.where(
+            PAGES.c.fetched_at >= at, or_(PAGES.c.fetched_at > at, and_(PAGES.c.fetched_at == at, PAGES.c.id > last))
+        )
+    return list(connection.execute(query.order_by(PAGES.c.fetched_at, PAGES.c.id).limit(BATCH)))
+
+
+def _events(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    """Take the events in the order they came, up to the first one that is young enough."""
+    after, end = (
+        0,
+        database.read(first_since, select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched"), before),
     )
+    while rows := database.read(_events_between, before, after=after, end=end):
+        ids = [row.id for row in rows if row.finished]
+        if ids and not dry_run:
+            database.write(_delete, EVENTS, ids)
+        yield Pruned(events=len(ids))
+        after = rows[-1].id
 
 
-def _count(connection: Connection, query: Select[Any]) -> int:
-    return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+def _events_between(connection: Connection, before: datetime, *, after: int, end: int) -> list[Any]:
+    query = select(EVENTS.c.id, _finished(EVENTS.c.candidate_id, before=before).label("finished"))
+    span = query.where(EVENTS.c.id > after, EVENTS.c.id < end)
+    return list(connection.execute(span.order_by(EVENTS.c.id).limit(BATCH)))
 
 
-def _delete(database: Database, table: Table, query: Select[Any]) -> int:
-    total = 0
-    while step := database.write(_delete_some, table, query):
-        total += step
-    return total
+def _delete(connection: Connection, table: Table, ids: list[int]) -> None:
+    still = PAGES.c.candidate_id if table is PAGES else EVENTS.c.candidate_id
+    pending = exists().where(CANDIDATES.c.id == still, CANDIDATES.c.state == State.PENDING)
+    connection.execute(delete(table).where(table.c.id.in_(ids), not_(pending)))
 
 
-def _delete_some(connection: Connection, table: Table, query: Select[Any]) -> int:
+def _count(connection: Connection, table: Table, old: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).where(old)).scalar_one())
+
+
+def _delete_some(connection: Connection, table: Table, old: ColumnElement[bool]) -> int:
     (key,) = table.primary_key.columns
-    keys = connection.execute(query.limit(BATCH)).scalars().all()
+    keys = connection.execute(select(key).where(old).limit(BATCH)).scalars().all()
     if keys:
-        connection.execute(delete(table).where(key.in_(keys)))
+        connection.execute(delete(table).where(key.in_(keys), old))
     return len(keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,7 @@ from worker.storage.lock import DaemonLock
 from worker.storage.migrate import agree_on_parameters, bring_up_to_date
 from worker.storage.offline import queue_kept_pages
 from worker.storage.paragraphs import StoredParagraphMemory
-from worker.storage.pruning import Pruned, prune
+from worker.storage.pruning import Pruned, prune, pruning
 from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
 from worker.storage.rethinking import Rethinking
@@ -70,8 +71,12 @@ class Store:
         return back_up(self._database, path)
 
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
-        """Let go of raw pages, events and robots.txt files from before a time; never of a text of the corpus."""
+        """Let go of raw pages and histories from before a time; never of a text of the corpus."""
         return prune(self._database, older_than=older_than, dry_run=dry_run)
+
+    def pruning(self, *, older_than: datetime) -> Iterator[Pruned]:
+        """Do the same in short steps, one for each item asked for."""
+        return pruning(self._database, older_than=older_than)
 
     def mend_times(self, *, now: datetime) -> timedelta:
         """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""

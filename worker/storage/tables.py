@@ -136,6 +136,7 @@ PAGES = Table(
     Column("fetched_at", UtcTime, nullable=False),
     Column("body", PackedBytes, nullable=False),
     UniqueConstraint("candidate_id", "sha256"),
+    Index("ix_pages_fetched_at", "fetched_at"),
 )
 """Bodies as they came: `form` is `page` or `text`, `described` the rest of the Page or Text as JSON."""
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, take_in
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, settle, take_in
 from worker.models import Outcome, State, Text
+from worker.ports import RobotsRecord
 from worker.storage import Store
 from worker.storage.pruning import Pruned
+
+DAY = timedelta(days=1)
 
 LATER = NOW + 5 * MINUTE
 
@@ -23,7 +31,8 @@ def test_old_pages_and_events_go_and_texts_stay(store: Store) -> None:
 
     pruned = store.prune(older_than=LATER)
 
-    assert pruned == Pruned(pages=2, events=4, robots=0)
+    assert (pruned.pages, pruned.events, pruned.robots) == (2, 4, 0)
+    assert pruned.page_bytes > 0
     assert store.reader.audit() == before
     assert [head.article.text for head in store.reader.heads()] == ["một hai"]
     assert claim_one(store).payload == Text(text="chữ")
@@ -32,7 +41,47 @@ def test_old_pages_and_events_go_and_texts_stay(store: Store) -> None:
 def test_what_is_younger_stays(store: Store) -> None:
     fill(store)
 
-    assert store.prune(older_than=NOW) == Pruned(pages=0, events=0, robots=0)
+    pruned = store.prune(older_than=NOW)
+
+    assert (pruned.pages, pruned.events) == (0, 0)
+
+
+def test_a_page_recorded_long_ago_stays_as_long_as_one_fetched_now(store: Store) -> None:
+    old = replace(page("https://b.example/1"), fetched_at=NOW - 3000 * DAY)
+    store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
+    store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=old)
+
+    assert store.prune(older_than=NOW - DAY).pages == 0
+    assert store.prune(older_than=NOW + DAY).pages == 1
+
+
+def test_hosts_that_nothing_waits_for_are_forgotten_and_made_anew(store: Store) -> None:
+    take_in(store, "https://a.example/1", "một hai")
+    store.hosts.reserve("a.example", now=NOW, delay=MINUTE)
+    store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
+
+    pruned = store.prune(older_than=NOW + DAY)
+    waited = claim_one(store, now=NOW + DAY)
+    again = take_in(store, "https://a.example/2", "ba bốn", now=NOW + DAY)
+
+    assert pruned.hosts == 1
+    assert (waited.url, again.state) == ("https://waits.example/1", State.STORED)
+    assert store.reader.audit().balanced
+
+
+def test_a_host_that_somebody_is_at_stays(store: Store) -> None:
+    store.ledger.enqueue([candidate("https://a.example/1")], now=NOW)
+    claim = claim_one(store)
+
+    assert store.prune(older_than=NOW + DAY).hosts == 0
+    assert settle(store, claim, "một hai") is not None
+
+
+def test_old_robots_files_go(store: Store) -> None:
+    store.hosts.keep_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200))
+
+    assert store.prune(older_than=NOW).robots == 0
+    assert store.prune(older_than=NOW + MINUTE).robots == 1
 
 
 def test_a_dry_run_counts_and_deletes_nothing(store: Store) -> None:
@@ -41,3 +90,22 @@ def test_a_dry_run_counts_and_deletes_nothing(store: Store) -> None:
     counted = store.prune(older_than=LATER, dry_run=True)
 
     assert counted == store.prune(older_than=LATER)
+    assert counted.pages == 2
+
+
+def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.storage.pruning.BATCH", 3)
+    for number in range(8):
+        store.ledger.enqueue([candidate(f"https://h{number}.example/", payload=Text(text=f"chữ {number}"))], now=NOW)
+        store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW)
+    steps = store.pruning(older_than=NOW + DAY)
+
+    first = next(steps)
+    take_in(store, "https://between.example/", "một hai", now=NOW)
+    rest = list(steps)
+
+    assert first.pages == 3
+    assert sum(step.pages for step in rest) == 6
+    assert max(max(step.pages, step.events) for step in rest) == 3
+    assert store.prune(older_than=NOW + DAY) == Pruned()
+    assert store.reader.audit().balanced

@@ -230,6 +230,7 @@ sa.Table(
     sa.Column("fetched_at", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("candidate_id", "sha256"),
+    sa.Index("ix_pages_fetched_at", "fetched_at"),
 )
 sa.Table(
     "decisions",
