@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from worker.errors import StoreError
 from worker.models import Books
@@ -29,27 +30,55 @@ class Backup:
     books: Books
 
 
-def back_up(database: Database, path: Path) -> Backup:
-    """Copy the store to a new file, beside running work, and check the copy's pages and books.
+def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
+    """Copy the store to a file, beside running work, and check the copy's pages and books before it gets its name.
 
-    Raises StoreError where the file exists, cannot be written, or does not hold a sound store; nothing is left of a
-    copy that failed.
+    Raises StoreError where the file exists and `replace` is off, cannot be written, or does not hold a sound store;
+    nothing is left of a copy that failed, and a file that it should replace stays as it was.
     """
     if database.path is None:
-        raise StoreError(f"store {describe_url(database.url)} is no SQLite file: back it up with pg_dump")
-    if path.exists():
-        raise StoreError(f"{path} exists: name a new file for the backup")
+        raise StoreError(f"store {describe_url(database.url)} is no SQLite file: {_other_way(database.url, path)}")
+    _check_target(database.path, path, replace=replace)
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         _copy(database.path, unfinished)
         books = _checked(unfinished)
+        _make_last(unfinished)
         unfinished.rename(path)
+        _make_last(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"backup {path} cannot be made ({error}): nothing was changed in the store") from error
     finally:
         for leftover in path.parent.glob(f"{unfinished.name}*"):
             leftover.unlink()
     return Backup(path=path, size=path.stat().st_size, books=books)
+
+
+def _other_way(url: URL, path: Path) -> str:
+    if url.get_backend_name() != "postgresql":
+        return "there is nothing to copy"
+    server = url.set(drivername="postgresql", password=None).render_as_string()
+    return f"run `pg_dump --format=custom --file={path} {server}`, and to restore, `pg_restore --dbname=URL {path}`"
+
+
+def _check_target(store: Path, path: Path, *, replace: bool) -> None:
+    if not path.exists():
+        return
+    if path.samefile(store):
+        raise StoreError(f"{path} is the store itself: name another file for the backup")
+    if not replace:
+        raise StoreError(f"{path} exists: name a new file for the backup, or replace it with --force")
+    if not path.is_file():
+        raise StoreError(f"{path} is no file: name a file for the backup")
+
+
+def _make_last(path: Path) -> None:
+    """Have the disk keep what was written, and not only the system's memory: a file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(origin: Path, target: Path) -> None:

@@ -66,9 +66,9 @@ class Store:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
         return Rethinking(self._database, tag=tag)
 
-    def back_up(self, path: Path) -> Backup:
-        """Copy a SQLite store to a new file beside running work, and check the copy; raises StoreError."""
-        return back_up(self._database, path)
+    def back_up(self, path: Path, *, replace: bool = False) -> Backup:
+        """Copy a SQLite store to a file beside running work, and check the copy; raises StoreError."""
+        return back_up(self._database, path, replace=replace)
 
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
         """Let go of raw pages and histories from before a time; never of a text of the corpus."""

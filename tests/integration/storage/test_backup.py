@@ -65,6 +65,39 @@ def test_a_backup_never_overwrites(store: Store, tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_backup_replaces_another_one_where_that_is_wanted(store: Store, tmp_path: Path) -> None:
+    store.back_up(tmp_path / "backup.db")
+    take_in(store, "https://later.example/", "chữ sau")
+
+    again = store.back_up(tmp_path / "backup.db", replace=True)
+
+    assert again.books.articles == 6
+    assert sorted(path.name for path in tmp_path.glob("backup*")) == ["backup.db"]
+    store.close()
+
+
+def test_the_store_itself_is_never_replaced(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "other-name.db").symlink_to(tmp_path / "corpus.db")
+
+    with pytest.raises(StoreError, match="is the store itself"):
+        store.back_up(tmp_path / "other-name.db", replace=True)
+
+    assert store.reader.audit().articles == 5
+    store.close()
+
+
+def test_a_backup_that_fails_leaves_the_one_before_as_it_was(store: Store, tmp_path: Path) -> None:
+    before = store.back_up(tmp_path / "backup.db")
+    with sqlite3.connect(tmp_path / "corpus.db") as connection:
+        connection.execute("DELETE FROM decisions")
+
+    with pytest.raises(StoreError, match="articles nobody decided about"):
+        store.back_up(tmp_path / "backup.db", replace=True)
+
+    assert before.path.stat().st_size == before.size
+    store.close()
+
+
 def test_a_folder_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be made .*nothing was changed"):
         store.back_up(tmp_path / "none" / "backup.db")
