@@ -35,6 +35,8 @@ _HTML_LANGUAGE = re.compile(rb"<html[^>]{0,500}?\blang\s*=\s*[\"']?([a-zA-Z]{2,3
 _VIETNAMESE = re.compile(rb"\xe1(?:\xba[\xa0-\xbf]|\xbb[\x80-\xb9])")
 _MANY_LETTERS = 30
 _LOOK = 200_000
+_PORTION = 50
+_MANY_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,65 @@ def read_warc(file: Path, intake: Intake, wanted: Wanted = EVERYTHING) -> Iterat
     Damaged records are remarked on and the rest goes on; what is no page (pictures, requests, errors) is passed over.
     """
     for record in records(file, max_bytes=2 * intake.max_bytes, wanted=wanted.header):
-        where = f"{file}:{record.number}"
-        if record.damaged:
-            yield Remark(where=where, why="the record is damaged and was skipped")
-        elif record.block is not None:
-            candidate = _candidate(record, record.block, where, intake, wanted)
-            if candidate is not None:
-                yield candidate
+        item = _read(record, f"{file}:{record.number}", intake, wanted)
+        if item is not None:
+            yield item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """Some records of an archive: the pages in them, remarks, how many were left out, and the byte to go on from."""
+
+    candidates: tuple[Candidate, ...]
+    remarks: tuple[Remark, ...]
+    left_out: int
+    position: int
+
+
+def read_portions(file: Path, intake: Intake, wanted: Wanted, *, start: int = 0) -> Iterator[Portion]:
+    """Yield an archive from a byte on in portions of some fifty pages or a thousand records, the last at its end."""
+    found: list[Candidate] = []
+    remarks: list[Remark] = []
+    records_read, refused = 0, _Refused(wanted)
+    for record in records(file, max_bytes=2 * intake.max_bytes, wanted=refused.header, start=start):
+        if record.start is not None and (len(found) >= _PORTION or records_read >= _MANY_RECORDS):
+            # This record's own refusal was counted with the portion before: nothing is lost by that but a place.
+            yield Portion(
+                candidates=tuple(found), remarks=tuple(remarks), left_out=refused.take(), position=record.start
+            )
+            found, remarks, records_read = [], [], 0
+        records_read += 1
+        where = f"{file}@{record.start if record.start is not None else f'record {record.number}'}"
+        item = _read(record, where, intake, wanted)
+        if isinstance(item, Candidate):
+            found.append(item)
+        elif item is not None:
+            remarks.append(item)
+    end = file.stat().st_size
+    yield Portion(candidates=tuple(found), remarks=tuple(remarks), left_out=refused.take(), position=end)
+
+
+@dataclass(slots=True)
+class _Refused:
+    """Asks whether a record is wanted, and counts the pages that are not."""
+
+    wanted: Wanted
+    count: int = 0
+
+    def header(self, fields: Mapping[str, str]) -> bool:
+        wanted = self.wanted.header(fields)
+        self.count += not wanted and fields.get("warc-type", "").lower() in _KINDS
+        return wanted
+
+    def take(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+def _read(record: Record, where: str, intake: Intake, wanted: Wanted) -> Candidate | Remark | None:
+    if record.damaged:
+        return Remark(where=where, why="the record is damaged and was skipped")
+    return None if record.block is None else _candidate(record, record.block, where, intake, wanted)
 
 
 def _candidate(record: Record, block: bytes, where: str, intake: Intake, wanted: Wanted) -> Candidate | Remark | None:

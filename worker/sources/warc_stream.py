@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,25 +17,30 @@ _MAX_HEADERS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record: its number in the file, its header fields (names in lower case), and its block.
+    """One record: its number since reading began, its header fields (names in lower case), and its block.
 
     `block` is None where nobody wanted it or it was too large; `damaged` where the file ends or breaks inside it.
+    `start` is the byte of the file it begins at, None where reading cannot begin there (inside a gzip member).
     """
 
     number: int
     fields: Mapping[str, str]
     block: bytes | None = None
     damaged: bool = False
+    start: int | None = None
 
 
 class _Damage(Exception):
     """A gzip member cannot be unpacked; reading goes on with the next one."""
 
 
-def records(file: Path, *, max_bytes: int, wanted: Callable[[Mapping[str, str]], bool]) -> Iterator[Record]:
-    """Yield every record; only of those whose header is `wanted` and that fit `max_bytes` the block is kept."""
+def records(
+    file: Path, *, max_bytes: int, wanted: Callable[[Mapping[str, str]], bool], start: int = 0
+) -> Iterator[Record]:
+    """Yield every record from a byte on; only of those whose header is `wanted` and that fit the block is kept."""
     with file.open("rb") as opened:
-        stream = _Stream(opened)
+        opened.seek(start)
+        stream = _Stream(opened, start=start)
         number, lost = 0, False
         while True:
             try:
@@ -43,8 +48,8 @@ def records(file: Path, *, max_bytes: int, wanted: Callable[[Mapping[str, str]],
                 if not line:
                     return
                 if line.startswith(b"WARC/"):
-                    number, lost = number + 1, False
-                    yield _record(stream, number, max_bytes, wanted)
+                    number, lost, begins = number + 1, False, stream.start_of(line)
+                    yield replace(_record(stream, number, max_bytes, wanted), start=begins)
                 elif line.strip() and not lost:
                     # Not where a record should begin: one is damaged, or the last one's length was a lie.
                     number, lost = number + 1, True
@@ -82,12 +87,21 @@ def header_fields(next_line: Callable[[], bytes]) -> dict[str, str]:
 class _Stream:
     """The file's content as one stream of bytes, unpacked where it is gzipped."""
 
-    def __init__(self, opened: BinaryIO) -> None:
+    def __init__(self, opened: BinaryIO, *, start: int) -> None:
         self._file = opened
         self._raw = opened.read(_CHUNK)
+        self._read = start + len(self._raw)
+        # Where the gzip member began whose bytes are being given, and how many of them were given.
+        self._member, self._given = start, 0
         self._packed = self._raw.startswith(_GZIP)
         self._unpacker = self._new()
         self._ready = bytearray()
+
+    def start_of(self, line: bytes) -> int | None:
+        """Return the byte of the file at which the line just given begins; None inside a gzip member."""
+        if not self._packed:
+            return self._read - len(self._raw) - len(self._ready) - len(line)
+        return self._member if self._given == len(line) else None
 
     def line(self) -> bytes:
         """Return the next line with its end, of an over-long one a part; empty at the end of the file."""
@@ -114,12 +128,13 @@ class _Stream:
         with memoryview(self._ready) as ready:
             piece = bytes(ready[:size])
         del self._ready[:size]
+        self._given += len(piece)
         return piece
 
     def _fill(self) -> bool:
         """Make more bytes ready; False at the end. Raises _Damage, once for each damaged stretch."""
         if not self._packed:
-            piece, self._raw = self._raw or self._file.read(_CHUNK), b""
+            piece, self._raw = self._raw or self._more(), b""
             self._ready += piece
             return bool(piece)
         return self._unpack()
@@ -128,6 +143,8 @@ class _Stream:
         while self._more_raw():
             if self._unpacker.eof:
                 self._unpacker = self._new()
+                if not self._ready:
+                    self._member, self._given = self._read - len(self._raw), 0
             try:
                 piece = self._unpacker.decompress(self._raw, _UNPACKED)
             except zlib.error as exc:
@@ -140,8 +157,13 @@ class _Stream:
         return False
 
     def _more_raw(self) -> bool:
-        self._raw = self._raw or self._file.read(_CHUNK)
+        self._raw = self._raw or self._more()
         return bool(self._raw)
+
+    def _more(self) -> bytes:
+        piece = self._file.read(_CHUNK)
+        self._read += len(piece)
+        return piece
 
     def _next_member(self) -> None:
         """Move to where the next gzip member seems to begin, and forget what the damaged one had given."""
@@ -152,8 +174,9 @@ class _Stream:
             at = self._raw.find(_GZIP)
             if at >= 0:
                 self._raw = self._raw[at:]
+                self._member, self._given = self._read - len(self._raw), 0
                 return
-            more = self._file.read(_CHUNK)
+            more = self._more()
             if not more:
                 self._raw = b""
                 return
