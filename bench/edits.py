@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import unicodedata
@@ -23,7 +24,7 @@ class Recipe:
     """How much to edit: the share of words, and the chance of each other change."""
 
     words: float
-    chance: float = 0.2
+    chance: float = 0.35
     boilerplate: float = 2.0
 
 
@@ -77,8 +78,8 @@ def bylined(lines: list[str], stuff: Material, rng: random.Random) -> list[str]:
 
 
 def unled(lines: list[str], _stuff: Material, _rng: random.Random) -> list[str]:
-    """Drop the lead, where it is no large part of the text."""
-    return lines[1:] if 4 * _length(lines[:1]) <= _length(lines) else lines
+    """Drop the lead, where it is not most of the text."""
+    return lines[1:] if 2 * _length(lines[:1]) <= _length(lines) else lines
 
 
 def led(lines: list[str], stuff: Material, rng: random.Random) -> list[str]:
@@ -111,7 +112,8 @@ def surrounded(lines: list[str], stuff: Material, rng: random.Random, *, most: f
     above: list[str] = []
     below: list[str] = []
     while room > 0:
-        teaser = rng.choice([rng.choice(_MENU), rng.choice(stuff.titles or _MENU), rng.choice(stuff.paragraphs)])
+        drawn = rng.choice([rng.choice(_MENU), rng.choice(stuff.titles or _MENU), rng.choice(stuff.paragraphs)])
+        teaser = " ".join(drawn.split()[: math.ceil(room)])
         (above if rng.random() < 0.3 else below).append(teaser)
         room -= len(teaser.split())
     return [*above, *lines, *below]
@@ -155,10 +157,10 @@ def _edited_words(text: str, share: float, stuff: Material, rng: random.Random) 
 
 
 _ON_LINES: tuple[Callable[[list[str], Material, random.Random], list[str]], ...] = (
-    bylined,
     unled,
     led,
     cut,
     reordered,
+    bylined,
 )
 _ON_TEXT: tuple[Callable[[str], str], ...] = (decomposed, toned_otherwise, requoted)

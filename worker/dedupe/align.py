@@ -52,6 +52,16 @@ class Alignment:
     theirs: NDArray[np.bool_]
 
     @property
+    def turned(self) -> Alignment:
+        """Return the alignment with the texts in each other's places."""
+        return Alignment(
+            runs=tuple(sorted(Run(run.theirs, run.ours, run.length) for run in self.runs)),
+            gaps=tuple(sorted((Gap(gap.theirs, gap.ours) for gap in self.gaps), key=lambda gap: gap.ours.start)),
+            ours=self.theirs,
+            theirs=self.ours,
+        )
+
+    @property
     def in_order(self) -> float:
         """Return the share of the matched words that come in the same order in both texts."""
         heaviest = _Heaviest(len(self.runs))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 
 from worker.dedupe.align import Gap
-from worker.dedupe.compare import Figures, Half, Side, on_topic, stretches
-from worker.dedupe.facts import Fact
+from worker.dedupe.compare import Figures
+from worker.dedupe.facts import Fact, numbers_in
+from worker.dedupe.halves import Half, on_topic, stretches
+from worker.dedupe.sides import Side
+from worker.dedupe.words import Words
 
 _LARGEST_SLOT = 12
 _TOP = 60
@@ -27,7 +31,7 @@ class Passage:
 class Slots:
     """How often words of one text stand against other words of the other, and how often the facts in them clash.
 
-    `at_the_top` says whether numbers clash among the first words of the newcomer.
+    `at_the_top` says whether numbers clash among the first words of both.
     `renamed` counts names that stand against other names where each is what its own title speaks of.
     """
 
@@ -54,16 +58,25 @@ def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
     substitutions = numbers = renamed = 0
     at_the_top = False
     for gap in figures.alignment.gaps:
-        if not _is_slot(gap, len(newcomer.words)):
+        if not _is_slot(gap, newcomer, other):
             continue
         substitutions += 1
         ours, theirs = _inside(newcomer.facts.numbers, gap.ours), _inside(other.facts.numbers, gap.theirs)
         clashing = _clash(ours, theirs)
         numbers += clashing
-        at_the_top = at_the_top or (clashing and gap.ours.start < _TOP)
+        at_the_top = at_the_top or (clashing and max(gap.ours.start, gap.theirs.start) < _TOP)
         ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
         renamed += _renamed(newcomer, other, ours, theirs)
     return Slots(substitutions=substitutions, numbers=numbers, renamed=renamed, at_the_top=at_the_top)
+
+
+def other_numbers(ours: Words, theirs: Words) -> bool:
+    """Say whether two short texts give different numbers where they say different things."""
+    here, there = numbers_in(ours), numbers_in(theirs)
+    matcher = SequenceMatcher(None, ours.hashes.tolist(), theirs.hashes.tolist(), autojunk=False)
+    return any(
+        _clash(_inside(here, range(a, b)), _inside(there, range(c, d))) for _, a, b, c, d in matcher.get_opcodes()
+    )
 
 
 def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
@@ -88,11 +101,10 @@ def _digits(number: Fact) -> str:
     return digits.rstrip("0") or "0"
 
 
-def _is_slot(gap: Gap, length: int) -> bool:
-    at_the_end = gap.ours.stop == length
-    return (
-        bool(gap.ours) and bool(gap.theirs) and max(len(gap.ours), len(gap.theirs)) <= _LARGEST_SLOT and not at_the_end
-    )
+def _is_slot(gap: Gap, newcomer: Side, other: Side) -> bool:
+    if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _LARGEST_SLOT:
+        return False
+    return gap.ours.stop < len(newcomer.words) and gap.theirs.stop < len(other.words)
 
 
 def _inside(facts: tuple[Fact, ...], stretch: range) -> list[Fact]:

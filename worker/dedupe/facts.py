@@ -49,8 +49,8 @@ class Facts:
 
 def facts(cut: Words, *, also: Words) -> Facts:
     """Find the facts of a text; the words of its title (`also`) are looked up with it."""
-    numbers = tuple(_numbers(cut))
-    known: set[str | int] = {part for number in (*numbers, *_numbers(also)) for part in number.key}
+    numbers = numbers_in(cut)
+    known: set[str | int] = {part for number in (*numbers, *numbers_in(also)) for part in number.key}
     for each in (cut, also):
         known.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
     return Facts(numbers=numbers, names=tuple(_names(cut)), known=frozenset(known))
@@ -58,16 +58,17 @@ def facts(cut: Words, *, also: Words) -> Facts:
 
 def numbers(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
     """Return the distinct numbers of a text, dates and scores as one number each."""
-    return frozenset(number.key for number in _numbers(cut))
+    return frozenset(number.key for number in numbers_in(cut))
 
 
-def _numbers(cut: Words) -> list[Fact]:
+def numbers_in(cut: Words) -> tuple[Fact, ...]:
+    """Return the numbers of a text in order, dates and scores as one number each."""
     matches = list(_NUMBER.finditer(cut.text))
     starts = np.searchsorted(cut.ends, [match.start() for match in matches], side="right").tolist()
     stops = np.searchsorted(cut.starts, [match.end() for match in matches], side="left").tolist()
-    return [
+    return tuple(
         Fact(_number_key(match.group()), start, stop) for match, start, stop in zip(matches, starts, stops, strict=True)
-    ]
+    )
 
 
 def _number_key(written: str) -> tuple[str, ...]:

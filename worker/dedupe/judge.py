@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.dedupe.compare import Figures, compare, prepare
+from worker.dedupe.compare import Figures, compare
 from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
+from worker.dedupe.sides import prepare
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
 _MERGED = frozenset({Relation.REVISION, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS})

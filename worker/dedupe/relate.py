@@ -11,9 +11,11 @@ from datetime import datetime
 
 import numpy as np
 
-from worker.dedupe.compare import Figures, Half, Side, title_overlap
-from worker.dedupe.differences import Passage, passages, slots
+from worker.dedupe.compare import Figures
+from worker.dedupe.differences import Passage, Slots, other_numbers, passages, slots
+from worker.dedupe.halves import Half
 from worker.dedupe.rules import Rules
+from worker.dedupe.sides import Side, title_overlap
 from worker.models import Relation
 
 _FEWEST_SHINGLES = 8
@@ -65,11 +67,13 @@ def _alike(figures: Figures, *, rules: Rules) -> bool:
     """
     if figures.jaccard >= rules.threshold:
         return True
-    half = figures.ours if figures.newcomer_is_shorter else figures.theirs
-    if half.share >= rules.containment and figures.containment >= rules.whole * rules.containment:
+    shorter = figures.shorter
+    if shorter.share >= rules.containment and figures.containment >= rules.whole * rules.containment:
         return True
-    if half.own_passages <= rules.own:
-        return half.share >= rules.edited * rules.containment and figures.alignment.in_order >= rules.in_order
+    if figures.retouched:
+        return max(shorter.share, figures.longer.share) >= rules.retouched * rules.containment
+    if shorter.own_passages <= rules.own and shorter.share + shorter.own_passages >= rules.told:
+        return shorter.share >= rules.edited * rules.containment and figures.alignment.in_order >= rules.in_order
     return False
 
 
@@ -83,8 +87,7 @@ def _unlike(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) ->
 def _template(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> Ruling | None:
     """Recognise a form filled in anew: other numbers or names in the same places, or a brief notice of another day."""
     found = slots(newcomer.side, other.side, figures)
-    few = found.numbers == 1 and not found.at_the_top and _numbers(newcomer, other) >= rules.many_numbers
-    if found.numbers and not few and found.numbers >= rules.clash * found.substitutions:
+    if found.numbers >= max(1, rules.clash * found.substitutions) and not _is_slip(found, newcomer, other, rules=rules):
         return _ruled_template("other numbers in the same places", f"{found.numbers} of {found.substitutions} places")
     if found.renamed:
         return _ruled_template("another name in the same places", f"{found.renamed} places")
@@ -98,6 +101,14 @@ def _template(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) 
     return None
 
 
+def _is_slip(found: Slots, newcomer: Piece, other: Piece, *, rules: Rules) -> bool:
+    """Say whether a single other number is one edit among several, or a misprint deep in a text of many numbers."""
+    if found.numbers != 1:
+        return False
+    among_edits = found.numbers < rules.lone_clash * found.substitutions
+    return among_edits or (not found.at_the_top and _numbers(newcomer, other) >= rules.many_numbers)
+
+
 def _numbers(newcomer: Piece, other: Piece) -> int:
     return min(len({fact.key for fact in piece.side.facts.numbers}) for piece in (newcomer, other))
 
@@ -107,11 +118,13 @@ def _ruled_template(rule: str, *notes: str) -> Ruling:
 
 
 def _titles_clash(newcomer: Side, other: Side) -> bool:
-    """Say whether two titles that are worded alike give different numbers, none of them in the other's text."""
+    """Say whether two titles that are worded alike give different numbers in the same places."""
     if title_overlap(newcomer.title, other.title) < 0.6:
         return False
     ours, theirs = newcomer.title_numbers, other.title_numbers
-    return bool(ours - theirs) and bool(theirs - ours)
+    if not (ours - theirs and theirs - ours):
+        return False
+    return other_numbers(newcomer.title, other.title)
 
 
 def _apart(newcomer: Piece, other: Piece, *, rules: Rules) -> bool:
@@ -126,7 +139,8 @@ def _news(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> R
     Either the shorter text has news of its own there, so it is no cut of the longer; or both are about as long and the
     longer has news where the shorter says something else, or begins with more news than a lost lead would explain.
     """
-    if title_overlap(newcomer.side.title, other.side.title) >= rules.same_title:
+    overlap = title_overlap(newcomer.side.title, other.side.title)
+    if figures.retouched or overlap >= rules.same_title:
         return None
     ours = _opening(newcomer.side, figures.ours, other.side, rules=rules)
     theirs = _opening(other.side, figures.theirs, newcomer.side, rules=rules)
@@ -138,6 +152,9 @@ def _news(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> R
         return Ruling(relation=Relation.FOLLOWUP, rule="the shorter opens with new facts", notes=(f"{own} words",))
     top = sum(each.words for each in longer if each.new)
     begins_anew = top > rules.lead and _begins_anew(half, rules=rules)
+    if sum(each.words for each in shorter) < rules.news:
+        begins_anew &= overlap < rules.other_title
+        shorter = []
     if figures.ratio >= rules.as_long and (begins_anew or (shorter and top >= rules.news)):
         return Ruling(relation=Relation.FOLLOWUP, rule="the longer opens with new facts", notes=(f"{top} words",))
     return None
@@ -156,17 +173,38 @@ def _begins_anew(half: Half, *, rules: Rules) -> bool:
 
 
 def _one_item(figures: Figures, *, rules: Rules) -> Ruling:
-    if len(figures.theirs.matched) < rules.part * len(figures.ours.matched):
-        return Ruling(relation=Relation.FOLLOWUP, rule="holds the other as a small part")
+    if _in_a_digest(figures, rules=rules):
+        return Ruling(relation=Relation.FOLLOWUP, rule="a small part of a text on other matters")
     if figures.jaccard >= rules.threshold:
         return Ruling(relation=Relation.COPY, rule="jaccard")
     return Ruling(relation=direction(figures, rules=rules), rule="words of the shorter in the longer")
+
+
+def _in_a_digest(figures: Figures, *, rules: Rules) -> bool:
+    """Say whether one text is an item among many in the other: neither stands for the other."""
+    longer = max((figures.ours, figures.theirs), key=lambda half: len(half.matched))
+    return figures.ratio < rules.part and longer.story_words < rules.on_one_matter * len(longer.matched)
 
 
 def direction(figures: Figures, *, rules: Rules) -> Relation:
     """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
     enough = rules.edited * rules.containment
     ours, theirs = figures.ours.raw_share, figures.theirs.raw_share
-    if min(ours, theirs) >= rules.containment or (min(ours, theirs) >= enough and abs(ours - theirs) <= rules.own):
+    if min(ours, theirs) >= rules.containment:
         return Relation.COPY
-    return Relation.CONTAINS if theirs >= enough and theirs > ours else Relation.CONTAINED
+    if min(ours, theirs) >= enough and abs(ours - theirs) <= rules.own:
+        return Relation.COPY
+    if max(ours, theirs) >= enough:
+        return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
+    return _cleaner(figures, rules=rules)
+
+
+def _cleaner(figures: Figures, *, rules: Rules) -> Relation:
+    """Say which of two texts is the fuller where each has furniture or lost something: by what both tell of the story.
+
+    Where they tell as much, the one with less furniture is as good as the fuller.
+    """
+    ours, theirs = figures.ours.share, figures.theirs.share
+    if abs(ours - theirs) <= rules.own:
+        ours, theirs = figures.theirs.raw_share, figures.ours.raw_share
+    return Relation.CONTAINS if theirs > ours else Relation.CONTAINED

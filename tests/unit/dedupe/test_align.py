@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tests.unit.dedupe.made import edited, prose
 from worker.dedupe import explain
 from worker.dedupe.align import align
-from worker.dedupe.compare import compare, on_topic, prepare, stretches
+from worker.dedupe.compare import compare
+from worker.dedupe.halves import on_topic, stretches
+from worker.dedupe.sides import prepare
 from worker.dedupe.words import words
 
 STORY = prose(1)

@@ -102,7 +102,7 @@ def test_a_digest_that_holds_an_item_among_many_stays_beside_it() -> None:
 
     verdict = judged(article(digest), neighbour(STORY[:8]))
 
-    assert rule_of(verdict) == (Relation.FOLLOWUP, "holds the other as a small part")
+    assert rule_of(verdict) == (Relation.FOLLOWUP, "a small part of a text on other matters")
     assert verdict.head
 
 
@@ -326,7 +326,7 @@ def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newco
 def test_the_configured_thresholds_rule() -> None:
     newcomer, stored = article(edited(STORY, every=8)), neighbour(STORY)
 
-    strict = judged(newcomer, stored, rules=Rules(threshold=0.99, containment=1.0, edited=1.0))
+    strict = judged(newcomer, stored, rules=Rules(threshold=0.99, containment=1.0, edited=1.0, retouched=1.0))
 
     assert strict.relation is Relation.FOLLOWUP
     assert strict.considered[0].rule == "much in common, more that differs"
