@@ -127,6 +127,10 @@ class RehearsedLedger:
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
 
+    def look_again(self, *, now: datetime, limit: int) -> int:
+        """Look in memory."""
+        return self._memory.look_again(now=now, limit=limit)
+
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
         """Claim in memory."""
         return self._memory.claim(now=now, lease=lease, limit=limit, worker=worker, scope=scope)
@@ -151,9 +155,17 @@ class RehearsedLedger:
         """Look in memory."""
         return self._memory.fallback(claim)
 
-    def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        page: Page | None = None,
+        look_at: datetime | None = None,
+    ) -> bool:
         """Finish in memory."""
-        return self._memory.finish(claim, outcome, now=now, page=page)
+        return self._memory.finish(claim, outcome, now=now, page=page, look_at=look_at)
 
     def settle(
         self,
@@ -164,12 +176,15 @@ class RehearsedLedger:
         judge: Judge,
         now: datetime,
         page: Page | None = None,
+        look_at: datetime | None = None,
     ) -> Outcome | None:
         """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
         near = self._real.neighbours(article, fingerprint) if self._real else []
         if outcome := _against(article, near, judge):
             return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
-        return self._memory.settle(claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page)
+        return self._memory.settle(
+            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at
+        )
 
     def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
         """Count in memory."""

@@ -14,6 +14,8 @@ class Claim:
     """A candidate in one worker's hands until `lease_until`: after that it belongs to whoever claims it next.
 
     `known_sha256` is the body hash of the last page fetched for it and `known_article` the id of its newest article.
+    `former` is the outcome it had before it was looked at again of our own accord, `by_age` says that its age alone is
+    the reason.
     `expired` says that it was taken over from a lease that had run out.
     """
 
@@ -33,6 +35,9 @@ class Claim:
     validators: Validators = Validators()
     known_sha256: str | None = None
     known_article: int | None = None
+    discovered_at: datetime | None = None
+    former: Outcome | None = None
+    by_age: bool = False
     expired: bool = False
 
 
@@ -177,6 +182,7 @@ class Outcome:
     """How the work on one candidate ended: its new state, a short stable reason for counting, and a sentence.
 
     `article` is the id of the row that was written, if one was; `retry_at` is set where the candidate stays pending.
+    `in_vain` says that this is the outcome of before, since another look at the page failed.
     """
 
     state: State
@@ -185,3 +191,4 @@ class Outcome:
     article: int | None = None
     verdict: Verdict | None = None
     retry_at: datetime | None = None
+    in_vain: bool = False

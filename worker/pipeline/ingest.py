@@ -14,16 +14,19 @@ import structlog
 
 from worker.errors import ExtractError, FetchBlocked, FetchError, StoreError
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
+from worker.pipeline.reports import log_outcome
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
-from worker.schedule import retry_at
+from worker.schedule import lasting, next_look, retry_at
 
 log = structlog.get_logger()
 TOO_LATE: Final = "deadline"
 """The reason of a try that was broken off because it took too long."""
 
 _TICK: Final = timedelta(milliseconds=250)
+_LOOK_AGAIN_EVERY: Final = timedelta(seconds=30)
+_LOOKS_AT_ONCE: Final = 500
 _IDLE: Final = timedelta(seconds=1)
 _FIRST_MET: Final = frozenset({State.STORED, State.DUPLICATE})
 
@@ -39,6 +42,7 @@ class Ingester:
         self._worker = worker
         self._in_hand: dict[asyncio.Task[None], Claim] = {}
         self._left: int | None = None
+        self._look_again_at = 0.0
 
     async def drain(
         self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
@@ -78,8 +82,17 @@ class Ingester:
         """What is being worked on, to see where it stands."""
         return tuple(self._in_hand)
 
+    async def _look_again(self, scope: Scope) -> None:
+        """From time to time, queue what has reached the age at which it is looked at again."""
+        now = self._stages.clock.monotonic()
+        if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
+            return
+        self._look_again_at = now + _LOOK_AGAIN_EVERY.total_seconds()
+        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_LOOKS_AT_ONCE)
+
     async def _take(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""
+        await self._look_again(scope)
         room = self._limits.in_hand - len(self._in_hand)
         limit = room if self._left is None else min(room, self._left)
         if limit <= 0:
@@ -165,7 +178,7 @@ class Ingester:
             return
         self._tally.count(outcome)
         self._observer.settled(claim, outcome)
-        _log(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
+        log_outcome(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
 
     async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
         if late:
@@ -238,16 +251,27 @@ class Ingester:
                 judge=partial(self._stages.deduper.judge, article, fingerprint),
                 now=self._stages.clock.now(),
                 page=page,
+                look_at=self._look_at(claim),
             )
         if outcome and outcome.state in _FIRST_MET:
             self._stages.learner.learn(article)
         return outcome
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
+        outcome = lasting(claim, outcome)
         held = await self._stages.offload(
-            self._stages.ledger.finish, claim, outcome, now=self._stages.clock.now(), page=page
+            self._stages.ledger.finish,
+            claim,
+            outcome,
+            now=self._stages.clock.now(),
+            page=page,
+            look_at=self._look_at(claim),
         )
         return outcome if held else None
+
+    def _look_at(self, claim: Claim) -> datetime | None:
+        """Return when a page is looked at again; content from a file has no page to look at."""
+        return None if claim.payload else next_look(self._limits.recheck, claim, now=self._stages.clock.now())
 
     def _after_failure(self, claim: Claim, error: FetchError) -> Outcome:
         at = self._retry_at(claim, wish=error.retry_at, hosts_fault=error.hosts_fault) if error.retry else None
@@ -274,19 +298,3 @@ def _same_as_before(page: Page, claim: Claim) -> bool:
     if claim.known_article is None:
         return False
     return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
-
-
-def _log(claim: Claim, outcome: Outcome, *, ms: int) -> None:
-    best = outcome.verdict.best if outcome.verdict else None
-    log.info(
-        "ingest.outcome",
-        state=outcome.state.value,
-        reason=outcome.reason or None,
-        url=claim.url,
-        source=claim.source,
-        article=outcome.article,
-        against=best.article if best else None,
-        retry_at=outcome.retry_at.isoformat(timespec="seconds") if outcome.retry_at else None,
-        detail=outcome.detail or None,
-        ms=ms,
-    )

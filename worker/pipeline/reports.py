@@ -1,4 +1,4 @@
-"""What one poll of a source came to: counted while it goes on, reported at the end."""
+"""What one poll of a source came to: counted while it goes on, reported at the end; and the lines of the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from worker.errors import SourceError
-from worker.models import Alarm, Discovery, Source
+from worker.models import Alarm, Claim, Discovery, Outcome, Source
 from worker.schedule import MOST_ENTRIES
 
 log = structlog.get_logger()
@@ -129,3 +129,20 @@ def log_alarms(source: Source, new: Sequence[Alarm], over: Sequence[Alarm]) -> N
     for alarm in over:
         since = alarm.since.isoformat(timespec="seconds")
         log.info("discover.drift_over", source=source.name, what=alarm.what, since=since)
+
+
+def log_outcome(claim: Claim, outcome: Outcome, *, ms: int) -> None:
+    """Log the end of the work on one candidate: one line."""
+    best = outcome.verdict.best if outcome.verdict else None
+    log.info(
+        "ingest.outcome",
+        state=outcome.state.value,
+        reason=outcome.reason or None,
+        url=claim.url,
+        source=claim.source,
+        article=outcome.article,
+        against=best.article if best else None,
+        retry_at=outcome.retry_at.isoformat(timespec="seconds") if outcome.retry_at else None,
+        detail=outcome.detail or None,
+        ms=ms,
+    )

@@ -70,7 +70,8 @@ class Limits:
 
     `in_hand` candidates are worked on at once; a candidate is leased for `lease` and given up after `deadline`, a
     source is leased for `poll_lease` and must be read in that time. `follow` pages are read for one source in one poll,
-    input files up to `input_bytes`. `timezones` gives a source's time zone by its name.
+    input files up to `input_bytes`. `timezones` gives a source's time zone by its name. Articles are
+    looked at again at the ages in `recheck`.
     """
 
     rhythm: Rhythm
@@ -81,6 +82,7 @@ class Limits:
     follow: int
     input_bytes: int
     timezones: Mapping[str, str] = field(default_factory=dict)
+    recheck: tuple[timedelta, ...] = ()
 
 
 class Observer(Protocol):
@@ -107,6 +109,8 @@ class Tally:
         """Count an outcome; one that will be tried again counts as retrying."""
         if outcome.state is State.PENDING:
             self.retrying += 1
+        elif outcome.in_vain:
+            self.outcomes[State.UNCHANGED] += 1
         else:
             self.outcomes[outcome.state] += 1
 

@@ -124,6 +124,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def look_again(self, *, now: datetime, limit: int) -> int:
+        """Queue articles that have reached the age at which they are looked at again; return how many."""
+        ...
+
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
         """Lease due candidates: at most one for each host, none of a host that another live lease is on."""
         ...
@@ -148,8 +152,19 @@ class Ledger(Protocol):
         """Return the text that the source of a claimed candidate gave along with the link, if it did."""
         ...
 
-    def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
-        """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        page: Page | None = None,
+        look_at: datetime | None = None,
+    ) -> bool:
+        """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile.
+
+        `look_at` is when the page is looked at again, if the outcome is one that allows it.
+        """
         ...
 
     def settle(
@@ -161,6 +176,7 @@ class Ledger(Protocol):
         judge: Judge,
         now: datetime,
         page: Page | None = None,
+        look_at: datetime | None = None,
     ) -> Outcome | None:
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
         ...

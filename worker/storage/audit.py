@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, func, not_, select
 
 from worker.models import Books, Kind, State
+from worker.storage.former import WITH_ARTICLE
 from worker.storage.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, HOSTS, PAGES, STANDINGS
 
-WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)
 FOUNDERS = STANDINGS.alias("founders")
 HEADS = STANDINGS.alias("heads")
 

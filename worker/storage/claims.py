@@ -25,6 +25,7 @@ from worker.ports import Scope
 from worker.storage.codec import content_from
 from worker.storage.columns import EPOCH, UtcTime
 from worker.storage.dialect import is_sqlite, least
+from worker.storage.former import former_of
 from worker.storage.queue import add_event
 from worker.storage.tables import CANDIDATES, HOSTS, PAGES
 from worker.storage.waiting import EVERYTHING, NEWS, PAST, PENDING, UNLEASED, named, statements_for
@@ -204,6 +205,7 @@ def _payload(connection: Connection, row: Row[Any]) -> Page | Text | None:
 
 
 def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text | None) -> Claim:
+    former, by_age = former_of(row)
     return Claim(
         id=row.id,
         url=row.url,
@@ -222,6 +224,9 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         validators=Validators(etag=row.etag, last_modified=row.last_modified) if row.article_id else Validators(),
         known_sha256=row.body_sha256,
         known_article=row.article_id,
+        discovered_at=row.discovered_at,
+        former=former,
+        by_age=by_age,
         expired=_expired(row),
     )
 

@@ -26,6 +26,7 @@ _AHEAD: Final = (
     (SOURCES, SOURCES.c.lease_until),
     (CANDIDATES, CANDIDATES.c.due_at),
     (CANDIDATES, CANDIDATES.c.lease_until),
+    (CANDIDATES, CANDIDATES.c.look_at),
 )
 _PAST: Final = (
     (SOURCES, SOURCES.c.polled_at),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from worker.models import Article, Candidate, Claim, Fingerprint, Outcome, Page, Poll, SourceState, Text
 from worker.ports import Judge, Scope
-from worker.storage import claims, fallbacks, outcomes, polls, queue, settling, takeover
+from worker.storage import claims, fallbacks, looks, outcomes, polls, queue, settling, takeover
 from worker.storage.claims import Lease
 from worker.storage.database import Database
 from worker.storage.queue import Intake
@@ -50,6 +50,10 @@ class StoredLedger:
         intake = Intake(now=now, again=again, batch=batch)
         return self._database.write(queue.enqueue, candidates, intake=intake)
 
+    def look_again(self, *, now: datetime, limit: int) -> int:
+        """Queue articles that have reached the age at which they are looked at again; return how many."""
+        return self._database.write(looks.look_again, now=now, limit=limit)
+
     def claim(
         self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = EVERYTHING
     ) -> list[Claim]:
@@ -77,9 +81,17 @@ class StoredLedger:
         """Return the text that the source of a claimed candidate gave along with the link, if it did."""
         return self._database.read(fallbacks.find, claim.id)
 
-    def finish(self, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        page: Page | None = None,
+        look_at: datetime | None = None,
+    ) -> bool:
         """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""
-        return self._database.write(outcomes.finish, claim, outcome, now=now, page=page)
+        return self._database.write(outcomes.finish, claim, outcome, now=now, page=page, look_at=look_at)
 
     def settle(
         self,
@@ -90,9 +102,10 @@ class StoredLedger:
         judge: Judge,
         now: datetime,
         page: Page | None = None,
+        look_at: datetime | None = None,
     ) -> Outcome | None:
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
-        arrival = Arrival(article=article, fingerprint=fingerprint, judge=judge, now=now, page=page)
+        arrival = Arrival(article=article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at)
         return self._database.write(settling.settle, claim, arrival)
 
     def pending(self, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:

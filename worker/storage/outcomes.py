@@ -8,19 +8,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from worker.models import Claim, Event, Outcome, Page, State, Validators
-from worker.storage import fallbacks
+from worker.models import Article, Claim, Event, Outcome, Page, State, Validators
+from worker.storage import fallbacks, harvests
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest
 from worker.storage.queue import KEEP_PAGE, add_events, page_row
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, PAGES
 
+LOOKED_AT_AGAIN = (State.STORED, State.REVISED, State.UNCHANGED)
+"""What is looked at again at given ages: copies are not, since another text stands for them."""
+
 _CANDIDATE = select(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update()
 _KEPT_PAGE = select(PAGES.c.id).where(
     PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256")
 )
-WRITTEN = ("state", "reason", "detail", "due_at", "article_id", "done_token", "etag", "last_modified", "body_sha256")
+WRITTEN = ("state", "reason", "detail", "due_at", "article_id", "done_token", "etag", "last_modified", "body_sha256",
+           "look_at", "looks", "former")  # fmt: skip
 _CLOSE = (
     update(CANDIDATES)
     .where(CANDIDATES.c.id == bindparam("candidate"))
@@ -44,15 +48,23 @@ def hold(connection: Connection, claim: Claim) -> Hold | None:
     return Hold(row=row, ended=row.lease_token != claim.token)
 
 
-def finish(connection: Connection, claim: Claim, outcome: Outcome, *, now: datetime, page: Page | None = None) -> bool:
+def finish(
+    connection: Connection,
+    claim: Claim,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    page: Page | None = None,
+    look_at: datetime | None = None,
+) -> bool:
     """Write an outcome that stores no article; False where the lease was lost meanwhile."""
     held = hold(connection, claim)
     if held is None:
         return False
     if not held.ended:
-        if outcome.state is not State.UNCHANGED:
+        if outcome.state is not State.UNCHANGED and not outcome.in_vain:
             keep_page(connection, claim.id, page, now=now)
-        close(connection, held.row, outcome, now=now, page=page)
+        close(connection, held.row, outcome, Ending(now=now, page=page, look_at=look_at))
     return True
 
 
@@ -71,8 +83,19 @@ def kept_page(connection: Connection, candidate_id: int, sha256: str | None) -> 
     return page_id
 
 
-def close(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datetime, page: Page | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What goes with an outcome: the page and the article there were, and when to look at it again at the earliest."""
+
+    now: datetime
+    page: Page | None = None
+    article: Article | None = None
+    look_at: datetime | None = None
+
+
+def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Ending) -> None:
     """End the lease of a candidate with an outcome, tell its history, and let the next of its host come."""
+    now, page = ending.now, ending.page
     values: Values = {
         "candidate": row.id,
         "state": outcome.state,
@@ -81,7 +104,8 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datet
         "due_at": outcome.retry_at or now,
         "article_id": outcome.article or row.article_id,
         "done_token": row.lease_token,
-        **_seen(row, page),
+        **_seen(row, None if outcome.in_vain else page),
+        **_looking_again(row, outcome, ending),
     }
     connection.execute(_CLOSE, values)
     fetched = [] if page is None else [Event(at=page.fetched_at, what="fetched", detail=_fetched(page))]
@@ -92,6 +116,15 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datet
         fallbacks.drop(connection, row.id)
     if row.lane is not None:
         free_host(connection, row.lane, row.lease_token)
+        harvests.count(connection, row, outcome, ending.article)
+
+
+def _looking_again(row: Row[Any], outcome: Outcome, ending: Ending) -> Values:
+    if outcome.state is State.PENDING:
+        return {"look_at": None, "looks": row.looks, "former": row.former}
+    seen_the_same = outcome.state is State.UNCHANGED or outcome.in_vain
+    look_at = ending.look_at if outcome.state in LOOKED_AT_AGAIN else None
+    return {"look_at": look_at, "looks": row.looks + 1 if seen_the_same else 0, "former": ""}
 
 
 def _seen(row: Row[Any], page: Page | None) -> Values:

@@ -12,9 +12,11 @@ from sqlalchemy import Connection, Executable, Row, func, insert, select, update
 
 from worker.errors import SourceError
 from worker.models import Candidate, Event, Page, Poll, State, Text
+from worker.schedule import pause
 from worker.storage import fallbacks, polls
 from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
 from worker.storage.dialect import Insert, least, upsert
+from worker.storage.former import remembered
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES
 from worker.urls import host_of
@@ -136,8 +138,8 @@ def _look_again(connection: Connection, candidates: Mapping[str, Candidate], int
     again = {}
     for row in known:
         candidate = candidates[row.canonical_url]
-        if row.lease_token is None and (intake.again or _has_changed(row, candidate)):
-            _queue_again(connection, row.id, candidate, intake)
+        if row.lease_token is None and (intake.again or _has_changed(row, candidate, now=intake.now)):
+            _queue_again(connection, row, candidate, intake)
             again[row.canonical_url] = row.id
     _mark(connection, known, intake)
     return again
@@ -153,24 +155,26 @@ def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> 
         connection.execute(waiting.where(CANDIDATES.c.id.in_(late)).values(precedence=intake.precedence))
 
 
-def _has_changed(row: Row[Any], candidate: Candidate) -> bool:
+def _has_changed(row: Row[Any], candidate: Candidate, *, now: datetime) -> bool:
+    """Tell whether a known page is announced to be another one; who has cried wolf is believed later each time."""
     if candidate.payload is not None:
         return bool(row.payload_sha256 != digest(candidate.payload))
     if row.state == State.PENDING or row.modified_at is None or candidate.modified_at is None:
         return False
-    return bool(row.modified_at < candidate.modified_at)
+    return bool(row.modified_at < candidate.modified_at and row.due_at + pause(row.looks) <= now)
 
 
-def _queue_again(connection: Connection, candidate_id: int, candidate: Candidate, intake: Intake) -> None:
+def _queue_again(connection: Connection, row: Row[Any], candidate: Candidate, intake: Intake) -> None:
     values = _row(candidate, intake)
     for fixed in ("canonical_url", "discovered_at", "source", "reference", "batch"):
         del values[fixed]
-    connection.execute(
-        update(CANDIDATES).where(CANDIDATES.c.id == candidate_id).values(**values, attempts=0, reason="", detail="")
-    )
+    afresh = {"attempts": 0, "reason": "", "detail": "", "look_at": None}
+    former = "" if intake.again else remembered(row)
+    again = update(CANDIDATES).where(CANDIDATES.c.id == row.id)
+    connection.execute(again.values(**values, **afresh, former=former))
     why = "asked for again" if intake.again else "changed"
     detail = f"{why}: {candidate.reference}"
-    add_event(connection, candidate_id, at=intake.now, what="queued", detail=detail)
+    add_event(connection, row.id, at=intake.now, what="queued", detail=detail)
 
 
 def _keep_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate]], *, now: datetime) -> None:

@@ -14,7 +14,7 @@ from worker.storage import index
 from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, verdict_to_json
 from worker.storage.dialect import lock_keys
 from worker.storage.neighbours import gather, versions
-from worker.storage.outcomes import Hold, close, hold, keep_page, kept_page
+from worker.storage.outcomes import Ending, Hold, close, hold, keep_page, kept_page
 from worker.storage.rows import Values
 from worker.storage.standings import HOLDING
 from worker.storage.tables import ARTICLES, DECISIONS
@@ -39,6 +39,7 @@ class Arrival:
     judge: Judge
     now: datetime
     page: Page | None = None
+    look_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ def settle(connection: Connection, claim: Claim, arrival: Arrival) -> Outcome | 
         return _outcome_before(connection, held)
     lock_arrival(connection, arrival)
     outcome = _unchanged(connection, arrival) or _admitted(connection, held, arrival)
-    close(connection, held.row, outcome, now=arrival.now, page=arrival.page)
+    ending = Ending(now=arrival.now, page=arrival.page, article=arrival.article, look_at=arrival.look_at)
+    close(connection, held.row, outcome, ending)
     return outcome
 
 
