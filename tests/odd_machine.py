@@ -32,7 +32,7 @@ class OddTime(datetime):
     """A wall clock that is off."""
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Any:  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> Any:
         return datetime.now(tz) + offset()
 
 

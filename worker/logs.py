@@ -86,5 +86,5 @@ def _forward_libraries() -> None:
     root = logging.getLogger()
     root.handlers = [_Forwarder(level=logging.WARNING)]
     root.setLevel(logging.WARNING)
-    for noisy in ("httpx", "httpcore", "trafilatura", "htmldate", "courlan"):
+    for noisy in ("httpx", "httpcore", "trafilatura", "htmldate", "courlan", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

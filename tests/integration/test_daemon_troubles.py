@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk, stop
+from tests.commands import CONFIG, Desk, stop
 from tests.newsroom import Newsroom, rss, sites_of
 from tests.texts import page, story
 from tests.waiting import eventually
@@ -19,6 +19,7 @@ from tests.waiting import eventually
 HOST = "mot.example"
 FEED = "/newsroom-feed.xml"
 SOURCE = f'[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}"\n'
+QUICK = CONFIG.replace('max_every = "5s"', 'max_every = "2s"')
 ODD = (str(Path(__file__).parents[1] / "odd_machine.py"),)
 
 
@@ -31,7 +32,7 @@ def room() -> Iterator[Newsroom]:
 @pytest.fixture
 def desk(tmp_path: Path, room: Newsroom) -> Iterator[Desk]:
     made = Desk(folder=tmp_path, environment=room.environment, program=ODD)
-    made.configure(SOURCE)
+    made.configure(SOURCE, base=QUICK)
     yield made
     made.end_all()
 
@@ -42,7 +43,7 @@ def polls(room: Newsroom) -> int:
 
 def more_polls(room: Newsroom, *, within: float = 20) -> None:
     before = polls(room)
-    eventually(lambda: polls(room) >= before + 3, within=within)
+    eventually(lambda: polls(room) >= before + 2, within=within)
 
 
 @pytest.mark.parametrize("hour", [-3600, 3600])
@@ -76,7 +77,7 @@ def test_polls_go_on_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, 
 
 
 def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "4s"\n' + SOURCE)
+    desk.configure('[daemon]\nstall_after = "4s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 2)
 
@@ -91,7 +92,7 @@ def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsro
 
 
 def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
 
@@ -105,7 +106,7 @@ def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk
 
 
 def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE, base=QUICK)
     (desk.folder / "hang").touch()
     process = desk.start("run")
     eventually(lambda: "run.stalled" in desk.log(), within=90)
@@ -119,7 +120,7 @@ def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -
 
 
 def test_an_event_loop_that_stands_still_ends_the_daemon(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE)
+    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
 
@@ -169,7 +170,7 @@ def test_a_new_configuration_is_taken_and_a_wrong_one_is_refused(desk: Desk, roo
     process.send_signal(signal.SIGHUP)
     eventually(lambda: "run.reload_refused" in desk.log())
     more_polls(room)
-    desk.configure(SOURCE + f'[[sources]]\nname = "hai"\nkind = "feed"\nurl = "https://{HOST}{other}"\n')
+    desk.configure(SOURCE + f'[[sources]]\nname = "hai"\nkind = "feed"\nurl = "https://{HOST}{other}"\n', base=QUICK)
     process.send_signal(signal.SIGHUP)
     eventually(lambda: desk.log().count("state=stored") == 2)
 

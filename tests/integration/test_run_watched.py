@@ -11,9 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.commands import Desk, stop
-from tests.integration.test_run_command import FEED, HOST, eventually, stored, url
+from tests.integration.test_run_command import FEED, HOST, stored, url
 from tests.newsroom import Newsroom, sites_of
 from tests.texts import page, story
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -72,6 +72,9 @@ class Work:
         self._scheduler = self._clockwork()
         self._patience = app.settings.daemon.stall_after
         self._progress = Progress(now=app.clock.monotonic())
+        self._ahead = self._clocks_apart()
+        self._question: asyncio.Future[bool] | None = None
+        self._asked = 0.0
         self.trouble = ""
         """What keeps the daemon from getting on, as far as is known; empty while it does."""
 
@@ -84,7 +87,10 @@ class Work:
     async def run(self) -> End:
         """Import seeds, then poll and ingest side by side until `end`; give back what could not be finished."""
         self._guard.watch(on=True)
-        beside = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch())]
+        beside = [
+            asyncio.create_task(self._again_and_again(TICK, self._tick)),
+            asyncio.create_task(self._again_and_again(LOOK_EVERY, self._watch)),
+        ]
         try:
             await self._until_ended(asyncio.create_task(self._import_seeds()))
             if not self._ended.is_set():
@@ -167,17 +173,24 @@ class Work:
             return
         log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
 
+    async def _again_and_again(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._app.clock.sleep(pause)
+            try:
+                await act()
+            except Exception:  # a bug here must not take the watch away
+                log.exception("run.bug")
+
     async def _tick(self) -> None:
         """Beat for the guard, and notice when somebody sets the clock: the clockwork would stand still until then."""
-        clock, guard = self._app.clock, self._guard
-        ahead = clock.now().timestamp() - clock.monotonic()
-        while True:
-            await clock.sleep(TICK)
-            guard.beat()
-            was, ahead = ahead, clock.now().timestamp() - clock.monotonic()
-            jump = timedelta(seconds=ahead - was)
-            if abs(jump) > JUMP:
-                await self._after_jump(jump)
+        self._guard.beat()
+        was, self._ahead = self._ahead, self._clocks_apart()
+        jump = timedelta(seconds=self._ahead - was)
+        if abs(jump) > JUMP:
+            await self._after_jump(jump)
+
+    def _clocks_apart(self) -> float:
+        return self._app.clock.now().timestamp() - self._app.clock.monotonic()
 
     async def _after_jump(self, jump: timedelta) -> None:
         """Plan the clockwork anew, and mend the times in the store that lie in a future that is far away now."""
@@ -192,31 +205,31 @@ class Work:
             log.error("run.store_failed", error=str(exc) or "no answer")
 
     async def _watch(self) -> None:
-        """Look every few seconds whether the daemon gets on; where it does not, end this span of work."""
-        clock = self._app.clock
-        while True:
-            waiting, trouble = await self._is_waiting()
-            still = self._progress.look(now=clock.monotonic(), done=self._done.count, waiting=waiting)
-            if still >= self._patience and not self._ended.is_set():
-                self._stalled(still)
-                return
+        """Look whether the daemon gets on; where it does not, end this span of work."""
+        waiting, trouble = await self._is_waiting()
+        still = self._progress.look(now=self._app.clock.monotonic(), done=self._done.count, waiting=waiting)
+        if still >= self._patience:
+            self._stalled(still)
+        elif not self._ended.is_set():
             self.trouble = trouble
             self._report()
-            await clock.sleep(LOOK_EVERY)
 
     async def _is_waiting(self) -> tuple[bool, str]:
-        """Tell whether there is work to be done, and what is wrong with the store; a hung store is work waiting."""
-        app = self._app
-        started = self._working is not None and not self._working.done()
-        if started and (app.ingester.in_hand or self._polls):
-            return True, ""
+        """Tell whether there is work to be done, and what is wrong with the store; a silent store is work waiting."""
+        app, now = self._app, self._app.clock.monotonic()
+        if self._question is None:
+            self._asked = now
+            self._question = asyncio.ensure_future(app.offload(app.ledger.has_due, now=app.clock.now()))
+        await asyncio.wait({self._question}, timeout=LOOK_EVERY.total_seconds())
+        if not self._question.done():
+            return True, f"the store has not answered for {now - self._asked + LOOK_EVERY.total_seconds():.0f} seconds"
+        question, self._question = self._question, None
         try:
-            async with asyncio.timeout(ANSWER.total_seconds()):
-                return await app.offload(app.ledger.has_due, now=app.clock.now()) and started, ""
+            due = question.result()
         except StoreError as exc:
             return False, str(exc)
-        except TimeoutError:
-            return True, f"the store has not answered for {ANSWER.total_seconds():.0f} seconds"
+        working = self._working is not None and not self._working.done()
+        return working and bool(due or app.ingester.in_hand or self._polls), ""
 
     def _report(self) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
@@ -224,6 +237,8 @@ class Work:
         self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
 
     def _stalled(self, still: timedelta) -> None:
+        if self._ended.is_set():
+            return
         self.trouble = f"work has been waiting for {still.total_seconds():.0f} seconds and none was done"
         log.error(
             "run.stalled",

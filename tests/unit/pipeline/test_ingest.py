@@ -324,6 +324,7 @@ async def test_a_page_that_hangs_is_given_up_after_its_deadline_and_comes_back_l
     record = store.reader.candidate("https://a.example/1")
     assert record is not None
     assert (record.state, record.reason) == (State.PENDING, TOO_LATE)
+    assert record.due_at is not None
     assert record.due_at > run.clock.now()
     assert run.state("https://b.example/1") is State.STORED
     assert run.balanced()
