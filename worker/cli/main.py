@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from worker.cli import configure, doctor, extracting, look, moving, rethink, sources, work
+from worker.cli import configure, doctor, extracting, keeping, look, moving, rethink, sources, work
 from worker.cli.common import Common
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
@@ -64,5 +64,7 @@ for _command in (
     extracting.extract,
     rethink.reprocess,
     moving.migrate_store,
+    keeping.backup,
+    keeping.prune,
 ):
     cli.add_command(_command)

@@ -1,0 +1,26 @@
+"""Runs commands that only look or tidy up inside the test's own process: a tenth of the time of one of their own."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.commands import Ended
+
+
+def run_inside(folder: Path, *words: str) -> Ended:
+    """Run a command in a folder with a `worker.toml`, as `corpus-worker` would."""
+    from worker.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    command = ["corpus-worker", *words, "--config", "worker.toml"]
+    status = 0
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", command):
+        try:
+            main()
+        except SystemExit as exc:
+            status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    return Ended(status=status, out=out.getvalue(), err=err.getvalue())
