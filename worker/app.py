@@ -7,7 +7,7 @@ import functools
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
 from worker.sources.seeds import read_seeds
 from worker.storage import Store, open_store
-from worker.urls import canonicalise
+from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:
     from worker.extract.language import Languages
@@ -101,7 +101,10 @@ async def opened(settings: Settings, observer: Observer, *, meter: Meter | None 
         _take_over_from_the_dead(store.ledger)
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
-        async with _put_together(settings, store, offload, fetcher, store.ledger, observer, meter=meter) as app:
+        together = _put_together(
+            settings, store, offload, fetcher, store.ledger, observer, meter=meter, sitemaps=inner.sitemaps
+        )
+        async with together as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
 
 
@@ -118,7 +121,8 @@ async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[S
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=hosts, offload=offload)
         fetcher = ObservedFetcher(inner=inner, observe=observe)
         ledger = RehearsedLedger(memory.ledger, reader)
-        async with _put_together(settings, memory, offload, fetcher, ledger, observer) as app:
+        together = _put_together(settings, memory, offload, fetcher, ledger, observer, sitemaps=inner.sitemaps)
+        async with together as app:
             yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
 
 
@@ -143,6 +147,7 @@ async def _put_together(
     ledger: Ledger,
     observer: Observer,
     *,
+    sitemaps: Callable[[str], Awaitable[Sequence[str]]],
     meter: Meter | None = None,
 ) -> AsyncIterator[App]:
     clock, tally, deduper, limits = SystemClock(), Tally(), _deduper(settings), _limits(settings)
@@ -161,6 +166,7 @@ async def _put_together(
         canonicalise=canonicalise,
         chance=random.random,
         meter=meter or Unmetered(),
+        sitemaps=sitemaps,
     )
     try:
         yield App(
@@ -248,4 +254,15 @@ def _limits(settings: Settings) -> Limits:
         follow=_PAGES_PER_POLL,
         input_bytes=fetch.max_bytes,
         timezones={source.name: source.timezone for source in settings.sources},
+        recheck=fetch.recheck,
+        sitemaps=_sitemaps(settings),
     )
+
+
+def _sitemaps(settings: Settings) -> dict[str, list[str]]:
+    """Return the configured sitemaps by their host."""
+    known: dict[str, list[str]] = {}
+    for source in settings.sources:
+        if source.kind == "sitemap" and source.enabled:
+            known.setdefault(host_of(source.url), []).append(source.url)
+    return known

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from worker.quantities import format_duration, format_size, parse_duration, parse_size
+from worker.schedule import check_cron
 
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
+_PARTS_OF_A_DATE: Final = frozenset({"year", "month", "day"})
 _LAST_PORT: Final = 65535
 
 
@@ -94,6 +96,28 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _archive(value: str) -> str:
+    named = set(re.findall(r"\{(\w*)\}", value))
+    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _PARTS_OF_A_DATE):
+        raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
+    return value
+
+
+def _cron(value: str) -> str:
+    try:
+        if value:
+            check_cron(value)
+    except ValueError as exc:
+        raise ValueError(f'fixed times such as "0 6,12,18 * * *": {exc}') from None
+    return value
+
+
+def _web_address(value: str) -> str:
+    if value and not re.match(r"https?://[^/\s]", value):
+        raise ValueError("an address that starts with http:// or https://")
+    return value
+
+
 def is_loopback(endpoint: str) -> bool:
     """Tell whether an address and port can be reached from this machine alone."""
     host = endpoint.rpartition(":")[0].strip("[]")
@@ -130,4 +154,7 @@ Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Cron = Annotated[str, AfterValidator(_cron)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Archive = Annotated[str, AfterValidator(_archive)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from worker.dedupe import Rules
 from worker.extract import ExtractRules
 from worker.fetch import FetchRules
@@ -10,7 +12,7 @@ from worker.settings import Settings
 
 def fetch_rules(settings: Settings) -> FetchRules:
     """Return the fetch stage's part of the settings."""
-    return FetchRules(**{name: getattr(settings.fetch, name) for name in type(settings.fetch).model_fields})
+    return FetchRules(**{each.name: getattr(settings.fetch, each.name) for each in fields(FetchRules)})
 
 
 def extract_rules(settings: Settings) -> ExtractRules:

@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.fields import (
+    Archive,
+    Cron,
     Duration,
     DurationOrZero,
     Endpoint,
@@ -21,6 +23,7 @@ from worker.fields import (
     Size,
     StoreUrl,
     TimeZone,
+    WebAddress,
     Word,
     is_loopback,
 )
@@ -63,6 +66,7 @@ class FetchSettings(Section):
     deadline: Duration = timedelta(seconds=60)
     max_bytes: Size = 10_000_000
     obey_robots: bool = True
+    recheck: tuple[Duration, ...] = Field(default=(), strict=False)
     allow_networks: tuple[Network, ...] = Field(default=(), strict=False)
     connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)
     ca_file: str = ""
@@ -118,6 +122,8 @@ class SourceSettings(Section):
     path: str = ""
     enabled: bool = True
     every: Duration | None = None
+    cron: Cron = ""
+    sitemap: WebAddress = ""
     timezone: TimeZone = DEFAULT_TIMEZONE
     other_sites: Literal["skip", "follow"] = "skip"
     sites: tuple[Word, ...] = Field(default=(), strict=False)
@@ -127,6 +133,7 @@ class SourceSettings(Section):
     pages: Annotated[int, Field(ge=1, le=1000)] = 1
     article_pattern: Pattern = ""
     max_age: Duration = timedelta(days=30)
+    archive: Archive = ""
 
     @model_validator(mode="after")
     def _located(self) -> Self:
@@ -138,6 +145,12 @@ class SourceSettings(Section):
             raise ValueError(f'a "url" that starts with http:// or https:// (found "{self.url}")')
         return self
 
+    @model_validator(mode="after")
+    def _planned(self) -> Self:
+        if self.every and self.cron:
+            raise ValueError('at most one of "every" and "cron"')
+        return self
+
     def source(self) -> Source:
         """Return the source as the flows know it."""
         return Source(
@@ -146,6 +159,7 @@ class SourceSettings(Section):
             url=self.url or self.path,
             enabled=self.enabled,
             every=self.every,
+            cron=self.cron,
             timezone=self.timezone,
             options=self._options(),
         )
@@ -161,7 +175,8 @@ class SourceSettings(Section):
             "pages": str(self.pages),
             "max_age_days": str(max(1, self.max_age.days)),
         }
-        return always | ({"article_pattern": self.article_pattern} if self.article_pattern else {})
+        optional = {"article_pattern": self.article_pattern, "archive": self.archive, "sitemap": self.sitemap}
+        return always | {name: value for name, value in optional.items() if value}
 
 
 class DaemonSettings(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from worker.pipeline.lessons import Moment
 from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import plan_of
+from worker.urls import host_of
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 _SITEMAPS: Final = 3
@@ -200,7 +201,7 @@ class Discoverer:
         if not lessons.has_gap(source, state, count):
             return
         note = lessons.gap_note(state, count, now=self._stages.clock.now())
-        sitemaps = await self._stages.offload(self._stages.sitemaps, source)
+        sitemaps = await self._sitemaps_of(source)
         extra = Count()
         try:
             async with asyncio.timeout(self._limits.poll_lease.total_seconds() / 3):
@@ -211,6 +212,15 @@ class Discoverer:
         what = f"{extra.new} more found through the sitemap" if sitemaps else "no sitemap is known to look in"
         count.notes += [f"{note}; {what}", *extra.notes]
         count.recovered = extra.new
+
+    async def _sitemaps_of(self, source: Source) -> Sequence[str]:
+        """Return the sitemaps of a source's site: its own, those configured for its host, or what robots.txt names."""
+        own = source.options.get("sitemap", "")
+        configured = [own] if own else self._limits.sitemaps.get(host_of(source.url), ())
+        try:
+            return configured or await self._stages.sitemaps(source.url)
+        except FetchError:
+            return ()
 
     async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: Count) -> None:
         since = {"since": state.succeeded_at.isoformat()} if state.succeeded_at else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,7 +26,7 @@ from worker.ports import (
 from worker.schedule import Rhythm
 
 
-def _none_known(_source: Source) -> Sequence[str]:
+async def _none_known(_url: str) -> Sequence[str]:
     return ()
 
 
@@ -35,8 +35,8 @@ class Stages:
     """Every stage, by the protocol it fits.
 
     `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
-    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times. `sitemaps` (blocking) names the
-    sitemaps known of a source's site.
+    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times. `sitemaps` names the
+    sitemaps that the robots.txt of a URL's site names; it raises FetchError.
     """
 
     clock: Clock
@@ -52,7 +52,7 @@ class Stages:
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
     meter: Meter = field(default_factory=Unmetered)
-    sitemaps: Callable[[Source], Sequence[str]] = _none_known
+    sitemaps: Callable[[str], Awaitable[Sequence[str]]] = _none_known
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -71,7 +71,7 @@ class Limits:
     `in_hand` candidates are worked on at once; a candidate is leased for `lease` and given up after `deadline`, a
     source is leased for `poll_lease` and must be read in that time. `follow` pages are read for one source in one poll,
     input files up to `input_bytes`. `timezones` gives a source's time zone by its name. Articles are
-    looked at again at the ages in `recheck`.
+    looked at again at the ages in `recheck`. `sitemaps` gives the configured sitemaps of a host.
     """
 
     rhythm: Rhythm
@@ -83,6 +83,7 @@ class Limits:
     input_bytes: int
     timezones: Mapping[str, str] = field(default_factory=dict)
     recheck: tuple[timedelta, ...] = ()
+    sitemaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Observer(Protocol):
