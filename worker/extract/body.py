@@ -10,8 +10,8 @@ from lxml.etree import XPath, _Element, strip_elements
 from lxml.html import HtmlElement
 from trafilatura.settings import Document as Extracted
 
-from worker.extract.blocks import Block
-from worker.extract.outline import Passage, find_container, text_length
+from worker.extract.blocks import Block, block_of
+from worker.extract.outline import Extents, Passage, find_container, weigh
 from worker.extract.text import clean_line
 
 # Holds no article text, whatever the page: trafilatura throws the same away, but only after copying it several times.
@@ -26,38 +26,67 @@ _COMMENTS = XPath(
     ".//*[self::div or self::section or self::ul or self::ol][contains(@id, 'comment') or contains(@class, 'comment')"
     " or contains(@id, 'disqus') or contains(@class, 'box-binhluan')]"
 )
+_LENGTH = XPath("string-length(normalize-space(.))", smart_strings=False)
 _SHARE = 0.92
 _COVERED = 0.6
+_HOPELESS = 0.25
+_BOXES = ("div", "section", "figure", "aside", "img", "ins")
 
 
 def strip_dead(tree: HtmlElement) -> None:
     """Take out of a tree what never holds article text: scripts, navigation, players, readers' comments."""
     strip_elements(tree, *_DEAD, with_tail=False)
-    total = text_length(tree)
+    total = _length(tree)
     # A frame that holds most of the page is no frame: broken markup can put an article inside its own navigation.
     for box in [*tree.iter("menu"), *cast("list[HtmlElement]", _COMMENTS(tree))]:
-        if text_length(box) < total / 2:
+        if _length(box) < total / 2:
             box.drop_tree()
 
 
-def read_body(tree: HtmlElement, passages: Sequence[Passage]) -> list[Block]:
+def _length(element: HtmlElement) -> int:
+    return int(cast("float", _LENGTH(element)))
+
+
+def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) -> list[Block]:
     """Return the blocks of the main text in page order; none where trafilatura finds nothing. Consumes the tree.
 
-    Trafilatura's fast way is tried first; where it gives much less than the page's running text, the part of the page
-    that holds most of it is tried alone, and then trafilatura's whole cascade.
+    Trafilatura reads only the part of the page that holds its running text, in its fast way; where that gives much
+    less than the text of this part, the part is tried without the frame around it, and then the whole cascade.
     """
     body = tree.find("body")
     if body is None:
         return []
-    prose = sum(passage.chars - passage.linked for passage in passages)
-    container = find_container(body, passages, share=_SHARE)
-    best: list[Block] = []
-    for attempt in (tree, None if container is body else _only(container)):
-        if attempt is not None:
-            best = max(best, _extract(attempt, fast=True), key=_chars)
-        if _chars(best) >= _COVERED * prose:
-            return best
-    return max(best, _extract(tree, fast=False), key=_chars)
+    weight = weigh(body, passages)
+    container = find_container(body, weight, share=_SHARE)
+    _narrow(body, container)
+    _drop_empty(container, extents)
+    prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
+    best = _extract(tree, fast=True)
+    if _chars(best) < _COVERED * prose and container is not body:
+        best = max(best, _extract(_only(container), fast=True), key=_chars)
+    if _chars(best) < _HOPELESS * prose:
+        best = max(best, _extract(tree, fast=False), key=_chars)
+    return best
+
+
+def _narrow(body: HtmlElement, container: HtmlElement) -> None:
+    """Take out of a page what stands beside the container and beside the boxes around it."""
+    while container is not body and (parent := container.getparent()) is not None:
+        for sibling in [child for child in parent if child is not container]:
+            parent.remove(sibling)
+        parent.text = container.tail = None
+        container = parent
+
+
+def _drop_empty(container: HtmlElement, extents: Extents) -> None:
+    """Take out boxes that hold no text: pictures, frames for advertising, what other boxes were taken out of."""
+    for box in list(container.iter(*_BOXES)):
+        if not extents[box].chars and box is not container:
+            box.drop_tree()
+
+
+def _is_in(passage: Passage, container: HtmlElement) -> bool:
+    return not passage.is_linked and any(ancestor is container for ancestor in passage.element.iterancestors())
 
 
 def _only(container: HtmlElement) -> HtmlElement:
@@ -89,7 +118,7 @@ def _blocks(body: _Element) -> Iterator[Block]:
                 yield _block("item", item)
         elif kind == "table":
             for row in element.iter("row"):
-                yield Block(kind="row", text=" | ".join(filter(None, (clean_line(_flat(cell)) for cell in row))))
+                yield block_of("row", " | ".join(filter(None, (clean_line(_flat(cell)) for cell in row))))
         elif kind == "head":
             yield _block("heading", element)
         else:
@@ -103,11 +132,11 @@ def _lines(kind: str, element: _Element) -> Iterator[Block]:
         if child is not element:
             child.tail = "\n" + (child.tail or "")
     for line in _flat(element).split("\n"):
-        yield Block(kind=kind, text=clean_line(line))
+        yield block_of(kind, clean_line(line))
 
 
 def _block(kind: str, element: _Element) -> Block:
-    return Block(kind=kind, text=clean_line(_flat(element)))
+    return block_of(kind, clean_line(_flat(element)))
 
 
 def _flat(element: _Element) -> str:

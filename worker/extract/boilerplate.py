@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.extract.blocks import Block
 from worker.extract.explain import Dropped
-from worker.extract.learned import paragraph_key
+from worker.extract.learned import key_of_folded
 from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt
 from worker.extract.text import fold
 
@@ -33,9 +33,9 @@ def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[
     seen: set[str] = set()
     folded_title = fold(title)
     for block in blocks:
-        folded = fold(block.text)
-        why = "repeats the title" if folded == folded_title else _why(block, folded, seen)
-        if not why and paragraph_key(block.text) in learned:
+        folded = block.folded
+        why = "repeats the title" if folded == folded_title else _why(block, seen)
+        if not why and learned and key_of_folded(folded) in learned:
             why = "stands in most articles of this host"
         if why:
             dropped.append(Dropped(text=block.text, why=why))
@@ -47,8 +47,8 @@ def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[
     return Cleaned(blocks=tuple(kept), dropped=tuple(dropped))
 
 
-def _why(block: Block, folded: str, seen: set[str]) -> str:
-    text = block.text
+def _why(block: Block, seen: set[str]) -> str:
+    text, folded = block.text, block.folded
     if not folded:
         return "holds no word"
     if is_marker(text) and block.kind != "row":
@@ -57,7 +57,7 @@ def _why(block: Block, folded: str, seen: set[str]) -> str:
         return "asks the reader to do something"
     if is_cross_link(text):
         return "points at another article"
-    if len(text.split()) <= _CREDIT_WORDS and block.kind != "heading" and is_credit(text):
+    if block.kind != "heading" and is_credit(text) and len(text.split()) <= _CREDIT_WORDS:
         return "credits a picture"
     if len(folded) >= _REPEAT and folded in seen:
         return "repeats an earlier block"

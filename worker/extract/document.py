@@ -15,7 +15,7 @@ from worker.charset import decode
 from worker.errors import ExtractError
 from worker.extract.structured import Structured, read_structured
 from worker.extract.text import clean_line
-from worker.extract.trim import trim
+from worker.extract.trim import cut_scripts, trim
 from worker.models import Page
 
 _JSON_LD = re.compile(r"ld\+json|json\+ld", re.IGNORECASE)
@@ -58,7 +58,7 @@ class Document:
 
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raises ExtractError where there is nothing to parse."""
-    decoded = decode(page.body, page.content_type)
+    decoded = decode(cut_scripts(page.body), page.content_type)
     markup = trim(decoded.text)
     tree = _parse(markup)
     return Document(

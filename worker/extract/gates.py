@@ -39,13 +39,12 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
 
 
-def require_article(document: Document, text: str, *, title: str, least: int) -> None:
+def require_article(document: Document, text: str, *, title: str, words: int, least: int) -> None:
     """Reject pages that stand in an article's place; raises ExtractError.
 
     Reasons: `gone` (a page that says so with status 200), `consent`, `paywall`, `video`, `gallery`. A page with text
     of some length passes all of them: a few words about cookies or a film do not unmake an article.
     """
-    words = count_words(text)
     if words >= _SHORT_PAGE:
         return
     _refuse_gone(text, title, words)

@@ -10,7 +10,7 @@ from lxml.html import HtmlElement
 from worker.extract.blocks import Block
 from worker.extract.document import Document
 from worker.extract.markers import is_credit, is_prompt
-from worker.extract.outline import Passage, is_inside_link
+from worker.extract.outline import Passage
 from worker.extract.text import clean_line, fold
 
 _NAMED = re.compile(
@@ -33,8 +33,8 @@ def find_lead(document: Document, passages: Sequence[Passage]) -> str:
     A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
     """
     described = _descriptions(document)
-    for _passage, text in _candidates(passages):
-        if any(_same_start(text, description) for description in described):
+    for _passage, text in _candidates(passages) if described else ():
+        if any(_same_start(text, description) for description in described) and _is_prose(text):
             return text
     return next(_named(document.tree, passages), "")
 
@@ -52,10 +52,12 @@ def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
         if above > half:
             return
         above += passage.chars - passage.linked
-        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and not is_inside_link(passage.element):
-            text = passage.text()
-            if not is_prompt(text) and not is_credit(text):
-                yield passage, text
+        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked:
+            yield passage, passage.text()
+
+
+def _is_prose(text: str) -> bool:
+    return not is_prompt(text) and not is_credit(text)
 
 
 def _same_start(text: str, description: str) -> bool:
@@ -73,7 +75,7 @@ def _named(tree: HtmlElement, passages: Sequence[Passage]) -> Iterator[str]:
     near = _following(tree, heading) if heading is not None else frozenset()
     for passage, text in _candidates(passages):
         names = " ".join(_names(passage.element))
-        if passage.element in near and _NAMED.search(names) and not _ABOUT_PEOPLE.search(names):
+        if passage.element in near and _NAMED.search(names) and not _ABOUT_PEOPLE.search(names) and _is_prose(text):
             yield text
 
 
@@ -106,11 +108,11 @@ def put_lead_first(blocks: list[Block], lead: str) -> list[Block]:
     key = fold(lead)
     if not key:
         return blocks
-    places = [i for i, block in enumerate(blocks) if _is_same(fold(block.text), key)]
-    if (places and places[0] > 3) or any(key in fold(block.text) for i, block in enumerate(blocks) if i not in places):
+    places = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
+    if (places and places[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in places):
         return blocks
     rest = [block for i, block in enumerate(blocks) if i not in places]
-    return [Block(kind="paragraph", text=clean_line(lead)), *rest]
+    return [Block(kind="paragraph", text=clean_line(lead), folded=key), *rest]
 
 
 def _is_same(folded: str, key: str) -> bool:

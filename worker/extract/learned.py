@@ -39,7 +39,11 @@ def paragraph_key(text: str) -> int:
 
     Long paragraphs differ in their lowest bit from short ones: `boilerplate_of` asks more of prose.
     """
-    folded = fold(text)
+    return key_of_folded(fold(text))
+
+
+def key_of_folded(folded: str) -> int:
+    """Return the key of a paragraph that is folded already."""
     digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
     is_prose = len(folded.split()) >= _PROSE_WORDS
     return (int.from_bytes(digest, "little", signed=True) & ~1) | is_prose

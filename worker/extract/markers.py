@@ -59,6 +59,8 @@ _CREDIT = re.compile(
     r"\(ảnh\b|\(nguồn(?: ảnh)?\s*:|\bảnh: ?\S|[-–] ảnh\b|\. ảnh\s*[:.]|^ảnh \d",
     re.IGNORECASE,
 )
+# One of these is in whatever the pattern finds, and in few other lines.
+_CREDIT_WORDS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
 
 
 def is_marker(line: str) -> bool:
@@ -83,4 +85,6 @@ def is_prompt(line: str) -> bool:
 
 def is_credit(line: str) -> bool:
     """Tell whether a line is the caption of a picture: it names where the picture is from."""
-    return _CREDIT.search(line[-120:] if len(line) > 120 else line) is not None
+    end = line[-120:]
+    lower = end.lower()
+    return any(word in lower for word in _CREDIT_WORDS) and _CREDIT.search(end) is not None

@@ -1,26 +1,21 @@
-"""Takes a page's measure in one pass: where its running text stands, and which of it is teasers for other pages."""
+"""Tells a page's running text from teasers for other pages and from links, and finds the element that holds it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from lxml.etree import XPath
 from lxml.html import HtmlElement
 
+from worker.extract.measure import Extent, is_inline
 from worker.extract.text import clean_line
 
-_BLOCKS = ("p", "div", "li", "td", "dd", "h2", "h3", "h4", "blockquote", "article", "section", "main", "center", "pre")
 # fmt: off
-_INLINE = frozenset((
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn", "em", "font", "i",
-    "ins", "kbd", "label", "mark", "nobr", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup",
-    "time", "tt", "u", "var", "wbr",
+_BLOCKS = frozenset((
+    "p", "div", "li", "td", "dd", "h2", "h3", "h4", "blockquote", "article", "section", "main", "center", "pre",
 ))
 # fmt: on
-_TEXT_LENGTH = XPath("string-length(normalize-space(.))", smart_strings=False)
 _SHORTEST = 60
 _HEADLINE = 20
 # How much text beside a passage a teaser's box may hold, in characters.
@@ -32,23 +27,26 @@ _CAP = 600
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A block of running text: its element, and how many of its characters are in links."""
+    """A block of running text: its element, how many of its characters are in links, whether a link holds all of it."""
 
     element: HtmlElement
     chars: int
     linked: int
+    is_inside_link: bool
 
     @property
     def is_linked(self) -> bool:
         """Whether most of the passage is link text."""
-        return self.linked > self.chars / 2
+        return self.is_inside_link or self.linked > self.chars / 2
 
     def text(self) -> str:
         """Return the passage's own text."""
         pieces = [self.element.text or ""]
         for child in self.element:
-            if child.tag in _INLINE:
-                pieces.append(" " if child.tag == "br" else "".join(child.itertext()))
+            if child.tag == "br":
+                pieces.append(" ")
+            elif is_inline(child):
+                pieces.append("".join(child.itertext()))
             pieces.append(child.tail or "")
         return clean_line("".join(pieces))
 
@@ -69,40 +67,28 @@ class Shares:
         return (self.teasers + self.links) / total if total else 0.0
 
 
-def find_passages(tree: HtmlElement) -> list[Passage]:
+Extents = Mapping[HtmlElement, Extent]
+
+
+def find_passages(extents: Extents) -> list[Passage]:
     """Return the blocks of running text, in page order."""
-    return [passage for element in tree.iter(*_BLOCKS) if (passage := _measure(element)).chars >= _SHORTEST]
+    return [
+        Passage(element, extent.own, extent.own_linked, _is_inside_link(element))
+        for element, extent in extents.items()
+        if extent.own >= _SHORTEST and element.tag in _BLOCKS
+    ]
 
 
-def _measure(element: HtmlElement) -> Passage:
-    """Count the text that stands in an element itself and in what is inline in it."""
-    chars = len((element.text or "").strip())
-    linked = 0
-    for child in element:
-        if child.tag in _INLINE and child.tag != "br":
-            inside = len(" ".join(child.itertext()).strip())
-            chars += inside
-            linked += (inside if child.get("href") else 0) if child.tag == "a" else _linked_in(child)
-        chars += len((child.tail or "").strip())
-    return Passage(element, chars, linked)
+def _is_inside_link(element: HtmlElement) -> bool:
+    # An anchor without an address is a mark in the text; unclosed, it can hold half of an article.
+    return any(link.get("href") for link in element.iterancestors("a"))
 
 
-def _linked_in(element: HtmlElement) -> int:
-    return sum(len("".join(link.itertext()).strip()) for link in element.iter("a") if link.get("href"))
-
-
-def text_length(element: HtmlElement) -> int:
-    """Count the characters of an element's text, without the blanks that lay it out in the markup."""
-    if not len(element):
-        return len((element.text or "").strip())
-    return int(cast("float", _TEXT_LENGTH(element)))
-
-
-def find_teasers(passages: Sequence[Passage]) -> dict[HtmlElement, HtmlElement]:
+def find_teasers(extents: Extents, passages: Sequence[Passage]) -> dict[HtmlElement, HtmlElement]:
     """Return the passages that announce other pages, each element with the small box it shares with a headline."""
     found: dict[HtmlElement, HtmlElement] = {}
     for passage in passages:
-        if not passage.is_linked and not is_inside_link(passage.element) and (box := _teaser_box(passage)) is not None:
+        if not passage.is_linked and (box := _teaser_box(passage, extents)) is not None:
             found[passage.element] = box
     return found
 
@@ -111,7 +97,7 @@ def measure_shares(passages: Sequence[Passage], teasers: Mapping[HtmlElement, Ht
     """Tell a page's own prose from teasers and links."""
     prose = announced = links = 0
     for passage in passages:
-        if passage.is_linked or is_inside_link(passage.element):
+        if passage.is_linked:
             links += passage.chars
         elif passage.element in teasers:
             announced += passage.chars
@@ -120,13 +106,7 @@ def measure_shares(passages: Sequence[Passage], teasers: Mapping[HtmlElement, Ht
     return Shares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
-def is_inside_link(element: HtmlElement) -> bool:
-    """Tell whether an element stands in a link."""
-    # An anchor without an address is a mark in the text; unclosed, it can hold half of an article.
-    return any(link.get("href") for link in element.iterancestors("a"))
-
-
-def _teaser_box(passage: Passage) -> HtmlElement | None:
+def _teaser_box(passage: Passage, extents: Extents) -> HtmlElement | None:
     """Return the small box that a passage shares with a headline that is a link: it announces another page."""
     box = passage.element
     if passage.chars > _LONGEST_TEASER:
@@ -136,31 +116,20 @@ def _teaser_box(passage: Passage) -> HtmlElement | None:
         if parent is None or parent.tag in {"body", "html"}:
             return None
         box = parent
-        if text_length(box) > passage.chars * 1.3 + _TEASER_BOX:
+        if extents[box].chars > passage.chars * 1.3 + _TEASER_BOX:
             return None
-        if any(_is_headline(link, passage.element) for link in box.iter("a")):
+        if any(_is_headline(link, passage.element, extents) for link in box.iter("a")):
             return box
     return None
 
 
-def _is_headline(link: HtmlElement, passage: HtmlElement) -> bool:
-    text = "".join(link.itertext()).strip()
-    return len(text) >= _HEADLINE and passage not in link.iterancestors()
+def _is_headline(link: HtmlElement, passage: HtmlElement, extents: Extents) -> bool:
+    return extents[link].chars >= _HEADLINE and passage not in link.iterancestors()
 
 
-def find_container(body: HtmlElement, passages: Sequence[Passage], *, share: float) -> HtmlElement:
-    """Return the lowest element that holds at least `share` of the running text at every step down from the body."""
-    weight = _weights(body, passages)
-    container = body
-    while (child := _heaviest(container, weight)) is not None:
-        if weight[child] < share * weight[container] or child.tag in {"p", "ul", "ol", "table", "tr", "tbody"}:
-            break
-        container = child
-    return container
-
-
-def _weights(body: HtmlElement, passages: Sequence[Passage]) -> dict[HtmlElement, float]:
-    weight: dict[HtmlElement, float] = defaultdict(float)
+def weigh(body: HtmlElement, passages: Sequence[Passage]) -> dict[HtmlElement, int]:
+    """Return how much running text every element holds that holds any, long passages counting only so far."""
+    weight: dict[HtmlElement, int] = defaultdict(int)
     for passage in passages:
         own = min(passage.chars, _CAP) - passage.linked
         if own > 0:
@@ -176,5 +145,15 @@ def _chain(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
             return
 
 
-def _heaviest(element: HtmlElement, weight: dict[HtmlElement, float]) -> HtmlElement | None:
+def find_container(body: HtmlElement, weight: Mapping[HtmlElement, int], *, share: float) -> HtmlElement:
+    """Return the lowest element that holds at least `share` of the running text at every step down from the body."""
+    container = body
+    while (child := _heaviest(container, weight)) is not None:
+        if weight[child] < share * weight[container] or child.tag in {"p", "ul", "ol", "table", "tr", "tbody"}:
+            break
+        container = child
+    return container
+
+
+def _heaviest(element: HtmlElement, weight: Mapping[HtmlElement, int]) -> HtmlElement | None:
     return max((child for child in element if child in weight), key=weight.__getitem__, default=None)

@@ -14,9 +14,10 @@ from worker.extract.dates import Circumstances, Found, find_modified, find_publi
 from worker.extract.document import Document, open_document
 from worker.extract.explain import Trace
 from worker.extract.lead import find_lead, put_lead_first
-from worker.extract.learned import paragraph_key
+from worker.extract.learned import key_of_folded
 from worker.extract.links import drop_links_elsewhere
 from worker.extract.listing import refuse_listing
+from worker.extract.measure import measure
 from worker.extract.outline import find_passages, find_teasers, measure_shares
 from worker.extract.rights import find_rights, refused_signal
 from worker.extract.rules import ExtractRules
@@ -34,6 +35,7 @@ class PageReading:
     """What was read off one page, before its language is known and the last gates are passed."""
 
     text: str
+    words: int
     title: Title
     declared_language: str
     canonical_url: str
@@ -60,10 +62,12 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
     cleaned = drop_boilerplate(blocks, title=title.text, learned=hints.boilerplate)
     trace.drop(cleaned.dropped)
     text = "\n".join(block.text for block in cleaned.blocks)
-    trace.figure("words", count_words(text))
-    gates.require_article(document, text, title=title.text, least=rules.min_words)
+    words = count_words(text)
+    trace.figure("words", words)
+    gates.require_article(document, text, title=title.text, words=words, least=rules.min_words)
     return PageReading(
         text=text,
+        words=words,
         title=title,
         declared_language=document.language,
         canonical_url=_canonical(document, hints),
@@ -72,7 +76,7 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
         published=published,
         modified=modified,
         rights=rights,
-        paragraphs=tuple(dict.fromkeys(paragraph_key(block.text) for block in blocks)),
+        paragraphs=tuple(dict.fromkeys(key_of_folded(block.folded) for block in blocks)),
     )
 
 
@@ -93,8 +97,9 @@ def _dates(
 
 
 def _main_text(document: Document, trace: Trace) -> list[Block]:
-    passages = find_passages(document.tree)
-    teasers = find_teasers(passages)
+    extents = measure(document.tree)
+    passages = find_passages(extents)
+    teasers = find_teasers(extents, passages)
     shares = measure_shares(passages, teasers)
     trace.figure("prose", shares.prose)
     trace.figure("teasers", shares.teaser_count)
@@ -102,8 +107,8 @@ def _main_text(document: Document, trace: Trace) -> list[Block]:
     refuse_listing(document, shares)
     lead = find_lead(document, passages)
     trace.field("lead", lead, "page")
-    trace.drop(drop_links_elsewhere(document.tree, passages, teasers))
-    return put_lead_first(read_body(document.tree, passages), lead)
+    trace.drop(drop_links_elsewhere(extents, passages, teasers))
+    return put_lead_first(read_body(document.tree, extents, passages), lead)
 
 
 def _canonical(document: Document, hints: Hints) -> str:

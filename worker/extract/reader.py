@@ -39,6 +39,7 @@ class Reader:
 
     def _read_text(self, content: Text, hints: Hints, *, fetched_at: datetime) -> Article:
         text = clean_text(content.text)
+        words = count_words(text)
         return Article(
             url=hints.url,
             canonical_url=hints.canonical_url,
@@ -46,9 +47,9 @@ class Reader:
             host=host_or_none(hints.url),
             title=clean_line(content.title or hints.title or ""),
             text=text,
-            language=self._judge_text(text),
+            language=self._judge_text(text, words),
             fetched_at=fetched_at,
-            words=count_words(text),
+            words=words,
             sha256=sha256_of(text),
             kind=hints.kind,
             published_at=hints.published_at,
@@ -59,7 +60,7 @@ class Reader:
 
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
         reading = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=trace)
-        language = self._judge_text(reading.text, declared=reading.declared_language)
+        language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
         trace.field("language", language, "text")
         return Article(
             url=hints.url,
@@ -70,7 +71,7 @@ class Reader:
             text=reading.text,
             language=language,
             fetched_at=fetched_at,
-            words=count_words(reading.text),
+            words=reading.words,
             sha256=sha256_of(reading.text),
             kind=hints.kind,
             authors=reading.authors,
@@ -82,10 +83,10 @@ class Reader:
             paragraphs=reading.paragraphs,
         )
 
-    def _judge_text(self, text: str, *, declared: str = "") -> str:
+    def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        gates.require_words(count_words(text), least=self._rules.min_words)
+        gates.require_words(words, least=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
         gates.require_language(language, wanted=self._rules.languages)
         return language

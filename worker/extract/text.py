@@ -17,6 +17,9 @@ _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]+")
 def clean_line(raw: str) -> str:
     """Return one line in NFC, blanks collapsed, without control characters, NUL or lone surrogates."""
     line = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
+    if line.isprintable():
+        # Holds neither what is unwanted nor any blank but the plain one.
+        return " ".join(line.split()) if "  " in line else line.strip()
     return _BLANKS.sub(" ", _UNWANTED.sub("", line)).strip()
 
 

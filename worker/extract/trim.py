@@ -1,4 +1,4 @@
-"""Cuts from a page, before it is parsed, what holds no text and costs time: scripts, styles, absurd repetition.
+"""Cuts from a page, before it is decoded and parsed, what holds no text and costs time: scripts, absurd repetition.
 
 Every step takes time linear in the page's length: this is what stands between a hostile page and the parser.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 
-# Opening tag of what is cut out whole, or a comment.
-_OPENING = re.compile(
-    r"<(?:(script|style|svg|template|math|canvas|object|noembed)(?=[\s/>])[^<>]*>|!--)", re.IGNORECASE
-)
+# A comment, or the opening tag of what is cut out whole, with the end of the tag.
+_OPENING = re.compile(rb"<(?:(script|style|svg|noscript)(?=[\s/>])[^<>]*>|!--)", re.IGNORECASE)
 _CLOSING = {
-    name: re.compile(rf"</{name}[^<>]{{0,200}}>", re.IGNORECASE)
-    for name in ("script", "style", "svg", "template", "math", "canvas", "object", "noembed")
+    name: re.compile(rb"</" + name + rb"[^<>]{0,200}>", re.IGNORECASE)
+    for name in (b"script", b"style", b"svg", b"noscript")
 }
-_COMMENT_END = re.compile(r"--!?>")
-_JSON_LD = re.compile(r"application/(?:ld\+json|json\+ld)", re.IGNORECASE)
+_COMMENT_END = re.compile(rb"--!?>")
+_JSON_LD = re.compile(rb"(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
 _LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{60000,}>")
 _HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{60000}")
@@ -33,49 +31,69 @@ _LARGE = 2_000_000
 _MANY_TAGS = 40_000
 
 
+def cut_scripts(body: bytes) -> bytes:
+    """Cut scripts, styles, drawings and comments out of a page: two thirds of what news pages are; JSON-LD stays.
+
+    Works on bytes that nobody has decoded yet: no encoding in which a page can be written uses the byte of `<` for
+    anything else, UTF-16 and UTF-32 excepted, in which nothing is found to be cut.
+    """
+    pieces: list[bytes] = []
+    unclosed: set[bytes] = set()
+    position = 0
+    while opening := _OPENING.search(body, position):
+        name = (opening.group(1) or b"").lower()
+        end = None if name in unclosed else _end_of(opening, name)
+        if end is None:
+            # An opening without its end swallows nothing, and is not looked for again: that would be quadratic.
+            unclosed.add(name)
+            end = opening.end()
+        elif _is_cut(opening, name, end):
+            pieces.append(body[position : opening.start()])
+            position = end
+            continue
+        pieces.append(body[position:end])
+        position = end
+    pieces.append(body[position:])
+    return b"".join(pieces)
+
+
+def _end_of(opening: re.Match[bytes], name: bytes) -> int | None:
+    body = opening.string
+    if name and body.endswith(b"/>", opening.start(), opening.end()):
+        return opening.end()
+    # `<!-->` is a whole comment (HTML, 13.2.5.43).
+    closing = _CLOSING[name].search(body, opening.end()) if name else _COMMENT_END.search(body, opening.start() + 2)
+    return None if closing is None else closing.end()
+
+
+def _is_cut(opening: re.Match[bytes], name: bytes, end: int) -> bool:
+    if name == b"script":
+        return _JSON_LD.search(opening.group()) is None
+    # A drawing in a drawing: the end that was found is not the outer one's.
+    return name != b"svg" or opening.string.find(b"<svg", opening.end(), end) < 0
+
+
 def trim(markup: str) -> str:
     """Cut what holds no text from a page that is larger or odder than pages are; the text stays as it is.
 
     An ordinary page is returned as it came: parsing it whole costs less than looking for what could be cut.
     """
-    markup = markup.replace("\0", "\ufffd")
-    if not _is_odd(markup):
+    if "\0" in markup:
+        markup = markup.replace("\0", "\ufffd")
+    if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
+        markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
+    if len(markup) < _LARGE and markup.count("<") <= _MANY_TAGS:
         return markup
-    kept = _without_scripts(markup)
-    kept = _LONG_VALUE.sub('=""', kept)
-    kept = _LONG_TAG.sub(r"<\1>", kept)
-    kept = _BREAKS.sub("<br><br>", kept)
-    kept = _NESTING.sub("<div>", kept)
+    kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
     return _LONG_RUN.sub(" ", kept)
 
 
-def _is_odd(markup: str) -> bool:
-    pieces = markup.split("<")
-    if len(markup) >= _LARGE or len(pieces) > _MANY_TAGS:
-        return True
-    return any(len(piece) > _LONG_PIECE for piece in pieces) and _HUGE_TAG.search(markup) is not None
-
-
-def _without_scripts(markup: str) -> str:
-    pieces: list[str] = []
-    unclosed: set[str] = set()
+def _has_long_piece(markup: str) -> bool:
+    """Tell whether two brackets stand far apart, in steps as long as that."""
     position = 0
-    while opening := _OPENING.search(markup, position):
-        name = (opening.group(1) or "").lower()
-        closing = None if name in unclosed else _closing(name).search(markup, opening.end())
-        pieces.append(markup[position : opening.start()])
-        position = opening.end()
-        if closing is None:
-            # An opening without its end swallows nothing, and is not looked for again: that would be quadratic.
-            unclosed.add(name)
-            continue
-        if name == "script" and _JSON_LD.search(opening.group()):
-            pieces.append(markup[opening.start() : closing.end()])
-        position = closing.end()
-    pieces.append(markup[position:])
-    return "".join(pieces)
-
-
-def _closing(name: str) -> re.Pattern[str]:
-    return _CLOSING[name] if name else _COMMENT_END
+    while len(markup) - position > _LONG_PIECE:
+        position = markup.rfind("<", position + 1, position + _LONG_PIECE)
+        if position < 0:
+            return True
+    return False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.extract.pages import PARAGRAPHS, news_page
-from worker.extract.trim import trim
+from worker.extract.trim import cut_scripts, trim
 
 BIG = 2_500_000
 
@@ -40,7 +40,7 @@ def test_nul_is_out_of_every_page() -> None:
 def test_dead_weight_goes_and_the_text_stays(filler: str) -> None:
     body = f"<p>{PARAGRAPHS[0]}</p>{filler}<p>{PARAGRAPHS[1]}</p>"
 
-    trimmed = trim(body)
+    trimmed = trim(cut_scripts(body.encode()).decode())
 
     assert len(trimmed) < BIG / 10
     assert PARAGRAPHS[0] in trimmed
@@ -50,18 +50,46 @@ def test_dead_weight_goes_and_the_text_stays(filler: str) -> None:
 def test_json_ld_survives_the_cutting_of_scripts() -> None:
     block = '<script type="application/ld+json">{"@type": "NewsArticle"}</script>'
 
-    assert block in trim(block + "<script>" + "x" * BIG + "</script>")
+    kept = cut_scripts(f"<p>một</p>{block}<script>x</script><p>hai</p>".encode()).decode()
+
+    assert kept == f"<p>một</p>{block}<p>hai</p>"
+
+
+@pytest.mark.parametrize(
+    ("page", "kept"),
+    [
+        ("<p>a</p><SCRIPT src=x>if (1 < 2) '<p>no</p>'</SCRIPT ><p>b</p>", "<p>a</p><p>b</p>"),
+        ("<p>a</p><!-- <script> --><p>b</p><script>x</script>", "<p>a</p><p>b</p>"),
+        ("<p>a</p><script>'<!--'</script><p>b</p><!-- c -->", "<p>a</p><p>b</p>"),
+        ("<!--[if !IE]><!--><p>a</p><!--<![endif]--><p>b</p>", "<p>a</p><p>b</p>"),
+        ("<!--><p>a</p><p>b</p>", "<p>a</p><p>b</p>"),
+        ("<p>a</p><svg/><p>b</p><svg><path/></svg>", "<p>a</p><p>b</p>"),
+        ("<p>a</p><noscript><img></noscript><style>p {}</style><p>b</p>", "<p>a</p><p>b</p>"),
+        ("<p>a</p><script>never closed<p>b</p>", "<p>a</p><script>never closed<p>b</p>"),
+        ("<p>a</p><!-- never closed<p>b</p>", "<p>a</p><!-- never closed<p>b</p>"),
+        ("<svg><svg></svg>x</svg><p>a</p>", "<svg><svg></svg>x</svg><p>a</p>"),
+        ("<scripted>a</scripted>", "<scripted>a</scripted>"),
+    ],
+)
+def test_scripts_styles_drawings_and_comments_go_and_nothing_else(page: str, kept: str) -> None:
+    assert cut_scripts(page.encode()).decode() == kept
+
+
+def test_a_page_in_utf_16_is_left_alone() -> None:
+    page = "<script>x</script><p>một</p>".encode("utf-16")
+
+    assert cut_scripts(page) == page
 
 
 @pytest.mark.parametrize("piece", ["<script>", "<style", "<!--", "</script>", '="', "<svg><", "&#0;", "<br", "<div "])
 def test_hostile_repetition_takes_linear_time(piece: str) -> None:
     start = time.process_time()
 
-    trim(piece * (BIG // len(piece)))
+    trim(cut_scripts((piece * (BIG // len(piece))).encode()).decode())
 
     assert time.process_time() - start < 5
 
 
 @given(st.text(st.sampled_from("<>/=\"'scriptdv !-a\0\n"), max_size=300))
 def test_trimming_takes_whatever_comes(markup: str) -> None:
-    assert "\0" not in trim(markup)
+    assert "\0" not in trim(cut_scripts(markup.encode()).decode())
