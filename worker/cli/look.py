@@ -1,4 +1,4 @@
-"""The commands that look: `status`, `audit`, `why`, `duplicates`, `export`."""
+"""The commands that look: `audit`, `why`, `duplicates`, `export`."""
 
 from __future__ import annotations
 
@@ -9,28 +9,6 @@ import click
 from worker.cli.common import Common, options, print_json
 from worker.cli.rethink import mark
 from worker.errors import UsageError
-
-
-@click.command()
-@options
-def status(common: Common) -> None:
-    """Show what is going on: counts by state, sources, and what waits."""
-    from worker.cli import show
-    from worker.clock import SystemClock
-    from worker.reading import open_reading
-
-    settings = common.settings()
-    common.set_up_logs()
-    with open_reading(settings) as store:
-        books = store.reader.counts()
-        states = {state.name: state for state in store.reader.sources()}
-        daemon, workers = store.daemon(), store.reader.workers(now=SystemClock().now())
-    if common.as_json:
-        sources = {name: show.poll_record(state) for name, state in states.items()}
-        working = {worker.name: {"candidates": worker.candidates, "sources": worker.sources} for worker in workers}
-        print_json({**show.counts_record(books), "daemon": daemon, "workers": working, "sources": sources})
-        return
-    show.status(settings, books, states, daemon=daemon, workers=[worker.name for worker in workers])
 
 
 @click.command()

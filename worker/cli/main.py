@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from worker.cli import configure, doctor, extracting, keeping, look, moving, rethink, sources, work
+from worker.cli import backfill, configure, doctor, extracting, keeping, look, moving, rethink, sources, status, work
 from worker.cli.common import Common
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
@@ -55,10 +55,11 @@ def _complain(error: WorkerError) -> None:
         click.echo(f"corpus-worker: {escape(line)}", err=True)
 
 
-for _command in (work.ingest, work.run, work.seeds, look.status, look.audit, look.why, look.duplicates, look.export):
+for _command in (work.ingest, work.run, work.seeds, status.status, look.audit, look.why, look.duplicates, look.export):
     cli.add_command(_command)
 for _command in (
     sources.sources,
+    backfill.backfill,
     configure.config,
     doctor.doctor,
     extracting.extract,

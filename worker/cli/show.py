@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.common import print_json
-from worker.configuration import mask
 from worker.logs import escape as visible
 from worker.models import Books, DuplicateLink, SourceState, State
 from worker.quantities import format_duration
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.backfill import BackfillReport
     from worker.oneshot import RunReport
 
-_STATE_ORDER = (
+STATE_ORDER = (
     State.STORED,
     State.DUPLICATE,
     State.REVISED,
@@ -61,8 +61,24 @@ def run_summary(report: RunReport, *, stopped_by: int) -> None:
     out.print(f"{ended} {seconds:.1f} s{rate}")
 
 
+def backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    """Print what a backfill did, and how far it has come in all."""
+    out, state = console(), report.state
+    if not dry_run and not report.orders.discover_only:
+        out.print(_counts_table(report.as_record()))
+    unread = f", {state.unread:,} could not be read" if state.unread else ""
+    out.print(f"{state.looked:,} places looked at, {state.waiting:,} wait{unread}")
+    left_out = f", {state.left_out:,} of other times left out" if state.left_out else ""
+    out.print(f"{state.found:,} found, {state.new:,} of them new{left_out}")
+    if dry_run:
+        out.print("nothing was stored (--dry-run)")
+    elif not report.finished:
+        stopped = "stopped by a signal" if stopped_by else "not finished"
+        out.print(f"{stopped}: {report.pending:,} wait for their turn; the same command goes on from here")
+
+
 def _counts_table(record: Mapping[str, object]) -> Table:
-    names = ("discovered", *(state.value for state in _STATE_ORDER))
+    names = ("discovered", *(state.value for state in STATE_ORDER))
     table = Table(box=None, pad_edge=False)
     for name in names:
         table.add_column(name, justify="right")
@@ -125,32 +141,17 @@ def counts_record(books: Books) -> dict[str, object]:
     """Return the counts by state, and those of the corpus."""
     return {
         "discovered": books.discovered,
-        **{state.value: books.counts.get(state, 0) for state in _STATE_ORDER},
+        **{state.value: books.counts.get(state, 0) for state in STATE_ORDER},
         "articles": books.articles,
         "seeds": books.seeds,
         "clusters": books.clusters,
     }
 
 
-def status(
-    settings: Settings, books: Books, states: Mapping[str, SourceState], *, daemon: str, workers: Sequence[str]
-) -> None:
-    """Print what is going on."""
-    out = console()
-    out.print(f"store   {clean(mask(settings.store.url))}")
-    out.print(f"daemon  {clean(daemon) or 'not running'}")
-    out.print(f"at work {clean(', '.join(workers)) or 'nobody'}")
-    out.print(f"corpus  {books.clusters} texts, from {books.articles} articles and {books.seeds} seeds kept")
-    out.print()
-    out.print(_counts_table(counts_record(books)))
-    out.print()
-    source_table(settings, states, as_json=False)
-
-
 def books_lines(books: Books) -> None:
     """Print the sum of the books, and what is wrong."""
     out = console()
-    parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in _STATE_ORDER)
+    parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in STATE_ORDER)
     out.print(f"{books.discovered} discovered = {parts}")
     out.print(f"{books.clusters} texts in the corpus, from {books.articles} articles and {books.seeds} seeds kept")
     for problem in books.problems:

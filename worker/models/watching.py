@@ -39,8 +39,8 @@ class Figures:
     """What a worker and its store look like at one moment.
 
     `due` counts the pending candidates that could be claimed now, `in_hand` those that are being worked on, `texts`
-    what `export` would write. `recent` says by span how many candidates came to which end in it. `size` is in bytes;
-    None where nobody knows.
+    what `export` would write, `articles` every text a worker brought, `seeds` those that were there before. `recent`
+    says by span how many candidates came to which end in it. `size` is in bytes; None where nobody knows.
     """
 
     at: datetime
@@ -49,6 +49,8 @@ class Figures:
     in_hand: int = 0
     counts: Mapping[State, int] = field(default_factory=dict)
     texts: int = 0
+    articles: int = 0
+    seeds: int = 0
     size: int | None = None
     sources: tuple[SourceFigures, ...] = ()
     recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)

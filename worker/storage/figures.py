@@ -20,6 +20,9 @@ ENDS = (*(state.value for state in State if state is not State.PENDING), "postpo
 
 _NEWEST = select(func.max(ARTICLES.c.fetched_at)).where(ARTICLES.c.source == SOURCES.c.name).scalar_subquery()
 _SOURCES = STATES.add_columns(_NEWEST.label("newest_at"))
+_KEPT = select(func.count()).select_from(ARTICLES)
+# Whatever a worker brought has a candidate; asked like this, an index answers.
+_SEEDS = _KEPT.where(ARTICLES.c.candidate_id.is_(None))
 _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
     CANDIDATES.c.state, CANDIDATES.c.source
 )
@@ -30,12 +33,15 @@ def figures(connection: Connection, *, now: datetime, size: int | None = None) -
     counts, by_source = _counts(connection)
     pending, due = claims.pending(connection, now=now)
     texts = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
+    kept, seeds = (connection.execute(count).scalar_one() for count in (_KEPT, _SEEDS))
     return Figures(
         at=now,
         pending=pending,
         due=due,
         counts=counts,
         texts=connection.execute(texts).scalar_one(),
+        articles=kept - seeds,
+        seeds=seeds,
         size=size,
         sources=_sources(connection, by_source),
         recent={span: recent(connection, since=now - span) for span in SPANS},

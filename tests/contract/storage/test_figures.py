@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, take_in
+from tests.contract.storage.made import MINUTE, NOW, add_seed, candidate, claim_one, page, take_in
 from worker.models import Outcome, Poll, State
 from worker.storage import Store
 
@@ -25,11 +25,13 @@ def fill(store: Store) -> None:
 
 def test_the_queue_and_the_corpus_are_counted(store: Store) -> None:
     fill(store)
+    add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
 
-    figures = store.reader.figures(now=NOW + MINUTE)
+    figures, books = store.reader.figures(now=NOW + MINUTE), store.reader.audit()
 
-    assert (figures.pending, figures.due, figures.texts) == (1, 1, 3)
-    assert figures.counts == store.reader.audit().counts
+    assert (figures.pending, figures.due, figures.texts) == (1, 1, 4)
+    assert (figures.counts, figures.texts) == (books.counts, books.clusters)
+    assert (figures.articles, figures.seeds) == (books.articles, books.seeds) == (4, 1)
     assert figures.size is None or figures.size > 1000
 
 

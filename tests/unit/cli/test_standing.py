@@ -1,0 +1,138 @@
+"""The page of `status`: clean at 80 columns, trouble first, nothing forged."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+from rich.console import Console
+
+from tests.fakes import START
+from worker.cli.standing import page, record
+from worker.models import Figures, SourceFigures, SourceState, State
+from worker.models.habits import Alarm, Learned
+from worker.settings import Settings, SourceSettings, StoreSettings
+from worker.storage.workers import WorkerRecord
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WORKER = WorkerRecord(name="box:17", candidates=12, sources=2, until=START)
+
+
+def settings(*names: str) -> Settings:
+    sources = tuple(SourceSettings(name=name, kind="feed", url="https://bao.example/rss") for name in names)
+    return Settings(sources=sources, store=StoreSettings(url="postgresql+psycopg://me:secret@host/corpus"))
+
+
+def figures(*sources: SourceFigures) -> Figures:
+    return Figures(
+        at=START,
+        pending=120_000,
+        due=14,
+        counts=dict.fromkeys(State, 123456),
+        texts=100_000,
+        articles=250_000,
+        seeds=5,
+        size=1_234_567_890,
+        sources=sources,
+        recent={HOUR: {"discovered": 40, "stored": 12}, DAY: {"stored": 345}},
+    )
+
+
+def well(name: str) -> SourceFigures:
+    state = SourceState(
+        name=name, polled_at=START - HOUR / 2, due_at=START + HOUR, succeeded_at=START, found=30, interval=HOUR * 1.5
+    )
+    return SourceFigures(name=name, state=state, counts={State.STORED: 30, State.DUPLICATE: 10})
+
+
+def failing(name: str, error: str) -> SourceFigures:
+    learned = Learned(
+        failing_since=START - DAY,
+        gaps=3,
+        gap_at=START - HOUR,
+        alarms=(Alarm(what="length", since=START - DAY, detail="half as long as usual: 120 words, not 260"),),
+    )
+    state = SourceState(name=name, polled_at=START - HOUR, failures=12, error=error, learned=learned)
+    return SourceFigures(name=name, state=state)
+
+
+def lines(shown: Figures, *names: str, daemon: str = "box:17, since 2026-03-01") -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=80).print(page(settings(*names), shown, daemon=daemon, workers=(WORKER,)))
+    return out.getvalue().splitlines()
+
+
+def test_the_page_fits_80_columns_whatever_a_source_is_called() -> None:
+    found = lines(figures(well("a" * 100), failing("b" * 60, "x" * 300)), "a" * 100, "b" * 60)
+
+    assert max(len(line) for line in found) <= 80
+
+
+def test_the_page_tells_the_store_the_queue_and_who_is_at_work() -> None:
+    found = "\n".join(lines(figures(), "bao"))
+
+    assert "secret" not in found
+    assert "1,234.6 MB" in found
+    assert "box:17 (12 candidates, 2 sources)" in found
+    assert "120,000 pending, 14 of them due now" in found
+    assert "100,000 texts, from 250,000 articles and 5 seeds kept" in found
+    assert "last 1h" in found
+    assert "345" in found
+
+
+def test_a_source_tells_when_it_was_polled_and_what_it_yields() -> None:
+    (line,) = (line for line in lines(figures(well("bao")), "bao") if line.startswith("bao"))
+
+    assert line.split() == ["bao", "30m", "ago", "in", "60m", "90m", "30", "40", "30", "75%"]
+
+
+def test_a_source_that_was_never_polled_or_is_disabled_says_so() -> None:
+    (line,) = (line for line in lines(figures(), "new") if line.startswith("new"))
+
+    assert line.split()[:3] == ["new", "never", "due"]
+
+
+def test_sources_with_trouble_come_first_with_what_is_wrong_and_since_when() -> None:
+    found = lines(figures(well("good"), failing("bad", "dns: no such host")), "good", "bad")
+
+    text = " ".join(" ".join(found).split())
+    assert next(place for place, line in enumerate(found) if line.startswith("bad")) < next(
+        place for place, line in enumerate(found) if line.startswith("good")
+    )
+    assert "bad: 12 failed polls since 2026-02-28" in text
+    assert "dns: no such host" in text
+    assert "3 gaps, the last at 2026-03-01" in text
+    assert "length since 2026-02-28" in text
+    assert "half as long as usual: 120 words, not 260" in text
+
+
+def test_an_old_gap_is_no_trouble_any_more() -> None:
+    source = SourceFigures(
+        name="bao", state=SourceState(name="bao", learned=Learned(gaps=3, gap_at=START - timedelta(days=8)))
+    )
+
+    assert "gaps" not in "\n".join(lines(figures(source), "bao"))
+
+
+def test_what_a_server_says_cannot_forge_a_line_or_a_colour() -> None:
+    found = lines(figures(failing("bad", "oops\ngood  1m ago\x1b[32m [bold]all well[/]")), "bad")
+
+    assert not [line for line in found if line.startswith("good")]
+    assert "\x1b" not in "".join(found)
+    assert "[bold]all well[/]" in "".join(found)
+
+
+def test_the_record_has_everything_under_names_that_stay() -> None:
+    told = record(figures(failing("bad", "dns")), daemon="box:17", workers=(WORKER,))
+
+    assert list(told) == [
+        "discovered", "stored", "duplicate", "revised", "unchanged", "rejected", "blocked", "failed", "pending",
+        "articles", "seeds", "clusters", "due", "bytes", "recent", "daemon", "workers", "sources",
+    ]  # fmt: skip
+    assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}
+    assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2}}
+    assert isinstance(told["sources"], dict)
+    source = told["sources"]["bad"]
+    assert (source["failures"], source["error"], source["gaps"]) == (12, "dns", 3)
+    assert source["failing_since"] == "2026-02-28T08:00:00+00:00"
+    assert source["alarms"][0]["what"] == "length"

@@ -1,0 +1,170 @@
+"""How a store and its sources stand, for `status`: a page of at most 80 columns, and a record for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from worker.cli.show import STATE_ORDER, moment, poll_record
+from worker.configuration import mask
+from worker.logs import escape
+from worker.models import Figures, SourceFigures, SourceState, State
+from worker.quantities import format_duration
+from worker.settings import Settings, SourceSettings
+from worker.storage.workers import WorkerRecord
+
+_LATELY = timedelta(days=7)
+"""How long a gap between two polls counts as trouble."""
+_COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
+
+
+def record(figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]) -> dict[str, object]:
+    """Return everything as `status --json` prints it."""
+    return {
+        "discovered": sum(figures.counts.values()),
+        **{state.value: figures.counts.get(state, 0) for state in STATE_ORDER},
+        "articles": figures.articles,
+        "seeds": figures.seeds,
+        "clusters": figures.texts,
+        "due": figures.due,
+        "bytes": figures.size,
+        "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
+        "daemon": daemon,
+        "workers": {worker.name: {"candidates": worker.candidates, "sources": worker.sources} for worker in workers},
+        "sources": {source.name: _source_record(source) for source in figures.sources},
+    }
+
+
+def _source_record(source: SourceFigures) -> dict[str, object]:
+    learned = source.state.learned
+    return {
+        **poll_record(source.state),
+        "interval": format_duration(source.state.interval) if source.state.interval else None,
+        "plan": learned.plan,
+        "failing_since": _iso(learned.failing_since),
+        "fault": learned.fault,
+        "gaps": learned.gaps,
+        "gap_at": _iso(learned.gap_at),
+        "alarms": [{"what": each.what, "since": _iso(each.since), "detail": each.detail} for each in learned.alarms],
+        "candidates": {state.value: count for state, count in source.counts.items()},
+        "newest_at": _iso(source.newest_at),
+    }
+
+
+def page(settings: Settings, figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]) -> RenderableType:
+    """Return everything for people: the store, the counts, the sources, those with trouble first."""
+    known, now = {source.name: source for source in figures.sources}, figures.at
+    sources = [
+        (each, known.get(each.name, SourceFigures(name=each.name, state=SourceState(name=each.name))))
+        for each in settings.sources
+    ]
+    return Group(
+        *_head(settings, figures, daemon=daemon, workers=workers),
+        "",
+        _counts(figures),
+        "",
+        _source_table([pair for pair in sources if _troubles(pair[1], now=now)], settings, now=now),
+        _source_table([pair for pair in sources if not _troubles(pair[1], now=now)], settings, now=now),
+    )
+
+
+def _head(
+    settings: Settings, figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]
+) -> Iterator[RenderableType]:
+    size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
+    at_work = ", ".join(f"{each.name} ({each.candidates} candidates, {each.sources} sources)" for each in workers)
+    lines = {
+        "store": f"{mask(settings.store.url)}{size}",
+        "daemon": daemon or "not running",
+        "at work": at_work or "nobody",
+        "corpus": f"{figures.texts:,} texts, from {figures.articles:,} articles and {figures.seeds:,} seeds kept",
+        "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
+    }
+    for name, value in lines.items():
+        yield _plain(f"{name:<8}{value}")
+
+
+def _counts(figures: Figures) -> Table:
+    rows = {"in all": {"discovered": sum(figures.counts.values()), **{s.value: n for s, n in figures.counts.items()}}}
+    for span, counts in sorted(figures.recent.items()):
+        rows[f"last {format_duration(span)}"] = dict(counts)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in _COUNTED[:-1]:
+        table.add_column("found" if name == "discovered" else name, justify="right")
+    for name, counts in rows.items():
+        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNTED[:-1]))
+    return table
+
+
+def _source_table(
+    sources: Sequence[tuple[SourceSettings, SourceFigures]], settings: Settings, *, now: datetime
+) -> RenderableType:
+    if not sources:
+        return Text("", end="")
+    troubled = any(_troubles(source, now=now) for _, source in sources)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
+    for name in ("with trouble" if troubled else "source", "polled", "next", "every", "found", "brought", "stored", ""):
+        table.add_column(name, justify="right" if name in {"found", "brought", "stored"} else "left", no_wrap=True)
+    parts: list[RenderableType] = [table]
+    for configured, source in sources:
+        table.add_row(*_cells(configured, source, settings, now=now))
+    for _, source in sources:
+        parts += [_plain(f"  {source.name}: {trouble}", style="red") for trouble in _troubles(source, now=now)]
+    return Group(*parts)
+
+
+def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings, *, now: datetime) -> Sequence[str]:
+    state, stored = source.state, source.counts.get(State.STORED, 0)
+    share = f"{stored / source.known:.0%}" if source.known else ""
+    return (
+        configured.name if len(configured.name) <= 24 else f"{configured.name[:23]}…",
+        f"{_whole(now - state.polled_at)} ago" if state.polled_at else "never",
+        _ahead(state.due_at, now=now) if configured.enabled else "disabled",
+        _whole(state.interval or configured.every or settings.schedule.every),
+        f"{state.found:,}",
+        f"{source.known:,}",
+        f"{stored:,}",
+        share,
+    )
+
+
+def _troubles(source: SourceFigures, *, now: datetime) -> list[str]:
+    """Return what is wrong with a source, each with since when."""
+    state, learned = source.state, source.state.learned
+    found = []
+    if state.error:
+        since = learned.failing_since or state.succeeded_at
+        when = f"since {moment(since)}" if since else "from the first poll on"
+        found.append(f"{state.failures} failed polls {when}: {state.error}")
+    if learned.gap_at and now - learned.gap_at < _LATELY:
+        found.append(f"{learned.gaps} gaps, the last at {moment(learned.gap_at)}: items may have been missed")
+    return found + [f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}" for alarm in learned.alarms]
+
+
+def _ahead(due_at: datetime | None, *, now: datetime) -> str:
+    if due_at is None or due_at <= now:
+        return "due"
+    return f"in {_whole(due_at - now)}"
+
+
+def _whole(span: timedelta) -> str:
+    """Return a span short enough for a column: seconds, minutes, hours or days."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _plain(line: str, *, style: str = "") -> Text:
+    """Return a line as it is: nothing in it is markup, and nothing forges another line."""
+    return Text(escape(line), style=style)
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None

@@ -1,0 +1,82 @@
+"""The command `status`: what is going on, once or again every two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.common import Common, options, print_json
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from worker.models import Figures
+    from worker.settings import Settings
+    from worker.storage import Store
+    from worker.storage.workers import WorkerRecord
+
+_EVERY: Final = timedelta(seconds=2)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@options
+def status(common: Common, watch: bool) -> None:
+    """Show what is going on: the queue, what was done lately, who is at work, and every source."""
+    from worker.cli.show import console
+    from worker.reading import open_reading
+
+    settings = common.settings()
+    common.set_up_logs()
+    if watch and not common.as_json and not console().is_terminal:
+        raise UsageError("--watch needs a terminal; with --json it prints one object a line")
+    with open_reading(settings) as store:
+        if watch:
+            asyncio.run(_watch(settings, store, as_json=common.as_json))
+        elif common.as_json:
+            print_json(_record(store))
+        else:
+            console().print(_page(settings, store))
+
+
+async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
+    """Show it again and again; only a signal ends that."""
+    from rich.live import Live
+
+    from worker.clock import SystemClock
+
+    clock = SystemClock()
+    if as_json:
+        while True:
+            print_json(_record(store))
+            await clock.sleep(_EVERY)
+    with Live(screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(_page(settings, store), refresh=True)
+            await clock.sleep(_EVERY)
+
+
+def _look(store: Store) -> tuple[Figures, str, tuple[WorkerRecord, ...]]:
+    """Return the figures of a store, who holds it as its daemon, and who is at work on it."""
+    from worker.clock import SystemClock
+
+    now = SystemClock().now()
+    return store.reader.figures(now=now), store.daemon(), store.reader.workers(now=now)
+
+
+def _record(store: Store) -> dict[str, object]:
+    from worker.cli.standing import record
+
+    figures, daemon, workers = _look(store)
+    return record(figures, daemon=daemon, workers=workers)
+
+
+def _page(settings: Settings, store: Store) -> RenderableType:
+    from worker.cli.standing import page
+
+    figures, daemon, workers = _look(store)
+    return page(settings, figures, daemon=daemon, workers=workers)
