@@ -101,6 +101,11 @@ def sitemaps_in(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
     return tuple(found)
 
 
+def usual_sitemaps(url: str) -> tuple[str, ...]:
+    """Return the addresses at which sites usually keep their sitemaps."""
+    return tuple(urls.resolve(path, base=url) for path in _SITEMAP_PATHS)
+
+
 def _usual(kind: str, paths: Iterable[str], home: Page) -> Iterator[Suggestion]:
     return (Suggestion(kind=kind, url=urls.resolve(path, base=home.final_url), seen="path") for path in paths)
 

@@ -27,6 +27,7 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
         ".warc.gz": read_warc,
     }
 )
+_ARCHIVES = frozenset({".warc", ".warc.gz"})
 
 
 def read_inputs(path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
@@ -42,6 +43,17 @@ def read_inputs(path: Path, *, source: str, now: datetime, max_bytes: int) -> It
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
     files = _below(path) if path.is_dir() else iter((path,))
     return _batches(_contents(files, Intake(source=source, now=now, max_bytes=max_bytes)), path)
+
+
+def archives_below(path: Path) -> list[Path]:
+    """Return the WARC file at a path, or all of them in the folder, in the order of names; raises SourceError."""
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; check the path")
+    files = [each for each in _below(path) if isinstance(each, Path)] if path.is_dir() else [path]
+    archives = [file for file in files if _ending(file) in _ARCHIVES]
+    if not archives:
+        raise SourceError(f"{path}: no {' or '.join(sorted(_ARCHIVES))} file; check the path")
+    return archives
 
 
 def _ending(path: Path) -> str | None:

@@ -68,8 +68,15 @@ def _sitemap(page: Page, source: Source, sought: Sought, *, now: datetime) -> Gl
 
 
 def _feed(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
-    """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it."""
-    glimpse = _within(parse_feed(page, source, now=now), page, sought)
+    """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it.
+
+    What bears no date in a feed is news: it belongs to a span that lasts until now.
+    """
+    found = parse_feed(page, source, now=now)
+    if not sought.window.holds(now):
+        dated = tuple(each for each in found.candidates if each.published_at or each.modified_at)
+        found = replace(found, candidates=dated)
+    glimpse = _within(found, page, sought)
     older = read_feed(page).older
     return replace(glimpse, follow=(("feed", older),) if older and glimpse.digest else ())
 

@@ -14,6 +14,7 @@ from worker.sources.dates import read_date
 
 _DEFAULT_AGE = timedelta(days=30)
 _MARGIN = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)
 _NAMED = re.compile(
     r"(?<!\d)((?:19|20)\d{2})(?:[-_/.]?(0[1-9]|1[0-2]|[1-9](?!\d))(?:[-_/.]?(0[1-9]|[12]\d|3[01])(?!\d))?)?(?!\d)"
 )
@@ -65,9 +66,9 @@ def within(
     """Tell whether an article may have been written in a span, by the best evidence there is.
 
     A time of publication decides. A change before the span rules it out: nothing changes before it is written. Where
-    the span has an end, a date in the address decides next. A change after the end says nothing of when an article was
-    written: it counts as outside, unless what names it is itself named after a `period` in the span, or
-    `changed_later` asks for these too. What bears no date at all counts as within.
+    the span has an end, a date in the address decides next, then the `period` that a sitemap is named after, for what
+    bears no date or was changed after it. A change after the end says nothing of when an article was written: it counts
+    as outside, unless `changed_later` asks for these too. What bears no date at all counts as within.
     """
     if published:
         return window.holds(published)
@@ -78,9 +79,14 @@ def within(
     written = dated_path(url)
     if written:
         return window.meets(written)
-    if modified is None or modified <= window.end:
-        return True
-    return changed_later or (period is not None and window.meets(period))
+    if period and (modified is None or (period.end and modified > period.end)):
+        return window.meets(_without_margins(period))
+    return modified is None or modified <= window.end or changed_later
+
+
+def _without_margins(period: Window) -> Window:
+    start, end = period.start, period.end
+    return Window(start=start and start + _MARGIN, end=end and end - _MARGIN)
 
 
 def dated_path(url: str) -> Window | None:
@@ -107,7 +113,7 @@ def _span(year: int, month: int, day: int) -> Window | None:
     except ValueError:
         return None
     # A day on either side: nobody says in which zone a month begins.
-    return Window(start=start - _MARGIN, end=last + 2 * _MARGIN)
+    return Window(start=start - _MARGIN, end=last + 2 * _MARGIN - _INSTANT)
 
 
 def dated_addresses(template: str, window: Window) -> Iterator[str]:

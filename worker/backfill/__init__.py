@@ -1,0 +1,10 @@
+"""Goes back through the past of one source: looks for what was published in a span of time, and works it off.
+
+look:  next place | fetch | what it says of the span | candidates into the ledger, behind the news | next place
+work:  the ingest flow, on these candidates alone
+"""
+
+from worker.backfill.orders import Orders
+from worker.backfill.run import Backfill, BackfillReport
+
+__all__ = ["Backfill", "BackfillReport", "Orders"]

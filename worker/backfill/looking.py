@@ -1,0 +1,201 @@
+"""Looks at one place after another, and writes what each says of the span into the ledger before it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from worker.app import App, Past
+from worker.backfill.orders import Orders
+from worker.backfill.roots import local_roots, web_roots
+from worker.errors import FetchError, SourceError, StoreError
+from worker.models import Candidate, Place, Request, Source
+from worker.ports import Scope
+from worker.sources.files import Intake
+from worker.sources.past import Glimpse, look_back
+from worker.sources.warc import Portion, Wanted, read_portions
+
+log = structlog.get_logger()
+
+_AT_ONCE: Final = 500
+_ROUNDS: Final = 2
+_AHEAD: Final = 300
+_BREATH: Final = timedelta(milliseconds=500)
+
+
+@dataclass(slots=True)
+class Looked:
+    """What this run has looked at: places read, places that gave an error, candidates that were new, and remarks."""
+
+    read: int = 0
+    failed: int = 0
+    new: int = 0
+    last_error: str = ""
+
+
+class Looker:
+    """Looks through the past of one source; one object for one run."""
+
+    def __init__(self, app: App, past: Past, orders: Orders, source: Source) -> None:
+        self._app = app
+        self._book = past.book
+        self._fetcher = past.fetcher
+        self._orders = orders
+        self._source = source
+        self._sought = orders.sought(source)
+        self.looked = Looked()
+
+    async def look(self) -> None:
+        """Look at every place that waits; what cannot be read for now goes on waiting.
+
+        Raises FetchError and SourceError where there is nowhere to begin, StoreError where the store fails.
+        """
+        await self._begin()
+        for _ in range(_ROUNDS):
+            after = 0
+            while not self._enough and (place := await self._next(after)) is not None:
+                after = place.id
+                await self._look_at(place)
+        if not self._enough and await self._next(0) is None:
+            await self._app.offload(self._book.finish, self._orders.name, now=self._app.clock.now())
+
+    @property
+    def _enough(self) -> bool:
+        return self._orders.limit is not None and self.looked.new >= self._orders.limit
+
+    async def _begin(self) -> None:
+        """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
+        state = await self._app.offload(self._book.state, self._orders.name)
+        pending, _ = await self._app.offload(
+            self._app.ledger.pending, now=self._app.clock.now(), scope=Scope(batch=self._orders.batch)
+        )
+        afresh = self._orders.afresh or (state.finished_at is not None and not pending)
+        if state.finished_at and not afresh:
+            return
+        local = self._source.kind == "warc"
+        if state.looked + state.waiting and not (local or afresh):
+            return
+        roots = (
+            await asyncio.to_thread(local_roots, self._source)
+            if local
+            else await web_roots(self._source, self._sought.window, self._fetcher)
+        )
+        await self._app.offload(self._book.begin, self._orders.name, roots, now=self._app.clock.now(), afresh=afresh)
+
+    async def _next(self, after: int) -> Place | None:
+        return await self._app.offload(self._book.next_place, self._orders.name, after=after)
+
+    async def _look_at(self, place: Place) -> None:
+        try:
+            if place.kind == "warc":
+                await self._read_archive(place)
+            else:
+                await self._read_page(place)
+        except StoreError:
+            raise
+        except (FetchError, SourceError, OSError) as exc:
+            await self._failed(place, exc)
+        else:
+            self.looked.read += 1
+
+    async def _failed(self, place: Place, error: FetchError | SourceError | OSError) -> None:
+        for_good = not (isinstance(error, FetchError) and error.retry)
+        self.looked.failed += 1
+        self.looked.last_error = f"{place.url}: {error}"
+        log.warning("backfill.place_failed", kind=place.kind, url=place.url, error=str(error), again=not for_good)
+        now = self._app.clock.now()
+        await self._app.offload(self._book.fail, place, str(error), for_good=for_good, now=now)
+
+    async def _read_page(self, place: Place) -> None:
+        page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
+        glimpse: Glimpse = await asyncio.to_thread(
+            look_back, place.kind, page, self._source, self._sought, now=self._app.clock.now()
+        )
+        taken = replace(place, left_out=glimpse.left_out)
+        for some in _parts(glimpse.candidates):
+            taken = await self._take(replace(taken, found=taken.found + len(some)), some)
+        await self._app.offload(
+            self._book.close,
+            self._orders.name,
+            place,
+            glimpse.follow,
+            digest=glimpse.digest,
+            now=self._app.clock.now(),
+        )
+        self._tell(taken, glimpse.notes)
+
+    async def _read_archive(self, place: Place) -> None:
+        """Read an archive in portions, no further ahead of the work than a few hundred pages."""
+        portions = self._portions(place)
+        while (portion := await asyncio.to_thread(next, portions, None)) is not None:
+            for remark in portion.remarks:
+                log.warning("backfill.note", note=f"{remark.where}: {remark.why}")
+            place = replace(
+                place,
+                position=portion.position,
+                found=place.found + len(portion.candidates),
+                left_out=place.left_out + portion.left_out,
+            )
+            place = await self._take(place, portion.candidates)
+            if self._enough:
+                return
+            await self._wait_for_the_work()
+        now = self._app.clock.now()
+        await self._app.offload(self._book.close, self._orders.name, place, (), digest="", now=now)
+        self._tell(place, ())
+
+    def _portions(self, place: Place) -> Iterator[Portion]:
+        settings = self._app.settings
+        sites = self._source.options.get("sites", "")
+        wanted = Wanted(
+            sites=frozenset(name for name in sites.split(",") if name),
+            window=self._sought.window,
+            languages=frozenset(settings.extract.languages),
+        )
+        intake = Intake(source=self._source.name, now=self._app.clock.now(), max_bytes=settings.fetch.max_bytes)
+        return read_portions(Path(place.url), intake, wanted, start=place.position)
+
+    async def _wait_for_the_work(self) -> None:
+        scope = Scope(batch=self._orders.batch)
+        while not self._orders.discover_only:
+            pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=scope)
+            if pending < _AHEAD:
+                return
+            await self._app.clock.sleep(_BREATH)
+
+    async def _take(self, place: Place, candidates: Sequence[Candidate]) -> Place:
+        taken = await self._app.offload(
+            self._book.take,
+            self._orders.name,
+            place,
+            candidates,
+            batch=self._orders.batch,
+            now=self._app.clock.now(),
+        )
+        new = taken.new - place.new
+        self.looked.new += new
+        self._app.tally.discovered += new
+        return taken
+
+    def _tell(self, place: Place, notes: Sequence[str]) -> None:
+        log.info(
+            "backfill.looked",
+            kind=place.kind,
+            url=place.url,
+            found=place.found,
+            new=place.new,
+            left_out=place.left_out or None,
+            notes="; ".join(notes) or None,
+        )
+
+
+def _parts(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Yield candidates some at a time, so that no other writer waits long; once, if there are none."""
+    for at in range(0, max(len(candidates), 1), _AT_ONCE):
+        yield candidates[at : at + _AT_ONCE]

@@ -1,0 +1,69 @@
+"""What one backfill is asked to do: which source, which days, how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from worker.errors import UsageError
+from worker.models import Source
+from worker.settings import DEFAULT_TIMEZONE, Settings
+from worker.sources.past import Sought
+from worker.sources.periods import Window
+
+_HAVE_A_PAST = frozenset({"feed", "sitemap", "listing", "warc"})
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """One backfill: from the first moment of one day to the last of another, in the source's time zone.
+
+    `limit` bounds the candidates taken; `changed_later` also takes what was only changed after the span
+    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again.
+    """
+
+    source: str
+    first: date
+    last: date
+    limit: int | None = None
+    changed_later: bool = False
+    discover_only: bool = False
+    afresh: bool = False
+
+    @property
+    def name(self) -> str:
+        """What this backfill is called in the store: the same orders go on where they stopped."""
+        later = ":changed-later" if self.changed_later else ""
+        return f"{self.source}:{self.first}:{self.last}{later}"
+
+    @property
+    def batch(self) -> str:
+        """How its candidates are marked."""
+        return f"backfill:{self.name}"
+
+    def source_of(self, settings: Settings) -> Source:
+        """Return the source to go back through; raises UsageError where there is none, or none with a past."""
+        found = next((each for each in settings.sources if each.name == self.source), None)
+        if found is None:
+            known = ", ".join(each.name for each in settings.sources) or "none"
+            raise UsageError(f"no source is called {self.source}; the configuration has {known}")
+        if found.kind not in _HAVE_A_PAST or (found.kind == "warc" and "://" in found.source().url):
+            raise UsageError(
+                f"{self.source} is a source of kind {found.kind}, which has no past to go back through; "
+                "take its files or addresses in with corpus-worker ingest"
+            )
+        if self.last < self.first:
+            raise UsageError(f"--to {self.last} lies before --from {self.first}; exchange them")
+        return found.source()
+
+    def sought(self, source: Source) -> Sought:
+        """Return the span in the time zone of the source."""
+        zone = ZoneInfo(source.timezone or DEFAULT_TIMEZONE)
+        end = _midnight(self.last + timedelta(days=1), zone) - _INSTANT
+        return Sought(window=Window(start=_midnight(self.first, zone), end=end), changed_later=self.changed_later)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(0), tzinfo=zone)

@@ -1,0 +1,102 @@
+"""The command that goes back: `backfill`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.common import Common, options, print_json
+from worker.cli.signals import until_signal
+
+if TYPE_CHECKING:
+    from worker.backfill import BackfillReport, Orders
+    from worker.settings import Settings
+
+_SILENT: Final = -2
+_DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
+@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today if left out.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Find and take at most N candidates.")
+@click.option("--changed-later", is_flag=True, help="Take what was changed after the span, but perhaps written in it.")
+@click.option("--discover-only", is_flag=True, help="Only find candidates; leave the work on them to the daemon.")
+@click.option("--again", is_flag=True, help="Look at everything again, even what was looked at before.")
+@click.option("--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
+@options
+def backfill(
+    common: Common,
+    name: str,
+    first: datetime,
+    last: datetime | None,
+    limit: int | None,
+    **flags: bool,
+) -> None:
+    """Go back through the past of the source NAME: its sitemaps, archive and listing pages, or its WARC files.
+
+    What was published in the days from --from to --to is found, fetched and judged like everything else, behind the
+    news. Stopped in whatever way, the same command goes on where it was.
+    """
+    from worker.backfill import Orders
+
+    settings = common.settings()
+    orders = Orders(
+        source=name,
+        first=first.date(),
+        last=last.date() if last else _today(),
+        limit=limit,
+        changed_later=flags["changed_later"],
+        discover_only=flags["discover_only"] or flags["dry_run"],
+        afresh=flags["again"],
+    )
+    orders.source_of(settings)
+    raise SystemExit(_backfill(common, settings, orders, dry_run=flags["dry_run"]))
+
+
+def _today() -> date:
+    from worker.clock import SystemClock
+
+    return SystemClock().now().astimezone().date()
+
+
+def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bool) -> int:
+    from worker.app import opened, rehearsed
+    from worker.backfill import Backfill
+    from worker.cli.estimating import Watch
+
+    watch = Watch(shown=common.loudness >= 0)
+    common.set_up_logs(quietly=sys.stderr.isatty() and common.loudness >= 0)
+
+    async def work() -> BackfillReport:
+        opening = rehearsed(settings, watch, watch.stepped) if dry_run else opened(settings, watch)
+        async with opening as app:
+            run = Backfill(app, orders)
+            with contextlib.suppress(asyncio.CancelledError):
+                async with watch.over(run):
+                    await run.run()
+            return await run.report()
+
+    report, stopped_by = until_signal(work)
+    _tell(common, report, dry_run=dry_run, stopped_by=stopped_by)
+    if stopped_by:
+        return 128 + stopped_by
+    return 0 if report.did_its_work else 1
+
+
+def _tell(common: Common, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    from worker.cli.show import backfill_summary
+
+    if common.as_json:
+        print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
+    elif common.loudness > _SILENT:
+        backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
+    if not report.did_its_work:
+        reason = report.error or report.looked.last_error
+        click.echo(f"corpus-worker: {report.orders.source}: {reason}", err=True)
