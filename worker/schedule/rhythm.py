@@ -17,6 +17,7 @@ from worker.models import Habits
 
 HOUR: Final = timedelta(hours=1)
 PROFILE_HALF_LIFE: Final = timedelta(days=14)
+PEAK_HALF_LIFE: Final = timedelta(days=14)
 LEVEL_HALF_LIFE: Final = timedelta(hours=6)
 SILENCE_HALF_LIFE: Final = 50
 PRIOR_HOURS: Final = 0.25
@@ -36,6 +37,7 @@ UNSEEN: Final = 1.5
 LIAR: Final = 0.1
 """Below this worth, what a source shows as new is new in its address alone."""
 SHORTEST_SPAN: Final = timedelta(minutes=1)
+LONGEST_REQUEST: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +84,19 @@ def observe(habits: Habits, sight: Sight, *, rhythm: Rhythm, zone: tzinfo) -> Ha
     spread = _spread(habits, before=before, span=span, count=count, dates=dates, zone=zone)
     fade = _fade(span, PROFILE_HALF_LIFE)
     quick = _fade(span, LEVEL_HALF_LIFE)
-    return replace(
-        _waited(habits, sight),
+    new_at, silence, arrivals, empty = _waited(habits, sight)
+    return Habits(
         looked_at=sight.at,
-        items=tuple(old * fade + came for old, came in zip(habits.items, spread.items, strict=True)),
-        hours=tuple(old * fade + watched for old, watched in zip(habits.hours, spread.hours, strict=True)),
+        items=tuple([old * fade + came for old, came in zip(habits.items, spread.items, strict=True)]),
+        hours=tuple([old * fade + watched for old, watched in zip(habits.hours, spread.hours, strict=True)]),
         recent=habits.recent * quick + count,
         expected=habits.expected * quick + spread.expected,
         window=sight.entries or habits.window,
         half_window=_half_window(habits, sight, span=span, dates=dates),
+        new_at=new_at,
+        silence=silence,
+        arrivals=arrivals,
+        empty=empty,
     )
 
 
@@ -147,6 +153,7 @@ def _first(sight: Sight, rhythm: Rhythm) -> Habits:
         items=(guess * PRIOR_HOURS,) * 24,
         hours=(PRIOR_HOURS,) * 24,
         window=sight.entries,
+        half_window=_shortest(sight),
         new_at=sight.at,
         empty=int(not sight.entries and not sight.unchanged),
     )
@@ -197,11 +204,21 @@ def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
         hour, length = (hour + 1) % 24, 1.0
 
 
+def _shortest(sight: Sight) -> timedelta | None:
+    """Return the shortest time in which half a window came, by the dates of a first poll; None where they tell none."""
+    dates = sorted(date for date in sight.dates if date <= sight.at)
+    step = max(1, round(sight.entries / 2))
+    # A feed that dates every entry with the time of the request says nothing of its past.
+    if len(dates) <= step or dates[-1] - dates[0] < LONGEST_REQUEST:
+        return None
+    return max(SHORTEST_SPAN, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
+
+
 def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequence[datetime]) -> timedelta | None:
     """Return the shortest time in which half a window was replaced; what is long past fades."""
     if sight.worth < LIAR:
         return None
-    known = habits.half_window and habits.half_window / _fade(span, PROFILE_HALF_LIFE)
+    known = habits.half_window and habits.half_window / _fade(span, PEAK_HALF_LIFE)
     half = (sight.entries or habits.window) / 2
     if sight.new <= half / 2 or not half:
         return known
@@ -214,15 +231,14 @@ def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequen
     return min(known, seen) if known else seen
 
 
-def _waited(habits: Habits, sight: Sight) -> Habits:
-    """Return habits that know how long nothing new came."""
-    if sight.unchanged:
-        return habits
+def _waited(habits: Habits, sight: Sight) -> tuple[datetime | None, timedelta, int, int]:
+    """Return when something new came last, the longest silence, how often it came, and how many polls were empty."""
+    empty = habits.empty if sight.unchanged else 0 if sight.entries else habits.empty + 1
     if not sight.new or sight.worth < LIAR:
-        return replace(habits, empty=0 if sight.entries else habits.empty + 1)
+        return habits.new_at, habits.silence, habits.arrivals, empty
     gap = sight.at - habits.new_at if habits.new_at else timedelta(0)
-    faded = habits.silence * 0.5 ** (1 / SILENCE_HALF_LIFE)
-    return replace(habits, empty=0, new_at=sight.at, silence=max(gap, faded), arrivals=habits.arrivals + 1)
+    faded = habits.silence * float(0.5 ** (1 / SILENCE_HALF_LIFE))
+    return sight.at, max(gap, faded), habits.arrivals + 1, empty
 
 
 def _fade(span: timedelta, half_life: timedelta) -> float:
