@@ -56,7 +56,7 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
     }
     assert health.status_code == 200
     assert health.json() == {"ok": True, "reason": "", "figures": {"in_hand": 0, "done": 1}}
-    assert found["corpus_worker_outcomes_total", "stored", "unique"] == 1
+    assert found["corpus_worker_outcomes_total", "unique", "stored"] == 1
     assert found["corpus_worker_polls_total", "ok"] >= 1
     assert found["corpus_worker_discovered_total", "mot"] == 1
     assert all(
