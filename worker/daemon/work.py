@@ -12,6 +12,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
+from worker.daemon.retention import let_go
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
@@ -27,6 +28,8 @@ SUMMARY_EVERY: Final = timedelta(minutes=5)
 GRACE: Final = timedelta(seconds=20)
 FIRST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(minutes=1)
+PRUNE_AFTER: Final = timedelta(minutes=5)
+"""When the first pruning of a day begins; a daemon that is started often prunes all the same."""
 TICK: Final = timedelta(seconds=1)
 JUMP: Final = timedelta(seconds=5)
 ANSWER: Final = timedelta(minutes=1)
@@ -126,6 +129,10 @@ class Work:
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler.add_job(self._ask, "interval", seconds=ASK_EVERY.total_seconds(), **always)
         scheduler.add_job(self._sum_up, "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
+        if keep := self._app.settings.store.keep_pages:
+            app, first = self._app, self._app.clock.now() + PRUNE_AFTER
+            told = {"offload": app.offload, "clock": app.clock, "keep": keep}
+            scheduler.add_job(let_go, "interval", args=[app.store], kwargs=told, days=1, next_run_time=first, **always)
         return scheduler
 
     async def _ask(self) -> None:
