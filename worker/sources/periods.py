@@ -6,7 +6,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from urllib.parse import urlsplit
 
 from worker.models import Source
@@ -80,13 +80,16 @@ def within(
     if written:
         return window.meets(written)
     if period and (modified is None or (period.end and modified > period.end)):
-        return window.meets(_without_margins(period))
+        return window.meets(_meant(period, zone=window.end.tzinfo))
     return modified is None or modified <= window.end or changed_later
 
 
-def _without_margins(period: Window) -> Window:
+def _meant(period: Window, *, zone: tzinfo | None) -> Window:
+    """Return a named period without the day on either side, its days those of the zone the span is given in."""
     start, end = period.start, period.end
-    return Window(start=start and start + _MARGIN, end=end and end - _MARGIN)
+    return Window(
+        start=start and (start + _MARGIN).replace(tzinfo=zone), end=end and (end - _MARGIN).replace(tzinfo=zone)
+    )
 
 
 def dated_path(url: str) -> Window | None:
