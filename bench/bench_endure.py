@@ -131,7 +131,7 @@ def main() -> None:
 def kill(options: argparse.Namespace, at: Path) -> bool:
     """Kill the daemon at random moments, starting it anew each time; at the end everything must be there once."""
     chance = random.Random(options.seed)
-    press = Press(hosts=6, rate=0.12, window=5000, touch=1e9, started=time.time())
+    press = Press(hosts=6, rate=0.4, window=5000, touch=1e9, started=time.time())
     problems: list[str] = []
     discovered = 0
     with served(press, at) as field:

@@ -75,6 +75,8 @@ class App:
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
         """Import the configured seed corpus, or another folder."""
+        if folder is None and not self.settings.seeds.path:
+            return SeedReport(found=0, imported=0, refused=0, problems=())
         path = folder or Path(self.settings.seeds.path)
         report = await self.seeds.add(read_seeds(path))
         if not report.found and not report.problems:

@@ -25,6 +25,7 @@ from worker.settings import Settings
 log = structlog.get_logger()
 
 MUST_END: Final = timedelta(seconds=29)
+LOOP_PATIENCE: Final = timedelta(minutes=2)
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,7 +37,9 @@ class Daemon:
         self._reread = reread
         self._clock = SystemClock()
         self._supervisor = Supervisor(os.environ)
-        self._guard = Guard(patience=settings.daemon.stall_after, monotonic=self._clock.monotonic, end=_end_at_once)
+        self._guard = Guard(
+            patience=min(LOOP_PATIENCE, settings.daemon.stall_after), monotonic=self._clock.monotonic, end=_end_at_once
+        )
         self._signal = 0
         self._opened = False
         self._before: Settings | None = None

@@ -61,7 +61,7 @@ class Done:
 
 
 class Work:
-    """One span of work; `wanted` is asked why to end, and says nothing while it should go on."""
+    """One span of work, from importing the seeds to giving back what is in hand at its end."""
 
     def __init__(self, app: App, done: Done, *, guard: Guard, supervisor: Supervisor) -> None:
         self._app = app
