@@ -46,10 +46,12 @@ async def _extract(common: Common, settings: Settings, target: str, *, explain: 
 
 
 def _record(preview: Preview, *, explain: bool) -> dict[str, object]:
+    from worker.export.fields import plain, previewed
+
     told = preview.explanation
     record: dict[str, object] = {
         "place": preview.place,
-        "article": _article_record(told.article) if told.article else None,
+        "article": plain(previewed(told.article)) if told.article else None,
         "reason": told.reason,
         "message": told.message,
     }
@@ -59,34 +61,6 @@ def _record(preview: Preview, *, explain: bool) -> dict[str, object]:
         record["dropped"] = [{"text": each.text, "why": each.why} for each in told.dropped]
         record["steps"] = [{"what": step.what, "detail": step.detail, "url": step.url} for step in preview.steps]
     return record
-
-
-def _article_record(article: Article) -> dict[str, object]:
-    rights = article.rights
-    return {
-        "url": article.url,
-        "canonical_url": article.canonical_url,
-        "host": article.host,
-        "title": article.title,
-        "authors": list(article.authors),
-        "published_at": _iso(article.published_at),
-        "published_at_from": article.published_at_from,
-        "modified_at": _iso(article.modified_at),
-        "language": article.language,
-        "words": article.words,
-        "rights": {
-            "robots": list(rights.robots),
-            "tdm_reservation": rights.tdm_reservation,
-            "licence": rights.licence,
-            "copyright_holder": rights.copyright_holder,
-        },
-        "sha256": article.sha256,
-        "text": article.text,
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
 
 
 def _show(preview: Preview, *, explain: bool) -> None:
@@ -111,7 +85,7 @@ def _show_article(article: Article) -> None:
         "canonical": article.canonical_url,
         "authors": ", ".join(article.authors) or "unknown",
         "published": _published(article),
-        "modified": _iso(article.modified_at) or "unknown",
+        "modified": _moment(article.modified_at),
         "language": f"{article.language}, {article.words:,} words",
         "rights": _rights(article.rights) or "no signal",
     }
@@ -126,7 +100,11 @@ def _show_article(article: Article) -> None:
 def _published(article: Article) -> str:
     if not article.published_at:
         return "unknown"
-    return f"{_iso(article.published_at)} (from {article.published_at_from or 'an unknown place'})"
+    return f"{_moment(article.published_at)} (from {article.published_at_from or 'an unknown place'})"
+
+
+def _moment(when: datetime | None) -> str:
+    return when.isoformat() if when else "unknown"
 
 
 def _rights(rights: Rights) -> str:

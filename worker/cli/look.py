@@ -8,7 +8,6 @@ import click
 
 from worker.cli.common import Common, options, print_json
 from worker.cli.rethink import mark
-from worker.errors import UsageError
 
 
 @click.command()
@@ -75,8 +74,10 @@ duplicates.add_command(mark)
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "text"]), default="jsonl", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="File (jsonl) or new folder (text); default: stdout.")
+@click.option("--format", "form", type=click.Choice(["jsonl", "text", "parquet"]), default="jsonl", show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="File, or new folder for text; default for jsonl: stdout."
+)
 @options
 def export(common: Common, form: str, output: Path | None) -> None:
     """Write the corpus out, one text a cluster, ordered by id."""
@@ -85,8 +86,6 @@ def export(common: Common, form: str, output: Path | None) -> None:
 
     settings = common.settings()
     common.set_up_logs()
-    if form == "text" and output is None:
-        raise UsageError("text goes into a folder; name a new or empty one with --output DIR")
     with open_reading(settings) as store:
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:

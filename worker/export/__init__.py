@@ -6,11 +6,14 @@ from types import MappingProxyType
 from typing import Final
 
 from worker.export.jsonl import write_jsonl
+from worker.export.parquet import write_parquet
 from worker.export.text import write_text
 from worker.models import StoredArticle
 
 Writer = Callable[[Iterable[StoredArticle], Path | None], int]
 
-FORMATS: Final[Mapping[str, Writer]] = MappingProxyType({"jsonl": write_jsonl, "text": write_text})
+FORMATS: Final[Mapping[str, Writer]] = MappingProxyType(
+    {"jsonl": write_jsonl, "text": write_text, "parquet": write_parquet}
+)
 
 __all__ = ["FORMATS", "Writer"]
