@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import NotFoundError
-from worker.models import CandidateRecord, Comparison, StoredArticle, Verdict
+from worker.models import CandidateRecord, Comparison, Relation, StoredArticle, Verdict
 
 if TYPE_CHECKING:
     from worker.dedupe import Passages
@@ -24,6 +24,35 @@ class Decision:
     verdict: Verdict
     against: StoredArticle | None = None
     passages: Passages | None = None
+
+    @property
+    def difference(self) -> Difference | None:
+        """What a new version of a text has that the version before it had not, and the other way round."""
+        if self.verdict.relation is not Relation.REVISION or self.passages is None:
+            return None
+        apart = [each for each in self.passages.passages if not each.shared]
+        return Difference(
+            added=tuple(_flat(each.newcomer) for each in apart if each.newcomer.strip()),
+            removed=tuple(_flat(each.other) for each in apart if each.other.strip()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What was added to a text and what was removed from it, passage by passage."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def words_added(self) -> int:
+        """How many words were added."""
+        return sum(len(passage.split()) for passage in self.added)
+
+    @property
+    def words_removed(self) -> int:
+        """How many words were removed."""
+        return sum(len(passage.split()) for passage in self.removed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +129,18 @@ def _decision_record(decision: Decision) -> dict[str, object]:
         "shared_words": best.shared_words if best else 0,
         "considered": [_plain(comparison) for comparison in decision.verdict.considered],
         "passages": [_plain(passage) for passage in decision.passages.passages] if decision.passages else [],
+        "difference": _difference_record(decision.difference),
+    }
+
+
+def _difference_record(difference: Difference | None) -> dict[str, object] | None:
+    if difference is None:
+        return None
+    return {
+        "added": list(difference.added),
+        "removed": list(difference.removed),
+        "words_added": difference.words_added,
+        "words_removed": difference.words_removed,
     }
 
 
@@ -170,6 +211,8 @@ def _show_decision(decision: Decision) -> None:
     out.print(f"    rule: {clean(_rule(decision.verdict))}")
     for comparison in decision.verdict.considered:
         out.print(f"    {_figures(comparison)}")
+    if change := decision.difference:
+        out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
     if decision.passages:
         _show_passages(decision.passages)
 

@@ -37,6 +37,7 @@ UNSEEN: Final = 1.5
 LIAR: Final = 0.1
 """Below this worth, what a source shows as new is new in its address alone."""
 SHORTEST_SPAN: Final = timedelta(minutes=1)
+LONGEST_HALF_WINDOW: Final = timedelta(days=30)
 LONGEST_REQUEST: Final = timedelta(hours=1)
 
 
@@ -218,17 +219,25 @@ def _half_window(habits: Habits, sight: Sight, *, span: timedelta, dates: Sequen
     """Return the shortest time in which half a window was replaced; what is long past fades."""
     if sight.worth < LIAR:
         return None
-    known = habits.half_window and habits.half_window / _fade(span, PEAK_HALF_LIFE)
-    half = (sight.entries or habits.window) / 2
-    if sight.new <= half / 2 or not half:
+    window = sight.entries or habits.window
+    known = _faded(habits, window=window, span=span)
+    if sight.new <= window / 4 or not window:
         return known
-    seen = max(SHORTEST_SPAN, span * (half / (sight.new * UNSEEN if sight.missed else sight.new)))
-    step = max(1, round(half))
+    new = sight.new * (UNSEEN if sight.missed else 1)
+    seen = span * (window / 2 / new)
+    step = max(1, round(window / 2))
     if len(dates) > step:
         ordered = sorted(dates)
-        shortest = min(late - early for early, late in zip(ordered, ordered[step:], strict=False))
-        seen = min(seen, max(SHORTEST_SPAN, shortest))
-    return min(known, seen) if known else seen
+        seen = min(seen, *(late - early for early, late in zip(ordered, ordered[step:], strict=False)))
+    return max(SHORTEST_SPAN, min(known, seen) if known else seen)
+
+
+def _faded(habits: Habits, *, window: int, span: timedelta) -> timedelta | None:
+    """Return the half window known so far, longer with time and with the window, until it bounds nothing any more."""
+    if habits.half_window is None or not habits.window:
+        return habits.half_window
+    hours = habits.half_window / HOUR / _fade(span, PEAK_HALF_LIFE) * (window / habits.window)
+    return hours * HOUR if hours < LONGEST_HALF_WINDOW / HOUR else None
 
 
 def _waited(habits: Habits, sight: Sight) -> tuple[datetime | None, timedelta, int, int]:
@@ -242,4 +251,4 @@ def _waited(habits: Habits, sight: Sight) -> tuple[datetime | None, timedelta, i
 
 
 def _fade(span: timedelta, half_life: timedelta) -> float:
-    return float(0.5 ** (span / half_life))
+    return max(1e-9, float(0.5 ** (span / half_life)))
