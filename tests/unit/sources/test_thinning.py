@@ -1,0 +1,107 @@
+"""Feeds of very many entries: the newest are kept, by their bytes alone."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from tests.unit.sources.making import NOW, page, rss, source
+from worker.sources.feeds import parse_feed
+from worker.sources.thinning import thinned
+
+LAST = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def item(number: int, *, date: str = "", more: str = "") -> str:
+    return f"<link>https://bao.vn/tin-{number:06}.html</link>{f'<pubDate>{date}</pubDate>' if date else ''}{more}"
+
+
+def numbers(body: str) -> list[int]:
+    cut, _ = thinned(body.encode(), keep=100)
+    return sorted(int(number) for number in re.findall(rb"tin-(\d+)", cut))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_dated_entries_the_newest_are_kept_whichever_way_they_are_sorted(order: int) -> None:
+    dates = [format_datetime(LAST - timedelta(hours=n)) for n in range(300)]
+    body = rss(*(item(n, date=dates[n]) for n in range(300)[::order]))
+
+    assert numbers(body) == list(range(100))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M", "%d %b %Y %H:%M:%S +0700", "%Y%m%d"])
+def test_dates_are_read_in_the_forms_feeds_write_them(form: str) -> None:
+    dates = [(LAST - timedelta(days=n)).strftime(form) for n in range(250)]
+    body = rss(*(item(n, date=dates[n]) for n in reversed(range(250))))
+
+    assert numbers(body) == list(range(100))
+
+
+def test_of_undated_entries_the_first_are_kept() -> None:
+    assert numbers(rss(*(item(n) for n in range(250)))) == list(range(100))
+
+
+def test_a_dated_entry_is_newer_than_any_undated_one() -> None:
+    body = rss(*(item(n) for n in range(250)), item(9999, date="Fri, 20 Nov 2026 08:00:00 +0700"))
+
+    assert 9999 in numbers(body)
+
+
+def test_what_is_quoted_or_commented_out_is_no_entry() -> None:
+    quoted = "<description><![CDATA[<item>x</item><pubDate>2030-01-01</pubDate>]]></description><!-- <item> -->"
+    body = rss(*(item(n, date=f"2026-10-{1 + n % 28:02}", more=quoted) for n in range(210)))
+
+    cut, entries = thinned(body.encode(), keep=100)
+
+    assert entries == 210
+    assert cut.count(b"<link>https://bao.vn/tin-") == 100
+    assert len(numbers(body)) == 100
+
+
+def test_a_feed_of_few_entries_is_left_as_it_is() -> None:
+    body = rss(*(item(n) for n in range(200))).encode()
+
+    assert thinned(body, keep=100) == (body, 0)
+
+
+def test_what_stands_around_the_entries_stays() -> None:
+    body = rss(*(item(n) for n in range(250))).encode() + b"<!-- end -->"
+
+    cut, _ = thinned(body, keep=10)
+
+    assert cut.startswith(body[: body.index(b"<item>")])
+    assert cut.endswith(b"</item></channel></rss><!-- end -->")
+
+
+def test_atom_entries_are_thinned_too() -> None:
+    entries = "".join(
+        f'<entry><title>Tin</title><link href="https://bao.vn/tin-{n:06}.html"/>'
+        f"<updated>{(LAST - timedelta(minutes=n)).isoformat()}</updated></entry>"
+        for n in reversed(range(300))
+    )
+
+    assert numbers(f'<feed xmlns="http://www.w3.org/2005/Atom"><title>x</title>{entries}</feed>') == list(range(100))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<item/>" * 100_000,
+        "".join(f"<item>{item(n, date=format_datetime(LAST + timedelta(minutes=n)))}</item>" for n in range(25_000)),
+        "<link>https://bao.vn/a-1.html</link>" * 100_000 + f"<item>{item(1)}</item>",
+        "<item><![CDATA[" * 50_000,
+        "<item><!--" * 50_000,
+    ],
+    ids=["empty", "rising", "channel", "cdata", "comments"],
+)
+def test_very_many_entries_cost_less_than_two_seconds(inside: str) -> None:
+    body = f'<rss version="2.0"><channel><title>Báo</title>{inside}</channel></rss>'
+    started = time.process_time()
+
+    parse_feed(page(body), source(), now=NOW)
+
+    assert time.process_time() - started < 2
