@@ -15,8 +15,8 @@ _BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
 _MAX_BROKEN = 2000
 _CODE = re.compile(rb"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _CODE_ENDS = {
-    b"script": re.compile(rb"</script", re.IGNORECASE),
-    b"style": re.compile(rb"</style", re.IGNORECASE),
+    b"script": re.compile(rb"</script[^<>]*>?", re.IGNORECASE),
+    b"style": re.compile(rb"</style[^<>]*>?", re.IGNORECASE),
     b"": re.compile(rb"-->"),
 }
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{20000,}")

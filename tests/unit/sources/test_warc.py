@@ -16,7 +16,7 @@ from worker.models import Candidate, Page
 from worker.sources import read_inputs
 from worker.sources.files import Intake, Remark
 from worker.sources.periods import Window
-from worker.sources.warc import EVERYTHING, Wanted, read_warc
+from worker.sources.warc import EVERYTHING, Wanted, read_portions, read_warc
 
 PAGE = "<html lang='en'><body>" + "Mưa lớn kéo dài ở miền Trung, nước dâng nhanh. " * 30 + "</body></html>"
 
@@ -200,3 +200,36 @@ def test_archives_are_input_files_among_others(tmp_path: Path) -> None:
         "https://bao.vn/a-1.html",
         "https://bao.vn/b-1.html",
     ]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(tmp_path: Path, packed: bool) -> None:
+    pieces = [
+        record(f"https://bao.vn/a-{n}.html", f"<p>{n}</p>".encode() + PAGE.encode(), packed=packed) for n in range(180)
+    ]
+    pieces[100] = pieces[100][: len(pieces[100]) // 2]
+    file, intake = written(tmp_path, pieces), Intake(source="kho", now=NOW, max_bytes=1_000_000)
+    whole = [each.url for portion in read_portions(file, intake, EVERYTHING) for each in portion.candidates]
+
+    stops = [portion.position for portion in read_portions(file, intake, EVERYTHING)]
+    pieced: list[str] = []
+    start = 0
+    while start < file.stat().st_size:
+        portion = next(read_portions(file, intake, EVERYTHING, start=start))
+        pieced += [each.url for each in portion.candidates]
+        start = portion.position
+
+    assert len(stops) >= 3
+    assert stops[-1] == file.stat().st_size
+    assert pieced == whole
+    assert len(whole) >= 178
+
+
+def test_a_portion_counts_the_pages_it_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path, [record(f"https://{host}/a.html", PAGE.encode()) for host in ("bao.vn", "x.vn", "y.vn")])
+    intake = Intake(source="kho", now=NOW, max_bytes=1_000_000)
+
+    (portion,) = read_portions(file, intake, Wanted(sites=frozenset({"bao.vn"})))
+
+    assert [each.url for each in portion.candidates] == ["https://bao.vn/a.html"]
+    assert portion.left_out == 2
