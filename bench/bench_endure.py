@@ -79,6 +79,12 @@ class Field:
         with urlopen(f"http://127.0.0.1:{self.port}/requests") as answer:
             return int(answer.read())
 
+    def wait_for_work(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a daemon asks the papers for something."""
+        before, ends = self.requests(), time.monotonic() + 60
+        while self.requests() < before + 4 and process.poll() is None and time.monotonic() < ends:
+            time.sleep(0.05)
+
     def books(self) -> Books:
         """Return the books of the store, every row checked."""
         with open_store(f"sqlite:///{self.folder}/corpus.db", parameters=None) as store:
@@ -138,7 +144,11 @@ def kill(options: argparse.Namespace, at: Path) -> bool:
         field.configure()
         for number in range(1, options.times + 1):
             process = field.start()
-            time.sleep(chance.uniform(0.2, 7.0))
+            if number % 3 == 0:  # as it starts; else while it works
+                time.sleep(chance.uniform(0.0, 3.0))
+            else:
+                field.wait_for_work(process)
+                time.sleep(chance.uniform(0.0, 2.0))
             os.killpg(process.pid, signal.SIGKILL) if number % 2 else process.kill()
             process.wait()
             if not (at / "corpus.db").exists():

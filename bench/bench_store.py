@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> None:
 
 def prepare(count: int) -> list[Prepared]:
     """Return articles in the order of the queue: each story followed by its copies."""
-    chance, deduper = random.Random(SEED), Deduper()  # noqa: S311 - the same articles every time
+    chance, deduper = random.Random(SEED), Deduper()
     vocabulary = [f"{first}{last}" for first in _syllables(chance, 80) for last in _syllables(chance, 60)]
     made: list[Prepared] = []
     original: list[str] = []
@@ -103,10 +103,10 @@ def prepare(count: int) -> list[Prepared]:
 
 def measure(url: str, prepared: Path, *, workers: int) -> Measured:
     """Settle every article with this many processes."""
-    _empty(url)
+    empty(url)
     store = open_store(url, parameters=Deduper().parameters)
     articles: list[Prepared] = pickle.loads(prepared.read_bytes())  # noqa: S301 - written by this program
-    store.ledger.enqueue([_candidate(each.article) for each in articles], now=datetime.now(UTC))
+    store.ledger.enqueue([candidate_of(each.article) for each in articles], now=datetime.now(UTC))
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(workers + 1), context.Queue()
     processes = [context.Process(target=work, args=(url, prepared, start, results)) for _ in range(workers)]
@@ -148,7 +148,8 @@ def _settle(store: Store, deduper: Deduper, each: Prepared, claim: Any) -> float
     return 1000 * (time.perf_counter() - began)
 
 
-def _empty(url: str) -> None:
+def empty(url: str) -> None:
+    """Empty a store on a server; a SQLite file is made anew anyway."""
     if url.startswith("sqlite"):
         return
     engine = create_engine(url)
@@ -175,7 +176,8 @@ def _article(number: int, story: int, text: str) -> Article:
     )
 
 
-def _candidate(article: Article) -> Candidate:
+def candidate_of(article: Article) -> Candidate:
+    """Return the candidate that brings an article."""
     return Candidate(
         url=article.url,
         canonical_url=article.canonical_url,
