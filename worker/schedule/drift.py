@@ -66,10 +66,10 @@ def worth_of(harvest: Harvest) -> float:
 
 
 def alarms(harvest: Harvest, habits: Habits, *, known: Sequence[Alarm], now: datetime) -> tuple[Alarm, ...]:
-    """Return what there is to warn of; what was known before keeps its time and its words until it is undone."""
-    since = {alarm.what: alarm for alarm in known}
+    """Return what there is to warn of, with the figures of now; what was known before holds until it is undone."""
+    since = {alarm.what: alarm.since for alarm in known}
     found = [*_silences(habits, now), *_drifts(harvest, frozenset(since))]
-    return tuple(since.get(what) or Alarm(what=what, since=now, detail=detail) for what, detail in found)
+    return tuple(Alarm(what=what, since=since.get(what, now), detail=detail) for what, detail in found)
 
 
 def _vote(harvest: Harvest, article: Article | None) -> tuple[str, int]:
