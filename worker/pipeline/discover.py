@@ -180,6 +180,7 @@ class Discoverer:
             source=source.name,
             now=self._stages.clock.now(),
             max_bytes=self._limits.input_bytes,
+            sites=frozenset(name for name in source.options.get("sites", "").split(",") if name),
         )
         while (discovery := await self._stages.offload(next, inputs, None)) is not None:
             await self._enqueue(source, discovery, batch, count)

@@ -33,11 +33,15 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes."""
+    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes.
+
+    `sites` are those whose pages are taken from archives; none: all.
+    """
 
     source: str
     now: datetime
     max_bytes: int
+    sites: frozenset[str] = frozenset()
 
 
 def read_html(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:

@@ -25,24 +25,29 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
         ".jsonl": read_json_lines,
         ".warc": read_warc,
         ".warc.gz": read_warc,
+        ".arc": read_warc,
+        ".arc.gz": read_warc,
     }
 )
-_ARCHIVES = frozenset({".warc", ".warc.gz"})
+_ARCHIVES = frozenset({".warc", ".warc.gz", ".arc", ".arc.gz"})
 
 
-def read_inputs(path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+def read_inputs(
+    path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()
+) -> Iterator[Discovery]:
     """Yield what a file or a folder holds, with its content, in batches of at most 100 candidates.
 
     Folders are read with all that is below, in the order of names; links to folders are not followed. What cannot be
-    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article. Raises
-    SourceError, at once, where the path does not exist or is of no known kind.
+    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article, `sites` says
+    whose pages are taken from archives (none: all). Raises SourceError, at once, where the path does not exist or is of
+    no known kind.
     """
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
     if not path.is_dir() and _ending(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
     files = _below(path) if path.is_dir() else iter((path,))
-    return _batches(_contents(files, Intake(source=source, now=now, max_bytes=max_bytes)), path)
+    return _batches(_contents(files, Intake(source=source, now=now, max_bytes=max_bytes, sites=sites)), path)
 
 
 def archives_below(path: Path) -> list[Path]:

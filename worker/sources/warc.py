@@ -65,11 +65,12 @@ class Wanted:
 EVERYTHING = Wanted()
 
 
-def read_warc(file: Path, intake: Intake, wanted: Wanted = EVERYTHING) -> Iterator[Candidate | Remark]:
+def read_warc(file: Path, intake: Intake, wanted: Wanted | None = None) -> Iterator[Candidate | Remark]:
     """Yield the pages of an archive with their content, their address and the time they were recorded.
 
     Damaged records are remarked on and the rest goes on; what is no page (pictures, requests, errors) is passed over.
     """
+    wanted = wanted or Wanted(sites=intake.sites)
     for record in records(file, max_bytes=2 * intake.max_bytes, wanted=wanted.header):
         item = _read(record, f"{file}:{record.number}", intake, wanted)
         if item is not None:

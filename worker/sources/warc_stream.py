@@ -1,7 +1,8 @@
-"""Streams the records of a WARC file (ISO 28500), past damage, in bounded memory."""
+"""Streams the records of a WARC file (ISO 28500), or of an ARC file, its forerunner, past damage, in bounded memory."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ _UNPACKED = 256 * 1024
 _GZIP = b"\x1f\x8b\x08"
 _MAX_LINE = 16 * 1024
 _MAX_HEADERS = 200
+# An ARC record is headed by its address, which may hold blanks, the server's, the time, the content's type and length.
+_ARC = re.compile(rb"(\S.*) [0-9a-fA-F.:]{2,45} (\d{14}) (\S+)(?: .*)? (\d{1,12})\r?\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,11 @@ def records(
                     return
                 if line.startswith(b"WARC/"):
                     number, lost, begins = number + 1, False, stream.start_of(line)
-                    yield replace(_record(stream, number, max_bytes, wanted), start=begins)
+                    fields = header_fields(stream.line)
+                    yield replace(_record(stream, number, fields, max_bytes, wanted), start=begins)
+                elif arc := _ARC.fullmatch(line):
+                    number, lost, begins = number + 1, False, stream.start_of(line)
+                    yield replace(_record(stream, number, _arc_fields(arc), max_bytes, wanted), start=begins)
                 elif line.strip() and not lost:
                     # Not where a record should begin: one is damaged, or the last one's length was a lie.
                     number, lost = number + 1, True
@@ -59,8 +66,26 @@ def records(
                 yield Record(number=number, fields={}, damaged=True)
 
 
-def _record(stream: _Stream, number: int, max_bytes: int, wanted: Callable[[Mapping[str, str]], bool]) -> Record:
-    fields = header_fields(stream.line)
+def _arc_fields(line: re.Match[bytes]) -> dict[str, str]:
+    """Return the one line that heads a record of an ARC file as the fields of a WARC record."""
+    url, moment, kind, length = (part.decode("utf-8", "replace") for part in line.groups())
+    day, time = f"{moment[:4]}-{moment[4:6]}-{moment[6:8]}", f"{moment[8:10]}:{moment[10:12]}:{moment[12:14]}"
+    return {
+        "warc-type": "response" if url.startswith(("http://", "https://")) else "warcinfo",
+        "warc-target-uri": url,
+        "warc-date": f"{day}T{time}Z",
+        "content-type": kind,
+        "content-length": length,
+    }
+
+
+def _record(
+    stream: _Stream,
+    number: int,
+    fields: Mapping[str, str],
+    max_bytes: int,
+    wanted: Callable[[Mapping[str, str]], bool],
+) -> Record:
     length = fields.get("content-length", "")
     if not length.isascii() or not length.isdecimal():
         return Record(number=number, fields=fields, damaged=True)

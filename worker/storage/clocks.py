@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, bindparam, func, select, update
 
+from worker.storage.backfills import BACKFILLS
 from worker.storage.columns import EPOCH, Span, UtcTime
 from worker.storage.dialect import greatest
 from worker.storage.tables import CANDIDATES, HOSTS, SOURCES
@@ -24,6 +25,7 @@ _AHEAD: Final = (
     (HOSTS, HOSTS.c.due_at),
     (SOURCES, SOURCES.c.due_at),
     (SOURCES, SOURCES.c.lease_until),
+    (BACKFILLS, BACKFILLS.c.lease_until),
     (CANDIDATES, CANDIDATES.c.due_at),
     (CANDIDATES, CANDIDATES.c.lease_until),
     (CANDIDATES, CANDIDATES.c.look_at),

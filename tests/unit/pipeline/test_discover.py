@@ -64,10 +64,20 @@ class Run:
             chance=lambda: 0.5,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
-        limits = Limits(rhythm=rhythm, in_hand=4, lease=MINUTES, deadline=MINUTES, poll_lease=MINUTES, follow=follow, input_bytes=10**6)
+        limits = Limits(
+            rhythm=rhythm,
+            in_hand=4,
+            lease=MINUTES,
+            deadline=MINUTES,
+            poll_lease=MINUTES,
+            follow=follow,
+            input_bytes=10**6,
+        )
         self.discoverer = Discoverer(stages, limits, tally=self.tally, observer=self.watcher, worker="here:1")
 
-    def read_inputs(self, path: Path, *, source: str, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+    def read_inputs(
+        self, path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()
+    ) -> Iterator[Discovery]:
         if path.name == "missing":
             raise SourceError(f"{path}: no such file or folder")
         yield from self.inputs

@@ -233,3 +233,31 @@ def test_a_portion_counts_the_pages_it_left_out(tmp_path: Path) -> None:
 
     assert [each.url for each in portion.candidates] == ["https://bao.vn/a.html"]
     assert portion.left_out == 2
+
+
+def arc_record(url: str, body: bytes, *, length: int | None = None) -> bytes:
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + body
+    return f"{url} 127.0.0.1 20140216050221 text/html {length or len(block)}\n".encode() + block + b"\n"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_arc_file_is_read_like_its_successor(tmp_path: Path, packed: bool) -> None:
+    about = b"filedesc://a.arc.gz 127.0.0.1 20140216050221 text/plain 75\n" + b"1 0 Kho\n".ljust(75) + b"\n"
+    pieces = [
+        about,
+        arc_record("https://bao.vn/tin moi-1.html", PAGE.encode()),
+        b"https://bao.vn/hong.html 127.0.0.1 20140216050221 text/html abc\n",
+        arc_record("https://x.vn/b.html", PAGE.encode()),
+        arc_record("https://bao.vn/c.html", PAGE.encode()),
+    ]
+    name = "a.arc.gz" if packed else "a.arc"
+    written(tmp_path, [gzip.compress(piece) for piece in pieces] if packed else pieces, name)
+
+    discoveries = list(read_inputs(tmp_path, source="kho", now=NOW, max_bytes=1_000_000, sites=frozenset({"bao.vn"})))
+
+    (discovery,) = discoveries
+    first, last = discovery.candidates
+    assert (first.url, last.url) == ("https://bao.vn/tin%20moi-1.html", "https://bao.vn/c.html")
+    assert isinstance(first.payload, Page)
+    assert first.payload.fetched_at == datetime(2014, 2, 16, 5, 2, 21, tzinfo=UTC)
+    assert discovery.skipped == 1
