@@ -1,6 +1,7 @@
 """What the flows need of each stage, as protocols; concrete classes are named in `app` alone."""
 
 from worker.ports.meter import Meter, Unmetered
+from worker.ports.past import BackfillBook
 from worker.ports.stages import (
     Clock,
     Deduper,
@@ -15,7 +16,6 @@ from worker.ports.stages import (
     SiteLearner,
 )
 from worker.ports.store import (
-    BackfillBook,
     HostBook,
     HostStanding,
     Ledger,
