@@ -136,6 +136,12 @@ class Daemon:
             return
         if self._work is None or self._signal:
             return
+        if (settings.web, settings.log, settings.daemon) != (
+            self._settings.web,
+            self._settings.log,
+            self._settings.daemon,
+        ):
+            log.warning("run.restart_needed", note="[web], [log] and [daemon] take effect at the next start")
         log.info("run.reloading", sources=len(settings.sources))
         self._supervisor.reloading(monotonic=self._clock.monotonic())
         self._before, self._settings = self._settings, settings
