@@ -113,7 +113,7 @@ def test_a_warning_says_both_figures_and_since_when() -> None:
 
     (later,) = alarms(gather(paper.harvest, paper.page(Kind(signed=0.0))), Habits(), known=(first,), now=NOW + DAY)
 
-    assert re.fullmatch(r"articles without an author: \d+% lately, \d% before", later.detail)
+    assert re.fullmatch(r"articles without an author: \d+% lately, \d+% before", later.detail)
     assert (first.since, later.since) == (NOW, NOW)
 
 
