@@ -6,33 +6,56 @@ What came from outside cannot forge a line: control characters in fields are esc
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+from structlog.typing import Processor
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@?#]*):[^/\s@?#]*@")
+_PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""The levels as syslog numbers them (sd-daemon(3))."""
+_INDENT: Final = "    "
 _EventDict = MutableMapping[str, Any]
 
 
-def configure(*, level: int, as_json: bool = False) -> None:
-    """Send events of `level` and above to standard error, as JSON or as `key=value` lines."""
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else _render_line
+def configure(*, level: int, form: str = "auto") -> None:
+    """Send events of `level` and above to standard error: as lines for people (`console`), as JSON, or as it fits.
+
+    `auto` writes lines for people; where systemd's journal reads them, without the time, which it notes itself, and
+    with the level as the priority it sorts by.
+    """
+    render: Processor = _render_line
+    if form == "json":
+        render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    elif form == "auto" and _is_journal(os.environ.get("JOURNAL_STREAM", "")):
+        render = _render_for_journal
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _escape_fields,
-            renderer,
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_StderrFactory(),
         cache_logger_on_first_use=False,
     )
     _forward_libraries()
+
+
+def _is_journal(stream: str) -> bool:
+    """Tell whether standard error is the very stream that the journal reads (systemd.exec(5), `$JOURNAL_STREAM`)."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return bool(stream) and stream == f"{found.st_dev}:{found.st_ino}"
 
 
 def escape(text: str) -> str:
@@ -57,21 +80,45 @@ class _StderrFactory:
 
 def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
     for key, value in event.items():
-        if isinstance(value, str) and key != "exception":
-            event[key] = escape(value)
+        if isinstance(value, str):
+            event[key] = _indented(value) if key == "exception" else _without_password(escape(value))
     return event
 
 
+def _without_password(text: str) -> str:
+    """Return text with the passwords of addresses in it masked."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def _indented(traceback: str) -> str:
+    """Return a traceback whose lines cannot pass for lines of the log, whatever an exception's message holds."""
+    return "\n".join(_INDENT + _without_password(escape(line)) for line in traceback.splitlines())
+
+
 def _render_line(_logger: object, _method: str, event: _EventDict) -> str:
-    head = f"{event.pop('timestamp')} {event.pop('level').upper():<7} {event.pop('event')}"
-    traceback = event.pop("exception", "")
+    head = f"{event.pop('timestamp')} {event.pop('level').upper():<7} "
+    return head + _told(event)
+
+
+def _render_for_journal(_logger: object, _method: str, event: _EventDict) -> str:
+    event.pop("timestamp")
+    priority = f"<{_PRIORITY[event.pop('level')]}>"
+    return "\n".join(priority + line for line in _told(event).split("\n"))
+
+
+def _told(event: _EventDict) -> str:
+    """Return an event's name and fields, and its traceback after them."""
+    name, traceback = event.pop("event"), event.pop("exception", "")
     fields = "".join(f" {key}={_quoted(value)}" for key, value in event.items() if value is not None)
-    return f"{head}{fields}\n{traceback}" if traceback else head + fields
+    return f"{name}{fields}\n{traceback}" if traceback else f"{name}{fields}"
 
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return f'"{text}"' if not text or re.search(r'[\s"=]', text) else text
+    if text and not re.search(r'[\s"=]', text):
+        return text
+    # A quotation mark inside would end the field, and let what follows pass for another one.
+    return '"' + text.replace('"', '\\"') + '"'
 
 
 class _Forwarder(logging.Handler):

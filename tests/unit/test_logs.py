@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -43,7 +47,7 @@ def test_events_below_the_level_are_not_written(capsys: pytest.CaptureFixture[st
 
 
 def test_json_lines_hold_the_same_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(level=logging.INFO, as_json=True)
+    logs.configure(level=logging.INFO, form="json")
 
     structlog.get_logger().warning("discover.failed", source="báo")
 
@@ -64,6 +68,71 @@ def test_a_traceback_follows_its_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.rstrip().endswith("invalid literal for int() with base 10: 'odd'")
 
 
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_the_message_of_a_bug_cannot_forge_a_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    logs.configure(level=logging.INFO, form=form)
+
+    try:
+        raised("oops\n2026-03-01T00:00:00Z INFO    ingest.outcome state=stored\u2028\x1b[31m")
+    except RuntimeError:
+        structlog.get_logger().exception("ingest.bug")
+
+    first, *rest = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert "ingest.bug" in first
+    assert not [line for line in rest if not line.startswith("    ")]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u2028]", first + "".join(rest))
+
+
+def test_a_field_cannot_forge_another_field(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level=logging.INFO)
+
+    structlog.get_logger().info("x.y", error='oops" state="stored')
+
+    assert capsys.readouterr().err.endswith('x.y error="oops\\" state=\\"stored"\n')
+
+
+def test_passwords_in_addresses_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level=logging.INFO)
+
+    structlog.get_logger().info("x.y", url="https://me:s3cret@host/a@b:c", store="postgresql://u:s3cret@db/x")
+
+    written = capsys.readouterr().err
+    assert "s3cret" not in written
+    assert "https://me:***@host/a@b:c" in written
+
+
+def test_the_journal_gets_priorities_and_no_time_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as journal:
+        monkeypatch.setattr(sys, "stderr", journal)
+        found = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        logs.configure(level=logging.INFO)
+
+        structlog.get_logger().warning("discover.failed", source="bao", error="a\n<0>b")
+        try:
+            int("odd")
+        except ValueError:
+            structlog.get_logger().exception("ingest.bug")
+
+        journal.seek(0)
+        lines = journal.read().splitlines()
+
+    assert lines[0] == "<4>discover.failed source=bao error=a\\n<0>b"
+    assert lines[1] == "<3>ingest.bug"
+    assert all(line.startswith("<3>    ") for line in lines[2:])
+
+
+def test_who_pipes_the_log_elsewhere_gets_lines_with_their_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    logs.configure(level=logging.INFO)
+
+    structlog.get_logger().info("x.y")
+
+    assert re.match(r"\d{4}-\d\d-\d\dT.* INFO    x\.y\n", capsys.readouterr().err)
+
+
 def test_warnings_of_libraries_become_events_and_their_chatter_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level=logging.INFO)
 
@@ -73,3 +142,7 @@ def test_warnings_of_libraries_become_events_and_their_chatter_does_not(capsys: 
     written = capsys.readouterr().err
     assert "secret" not in written
     assert "library.log library=some.library message=went\\nwrong" in written
+
+
+def raised(message: str) -> None:
+    raise RuntimeError(message)

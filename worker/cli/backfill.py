@@ -72,7 +72,7 @@ def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bo
     from worker.cli.estimating import Watch
 
     watch = Watch(shown=common.loudness >= 0)
-    common.set_up_logs(quietly=sys.stderr.isatty() and common.loudness >= 0)
+    common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)
 
     async def work() -> BackfillReport:
         opening = rehearsed(settings, watch, watch.stepped) if dry_run else opened(settings, watch)

@@ -43,13 +43,13 @@ class Common:
 
         return load(self.config or DEFAULT_CONFIG, os.environ)
 
-    def set_up_logs(self, *, quietly: bool = False) -> None:
-        """Send logs to standard error; `quietly` where something else shows the progress."""
+    def set_up_logs(self, form: str = "auto", *, quietly: bool = False) -> None:
+        """Send logs to standard error as `[log] format` says; `quietly` where something else shows the progress."""
         from worker import logs
 
         steps = (10, 20, 30, 40, 50)
         index = (2 if quietly else 1) - self.loudness
-        logs.configure(level=steps[max(0, min(index, len(steps) - 1))])
+        logs.configure(level=steps[max(0, min(index, len(steps) - 1))], form=form)
 
 
 _OPTIONS: Final = (

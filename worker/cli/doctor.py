@@ -26,7 +26,7 @@ def doctor(common: Common) -> None:
     Nothing is stored. With -v every step of every fetch is shown, otherwise those of the sources that failed.
     """
     settings = common.settings()
-    common.set_up_logs(quietly=True)
+    common.set_up_logs(settings.log.format, quietly=True)
     findings, _ = until_signal(lambda: _examine(common, settings))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])

@@ -26,7 +26,7 @@ _LONGEST_SHOWN: Final = 200
 def extract(common: Common, target: str, explain: bool) -> None:
     """Print what would be stored of a page, a file or every file of a folder; store nothing."""
     settings = common.settings()
-    common.set_up_logs(quietly=True)
+    common.set_up_logs(settings.log.format, quietly=True)
     articles, _ = until_signal(lambda: _extract(common, settings, target, explain=explain))
     raise SystemExit(0 if articles else 1)
 

@@ -21,7 +21,7 @@ def backup(common: Common, file: Path, force: bool) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     clock = SystemClock()
     started = clock.monotonic()
     with open_reading(settings) as store:
@@ -47,7 +47,7 @@ def prune(common: Common, age: str | None, dry_run: bool) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     before = SystemClock().now() - _age(age, settings.store.keep_pages)
     with open_reading(settings) as store:
         pruned = store.prune(older_than=before, dry_run=dry_run)

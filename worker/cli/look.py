@@ -18,7 +18,7 @@ def audit(common: Common) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     with open_reading(settings) as store:
         books = store.reader.audit()
     if common.as_json:
@@ -37,7 +37,7 @@ def why(common: Common, url_or_id: str) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     with open_reading(settings) as store:
         told = history.tell(store.reader, url_or_id)
     if common.as_json:
@@ -60,7 +60,7 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     with open_reading(settings) as store:
         links = store.reader.duplicates(links_that_keep_both=everything)
         if form == "table" and not common.as_json:
@@ -85,7 +85,7 @@ def export(common: Common, form: str, output: Path | None) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     with open_reading(settings) as store:
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:

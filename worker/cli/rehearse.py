@@ -26,7 +26,7 @@ def rehearse(common: Common, settings: Settings, orders: Orders) -> int:
     from worker.cli.show import run_summary
     from worker.oneshot import OneShot
 
-    common.set_up_logs(quietly=True)
+    common.set_up_logs(settings.log.format, quietly=True)
     teller = _Teller(to_error=common.as_json)
 
     async def work() -> RunReport:

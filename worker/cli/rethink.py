@@ -39,7 +39,7 @@ def mark(common: Common, one: int, other: int, same: bool, different: bool) -> N
     if one == other:
         raise UsageError(f"article {one} is named twice: name two articles, by the ids that `why URL` shows")
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     decided = "same" if same else "different"
     moved = reprocess.mark(settings, one, other, decided=decided)
     if common.as_json:
@@ -93,7 +93,7 @@ def reprocess(common: Common, dedupe: bool, dry_run: bool) -> None:
 
     settings = common.settings()
     gauge = _Gauge(shown=sys.stderr.isatty() and common.loudness >= 0)
-    common.set_up_logs(quietly=gauge.shown)
+    common.set_up_logs(settings.log.format, quietly=gauge.shown)
     work = Reprocessing(settings, extract=not dedupe, watcher=gauge.tell)
 
     async def until_done() -> Report | None:

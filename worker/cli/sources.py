@@ -37,7 +37,7 @@ def list_sources(common: Common) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     try:
         with open_reading(settings) as store:
             states = {state.name: state for state in store.reader.sources()}
@@ -60,7 +60,7 @@ def add(common: Common, url: str, yes: bool, name: str | None) -> None:
     from worker.cli.prospects import as_record, named, show
 
     settings = common.settings()
-    common.set_up_logs(quietly=True)
+    common.set_up_logs(settings.log.format, quietly=True)
     _check_name(name, settings)
     found = _survey(common, settings, _address(url))
     new = named([each.rated.poll for each in found if each.rated.picked], name, settings)
@@ -130,7 +130,7 @@ def check(common: Common, names: tuple[str, ...]) -> None:
     from worker.cli.prospects import check_record, show_checks
 
     settings = common.settings()
-    common.set_up_logs(quietly=True)
+    common.set_up_logs(settings.log.format, quietly=True)
     known = {source.name for source in settings.sources}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(_unknown(unknown, settings))

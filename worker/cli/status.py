@@ -31,7 +31,7 @@ def status(common: Common, watch: bool) -> None:
     from worker.reading import open_reading
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     if watch and not common.as_json and not console().is_terminal:
         raise UsageError("--watch needs a terminal; with --json it prints one object a line")
     with open_reading(settings) as store:

@@ -53,7 +53,7 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
     from worker.oneshot import OneShot
 
     progress = Progress(shown=sys.stderr.isatty() and common.loudness >= 0)
-    common.set_up_logs(quietly=progress.shown)
+    common.set_up_logs(settings.log.format, quietly=progress.shown)
 
     async def work() -> RunReport:
         async with opened(settings, progress) as app:
@@ -86,7 +86,7 @@ def run(common: Common) -> None:
     from worker.daemon import Daemon
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
     raise SystemExit(Daemon(settings, reread=common.settings).run())
 
 
@@ -105,7 +105,7 @@ def import_seeds(common: Common, folder: Path | None) -> None:
     from worker.pipeline import SeedReport
 
     settings = common.settings()
-    common.set_up_logs()
+    common.set_up_logs(settings.log.format)
 
     async def work() -> SeedReport:
         async with opened(settings, Progress(shown=False)) as app:
