@@ -22,10 +22,8 @@ _DEAD = (
     "datalist",
 )
 # fmt: on
-_COMMENTS = XPath(
-    ".//*[self::div or self::section or self::ul or self::ol][contains(@id, 'comment') or contains(@class, 'comment')"
-    " or contains(@id, 'disqus') or contains(@class, 'box-binhluan')]"
-)
+_LISTS = ("div", "section", "ul", "ol")
+_COMMENTS = ("comment", "disqus", "box-binhluan")
 _LENGTH = XPath("string-length(normalize-space(.))", smart_strings=False)
 _SHARE = 0.92
 _COVERED = 0.6
@@ -36,11 +34,18 @@ _BOXES = ("div", "section", "figure", "aside", "img", "ins")
 def strip_dead(tree: HtmlElement) -> None:
     """Take out of a tree what never holds article text: scripts, navigation, players, readers' comments."""
     strip_elements(tree, *_DEAD, with_tail=False)
-    total = _length(tree)
     # A frame that holds most of the page is no frame: broken markup can put an article inside its own navigation.
-    for box in [*tree.iter("menu"), *cast("list[HtmlElement]", _COMMENTS(tree))]:
+    boxes = [*tree.iter("menu"), *filter(_is_comments, tree.iter(*_LISTS))]
+    total = _length(tree) if boxes else 0
+    for box in boxes:
         if _length(box) < total / 2:
             box.drop_tree()
+
+
+def _is_comments(box: HtmlElement) -> bool:
+    # In Python: the same as an XPath takes three times as long.
+    names = f"{box.get('id')} {box.get('class')}"
+    return any(word in names for word in _COMMENTS)
 
 
 def _length(element: HtmlElement) -> int:
@@ -58,7 +63,7 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
         return []
     weight = weigh(body, passages)
     container = find_container(body, weight, share=_SHARE)
-    _narrow(body, container)
+    _narrow(tree, container)
     _drop_empty(container, extents)
     prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
     best = _extract(tree, fast=True)
@@ -69,9 +74,9 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
     return best
 
 
-def _narrow(body: HtmlElement, container: HtmlElement) -> None:
-    """Take out of a page what stands beside the container and beside the boxes around it."""
-    while container is not body and (parent := container.getparent()) is not None:
+def _narrow(tree: HtmlElement, container: HtmlElement) -> None:
+    """Take out of a page its head, and what stands beside the container and beside the boxes around it."""
+    while container is not tree and (parent := container.getparent()) is not None:
         for sibling in [child for child in parent if child is not container]:
             parent.remove(sibling)
         parent.text = container.tail = None

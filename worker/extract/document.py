@@ -77,7 +77,7 @@ def open_document(page: Page) -> Document:
 def _parse(markup: str) -> HtmlElement:
     if "<" not in markup:
         raise ExtractError("the page is not HTML: it holds no tag", reason="not-html")
-    if (tags := markup.count("<")) > _MOST_TAGS:
+    if len(markup) > _MOST_TAGS and (tags := markup.count("<")) > _MOST_TAGS:
         raise ExtractError(f"no news page: it has {tags} tags, at most {_MOST_TAGS} are read", reason="size")
     parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
     # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.

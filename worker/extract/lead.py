@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lxml.html import HtmlElement
 
@@ -34,14 +34,14 @@ def find_lead(document: Document, passages: Sequence[Passage]) -> str:
     """
     described = _descriptions(document)
     for _passage, text in _candidates(passages) if described else ():
-        if any(_same_start(text, description) for description in described) and _is_prose(text):
+        if _is_described(text, described) and _is_prose(text):
             return text
     return next(_named(document.tree, passages), "")
 
 
-def _descriptions(document: Document) -> list[str]:
+def _descriptions(document: Document) -> frozenset[str]:
     said = [document.structured.description, document.said("og:description"), document.said("description")]
-    return [folded for text in said if len(folded := fold(text)) >= _SHORTEST]
+    return frozenset(folded for text in said if len(folded := fold(text)) >= _SHORTEST)
 
 
 def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
@@ -60,9 +60,10 @@ def _is_prose(text: str) -> bool:
     return not is_prompt(text) and not is_credit(text)
 
 
-def _same_start(text: str, description: str) -> bool:
+def _is_described(text: str, described: Collection[str]) -> bool:
     """Whether a text begins as a description does; descriptions are cut short, and leads name a place or a paper."""
-    return any(_agree(fold(variant), description) for variant in (text, _PLACE.sub("", text)))
+    variants = {fold(text), fold(_PLACE.sub("", text))}
+    return any(_agree(folded, description) for folded in variants for description in described)
 
 
 def _agree(folded: str, description: str) -> bool:

@@ -36,28 +36,35 @@ def measure(tree: HtmlElement) -> Mapping[HtmlElement, Extent]:
     extents = {element: Extent() for element in tree.iter("*")}
     # Backwards, every element comes after all that is in it.
     for element, extent in reversed(extents.items()):
-        tag = element.tag
-        size = _size(element.text)
-        extent.chars += size
-        extent.own += size
-        if tag == "a" and extent.chars and element.get("href"):
-            extent.linked, extent.links = extent.chars, 1
+        if size := _size(element.text):
+            extent.chars += size
+            extent.own += size
         parent = extents.get(element.getparent())
         if parent is None:
             continue
-        tail = _size(element.tail)
-        parent.chars += extent.chars + tail
-        parent.linked += extent.linked
-        parent.links += extent.links
-        parent.own += tail
-        if tag in _INLINE:
-            parent.own += extent.chars
-            parent.own_linked += extent.linked
+        if size := _size(element.tail):
+            parent.chars += size
+            parent.own += size
+        if extent.chars:
+            _add(element, extent, parent)
     return extents
 
 
+def _add(element: HtmlElement, extent: Extent, parent: Extent) -> None:
+    """Count what an element holds as part of its parent."""
+    tag = element.tag
+    if tag == "a" and element.get("href"):
+        extent.linked, extent.links = extent.chars, 1
+    parent.chars += extent.chars
+    parent.linked += extent.linked
+    parent.links += extent.links
+    if tag in _INLINE:
+        parent.own += extent.chars
+        parent.own_linked += extent.linked
+
+
 def _size(text: str | None) -> int:
-    return len(" ".join(text.split())) if text else 0
+    return len(" ".join(text.split())) if text and not text.isspace() else 0
 
 
 def is_inline(element: HtmlElement) -> bool:

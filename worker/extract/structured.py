@@ -102,13 +102,21 @@ def _bounded(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _load(block: str) -> object:
-    stripped = _WRAPPING.sub("", block).strip()
-    for attempt in (stripped, _TRAILING_COMMA.sub(r"\1", stripped), html.unescape(stripped)):
+    for attempt in _mended(block):
         try:
             return json.loads(attempt, strict=False)
         except (ValueError, RecursionError):
             continue
-    return _salvage(stripped)
+    return _salvage(block)
+
+
+def _mended(block: str) -> Iterator[str]:
+    """Yield a block as it is, and then as it may have been meant."""
+    yield block
+    bare = _WRAPPING.sub("", block).strip()
+    yield bare
+    yield _TRAILING_COMMA.sub(r"\1", bare)
+    yield html.unescape(bare)
 
 
 def _salvage(block: str) -> Thing:

@@ -82,7 +82,7 @@ def trim(markup: str) -> str:
         markup = markup.replace("\0", "\ufffd")
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < _LARGE and markup.count("<") <= _MANY_TAGS:
+    if len(markup) < _MANY_TAGS or (len(markup) < _LARGE and markup.count("<") <= _MANY_TAGS):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
