@@ -95,7 +95,7 @@ class Work:
             asyncio.create_task(self._again_and_again(LOOK_EVERY, self._watch)),
         ]
         try:
-            await self._until_ended(asyncio.create_task(self._import_seeds()))
+            await self._until_ended(asyncio.create_task(self._prepare()))
             if not self._ended.is_set():
                 self._scheduler.start()
                 self._working = asyncio.create_task(self._ingest())
@@ -117,8 +117,10 @@ class Work:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _import_seeds(self) -> None:
+    async def _prepare(self) -> None:
+        """Import seeds, and let rules of sources that were changed since their last polls count at once."""
         await self._again_while_store_fails(self._app.import_seeds)
+        await self._again_while_store_fails(lambda: self._app.discoverer.replan(self._app.sources))
 
     async def _ingest(self) -> None:
         await self._again_while_store_fails(lambda: self._app.ingester.work(self._ended.is_set))
