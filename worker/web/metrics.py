@@ -117,6 +117,8 @@ def _of_sources(figures: Figures) -> Iterator[Metric]:
         "source_newest_article_age_seconds": "Seconds since the newest text was fetched.",
         "source_failures": "Polls that failed in a row.",
         "source_interval_seconds": "Seconds between two polls.",
+        "source_gaps": "Polls that shared no entry with the one before.",
+        "source_alarms": "Warnings about drift that hold now.",
     }
     families = {
         name: GaugeMetricFamily(f"corpus_worker_{name}", sense, labels=("source",)) for name, sense in told.items()
@@ -137,6 +139,8 @@ def _source_values(source: SourceFigures, figures: Figures) -> dict[str, float |
         ),
         "source_failures": state.failures,
         "source_interval_seconds": state.interval.total_seconds() if state.interval else None,
+        "source_gaps": state.learned.gaps,
+        "source_alarms": len(state.learned.alarms),
     }
 
 

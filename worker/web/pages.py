@@ -24,7 +24,7 @@ from worker.web.status import POLICY, status_page
 
 log = structlog.get_logger()
 
-FIGURES_LAST: Final = timedelta(seconds=5)
+FIGURES_LAST: Final = timedelta(seconds=10)
 """How old figures of the store may be: however many clients ask, the store is asked this often at most."""
 STORE_PATIENCE: Final = timedelta(seconds=5)
 _HEADERS: Final = {

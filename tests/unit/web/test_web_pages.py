@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
 from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures, SourceState, State
+from worker.models.habits import Alarm, Learned
 from worker.web import Metrics, Watched, pages, served
 
 WELL = Health(ok=True, figures={"waiting_s": 0})
@@ -37,6 +39,7 @@ FIGURES = Figures(
                 failures=2,
                 error='<script>alert("x")</script>\n\x1b[31m',
                 interval=timedelta(minutes=15),
+                learned=Learned(gaps=4, alarms=(Alarm(what="length", since=START, detail="shorter"),)),
             ),
             counts={State.STORED: 40, State.PENDING: 7},
             newest_at=START - timedelta(hours=1),
@@ -177,6 +180,18 @@ async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(boa
     assert found["source_newest_article_age_seconds", labels(source="bao")] == 3600
     assert found["source_failures", labels(source="bao")] == 2
     assert found["source_interval_seconds", labels(source="bao")] == 900
+    assert found["source_gaps", labels(source="bao")] == 4
+    assert found["source_alarms", labels(source="bao")] == 1
+
+
+async def test_every_metric_is_in_the_documents(board: Board) -> None:
+    documents = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
+
+    told = board.metrics.told(accept="", health=WELL, figures=FIGURES)[0].decode()
+
+    names = set(re.findall(r"^# TYPE (\S+)", told, re.MULTILINE))
+    assert len(names) > 20
+    assert {name for name in names if f"`{name}`" not in documents} == set()
 
 
 async def test_a_store_that_does_not_answer_costs_its_figures_alone(board: Board) -> None:
@@ -206,7 +221,7 @@ async def test_the_store_is_asked_seldom_however_many_look(board: Board) -> None
     async with board.client() as client:
         await asyncio.gather(*(client.get("/metrics") for _ in range(5)), client.get("/"))
         once = board.asked
-        board.clock.advance(timedelta(seconds=6))
+        board.clock.advance(timedelta(seconds=11))
         await client.get("/")
 
     assert (once, board.asked) == (1, 2)
