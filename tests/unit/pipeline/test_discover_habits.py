@@ -318,3 +318,41 @@ async def test_a_304_teaches_that_nothing_came_and_keeps_what_was_found(store: S
     assert state.learned.habits.empty == 0
     assert len(state.learned.entries) == 3
     assert desk.wait() > 2 * HOUR
+
+
+class Press:
+    """A feed that shows the newest of what it has published so far, by the desk's clock."""
+
+    def __init__(self, desk: Desk, name: str, *, gap: timedelta, window: int, asleep: frozenset[int]) -> None:
+        self.source = Source(name=name, kind="feed", url=f"https://{name}.example/rss", timezone="UTC")
+        self.items = [at for number in range(int(4 * DAY / gap)) if (at := START + number * gap).hour not in asleep]
+        self.window = window
+        self.clock = desk.clock
+        desk.fetcher.answers[self.source.url] = self.show
+
+    def show(self) -> str:
+        published = sum(at <= self.clock.now() for at in self.items)
+        shown = range(max(0, published - self.window), published)
+        return " ".join(["#", *(f"https://{self.source.name}.example/{number}" for number in shown)])
+
+
+@pytest.mark.anyio
+async def test_four_days_through_the_real_flow_and_store_miss_nothing_for_half_the_polls(store: Store) -> None:
+    desk, night = Desk(store), frozenset({*range(6), 22, 23})
+    papers = [
+        Press(desk, "busy", gap=6 * MINUTE, window=40, asleep=night),
+        Press(desk, "small", gap=40 * MINUTE, window=10, asleep=frozenset()),
+        Press(desk, "rare", gap=DAY, window=10, asleep=frozenset()),
+    ]
+    end = START + 4 * DAY
+    while desk.clock.now() < end:
+        due = {state.name: state.due_at for state in store.reader.sources()}
+        source = min((paper.source for paper in papers), key=lambda each: due.get(each.name) or START)
+        desk.clock.advance(max(timedelta(0), (due.get(source.name) or START) - desk.clock.now()))
+        await desk.discoverer.poll(source, only_if_due=True)
+
+    last_seen = {paper.source.name: store.ledger.source_state(paper.source.name).polled_at for paper in papers}
+    published = sum(at <= (last_seen[paper.source.name] or START) for paper in papers for at in paper.items)
+    assert desk.pending() == published
+    assert len(desk.fetcher.requests) < 0.5 * len(papers) * 4 * 96
+    assert sum(state.learned.gaps for state in store.reader.sources()) == 0
