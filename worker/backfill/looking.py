@@ -16,7 +16,6 @@ from worker.backfill.orders import Orders
 from worker.backfill.roots import local_roots, web_roots
 from worker.errors import FetchError, SourceError, StoreError
 from worker.models import Candidate, Place, Request, Source
-from worker.ports import Scope
 from worker.sources.files import Intake
 from worker.sources.past import Glimpse, look_back
 from worker.sources.warc import Portion, Wanted, read_portions
@@ -72,9 +71,7 @@ class Looker:
     async def _begin(self) -> None:
         """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
         state = await self._app.offload(self._book.state, self._orders.name)
-        pending, _ = await self._app.offload(
-            self._app.ledger.pending, now=self._app.clock.now(), scope=Scope(batch=self._orders.batch)
-        )
+        pending = await self._pending()
         afresh = self._orders.afresh or (state.finished_at is not None and not pending)
         if state.finished_at and not afresh:
             return
@@ -162,12 +159,18 @@ class Looker:
         return read_portions(Path(place.url), intake, wanted, start=place.position)
 
     async def _wait_for_the_work(self) -> None:
-        scope = Scope(batch=self._orders.batch)
         while not self._orders.discover_only:
-            pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=scope)
+            pending, _ = await self._app.offload(
+                self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+            )
             if pending < _AHEAD:
                 return
             await self._app.clock.sleep(_BREATH)
+
+    async def _pending(self) -> int:
+        now, scope = self._app.clock.now(), self._orders.scope
+        pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
+        return pending
 
     async def _take(self, place: Place, candidates: Sequence[Candidate]) -> Place:
         taken = await self._app.offload(

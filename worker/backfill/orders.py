@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from worker.errors import UsageError
 from worker.models import Source
+from worker.ports import Scope
 from worker.settings import DEFAULT_TIMEZONE, Settings
 from worker.sources.past import Sought
 from worker.sources.periods import Window
@@ -42,6 +43,11 @@ class Orders:
     def batch(self) -> str:
         """How its candidates are marked."""
         return f"backfill:{self.name}"
+
+    @property
+    def scope(self) -> Scope:
+        """Which candidates it works on: its own, and of one host only while there is no news."""
+        return Scope(batch=self.batch, gives_way=True)
 
     def source_of(self, settings: Settings) -> Source:
         """Return the source to go back through; raises UsageError where there is none, or none with a past."""

@@ -15,7 +15,6 @@ from worker.backfill.orders import Orders
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.models import BackfillState, State
 from worker.pipeline import Tally
-from worker.ports import Scope
 
 _LEASE: Final = timedelta(minutes=2)
 
@@ -88,7 +87,7 @@ class Backfill:
             try:
                 if work and not self._orders.discover_only:
                     await self._app.ingester.drain(
-                        scope=Scope(batch=self._orders.batch),
+                        scope=self._orders.scope,
                         limit=self._orders.limit,
                         more=lambda: not looking.done(),
                     )
@@ -120,10 +119,16 @@ class Backfill:
 
     async def progress(self) -> tuple[BackfillState, int]:
         """Return how far the backfill has come, and how many of its candidates wait."""
-        scope = Scope(batch=self._orders.batch)
         state = await self._app.offload(self._book.state, self._orders.name)
-        pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=scope)
+        pending, _ = await self._app.offload(
+            self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+        )
         return state, pending
+
+    async def _pending(self) -> int:
+        now, scope = self._app.clock.now(), self._orders.scope
+        pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
+        return pending
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[None]:

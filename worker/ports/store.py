@@ -86,10 +86,14 @@ class HostBook(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which candidates a run works on: those of some sources, those of one batch, or all."""
+    """Which candidates a run works on: those of some sources, those of one batch, or all.
+
+    A run that `gives_way` leaves a host alone for a minute where news has come due: whoever works on that is first.
+    """
 
     sources: frozenset[str] = frozenset()
     batch: str = ""
+    gives_way: bool = False
 
 
 class Ledger(Protocol):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import product
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, or_, select
+from sqlalchemy import Select, bindparam, func, literal_column, not_, or_, select
 
 from worker.ports import Scope
-from worker.storage.columns import UtcTime
+from worker.storage.columns import MICROSECOND, UtcTime
 from worker.storage.tables import CANDIDATES, HOSTS
 
 EVERYTHING = Scope()
@@ -17,6 +19,8 @@ PENDING = CANDIDATES.c.state == literal_column("'pending'")
 NEWS = CANDIDATES.c.precedence == literal_column("0")
 PAST = CANDIDATES.c.precedence == literal_column("1")
 """What comes first of a host, and what comes after; each has an index of its own."""
+WAY_GIVEN = timedelta(minutes=1)
+"""For how long who gives way waits for somebody to take what is news: nobody may be there to do so."""
 AT = bindparam("now", type_=UtcTime())
 UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
 
@@ -34,7 +38,7 @@ class Statements:
     firsts: Select[Any]
 
 
-def _statements(*, by_source: bool, by_batch: bool) -> Statements:
+def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> Statements:
     within = (PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
     due = (*within, CANDIDATES.c.due_at <= AT, UNLEASED)
     of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
@@ -42,6 +46,8 @@ def _statements(*, by_source: bool, by_batch: bool) -> Statements:
     ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
     if by_source or by_batch:
         ready = ready.where(of_host.exists())
+    if gives_way:
+        ready = ready.where(not_(_NEWS_OF_LATE.exists()))
     contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
     contents = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(bindparam("limit"))
     # A source or a batch has an index of its own, in which news and the past stand together.
@@ -74,20 +80,25 @@ def _counted(count: Select[Any], *, apart: bool) -> Select[Any]:
     return select(count.where(NEWS).scalar_subquery() + count.where(PAST).scalar_subquery()) if apart else count
 
 
+_NEWS_OF_LATE = (
+    select(CANDIDATES.c.id)
+    .where(CANDIDATES.c.lane == HOSTS.c.host, PENDING, NEWS, CANDIDATES.c.due_at <= AT)
+    .where(CANDIDATES.c.due_at > AT - literal_column(str(WAY_GIVEN // MICROSECOND)))
+    .correlate(HOSTS)
+)
 _OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
 _OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
 _CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
 _OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
 _SHAPES = {
-    (by_source, by_batch): _statements(by_source=by_source, by_batch=by_batch)
-    for by_source in (False, True)
-    for by_batch in (False, True)
+    shape: _statements(by_source=shape[0], by_batch=shape[1], gives_way=shape[2])
+    for shape in product((False, True), repeat=3)
 }
 
 
 def statements_for(scope: Scope) -> Statements:
     """Return the statements for a scope."""
-    return _SHAPES[bool(scope.sources), bool(scope.batch)]
+    return _SHAPES[bool(scope.sources), bool(scope.batch), scope.gives_way]
 
 
 def named(scope: Scope) -> dict[str, Any]:

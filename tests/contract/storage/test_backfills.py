@@ -233,3 +233,27 @@ def test_news_is_found_quickly_however_much_of_the_past_waits(store: Store) -> N
 
     assert claim_one(store).url == "https://bao.example/moi"
     assert store.reader.audit().balanced
+
+
+def test_who_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Store) -> None:
+    begun(store, "https://bao.example/sitemap.xml")
+    take(store, "https://bao.example/cu", "https://khac.example/cu")
+    store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
+    scope = Scope(batch=BATCH, gives_way=True)
+
+    at_once = claimed(store, scope=scope)
+    later = store.ledger.claim(now=NOW + MINUTE, lease=MINUTE, limit=5, worker="w1", scope=scope)
+
+    assert at_once == ["https://khac.example/cu"]
+    assert "https://bao.example/cu" in [each.url for each in later]
+
+
+def test_news_that_is_not_due_yet_holds_nobody_up(store: Store) -> None:
+    begun(store, "https://bao.example/sitemap.xml")
+    store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW - MINUTE)
+    first = claim_one(store, now=NOW - MINUTE)
+    later = Outcome(state=State.PENDING, reason="timeout", retry_at=NOW + 5 * MINUTE)
+    store.ledger.finish(first, later, now=NOW - MINUTE)
+    take(store, "https://bao.example/cu")
+
+    assert claimed(store, scope=Scope(batch=BATCH, gives_way=True)) == ["https://bao.example/cu"]
