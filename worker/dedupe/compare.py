@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.dedupe.align import Alignment, align, apart
-from worker.dedupe.halves import Half, gaps, half, share, stretches
+from worker.dedupe.halves import Half, gaps, half, retouched, share, stretches, untrimmed
 from worker.dedupe.sides import Side, title_overlap
 
 _WORTH_ALIGNING = 0.15
 _REPEATED = 30
-_TOUCHED = 0.05
-_SINGLE = 1.8
-# Furniture is taken off a text only where the other one is, for the most part, in it, or where both have one title and
-# a story's length in common: two texts that share nothing but furniture must not shrink to it.
+# Furniture is taken off a text only where the other one is, for the most part, in it, or where both have a story's
+# length in common, and one title or single words exchanged all over it: two texts that share nothing but furniture must
+# not shrink to it.
 _ONE_TITLE = 0.9
 _A_STORY = 100
 _MOST_OF_IT = 0.55
@@ -77,18 +76,8 @@ class Figures:
 
     @property
     def retouched(self) -> bool:
-        """Whether one text is the other with single words exchanged all over.
-
-        Who turns sentences, or writes an old story on, changes several words at once, or leaves the old ones alone:
-        of the labelled pairs that are not one item none has a small gap in every 20 words of both texts and under 2.1
-        words in each gap; words edited here and there make gaps of 1.0 to 1.6 words.
-        """
-        ours, theirs = self.ours.touches, self.theirs.touches
-        often = all(
-            count >= _TOUCHED * int(each.matched.sum())
-            for each, (count, _) in ((self.ours, ours), (self.theirs, theirs))
-        )
-        return often and ours[1] + theirs[1] <= _SINGLE * (ours[0] + theirs[0])
+        """Whether one text is the other with single words exchanged all over."""
+        return retouched(self.ours, self.theirs)
 
     @property
     def shared_words(self) -> int:
@@ -119,12 +108,14 @@ def _compared(one: Side, two: Side) -> Figures:
         # What a text says twice (a refrain, a table, a page that holds its article twice) cannot be aligned.
         ours = _with_restated(one, alignment.ours | _long_runs(_covered(one, shared)), two)
         theirs = _with_restated(two, alignment.theirs | _long_runs(_covered(two, shared)), one)
-    one_title = title_overlap(one.title, two.title) >= _ONE_TITLE and int(ours.sum()) >= _A_STORY
+    sure = int(ours.sum()) >= _A_STORY and (
+        title_overlap(one.title, two.title) >= _ONE_TITLE or retouched(untrimmed(ours), untrimmed(theirs))
+    )
     return Figures(
         jaccard=len(shared) / max(1, len(one.distinct) + len(two.distinct) - len(shared)),
         containment=containment,
-        ours=half(one, ours, two, trim=one_title or share(theirs) >= _MOST_OF_IT),
-        theirs=half(two, theirs, one, trim=one_title or share(ours) >= _MOST_OF_IT),
+        ours=half(one, ours, two, trim=sure or share(theirs) >= _MOST_OF_IT),
+        theirs=half(two, theirs, one, trim=sure or share(ours) >= _MOST_OF_IT),
         alignment=alignment,
     )
 

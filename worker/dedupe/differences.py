@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -32,13 +33,23 @@ class Slots:
     """How often words of one text stand against other words of the other, and how often the facts in them clash.
 
     `at_the_top` says whether numbers clash among the first words of both.
-    `renamed` counts names that stand against other names where each is what its own title speaks of.
+    `renamed` counts names that stand against other names where each is what its own title speaks of; `kept_numbers`
+    the numbers and `kept_words` the words that both texts have.
     """
 
     substitutions: int
     numbers: int
     renamed: int
     at_the_top: bool
+    kept_numbers: int
+    kept_words: int
+
+    @property
+    def partiality(self) -> float:
+        """Return how many times likelier a number is to be another one than a word to be another word."""
+        number = self.numbers / max(1, self.numbers + self.kept_numbers)
+        word = (self.substitutions - self.numbers) / max(1, self.kept_words)
+        return number / word if word else math.inf
 
 
 def passages(side: Side, half: Half, other: Side) -> list[Passage]:
@@ -67,7 +78,19 @@ def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
         at_the_top = at_the_top or (clashing and max(gap.ours.start, gap.theirs.start) < _TOP)
         ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
         renamed += _renamed(newcomer, other, ours, theirs)
-    return Slots(substitutions=substitutions, numbers=numbers, renamed=renamed, at_the_top=at_the_top)
+    return Slots(
+        substitutions=substitutions,
+        numbers=numbers,
+        renamed=renamed,
+        at_the_top=at_the_top,
+        kept_numbers=min(_kept(newcomer, figures.ours), _kept(other, figures.theirs)),
+        kept_words=min(int(figures.ours.matched.sum()), int(figures.theirs.matched.sum())),
+    )
+
+
+def _kept(side: Side, half: Half) -> int:
+    """Return how many numbers of a text the other has where it says the same words."""
+    return sum(bool(half.matched[number.start : number.stop].all()) for number in side.facts.numbers)
 
 
 def other_numbers(ours: Words, theirs: Words) -> bool:

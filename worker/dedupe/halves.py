@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ _ON_TOPIC = 0.08
 _FURNITURE = 20
 _STRANGE = 0.05
 _USUAL_LENGTH = 500
+# Small gaps for each matched word, from which in the text that has fewer and in the other, and words in a gap up to
+# which they are single words. Words edited at random make gaps of 1.0 to 1.6 words. Of the labelled pairs that are not
+# one item those with gaps at 5% in both texts have 2.1 words in each, at 3.5% 1.5, and at 9% in one text 1.7.
+_TOUCHED = ((0.05, 0.05, 1.8), (0.035, 0.035, 1.3), (0.0, 0.09, 1.5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +66,28 @@ class Half:
         return own / self.story_words if self.story_words else 0.0
 
 
+def untrimmed(matched: NDArray[np.bool_]) -> Half:
+    """Return a text of which all belongs to the story."""
+    return Half(matched=matched, story=np.ones(len(matched), dtype=np.bool_))
+
+
+def retouched(ours: Half, theirs: Half) -> bool:
+    """Say whether one text is the other with single words exchanged all over.
+
+    Who turns sentences, or writes an old story on, changes several words at once, or leaves the old ones alone.
+    """
+    (our_gaps, our_words), (their_gaps, their_words) = ours.touches, theirs.touches
+    rates = our_gaps / max(1, int(ours.matched.sum())), their_gaps / max(1, int(theirs.matched.sum()))
+    size = (our_words + their_words) / max(1, our_gaps + their_gaps)
+    return any(min(rates) >= least and max(rates) >= most and size <= words for least, most, words in _TOUCHED)
+
+
 def half(side: Side, matched: NDArray[np.bool_], other: Side, *, trim: bool) -> Half:
     """Return what of a text belongs to the story that the other tells too; all of it unless `trim`."""
     story = np.ones(len(matched), dtype=np.bool_)
     if trim:
-        for start, stop in stretches(matched):
-            if _is_furniture(side, start, stop, other):
+        for stretch in stretches(matched):
+            for start, stop in _furniture(side, *stretch, other):
                 story[start:stop] = matched[start:stop]
     return Half(matched=matched, story=story)
 
@@ -106,8 +127,24 @@ def share(marks: NDArray[np.bool_]) -> float:
     return float(marks.mean()) if len(marks) else 0.0
 
 
+def _furniture(side: Side, start: int, stop: int, other: Side) -> list[tuple[int, int]]:
+    """Return what of a stretch speaks of something else: all of it, or the lines at either end of it."""
+    if _is_furniture(side, start, stop, other):
+        return [(start, stop)]
+    lines = _whole_lines(side, start, stop)
+    above = list(takewhile(lambda line: _is_furniture(side, *line, other), lines))
+    below = takewhile(lambda line: _is_furniture(side, *line, other), reversed(lines[len(above) :]))
+    return [*above, *below]
+
+
+def _whole_lines(side: Side, start: int, stop: int) -> list[tuple[int, int]]:
+    """Return the parts of a stretch by lines; what is only a part of a line stands in it too."""
+    inside = start + 1 + np.flatnonzero(side.line_starts[start + 1 : stop])
+    return list(pairwise([start, *inside.tolist(), stop]))
+
+
 def _is_furniture(side: Side, start: int, stop: int, other: Side) -> bool:
-    """Say whether a stretch speaks of something else; a short one (a caption, a teaser) only where it fills lines."""
+    """Say whether words speak of something else; a few (a caption, a teaser) only where they fill lines."""
     if stop - start >= _FURNITURE:
         return not on_topic(side, start, stop, other)
     whole_lines = side.line_starts[start] and (stop == len(side.words) or side.line_starts[stop])

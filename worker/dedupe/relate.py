@@ -6,6 +6,7 @@ which different items are worded alike: the same form filled in anew, or an old 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from worker.dedupe.differences import Passage, Slots, other_numbers, passages, s
 from worker.dedupe.halves import Half
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side, title_overlap
+from worker.dedupe.words import distinct
 from worker.models import Relation
 
 _FEWEST_SHINGLES = 8
@@ -72,7 +74,7 @@ def _alike(figures: Figures, *, rules: Rules) -> bool:
         return True
     if figures.retouched:
         return max(shorter.share, figures.longer.share) >= rules.retouched * rules.containment
-    if shorter.own_passages <= rules.own and shorter.share + shorter.own_passages >= rules.told:
+    if shorter.own_passages <= rules.own and figures.longer.share >= rules.told:
         return shorter.share >= rules.edited * rules.containment and figures.alignment.in_order >= rules.in_order
     return False
 
@@ -102,7 +104,9 @@ def _template(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) 
 
 
 def _is_slip(found: Slots, newcomer: Piece, other: Piece, *, rules: Rules) -> bool:
-    """Say whether a single other number is one edit among several, or a misprint deep in a text of many numbers."""
+    """Say whether other numbers are no more than edits among edits, or one misprint deep in a text of many numbers."""
+    if found.partiality < rules.partial:
+        return True
     if found.numbers != 1:
         return False
     among_edits = found.numbers < rules.lone_clash * found.substitutions
@@ -139,25 +143,40 @@ def _news(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> R
     Either the shorter text has news of its own there, so it is no cut of the longer; or both are about as long and the
     longer has news where the shorter says something else, or begins with more news than a lost lead would explain.
     """
-    overlap = title_overlap(newcomer.side.title, other.side.title)
-    if figures.retouched or overlap >= rules.same_title:
+    first, second = newcomer.side, other.side
+    if figures.retouched or title_overlap(first.title, second.title) >= rules.same_title:
         return None
-    ours = _opening(newcomer.side, figures.ours, other.side, rules=rules)
-    theirs = _opening(other.side, figures.theirs, newcomer.side, rules=rules)
-    shorter, longer, half = (
-        (ours, theirs, figures.theirs) if figures.newcomer_is_shorter else (theirs, ours, figures.ours)
-    )
+    short, long = (first, second) if figures.newcomer_is_shorter else (second, first)
+    shorter = _opening(short, figures.shorter, long, rules=rules)
     own = max((each.words for each in shorter if each.new >= 2), default=0)
     if own >= rules.news:
         return Ruling(relation=Relation.FOLLOWUP, rule="the shorter opens with new facts", notes=(f"{own} words",))
+    longer = _opening(long, figures.longer, short, rules=rules)
     top = sum(each.words for each in longer if each.new)
-    begins_anew = top > rules.lead and _begins_anew(half, rules=rules)
-    if sum(each.words for each in shorter) < rules.news:
-        begins_anew &= overlap < rules.other_title
-        shorter = []
-    if figures.ratio >= rules.as_long and (begins_anew or (shorter and top >= rules.news)):
+    begins_anew = top > rules.lead and _begins_anew(figures.longer, rules=rules)
+    if sum(each.words for each in shorter) >= rules.news:
+        anew = begins_anew or top >= rules.news
+    else:
+        anew = begins_anew and _stands_alone(short, figures.shorter, long, longer, rules=rules)
+    if anew and figures.ratio >= rules.as_long:
         return Ruling(relation=Relation.FOLLOWUP, rule="the longer opens with new facts", notes=(f"{top} words",))
     return None
+
+
+def _stands_alone(short: Side, half: Half, long: Side, lacking: Sequence[Passage], *, rules: Rules) -> bool:
+    """Say whether a text that adds nothing to a longer one is a story by itself, no cut of it that lost its opening.
+
+    Then both have wholly different titles, or its title is told where it begins rather than in what it lacks.
+    """
+    title = distinct(short.title.hashes)
+    if not len(title) or not len(long.title):
+        return False
+    if title_overlap(short.title, long.title) < rules.other_title:
+        return True
+    beginning = short.words.hashes[half.story][: rules.lead]
+    lost = [long.words.hashes[each.start : each.start + each.words] for each in lacking]
+    told = float(np.isin(title, beginning).mean())
+    return told >= rules.title_told and told >= float(np.isin(title, np.concatenate(lost)).mean())
 
 
 def _opening(side: Side, half: Half, other: Side, *, rules: Rules) -> list[Passage]:

@@ -25,7 +25,8 @@ class Rules:
     - `apart`, `brief`: texts shorter than `brief`, published longer than `apart` from each other, are two items;
     - `tiny`: texts shorter than this are one item only under one title;
     - `same_title`: share of the shorter title's words that the longer has, from which two titles are one;
-      `other_title`: under which they are wholly different;
+      `other_title`: under which they are wholly different; `title_told`: share of a title's words that a story tells
+      in its first `lead` words, from which it begins there;
     - `opening`: the part of a text in which news stands; `news`: the shortest passages there that count as news;
       `lead`: the longest that may be no more than a lead which one of the texts lost; `first`: words by which a text
       begins anew; `as_long`: length of the shorter over that of the longer, from which they are about as long;
@@ -44,17 +45,19 @@ class Rules:
     own: float = 0.1
     edited: float = 0.875
     in_order: float = 0.6
-    told: float = 0.85
+    told: float = 0.45
     retouched: float = 0.75
     linked: float = 0.5
     clash: float = 0.1
     lone_clash: float = 0.3
+    partial: float = 2.5
     many_numbers: int = 14
     apart: timedelta = timedelta(hours=72)
     brief: int = 120
     tiny: int = 40
     same_title: float = 0.85
     other_title: float = 0.3
+    title_told: float = 0.6
     opening: float = 0.3
     news: int = 15
     lead: int = 60
