@@ -112,7 +112,7 @@ def seeds() -> Iterable[str]:
     if not folder.is_dir():
         yield "seeds: skipped, the shared data is not there"
         return
-    pieces, deduper, rng = read_folder(folder), Deduper(), random.Random(1)  # noqa: S311 - repeatable, no secret
+    pieces, deduper, rng = read_folder(folder), Deduper(), random.Random(1)
     merged = sum(
         met(one, two, deduper).relation in MERGED for place, one in enumerate(pieces) for two in pieces[place + 1 :]
     )
@@ -126,7 +126,7 @@ def seeds() -> Iterable[str]:
             any(seen.article == ids[place // 5] and seen.relation in MERGED for seen in corpus.judge(layout).considered)
             for place, layout in enumerate(layouts)
         )
-        yield f"seeds: {found} of {len(layouts)} copies of raw seed files' articles recognised, {level:.0%} words edited"
+        yield f"seeds: {found} of {len(layouts)} copies of raw seeds' articles recognised, {level:.0%} words edited"
 
 
 def _article(piece: Piece) -> Piece:
@@ -178,7 +178,7 @@ def edited_copies(pieces: Sequence[Piece], *, pairs: int, seed: int = 1) -> Iter
     if not pieces:
         yield "edited copies: skipped, no articles there"
         return
-    rng = random.Random(seed)  # noqa: S311 - repeatable edits, no secret
+    rng = random.Random(seed)
     rng.shuffle(pieces)
     # What stands around a copy comes from articles that are not stored, but for the teasers' titles.
     stuff, pieces = material(pieces[::4]), [piece for place, piece in enumerate(pieces) if place % 4]
