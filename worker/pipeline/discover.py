@@ -201,7 +201,7 @@ class Discoverer:
         """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
         if not lessons.has_gap(source, state, count):
             return
-        note = lessons.gap_note(state, count, now=self._stages.clock.now())
+        note = lessons.gap_note(source, state, count, now=self._stages.clock.now())
         sitemaps = await self._sitemaps_of(source)
         extra = Count()
         try:

@@ -43,18 +43,21 @@ class Moment:
 def has_gap(source: Source, state: SourceState, count: Count) -> bool:
     """Tell whether a poll shares no entry with the one before: others may have come and gone between them.
 
-    A source whose entries have new addresses at every poll, and little behind them, tells nothing that way.
+    Not where all of it is known from other sources, nor where a source has new addresses at every poll and little
+    behind them.
     """
-    if source.kind not in _ROLLING_KINDS or worth_of(state.harvest) < LIAR:
+    if source.kind not in _ROLLING_KINDS or not count.new or worth_of(state.harvest) < LIAR:
         return False
     return share_nothing(state.learned.entries, entry_keys(count.shown))
 
 
-def gap_note(state: SourceState, count: Count, *, now: datetime) -> str:
-    """Return the sentence about a gap, with its figures."""
+def gap_note(source: Source, state: SourceState, count: Count, *, now: datetime) -> str:
+    """Return the sentence about a gap, with its figures and what to do."""
     since = now - state.succeeded_at if state.succeeded_at else timedelta(0)
     ago = f"{round(since / timedelta(minutes=1))} minutes ago"
-    return f"none of its {count.found} entries was there {ago}: articles may have been missed between the two polls"
+    advice = " (its own interval is too long: shorten or remove it)" if plan_of(source) else ""
+    missed = f"articles may have been missed between the two polls{advice}"
+    return f"none of its {count.found} entries was there {ago}: {missed}"
 
 
 def after_success(

@@ -60,9 +60,14 @@ def gather(harvest: Harvest, brought: Yield) -> Harvest:
 
 
 def worth_of(harvest: Harvest) -> float:
-    """Return the share of a source's pages that brought something new lately; 1 where that is not known yet."""
-    recent = harvest.recent
-    return recent.useful / recent.outcomes if recent.outcomes >= FEWEST_RECENT else 1.0
+    """Return the share of a source's pages that brought something new, lately or over a long time if that is more.
+
+    So a relaunch whose pages cannot be read yet costs a good source no trust for some hundreds of pages. It is 1 where
+    it is not known yet.
+    """
+    if harvest.recent.outcomes < FEWEST_RECENT:
+        return 1.0
+    return max(sums.useful / sums.outcomes for sums in (harvest.recent, harvest.usual))
 
 
 def alarms(harvest: Harvest, habits: Habits, *, known: Sequence[Alarm], now: datetime) -> tuple[Alarm, ...]:

@@ -14,6 +14,7 @@ from worker.schedule.rhythm import Rhythm, interval
 
 _FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 _EVERY: Final = re.compile(r"\*(?=/|\Z)")
+_AT_HAND: Final = frozenset({"files", "warc"})
 _WHOLE: Final = {0: "0-59", 1: "0-23"}
 
 
@@ -32,8 +33,16 @@ def next_due(source: Source, habits: Habits, *, now: datetime, rhythm: Rhythm, c
     zone = zone_of(source)
     if source.cron:
         return next_time(source.cron, after=now, zone=zone)
-    span = rhythm.bounded(source.every) if source.every else interval(habits, now=now, rhythm=rhythm, zone=zone)
+    if source.every or _is_at_hand(source):
+        span = rhythm.bounded(source.every or rhythm.every)
+    else:
+        span = interval(habits, now=now, rhythm=rhythm, zone=zone)
     return now + jittered(span, rhythm=rhythm, chance=chance)
+
+
+def _is_at_hand(source: Source) -> bool:
+    """Tell whether a source lies on this machine: looking there costs nobody anything, however seldom it changes."""
+    return source.kind in _AT_HAND or "://" not in source.url
 
 
 def jittered(span: timedelta, *, rhythm: Rhythm, chance: float) -> timedelta:

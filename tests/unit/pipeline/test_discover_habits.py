@@ -199,6 +199,27 @@ async def test_a_source_that_rolls_nothing_over_or_lies_leaves_no_gap(store: Sto
     assert notes == ()
 
 
+@pytest.mark.anyio
+async def test_entries_that_another_source_has_brought_are_no_gap(store: Store) -> None:
+    desk, other = Desk(store), replace(SOURCE, name="other", url="https://paper.example/all")
+    await desk.poll(links(*range(60)), source=other)
+    await desk.poll(links(*range(20)))
+
+    notes = await desk.poll(links(*range(40, 60)))
+
+    assert notes == ()
+
+
+@pytest.mark.anyio
+async def test_a_gap_of_a_source_with_its_own_interval_says_what_to_do(store: Store) -> None:
+    desk, source = Desk(store), replace(SOURCE, every=HOUR)
+    await desk.poll(links(*range(20)), source=source)
+
+    notes = await desk.poll(links(*range(40, 60)), source=source)
+
+    assert "its own interval is too long" in notes[0]
+
+
 def harvest(store: Store, source: str, *, useful: int) -> None:
     """Let a hundred pages of a source be judged, by the store's own hand; none is worth anything but the `useful`."""
 

@@ -144,6 +144,18 @@ def test_worth_is_the_share_of_pages_that_brought_something_new_once_there_are_e
     assert [worth_of(paper.harvest) for paper in (new, honest, liar)] == [1.0, pytest.approx(1.0), 0.0]
 
 
+def test_a_source_that_was_good_keeps_its_worth_through_a_relaunch_but_not_for_ever() -> None:
+    paper = Paper(8)
+    paper.publish(400, Kind(rejected=0.0, repeated=0.0))
+
+    paper.publish(100, Kind(rejected=1.0))
+    after_days = worth_of(paper.harvest)
+    paper.publish(2000, Kind(rejected=1.0))
+
+    assert after_days > 0.5
+    assert worth_of(paper.harvest) < 0.1
+
+
 WONT = Habits(new_at=NOW, silence=6 * timedelta(hours=1), arrivals=100, window=30)
 
 

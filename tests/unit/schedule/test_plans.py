@@ -89,6 +89,16 @@ def test_an_interval_of_its_own_does_not_adapt() -> None:
     assert due == NOW + 30 * MINUTE
 
 
+@pytest.mark.parametrize("kind", ["files", "urls"])
+def test_what_lies_on_this_machine_is_looked_at_regularly_however_seldom_it_changes(kind: str) -> None:
+    silent = Habits(looked_at=NOW, items=(0.001,) * 24, hours=(20.0,) * 24, window=10)
+    folder = Source(name="in", kind=kind, url="inbox")
+
+    due = next_due(folder, silent, now=NOW, rhythm=RHYTHM, chance=0.5)
+
+    assert due == NOW + RHYTHM.every
+
+
 @given(st.floats(min_value=0, max_value=1))
 def test_chance_spreads_an_interval_by_the_jitter(chance: float) -> None:
     assert 9 * MINUTE <= jittered(10 * MINUTE, rhythm=RHYTHM, chance=chance) <= 11 * MINUTE
