@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 FIGURES_LAST: Final = timedelta(seconds=10)
 """How old figures of the store may be: however many clients ask, the store is asked this often at most."""
+SHARE: Final = 50
+"""How many times as long as its answer took the store is left alone: a large one has other things to do as well."""
 STORE_PATIENCE: Final = timedelta(seconds=5)
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -69,7 +71,7 @@ class _Answers:
         self._watched = watched
         self._asking = asyncio.Lock()
         self._figures: Figures | None = None
-        self._asked_at = float("-inf")
+        self._ask_again_at = float("-inf")
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - the page is the same for all
         """Return the page for people."""
@@ -94,10 +96,11 @@ class _Answers:
     async def _recent(self) -> Figures | None:
         """Return figures that are not old; None where there is no store, or it does not answer in time."""
         async with self._asking:
-            now = self._watched.clock.monotonic()
-            if now - self._asked_at >= FIGURES_LAST.total_seconds():
+            started = self._watched.clock.monotonic()
+            if started >= self._ask_again_at:
                 self._figures = await self._ask()
-                self._asked_at = self._watched.clock.monotonic()
+                now = self._watched.clock.monotonic()
+                self._ask_again_at = now + max(FIGURES_LAST.total_seconds(), SHARE * (now - started))
             return self._figures
 
     async def _ask(self) -> Figures | None:

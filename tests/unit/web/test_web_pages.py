@@ -56,12 +56,14 @@ class Board:
         self.well = WELL
         self.shown: Figures | None = FIGURES
         self.asked = 0
+        self.takes = timedelta(0)
         self.trouble: Exception | None = None
         self.clock = FakeClock()
         self.metrics = Metrics()
 
     async def figures(self) -> Figures | None:
         self.asked += 1
+        self.clock.advance(self.takes)
         if self.trouble:
             raise self.trouble
         return self.shown
@@ -223,6 +225,19 @@ async def test_the_store_is_asked_seldom_however_many_look(board: Board) -> None
         once = board.asked
         board.clock.advance(timedelta(seconds=11))
         await client.get("/")
+
+    assert (once, board.asked) == (1, 2)
+
+
+async def test_a_store_that_takes_long_is_asked_the_more_seldom(board: Board) -> None:
+    board.takes = timedelta(seconds=1)
+    async with board.client() as client:
+        await client.get("/metrics")
+        board.clock.advance(timedelta(seconds=49))
+        await client.get("/metrics")
+        once = board.asked
+        board.clock.advance(timedelta(seconds=2))
+        await client.get("/metrics")
 
     assert (once, board.asked) == (1, 2)
 
