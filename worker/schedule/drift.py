@@ -33,6 +33,7 @@ SILENCES: Final = 4
 SHORTEST_SILENCE: Final = timedelta(days=1)
 EMPTY_POLLS: Final = 3
 MOST_VOTES: Final = 50
+_OF_ARTICLES: Final = tuple(each.name for each in fields(Sums) if each.name not in {"outcomes", "useful", "rejected"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +110,12 @@ def _described(one: Sums, article: Article, *, foreign: bool) -> Sums:
 def _added(sums: Sums, one: Sums, *, half_life: int) -> Sums:
     """Return the sums with one more page; what an article tells fades with articles, the rest with every page."""
     fade = 0.5 ** (1 / half_life)
-    named = {each.name: (getattr(sums, each.name), getattr(one, each.name)) for each in fields(Sums)}
-    of_pages = {"outcomes", "useful", "rejected"}
+    slow = fade if one.articles else 1.0
     return Sums(
-        **{name: old * (fade if name in of_pages or one.articles else 1.0) + new for name, (old, new) in named.items()}
+        outcomes=sums.outcomes * fade + one.outcomes,
+        useful=sums.useful * fade + one.useful,
+        rejected=sums.rejected * fade + one.rejected,
+        **{name: getattr(sums, name) * slow + getattr(one, name) for name in _OF_ARTICLES},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from worker.storage.habit_tables import HABITS, HARVESTS
 from worker.storage.rows import Values
 
 _KEYS = np.dtype("<i8")
+_SUMS = tuple(each.name for each in fields(Sums))
 
 
 def _replacing(key: str) -> Any:
@@ -96,8 +97,8 @@ def harvest_to_json(gathered: Harvest) -> str:
     """Return a harvest as JSON."""
     return to_json(
         {
-            "usual": [_plain(value) for value in asdict(gathered.usual).values()],
-            "recent": [_plain(value) for value in asdict(gathered.recent).values()],
+            "usual": [round(getattr(gathered.usual, name), 4) for name in _SUMS],
+            "recent": [round(getattr(gathered.recent, name), 4) for name in _SUMS],
             "language": clean(gathered.language),
             "votes": gathered.votes,
         }
@@ -131,8 +132,7 @@ def _alarms(text: str) -> tuple[Alarm, ...]:
 
 
 def _sums(values: list[float]) -> Sums:
-    names = (each.name for each in fields(Sums))
-    known: Mapping[str, float] = dict(zip(names, map(float, values), strict=False))
+    known: Mapping[str, float] = dict(zip(_SUMS, map(float, values), strict=False))
     return Sums(**known)
 
 
