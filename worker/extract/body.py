@@ -109,7 +109,10 @@ def _chars(blocks: Sequence[Block]) -> int:
 
 
 def _extract(tree: HtmlElement, *, fast: bool) -> list[Block]:
-    extracted = trafilatura.bare_extraction(tree, fast=fast, include_comments=False, include_tables=True)
+    # Any format but its default one spares it writing the text out, which is read from its tree here.
+    extracted = trafilatura.bare_extraction(
+        tree, fast=fast, include_comments=False, include_tables=True, output_format="txt"
+    )
     if not isinstance(extracted, Extracted) or extracted.body is None:
         return []
     return [block for block in _blocks(extracted.body) if block.text]

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import filterfalse
 
 # Control characters, lone surrogates, noncharacters, and marks that show nothing: soft hyphen, zero-width space,
 # word joiner, byte-order mark. Zero-width joiners stay: Indic scripts and emoji need them.
@@ -35,7 +36,9 @@ def clean_text(raw: str) -> str:
 
 def count_words(text: str) -> int:
     """Count the tokens between blanks that hold a letter or a digit."""
-    return sum(1 for token in text.split() if token.isalnum() or any(map(str.isalnum, token)))
+    tokens = text.split()
+    mixed = filterfalse(str.isalnum, tokens)
+    return len(tokens) - sum(1 for token in mixed if not any(map(str.isalnum, token)))
 
 
 def sha256_of(text: str) -> str:
