@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.app import App
-from worker.daemon.work import Work
+from worker.daemon.work import Done, Work
 from worker.metering import Observers
 from worker.models import Figures, Health
 from worker.pipeline import Observer
@@ -26,9 +26,11 @@ log = structlog.get_logger()
 class Board:
     """The status pages of one daemon; nothing of them is loaded where the configuration wants none."""
 
-    def __init__(self, settings: WebSettings, *, clock: Clock) -> None:
+    def __init__(self, settings: WebSettings, *, clock: Clock, done: Done) -> None:
         self._settings = settings
         self._clock = clock
+        self._done = done
+        self._trouble, self._done_then = "", -1
         self._metrics = _metrics() if settings.listen else None
         self._shown: tuple[App, Work] | None = None
 
@@ -47,6 +49,8 @@ class Board:
 
     def hide(self) -> None:
         """Tell that nothing is being done: the store is about to be closed."""
+        if self._shown is not None:
+            self._trouble, self._done_then = self._shown[1].trouble, self._done.count
         self._shown = None
 
     def health(self) -> Health:
@@ -54,8 +58,19 @@ class Board:
         if self._shown is None:
             return Health(ok=False, reason="the store is not open: the daemon starts or ends")
         app, work = self._shown
-        figures = {"in_hand": app.ingester.in_hand, "done": sum(app.tally.outcomes.values())}
-        return Health(ok=not work.trouble, reason=work.trouble, figures=figures)
+        reason = work.trouble or self._trouble_before()
+        figures = {
+            "in_hand": app.ingester.in_hand,
+            "done": sum(app.tally.outcomes.values()),
+            "standing_still_s": work.progress.still.total_seconds(),
+        }
+        return Health(ok=not reason, reason=reason, figures=figures)
+
+    def _trouble_before(self) -> str:
+        """Return what was wrong before the store was opened anew, until something was done since."""
+        if not self._trouble or self._done.count != self._done_then:
+            return ""
+        return f"started anew, and nothing done since; before: {self._trouble}"
 
     async def figures(self) -> Figures | None:
         """Return what the store says, of the configured sources; None where it is not open; raises StoreError."""

@@ -44,7 +44,7 @@ class Daemon:
         self._opened = False
         self._before: Settings | None = None
         self._done = Done()
-        self._board = Board(settings.web, clock=self._clock)
+        self._board = Board(settings.web, clock=self._clock, done=self._done)
         self._work: Work | None = None
 
     def run(self) -> int:

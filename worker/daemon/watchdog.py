@@ -18,6 +18,8 @@ class Progress:
     def __init__(self, *, now: float) -> None:
         self._since = self._looked = now
         self._done = -1
+        self.still = timedelta(0)
+        """How long it had been standing still at the last look."""
 
     def look(self, *, now: float, done: int, waiting: bool) -> timedelta:
         """Return how long it has been standing still; zero where work was done, none waits, or the machine slept.
@@ -28,7 +30,8 @@ class Progress:
         if slept or not waiting or done != self._done:
             self._since = now
         self._looked, self._done = now, done
-        return timedelta(seconds=now - self._since)
+        self.still = timedelta(seconds=now - self._since)
+        return self.still
 
 
 class Guard:

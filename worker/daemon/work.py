@@ -74,7 +74,7 @@ class Work:
         self._working: asyncio.Task[None] | None = None
         self._scheduler = self._clockwork()
         self._patience = app.settings.daemon.stall_after
-        self._progress = Progress(now=app.clock.monotonic())
+        self.progress = Progress(now=app.clock.monotonic())
         self._ahead = self._clocks_apart()
         self._question: asyncio.Future[bool] | None = None
         self._asked = 0.0
@@ -216,7 +216,7 @@ class Work:
     async def _watch(self) -> None:
         """Look whether the daemon gets on; where it does not, end this span of work."""
         waiting, trouble = await self._is_waiting()
-        still = self._progress.look(now=self._app.clock.monotonic(), done=self._done.count, waiting=waiting)
+        still = self.progress.look(now=self._app.clock.monotonic(), done=self._done.count, waiting=waiting)
         if still >= self._patience:
             self._stalled(still)
         elif not self._ended.is_set():

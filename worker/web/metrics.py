@@ -92,6 +92,9 @@ class _Everything:
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
         yield _gauge("healthy", "1 where work gets on.", int(self.health.ok))
+        if "standing_still_s" in self.health.figures:
+            told = "Seconds for which work has waited and none was done."
+            yield _gauge("standing_still_seconds", told, self.health.figures["standing_still_s"])
         yield _gauge("store_answers", "1 where the store answered in time.", int(self.figures is not None))
         if self.figures is not None:
             yield from _of_the_store(self.figures)

@@ -21,7 +21,7 @@ from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures
 from worker.models.habits import Alarm, Learned
 from worker.web import Metrics, Watched, pages, served
 
-WELL = Health(ok=True, figures={"waiting_s": 0})
+WELL = Health(ok=True, figures={"standing_still_s": 7})
 FIGURES = Figures(
     at=START,
     pending=7,
@@ -88,7 +88,7 @@ async def test_a_daemon_that_gets_on_is_healthy(board: Board) -> None:
         answer = await client.get("/healthz")
 
     assert answer.status_code == 200
-    assert answer.json() == {"ok": True, "reason": "", "figures": {"waiting_s": 0}}
+    assert answer.json() == {"ok": True, "reason": "", "figures": {"standing_still_s": 7}}
 
 
 async def test_a_daemon_that_stands_still_says_why_with_503(board: Board) -> None:
@@ -177,6 +177,7 @@ async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(boa
     told = {name: value for (name, named), value in found.items() if not named}
     assert (told["queue_pending"], told["queue_due"], told["in_hand"], told["texts"]) == (7, 3, 2, 45)
     assert (told["store_bytes"], told["store_answers"], told["healthy"]) == (123_456, 1, 1)
+    assert told["standing_still_seconds"] == 7
     assert found["candidates", labels(state="stored")] == 40
     assert found["source_freshness_seconds", labels(source="bao")] == 300
     assert found["source_newest_article_age_seconds", labels(source="bao")] == 3600
