@@ -80,7 +80,7 @@ class Field:
             return int(answer.read())
 
     def wait_for_work(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a daemon asks the papers for something."""
+        """Wait until a daemon has asked the papers for a few things."""
         before, ends = self.requests(), time.monotonic() + 60
         while self.requests() < before + 4 and process.poll() is None and time.monotonic() < ends:
             time.sleep(0.05)
@@ -152,6 +152,7 @@ def kill(options: argparse.Namespace, at: Path) -> bool:
             os.killpg(process.pid, signal.SIGKILL) if number % 2 else process.kill()
             process.wait()
             if not (at / "corpus.db").exists():
+                problems += [f"kill {number}: still no store"] if number > 10 else []
                 continue
             books = field.books()
             problems += [f"kill {number}: {problem}" for problem in books.problems]

@@ -91,7 +91,6 @@ class Server:
         """Answer the requests of one connection until it closes."""
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                self.requests += 1
                 writer.write(self._answer(head.decode("latin-1")))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -103,9 +102,10 @@ class Server:
         first, *rest = head.split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in rest if ": " in line)
         path = first.split(" ")[1]
-        host = int(headers["host"].split(".")[0][1:])
         if path == "/requests":
             return _reply("200", "text/plain", str(self.requests).encode())
+        self.requests += 1
+        host = int(headers["host"].split(".")[0][1:])
         if path == "/feed.xml":
             return _reply("200", "application/atom+xml", self._press.feed(host, time.time()))
         if not path.startswith("/a/"):
