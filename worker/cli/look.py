@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import click
 
 from worker.cli.common import Common, options, print_json
 from worker.cli.rethink import mark
+from worker.errors import UsageError
+
+_NEEDS_A_PLACE: Final = MappingProxyType(
+    {
+        "text": "goes into a folder; name a new or empty one with --output DIR",
+        "parquet": "goes into a file; name one with --output FILE",
+    }
+)
 
 
 @click.command()
@@ -86,6 +96,8 @@ def export(common: Common, form: str, output: Path | None) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
+    if output is None and form in _NEEDS_A_PLACE:
+        raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
     with open_reading(settings) as store:
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
