@@ -57,7 +57,7 @@ def test_the_daemon_polls_picks_up_what_is_new_and_stops_cleanly(desk: Desk, roo
     assert ended.status == 143, desk.log()
     assert after["balanced"] is True
     assert (after["stored"], after["pending"]) == (2, 0)
-    assert "run.stopped signal=SIGTERM" in desk.log()
+    assert "run.stopped reason=SIGTERM" in desk.log()
     assert len(room.asked(HOST, "/mot.html")) == 1
 
 
