@@ -16,9 +16,8 @@ from worker.models import Figures, SourceFigures, SourceState, State
 from worker.quantities import format_duration
 from worker.settings import Settings, SourceSettings
 from worker.storage.workers import WorkerRecord
+from worker.troubles import troubles
 
-_LATELY = timedelta(days=7)
-"""How long a gap between two polls counts as trouble."""
 _COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
 
 
@@ -134,16 +133,7 @@ def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings
 
 
 def _troubles(source: SourceFigures, *, now: datetime) -> list[str]:
-    """Return what is wrong with a source, each with since when."""
-    state, learned = source.state, source.state.learned
-    found = []
-    if state.error:
-        since = learned.failing_since or state.succeeded_at
-        when = f"since {moment(since)}" if since else "from the first poll on"
-        found.append(f"{state.failures} failed polls {when}: {state.error}")
-    if learned.gap_at and now - learned.gap_at < _LATELY:
-        found.append(f"{learned.gaps} gaps, the last at {moment(learned.gap_at)}: items may have been missed")
-    return found + [f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}" for alarm in learned.alarms]
+    return troubles(source, now=now, moment=moment)
 
 
 def _ahead(due_at: datetime | None, *, now: datetime) -> str:

@@ -23,7 +23,7 @@ from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
 from worker.models.kinds import Kind, Relation, State
 from worker.models.records import Books, CandidateRecord, DuplicateLink, Event, StoredArticle
 from worker.models.sources import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Text, Validators
-from worker.models.watching import Figures, Health, SourceFigures
+from worker.models.watching import Figures, Health, Latest, SourceFigures
 
 __all__ = [
     "Alarm",
@@ -44,6 +44,7 @@ __all__ = [
     "Health",
     "IndexParameters",
     "Kind",
+    "Latest",
     "Learned",
     "Neighbour",
     "Outcome",

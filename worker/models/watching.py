@@ -35,6 +35,17 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """One text that came in lately; its title and address are as somebody else wrote them."""
+
+    id: int
+    title: str
+    url: str
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """What a worker and its store look like at one moment.
 
@@ -54,3 +65,4 @@ class Figures:
     size: int | None = None
     sources: tuple[SourceFigures, ...] = ()
     recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)
+    latest: tuple[Latest, ...] = ()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from worker.models import Figures, SourceFigures, State
+from worker.models import Figures, Kind, Latest, SourceFigures, State
 from worker.storage import claims
 from worker.storage.polls import STATES, source_from
 from worker.storage.recency import first_since
@@ -23,6 +23,12 @@ _SOURCES = STATES.add_columns(_NEWEST.label("newest_at"))
 _KEPT = select(func.count()).select_from(ARTICLES)
 # Whatever a worker brought has a candidate; asked like this, an index answers.
 _SEEDS = _KEPT.where(ARTICLES.c.candidate_id.is_(None))
+_LATEST = (
+    select(ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"))
+    .where(ARTICLES.c.kind == Kind.ARTICLE)
+    .order_by(ARTICLES.c.id.desc())
+    .limit(10)
+)
 _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
     CANDIDATES.c.state, CANDIDATES.c.source
 )
@@ -44,6 +50,7 @@ def figures(connection: Connection, *, now: datetime, size: int | None = None) -
         seeds=seeds,
         size=size,
         sources=_sources(connection, by_source),
+        latest=tuple(Latest(**row) for row in connection.execute(_LATEST).mappings()),
         recent={span: recent(connection, since=now - span) for span in SPANS},
     )
 

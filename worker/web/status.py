@@ -12,6 +12,7 @@ from typing import Final
 from worker.logs import escape as visible
 from worker.models import Figures, Health, SourceFigures, State
 from worker.quantities import format_duration
+from worker.troubles import troubles
 
 _STYLE: Final = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"
@@ -34,7 +35,7 @@ def status_page(health: Health, figures: Figures | None, *, now: datetime) -> st
     """Return the whole page."""
     body = [f"<h1>Corpus Worker</h1>{_health(health)}"]
     if figures is not None:
-        body += [_counts(figures), _recent(figures), _sources(figures, now=now)]
+        body += [_counts(figures), _recent(figures), _sources(figures, now=now), _latest(figures, now=now)]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="refresh" content="{_REFRESH_S}"><meta name="viewport" content="width=device-width">'
@@ -67,7 +68,7 @@ def _recent(figures: Figures) -> str:
 
 
 def _sources(figures: Figures, *, now: datetime) -> str:
-    heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "error")
+    heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "trouble")
     rows = [_source(each, now=now) for each in figures.sources]
     return _table(heads, rows, numbers=range(4, 7), bad=8)
 
@@ -83,8 +84,13 @@ def _source(source: SourceFigures, *, now: datetime) -> Sequence[str]:
         str(source.counts.get(State.STORED, 0)),
         str(source.known),
         _ago(source.newest_at, now=now),
-        f"{state.error} (since {_moment(state.succeeded_at)})" if state.error and state.succeeded_at else state.error,
+        "; ".join(troubles(source, now=now, moment=_moment)),
     )
+
+
+def _latest(figures: Figures, *, now: datetime) -> str:
+    rows = [(str(each.id), _ago(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
+    return _table(("id", "fetched", "source", "title", "address"), rows, numbers=[0]) if rows else ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int], bad: int = -1) -> str:
@@ -103,8 +109,8 @@ def _text(value: str) -> str:
     return escape(visible(value))
 
 
-def _moment(when: datetime | None) -> str:
-    return when.strftime("%Y-%m-%d %H:%M:%S UTC") if when else ""
+def _moment(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _ago(when: datetime | None, *, now: datetime) -> str:

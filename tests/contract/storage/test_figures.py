@@ -35,6 +35,18 @@ def test_the_queue_and_the_corpus_are_counted(store: Store) -> None:
     assert figures.size is None or figures.size > 1000
 
 
+def test_the_newest_texts_are_named_newest_first(store: Store) -> None:
+    fill(store)
+    add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
+
+    latest = store.reader.figures(now=NOW).latest
+
+    assert [each.url for each in latest] == [
+        f"https://{name}" for name in ("b.example/1", "a.example/3", "a.example/2", "a.example/1")
+    ]
+    assert (latest[0].title, latest[0].source, latest[0].at) == ("Tiêu đề", "bao", NOW - MINUTE)
+
+
 def test_what_was_done_lately_is_counted_by_span(store: Store) -> None:
     fill(store)
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
-from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures, SourceState, State
+from worker.models import Claim, Figures, Health, Latest, Outcome, Source, SourceFigures, SourceState, State
 from worker.models.habits import Alarm, Learned
 from worker.web import Metrics, Watched, pages, served
 
@@ -46,6 +46,9 @@ FIGURES = Figures(
         ),
     ),
     recent={timedelta(hours=1): {"stored": 12}},
+    latest=(
+        Latest(id=9, title='</td><img src=x onerror="alert(1)">', url="javascript:alert('x')", source="bao", at=START),
+    ),
 )
 
 
@@ -266,7 +269,11 @@ async def test_the_page_for_people_shows_what_came_from_outside_escaped(board: B
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "<script" not in answer.text
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;\\n\\x1b[31m" in answer.text
-    assert "since 2026-03-01 07:55:00 UTC" in answer.text
+    assert "2 failed polls since 2026-03-01 07:55:00 UTC" in answer.text
+    assert "length since 2026-03-01 08:00:00 UTC: shorter" in answer.text
+    assert "&lt;/td&gt;&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in answer.text
+    assert "<img" not in answer.text
+    assert not re.search(r'href="(?!/)', answer.text)
     assert ">40</td>" in answer.text
 
 

@@ -1,0 +1,25 @@
+"""What is wrong with a source, in sentences for people, each with since when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from worker.models import SourceFigures
+
+LATELY: Final = timedelta(days=7)
+"""How long a gap between two polls counts as trouble."""
+
+
+def troubles(source: SourceFigures, *, now: datetime, moment: Callable[[datetime], str]) -> list[str]:
+    """Return failed polls, gaps of late and drift; nothing for a source that is well. `moment` writes a time."""
+    state, learned = source.state, source.state.learned
+    found = []
+    if state.error:
+        since = learned.failing_since or state.succeeded_at
+        when = f"since {moment(since)}" if since else "from the first poll on"
+        found.append(f"{state.failures} failed polls {when}: {state.error}")
+    if learned.gap_at and now - learned.gap_at < LATELY:
+        found.append(f"{learned.gaps} gaps, the last at {moment(learned.gap_at)}: items may have been missed")
+    return found + [f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}" for alarm in learned.alarms]
