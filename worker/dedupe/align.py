@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.words import SHINGLE, shingles
+from worker.dedupe.words import SHINGLE, among, shingles
 
 _LONGEST_GAP = 400
 _SMALL_GAP = 12
@@ -92,6 +92,9 @@ class _Heaviest:
 
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     """Align two texts given as word hashes."""
+    if len(ours) and np.array_equal(ours, theirs):
+        every = _mask([(0, len(ours))], len(ours))
+        return Alignment(runs=(Run(0, 0, len(ours)),), gaps=(), ours=every, theirs=every.copy())
     runs = _without_phrases(_trimmed(_runs_on_diagonals(ours, theirs)))
     runs = sorted([*runs, *_matched(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
     gaps = _gaps(runs, len(ours), len(theirs))
@@ -116,8 +119,8 @@ def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> 
     if min(len(ours), len(theirs)) < SHINGLE:
         return []
     here, there = _unique_places(shingles(ours)), _unique_places(shingles(theirs))
-    _, first, second = np.intersect1d(here[0], there[0], assume_unique=True, return_indices=True)
-    mine, other = here[1][first], there[1][second]
+    known = among(here[0], there[0])
+    mine, other = here[1][known], there[1][np.searchsorted(there[0], here[0][known])]
     order = np.argsort(mine)
     mine, other = mine[order], other[order]
     if not len(mine):
@@ -132,8 +135,12 @@ def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> 
 
 
 def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    values, places, counts = np.unique(every, return_index=True, return_counts=True)
-    return values[counts == 1], places[counts == 1]
+    """Return the values that stand once, sorted, and their places."""
+    order = np.argsort(every)
+    ordered = every[order]
+    differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
+    once = differs[1:] & differs[:-1]
+    return ordered[once], order[once]
 
 
 def _trimmed(runs: list[Run]) -> list[Run]:

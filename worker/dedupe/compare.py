@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from worker.dedupe.align import Alignment, align, apart
 from worker.dedupe.halves import Half, gaps, half, retouched, share, stretches, untrimmed
 from worker.dedupe.sides import Side, title_overlap
+from worker.dedupe.words import among
 
 _WORTH_ALIGNING = 0.15
 _REPEATED = 30
@@ -88,36 +89,46 @@ class Figures:
 def compare(newcomer: Side, other: Side) -> Figures:
     """Compare two texts; empty ones have nothing in common with anything."""
     # Where a word repeats, which of its places is matched depends on the order: one order makes one verdict.
-    if _order(other) < _order(newcomer):
+    if _comes_first(other, newcomer):
         return _compared(other, newcomer).turned
     return _compared(newcomer, other)
 
 
-def _order(side: Side) -> tuple[int, bytes]:
-    return len(side.words), side.words.hashes.tobytes()
+def _comes_first(one: Side, two: Side) -> bool:
+    if len(one.words) != len(two.words):
+        return len(one.words) < len(two.words)
+    return one.words.hashes.tobytes() < two.words.hashes.tobytes()
 
 
 def _compared(one: Side, two: Side) -> Figures:
     few = min(len(one.distinct), len(two.distinct))
-    shared = np.intersect1d(one.distinct, two.distinct, assume_unique=True)
+    shared = _common(one.distinct, two.distinct)
+    jaccard = len(shared) / max(1, len(one.distinct) + len(two.distinct) - len(shared))
     containment = len(shared) / few if few else 0.0
-    alignment = apart(one.words, two.words)
-    ours, theirs = alignment.ours, alignment.theirs
-    if containment >= _WORTH_ALIGNING:
-        alignment = align(one.words.hashes, two.words.hashes)
-        # What a text says twice (a refrain, a table, a page that holds its article twice) cannot be aligned.
-        ours = _with_restated(one, alignment.ours | _long_runs(_covered(one, shared)), two)
-        theirs = _with_restated(two, alignment.theirs | _long_runs(_covered(two, shared)), one)
-    sure = int(ours.sum()) >= _A_STORY and (
-        title_overlap(one.title, two.title) >= _ONE_TITLE or retouched(untrimmed(ours), untrimmed(theirs))
+    if containment < _WORTH_ALIGNING:
+        alignment = apart(one.words, two.words)
+        ours, theirs = untrimmed(alignment.ours), untrimmed(alignment.theirs)
+        return Figures(jaccard=jaccard, containment=containment, ours=ours, theirs=theirs, alignment=alignment)
+    alignment = align(one.words.hashes, two.words.hashes)
+    # What a text says twice (a refrain, a table, a page that holds its article twice) cannot be aligned.
+    here = _with_restated(one, alignment.ours | _long_runs(_covered(one, shared)), two)
+    there = _with_restated(two, alignment.theirs | _long_runs(_covered(two, shared)), one)
+    sure = int(here.sum()) >= _A_STORY and (
+        title_overlap(one.title, two.title) >= _ONE_TITLE or retouched(untrimmed(here), untrimmed(there))
     )
     return Figures(
-        jaccard=len(shared) / max(1, len(one.distinct) + len(two.distinct) - len(shared)),
+        jaccard=jaccard,
         containment=containment,
-        ours=half(one, ours, two, trim=sure or share(theirs) >= _MOST_OF_IT),
-        theirs=half(two, theirs, one, trim=sure or share(ours) >= _MOST_OF_IT),
+        ours=half(one, here, two, trim=sure or share(there) >= _MOST_OF_IT),
+        theirs=half(two, there, one, trim=sure or share(here) >= _MOST_OF_IT),
         alignment=alignment,
     )
+
+
+def _common(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return what two sorted arrays without repetitions have in common."""
+    short, long = (one, two) if len(one) <= len(two) else (two, one)
+    return short[among(short, long)]
 
 
 def _with_restated(side: Side, matched: NDArray[np.bool_], other: Side) -> NDArray[np.bool_]:
@@ -140,9 +151,7 @@ def _long_runs(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _covered(side: Side, shared: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Say of each word of a text whether it stands in one of the shared shingles (sorted)."""
     marks = np.zeros(len(side.words), dtype=np.bool_)
-    if not len(shared):
-        return marks
-    places = np.flatnonzero(np.isin(side.every, shared))
+    places = np.flatnonzero(among(side.every, shared))
     for offset in range(len(side.words) - len(side.every) + 1):
         marks[places + offset] = True
     return marks

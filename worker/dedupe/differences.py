@@ -13,7 +13,7 @@ from worker.dedupe.compare import Figures
 from worker.dedupe.facts import Fact, numbers_in
 from worker.dedupe.halves import Half, on_topic, stretches
 from worker.dedupe.sides import Side
-from worker.dedupe.words import Words
+from worker.dedupe.words import Words, among
 
 _LARGEST_SLOT = 12
 _TOP = 60
@@ -68,6 +68,7 @@ def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
     """Count the places where both texts go on alike after saying different things."""
     substitutions = numbers = renamed = 0
     at_the_top = False
+    may_be_renamed = _has_own_subject(newcomer, other) and _has_own_subject(other, newcomer)
     for gap in figures.alignment.gaps:
         if not _is_slot(gap, newcomer, other):
             continue
@@ -76,8 +77,9 @@ def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
         clashing = _clash(ours, theirs)
         numbers += clashing
         at_the_top = at_the_top or (clashing and max(gap.ours.start, gap.theirs.start) < _TOP)
-        ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
-        renamed += _renamed(newcomer, other, ours, theirs)
+        if may_be_renamed:
+            ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
+            renamed += _renamed(newcomer, other, ours, theirs)
     return Slots(
         substitutions=substitutions,
         numbers=numbers,
@@ -107,6 +109,12 @@ def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
         return False
     # 14 against 1.4 and 5,334,00 against 5,334,000 are one number typed in two ways.
     return not (len(ours) == len(theirs) == 1 and _digits(ours[0]) == _digits(theirs[0]))
+
+
+def _has_own_subject(side: Side, other: Side) -> bool:
+    """Say whether a text has a word of its title that stands nowhere in the other: no name of its own without one."""
+    subject = side.title.hashes[among(side.title.hashes, side.vocabulary)]
+    return not (among(subject, other.vocabulary) | np.isin(subject, other.title.hashes)).all()
 
 
 def _renamed(newcomer: Side, other: Side, ours: list[Fact], theirs: list[Fact]) -> bool:

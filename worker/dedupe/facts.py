@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,31 @@ class Fact:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: names cost more than all else and are found only where texts say different things.
+@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The facts of a text in order, and what is needed to look another text's facts up in it."""
+    """The facts of a text in order, and what is needed to look another text's facts up in it and its title (`also`)."""
 
-    numbers: tuple[Fact, ...]
-    names: tuple[Fact, ...]
-    known: frozenset[str | int]
+    cut: Words
+    also: Words
+
+    @cached_property
+    def numbers(self) -> tuple[Fact, ...]:
+        """Return the numbers of the text."""
+        return numbers_in(self.cut)
+
+    @cached_property
+    def names(self) -> tuple[Fact, ...]:
+        """Return the names in the text."""
+        return tuple(_names(self.cut))
+
+    @cached_property
+    def known(self) -> frozenset[str | int]:
+        """Return every part of a number, every word and every pair of words of the text and its title."""
+        found: set[str | int] = {part for number in (*self.numbers, *numbers_in(self.also)) for part in number.key}
+        for each in (self.cut, self.also):
+            found.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
+        return frozenset(found)
 
     @property
     def all(self) -> tuple[Fact, ...]:
@@ -45,15 +64,6 @@ class Facts:
     def has(self, fact: Fact) -> bool:
         """Return whether a fact of another text stands in this one."""
         return self.known.issuperset(fact.key)
-
-
-def facts(cut: Words, *, also: Words) -> Facts:
-    """Find the facts of a text; the words of its title (`also`) are looked up with it."""
-    numbers = numbers_in(cut)
-    known: set[str | int] = {part for number in (*numbers, *numbers_in(also)) for part in number.key}
-    for each in (cut, also):
-        known.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
-    return Facts(numbers=numbers, names=tuple(_names(cut)), known=frozenset(known))
 
 
 def numbers(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
@@ -90,13 +100,17 @@ def _names(cut: Words) -> list[Fact]:
             continue
         first = place
         place += 1
-        while place < count and capital[place] and _JOINED.fullmatch(text, ends[place - 1], starts[place]):
+        while place < count and capital[place] and _joined(text, ends[place - 1], starts[place]):
             place += 1
         if place - first > 1:
             names.append(Fact(tuple(pairs[first : place - 1]), first, place))
         elif first and _inside_sentence(text, ends[first - 1], starts[first]):
             names.append(Fact((int(cut.hashes[first]),), first, place))
     return names
+
+
+def _joined(text: str, start: int, end: int) -> bool:
+    return (end - start == 1 and text[start] == " ") or _JOINED.fullmatch(text, start, end) is not None
 
 
 def _inside_sentence(text: str, start: int, end: int) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from worker.dedupe.facts import word_pairs
 from worker.dedupe.sides import Side
+from worker.dedupe.words import among
 
 LONG = 8
 """Words from which a stretch that only one text has is a passage, not an edit."""
@@ -153,8 +154,4 @@ def _is_furniture(side: Side, start: int, stop: int, other: Side) -> bool:
 
 def _known_pairs(side: Side, start: int, stop: int, other: Side) -> float:
     """Return the share of a stretch's pairs of neighbouring words that stand in the other text."""
-    said = word_pairs(side.words.hashes[start:stop])
-    if not len(other.pairs):
-        return 0.0
-    places = np.minimum(np.searchsorted(other.pairs, said), len(other.pairs) - 1)
-    return share(other.pairs.take(places) == said)
+    return share(among(word_pairs(side.words.hashes[start:stop]), other.pairs))

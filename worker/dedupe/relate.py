@@ -45,6 +45,8 @@ def relate(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules) -> 
     """Decide what a newcomer is to another text under another address."""
     if _too_little(newcomer.side, other.side):
         return _by_equality(newcomer.side, other.side)
+    if not figures.shared_words:
+        return Ruling(relation=Relation.UNIQUE, rule="too little in common")
     if not _alike(figures, rules=rules):
         return _unlike(newcomer, other, figures, rules=rules)
     guard = _template(newcomer, other, figures, rules=rules) or _news(newcomer, other, figures, rules=rules)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.facts import Facts, facts, numbers, word_pairs
+from worker.dedupe.facts import Facts, numbers, word_pairs
 from worker.dedupe.restate import Places
 from worker.dedupe.words import Words, distinct, shingles, words
 
@@ -16,12 +16,22 @@ from worker.dedupe.words import Words, distinct, shingles, words
 # Without slots: what only some comparisons need is found when first asked for.
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One text made ready for comparing: its words and its title's, all shingles in order, the distinct ones sorted."""
+    """One text made ready for comparing: its words, all shingles in order, the distinct ones sorted, and its title."""
 
     words: Words
-    title: Words
+    headline: str
     every: NDArray[np.uint64]
     distinct: NDArray[np.uint64]
+
+    @cached_property
+    def title(self) -> Words:
+        """Return the words of the title."""
+        return words(self.headline)
+
+    @cached_property
+    def vocabulary(self) -> NDArray[np.uint64]:
+        """Return the distinct words, sorted."""
+        return distinct(self.words.hashes)
 
     @cached_property
     def pairs(self) -> NDArray[np.uint64]:
@@ -45,7 +55,7 @@ class Side:
     @cached_property
     def facts(self) -> Facts:
         """Return the numbers and names of the text."""
-        return facts(self.words, also=self.title)
+        return Facts(cut=self.words, also=self.title)
 
     @cached_property
     def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
@@ -57,7 +67,7 @@ def prepare(text: str, *, title: str = "") -> Side:
     """Make a text ready for comparing."""
     cut = words(text)
     every = shingles(cut.hashes)
-    return Side(words=cut, title=words(title), every=every, distinct=distinct(every))
+    return Side(words=cut, headline=title, every=every, distinct=distinct(every))
 
 
 def title_overlap(one: Words, two: Words) -> float:

@@ -76,6 +76,16 @@ def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
 
 
+def among(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say of each hash whether it is one of the sorted ones."""
+    if not len(ordered):
+        return np.zeros(len(hashes), dtype=np.bool_)
+    places = np.searchsorted(ordered, hashes)
+    places[places == len(ordered)] = 0
+    found: NDArray[np.bool_] = ordered.take(places) == hashes
+    return found
+
+
 def _classify(
     codes: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from worker.dedupe.facts import facts
+from worker.dedupe.facts import Facts
 from worker.dedupe.words import words
 
 
 def found(text: str) -> tuple[list[str], list[str]]:
     cut = words(text)
-    told = facts(cut, also=words(""))
+    told = Facts(cut=cut, also=words(""))
     numbers = [" ".join(str(part) for part in number.key) for number in told.numbers]
     return numbers, [cut.text[cut.starts[name.start] : cut.ends[name.stop - 1]] for name in told.names]
 
@@ -45,9 +45,9 @@ def test_names_are_runs_of_capitals_and_single_ones_inside_sentences(text: str, 
 
 
 def test_a_fact_is_looked_up_in_the_text_and_its_title() -> None:
-    ours = facts(words("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), also=words(""))
-    theirs = facts(words("ngày 5 tháng 3, 14 người"), also=words("Ông Trần Văn Bình bị bắt"))
+    ours = Facts(cut=words("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), also=words(""))
+    theirs = Facts(cut=words("ngày 5 tháng 3, 14 người"), also=words("Ông Trần Văn Bình bị bắt"))
 
     assert all(theirs.has(fact) for fact in ours.numbers)
     assert all(theirs.has(fact) for fact in ours.names)
-    assert not facts(words("ông Trần"), also=words("")).has(ours.names[0])
+    assert not Facts(cut=words("ông Trần"), also=words("")).has(ours.names[0])
