@@ -22,12 +22,14 @@ class Orders:
     """One backfill: from the first moment of one day to the last of another, in the source's time zone.
 
     `limit` bounds the candidates taken; `changed_later` also takes what was only changed after the span
-    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again.
+    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again. Orders that
+    are `open_ended` mean the same on another day, though `last` is a later one.
     """
 
     source: str
     first: date
     last: date
+    open_ended: bool = False
     limit: int | None = None
     changed_later: bool = False
     discover_only: bool = False
@@ -37,7 +39,7 @@ class Orders:
     def name(self) -> str:
         """What this backfill is called in the store: the same orders go on where they stopped."""
         later = ":changed-later" if self.changed_later else ""
-        return f"{self.source}:{self.first}:{self.last}{later}"
+        return f"{self.source}:{self.first}:{'' if self.open_ended else self.last}{later}"
 
     @property
     def batch(self) -> str:

@@ -25,7 +25,7 @@ _DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
 @click.argument("name", metavar="NAME")
 @click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
 @click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today if left out.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Find and take at most N candidates.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
 @click.option("--changed-later", is_flag=True, help="Take what was changed after the span, but perhaps written in it.")
 @click.option("--discover-only", is_flag=True, help="Only find candidates; leave the work on them to the daemon.")
 @click.option("--again", is_flag=True, help="Look at everything again, even what was looked at before.")
@@ -51,6 +51,7 @@ def backfill(
         source=name,
         first=first.date(),
         last=last.date() if last else _today(),
+        open_ended=last is None,
         limit=limit,
         changed_later=flags["changed_later"],
         discover_only=flags["discover_only"] or flags["dry_run"],
