@@ -79,10 +79,10 @@ class Field:
         with urlopen(f"http://127.0.0.1:{self.port}/requests") as answer:
             return int(answer.read())
 
-    def wait_for_work(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a daemon has asked the papers for a few things."""
-        before, ends = self.requests(), time.monotonic() + 60
-        while self.requests() < before + 4 and process.poll() is None and time.monotonic() < ends:
+    def wait_for_work(self, process: subprocess.Popen[bytes], *, requests: int) -> None:
+        """Wait until a daemon has asked the papers for so many things, or for half a minute."""
+        before, ends = self.requests(), time.monotonic() + 30
+        while self.requests() < before + requests and process.poll() is None and time.monotonic() < ends:
             time.sleep(0.05)
 
     def books(self) -> Books:
@@ -147,8 +147,8 @@ def kill(options: argparse.Namespace, at: Path) -> bool:
             if number % 3 == 0:  # as it starts; else while it works
                 time.sleep(chance.uniform(0.0, 3.0))
             else:
-                field.wait_for_work(process)
-                time.sleep(chance.uniform(0.0, 2.0))
+                field.wait_for_work(process, requests=chance.randint(1, 80))
+                time.sleep(chance.uniform(0.0, 0.5))
             os.killpg(process.pid, signal.SIGKILL) if number % 2 else process.kill()
             process.wait()
             if not (at / "corpus.db").exists():
