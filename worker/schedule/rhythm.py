@@ -30,7 +30,7 @@ LEVELS: Final = (0.05, 20.0)
 SHARE_OF_WINDOW: Final = 0.1
 FEWEST_ITEMS: Final = 2.0
 MOST_ITEMS: Final = 10.0
-QUIET_HOUR: Final = 0.3
+QUIET_HOUR: Final = 0.5
 """The least share of its worst hour that a source is trusted to stay at in any other."""
 UNSEEN: Final = 1.5
 """How many items there were for each one seen, where the window had been replaced as a whole."""
