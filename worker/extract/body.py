@@ -134,6 +134,9 @@ def _blocks(body: _Element) -> Iterator[Block]:
 
 
 def _lines(kind: str, element: _Element) -> Iterator[Block]:
+    if not len(element):
+        yield block_of(kind, clean_line(element.text or ""))
+        return
     for br in element.iter("lb"):
         br.tail = "\n" + (br.tail or "")
     for child in element.iter("p", "head", "item", "row"):
