@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from worker.dedupe.compare import Figures, compare
 from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
-from worker.dedupe.sides import prepare
+from worker.dedupe.sides import Side
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
 _MERGED = frozenset({Relation.REVISION, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS})
@@ -35,10 +35,15 @@ class _Match:
     figures: Figures
 
 
-def judge(article: Article, neighbours: Sequence[Neighbour], *, rules: Rules) -> Verdict:
-    """Compare a newcomer with the heads among its neighbours and return the closest relation found."""
-    newcomer = _piece(article)
-    matches = [_match(newcomer, neighbour) for neighbour in neighbours if _worth_judging(neighbour)]
+def judge(
+    article: Article, neighbours: Sequence[Neighbour], *, rules: Rules, ready: Callable[[str, str], Side]
+) -> Verdict:
+    """Compare a newcomer with the heads among its neighbours and return the closest relation found.
+
+    `ready` makes a text and its title ready for comparing.
+    """
+    newcomer = _piece(article, ready)
+    matches = [_match(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
     considered = sorted((_judged(article, newcomer, match, matches, rules=rules) for match in matches), key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
@@ -56,12 +61,12 @@ def _worth_judging(neighbour: Neighbour) -> bool:
     return neighbour.head or bool(neighbour.marked)
 
 
-def _piece(item: Article | Neighbour) -> Piece:
-    return Piece(side=prepare(item.text, title=item.title), host=item.host, published_at=item.published_at)
+def _piece(item: Article | Neighbour, ready: Callable[[str, str], Side]) -> Piece:
+    return Piece(side=ready(item.text, item.title), host=item.host, published_at=item.published_at)
 
 
-def _match(newcomer: Piece, neighbour: Neighbour) -> _Match:
-    piece = _piece(neighbour)
+def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Side]) -> _Match:
+    piece = _piece(neighbour, ready)
     return _Match(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
 
 

@@ -69,6 +69,8 @@ _FULL = (
     .having(func.count() >= MOST_POSTINGS)
 )
 _KEYS_AT_ONCE = 500
+_LEAST_WEIGHT = 0.04
+"""What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,10 @@ def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> No
 
 
 def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Hit]:
-    """Return the articles that share the most and the rarest keys with a text, best first, at most `limit`."""
+    """Return the articles that share the most and the rarest keys with a text, best first, at most `limit`.
+
+    Those that share no more than a stock phrase or two are left out.
+    """
     bands = frozenset(fingerprint.bands)
     postings: defaultdict[int, list[int]] = defaultdict(list)
     for chunk in _chunks(_keys(fingerprint)):
@@ -113,6 +118,7 @@ def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> lis
             weight=weights[article_id],
         )
         for article_id, count in shared.items()
+        if weights[article_id] >= _LEAST_WEIGHT
     )
     return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))[:limit]
 

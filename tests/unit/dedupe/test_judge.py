@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -101,7 +102,9 @@ def test_a_digest_that_holds_an_item_among_many_stays_beside_it() -> None:
     digest = [sentence for seed in range(60, 75) for sentence in prose(seed, sentences=8)] + STORY[:8]
 
     verdict = judged(article(digest), neighbour(STORY[:8]))
+    turned = judged(article(STORY[:8]), neighbour(digest))
 
+    assert rule_of(turned) == rule_of(verdict)
     assert rule_of(verdict) == (Relation.FOLLOWUP, "a small part of a text on other matters")
     assert verdict.head
 
@@ -112,6 +115,102 @@ def test_two_articles_that_share_a_long_sign_off_are_two_items() -> None:
     verdict = judged(article([*STORY, *sign_off]), neighbour([*OTHER, *sign_off]))
 
     assert verdict.relation is Relation.UNIQUE
+
+
+def retyped(sentences: list[str], *, every: int = 9, seed: int = 3) -> list[str]:
+    """Return sentences with single words exchanged here and there."""
+    return edited(sentences, every=every, seed=seed)
+
+
+def test_single_words_exchanged_all_over_make_no_other_item_of_a_text_with_a_new_lead_and_captions() -> None:
+    story = prose(1, sentences=20)
+    page = ["Ảnh: Thu Hà chụp hôm ấy ở bên kia sông lớn", *retyped(story[3:]), "Theo Minh Anh"]
+
+    verdict = judged(article(page, title="tiêu đề mới"), neighbour(story, title="chuyện cũ"))
+
+    assert verdict.relation in (Relation.COPY, Relation.CONTAINED)
+
+
+def test_turned_sentences_of_another_report_are_no_copy_where_single_words_exchanged_are() -> None:
+    turned = [
+        " ".join([*words[:6], *other[:3], *words[9:15], *other[5:8]])
+        for words, other in ((one.split(), two.split()) for one, two in zip(STORY, OTHER, strict=True))
+    ]
+
+    assert judged(article(turned), neighbour(STORY)).relation in (Relation.UNIQUE, Relation.FOLLOWUP)
+    assert judged(article(retyped(STORY, every=6)), neighbour(STORY)).best is not None
+
+
+def test_a_lead_written_anew_from_a_sentence_of_the_text_is_nothing_new() -> None:
+    lead = " ".join(word for place, word in enumerate(" ".join(STORY[6:8]).split()) if place % 4)
+
+    verdict = judged(article([f"Ông Lê Văn Tám {lead}", *STORY], title="khác"), neighbour(STORY, title="trước"))
+
+    assert verdict.relation in (Relation.COPY, Relation.CONTAINS)
+
+
+def test_teasers_and_captions_on_other_matters_count_as_no_story() -> None:
+    teasers = [" ".join(prose(seed, sentences=1, words=9)) for seed in range(300, 312)]
+
+    verdict = judged(article([*teasers, *STORY[:9], *teasers[::-1]]), neighbour(STORY[:9]))
+
+    assert verdict.relation is Relation.CONTAINS
+
+
+def numbered(sentences: list[str], *, other: int = -1) -> list[str]:
+    return [f"{line[:-1]} {991 if place == other else place * 37 + 11}." for place, line in enumerate(sentences)]
+
+
+def test_a_single_other_number_among_other_edits_is_an_edit() -> None:
+    lines = numbered(STORY[:10])
+    changed = [line.replace(" " + line.split()[4] + " ", " khác ", 1) for line in numbered(STORY[:10], other=1)]
+
+    assert rule_of(judged(article(numbered(STORY[:10], other=1)), neighbour(lines)))[0] is Relation.TEMPLATE
+    assert judged(article(changed), neighbour(lines)).relation is Relation.COPY
+
+
+def test_numbers_that_are_no_likelier_to_be_others_than_words_are_edits() -> None:
+    lines = numbered(prose(1, sentences=24))
+    rng = random.Random(5)
+    changed = [
+        " ".join("7" * rng.randint(4, 9) if rng.random() < 0.12 else word for word in each.split()) for each in lines
+    ]
+
+    verdict = judged(article(changed), neighbour(lines))
+
+    assert verdict.best is not None
+    assert verdict.relation is Relation.COPY
+
+
+def test_other_numbers_in_other_places_of_two_titles_are_no_clash() -> None:
+    one, two = (
+        "Hai xe tải đâm nhau trên cầu 12 người thoát nạn",
+        "Đêm 30 hai xe tải đâm nhau trên cầu mọi người thoát nạn",
+    )
+
+    assert judged(article(STORY, title=one), neighbour(STORY, title=two)).relation is Relation.COPY
+
+
+def opening() -> list[str]:
+    """Return news on the story of more words than a lead."""
+    return [NEWS, f"Chiều 15/5 luật sư Phạm Thị Lan nộp đơn số 77, {about(13)}, theo toà án tỉnh và các bên"]
+
+
+def test_a_story_whose_title_its_own_beginning_tells_is_no_cut_of_the_longer_that_follows_it_up() -> None:
+    title = " ".join(STORY[0].split()[:9])
+    later = article([*opening(), *STORY], title=f"Khởi tố ông Bình {' '.join(title.split()[:4])}")
+
+    verdict = judged(later, neighbour(STORY, title=title))
+
+    assert rule_of(verdict) == (Relation.FOLLOWUP, "the longer opens with new facts")
+
+
+def test_a_cut_that_lost_the_opening_which_its_title_tells_of_is_contained_whichever_came_first() -> None:
+    fuller, cut = [*opening(), *STORY], STORY
+    titles = "Cơ quan điều tra khởi tố bị can Trần Văn Bình", "Khởi tố bị can Trần Văn Bình vì tội mới"
+
+    assert judged(article(cut, title=titles[1]), neighbour(fuller, title=titles[0])).relation is Relation.CONTAINED
+    assert judged(article(fuller, title=titles[0]), neighbour(cut, title=titles[1])).relation is Relation.CONTAINS
 
 
 def drawn(day: str, numbers: str, *, prize: str) -> str:
