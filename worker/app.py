@@ -9,7 +9,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -103,10 +103,8 @@ async def opened(settings: Settings, observer: Observer, *, meter: Meter | None 
         _take_over_from_the_dead(store.ledger)
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
-        together = _put_together(
-            settings, store, offload, fetcher, store.ledger, observer, meter=meter, sitemaps=inner.sitemaps
-        )
-        async with together as app:
+        reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
+        async with _put_together(settings, store, offload, reach, store.ledger, observer) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
 
 
@@ -123,8 +121,8 @@ async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[S
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=hosts, offload=offload)
         fetcher = ObservedFetcher(inner=inner, observe=observe)
         ledger = RehearsedLedger(memory.ledger, reader)
-        together = _put_together(settings, memory, offload, fetcher, ledger, observer, sitemaps=inner.sitemaps)
-        async with together as app:
+        reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps)
+        async with _put_together(settings, memory, offload, reach, ledger, observer) as app:
             yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
 
 
@@ -140,26 +138,27 @@ def _real_reader(settings: Settings) -> Iterator[Reader | None]:
         yield store.reader
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reach:
+    """How a run reaches the web: by pages, by what robots.txt names, and who counts that."""
+
+    fetcher: Fetcher
+    sitemaps: Callable[[str], Awaitable[Sequence[str]]]
+    meter: Meter = field(default_factory=Unmetered)
+
+
 @asynccontextmanager
 async def _put_together(
-    settings: Settings,
-    store: Store,
-    offload: Threads,
-    fetcher: Fetcher,
-    ledger: Ledger,
-    observer: Observer,
-    *,
-    sitemaps: Callable[[str], Awaitable[Sequence[str]]],
-    meter: Meter | None = None,
+    settings: Settings, store: Store, offload: Threads, reach: _Reach, ledger: Ledger, observer: Observer
 ) -> AsyncIterator[App]:
-    clock, tally, deduper, limits = SystemClock(), Tally(), _deduper(settings), _limits(settings)
+    clock, tally, limits = SystemClock(), Tally(), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
     stages = Stages(
         clock=clock,
         offload=offload,
-        fetcher=fetcher,
+        fetcher=reach.fetcher,
         extractor=extractor,
-        deduper=deduper,
+        deduper=_deduper(settings),
         ledger=ledger,
         learner=LearnedSites(store.paragraphs),
         parsers=PARSERS,
@@ -167,8 +166,8 @@ async def _put_together(
         detect=detect,
         canonicalise=canonicalise,
         chance=random.random,
-        meter=meter or Unmetered(),
-        sitemaps=sitemaps,
+        meter=reach.meter,
+        sitemaps=reach.sitemaps,
     )
     try:
         yield App(
@@ -179,15 +178,23 @@ async def _put_together(
             ledger=ledger,
             discoverer=Discoverer(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
-            seeds=SeedImporter(
-                clock=clock, offload=offload, deduper=deduper, shelf=store.seeds, to_article=_seed_reader()
-            ),
+            seeds=_seed_importer(stages, store),
             tally=tally,
             sources=tuple(source.source() for source in settings.sources),
         )
     finally:
         await extractor.aclose()
-        await fetcher.aclose()
+        await reach.fetcher.aclose()
+
+
+def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
+    return SeedImporter(
+        clock=stages.clock,
+        offload=stages.offload,
+        deduper=stages.deduper,
+        shelf=store.seeds,
+        to_article=_seed_reader(),
+    )
 
 
 def _seed_reader() -> Callable[[Seed, datetime], Article]:
