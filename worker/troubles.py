@@ -19,7 +19,12 @@ def troubles(source: SourceFigures, *, now: datetime, moment: Callable[[datetime
     if state.error:
         since = learned.failing_since or state.succeeded_at
         when = f"since {moment(since)}" if since else "from the first poll on"
-        found.append(f"{state.failures} failed polls {when}: {state.error}")
+        found.append(f"{_many(state.failures, 'failed poll')} {when}: {state.error}")
     if learned.gap_at and now - learned.gap_at < LATELY:
-        found.append(f"{learned.gaps} gaps, the last at {moment(learned.gap_at)}: items may have been missed")
+        gaps = _many(learned.gaps, "gap")
+        found.append(f"{gaps}, the last at {moment(learned.gap_at)}: items may have been missed")
     return found + [f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}" for alarm in learned.alarms]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
