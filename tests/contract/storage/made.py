@@ -141,12 +141,24 @@ def claim_one(store: Store, *, now: datetime = NOW, worker: str = "w1", lease: t
 
 
 def settle(
-    store: Store, claim: Claim, text: str, *, now: datetime = NOW, content: Page | None = None
+    store: Store,
+    claim: Claim,
+    text: str,
+    *,
+    now: datetime = NOW,
+    content: Page | None = None,
+    look_at: datetime | None = None,
 ) -> Outcome | None:
-    """Settle a claim with an article of this text."""
+    """Settle a claim with an article of this text, to be looked at again at a time."""
     newcomer = article(claim.canonical_url, text, fetched_at=now)
     return store.ledger.settle(
-        claim, newcomer, fingerprint=fingerprint(text), judge=judge_of(newcomer), now=now, page=content
+        claim,
+        newcomer,
+        fingerprint=fingerprint(text),
+        judge=judge_of(newcomer),
+        now=now,
+        page=content,
+        look_at=look_at,
     )
 
 

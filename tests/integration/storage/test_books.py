@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.contract.storage.made import MINUTE, NOW, PARAMETERS, candidate, page, settle
 from worker.models import Claim, Outcome, State
 from worker.ports import HostStanding
+from worker.schedule import lasting
 from worker.storage import Store, open_store
 
 URLS = [f"https://h{number % 4}.example/{number}" for number in range(12)]
@@ -30,6 +31,8 @@ class Books(RuleBasedStateMachine):
         self.store: Store
         self.now = NOW
         self.states: dict[str, State] = {}
+        self.looks: dict[str, datetime] = {}
+        self.former: dict[str, State] = {}
         self.held: list[Claim] = []
         self.lost: list[Claim] = []
 
@@ -46,6 +49,8 @@ class Books(RuleBasedStateMachine):
         for url in set(urls):
             if url not in self.states or (again and url not in leased):
                 self.states[url] = State.PENDING
+                self.looks.pop(url, None)
+                self.former.pop(url, None)
 
     @rule(limit=st.integers(1, 5), minutes=st.integers(1, 10))
     def claim(self, limit: int, minutes: int) -> None:
@@ -62,14 +67,27 @@ class Books(RuleBasedStateMachine):
         self.held = [claim for claim in self.held if claim.id not in taken] + claims
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), text=st.sampled_from(TEXTS))
-    def settle(self, data: st.DataObject, text: str) -> None:
-        claim = data.draw(st.sampled_from(self.held))
+    @rule(data=st.data(), text=st.sampled_from(TEXTS), minutes=st.integers(0, 20))
+    def settle(self, data: st.DataObject, text: str, minutes: int) -> None:
+        claim, look_at = data.draw(st.sampled_from(self.held)), self.now + minutes * MINUTE
 
-        outcome = settle(self.store, claim, text, now=self.now, content=page(claim.url, text.encode()))
+        outcome = settle(self.store, claim, text, now=self.now, content=page(claim.url, text.encode()), look_at=look_at)
 
         assert outcome is not None
         self._ended(claim, outcome.state)
+        if outcome.state is not State.DUPLICATE:
+            self.looks[claim.url] = look_at
+
+    @rule()
+    def look_again(self) -> None:
+        due = [url for url, at in self.looks.items() if at <= self.now]
+
+        queued = self.store.ledger.look_again(now=self.now, limit=100)
+
+        assert queued == len(due)
+        for url in due:
+            del self.looks[url]
+            self.former[url], self.states[url] = self.states[url], State.PENDING
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), state=st.sampled_from(WITHOUT_ARTICLE), hours=st.integers(0, 3))
@@ -77,8 +95,8 @@ class Books(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.held))
         outcome = Outcome(state=state, retry_at=self.now + timedelta(hours=hours) if state is State.PENDING else None)
 
-        assert self.store.ledger.finish(claim, outcome, now=self.now)
-        self._ended(claim, state)
+        assert self.store.ledger.finish(claim, lasting(claim, outcome), now=self.now)
+        self._ended(claim, self.former.get(claim.url, state))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -147,6 +165,8 @@ class Books(RuleBasedStateMachine):
     def _ended(self, claim: Claim, state: State) -> None:
         self.held.remove(claim)
         self.states[claim.url] = state
+        if state is not State.PENDING:
+            self.former.pop(claim.url, None)
 
 
 Books.TestCase.settings = settings(
