@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -53,7 +54,8 @@ def _listening(listen: str) -> socket.socket:
     try:
         return socket.create_server((address, int(port)), family=family, backlog=_BACKLOG)
     except OSError as exc:
-        why = f"{listen} cannot be listened on ({exc.strerror})"
+        taken = ", perhaps by another daemon" if exc.errno == errno.EADDRINUSE else ""
+        why = f"{listen} cannot be listened on ({exc.strerror}{taken})"
         raise ListenError(f'{why}: set [web] listen to another address, or to "" to serve nothing') from exc
 
 
