@@ -22,8 +22,8 @@ class Orders:
     """One backfill: from the first moment of one day to the last of another, in the source's time zone.
 
     `limit` bounds the candidates taken; `changed_later` also takes what was only changed after the span
-    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again. Orders that
-    are `open_ended` mean the same on another day, though `last` is a later one.
+    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again. Orders
+    that are `open_ended` mean the same on another day, though `last` is a later one.
     """
 
     source: str

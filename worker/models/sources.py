@@ -101,7 +101,8 @@ class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
     `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites,
-    `outside` those of another time than was looked for; `notes` say why, for people. `itself` says that the page read is the one candidate.
+    `outside` those of another time than was looked for; `notes` say why, for people. `itself` says that the page read
+    is the one candidate.
     """
 
     candidates: tuple[Candidate, ...] = ()
