@@ -12,10 +12,11 @@ from worker.cli import history
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError
 from worker.learning import LearnedSites
-from worker.models import Candidate, Page, State, Text, Validators
+from worker.models import Candidate, Page, Source, State, Text, Validators
 from worker.pipeline import Ingester, Limits, Stages, Tally
 from worker.ports import Scope
 from worker.schedule import Rhythm
+from worker.sources import PARSERS
 from worker.storage import Store, open_store
 
 URL = "https://paper.example/1"
@@ -155,6 +156,28 @@ async def test_a_look_that_fails_leaves_the_article_as_it_was_and_the_next_age_c
     assert (failed, revised) == (State.STORED, State.REVISED)
     assert desk.fetches == 3
     assert desk.tally.outcomes == {State.STORED: 1, State.UNCHANGED: 1, State.REVISED: 1}
+
+
+RSS = """<rss version="2.0"><channel><title>Báo</title><link>https://paper.example/</link>
+<item><title>Tin</title><link>{url}</link><pubDate>Sun, 01 Mar 2026 07:00:00 GMT</pubDate>
+<a:updated xmlns:a="http://www.w3.org/2005/Atom">2026-03-01T{time}Z</a:updated></item></channel></rss>"""
+SITEMAP = """<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+<url><loc>{url}</loc><lastmod>2026-03-01T{time}Z</lastmod></url></urlset>"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("kind", "listing"), [("feed", RSS), ("sitemap", SITEMAP)])
+async def test_an_announced_change_is_looked_at_and_becomes_a_revision(store: Store, kind: str, listing: str) -> None:
+    desk, source = Desk(store, recheck=()), Source(name="paper", kind=kind, url="https://paper.example/list")
+    states = []
+    for time, text in (("07:00:00", FIRST), ("07:00:00", LATER), ("08:30:00", LATER)):
+        body = listing.format(url=URL, time=time)
+        found = PARSERS[kind](page(source.url, body), source, now=desk.clock.now())
+        store.ledger.enqueue(found.candidates, now=desk.clock.now())
+        states.append(await desk.work(text, after=HOUR))
+
+    assert states == [State.STORED, State.STORED, State.REVISED]
+    assert desk.fetches == 2
 
 
 @pytest.mark.anyio
