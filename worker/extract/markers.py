@@ -32,9 +32,15 @@ _HEADINGS = (
 )
 # fmt: on
 _FOLDED = frozenset(map(fold, _HEADINGS))
-_COMMENT_HEADINGS = frozenset(
-    map(fold, ("Bình luận", "Bình luận của bạn", "Gửi bình luận", "Viết bình luận", "Ý kiến bạn đọc", "Comments"))
-)
+# fmt: off
+_COMMENT_HEADINGS = frozenset(map(fold, (
+    "Bình luận", "Bình luận của bạn", "Bình luận của bạn đọc", "Bình luận bạn đọc", "Gửi bình luận", "Viết bình luận",
+    "Các bình luận", "Tất cả bình luận", "Ý kiến bạn đọc", "Ý kiến của bạn", "Ý kiến của bạn đọc", "Ý kiến độc giả",
+    "Ý kiến người đọc", "Gửi ý kiến", "Phản hồi của bạn đọc", "Comments", "Reader comments", "Readers' comments",
+    "Leave a comment", "Leave a reply", "Join the conversation",
+)))
+# fmt: on
+_NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
 _COUNT = re.compile(r"\s*\([\d.,]*\).*$")
 # A link to another article set into the text as a line of its own.
 _CROSS_LINK = re.compile(
@@ -70,7 +76,9 @@ def is_marker(line: str) -> bool:
 
 def is_comment_heading(line: str) -> bool:
     """Tell whether a line opens the readers' comments: no article goes on after those."""
-    return len(line) < 80 and fold(_COUNT.sub("", line)) in _COMMENT_HEADINGS
+    if len(line) >= 80:
+        return False
+    return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
 
 
 def is_cross_link(line: str) -> bool:

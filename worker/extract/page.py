@@ -10,6 +10,7 @@ from worker.extract import gates
 from worker.extract.blocks import Block
 from worker.extract.body import read_body, strip_dead
 from worker.extract.boilerplate import drop_boilerplate
+from worker.extract.comments import drop_comments
 from worker.extract.dates import Circumstances, Found, find_modified, find_published, zone_of
 from worker.extract.document import Document, open_document
 from worker.extract.explain import Trace
@@ -105,6 +106,7 @@ def _main_text(document: Document, trace: Trace) -> list[Block]:
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
     refuse_listing(document, shares)
+    trace.drop(drop_comments(document.tree, extents, passages))
     lead = find_lead(document, passages)
     trace.field("lead", lead, "page")
     trace.drop(drop_links_elsewhere(extents, passages, teasers))
