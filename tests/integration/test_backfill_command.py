@@ -217,8 +217,10 @@ def test_doing_it_again_looks_again_and_finds_nothing_new(here: Run, room: Newsr
     here("backfill", "kho", *JANUARY, "-q")
     asked = len(room.asked("kho.example", slug(1, 3)))
 
+    rehearsed = here("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
     again = here("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
 
+    assert (rehearsed["found"], rehearsed["discovered"]) == (6, 0)
     assert (again["found"], again["discovered"], again["finished"]) == (6, 0, True)
     assert len(room.asked("kho.example", slug(1, 3))) == asked
 
