@@ -15,7 +15,8 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 from bench.agreement import agreement
@@ -73,17 +74,25 @@ def _memory() -> int:
 
 
 def huge_feed() -> Iterator[str]:
-    """Measure one feed of 100,000 entries."""
-    items = "".join(
+    """Measure feeds of 100,000 entries and more."""
+    rising = (
         f"<item><title>Tin {n}</title><link>https://bao.vn/tin-{n:06}.html</link>"
-        f"<pubDate>{1 + n % 28:02} Oct 2026 08:00:00 +0700</pubDate><description>{'mưa ' * 20}</description></item>"
+        f"<pubDate>{format_datetime(NOW - timedelta(minutes=100_000 - n))}</pubDate>"
+        f"<description>{'mưa ' * 20}</description></item>"
         for n in range(100_000)
     )
-    body = f"<rss version='2.0'><channel><title>Báo</title>{items}</channel></rss>".encode()
-    started = time.process_time()
-    discovery = parse_feed(_page(body), _source(), now=NOW)
-    spent = time.process_time() - started
-    yield f"{len(body) / 1e6:.0f} MB, {len(discovery.candidates):,} of 100,000 entries read: {spent:.1f} s of CPU"
+    cases = {
+        "100,000 entries, the newest last": "".join(rising),
+        "300,000 links": "".join(f"<item><link>https://bao.vn/tin-{n:06}.html</link></item>" for n in range(300_000)),
+        "300,000 empty entries": "<item></item>" * 300_000,
+        "300,000 links of the channel": "<link>https://bao.vn/</link>" * 300_000 + "<item></item>",
+    }
+    for name, items in cases.items():
+        body = f"<rss version='2.0'><channel><title>Báo</title>{items}</channel></rss>".encode()
+        started = time.process_time()
+        discovery = parse_feed(_page(body), _source(), now=NOW)
+        spent = time.process_time() - started
+        yield f"{name}, {len(body) / 1e6:.0f} MB: {spent:.1f} s of CPU, {len(discovery.candidates):,} candidates"
 
 
 def sitemap(count: int) -> Iterator[str]:
