@@ -22,10 +22,17 @@ def find_rights(document: Document) -> Rights:
     structured = document.structured
     return Rights(
         robots=tuple(sorted(_robots(document))),
-        tdm_reservation=document.headers.get("tdm-reservation", "") or document.said("tdm-reservation"),
+        tdm_reservation=_reservation(document),
         licence=clean_line(structured.licence or next(iter(document.links.get("license", ())), "")),
         copyright_holder=clean_line(structured.copyright_holder),
     )
+
+
+def _reservation(document: Document) -> str:
+    """Return what the page says of itself, else what its site says of it in `/.well-known/tdmrep.json`."""
+    headers = document.headers
+    own = headers.get("tdm-reservation", "") or document.said("tdm-reservation")
+    return own or headers.get("well-known-tdm-reservation", "")
 
 
 def _robots(document: Document) -> set[str]:

@@ -25,6 +25,7 @@ from worker.fetch.dial import Dialer
 from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
 from worker.fetch.kinds import accept_header, check_content_type, kept_headers
 from worker.fetch.moves import Moves
+from worker.fetch.reservations import HEADER, ReservationBook
 from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
@@ -77,6 +78,7 @@ class HttpFetcher:
         self._visitor = self._make_visitor(hosts, offload)
         self._moves = Moves(hosts=hosts, offload=offload)
         self._gate = RobotsGate(self._visitor, user_agent=rules.user_agent, clock=clock, hosts=hosts, offload=offload)
+        self._reservations = ReservationBook(self._visitor, clock=clock, hosts=hosts, offload=offload)
         self._asked: dict[str, int] = {}
 
     def _make_visitor(self, hosts: HostBook, offload: Offload) -> Visitor:
@@ -112,6 +114,7 @@ class HttpFetcher:
             await self._moves.lost(request, start=start)
             raise
         await self._moves.arrived(page, start=start)
+        page = await self._with_reservation(page, request, budget, observe)
         if observe is not unobserved:
             for step in steps_of(page):
                 observe(step)
@@ -175,6 +178,15 @@ class HttpFetcher:
             delay=robots.crawl_delay,
         )
         return await self._visitor.visit(errand, budget, observe)
+
+    async def _with_reservation(self, page: Page, request: Request, budget: Budget, observe: Observer) -> Page:
+        """Return the page with what its site reserves in `/.well-known/tdmrep.json`, where that is asked for."""
+        if not self._rules.ask_reservations or request.accept != "page" or page.status == 304:
+            return page
+        url = parse_url(page.final_url)
+        robots = await self._gate.robots(url, budget, observe) if self._rules.obey_robots else ALLOW_ALL
+        said = await self._reservations.reservation(url, robots, budget, observe)
+        return replace(page, headers={**page.headers, HEADER: said}) if said else page
 
     def _page(self, request: Request, arrival: _Arrival, budget: Budget) -> Page:
         reply, now = arrival.reply, self._clock.now()

@@ -15,7 +15,8 @@ class FetchRules:
 
     `timeout` bounds one connect and one wait for bytes; `deadline` one fetch in all, redirects and body included, but
     not the wait for the host's turn. `max_bytes` counts after decompression. `connect_to` maps `host:port` to the
-    `address:port` to connect to instead, like curl's option of that name.
+    `address:port` to connect to instead, like curl's option of that name. `ask_reservations` has every site's
+    `/.well-known/tdmrep.json` asked for, once a day.
     """
 
     user_agent: str = DEFAULT_USER_AGENT
@@ -29,3 +30,4 @@ class FetchRules:
     allow_networks: tuple[str, ...] = ()
     connect_to: Mapping[str, str] = field(default_factory=dict)
     ca_file: str = ""
+    ask_reservations: bool = False

@@ -137,6 +137,24 @@ def test_rights_signals_are_recorded_and_only_configured_ones_keep_an_article_ou
         read_page(page, hints_of(), ExtractRules(refuse=("tdm",)), fetched_at=NOW, trace=Trace())
 
 
+@pytest.mark.parametrize(
+    ("head", "headers", "said"),
+    [
+        ("", {"well-known-tdm-reservation": "1"}, "1"),
+        ("", {"well-known-tdm-reservation": "1", "tdm-reservation": "0"}, "0"),
+        ('<meta name="tdm-reservation" content="0">', {"well-known-tdm-reservation": "1"}, "0"),
+    ],
+)
+def test_what_a_page_reserves_itself_goes_before_what_its_site_does(
+    head: str, headers: dict[str, str], said: str
+) -> None:
+    page = page_of(news_page(head=head), headers=headers)
+
+    reading = read_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+
+    assert reading.rights.tdm_reservation == said
+
+
 def test_a_page_that_is_no_html_is_refused_with_a_reason() -> None:
     with pytest.raises(ExtractError) as caught:
         read("chỉ là một dòng chữ, không có thẻ nào")
