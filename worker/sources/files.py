@@ -11,6 +11,7 @@ from pathlib import Path
 from lxml import etree, html
 
 from worker import urls
+from worker.charset import decode
 from worker.errors import SourceError
 from worker.models import Candidate, Page, Text
 from worker.sources.entries import clean_text, clean_title
@@ -102,7 +103,7 @@ def read_text(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
     if isinstance(body, Remark):
         yield body
     elif text is None:
-        yield Remark(where=str(file), why="is no text in UTF-8; save it as UTF-8")
+        yield Remark(where=str(file), why="is no text in UTF-8 nor in an encoding that can be told; save it as UTF-8")
     else:
         yield _article(file, text, intake)
 
@@ -129,12 +130,13 @@ def plain_paragraphs(text: str) -> str:
 
 
 def decoded(body: bytes) -> str | None:
-    """Decode a text file: UTF-8, or UTF-16 with its mark; None for anything else."""
+    """Decode a text file like a page, by its mark or by what it reads as; None where that is a guess at best."""
     utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = body.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
-        return None
+        told = decode(body)
+        text = told.text if told.chosen_by == "detection" and "\ufffd" not in told.text else "\x00"
     return None if "\x00" in text else text
 
 
