@@ -49,8 +49,8 @@ _BACKOFFS: Final[Mapping[str, Backoff]] = MappingProxyType(
         "http-429": Backoff(first=30 * _MINUTE, longest=12 * _HOUR),
         _UNREADABLE: Backoff(first=15 * _MINUTE, longest=6 * _HOUR),
         "http-404": Backoff(first=_HOUR, longest=12 * _HOUR),
-        "http-410": Backoff(first=6 * _HOUR, longest=24 * _HOUR),
-        _BLOCKED: Backoff(first=6 * _HOUR, longest=24 * _HOUR),
+        "http-410": Backoff(first=6 * _HOUR, longest=12 * _HOUR),
+        _BLOCKED: Backoff(first=6 * _HOUR, longest=12 * _HOUR),
     }
 )
 _OTHERWISE: Final = Backoff(first=15 * _MINUTE, longest=12 * _HOUR)
@@ -72,10 +72,11 @@ def next_poll_after_failure(
 ) -> datetime:
     """Return when a source that failed `failures` times in a row is tried again: later each time, never given up.
 
-    How fast the wait grows, and how far, goes by the class of error (`fault_of`); a server's own wish (`Retry-After`)
-    wins where it is later, up to a day.
+    How fast the wait grows, and how far, goes by the class of error (`fault_of`), but no source is left alone for
+    longer than the longest interval; a server's own wish (`Retry-After`) wins where it is later, up to a day.
     """
-    delay = _BACKOFFS.get(fault, _OTHERWISE).wait(failures) * (1 + rhythm.jitter * (2 * chance - 1))
+    wait = min(rhythm.max_every, _BACKOFFS.get(fault, _OTHERWISE).wait(failures))
+    delay = wait * (1 + rhythm.jitter * (2 * chance - 1))
     return _honouring(now + delay, now=now, wish=wish)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,9 +32,9 @@ FAULTS = [
     (http(503), "http-5xx", 5 * MINUTE, 4 * HOUR),
     (http(429), "http-429", 30 * MINUTE, 12 * HOUR),
     (http(404, "gone"), "http-404", HOUR, 12 * HOUR),
-    (http(410, "gone"), "http-410", 6 * HOUR, 24 * HOUR),
+    (http(410, "gone"), "http-410", 6 * HOUR, 12 * HOUR),
     (http(403), "http-403", 15 * MINUTE, 12 * HOUR),
-    (FetchBlocked("robots.txt forbids it", reason="robots"), "blocked", 6 * HOUR, 24 * HOUR),
+    (FetchBlocked("robots.txt forbids it", reason="robots"), "blocked", 6 * HOUR, 12 * HOUR),
     (SourceError("this is an HTML page, not a feed"), "unreadable", 15 * MINUTE, 6 * HOUR),
 ]
 
@@ -83,3 +84,11 @@ def test_what_is_the_hosts_fault_is_tried_for_as_long_as_it_takes() -> None:
     at = retry_at(now=NOW, attempts=500, chance=0.5, hosts_fault=True)
 
     assert at == NOW + timedelta(hours=12)
+
+
+def test_no_source_is_left_alone_for_longer_than_the_longest_interval() -> None:
+    quick = replace(RHYTHM, max_every=2 * MINUTE)
+
+    at = next_poll_after_failure(quick, now=NOW, failures=1, fault="connect", chance=0.5)
+
+    assert at == NOW + 2 * MINUTE
