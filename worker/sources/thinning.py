@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 _MARK = re.compile(
     rb"<(?:(!\[CDATA\[|!--)|(?:[\w.-]{1,20}:)?(?:"
@@ -26,14 +24,6 @@ Moment = tuple[int, ...]
 _UNDATED: Moment = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an entry begins, and when it says that it was written, read roughly: without its time zone."""
-
-    start: int
-    moment: Moment = _UNDATED
-
-
 def thinned(body: bytes, *, keep: int) -> tuple[bytes, int]:
     """Return a feed with only its newest entries, and how many it had; one of few entries as it is.
 
@@ -42,14 +32,14 @@ def thinned(body: bytes, *, keep: int) -> tuple[bytes, int]:
     """
     if body.count(b"<item") + body.count(b"<entry") <= _FEW_ENOUGH * keep and len(body) < keep * 1_000:
         return body, 0
-    places = list(_places(body))
-    if len(places) <= _FEW_ENOUGH * keep:
+    starts, moments = _entries(body)
+    if len(starts) <= _FEW_ENOUGH * keep:
         return body, 0
-    end = _end_of_last(body, places[-1].start)
-    ends = [*(place.start for place in places[1:]), end]
-    newest = sorted(range(len(places)), key=lambda number: (places[number].moment, -number), reverse=True)[:keep]
-    kept = b"".join(body[places[number].start : ends[number]] for number in sorted(newest))
-    return body[: places[0].start] + kept + body[end:], len(places)
+    end = _end_of_last(body, starts[-1])
+    ends = [*starts[1:], end]
+    newest = sorted(range(len(starts)), key=lambda number: (moments[number], -number), reverse=True)[:keep]
+    kept = b"".join(body[starts[number] : ends[number]] for number in sorted(newest))
+    return body[: starts[0]] + kept + body[end:], len(starts)
 
 
 def _end_of_last(body: bytes, start: int) -> int:
@@ -60,25 +50,29 @@ def _end_of_last(body: bytes, start: int) -> int:
     return tag or len(body)
 
 
-def _places(body: bytes) -> Iterator[_Place]:
-    """Yield the entries of a feed in the order they stand; what is quoted or commented out is passed over."""
-    at, start, moment = 0, -1, _UNDATED
-    while mark := _MARK.search(body, at):
-        at = mark.end()
+def _entries(body: bytes) -> tuple[list[int], list[Moment]]:
+    """Return where the entries of a feed begin, and when each says, roughly and without its zone, that it was written.
+
+    What is quoted or commented out is passed over. Two lists rather than one of pairs: there may be very many.
+    """
+    starts: list[int] = []
+    moments: list[Moment] = []
+    quoted_until = 0
+    for mark in _MARK.finditer(body):
+        start = mark.start()
+        if start < quoted_until:
+            continue
         quoted, entry, written = mark.groups()
-        if quoted:
-            end = body.find(_ENDS[quoted.upper()], at)
-            if end < 0:
+        if entry:
+            starts.append(start)
+            moments.append(_UNDATED)
+        elif quoted:
+            quoted_until = body.find(_ENDS[quoted.upper()], mark.end())
+            if quoted_until < 0:
                 break
-            at = end
-        elif entry:
-            if start >= 0:
-                yield _Place(start, moment)
-            start, moment = mark.start(), _UNDATED
-        elif start >= 0 and not moment:
-            moment = _moment(written)
-    if start >= 0:
-        yield _Place(start, moment)
+        elif moments and not moments[-1]:
+            moments[-1] = _moment(written)
+    return starts, moments
 
 
 def _moment(written: bytes) -> Moment:

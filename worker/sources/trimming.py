@@ -98,8 +98,8 @@ def tamed(body: bytes) -> Trimmed:
 
     Raises SourceError for a tag without an end, and for thousands of broken ones.
     """
-    refuse_hostile_markup(body)
     body, entries = thinned(body, keep=MAX_ENTRIES)
+    refuse_hostile_markup(body)
     cut = trimmed(body) if _is_risky(body) else Trimmed(body=body)
     return Trimmed(body=cut.body, entries=max(entries, cut.entries))
 
