@@ -11,7 +11,7 @@ PLACES = Places(words("\n".join(STORY)).hashes)
 
 
 def again(text: str) -> list[bool]:
-    return PLACES.said_again(words(text).hashes).tolist()
+    return [bool(mark) for mark in PLACES.said_again(words(text).hashes)]
 
 
 def test_a_passage_that_stands_in_the_text_is_said_again_in_full() -> None:
