@@ -150,7 +150,7 @@ def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> 
     waiting = update(CANDIDATES).where(CANDIDATES.c.state == State.PENDING)
     if intake.batch:
         connection.execute(waiting.where(CANDIDATES.c.id.in_([row.id for row in known])).values(batch=intake.batch))
-    late = [row.id for row in known if row.precedence > intake.precedence]
+    late = [row.id for row in known if row.state == State.PENDING and row.precedence > intake.precedence]
     if late:
         connection.execute(waiting.where(CANDIDATES.c.id.in_(late)).values(precedence=intake.precedence))
 
