@@ -95,7 +95,7 @@ def after_success(
         validators=validators,
         found=state.found if unchanged else count.found,
         not_modified=unchanged,
-        interval=due - now,
+        interval=timedelta(seconds=round((due - now).total_seconds())),
         learned=learned,
     )
 
@@ -130,9 +130,16 @@ def after_failure(source: Source, state: SourceState, error: WorkerError, *, mom
 
 
 def replanned(source: Source, state: SourceState, *, moment: Moment) -> datetime | None:
-    """Return when a source is due by a rule that was changed since its last poll; None where it was not changed."""
-    if state.polled_at is None or state.learned.plan == plan_of(source):
+    """Return when a source is due by a rule that was changed since its last poll; None where nothing has changed.
+
+    A longest interval that was shortened is such a change for whoever waits longer by now.
+    """
+    if state.polled_at is None:
         return None
+    if state.learned.plan == plan_of(source):
+        longest = moment.rhythm.max_every * (1 + moment.rhythm.jitter)
+        waits_too_long = state.due_at is not None and state.due_at > moment.now + longest
+        return moment.now + longest * moment.chance if waits_too_long and not (source.cron or state.failures) else None
     if source.cron:
         return next_time(source.cron, after=moment.now, zone=zone_of(source))
     due = next_due(source, state.learned.habits, now=state.polled_at, rhythm=moment.rhythm, chance=moment.chance)

@@ -310,6 +310,20 @@ async def test_a_rule_that_was_changed_counts_at_once(store: Store) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_longest_interval_that_was_shortened_counts_at_once(store: Store) -> None:
+    desk = Desk(store)
+    await desk.poll(links(1))
+    store.ledger.replan("paper", plan="", due_at=desk.clock.now() + 3 * DAY)
+
+    await desk.discoverer.replan([SOURCE])
+    shortened = desk.wait()
+    await desk.discoverer.replan([SOURCE])
+
+    assert shortened == RHYTHM.max_every / 2
+    assert desk.wait() == shortened
+
+
+@pytest.mark.anyio
 async def test_a_change_of_a_source_is_logged_once_and_once_when_it_is_over(store: Store) -> None:
     desk = Desk(store)
     for number in range(20):
