@@ -100,7 +100,8 @@ def _show_article(article: Article) -> None:
 def _published(article: Article) -> str:
     if not article.published_at:
         return "unknown"
-    return f"{_moment(article.published_at)} (from {article.published_at_from or 'an unknown place'})"
+    guessed = ", a guess" if article.is_date_guessed else ""
+    return f"{_moment(article.published_at)} (from {article.published_at_from or 'an unknown place'}{guessed})"
 
 
 def _moment(when: datetime | None) -> str:

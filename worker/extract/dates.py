@@ -41,7 +41,7 @@ _ISO_LIKE = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.\d+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`, `text`, `url`; `sure` unless guessed."""
+    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-time`."""
 
     at: datetime
     origin: str
@@ -117,7 +117,7 @@ def _time_elements(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
 def _first_time_element(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
     for element in islice(tree.iter("time"), 1):
         for found in _read(element.get("datetime") or element.text_content(), zone, origin="time"):
-            yield replace(found, sure=False)
+            yield replace(found, origin="unmarked-time", sure=False)
 
 
 def _in_meta(document: Document, names: re.Pattern[str], zone: tzinfo) -> Iterator[Found]:

@@ -55,9 +55,9 @@ class Rights:
 class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
-    `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `text`, `url`, `feed`, `input`,
-    or nothing. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left out of the text included: what
-    is counted for the host to learn its boilerplate.
+    `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
+    `unmarked-time`, `url`, `text`; or nothing. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left
+    out of the text included: what is counted for the host to learn its boilerplate.
     """
 
     url: str
@@ -79,6 +79,11 @@ class Article:
     rights: Rights = Rights()
     notes: tuple[str, ...] = ()
     paragraphs: tuple[int, ...] = ()
+
+    @property
+    def is_date_guessed(self) -> bool:
+        """Whether `published_at` is what the page seems to show, not what somebody says."""
+        return self.published_at_from in {"unmarked-time", "url", "text"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

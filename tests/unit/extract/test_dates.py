@@ -105,6 +105,17 @@ def test_the_address_gives_a_date_that_is_no_more_than_a_guess() -> None:
     assert (found.at, found.origin, found.sure) == (datetime(2026, 3, 2, tzinfo=HANOI), "url", False)
 
 
+def test_a_time_element_that_nobody_marked_is_told_from_one_that_is() -> None:
+    moment = '<time {}datetime="2026-03-02T08:00:00+07:00"></time><main>'
+    # More than is searched for something like a date.
+    rest = f"<p>{'chữ ' * 300_000}</p>"
+    bodies = [article_body(after=rest).replace("<main>", moment.format(mark)) for mark in ("", 'class="published" ')]
+
+    origins = [find_published(document_with(body=body), circumstances()) for body in bodies]
+
+    assert [found and (found.origin, found.sure) for found in origins] == [("unmarked-time", False), ("time", True)]
+
+
 def test_published_and_modified_are_kept_apart() -> None:
     document = document_with(ld(datePublished="2026-03-06T08:00:00+07:00", dateModified="2026-03-07T09:00:00+07:00"))
 
