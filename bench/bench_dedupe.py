@@ -2,8 +2,8 @@
 
     python -m bench.bench_dedupe [--only fingerprints|decisions|memory] [--sizes 10000 1000000]
 
-Ratios are of runs in one process, best of several rounds. Decisions run on a store made for the purpose: some articles
-with texts of random words, and index rows of random keys for all the others, built by bulk insert in key order.
+Ratios are of runs in one process, best of several rounds. Decisions are whole settles in stores made for the purpose
+(`bench.big_store`), from the fingerprint to the commit; a folder given with --keep holds them for another time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ import gc
 import importlib
 import multiprocessing
 import random
-import resource
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 from datasketch import LeanMinHash, MinHash, MinHashLSH
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, create_engine, event, insert, select
+from sqlalchemy import Engine, create_engine, event
 
 from bench.articles import SHARED, Piece, read_folder
-from bench.meeting import as_article, as_neighbour
+from bench.big_store import Settled, build, resident, settle
+from bench.meeting import as_article
 from worker.dedupe import Deduper
 from worker.dedupe.deduper import fingerprint
 from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS
@@ -37,13 +35,8 @@ from worker.models import Fingerprint
 from worker.storage import index
 from worker.storage.metadata import METADATA
 
+T = TypeVar("T")
 _ROUNDS = 5
-_ASKED = 1000
-_WARM = 500
-_REAL = 2000
-_CHUNK = 1_000_000
-_BENCH = MetaData()
-_TEXTS = Table("texts", _BENCH, Column("id", Integer, primary_key=True), Column("text", Text, nullable=False))
 _WORDS = tuple(
     f"{one}{two}"
     for one in ("b", "ch", "đ", "gi", "h", "kh", "l", "ng", "ph", "tr")
@@ -51,25 +44,16 @@ _WORDS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """How long decisions took in one store, how many copies were found, and how much memory the process held."""
-
-    median_ms: float
-    slow_ms: float
-    copies: int
-    megabytes: float
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the measurements asked for and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("fingerprints", "decisions", "memory"))
     parser.add_argument("--sizes", type=int, nargs="+", default=(10_000, 1_000_000))
+    parser.add_argument("--keep", type=Path, help="a folder for the stores that decisions are timed in")
     asked = parser.parse_args(argv)
     parts: dict[str, Callable[[], Iterable[str]]] = {
         "fingerprints": fingerprints,
-        "decisions": lambda: decisions(asked.sizes),
+        "decisions": lambda: decisions(asked.sizes, asked.keep),
         "memory": lambda: in_memory(min(asked.sizes)),
     }
     for name, part in parts.items():
@@ -101,26 +85,21 @@ def fingerprints() -> Iterator[str]:
     yield f"  rensa from text                    {1 / rust:8,.0f}/s: ours is {rust / ours:.1f} times as fast (goal 1.5)"
 
 
-def decisions(sizes: Sequence[int]) -> Iterator[str]:
-    """Time whole decisions (candidates, exact check, write) in stores of several sizes, each in its own process."""
-    measured: list[Decided] = []
-    for size in sorted(sizes):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "store.db"
-            context = multiprocessing.get_context("spawn")
-            with context.Pool(1, maxtasksperchild=1) as pool:
-                began = time.perf_counter()
-                pool.apply(build, (path, size))
-                built = time.perf_counter() - began
-            with context.Pool(1, maxtasksperchild=1) as pool:
-                found = pool.apply(decide, (path, size))
-            disk = path.stat().st_size
-        measured.append(found)
-        yield (
-            f"{size:9,} articles: decision median {found.median_ms:.2f} ms, 99th percentile {found.slow_ms:.2f} ms;"
-            f" {found.copies} copies of {_ASKED} found; {disk / size:,.0f} bytes of disk an article without texts;"
-            f" process {found.megabytes:.0f} MB (built in {built:.0f} s)"
-        )
+def decisions(sizes: Sequence[int], keep: Path | None) -> Iterator[str]:
+    """Time whole settles in stores of several sizes, each in its own process."""
+    measured: list[Settled] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sorted(sizes):
+            path = (keep or Path(folder)) / f"{size}.db"
+            if not path.exists():
+                _alone(build, path, size)
+            found = _alone(settle, path, size)
+            measured.append(found)
+            yield (
+                f"{size:9,} articles: settled in {found.median_ms:.1f} ms (median), {found.slow_ms:.1f} ms (99th"
+                f" percentile), {found.cpu_ms:.1f} ms of processor time; {found.copies} copies of {found.asked} found;"
+                f" {path.stat().st_size / size:,.0f} bytes of disk an article; process {found.megabytes:.0f} MB"
+            )
     if len(measured) > 1:
         first, last = measured[0], measured[-1]
         yield (
@@ -129,12 +108,18 @@ def decisions(sizes: Sequence[int]) -> Iterator[str]:
         )
 
 
+def _alone(work: Callable[[Path, int], T], path: Path, size: int) -> T:
+    """Do something in a process of its own, whose memory tells only of that."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return pool.apply(work, (path, size))
+
+
 def in_memory(size: int) -> Iterator[str]:
     """Compare with datasketch's in-memory index on the same signatures: throughput, and memory an article."""
     prints = [_made(number) for number in range(size)]
     hashes = [LeanMinHash.deserialize(each.signature, byteorder="<") for each in prints]
     gc.collect()
-    before, began = _resident(), time.perf_counter()
+    before, began = resident(), time.perf_counter()
     lsh = MinHashLSH(params=(BANDS, ROWS), num_perm=PERMUTATIONS)
     for number, each in enumerate(hashes):
         lsh.query(each)
@@ -144,7 +129,7 @@ def in_memory(size: int) -> Iterator[str]:
     yield f"  datasketch MinHashLSH in memory  {_rate(size, seconds, before)}"
     with tempfile.TemporaryDirectory() as folder:
         engine = _engine(Path(folder) / "index.db")
-        before, began = _resident(), time.perf_counter()
+        before, began = resident(), time.perf_counter()
         with engine.begin() as connection:
             for number, made in enumerate(prints):
                 index.near(connection, made, limit=16)
@@ -155,7 +140,7 @@ def in_memory(size: int) -> Iterator[str]:
 
 
 def _rate(size: int, seconds: float, before: int) -> str:
-    return f"{size / seconds:8,.0f}/s, {(_resident() - before) / size:,.0f} bytes of memory an article"
+    return f"{size / seconds:8,.0f}/s, {(resident() - before) / size:,.0f} bytes of memory an article"
 
 
 def _texts() -> list[str]:
@@ -190,7 +175,7 @@ def _by_loop(body: str) -> MinHash:
 
 def _text(number: int, *, length: int = 300) -> str:
     """Return the text of a made article: random words in sentences of twelve."""
-    drawn = random.Random(number).choices(_WORDS, k=length)  # noqa: S311 - repeatable, no secret
+    drawn = random.Random(number).choices(_WORDS, k=length)
     return ". ".join(" ".join(drawn[place : place + 12]) for place in range(0, length, 12))
 
 
@@ -198,75 +183,11 @@ def _made(number: int) -> Fingerprint:
     return fingerprint(_text(number))
 
 
-def build(path: Path, size: int) -> None:
-    """Build a store: _REAL articles with their texts, and index rows of random keys for all the others."""
-    engine = _engine(path)
-    real = {number: _made(number) for number in range(_REAL)}
-    keys = [np.array([*each.bands, *each.anchors], dtype=np.int64) for each in real.values()]
-    others = np.random.default_rng(1).integers(-(1 << 63), (1 << 63) - 1, size=(size - _REAL, len(keys[0])))
-    every = np.concatenate([*keys, others.reshape(-1)])
-    owners = np.concatenate(
-        [
-            np.repeat(np.arange(_REAL), [len(each) for each in keys]),
-            np.repeat(np.arange(_REAL, size), len(keys[0])),
-        ]
-    )
-    order = np.argsort(every)
-    with sqlite3.connect(path) as connection:
-        for start in range(0, len(order), _CHUNK):
-            part = order[start : start + _CHUNK]
-            rows = zip(every[part].tolist(), owners[part].tolist(), strict=True)
-            connection.executemany("INSERT INTO index_keys (key, article_id) VALUES (?, ?)", rows)
-        connection.executemany("INSERT INTO texts VALUES (?, ?)", ((number, _text(number)) for number in real))
-    connection.close()
-    engine.dispose()
-
-
-def decide(path: Path, size: int) -> Decided:
-    """Decide about _ASKED newcomers, every other one an edited copy of a stored article, each in its transaction."""
-    engine, deduper = _engine(path), Deduper()
-    times, copies = [], 0
-    for turn in range(_WARM + _ASKED):
-        number = size + turn
-        newcomer = Piece(key=str(number), title="", text=_edited(turn) if turn % 2 else _text(number))
-        began = time.perf_counter()
-        copies += _settle(engine, deduper, newcomer, number) and turn >= _WARM
-        times.append(time.perf_counter() - began)
-    engine.dispose()
-    counted = sorted(times[_WARM:])
-    return Decided(
-        median_ms=statistics.median(counted) * 1e3,
-        slow_ms=counted[int(0.99 * len(counted))] * 1e3,
-        copies=copies,
-        megabytes=_resident() / 1e6,
-    )
-
-
-def _settle(engine: Engine, deduper: Deduper, newcomer: Piece, number: int) -> bool:
-    article = as_article(newcomer)
-    made = deduper.fingerprint(article)
-    with engine.begin() as connection:
-        hits = [hit.article_id for hit in index.near(connection, made, limit=16)]
-        found = connection.execute(select(_TEXTS).where(_TEXTS.c.id.in_(hits))).all()
-        neighbours = [as_neighbour(Piece(key="", title="", text=row.text), number=row.id) for row in found]
-        verdict = deduper.judge(article, made, neighbours)
-        connection.execute(insert(_TEXTS).values(id=number, text=newcomer.text))
-        index.add(connection, number, made)
-    return verdict.best is not None
-
-
-def _edited(turn: int) -> str:
-    cut = _text(turn).split()
-    cut[5::25] = ["khác"] * len(cut[5::25])
-    return " ".join(cut)
-
-
 def _engine(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}")
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     METADATA.create_all(engine, tables=[index.INDEX_KEYS, index.FINGERPRINTS])
-    _BENCH.create_all(engine)
     return engine
 
 
@@ -274,12 +195,6 @@ def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -32768"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _resident() -> int:
-    """Return the bytes of memory that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

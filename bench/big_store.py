@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, create_engine, insert
+from sqlalchemy import ColumnElement, Insert, Table, column, create_engine, insert, literal_column, select, text
 
 from worker.dedupe import Deduper
 from worker.dedupe.deduper import fingerprint
@@ -45,11 +45,11 @@ _REAL = 50_000
 _KEYS = 36
 _VERDICT = json.dumps({"relation": "unique"})
 _COPIED = (
-    ("candidates", {"id": "id + {step}", "url": "url || '#{step}'", "canonical_url": "canonical_url || '#{step}'"}),
-    ("articles", {"id": "id + {step}", "candidate_id": "id + {step}", "canonical_url": "canonical_url || '#{step}'"}),
-    ("fingerprints", {"article_id": "article_id + {step}"}),
-    ("standings", {"article_id": "article_id + {step}", "cluster": "cluster + {step}"}),
-    ("decisions", {"id": "id + {step}", "article_id": "article_id + {step}"}),
+    (CANDIDATES, {"id": "id + {step}", "url": "url || '#{step}'", "canonical_url": "canonical_url || '#{step}'"}),
+    (ARTICLES, {"id": "id + {step}", "candidate_id": "id + {step}", "canonical_url": "canonical_url || '#{step}'"}),
+    (FINGERPRINTS, {"article_id": "article_id + {step}"}),
+    (STANDINGS, {"article_id": "article_id + {step}", "cluster": "cluster + {step}"}),
+    (DECISIONS, {"id": "id + {step}", "article_id": "article_id + {step}"}),
 )
 
 
@@ -57,8 +57,10 @@ _COPIED = (
 class Settled:
     """How long whole settles took, how many newcomers were judged copies, and how much memory the process held."""
 
+    asked: int
     median_ms: float
     slow_ms: float
+    cpu_ms: float
     copies: int
     megabytes: float
 
@@ -104,21 +106,22 @@ def build(path: Path, size: int) -> None:
             connection.commit()
         connection.exec_driver_sql("CREATE TEMP TABLE real AS SELECT id FROM articles")
         for step in range(1, apart):
-            for statement in _copying(connection, step):
-                connection.exec_driver_sql(statement)
+            for statement in _copying(step):
+                connection.execute(statement)
             connection.commit()
     engine.dispose()
     _write_keys(path, [*keys, *_random_keys(size, apart)])
 
 
-def _copying(connection: Connection, step: int) -> Iterator[str]:
+def _copying(step: int) -> Iterator[Insert]:
     """Return statements that copy the real rows to the ids `step` further on."""
     for table, changed in _COPIED:
-        names = [row.name for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
-        values = ", ".join(changed.get(name, name).format(step=step) for name in names)
-        real = f"{next(iter(changed))} IN (SELECT id FROM real)"
-        into, taken = f"INSERT INTO {table} ({', '.join(names)})", f"SELECT {values} FROM {table} WHERE {real}"  # noqa: S608
-        yield f"{into} {taken}"
+        names = [each.name for each in table.columns if each.computed is None]
+        values: list[ColumnElement[object]] = [
+            literal_column(changed.get(name, name).format(step=step)) for name in names
+        ]
+        real = literal_column(next(iter(changed))).in_(text("SELECT id FROM real").columns(column("id")))
+        yield insert(table).from_select(names, select(*values).select_from(table).where(real))
 
 
 def _random_keys(size: int, apart: int) -> Iterator[NDArray[np.int64]]:
@@ -210,18 +213,26 @@ def article_of(number: int, text: str) -> Article:
     )
 
 
-def settle(path: Path, size: int, *, asked: int, warm: int) -> Settled:
+def settle(path: Path, size: int, *, asked: int = 1000, warm: int = 200) -> Settled:
     """Settle newcomers into a built store and take the times: every other one is an edited copy of a stored article."""
     deduper = Deduper()
     store = open_store(f"sqlite:///{path}", parameters=deduper.parameters)
-    times, copies = [], 0
+    times, spent, copies = [], [], 0
     for turn, (claim, article) in enumerate(_newcomers(store, size, asked + warm)):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         copies += _decided(store, deduper, claim, article) and turn >= warm
-        times.append(time.perf_counter() - began)
+        times.append(1000 * (time.perf_counter() - began))
+        spent.append(1000 * (time.process_time() - before))
     store.close()
-    cuts = statistics.quantiles((1000 * each for each in times[warm:]), n=100)
-    return Settled(median_ms=cuts[49], slow_ms=cuts[98], copies=copies, megabytes=resident() / 1e6)
+    cuts = statistics.quantiles(times[warm:], n=100)
+    return Settled(
+        asked=asked,
+        median_ms=cuts[49],
+        slow_ms=cuts[98],
+        cpu_ms=statistics.median(spent[warm:]),
+        copies=copies,
+        megabytes=resident() / 1e6,
+    )
 
 
 def _decided(store: Store, deduper: Deduper, claim: Claim, article: Article) -> bool:
@@ -240,8 +251,9 @@ def _decided(store: Store, deduper: Deduper, claim: Claim, article: Article) -> 
 def _newcomers(store: Store, size: int, count: int) -> Iterator[tuple[Claim, Article]]:
     apart = max(1, size // _REAL)
     stored = (np.random.default_rng(1).integers(0, size // apart, size=count) * apart).tolist()
-    texts = [edited(old) if turn % 2 else text_of(size + 1 + turn) for turn, old in enumerate(stored)]
-    base = 10**9 + time.time_ns() // 10**9
+    # Other ones each time: a store that is kept has those of the time before.
+    base = time.time_ns() // 1_000_000
+    texts = [edited(old) if turn % 2 else text_of(base + turn) for turn, old in enumerate(stored)]
     articles = {each.url: each for each in (article_of(base + turn, text) for turn, text in enumerate(texts))}
     candidates = [
         Candidate(url=url, canonical_url=url, source="bench", reference="bench", payload=Text(text=each.text))
