@@ -168,13 +168,12 @@ def speed(reader: Reader) -> None:
     best = {"trafilatura": [math.inf] * len(pages), "corpus worker": [math.inf] * len(pages)}
     for _ in range(_ROUNDS):
         for place, gold in enumerate(pages):
-            for (label, times), extract in zip(best.items(), (theirs, ours(reader)), strict=True):
+            for times, extract in zip(best.values(), (theirs, ours(reader)), strict=True):
                 times[place] = min(times[place], measure([gold], extract, four_grams=False).seconds)
     seconds = {label: sum(times) for label, times in best.items()}
     for label, total in seconds.items():
-        say(
-            f"{label:24} {len(pages) / total:7.1f} pages a second of one core, {total / len(pages) * 1000:.1f} ms a page"
-        )
+        rate = len(pages) / total
+        say(f"{label:24} {rate:7.1f} pages a second of one core, {1000 / rate:.1f} ms a page")
     say(f"{'times as fast':24} {seconds['trafilatura'] / seconds['corpus worker']:7.2f}")
     asyncio.run(_scaling(pages * 3))
 
