@@ -337,7 +337,7 @@ async def test_a_store_that_cannot_extend_a_lease_once_is_asked_again(
     run = Run(store, {})
     extended: list[int] = []
 
-    def failing_once(claims: list[Claim], *, until: datetime) -> None:  # noqa: ARG001
+    def failing_once(claims: list[Claim], *, until: datetime) -> None:
         extended.append(len(claims))
         if len(extended) == 1:
             raise StoreError("locked")
