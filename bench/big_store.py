@@ -61,6 +61,7 @@ class Settled:
     median_ms: float
     slow_ms: float
     cpu_ms: float
+    slow_cpu_ms: float
     copies: int
     megabytes: float
 
@@ -224,12 +225,13 @@ def settle(path: Path, size: int, *, asked: int = 1000, warm: int = 200) -> Sett
         times.append(1000 * (time.perf_counter() - began))
         spent.append(1000 * (time.process_time() - before))
     store.close()
-    cuts = statistics.quantiles(times[warm:], n=100)
+    cuts, cpu = statistics.quantiles(times[warm:], n=100), statistics.quantiles(spent[warm:], n=100)
     return Settled(
         asked=asked,
         median_ms=cuts[49],
         slow_ms=cuts[98],
-        cpu_ms=statistics.median(spent[warm:]),
+        cpu_ms=cpu[49],
+        slow_cpu_ms=cpu[98],
         copies=copies,
         megabytes=resident() / 1e6,
     )

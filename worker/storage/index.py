@@ -70,7 +70,8 @@ _FULL = (
 )
 _KEYS_AT_ONCE = 500
 _LEAST_WEIGHT = 0.04
-"""What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little."""
+"""What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little, but one of a text
+that has hardly any keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,7 @@ def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> lis
             shared[article_id] += 1
             shared_bands[article_id] += key in bands
             weights[article_id] += 1 / len(articles)
+    least = min(_LEAST_WEIGHT, len(_keys(fingerprint)) / (2 * MOST_POSTINGS))
     hits = (
         Hit(
             article_id=article_id,
@@ -118,7 +120,7 @@ def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> lis
             weight=weights[article_id],
         )
         for article_id, count in shared.items()
-        if weights[article_id] >= _LEAST_WEIGHT
+        if weights[article_id] >= least
     )
     return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))[:limit]
 

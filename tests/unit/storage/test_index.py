@@ -60,6 +60,14 @@ def test_rare_keys_weigh_more_than_common_ones(connection: Connection) -> None:
     assert len(hits) == 3
 
 
+def test_a_stock_phrase_of_many_articles_brings_nobody_unless_a_text_is_little_else(connection: Connection) -> None:
+    for article_id in range(1, 61):
+        index.add(connection, article_id, made(anchors=(1, 2)))
+
+    assert index.near(connection, made(anchors=(1, *range(100, 120))), limit=10) == []
+    assert len(index.near(connection, made(anchors=(1, 2)), limit=10)) == 10
+
+
 def test_the_list_of_articles_behind_one_key_is_bounded(connection: Connection) -> None:
     for article_id in range(index.MOST_POSTINGS + 20):
         index.add(connection, article_id, made(anchors=(1, 1000 + article_id)))
