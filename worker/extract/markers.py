@@ -40,6 +40,8 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Leave a comment", "Leave a reply", "Join the conversation",
 )))
 # fmt: on
+# One of these is in every heading of comments, and in few other lines.
+_COMMENT_WORDS = ("bình luận", "ý kiến", "phản hồi", "comment", "reply", "conversation")
 _NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
 _COUNT = re.compile(r"\s*\([\d.,]*\).*$")
 # A link to another article set into the text as a line of its own.
@@ -76,7 +78,8 @@ def is_marker(line: str) -> bool:
 
 def is_comment_heading(line: str) -> bool:
     """Tell whether a line opens the readers' comments: no article goes on after those."""
-    if len(line) >= 80:
+    lower = line.lower()
+    if len(line) >= 80 or not any(word in lower for word in _COMMENT_WORDS):
         return False
     return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import pickle
+import select
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -118,7 +119,7 @@ class ProcessExtractor:
         while self._idle:
             worker = self._idle.pop()
             # One that has died while it was idle (killed for its memory, by a person) must not cost the next page.
-            if not worker.reader.at_eof():
+            if not _has_hung_up(worker):
                 return worker
             worker.writer.close()
         return None
@@ -160,6 +161,14 @@ class ProcessExtractor:
             if self._nursery is not None:
                 await _end(self._nursery)
                 self._nursery = None
+
+
+def _has_hung_up(worker: _Worker) -> bool:
+    """Tell whether an idle worker's end is closed, also where the event loop has not seen it yet."""
+    waiting = select.poll()
+    waiting.register(worker.writer.get_extra_info("socket").fileno(), select.POLLIN)
+    # Nobody speaks unasked: what can be read of an idle worker is its end.
+    return worker.reader.at_eof() or bool(waiting.poll(0))
 
 
 @contextlib.contextmanager
