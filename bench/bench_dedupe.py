@@ -97,7 +97,8 @@ def decisions(sizes: Sequence[int], keep: Path | None) -> Iterator[str]:
             measured.append(found)
             yield (
                 f"{size:9,} articles: settled in {found.median_ms:.1f} ms (median), {found.slow_ms:.1f} ms (99th"
-                f" percentile), {found.cpu_ms:.1f} and {found.slow_cpu_ms:.1f} ms of processor time; {found.copies} copies of {found.asked} found;"
+                f" percentile), {found.cpu_ms:.1f} and {found.slow_cpu_ms:.1f} ms of processor time;"
+                f" {found.copies} copies of {found.asked} found;"
                 f" {path.stat().st_size / size:,.0f} bytes of disk an article; process {found.megabytes:.0f} MB"
             )
     if len(measured) > 1:
