@@ -35,8 +35,11 @@ def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passag
 
 def _headings(body: HtmlElement, extents: Extents) -> Iterator[HtmlElement]:
     for element in body.iter(*_HEADINGS):
-        extent = extents.get(element)
-        if extent is not None and 0 < extent.chars <= _LONGEST and is_comment_heading(element.text_content().strip()):
+        # The words stand in the heading's own text; a number beside them may stand in an element of its own.
+        own = element.text
+        if own is None or own.isspace() or not speaks_of_comments(own) or extents[element].chars > _LONGEST:
+            continue
+        if is_comment_heading(element.text_content().strip()):
             yield element
 
 

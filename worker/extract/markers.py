@@ -41,7 +41,7 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
 )))
 # fmt: on
 # One of these is in every heading of comments, and in few other lines.
-_COMMENT_WORDS = ("bình luận", "ý kiến", "phản hồi", "comment", "reply", "conversation")
+_COMMENT_WORDS = re.compile(r"bình luận|ý kiến|phản hồi|comment|reply|conversation", re.IGNORECASE)
 _NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
 _COUNT = re.compile(r"\s*\([\d.,]*\).*$")
 # A link to another article set into the text as a line of its own.
@@ -76,10 +76,14 @@ def is_marker(line: str) -> bool:
     return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED
 
 
+def speaks_of_comments(text: str) -> bool:
+    """Tell, at a glance, whether a text may be a heading of readers' comments."""
+    return _COMMENT_WORDS.search(text) is not None
+
+
 def is_comment_heading(line: str) -> bool:
     """Tell whether a line opens the readers' comments: no article goes on after those."""
-    lower = line.lower()
-    if len(line) >= 80 or not any(word in lower for word in _COMMENT_WORDS):
+    if len(line) >= 80 or not speaks_of_comments(line):
         return False
     return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
 
