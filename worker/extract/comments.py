@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from lxml.html import HtmlElement
 
 from worker.extract.explain import Dropped
-from worker.extract.markers import is_comment_heading
+from worker.extract.markers import is_comment_heading, speaks_of_comments
 from worker.extract.outline import Extents, Passage
 
 _HEADINGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "a", "label", "header")
