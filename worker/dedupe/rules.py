@@ -15,9 +15,9 @@ class Rules:
     has; either makes two texts alike, and alike texts are one item unless a guard says otherwise:
 
     - `whole`: that share of `containment` of the shingles must be shared too; or at most the share `own` of the
-      shorter text stands in passages of its own, and `told` in these and what is matched, so that little is turned:
-      then `edited` times `containment` of its words are enough, if most of them (`in_order`) come in the same order;
-      or single words are exchanged all over: then `retouched` times `containment` of either text are enough;
+      shorter text stands in passages of its own, and at least `told` of the longer in the shorter: then `edited` times
+      `containment` of its words are enough, if most of them (`in_order`) come in the same order; or single words are
+      exchanged all over: then `retouched` times `containment` of either text are enough;
     - `linked`: share of words from which two items that are not one are still linked;
     - `clash`: share of the places where the texts say different things at which they give different numbers; a single
       such place is an edit where it is under `lone_clash` of them, and a slip far from the top of a text with
