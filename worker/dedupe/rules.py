@@ -21,7 +21,7 @@ class Rules:
     - `linked`: share of words from which two items that are not one are still linked;
     - `clash`: share of the places where the texts say different things at which they give different numbers; a single
       such place is an edit where it is under `lone_clash` of them, and a slip far from the top of a text with
-      `many_numbers`;
+      `many_numbers`; numbers under `partial` times as likely to be others as words are edits, too;
     - `apart`, `brief`: texts shorter than `brief`, published longer than `apart` from each other, are two items;
     - `tiny`: texts shorter than this are one item only under one title;
     - `same_title`: share of the shorter title's words that the longer has, from which two titles are one;
