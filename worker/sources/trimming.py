@@ -21,7 +21,8 @@ from worker.sources.fulltext import MOST_MARKUP
 from worker.sources.guards import refuse_hostile_markup
 from worker.sources.thinning import thinned
 
-MAX_ENTRIES = 1000
+MAX_ENTRIES = 5_000
+"""A feed of so many entries costs about two seconds; of a longer one the newest are read, and a note says so."""
 _SAFE_BYTES = 100_000
 _MAX_FIELD = 1500
 _MAX_FIELDS = 12

