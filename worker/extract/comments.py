@@ -37,7 +37,7 @@ def _headings(body: HtmlElement, extents: Extents) -> Iterator[HtmlElement]:
     for element in body.iter(*_HEADINGS):
         # The words stand in the heading's own text; a number beside them may stand in an element of its own.
         own = element.text
-        if own is None or own.isspace() or not speaks_of_comments(own) or extents[element].chars > _LONGEST:
+        if not own or own.isspace() or extents[element].chars > _LONGEST or not speaks_of_comments(own):
             continue
         if is_comment_heading(element.text_content().strip()):
             yield element
