@@ -10,14 +10,12 @@ from worker.fetch import FetchRules
 from worker.settings import Settings
 
 _ASK = "ask_reservations"
-_RESERVATIONS = frozenset({"tdm", "tdm-reservation"})
 
 
 def fetch_rules(settings: Settings) -> FetchRules:
     """Return the fetch stage's part of the settings."""
     own = {each.name: getattr(settings.fetch, each.name) for each in fields(FetchRules) if each.name != _ASK}
-    # Only where the answer decides something: one more request a day is asked of every site.
-    return FetchRules(**own, ask_reservations=bool(_RESERVATIONS.intersection(settings.rights.refuse)))
+    return FetchRules(**own, ask_reservations=True)
 
 
 def extract_rules(settings: Settings) -> ExtractRules:

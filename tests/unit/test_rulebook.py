@@ -33,12 +33,8 @@ def test_fetching_is_told_everything() -> None:
     assert (rules.obey_robots, rules.max_bytes, rules.ca_file) == (False, 5, "x.pem")
 
 
-def test_sites_are_asked_for_reservations_only_where_those_keep_articles_out() -> None:
-    asked = [
-        fetch_rules(Settings(rights=RightsSettings(refuse=names))) for names in (("tdm-reservation",), ("noai",), ())
-    ]
-
-    assert [rules.ask_reservations for rules in asked] == [True, False, False]
+def test_sites_are_always_asked_for_reservations_as_every_article_records_them() -> None:
+    assert fetch_rules(Settings()).ask_reservations
 
 
 def test_a_source_hands_its_own_rules_to_its_reader() -> None:
