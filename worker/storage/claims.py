@@ -71,6 +71,9 @@ _FREE_HOST = (
         lease_token=case((_HOST_IS_MINE, null()), else_=HOSTS.c.lease_token),
     )
 )
+_CALL_AGAIN = (
+    update(HOSTS).where(HOSTS.c.host == bindparam("lane")).values(due_at=_first_due_of(bindparam("lane")))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,17 @@ def _due_pages(connection: Connection, scope: Scope, *, now: datetime, limit: in
         return []
     place = {host: number for number, host in enumerate(hosts)}
     rows = connection.execute(statements.firsts, {"now": now, "hosts": hosts, **names}).all()
+    _quiet(connection, set(hosts) - {row.lane for row in rows})
     return sorted(rows, key=lambda row: place[row.lane])
+
+
+def _quiet(connection: Connection, hosts: set[str]) -> None:
+    """Let hosts that called for nothing call no more: they would stand in front of all others, claim after claim.
+
+    A candidate that waited for its host, and whose content somebody then brought, leaves such a call behind.
+    """
+    if hosts:
+        connection.execute(_CALL_AGAIN, [{"lane": host} for host in sorted(hosts)])
 
 
 def _leased(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> list[Claim]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, settle
-from worker.models import Outcome, State
+from worker.models import Outcome, State, Text
 from worker.storage import Store
 
 REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
@@ -149,3 +149,14 @@ def test_workers_that_claim_together_never_get_the_same_candidate_or_host(store:
     fetched = [claim.host for claim in claims if claim.payload is None]
     assert len(set(fetched)) == len(fetched) == 30
     assert len(claims) == 60
+
+
+def test_a_host_whose_only_candidate_was_brought_otherwise_keeps_nobody_waiting(store: Store) -> None:
+    store.ledger.enqueue([candidate("https://a.example/1")], now=NOW)
+    store.ledger.enqueue([candidate("https://a.example/1", payload=Text(text="từ tệp"))], now=NOW)
+    assert store.ledger.finish(claim_one(store), REJECTED, now=NOW)
+    store.ledger.enqueue([candidate("https://b.example/1")], now=NOW + MINUTE)
+
+    tries = [store.ledger.claim(now=NOW + 2 * MINUTE, lease=MINUTE, limit=1, worker="w") for _ in range(2)]
+
+    assert [claim.url for claims in tries for claim in claims] == ["https://b.example/1"]
