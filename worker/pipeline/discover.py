@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import structlog
+
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
 from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import lessons
@@ -18,6 +20,8 @@ from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import plan_of
 from worker.urls import host_of
+
+log = structlog.get_logger()
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 _SITEMAPS: Final = 3
@@ -55,6 +59,9 @@ class Discoverer:
             report = await self._failed(source, state, late)
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
+        except Exception as exc:  # a bug is loud, but its source is left alone like any that fails: it stays due else
+            log.exception("discover.bug", source=source.name)
+            report = await self._failed(source, state, SourceError(f"internal error: {exc!r}"))
         else:
             report = await self._succeeded(source, state, reading)
         self._stages.meter.polled(source.name, result=report.kind)

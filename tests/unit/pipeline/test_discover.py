@@ -100,6 +100,25 @@ async def test_what_a_feed_lists_becomes_pending_once(store: Store) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_bug_in_a_parser_is_loud_and_its_source_is_left_alone_like_one_that_fails(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+
+    def broken(read: Page, source: Source, /, *, now: datetime) -> Discovery:
+        raise ZeroDivisionError("no such thing")
+
+    run.parsers["feed"] = broken
+
+    report = await run.discoverer.poll(SOURCE)
+
+    state = store.ledger.source_state("paper")
+    assert "no such thing" in report.error
+    assert (state.failures, state.due_at) == (1, START + 15 * MINUTES)
+    assert "discover.bug" in "".join(capsys.readouterr())
+
+
+@pytest.mark.anyio
 async def test_the_next_poll_comes_after_the_interval(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
 
