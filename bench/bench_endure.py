@@ -68,10 +68,15 @@ class Field:
         text = head + "".join(SOURCE.format(number=each) for each in hosts)
         (self.folder / "worker.toml").write_text(text, encoding="utf-8")
 
+    @property
+    def log(self) -> Path:
+        """Where the daemon's log is: beside the folder, whose disk may be full."""
+        return self.folder.with_suffix(".log")
+
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the daemon, its log in the folder."""
+        """Start the daemon."""
         command = [sys.executable, "-m", "worker", "run", "-q", "--config", str(self.folder / "worker.toml")]
-        with (self.folder / "log.txt").open("ab") as log:
+        with self.log.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def requests(self) -> int:
@@ -197,7 +202,7 @@ def full(options: argparse.Namespace, at: Path) -> bool:  # noqa: ARG001
                 while True:
                     filler.write(bytes(4096))
             time.sleep(30)
-            said = "full" in (at / "log.txt").read_text(encoding="utf-8")
+            said = "no room left" in field.log.read_text(encoding="utf-8")
             problems = [] if said else ["nothing was said of the full disk"]
             (at / "filler").unlink()
             if process.poll() is not None:

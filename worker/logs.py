@@ -5,6 +5,7 @@ What came from outside cannot forge a line: control characters in fields are esc
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -67,8 +68,10 @@ class _StderrLogger:
     """Writes to whatever standard error is now, so that a progress bar can take it over and give it back."""
 
     def msg(self, message: str) -> None:
-        sys.stderr.write(message + "\n")
-        sys.stderr.flush()
+        # Where the log cannot be written (its disk is full, its reader is gone) the work goes on.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
 

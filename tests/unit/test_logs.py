@@ -146,3 +146,14 @@ def test_warnings_of_libraries_become_events_and_their_chatter_does_not(capsys: 
 
 def raised(message: str) -> None:
     raise RuntimeError(message)
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closing it fails, which is the point
+    monkeypatch.setattr(sys, "stderr", full)
+    logs.configure(level=logging.INFO)
+
+    structlog.get_logger().info("run.started")
+
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from typing import Final
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
+from worker.daemon.polling import ANSWER, Polling
 from worker.daemon.retention import let_go
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
-from worker.models import Claim, Outcome, Source, SourceState
+from worker.models import Claim, Outcome, Source
 from worker.pipeline import TOO_LATE
-from worker.schedule.due import is_due
 
 log = structlog.get_logger()
 
@@ -32,8 +32,6 @@ PRUNE_AFTER: Final = timedelta(minutes=5)
 """When the first pruning of a day begins; a daemon that is started often prunes all the same."""
 TICK: Final = timedelta(seconds=1)
 JUMP: Final = timedelta(seconds=5)
-ANSWER: Final = timedelta(minutes=1)
-"""The longest a question to the store may take before it counts as unanswered."""
 
 
 class End(enum.Enum):
@@ -70,11 +68,12 @@ class Work:
         self._supervisor = supervisor
         self._ended = asyncio.Event()
         self._end = End.STOPPED
-        self._polls: dict[str, asyncio.Task[None]] = {}
+        self._polling = Polling(app, done)
         self._working: asyncio.Task[None] | None = None
         self._scheduler = self._clockwork()
         self._patience = app.settings.daemon.stall_after
         self.progress = Progress(now=app.clock.monotonic())
+        self._asking = Progress(now=app.clock.monotonic())
         self._ahead = self._clocks_apart()
         self._question: asyncio.Future[bool] | None = None
         self._asked = 0.0
@@ -129,48 +128,13 @@ class Work:
         """Return the clockwork; it keeps no due times of its own, they lie in the store."""
         scheduler = AsyncIOScheduler(timezone="UTC")
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler.add_job(self._ask, "interval", seconds=ASK_EVERY.total_seconds(), **always)
+        scheduler.add_job(self._polling.ask, "interval", seconds=ASK_EVERY.total_seconds(), **always)
         scheduler.add_job(self._sum_up, "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
             told = {"offload": app.offload, "clock": app.clock, "keep": keep}
             scheduler.add_job(let_go, "interval", args=[app.store], kwargs=told, days=1, next_run_time=first, **always)
         return scheduler
-
-    async def _ask(self) -> None:
-        """Start polls of sources that are due, those due longest first: after a long absence a few at a time."""
-        app = self._app
-        try:
-            async with asyncio.timeout(ANSWER.total_seconds()):
-                states = await app.offload(app.store.reader.sources)
-        except (StoreError, TimeoutError) as exc:
-            log.error("run.store_failed", error=str(exc) or "no answer")
-            return
-        room = app.settings.fetch.max_connections - len(self._polls)
-        for source in self._due(states)[: max(0, room)]:
-            self._polls[source.name] = asyncio.create_task(self._poll(source))
-
-    def _due(self, states: Sequence[SourceState]) -> list[Source]:
-        """Return the sources to poll that are not being polled already, those due longest first."""
-        now, known = self._app.clock.now(), {state.name: state for state in states}
-        waiting: list[tuple[datetime, Source]] = []
-        for source in self._app.sources:
-            state = known.get(source.name, SourceState(name=source.name))
-            due = is_due(now=now, due_at=state.due_at, polled_at=state.polled_at)
-            if due and source.enabled and source.name not in self._polls:
-                waiting.append((state.due_at or now, source))
-        return [source for _, source in sorted(waiting, key=lambda each: each[0])]
-
-    async def _poll(self, source: Source) -> None:
-        try:
-            await self._app.discoverer.poll(source, only_if_due=True)
-            self._done.count += 1
-        except StoreError as exc:
-            log.error("run.store_failed", source=source.name, error=str(exc))
-        except Exception:  # a bug is loud, but it costs only this poll
-            log.exception("run.bug", source=source.name)
-        finally:
-            del self._polls[source.name]
 
     async def _sum_up(self) -> None:
         app = self._app
@@ -216,7 +180,10 @@ class Work:
     async def _watch(self) -> None:
         """Look whether the daemon gets on; where it does not, end this span of work."""
         waiting, trouble = await self._is_waiting()
-        still = self.progress.look(now=self._app.clock.monotonic(), done=self._done.count, waiting=waiting)
+        now = self._app.clock.monotonic()
+        still = self.progress.look(now=now, done=self._done.count, waiting=waiting)
+        # Articles may be worked on while nobody asks any more which sources are due: that is a standstill too.
+        still = max(still, self._asking.look(now=now, done=self._polling.asked, waiting=self._scheduler.running))
         if still >= self._patience:
             self._stalled(still)
         elif not self._ended.is_set():
@@ -238,11 +205,11 @@ class Work:
         except StoreError as exc:
             return False, str(exc)
         working = self._working is not None and not self._working.done()
-        return working and bool(due or app.ingester.in_hand or self._polls), ""
+        return working and bool(due or app.ingester.in_hand or self._polling.going), ""
 
     def _report(self) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
-        status = f"{len(self._polls)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
+        status = f"{len(self._polling.going)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
         self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
 
     def _stalled(self, still: timedelta) -> None:
@@ -253,7 +220,7 @@ class Work:
             "run.stalled",
             seconds=round(still.total_seconds()),
             in_hand=self._app.ingester.in_hand,
-            polls=", ".join(sorted(self._polls)) or None,
+            polls=", ".join(sorted(self._polling.going)) or None,
             at=" | ".join(whereabouts(self._tasks())),
         )
         self._supervisor.troubled(self.trouble)
@@ -262,13 +229,14 @@ class Work:
 
     def _tasks(self) -> Iterable[asyncio.Task[None]]:
         working = [self._working] if self._working else []
-        return [*self._app.ingester.tasks, *self._polls.values(), *working]
+        return [*self._app.ingester.tasks, *self._polling.going.values(), *working]
 
     async def _finish(self, beside: list[asyncio.Task[None]]) -> None:
         """Let work end by itself for a while, then cancel it: it gives back what it holds."""
+        self._polling.close()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        tasks = [*self._polls.values(), *([self._working] if self._working else [])]
+        tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
         if tasks and self._end is not End.STALLED:
             await asyncio.wait(tasks, timeout=GRACE.total_seconds())
         if any(not task.done() for task in tasks):
