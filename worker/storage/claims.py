@@ -71,9 +71,7 @@ _FREE_HOST = (
         lease_token=case((_HOST_IS_MINE, null()), else_=HOSTS.c.lease_token),
     )
 )
-_CALL_AGAIN = (
-    update(HOSTS).where(HOSTS.c.host == bindparam("lane")).values(due_at=_first_due_of(bindparam("lane")))
-)
+_CALL_AGAIN = update(HOSTS).where(HOSTS.c.host == bindparam("lane")).values(due_at=_first_due_of(bindparam("lane")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
