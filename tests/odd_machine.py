@@ -17,7 +17,7 @@ import apscheduler.triggers.interval
 
 import worker.clock
 from worker.cli.main import main
-from worker.daemon.work import Work
+from worker.daemon.polling import Polling
 from worker.storage.ledger import StoredLedger
 
 
@@ -48,6 +48,6 @@ def while_there(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 if __name__ == "__main__":
     for module in (worker.clock, apscheduler.schedulers.base, apscheduler.triggers.interval):
         setattr(module, "datetime", OddTime)  # noqa: B010
-    for owner, method, name in ((StoredLedger, "claim", "hang"), (Work, "_due", "block")):
+    for owner, method, name in ((StoredLedger, "claim", "hang"), (Polling, "_due", "block")):
         setattr(owner, method, while_there(name, getattr(owner, method)))
     main()
