@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -43,6 +44,8 @@ class Daemon:
         self._signal = 0
         self._opened = False
         self._before: Settings | None = None
+        self._next: Settings | None = None
+        self._woken = asyncio.Event()
         self._done = Done()
         self._board = Board(settings.web, clock=self._clock, done=self._done)
         self._work: Work | None = None
@@ -76,6 +79,8 @@ class Daemon:
         """Open the store, work until something asks for an end, and close everything."""
         wait = FIRST_WAIT
         while not self._signal:
+            self._woken.clear()
+            self._take_next()
             try:
                 observer = self._board.beside(self._done)
                 async with opened(self._settings, observer, meter=self._board.meter) as app:
@@ -87,9 +92,15 @@ class Daemon:
                     self._go_back(exc)
                     continue
                 log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
-            await self._clock.sleep(wait)
+            await self._pause(wait)
             wait = min(LONGEST_WAIT, wait * 2)
         return End.STOPPED
+
+    async def _pause(self, wait: timedelta) -> None:
+        """Wait, unless a signal has come meanwhile or comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait.total_seconds()):
+                await self._woken.wait()
 
     async def _serve(self, app: App) -> End:
         app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
@@ -99,6 +110,8 @@ class Daemon:
         if self._signal:
             self._guard.must_end(within=MUST_END, status=128 + self._signal)
             self._work.end(End.STOPPED)
+        elif self._next is not None:  # asked for while the store was being opened
+            self._work.end(End.RELOAD)
         log.info("run.started", worker=worker_name(), sources=len(app.sources))
         self._supervisor.ready()
         self._board.show(app, self._work)
@@ -106,7 +119,7 @@ class Daemon:
             end = await self._work.run()
         finally:
             self._board.hide()
-        self._work = None
+            self._work = None
         why = signal.Signals(self._signal).name if self._signal else end.value
         log.info("run.stopped", reason=why, **app.tally.record())
         return end
@@ -124,6 +137,7 @@ class Daemon:
         log.info("run.stopping", signal=signal.Signals(number).name)
         self._supervisor.stopping()
         self._guard.must_end(within=MUST_END, status=128 + number)
+        self._woken.set()
         if self._work:
             self._work.end(End.STOPPED)
 
@@ -134,7 +148,7 @@ class Daemon:
         except ConfigurationError as exc:
             log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
             return
-        if self._work is None or self._signal:
+        if self._signal:
             return
         if (settings.web, settings.log, settings.daemon) != (
             self._settings.web,
@@ -144,8 +158,16 @@ class Daemon:
             log.warning("run.restart_needed", note="[web], [log] and [daemon] take effect at the next start")
         log.info("run.reloading", sources=len(settings.sources))
         self._supervisor.reloading(monotonic=self._clock.monotonic())
-        self._before, self._settings = self._settings, settings
-        self._work.end(End.RELOAD)
+        self._next = settings
+        self._woken.set()
+        if self._work:
+            self._work.end(End.RELOAD)
+
+    def _take_next(self) -> None:
+        """Go on under the configuration that was asked for last; the one that worked is kept until this one does."""
+        if self._next is not None:
+            self._before = self._before or self._settings
+            self._settings, self._next = self._next, None
 
     def _go_back(self, why: StoreError) -> None:
         log.error("run.reload_refused", error=str(why), note="the old configuration stays")

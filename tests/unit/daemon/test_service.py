@@ -1,0 +1,125 @@
+"""Signals reach the daemon whatever it does: while it works, while its store is opened, while it waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from worker.clock import SystemClock
+from worker.daemon import service
+from worker.daemon.work import End
+from worker.errors import StoreError
+from worker.pipeline import Tally
+from worker.settings import Settings, StoreSettings
+
+Step = Callable[[], Awaitable[None]]
+
+
+def settings(name: str) -> Settings:
+    return Settings(store=StoreSettings(url=f"sqlite:///{name}.db"))
+
+
+def sends(*numbers: signal.Signals) -> Step:
+    async def act() -> None:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.05)
+
+    return act
+
+
+async def fails() -> None:
+    raise StoreError("no room")
+
+
+class FakeWork:
+    """Does what its app is told to do, then waits for the end."""
+
+    trouble = ""
+
+    def __init__(self, app: Any, *_: object, **__: object) -> None:
+        self._act: Step = app.working
+        self._ended = asyncio.Event()
+        self._why = End.STOPPED
+
+    def end(self, why: End) -> None:
+        if not self._ended.is_set():
+            self._why = why
+            self._ended.set()
+
+    async def run(self) -> End:
+        await self._act()
+        await self._ended.wait()
+        return self._why
+
+
+class Desk:
+    """Runs a daemon over a list of openings: what happens while each store is opened, and while it is worked on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *spans: tuple[Step, Step], reread: list[str]) -> None:
+        self.urls: list[str] = []
+        self._spans = list(spans)
+        self._reread = [settings(name) for name in reread]
+        monkeypatch.setattr(service, "opened", self._opened)
+        monkeypatch.setattr(service, "Work", FakeWork)
+
+    @asynccontextmanager
+    async def _opened(self, chosen: Settings, *_: object, **__: object) -> AsyncIterator[object]:
+        opening, working = self._spans.pop(0)
+        self.urls.append(chosen.store.url.removeprefix("sqlite:///"))
+        await opening()
+        store = SimpleNamespace(lock_daemon=lambda _owner: None)
+        yield SimpleNamespace(store=store, clock=SystemClock(), sources=(), tally=Tally(), working=working)
+
+    def run(self) -> int:
+        return service.Daemon(settings("old"), reread=lambda: self._reread.pop(0)).run()
+
+
+def test_a_configuration_asked_for_while_the_store_is_opened_is_taken_as_soon_as_it_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, ends = (sends(signal.SIGHUP), sends()), (sends(), sends(signal.SIGTERM))
+    desk = Desk(monkeypatch, asked, ends, reread=["new"])
+
+    status = desk.run()
+
+    assert (status, desk.urls) == (143, ["old.db", "new.db"])
+
+
+def test_of_two_configurations_asked_for_in_a_row_the_last_is_taken_and_what_worked_is_gone_back_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twice, bad, ends = (
+        (sends(), sends(signal.SIGHUP, signal.SIGHUP)),
+        (fails, sends()),
+        (sends(), sends(signal.SIGTERM)),
+    )
+    desk = Desk(monkeypatch, twice, bad, ends, reread=["new", "newer"])
+
+    status = desk.run()
+
+    assert (status, desk.urls) == (143, ["old.db", "newer.db", "old.db"])
+
+
+def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails_and_is_stopped_later() -> None:
+        asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+        await fails()
+
+    monkeypatch.setattr(service, "FIRST_WAIT", timedelta(seconds=20))
+    desk = Desk(monkeypatch, (sends(), fails_and_is_stopped_later), reread=[])
+    started = time.monotonic()
+
+    status = desk.run()
+
+    assert (status, desk.urls) == (143, ["old.db"])
+    assert time.monotonic() - started < 10
