@@ -23,7 +23,7 @@ from worker.extract import ProcessExtractor
 from worker.fetch import HttpFetcher, Step
 from worker.learning import LearnedSites
 from worker.metering import MeteredFetcher
-from worker.models import Article, Seed, Source
+from worker.models import Article, IndexParameters, Seed, Source
 from worker.offload import Threads
 from worker.pacing import borrowed_turns
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
@@ -91,21 +91,30 @@ class App:
 async def opened(settings: Settings, observer: Observer, *, meter: Meter | None = None) -> AsyncIterator[App]:
     """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
     deduper = _deduper(settings)
-    # On a thread: making or migrating a store may take minutes, in which probes and signals are answered.
-    opening = asyncio.to_thread(open_store, settings.store.url, parameters=deduper.parameters, create=True)
+    # On a thread: making, migrating or mending a store may take minutes, in which probes and signals are answered.
     with (
-        await opening as store,
+        await asyncio.to_thread(_ready_store, settings.store.url, deduper.parameters) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for warning in store.warnings:
             log.warning("store.warning", warning=warning)
-        store.mend_times(now=SystemClock().now())
-        _take_over_from_the_dead(store.ledger)
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
         async with _put_together(settings, store, offload, reach, store.ledger, observer) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
+
+
+def _ready_store(url: str, parameters: IndexParameters) -> Store:
+    """Open the store, with what a clock that was off and workers that died have left in it put right."""
+    store = open_store(url, parameters=parameters, create=True)
+    try:
+        store.mend_times(now=SystemClock().now())
+        _take_over_from_the_dead(store.ledger)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 @asynccontextmanager
