@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 from worker.errors import SourceError
 from worker.urls import hosts, paths, query, wrappers
 from worker.urls.query import Rules
-from worker.urls.syntax import absolute, encode_fragment, encode_path
+from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
 
 __all__ = [
     "Rules",
@@ -36,7 +36,7 @@ _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 
 def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RULES) -> str:
-    """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL."""
+    """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL, or too long."""
     parts = _without_wrappers(absolute(url, base=base))
     path = encode_path(parts.path)
     if parts.scheme == "file":
@@ -48,7 +48,7 @@ def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RU
     scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
     key = urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
     # What is left of a path may wrap an address that it did not wrap before.
-    return key if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
+    return bounded(key) if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
@@ -70,14 +70,17 @@ def _route(fragment: str) -> str:
 
 
 def resolve(url: str, *, base: str | None = None) -> str:
-    """Return the address to fetch: absolute, ASCII, without fragment, otherwise as found; raises SourceError."""
+    """Return the address to fetch: absolute, ASCII, without fragment, otherwise as found; raises SourceError.
+
+    So does an address of more than `syntax.LONGEST` characters.
+    """
     parts = absolute(url, base=base)
     if parts.scheme == "file":
         return "file://" + encode_path(parts.path)
     host, port = hosts.host_and_port(parts)
     netloc = host if port is None else f"{host}:{port}"
     path, asked = (_ascii(part) for part in (parts.path, parts.query))
-    return urlunsplit((parts.scheme, netloc, path or "/", asked, ""))
+    return bounded(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
 
 
 def _ascii(text: str) -> str:

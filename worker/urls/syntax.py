@@ -12,6 +12,8 @@ from worker.errors import SourceError
 
 MAX_LENGTH = 8192
 """Longer URLs are refused; servers refuse them too."""
+LONGEST = 2500
+"""A finished URL that is longer names no article, and no index of a PostgreSQL store could hold it (2,704 bytes)."""
 
 _JUNK = re.compile(r"[\x00-\x20\x7f\u200b\u200e\u200f\u2060\ufeff]+")
 _CLEAN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._~/%=?+,-]{0,2000}")
@@ -82,6 +84,13 @@ def _slashes(text: str) -> str:
 def _refused(url: str, why: str) -> SourceError:
     shown = url if len(url) <= 200 else url[:200] + "…"
     return SourceError(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
+
+
+def bounded(url: str) -> str:
+    """Return a finished URL unless it is too long; raises SourceError."""
+    if len(url) > LONGEST:
+        raise _refused(url, f"it has {len(url):,} characters, more than {LONGEST:,}")
+    return url
 
 
 def has_scheme(url: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from datetime import timedelta
 
 import pytest
@@ -10,6 +12,7 @@ from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page,
 from worker.models import Outcome, Page, Poll, State, Text, Validators
 from worker.ports import HostStanding, Scope
 from worker.storage import Store
+from worker.urls.syntax import LONGEST
 
 SECOND = timedelta(seconds=1)
 
@@ -282,3 +285,9 @@ def test_workers_are_known_by_their_leases(store: Store) -> None:
 
     assert names == [("w1", 0, 1, NOW + 2 * MINUTE), ("w2", 2, 0, NOW + MINUTE)]
     assert store.reader.workers(now=NOW + 2 * MINUTE) == ()
+
+
+def test_the_longest_address_there_may_be_finds_room(store: Store) -> None:
+    letters = random.Random(1).choices(string.ascii_letters + string.digits, k=LONGEST - len("https://bao.example/"))
+
+    assert store.ledger.enqueue([candidate("https://bao.example/" + "".join(letters))], now=NOW) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,13 @@ def test_articles_of_a_real_list_keep_apart() -> None:
 
     assert len(found) > 150
     assert len(keys) == len({url.rpartition("-")[2] for url in found})
+
+
+@pytest.mark.parametrize("make", [canonicalise, resolve])
+def test_what_no_index_could_hold_is_refused_however_short_it_was_written(make: Callable[[str], str]) -> None:
+    kept = make("https://x.vn/" + 2480 * "a")
+
+    assert len(kept) < 2500
+    for path in (2500 * "a", 300 * "ế"):
+        with pytest.raises(SourceError, match="more than 2,500"):
+            make(f"https://x.vn/{path}")
