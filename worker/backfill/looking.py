@@ -159,7 +159,7 @@ class Looker:
         return read_portions(Path(place.url), intake, wanted, start=place.position)
 
     async def _wait_for_the_work(self) -> None:
-        while not self._orders.discover_only:
+        while not self._orders.discover_only and self._app.ingester.left != 0:
             pending, _ = await self._app.offload(
                 self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
             )

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from worker.app import App, worker_name
 from worker.backfill.looking import Looked, Looker
 from worker.backfill.orders import Orders
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.models import BackfillState, State
 from worker.pipeline import Tally
+
+log = structlog.get_logger()
 
 _LEASE: Final = timedelta(minutes=2)
 
@@ -145,7 +149,10 @@ class Backfill:
     async def _keep_leading(self) -> None:
         while True:
             await self._app.clock.sleep(_LEASE / 4)
-            await self._lead()
+            try:
+                await self._lead()
+            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+                log.warning("backfill.lead_not_extended", error=str(exc))
 
     async def _lead(self) -> bool:
         now = self._app.clock.now()

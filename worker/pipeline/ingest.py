@@ -41,7 +41,7 @@ class Ingester:
         self._observer = observer
         self._worker = worker
         self._in_hand: dict[asyncio.Task[None], Claim] = {}
-        self._left: int | None = None
+        self.left: int | None = None  # how many candidates may still be taken; None: any number
         self._look_again_at = 0.0
 
     async def drain(
@@ -51,12 +51,12 @@ class Ingester:
 
         Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
         """
-        self._left = limit
+        self.left = limit
         async with self._heartbeat(), self._put_back():
             while True:
                 coming = more()
                 await self._take(scope)
-                if not (coming or self._in_hand) and (self._left == 0 or await self._nothing_due(scope)):
+                if not (coming or self._in_hand) and (self.left == 0 or await self._nothing_due(scope)):
                     return
                 await self._pause(_TICK)
 
@@ -94,7 +94,7 @@ class Ingester:
         """Claim as many candidates as there is room for and start on them."""
         await self._look_again(scope)
         room = self._limits.in_hand - len(self._in_hand)
-        limit = room if self._left is None else min(room, self._left)
+        limit = room if self.left is None else min(room, self.left)
         if limit <= 0:
             return
         claims = await self._stages.offload(
@@ -105,8 +105,8 @@ class Ingester:
             worker=self._worker,
             scope=scope,
         )
-        if self._left is not None:
-            self._left -= len(claims)
+        if self.left is not None:
+            self.left -= len(claims)
         if expired := sum(claim.expired for claim in claims):
             self._stages.meter.leases_expired(expired)
         for claim in claims:
