@@ -64,6 +64,8 @@ class Orders:
             )
         if self.last < self.first:
             raise UsageError(f"--to {self.last} lies before --from {self.first}; exchange them")
+        if self.last == date.max:
+            raise UsageError(f"--to {self.last} is the last day there is; give an earlier one, or leave --to out")
         return found.source()
 
     def sought(self, source: Source) -> Sought:

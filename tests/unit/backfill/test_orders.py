@@ -71,6 +71,7 @@ def test_orders_with_an_open_end_are_the_same_on_another_day() -> None:
         (orders("tep"), "corpus-worker ingest"),
         (orders("xa"), "corpus-worker ingest"),
         (Orders(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "exchange them"),
+        (Orders(source="bao", first=date(2026, 2, 1), last=date.max), "the last day there is"),
     ],
 )
 def test_orders_that_nobody_can_follow_are_refused(asked: Orders, said: str) -> None:
