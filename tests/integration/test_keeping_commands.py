@@ -102,5 +102,6 @@ def test_an_age_may_come_from_the_configuration_and_must_make_sense(folder: Path
     configured = run_inside(folder, "prune", "--json")
 
     assert [ended.status for ended in (missing, wrong, zero, configured)] == [2, 2, 2, 0]
+    assert "give --older-than AGE, such as 90d, or set [store] keep_pages" in missing.err
     assert "a duration such as" in wrong.err
     assert configured.record()["pages"] == 3

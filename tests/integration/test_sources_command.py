@@ -275,7 +275,7 @@ def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk, he
     ended = here("sources", "add", "trong.example", "--yes", "-q")
 
     assert ended.status == 1
-    assert "nothing was found that is worth polling" in ended.err
+    assert "nothing new was found that is worth polling" in ended.err
     assert text_of(desk) == before
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -18,7 +18,22 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 _SILENT: Final = -2
-_DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
+
+
+class _Day(click.DateTime):
+    """A day, told apart from what is none in words that need no knowledge of strftime."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the day at midnight; anything but year, month and day is refused."""
+        try:
+            return (
+                value if isinstance(value, datetime) else datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
+            )
+        except ValueError:
+            self.fail(f"{value!r} is no day; write one as 2026-01-31", param, ctx)
+
+
+_DAY: Final = _Day()
 
 
 @click.command()

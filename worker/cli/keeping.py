@@ -55,7 +55,7 @@ def prune(common: Common, age: str | None, dry_run: bool) -> None:
     if common.as_json:
         print_json({"before": _iso(before), "dry_run": dry_run, **counts, "page_bytes": pruned.page_bytes})
         return
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    told = ", ".join(f"{count:,} {'robots.txt' if name == 'robots' else name}" for name, count in counts.items())
     verb = "would go" if dry_run else "are gone"
     click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
     if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
@@ -67,10 +67,12 @@ def _age(given: str | None, configured: timedelta | None) -> timedelta:
 
     if given is None and configured is not None:
         return configured
+    if given is None:
+        raise UsageError("say how old: give --older-than AGE, such as 90d, or set [store] keep_pages")
     try:
-        age = parse_duration(given or "")
+        age = parse_duration(given)
     except ValueError as exc:
-        raise UsageError(f'--older-than "{given or ""}": give {exc}') from None
+        raise UsageError(f'--older-than "{given}": give {exc}') from None
     if age <= timedelta(0):
         raise UsageError("--older-than 0: everything would go; give an age such as 90d")
     return age

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.table import Table
 
 from worker.cli.show import clean, console, moment
@@ -29,24 +30,18 @@ def named(picked: Sequence[Trial], name: str | None, settings: Settings) -> list
 
 
 def show(found: Sequence[Proposal]) -> None:
-    """Print what was found, best first."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "kind", "entries", "newest", "overlap", "articles", "url", "why"):
-        table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
+    """Print what was found, best first, each with its address and the reason beneath."""
+    out, line = console(), "{:<3}{:<9}{:>7}  {:<16}  {:>7}  {}"
+    out.print(line.format("", "kind", "entries", "newest", "overlap", "articles"), style="bold")
     for proposal in found:
         rated = proposal.rated
         poll = rated.poll
-        table.add_row(
-            "*" if rated.picked else "",
-            poll.kind,
-            str(len(poll.keys)),
-            moment(poll.newest)[:16],
-            f"{rated.overlap:.0%}" if poll.keys else "-",
-            clean(proposal.sample) or "-",
-            clean(poll.url),
-            clean(rated.reason),
-        )
-    console().print(table)
+        mark, entries = "*" if rated.picked else "", str(len(poll.keys)) if poll.keys else "-"
+        overlap = f"{rated.overlap:.0%}" if poll.keys and not poll.error else "-"
+        sample = clean(proposal.sample) or "-"
+        out.print(line.format(mark, poll.kind, entries, moment(poll.newest)[:16], overlap, sample), soft_wrap=True)
+        out.print(f"   {clean(poll.url)}", soft_wrap=True)
+        out.print(Padding(clean(rated.reason), (0, 0, 0, 3), expand=False))
 
 
 def as_record(proposal: Proposal) -> dict[str, object]:
@@ -68,24 +63,32 @@ def as_record(proposal: Proposal) -> dict[str, object]:
 
 
 def show_checks(checked: Sequence[CheckedSource]) -> None:
-    """Print what each source gives now."""
+    """Print what each source gives now, and beneath what is to be known of those that are not simply well."""
     table = Table(box=None, pad_edge=False)
-    for name in ("name", "kind", "result", "entries", "newest", "overlap", "what to know"):
+    for name in ("name", "kind", "result", "entries", "newest", "overlap"):
         table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
     for each in checked:
-        sounding, finding = each.sounding, each.finding
-        strangers = f"{sounding.strangers:,} links to other sites left out" if sounding.strangers else ""
-        remedy = f"{finding.detail} -> {finding.remedy}" if finding.remedy else strangers
+        sounding, entries = each.sounding, each.sounding.candidates
         table.add_row(
             clean(sounding.source.name),
             sounding.source.kind,
-            finding.level.value,
-            str(len(sounding.candidates)),
+            each.finding.level.value,
+            str(len(entries)),
             moment(sounding.newest)[:16],
-            f"{each.overlap:.0%}" if sounding.candidates else "-",
-            clean(remedy),
+            f"{each.overlap:.0%}" if entries else "-",
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    for each in checked:
+        if remark := _remark(each):
+            out.print(Padding(f"{clean(each.sounding.source.name)}: {clean(remark)}", (0, 0, 0, 2), expand=False))
+
+
+def _remark(checked: CheckedSource) -> str:
+    finding, strangers = checked.finding, checked.sounding.strangers
+    if finding.remedy:
+        return f"{finding.detail} -> {finding.remedy}"
+    return f"{strangers:,} {'link' if strangers == 1 else 'links'} to other sites left out" if strangers else ""
 
 
 def check_record(checked: CheckedSource) -> dict[str, object]:

@@ -67,19 +67,21 @@ def backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) 
     if not dry_run and not report.orders.discover_only:
         out.print(_counts_table(report.as_record()))
     unread = f", {state.unread:,} could not be read" if state.unread else ""
-    out.print(f"{state.looked:,} places looked at, {state.waiting:,} wait{unread}")
+    places = "place" if state.looked == 1 else "places"
+    out.print(f"{state.looked:,} {places} looked at, {state.waiting:,} to go{unread}")
     left_out = f", {state.left_out:,} of other times left out" if state.left_out else ""
     out.print(f"{state.found:,} found, {state.new:,} of them new{left_out}")
     if dry_run:
         out.print("nothing was stored (--dry-run)")
     elif not report.finished:
         stopped = "stopped by a signal" if stopped_by else "not finished"
-        out.print(f"{stopped}: {report.pending:,} wait for their turn; the same command goes on from here")
+        waiting = f"{report.pending:,} found and not yet worked on; " if report.pending else ""
+        out.print(f"{stopped}: {waiting}the same command goes on from here")
 
 
 def _counts_table(record: Mapping[str, object]) -> Table:
     names = ("discovered", *(state.value for state in STATE_ORDER))
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # 79 columns
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(*(str(record[name]) for name in names))

@@ -71,7 +71,7 @@ def add(common: Common, url: str, yes: bool, name: str | None) -> None:
     if common.as_json:
         print_json({"written": written, "added": [_plain(each) for each in new], "found": list(map(as_record, found))})
     if not new:
-        click.echo(f"corpus-worker: {url}: nothing was found that is worth polling; nothing was written", err=True)
+        click.echo(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written", err=True)
     raise SystemExit(0 if written else 1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -113,7 +114,8 @@ def _source_table(
     for configured, source in sources:
         table.add_row(*_cells(configured, source, settings, now=now))
     for _, source in sources:
-        parts += [_plain(f"  {source.name}: {trouble}", style="red") for trouble in _troubles(source, now=now)]
+        told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _troubles(source, now=now))
+        parts += [Padding(each, (0, 0, 0, 2)) for each in told]
     return Group(*parts)
 
 

@@ -68,6 +68,9 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
         print_json(report.as_record())
     elif common.loudness > _SILENT:
         run_summary(report, stopped_by=stopped_by)
+    if not orders.targets and not any(source.enabled for source in settings.sources):
+        remedy = "add one with `corpus-worker sources add URL`"
+        click.echo(f"corpus-worker: no source is configured and enabled: {remedy}", err=True)
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1

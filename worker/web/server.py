@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -54,8 +55,9 @@ def _listening(listen: str) -> socket.socket:
     try:
         return socket.create_server((address, int(port)), family=family, backlog=_BACKLOG)
     except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else exc
         taken = ", perhaps by another daemon" if exc.errno == errno.EADDRINUSE else ""
-        why = f"{listen} cannot be listened on ({exc.strerror}{taken})"
+        why = f"{listen} cannot be listened on ({reason}{taken})"
         raise ListenError(f'{why}: set [web] listen to another address, or to "" to serve nothing') from exc
 
 
