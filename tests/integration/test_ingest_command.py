@@ -407,3 +407,13 @@ def test_a_move_that_makes_no_sense_is_one_clear_line(desk: Desk, words: list[st
     assert ended.status == status
     assert expected in ended.err
     assert not (desk.folder / "moved.db").exists()
+
+
+def test_a_run_with_no_source_says_what_to_do(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure("")
+
+    ended = desk.run("ingest", "-q")
+
+    assert ended.status == 0
+    assert "no source is configured and enabled: add one with `corpus-worker sources add URL`" in ended.err

@@ -100,7 +100,11 @@ def check_source(sounding: Sounding, *, now: datetime) -> Finding:
 
 def _judged(sounding: Sounding, *, now: datetime) -> tuple[Level, str, str]:
     if sounding.error:
-        return Level.FAIL, sounding.error, _REMEDIES.get(sounding.fault, "see the steps")
+        return (
+            Level.FAIL,
+            sounding.error,
+            _REMEDIES.get(sounding.fault, "see the steps, which `corpus-worker doctor` shows"),
+        )
     said = _told(sounding)
     if not sounding.candidates and not sounding.further:
         why = f": {sounding.notes[0]}" if sounding.notes else ""
