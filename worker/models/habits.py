@@ -14,7 +14,8 @@ class Habits:
     long it was watched. `recent` and `expected` set what came lately against what these hours had promised. `window` is
     how many entries the source showed last, `half_window` the shortest time in which so many new items came as fill
     half of it. `silence` is the longest time without anything new, `arrivals` the number of polls that brought
-    something, `empty` how many polls in a row found no entry at all.
+    something, `empty` how many polls in a row found no entry at all. `read_at` is when all of it was last read: before
+    that nothing is owed.
     """
 
     looked_at: datetime | None = None
@@ -28,6 +29,7 @@ class Habits:
     silence: timedelta = timedelta(0)
     arrivals: int = 0
     empty: int = 0
+    read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,12 +149,12 @@ class Discoverer:
             try:
                 discovery = await asyncio.to_thread(self._parse, await self._fetch_part(url), source)
             except (FetchError, SourceError) as exc:
-                count.skip(f"{url}: {exc}")
+                count.skip(f"{url}: {exc}", owed=isinstance(exc, FetchError) and exc.retry)
                 continue
             waiting.extend(discovery.follow)
             yield discovery
         if waiting:
-            count.skip(f"stopped after {len(seen)} pages; the rest is read at the next poll")
+            count.skip(f"stopped after {len(seen)} pages; `corpus-worker backfill {source.name}` reads the rest")
 
     async def _fetch_part(self, url: str) -> Page:
         return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
@@ -277,10 +277,11 @@ class Reading:
 
 
 def _since_last_look(source: Source, state: SourceState) -> Source:
-    """Tell a sitemap's parser when it was last read; the parser adds a day for dates that lie and parts that failed."""
-    if source.kind != "sitemap" or state.succeeded_at is None:
+    """Tell a sitemap's parser when all of it was last read; the parser adds a day for dates that lie."""
+    read_at = state.learned.habits.read_at
+    if source.kind != "sitemap" or read_at is None:
         return source
-    return replace(source, options={**source.options, "since": state.succeeded_at.isoformat()})
+    return replace(source, options={**source.options, "since": read_at.isoformat()})
 
 
 def is_local(source: Source) -> bool:

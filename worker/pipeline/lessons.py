@@ -31,6 +31,10 @@ _ROLLING_KINDS: Final = frozenset({"feed", "listing"})
 """Sources that show their newest entries only: what is not seen in time is gone from them."""
 
 
+LONGEST_DEBT: Final = timedelta(days=7)
+"""For how long a part of a sitemap that fails is tried again, and with it the others that have changed since."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When a poll ended, and what the time of the next one is reckoned with; `chance` lies in 0..1."""
@@ -76,6 +80,7 @@ def after_success(
         dates=count.dates,
     )
     habits = observe(known.habits, sight, rhythm=moment.rhythm, zone=zone_of(source))
+    habits = replace(habits, read_at=read_through(known.habits.read_at, count, now=now))
     learned = replace(
         known,
         plan=plan_of(source),
@@ -98,6 +103,13 @@ def after_success(
         interval=timedelta(seconds=round((due - now).total_seconds())),
         learned=learned,
     )
+
+
+def read_through(before: datetime | None, count: Count, *, now: datetime) -> datetime:
+    """Return since when everything a source points at has been read; parts that failed hold it back, for a week."""
+    if not count.owed:
+        return now
+    return max(before or now - LONGEST_DEBT, now - LONGEST_DEBT)
 
 
 def after_failure(source: Source, state: SourceState, error: WorkerError, *, moment: Moment) -> Poll:

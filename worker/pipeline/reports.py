@@ -56,8 +56,8 @@ class SourceReport:
 class Count:
     """What one poll has read so far; `complete` says that no part of the source failed.
 
-    `recovered` is how many more were found elsewhere, to fill a gap. `shown` and `dates` are the addresses of the first
-    entries, and the dates these give.
+    `owed` says that a part failed which may be there the next time. `recovered` is how many more were found elsewhere,
+    to fill a gap. `shown` and `dates` are the addresses of the first entries, and the dates these give.
     """
 
     found: int = 0
@@ -65,6 +65,7 @@ class Count:
     strangers: int = 0
     recovered: int = 0
     complete: bool = True
+    owed: bool = False
     notes: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     dates: list[datetime] = field(default_factory=list)
@@ -87,9 +88,10 @@ class Count:
             ]
             raise SourceError("; ".join(reasons[:3]))
 
-    def skip(self, note: str) -> None:
-        """Note a part that could not be read."""
+    def skip(self, note: str, *, owed: bool = False) -> None:
+        """Note a part that could not be read; it is `owed` where another try may succeed."""
         self.complete = False
+        self.owed |= owed
         self.notes.append(note)
 
     def report(self, source: Source) -> SourceReport:

@@ -90,6 +90,7 @@ def habits_from_json(text: str) -> Habits:
         silence=_span(facts.get("silence")) or timedelta(0),
         arrivals=facts.get("arrivals", 0),
         empty=facts.get("empty", 0),
+        read_at=_time(facts.get("read_at")),
     )
 
 

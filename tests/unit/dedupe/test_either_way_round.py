@@ -52,7 +52,10 @@ def test_the_verdict_is_the_same_either_way_round(one: list[str], two: list[str]
     second = judged(two, one, titles=(titles[1], titles[0]))
 
     seen, turned = first.considered[0], second.considered[0]
-    assert turned.relation == TURNED.get(seen.relation, seen.relation)
+    equally_long = len(" ".join(one).split()) == len(" ".join(two).split())
+    assert turned.relation == TURNED.get(seen.relation, seen.relation) or (
+        equally_long and turned.relation is seen.relation is Relation.CONTAINED
+    )
     assert (turned.rule, turned.jaccard, turned.containment) == (seen.rule, seen.jaccard, seen.containment)
 
 

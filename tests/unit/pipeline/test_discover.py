@@ -347,6 +347,42 @@ async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> 
 
 
 @pytest.mark.anyio
+async def test_a_part_of_a_sitemap_that_failed_is_owed_until_it_was_read_or_a_week_has_gone(store: Store) -> None:
+    part, day = "https://paper.example/part.xml", timedelta(days=1)
+    run = Run(store, {FEED: f">{part}", part: FetchError("no answer", reason="timeout", retry=True)})
+    looks: list[str | None] = []
+
+    def note(read: Page, source: Source, /, *, now: datetime) -> Discovery:
+        if read.url == FEED:
+            looks.append(source.options.get("since"))
+        return parse(read, source, now=now)
+
+    run.parsers["sitemap"] = note
+    source = Source(name="paper", kind="sitemap", url=FEED)
+
+    for days in (0, 2, 7, 1):
+        run.clock.advance(days * day)
+        await run.discoverer.poll(source)
+    run.fetcher.answers[part] = "https://paper.example/1"
+    await run.discoverer.poll(source)
+    await run.discoverer.poll(source)
+
+    owed = [(START + days * day).isoformat() for days in (-7, -5, 2, 3)]
+    assert looks == [None, *owed, (START + 10 * day).isoformat()]
+
+
+@pytest.mark.anyio
+async def test_a_part_of_a_sitemap_that_is_gone_holds_nothing_back(store: Store) -> None:
+    part = "https://paper.example/part.xml"
+    run = Run(store, {FEED: f">{part}", part: FetchError("gone", reason="gone", retry=False, status=404)})
+    run.parsers["sitemap"] = parse
+
+    await run.discoverer.poll(Source(name="paper", kind="sitemap", url=FEED))
+
+    assert store.ledger.source_state("paper").learned.habits.read_at == START
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("error", "said"),
     [
