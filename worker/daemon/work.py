@@ -244,6 +244,7 @@ class Work:
         for task in (*tasks, *beside):
             task.cancel()
         await asyncio.gather(*tasks, *beside, return_exceptions=True)
+        self._app.store.give_up()  # a question nobody waits for any more must not hold up the closing
         self._guard.watch(on=False)
 
     async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:

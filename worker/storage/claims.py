@@ -211,7 +211,9 @@ def _expired(row: Row[Any]) -> bool:
 def _payload(connection: Connection, row: Row[Any]) -> Page | Text | None:
     if row.lane is not None:
         return None
-    page = connection.execute(_PAYLOAD, {"candidate": row.id, "sha256": row.payload_sha256}).one()
+    page = connection.execute(_PAYLOAD, {"candidate": row.id, "sha256": row.payload_sha256}).one_or_none()
+    if page is None:  # pruned in the same moment: it is fetched, or ends with the reason why it cannot be
+        return None
     return content_from(page.form, page.described, page.body, page.fetched_at)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from sqlalchemy import delete
+
 from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, settle
 from worker.models import Outcome, State, Text
 from worker.storage import Store
+from worker.storage.tables import PAGES
 
 REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
 
@@ -160,3 +163,12 @@ def test_a_host_whose_only_candidate_was_brought_otherwise_keeps_nobody_waiting(
     tries = [store.ledger.claim(now=NOW + 2 * MINUTE, lease=MINUTE, limit=1, worker="w") for _ in range(2)]
 
     assert [claim.url for claims in tries for claim in claims] == ["https://b.example/1"]
+
+
+def test_an_input_whose_content_was_pruned_is_claimed_without_it(store: Store) -> None:
+    store.ledger.enqueue([candidate(payload=Text(text="một hai ba"))], now=NOW)
+    store._database.write(lambda connection: connection.execute(delete(PAGES)).rowcount)
+
+    claim = claim_one(store)
+
+    assert claim.payload is None
