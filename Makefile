@@ -46,7 +46,7 @@ demo: $(BASE) ## run the whole job, offline, against a small news site on loopba
 
 .PHONY: test
 test: lint ## every check: lint, types, import contracts, tests, coverage
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term
 
 .PHONY: lint
 lint: $(DEV) ## ruff, mypy and the import contracts
