@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class Ended:
     def records(self) -> list[dict[str, Any]]:
         """Return the JSON objects on standard output, one a line."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ended]
+"""Runs a command, given as words, to its end."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
+from worker.dedupe import Deduper
 from worker.errors import ExtractError, FetchBlocked, FetchError
+from worker.learning import LearnedSites
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
+from worker.pipeline import Stages
 from worker.ports import Hints
+from worker.storage import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,3 +154,21 @@ class Watcher:
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
         self.outcomes[claim.url] = outcome
+
+
+def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Stages:
+    """Put the real store and judge together with fakes; every page is an article, and nothing else can be read."""
+    return Stages(
+        clock=clock,
+        offload=inline,
+        fetcher=fetcher,
+        extractor=FakeExtractor(),
+        deduper=Deduper(),
+        ledger=store.ledger,
+        learner=LearnedSites(store.paragraphs),
+        parsers={},
+        read_inputs=lambda *_, **__: iter(()),
+        detect=lambda _: "article",
+        canonicalise=lambda url: url,
+        chance=lambda: 0.5,
+    )

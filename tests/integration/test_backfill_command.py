@@ -5,19 +5,16 @@ from __future__ import annotations
 import gzip
 import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import structlog
 
-from tests.commands import Desk, Ended, stop
+from tests.commands import Desk, Run, stop
 from tests.newsroom import Newsroom, Page, Reply, Site, html, plain, rss
 from tests.texts import page, story
 from tests.waiting import eventually
-from worker.cli import main
 
 MONTHS = range(1, 7)
 DAYS = (3, 9, 15, 21, 27)
@@ -50,7 +47,6 @@ kind = "urls"
 url = "https://kho.example/list.txt"
 """
 JANUARY = ("--from", "2026-01-01", "--to", "2026-01-31")
-Run = Callable[..., Ended]
 
 
 def slug(month: int, day: int) -> str:
@@ -142,24 +138,6 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
     made = Desk(folder=tmp_path, environment=room.environment)
     made.configure(CONFIG)
     return made
-
-
-@pytest.fixture
-def here(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in this process: quicker than one of its own."""
-
-    def run(*words: str) -> Ended:
-        monkeypatch.chdir(desk.folder)
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["corpus-worker", *words, "--config", "worker.toml"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return Ended(status=int(ended.value.code or 0), out=told.out, err=told.err)
-
-    yield run
-    structlog.reset_defaults()
 
 
 def stored(desk: Desk) -> int:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from tests.commands import Desk, Ended
+from tests.commands import Desk, Run
 from tests.newsroom import Newsroom, Reply, Site, plain, redirect, rss
 from tests.texts import page, story
-from worker.cli import main
 
 HOST = "mot.example"
 CONFIG = """
@@ -26,7 +23,6 @@ kind = "feed"
 url = "https://mot.example/full.xml"
 enabled = false
 """
-Run = Callable[..., Ended]
 
 
 def full_feed() -> Reply:
@@ -63,24 +59,6 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
     made = Desk(folder=tmp_path, environment=room.environment)
     made.configure(CONFIG)
     return made
-
-
-@pytest.fixture
-def here(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in this process: quicker than one of its own."""
-
-    def run(*words: str) -> Ended:
-        monkeypatch.chdir(desk.folder)
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["corpus-worker", *words, "--config", "worker.toml"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return Ended(status=int(ended.value.code or 0), out=told.out, err=told.err)
-
-    yield run
-    structlog.reset_defaults()
 
 
 def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(here: Run) -> None:

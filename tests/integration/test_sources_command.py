@@ -7,20 +7,17 @@ import os
 import pty
 import random
 import subprocess
-import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-import structlog
 
-from tests.commands import Desk, Ended
+from tests.commands import Desk, Run
 from tests.newsroom import Newsroom, Page, Reply, Site, html, plain
 from tests.texts import SYLLABLES
-from worker.cli import main
 
 NOW = datetime.now(UTC)
 HAND_WRITTEN = """
@@ -139,27 +136,6 @@ def configured(desk: Desk) -> list[tuple[str, str, str]]:
 
 def text_of(desk: Desk) -> str:
     return (desk.folder / "worker.toml").read_text(encoding="utf-8")
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def here(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in this process: quicker than one of its own."""
-
-    def run(*words: str) -> Ended:
-        monkeypatch.chdir(desk.folder)
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["corpus-worker", *words, "--config", "worker.toml"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return Ended(status=int(ended.value.code or 0), out=told.out, err=told.err)
-
-    yield run
-    structlog.reset_defaults()
 
 
 OLD = ("cu", "feed", "https://cu.example/rss.xml")

@@ -6,7 +6,7 @@ import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,6 +20,8 @@ from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
 from worker.models import Claim, Outcome, Source
 from worker.pipeline import TOO_LATE
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -138,13 +140,19 @@ class Work:
 
     async def _sum_up(self) -> None:
         app = self._app
+        told = await self._answer(app.offload(app.store.ledger.pending, now=app.clock.now()))
+        if told is not None:
+            pending, due = told
+            log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
+
+    async def _answer(self, question: Awaitable[T]) -> T | None:
+        """Return the store's answer; None where it fails or is silent, and the log says so."""
         try:
             async with asyncio.timeout(ANSWER.total_seconds()):
-                pending, due = await app.offload(app.store.ledger.pending, now=app.clock.now())
+                return await question
         except (StoreError, TimeoutError) as exc:
             log.error("run.store_failed", error=str(exc) or "no answer")
-            return
-        log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
+            return None
 
     async def _again_and_again(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -171,11 +179,7 @@ class Work:
         if self._scheduler.running:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=self._app.clock.now())
-        try:
-            async with asyncio.timeout(ANSWER.total_seconds()):
-                await self._app.offload(self._app.store.mend_times, now=self._app.clock.now())
-        except (StoreError, TimeoutError) as exc:
-            log.error("run.store_failed", error=str(exc) or "no answer")
+        await self._answer(self._app.offload(self._app.store.mend_times, now=self._app.clock.now()))
 
     async def _watch(self) -> None:
         """Look whether the daemon gets on; where it does not, end this span of work."""
@@ -239,12 +243,10 @@ class Work:
         tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
         if tasks and self._end is not End.STALLED:
             await asyncio.wait(tasks, timeout=GRACE.total_seconds())
-        if any(not task.done() for task in tasks):
-            self._app.store.give_up()
+        self._app.store.give_up()  # what nobody waits for any more must not hold up the closing
         for task in (*tasks, *beside):
             task.cancel()
         await asyncio.gather(*tasks, *beside, return_exceptions=True)
-        self._app.store.give_up()  # a question nobody waits for any more must not hold up the closing
         self._guard.watch(on=False)
 
     async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:

@@ -7,7 +7,7 @@ that has no such file, or cannot say, reserves nothing by it: then the page's ow
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -106,7 +106,8 @@ class ReservationBook:
         if stored is None or not is_fresh(stored, now=self._clock.now()):
             stored = await self._ask(address, stored, robots, budget, observe)
             await self._offload(self._hosts.keep_robots, stored)
-        known = _Known(stored, parse_reservations(stored.body))
+        # The store keeps the body, as it does that of robots.txt: of every origin it would add up in memory.
+        known = _Known(replace(stored, body=b""), parse_reservations(stored.body))
         self._known.pop(origin, None)
         self._known[origin] = known
         if len(self._known) > MANY_ORIGINS:

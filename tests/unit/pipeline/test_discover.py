@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
-from worker.learning import LearnedSites
 from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
-from worker.pipeline import Discoverer, Limits, Stages, Tally
+from worker.pipeline import Discoverer, Limits, Tally
 from worker.ports import Parser
 from worker.schedule import Rhythm
 from worker.storage import Store, open_store
@@ -49,19 +48,11 @@ class Run:
         self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
         self.inputs: list[Discovery] = []
         self.parsers: dict[str, Parser] = {"feed": parse, "listing": parse}
-        stages = Stages(
-            clock=self.clock,
-            offload=inline,
-            fetcher=self.fetcher,
-            extractor=FakeExtractor(),
-            deduper=Deduper(),
-            ledger=store.ledger,
-            learner=LearnedSites(store.paragraphs),
+        stages = replace(
+            faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers=self.parsers,
             read_inputs=self.read_inputs,
             detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,
-            canonicalise=lambda url: url,
-            chance=lambda: 0.5,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
         limits = Limits(

@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
 from worker.dedupe import Deduper
 from worker.errors import FetchError, SourceError
-from worker.learning import LearnedSites
 from worker.models import Candidate, Discovery, Harvest, Page, Source, State, Validators
-from worker.pipeline import Discoverer, Limits, Stages, Tally
+from worker.pipeline import Discoverer, Limits, Tally
 from worker.schedule import Rhythm, Yield, gather
 from worker.storage import Store, habits, open_store
 
@@ -52,19 +51,10 @@ class Desk:
         self.store, self.clock, self.robots = store, FakeClock(), robots
         self.fetcher = FakeFetcher({})
         self.since: list[str | None] = []
-        stages = Stages(
-            clock=self.clock,
-            offload=inline,
-            fetcher=self.fetcher,
-            extractor=FakeExtractor(),
-            deduper=Deduper(),
-            ledger=store.ledger,
-            learner=LearnedSites(store.paragraphs),
+        stages = replace(
+            faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers={"feed": parse, "sitemap": self.parse_sitemap},
-            read_inputs=lambda *_, **__: iter(()),
             detect=lambda _: "feed",
-            canonicalise=lambda url: url,
-            chance=lambda: 0.5,
             sitemaps=self.sitemaps,
         )
         limits = Limits(

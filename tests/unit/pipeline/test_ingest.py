@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, StoreError
 from worker.extract.learned import paragraph_key
 from worker.learning import LearnedSites
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
-from worker.pipeline import TOO_LATE, Ingester, Limits, Stages, Tally
+from worker.pipeline import TOO_LATE, Ingester, Limits, Tally
 from worker.ports import Hints, Scope
 from worker.schedule import MOST_ATTEMPTS, Rhythm
 from worker.storage import Store, open_store
@@ -38,20 +38,7 @@ class Run:
     def __init__(self, store: Store, answers: dict[str, object]) -> None:
         self.store, self.clock = store, FakeClock()
         self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
-        self.stages = Stages(
-            clock=self.clock,
-            offload=inline,
-            fetcher=self.fetcher,
-            extractor=FakeExtractor(),
-            deduper=Deduper(),
-            ledger=store.ledger,
-            learner=LearnedSites(store.paragraphs),
-            parsers={},
-            read_inputs=lambda *_, **__: iter(()),
-            detect=lambda _: "article",
-            canonicalise=lambda url: url,
-            chance=lambda: 0.5,
-        )
+        self.stages = faked_stages(store, clock=self.clock, fetcher=self.fetcher)
         self.ingester = self.make()
 
     def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:

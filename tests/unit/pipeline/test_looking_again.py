@@ -7,13 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, inline, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
 from worker.cli import history
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError
-from worker.learning import LearnedSites
 from worker.models import Candidate, Page, Source, State, Text, Validators
-from worker.pipeline import Ingester, Limits, Stages, Tally
+from worker.pipeline import Ingester, Limits, Tally
 from worker.ports import Scope
 from worker.schedule import Rhythm
 from worker.sources import PARSERS
@@ -39,20 +38,7 @@ class Desk:
     def __init__(self, store: Store, *, recheck: tuple[timedelta, ...] = (6 * HOUR, 2 * DAY)) -> None:
         self.store, self.clock, self.tally = store, FakeClock(), Tally()
         self.fetcher = FakeFetcher({})
-        stages = Stages(
-            clock=self.clock,
-            offload=inline,
-            fetcher=self.fetcher,
-            extractor=FakeExtractor(),
-            deduper=Deduper(),
-            ledger=store.ledger,
-            learner=LearnedSites(store.paragraphs),
-            parsers={},
-            read_inputs=lambda *_, **__: iter(()),
-            detect=lambda _: "article",
-            canonicalise=lambda url: url,
-            chance=lambda: 0.5,
-        )
+        stages = faked_stages(store, clock=self.clock, fetcher=self.fetcher)
         limits = Limits(
             rhythm=Rhythm(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * HOUR, jitter=0),
             in_hand=8,
