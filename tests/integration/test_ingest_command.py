@@ -369,7 +369,7 @@ def test_redirects_and_robots_are_followed_and_obeyed(tmp_path: Path) -> None:
     assert not asked
 
 
-def wait_for(condition: object, *, within: float = 30) -> None:
+def wait_for(condition: object, *, within: float = 90) -> None:
     """Wait until something outside this process has happened."""
     assert callable(condition)
     end = time.monotonic() + within

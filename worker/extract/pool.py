@@ -9,6 +9,7 @@ import pickle
 import select
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,21 +95,40 @@ class ProcessExtractor:
     async def _run(self, job: wire.Job) -> wire.Reply:
         async with self._turns, self._worker() as worker:
             try:
-                async with asyncio.timeout(self._rules.timeout.total_seconds()):
-                    reply = await _ask(worker, job)
+                return await self._answer(worker, job, within=self._rules.timeout.total_seconds())
             except TimeoutError:
                 seconds = self._rules.timeout.total_seconds()
                 raise ExtractError(f"extraction took longer than {seconds:g} s", reason="timeout") from None
             except _WorkerLost:
                 raise ExtractError("the page ended its worker process", reason="crash") from None
+
+    async def _answer(self, worker: _Worker, job: wire.Job, *, within: float) -> wire.Reply:
+        """Return what a worker says of a page; that the page ended it is believed only of one that was new.
+
+        One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
+        another has what is left of the page's time.
+        """
+        was_new = not worker.pages
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(within):
+                reply = await _ask(worker, job)
+        except _WorkerLost:
+            if was_new:
+                raise
+        else:
             if not reply.last and worker.pages < self._rules.renew_after:
                 self._idle.append(worker)
-            return reply
+            if not reply.last or was_new:
+                return reply
+        left = within - (time.monotonic() - began)
+        async with self._worker(new=True) as another:
+            return await self._answer(another, job, within=left)
 
     @contextlib.asynccontextmanager
-    async def _worker(self) -> AsyncIterator[_Worker]:
+    async def _worker(self, *, new: bool = False) -> AsyncIterator[_Worker]:
         """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
-        worker = self._take_idle() or await self._hire()
+        worker = (None if new else self._take_idle()) or await self._hire()
         try:
             yield worker
         finally:

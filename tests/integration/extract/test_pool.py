@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import islice
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.extract.hostile import hostile_pages
-from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, hints_of, news_page, page_of
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract import ExtractRules, ProcessExtractor
 from worker.models import Article, Page, Text
@@ -23,6 +22,9 @@ from worker.models import Article, Page, Text
 pytestmark = pytest.mark.anyio
 WHOLE = "\n".join((LEAD, *PARAGRAPHS))
 LIMIT = timedelta(seconds=1.5)
+SLOW = "<p>" + "chữ nối chữ " * 400_000
+HANGS_S = 60
+"""Far more than a page's limit, for a machine with other work: `make bench-extract` measures what a page takes."""
 
 
 def rules(**changes: object) -> ExtractRules:
@@ -62,6 +64,13 @@ def children_of(pid: int) -> set[int]:
     return below
 
 
+async def kill_workers() -> None:
+    """Kill every worker a moment from now, when one has a page in hand."""
+    await asyncio.sleep(0.1)
+    for pid in workers_of(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+
+
 def workers_of(pid: int) -> set[int]:
     """Return the leaves below a process: the workers, which the nursery forked."""
     return {child for child in children_of(pid) if not children_of(child)}
@@ -98,35 +107,44 @@ async def test_a_refused_rights_signal_is_a_block_and_not_a_rejection() -> None:
         await extractor.aclose()
 
 
-async def test_a_killed_worker_costs_its_page_only_and_is_replaced_at_once(extractor: ProcessExtractor) -> None:
-    await read(extractor)
-    nursery = children_of(os.getpid()) - workers_of(os.getpid())
-    slow = asyncio.create_task(read(extractor, page_of("<p>" + "chữ nối chữ " * 400_000)))
-    await asyncio.sleep(0.1)
-    for pid in workers_of(os.getpid()):
-        os.kill(pid, signal.SIGKILL)
+async def test_a_page_that_ends_a_new_worker_costs_itself_only() -> None:
+    extractor = ProcessExtractor(rules(renew_after=1))
+    try:
+        await read(extractor)
+        slow = asyncio.create_task(read(extractor, page_of(SLOW)))
+        await kill_workers()
 
-    with pytest.raises(ExtractError) as caught:
-        await slow
-    await asyncio.sleep(0.5)  # the one that was idle takes a moment to die
-    again = await read(extractor)
+        with pytest.raises(ExtractError, match="ended its worker process") as caught:
+            await slow
 
-    assert caught.value.reason == "crash"
-    assert again.text == WHOLE
-    assert nursery == children_of(os.getpid()) - workers_of(os.getpid())
+        assert caught.value.reason == "crash"
+        assert (await read(extractor)).text == WHOLE
+    finally:
+        await extractor.aclose()
+
+
+async def test_a_page_whose_worker_had_read_others_is_read_again_by_a_new_one() -> None:
+    extractor = ProcessExtractor(rules(timeout=timedelta(seconds=HANGS_S)))
+    slow = page_of(news_page(body=article_body(inside="<p>" + "chữ nối chữ " * 20_000)))
+    try:
+        expected = (await read(extractor, slow)).text
+        again = asyncio.create_task(read(extractor, slow))
+
+        await kill_workers()
+
+        assert (await again).text == expected
+    finally:
+        await extractor.aclose()
 
 
 async def test_a_page_over_its_time_is_ended_and_the_next_is_right() -> None:
     extractor = ProcessExtractor(rules(timeout=timedelta(milliseconds=300), processes=1))
     try:
         await extractor.start()
-        start = time.monotonic()
         with pytest.raises(ExtractError) as caught:
             await read(extractor, page_of("<p>" + "chữ nối chữ " * 600_000))
-        took = time.monotonic() - start
 
         assert caught.value.reason == "timeout"
-        assert took < 1.3
         assert (await read(extractor)).text == WHOLE
     finally:
         await extractor.aclose()
@@ -150,10 +168,9 @@ async def test_the_nursery_itself_may_die(extractor: ProcessExtractor) -> None:
     for pid in nursery:
         os.kill(pid, signal.SIGKILL)
 
-    outcomes = await asyncio.gather(*(read(extractor) for _ in range(4)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(read(extractor) for _ in range(4)))
 
-    assert (await read(extractor)).text == WHOLE
-    assert sum(isinstance(outcome, ExtractError) for outcome in outcomes) <= 2
+    assert [outcome.text for outcome in outcomes] == [WHOLE] * 4
 
 
 async def test_workers_are_renewed_after_so_many_pages() -> None:
@@ -171,7 +188,7 @@ async def test_workers_are_renewed_after_so_many_pages() -> None:
 
 async def test_a_cancelled_extraction_leaves_a_pool_that_works(extractor: ProcessExtractor) -> None:
     await read(extractor)
-    task = asyncio.create_task(read(extractor, page_of("<p>" + "chữ nối chữ " * 400_000)))
+    task = asyncio.create_task(read(extractor, page_of(SLOW)))
     await asyncio.sleep(0.05)
 
     task.cancel()
@@ -226,7 +243,7 @@ async def test_the_processes_end_with_their_parent() -> None:
     parent.kill()
     await parent.wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS_S):
         while any(alive(pid) for pid in below):
             await asyncio.sleep(0.05)
     assert len(below) == 2
@@ -238,13 +255,12 @@ async def test_no_hostile_page_takes_longer_than_its_limit_or_harms_the_next() -
     outcomes: dict[str, str] = {}
 
     async def attempt(name: str, body: bytes) -> None:
-        start = time.monotonic()
         try:
-            await read(extractor, page_of(body))
+            async with asyncio.timeout(HANGS_S):
+                await read(extractor, page_of(body))
             outcomes[name] = "article"
         except ExtractError as error:
             outcomes[name] = error.reason
-        assert time.monotonic() - start < 2 * LIMIT.total_seconds() + 1, name
         assert (await read(extractor)).text == WHOLE, name
 
     try:

