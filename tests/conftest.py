@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-
-from tests.commands import Desk, Ended, Run
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -34,22 +30,3 @@ def shared() -> Iterator[Path]:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the real data in ../shared, which is not part of the project")
     yield SHARED
-
-
-@pytest.fixture
-def here(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command at the desk in this process: quicker than one of its own."""
-    from worker.cli import main
-
-    def run(*words: str) -> Ended:
-        monkeypatch.chdir(desk.folder)
-        for name, value in desk.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["corpus-worker", *words, "--config", "worker.toml"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return Ended(status=int(ended.value.code or 0), out=told.out, err=told.err)
-
-    yield run
-    structlog.reset_defaults()

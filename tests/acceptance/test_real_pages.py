@@ -101,7 +101,7 @@ def test_every_real_page_ends_in_one_state_and_no_listing_page_is_stored(tmp_pat
         hosts = sorted({url.split("/")[2] for url in pages})
         desk.configure(feeds_of(hosts))
 
-        ended = desk.run("ingest", "--json", timeout=300)
+        ended = desk.run("ingest", "--json")
 
         audit = desk.run("audit", "--json")
         corpus = desk.run("export").records()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.commands import Desk, Run, stop
+from tests.commands import Desk, stop
 from tests.newsroom import Newsroom, Page, Reply, Site, html, plain, rss
 from tests.texts import page, story
 from tests.waiting import eventually
@@ -173,12 +173,10 @@ def of_month(month: int, days: Sequence[int]) -> set[str]:
     return {f"Bài ngày {day} tháng {month}" for day in days}
 
 
-def test_a_month_is_taken_from_the_sitemaps_that_robots_txt_names_and_nothing_else(
-    here: Run, desk: Desk, room: Newsroom
-) -> None:
+def test_a_month_is_taken_from_the_sitemaps_that_robots_txt_names_and_nothing_else(desk: Desk, room: Newsroom) -> None:
     already = len(room.asked("kho.example", "/sitemap-2026-03.xml"))
 
-    ended = here("backfill", "kho", *JANUARY, "--json", "-q")
+    ended = desk.run("backfill", "kho", *JANUARY, "--json", "-q")
 
     record = ended.record()
     assert ended.status == 0, ended.err
@@ -188,25 +186,23 @@ def test_a_month_is_taken_from_the_sitemaps_that_robots_txt_names_and_nothing_el
     assert record["places"] == {"looked": 4, "waiting": 0, "unread": 0}
     assert record["finished"] is True
     assert len(room.asked("kho.example", "/sitemap-2026-03.xml")) == already
-    assert here("audit", "--json").record()["balanced"] is True
+    assert desk.run("audit", "--json").record()["balanced"] is True
 
 
-def test_doing_it_again_looks_again_and_finds_nothing_new(here: Run, room: Newsroom) -> None:
-    here("backfill", "kho", *JANUARY, "-q")
+def test_doing_it_again_looks_again_and_finds_nothing_new(desk: Desk, room: Newsroom) -> None:
+    desk.run("backfill", "kho", *JANUARY, "-q")
     asked = len(room.asked("kho.example", slug(1, 3)))
 
-    rehearsed = here("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
-    again = here("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
+    rehearsed = desk.run("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
+    again = desk.run("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
 
     assert (rehearsed["found"], rehearsed["discovered"]) == (6, 0)
     assert (again["found"], again["discovered"], again["finished"]) == (6, 0, True)
     assert len(room.asked("kho.example", slug(1, 3))) == asked
 
 
-def test_a_listing_is_followed_page_by_page_until_it_is_older_than_the_span(
-    here: Run, desk: Desk, room: Newsroom
-) -> None:
-    record = here("backfill", "muc", *JANUARY, "--discover-only", "--json", "-q").record()
+def test_a_listing_is_followed_page_by_page_until_it_is_older_than_the_span(desk: Desk, room: Newsroom) -> None:
+    record = desk.run("backfill", "muc", *JANUARY, "--discover-only", "--json", "-q").record()
 
     assert waiting(desk) == {slug(1, day) for day in DAYS}
     assert record["left_out"] == 11
@@ -214,8 +210,10 @@ def test_a_listing_is_followed_page_by_page_until_it_is_older_than_the_span(
     assert not room.asked("muc.example", "/thoi-su?page=6")
 
 
-def test_an_archive_by_date_is_looked_at_day_by_day(here: Run, desk: Desk) -> None:
-    ended = here("backfill", "lich", "--from", "2026-01-03", "--to", "2026-01-10", "--discover-only", "--json", "-q")
+def test_an_archive_by_date_is_looked_at_day_by_day(desk: Desk) -> None:
+    ended = desk.run(
+        "backfill", "lich", "--from", "2026-01-03", "--to", "2026-01-10", "--discover-only", "--json", "-q"
+    )
 
     record = ended.record()
     assert ended.status == 0
@@ -249,35 +247,35 @@ def test_interrupted_and_killed_in_the_middle_it_goes_on_where_it_was(desk: Desk
     assert desk.run("audit", "--json").record()["balanced"] is True
 
 
-def test_only_finding_leaves_the_work_to_others(here: Run, desk: Desk) -> None:
-    found = here("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
-    later = here("ingest", "--source", "kho", "--json", "-q").record()
+def test_only_finding_leaves_the_work_to_others(desk: Desk) -> None:
+    found = desk.run("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
+    later = desk.run("ingest", "--source", "kho", "--json", "-q").record()
 
     assert (found["discovered"], found["stored"], found["pending"], found["finished"]) == (6, 0, 6, False)
     assert later["stored"] == 7  # and the one that the feed has
     assert stored(desk) == 7
 
 
-def test_a_limit_bounds_what_is_taken_and_the_rest_follows(here: Run, desk: Desk) -> None:
-    first = here("backfill", "kho", *JANUARY, "--limit", "2", "--json", "-q").record()
-    second = here("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
+def test_a_limit_bounds_what_is_taken_and_the_rest_follows(desk: Desk) -> None:
+    first = desk.run("backfill", "kho", *JANUARY, "--limit", "2", "--json", "-q").record()
+    second = desk.run("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
 
     assert (first["stored"], first["finished"]) == (2, False)
     assert (second["finished"], second["pending"], stored(desk)) == (False, 4, 2)
 
 
-def test_a_dry_run_tells_what_would_be_found_and_stores_nothing(here: Run, desk: Desk, room: Newsroom) -> None:
+def test_a_dry_run_tells_what_would_be_found_and_stores_nothing(desk: Desk, room: Newsroom) -> None:
     asked = len(room.asked("kho.example", slug(1, 3)))
 
-    record = here("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
+    record = desk.run("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
 
     assert (record["found"], record["discovered"], record["dry_run"]) == (6, 6, True)
     assert not (desk.folder / "corpus.db").exists()
     assert len(room.asked("kho.example", slug(1, 3))) == asked
 
 
-def test_where_nothing_can_be_looked_at_it_fails_and_says_why(here: Run) -> None:
-    ended = here("backfill", "cam", *JANUARY, "--json", "-q")
+def test_where_nothing_can_be_looked_at_it_fails_and_says_why(desk: Desk) -> None:
+    ended = desk.run("backfill", "cam", *JANUARY, "--json", "-q")
 
     assert ended.status == 1
     assert "robots.txt of cam.example forbids it" in ended.err
@@ -294,8 +292,8 @@ def test_where_nothing_can_be_looked_at_it_fails_and_says_why(here: Run) -> None
         (("kho",), "--from"),
     ],
 )
-def test_orders_that_make_no_sense_are_refused(here: Run, words: Sequence[str], said: str) -> None:
-    ended = here("backfill", *words)
+def test_orders_that_make_no_sense_are_refused(desk: Desk, words: Sequence[str], said: str) -> None:
+    ended = desk.run("backfill", *words)
 
     assert ended.status == 2
     assert said in ended.err
@@ -311,7 +309,7 @@ def record_of(host: str, month: int, day: int) -> bytes:
     return gzip.compress(head.encode() + block + b"\r\n\r\n")
 
 
-def test_archives_on_disk_give_the_pages_of_the_span_and_the_sites_asked_for(here: Run, desk: Desk) -> None:
+def test_archives_on_disk_give_the_pages_of_the_span_and_the_sites_asked_for(desk: Desk) -> None:
     folder = desk.folder / "archives" / "2026"
     folder.mkdir(parents=True)
     for number, months in enumerate(((1, 2), (1, 3))):
@@ -320,8 +318,8 @@ def test_archives_on_disk_give_the_pages_of_the_span_and_the_sites_asked_for(her
         ]
         (folder / f"CC-NEWS-{number}.warc.gz").write_bytes(b"".join(records))
 
-    record = here("backfill", "cu", *JANUARY, "--json", "-q").record()
-    again = here("backfill", "cu", *JANUARY, "--discover-only", "--json", "-q").record()
+    record = desk.run("backfill", "cu", *JANUARY, "--json", "-q").record()
+    again = desk.run("backfill", "cu", *JANUARY, "--discover-only", "--json", "-q").record()
 
     assert titles(desk) == of_month(1, DAYS)
     assert (record["found"], record["discovered"], record["stored"], record["left_out"]) == (10, 5, 5, 30)

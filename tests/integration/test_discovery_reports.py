@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk, Run
+from tests.commands import Desk
 from tests.newsroom import Newsroom, Reply, Site, plain, redirect, rss
 from tests.texts import page, story
 
@@ -61,10 +61,10 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
     return made
 
 
-def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(here: Run) -> None:
-    run = here("ingest", "--json")
-    checked = here("sources", "check", "mot", "--json").record()
-    table = here("sources", "check", "mot").out
+def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(desk: Desk) -> None:
+    run = desk.run("ingest", "--json")
+    checked = desk.run("sources", "check", "mot", "--json").record()
+    table = desk.run("sources", "check", "mot").out
 
     assert run.record()["sources"]["mot"] == {"ok": True, "error": "", "found": 1, "other_sites": 2}
     assert "other_sites=2" in run.err
@@ -72,14 +72,14 @@ def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(here: Run) 
     assert "2 links to other sites left out" in table
 
 
-def test_a_permanent_move_of_a_source_is_told_once_for_each_place_it_moves_to(here: Run, room: Newsroom) -> None:
+def test_a_permanent_move_of_a_source_is_told_once_for_each_place_it_moves_to(desk: Desk, room: Newsroom) -> None:
     room.put(HOST, "/rss.xml", redirect("/tin.xml", status=301))
     room.put(HOST, "/tin.xml", rss([(f"https://{HOST}/a.html", "A")]))
     room.put(HOST, "/moi.xml", rss([(f"https://{HOST}/a.html", "A")]))
 
-    first, second = here("ingest", "--source", "mot").err, here("ingest", "--source", "mot").err
+    first, second = desk.run("ingest", "--source", "mot").err, desk.run("ingest", "--source", "mot").err
     room.put(HOST, "/tin.xml", redirect("/moi.xml", status=308))
-    third, fourth = here("ingest", "--source", "mot").err, here("ingest", "--source", "mot").err
+    third, fourth = desk.run("ingest", "--source", "mot").err, desk.run("ingest", "--source", "mot").err
 
     assert 'set url = "https://mot.example/tin.xml"' in first.replace("\\", "")
     assert "moved for good" not in second
@@ -87,11 +87,11 @@ def test_a_permanent_move_of_a_source_is_told_once_for_each_place_it_moves_to(he
     assert "moved for good" not in fourth
 
 
-def test_a_feed_s_own_text_stands_in_for_a_page_that_is_gone_and_why_says_so(here: Run) -> None:
-    record = here("ingest", "--source", "day-du", "--json").record()
-    gone = here("why", f"https://{HOST}/mat.html", "--json").record()
-    there = here("why", f"https://{HOST}/con.html", "--json").record()
-    told = here("why", f"https://{HOST}/mat.html").out
+def test_a_feed_s_own_text_stands_in_for_a_page_that_is_gone_and_why_says_so(desk: Desk) -> None:
+    record = desk.run("ingest", "--source", "day-du", "--json").record()
+    gone = desk.run("why", f"https://{HOST}/mat.html", "--json").record()
+    there = desk.run("why", f"https://{HOST}/con.html", "--json").record()
+    told = desk.run("why", f"https://{HOST}/mat.html").out
 
     assert (record["stored"], record["blocked"]) == (2, 1)
     assert gone["articles"][0]["notes"] == [
@@ -99,4 +99,4 @@ def test_a_feed_s_own_text_stands_in_for_a_page_that_is_gone_and_why_says_so(her
     ]
     assert there["articles"][0]["notes"] == []
     assert "the text is the feed's own" in told
-    assert here("audit", "--json").record()["balanced"] is True
+    assert desk.run("audit", "--json").record()["balanced"] is True

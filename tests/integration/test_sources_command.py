@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk, Run
+from tests.commands import Desk
 from tests.newsroom import Newsroom, Page, Reply, Site, html, plain
 from tests.texts import SYLLABLES
 
@@ -165,10 +165,10 @@ def test_a_home_page_gives_the_best_feeds_without_overlap_and_the_file_keeps_its
     assert (best["entries"], best["overlap"], best["sample"], best["picked"]) == (12, 0.0, "3 of 3", True)
 
 
-def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: Desk, here: Run) -> None:
+def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: Desk) -> None:
     before = text_of(desk)
 
-    ended = here("sources", "add", "https://bao.example/rss/tin.rss", "-q")
+    ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "-q")
 
     assert ended.status == 2
     assert (
@@ -178,10 +178,10 @@ def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: 
     assert text_of(desk) == before
 
 
-def test_with_json_and_without_yes_what_would_be_written_is_told_and_nothing_written(desk: Desk, here: Run) -> None:
+def test_with_json_and_without_yes_what_would_be_written_is_told_and_nothing_written(desk: Desk) -> None:
     before = text_of(desk)
 
-    ended = here("sources", "add", "https://bao.example/rss/tin.rss", "--json", "-q")
+    ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "--json", "-q")
 
     record = ended.record()
     assert ended.status == 1
@@ -226,18 +226,18 @@ def test_without_feeds_the_sitemap_of_robots_txt_is_taken_and_can_be_ingested(de
     assert len(configured(desk)) == 2
 
 
-def test_from_an_article_of_a_site_with_nothing_else_the_home_page_is_taken_as_a_listing(desk: Desk, here: Run) -> None:
-    ended = here("sources", "add", f"https://ten.example{slug(3)}", "--yes")
+def test_from_an_article_of_a_site_with_nothing_else_the_home_page_is_taken_as_a_listing(desk: Desk) -> None:
+    ended = desk.run("sources", "add", f"https://ten.example{slug(3)}", "--yes")
 
     assert ended.status == 0, ended.err
     assert "is an article; looking at https://ten.example/ instead" in ended.err
     assert configured(desk)[1:] == [("ten", "listing", "https://ten.example/")]
 
 
-def test_a_page_that_lists_feeds_is_followed_and_what_a_source_gives_already_is_left(desk: Desk, here: Run) -> None:
+def test_a_page_that_lists_feeds_is_followed_and_what_a_source_gives_already_is_left(desk: Desk) -> None:
     desk.configure('[[sources]]\nname = "mine"\nkind = "feed"\nurl = "https://muc.example/rss/ban-sao.rss"\n')
 
-    ended = here("sources", "add", "muc.example", "--yes", "--json", "-q")
+    ended = desk.run("sources", "add", "muc.example", "--yes", "--json", "-q")
 
     reasons = {each["url"].rpartition("/")[2]: each["reason"] for each in ended.record()["found"] if each["entries"]}
     assert ended.status == 0, ended.err
@@ -245,17 +245,17 @@ def test_a_page_that_lists_feeds_is_followed_and_what_a_source_gives_already_is_
     assert configured(desk)[1:] == [("muc", "feed", "https://muc.example/rss/b.rss")]
 
 
-def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk, here: Run) -> None:
+def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk) -> None:
     before = text_of(desk)
 
-    ended = here("sources", "add", "trong.example", "--yes", "-q")
+    ended = desk.run("sources", "add", "trong.example", "--yes", "-q")
 
     assert ended.status == 1
     assert "nothing new was found that is worth polling" in ended.err
     assert text_of(desk) == before
 
 
-def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk: Desk, here: Run) -> None:
+def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk: Desk) -> None:
     desk.configure(
         "".join(
             f'[[sources]]\nname = "{name}"\nkind = "feed"\nurl = "https://bao.example/rss/{name}.rss"\n'
@@ -263,7 +263,7 @@ def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk:
         )
     )
 
-    told, one = here("sources", "check", "--json"), here("sources", "check", "tin")
+    told, one = desk.run("sources", "check", "--json"), desk.run("sources", "check", "tin")
 
     rows = {each["name"]: each for each in json.loads(told.out)}
     assert told.status == 1
@@ -310,10 +310,10 @@ def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
         (["export", "--output", "no/such/folder.opml"], 2, "cannot be written"),
     ],
 )
-def test_wrong_use_is_one_clear_line(desk: Desk, here: Run, words: list[str], status: int, told: str) -> None:
+def test_wrong_use_is_one_clear_line(desk: Desk, words: list[str], status: int, told: str) -> None:
     before = text_of(desk)
 
-    ended = here("sources", *words, "-q")
+    ended = desk.run("sources", *words, "-q")
 
     assert ended.status == status, ended.err
     assert ended.out == ""
