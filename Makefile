@@ -69,7 +69,7 @@ ingest: $(BASE) ## poll every source once, with config/worker.toml
 run: $(BASE) ## the daemon, with config/worker.toml
 	@$(BIN)/corpus-worker run --config $(CONFIG)
 
-bench-%: $(DEV) ## measure: ingest, extract, dedupe, neardup, fetch, schedule, sources, store, crowd, endure
+bench-%: $(DEV) ## measure: ingest, extract, dedupe, neardup, fetch, schedule, sources, store, crowd, polite, endure
 	@$(BIN)/python -m bench.bench_$* $(ARGS)
 
 .PHONY: lock

@@ -26,14 +26,14 @@ class BorrowedTurns:
         self._own = own
         self._shared = shared
 
-    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
         """Take the host's next turn, also against every worker on the store."""
         if self._shared is not None:
             try:
-                now = self._shared.reserve(host, now=now, delay=delay)
+                now = self._shared.reserve(host, now=now, delay=delay, instead_of=instead_of)
             except StoreError as exc:
                 self._give_up(exc)
-        return self._own.reserve(host, now=now, delay=delay)
+        return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
 
     def standing(self, host: str) -> HostStanding:
         """Return how the host has been answering this run, or else the others."""

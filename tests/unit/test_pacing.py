@@ -79,7 +79,7 @@ def test_without_a_store_the_run_keeps_its_own_pace_and_makes_none(tmp_path: Pat
 
 
 class _Broken(MemoryHostBook):
-    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
         raise StoreError("the disk is full")
 
     def standing(self, host: str) -> HostStanding:

@@ -16,9 +16,12 @@ class MemoryHostBook:
         self._robots: dict[str, RobotsRecord] = {}
         self._moved: dict[str, str] = {}
 
-    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
-        """Take the host's next turn and return when it starts."""
-        turn = max(now, self._turns.get(host, now))
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        """Take the host's next turn and return when it starts; one that was missed and is still the last moves."""
+        following = self._turns.get(host, now)
+        if instead_of is not None and following == instead_of + delay:
+            following = now
+        turn = max(now, following)
         self._turns[host] = turn + delay
         return turn
 

@@ -7,15 +7,18 @@ take one of the shared places. So a slow host holds up nobody else, and the shar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from worker.ports import Clock, HostBook, Offload
 
-MANY_HOSTS = 4_096
-LATE = 10  # a visit is late from a tenth of the pause on
+SLACK = 20
+"""A visit may begin a twentieth of the pause after its turn; by so much are turns further apart than the pause."""
+LEAST_SLACK = timedelta(milliseconds=50)
+TRIES = 3
 
 
 @dataclass(slots=True)
@@ -45,6 +48,15 @@ class Places:
                 del self._places[key]
 
 
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """A turn at a host with a connection's place: waited for so long, to be used at once."""
+
+    waited: timedelta
+    ready: Callable[[], Awaitable[None]]
+    """Awaited right before the request goes out; returns when it may, which is nearly always at once."""
+
+
 class Turns:
     """Hands out turns at hosts, shared through the host book with every worker on the store."""
 
@@ -57,34 +69,37 @@ class Turns:
         self._clock = clock
         self._hosts = hosts
         self._offload = offload
-        self._earliest: dict[str, datetime] = {}
 
     @asynccontextmanager
-    async def take(self, host: str, *, delay: timedelta) -> AsyncIterator[timedelta]:
-        """Wait for the host's next turn, then hold a connection's place; yields how long the wait was."""
+    async def take(self, host: str, *, delay: timedelta) -> AsyncIterator[Turn]:
+        """Wait for the host's next turn, then hold a connection's place."""
         asked = self._clock.monotonic()
         async with self._per_host.enter(host):
             pause = max(delay, self._delay)
-            turn = await self._wait(host, pause) if pause > timedelta(0) else None
+            starts = await self._next(host, pause) if pause > timedelta(0) else None
             async with self._in_all:
-                if turn is not None:
-                    await self._start(host, turn, pause)
-                yield timedelta(seconds=self._clock.monotonic() - asked)
+                waited = timedelta(seconds=self._clock.monotonic() - asked)
+                yield Turn(waited=waited, ready=partial(self._ready, host, pause, starts))
 
-    async def _wait(self, host: str, pause: timedelta) -> datetime:
-        now = self._clock.now()
-        earliest = max(now, self._earliest.get(host, now))
-        turn = await self._offload(self._hosts.reserve, host, now=earliest, delay=pause)
-        while (left := turn - self._clock.now()) > timedelta(0):
+    async def _next(self, host: str, pause: timedelta, *, missed: datetime | None = None) -> datetime:
+        apart = pause + _slack(pause)
+        starts = await self._offload(self._hosts.reserve, host, now=self._clock.now(), delay=apart, instead_of=missed)
+        while (left := starts - self._clock.now()) > timedelta(0):
             await self._clock.sleep(left)
-        return turn
+        return starts
 
-    async def _start(self, host: str, turn: datetime, pause: timedelta) -> None:
-        # Waiting for a shared place may have made this visit late: the next one counts from now, not from the turn,
-        # in this process exactly, and for other workers by giving up the turn after it.
-        now = self._clock.now()
-        self._earliest[host] = now + pause
-        if now - turn > pause / LATE:
-            await self._offload(self._hosts.reserve, host, now=now, delay=pause)
-        if len(self._earliest) > MANY_HOSTS:
-            self._earliest = {name: moment for name, moment in self._earliest.items() if moment > now}
+    async def _ready(self, host: str, pause: timedelta, starts: datetime | None) -> None:
+        """Return at once where the turn is still good, and wait for another where it was missed.
+
+        It is missed where waiting for a shared place or for the connection took longer than the slack. Whoever has
+        the turn after a visit that begins in time begins a pause later, on whatever worker. Where the store alone
+        takes longer than that to give out a turn, the visit goes ahead after a few tries.
+        """
+        for _ in range(TRIES):
+            if starts is None or self._clock.now() - starts <= _slack(pause):
+                return
+            starts = await self._next(host, pause, missed=starts)
+
+
+def _slack(pause: timedelta) -> timedelta:
+    return max(pause / SLACK, LEAST_SLACK)

@@ -17,8 +17,8 @@ from worker.fetch.faults import TRANSLATED, translate
 from worker.fetch.guard import check_url, host_of
 from worker.fetch.standings import Standings
 from worker.fetch.trace import Observer, Step
-from worker.fetch.turns import Turns
-from worker.fetch.wire import Answer, Header, Wire
+from worker.fetch.turns import Turn, Turns
+from worker.fetch.wire import Answer, Header, Ready, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,8 @@ class Budget:
     def __init__(self, deadline: timedelta) -> None:
         self._deadline = deadline
         self._left_s = deadline.total_seconds()
+        self._limit: asyncio.Timeout | None = None
+        self._stood_s = 0.0
         self.spent = timedelta(0)
 
     @asynccontextmanager
@@ -58,6 +60,7 @@ class Budget:
         started = loop.time()
         try:
             async with asyncio.timeout(self._left_s) as limit:
+                self._limit = limit
                 yield
         except TimeoutError as exc:
             if not limit.expired():
@@ -65,9 +68,28 @@ class Budget:
             message = f"not done within the deadline of {self._deadline.total_seconds():g} s"
             raise FetchError(message, reason="timeout", retry=True) from exc
         finally:
-            passed = loop.time() - started
+            self._limit = None
+            passed = loop.time() - started - self._stood_s
+            self._stood_s = 0.0
             self._left_s = max(0.0, self._left_s - passed)
             self.spent += timedelta(seconds=passed)
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Stop the time for a while, in the middle of its running."""
+        loop, limit = asyncio.get_running_loop(), self._limit
+        end = limit.when() if limit else None
+        if limit is None or end is None:
+            yield
+            return
+        stopped = loop.time()
+        limit.reschedule(None)
+        try:
+            yield
+        finally:
+            stood_s = loop.time() - stopped
+            self._stood_s += stood_s
+            limit.reschedule(end + stood_s)
 
 
 class Visitor:
@@ -87,25 +109,29 @@ class Visitor:
         check_url(errand.url, self._networks)
         host = host_of(errand.url)
         await self._standings.check(host)
-        async with self._turns.take(host, delay=errand.delay) as waited:
-            observe(Step(what="turn", detail=f"after {waited.total_seconds():.2f} s", url=str(errand.url)))
+        async with self._turns.take(host, delay=errand.delay) as turn:
+            observe(Step(what="turn", detail=f"after {turn.waited.total_seconds():.2f} s", url=str(errand.url)))
             try:
-                reply = await self._exchange(errand, budget, observe)
+                reply = await self._exchange(errand, turn, budget, observe)
             except FetchError as error:
                 await self._standings.failed(host, error)
                 raise
             await self._standings.answered(host, reply.status, reply.headers)
             return reply
 
-    async def _exchange(self, errand: Errand, budget: Budget, observe: Observer) -> Reply:
+    async def _exchange(self, errand: Errand, turn: Turn, budget: Budget, observe: Observer) -> Reply:
+        async def ready() -> None:
+            async with budget.standing_still():
+                await turn.ready()
+
         try:
             async with budget.running():
-                return await self._talk(errand, observe)
+                return await self._talk(errand, ready, observe)
         except TRANSLATED as exc:
             raise translate(exc, host=host_of(errand.url)) from exc
 
-    async def _talk(self, errand: Errand, observe: Observer) -> Reply:
-        async with self._wire.send(errand.url, self._request_headers(errand)) as answer:
+    async def _talk(self, errand: Errand, ready: Ready, observe: Observer) -> Reply:
+        async with self._wire.send(errand.url, self._request_headers(errand), ready) as answer:
             observe(Step(what="address", detail=answer.peer, url=str(errand.url)))
             observe(Step(what="status", detail=str(answer.status), url=str(errand.url)))
             body = await _read(answer, errand) if errand.wants(answer.status, answer.headers) else b""

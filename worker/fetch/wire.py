@@ -7,7 +7,7 @@ shared: a connection belongs to one request at a time, and goes back only after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ DRAIN_TIME_S = 1.0
 DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
+Ready = Callable[[], Awaitable[None]]
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
@@ -105,13 +106,16 @@ class Wire:
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
     @asynccontextmanager
-    async def send(self, url: httpx.URL, headers: Sequence[Header]) -> AsyncIterator[Answer]:
-        """Send a GET and hand out the answer; what httpcore and ssl raise passes through."""
+    async def send(self, url: httpx.URL, headers: Sequence[Header], ready: Ready) -> AsyncIterator[Answer]:
+        """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
+
+        `ready` is awaited when the connection is made, right before anything is asked.
+        """
         request = httpcore.Request(
             b"GET",
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path),
             headers=headers,
-            extensions={"timeout": self._timeouts},
+            extensions={"timeout": self._timeouts, "trace": _before_asking(ready)},
         )
         connection, response = await self._open(request)
         kept = False
@@ -150,3 +154,11 @@ class Wire:
         except BaseException:
             await connection.aclose()
             raise
+
+
+def _before_asking(ready: Ready) -> Callable[[str, object], Awaitable[None]]:
+    async def trace(event: str, _details: object) -> None:
+        if event == "http11.send_request_headers.started":
+            await ready()
+
+    return trace

@@ -55,8 +55,11 @@ class HostStanding:
 class HostBook(Protocol):
     """What is remembered of hosts, shared by every worker on one store. Blocking: call it through Offload."""
 
-    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
-        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later."""
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
+
+        A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
+        """
         ...
 
     def standing(self, host: str) -> HostStanding:

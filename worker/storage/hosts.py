@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Executable, bindparam, delete, select
+from sqlalchemy import Connection, Executable, bindparam, case, delete, select
 
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage.codec import clean
@@ -17,7 +17,9 @@ from worker.storage.tables import HOSTS, MOVES, ROBOTS
 
 def _turn_taken(statement: Insert) -> Executable:
     # One statement: two workers that ask together get two turns, because the second waits for the row.
-    after = greatest(HOSTS.c.next_turn, bindparam("now", type_=UtcTime())) + bindparam("delay", type_=Span())
+    now, delay = bindparam("now", type_=UtcTime()), bindparam("delay", type_=Span())
+    missed = HOSTS.c.next_turn == bindparam("missed", type_=UtcTime())
+    after = case((missed, now), else_=greatest(HOSTS.c.next_turn, now)) + delay
     taken = statement.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
     return taken.returning(HOSTS.c.next_turn)
 
@@ -42,9 +44,13 @@ class StoredHostBook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def reserve(self, host: str, *, now: datetime, delay: timedelta) -> datetime:
-        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later."""
-        return self._database.write(_reserve, host, now=now, delay=delay)
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
+
+        A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
+        """
+        missed = EPOCH if instead_of is None else instead_of + delay
+        return self._database.write(_reserve, host, now=now, delay=delay, missed=missed)
 
     def standing(self, host: str) -> HostStanding:
         """Return how the host has been answering."""
@@ -71,8 +77,8 @@ class StoredHostBook:
         self._database.write(_keep_moved, url, target)
 
 
-def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta) -> datetime:
-    asked = {"host": clean(host), "next_turn": now + delay, "now": now, "delay": delay}
+def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta, missed: datetime) -> datetime:
+    asked = {"host": clean(host), "next_turn": now + delay, "now": now, "delay": delay, "missed": missed}
     following: datetime = connection.execute(_RESERVE.on(connection), asked).scalar_one()
     return following - delay
 

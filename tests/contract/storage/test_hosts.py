@@ -25,6 +25,21 @@ def test_a_turn_long_past_is_not_made_up_for(store: Store) -> None:
     assert store.hosts.reserve("a.example", now=NOW + MINUTE, delay=DELAY) == NOW + MINUTE + DELAY
 
 
+def test_a_missed_turn_moves_where_nobody_has_the_next_one(store: Store) -> None:
+    missed = store.hosts.reserve("a.example", now=NOW, delay=DELAY)
+    late = NOW + DELAY / 2
+
+    assert store.hosts.reserve("a.example", now=late, delay=DELAY, instead_of=missed) == late
+    assert store.hosts.reserve("a.example", now=late, delay=DELAY) == late + DELAY
+
+
+def test_a_missed_turn_is_lost_where_somebody_has_the_next_one(store: Store) -> None:
+    missed, other = (store.hosts.reserve("a.example", now=NOW, delay=DELAY) for _ in range(2))
+    late = NOW + DELAY / 2
+
+    assert store.hosts.reserve("a.example", now=late, delay=DELAY, instead_of=missed) == other + DELAY
+
+
 def test_hosts_do_not_wait_for_each_other(store: Store) -> None:
     store.hosts.reserve("a.example", now=NOW, delay=DELAY)
 
