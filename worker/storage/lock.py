@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.errors import StoreBusy, StoreError
@@ -59,3 +61,17 @@ class DaemonLock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, owner.encode("utf-8"), 0)
         return descriptor
+
+
+@contextmanager
+def without_daemon(store: Path | None, *, why: str) -> Iterator[None]:
+    """Keep daemons off a SQLite store meanwhile, and tell them why; raises StoreBusy where one is at work on it."""
+    if store is None:
+        yield
+        return
+    lock = DaemonLock(store)
+    lock.take(why)
+    try:
+        yield
+    finally:
+        lock.give_back()

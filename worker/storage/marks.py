@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from sqlalchemy import Connection, Executable, bindparam, select, union_all
@@ -16,7 +17,7 @@ DIFFERENT = "different"
 
 def _later_wins(statement: Insert) -> Executable:
     new = statement.excluded
-    return statement.on_conflict_do_update(index_elements=["low", "high"], set_={"decided": new.decided, "at": new.at})
+    return statement.on_conflict_do_update(index_elements=["pair"], set_={"decided": new.decided, "at": new.at})
 
 
 _MARK = upsert(MARKS, _later_wins)
@@ -34,7 +35,8 @@ def mark(connection: Connection, one: int, other: int, *, decided: str, now: dat
     low, high = sorted((_canonical_url(connection, one), _canonical_url(connection, other)))
     if low == high:
         raise StoreError(f"articles {one} and {other} are versions of one page: there is nothing to mark")
-    connection.execute(_MARK.on(connection), {"low": low, "high": high, "decided": decided, "at": now})
+    pair = hashlib.sha256(f"{low} {high}".encode()).hexdigest()
+    connection.execute(_MARK.on(connection), {"pair": pair, "low": low, "high": high, "decided": decided, "at": now})
 
 
 def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from worker.storage.border import describe_url
 from worker.storage.database import Database
 from worker.storage.engine import connect
 from worker.storage.index import INDEX_PARAMETERS
+from worker.storage.lock import without_daemon
 from worker.storage.metadata import METADATA
 from worker.storage.migrate import VERSIONS, bring_up_to_date, version_of
 
@@ -36,19 +38,19 @@ Progress = Callable[[str, int], None]
 def move_store(origin: str, target: str, *, progress: Progress = lambda _table, _rows: None) -> tuple[Moved, ...]:
     """Copy every row of one store into another, then compare both.
 
-    A copy that was broken off goes on where it stopped. Nobody may work on either store meanwhile. Raises StoreError
-    where a store cannot be used, and where the two differ at the end.
+    A copy that was broken off goes on where it stopped. Nobody may work on either store meanwhile: a daemon on a SQLite
+    store is StoreBusy. Raises StoreError where a store cannot be used, and where the two differ at the end.
     """
-    source, destination = connect(origin, create=False), connect(target)
-    try:
+    with ExitStack() as held:
+        source = held.enter_context(closing(connect(origin, create=False)))
+        held.enter_context(without_daemon(source.path, why="moving it to another database"))
+        destination = held.enter_context(closing(connect(target)))
+        held.enter_context(without_daemon(destination.path, why="moving another store into it"))
         _require_current(source)
         bring_up_to_date(destination)
         copied = {table.name: _copy(source, destination, table, progress) for table in _tables()}
         destination.write(_set_counters, destination)
         return tuple(_compared(source, destination, table, copied[table.name]) for table in _tables())
-    finally:
-        source.close()
-        destination.close()
 
 
 def _tables() -> Sequence[Table]:

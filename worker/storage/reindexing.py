@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from sqlalchemy import Connection, delete, select
@@ -13,7 +14,7 @@ from worker.storage import index
 from worker.storage.database import Database
 from worker.storage.dialect import upsert
 from worker.storage.engine import connect
-from worker.storage.lock import DaemonLock
+from worker.storage.lock import without_daemon
 from worker.storage.migrate import bring_up_to_date
 from worker.storage.tables import ARTICLES, META
 from worker.storage.views import article_from
@@ -41,17 +42,9 @@ def reindex(
     No other command may use the store until it is done: they are refused even if it is broken off, until it has been
     run to its end. Raises StoreBusy where a daemon holds a SQLite store.
     """
-    database = connect(url, create=False)
-    lock = DaemonLock(database.path) if database.path else None
-    try:
-        if lock:
-            lock.take("making the index again")
+    with closing(connect(url, create=False)) as database, without_daemon(database.path, why="making the index again"):
         bring_up_to_date(database)
         return _reindex_all(database, parameters, fingerprint, progress)
-    finally:
-        if lock:
-            lock.give_back()
-        database.close()
 
 
 def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:

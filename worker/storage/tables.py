@@ -290,9 +290,13 @@ HOST_PARAGRAPHS = Table(
 MARKS = Table(
     "marks",
     METADATA,
-    Column("low", Text, primary_key=True),
-    Column("high", Text, primary_key=True, index=True),
+    Column("pair", Text, primary_key=True),
+    Column("low", Text, nullable=False, index=True),
+    Column("high", Text, nullable=False, index=True),
     Column("decided", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
 )
-"""What people decided about two canonical URLs, the smaller one first: `same` or `different`."""
+"""What people decided about two canonical URLs, the smaller one first: `same` or `different`.
+
+`pair` is the SHA-256 of both: two long URLs together are more than a PostgreSQL index takes.
+"""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tests.contract.storage.made import NOW, take_in
 from worker.errors import StoreError
 from worker.models import Outcome, Relation, State
 from worker.storage import Store
+from worker.urls.syntax import LONGEST
 
 A = "https://a.example/1"
 B = "https://b.example/1"
@@ -37,6 +40,16 @@ def test_an_article_marked_same_is_met_though_it_shares_no_word(store: Store) ->
 
     assert again.verdict is not None
     assert id_of(first) in {each.article for each in again.verdict.considered}
+
+
+def test_articles_of_the_longest_addresses_can_be_marked(store: Store) -> None:
+    chance = random.Random(1)
+    urls = [f"https://{host}.example/{chance.randbytes(1240).hex()}"[:LONGEST] for host in "ab"]
+    first, other = take_in(store, urls[0], "một hai"), take_in(store, urls[1], "ba bốn")
+
+    store.mark(id_of(first), id_of(other), decided="same", now=NOW)
+
+    assert take_in(store, urls[1], "năm sáu").state in {State.DUPLICATE, State.REVISED}
 
 
 def test_a_later_mark_replaces_an_earlier_one(store: Store) -> None:

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.contract.storage.made import NOW, PARAMETERS, add_seed, candidate, seed, take_in
-from worker.errors import StoreError
+from worker.errors import StoreBusy, StoreError
 from worker.models import Text
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage import Store, open_store
+from worker.storage.lock import DaemonLock
 from worker.storage.moving import move_store
 
 
@@ -88,3 +89,14 @@ def test_a_difference_is_told(origin: str, store_url: str) -> None:
 def test_a_store_that_is_not_there_cannot_be_moved(tmp_path: Path, store_url: str) -> None:
     with pytest.raises(StoreError, match="does not exist yet"):
         move_store(f"sqlite:///{tmp_path / 'none.db'}", store_url)
+
+
+def test_a_store_that_a_daemon_works_on_is_not_moved(origin: str, store_url: str, tmp_path: Path) -> None:
+    lock = DaemonLock(tmp_path / "origin.db")
+    lock.take("a daemon of this test")
+
+    with pytest.raises(StoreBusy, match="a daemon of this test"):
+        move_store(origin, store_url)
+
+    lock.give_back()
+    assert move_store(origin, store_url)

@@ -160,10 +160,12 @@ sa.Table(
 sa.Table(
     "marks",
     TABLES,
-    sa.Column("low", sa.Text, primary_key=True),
-    sa.Column("high", sa.Text, primary_key=True),
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("low", sa.Text, nullable=False),
+    sa.Column("high", sa.Text, nullable=False),
     sa.Column("decided", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("ix_marks_low", "low"),
     sa.Index("ix_marks_high", "high"),
 )
 sa.Table(
