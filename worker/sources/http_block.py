@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import brotli  # type: ignore[import-untyped]
 
+from worker.sources.inflating import GZIP, RAW, ZLIB, InflateError, unpacker
 from worker.sources.warc_stream import header_fields
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
@@ -25,14 +25,19 @@ class Response:
     body: bytes
 
 
-def response_of(block: bytes, *, limit: int) -> Response | None:
-    """Read a response; None where the block holds none, or a body in a coding nobody knows or of more than `limit`."""
-    stream = io.BytesIO(block)
+def response_of(block: Sequence[bytes], *, limit: int) -> Response | None:
+    """Read a response; None where the block holds none, or a body in a coding nobody knows or of more than `limit`.
+
+    The block comes in pieces, so that what is large in it, the body, is joined once.
+    """
+    stream = io.BytesIO(block[0])
     status = _STATUS.match(stream.readline(1000))
+    fields = header_fields(lambda: stream.readline(16_384)) if status else {}
+    if stream.tell() == len(block[0]) and len(block) > 1:
+        return response_of((b"".join(block),), limit=limit)
     if not status:
         return None
-    fields = header_fields(lambda: stream.readline(16_384))
-    body = stream.read()
+    body = b"".join((memoryview(block[0])[stream.tell() :], *block[1:]))
     if "chunked" in fields.get("transfer-encoding", "").lower():
         body = _joined(body)
     decoded = _decoded(body, fields.get("content-encoding", "").strip().lower(), limit)
@@ -63,14 +68,13 @@ def _decoded(body: bytes, coding: str, limit: int) -> bytes | None:
 
 
 def _inflated(body: bytes, limit: int) -> bytes | None:
-    bits = zlib.MAX_WBITS | 16 if body.startswith(b"\x1f\x8b") else zlib.MAX_WBITS
-    for form in (bits, -zlib.MAX_WBITS):
-        unpacker = zlib.decompressobj(form)
+    for form in (GZIP if body.startswith(b"\x1f\x8b") else ZLIB, RAW):
+        member = unpacker(form)
         try:
-            plain = unpacker.decompress(body, limit + 1)
-        except zlib.error:
+            plain = member.decompress(body, limit + 1)
+        except InflateError:
             continue
-        return plain if len(plain) <= limit and unpacker.eof else None
+        return plain if len(plain) <= limit and member.eof else None
     # Stored decoded, with the field left as it was.
     return body if body.lstrip()[:1] == b"<" and len(body) <= limit else None
 

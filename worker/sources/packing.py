@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
 from worker.errors import SourceError
+from worker.sources.inflating import InflateError, unpacker
 
 _MAGIC = b"\x1f\x8b"
 CHUNK = 64 * 1024
@@ -35,12 +35,12 @@ def chunks(body: bytes, *, limit: int) -> Iterator[bytes]:
 def _unpacked(body: bytes) -> Iterator[bytes]:
     """Yield the content of every member of a gzip file, in pieces."""
     while body.startswith(_MAGIC):
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        member = unpacker()
         rest = body
         try:
-            while rest and not unpacker.eof:
-                yield unpacker.decompress(rest, CHUNK)
-                rest = unpacker.unconsumed_tail
-        except zlib.error:
+            while rest and not member.eof:
+                yield member.decompress(rest, CHUNK)
+                rest = member.unconsumed_tail
+        except InflateError:
             return
-        body = unpacker.unused_data
+        body = member.unused_data

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from worker import urls
@@ -33,6 +34,7 @@ _KEPT_FIELDS = (
 _HTML_LANGUAGE = re.compile(rb"<html[^>]{0,500}?\blang\s*=\s*[\"']?([a-zA-Z]{2,3})\b", re.IGNORECASE)
 # Letters with two marks (U+1EA0 to U+1EF9) in UTF-8: Vietnamese has them in every line, no other language does.
 _VIETNAMESE = re.compile(rb"\xe1(?:\xba[\xa0-\xbf]|\xbb[\x80-\xb9])")
+_FIRST_BYTE = b"\xe1"
 _MANY_LETTERS = 30
 _LOOK = 200_000
 _PORTION = 50
@@ -58,8 +60,7 @@ class Wanted:
 
     def content(self, response: Response) -> bool:
         """Tell from a page whether it is in a wanted language; one that does not say is taken."""
-        language = language_of(response)
-        return not self.languages or language is None or language in self.languages
+        return not self.languages or (language := language_of(response)) is None or language in self.languages
 
 
 EVERYTHING = Wanted()
@@ -130,15 +131,17 @@ class _Refused:
 def _read(record: Record, where: str, intake: Intake, wanted: Wanted) -> Candidate | Remark | None:
     if record.damaged:
         return Remark(where=where, why="the record is damaged and was skipped")
-    return None if record.block is None else _candidate(record, record.block, where, intake, wanted)
-
-
-def _candidate(record: Record, block: bytes, where: str, intake: Intake, wanted: Wanted) -> Candidate | Remark | None:
-    response = _response(record, block, intake.max_bytes)
+    if record.block is None:
+        return None
+    response = _response(record, record.block, intake.max_bytes)
     if response is None:
         return Remark(where=where, why=f"the record's content cannot be unpacked within {intake.max_bytes:,} bytes")
     if response.status != 200 or not _is_page(response) or not wanted.content(response):
         return None
+    return _candidate(record, response, where, intake)
+
+
+def _candidate(record: Record, response: Response, where: str, intake: Intake) -> Candidate | Remark:
     try:
         url = urls.resolve(_address(record.fields))
         key = urls.canonicalise(url)
@@ -149,10 +152,11 @@ def _candidate(record: Record, block: bytes, where: str, intake: Intake, wanted:
     return Candidate(url=url, canonical_url=key, source=intake.source, reference=where, payload=page)
 
 
-def _response(record: Record, block: bytes, limit: int) -> Response | None:
+def _response(record: Record, block: Sequence[bytes], limit: int) -> Response | None:
     if record.fields.get("warc-type", "").lower() == "resource":
         kind = record.fields.get("content-type", "")
-        return Response(status=200, fields={"content-type": kind}, body=block) if len(block) <= limit else None
+        body = b"".join(block)
+        return Response(status=200, fields={"content-type": kind}, body=body) if len(body) <= limit else None
     return response_of(block, limit=limit)
 
 
@@ -190,8 +194,18 @@ def language_of(response: Response) -> str | None:
     Vietnamese is told by its letters: templates often declare `en` around it.
     """
     look = response.body[:_LOOK]
-    if sum(1 for _ in zip(range(_MANY_LETTERS), _VIETNAMESE.finditer(look), strict=False)) == _MANY_LETTERS:
+    if _has_many_letters(look):
         return "vi"
     declared = _HTML_LANGUAGE.search(look)
     written = declared[1].decode("ascii") if declared else response.fields.get("content-language", "")[:2]
     return written.lower()[:2] or None
+
+
+def _has_many_letters(look: bytes) -> bool:
+    # Most pages have few of the letters' first byte, and looking for one byte takes a tenth of a pattern's time.
+    at = -1
+    for _ in range(_MANY_LETTERS):
+        at = look.find(_FIRST_BYTE, at + 1)
+        if at < 0:
+            return False
+    return sum(1 for _ in islice(_VIETNAMESE.finditer(look), _MANY_LETTERS)) == _MANY_LETTERS
