@@ -17,6 +17,8 @@ _BYTES: Final = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_LONGEST_S: Final = 36_500 * 86_400
+"""So that any moment now and any duration make a moment that has a date."""
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]?i?B)")
@@ -28,10 +30,10 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(0)
     if not _DURATION.fullmatch(text):
         raise ValueError('a duration such as "50ms", "15s", "5m", "1h30m" or "2d"')
-    try:
-        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
-    except OverflowError:
-        raise ValueError("a duration below a thousand million days") from None
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if seconds > _LONGEST_S:
+        raise ValueError("a duration of a hundred years (36500d) at most")
+    return timedelta(seconds=seconds)
 
 
 def format_duration(duration: timedelta) -> str:

@@ -60,7 +60,8 @@ def check_reach(soundings: Sequence[Sounding]) -> Finding:
     unknown = {host for host in hosts if faults[host] == "dns"}
     silent = {host for host in hosts if faults[host] in _UNREACHED} - unknown
     found = f"{len(hosts - unknown - silent)} of {len(hosts)} hosts answer"
-    found += f", {len(unknown)} names are not found" if unknown else ""
+    not_found = "1 name is not found" if len(unknown) == 1 else f"{len(unknown)} names are not found"
+    found += f", {not_found}" if unknown else ""
     nobody = bool(hosts) and hosts == unknown | silent
     names = "no name server answers: check the network and the resolver"
     remedy = names if unknown == hosts else "check the network" if nobody else "see the sources below"

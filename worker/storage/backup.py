@@ -38,6 +38,8 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
     """
     if database.path is None:
         raise StoreError(f"store {describe_url(database.url)} is no SQLite file: {_other_way(database.url, path)}")
+    if not path.parent.is_dir():
+        raise StoreError(f"backup {path} cannot be made: there is no folder {path.parent}; make it first")
     _check_target(database.path, path, replace=replace)
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:

@@ -99,7 +99,7 @@ def test_a_backup_that_fails_leaves_the_one_before_as_it_was(store: Store, tmp_p
 
 
 def test_a_folder_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot be made .*nothing was changed"):
+    with pytest.raises(StoreError, match=r"there is no folder .*/none; make it first"):
         store.back_up(tmp_path / "none" / "backup.db")
     store.close()
 

@@ -70,7 +70,7 @@ def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_d
 
     some, none, unknown = check_reach([good, lost, mute]), check_reach([lost, mute]), check_reach([lost])
 
-    assert (some.level, some.detail) == (Level.WARN, "1 of 3 hosts answer, 1 names are not found")
+    assert (some.level, some.detail) == (Level.WARN, "1 of 3 hosts answer, 1 name is not found")
     assert (none.level, none.remedy) == (Level.FAIL, "check the network")
     assert unknown.remedy.startswith("no name server answers")
 
