@@ -92,6 +92,8 @@ class Daemon:
                     self._go_back(exc)
                     continue
                 log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
+                # A restart would help nobody: the store is asked for again here.
+                self._supervisor.alive(f"waiting for the store: {exc}")
             await self._pause(wait)
             wait = min(LONGEST_WAIT, wait * 2)
         return End.STOPPED

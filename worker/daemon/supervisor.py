@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
-from datetime import timedelta
 
 import structlog
 
@@ -17,8 +15,6 @@ class Supervisor:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self.patience = _watchdog(environment)
-        """How long systemd waits for `alive` before it restarts the daemon; None where it does not watch."""
 
     def ready(self) -> None:
         """Say that the store is open and work begins."""
@@ -54,13 +50,6 @@ class Supervisor:
 def _address(name: str) -> str:
     """Return the socket's address; a leading @ stands for the NUL of an abstract one."""
     return "\0" + name[1:] if name.startswith("@") else name
-
-
-def _watchdog(environment: Mapping[str, str]) -> timedelta | None:
-    microseconds, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not microseconds.isdigit() or (pid and pid != str(os.getpid())):
-        return None
-    return timedelta(microseconds=int(microseconds))
 
 
 def _one_line(text: str) -> str:

@@ -61,7 +61,8 @@ class Resolver:
             try:
                 addresses = await self._answer(host, port)
             except (OSError, ValueError) as exc:
-                message = f"the name {host} cannot be resolved ({exc})"
+                why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+                message = f"the name {host} cannot be resolved ({why})"
                 raise FetchError(message, reason="dns", retry=True) from exc
         if not addresses:
             raise FetchError(f"the name {host} has no address", reason="dns", retry=True)

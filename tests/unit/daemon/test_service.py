@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,6 +110,24 @@ def test_of_two_configurations_asked_for_in_a_row_the_last_is_taken_and_what_wor
     status = desk.run()
 
     assert (status, desk.urls) == (143, ["old.db", "newer.db", "old.db"])
+
+
+def test_systemd_is_told_that_the_daemon_lives_while_it_waits_for_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setattr(service, "FIRST_WAIT", timedelta(milliseconds=1))
+        desk = Desk(monkeypatch, (sends(), fails), (fails, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
+
+        status = desk.run()
+
+        told = [listener.recv(1000).decode() for _ in range(3)]
+    assert (status, len(desk.urls)) == (143, 3)
+    assert [message.splitlines()[0] for message in told] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+    assert "waiting for the store" in told[1]
 
 
 def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

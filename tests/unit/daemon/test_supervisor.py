@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -57,17 +56,3 @@ def test_every_turn_of_a_life_is_told(notified: tuple[Listener, Supervisor]) -> 
 def test_nobody_has_to_listen(tmp_path: Path) -> None:
     Supervisor({}).ready()
     Supervisor({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
-
-
-@pytest.mark.parametrize(
-    ("environment", "patience"),
-    [
-        ({}, None),
-        ({"WATCHDOG_USEC": "30000000"}, timedelta(seconds=30)),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, timedelta(seconds=30)),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-    ],
-)
-def test_the_patience_of_systemd_is_read(environment: dict[str, str], patience: timedelta | None) -> None:
-    assert Supervisor(environment).patience == patience
