@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback
 from worker.errors import FetchBlocked, FetchError
 from worker.fetch import HttpFetcher, MemoryHostBook
+from worker.fetch.addresses import Address
 from worker.models import Request
 from worker.ports import RobotsRecord
 
@@ -204,6 +207,32 @@ async def test_a_crawl_delay_longer_than_ours_wins(server: Loopback, make_fetche
     await asyncio.gather(*(fetcher.fetch(Request(url=f"http://news.example/{path}")) for path in "ab"))
 
     assert arrivals[1] - arrivals[0] >= 0.4
+
+
+async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_requests_together(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    arrivals: list[float] = []
+
+    async def note(exchange: Exchange) -> None:
+        arrivals.append(asyncio.get_running_loop().time())
+        await exchange.reply(status=404)
+
+    async def slow_names(_host: str, _port: int) -> list[Address]:
+        await asyncio.sleep(0.4)
+        return [ip_address("127.0.0.1")]
+
+    server.on("/robots.txt", note).on("/a", note)
+    pause, hosts = timedelta(milliseconds=500), MemoryHostBook()
+    route = {":80": f"loopback.example:{server.port}"}
+    slow = make_fetcher(hosts=hosts, per_host_delay=pause, resolve=slow_names, connect_to=route)
+    other = make_fetcher(hosts=hosts, per_host_delay=pause)
+
+    held_up = asyncio.create_task(reason_of(slow))
+    await asyncio.sleep(0.05)
+    await asyncio.gather(held_up, reason_of(other))
+
+    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.4
 
 
 async def test_one_host_gets_one_connection_at_a_time(server: Loopback, make_fetcher: FetcherFactory) -> None:
