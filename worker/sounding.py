@@ -91,7 +91,7 @@ class Sounder:
             candidates=found.candidates,
             notes=(*sofar.notes, *found.notes),
             title=sofar.title or found.title,
-            further=bool(found.follow),
+            further=bool(found.follow or found.rest),
             strangers=sofar.strangers + found.strangers,
         )
         if found.candidates or not found.follow or depth == _DEEPEST:

@@ -15,7 +15,8 @@ class Habits:
     how many entries the source showed last, `half_window` the shortest time in which so many new items came as fill
     half of it. `silence` is the longest time without anything new, `arrivals` the number of polls that brought
     something, `empty` how many polls in a row found no entry at all. `read_at` is when all of it was last read: before
-    that nothing is owed.
+    that nothing is owed. Of a source with more pages than one poll reads, `stopped_at` is the page to go on at, and
+    `round_began` when the first of the round was read, None where a part of it failed.
     """
 
     looked_at: datetime | None = None
@@ -30,6 +31,8 @@ class Habits:
     arrivals: int = 0
     empty: int = 0
     read_at: datetime | None = None
+    stopped_at: str = ""
+    round_began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

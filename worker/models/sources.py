@@ -102,7 +102,7 @@ class Discovery:
 
     `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites,
     `outside` those of another time than was looked for; `notes` say why, for people. `itself` says that the page read
-    is the one candidate.
+    is the one candidate. `rest` is what was not read of a very long page, as a page of its own.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -113,6 +113,7 @@ class Discovery:
     notes: tuple[str, ...] = ()
     title: str | None = None
     itself: bool = False
+    rest: Page | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
-from worker.models import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Validators
+from worker.models import Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import lessons
+from worker.pipeline.leaves import Leaves
 from worker.pipeline.lessons import Moment
 from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
@@ -38,6 +38,7 @@ class Discoverer:
         self._tally = tally
         self._observer = observer
         self._worker = worker
+        self._leaves = Leaves(stages, limits)
 
     async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
         """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
@@ -50,7 +51,7 @@ class Discoverer:
         within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
             async with asyncio.timeout(within):
-                reading = await self._read(_since_last_look(source, state), state.validators, batch="")
+                reading = await self._read(_since_last_look(source, state), state, batch="")
                 await self._fill_gap(source, state, reading.count)
         except StoreError:
             raise
@@ -84,7 +85,7 @@ class Discoverer:
         A page that is an article itself is looked at again though it is known.
         """
         try:
-            report = (await self._read(source, Validators(), batch=batch)).report(source)
+            report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
         except StoreError:
             raise
         except FetchError as exc:
@@ -114,72 +115,23 @@ class Discoverer:
             if due_at is not None:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
-    async def _read(self, source: Source, known: Validators, *, batch: str) -> Reading:
+    async def _read(self, source: Source, state: SourceState, *, batch: str) -> Reading:
         count = Count()
         if is_local(source):
             await self._read_local(source, batch, count)
             count.require_something(source)
             return Reading(count=count)
+        known = state.validators
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
             return Reading(count=count, validators=known, unchanged=True)
-        async for discovery in self._pages(source, page, count):
+        async for discovery in self._leaves.turn(source, page, count, state=state):
             await self._enqueue(source, discovery, batch, count)
         if page.permanent_url and not page.moved_before:
             count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
         return Reading(count=count, validators=page.validators if count.complete else Validators())
-
-    async def _pages(
-        self, source: Source, first: Page, count: Count, *, most: int | None = None
-    ) -> AsyncIterator[Discovery]:
-        """Yield what the source's first page and those it leads to say, up to the limit of one poll.
-
-        Parsing has a thread of its own: a large sitemap takes seconds, and every fetch would wait.
-        """
-        discovery = await asyncio.to_thread(self._parse, first, source)
-        seen, waiting = {source.url, first.final_url}, deque(discovery.follow)
-        yield discovery
-        while waiting and len(seen) <= (most or self._limits.follow):
-            url = waiting.popleft()
-            if url in seen:
-                continue
-            seen.add(url)
-            try:
-                discovery = await asyncio.to_thread(self._parse, await self._fetch_part(url), source)
-            except (FetchError, SourceError) as exc:
-                count.skip(f"{url}: {exc}", owed=isinstance(exc, FetchError) and exc.retry)
-                continue
-            waiting.extend(discovery.follow)
-            yield discovery
-        if waiting:
-            count.skip(f"stopped after {len(seen)} pages; `corpus-worker backfill {source.name}` reads the rest")
-
-    async def _fetch_part(self, url: str) -> Page:
-        return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
-
-    def _parse(self, page: Page, source: Source) -> Discovery:
-        kind = self._stages.detect(page) if source.kind == "auto" else source.kind
-        itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
-        if kind == "article":
-            return itself
-        parser = self._stages.parsers.get(kind)
-        if parser is None:
-            raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
-        discovery = parser(page, source, now=self._stages.clock.now())
-        # A page somebody named that leads nowhere is taken for an article; the gates say why where it is none.
-        leads_nowhere = source.kind == "auto" and kind == "listing" and not discovery.candidates
-        return itself if leads_nowhere else discovery
-
-    def _page_itself(self, page: Page, source: Source) -> Candidate:
-        return Candidate(
-            url=page.url,
-            canonical_url=self._stages.canonicalise(page.final_url),
-            source=source.name,
-            reference=source.url,
-            payload=page,
-        )
 
     async def _read_local(self, source: Source, batch: str, count: Count) -> None:
         inputs = self._stages.read_inputs(
@@ -234,7 +186,9 @@ class Discoverer:
         since = {"since": state.succeeded_at.isoformat()} if state.succeeded_at else {}
         sitemap = replace(source, kind="sitemap", options={**source.options, **since})
         try:
-            async for discovery in self._pages(sitemap, await self._fetch_part(url), count, most=_SITEMAP_PAGES):
+            async for discovery in self._leaves.turn(
+                sitemap, await self._leaves.fetch(url), count, most=_SITEMAP_PAGES
+            ):
                 await self._enqueue(sitemap, discovery, "", count)
         except (FetchError, SourceError) as exc:
             count.notes.append(f"{url}: {exc}")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.errors import FetchError, WorkerError
-from worker.models import Alarm, Poll, Source, SourceState, Validators
+from worker.models import Alarm, Habits, Poll, Source, SourceState, Validators
 from worker.pipeline.reports import Count
 from worker.schedule import (
     LIAR,
@@ -80,7 +80,7 @@ def after_success(
         dates=count.dates,
     )
     habits = observe(known.habits, sight, rhythm=moment.rhythm, zone=zone_of(source))
-    habits = replace(habits, read_at=read_through(known.habits.read_at, count, now=now))
+    habits = progressed(habits, count, before=known.habits, now=now)
     learned = replace(
         known,
         plan=plan_of(source),
@@ -105,9 +105,23 @@ def after_success(
     )
 
 
-def read_through(before: datetime | None, count: Count, *, now: datetime) -> datetime:
+def progressed(habits: Habits, count: Count, *, before: Habits, now: datetime) -> Habits:
+    """Note how far a source was read: until when all of it, and where to go on where it is too much for one poll.
+
+    All of it was read at the time a round began, once that round has come past the last page; a round with a part that
+    failed counts for nothing, but holds back no longer than a week.
+    """
+    if not count.stopped_at:
+        return replace(habits, read_at=read_through(before.read_at, owed=count.owed, now=now))
+    read_at, began = before.read_at, before.round_began if before.stopped_at else now
+    if count.round_over:
+        read_at, began = began or read_through(read_at, owed=True, now=now), now
+    return replace(habits, read_at=read_at, stopped_at=count.stopped_at, round_began=None if count.owed else began)
+
+
+def read_through(before: datetime | None, *, owed: bool, now: datetime) -> datetime:
     """Return since when everything a source points at has been read; parts that failed hold it back, for a week."""
-    if not count.owed:
+    if not owed:
         return now
     return max(before or now - LONGEST_DEBT, now - LONGEST_DEBT)
 

@@ -57,7 +57,8 @@ class Count:
     """What one poll has read so far; `complete` says that no part of the source failed.
 
     `owed` says that a part failed which may be there the next time. `recovered` is how many more were found elsewhere,
-    to fill a gap. `shown` and `dates` are the addresses of the first entries, and the dates these give.
+    to fill a gap. `shown` and `dates` are the addresses of the first entries, and the dates these give. `stopped_at` is
+    the page that was next when the poll had read its share; `round_over` says that it came to the last one on the way.
     """
 
     found: int = 0
@@ -66,6 +67,8 @@ class Count:
     recovered: int = 0
     complete: bool = True
     owed: bool = False
+    stopped_at: str = ""
+    round_over: bool = False
     notes: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     dates: list[datetime] = field(default_factory=list)
@@ -93,6 +96,11 @@ class Count:
         self.complete = False
         self.owed |= owed
         self.notes.append(note)
+
+    def stop(self, note: str, *, at: str) -> None:
+        """Note that more pages wait than one poll reads, and at which the next is to go on."""
+        self.skip(note)
+        self.stopped_at = at
 
     def report(self, source: Source) -> SourceReport:
         """Return what was counted, for a poll that worked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from time import struct_time
 
@@ -39,13 +39,15 @@ _NOT_A_FEED = {
 class Feed:
     """A feed as read: its entries in its own order, its title, its own site's address, and notes for people.
 
-    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4).
+    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4);
+    `rest` is the feed of the entries not read, where it has very many.
     """
 
     entries: tuple[Entry, ...]
     title: str | None = None
     site: str = ""
     older: str = ""
+    rest: bytes = b""
     notes: tuple[str, ...] = ()
 
 
@@ -53,11 +55,12 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
     """Return the articles a feed points at; raises SourceError where the page is no feed.
 
     Entries that lead to other sites than the feed's own (its host, or the site it says it belongs to) are left out
-    and counted unless the source's option `other_sites` is `follow`.
+    and counted unless the source's option `other_sites` is `follow`. Of a feed with very many entries the newest are
+    read; the others are in `rest`.
     """
     feed = read_feed(page, zone=zone_of(source))
     notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
-    return discovery(
+    found = discovery(
         feed.entries,
         page=page,
         source=source,
@@ -66,6 +69,7 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
         notes=notes,
         title=feed.title,
     )
+    return replace(found, rest=replace(page, body=feed.rest)) if feed.rest else found
 
 
 def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
@@ -81,7 +85,7 @@ def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
             title=document.title,
             site=document.site,
             older=_absolute(document.older, page.final_url),
-            notes=_cut_short(document.total),
+            rest=document.rest,
         )
     return _read_xml(body, page, zone)
 
@@ -101,6 +105,7 @@ def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
         title=clean_title(parsed.feed.get("title")),
         site=_absolute(parsed.feed.get("link"), page.final_url),
         older=_older(parsed, page.final_url),
+        rest=cut.rest,
         notes=tuple(notes),
     )
 

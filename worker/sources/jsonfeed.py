@@ -15,10 +15,10 @@ from worker.sources.trimming import MAX_ENTRIES, Room
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonFeed:
-    """A JSON feed as read; `total` is how many entries it had, `older` where the part before this one is."""
+    """A JSON feed as read; `older` is where the part before this one is, `rest` the feed of the entries not read."""
 
     entries: tuple[Entry, ...]
-    total: int
+    rest: bytes
     title: str | None
     site: str
     older: str | None
@@ -33,7 +33,7 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
     room = Room()
     return JsonFeed(
         entries=tuple(_entry(item, zone, room) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
-        total=len(items),
+        rest=json.dumps({**document, "items": items[MAX_ENTRIES:]}).encode() if len(items) > MAX_ENTRIES else b"",
         older=_text(document, "next_url"),
         title=_text(document, "title"),
         site=_text(document, "home_page_url") or "",

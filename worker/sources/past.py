@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -58,7 +58,7 @@ def look_back(kind: str, page: Page, source: Source, sought: Sought, *, now: dat
 def _sitemap(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
     found = look_through(page, source, window=sought.window, now=now, changed_later=sought.changed_later)
     if shape_of(page.body) is Shape.FEED:
-        return _within(found, page, sought)
+        return _together(_within(each, page, sought) for each in _whole(found, source, now=now))
     return Glimpse(
         candidates=found.candidates,
         follow=tuple(("sitemap", url) for url in found.follow),
@@ -72,13 +72,34 @@ def _feed(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimp
 
     What bears no date in a feed is news: it belongs to a span that lasts until now.
     """
-    found = parse_feed(page, source, now=now)
+    read = _whole(parse_feed(page, source, now=now), source, now=now)
     if not sought.window.holds(now):
-        dated = tuple(each for each in found.candidates if each.published_at or each.modified_at)
-        found = replace(found, candidates=dated)
-    glimpse = _within(found, page, sought)
+        read = (_only_dated(each) for each in read)
+    glimpse = _together(_within(each, page, sought) for each in read)
     older = read_feed(page).older
     return replace(glimpse, follow=(("feed", older),) if older and glimpse.digest else ())
+
+
+def _whole(found: Discovery | None, source: Source, *, now: datetime) -> Iterator[Discovery]:
+    """Yield a feed and, where it has very many entries, what else is in it."""
+    while found is not None:
+        yield found
+        found = parse_feed(found.rest, source, now=now) if found.rest else None
+
+
+def _only_dated(found: Discovery) -> Discovery:
+    return replace(found, candidates=tuple(each for each in found.candidates if each.published_at or each.modified_at))
+
+
+def _together(parts: Iterable[Glimpse]) -> Glimpse:
+    """Return what all parts of one feed say; its digest is that of the first, the newest."""
+    all_parts = list(parts)
+    return Glimpse(
+        candidates=tuple(each for part in all_parts for each in part.candidates),
+        left_out=sum(part.left_out for part in all_parts),
+        digest=all_parts[0].digest,
+        notes=tuple(dict.fromkeys(note for part in all_parts for note in part.notes)),
+    )
 
 
 def _listing(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:

@@ -1,8 +1,10 @@
-"""Cuts a feed of very many entries down to its newest ones before anything parses it, in one pass over its bytes."""
+"""Cuts the newest entries out of a feed of very many before anything parses it, in one pass over its bytes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 _MARK = re.compile(
     rb"<(?:(!\[CDATA\[|!--)|(?:[\w.-]{1,20}:)?(?:"
@@ -19,27 +21,44 @@ _MONTHS = {
     )
 }
 _CLOSED = re.compile(rb"</(?:[\w.-]{1,20}:)?(?:item|entry)\s*>", re.IGNORECASE)
-_FEW_ENOUGH = 2
+_ENTRY = (b"item", b"entry")
 Moment = tuple[int, ...]
 _UNDATED: Moment = ()
 
 
-def thinned(body: bytes, *, keep: int) -> tuple[bytes, int]:
-    """Return a feed with only its newest entries, and how many it had; one of few entries as it is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """A feed with only its newest entries, how many it had (zero where nobody counted), and the feed of the others.
 
-    Undated entries count as the oldest, the first of them as newer than the rest. What stands before the first entry
-    and behind the last one stays.
+    `rest` is empty where there are none.
     """
-    if body.count(b"<item") + body.count(b"<entry") <= _FEW_ENOUGH * keep and len(body) < keep * 1_000:
-        return body, 0
+
+    body: bytes
+    entries: int = 0
+    rest: bytes = b""
+
+
+def thinned(body: bytes, *, keep: int) -> Thinned:
+    """Cut the newest entries out of a feed; one of few entries stays as it is.
+
+    Undated entries count as the oldest, those at either end of the feed as newer than those between: nobody says at
+    which end new ones are added. What stands before the first entry and behind the last one stays, with both parts.
+    """
+    lower = body.lower()
+    if sum(lower.count(name) for name in _ENTRY) <= keep:
+        return Thinned(body=body)
     starts, moments = _entries(body)
-    if len(starts) <= _FEW_ENOUGH * keep:
-        return body, 0
+    if len(starts) <= keep:
+        return Thinned(body=body)
     end = _end_of_last(body, starts[-1])
     ends = [*starts[1:], end]
-    newest = sorted(range(len(starts)), key=lambda number: (moments[number], -number), reverse=True)[:keep]
-    kept = b"".join(body[starts[number] : ends[number]] for number in sorted(newest))
-    return body[: starts[0]] + kept + body[end:], len(starts)
+    last = len(starts) - 1
+    by_age = sorted(range(len(starts)), key=lambda number: (moments[number], -min(number, last - number)), reverse=True)
+
+    def only(numbers: Iterable[int]) -> bytes:
+        return body[: starts[0]] + b"".join(body[starts[n] : ends[n]] for n in sorted(numbers)) + body[end:]
+
+    return Thinned(body=only(by_age[:keep]), entries=len(starts), rest=only(by_age[keep:]))
 
 
 def _end_of_last(body: bytes, start: int) -> int:

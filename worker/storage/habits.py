@@ -91,6 +91,8 @@ def habits_from_json(text: str) -> Habits:
         arrivals=facts.get("arrivals", 0),
         empty=facts.get("empty", 0),
         read_at=_time(facts.get("read_at")),
+        stopped_at=facts.get("stopped_at", ""),
+        round_began=_time(facts.get("round_began")),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.unit.sources.making import NOW, page, source
+from tests.unit.sources.making import NOW, page, rss, source
 from worker.errors import SourceError
 from worker.sources.past import Glimpse, Sought, look_back
 from worker.sources.periods import Window, named_period, within
@@ -207,3 +207,22 @@ def test_a_feed_by_itself_leads_nowhere() -> None:
 def test_a_kind_without_a_past_is_refused() -> None:
     with pytest.raises(SourceError, match="no past"):
         look("urls", "https://bao.vn/a", url="https://bao.vn/list.txt")
+
+
+@pytest.mark.parametrize("kind", ["feed", "sitemap"])
+def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
+    moments = [datetime(2024, 3, 5, tzinfo=UTC) - timedelta(hours=n) for n in range(5_100)]
+    body = rss(
+        *(f"<link>https://bao.vn/tin-{n}.html</link><pubDate>{at:%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
+          for n, at in enumerate(moments))
+    )  # fmt: skip
+    long_ago = Window(start=datetime(2023, 1, 1, tzinfo=UTC), end=datetime(2023, 8, 10, tzinfo=UTC))
+
+    glimpse = look_back(kind, page(body), source(kind=kind), Sought(window=long_ago), now=NOW)
+
+    expected = [
+        f"https://bao.vn/tin-{n}.html" for n, at in enumerate(moments) if at <= datetime(2023, 8, 10, tzinfo=UTC)
+    ]
+    assert len(expected) > 80
+    assert [each.url for each in glimpse.candidates] == expected
+    assert glimpse.left_out == 5_100 - len(expected)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.sources.making import NOW, page, rss, source
 from worker.sources.feeds import parse_feed
-from worker.sources.thinning import thinned
+from worker.sources.thinning import Thinned, thinned
 
 LAST = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -21,8 +21,11 @@ def item(number: int, *, date: str = "", more: str = "") -> str:
 
 
 def numbers(body: str) -> list[int]:
-    cut, _ = thinned(body.encode(), keep=100)
-    return sorted(int(number) for number in re.findall(rb"tin-(\d+)", cut))
+    return listed(thinned(body.encode(), keep=100).body)
+
+
+def listed(body: bytes) -> list[int]:
+    return sorted(int(number) for number in re.findall(rb"tin-(\d+)", body))
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -41,8 +44,23 @@ def test_dates_are_read_in_the_forms_feeds_write_them(form: str) -> None:
     assert numbers(body) == list(range(100))
 
 
-def test_of_undated_entries_the_first_are_kept() -> None:
-    assert numbers(rss(*(item(n) for n in range(250)))) == list(range(100))
+def test_of_undated_entries_those_at_both_ends_are_kept() -> None:
+    assert numbers(rss(*(item(n) for n in range(250)))) == [*range(50), *range(200, 250)]
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_what_is_cut_out_and_what_is_left_make_up_the_whole_feed(dated: bool) -> None:
+    dates = [format_datetime(LAST - timedelta(hours=n)) if dated else "" for n in range(350)]
+    rest, seen = rss(*(item(n, date=dates[n]) for n in range(350))).encode(), []
+
+    while rest:
+        cut = thinned(rest, keep=100)
+        seen.append(listed(cut.body))
+        rest = cut.rest
+
+    assert [len(some) for some in seen] == [100, 100, 100, 50]
+    assert sorted(number for some in seen for number in some) == list(range(350))
+    assert not dated or seen[1] == list(range(100, 200))
 
 
 def test_a_dated_entry_is_newer_than_any_undated_one() -> None:
@@ -55,26 +73,27 @@ def test_what_is_quoted_or_commented_out_is_no_entry() -> None:
     quoted = "<description><![CDATA[<item>x</item><pubDate>2030-01-01</pubDate>]]></description><!-- <item> -->"
     body = rss(*(item(n, date=f"2026-10-{1 + n % 28:02}", more=quoted) for n in range(210)))
 
-    cut, entries = thinned(body.encode(), keep=100)
+    cut = thinned(body.encode(), keep=100)
 
-    assert entries == 210
-    assert cut.count(b"<link>https://bao.vn/tin-") == 100
+    assert cut.entries == 210
+    assert cut.body.count(b"<link>https://bao.vn/tin-") == 100
     assert len(numbers(body)) == 100
 
 
 def test_a_feed_of_few_entries_is_left_as_it_is() -> None:
-    body = rss(*(item(n) for n in range(200))).encode()
+    body = rss(*(item(n) for n in range(100))).encode()
 
-    assert thinned(body, keep=100) == (body, 0)
+    assert thinned(body, keep=100) == Thinned(body=body)
 
 
 def test_what_stands_around_the_entries_stays() -> None:
     body = rss(*(item(n) for n in range(250))).encode() + b"<!-- end -->"
 
-    cut, _ = thinned(body, keep=10)
+    cut = thinned(body, keep=10)
 
-    assert cut.startswith(body[: body.index(b"<item>")])
-    assert cut.endswith(b"</item></channel></rss><!-- end -->")
+    for part in (cut.body, cut.rest):
+        assert part.startswith(body[: body.index(b"<item>")])
+        assert part.endswith(b"</item></channel></rss><!-- end -->")
 
 
 def test_atom_entries_are_thinned_too() -> None:

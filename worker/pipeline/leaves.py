@@ -1,0 +1,130 @@
+"""Turns the leaves of a source: its first page, what is left of a very long one, and the pages these lead to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Final
+
+from worker.errors import FetchError, SourceError
+from worker.models import Candidate, Discovery, Page, Request, Source, SourceState
+from worker.pipeline.reports import Count
+from worker.pipeline.stages import Limits, Stages
+
+_MOST_RESTS: Final = 20
+"""How often the rest of a very long page is gone on with in one poll: with 5,000 entries each, 100,000."""
+_FIRST_SHARE: Final = 0.2
+"""How much of a poll goes to the first pages, where news is; the remainder goes on where the last poll stopped."""
+_TIME_SHARE: Final = 0.6
+"""How much of its lease a poll spends on further pages."""
+
+
+class Leaves:
+    """Reads the pages of sources, one after the other."""
+
+    def __init__(self, stages: Stages, limits: Limits) -> None:
+        self._stages = stages
+        self._limits = limits
+
+    async def turn(
+        self, source: Source, first: Page, count: Count, *, state: SourceState | None = None, most: int | None = None
+    ) -> AsyncIterator[Discovery]:
+        """Yield what the source's first page and those it leads to say, up to the limit of one poll.
+
+        Where that comes between, `count` says so and the next poll goes on there, after the first pages. Whoever takes
+        what is yielded adds it to `count` before taking more. Parsing has a thread of its own: a large sitemap takes
+        seconds, and every fetch would wait.
+        """
+        seen, waiting = {source.url, first.final_url}, deque[str]()
+        async for discovery in self._all_of(first, source, count, state):
+            waiting.extend(discovery.follow)
+            yield discovery
+        last, began = "", self._stages.clock.now()
+        while waiting and (spent := self._spent(len(seen) - 1, most, since=began)) < 1:
+            if state and not last and spent >= _FIRST_SHARE:
+                last = waiting[-1]
+                _go_on(waiting, state.learned.habits.stopped_at)
+            url = waiting.popleft()
+            count.round_over |= url == last
+            if url in seen:
+                continue
+            seen.add(url)
+            try:
+                page = await self.fetch(url)
+                async for discovery in self._all_of(page, source, count, state):
+                    waiting.extend(discovery.follow)
+                    yield discovery
+            except (FetchError, SourceError) as exc:
+                count.skip(f"{url}: {exc}", owed=isinstance(exc, FetchError) and exc.retry)
+        if waiting:
+            count.stop(f"stopped after {len(seen)} pages; {_who_reads_the_rest(source)}", at=waiting[0])
+
+    def _spent(self, pages: int, most: int | None, *, since: datetime) -> float:
+        """Return how much of what one poll may read is read, or of its time is gone: all of it at 1."""
+        time = self._limits.poll_lease * _TIME_SHARE
+        return max(pages / (most or self._limits.follow), (self._stages.clock.now() - since) / time)
+
+    async def fetch(self, url: str) -> Page:
+        """Fetch a further page."""
+        return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
+
+    async def _all_of(
+        self, page: Page, source: Source, count: Count, state: SourceState | None
+    ) -> AsyncIterator[Discovery]:
+        """Yield what a page says, and go on with its rest while that brings something new; the first time to its end.
+
+        What was there the last time was read then.
+        """
+        whole = state is not None and state.succeeded_at is None
+        rest: Page | None = page
+        for _ in range(_MOST_RESTS):
+            if rest is None:
+                return
+            known = count.new
+            try:
+                discovery = await asyncio.to_thread(self._parse, rest, source)
+            except SourceError as exc:
+                if rest is page:
+                    raise
+                count.skip(f"{page.url}: {exc}")
+                return
+            yield discovery
+            rest = discovery.rest if whole or count.new > known else None
+        if rest is not None:
+            count.notes.append(f"{page.url}: it has too many entries; {count.found:,} were read, the newest of them")
+
+    def _parse(self, page: Page, source: Source) -> Discovery:
+        kind = self._stages.detect(page) if source.kind == "auto" else source.kind
+        itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
+        if kind == "article":
+            return itself
+        parser = self._stages.parsers.get(kind)
+        if parser is None:
+            raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
+        discovery = parser(page, source, now=self._stages.clock.now())
+        # A page somebody named that leads nowhere is taken for an article; the gates say why where it is none.
+        leads_nowhere = source.kind == "auto" and kind == "listing" and not discovery.candidates
+        return itself if leads_nowhere else discovery
+
+    def _page_itself(self, page: Page, source: Source) -> Candidate:
+        return Candidate(
+            url=page.url,
+            canonical_url=self._stages.canonicalise(page.final_url),
+            source=source.name,
+            reference=source.url,
+            payload=page,
+        )
+
+
+def _go_on(waiting: deque[str], stopped_at: str) -> None:
+    """Turn the pages that wait, so that the one at which the last poll stopped is the next."""
+    if stopped_at in waiting:
+        waiting.rotate(-waiting.index(stopped_at))
+
+
+def _who_reads_the_rest(source: Source) -> str:
+    if source.kind == "sitemap":
+        return "the next polls go on from there"
+    return f"`corpus-worker backfill {source.name}` reads the rest"
