@@ -124,6 +124,15 @@ def test_why_tells_where_from_what_and_against_which(filled: Desk) -> None:
     assert decision["passages"][0]["shared"] is True
 
 
+def test_copies_stand_below_the_text_that_is_kept(filled: Desk) -> None:
+    kept, kept_url, copy, title, url, count = filled.run("duplicates").out.splitlines()
+
+    assert {kept[3:], title.strip()} == {"Khánh thành cầu mới", "Cầu mới thông xe"}
+    assert {kept_url.strip(), url.strip()} == {"https://mot.example/cau-moi.html", "https://hai.example/cau.html"}
+    assert copy.startswith("    2  copy: jaccard 1.00")
+    assert count == "1 recognised"
+
+
 def test_why_of_something_unknown_is_one_clear_line(filled: Desk) -> None:
     ended = filled.run("why", "https://nowhere.example/")
 

@@ -74,7 +74,7 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
     with open_reading(settings) as store:
         links = store.reader.duplicates(links_that_keep_both=everything)
         if form == "table" and not common.as_json:
-            show.duplicate_table(links)
+            show.duplicate_list(links)
             return
         for link in links:
             print_json(show.duplicate_record(link))

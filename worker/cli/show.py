@@ -176,25 +176,18 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
     }
 
 
-def duplicate_table(links: Iterable[DuplicateLink]) -> int:
-    """Print recognised copies under the head of their cluster; return how many."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "of", "relation", "jaccard", "contained", "words", "copy", "kept"):
-        table.add_column(name, overflow="fold", justify="right" if name in {"id", "of", "jaccard", "words"} else "left")
+def duplicate_list(links: Iterable[DuplicateLink]) -> int:
+    """Print recognised copies, those of one text below it; return how many."""
+    out, kept = console(), None
     rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
     for link in rows:
-        table.add_row(
-            str(link.id),
-            str(link.duplicate_of),
-            link.relation.value,
-            f"{link.jaccard:.2f}",
-            f"{link.containment:.2f}",
-            str(link.shared_words),
-            f"{clean(link.title)}\n{clean(link.url)}",
-            f"{clean(link.duplicate_of_title)}\n{clean(link.duplicate_of_url)}",
-        )
-    out = console()
-    if rows:
-        out.print(table)
-    out.print(f"{len(rows)} recognised")
+        if link.duplicate_of != kept:
+            kept = link.duplicate_of
+            out.print(f"[bold]{kept}  {clean(link.duplicate_of_title)}[/]", soft_wrap=True)
+            out.print(f"  {clean(link.duplicate_of_url)}", soft_wrap=True)
+        figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
+        out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
+        out.print(f"      {clean(link.title)}", soft_wrap=True)
+        out.print(f"      {clean(link.url)}", soft_wrap=True)
+    out.print(f"{len(rows):,} recognised")
     return len(rows)

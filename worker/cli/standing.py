@@ -19,6 +19,7 @@ from worker.settings import Settings, SourceSettings
 from worker.storage.workers import WorkerRecord
 from worker.troubles import troubles
 
+_NUMBERS = ("found", "brought", "stored", "yield")
 _COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
 
 
@@ -108,8 +109,9 @@ def _source_table(
         return Text("", end="")
     troubled = any(_troubles(source, now=now) for _, source in sources)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    for name in ("with trouble" if troubled else "source", "polled", "next", "every", "found", "brought", "stored", "yield"):
-        table.add_column(name, justify="right" if name in {"found", "brought", "stored", "yield"} else "left", no_wrap=True)
+    first = "with trouble" if troubled else "source"
+    for name in (first, "polled", "next", "every", *_NUMBERS):
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
     parts: list[RenderableType] = [table]
     for configured, source in sources:
         table.add_row(*_cells(configured, source, settings, now=now))
