@@ -13,8 +13,8 @@ from worker.models import Candidate, Discovery, Page, Request, Source, SourceSta
 from worker.pipeline.reports import Count
 from worker.pipeline.stages import Limits, Stages
 
-_MOST_RESTS: Final = 20
-"""How often the rest of a very long page is gone on with in one poll: with 5,000 entries each, 100,000."""
+_MOST_RESTS: Final = 40
+"""How often the rest of a very long page is gone on with in one poll: with 2,500 entries each, 100,000."""
 _FIRST_SHARE: Final = 0.2
 """How much of a poll goes to the first pages, where news is; the remainder goes on where the last poll stopped."""
 _TIME_SHARE: Final = 0.6

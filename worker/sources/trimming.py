@@ -21,7 +21,7 @@ from worker.sources.fulltext import MOST_MARKUP
 from worker.sources.guards import refuse_hostile_markup
 from worker.sources.thinning import thinned
 
-MAX_ENTRIES = 5_000
+MAX_ENTRIES = 2_500
 """So many entries are read at a time, in less than two seconds: of a longer feed the newest, then of those left."""
 _SAFE_BYTES = 100_000
 _MAX_FIELD = 1500

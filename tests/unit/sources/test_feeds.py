@@ -220,7 +220,7 @@ def test_markup_and_control_characters_do_not_reach_the_title() -> None:
     assert only(parse(body)).title == "Tin nóng"
 
 
-def test_of_a_huge_feed_the_newest_five_thousand_are_read_and_the_others_are_left_as_a_feed() -> None:
+def test_of_a_huge_feed_the_newest_are_read_and_the_others_are_left_as_a_feed() -> None:
     items = [
         f"<title>Tin {number}</title><link>https://bao.vn/tin-{number:06}.html</link>"
         f"<pubDate>{datetime(2020, 1, 1 + number % 28, tzinfo=UTC):%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
@@ -232,22 +232,22 @@ def test_of_a_huge_feed_the_newest_five_thousand_are_read_and_the_others_are_lef
     while parts[-1].rest:
         parts.append(PARSERS["feed"](parts[-1].rest, source(), now=NOW))
 
-    assert len(discovery.candidates) == 5000
-    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 19, tzinfo=UTC)
+    assert len(discovery.candidates) == 2500
+    assert min(candidate.published_at or NOW for candidate in discovery.candidates) >= datetime(2020, 1, 24, tzinfo=UTC)
     assert discovery.title == "Báo"
-    assert [len(part.candidates) for part in parts] == [5000, 5000, 5000]
+    assert [len(part.candidates) for part in parts] == [2500] * 6
     assert len({each.url for part in parts for each in part.candidates}) == 15_000
 
 
 def test_of_a_huge_json_feed_nothing_is_lost_either() -> None:
-    items = [{"id": str(number), "url": f"https://bao.vn/tin-{number:06}.html"} for number in range(5_001)]
+    items = [{"id": str(number), "url": f"https://bao.vn/tin-{number:06}.html"} for number in range(2_501)]
 
     discovery = parse(json.dumps({"version": "https://jsonfeed.org/version/1.1", "title": "Báo", "items": items}))
     assert discovery.rest
     rest = PARSERS["feed"](discovery.rest, source(), now=NOW)
 
-    assert len(discovery.candidates) == 5_000
-    assert [each.url for each in rest.candidates] == ["https://bao.vn/tin-005000.html"]
+    assert len(discovery.candidates) == 2_500
+    assert [each.url for each in rest.candidates] == ["https://bao.vn/tin-002500.html"]
     assert rest.rest is None
 
 
