@@ -12,6 +12,7 @@ from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities,
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"))
 _SHORT_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
+_ASCII = bytes(range(128))
 TOLERATED_DAMAGE = 0.05  # of the letters beyond ASCII
 
 
@@ -56,8 +57,20 @@ def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
     text = _read_utf8(body)
     if text is None:
         return None
-    mended = _mended(text) if could_be_trick(body) else None
-    return mended or _decoded(text, "utf-8", named.get("utf-8", "detection"))
+    foreign = body.translate(None, _ASCII).decode("utf-8", "replace")
+    mended = _mended(text) if could_be_trick(foreign) else None
+    chosen_by = named.get("utf-8", "detection")
+    if mended is None and "\ufffd" not in text and _is_composed(foreign):
+        return Decoded(text=text, charset="utf-8", chosen_by=chosen_by)
+    return mended or _decoded(text, "utf-8", chosen_by)
+
+
+def _is_composed(foreign: str) -> bool:
+    """Tell from what is not ASCII of a text whether all of it is in NFC; most of a page is ASCII.
+
+    What combines with a letter of ASCII has a combining class; what has none combines with its neighbour alone.
+    """
+    return not any(map(unicodedata.combining, set(foreign))) and unicodedata.is_normalized("NFC", foreign)
 
 
 def _read_utf8(body: bytes) -> str | None:

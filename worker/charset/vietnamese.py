@@ -53,9 +53,13 @@ _SYLLABLE = re.compile(
     "|oi|oo|ôi|ôô|ơi|ai|ao|au|ay|âu|ây|eo|êu|a|ă|â|e|ê|i|o|ô|ơ|u|ư|y)"
     "(?:ch|c|k|m|ng|nh|n|p|t)?"
 )
-_WORD = re.compile(r"[A-Za-z\x80-\xff]+")
-_ASCII = bytes(range(128))
+# A word that is not plain ASCII; it is looked for only where words begin, or long words would take quadratic time.
+_MARKED_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
 _WINDOWS_1252 = frozenset(bytes(range(128, 256)).decode("cp1252", "ignore"))
+# No letter in any of the encodings: quotation marks, dashes, no-break space.
+_MARKS = frozenset(bytes(range(128, 161)).decode("cp1252", "ignore"))
+_UMLAUTS = frozenset("äöüßÄÖÜ")
+MOSTLY_UMLAUTS = 0.6
 _ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
 Reading = Callable[[str], str]
@@ -108,16 +112,19 @@ def expand_entities(latin: str) -> str:
     return _ENTITY.sub(expand, latin)
 
 
-def could_be_trick(utf8: bytes) -> bool:
+def could_be_trick(foreign: str) -> bool:
     """Tell, in microseconds, whether a page in UTF-8 may hold a font trick that was saved as what it looks like.
 
-    All its characters are ones of windows-1252 then, and a line of Vietnamese needs more of them than German has.
+    `foreign` is all of the page that is not ASCII. All of it is of windows-1252 then, and a line of Vietnamese needs
+    more kinds of letters than German has, and other ones.
     """
-    foreign = utf8.translate(None, _ASCII).decode("utf-8", "replace")
     kinds = set(foreign)
     if kinds.difference(_WINDOWS_1252):
         return False
-    return len(kinds) >= (FEWEST_KINDS if len(foreign) >= SEVERAL_LETTERS else FEWEST_WORDS)
+    letters = len(foreign) - sum(map(foreign.count, kinds & _MARKS))
+    if len(kinds - _MARKS) < (FEWEST_KINDS if letters >= SEVERAL_LETTERS else FEWEST_WORDS):
+        return False
+    return sum(map(foreign.count, kinds & _UMLAUTS)) < MOSTLY_UMLAUTS * letters
 
 
 def told_encoding(latin: str) -> str | None:
@@ -143,8 +150,7 @@ def _marked_words(latin: str) -> Iterator[str]:
         if "&" in text:
             text = expand_entities(text)
         if not text.isascii():
-            words = (found.group() for found in _WORD.finditer(text))
-            yield from (word.strip("\xa0\xab\xbb") for word in words if not word.isascii())
+            yield from (found.group().strip("\xa0\xab\xbb") for found in _MARKED_WORD.finditer(text))
 
 
 def share_of_syllables(words: list[str]) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from lxml.html import HtmlElement
 
-from worker.extract.explain import Dropped
+from worker.extract.explain import Trace
 from worker.extract.markers import is_comment_heading, speaks_of_comments
-from worker.extract.outline import Extents, Passage
+from worker.extract.measure import Extents
+from worker.extract.outline import Passage
 
 _HEADINGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "a", "label", "header")
 _LONGEST = 60
@@ -18,26 +19,26 @@ _BESIDE = 30
 _LEAST_BEFORE = 250
 
 
-def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passage]) -> tuple[Dropped, ...]:
-    """Remove the boxes of readers' comments that stand below the article; return what was removed.
+def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passage], trace: Trace) -> None:
+    """Remove the boxes of readers' comments that stand below the article.
 
     A box goes only if its heading is what it begins with and it holds nothing of the text that stands above.
     """
-    dropped = []
+    if not speaks_of_comments(body.text_content()):
+        return
     for heading in list(_headings(body, extents)):
         box = _box_of(heading, extents)
         # Of a heading in a heading, the first has taken the box away.
         if box is not None and body in box.iterancestors() and _stands_below(box, passages):
-            dropped.append(Dropped(text=" ".join(box.text_content().split())[:200], why="readers' comments"))
+            trace.drop_box(box, "readers' comments")
             box.drop_tree()
-    return tuple(dropped)
 
 
 def _headings(body: HtmlElement, extents: Extents) -> Iterator[HtmlElement]:
     for element in body.iter(*_HEADINGS):
         # The words stand in the heading's own text; a number beside them may stand in an element of its own.
         own = element.text
-        if not own or own.isspace() or extents[element].chars > _LONGEST or not speaks_of_comments(own):
+        if not own or not speaks_of_comments(own) or extents.chars.get(element, 0) > _LONGEST:
             continue
         if is_comment_heading(element.text_content().strip()):
             yield element
@@ -53,14 +54,14 @@ def _box_of(heading: HtmlElement, extents: Extents) -> HtmlElement | None:
         if _holds_text_before(parent, box, extents):
             return None
         box = parent
-        if extents[box].chars > extents[heading].chars + _BESIDE:
+        if extents.chars[box] > extents.chars[heading] + _BESIDE:
             return box
     return None
 
 
 def _holds_text_before(parent: HtmlElement, box: HtmlElement, extents: Extents) -> bool:
     return bool((parent.text or "").strip()) or any(
-        extents[sibling].chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
+        sibling in extents.chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
     )
 
 

@@ -83,7 +83,9 @@ def _parse(markup: str) -> HtmlElement:
     # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.
     parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
     try:
-        tree = lxml.html.document_fromstring(markup.encode("utf-8", "replace"), parser=parser)
+        # For libxml2, a document ends at NUL.
+        encoded = markup.encode("utf-8", "replace").replace(b"\0", "\ufffd".encode())
+        tree = lxml.html.document_fromstring(encoded, parser=parser)
     except (ParserError, XMLSyntaxError) as error:
         raise ExtractError(f"the page cannot be parsed: {error}", reason="not-html") from error
     return tree

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+
+from lxml.html import HtmlElement
 
 from worker.models import Article
+
+_PIECES = 20
+_BEGINNING = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +48,34 @@ class Explanation:
 
 
 class Trace:
-    """Collects, while a page is read, what an explanation is made of."""
+    """Collects, while a page is read, what an explanation is made of; where nobody asks for one, nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, asked: bool = True) -> None:
+        self._asked = asked
         self._fields: list[Field] = []
         self._dropped: list[Dropped] = []
         self._figures: list[tuple[str, str]] = []
 
     def field(self, name: str, value: object, origin: str) -> None:
         """Note a field that was found."""
-        if value:
+        if value and self._asked:
             self._fields.append(Field(name=name, value=str(value), origin=origin))
 
     def drop(self, blocks: Iterable[Dropped]) -> None:
         """Note blocks that were left out."""
-        self._dropped.extend(blocks)
+        if self._asked:
+            self._dropped.extend(blocks)
+
+    def drop_box(self, box: HtmlElement, why: str) -> None:
+        """Note a box of the page that is about to be taken out, by the beginning of its text."""
+        if self._asked:
+            beginning = " ".join(islice(box.itertext(), _PIECES))
+            self._dropped.append(Dropped(text=" ".join(beginning.split())[:_BEGINNING], why=why))
 
     def figure(self, name: str, value: object) -> None:
         """Note a figure that a gate looked at."""
-        self._figures.append((name, str(value)))
+        if self._asked:
+            self._figures.append((name, str(value)))
 
     def explanation(self, *, article: Article | None = None, reason: str = "", message: str = "") -> Explanation:
         """Return what was collected, and how the reading ended."""

@@ -33,8 +33,8 @@ def find_lead(document: Document, passages: Sequence[Passage]) -> str:
     A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
     """
     described = _descriptions(document)
-    for _passage, text in _candidates(passages) if described else ():
-        if _is_described(text, described) and _is_prose(text):
+    for passage in _candidates(passages) if described else ():
+        if _is_described(text := passage.text(), described) and _is_prose(text):
             return text
     return next(_named(document.tree, passages), "")
 
@@ -44,7 +44,7 @@ def _descriptions(document: Document) -> frozenset[str]:
     return frozenset(folded for text in said if len(folded := fold(text)) >= _SHORTEST)
 
 
-def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
+def _candidates(passages: Sequence[Passage]) -> Iterator[Passage]:
     """Yield the passages of the page's first half that may be leads; what a site says of itself stands below."""
     half = sum(passage.chars - passage.linked for passage in passages) / 2
     above = 0
@@ -53,7 +53,7 @@ def _candidates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, str]]:
             return
         above += passage.chars - passage.linked
         if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked:
-            yield passage, passage.text()
+            yield passage
 
 
 def _is_prose(text: str) -> bool:
@@ -62,8 +62,16 @@ def _is_prose(text: str) -> bool:
 
 def _is_described(text: str, described: Collection[str]) -> bool:
     """Whether a text begins as a description does; descriptions are cut short, and leads name a place or a paper."""
-    variants = {fold(text), fold(_PLACE.sub("", text))}
-    return any(_agree(folded, description) for folded in variants for description in described)
+    bare = _PLACE.sub("", text)
+    return _begins_as(text, described) or (bare != text and _begins_as(bare, described))
+
+
+def _begins_as(text: str, described: Collection[str]) -> bool:
+    head = fold(text[: 4 * _KEY])
+    if len(head) >= _KEY and not any(description.startswith(head[:_KEY]) for description in described):
+        return False
+    folded = fold(text)
+    return any(_agree(folded, description) for description in described)
 
 
 def _agree(folded: str, description: str) -> bool:
@@ -74,9 +82,11 @@ def _agree(folded: str, description: str) -> bool:
 def _named(tree: HtmlElement, passages: Sequence[Passage]) -> Iterator[str]:
     heading = next(tree.iter("h1"), None)
     near = _following(tree, heading) if heading is not None else frozenset()
-    for passage, text in _candidates(passages):
+    for passage in _candidates(passages):
+        if passage.element not in near:
+            continue
         names = " ".join(_names(passage.element))
-        if passage.element in near and _NAMED.search(names) and not _ABOUT_PEOPLE.search(names) and _is_prose(text):
+        if _NAMED.search(names) and not _ABOUT_PEOPLE.search(names) and _is_prose(text := passage.text()):
             yield text
 
 

@@ -45,7 +45,7 @@ def paragraph_key(text: str) -> int:
 def key_of_folded(folded: str) -> int:
     """Return the key of a paragraph that is folded already."""
     digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
-    is_prose = len(folded.split()) >= _PROSE_WORDS
+    is_prose = folded.count(" ") >= _PROSE_WORDS - 1
     return (int.from_bytes(digest, "little", signed=True) & ~1) | is_prose
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 
 from lxml.html import HtmlElement
 
-from worker.extract.explain import Dropped
-from worker.extract.outline import Extents, Passage
+from worker.extract.explain import Trace
+from worker.extract.measure import Extents
+from worker.extract.outline import Passage
 
 _LEAST_LINKS = 3
 _MOSTLY = 0.8
@@ -20,29 +20,25 @@ _MOSTLY = 0.8
 _BOXES = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
 _PROSE = 100
 _LEAST_TEASERS = 3
-_PIECES = 20
 
 
 def drop_links_elsewhere(
-    extents: Extents, passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement]
-) -> tuple[Dropped, ...]:
-    """Remove every box that is hardly anything but links, and rows of teasers; return what was removed."""
+    extents: Extents, passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement], trace: Trace
+) -> None:
+    """Remove every box that is hardly anything but links, and rows of teasers."""
     own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
-    dropped = []
     for box in boxes:
-        if any(ancestor in boxes for ancestor in box.iterancestors()):
-            continue
-        dropped.append(Dropped(text=_beginning(box), why="leads to other pages"))
-        box.drop_tree()
-    return tuple(dropped)
+        if not any(ancestor in boxes for ancestor in box.iterancestors()):
+            trace.drop_box(box, "leads to other pages")
+            box.drop_tree()
 
 
 def _link_boxes(extents: Extents) -> set[HtmlElement]:
     return {
         box
-        for box, extent in extents.items()
-        if extent.links >= _LEAST_LINKS and extent.linked >= _MOSTLY * extent.chars and box.tag in _BOXES
+        for box, links in extents.links.items()
+        if links >= _LEAST_LINKS and extents.linked[box] >= _MOSTLY * extents.chars[box] and box.tag in _BOXES
     }
 
 
@@ -58,7 +54,3 @@ def _ancestors(elements: Iterable[HtmlElement]) -> set[HtmlElement]:
 
 def _is_own_prose(passage: Passage) -> bool:
     return passage.chars - passage.linked >= _PROSE and not passage.is_inside_link
-
-
-def _beginning(box: HtmlElement) -> str:
-    return " ".join(" ".join(islice(box.itertext(), _PIECES)).split())[:200]

@@ -15,7 +15,7 @@ _LITTLE = 400
 def refuse_listing(document: Document, shares: Shares) -> None:
     """Reject a page that lists articles rather than being one; raises ExtractError (`listing`)."""
     claims = document.claims_article
-    if _is_home(document.url) and not claims and shares.elsewhere > 0.4:
+    if not claims and shares.elsewhere > 0.4 and _is_home(document.url):
         raise ExtractError(f"a home page, not an article: {_figures(shares)}", reason="listing")
     many = shares.teaser_count >= _MANY_TEASERS or shares.links > 4 * _LITTLE
     if many and shares.elsewhere > _MOSTLY and (not claims or shares.prose < _LITTLE / 2):

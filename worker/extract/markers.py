@@ -40,8 +40,6 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Leave a comment", "Leave a reply", "Join the conversation",
 )))
 # fmt: on
-# One of these is in every heading of comments, and in few other lines.
-_COMMENT_WORDS = re.compile(r"bình luận|ý kiến|phản hồi|comment|reply|conversation", re.IGNORECASE)
 _NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
 _COUNT = re.compile(r"\s*\([\d.,]*\).*$")
 # A link to another article set into the text as a line of its own.
@@ -77,8 +75,17 @@ def is_marker(line: str) -> bool:
 
 
 def speaks_of_comments(text: str) -> bool:
-    """Tell, at a glance, whether a text may be a heading of readers' comments."""
-    return _COMMENT_WORDS.search(text) is not None
+    """Tell, at a glance, whether a text may hold a heading of readers' comments: each has one of these words."""
+    lower = text.lower()
+    # No loop: this is asked of every line of a page.
+    return (
+        "comment" in lower
+        or "bình luận" in lower
+        or "ý kiến" in lower
+        or "phản hồi" in lower
+        or "reply" in lower
+        or "conversation" in lower
+    )
 
 
 def is_comment_heading(line: str) -> bool:

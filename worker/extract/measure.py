@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lxml.html import HtmlElement
@@ -16,55 +16,65 @@ _INLINE = frozenset((
 # fmt: on
 
 
-@dataclass(slots=True, eq=False)
-class Extent:
-    """How many characters of text an element holds, without the blanks that lay it out, and how they are spread.
+Counts = Mapping[HtmlElement, int]
+"""A figure of every element that has one; of all others it is 0."""
 
-    `chars` and `linked` are of all that is in the element, `links` counts the links in it that hold text; `own` and
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extents:
+    """How many characters of text every element holds, without the blanks that lay it out, and how they are spread.
+
+    `chars` and `linked` are of all that is in an element, `links` counts the links in it that hold text; `own` and
     `own_linked` are of the running text alone: what stands in the element itself and in what is inline in it.
+    `elements` are all there are, in page order: while they are kept, going over the tree again costs little.
     """
 
-    chars: int = 0
-    linked: int = 0
-    links: int = 0
-    own: int = 0
-    own_linked: int = 0
+    elements: Sequence[HtmlElement]
+    chars: Counts
+    linked: Counts
+    links: Counts
+    own: Counts
+    own_linked: Counts
 
 
-def measure(tree: HtmlElement) -> Mapping[HtmlElement, Extent]:
-    """Return the extent of every element, in page order."""
-    extents = {element: Extent() for element in tree.iter("*")}
+def measure(tree: HtmlElement) -> Extents:
+    """Return the extent of every element of the page's body."""
+    body = tree.find("body")
+    elements = list((tree if body is None else body).iter("*"))
+    chars: dict[HtmlElement, int] = {}
+    linked: dict[HtmlElement, int] = {}
+    links: dict[HtmlElement, int] = {}
+    own: dict[HtmlElement, int] = {}
+    own_linked: dict[HtmlElement, int] = {}
     # Backwards, every element comes after all that is in it.
-    for element, extent in reversed(extents.items()):
-        if size := _size(element.text):
-            extent.chars += size
-            extent.own += size
-        parent = extents.get(element.getparent())
+    for element in reversed(elements):
+        held = chars.get(element, 0)
+        if (text := element.text) and (pieces := text.split()):
+            size = len(" ".join(pieces))
+            chars[element] = held = held + size
+            own[element] = own.get(element, 0) + size
+        tail = element.tail
+        after = len(" ".join(tail.split())) if tail else 0
+        if not (held or after):
+            continue
+        parent = element.getparent()
         if parent is None:
             continue
-        if size := _size(element.tail):
-            parent.chars += size
-            parent.own += size
-        if extent.chars:
-            _add(element, extent, parent)
-    return extents
-
-
-def _add(element: HtmlElement, extent: Extent, parent: Extent) -> None:
-    """Count what an element holds as part of its parent."""
-    tag = element.tag
-    if tag == "a" and element.get("href"):
-        extent.linked, extent.links = extent.chars, 1
-    parent.chars += extent.chars
-    parent.linked += extent.linked
-    parent.links += extent.links
-    if tag in _INLINE:
-        parent.own += extent.chars
-        parent.own_linked += extent.linked
-
-
-def _size(text: str | None) -> int:
-    return len(" ".join(text.split())) if text and not text.isspace() else 0
+        chars[parent] = chars.get(parent, 0) + held + after
+        tag = element.tag
+        if tag not in _INLINE:
+            if after:
+                own[parent] = own.get(parent, 0) + after
+        else:
+            own[parent] = own.get(parent, 0) + held + after
+            if tag == "a" and held and element.get("href"):
+                linked[element], links[element] = held, 1
+            if element in linked:
+                own_linked[parent] = own_linked.get(parent, 0) + linked[element]
+        if element in linked:
+            linked[parent] = linked.get(parent, 0) + linked[element]
+            links[parent] = links.get(parent, 0) + links[element]
+    return Extents(elements=elements, chars=chars, linked=linked, links=links, own=own, own_linked=own_linked)
 
 
 def is_inline(element: HtmlElement) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lxml.html import HtmlElement
 
-from worker.extract.measure import Extent, is_inline
+from worker.extract.measure import Extents, is_inline
 from worker.extract.text import clean_line
 
 # fmt: off
@@ -67,15 +67,13 @@ class Shares:
         return (self.teasers + self.links) / total if total else 0.0
 
 
-Extents = Mapping[HtmlElement, Extent]
-
-
 def find_passages(extents: Extents) -> list[Passage]:
     """Return the blocks of running text, in page order."""
+    long = {element: own for element, own in extents.own.items() if own >= _SHORTEST and element.tag in _BLOCKS}
     return [
-        Passage(element, extent.own, extent.own_linked, _is_inside_link(element))
-        for element, extent in extents.items()
-        if extent.own >= _SHORTEST and element.tag in _BLOCKS
+        Passage(element, long[element], extents.own_linked.get(element, 0), _is_inside_link(element))
+        for element in extents.elements
+        if element in long
     ]
 
 
@@ -116,7 +114,7 @@ def _teaser_box(passage: Passage, extents: Extents) -> HtmlElement | None:
         if parent is None or parent.tag in {"body", "html"}:
             return None
         box = parent
-        if extents[box].chars > passage.chars * 1.3 + _TEASER_BOX:
+        if extents.chars[box] > passage.chars * 1.3 + _TEASER_BOX:
             return None
         if any(_is_headline(link, passage.element, extents) for link in box.iter("a")):
             return box
@@ -124,7 +122,7 @@ def _teaser_box(passage: Passage, extents: Extents) -> HtmlElement | None:
 
 
 def _is_headline(link: HtmlElement, passage: HtmlElement, extents: Extents) -> bool:
-    return extents[link].chars >= _HEADLINE and passage not in link.iterancestors()
+    return extents.chars.get(link, 0) >= _HEADLINE and passage not in link.iterancestors()
 
 
 def weigh(body: HtmlElement, passages: Sequence[Passage]) -> dict[HtmlElement, int]:

@@ -106,10 +106,10 @@ def _main_text(document: Document, trace: Trace) -> list[Block]:
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
     refuse_listing(document, shares)
-    trace.drop(drop_comments(document.tree, extents, passages))
+    drop_comments(document.tree, extents, passages, trace)
     lead = find_lead(document, passages)
     trace.field("lead", lead, "page")
-    trace.drop(drop_links_elsewhere(extents, passages, teasers))
+    drop_links_elsewhere(extents, passages, teasers, trace)
     return put_lead_first(read_body(document.tree, extents, passages), lead)
 
 

@@ -26,7 +26,7 @@ class Reader:
         """Return the article; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
         if isinstance(content, Text):
             return self._read_text(content, hints, fetched_at=fetched_at)
-        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace())
+        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(asked=False))
 
     def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Explanation:
         """Return how the article came about, or why there is none."""

@@ -48,7 +48,14 @@ def sha256_of(text: str) -> str:
 
 def fold(text: str) -> str:
     """Return letters and digits alone, in lower case, separated by single blanks: for comparing, never for storing."""
-    return " ".join(_WORD.findall(text.casefold()))
+    # What is no letter in ASCII, and general punctuation, become blanks as bytes: three lines in four are words then.
+    encoded = text.casefold().encode("utf-8", "surrogatepass").translate(_ASCII_WORDS)
+    if b"\xe2\x80" in encoded:
+        encoded = _GENERAL_PUNCTUATION.sub(b" ", encoded)
+    tokens = encoded.decode("utf-8", "surrogatepass").split()
+    if not "".join(tokens).isalnum():
+        tokens = [word for token in tokens for word in ((token,) if token.isalnum() else _WORD.findall(token))]
+    return " ".join(tokens)
 
 
 def fold_ascii(text: str) -> str:
@@ -58,3 +65,6 @@ def fold_ascii(text: str) -> str:
 
 
 _WORD = re.compile(r"[^\W_]+")
+_ASCII_WORDS = bytes(code if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
+# U+2000 to U+203F: spaces, dashes, quotation marks, dots.
+_GENERAL_PUNCTUATION = re.compile(rb"\xe2\x80[\x80-\xbf]")

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import re
 
-# A comment, or the opening tag of what is cut out whole, with the end of the tag.
-_OPENING = re.compile(rb"<(?:(script|style|svg|noscript|nav)(?=[\s/>])[^<>]*>|!--)", re.IGNORECASE)
-_CLOSING = {
-    name: re.compile(rb"</" + name + rb"[^<>]{0,200}>", re.IGNORECASE)
-    for name in (b"script", b"style", b"svg", b"noscript", b"nav")
-}
-# What keeps a box from being cut: one of its own kind in it, or what navigation never holds.
+# The opening tag of what is cut out whole, with the end of the tag; or a comment that holds tags: others are left to
+# the parser, who drops them.
+_CUT = (b"script", b"style", b"svg", b"noscript", b"nav", b"button", b"picture", b"select", b"template")
+_OPENING = re.compile(rb"<(?:(" + b"|".join(_CUT) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE)
+_CLOSING = {name: re.compile(rb"</" + name + rb"[^<>]{0,200}>", re.IGNORECASE) for name in _CUT}
+
+
+def _any_of(*names: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"<(?:" + b"|".join(names) + rb")(?=[\s/>])", re.IGNORECASE)
+
+
+_PAGE = (b"h1", b"article", b"main", b"body", b"html")
+# What keeps a box from being cut: one of its own kind in it (the end that was found is not the outer one's then), or
+# what it never holds where it is closed.
 _KEPT_WITH = {
-    b"svg": re.compile(rb"<svg", re.IGNORECASE),
-    b"nav": re.compile(rb"<(?:nav|p|h1|article|main|body|html)(?=[\s/>])", re.IGNORECASE),
+    b"svg": _any_of(b"svg"),
+    b"nav": _any_of(b"nav", b"p", *_PAGE),
+    b"template": _any_of(b"template", b"p", *_PAGE),
+    **{name: _any_of(name, b"p", b"div", *_PAGE) for name in (b"button", b"picture", b"select")},
 }
 _COMMENT_END = re.compile(rb"--!?>")
 _JSON_LD = re.compile(rb"(?:ld\+json|json\+ld)", re.IGNORECASE)
@@ -37,7 +46,7 @@ _MANY_TAGS = 40_000
 
 
 def cut_scripts(body: bytes) -> bytes:
-    """Cut scripts, styles, drawings, comments and menus out of a page: two thirds of its bytes; JSON-LD stays.
+    """Cut scripts, styles, drawings, pictures, buttons and menus out of a page, two thirds of its bytes; JSON-LD stays.
 
     Works on bytes that nobody has decoded yet: no encoding in which a page can be written uses the byte of `<` for
     anything else, UTF-16 and UTF-32 excepted, in which nothing is found to be cut.
@@ -74,7 +83,6 @@ def _end_of(opening: re.Match[bytes], name: bytes) -> int | None:
 def _is_cut(opening: re.Match[bytes], name: bytes, end: int) -> bool:
     if name == b"script":
         return _JSON_LD.search(opening.group()) is None
-    # A drawing in a drawing: the end that was found is not the outer one's.
     kept = _KEPT_WITH.get(name)
     return kept is None or kept.search(opening.string, opening.end(), end) is None
 
@@ -84,11 +92,9 @@ def trim(markup: str) -> str:
 
     An ordinary page is returned as it came: parsing it whole costs less than looking for what could be cut.
     """
-    if "\0" in markup:
-        markup = markup.replace("\0", "\ufffd")
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < _MANY_TAGS or (len(markup) < _LARGE and markup.count("<") <= _MANY_TAGS):
+    if len(markup) < 3 * _MANY_TAGS or (len(markup) < _LARGE and markup.count("<") <= _MANY_TAGS):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))

@@ -135,6 +135,11 @@ def test_a_meta_in_a_comment_says_nothing() -> None:
     assert RUSSIAN in decoded.text
 
 
+@given(st.text(st.sampled_from("ae <\u0301\u0338\u0323áêế€“\u1100\u1161\uac00\u11a8\u09c7\u09be"), max_size=12))
+def test_all_of_a_text_is_composed(text: str) -> None:
+    assert decode(text.encode()).text == unicodedata.normalize("NFC", text)
+
+
 def test_text_is_composed() -> None:
     decomposed = unicodedata.normalize("NFD", VIETNAMESE)
 

@@ -56,6 +56,13 @@ def test_a_word_is_a_token_with_a_letter_or_a_digit(text: str, words: int) -> No
     assert count_words(text) == words
 
 
+@given(any_text | st.text(st.sampled_from("aĐß_ .,’“–«²İ\u0301\u2028\ud800"), max_size=40))
+def test_folding_leaves_the_letters_and_digits_between_single_blanks(text: str) -> None:
+    letters = "".join(char if char.isalnum() else " " for char in text.casefold())
+
+    assert fold(text) == " ".join(letters.split())
+
+
 def test_folding_does_not_see_case_punctuation_or_blanks() -> None:
     assert fold("Nga,  Mỹ – “INF”!") == fold("nga mỹ inf")
 

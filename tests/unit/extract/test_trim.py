@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.extract.pages import PARAGRAPHS, news_page
+from tests.unit.extract.pages import PARAGRAPHS, news_page, page_of
+from worker.extract.document import open_document
 from worker.extract.trim import cut_scripts, trim
 
 BIG = 2_500_000
@@ -20,8 +21,10 @@ def test_an_ordinary_page_stays_as_it_is() -> None:
     assert trim(page) == page
 
 
-def test_nul_is_out_of_every_page() -> None:
-    assert "\0" not in trim("<p>một\0hai</p>")
+def test_nul_ends_no_page() -> None:
+    document = open_document(page_of("<p>một\0hai</p><p>ba</p>"))
+
+    assert document.tree.text_content() == "một\ufffdhaiba"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,8 @@ def test_json_ld_survives_the_cutting_of_scripts() -> None:
     [
         ("<p>a</p><SCRIPT src=x>if (1 < 2) '<p>no</p>'</SCRIPT ><p>b</p>", "<p>a</p><p>b</p>"),
         ("<p>a</p><!-- <script> --><p>b</p><script>x</script>", "<p>a</p><p>b</p>"),
-        ("<p>a</p><script>'<!--'</script><p>b</p><!-- c -->", "<p>a</p><p>b</p>"),
+        ("<p>a</p><script>'<!--'</script><p>b</p><!-- <i>c</i> -->", "<p>a</p><p>b</p>"),
+        ("<p>a<!-- -->b</p><!-- c --!>d", "<p>a<!-- -->b</p>d"),
         ("<!--[if !IE]><!--><p>a</p><!--<![endif]--><p>b</p>", "<p>a</p><p>b</p>"),
         ("<!--><p>a</p><p>b</p>", "<p>a</p><p>b</p>"),
         ("<p>a</p><svg/><p>b</p><svg><path/></svg>", "<p>a</p><p>b</p>"),
@@ -69,9 +73,15 @@ def test_json_ld_survives_the_cutting_of_scripts() -> None:
         ("<p>a</p><!-- never closed<p>b</p>", "<p>a</p><!-- never closed<p>b</p>"),
         ("<svg><svg></svg>x</svg><p>a</p>", "<svg><svg></svg>x</svg><p>a</p>"),
         ("<scripted>a</scripted>", "<scripted>a</scripted>"),
+        ("<p>a</p><button type=submit><span>x</span></button><p>b</p>", "<p>a</p><p>b</p>"),
+        ("<picture><source srcset=y><img src=x></picture>a", "a"),
+        ("<select><option>x</select>a<template><b>y</b></template>", "a"),
+        ("<button>x<p>a</p><button>y</button>", "<button>x<p>a</p><button>y</button>"),
+        ("<button>x<p>a</p></button>", "<button>x<p>a</p></button>"),
+        ("<template><p>a</p></template>", "<template><p>a</p></template>"),
     ],
 )
-def test_scripts_styles_drawings_and_comments_go_and_nothing_else(page: str, kept: str) -> None:
+def test_what_holds_no_text_goes_and_nothing_else(page: str, kept: str) -> None:
     assert cut_scripts(page.encode()).decode() == kept
 
 
@@ -91,5 +101,13 @@ def test_hostile_repetition_takes_linear_time(piece: str) -> None:
 
 
 @given(st.text(st.sampled_from("<>/=\"'scriptdv !-a\0\n"), max_size=300))
-def test_trimming_takes_whatever_comes(markup: str) -> None:
-    assert "\0" not in trim(cut_scripts(markup.encode()).decode())
+def test_trimming_only_ever_takes_away(markup: str) -> None:
+    left = iter(markup)
+
+    assert all(character in left for character in trim(cut_scripts(markup.encode()).decode()))
+
+
+def test_a_comment_parts_no_word() -> None:
+    document = open_document(page_of("<p>một <!-- -->hai<!-- ba -->bốn</p>"))
+
+    assert document.tree.text_content() == "một haibốn"
