@@ -69,9 +69,9 @@ class RehearsedBackfills:
         """Lead in memory: whoever goes back for real is not disturbed."""
         return self._memory.lead(name, now=now, until=until, worker=worker)
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, *, worker: str) -> None:
         """Leave in memory."""
-        self._memory.leave(name)
+        self._memory.leave(name, worker=worker)
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
         """Begin in memory."""

@@ -4,7 +4,7 @@ look:  next place | fetch | what it says of the span | candidates into the ledge
 work:  the ingest flow, on these candidates alone
 """
 
-from worker.backfill.orders import Orders
+from worker.backfill.orders import Orders, today_at
 from worker.backfill.run import Backfill, BackfillReport
 
-__all__ = ["Backfill", "BackfillReport", "Orders"]
+__all__ = ["Backfill", "BackfillReport", "Orders", "today_at"]

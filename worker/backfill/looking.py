@@ -68,6 +68,11 @@ class Looker:
     def _enough(self) -> bool:
         return self._orders.limit is not None and self.looked.new >= self._orders.limit
 
+    @property
+    def _room(self) -> int:
+        """How many candidates to write at once: few, so that no other writer waits long, and no more than asked for."""
+        return _AT_ONCE if self._orders.limit is None else min(_AT_ONCE, self._orders.limit - self.looked.new)
+
     async def _begin(self) -> None:
         """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
         state = await self._app.offload(self._book.state, self._orders.name)
@@ -115,8 +120,16 @@ class Looker:
             look_back, place.kind, page, self._source, self._sought, now=self._app.clock.now()
         )
         taken = replace(place, left_out=glimpse.left_out)
-        for some in _parts(glimpse.candidates):
+        at = 0
+        while at < len(glimpse.candidates):
+            if self._enough:
+                # It goes on waiting, and is read again from its beginning: what is known by then is not new.
+                return
+            some = glimpse.candidates[at : at + self._room]
             taken = await self._take(replace(taken, found=taken.found + len(some)), some)
+            at += len(some)
+        if not glimpse.candidates:
+            taken = await self._take(taken, ())
         await self._app.offload(
             self._book.close,
             self._orders.name,
@@ -196,9 +209,3 @@ class Looker:
             left_out=place.left_out or None,
             notes="; ".join(notes) or None,
         )
-
-
-def _parts(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
-    """Yield candidates some at a time, so that no other writer waits long; once, if there are none."""
-    for at in range(0, max(len(candidates), 1), _AT_ONCE):
-        yield candidates[at : at + _AT_ONCE]

@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from worker.errors import UsageError
-from worker.models import Source
+from worker.models import Source, batch_of
 from worker.ports import Scope
 from worker.settings import DEFAULT_TIMEZONE, Settings
 from worker.sources.past import Sought
@@ -44,7 +44,7 @@ class Orders:
     @property
     def batch(self) -> str:
         """How its candidates are marked."""
-        return f"backfill:{self.name}"
+        return batch_of(self.name)
 
     @property
     def scope(self) -> Scope:
@@ -70,10 +70,20 @@ class Orders:
 
     def sought(self, source: Source) -> Sought:
         """Return the span in the time zone of the source."""
-        zone = ZoneInfo(source.timezone or DEFAULT_TIMEZONE)
+        zone = _zone(source.timezone)
         end = _midnight(self.last + timedelta(days=1), zone) - _INSTANT
         return Sought(window=Window(start=_midnight(self.first, zone), end=end), changed_later=self.changed_later)
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(0), tzinfo=zone)
+
+
+def today_at(settings: Settings, name: str, *, now: datetime) -> date:
+    """Return the day it is in the time zone of a source, in the usual one where there is no such source."""
+    source = next((each for each in settings.sources if each.name == name), None)
+    return now.astimezone(_zone(source.timezone if source else None)).date()
+
+
+def _zone(name: str | None) -> tzinfo:
+    return ZoneInfo(name or DEFAULT_TIMEZONE)

@@ -144,7 +144,7 @@ class Backfill:
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            await self._app.offload(self._book.leave, self._orders.name)
+            await self._app.offload(self._book.leave, self._orders.name, worker=worker_name())
 
     async def _keep_leading(self) -> None:
         while True:

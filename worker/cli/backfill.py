@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -39,7 +39,7 @@ _DAY: Final = _Day()
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
-@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today if left out.")
+@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today, where the source is, if left out.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
 @click.option("--changed-later", is_flag=True, help="Take what was changed after the span, but perhaps written in it.")
 @click.option("--discover-only", is_flag=True, help="Only find candidates; leave the work on them to the daemon.")
@@ -59,13 +59,14 @@ def backfill(
     What was published in the days from --from to --to is found, fetched and judged like everything else, behind the
     news. Stopped in whatever way, the same command goes on where it was.
     """
-    from worker.backfill import Orders
+    from worker.backfill import Orders, today_at
+    from worker.clock import SystemClock
 
     settings = common.settings()
     orders = Orders(
         source=name,
         first=first.date(),
-        last=last.date() if last else _today(),
+        last=last.date() if last else today_at(settings, name, now=SystemClock().now()),
         open_ended=last is None,
         limit=limit,
         changed_later=flags["changed_later"],
@@ -74,12 +75,6 @@ def backfill(
     )
     orders.source_of(settings)
     raise SystemExit(_backfill(common, settings, orders, dry_run=flags["dry_run"]))
-
-
-def _today() -> date:
-    from worker.clock import SystemClock
-
-    return SystemClock().now().astimezone().date()
 
 
 def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bool) -> int:

@@ -13,7 +13,7 @@ from rich.text import Text
 from worker.cli.show import STATE_ORDER, moment, poll_record
 from worker.configuration import mask
 from worker.logs import escape
-from worker.models import Figures, SourceFigures, SourceState, State
+from worker.models import BackfillStanding, Figures, SourceFigures, SourceState, State
 from worker.quantities import format_duration
 from worker.settings import Settings, SourceSettings
 from worker.storage.workers import WorkerRecord
@@ -23,7 +23,9 @@ _NUMBERS = ("found", "brought", "stored", "yield")
 _COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
 
 
-def record(figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]) -> dict[str, object]:
+def record(
+    figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord], backfills: Sequence[BackfillStanding] = ()
+) -> dict[str, object]:
     """Return everything as `status --json` prints it."""
     return {
         "discovered": sum(figures.counts.values()),
@@ -36,7 +38,21 @@ def record(figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]) ->
         "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
         "daemon": daemon,
         "workers": {worker.name: {"candidates": worker.candidates, "sources": worker.sources} for worker in workers},
+        "backfills": {each.state.name: _backfill_record(each) for each in backfills},
         "sources": {source.name: _source_record(source) for source in figures.sources},
+    }
+
+
+def _backfill_record(standing: BackfillStanding) -> dict[str, object]:
+    state = standing.state
+    return {
+        "begun_at": _iso(state.begun_at),
+        "worker": standing.worker,
+        "looked": state.looked,
+        "waiting": state.waiting,
+        "unread": state.unread,
+        "found": state.found,
+        "pending": standing.pending,
     }
 
 
@@ -56,7 +72,14 @@ def _source_record(source: SourceFigures) -> dict[str, object]:
     }
 
 
-def page(settings: Settings, figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]) -> RenderableType:
+def page(
+    settings: Settings,
+    figures: Figures,
+    *,
+    daemon: str,
+    workers: Sequence[WorkerRecord],
+    backfills: Sequence[BackfillStanding] = (),
+) -> RenderableType:
     """Return everything for people: the store, the counts, the sources, those with trouble first."""
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [
@@ -65,6 +88,7 @@ def page(settings: Settings, figures: Figures, *, daemon: str, workers: Sequence
     ]
     return Group(
         *_head(settings, figures, daemon=daemon, workers=workers),
+        *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
         "",
@@ -87,6 +111,16 @@ def _head(
     }
     for name, value in lines.items():
         yield _plain(f"{name:<8}{value}")
+
+
+def _backfill_line(standing: BackfillStanding) -> Text:
+    state = standing.state
+    places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
+    # Named as it is kept: the source, the first day and, where one was given, the last.
+    return _plain(
+        f"backfill {state.name}: {places}, {state.found:,} found, {standing.pending:,} pending, "
+        f"{f'at work: {standing.worker}' if standing.worker else 'nobody at it'}"
+    )
 
 
 def _counts(figures: Figures) -> Table:

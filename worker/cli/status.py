@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -14,7 +14,7 @@ from worker.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from worker.models import Figures
+    from worker.models import BackfillStanding, Figures
     from worker.settings import Settings
     from worker.storage import Store
     from worker.storage.workers import WorkerRecord
@@ -60,23 +60,32 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
             await clock.sleep(_EVERY)
 
 
-def _look(store: Store) -> tuple[Figures, str, tuple[WorkerRecord, ...]]:
-    """Return the figures of a store, who holds it as its daemon, and who is at work on it."""
+class _Look(NamedTuple):
+    figures: Figures
+    daemon: str
+    workers: tuple[WorkerRecord, ...]
+    backfills: tuple[BackfillStanding, ...]
+
+
+def _look(store: Store) -> _Look:
+    """Return the figures of a store, who holds it as its daemon, who is at work on it, and who goes back on it."""
     from worker.clock import SystemClock
 
     now = SystemClock().now()
-    return store.reader.figures(now=now), store.daemon(), store.reader.workers(now=now)
+    return _Look(
+        store.reader.figures(now=now), store.daemon(), store.reader.workers(now=now), store.backfills.under_way(now=now)
+    )
 
 
 def _record(store: Store) -> dict[str, object]:
     from worker.cli.standing import record
 
-    figures, daemon, workers = _look(store)
-    return record(figures, daemon=daemon, workers=workers)
+    look = _look(store)
+    return record(look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
 
 
 def _page(settings: Settings, store: Store) -> RenderableType:
     from worker.cli.standing import page
 
-    figures, daemon, workers = _look(store)
-    return page(settings, figures, daemon=daemon, workers=workers)
+    look = _look(store)
+    return page(settings, look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)

@@ -18,7 +18,7 @@ from worker.models.articles import (
     Seed,
     Verdict,
 )
-from worker.models.backfills import BackfillState, Place
+from worker.models.backfills import BackfillStanding, BackfillState, Place, batch_of
 from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
 from worker.models.kinds import Kind, Relation, State
 from worker.models.records import Books, CandidateRecord, DuplicateLink, Event, StoredArticle
@@ -28,6 +28,7 @@ from worker.models.watching import Figures, Health, Latest, SourceFigures
 __all__ = [
     "Alarm",
     "Article",
+    "BackfillStanding",
     "BackfillState",
     "Books",
     "Candidate",
@@ -64,4 +65,5 @@ __all__ = [
     "Text",
     "Validators",
     "Verdict",
+    "batch_of",
 ]

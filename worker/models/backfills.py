@@ -39,3 +39,17 @@ class BackfillState:
     found: int = 0
     new: int = 0
     left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillStanding:
+    """A backfill that is not done: how far it has come, how many of its candidates wait, and who, if any, is at it."""
+
+    state: BackfillState
+    pending: int
+    worker: str = ""
+
+
+def batch_of(backfill: str) -> str:
+    """Return how the candidates of a backfill are marked."""
+    return f"backfill:{backfill}"

@@ -20,8 +20,8 @@ class BackfillBook(Protocol):
         """Make this worker the one that is at a backfill; False where another is."""
         ...
 
-    def leave(self, name: str) -> None:
-        """Let another worker go on."""
+    def leave(self, name: str, *, worker: str) -> None:
+        """Let another worker go on, if this one is still at it."""
         ...
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:

@@ -28,13 +28,14 @@ from sqlalchemy import (
     update,
 )
 
-from worker.models import BackfillState, Candidate, Place
+from worker.models import BackfillStanding, BackfillState, Candidate, Place, batch_of
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import upsert
 from worker.storage.metadata import METADATA
 from worker.storage.queue import THE_PAST, Intake, enqueue
+from worker.storage.tables import CANDIDATES
 
 _WAITING = text("looked_at IS NULL")
 
@@ -91,9 +92,13 @@ class StoredBackfills:
         """Make this worker the one that is at a backfill; False where another is."""
         return self._database.write(_lead, name, now=now, until=until, worker=worker)
 
-    def leave(self, name: str) -> None:
-        """Let another worker go on."""
-        self._database.write(_leave, name)
+    def leave(self, name: str, *, worker: str) -> None:
+        """Let another worker go on, if this one is still at it."""
+        self._database.write(_leave, name, worker=worker)
+
+    def under_way(self, *, now: datetime) -> tuple[BackfillStanding, ...]:
+        """Return every backfill that has places to look at or candidates that wait, by name."""
+        return self._database.read(_under_way, now=now)
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
         """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
@@ -154,8 +159,23 @@ def _lead(connection: Connection, name: str, *, now: datetime, until: datetime, 
     return connection.execute(_LEAD, wanted).rowcount == 1
 
 
-def _leave(connection: Connection, name: str) -> None:
-    connection.execute(update(BACKFILLS).where(_NAMED).values(lease_until=None, worker=None), {"backfill": clean(name)})
+def _leave(connection: Connection, name: str, *, worker: str) -> None:
+    own = update(BACKFILLS).where(_NAMED, BACKFILLS.c.worker == bindparam("by"))
+    connection.execute(own.values(lease_until=None, worker=None), {"backfill": clean(name), "by": worker})
+
+
+def _under_way(connection: Connection, *, now: datetime) -> tuple[BackfillStanding, ...]:
+    # In the words of the partial index of batches, which the count would not use else.
+    marked = select(CANDIDATES.c.batch, func.count()).where(text("state = 'pending' AND batch <> ''"))
+    waiting = {row[0]: int(row[1]) for row in connection.execute(marked.group_by(CANDIDATES.c.batch))}
+    standings = []
+    for row in connection.execute(select(BACKFILLS).order_by(BACKFILLS.c.name)).all():
+        pending = waiting.get(batch_of(row.name), 0)
+        if row.finished_at is None or pending:
+            held = row.lease_until is not None and row.lease_until > now
+            state = _state(connection, row.name)
+            standings.append(BackfillStanding(state=state, pending=pending, worker=row.worker if held else ""))
+    return tuple(standings)
 
 
 def _begin(

@@ -10,7 +10,7 @@ from worker.models import Outcome, Place, State, Text
 from worker.ports import Scope
 from worker.storage import Store
 
-NAME, BATCH = "bao:2026-01-01:2026-01-31", "backfill:bao"
+NAME, BATCH = "bao:2026-01-01:2026-01-31", "backfill:bao:2026-01-01:2026-01-31"
 FAILED = Outcome(state=State.FAILED, reason="gone")
 
 
@@ -169,10 +169,29 @@ def test_one_worker_at_a_time_is_at_a_backfill(store: Store) -> None:
     beside = store.backfills.lead(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
     elsewhere = store.backfills.lead("khac:2026-01-01:2026-01-31", now=NOW, until=NOW + MINUTE, worker="w2")
     later = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w2")
-    store.backfills.leave(NAME)
+    store.backfills.leave(NAME, worker="w1")
+    not_freed = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
+    store.backfills.leave(NAME, worker="w2")
     freed = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
 
-    assert (beside, elsewhere, later, freed) == (False, True, True, True)
+    assert (beside, elsewhere, later, not_freed, freed) == (False, True, True, False, True)
+
+
+def test_a_backfill_is_under_way_until_all_is_looked_at_and_worked_off(store: Store) -> None:
+    begun(store, "a", "b")
+    taken = store.backfills.take(NAME, place_of(store), [candidate("https://bao.example/1")], batch=BATCH, now=NOW)
+    (begun_,) = store.backfills.under_way(now=NOW)
+    (left,) = store.backfills.under_way(now=NOW + 2 * MINUTE)
+    for place in (taken, place_of(store, after=taken.id)):
+        store.backfills.close(NAME, place, [], digest="", now=NOW)
+    store.backfills.finish(NAME, now=NOW)
+    (looked,) = store.backfills.under_way(now=NOW)
+    store.ledger.finish(claim_one(store), FAILED, now=NOW)
+
+    assert (begun_.state.name, begun_.worker, begun_.pending, begun_.state.waiting) == (NAME, "w1", 1, 2)
+    assert left.worker == ""
+    assert (looked.state.looked, looked.state.waiting, looked.pending) == (2, 0, 1)
+    assert store.backfills.under_way(now=NOW) == ()
 
 
 def test_a_backfill_whose_worker_is_dead_is_free_at_once(store: Store) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeFetcher
-from worker.backfill.orders import Orders
+from worker.backfill.orders import Orders, today_at
 from worker.backfill.roots import local_roots, web_roots
 from worker.errors import FetchError, SourceError, UsageError
 from worker.models import Source
@@ -43,6 +43,13 @@ def test_days_are_those_of_the_source_s_own_time_zone(source: str, start: dateti
     window = asked.sought(asked.source_of(SETTINGS)).window
 
     assert (window.start, window.end) == (start, end)
+
+
+@pytest.mark.parametrize(("source", "day"), [("bao", 21), ("utc", 20), ("nobody", 21)])
+def test_today_is_the_day_where_the_source_is(source: str, day: int) -> None:
+    evening = datetime(2026, 11, 20, 18, tzinfo=UTC)
+
+    assert today_at(SETTINGS, source, now=evening) == date(2026, 11, day)
 
 
 def test_the_same_orders_have_the_same_name_and_others_another() -> None:

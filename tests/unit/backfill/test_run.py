@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from tests.fakes import FakeClock, inline
+from tests.fakes import START, FakeClock, FakeFetcher, inline, page
 from worker.app import App, Past
 from worker.backfill import Backfill, Orders, run
 from worker.backfill.looking import Looker
 from worker.errors import StoreError
-from worker.models import Source
+from worker.models import BackfillState, Candidate, Place, Source
+from worker.pipeline import Tally
 
 ORDERS = Orders(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), discover_only=True)
 SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
@@ -31,7 +34,7 @@ class Book:
             raise StoreError("locked for a moment")
         return True
 
-    def leave(self, _name: str) -> None:
+    def leave(self, _name: str, *, worker: str) -> None:
         pass
 
 
@@ -77,3 +80,56 @@ async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> No
     await looker._wait_for_the_work()
 
     assert clock.monotonic() - began < 5
+
+
+class Shelf:
+    """A book with one place, whose candidates are all new the first time they are taken."""
+
+    def __init__(self, page: Place) -> None:
+        self.waiting: list[Place] = [page]
+        self.known: set[str] = set()
+        self.sizes: list[int] = []
+
+    def state(self, name: str) -> BackfillState:
+        return BackfillState(name=name, waiting=len(self.waiting), begun_at=START)
+
+    def next_place(self, _name: str, *, after: int) -> Place | None:
+        return next((each for each in self.waiting if each.id > after), None)
+
+    def take(self, _name: str, place: Place, candidates: Sequence[Candidate], **_: object) -> Place:
+        new = {each.url for each in candidates} - self.known
+        self.known |= new
+        self.sizes.append(len(candidates))
+        return replace(place, new=place.new + len(new))
+
+    def close(self, _name: str, place: Place, *_: object, **__: object) -> bool:
+        self.waiting = [each for each in self.waiting if each.id != place.id]
+        return True
+
+    def finish(self, *_: object, **__: object) -> None:
+        pass
+
+
+@pytest.mark.anyio
+async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on_with_what_is_left() -> None:
+    url = "https://bao.example/sitemap.xml"
+    places = "".join(f"<url><loc>https://bao.example/tin-{n}.html</loc></url>" for n in range(1200))
+    shelf = Shelf(Place(id=1, kind="sitemap", url=url))
+    fetcher = FakeFetcher({url: page(url, f"<urlset>{places}</urlset>")})
+
+    looked = []
+    for limit in (700, 700):
+        ledger = SimpleNamespace(pending=lambda **_: (0, 0))
+        app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
+        looker = Looker(
+            cast("App", app),
+            cast("Past", SimpleNamespace(book=shelf, fetcher=fetcher)),
+            replace(ORDERS, limit=limit),
+            replace(SOURCE, kind="sitemap", url=url),
+        )
+        await looker.look()
+        looked.append((looker.looked.new, len(shelf.waiting)))
+
+    assert looked == [(700, 1), (500, 0)]
+    assert max(shelf.sizes) <= 500
+    assert len(shelf.known) == 1200

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.fakes import START
 from worker.cli.standing import page, record
-from worker.models import Figures, SourceFigures, SourceState, State
+from worker.models import BackfillStanding, BackfillState, Figures, SourceFigures, SourceState, State
 from worker.models.habits import Alarm, Learned
 from worker.settings import Settings, SourceSettings, StoreSettings
 from worker.storage.workers import WorkerRecord
@@ -127,7 +127,7 @@ def test_the_record_has_everything_under_names_that_stay() -> None:
 
     assert list(told) == [
         "discovered", "stored", "duplicate", "revised", "unchanged", "rejected", "blocked", "failed", "pending",
-        "articles", "seeds", "clusters", "due", "bytes", "recent", "daemon", "workers", "sources",
+        "articles", "seeds", "clusters", "due", "bytes", "recent", "daemon", "workers", "backfills", "sources",
     ]  # fmt: skip
     assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}
     assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2}}
@@ -136,3 +136,23 @@ def test_the_record_has_everything_under_names_that_stay() -> None:
     assert (source["failures"], source["error"], source["gaps"]) == (12, "dns", 3)
     assert source["failing_since"] == "2026-02-28T08:00:00+00:00"
     assert source["alarms"][0]["what"] == "length"
+
+
+def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
+    name = "a" * 24 + ":2025-01-01:2025-12-31"
+    state = BackfillState(name=name, begun_at=START, looked=1200, waiting=34, found=56_000)
+    alone = BackfillStanding(state=state, pending=7)
+    out = io.StringIO()
+
+    Console(file=out, width=80).print(page(settings(), figures(), daemon="", workers=(), backfills=(alone,)))
+    told = record(figures(), daemon="", workers=(), backfills=(alone,))["backfills"]
+
+    shown = " ".join(out.getvalue().split())
+    assert f"backfill {name}: 1,200 of 1,234 places looked at, 56,000 found, 7 pending, nobody at it" in shown
+    assert max(len(line) for line in out.getvalue().splitlines()) <= 80
+    assert told == {
+        name: {
+            "begun_at": START.isoformat(), "worker": "", "looked": 1200, "waiting": 34, "unread": 0, "found": 56_000,
+            "pending": 7,
+        }
+    }  # fmt: skip
