@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,8 +108,15 @@ def theirs(gold: Gold) -> Found:
     return Found(text=text, title=title, day=date)
 
 
-def measure(pages: Sequence[Gold], extract: Extract, *, four_grams: bool) -> Figures:
-    """Extract every page and compare with its gold."""
+def day_found(reader: Reader, gold: Gold) -> str:
+    """Return the day that was found on a page, whether or not the page is an article."""
+    page, hints = request_of(gold)
+    fields = reader.explain(page, hints, fetched_at=page.fetched_at).fields
+    return next((field.value[:10] for field in fields if field.name == "published"), "")
+
+
+def measure(pages: Sequence[Gold], extract: Extract, *, four_grams: bool, reader: Reader | None = None) -> Figures:
+    """Extract every page and compare with its gold; of a page that is rejected, `reader` is asked for the day."""
     figures = Figures()
     for gold in pages:
         start = time.process_time()
@@ -120,6 +127,8 @@ def measure(pages: Sequence[Gold], extract: Extract, *, four_grams: bool) -> Fig
             if not gold.listing:
                 figures.rejected.append(f"{gold.name}: {error}")
         figures.seconds += time.process_time() - start
+        if reader is not None and not found.text and gold.day:
+            found = replace(found, day=day_found(reader, gold))
         figures.pages += 1
         _compare(figures, gold, found, four_grams=four_grams)
     return figures
@@ -153,7 +162,8 @@ def quality(reader: Reader) -> None:
     for name, load in SETS.items():
         pages = list(load())
         for label, extract in (("trafilatura", theirs), ("corpus worker", ours(reader))):
-            figures = measure(pages, extract, four_grams=name == "aeb")
+            asked = reader if label == "corpus worker" else None
+            figures = measure(pages, extract, four_grams=name == "aeb", reader=asked)
             say(figures.line(f"{name} {label}"))
             for line in figures.rejected:
                 say(f"    rejected {line[:150]}")

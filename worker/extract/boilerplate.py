@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.extract.blocks import Block
 from worker.extract.explain import Dropped
 from worker.extract.learned import key_of_folded
-from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt
+from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt, is_shortcode
 from worker.extract.text import fold
 
 _CREDIT_WORDS = 45
@@ -23,10 +23,13 @@ class Cleaned:
     dropped: tuple[Dropped, ...]
 
 
-def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[int] = frozenset()) -> Cleaned:
+def drop_boilerplate(
+    blocks: Sequence[Block], *, title: str, url: str = "", learned: frozenset[int] = frozenset()
+) -> Cleaned:
     """Return the blocks without titles, prompts, cross links, photo credits, repeats and what the host always prints.
 
-    `learned` are keys of paragraphs that are boilerplate of the host (`learned.boilerplate_of`).
+    `url` is the page's own address, which some pages print for readers on paper; `learned` are keys of paragraphs that
+    are boilerplate of the host (`learned.boilerplate_of`).
     """
     kept: list[Block] = []
     dropped: list[Dropped] = []
@@ -35,6 +38,8 @@ def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[
     for block in blocks:
         folded = block.folded
         why = "repeats the title" if folded == folded_title else _why(block, seen)
+        if not why and block.text.startswith("http") and _bare(block.text) == _bare(url):
+            why = "is the page's own address"
         if not why and learned and key_of_folded(folded) in learned:
             why = "stands in most articles of this host"
         if why:
@@ -47,6 +52,10 @@ def drop_boilerplate(blocks: Sequence[Block], *, title: str, learned: frozenset[
     return Cleaned(blocks=tuple(kept), dropped=tuple(dropped))
 
 
+def _bare(url: str) -> str:
+    return url.partition("://")[2].removeprefix("www.").rstrip("/")
+
+
 def _why(block: Block, seen: set[str]) -> str:
     text, folded = block.text, block.folded
     if not folded:
@@ -55,6 +64,8 @@ def _why(block: Block, seen: set[str]) -> str:
         return "heads a block of links or comments"
     if is_prompt(text):
         return "asks the reader to do something"
+    if is_shortcode(text):
+        return "is an instruction to the site's own system"
     if is_cross_link(text):
         return "points at another article"
     if block.kind != "heading" and is_credit(text) and len(text.split()) <= _CREDIT_WORDS:

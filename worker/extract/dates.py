@@ -36,6 +36,8 @@ _SEVERAL_DIGITS = re.compile(r"\d{10}(?:\d{3})?")
 _DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-]((?:19|20)\d{2})(?!\d)(?:\D{0,12}?(\d{1,2})[:h](\d{2}))?")
 _YEAR_FIRST = re.compile(r"(?<!\d)((?:19|20)\d{2})[/-](\d{1,2})[/-](\d{1,2})(?!\d)(?:[T ,-]{1,3}(\d{1,2}):(\d{2}))?")
 _URL_DATE = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=[/-]|$|\d{0,6}[./-])")
+# `/29-10-2021`: only where the day can be no month, for some write the month first.
+_URL_DAY_FIRST = re.compile(r"(?<=[/_-])(1[3-9]|2\d|3[01])[-_](0?[1-9]|1[0-2])[-_]((?:19|20)\d{2})(?=[/._-]|$)")
 _ISO_LIKE = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?\s?(Z|[+-]\d{2}:?\d{2})?$")
 
 
@@ -85,6 +87,7 @@ def _published(document: Document, circumstances: Circumstances) -> Iterator[Fou
     if circumstances.feed_published is not None:
         yield Found(at=circumstances.feed_published, origin="feed")
     yield from _time_elements(document.tree, zone)
+    yield from _read(document.structured.page_published, zone, origin="json-ld")
     yield from _in_url(document.url, zone)
     yield from _guess(document, circumstances)
     yield from _first_time_element(document.tree, zone)
@@ -127,8 +130,14 @@ def _in_meta(document: Document, names: re.Pattern[str], zone: tzinfo) -> Iterat
 
 
 def _in_url(url: str, zone: tzinfo) -> Iterator[Found]:
-    match = _URL_DATE.search(_ARCHIVE.sub("", url).partition("://")[2])
-    at = _moment(*(int(group) for group in match.groups()), zone=zone) if match else None
+    address = _ARCHIVE.sub("", url).partition("://")[2]
+    if match := _URL_DATE.search(address):
+        year, month, day = map(int, match.groups())
+    elif match := _URL_DAY_FIRST.search(address):
+        day, month, year = map(int, match.groups())
+    else:
+        return
+    at = _moment(year, month, day, zone=zone)
     if at is not None:
         yield Found(at=at, origin="url", sure=False)
 

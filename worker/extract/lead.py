@@ -52,8 +52,13 @@ def _candidates(passages: Sequence[Passage]) -> Iterator[Passage]:
         if above > half:
             return
         above += passage.chars - passage.linked
-        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked:
+        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and not _is_in_footer(passage.element):
             yield passage
+
+
+def _is_in_footer(element: HtmlElement) -> bool:
+    # What a site says of itself there may be what its pages give as their description.
+    return next(element.iterancestors("footer"), None) is not None
 
 
 def _is_prose(text: str) -> bool:

@@ -60,6 +60,7 @@ _PROMPT = re.compile(
     r"share (?:on|this|via).{0,40}|all rights reserved.{0,60})",
     re.IGNORECASE,
 )
+_SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{1,30}) [a-z_-]{1,30}=[^\[\]]{1,500}\](?:[^\[\]]{0,200}\[/\1\])?")
 _CREDIT = re.compile(
     r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
     r"\(ảnh\b|\(nguồn(?: ảnh)?\s*:|\bảnh: ?\S|[-–] ảnh\b|\. ảnh\s*[:.]|^ảnh \d",
@@ -103,6 +104,11 @@ def is_cross_link(line: str) -> bool:
 def is_prompt(line: str) -> bool:
     """Tell whether a line asks the reader to do something: share, subscribe, comment, log in."""
     return len(line) < 220 and _PROMPT.fullmatch(line) is not None
+
+
+def is_shortcode(line: str) -> bool:
+    """Tell whether a line is a shortcode that the site's own system left unread (`[button link="…"]Gửi[/button]`)."""
+    return line.startswith("[") and _SHORTCODE.fullmatch(line) is not None
 
 
 def is_credit(line: str) -> bool:

@@ -60,7 +60,7 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
     strip_dead(document.tree)
     published, modified = _dates(document, hints, rules, fetched_at=fetched_at, trace=trace)
     blocks = _main_text(document, trace)
-    cleaned = drop_boilerplate(blocks, title=title.text, learned=hints.boilerplate)
+    cleaned = drop_boilerplate(blocks, title=title.text, url=document.url, learned=hints.boilerplate)
     trace.drop(cleaned.dropped)
     text = "\n".join(block.text for block in cleaned.blocks)
     words = count_words(text)

@@ -35,6 +35,7 @@ _ARTICLE_TYPES = frozenset(
         "socialmediaposting",
     }
 )
+_PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _WRAPPING = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*;?\s*$|;\s*$")
 _STRING_FIELD = re.compile(
@@ -47,7 +48,10 @@ Thing = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structured:
-    """What JSON-LD says of the page's article; empty where it says nothing. `types` are all types on the page."""
+    """What JSON-LD says of the page's article; empty where it says nothing.
+
+    `types` are all types on the page; `page_published` is said of the page, not of its article.
+    """
 
     types: frozenset[str] = frozenset()
     article_type: str = ""
@@ -55,6 +59,7 @@ class Structured:
     description: str = ""
     published: str = ""
     modified: str = ""
+    page_published: str = ""
     body: str = ""
     language: str = ""
     authors: tuple[str, ...] = ()
@@ -73,8 +78,9 @@ def read_structured(blocks: Iterable[str]) -> Structured:
     things = list(islice((thing for block in _bounded(blocks) for thing in _things(_load(block))), _MAX_THINGS))
     types = frozenset(name for thing in things for name in _types(thing))
     article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
+    of_page = next((said for thing in things if _is_page(thing) and (said := _text(thing.get("datePublished")))), "")
     if article is None:
-        return Structured(types=types)
+        return Structured(types=types, page_published=of_page)
     return Structured(
         types=types,
         article_type=_article_type(article),
@@ -82,6 +88,7 @@ def read_structured(blocks: Iterable[str]) -> Structured:
         description=_text(article.get("description")),
         published=_text(article.get("datePublished")) or _text(article.get("dateCreated")),
         modified=_text(article.get("dateModified")),
+        page_published=of_page,
         body=_text(article.get("articleBody")),
         language=_text(article.get("inLanguage")),
         authors=tuple(_names(article.get("author"))),
@@ -153,6 +160,10 @@ def _types(thing: Thing) -> Iterator[str]:
 
 def _article_type(thing: Thing) -> str:
     return next((name for name in _types(thing) if name in _ARTICLE_TYPES), "")
+
+
+def _is_page(thing: Thing) -> bool:
+    return any(name in _PAGE_TYPES for name in _types(thing))
 
 
 def _weight(thing: Thing) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.extract.hostile import hostile_pages
+from tests.unit.extract.medley import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract import ExtractRules, ProcessExtractor
@@ -207,6 +208,26 @@ async def test_a_keyboard_interrupt_of_the_whole_group_does_not_end_the_workers(
     assert (await read(extractor)).text == WHOLE
     assert workers <= workers_of(os.getpid())
     assert all(os.getpgid(pid) != os.getpgrp() for pid in workers)
+
+
+async def test_a_used_worker_reads_a_page_like_one_that_has_read_no_other() -> None:
+    order = [name for step in (1, 5, 7) for name in (sorted(MEDLEY) * step)[::step]]
+    new, used = (ProcessExtractor(rules(processes=1, renew_after=pages)) for pages in (1, 1000))
+    try:
+        alone = {name: await outcome_in(new, page) for name, page in MEDLEY.items()}
+
+        assert [await outcome_in(used, MEDLEY[name]) for name in order] == [alone[name] for name in order]
+        assert sum(isinstance(outcome, Article) for outcome in alone.values()) >= 6
+    finally:
+        await new.aclose()
+        await used.aclose()
+
+
+async def outcome_in(extractor: ProcessExtractor, page: Page) -> Article | str:
+    try:
+        return await read(extractor, page)
+    except ExtractError as error:
+        return error.reason
 
 
 async def test_closing_ends_every_process() -> None:

@@ -105,6 +105,37 @@ def test_the_address_gives_a_date_that_is_no_more_than_a_guess() -> None:
     assert (found.at, found.origin, found.sure) == (datetime(2026, 3, 2, tzinfo=HANOI), "url", False)
 
 
+@pytest.mark.parametrize(
+    ("path", "day"),
+    [
+        ("tin/29-10-2021", "2021-10-29"),
+        ("tin/mua-lon-30_4_2025.html", "2025-04-30"),
+        ("tin/04-10-2021", None),
+        ("tin/29-13-2021", None),
+        ("tin/129-10-2021", None),
+        ("tin/29-10-20215", None),
+    ],
+)
+def test_an_address_gives_a_day_before_its_month_where_that_cannot_be_a_month(path: str, day: str | None) -> None:
+    found = find_published(document_with(url=f"https://bao.example/{path}"), circumstances())
+
+    assert (found.at.date().isoformat() if found and found.origin == "url" else None) == day
+
+
+def test_what_json_ld_says_of_the_page_goes_before_guesses_and_after_what_is_said_of_the_article() -> None:
+    of_page = '{"@type": "WebPage", "datePublished": "2026-02-01T08:00:00+07:00"}'
+    head = f'<script type="application/ld+json">{of_page}</script>'
+    url = "https://bao.example/2026/01/05/tin"
+
+    alone = find_published(document_with(head, url=url), circumstances())
+    beside = find_published(document_with(head + ld(datePublished="2026-02-03"), url=url), circumstances())
+
+    assert alone is not None
+    assert (alone.at.date().isoformat(), alone.origin, alone.sure) == ("2026-02-01", "json-ld", True)
+    assert beside is not None
+    assert beside.at.date().isoformat() == "2026-02-03"
+
+
 def test_a_time_element_that_nobody_marked_is_told_from_one_that_is() -> None:
     moment = '<time {}datetime="2026-03-02T08:00:00+07:00"></time><main>'
     # More than is searched for something like a date.

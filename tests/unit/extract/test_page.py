@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, article_body, hints_of, news_page, page_of, read
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, URL, article_body, hints_of, news_page, page_of, read
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract.explain import Trace
 from worker.extract.learned import paragraph_key
@@ -39,6 +39,40 @@ def test_a_lead_far_from_the_text_is_found_by_the_pages_description() -> None:
     text = read(news_page(head=f'<meta name="description" content="{LEAD[:90]}…">', body=body)).text
 
     assert text == WHOLE
+
+
+def test_a_description_of_the_site_in_a_footer_above_the_text_is_no_lead() -> None:
+    site = "Báo Mẫu đưa tin nhanh và đúng về kinh tế, xã hội, giáo dục và đời sống của người dân cả nước mỗi ngày."
+    body = article_body(lead="").replace("<main>", f"<footer><div><p>{site}</p></div></footer><main>")
+
+    reading = read(news_page(head=f'<meta name="description" content="{site}">', body=body))
+
+    assert reading.text == "\n".join(PARAGRAPHS)
+
+
+def test_the_pages_own_address_is_no_text_but_others_are() -> None:
+    printed = f"<p>{URL.replace('https://', 'http://www.')}/</p>"
+    other = "<p>https://bao.example/kinh-te/mot-bai-khac-99.html</p>"
+
+    text = read(news_page(body=article_body(inside=printed + other))).text
+
+    assert URL.partition("://")[2] not in text
+    assert "mot-bai-khac-99" in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[button link="https://bao.example/gui" type="big"] Gửi bài[/button]', "[gallery ids=”1,2,3”]", "[ad id=12]"],
+)
+def test_instructions_that_the_sites_own_system_left_unread_are_out(line: str) -> None:
+    text = read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
+
+    assert text == "\n".join((LEAD, *PARAGRAPHS))
+
+
+@pytest.mark.parametrize("line", ["[Cập nhật lúc 15h] Giá vàng đã giảm thêm hai trăm nghìn đồng.", "[x = 1] là nghiệm"])
+def test_other_words_in_brackets_stay(line: str) -> None:
+    assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
 
 
 def test_a_description_of_the_site_in_its_footer_is_no_lead() -> None:
@@ -164,11 +198,13 @@ def test_a_page_that_is_no_html_is_refused_with_a_reason() -> None:
 
 def test_an_explanation_says_where_fields_came_from_and_what_was_left_out() -> None:
     trace = Trace()
-    page = page_of(news_page(body=article_body(inside="<p>Xem thêm: Giá vàng hôm nay</p>")))
+    head = '<meta property="article:modified_time" content="2026-03-08T10:00:00+07:00">'
+    page = page_of(news_page(head=head, body=article_body(inside="<p>Xem thêm: Giá vàng hôm nay</p>")))
 
     read_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=trace)
 
     explanation = trace.explanation()
     assert {"title", "lead"} <= {field.name for field in explanation.fields}
+    assert ("modified", "meta") in [(field.name, field.origin) for field in explanation.fields]
     assert ("Xem thêm: Giá vàng hôm nay", "points at another article") in [(d.text, d.why) for d in explanation.dropped]
     assert "words" in dict(explanation.figures)
