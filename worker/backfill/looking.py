@@ -116,29 +116,22 @@ class Looker:
 
     async def _read_page(self, place: Place) -> None:
         page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
-        glimpse: Glimpse = await asyncio.to_thread(
-            look_back, place.kind, page, self._source, self._sought, now=self._app.clock.now()
-        )
-        taken = replace(place, left_out=glimpse.left_out)
-        at = 0
-        while at < len(glimpse.candidates):
-            if self._enough:
-                # It goes on waiting, and is read again from its beginning: what is known by then is not new.
-                return
-            some = glimpse.candidates[at : at + self._room]
-            taken = await self._take(replace(taken, found=taken.found + len(some)), some)
-            at += len(some)
-        if not glimpse.candidates:
-            taken = await self._take(taken, ())
-        await self._app.offload(
-            self._book.close,
-            self._orders.name,
-            place,
-            glimpse.follow,
-            digest=glimpse.digest,
-            now=self._app.clock.now(),
-        )
-        self._tell(taken, glimpse.notes)
+        glimpses = look_back(place.kind, page, self._source, self._sought, now=self._app.clock.now())
+        last = Glimpse()
+        while (glimpse := await asyncio.to_thread(next, glimpses, None)) is not None:
+            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.left_out)
+            at = 0
+            while at < len(glimpse.candidates):
+                if self._enough:
+                    # It goes on waiting, and is read again from its beginning: what is known by then is not new.
+                    return
+                some = glimpse.candidates[at : at + self._room]
+                place = await self._take(replace(place, found=place.found + len(some)), some)
+                at += len(some)
+        place = await self._take(place, ())
+        now = self._app.clock.now()
+        await self._app.offload(self._book.close, self._orders.name, place, last.follow, digest=last.digest, now=now)
+        self._tell(place, last.notes)
 
     async def _read_archive(self, place: Place) -> None:
         """Read an archive in portions, no further ahead of the work than a few hundred pages."""

@@ -6,8 +6,8 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker import urls
@@ -100,23 +100,48 @@ def discovery(
     follow: tuple[str, ...] = (),
 ) -> Discovery:
     """Return the candidates among entries: one for each article, whatever ids the source gave them."""
-    found: dict[str, Candidate] = {}
-    skipped: Counter[str] = Counter()
-    for entry in entries:
-        outcome = _candidate(entry, page=page, source=source, scope=scope, now=now)
-        if isinstance(outcome, str):
-            skipped[outcome] += 1
-        else:
-            found.setdefault(outcome.canonical_url, outcome)
-    reasons = tuple(f"{count:,} left out: {why}" for why, count in sorted(skipped.items()))
+    sieve = Sieve(page=page, source=source, scope=scope, now=now)
+    found = tuple(sieve.pass_through(entries))
     return Discovery(
-        candidates=tuple(found.values()),
+        candidates=found,
         follow=follow,
-        skipped=skipped.total(),
-        strangers=skipped[_STRANGER],
-        notes=(*notes, *reasons),
+        skipped=sieve.skipped.total(),
+        strangers=sieve.strangers,
+        notes=(*notes, *sieve.notes()),
         title=title,
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class Sieve:
+    """Lets through the candidates among the entries of one page, one for each article, and counts the others."""
+
+    page: Page
+    source: Source
+    scope: Scope
+    now: datetime
+    skipped: Counter[str] = field(default_factory=Counter)
+    _seen: set[int] = field(default_factory=set)
+
+    def pass_through(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
+        """Yield a candidate for each entry that leads to an article not met before; nothing else of them is kept."""
+        for entry in entries:
+            outcome = _candidate(entry, page=self.page, source=self.source, scope=self.scope, now=self.now)
+            if isinstance(outcome, str):
+                self.skipped[outcome] += 1
+            elif (key := hash(outcome.canonical_url)) not in self._seen:
+                # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
+                self._seen.add(key)
+                yield outcome
+
+    @property
+    def strangers(self) -> int:
+        """How many led to other sites."""
+        return self.skipped[_STRANGER]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was held back, for people."""
+        return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
 def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: datetime) -> Candidate | str:

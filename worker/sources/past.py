@@ -16,7 +16,7 @@ from worker.sources.links import Link, links_of
 from worker.sources.listings import articles_listed, next_page
 from worker.sources.periods import Window, dated_path, named_period, within
 from worker.sources.shapes import Shape, shape_of
-from worker.sources.sitemaps import look_through
+from worker.sources.sitemaps import leaf_through
 from worker.sources.teasers import teaser_dates
 
 KINDS = frozenset({"sitemap", "listing", "feed"})
@@ -44,27 +44,33 @@ class Glimpse:
     notes: tuple[str, ...] = ()
 
 
-def look_back(kind: str, page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
-    """Return what a place of this kind says of the span; raises SourceError where the page is nothing of the kind."""
+def look_back(kind: str, page: Page, source: Source, sought: Sought, *, now: datetime) -> Iterator[Glimpse]:
+    """Yield what a place of this kind says of the span, in portions of some hundred articles; the last has the rest.
+
+    Raises SourceError where the page is nothing of the kind.
+    """
     if kind == "sitemap":
-        return _sitemap(page, source, sought, now=now)
-    if kind == "listing":
-        return _listing(page, source, sought, now=now)
-    if kind == "feed":
-        return _feed(page, source, sought, now=now)
-    raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
+        yield from _sitemap(page, source, sought, now=now)
+    elif kind == "listing":
+        yield _listing(page, source, sought, now=now)
+    elif kind == "feed":
+        yield _feed(page, source, sought, now=now)
+    else:
+        raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
 
 
-def _sitemap(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:
-    found = look_through(page, source, window=sought.window, now=now, changed_later=sought.changed_later)
-    if shape_of(page.body) is Shape.FEED:
-        return _together(_within(each, page, sought) for each in _whole(found, source, now=now))
-    return Glimpse(
-        candidates=found.candidates,
-        follow=tuple(("sitemap", url) for url in found.follow),
-        left_out=found.outside,
-        notes=found.notes,
-    )
+def _sitemap(page: Page, source: Source, sought: Sought, *, now: datetime) -> Iterator[Glimpse]:
+    is_feed = shape_of(page.body) is Shape.FEED
+    for found in leaf_through(page, source, window=sought.window, now=now, changed_later=sought.changed_later):
+        if is_feed:
+            yield _together(_within(each, page, sought) for each in _whole(found, source, now=now))
+            return
+        yield Glimpse(
+            candidates=found.candidates,
+            follow=tuple(("sitemap", url) for url in found.follow),
+            left_out=found.outside,
+            notes=found.notes,
+        )
 
 
 def _feed(page: Page, source: Source, sought: Sought, *, now: datetime) -> Glimpse:

@@ -12,7 +12,7 @@ from worker import urls
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
 from worker.sources.dates import plausible, read_date, zone_of
-from worker.sources.entries import Entry, Scope, discovery, scope_of
+from worker.sources.entries import Entry, Scope, Sieve, discovery, scope_of
 from worker.sources.feeds import parse_feed
 from worker.sources.packing import chunks, inflated
 from worker.sources.periods import Window, named_period, recent, within
@@ -21,6 +21,7 @@ from worker.sources.sitemap_stream import Place, places
 
 MAX_BYTES = 200 * 1024 * 1024
 _SAMPLE = 200
+_PORTION = 500
 _SAME_CLOCK = {True: 3, False: 10}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -58,32 +59,47 @@ def look_through(
     What bears no date, or one that cannot be believed, counts as within the span; `periods.within` has the evidence,
     and what `changed_later` means. Raises SourceError where the page is no sitemap.
     """
+    parts = list(leaf_through(page, source, window=window, now=now, changed_later=changed_later))
+    return replace(parts[-1], candidates=tuple(each for part in parts for each in part.candidates))
+
+
+def leaf_through(
+    page: Page, source: Source, *, window: Window, now: datetime, changed_later: bool = False
+) -> Iterator[Discovery]:
+    """Yield the same in portions of some hundred articles, the last with everything else, in little memory."""
     shape = shape_of(page.body)
     if shape is Shape.FEED:
-        return parse_feed(page, source, now=now)
+        yield parse_feed(page, source, now=now)
+        return
     scope = scope_of(source, page.url, page.final_url)
     if shape in {Shape.URLS, Shape.TEXT}:
         lines = inflated(page.body, limit=MAX_BYTES).decode("utf-8-sig", "replace").split()
         entries = (Entry(link=line) for line in lines if line.startswith("http"))
-        return discovery(entries, page=page, source=source, scope=scope, now=now)
+        yield discovery(entries, page=page, source=source, scope=scope, now=now)
+        return
     if shape not in {Shape.SITEMAP, Shape.XML}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a sitemap; check the address and the source's kind")
     judge = partial(within, window, period=named_period(page.final_url), changed_later=changed_later)
-    return _xml(page, source, scope=scope, look=_Look(window=window, judge=judge, now=now))
+    yield from _xml(page, source, scope=scope, look=_Look(window=window, judge=judge, now=now))
 
 
-def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Discovery:
+def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Iterator[Discovery]:
     found = places(chunks(page.body, limit=MAX_BYTES), url=page.url)
     first = next(found, None)
     if first is None:
-        return Discovery(notes=("the sitemap is empty",))
+        yield Discovery(notes=("the sitemap is empty",))
+        return
     found = _believed(chain((first,), found))
     omitted = _Omitted()
     if first.leads_to_sitemap:
-        return _index(found, page, scope=scope, window=look.window, omitted=omitted)
-    entries = _entries(found, look, zone=zone_of(source), omitted=omitted)
-    result = discovery(entries, page=page, source=source, scope=scope, now=look.now)
-    return replace(result, notes=(*result.notes, *omitted.note()), outside=omitted.count)
+        yield _index(found, page, scope=scope, window=look.window, omitted=omitted)
+        return
+    sieve = Sieve(page=page, source=source, scope=scope, now=look.now)
+    candidates = sieve.pass_through(_entries(found, look, zone=zone_of(source), omitted=omitted))
+    while some := tuple(islice(candidates, _PORTION)):
+        yield Discovery(candidates=some)
+    held_back = Discovery(skipped=sieve.skipped.total(), strangers=sieve.strangers, outside=omitted.count)
+    yield replace(held_back, notes=(*sieve.notes(), *omitted.note()))
 
 
 def _believed(found: Iterator[Place]) -> Iterator[Place]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +17,14 @@ from worker.sources.periods import Window, named_period, within
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 MARCH = Window(start=datetime(2024, 3, 1, tzinfo=ZONE), end=datetime(2024, 3, 31, 23, 59, 59, tzinfo=ZONE))
 PLAIN = "https://bao.vn/mua-lon-keo-dai-o-mien-trung-123456.html"
+
+
+def together(portions: Iterable[Glimpse]) -> Glimpse:
+    """Return all portions of a look as one."""
+    all_portions = list(portions)
+    candidates = tuple(each for portion in all_portions for each in portion.candidates)
+    left_out = sum(portion.left_out for portion in all_portions)
+    return replace(all_portions[-1], candidates=candidates, left_out=left_out)
 
 
 def day(month: int, number: int, *, year: int = 2024) -> datetime:
@@ -70,7 +80,7 @@ def test_what_was_only_changed_later_is_taken_on_demand() -> None:
 def look(kind: str, body: str, *, url: str, later: bool = False) -> Glimpse:
     shown = page(body, url=url)
     asked = source(kind=kind, timezone="Asia/Ho_Chi_Minh")
-    return look_back(kind, shown, asked, Sought(window=MARCH, changed_later=later), now=NOW)
+    return together(look_back(kind, shown, asked, Sought(window=MARCH, changed_later=later), now=NOW))
 
 
 def urlset(*entries: tuple[str, str]) -> str:
@@ -218,7 +228,7 @@ def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
     )  # fmt: skip
     long_ago = Window(start=datetime(2023, 1, 1, tzinfo=UTC), end=datetime(2023, 8, 10, tzinfo=UTC))
 
-    glimpse = look_back(kind, page(body), source(kind=kind), Sought(window=long_ago), now=NOW)
+    glimpse = together(look_back(kind, page(body), source(kind=kind), Sought(window=long_ago), now=NOW))
 
     expected = [
         f"https://bao.vn/tin-{n}.html" for n, at in enumerate(moments) if at <= datetime(2023, 8, 10, tzinfo=UTC)
@@ -226,3 +236,15 @@ def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
     assert len(expected) > 80
     assert [each.url for each in glimpse.candidates] == expected
     assert glimpse.left_out == 5_100 - len(expected)
+
+
+def test_a_large_sitemap_comes_in_portions_that_repeat_nothing() -> None:
+    addresses = [f"https://bao.vn/tin-{n % 1200}.html" for n in range(2400)]
+    body = "<urlset>" + "".join(f"<url><loc>{url}</loc></url>" for url in addresses)
+    body += "<url><loc>https://xa-la.com/tin-1.html</loc></url></urlset>"
+
+    portions = list(look_back("sitemap", page(body), source(kind="sitemap"), Sought(window=MARCH), now=NOW))
+
+    assert [len(portion.candidates) for portion in portions] == [500, 500, 200, 0]
+    assert [each.url for portion in portions for each in portion.candidates] == addresses[:1200]
+    assert any("a link to another site" in note for note in portions[-1].notes)
