@@ -18,6 +18,8 @@ _NAMED = re.compile(
     r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
     re.IGNORECASE,
 )
+# The same as systems that write names of their own do: `Article_elementLead__N3pGr`, `articleStandfirst`.
+_NAMED_INSIDE = re.compile(r"(?<=[a-z])(?:Sapo|Lead|Lede|Standfirst|Summary|Subtitle|Intro|Excerpt)(?![a-z])")
 _ABOUT_PEOPLE = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
 _SHORTEST, _LONGEST = 40, 1200
 _KEY = 60
@@ -33,10 +35,14 @@ def find_lead(document: Document, passages: Sequence[Passage]) -> str:
     A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
     """
     described = _descriptions(document)
-    for passage in _candidates(passages) if described else ():
-        if _is_described(text := passage.text(), described) and _is_prose(text):
+    heading = next(document.tree.iter("h1"), None)
+    near = _following(document.tree, heading) if heading is not None else frozenset()
+    for passage in _candidates(passages):
+        is_named = passage.element in near and _is_named(passage.element)
+        text = passage.text() if described or is_named else ""
+        if text and (is_named or _is_described(text, described)) and _is_prose(text):
             return text
-    return next(_named(document.tree, passages), "")
+    return ""
 
 
 def _descriptions(document: Document) -> frozenset[str]:
@@ -52,13 +58,13 @@ def _candidates(passages: Sequence[Passage]) -> Iterator[Passage]:
         if above > half:
             return
         above += passage.chars - passage.linked
-        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and not _is_in_footer(passage.element):
+        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and _may_lead(passage.element):
             yield passage
 
 
-def _is_in_footer(element: HtmlElement) -> bool:
-    # What a site says of itself there may be what its pages give as their description.
-    return next(element.iterancestors("footer"), None) is not None
+def _may_lead(element: HtmlElement) -> bool:
+    # What a site says of itself in its footer may be what its pages give as their description; so may a caption.
+    return next(element.iterancestors("footer", "figcaption"), None) is None
 
 
 def _is_prose(text: str) -> bool:
@@ -84,15 +90,10 @@ def _agree(folded: str, description: str) -> bool:
     return folded[:_KEY] == description[:_KEY] and folded[:size] == description[:size]
 
 
-def _named(tree: HtmlElement, passages: Sequence[Passage]) -> Iterator[str]:
-    heading = next(tree.iter("h1"), None)
-    near = _following(tree, heading) if heading is not None else frozenset()
-    for passage in _candidates(passages):
-        if passage.element not in near:
-            continue
-        names = " ".join(_names(passage.element))
-        if _NAMED.search(names) and not _ABOUT_PEOPLE.search(names) and _is_prose(text := passage.text()):
-            yield text
+def _is_named(element: HtmlElement) -> bool:
+    names = " ".join(_names(element))
+    named = _NAMED.search(names) or _NAMED_INSIDE.search(names)
+    return named is not None and not _ABOUT_PEOPLE.search(names)
 
 
 def _following(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElement]:

@@ -50,6 +50,25 @@ def test_a_description_of_the_site_in_a_footer_above_the_text_is_no_lead() -> No
     assert reading.text == "\n".join(PARAGRAPHS)
 
 
+def test_a_caption_that_the_page_gives_as_its_description_is_no_lead() -> None:
+    caption = "Công nhân một xưởng may ở ngoại thành làm ca tối để kịp giao đơn hàng cuối năm cho đối tác nước ngoài."
+    figure = f"<figure><img src=x><figcaption><div>{caption}</div></figcaption></figure>"
+    body = article_body(lead="").replace("<main>", f"<main>{figure}")
+
+    text = read(news_page(head=f'<meta name="description" content="{caption}">', body=body)).text
+
+    assert caption not in text
+
+
+@pytest.mark.parametrize("name", ["Article_elementLead__N3pGr", "articleStandfirst", "bai-sapo"])
+def test_a_lead_is_known_by_its_name_also_where_the_page_is_described_by_its_first_paragraph(name: str) -> None:
+    body = article_body(lead="").replace('<h2 class="sapo"></h2>', f'<div class="{name}"><p>{LEAD}</p></div>')
+
+    reading = read(news_page(head=f'<meta name="description" content="{PARAGRAPHS[0]}">', body=body))
+
+    assert reading.text == "\n".join((LEAD, *PARAGRAPHS))
+
+
 def test_the_pages_own_address_is_no_text_but_others_are() -> None:
     printed = f"<p>{URL.replace('https://', 'http://www.')}/</p>"
     other = "<p>https://bao.example/kinh-te/mot-bai-khac-99.html</p>"
