@@ -7,11 +7,10 @@ take one of the shared places. So a slow host holds up nobody else, and the shar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from worker.ports import Clock, HostBook, Offload
 
@@ -19,7 +18,9 @@ SLACK = 20
 """Turns are a twentieth of the pause further apart than the pause: half of it for a visit that begins after its turn
 has come, half for what a busy machine then takes to get the request out."""
 LEAST_SLACK = timedelta(milliseconds=50)
-TRIES = 3
+LONGEST_HOLD_S = 5.0
+"""How long a connection and a shared place are held in silence for a turn that is still to come."""
+TRIES = 5
 
 
 @dataclass(slots=True)
@@ -49,13 +50,71 @@ class Places:
                 del self._places[key]
 
 
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """A turn at a host with a connection's place: waited for so long, to be used at once."""
+class TurnMissed(Exception):
+    """The turn was missed and the next one is too far off to wait for it with an open connection: take it anew."""
 
-    waited: timedelta
-    ready: Callable[[], Awaitable[None]]
-    """Awaited right before the request goes out; returns when it may, which is nearly always at once."""
+    def __init__(self, turn: Turn, *, lead_s: float) -> None:
+        self.turn = turn
+        self.lead_s = lead_s
+
+
+class Turn:
+    """A turn at one host: when the next request may go out, by the clock the workers share and by this process's own.
+
+    Whoever asks in time is a pause before the one who has the turn after it, on whatever worker.
+    """
+
+    def __init__(self, host: str, pause: timedelta, *, hosts: HostBook, offload: Offload, clock: Clock) -> None:
+        self._host = host
+        self._pause_s = pause.total_seconds()
+        self._slack = max(pause / SLACK, LEAST_SLACK)
+        self._apart = pause + self._slack
+        self._hosts, self._offload, self._clock = hosts, offload, clock
+        self._starts: datetime | None = None
+        self._begins_s = self._held_from_s = clock.monotonic()
+        self.waited = timedelta(0)
+
+    @property
+    def left_s(self) -> float:
+        """How many seconds it is off."""
+        return self._begins_s - self._clock.monotonic()
+
+    async def reach(self, *, lead_s: float = 0.0) -> None:
+        """Wait until it has come, but for so many seconds."""
+        while (left_s := self.left_s - lead_s) > 0:
+            await self._clock.sleep(timedelta(seconds=left_s) + timedelta.resolution)
+
+    async def secure(self) -> None:
+        """Have a turn that was not missed: this one, or where it has passed or is used up, another.
+
+        The store is given the time it takes: after a turn that it told too late it is asked for a later one.
+        """
+        took_s = 0.0
+        for _ in range(TRIES):
+            if not self._pause_s or (self._starts and -self.left_s <= self._slack.total_seconds() / 2):
+                return
+            asked_s, now = self._clock.monotonic(), self._clock.now()
+            after = now + timedelta(seconds=took_s)
+            self._starts = await self._offload(
+                self._hosts.reserve, self._host, now=after, delay=self._apart, instead_of=self._starts
+            )
+            self._begins_s = asked_s + (self._starts - now).total_seconds()
+            took_s = self._clock.monotonic() - asked_s
+
+    def hold(self, *, since_s: float) -> Turn:
+        """Note since when the shared place is held, and how long it was waited for."""
+        self._held_from_s = self._clock.monotonic()
+        self.waited = timedelta(seconds=self._held_from_s - since_s)
+        return self
+
+    async def ready(self) -> None:
+        """Return when the request may go out, nearly always at once; raises TurnMissed where that is too far off."""
+        lead_s = self._clock.monotonic() - self._held_from_s
+        await self.secure()
+        if self.left_s > LONGEST_HOLD_S:
+            raise TurnMissed(self, lead_s=min(lead_s, LONGEST_HOLD_S))
+        await self.reach()
+        self._starts = None  # used up: what is asked after it, on a new connection, needs another
 
 
 class Turns:
@@ -72,35 +131,22 @@ class Turns:
         self._offload = offload
 
     @asynccontextmanager
-    async def take(self, host: str, *, delay: timedelta) -> AsyncIterator[Turn]:
-        """Wait for the host's next turn, then hold a connection's place."""
-        asked = self._clock.monotonic()
-        async with self._per_host.enter(host):
-            pause = max(delay, self._delay)
-            starts = await self._next(host, pause) if pause > timedelta(0) else None
-            async with self._in_all:
-                waited = timedelta(seconds=self._clock.monotonic() - asked)
-                yield Turn(waited=waited, ready=partial(self._ready, host, pause, starts))
+    async def take(self, host: str, *, delay: timedelta, missed: TurnMissed | None = None) -> AsyncIterator[Turn]:
+        """Wait for the host's next turn, then hold a connection's place.
 
-    async def _next(self, host: str, pause: timedelta, *, missed: datetime | None = None) -> datetime:
-        apart = pause + _slack(pause)
-        starts = await self._offload(self._hosts.reserve, host, now=self._clock.now(), delay=apart, instead_of=missed)
-        while (left := starts - self._clock.now()) > timedelta(0):
-            await self._clock.sleep(left)
-        return starts
-
-    async def _ready(self, host: str, pause: timedelta, starts: datetime | None) -> None:
-        """Return at once where the turn is still good, and wait for another where it was missed.
-
-        It is missed where waiting for a shared place or for the connection took longer than the slack. Whoever has
-        the turn after a visit that begins in time begins a pause later, on whatever worker. Where the store alone
-        takes longer than that to give out a turn, the visit goes ahead after a few tries.
+        `missed` is what came of an earlier try: its turn is waited for, but for the time the connection took then.
         """
-        for _ in range(TRIES):
-            if starts is None or self._clock.now() - starts <= _slack(pause) / 2:
-                return
-            starts = await self._next(host, pause, missed=starts)
+        asked_s = self._clock.monotonic()
+        async with self._per_host.enter(host):
+            turn = missed.turn if missed else self._turn(host, max(delay, self._delay))
+            while True:
+                await turn.secure()
+                await turn.reach(lead_s=missed.lead_s if missed else 0.0)
+                async with self._in_all:
+                    await turn.secure()
+                    if turn.left_s <= LONGEST_HOLD_S:
+                        yield turn.hold(since_s=asked_s)
+                        return
 
-
-def _slack(pause: timedelta) -> timedelta:
-    return max(pause / SLACK, LEAST_SLACK)
+    def _turn(self, host: str, pause: timedelta) -> Turn:
+        return Turn(host, pause, hosts=self._hosts, offload=self._offload, clock=self._clock)

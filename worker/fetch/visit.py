@@ -17,7 +17,7 @@ from worker.fetch.faults import TRANSLATED, translate
 from worker.fetch.guard import check_url, host_of
 from worker.fetch.standings import Standings
 from worker.fetch.trace import Observer, Step
-from worker.fetch.turns import Turn, Turns
+from worker.fetch.turns import Turn, TurnMissed, Turns
 from worker.fetch.wire import Answer, Header, Ready, Wire
 
 
@@ -107,9 +107,19 @@ class Visitor:
     async def visit(self, errand: Errand, budget: Budget, observe: Observer) -> Reply:
         """Return the reply, whatever its status; raises FetchBlocked and FetchError."""
         check_url(errand.url, self._networks)
+        missed: TurnMissed | None = None
+        while True:
+            try:
+                return await self._in_turn(errand, budget, observe, missed)
+            except TurnMissed as again:
+                missed = again
+
+    async def _in_turn(self, errand: Errand, budget: Budget, observe: Observer, missed: TurnMissed | None) -> Reply:
         host = host_of(errand.url)
         await self._standings.check(host)
-        async with self._turns.take(host, delay=errand.delay) as turn:
+        async with self._turns.take(host, delay=errand.delay, missed=missed) as turn:
+            # Whoever stood in front may have been told to go away meanwhile.
+            await self._standings.check(host)
             observe(Step(what="turn", detail=f"after {turn.waited.total_seconds():.2f} s", url=str(errand.url)))
             try:
                 reply = await self._exchange(errand, turn, budget, observe)
