@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
+_OUTERMOST_SPACE: Final = 0xEFFFFFFC
+"""The number of the name space of processes that is no container's."""
 _LEASE_MARGIN: Final = timedelta(minutes=2)
 _POLL_LEASE: Final = timedelta(minutes=15)
 _LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
@@ -237,8 +239,8 @@ def _take_over_from_the_dead(ledger: Ledger) -> None:
 
 
 def _is_dead(worker: str) -> bool:
-    host, _, pid = worker.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    machine, _, pid = worker.rpartition(":")
+    if machine != _machine() or not pid.isdigit():
         return False
     try:
         os.kill(int(pid), 0)
@@ -250,8 +252,15 @@ def _is_dead(worker: str) -> bool:
 
 
 def worker_name() -> str:
-    """Return how this process signs its claims: host name and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Return how this process signs its claims: host name, in a container its name space of processes, process id."""
+    return f"{_machine()}:{os.getpid()}"
+
+
+def _machine() -> str:
+    # Containers may share a host name, and every one of them has a process 1.
+    space = Path("/proc/self/ns/pid")
+    inside = space.exists() and space.stat().st_ino != _OUTERMOST_SPACE
+    return f"{socket.gethostname()}/{space.stat().st_ino}" if inside else socket.gethostname()
 
 
 def _deduper(settings: Settings) -> Deduper:

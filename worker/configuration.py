@@ -17,7 +17,8 @@ from worker.settings import Section, Settings
 
 PREFIX: Final = "CORPUS_WORKER_"
 _LONGEST_SHOWN: Final = 80
-_PASSWORD: Final = re.compile(r"(://[^/?#@:]*):[^/?#]*@")
+_PASSWORD: Final = re.compile(r"^(?!sqlite:)((?:[\w+.-]+:?/+)?+[^:@/]*):.*@", re.DOTALL)
+"""From the first colon behind the user to the last @, whatever stands between, and however the scheme is mistyped."""
 _PASSWORD_PARAMETER: Final = re.compile(r"([?&](?:password|passfile|sslpassword)=)[^&]*", re.IGNORECASE)
 
 

@@ -185,6 +185,11 @@ def test_a_section_that_is_no_table_is_said_so_even_with_an_override(tmp_path: P
         ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
         ("postgresql+psycopg://me:se%40cret@host/db", "postgresql+psycopg://me:***@host/db"),
         ("postgresql+psycopg://me:p:q@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("postgresql+psycopg://me:p/q@r@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("postgresql+psycopg:/me:secret@host/db", "postgresql+psycopg:/me:***@host/db"),
+        ("postgresql+psycopg//me:secret@host/db", "postgresql+psycopg//me:***@host/db"),
+        ("me:secret@host/db", "me:***@host/db"),
+        ("sqlite:///data/a:b@c.db", "sqlite:///data/a:b@c.db"),
         (
             "postgresql+psycopg://host/db?user=me&password=secret&x=1",
             "postgresql+psycopg://host/db?user=me&password=***&x=1",

@@ -17,6 +17,7 @@ def migrate_store(common: Common, origin: str, target: str) -> None:
     FROM and TO are store URLs (sqlite:///path, postgresql+psycopg://user@host/database). A copy that was broken off
     goes on where it stopped. Nobody may work on either store meanwhile.
     """
+    from worker.clock import SystemClock
     from worker.configuration import mask
     from worker.errors import UsageError
     from worker.fields import is_store_url
@@ -35,7 +36,7 @@ def migrate_store(common: Common, origin: str, target: str) -> None:
         if common.loudness >= 0 and not common.as_json:
             click.echo(f"{table}: {rows:,} rows", err=True)
 
-    moved = move_store(origin, target, progress=tell)
+    moved = move_store(origin, target, now=SystemClock().now(), progress=tell)
     if common.as_json:
         print_json({"tables": {each.table: {"rows": each.rows, "copied": each.copied} for each in moved}})
         return

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from worker.errors import StoreBusy, StoreError
 from worker.storage.database import Database
@@ -56,7 +57,8 @@ def _server_locked(database: Database, what: str) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": KEY})
+            with suppress(DBAPIError):  # a connection that is gone has let go of it
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": KEY})
 
 
 def _busy(what: str) -> StoreBusy:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from worker.storage.backfills import BACKFILLS
 from worker.storage.columns import EPOCH, Span, UtcTime
-from worker.storage.dialect import greatest
+from worker.storage.dialect import greatest, is_sqlite
 from worker.storage.tables import CANDIDATES, HOSTS, SOURCES
 
 log = structlog.get_logger()
@@ -48,6 +48,7 @@ def mend_times(connection: Connection, *, now: datetime) -> timedelta:
     What was written last tells how far the clock was ahead. Nothing is changed where that is a minute or less. History
     keeps its times, but for the discovery of candidates and the polls of sources: those told of the clock.
     """
+    now = _latest(connection, now)
     ahead = _newest(connection) - now
     if ahead <= TOLERANCE:
         return timedelta(0)
@@ -55,6 +56,14 @@ def mend_times(connection: Connection, *, now: datetime) -> timedelta:
         connection.execute(statement, {"now": now, "by": ahead})
     log.warning("store.times_mended", ahead_s=round(ahead.total_seconds()))
     return ahead
+
+
+def _latest(connection: Connection, now: datetime) -> datetime:
+    """Return what the server says where this machine's clock is behind: then it is this one that is wrong."""
+    if is_sqlite(connection):
+        return now
+    told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return max(now, told)
 
 
 def _newest(connection: Connection) -> datetime:

@@ -21,7 +21,12 @@ POOL_SIZE = 4
 POOL_TIMEOUT = timedelta(seconds=30)
 SESSION = "-c idle_in_transaction_session_timeout=60s -c lock_timeout=30s"
 """A worker that is suspended or cut off must not hold its locks for ever."""
-KEEPALIVE: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 def connect(url: str, *, create: bool = True) -> Database:

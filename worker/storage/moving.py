@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Select, Table, Text, func, insert, literal_column, select, tuple_
 
-from worker.errors import StoreError
+from worker.errors import StoreBusy, StoreError
 from worker.storage.border import describe_url
 from worker.storage.database import Database
 from worker.storage.engine import connect
@@ -18,6 +19,7 @@ from worker.storage.index import INDEX_PARAMETERS
 from worker.storage.lock import without_daemon
 from worker.storage.metadata import METADATA
 from worker.storage.migrate import VERSIONS, bring_up_to_date, version_of
+from worker.storage.workers import workers
 
 BATCH: Final = 1000
 
@@ -35,11 +37,14 @@ Progress = Callable[[str, int], None]
 """Told the table and the number of rows copied after each batch."""
 
 
-def move_store(origin: str, target: str, *, progress: Progress = lambda _table, _rows: None) -> tuple[Moved, ...]:
+def move_store(
+    origin: str, target: str, *, now: datetime, progress: Progress = lambda _table, _rows: None
+) -> tuple[Moved, ...]:
     """Copy every row of one store into another, then compare both.
 
     A copy that was broken off goes on where it stopped. Nobody may work on either store meanwhile: a daemon on a SQLite
-    store is StoreBusy. Raises StoreError where a store cannot be used, and where the two differ at the end.
+    store is StoreBusy, and so is a worker that holds a lease on the first. Raises StoreError where a store cannot be
+    used, and where the two differ at the end.
     """
     with ExitStack() as held:
         source = held.enter_context(closing(connect(origin, create=False)))
@@ -47,6 +52,7 @@ def move_store(origin: str, target: str, *, progress: Progress = lambda _table, 
         destination = held.enter_context(closing(connect(target)))
         held.enter_context(without_daemon(destination.path, why="moving another store into it"))
         _require_current(source)
+        _require_rest(source, now=now)
         bring_up_to_date(destination)
         copied = {table.name: _copy(source, destination, table, progress) for table in _tables()}
         destination.write(_set_counters, destination)
@@ -63,6 +69,17 @@ def _require_current(source: Database) -> None:
     if version != VERSIONS[-1]:
         name = describe_url(source.url)
         raise StoreError(f"store {name} has schema {version or 'none'}: open it once with `corpus-worker status` first")
+
+
+def _require_rest(source: Database, *, now: datetime) -> None:
+    at_work = source.read(workers, now=now)
+    if at_work:
+        names = ", ".join(each.name for each in at_work)
+        until = max(each.until for each in at_work)
+        raise StoreBusy(
+            f"at work on {describe_url(source.url)}: {names}; stop them first, or where they were killed, wait until "
+            f"their leases end at {until:%H:%M:%S} UTC"
+        )
 
 
 def _copy(source: Database, destination: Database, table: Table, progress: Progress) -> int:

@@ -296,7 +296,4 @@ MARKS = Table(
     Column("decided", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
 )
-"""What people decided about two canonical URLs, the smaller one first: `same` or `different`.
-
-`pair` is the SHA-256 of both: two long URLs together are more than a PostgreSQL index takes.
-"""
+"""What people decided about two canonical URLs; `pair` is the SHA-256 of both, which may be too long for an index."""

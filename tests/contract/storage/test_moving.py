@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.contract.storage.made import NOW, PARAMETERS, add_seed, candidate, seed, take_in
+from tests.contract.storage.made import MINUTE, NOW, PARAMETERS, add_seed, candidate, seed, take_in
 from worker.errors import StoreBusy, StoreError
 from worker.models import Text
 from worker.ports import HostStanding, RobotsRecord
@@ -40,7 +40,7 @@ def fill(store: Store) -> None:
 
 
 def test_everything_arrives_and_works_on(origin: str, store_url: str, open_stores: Callable[[str], Store]) -> None:
-    moved = move_store(origin, store_url)
+    moved = move_store(origin, store_url, now=NOW)
 
     assert sum(table.rows for table in moved) > 20
     before, after = open_stores(origin), open_stores(store_url)
@@ -60,9 +60,9 @@ def test_a_move_broken_off_goes_on_where_it_stopped(origin: str, store_url: str)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        move_store(origin, store_url, progress=break_off)
+        move_store(origin, store_url, now=NOW, progress=break_off)
 
-    moved = {table.table: table for table in move_store(origin, store_url)}
+    moved = {table.table: table for table in move_store(origin, store_url, now=NOW)}
 
     assert moved["articles"].copied == 0
     assert moved["articles"].rows == 3
@@ -70,25 +70,25 @@ def test_a_move_broken_off_goes_on_where_it_stopped(origin: str, store_url: str)
 
 
 def test_a_move_done_twice_copies_nothing_more(origin: str, store_url: str) -> None:
-    move_store(origin, store_url)
+    move_store(origin, store_url, now=NOW)
 
-    assert {table.copied for table in move_store(origin, store_url)} == {0}
+    assert {table.copied for table in move_store(origin, store_url, now=NOW)} == {0}
 
 
 def test_a_difference_is_told(origin: str, store_url: str) -> None:
-    move_store(origin, store_url)
+    move_store(origin, store_url, now=NOW)
     engine = create_engine(store_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE articles SET title = 'another'"))
     engine.dispose()
 
     with pytest.raises(StoreError, match=r"table articles differs after the move .*move again"):
-        move_store(origin, store_url)
+        move_store(origin, store_url, now=NOW)
 
 
 def test_a_store_that_is_not_there_cannot_be_moved(tmp_path: Path, store_url: str) -> None:
     with pytest.raises(StoreError, match="does not exist yet"):
-        move_store(f"sqlite:///{tmp_path / 'none.db'}", store_url)
+        move_store(f"sqlite:///{tmp_path / 'none.db'}", store_url, now=NOW)
 
 
 def test_a_store_that_a_daemon_works_on_is_not_moved(origin: str, store_url: str, tmp_path: Path) -> None:
@@ -96,7 +96,17 @@ def test_a_store_that_a_daemon_works_on_is_not_moved(origin: str, store_url: str
     lock.take("a daemon of this test")
 
     with pytest.raises(StoreBusy, match="a daemon of this test"):
-        move_store(origin, store_url)
+        move_store(origin, store_url, now=NOW)
 
     lock.give_back()
-    assert move_store(origin, store_url)
+    assert move_store(origin, store_url, now=NOW)
+
+
+def test_a_store_that_somebody_works_on_is_not_moved(origin: str, store_url: str) -> None:
+    with open_store(origin, parameters=PARAMETERS) as store:
+        store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="far-away:7")
+
+    with pytest.raises(StoreBusy, match="far-away:7; stop them first"):
+        move_store(origin, store_url, now=NOW)
+
+    assert move_store(origin, store_url, now=NOW + 2 * MINUTE)

@@ -235,6 +235,42 @@ async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_reque
     assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.4
 
 
+async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    arrivals: list[float] = []
+
+    async def note(exchange: Exchange) -> None:
+        arrivals.append(asyncio.get_running_loop().time())
+        if len(arrivals) == 2:  # a kept connection that the server closes instead of answering
+            exchange.reset()
+        else:
+            await exchange.reply(status=404)
+
+    server.on("/robots.txt", note).on("/a", note)
+
+    await reason_of(make_fetcher(per_host_delay=timedelta(milliseconds=500)))
+
+    assert len(arrivals) >= 3
+    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.4
+
+
+async def test_who_waits_for_a_turn_goes_away_when_the_host_says_so(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    async def not_now(exchange: Exchange) -> None:
+        await exchange.reply(status=429, Retry_After="3600")
+
+    for number in range(4):
+        server.on(f"/{number}", not_now)
+    fetcher = make_fetcher(per_host_delay=timedelta(milliseconds=300))
+
+    reasons = await asyncio.gather(*(reason_of(fetcher, f"http://news.example/{number}") for number in range(4)))
+
+    assert len(server.paths) == 2, "robots.txt and the first page alone"
+    assert all(reasons)
+
+
 async def test_one_host_gets_one_connection_at_a_time(server: Loopback, make_fetcher: FetcherFactory) -> None:
     inside = most = 0
 
