@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, take_in
+import pytest
+
+from tests.contract.storage import made
+from tests.contract.storage.made import MINUTE, candidate, claim_one, take_in
 from worker.models import Poll
 from worker.ports import HostStanding
 from worker.storage import Store
 
 HOUR = timedelta(hours=1)
+
+NOW = made.NOW + timedelta(days=36_500)
+"""Beyond any server's own clock, which nobody's is asked to be behind."""
 
 
 def poll(store: Store) -> bool:
@@ -49,7 +55,7 @@ def test_what_was_discovered_in_the_future_can_be_claimed_now(store: Store) -> N
     store.mend_times(now=NOW)
 
     assert before == []
-    assert claim_one(store).canonical_url == candidate().canonical_url
+    assert claim_one(store, now=NOW).canonical_url == candidate().canonical_url
 
 
 def test_a_lease_from_the_future_ends_when_it_would_have(store: Store) -> None:
@@ -93,3 +99,11 @@ def test_a_source_polled_in_the_past_is_due_when_it_said(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW - MINUTE, due_at=NOW + HOUR), [])
 
     assert poll(store) is False
+
+
+def test_whose_clock_is_behind_the_servers_mends_nothing(store: Store, store_url: str) -> None:
+    if store_url.startswith("sqlite"):
+        pytest.skip("only a server has a clock of its own")
+    store.ledger.record_poll(Poll(source="bao", polled_at=datetime.now(UTC), due_at=datetime.now(UTC)), [candidate()])
+
+    assert store.mend_times(now=datetime.now(UTC) - HOUR) == timedelta(0)
