@@ -12,6 +12,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import ReturnTypeFromArgs
 
+from worker.errors import StoreError
+
 Insert = sqlite.Insert | postgresql.Insert
 _LOCK_KEYS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS wanted (key)")
 
@@ -74,3 +76,12 @@ def lock_table(connection: Connection, table: Table) -> None:
     """Keep every other writer of a table waiting until the transaction ends; SQLite has one writer anyway."""
     if not is_sqlite(connection):
         connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def require_utf8(connection: Connection) -> None:
+    """Raise StoreError where a database on a server keeps its texts in another encoding: not every text fits there."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database is in {encoding}, not in UTF8: make one with `createdb -E UTF8 -T template0 NAME`"
+        )

@@ -86,7 +86,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    options = {"application_name": "corpus-worker", "options": SESSION, "connect_timeout": 10, **KEEPALIVE}
+    said = {"application_name": "corpus-worker", "options": SESSION, "client_encoding": "utf8"}
+    options = {**said, "connect_timeout": 10, **KEEPALIVE}
     told = {name: value for name, value in options.items() if name not in url.query}
     pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT.total_seconds()}
     try:

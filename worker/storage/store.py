@@ -14,6 +14,7 @@ from worker.storage.backfills import StoredBackfills
 from worker.storage.backup import Backup, back_up
 from worker.storage.clocks import mend_times
 from worker.storage.database import Database
+from worker.storage.dialect import require_utf8
 from worker.storage.engine import connect
 from worker.storage.hosts import StoredHostBook
 from worker.storage.index import stored_parameters
@@ -126,6 +127,8 @@ def open_store(
     """
     database = connect(url, create=create)
     try:
+        if not database.is_sqlite:
+            database.read(require_utf8)
         bring_up_to_date(database)
         database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.

@@ -1,4 +1,4 @@
-"""Connections that end while the store is in use."""
+"""Connections to a server: those that end while the store is in use, and databases that cannot serve."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from tests.contract.storage.made import NOW, PARAMETERS, candidate, claim_one, settle
+from worker.errors import StoreError
 from worker.storage import Store, open_store
 
 A = "https://a.example/1"
@@ -55,3 +56,21 @@ def test_many_may_open_a_new_store_in_a_file_together(tmp_path: Path) -> None:
     assert all(each.reader.audit().balanced for each in stores)
     for each in stores:
         each.close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_is_not_in_utf_8_is_refused(postgresql_url: str, encoding: str) -> None:
+    name = f"in_{encoding.lower()}"
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        server.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        server.exec_driver_sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    url = make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)
+
+    with pytest.raises(StoreError, match=f"the database is in {encoding}, not in UTF8: make one with `createdb"):
+        open_store(url, parameters=PARAMETERS)
+
+    with engine.connect() as server:
+        server.exec_driver_sql(f"DROP DATABASE {name}")
+    engine.dispose()
