@@ -29,6 +29,22 @@ async def reason_of(fetcher: HttpFetcher, url: str = URL) -> str:
     return ""
 
 
+def noting(server: Loopback, *paths: str, status: int, reset: int | None = None) -> list[float]:
+    """Answer these paths, but hang up on one of the requests; return when each came, a list that grows."""
+    arrivals: list[float] = []
+
+    async def note(exchange: Exchange) -> None:
+        arrivals.append(asyncio.get_running_loop().time())
+        if len(arrivals) == reset:
+            exchange.reset()
+        else:
+            await exchange.reply(status=status)
+
+    for path in paths:
+        server.on(path, note)
+    return arrivals
+
+
 async def test_a_forbidden_page_is_blocked_with_the_rule_that_forbids_it(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
@@ -195,13 +211,7 @@ async def test_half_a_megabyte_of_robots_txt_is_read_and_the_rest_is_not(
 
 async def test_a_crawl_delay_longer_than_ours_wins(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("User-agent: *\nCrawl-delay: 0.4\nDisallow: /private")
-    arrivals: list[float] = []
-
-    async def note(exchange: Exchange) -> None:
-        arrivals.append(asyncio.get_running_loop().time())
-        await exchange.reply()
-
-    server.on("/a", note).on("/b", note)
+    arrivals = noting(server, "/a", "/b", status=200)
     fetcher = make_fetcher(per_host_delay=timedelta(milliseconds=50))
 
     await asyncio.gather(*(fetcher.fetch(Request(url=f"http://news.example/{path}")) for path in "ab"))
@@ -212,17 +222,12 @@ async def test_a_crawl_delay_longer_than_ours_wins(server: Loopback, make_fetche
 async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_requests_together(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
-    arrivals: list[float] = []
-
-    async def note(exchange: Exchange) -> None:
-        arrivals.append(asyncio.get_running_loop().time())
-        await exchange.reply(status=404)
+    arrivals = noting(server, "/robots.txt", "/a", status=404)
 
     async def slow_names(_host: str, _port: int) -> list[Address]:
         await asyncio.sleep(0.4)
         return [ip_address("127.0.0.1")]
 
-    server.on("/robots.txt", note).on("/a", note)
     pause, hosts = timedelta(milliseconds=500), MemoryHostBook()
     route = {":80": f"loopback.example:{server.port}"}
     slow = make_fetcher(hosts=hosts, per_host_delay=pause, resolve=slow_names, connect_to=route)
@@ -238,16 +243,8 @@ async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_reque
 async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
-    arrivals: list[float] = []
-
-    async def note(exchange: Exchange) -> None:
-        arrivals.append(asyncio.get_running_loop().time())
-        if len(arrivals) == 2:  # a kept connection that the server closes instead of answering
-            exchange.reset()
-        else:
-            await exchange.reply(status=404)
-
-    server.on("/robots.txt", note).on("/a", note)
+    # The second of them comes on a kept connection, which the server closes instead of answering.
+    arrivals = noting(server, "/robots.txt", "/a", status=404, reset=2)
 
     await reason_of(make_fetcher(per_host_delay=timedelta(milliseconds=500)))
 
