@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Connection, Executable, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Executable,
+    Table,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    column,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import ReturnTypeFromArgs
+from sqlalchemy.sql.functions import FunctionElement, ReturnTypeFromArgs
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from worker.errors import StoreError
 
@@ -38,6 +54,77 @@ def _sqlite_greatest(element: greatest, compiler: SQLCompiler, **options: Any) -
 @compiles(least, "sqlite")
 def _sqlite_least(element: least, compiler: SQLCompiler, **options: Any) -> str:
     return f"min{compiler.process(element.clause_expr, **options)}"
+
+
+class Numbers(TypeDecorator[Iterable[int]]):
+    """Integers of 64 bits bound as one value: an array on a server, JSON in SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the database."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else postgresql.ARRAY(BigInteger()))
+
+    def process_bind_param(self, value: Iterable[int] | None, dialect: Dialect) -> str | list[int]:
+        """Return the numbers as the database takes them."""
+        numbers = list(value or ())
+        return json.dumps(numbers) if dialect.name == "sqlite" else numbers
+
+
+class _Unfolded(FunctionElement[int]):
+    """A table with a row for each of some numbers."""
+
+    inherit_cache = True
+
+
+@compiles(_Unfolded, "sqlite")
+def _sqlite_unfolded(element: _Unfolded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Unfolded, "postgresql")
+def _postgresql_unfolded(element: _Unfolded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unnest({compiler.process(element.clauses, **options)})"
+
+
+class _Among(FunctionElement[bool]):
+    """Whether a column holds one of some numbers."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002
+        """Stay as it is: SQLite would get "… IN (…) = 1", which no index serves."""
+        return self
+
+
+@compiles(_Among, "sqlite")
+def _sqlite_among(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    value, numbers = (compiler.process(each, **options) for each in element.clauses)
+    return f"{value} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608 - made of compiled parts
+
+
+@compiles(_Among, "postgresql")
+def _postgresql_among(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    # Unlike a join with unnest(), this is planned as a look-up in the index even while the table is all but empty;
+    # a prepared statement keeps its plan while the table grows.
+    value, numbers = (compiler.process(each, **options) for each in element.clauses)
+    return f"{value} = ANY ({numbers})"
+
+
+def among(value: ColumnElement[int], name: str) -> ColumnElement[bool]:
+    """Return whether a column is among the integers bound under a name.
+
+    Unlike `in_`, a statement has the same text for any number of them, so that it is compiled and prepared once.
+    """
+    return _Among(value, bindparam(name, type_=Numbers()))
+
+
+def each_of(name: str) -> TableValuedAlias:
+    """Return a table with one column, `value`: the integers bound under a name, however many."""
+    # The alias is called like the column: a server calls the only column of a function by the function's alias.
+    return _Unfolded(bindparam(name, type_=Numbers())).table_valued(column("value", BigInteger), name="value")
 
 
 def is_sqlite(connection: Connection) -> bool:

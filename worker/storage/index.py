@@ -7,7 +7,7 @@ MOST_POSTINGS articles already have is boilerplate or a template, tells little, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import (
@@ -22,11 +22,13 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
 )
 
 from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
+from worker.storage.dialect import among, each_of
 from worker.storage.metadata import METADATA
 
 MOST_POSTINGS = 64
@@ -59,16 +61,18 @@ INDEX_PARAMETERS = Table(
 )
 """A single row (id 1): how the fingerprints of this store are made."""
 
-_POSTINGS = select(INDEX_KEYS.c.key, INDEX_KEYS.c.article_id).where(
-    INDEX_KEYS.c.key.in_(bindparam("keys", expanding=True))
+_POSTINGS = select(INDEX_KEYS.c.key, INDEX_KEYS.c.article_id).where(among(INDEX_KEYS.c.key, "keys"))
+_WANTED = each_of("keys")
+_SAME_KEY = INDEX_KEYS.alias("same_key")
+_TAKEN = select(func.count()).where(_SAME_KEY.c.key == _WANTED.c.value).scalar_subquery()
+_ADD_KEYS = insert(INDEX_KEYS).from_select(
+    ["key", "article_id"],
+    select(_WANTED.c.value, bindparam("article", type_=BigInteger)).where(literal_column(str(MOST_POSTINGS)) > _TAKEN),
 )
-_FULL = (
-    select(INDEX_KEYS.c.key)
-    .where(INDEX_KEYS.c.key.in_(bindparam("keys", expanding=True)))
-    .group_by(INDEX_KEYS.c.key)
-    .having(func.count() >= MOST_POSTINGS)
+_ADD_FINGERPRINT = insert(FINGERPRINTS)
+_REMOVE_KEYS = delete(INDEX_KEYS).where(
+    among(INDEX_KEYS.c.key, "keys"), INDEX_KEYS.c.article_id == bindparam("article")
 )
-_KEYS_AT_ONCE = 500
 _LEAST_WEIGHT = 0.04
 """What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little, but one of a text
 that has hardly any keys."""
@@ -86,11 +90,8 @@ class Hit:
 
 def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> None:
     """Write the index rows of an article that has none yet."""
-    connection.execute(insert(FINGERPRINTS), _fingerprint_row(article_id, fingerprint))
-    full = {key for chunk in _chunks(_keys(fingerprint)) for key in connection.scalars(_FULL, {"keys": chunk})}
-    rows = [{"key": key, "article_id": article_id} for key in _keys(fingerprint) if key not in full]
-    if rows:
-        connection.execute(insert(INDEX_KEYS), rows)
+    connection.execute(_ADD_FINGERPRINT, _fingerprint_row(article_id, fingerprint))
+    connection.execute(_ADD_KEYS, {"keys": _keys(fingerprint), "article": article_id})
 
 
 def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Hit]:
@@ -100,9 +101,8 @@ def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> lis
     """
     bands = frozenset(fingerprint.bands)
     postings: defaultdict[int, list[int]] = defaultdict(list)
-    for chunk in _chunks(_keys(fingerprint)):
-        for key, article_id in connection.execute(_POSTINGS, {"keys": chunk}):
-            postings[key].append(article_id)
+    for key, article_id in connection.execute(_POSTINGS, {"keys": _keys(fingerprint)}):
+        postings[key].append(article_id)
     shared_bands: defaultdict[int, int] = defaultdict(int)
     shared: defaultdict[int, int] = defaultdict(int)
     weights: defaultdict[int, float] = defaultdict(float)
@@ -130,8 +130,7 @@ def remove(connection: Connection, article_id: int) -> None:
     stored = fingerprint_of(connection, article_id)
     if stored is None:
         return
-    for chunk in _chunks(_keys(stored)):
-        connection.execute(delete(INDEX_KEYS).where(INDEX_KEYS.c.key.in_(chunk), INDEX_KEYS.c.article_id == article_id))
+    connection.execute(_REMOVE_KEYS, {"keys": _keys(stored), "article": article_id})
     connection.execute(delete(FINGERPRINTS).where(FINGERPRINTS.c.article_id == article_id))
 
 
@@ -185,10 +184,6 @@ def _differences(held: IndexParameters, wanted: IndexParameters) -> str:
 def _keys(fingerprint: Fingerprint) -> list[int]:
     # Sorted, so that transactions that write many keys take their locks in one order.
     return sorted({*fingerprint.bands, *fingerprint.anchors})
-
-
-def _chunks(keys: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE))
 
 
 def _fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, object]:

@@ -19,6 +19,9 @@ MOST_HITS = 16
 MOST_VERSIONS = 4
 MOST_NEIGHBOURS = 32
 
+Versions = Sequence[Row[int, str, int]]
+"""Id, text hash and number of the newest versions of a page that are stored, the newest first."""
+
 _VERSIONS = (
     select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
     .where(ARTICLES.c.canonical_url == bindparam("url"))
@@ -27,8 +30,8 @@ _VERSIONS = (
 )
 
 
-def versions(connection: Connection, canonical_url: str) -> Sequence[Row[int, str, int]]:
-    """Return id, text hash and number of the newest versions of a page that are stored, the newest first."""
+def versions(connection: Connection, canonical_url: str) -> Versions:
+    """Return the newest versions of a page that are stored."""
     return connection.execute(_VERSIONS, {"url": clean(canonical_url)}).all()
 
 

@@ -13,7 +13,7 @@ from worker.ports import Judge
 from worker.storage import index
 from worker.storage.codec import clean, clean_or_none, rights_to_json, to_json, verdict_to_json
 from worker.storage.dialect import lock_keys
-from worker.storage.neighbours import gather, versions
+from worker.storage.neighbours import Versions, gather, versions
 from worker.storage.outcomes import Ending, Hold, close, hold, keep_page, kept_page
 from worker.storage.rows import Values
 from worker.storage.standings import HOLDING
@@ -58,7 +58,8 @@ def settle(connection: Connection, claim: Claim, arrival: Arrival) -> Outcome | 
     if held.ended:
         return _outcome_before(connection, held)
     lock_arrival(connection, arrival)
-    outcome = _unchanged(connection, arrival) or _admitted(connection, held, arrival)
+    before = versions(connection, arrival.article.canonical_url)
+    outcome = _unchanged(before, arrival) or _admitted(connection, held, arrival, before)
     ending = Ending(now=arrival.now, page=arrival.page, article=arrival.article, look_at=arrival.look_at)
     close(connection, held.row, outcome, ending)
     return outcome
@@ -72,11 +73,15 @@ def lock_arrival(connection: Connection, arrival: Arrival) -> None:
 
 
 def admit(
-    connection: Connection, arrival: Arrival, *, candidate_id: int | None = None, page_id: int | None = None
+    connection: Connection,
+    arrival: Arrival,
+    *,
+    before: Versions,
+    candidate_id: int | None = None,
+    page_id: int | None = None,
 ) -> Admission:
-    """Judge an article and write it with its standing, index rows and decision."""
+    """Judge an article and write it with its standing, index rows and decision; `before` are the versions there are."""
     article = arrival.article
-    before = versions(connection, article.canonical_url)
     earlier = [version.id for version in before]
     verdict = arrival.judge(gather(connection, article, arrival.fingerprint, earlier=earlier))
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
@@ -106,20 +111,19 @@ def _outcome_before(connection: Connection, held: Hold) -> Outcome:
     )
 
 
-def _unchanged(connection: Connection, arrival: Arrival) -> Outcome | None:
-    before = versions(connection, arrival.article.canonical_url)
+def _unchanged(before: Versions, arrival: Arrival) -> Outcome | None:
     if not before or before[0].sha256 != arrival.article.sha256:
         return None
     newest: int = before[0].id
     return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest}", article=newest)
 
 
-def _admitted(connection: Connection, held: Hold, arrival: Arrival) -> Outcome:
+def _admitted(connection: Connection, held: Hold, arrival: Arrival, before: Versions) -> Outcome:
     row = held.row
     page_id = keep_page(connection, row.id, arrival.page, now=arrival.now)
     if page_id is None and row.payload_sha256 is not None:
         page_id = kept_page(connection, row.id, row.payload_sha256)
-    admission = admit(connection, arrival, candidate_id=row.id, page_id=page_id)
+    admission = admit(connection, arrival, before=before, candidate_id=row.id, page_id=page_id)
     verdict = admission.verdict
     return Outcome(
         state=STATES.get(verdict.relation, State.STORED),

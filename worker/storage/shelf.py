@@ -10,6 +10,7 @@ from worker.models import Article, Fingerprint, Seed
 from worker.ports import Judge
 from worker.storage.codec import clean
 from worker.storage.database import Database
+from worker.storage.neighbours import versions
 from worker.storage.settling import Arrival, admit, lock_arrival
 from worker.storage.tables import SEEDS
 
@@ -40,7 +41,8 @@ def _add(connection: Connection, seed: Seed, arrival: Arrival) -> int:
     there = _article_of(connection, seed)
     if there is not None:
         return there
-    article_id = admit(connection, arrival).article_id
+    before = versions(connection, arrival.article.canonical_url)
+    article_id = admit(connection, arrival, before=before).article_id
     values = {"name": clean(seed.name), "sha256": seed.sha256, "raw": seed.raw}
     connection.execute(insert(SEEDS).values(**values, article_id=article_id, imported_at=arrival.now))
     return article_id

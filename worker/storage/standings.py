@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     Connection,
     Executable,
     Row,
@@ -20,14 +19,12 @@ from sqlalchemy import (
 )
 
 from worker.models import Relation, Verdict
-from worker.storage.dialect import is_sqlite
+from worker.storage.dialect import among, is_sqlite
 from worker.storage.rows import Values
 from worker.storage.tables import ARTICLES, STANDINGS
 
 JOINING = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
 """Relations that put an article into the cluster of the one it was judged against."""
-
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +79,12 @@ def standing_book(table: Table) -> StandingBook:
     """Return the statements on a table of standings, each made once."""
     of = table.c
     return StandingBook(
-        clusters=select(of.article_id, of.cluster).where(of.article_id.in_(_IDS)),
-        founders=select(of.article_id).where(of.article_id.in_(_IDS)).order_by(of.article_id).with_for_update(),
-        heads=select(of.cluster, of.article_id).where(of.cluster.in_(_IDS), of.head),
+        clusters=select(of.article_id, of.cluster).where(among(of.article_id, "ids")),
+        founders=select(of.article_id).where(among(of.article_id, "ids")).order_by(of.article_id).with_for_update(),
+        heads=select(of.cluster, of.article_id).where(among(of.cluster, "ids"), of.head),
         articles=select(ARTICLES, of.cluster, of.head)
         .join(table, of.article_id == ARTICLES.c.id)
-        .where(ARTICLES.c.id.in_(_IDS)),
+        .where(among(ARTICLES.c.id, "ids")),
         cluster=select(of.cluster).where(of.article_id == bindparam("article")),
         add=insert(table),
         step_down=update(table).where(of.cluster == bindparam("of"), of.head).values(head=False),
