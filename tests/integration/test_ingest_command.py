@@ -124,6 +124,34 @@ def test_why_tells_where_from_what_and_against_which(filled: Desk) -> None:
     assert decision["passages"][0]["shared"] is True
 
 
+def test_why_tells_the_end_once(filled: Desk) -> None:
+    record = filled.run("export", "--format", "jsonl").records()[0]
+
+    told = filled.run("why", record["url"]).out
+
+    assert told.count("like no other") == 1
+    assert "judged unique: no article shares enough to be compared" in told
+
+
+def test_why_tells_who_says_when_an_article_was_published_and_modified(desk: Desk) -> None:
+    head = (
+        '<meta property="article:published_time" content="2024-03-07T08:00:00+07:00">'
+        '<meta property="article:modified_time" content="2024-03-08T10:00:00+07:00">'
+    )
+    markup = (
+        f"<html lang=vi><head><title>Cầu mới</title>{head}</head><body><h1>Cầu mới</h1>{story('cầu')}</body></html>"
+    )
+    (desk.folder / "bai.html").write_text(markup, encoding="utf-8")
+    desk.run("ingest", "bai.html")
+
+    (article,) = desk.run("why", "1", "--json").record()["articles"]
+    told = desk.run("why", "1").out
+
+    assert (article["published_at"][:13], article["published_at_from"]) == ("2024-03-07T01", "meta")
+    assert (article["modified_at"][:13], article["modified_at_from"]) == ("2024-03-08T03", "meta")
+    assert told.count("(meta)") == 2
+
+
 def test_copies_stand_below_the_text_that_is_kept(filled: Desk) -> None:
     kept, kept_url, copy, title, url, count = filled.run("duplicates").out.splitlines()
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import NotFoundError
-from worker.models import CandidateRecord, Comparison, Relation, StoredArticle, Verdict
+from worker.models import Article, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
 
 if TYPE_CHECKING:
     from worker.dedupe import Passages
@@ -103,6 +103,8 @@ def as_record(told: Told) -> dict[str, object]:
                 "fetched_at": stored.article.fetched_at.isoformat(),
                 "published_at": stored.article.published_at and stored.article.published_at.isoformat(),
                 "published_at_from": stored.article.published_at_from,
+                "modified_at": stored.article.modified_at and stored.article.modified_at.isoformat(),
+                "modified_at_from": stored.article.modified_at_from,
                 "words": stored.article.words,
                 "notes": list(stored.article.notes),
                 "cluster": stored.cluster,
@@ -152,7 +154,8 @@ def _rule(verdict: Verdict) -> str:
     apart = [str(each.article) for each in verdict.considered if each.rule == "marked different"]
     if apart:
         return f"a person said that it is another item than {', '.join(apart)}"
-    return "nothing in the store is alike"
+    compared = len(verdict.considered)
+    return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
 
 
 def _plain(value: object) -> object:
@@ -174,7 +177,7 @@ def show(told: Told) -> None:
         reason = f" ({record.reason})" if record.reason else ""
         out.print(f"[bold]{clean(record.url)}[/]")
         out.print(f"  {record.state.value}{reason}, source {clean(record.source)}, candidate {record.id}")
-        if record.detail:
+        if record.detail and not (record.events and record.detail in record.events[-1].detail):
             out.print(f"  {clean(record.detail)}")
         for event in record.events:
             out.print(f"  {moment(event.at)}  {event.what:<11} {clean(event.detail)}")
@@ -190,10 +193,23 @@ def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> Non
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {clean(stored.article.title)}")
     out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
-    for note in stored.article.notes:
-        out.print(f"  {clean(note)}")
+    for line in (_dated(stored.article), *stored.article.notes):
+        if line:
+            out.print(f"  {clean(line)}")
     for decision in decisions:
         _show_decision(decision)
+
+
+def _dated(article: Article) -> str:
+    """Return when an article was published and modified, and who says so."""
+    from worker.cli.show import moment
+
+    guessed = ", a guess" if article.is_date_guessed else ""
+    dates = (
+        ("published", article.published_at, f"{article.published_at_from}{guessed}"),
+        ("modified", article.modified_at, article.modified_at_from),
+    )
+    return "; ".join(f"{what} {moment(at)} ({origin})" for what, at, origin in dates if at)
 
 
 def _show_decision(decision: Decision) -> None:
@@ -204,17 +220,25 @@ def _show_decision(decision: Decision) -> None:
         out.print(
             f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/]: {_rule(decision.verdict)}"
         )
+        _show_considered(decision.verdict)
         return
     other = decision.against
     out.print(f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     out.print(f"    {clean(other.article.title)}\n    {clean(other.article.url)}")
     out.print(f"    rule: {clean(_rule(decision.verdict))}")
-    for comparison in decision.verdict.considered:
-        out.print(f"    {_figures(comparison)}")
+    _show_considered(decision.verdict)
     if change := decision.difference:
         out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
     if decision.passages:
         _show_passages(decision.passages)
+
+
+def _show_considered(verdict: Verdict) -> None:
+    from worker.cli.show import console
+
+    out = console()
+    for comparison in verdict.considered:
+        out.print(f"    {_figures(comparison)}")
 
 
 def _figures(comparison: Comparison) -> str:

@@ -55,6 +55,7 @@ class Reader:
             published_at=hints.published_at,
             published_at_from="input" if hints.published_at else "",
             modified_at=hints.modified_at,
+            modified_at_from="input" if hints.modified_at else "",
             external_id=hints.external_id,
         )
 
@@ -78,6 +79,7 @@ class Reader:
             published_at=reading.published.at if reading.published else None,
             published_at_from=reading.published.origin if reading.published else "",
             modified_at=reading.modified.at if reading.modified else None,
+            modified_at_from=reading.modified.origin if reading.modified else "",
             external_id=hints.external_id,
             rights=reading.rights,
             paragraphs=reading.paragraphs,

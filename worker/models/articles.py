@@ -56,7 +56,7 @@ class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
     `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
-    `unmarked-time`, `url`, `text`; or nothing. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left
+    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left
     out of the text included: what is counted for the host to learn its boilerplate.
     """
 
@@ -75,6 +75,7 @@ class Article:
     published_at: datetime | None = None
     published_at_from: str = ""
     modified_at: datetime | None = None
+    modified_at_from: str = ""
     external_id: str | None = None
     rights: Rights = Rights()
     notes: tuple[str, ...] = ()

@@ -29,5 +29,5 @@ def may_stand_in(error: WorkerError) -> bool:
 def standing_in(article: Article, error: WorkerError) -> Article:
     """Return an article made of the source's own text, saying so."""
     note = f"the text is the feed's own, not the page's: {error}"
-    dated = "feed" if article.published_at else ""
-    return replace(article, published_at_from=dated, notes=(*article.notes, note))
+    published, modified = ("feed" if at else "" for at in (article.published_at, article.modified_at))
+    return replace(article, published_at_from=published, modified_at_from=modified, notes=(*article.notes, note))

@@ -5,12 +5,22 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, Executable, select
+from sqlalchemy import Column, Connection, Executable, Integer, Table, Text, select
 
 from worker.storage.codec import clean
+from worker.storage.columns import PackedBytes
 from worker.storage.database import Database
 from worker.storage.dialect import Insert, upsert
-from worker.storage.tables import HOST_PARAGRAPHS
+from worker.storage.metadata import METADATA
+
+HOST_PARAGRAPHS = Table(
+    "host_paragraphs",
+    METADATA,
+    Column("host", Text, primary_key=True),
+    Column("articles", Integer, nullable=False),
+    Column("counts", PackedBytes, nullable=False),
+)
+"""How often each paragraph stood in the articles of a host: pairs of a signed 64-bit key and a 32-bit count."""
 
 _PAIR = struct.Struct("<qI")
 

@@ -170,6 +170,7 @@ def _article_values(article: Article, *, candidate_id: int | None, page_id: int 
         "published_at": article.published_at,
         "published_at_from": clean(article.published_at_from),
         "modified_at": article.modified_at,
+        "modified_at_from": clean(article.modified_at_from),
         "external_id": clean_or_none(article.external_id),
         "rights": clean(rights_to_json(article.rights)),
         "notes": to_json([clean(note) for note in article.notes]),

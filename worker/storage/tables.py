@@ -103,7 +103,8 @@ CANDIDATES = Table(
     _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
     _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
     _partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
-    Index("ix_candidates_state", "state", "source"),
+    # The source first: SQLite, which knows no distributions, would else prefer it to the small indexes of the queue.
+    Index("ix_candidates_counts", "source", "state"),
     Index("ix_candidates_url", "url"),
 )
 """Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
@@ -161,6 +162,7 @@ ARTICLES = Table(
     Column("published_at", UtcTime),
     Column("published_at_from", Text, nullable=False),
     Column("modified_at", UtcTime),
+    Column("modified_at_from", Text, nullable=False),
     Column("external_id", Text),
     Column("rights", Text, nullable=False),
     Column("notes", Text, nullable=False),
@@ -250,6 +252,8 @@ HOSTS = Table(
         ),
     ),
     Index("ix_hosts_ready", "ready_at", "host"),
+    _partial_index("ix_hosts_calling", "due_at", "closed_until", "host", where="due_at IS NOT NULL"),
+    _partial_index("ix_hosts_closed", "closed_until", "host", where="closed_until > 0"),
 )
 """Pacing of each host, and since when one of its candidates can be claimed.
 
@@ -277,15 +281,6 @@ MOVES = Table(
     Column("target", Text, nullable=False),
 )
 """Where URLs have moved for good."""
-
-HOST_PARAGRAPHS = Table(
-    "host_paragraphs",
-    METADATA,
-    Column("host", Text, primary_key=True),
-    Column("articles", Integer, nullable=False),
-    Column("counts", PackedBytes, nullable=False),
-)
-"""How often each paragraph stood in the articles of a host: pairs of a signed 64-bit key and a 32-bit count."""
 
 MARKS = Table(
     "marks",

@@ -58,6 +58,7 @@ def article_from(row: Row[Any]) -> Article:
         published_at=row.published_at,
         published_at_from=row.published_at_from,
         modified_at=row.modified_at,
+        modified_at_from=row.modified_at_from,
         external_id=row.external_id,
         rights=rights_from_json(row.rights),
         notes=strings_from_json(row.notes),

@@ -77,6 +77,8 @@ def article(url: str = "https://bao.example/1", text: str = "một hai ba bốn 
         authors=("Nguyễn Văn A",),
         published_at=NOW - timedelta(hours=7),
         published_at_from="json-ld",
+        modified_at=NOW - timedelta(hours=2),
+        modified_at_from="feed",
         notes=("a note",),
     )
 

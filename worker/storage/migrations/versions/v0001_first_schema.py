@@ -115,7 +115,7 @@ sa.Table(
         postgresql_where=sa.text("state = 'pending'"),
         sqlite_where=sa.text("state = 'pending'"),
     ),
-    sa.Index("ix_candidates_state", "state", "source"),
+    sa.Index("ix_candidates_counts", "source", "state"),
     sa.Index("ix_candidates_url", "url"),
 )
 sa.Table(
@@ -143,6 +143,21 @@ sa.Table(
     sa.Column("due_at", sa.BigInteger),
     sa.Column("lease_token", sa.Text),
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index(
+        "ix_hosts_calling",
+        "due_at",
+        "closed_until",
+        "host",
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_hosts_closed",
+        "closed_until",
+        "host",
+        postgresql_where=sa.text("closed_until > 0"),
+        sqlite_where=sa.text("closed_until > 0"),
+    ),
 )
 sa.Table(
     "index_keys",
@@ -202,6 +217,7 @@ sa.Table(
     sa.Column("published_at", sa.BigInteger),
     sa.Column("published_at_from", sa.Text, nullable=False),
     sa.Column("modified_at", sa.BigInteger),
+    sa.Column("modified_at_from", sa.Text, nullable=False),
     sa.Column("external_id", sa.Text),
     sa.Column("rights", sa.Text, nullable=False),
     sa.Column("notes", sa.Text, nullable=False),
