@@ -13,7 +13,7 @@ PLAIN = Article(
     url="https://bao.example/1", canonical_url="https://bao.example/1", source="bao", host="bao.example", title="Tin",
     text="một hai", language="vi", fetched_at=START, words=2, sha256="0" * 64,
 )  # fmt: skip
-GONE = FetchError("the page is gone", reason="http")
+GONE = FetchError("the page is gone", reason="http", retry=False)
 
 
 def test_the_dates_of_a_text_that_stands_in_are_the_feed_s() -> None:
