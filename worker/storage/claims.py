@@ -134,7 +134,7 @@ def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING)
 def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
     """Return whether `pending` would count anything as due, without counting."""
     statements = statements_for(scope)
-    return connection.execute(statements.any_due, {"now": now, **named(scope)}).scalar() is not None
+    return bool(connection.execute(statements.any_due, {"now": now, **named(scope)}).scalar())
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:

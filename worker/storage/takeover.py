@@ -28,8 +28,10 @@ def take_over(connection: Connection, workers: Iterable[str]) -> int:
     Returns how many candidates are free again; sources that were being polled, and backfills, are free as well.
     """
     dead = sorted(workers)
+    # The order alone would make SQLite read all candidates.
+    leased = select(CANDIDATES.c.id).where(LEASED, CANDIDATES.c.worker.in_(dead))
     theirs = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
-        LEASED, CANDIDATES.c.worker.in_(dead)
+        CANDIDATES.c.id.in_(leased), LEASED, CANDIDATES.c.worker.in_(dead)
     )
     rows = connection.execute(theirs.order_by(CANDIDATES.c.id).with_for_update()).all()
     free = update(CANDIDATES).where(CANDIDATES.c.id.in_([row.id for row in rows]))

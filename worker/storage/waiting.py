@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, literal_column, not_, or_, select
 
 from worker.ports import Scope
 from worker.storage.columns import MICROSECOND, UtcTime
@@ -31,7 +32,7 @@ class Statements:
 
     waiting: Select[int]
     due: Select[int]
-    any_due: Select[int]
+    any_due: Select[bool]
     contents: Select[Any]
     old_contents: Select[Any]
     ready: Select[str]
@@ -55,7 +56,7 @@ def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> Statemen
     return Statements(
         waiting=select(func.count()).select_from(CANDIDATES).where(*within),
         due=_counted(select(func.count()).select_from(CANDIDATES).where(*due, _OPEN), apart=apart),
-        any_due=_either(select(CANDIDATES.c.id).where(*due, _OPEN).limit(1), apart=apart),
+        any_due=_any_due(due, first) if apart else select(exists().where(*due, _OPEN)),
         contents=(contents.where(NEWS) if apart else contents).with_for_update(skip_locked=True),
         old_contents=contents.where(PAST).with_for_update(skip_locked=True),
         ready=ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
@@ -76,6 +77,16 @@ def _either(first: Select[Any], *, apart: bool) -> Select[Any]:
     return select(func.coalesce(*(first.where(each).scalar_subquery() for each in (NEWS, PAST))).label("id"))
 
 
+def _any_due(due: Sequence[ColumnElement[bool]], first: Select[Any]) -> Select[bool]:
+    """Return the query whether anything is due, which asks the hosts that call and are open, not the whole queue."""
+    contents = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane.is_(None))
+    # The first condition in the words of the partial index of hosts that call.
+    calling = select(HOSTS.c.host).where(HOSTS.c.due_at.is_not(None), HOSTS.c.due_at <= AT, HOSTS.c.closed_until <= AT)
+    # No EXISTS: for one, PostgreSQL reads everything that is due once instead of looking up a host's first.
+    found = calling.where(func.coalesce(*(first.where(each).scalar_subquery() for each in (NEWS, PAST))).is_not(None))
+    return select(or_(*(contents.where(each).exists() for each in (NEWS, PAST)), found.exists()))
+
+
 def _counted(count: Select[Any], *, apart: bool) -> Select[Any]:
     return select(count.where(NEWS).scalar_subquery() + count.where(PAST).scalar_subquery()) if apart else count
 
@@ -88,7 +99,8 @@ _NEWS_OF_LATE = (
 )
 _OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
 _OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
-_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > AT)
+# In the words of the partial index of hosts that were ever closed: no other host is read.
+_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > literal_column("0"), HOSTS.c.closed_until > AT)
 _OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
 _SHAPES = {
     shape: _statements(by_source=shape[0], by_batch=shape[1], gives_way=shape[2])
