@@ -5,7 +5,9 @@ WorkerError
  +-- UsageError             the command line asks for something impossible: stop, exit 2
  +-- NotFoundError          what was asked about is not in the store: stop, exit 1
  +-- StoreError             the store cannot be used: stop, exit 1
+ |    |                     (.retry says whether it may be used later without anybody's help)
  |    +-- StoreBusy         somebody else holds the store: wait, or stop
+ |    +-- StoreMissing      there is none yet: whoever reads has nothing to read
  +-- ListenError            the status pages cannot be served where they should be: stop, exit 1
  +-- SourceError            what a source answered cannot be read: this source failed
  +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
@@ -38,11 +40,19 @@ class NotFoundError(WorkerError):
 
 
 class StoreError(WorkerError):
-    """The store cannot be used."""
+    """The store cannot be used; `retry` says whether it may be later, without anybody's help."""
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
 
 
 class StoreBusy(StoreError):
     """Somebody else holds the store."""
+
+
+class StoreMissing(StoreError):
+    """There is no store yet."""
 
 
 class ListenError(WorkerError):

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from worker.errors import StoreBusy, StoreError
+from worker.storage.border import translated
 from worker.storage.database import Database
 
 KEY = 0x7265746869
@@ -51,7 +52,8 @@ def _file_locked(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def _server_locked(database: Database, what: str) -> Iterator[None]:
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with translated(database.url), database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": KEY}).scalar_one():
             raise _busy(what)
         try:

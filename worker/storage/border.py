@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.errors import StoreBusy, StoreError
+from worker.storage.sqlstates import Course, Trouble, remedy_of, trouble_of
 
 SQLITE_SENTENCES = (
     ("unable to open database file", "cannot be opened: check that its folder exists and can be written"),
@@ -29,30 +31,43 @@ SQLITE_SENTENCES = (
     ("disk I/O error", "met a disk error: check the disk and the free space, then start again"),
     ("malformed", "is damaged: restore the last backup"),
 )
-RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
-"""PostgreSQL's codes for a transaction that only has to be tried again (serialisation, deadlock, lock timeout)."""
-
-INSUFFICIENT_PRIVILEGE = "42501"
+ADDRESS = frozenset({"host", "hostaddr", "port"})
+"""Parameters of a URL that say where the server is, and may be shown."""
 
 
 def describe_url(url: URL) -> str:
-    """Return a store URL fit to be shown: without password and query."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    """Return a store URL fit to be shown: without password, and of its parameters only where the server is."""
+    return url.set(query={name: url.query[name] for name in url.query if name in ADDRESS}).render_as_string()
 
 
-def is_lost_connection(error: Exception) -> bool:
-    """Whether the server went away, so that a new connection may do."""
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or _is_refused(error))
+def course_after(error: DBAPIError) -> Course:
+    """Return what to do about a piece of work that failed."""
+    if "database is locked" in str(error.orig):
+        return Course.WAIT
+    if trouble := _trouble(error):
+        return trouble.course
+    return Course.RETURN if _is_lost(error) else Course.TELL
 
 
-def is_worth_waiting(error: Exception) -> bool:
-    """Whether time may help: the server went away, or another program holds the SQLite file."""
-    return is_lost_connection(error) or (isinstance(error, DBAPIError) and "database is locked" in str(error.orig))
+def reason(error: DBAPIError, url: URL) -> str:
+    """Return what was found and what to do, in one line without a secret."""
+    trouble, words = _trouble(error), str(error.orig)
+    if trouble is None:
+        return _without_values(_first_line(words) or type(error.orig).__name__, url)
+    found = _without_values(_line_with(trouble.sign, words), url)
+    return _with_remedy(found, trouble, words, url)
 
 
-def is_conflict(error: Exception) -> bool:
-    """Whether another transaction got in the way and trying again is all it takes."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRY_STATES
+def no_rights(url: URL, *, schema: str) -> StoreError:
+    """Return the error of a role that may make nothing in a schema."""
+    words = f"permission denied for schema {schema}"
+    trouble = trouble_of("42501", words)
+    return StoreError(f"store {describe_url(url)}: {_with_remedy(words, trouble, words, url)}")
+
+
+def needs_new_connection(error: BaseException) -> bool:
+    """Whether the server behind a connection has become one that takes no writes: another may have taken its place."""
+    return _state(error) == "25006"
 
 
 @contextmanager
@@ -62,7 +77,7 @@ def translated(url: URL) -> Iterator[None]:
         yield
     except PoolTimeout as error:
         message = f"store {describe_url(url)}: no free connection in time; lower the number of workers"
-        raise StoreBusy(message) from error
+        raise StoreBusy(message, retry=True) from error
     except DatabaseError as error:
         if _is_bug(error):
             raise
@@ -72,30 +87,60 @@ def translated(url: URL) -> Iterator[None]:
 
 
 def _store_error(error: DBAPIError, url: URL) -> StoreError:
-    name = describe_url(url)
-    cause = _first_line(error)
+    name, cause = describe_url(url), _first_line(str(error.orig))
     if isinstance(error.orig, sqlite3.Error):
         if "locked" in cause:
-            return StoreBusy(f"store {name} is locked by another program: wait until it is done, or stop it")
+            message = f"store {name} is locked by another program: wait until it is done, or stop it"
+            return StoreBusy(message, retry=True)
         for sign, sentence in SQLITE_SENTENCES:
             if sign in cause:
                 return StoreError(f"store {name} {sentence}")
-    if is_lost_connection(error):
-        return StoreError(f"store {name} cannot be reached: {cause}; check that the server runs and the url is right")
-    return StoreError(f"store {name}: {cause}")
+    course = course_after(error)
+    if course is Course.RETURN:
+        advice = "check that the server runs and the url is right"
+        return StoreError(f"store {name} cannot be reached: {reason(error, url)}; {advice}", retry=True)
+    return StoreError(f"store {name}: {reason(error, url)}", retry=course is not Course.TELL)
 
 
 def _is_bug(error: DatabaseError) -> bool:
-    forbidden = getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
-    return isinstance(error, IntegrityError | DataError | ProgrammingError) and not forbidden
+    return isinstance(error, IntegrityError | DataError | ProgrammingError) and _trouble(error) is None
 
 
-def _is_refused(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", "")
-    starting_or_stopping = isinstance(state, str) and state.startswith(("57P", "08"))
-    return starting_or_stopping or (isinstance(error, OperationalError) and state is None)
+def _is_lost(error: DBAPIError) -> bool:
+    state = _state(error.orig)
+    starting_or_stopping = state is not None and state.startswith(("57P", "08"))
+    refused = isinstance(error, OperationalError) and hasattr(error.orig, "sqlstate") and state is None
+    return error.connection_invalidated or starting_or_stopping or refused
 
 
-def _first_line(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _trouble(error: DBAPIError) -> Trouble | None:
+    driver_has_codes = hasattr(error.orig, "sqlstate")
+    return trouble_of(_state(error.orig), str(error.orig)) if driver_has_codes else None
+
+
+def _state(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None)
+
+
+def _with_remedy(found: str, trouble: Trouble | None, words: str, url: URL) -> str:
+    names = {"user": url.username or "ROLE", "database": url.database or "DATABASE", "schema": "public"}
+    remedy = remedy_of(trouble, words, names) if trouble else ""
+    return f"{found}; {remedy}" if remedy else found
+
+
+def _line_with(sign: str, words: str) -> str:
+    """Return what a server said, of the one in question where several were tried."""
+    line = next((line for line in words.splitlines() if sign and re.search(sign, line)), _first_line(words))
+    return line.rpartition("FATAL: ")[2].rpartition(" failed: ")[2].strip()
+
+
+def _without_values(words: str, url: URL) -> str:
+    told = [value for name in url.query if name not in ADDRESS for value in url.normalized_query[name]]
+    parts = [part for value in told for part in re.split(r"[\s=]+", value)]  # of `options`
+    for value in filter(None, [str(url.password or ""), *told, *parts]):
+        words = words.replace(f'"{value}"', '"***"').replace(f"'{value}'", "'***'")
+    return words
+
+
+def _first_line(words: str) -> str:
+    return words.strip().partition("\n")[0]

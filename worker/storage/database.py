@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -14,7 +15,8 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from worker.storage.border import describe_url, is_conflict, is_worth_waiting, translated
+from worker.storage.border import course_after, describe_url, reason, translated
+from worker.storage.sqlstates import Course
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +25,7 @@ log = structlog.get_logger()
 
 WRITES: Final = "worker_writes"
 CONFLICTS: Final = 50
+CANCELS: Final = 5
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
 NO_PATIENCE: Final = timedelta(0)
 
@@ -30,15 +33,17 @@ NO_PATIENCE: Final = timedelta(0)
 class Database:
     """One database, and the ways to use it: `read`, `write` and the long read `snapshot`.
 
-    Where the server went away or another program holds the file, a piece of work is tried again for as long as
-    `patience` says; a new Database has none, so that a wrong URL is told at once.
+    Where the server went away, has no room for us yet, takes no writes, or another program holds the file, a piece of
+    work is tried again for as long as `patience` says. A server that never answered is not waited for: the URL may be
+    wrong. `given_up`, once set, ends every wait.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, given_up: threading.Event | None = None) -> None:
         self.engine = engine
         self.patience = NO_PATIENCE
         self._writer = engine.execution_options(**{WRITES: True})
-        self._given_up = threading.Event()
+        self._given_up = given_up or threading.Event()
+        self._answered = False
 
     @property
     def url(self) -> URL:
@@ -59,8 +64,7 @@ class Database:
     def size(self) -> int | None:
         """Return how many bytes the database takes, the write-ahead log included; None in memory."""
         if not self.is_sqlite:
-            with translated(self.url), self.engine.begin() as connection:
-                return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+            return self.read(_size_on_server)
         if self.path is None:
             return None
         files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
@@ -107,30 +111,40 @@ class Database:
         self.engine.dispose()
 
     def _run(self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
-        waits, conflicts = _waits(self.patience), iter(range(CONFLICTS))
+        waits = _waits(self.patience)
+        by_course = {Course.AGAIN: _short_waits(), Course.FEW: islice(waits, CANCELS), Course.WAIT: waits}
         with translated(self.url):
             while True:
                 try:
                     with opened() as connection:
+                        self._answered = True
                         return work(connection)
                 except DBAPIError as error:
-                    if is_conflict(error):
-                        wait = next((FIRST_WAIT * random.random() / 4 for _ in conflicts), None)  # noqa: S311
-                    else:
-                        wait = self._wait_after(error, waits)
+                    wait = self._wait_after(error, by_course)
                     if wait is None or self._given_up.is_set():
                         raise
                 # An event rather than a sleep: closing the store ends it at once.
                 self._given_up.wait(wait.total_seconds())
 
-    def _wait_after(self, error: DBAPIError, waits: Iterator[timedelta]) -> timedelta | None:
-        if not is_worth_waiting(error):
-            return None
-        wait = next(waits, None)
-        if wait is not None:
-            reason = str(error.orig).partition("\n")[0]
-            log.warning("store.waiting", store=describe_url(self.url), reason=reason, wait_s=wait.total_seconds())
+    def _wait_after(self, error: DBAPIError, waits: Mapping[Course, Iterator[timedelta]]) -> timedelta | None:
+        course = course_after(error)
+        if course is Course.RETURN and self._answered:
+            course = Course.WAIT
+        wait = next(waits[course], None) if course in waits else None
+        if wait is not None and course is not Course.AGAIN:
+            why = reason(error, self.url)
+            log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
         return wait
+
+
+def _size_on_server(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+
+def _short_waits() -> Iterator[timedelta]:
+    """Yield short waits at random, so that those who met go on one after the other."""
+    for _ in range(CONFLICTS):
+        yield FIRST_WAIT * random.random() / 4  # noqa: S311
 
 
 def _waits(patience: timedelta) -> Iterator[timedelta]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
-from worker.errors import StoreError
-from worker.storage.border import describe_url
+from worker.errors import StoreError, StoreMissing
+from worker.storage.border import describe_url, needs_new_connection
 from worker.storage.database import WRITES, Database
 
+MISSING = "does not exist yet: run `corpus-worker ingest` first"
 BUSY_TIMEOUT = timedelta(seconds=30)
 POOL_SIZE = 4
 """Connections one process keeps open to a server at most."""
@@ -29,25 +32,40 @@ KEEPALIVE: dict[str, Any] = {
 }
 
 
-def connect(url: str, *, create: bool = True) -> Database:
-    """Return the database at a SQLAlchemy URL; nothing is asked of it yet.
+def connect(url: str, *, create: bool = True, given_up: threading.Event | None = None) -> Database:
+    """Return the database at a SQLAlchemy URL; nothing is asked of it yet. `given_up` is as in Database.
 
     Raises StoreError for a URL nobody can use, and for a SQLite file that is missing where `create` is off.
     """
     parsed = _parse(url)
-    if parsed.get_backend_name() == "sqlite":
-        return Database(_sqlite_engine(parsed, create=create))
-    return Database(_postgresql_engine(parsed))
+    sqlite = parsed.get_backend_name() == "sqlite"
+    engine = _sqlite_engine(parsed, create=create) if sqlite else _postgresql_engine(parsed)
+    return Database(engine, given_up=given_up)
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreError("the store url is not one: write sqlite:///path or postgresql+psycopg://host/name") from error
+        (parsed.host or "").encode("idna")
+    except (ArgumentError, ValueError) as error:  # a port or host that is none
+        raise StoreError(
+            "the store url is not one: write sqlite:///path or postgresql+psycopg://host:port/name; for several "
+            "servers, postgresql+psycopg:///name?host=one:5432&host=other:5432"
+        ) from error
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise StoreError(f"store {describe_url(parsed)}: use sqlite:///path or postgresql+psycopg://host/name")
+    if parsed.get_backend_name() == "sqlite":
+        _refuse_extras(parsed)
     return parsed
+
+
+def _refuse_extras(url: URL) -> None:
+    """Refuse what SQLite's URI file names can say: locks, backups and sizes go by the path."""
+    if str(url.database).startswith("file:"):
+        raise StoreError("the store url holds a file: URI: write the path alone, sqlite:///path")
+    if url.query:
+        names = ", ".join(sorted(url.query))
+        raise StoreError(f"store {describe_url(url)}: SQLite takes no parameters here ({names}): leave them out")
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:
@@ -65,7 +83,7 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
 def _check_file(url: URL, *, create: bool) -> None:
     path = Path(str(url.database))
     if not path.exists() and not create:
-        raise StoreError(f"store {describe_url(url)} does not exist yet: run `corpus-worker ingest` first")
+        raise StoreMissing(f"store {describe_url(url)} {MISSING}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,4 +115,11 @@ def _postgresql_engine(url: URL) -> Engine:
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
     # Many rows in one statement rather than one message for each: a third of the time of a settle.
     engine.dialect.use_insertmanyvalues_wo_returning = True
+    event.listen(engine, "handle_error", _let_go_of_standbys)
     return engine
+
+
+def _let_go_of_standbys(context: ExceptionContext) -> None:
+    """Throw the pool's connections away after a failover, so that the next try may reach the new primary."""
+    if needs_new_connection(context.original_exception):
+        context.is_disconnect = True

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from worker.errors import StoreError
+from worker.errors import StoreError, StoreMissing
 from worker.models import IndexParameters
-from worker.storage.border import describe_url
+from worker.storage.border import describe_url, no_rights
 from worker.storage.database import Database
 from worker.storage.dialect import lock_keys
+from worker.storage.engine import MISSING
 from worker.storage.index import require_parameters
 
 VERSIONS = ("0001",)
@@ -19,9 +20,17 @@ MIGRATION_KEY = 0x636F72707573
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def bring_up_to_date(database: Database) -> None:
-    """Make the tables, or change those of an older version; raises StoreError for a store from a newer version."""
-    if database.read(version_of, database) != VERSIONS[-1]:
+def bring_up_to_date(database: Database, *, create: bool = True) -> None:
+    """Make the tables, or change those of an older version.
+
+    Raises StoreError for a store from a newer version, and StoreMissing for a database without one where `create` is
+    off.
+    """
+    version = database.read(version_of, database)
+    if version is None and not create:
+        database.read(_require_rights, database)
+        raise StoreMissing(f"store {describe_url(database.url)} {MISSING}")
+    if version != VERSIONS[-1]:
         database.write(_upgrade, database)
 
 
@@ -44,6 +53,16 @@ def version_of(connection: Connection, database: Database) -> str | None:
             f"(schema {found}, this one knows up to {VERSIONS[-1]}): upgrade corpus-worker"
         )
     return found
+
+
+def _require_rights(connection: Connection, database: Database) -> None:
+    """Raise StoreError where a store cannot be made for lack of rights: then there may be one that nobody sees."""
+    if database.is_sqlite:
+        return
+    asked = text("SELECT current_schema() AS name, has_schema_privilege(current_schema(), 'CREATE') AS granted")
+    schema = connection.execute(asked).one()
+    if not schema.granted:
+        raise no_rights(database.url, schema=schema.name or "public")
 
 
 def _refuse_strangers(tables: list[str], database: Database) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Select, Table, Text, func, insert, literal_column, select, tuple_
 
-from worker.errors import StoreBusy, StoreError
+from worker.errors import StoreBusy, StoreError, StoreMissing
 from worker.storage.border import describe_url
 from worker.storage.database import Database
-from worker.storage.engine import connect
+from worker.storage.engine import MISSING, connect
 from worker.storage.index import INDEX_PARAMETERS
 from worker.storage.lock import without_daemon
 from worker.storage.metadata import METADATA
@@ -65,10 +65,11 @@ def _tables() -> Sequence[Table]:
 
 
 def _require_current(source: Database) -> None:
-    version = source.read(version_of, source)
+    version, name = source.read(version_of, source), describe_url(source.url)
+    if version is None:
+        raise StoreMissing(f"store {name} {MISSING}")
     if version != VERSIONS[-1]:
-        name = describe_url(source.url)
-        raise StoreError(f"store {name} has schema {version or 'none'}: open it once with `corpus-worker status` first")
+        raise StoreError(f"store {name} has schema {version}: open it once with `corpus-worker status` first")
 
 
 def _require_rest(source: Database, *, now: datetime) -> None:

@@ -43,7 +43,7 @@ def reindex(
     run to its end. Raises StoreBusy where a daemon holds a SQLite store.
     """
     with closing(connect(url, create=False)) as database, without_daemon(database.path, why="making the index again"):
-        bring_up_to_date(database)
+        bring_up_to_date(database, create=False)
         return _reindex_all(database, parameters, fingerprint, progress)
 
 
@@ -51,7 +51,7 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
     """Return whether `reindex` has to run before the store can be opened with these parameters."""
     database = connect(url, create=False)
     try:
-        bring_up_to_date(database)
+        bring_up_to_date(database, create=False)
         return database.read(_is_stale, parameters)
     finally:
         database.close()

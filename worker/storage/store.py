@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,6 +84,10 @@ class Store:
         """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""
         return self._database.write(mend_times, now=now)
 
+    def be_patient(self, patience: timedelta) -> None:
+        """Wait for a database that does not answer for as long as that, from now on."""
+        self._database.patience = patience
+
     def give_up(self) -> None:
         """Stop waiting for a database that does not answer; for an orderly stop."""
         self._database.give_up()
@@ -117,19 +122,26 @@ class Store:
 
 
 def open_store(
-    url: str, *, parameters: IndexParameters | None, create: bool = True, patience: timedelta = PATIENCE
+    url: str,
+    *,
+    parameters: IndexParameters | None,
+    create: bool = True,
+    patience: timedelta = PATIENCE,
+    given_up: threading.Event | None = None,
 ) -> Store:
     """Open the store at a SQLAlchemy URL, made or migrated as needed.
 
     Who only reads needs no `parameters`. Raises StoreError where it cannot be used: it is newer than this program, its
     index was made with other `parameters`, it cannot be reached or written, or `create` is off and there is none.
-    Once open, a store that does not answer, or that another program holds, is waited for as long as `patience` says.
+    A store that is starting, full, on a standby or held by another program is waited for as long as `patience` says,
+    and so is one that has answered before and does not any more, until `given_up` is set.
     """
-    database = connect(url, create=create)
+    database = connect(url, create=create, given_up=given_up)
+    database.patience = patience
     try:
         if not database.is_sqlite:
             database.read(require_utf8)
-        bring_up_to_date(database)
+        bring_up_to_date(database, create=create)
         database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
@@ -137,7 +149,6 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    database.patience = patience
     return Store(database, warnings=_warnings(database))
 
 

@@ -74,7 +74,8 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     open_store(f"sqlite:///{path}", parameters=PARAMETERS).close()
-    store = open_store(f"sqlite:///file:{path}?mode=ro&uri=true", parameters=PARAMETERS)
+    store = open_store(f"sqlite:///{path}", parameters=PARAMETERS)
+    store._database.read(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"))
 
     with pytest.raises(StoreError, match="cannot be written: check the permissions"):
         store.ledger.enqueue([candidate()], now=NOW)
