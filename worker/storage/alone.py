@@ -4,32 +4,67 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.errors import StoreBusy, StoreError
-from worker.storage.border import translated
 from worker.storage.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KEY = 0x7265746869
 """The advisory lock on a server; a file beside the store does the same for SQLite."""
+_TRY = text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
+_PING = text("SELECT 1")
+
+
+class Writer(Protocol):
+    """What writes as `Database.write` does."""
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in one transaction that may write."""
+        ...
+
+
+class Hold:
+    """The only one at a piece of work: writes, and makes sure before each try of a write that it still is."""
+
+    def __init__(self, database: Database, *, assure: Callable[[], None]) -> None:
+        self._database = database
+        self._assure = assure
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` as `Database.write` does; raises StoreBusy where another has come in meanwhile."""
+
+        def assured(connection: Connection) -> T:
+            self._assure()
+            return work(connection, *args, **kwargs)
+
+        return self._database.write(assured)
 
 
 @contextmanager
-def alone(database: Database, *, what: str) -> Iterator[None]:
+def alone(database: Database, *, what: str) -> Iterator[Hold]:
     """Be the only one at `what` on a store; raises StoreBusy where another is."""
     if database.path is not None:
         with _file_locked(database.path.with_name(f"{database.path.name}.{what}.lock"), what):
-            yield
+            yield Hold(database, assure=_nothing)
     elif database.is_sqlite:
-        yield  # in memory, and so nobody else's
+        yield Hold(database, assure=_nothing)  # in memory, and so nobody else's
     else:
-        with _server_locked(database, what):
-            yield
+        with _server_locked(database, what) as assure:
+            yield Hold(database, assure=assure)
+
+
+def _nothing() -> None:
+    """Assure nothing: who holds a file's lock keeps it."""
 
 
 @contextmanager
@@ -51,17 +86,61 @@ def _file_locked(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _server_locked(database: Database, what: str) -> Iterator[None]:
-    with translated(database.url), database.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": KEY}).scalar_one():
-            raise _busy(what)
-        try:
-            yield
-        finally:
+def _server_locked(database: Database, what: str) -> Iterator[Callable[[], None]]:
+    lock = _ServerLock(database.engine, what)
+    database.read(lambda _: lock.take(_busy(what)))  # and so tried again while the server cannot be reached
+    try:
+        yield lock.assure
+    finally:
+        lock.give_back()
+
+
+class _ServerLock:
+    """An advisory lock, which a server forgets where it ends or the connection that took it does."""
+
+    def __init__(self, engine: Engine, what: str) -> None:
+        self._engine = engine
+        self._what = what
+        self._connection: Connection | None = None
+
+    def take(self, otherwise: StoreBusy) -> None:
+        with ExitStack() as unless_taken:
+            connection = unless_taken.enter_context(self._engine.connect())
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            if not connection.execute(_TRY, {"key": KEY}).scalar_one():
+                raise otherwise
+            self._connection = connection
+            unless_taken.pop_all()
+
+    def assure(self) -> None:
+        """Take the lock again where it was lost; raises StoreBusy where another has it, DBAPIError without a server."""
+        if self._connection is not None:
+            try:
+                self._connection.execute(_PING)
+            except DBAPIError:
+                self._let_go(self._connection)
+            else:
+                return
+        self.take(_overtaken(self._what))
+
+    def give_back(self) -> None:
+        if self._connection is not None:
             with suppress(DBAPIError):  # a connection that is gone has let go of it
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": KEY})
+                self._connection.execute(_UNLOCK, {"key": KEY})
+            self._let_go(self._connection)
+
+    def _let_go(self, connection: Connection) -> None:
+        self._connection = None
+        connection.invalidate()  # whatever it still holds ends with it
+        connection.close()
 
 
 def _busy(what: str) -> StoreBusy:
     return StoreBusy(f"another {what} is at work on this store: wait until it has ended, or stop it and run this again")
+
+
+def _overtaken(what: str) -> StoreBusy:
+    return StoreBusy(
+        f"the server was away, and another {what} has begun on this store meanwhile, so this one stopped: "
+        "wait until the other has ended, then run this again"
+    )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from worker.models import Event, Page, Relation, State, Text
+from worker.storage.alone import Writer
 from worker.storage.codec import content_from
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
@@ -86,7 +87,7 @@ class Kept:
     known_sha256: str | None
 
 
-def queue_kept_pages(database: Database, *, now: datetime, batch: str = "") -> int:
+def queue_kept_pages(database: Writer, *, now: datetime, batch: str = "") -> int:
     """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
 
     `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `end` is called.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, literal, or_, se
 from worker.errors import StoreError
 from worker.models import Article, Fingerprint, Neighbour, Relation, State, Verdict
 from worker.storage import index
+from worker.storage.alone import Writer
 from worker.storage.codec import verdict_to_json
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
@@ -60,8 +61,9 @@ class Change:
 class Rethinking:
     """One new judgement of all. `tag` names the rules it is made by: one broken off goes on under the same tag."""
 
-    def __init__(self, database: Database, *, tag: str) -> None:
+    def __init__(self, database: Database, *, tag: str, writer: Writer | None = None) -> None:
         self._database = database
+        self._writer = writer or database
         self._tag = tag
 
     def judge_all(self, judge: JudgeAnew, *, progress: Callable[[int], None] = lambda _done: None) -> int:
@@ -69,9 +71,9 @@ class Rethinking:
 
         Raises StoreError for an article without index rows.
         """
-        self._database.write(_begin, self._tag)
+        self._writer.write(_begin, self._tag)
         done = 0
-        while step := self._database.write(_judge_some, judge):
+        while step := self._writer.write(_judge_some, judge):
             done += step
             progress(done)
         return done
@@ -84,13 +86,13 @@ class Rethinking:
 
     def take_effect(self, judge: JudgeAnew, *, now: datetime) -> int:
         """Judge what came meanwhile, then put the new standings in the place of the old; return how many changed."""
-        while (changed := self._database.write(_take_effect, now=now)) is None:
+        while (changed := self._writer.write(_take_effect, now=now)) is None:
             self.judge_all(judge)
         return changed
 
     def discard(self) -> None:
         """Forget the new judgement."""
-        self._database.write(discard)
+        self._writer.write(discard)
 
 
 def _begin(connection: Connection, tag: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import datetime
 
 from worker.storage import marking, offline
-from worker.storage.alone import alone
+from worker.storage.alone import Writer, alone
 from worker.storage.database import Database
 from worker.storage.marking import Moved
 from worker.storage.offline import Kept
@@ -22,10 +22,20 @@ class StoredReview:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._writer: Writer = database
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Keep every other `reprocess` out; raises StoreBusy where one is at work."""
-        return alone(self._database, what="reprocess")
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other `reprocess` out; raises StoreBusy where one is at work.
+
+        So does what writes meanwhile, where a server went away and another has begun before it could go on.
+        """
+        with alone(self._database, what="reprocess") as hold:
+            self._writer = hold
+            try:
+                yield
+            finally:
+                self._writer = self._database
 
     def mark(self, one: int, other: int, *, decided: str, judge: JudgeAnew, now: datetime) -> tuple[Moved, ...]:
         """Remember that a person calls two articles `same` or `different`, and judge what rests on it again.
@@ -36,19 +46,19 @@ class StoredReview:
 
     def think_again(self, *, tag: str) -> Rethinking:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
-        return Rethinking(self._database, tag=tag)
+        return Rethinking(self._database, tag=tag, writer=self._writer)
 
     def queue_kept_pages(self, *, now: datetime) -> int:
         """Make every finished candidate whose page was kept pending in BATCH; goes on where one broke off."""
-        return offline.queue_kept_pages(self._database, now=now, batch=BATCH)
+        return offline.queue_kept_pages(self._writer, now=now, batch=BATCH)
 
     def finish_kept_pages(self) -> None:
         """Settle what became of the kept pages, once BATCH is worked off."""
-        self._database.write(offline.finish, batch=BATCH)
+        self._writer.write(offline.finish, batch=BATCH)
 
     def end_kept_pages(self) -> None:
         """Let the next `queue_kept_pages` begin anew, once all was judged again."""
-        self._database.write(offline.end)
+        self._writer.write(offline.end)
 
     def kept_pages(self) -> Iterator[Kept]:
         """Yield every page that would be extracted again."""
