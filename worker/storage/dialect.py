@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,6 +19,8 @@ from sqlalchemy import (
     Text,
     bindparam,
     column,
+    func,
+    select,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -147,6 +149,23 @@ class Upsert:
 def upsert(table: Table, finish: Callable[[Insert], Executable]) -> Upsert:
     """Return the INSERT into a table that `finish` adds its ON CONFLICT to."""
     return Upsert(sqlite=finish(sqlite.insert(table)), postgresql=finish(postgresql.insert(table)))
+
+
+def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Write those of many rows whose key is not there yet; return how many."""
+    names = list(rows[0])
+    if is_sqlite(connection):
+        statement: Executable = sqlite.insert(table).on_conflict_do_nothing()
+        return _written(connection, statement, rows)
+    # A list for each column: the server takes a statement with a value for each field apart, one by one.
+    lists = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+    arriving = func.unnest(*lists).table_valued(*names, name="arriving").render_derived()
+    statement = postgresql.insert(table).from_select(names, select(arriving)).on_conflict_do_nothing()
+    return _written(connection, statement, {name: [row[name] for row in rows] for name in names})
+
+
+def _written(connection: Connection, statement: Executable, values: Any) -> int:
+    return connection.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
