@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import os
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,19 +20,20 @@ from worker.extract import ProcessExtractor
 from worker.fetch import HttpFetcher, Step
 from worker.learning import LearnedSites
 from worker.metering import MeteredFetcher
-from worker.models import Article, IndexParameters, Seed, Source
+from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pacing import borrowed_turns
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
 from worker.ports import BackfillBook, Fetcher, Ledger, Meter, Reader, SiteFetcher, Unmetered
 from worker.reading import open_reading
+from worker.readying import ready_store, worker_name
 from worker.rehearsal import ObservedFetcher, RehearsedBackfills, RehearsedLedger
 from worker.rulebook import dedupe_rules, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
 from worker.sources.seeds import read_seeds
-from worker.storage import Store, open_store
+from worker.storage import PATIENCE, Store, open_store
 from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
-_OUTERMOST_SPACE: Final = 0xEFFFFFFC
-"""The number of the name space of processes that is no container's."""
 _LEASE_MARGIN: Final = timedelta(minutes=2)
 _POLL_LEASE: Final = timedelta(minutes=15)
 _LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
@@ -90,12 +86,17 @@ class App:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, observer: Observer, *, meter: Meter | None = None) -> AsyncIterator[App]:
-    """Open everything for one run, and close it at the end; raises StoreError where the store cannot be used."""
+async def opened(
+    settings: Settings, observer: Observer, *, meter: Meter | None = None, patience: timedelta = PATIENCE
+) -> AsyncIterator[App]:
+    """Open everything for one run, and close it at the end.
+
+    `patience` is how long a store that does not answer is waited for meanwhile. Raises StoreError where the store
+    cannot be used.
+    """
     deduper = _deduper(settings)
-    # On a thread: making, migrating or mending a store may take minutes, in which probes and signals are answered.
     with (
-        await asyncio.to_thread(_ready_store, settings.store.url, deduper.parameters) as store,
+        await ready_store(settings.store.url, deduper.parameters, patience) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for warning in store.warnings:
@@ -105,18 +106,6 @@ async def opened(settings: Settings, observer: Observer, *, meter: Meter | None 
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
         async with _put_together(settings, store, offload, reach, store.ledger, observer) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
-
-
-def _ready_store(url: str, parameters: IndexParameters) -> Store:
-    """Open the store, with what a clock that was off and workers that died have left in it put right."""
-    store = open_store(url, parameters=parameters, create=True)
-    try:
-        store.mend_times(now=SystemClock().now())
-        _take_over_from_the_dead(store.ledger)
-    except BaseException:
-        store.close()
-        raise
-    return store
 
 
 @asynccontextmanager
@@ -229,38 +218,6 @@ def _languages() -> Languages:
 def _threads(settings: Settings) -> int:
     """Return how many calls of the store run at once: SQLite has one writer, a server's pool has four connections."""
     return 1 if settings.store.url.startswith("sqlite") else 4
-
-
-def _take_over_from_the_dead(ledger: Ledger) -> None:
-    """Free the leases of workers that ran on this machine and are gone: nobody has to wait for them to run out."""
-    dead = [name for name in ledger.holders() if _is_dead(name)]
-    if dead and (freed := ledger.take_over(dead)):
-        log.info("store.taken_over", candidates=freed, workers=", ".join(dead))
-
-
-def _is_dead(worker: str) -> bool:
-    machine, _, pid = worker.rpartition(":")
-    if machine != _machine() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return int(pid) == os.getpid()
-
-
-def worker_name() -> str:
-    """Return how this process signs its claims: host name, in a container its name space of processes, process id."""
-    return f"{_machine()}:{os.getpid()}"
-
-
-def _machine() -> str:
-    # Containers may share a host name, and every one of them has a process 1.
-    space = Path("/proc/self/ns/pid")
-    inside = space.exists() and space.stat().st_ino != _OUTERMOST_SPACE
-    return f"{socket.gethostname()}/{space.stat().st_ino}" if inside else socket.gethostname()
 
 
 def _deduper(settings: Settings) -> Deduper:

@@ -11,12 +11,13 @@ from typing import Final
 
 import structlog
 
-from worker.app import App, worker_name
+from worker.app import App
 from worker.backfill.looking import Looked, Looker
 from worker.backfill.orders import Orders
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.models import BackfillState, State
 from worker.pipeline import Tally
+from worker.readying import worker_name
 
 log = structlog.get_logger()
 

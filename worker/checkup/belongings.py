@@ -12,7 +12,7 @@ from typing import Final
 from worker.checkup.finding import Finding, graded
 from worker.checkup.machine import nearest, store_path
 from worker.configuration import mask
-from worker.errors import StoreError
+from worker.errors import StoreError, StoreMissing
 from worker.models import Books
 from worker.settings import FetchSettings, Settings
 from worker.sources.seeds import read_seeds
@@ -65,6 +65,9 @@ def check_store(settings: Settings) -> Iterator[Finding]:
             return
     try:
         store = open_store(settings.store.url, parameters=None, create=False, patience=_PATIENCE)
+    except StoreMissing:
+        yield graded("store", "store", f"{mask(settings.store.url)} is empty yet; the first run makes its tables")
+        return
     except StoreError as exc:
         yield graded("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
         return

@@ -14,19 +14,22 @@ from typing import Final
 
 import structlog
 
-from worker.app import App, opened, worker_name
+from worker.app import App, opened
 from worker.clock import SystemClock
 from worker.daemon.board import Board
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import FIRST_WAIT, LONGEST_WAIT, Done, End, Work
 from worker.errors import ConfigurationError, StoreError
+from worker.readying import worker_name
 from worker.settings import Settings
 
 log = structlog.get_logger()
 
 MUST_END: Final = timedelta(seconds=29)
 LOOP_PATIENCE: Final = timedelta(minutes=2)
+NO_PATIENCE: Final = timedelta(0)
+"""While a store is being opened the daemon waits for it itself, and hears signals meanwhile."""
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -83,10 +86,10 @@ class Daemon:
             self._take_next()
             try:
                 observer = self._board.beside(self._done)
-                async with opened(self._settings, observer, meter=self._board.meter) as app:
+                async with opened(self._settings, observer, meter=self._board.meter, patience=NO_PATIENCE) as app:
                     return await self._serve(app)
             except StoreError as exc:
-                if not self._opened:
+                if not self._opened and not exc.retry:
                     raise
                 if self._before is not None:
                     self._go_back(exc)

@@ -121,13 +121,13 @@ class Database:
                         return work(connection)
                 except DBAPIError as error:
                     wait = self._wait_after(error, by_course)
-                    if wait is None or self._given_up.is_set():
+                    if wait is None:
                         raise
                 # An event rather than a sleep: closing the store ends it at once.
                 self._given_up.wait(wait.total_seconds())
 
     def _wait_after(self, error: DBAPIError, waits: Mapping[Course, Iterator[timedelta]]) -> timedelta | None:
-        course = course_after(error)
+        course = Course.TELL if self._given_up.is_set() else course_after(error)
         if course is Course.RETURN and self._answered:
             course = Course.WAIT
         wait = next(waits[course], None) if course in waits else None

@@ -55,7 +55,13 @@ TROUBLES: Final = (
     # Those that pass come first: of several servers in one URL, one that may come back counts.
     Trouble(
         state="53300",
-        sign="too many (clients|connections)|connection slots|no more connections allowed",
+        sign="too many connections for",
+        remedy="raise its CONNECTION LIMIT, or lower the number of workers",
+        course=Course.WAIT,
+    ),
+    Trouble(
+        state="53300",
+        sign="too many clients|connection slots|no more connections allowed",
         remedy="the server has no connection left: raise max_connections, or lower the number of workers",
         course=Course.WAIT,
     ),
