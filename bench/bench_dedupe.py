@@ -1,9 +1,10 @@
 """Measures how fast copies are recognised: fingerprints against other libraries, whole decisions at two store sizes.
 
-    python -m bench.bench_dedupe [--only fingerprints|decisions|memory] [--sizes 10000 1000000]
+    python -m bench.bench_dedupe [--only fingerprints|decisions|memory] [--sizes 10000 1000000] [--url URL]
 
 Ratios are of runs in one process, best of several rounds. Decisions are whole settles in stores made for the purpose
-(`bench.big_store`), from the fingerprint to the commit; a folder given with --keep holds them for another time.
+(`bench.big_store`), from the fingerprint to the commit; a folder given with --keep holds them for another time. With
+the URL of a server each store is moved there first, as `migrate-store` does it, in place of what the server held.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +28,7 @@ from datasketch import LeanMinHash, MinHash, MinHashLSH
 from sqlalchemy import Engine, create_engine, event
 
 from bench.articles import SHARED, Piece, read_folder
+from bench.bench_store import empty
 from bench.big_store import Settled, build, resident, settle
 from bench.meeting import as_article
 from worker.dedupe import Deduper
@@ -32,10 +36,12 @@ from worker.dedupe.deduper import fingerprint
 from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS
 from worker.dedupe.words import SHINGLE
 from worker.models import Fingerprint
-from worker.storage import index
+from worker.storage import index, move_store
+from worker.storage.engine import connect
 from worker.storage.metadata import METADATA
 
 T = TypeVar("T")
+Where = TypeVar("Where", Path, str)
 _ROUNDS = 5
 _WORDS = tuple(
     f"{one}{two}"
@@ -50,10 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("fingerprints", "decisions", "memory"))
     parser.add_argument("--sizes", type=int, nargs="+", default=(10_000, 1_000_000))
     parser.add_argument("--keep", type=Path, help="a folder for the stores that decisions are timed in")
+    parser.add_argument("--url", default="", help="a PostgreSQL store to take decisions in; its tables are emptied")
     asked = parser.parse_args(argv)
     parts: dict[str, Callable[[], Iterable[str]]] = {
         "fingerprints": fingerprints,
-        "decisions": lambda: decisions(asked.sizes, asked.keep),
+        "decisions": lambda: decisions(asked.sizes, asked.keep, asked.url),
         "memory": lambda: in_memory(min(asked.sizes)),
     }
     for name, part in parts.items():
@@ -85,7 +92,7 @@ def fingerprints() -> Iterator[str]:
     yield f"  rensa from text                    {1 / rust:8,.0f}/s: ours is {rust / ours:.1f} times as fast (goal 1.5)"
 
 
-def decisions(sizes: Sequence[int], keep: Path | None) -> Iterator[str]:
+def decisions(sizes: Sequence[int], keep: Path | None, url: str) -> Iterator[str]:
     """Time whole settles in stores of several sizes, each in its own process."""
     measured: list[Settled] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -93,13 +100,15 @@ def decisions(sizes: Sequence[int], keep: Path | None) -> Iterator[str]:
             path = (keep or Path(folder)) / f"{size}.db"
             if not path.exists():
                 _alone(build, path, size)
-            found = _alone(settle, path, size)
+            if url:
+                yield _moved(path, url)
+            found = _alone(settle, url or f"sqlite:///{path}", size)
             measured.append(found)
             yield (
                 f"{size:9,} articles: settled in {found.median_ms:.1f} ms (median), {found.slow_ms:.1f} ms (99th"
                 f" percentile), {found.cpu_ms:.1f} and {found.slow_cpu_ms:.1f} ms of processor time;"
                 f" {found.copies} copies of {found.asked} found;"
-                f" {path.stat().st_size / size:,.0f} bytes of disk an article; process {found.megabytes:.0f} MB"
+                f" {_disk(url, path) / size:,.0f} bytes of disk an article; process {found.megabytes:.0f} MB"
             )
     if len(measured) > 1:
         first, last = measured[0], measured[-1]
@@ -109,10 +118,28 @@ def decisions(sizes: Sequence[int], keep: Path | None) -> Iterator[str]:
         )
 
 
-def _alone(work: Callable[[Path, int], T], path: Path, size: int) -> T:
+def _moved(path: Path, url: str) -> str:
+    """Move a built store to a server, let the server count what it holds, and tell how long the move took."""
+    empty(url)
+    began = time.perf_counter()
+    rows = sum(each.rows for each in move_store(f"sqlite:///{path}", url, now=datetime.now(UTC)))
+    seconds = time.perf_counter() - began
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    engine.dispose()
+    return f"moved {rows:,} rows in {seconds:,.0f} s, compared"
+
+
+def _disk(url: str, path: Path) -> int:
+    with closing(connect(url or f"sqlite:///{path}")) as database:
+        return database.size() or 0
+
+
+def _alone(work: Callable[[Where, int], T], where: Where, size: int) -> T:
     """Do something in a process of its own, whose memory tells only of that."""
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return pool.apply(work, (path, size))
+        return pool.apply(work, (where, size))
 
 
 def in_memory(size: int) -> Iterator[str]:

@@ -214,10 +214,10 @@ def article_of(number: int, text: str) -> Article:
     )
 
 
-def settle(path: Path, size: int, *, asked: int = 1000, warm: int = 200) -> Settled:
+def settle(url: str, size: int, *, asked: int = 1000, warm: int = 200) -> Settled:
     """Settle newcomers into a built store and take the times: every other one is an edited copy of a stored article."""
     deduper = Deduper()
-    store = open_store(f"sqlite:///{path}", parameters=deduper.parameters)
+    store = open_store(url, parameters=deduper.parameters)
     times, spent, copies = [], [], 0
     for turn, (claim, article) in enumerate(_newcomers(store, size, asked + warm)):
         began, before = time.perf_counter(), time.process_time()
