@@ -14,7 +14,7 @@ from worker.storage.dialect import lock_keys
 from worker.storage.engine import MISSING
 from worker.storage.index import require_parameters
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
 MIGRATION_KEY = 0x636F72707573
 MIGRATIONS = Path(__file__).with_name("migrations")

@@ -162,11 +162,11 @@ ARTICLES = Table(
     Column("published_at", UtcTime),
     Column("published_at_from", Text, nullable=False),
     Column("modified_at", UtcTime),
-    Column("modified_at_from", Text, nullable=False),
     Column("external_id", Text),
     Column("rights", Text, nullable=False),
     Column("notes", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    Column("modified_at_from", Text, nullable=False, server_default=text("''")),
     Index("ix_articles_source", "source", "fetched_at"),
     sqlite_autoincrement=True,
 )

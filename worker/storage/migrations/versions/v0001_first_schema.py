@@ -32,6 +32,11 @@ def upgrade() -> None:
     TABLES.create_all(op.get_bind())
 
 
+def partial_index(name: str, *columns: str, where: str) -> sa.Index:
+    """Return an index of some rows only."""
+    return sa.Index(name, *columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
+
+
 define_sources(TABLES, key=KEY)
 sa.Table(
     "candidates",
@@ -69,53 +74,17 @@ sa.Table(
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("former", sa.Text, nullable=False),
     sa.UniqueConstraint("canonical_url"),
-    sa.Index(
-        "ix_candidates_batch",
-        "batch",
-        "lane",
-        "due_at",
-        postgresql_where=sa.text("state = 'pending' AND batch <> ''"),
-        sqlite_where=sa.text("state = 'pending' AND batch <> ''"),
+    partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
+    partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
+    partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
+    partial_index(
+        "ix_candidates_past", "lane", "due_at", "id", "lease_until", where="state = 'pending' AND precedence = 1"
     ),
-    sa.Index(
-        "ix_candidates_leases",
-        "lease_until",
-        postgresql_where=sa.text("lease_until IS NOT NULL"),
-        sqlite_where=sa.text("lease_until IS NOT NULL"),
+    partial_index(
+        "ix_candidates_queue", "lane", "due_at", "id", "lease_until", where="state = 'pending' AND precedence = 0"
     ),
-    sa.Index(
-        "ix_candidates_look",
-        "look_at",
-        postgresql_where=sa.text("look_at IS NOT NULL"),
-        sqlite_where=sa.text("look_at IS NOT NULL"),
-    ),
-    sa.Index(
-        "ix_candidates_past",
-        "lane",
-        "due_at",
-        "id",
-        "lease_until",
-        postgresql_where=sa.text("state = 'pending' AND precedence = 1"),
-        sqlite_where=sa.text("state = 'pending' AND precedence = 1"),
-    ),
-    sa.Index(
-        "ix_candidates_queue",
-        "lane",
-        "due_at",
-        "id",
-        "lease_until",
-        postgresql_where=sa.text("state = 'pending' AND precedence = 0"),
-        sqlite_where=sa.text("state = 'pending' AND precedence = 0"),
-    ),
-    sa.Index(
-        "ix_candidates_source",
-        "source",
-        "lane",
-        "due_at",
-        postgresql_where=sa.text("state = 'pending'"),
-        sqlite_where=sa.text("state = 'pending'"),
-    ),
-    sa.Index("ix_candidates_counts", "source", "state"),
+    partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
+    sa.Index("ix_candidates_state", "state", "source"),
     sa.Index("ix_candidates_url", "url"),
 )
 sa.Table(
@@ -143,21 +112,6 @@ sa.Table(
     sa.Column("due_at", sa.BigInteger),
     sa.Column("lease_token", sa.Text),
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Index(
-        "ix_hosts_calling",
-        "due_at",
-        "closed_until",
-        "host",
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-    ),
-    sa.Index(
-        "ix_hosts_closed",
-        "closed_until",
-        "host",
-        postgresql_where=sa.text("closed_until > 0"),
-        sqlite_where=sa.text("closed_until > 0"),
-    ),
 )
 sa.Table(
     "index_keys",
@@ -217,7 +171,6 @@ sa.Table(
     sa.Column("published_at", sa.BigInteger),
     sa.Column("published_at_from", sa.Text, nullable=False),
     sa.Column("modified_at", sa.BigInteger),
-    sa.Column("modified_at_from", sa.Text, nullable=False),
     sa.Column("external_id", sa.Text),
     sa.Column("rights", sa.Text, nullable=False),
     sa.Column("notes", sa.Text, nullable=False),
