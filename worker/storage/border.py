@@ -37,7 +37,8 @@ ADDRESS = frozenset({"host", "hostaddr", "port"})
 
 def describe_url(url: URL) -> str:
     """Return a store URL fit to be shown: without password, and of its parameters only where the server is."""
-    return url.set(query={name: url.query[name] for name in url.query if name in ADDRESS}).render_as_string()
+    shown = url.set(query={name: url.query[name] for name in url.query if name in ADDRESS}).render_as_string()
+    return shown.replace("%3A", ":")
 
 
 def course_after(error: DBAPIError) -> Course:

@@ -40,10 +40,6 @@ class Trouble:
         return bool(re.search(self.sign, words)) if self.sign else bool(state)
 
 
-_STANDBY = (
-    "the server takes no writes (a standby, or default_transaction_read_only is on): wait until it does, or name every "
-    "server in the url with target_session_attrs=read-write"
-)
 _LET_IN = "as the owner of the schema, run `GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}`"
 _SHARE = (
     "as their owner, run `GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; "
@@ -71,7 +67,12 @@ TROUBLES: Final = (
         remedy="wait until the server has started, or look into its log",
         course=Course.WAIT,
     ),
-    Trouble(state="25006", sign="session is read-only|in hot standby mode", remedy=_STANDBY, course=Course.WAIT),
+    Trouble(
+        state="25006",
+        sign="session is read-only|in hot standby mode",
+        remedy="no server that answers takes writes: one of them has to become the primary",
+        course=Course.WAIT,
+    ),
     # Those that need somebody's hand, met when connecting.
     Trouble(
         sign='invalid connection option "',
@@ -118,7 +119,12 @@ TROUBLES: Final = (
         "`ALTER ROLE {user} SET statement_timeout = 0`",
         course=Course.FEW,
     ),
-    Trouble(state="25006", remedy=_STANDBY, course=Course.WAIT),
+    Trouble(
+        state="25006",
+        remedy="the server takes no writes (a standby, or default_transaction_read_only is on): wait until it does, or "
+        "name every server in the url with target_session_attrs=read-write",
+        course=Course.WAIT,
+    ),
     Trouble(
         state="53200",
         remedy="the server is out of memory: lower the number of workers, or raise what its log names "

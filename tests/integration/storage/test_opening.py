@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.storage.made import NOW, PARAMETERS, candidate, take_in
-from worker.errors import StoreBusy, StoreError
+from worker.errors import StoreBusy, StoreError, StoreMissing
 from worker.storage import open_store
 from worker.storage.migrate import VERSIONS
 
@@ -121,13 +121,34 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
         ("corpus.db", "write sqlite:///path or postgresql"),
         ("mysql://u:secret@h/db", "use sqlite:///path or postgresql"),
         ("nonsense://u:secret@h/db", "use sqlite:///path or postgresql"),
+        ("postgresql+psycopg://u:secret@h1:1,h2:2/db", r"for several servers, postgresql\+psycopg:///name\?host="),
+        ("postgresql+psycopg://u:secret@h:port/db", "write sqlite:///path or postgresql"),
+        ("postgresql+psycopg://u:secret@a..b/db", "write sqlite:///path or postgresql"),
+        ("sqlite:///file:corpus.db?mode=ro&uri=true", "holds a file: URI: write the path alone, sqlite:///path"),
+        ("sqlite:///file:corpus.db", "holds a file: URI: write the path alone, sqlite:///path"),
+        ("sqlite:///corpus.db?key=secret", r"SQLite takes no parameters here \(key\): leave them out"),
     ],
 )
-def test_a_url_nobody_can_use_is_refused_without_its_password(url: str, sign: str) -> None:
+def test_a_url_nobody_can_use_is_refused_without_its_password(
+    url: str, sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     with pytest.raises(StoreError, match=sign) as caught:
         open_store(url, parameters=PARAMETERS)
 
     assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_no_store_for_who_only_reads(tmp_path: Path) -> None:
+    (tmp_path / "corpus.db").touch()
+
+    with pytest.raises(StoreMissing, match="does not exist yet: run `corpus-worker ingest` first"):
+        open_store(url_of(tmp_path / "corpus.db"), parameters=None, create=False)
+
+    with sqlite3.connect(tmp_path / "corpus.db") as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
 def test_an_unreachable_server_is_said_without_the_password() -> None:

@@ -1,0 +1,55 @@
+"""`run` and a store that is not there when it starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Desk, stop
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    url = f"postgresql+psycopg://u:secret@127.0.0.1:{port}/db"
+    made = Desk(folder=tmp_path, environment={"CORPUS_WORKER_STORE__URL": url})
+    made.configure()
+    yield made
+    made.end_all()
+
+
+def test_a_daemon_that_starts_before_its_server_waits_for_it_and_hears_signals(desk: Desk) -> None:
+    process = desk.start("run")
+    eventually(lambda: "again_in=5s" in desk.log(), within=60)
+
+    ended = stop(process)
+
+    assert ended.status == 143
+    assert "cannot be reached" in desk.log()
+    assert "secret" not in desk.log()
+    assert "Traceback" not in desk.log()
+
+
+def test_a_command_that_works_once_does_not_wait_for_a_server_that_never_answered(desk: Desk) -> None:
+    ended = desk.run("ingest")
+
+    assert ended.status == 1
+    assert "cannot be reached" in ended.err
+    assert "store.waiting" not in ended.err
+
+
+@pytest.mark.parametrize("command", ["run", "ingest", "status"])
+def test_a_url_with_a_parameter_nobody_knows_ends_every_command_in_one_line(desk: Desk, command: str) -> None:
+    desk.environment = {"CORPUS_WORKER_STORE__URL": "postgresql+psycopg://u@127.0.0.1:1/db?passwort=secret"}
+
+    ended = desk.run(command)
+
+    assert ended.status == 1
+    assert len(ended.err.splitlines()) == 1
+    assert 'invalid connection option "passwort"; PostgreSQL knows no such parameter' in ended.err
+    assert "secret" not in ended.err
