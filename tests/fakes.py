@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from worker.dedupe import Deduper
-from worker.errors import ExtractError, FetchBlocked, FetchError
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError
 from worker.learning import LearnedSites
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
 from worker.pipeline import Stages
@@ -101,7 +101,7 @@ class FakeFetcher:
 
 
 class FakeExtractor:
-    """Takes the body as the text, first line the title; `REJECT reason` is no article, `CRASH` a bug."""
+    """Takes the body as the text, first line the title; `REJECT reason` is no article, `CRASH` a bug, `DOWN` a pool."""
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         await asyncio.sleep(0)
@@ -110,6 +110,8 @@ class FakeExtractor:
             raise ExtractError(f"no article: {raw[7:]}", reason=raw[7:])
         if raw.startswith("RESERVED"):
             raise FetchBlocked("the page reserves its rights: noai", reason="rights")
+        if raw.startswith("DOWN"):
+            raise ExtractorDown("no worker process could be started")
         if raw.startswith("CRASH"):
             raise RuntimeError("a bug in the extractor")
         title, _, text = raw.partition("\n")

@@ -13,6 +13,7 @@ WorkerError
  +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
  |    +-- FetchBlocked      robots.txt, the network guard or a rights signal forbids it: never retried soon
  +-- ExtractError           a page gave no article: rejected
+      +-- ExtractorDown     nobody could look at the page: tried again
 """
 
 from __future__ import annotations
@@ -105,3 +106,10 @@ class ExtractError(WorkerError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ExtractorDown(ExtractError):
+    """There is no process to look at the page: nothing is known of the page, and it may be tried again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="no-worker")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.errors import ExtractError, FetchBlocked
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked
 from worker.extract import wire
 from worker.extract.explain import Explanation
 from worker.extract.rules import ExtractRules
@@ -27,6 +27,7 @@ _COMMAND = (
     "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
 )
 _START_LIMIT_S = 60.0
+"""For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
 _STOP_LIMIT_S = 2.0
 
 
@@ -68,7 +69,8 @@ class ProcessExtractor:
         """Return the article of a page, or of a text that needs no extraction.
 
         Raises ExtractError with the reason where there is none (`timeout`, `crash` and `memory` mean the process),
-        FetchBlocked where a rights signal that the rules refuse forbids keeping it.
+        ExtractorDown where no process could be had, FetchBlocked where a rights signal that the rules refuse forbids
+        keeping it.
         """
         reply = await self._run(wire.Job(content=content, hints=hints, fetched_at=fetched_at))
         if reply.article is not None:
@@ -106,7 +108,7 @@ class ProcessExtractor:
         """Return what a worker says of a page; that the page ended it is believed only of one that was new.
 
         One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
-        another has what is left of the page's time.
+        another has what is left of the page's time, which stands still while that one is hired.
         """
         was_new = not worker.pages
         began = time.monotonic()
@@ -122,6 +124,8 @@ class ProcessExtractor:
             if not reply.last or was_new:
                 return reply
         left = within - (time.monotonic() - began)
+        if left <= 0:
+            raise TimeoutError
         async with self._worker(new=True) as another:
             return await self._answer(another, job, within=left)
 
@@ -145,13 +149,14 @@ class ProcessExtractor:
         return None
 
     async def _hire(self) -> _Worker:
+        """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown."""
         for _ in range(2):
             try:
                 async with asyncio.timeout(_START_LIMIT_S):
                     return await self._fork()
             except (_WorkerLost, OSError, TimeoutError):
                 await self._drop_nursery()
-        raise ExtractError("no worker process could be started: is there memory left?", reason="crash")
+        raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:
         async with self._starting:
@@ -234,7 +239,11 @@ async def _end(nursery_: _Nursery) -> None:
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             nursery_.process.kill()
-        await nursery_.process.wait()
+        with contextlib.suppress(
+            TimeoutError
+        ):  # who does not even go when killed hangs in the system, and is left there
+            async with asyncio.timeout(_STOP_LIMIT_S):
+                await nursery_.process.wait()
 
 
 async def _ask(worker: _Worker, job: wire.Job) -> wire.Reply:

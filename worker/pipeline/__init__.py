@@ -7,7 +7,8 @@ The two meet only in the store. Whatever a stage raises as a `WorkerError` becom
 """
 
 from worker.pipeline.discover import Discoverer
-from worker.pipeline.ingest import TOO_LATE, Ingester
+from worker.pipeline.failing import TOO_LATE
+from worker.pipeline.ingest import Ingester
 from worker.pipeline.reports import SourceReport
 from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally

@@ -12,17 +12,16 @@ from typing import Final
 
 import structlog
 
-from worker.errors import ExtractError, FetchBlocked, FetchError, StoreError
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, StoreError
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
+from worker.pipeline.failing import after_failure, too_late
 from worker.pipeline.reports import log_outcome
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
-from worker.schedule import lasting, next_look, retry_at
+from worker.schedule import lasting, next_look
 
 log = structlog.get_logger()
-TOO_LATE: Final = "deadline"
-"""The reason of a try that was broken off because it took too long."""
 
 _TICK: Final = timedelta(milliseconds=250)
 _LOOK_AGAIN_EVERY: Final = timedelta(seconds=30)
@@ -168,6 +167,8 @@ class Ingester:
                 outcome = await self._outcome(claim)
         except StoreError:
             raise
+        except ExtractorDown as exc:
+            outcome = await self._finish(claim, self._after_failure(claim, exc))
         except Exception as exc:  # a bug is loud, but it costs only the page it happened on
             if not deadline.expired():
                 log.exception("ingest.bug", url=claim.url)
@@ -182,9 +183,8 @@ class Ingester:
 
     async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
         if late:
-            detail = f"given up after {self._limits.deadline.total_seconds():.0f} seconds"
-            return await self._finish(claim, _ended(self._retry_at(claim), reason=TOO_LATE, detail=detail))
-        return await self._finish(claim, _ended(self._retry_at(claim), reason="internal", detail=repr(error)))
+            error = too_late(after=self._limits.deadline)
+        return await self._finish(claim, self._after_failure(claim, error))
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
         """Take one candidate through the stages; None where its lease was lost on the way."""
@@ -202,6 +202,8 @@ class Ingester:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
         except FetchError as exc:
             return await self._without_page(claim, self._after_failure(claim, exc), exc)
+        except ExtractorDown:
+            raise
         except ExtractError as exc:
             outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
             return await self._without_page(claim, outcome, exc, page)
@@ -216,6 +218,8 @@ class Ingester:
         text = await self._stages.offload(self._stages.ledger.fallback, claim)
         try:
             article = await self._extract(claim, text) if text else None
+        except ExtractorDown:
+            raise
         except (ExtractError, FetchBlocked):
             article = None
         if article is None:
@@ -273,24 +277,8 @@ class Ingester:
         """Return when a page is looked at again; content from a file has no page to look at."""
         return None if claim.payload else next_look(self._limits.recheck, claim, now=self._stages.clock.now())
 
-    def _after_failure(self, claim: Claim, error: FetchError) -> Outcome:
-        at = self._retry_at(claim, wish=error.retry_at, hosts_fault=error.hosts_fault) if error.retry else None
-        return _ended(at, reason=error.reason, detail=str(error))
-
-    def _retry_at(self, claim: Claim, *, wish: datetime | None = None, hosts_fault: bool = False) -> datetime | None:
-        return retry_at(
-            now=self._stages.clock.now(),
-            attempts=claim.attempts,
-            chance=self._stages.chance(),
-            wish=wish,
-            hosts_fault=hosts_fault,
-        )
-
-
-def _ended(at: datetime | None, *, reason: str, detail: str) -> Outcome:
-    """Return the outcome of a try that failed: pending where there is a next one."""
-    state = State.FAILED if at is None else State.PENDING
-    return Outcome(state=state, reason=reason, detail=detail, retry_at=at)
+    def _after_failure(self, claim: Claim, error: Exception) -> Outcome:
+        return after_failure(claim, error, now=self._stages.clock.now(), chance=self._stages.chance())
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import islice
@@ -16,8 +17,8 @@ import pytest
 from tests.integration.extract.hostile import hostile_pages
 from tests.unit.extract.medley import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
-from worker.errors import ExtractError, FetchBlocked
-from worker.extract import ExtractRules, ProcessExtractor
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked
+from worker.extract import ExtractRules, ProcessExtractor, pool
 from worker.models import Article, Page, Text
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +127,60 @@ async def test_a_page_that_ends_a_new_worker_costs_itself_only() -> None:
 
 async def test_a_page_whose_worker_had_read_others_is_read_again_by_a_new_one() -> None:
     extractor = ProcessExtractor(rules(timeout=timedelta(seconds=HANGS_S)))
+    slow = page_of(news_page(body=article_body(inside="<p>" + "chữ nối chữ " * 20_000)))
+    try:
+        expected = (await read(extractor, slow)).text
+        again = asyncio.create_task(read(extractor, slow))
+
+        await kill_workers()
+
+        assert (await again).text == expected
+    finally:
+        await extractor.aclose()
+
+
+async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_COMMAND", "import time; time.sleep(600)")
+    monkeypatch.setattr(pool, "_START_LIMIT_S", 0.2)
+    monkeypatch.setattr(pool, "_STOP_LIMIT_S", 0.2)
+    extractor = ProcessExtractor(rules(timeout=timedelta(seconds=HANGS_S)))
+    try:
+        async with asyncio.timeout(HANGS_S):
+            with pytest.raises(ExtractorDown, match="no worker process could be started") as caught:
+                await read(extractor)
+    finally:
+        await extractor.aclose()
+
+    assert caught.value.reason == "no-worker"
+
+
+class SlowToHire(ProcessExtractor):
+    """Takes its time over every process after the first, by the same clock that times a page."""
+
+    def __init__(self, *, clock: FakeTime, seconds: float) -> None:
+        super().__init__(rules(processes=1, timeout=timedelta(seconds=HANGS_S)))
+        self._clock = clock
+        self._seconds = seconds
+
+    async def _hire(self) -> pool._Worker:
+        self._clock.later += self._seconds
+        return await super()._hire()
+
+
+class FakeTime:
+    """The clock of the pool, put forward by hand."""
+
+    def __init__(self) -> None:
+        self.later = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.later
+
+
+async def test_a_page_s_time_stands_still_while_another_process_is_hired(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr(pool, "time", clock)
+    extractor = SlowToHire(clock=clock, seconds=10 * HANGS_S)
     slow = page_of(news_page(body=article_body(inside="<p>" + "chữ nối chữ " * 20_000)))
     try:
         expected = (await read(extractor, slow)).text

@@ -450,6 +450,23 @@ async def test_the_feed_s_own_text_stands_in_for_a_page_that_cannot_be_had(store
     assert run.balanced()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(("answer", "fallback"), [("DOWN", ""), ("REJECT gone", "DOWN")])
+async def test_no_page_is_given_up_because_no_process_could_look_at_it(
+    store: Store, answer: str, fallback: str
+) -> None:
+    run = Run(store, {"https://paper.example/a": answer})
+    with_full_text(run, "https://paper.example/a", fallback)
+
+    for _ in range(MOST_ATTEMPTS + 2):
+        await run.make().drain()
+        run.clock.advance(timedelta(hours=15))
+
+    record = store.reader.candidate("https://paper.example/a")
+    assert record is not None
+    assert (record.state, record.reason) == (State.PENDING, "no-worker")
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
