@@ -32,11 +32,6 @@ def upgrade() -> None:
     TABLES.create_all(op.get_bind())
 
 
-def partial_index(name: str, *columns: str, where: str) -> sa.Index:
-    """Return an index of some rows only."""
-    return sa.Index(name, *columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
-
-
 define_sources(TABLES, key=KEY)
 sa.Table(
     "candidates",
@@ -74,16 +69,52 @@ sa.Table(
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("former", sa.Text, nullable=False),
     sa.UniqueConstraint("canonical_url"),
-    partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
-    partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
-    partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
-    partial_index(
-        "ix_candidates_past", "lane", "due_at", "id", "lease_until", where="state = 'pending' AND precedence = 1"
+    sa.Index(
+        "ix_candidates_batch",
+        "batch",
+        "lane",
+        "due_at",
+        postgresql_where=sa.text("state = 'pending' AND batch <> ''"),
+        sqlite_where=sa.text("state = 'pending' AND batch <> ''"),
     ),
-    partial_index(
-        "ix_candidates_queue", "lane", "due_at", "id", "lease_until", where="state = 'pending' AND precedence = 0"
+    sa.Index(
+        "ix_candidates_leases",
+        "lease_until",
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
     ),
-    partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
+    sa.Index(
+        "ix_candidates_look",
+        "look_at",
+        postgresql_where=sa.text("look_at IS NOT NULL"),
+        sqlite_where=sa.text("look_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_candidates_past",
+        "lane",
+        "due_at",
+        "id",
+        "lease_until",
+        postgresql_where=sa.text("state = 'pending' AND precedence = 1"),
+        sqlite_where=sa.text("state = 'pending' AND precedence = 1"),
+    ),
+    sa.Index(
+        "ix_candidates_queue",
+        "lane",
+        "due_at",
+        "id",
+        "lease_until",
+        postgresql_where=sa.text("state = 'pending' AND precedence = 0"),
+        sqlite_where=sa.text("state = 'pending' AND precedence = 0"),
+    ),
+    sa.Index(
+        "ix_candidates_source",
+        "source",
+        "lane",
+        "due_at",
+        postgresql_where=sa.text("state = 'pending'"),
+        sqlite_where=sa.text("state = 'pending'"),
+    ),
     sa.Index("ix_candidates_state", "state", "source"),
     sa.Index("ix_candidates_url", "url"),
 )
