@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -39,7 +40,7 @@ def backup(common: Common, file: Path, force: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Count what would go; delete nothing.")
 @options
 def prune(common: Common, age: str | None, dry_run: bool) -> None:
-    """Let go of raw pages, histories, robots.txt files and idle hosts from before AGE; never of a text.
+    """Let go of raw pages, histories and what else is not needed any more from before AGE; never of a text.
 
     Pages that are gone cannot be extracted again by `reprocess`. Work on the store goes on meanwhile.
     """
@@ -51,15 +52,18 @@ def prune(common: Common, age: str | None, dry_run: bool) -> None:
     before = SystemClock().now() - _age(age, settings.store.keep_pages)
     with open_reading(settings) as store:
         pruned = store.prune(older_than=before, dry_run=dry_run)
-    counts = {"pages": pruned.pages, "events": pruned.events, "robots": pruned.robots, "hosts": pruned.hosts}
+    counts = {name: getattr(pruned, name) for name in ("pages", "events", "robots", "hosts", "moves", "places")}
     if common.as_json:
         print_json({"before": _iso(before), "dry_run": dry_run, **counts, "page_bytes": pruned.page_bytes})
         return
-    told = ", ".join(f"{count:,} {'robots.txt' if name == 'robots' else name}" for name, count in counts.items())
+    told = ", ".join(f"{count:,} {_CALLED.get(name, name)}" for name, count in counts.items())
     verb = "would go" if dry_run else "are gone"
     click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
     if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
         click.echo("the room in the store's file is used again; `VACUUM` in sqlite3, with nobody at work, shrinks it")
+
+
+_CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 
 def _age(given: str | None, configured: timedelta | None) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
@@ -24,4 +25,4 @@ async def let_go(store: Store, *, offload: Offload, clock: Clock, keep: timedelt
     except StoreError as exc:
         log.error("run.prune_failed", error=str(exc), note="tried again tomorrow")
         return
-    log.info("run.pruned", pages=gone.pages, page_bytes=gone.page_bytes, events=gone.events, robots=gone.robots)
+    log.info("run.pruned", **asdict(gone))

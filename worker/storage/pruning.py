@@ -22,13 +22,15 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
     type_coerce,
 )
 
-from worker.models import State
+from worker.models import State, batch_of
+from worker.storage.backfills import BACKFILL_PLACES, BACKFILLS
 from worker.storage.database import Database
 from worker.storage.recency import first_since
-from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES, ROBOTS
+from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, MOVES, PAGES, ROBOTS
 
 BATCH: Final = 500
 
@@ -42,6 +44,8 @@ class Pruned:
     events: int = 0
     robots: int = 0
     hosts: int = 0
+    moves: int = 0
+    places: int = 0
 
     def __add__(self, other: Pruned) -> Pruned:
         """Return the sum of two steps."""
@@ -51,6 +55,8 @@ class Pruned:
             events=self.events + other.events,
             robots=self.robots + other.robots,
             hosts=self.hosts + other.hosts,
+            moves=self.moves + other.moves,
+            places=self.places + other.places,
         )
 
 
@@ -63,7 +69,9 @@ def pruning(database: Database, *, older_than: datetime, dry_run: bool = False) 
     """Let go of raw pages, events, robots.txt files and idle hosts from before a time; yields what each step took.
 
     What a pending candidate needs stays, and so does what came to its outcome later than that. Pages that are gone
-    cannot be extracted again.
+    cannot be extracted again. So go permanent moves of candidates that nothing is planned for (asked for again, one
+    costs a redirect, and is known again), and the places of backfills that were done: who asks for one again looks at
+    all of it again anyway.
     """
     yield from _pages(database, older_than, dry_run=dry_run)
     yield from _events(database, older_than, dry_run=dry_run)
@@ -73,6 +81,8 @@ def pruning(database: Database, *, older_than: datetime, dry_run: bool = False) 
             continue
         while step := database.write(_delete_some, table, old):
             yield Pruned(**{name: step})
+    yield from _moves(database, older_than, dry_run=dry_run)
+    yield from _places(database, older_than, dry_run=dry_run)
 
 
 def _finished(candidate_id: Any, *, before: datetime) -> ColumnElement[bool]:
@@ -137,6 +147,63 @@ def _delete(connection: Connection, table: Table, ids: list[int]) -> None:
     still = PAGES.c.candidate_id if table is PAGES else EVENTS.c.candidate_id
     pending = exists().where(CANDIDATES.c.id == still, CANDIDATES.c.state == State.PENDING)
     connection.execute(delete(table).where(table.c.id.in_(ids), not_(pending)))
+
+
+def _moves(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    after = ""
+    while rows := database.read(_moves_after, after, before):
+        urls = [row.url for row in rows if row.settled]
+        if urls and not dry_run:
+            database.write(_delete_moves, urls, before)
+        yield Pruned(moves=len(urls))
+        after = rows[-1].url
+
+
+def _moves_after(connection: Connection, after: str, before: datetime) -> list[Any]:
+    query = select(MOVES.c.url, _settled(before).label("settled")).where(MOVES.c.url > after)
+    return list(connection.execute(query.order_by(MOVES.c.url).limit(BATCH)))
+
+
+def _delete_moves(connection: Connection, urls: list[str], before: datetime) -> None:
+    connection.execute(delete(MOVES).where(MOVES.c.url.in_(urls), _settled(before)))
+
+
+def _settled(before: datetime) -> ColumnElement[bool]:
+    """Return whether a move is that of candidates alone, all done before a time and none to be looked at again.
+
+    The moves of feeds, sitemaps and archives are few, are asked for again and again, and stay.
+    """
+    theirs = CANDIDATES.c.url == MOVES.c.url
+    planned = or_(CANDIDATES.c.state == State.PENDING, CANDIDATES.c.due_at >= before, CANDIDATES.c.look_at.is_not(None))
+    return and_(exists().where(theirs), not_(exists().where(theirs, planned)))
+
+
+def _places(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    for name in database.read(_done_backfills, before):
+        if dry_run:
+            yield Pruned(places=database.read(_count, BACKFILL_PLACES, BACKFILL_PLACES.c.backfill == name))
+            continue
+        while step := database.write(_delete_places, name, before):
+            yield Pruned(places=step)
+
+
+def _done_backfills(connection: Connection, before: datetime) -> list[str]:
+    done = select(BACKFILLS.c.name).where(BACKFILLS.c.finished_at < before).order_by(BACKFILLS.c.name)
+    return [name for name in connection.execute(done).scalars().all() if not _waits(connection, name)]
+
+
+def _waits(connection: Connection, name: str) -> bool:
+    # In the words of the partial index of batches.
+    marked = select(CANDIDATES.c.id).where(text("state = 'pending' AND batch <> ''")).limit(1)
+    return connection.execute(marked.where(CANDIDATES.c.batch == batch_of(name))).first() is not None
+
+
+def _delete_places(connection: Connection, name: str, before: datetime) -> int:
+    # Held, so that nobody begins the backfill anew between this look and the deletion.
+    done = select(BACKFILLS.c.name).where(BACKFILLS.c.name == name, BACKFILLS.c.finished_at < before)
+    if connection.execute(done.with_for_update()).first() is None:
+        return 0
+    return _delete_some(connection, BACKFILL_PLACES, BACKFILL_PLACES.c.backfill == name)
 
 
 def _count(connection: Connection, table: Table, old: ColumnElement[bool]) -> int:

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.storage.made import MINUTE, NOW, candidate, claim_one, page, settle, take_in
-from worker.models import Outcome, State, Text
+from worker.models import Outcome, State, Text, batch_of
 from worker.ports import RobotsRecord
-from worker.storage import Store
+from worker.storage import Store, pruning
 from worker.storage.pruning import Pruned
 
 DAY = timedelta(days=1)
@@ -109,3 +109,67 @@ def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.Monkey
     assert max(max(step.pages, step.events) for step in rest) == 3
     assert store.prune(older_than=NOW + DAY) == Pruned()
     assert store.reader.audit().balanced
+
+
+def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(store: Store) -> None:
+    take_in(store, "https://done.example/1", "một hai")
+    take_in(store, "https://young.example/1", "ba bốn", now=NOW + 2 * DAY)
+    store.ledger.enqueue([candidate("https://looked.example/1")], now=NOW)
+    settle(store, claim_one(store), "năm sáu", look_at=NOW + 30 * DAY)
+    store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
+    moved = [f"https://{name}.example/1" for name in ("done", "young", "looked", "waits")]
+    for url in (*moved, "https://feed.example/rss.xml"):
+        store.hosts.keep_moved(url, f"{url}/moi")
+
+    counted = store.prune(older_than=NOW + DAY, dry_run=True)
+    pruned = store.prune(older_than=NOW + DAY)
+    again = store.prune(older_than=NOW + DAY)
+
+    assert (counted.moves, pruned.moves, again.moves) == (1, 1, 0)
+    assert [store.hosts.moved(url) is None for url in moved] == [True, False, False, False]
+    assert store.hosts.moved("https://feed.example/rss.xml") == "https://feed.example/rss.xml/moi"
+    assert store.reader.audit().balanced
+
+
+def test_more_moves_than_one_step_takes_all_go(store: Store) -> None:
+    take_in(store, "https://done.example/1", "một hai")
+    urls = [f"https://a.example/{number}" for number in range(pruning.BATCH + 3)]
+    for url in urls[:: pruning.BATCH]:
+        take_in(store, url, url)
+    for url in urls:
+        store.hosts.keep_moved(url, "https://b.example/")
+
+    assert store.prune(older_than=NOW + DAY).moves == len(urls[:: pruning.BATCH])
+
+
+def begin(store: Store, name: str, *, finished: bool) -> None:
+    assert store.backfills.lead(name, now=NOW, until=NOW + MINUTE, worker="w1")
+    store.backfills.begin(
+        name, [("sitemap", f"https://{name}.example/{n}.xml") for n in range(3)], now=NOW, afresh=True
+    )
+    if finished:
+        store.backfills.finish(name, now=NOW)
+
+
+def test_places_of_a_backfill_go_once_it_is_done_and_nothing_of_it_waits(store: Store) -> None:
+    for name, finished in (("done", True), ("under way", False), ("found", True)):
+        begin(store, name, finished=finished)
+    store.ledger.enqueue([candidate("https://a.example/1")], now=NOW, batch=batch_of("found"))
+
+    early = store.prune(older_than=NOW)
+    counted = store.prune(older_than=LATER, dry_run=True)
+    pruned = store.prune(older_than=LATER)
+    again = store.prune(older_than=LATER)
+
+    assert [each.places for each in (early, counted, pruned, again)] == [0, 3, 3, 0]
+    assert [store.backfills.state(name).waiting for name in ("done", "under way", "found")] == [0, 3, 3]
+
+
+def test_a_backfill_whose_places_are_gone_begins_anew(store: Store) -> None:
+    begin(store, "done", finished=True)
+    store.prune(older_than=LATER)
+
+    begin(store, "done", finished=False)
+
+    assert (store.backfills.state("done").waiting, store.backfills.state("done").finished_at) == (3, None)
+    assert store.prune(older_than=LATER).places == 0
