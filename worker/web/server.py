@@ -9,16 +9,74 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from worker.errors import ListenError
 
 log = structlog.get_logger()
 
 _BACKLOG = 64
+_REQUEST_WITHIN_S = 10.0
+"""How long a client may take over a request, from when it connects or from the last answer on."""
+_ANSWER_WITHIN_S = 60.0
+"""How long an answer may take, its way to the client included."""
+
+
+class _Connection(H11Protocol):
+    """A connection that nobody can hold for ever: uvicorn itself only limits the wait for a second request."""
+
+    timer: asyncio.TimerHandle | None = None
+    waits_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request; where there are too many clients, the one silent for longest has to go."""
+        super().connection_made(transport)
+        self._limit()
+        if len(self.connections) >= _BACKLOG:
+            others = (each for each in self.connections if isinstance(each, _Connection) and each is not self)
+            silent = (each for each in others if each.is_silent)
+            if longest := min(silent, key=lambda each: each.waits_since, default=None):
+                longest.end()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the answer's end once a request is whole; a part of one gives nobody more time."""
+        was_silent = self.is_silent
+        super().data_received(data)
+        if was_silent and not self.is_silent:
+            self._limit()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for its answer where it is there already."""
+        super().on_response_complete()
+        self._limit()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # none before the first request
+        return cycle is None or cycle.response_complete
+
+    def end(self) -> None:
+        """Let go of the client, without a word more."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _limit(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.waits_since = self.loop.time()
+        self.timer = self.loop.call_later(_REQUEST_WITHIN_S if self.is_silent else _ANSWER_WITHIN_S, self.end)
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +123,7 @@ def _configuration(app: ASGIApp) -> uvicorn.Config:
     """Return a server for a handful of clients: HTTP/1.1 alone, nothing trusted, nothing logged, no long goodbyes."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=_Connection,
         ws="none",
         loop="asyncio",
         lifespan="off",

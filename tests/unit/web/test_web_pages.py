@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import socket
@@ -19,7 +20,7 @@ from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
 from worker.models import Claim, Figures, Health, Latest, Outcome, Source, SourceFigures, SourceState, State
 from worker.models.habits import Alarm, Learned
-from worker.web import Metrics, Watched, pages, served
+from worker.web import Metrics, Watched, pages, served, server
 
 WELL = Health(ok=True, figures={"standing_still_s": 7})
 FIGURES = Figures(
@@ -350,6 +351,54 @@ async def test_a_client_that_hangs_does_not_hold_up_the_stop(board: Board) -> No
     assert asyncio.get_running_loop().time() - stopping < 5
     writer.close()
     del reader
+
+
+async def test_who_holds_every_connection_and_says_nothing_keeps_nobody_out(board: Board) -> None:
+    async with board.client() as client:
+        port = client.base_url.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
+        answers = [await client.get("/healthz") for _ in range(3)]
+
+    for _, writer in held:
+        writer.close()
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /healthz HTTP/1.1\r\nhost: 127", b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\nGET"]
+)
+async def test_a_client_without_a_whole_request_is_let_go_of(
+    board: Board, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.2)
+    async with served(pages(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
+
+    writer.close()
+
+
+async def test_part_of_a_request_now_and_then_gives_nobody_more_time(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.3)
+    async with served(pages(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        ended = asyncio.create_task(reader.read(1000))
+
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET /healthz HTTP/1.1\r\n")
+            while not ended.done():
+                writer.write(b"a: b\r\n")
+                await writer.drain()
+                await asyncio.wait({ended}, timeout=0.05)
+            await ended
+
+    writer.close()
 
 
 async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
