@@ -6,20 +6,24 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from worker.dedupe import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError
 from worker.learning import LearnedSites
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
-from worker.pipeline import Stages
+from worker.pipeline import Limits, Stages
 from worker.ports import Hints
+from worker.schedule import Rhythm
 from worker.storage import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+RHYTHM = Rhythm(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * 60 * MINUTE, jitter=0)
+"""The polling of tests, without chance."""
 _ROUNDS = 50
 
 
@@ -156,6 +160,12 @@ class Watcher:
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
         self.outcomes[claim.url] = outcome
+
+
+def limits(*, rhythm: Rhythm = RHYTHM, recheck: tuple[timedelta, ...] = (), **changes: Any) -> Limits:
+    """Return the bounds of a small run: all that is leased is so for a minute, and four candidates are in hand."""
+    bounds = {"in_hand": 4, "lease": MINUTE, "deadline": MINUTE, "poll_lease": 15 * MINUTE, "follow": 10}
+    return Limits(rhythm=rhythm, recheck=recheck, **{"input_bytes": 10**6, **bounds, **changes})
 
 
 def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Stages:

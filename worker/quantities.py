@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -49,6 +49,25 @@ def format_duration(duration: timedelta) -> str:
     if left:
         parts.append(f"{left}ms")
     return "".join(parts)
+
+
+def short_span(span: timedelta) -> str:
+    """Write a span in its one largest unit that there are two of, short enough for a column: `90s`, `47h`, `3d`."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def time_since(when: datetime | None, *, now: datetime) -> str:
+    """Write how long ago something was; `never` where it was not."""
+    return f"{short_span(now - when)} ago" if when else "never"
+
+
+def time_until(when: datetime | None, *, now: datetime) -> str:
+    """Write in how long something is to be done; `due` where that is now."""
+    return "due" if when is None or when <= now else f"in {short_span(when - now)}"
 
 
 def parse_size(text: str) -> int:

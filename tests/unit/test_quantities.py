@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.quantities import format_duration, format_size, parse_duration, parse_size
+from tests.fakes import START
+from worker.quantities import (
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+    short_span,
+    time_since,
+    time_until,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +73,30 @@ def test_anything_else_is_no_size(text: str) -> None:
 @given(st.integers(min_value=0, max_value=10**15))
 def test_a_size_that_is_written_reads_back(size: int) -> None:
     assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-5, "0s"),
+        (0.9, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7199, "119m"),
+        (7200, "2h"),
+        (172799, "47h"),
+        (172800, "2d"),
+    ],
+)
+def test_a_span_is_told_in_one_unit(seconds: float, told: str) -> None:
+    assert short_span(timedelta(seconds=seconds)) == told
+
+
+def test_times_are_told_from_now() -> None:
+    hour = timedelta(hours=1)
+
+    since = [time_since(at, now=START) for at in (None, START - hour)]
+    until = [time_until(at, now=START) for at in (None, START - hour, START, START + hour)]
+
+    assert since == ["never", "60m ago"]
+    assert until == ["due", "due", "due", "in 60m"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,7 +14,7 @@ from worker.cli.show import STATE_ORDER, moment, poll_record
 from worker.configuration import mask
 from worker.logs import escape
 from worker.models import BackfillStanding, Figures, SourceFigures, SourceState, State
-from worker.quantities import format_duration
+from worker.quantities import format_duration, short_span, time_since, time_until
 from worker.settings import Settings, SourceSettings
 from worker.storage.workers import WorkerRecord
 from worker.troubles import troubles
@@ -160,9 +160,9 @@ def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings
     share = f"{stored / source.known:.0%}" if source.known else ""
     return (
         configured.name if len(configured.name) <= 24 else f"{configured.name[:23]}…",
-        f"{_whole(now - state.polled_at)} ago" if state.polled_at else "never",
-        _ahead(state.due_at, now=now) if configured.enabled else "disabled",
-        _whole(state.interval or configured.every or settings.schedule.every),
+        time_since(state.polled_at, now=now),
+        time_until(state.due_at, now=now) if configured.enabled else "disabled",
+        short_span(state.interval or configured.every or settings.schedule.every),
         f"{state.found:,}",
         f"{source.known:,}",
         f"{stored:,}",
@@ -172,21 +172,6 @@ def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings
 
 def _troubles(source: SourceFigures, *, now: datetime) -> list[str]:
     return troubles(source, now=now, moment=moment)
-
-
-def _ahead(due_at: datetime | None, *, now: datetime) -> str:
-    if due_at is None or due_at <= now:
-        return "due"
-    return f"in {_whole(due_at - now)}"
-
-
-def _whole(span: timedelta) -> str:
-    """Return a span short enough for a column: seconds, minutes, hours or days."""
-    seconds = max(0, int(span.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def _plain(line: str, *, style: str = "") -> Text:

@@ -18,8 +18,9 @@ from worker.app import App, opened
 from worker.clock import SystemClock
 from worker.daemon.board import Board
 from worker.daemon.supervisor import Supervisor
+from worker.daemon.waits import Waits
 from worker.daemon.watchdog import Guard
-from worker.daemon.work import FIRST_WAIT, LONGEST_WAIT, Done, End, Work
+from worker.daemon.work import Done, End, Work
 from worker.errors import ConfigurationError, StoreError
 from worker.readying import worker_name
 from worker.settings import Settings
@@ -80,7 +81,7 @@ class Daemon:
 
     async def _once(self) -> End:
         """Open the store, work until something asks for an end, and close everything."""
-        wait = FIRST_WAIT
+        waits = Waits()
         while not self._signal:
             self._woken.clear()
             self._take_next()
@@ -94,11 +95,10 @@ class Daemon:
                 if self._before is not None:
                     self._go_back(exc)
                     continue
-                log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
+                wait = waits.after(exc)
                 # A restart would help nobody: the store is asked for again here.
                 self._supervisor.alive(f"waiting for the store: {exc}")
             await self._pause(wait)
-            wait = min(LONGEST_WAIT, wait * 2)
         return End.STOPPED
 
     async def _pause(self, wait: timedelta) -> None:

@@ -15,6 +15,7 @@ from worker.app import App
 from worker.daemon.polling import ANSWER, Polling
 from worker.daemon.retention import let_go
 from worker.daemon.supervisor import Supervisor
+from worker.daemon.waits import Waits
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
@@ -28,8 +29,6 @@ log = structlog.get_logger()
 ASK_EVERY: Final = timedelta(seconds=2)
 SUMMARY_EVERY: Final = timedelta(minutes=5)
 GRACE: Final = timedelta(seconds=20)
-FIRST_WAIT: Final = timedelta(seconds=5)
-LONGEST_WAIT: Final = timedelta(minutes=1)
 PRUNE_AFTER: Final = timedelta(minutes=5)
 """When the first pruning of a day begins; a daemon that is started often prunes all the same."""
 TICK: Final = timedelta(seconds=1)
@@ -251,7 +250,7 @@ class Work:
 
     async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work`; where the store fails, say so, wait longer each time, and go on."""
-        wait, clock = FIRST_WAIT, self._app.clock
+        waits, clock = Waits(), self._app.clock
         while True:
             started = clock.monotonic()
             try:
@@ -259,10 +258,6 @@ class Work:
             except StoreError as exc:
                 if self._ended.is_set():
                     raise
-                if clock.monotonic() - started > LONGEST_WAIT.total_seconds():
-                    wait = FIRST_WAIT
-                log.error("run.store_failed", error=str(exc), again_in=f"{wait.total_seconds():.0f}s")
-                await clock.sleep(wait)
-                wait = min(LONGEST_WAIT, wait * 2)
+                await clock.sleep(waits.after(exc, lasted=timedelta(seconds=clock.monotonic() - started)))
             else:
                 return

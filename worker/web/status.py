@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from html import escape
 from typing import Final
 
 from worker.logs import escape as visible
 from worker.models import Figures, Health, SourceFigures, State
-from worker.quantities import format_duration
+from worker.quantities import format_duration, short_span, time_since, time_until
 from worker.troubles import troubles
 
 _STYLE: Final = (
@@ -77,19 +77,19 @@ def _source(source: SourceFigures, *, now: datetime) -> Sequence[str]:
     state = source.state
     return (
         source.name,
-        _ago(state.polled_at, now=now),
-        _ahead(state.due_at, now=now),
-        format_duration(state.interval) if state.interval else "",
+        time_since(state.polled_at, now=now),
+        time_until(state.due_at, now=now),
+        short_span(state.interval) if state.interval else "",
         str(state.found),
         str(source.counts.get(State.STORED, 0)),
         str(source.known),
-        _ago(source.newest_at, now=now),
+        time_since(source.newest_at, now=now),
         "; ".join(troubles(source, now=now, moment=_moment)),
     )
 
 
 def _latest(figures: Figures, *, now: datetime) -> str:
-    rows = [(str(each.id), _ago(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
+    rows = [(str(each.id), time_since(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
     return _table(("id", "fetched", "source", "title", "address"), rows, numbers=[0]) if rows else ""
 
 
@@ -111,20 +111,3 @@ def _text(value: str) -> str:
 
 def _moment(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _ago(when: datetime | None, *, now: datetime) -> str:
-    return f"{_whole(now - when)} ago" if when else ""
-
-
-def _ahead(when: datetime | None, *, now: datetime) -> str:
-    if when is None:
-        return ""
-    return f"in {_whole(when - now)}" if when > now else "due"
-
-
-def _whole(span: timedelta) -> str:
-    """Return a span in whole seconds, in minutes from an hour on and in hours from two days on."""
-    seconds = max(0, int(span.total_seconds()))
-    unit = 1 if seconds < 3600 else 60 if seconds < 172800 else 3600
-    return format_duration(timedelta(seconds=seconds // unit * unit))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from worker.clock import SystemClock
-from worker.daemon import service
+from worker.daemon import service, waits
 from worker.daemon.work import End
 from worker.errors import StoreError
 from worker.pipeline import Tally
@@ -119,7 +119,7 @@ def test_systemd_is_told_that_the_daemon_lives_while_it_waits_for_the_store(
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(30)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setattr(service, "FIRST_WAIT", timedelta(milliseconds=1))
+        monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
         desk = Desk(monkeypatch, (sends(), fails), (fails, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
 
         status = desk.run()
@@ -135,7 +135,7 @@ def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) ->
         asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
         await fails()
 
-    monkeypatch.setattr(service, "FIRST_WAIT", timedelta(seconds=20))
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(seconds=20))
     desk = Desk(monkeypatch, (sends(), fails_and_is_stopped_later), reread=[])
     started = time.monotonic()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
 from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
-from worker.pipeline import Discoverer, Limits, Tally
+from worker.pipeline import Discoverer, Tally
 from worker.ports import Parser
 from worker.schedule import Rhythm
 from worker.storage import Store, open_store
@@ -55,16 +55,13 @@ class Run:
             detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
-        limits = Limits(
-            rhythm=rhythm,
-            in_hand=4,
-            lease=MINUTES,
-            deadline=MINUTES,
-            poll_lease=MINUTES,
-            follow=follow,
-            input_bytes=10**6,
+        self.discoverer = Discoverer(
+            stages,
+            limits(rhythm=rhythm, poll_lease=MINUTES, follow=follow),
+            tally=self.tally,
+            observer=self.watcher,
+            worker="here:1",
         )
-        self.discoverer = Discoverer(stages, limits, tally=self.tally, observer=self.watcher, worker="here:1")
 
     def read_inputs(
         self, path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchError, SourceError
 from worker.models import Candidate, Discovery, Harvest, Page, Source, State, Validators
-from worker.pipeline import Discoverer, Limits, Tally
+from worker.pipeline import Discoverer, Tally
 from worker.schedule import Rhythm, Yield, gather
 from worker.storage import Store, habits, open_store
 
@@ -57,17 +57,9 @@ class Desk:
             detect=lambda _: "feed",
             sitemaps=self.sitemaps,
         )
-        limits = Limits(
-            rhythm=RHYTHM,
-            in_hand=4,
-            lease=MINUTE,
-            deadline=MINUTE,
-            poll_lease=15 * MINUTE,
-            follow=10,
-            input_bytes=10**6,
-            sitemaps={"paper.example": configured},
+        self.discoverer = Discoverer(
+            stages, limits(sitemaps={"paper.example": configured}), tally=Tally(), observer=Watcher(), worker="here:1"
         )
-        self.discoverer = Discoverer(stages, limits, tally=Tally(), observer=Watcher(), worker="here:1")
 
     async def sitemaps(self, url: str) -> Sequence[str]:
         return self.robots

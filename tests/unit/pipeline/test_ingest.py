@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, page
+from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, StoreError
 from worker.extract.learned import paragraph_key
 from worker.learning import LearnedSites
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
-from worker.pipeline import TOO_LATE, Ingester, Limits, Tally
+from worker.pipeline import TOO_LATE, Ingester, Tally
 from worker.ports import Hints, Scope
-from worker.schedule import MOST_ATTEMPTS, Rhythm
+from worker.schedule import MOST_ATTEMPTS
 from worker.storage import Store, open_store
 
 LONG = " ".join(f"từ{n}" for n in range(200))
@@ -42,16 +42,13 @@ class Run:
         self.ingester = self.make()
 
     def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:
-        limits = Limits(
-            rhythm=Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0),
-            in_hand=in_hand,
-            lease=SECONDS * 12,
-            deadline=deadline,
-            poll_lease=MINUTES,
-            follow=10,
-            input_bytes=10**6,
+        return Ingester(
+            self.stages,
+            limits(in_hand=in_hand, lease=12 * SECONDS, deadline=deadline),
+            tally=self.tally,
+            observer=self.watcher,
+            worker="here:1",
         )
-        return Ingester(self.stages, limits, tally=self.tally, observer=self.watcher, worker="here:1")
 
     def add(self, *urls: str, again: bool = False) -> None:
         candidates = [Candidate(url=url, canonical_url=url, source="paper", reference="feed") for url in urls]

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits
 from worker.dedupe import Deduper
 from worker.errors import FetchError, SourceError
 from worker.models import Candidate, Discovery, Page, Request, Source
-from worker.pipeline import Discoverer, Limits, Tally
-from worker.schedule import Rhythm
+from worker.pipeline import Discoverer, Tally
 from worker.storage import Store, open_store
 
 INDEX = "https://paper.example/index.xml"
@@ -57,16 +56,9 @@ class Run:
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher), parsers={"sitemap": self.parse, "feed": parse}
         )
-        limits = Limits(
-            rhythm=Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0),
-            in_hand=4,
-            lease=MINUTES,
-            deadline=MINUTES,
-            poll_lease=10 * MINUTES,
-            follow=10,
-            input_bytes=10**6,
+        self.discoverer = Discoverer(
+            stages, limits(poll_lease=10 * MINUTES), tally=Tally(), observer=Watcher(), worker="here:1"
         )
-        self.discoverer = Discoverer(stages, limits, tally=Tally(), observer=Watcher(), worker="here:1")
 
     def parse(self, read: Page, source: Source, /, *, now: datetime) -> Discovery:
         if read.url == INDEX:

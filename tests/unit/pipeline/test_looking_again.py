@@ -7,14 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, page
+from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.cli import history
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError
 from worker.models import Candidate, Page, Source, State, Text, Validators
-from worker.pipeline import Ingester, Limits, Tally
+from worker.pipeline import Ingester, Tally
 from worker.ports import Scope
-from worker.schedule import Rhythm
 from worker.sources import PARSERS
 from worker.storage import Store, open_store
 
@@ -39,17 +38,7 @@ class Desk:
         self.store, self.clock, self.tally = store, FakeClock(), Tally()
         self.fetcher = FakeFetcher({})
         stages = faked_stages(store, clock=self.clock, fetcher=self.fetcher)
-        limits = Limits(
-            rhythm=Rhythm(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * HOUR, jitter=0),
-            in_hand=8,
-            lease=MINUTE,
-            deadline=MINUTE,
-            poll_lease=MINUTE,
-            follow=10,
-            input_bytes=10**6,
-            recheck=recheck,
-        )
-        self.ingester = Ingester(stages, limits, tally=self.tally, observer=Watcher(), worker="here:1")
+        self.ingester = Ingester(stages, limits(recheck=recheck), tally=self.tally, observer=Watcher(), worker="here:1")
 
     def add(self, *, payload: Text | None = None) -> None:
         candidate = Candidate(url=URL, canonical_url=URL, source="paper", reference="feed", payload=payload)
