@@ -20,6 +20,7 @@ from worker.storage.workers import WorkerRecord
 from worker.troubles import troubles
 
 _NUMBERS = ("found", "brought", "stored", "yield")
+_HEADS = ("source", "polled", "next", "every", *_NUMBERS)
 _COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
 
 
@@ -92,8 +93,7 @@ def page(
         "",
         _counts(figures),
         "",
-        _source_table([pair for pair in sources if _troubles(pair[1], now=now)], settings, now=now),
-        _source_table([pair for pair in sources if not _troubles(pair[1], now=now)], settings, now=now),
+        *_sources(sources, settings, now=now),
     )
 
 
@@ -136,23 +136,34 @@ def _counts(figures: Figures) -> Table:
     return table
 
 
-def _source_table(
+def _sources(
     sources: Sequence[tuple[SourceSettings, SourceFigures]], settings: Settings, *, now: datetime
-) -> RenderableType:
-    if not sources:
-        return Text("", end="")
-    troubled = any(_troubles(source, now=now) for _, source in sources)
+) -> Iterator[RenderableType]:
+    """Yield one table of all sources in the same columns, those with trouble first and what it is below them."""
+    troubled = [pair for pair in sources if _troubles(pair[1], now=now)]
+    well = [pair for pair in sources if not _troubles(pair[1], now=now)]
+    rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
+    widths = [max(map(len, column)) for column in zip(_HEADS, *rows.values(), strict=True)]
+    for title, group in (("with trouble", troubled), ("in order" if troubled else "", well)):
+        if not group:
+            continue
+        if title:
+            yield _plain(f"{title}:", style="bold")
+        yield _source_table([rows[source.name] for _, source in group], widths)
+        for _, source in group:
+            told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _troubles(source, now=now))
+            yield from (Padding(each, (0, 0, 0, 2)) for each in told)
+        if title and group is troubled and well:
+            yield ""
+
+
+def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    first = "with trouble" if troubled else "source"
-    for name in (first, "polled", "next", "every", *_NUMBERS):
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
-    parts: list[RenderableType] = [table]
-    for configured, source in sources:
-        table.add_row(*_cells(configured, source, settings, now=now))
-    for _, source in sources:
-        told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _troubles(source, now=now))
-        parts += [Padding(each, (0, 0, 0, 2)) for each in told]
-    return Group(*parts)
+    for name, width in zip(_HEADS, widths, strict=True):
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings, *, now: datetime) -> Sequence[str]:

@@ -106,6 +106,25 @@ def test_sources_with_trouble_come_first_with_what_is_wrong_and_since_when() -> 
     assert "half as long as usual: 120 words, not 260" in text
 
 
+def test_sources_with_trouble_and_the_others_stand_in_the_same_columns_under_what_they_are() -> None:
+    found = lines(figures(well("a-long-name"), failing("bad", "dns: no such host")), "a-long-name", "bad")
+
+    heads = [line for line in found if line.startswith("source ")]
+    assert len(heads) == 2
+    assert heads[0] == heads[1]
+    assert [line.strip() for line in found if line.strip() in {"with trouble:", "in order:"}] == [
+        "with trouble:",
+        "in order:",
+    ]
+
+
+def test_where_all_is_well_there_is_one_table_without_a_word_of_trouble() -> None:
+    found = lines(figures(well("bao")), "bao")
+
+    assert sum(line.startswith("source ") for line in found) == 1
+    assert not any(line.endswith(":") for line in map(str.strip, found))
+
+
 def test_an_old_gap_is_no_trouble_any_more() -> None:
     source = SourceFigures(
         name="bao", state=SourceState(name="bao", learned=Learned(gaps=3, gap_at=START - timedelta(days=8)))
