@@ -56,8 +56,9 @@ class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
     `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
-    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left
-    out of the text included: what is counted for the host to learn its boilerplate.
+    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `paragraphs` are
+    signed 64-bit keys of the page's paragraphs, those left out of the text included: what is counted for the host to
+    learn its boilerplate.
     """
 
     url: str

@@ -31,8 +31,8 @@ def database(store: Store, store_url: str) -> Iterator[Database]:
     found = connect(store_url)
     found.write(_fill)
     if not found.is_sqlite:
-        with found.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+        with found.engine.begin() as connection:
+            connection.execute(text("ANALYZE hosts, candidates"))
     yield found
     found.close()
 
