@@ -19,6 +19,8 @@ from worker.storage.database import Database
 from worker.storage.engine import connect
 
 PAGES_AT_ONCE: Final = 2000
+SECRETS: Final = ("password", "sslpassword", "passfile")
+"""Parameters of a server's URL that are not to be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
 def _other_way(url: URL, path: Path) -> str:
     if url.get_backend_name() != "postgresql":
         return "there is nothing to copy"
-    server = url.set(drivername="postgresql", password=None).render_as_string()
+    server = url.set(drivername="postgresql").difference_update_query(SECRETS).render_as_string()
     return f"run `pg_dump --format=custom --file={path} {server}`, and to restore, `pg_restore --dbname=URL {path}`"
 
 

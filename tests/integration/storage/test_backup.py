@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from tests.contract.storage.made import PARAMETERS, take_in
 from worker.errors import StoreError
 from worker.storage import Store, open_store
+from worker.storage.backup import back_up
+from worker.storage.engine import connect
 
 
 @pytest.fixture
@@ -121,3 +124,13 @@ def test_a_store_in_memory_cannot_be_backed_up(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no SQLite file"):
         store.back_up(tmp_path / "backup.db")
     store.close()
+
+
+def test_a_store_on_a_server_is_backed_up_by_its_own_tools_named_without_a_password(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://u:secret@db.example/corpus?password=secret&sslmode=require&sslpassword=secret"
+
+    with closing(connect(url)) as database, pytest.raises(StoreError) as caught:
+        back_up(database, tmp_path / "copy")
+
+    assert "postgresql://u:***@db.example/corpus?sslmode=require`" in str(caught.value)
+    assert "secret" not in str(caught.value)
