@@ -93,6 +93,23 @@ def test_a_host_whose_turn_is_far_is_not_claimed(store: Store) -> None:
     assert claim_one(store, now=NOW + 9 * SECOND).attempts
 
 
+def test_whether_anything_is_due_is_told_of_each_way_to_wait(store: Store) -> None:
+    told = [store.ledger.has_due(now=NOW)]
+    store.ledger.enqueue([candidate(), candidate("https://bao.example/2")], now=NOW)
+    told.append(store.ledger.has_due(now=NOW))
+    store.hosts.note(HostStanding(host="bao.example", failures=5, closed_until=NOW + MINUTE))
+    told += [store.ledger.has_due(now=now) for now in (NOW, NOW + MINUTE)]
+    first = claim_one(store, now=NOW + MINUTE)
+    told.append(store.ledger.has_due(now=NOW + MINUTE))
+    store.ledger.finish(first, Outcome(state=State.REJECTED), now=NOW + MINUTE)
+    last = claim_one(store, now=NOW + MINUTE, lease=2 * MINUTE)
+    told += [store.ledger.has_due(now=last.lease_until - MINUTE), store.ledger.has_due(now=last.lease_until)]
+    store.ledger.enqueue([candidate("https://c.example/", payload=Text(text="chữ"))], now=NOW)
+    told.append(store.ledger.has_due(now=NOW))
+
+    assert told == [False, True, False, True, True, False, True, True]
+
+
 def test_a_closed_host_is_not_claimed_until_it_opens(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     store.hosts.note(HostStanding(host="bao.example", failures=5, closed_until=NOW + MINUTE))

@@ -154,6 +154,11 @@ class Books(RuleBasedStateMachine):
         waiting = State.PENDING in self.states.values()
         assert (self.store.ledger.next_due(now=self.now) is not None) == waiting
 
+    @invariant()
+    def whether_anything_is_due_agrees_with_how_much_is(self) -> None:
+        ledger = self.store.ledger
+        assert ledger.has_due(now=self.now) == (ledger.pending(now=self.now)[1] > 0)
+
     def teardown(self) -> None:
         books = self.store.reader.audit()
         self.store.close()
