@@ -71,6 +71,7 @@ class Turn:
         self._apart = pause + self._slack
         self._hosts, self._offload, self._clock = hosts, offload, clock
         self._starts: datetime | None = None
+        self._used: datetime | None = None
         self._begins_s = self._held_from_s = clock.monotonic()
         self.waited = timedelta(0)
 
@@ -114,7 +115,17 @@ class Turn:
         if self.left_s > LONGEST_HOLD_S:
             raise TurnMissed(self, lead_s=min(lead_s, LONGEST_HOLD_S))
         await self.reach()
-        self._starts = None  # used up: what is asked after it, on a new connection, needs another
+        self._used, self._starts = (
+            self._starts,
+            None,
+        )  # used up: what is asked after it, on a new connection, needs another
+
+    async def sent(self) -> None:
+        """Let the turns to come be later by what a request left too late, stopped on its last way out."""
+        late_s = -self.left_s - self._slack.total_seconds()
+        if self._used and late_s > 0:
+            late = timedelta(seconds=late_s)
+            await self._offload(self._hosts.reserve, self._host, now=self._used, delay=late)
 
 
 class Turns:

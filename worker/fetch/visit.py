@@ -18,7 +18,7 @@ from worker.fetch.guard import check_url, host_of
 from worker.fetch.standings import Standings
 from worker.fetch.trace import Observer, Step
 from worker.fetch.turns import Turn, TurnMissed, Turns
-from worker.fetch.wire import Answer, Header, Ready, Wire
+from worker.fetch.wire import Answer, Going, Header, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,18 +130,14 @@ class Visitor:
             return reply
 
     async def _exchange(self, errand: Errand, turn: Turn, budget: Budget, observe: Observer) -> Reply:
-        async def ready() -> None:
-            async with budget.standing_still():
-                await turn.ready()
-
         try:
             async with budget.running():
-                return await self._talk(errand, ready, observe)
+                return await self._talk(errand, _InTurn(turn, budget), observe)
         except TRANSLATED as exc:
             raise translate(exc, host=host_of(errand.url)) from exc
 
-    async def _talk(self, errand: Errand, ready: Ready, observe: Observer) -> Reply:
-        async with self._wire.send(errand.url, self._request_headers(errand), ready) as answer:
+    async def _talk(self, errand: Errand, going: Going, observe: Observer) -> Reply:
+        async with self._wire.send(errand.url, self._request_headers(errand), going) as answer:
             observe(Step(what="address", detail=answer.peer, url=str(errand.url)))
             observe(Step(what="status", detail=str(answer.status), url=str(errand.url)))
             body = await _read(answer, errand) if errand.wants(answer.status, answer.headers) else b""
@@ -157,6 +153,24 @@ class Visitor:
         return [
             (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(errand.headers)).items()
         ]
+
+
+class _InTurn:
+    """A request that goes out in its turn; the wait for it is no part of the budget."""
+
+    def __init__(self, turn: Turn, budget: Budget) -> None:
+        self._turn = turn
+        self._budget = budget
+
+    async def ready(self) -> None:
+        """Wait for the turn."""
+        async with self._budget.standing_still():
+            await self._turn.ready()
+
+    async def sent(self) -> None:
+        """Make up for a request that left late."""
+        async with self._budget.standing_still():
+            await self._turn.sent()
 
 
 async def _read(answer: Answer, errand: Errand) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import httpcore
 import httpx
@@ -23,8 +24,21 @@ DRAIN_TIME_S = 1.0
 DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
-Ready = Callable[[], Awaitable[None]]
+
+
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
+
+
+class Going(Protocol):
+    """What is done around the moment a request goes out."""
+
+    async def ready(self) -> None:
+        """Return when it may: the connection is made."""
+        ...
+
+    async def sent(self) -> None:
+        """Do what follows from when it did."""
+        ...
 
 
 @dataclass(slots=True)
@@ -106,16 +120,16 @@ class Wire:
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
     @asynccontextmanager
-    async def send(self, url: httpx.URL, headers: Sequence[Header], ready: Ready) -> AsyncIterator[Answer]:
+    async def send(self, url: httpx.URL, headers: Sequence[Header], going: Going) -> AsyncIterator[Answer]:
         """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
 
-        `ready` is awaited when the connection is made, right before anything is asked.
+        `going` is asked when the connection is made, right before anything is asked, and told right after.
         """
         request = httpcore.Request(
             b"GET",
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path),
             headers=headers,
-            extensions={"timeout": self._timeouts, "trace": _before_asking(ready)},
+            extensions={"timeout": self._timeouts, "trace": _around(going)},
         )
         connection, response = await self._open(request)
         kept = False
@@ -156,9 +170,11 @@ class Wire:
             raise
 
 
-def _before_asking(ready: Ready) -> Callable[[str, object], Awaitable[None]]:
+def _around(going: Going) -> Callable[[str, object], Awaitable[None]]:
     async def trace(event: str, _details: object) -> None:
         if event == "http11.send_request_headers.started":
-            await ready()
+            await going.ready()
+        elif event == "http11.send_request_headers.complete":
+            await going.sent()
 
     return trace

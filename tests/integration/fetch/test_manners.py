@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -14,6 +15,7 @@ from tests.integration.fetch.loopback import Exchange, Loopback
 from worker.errors import FetchBlocked, FetchError
 from worker.fetch import HttpFetcher, MemoryHostBook
 from worker.fetch.addresses import Address
+from worker.fetch.turns import Turn
 from worker.models import Request
 from worker.ports import RobotsRecord
 
@@ -363,3 +365,21 @@ async def test_pages_that_are_too_large_say_nothing_about_their_host(
 
     assert reasons == {"size"}
     assert hosts.standing("news.example").failures == 0
+
+
+async def test_a_process_stopped_right_before_it_asks_makes_the_next_one_wait(
+    server: Loopback, make_fetcher: FetcherFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts, ready = MemoryHostBook(), Turn.ready
+    arrivals = noting(server, "/a", status=200)
+
+    async def stopped(turn: Turn) -> None:
+        await ready(turn)
+        time.sleep(1.2 * (not arrivals))  # noqa: ASYNC251 - as a whole process is stopped, not as a task waits
+
+    monkeypatch.setattr(Turn, "ready", stopped)
+    for _ in range(2):
+        fetcher = make_fetcher(hosts=hosts, obey_robots=False, per_host_delay=timedelta(seconds=1))
+        await fetcher.fetch(Request(url=URL))
+
+    assert arrivals[1] - arrivals[0] > 0.7

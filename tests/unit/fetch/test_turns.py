@@ -64,11 +64,11 @@ class Visits:
                     await asyncio.sleep(connects_s)
                     await turn.ready()
                     visited = True
-                    await self._stay(host, takes_s, asked=asked)
+                    await self.stay(host, takes_s, asked=asked)
             except TurnMissed as again:
                 missed = again
 
-    async def _stay(self, host: str, takes_s: float, *, asked: datetime) -> None:
+    async def stay(self, host: str, takes_s: float, *, asked: datetime) -> None:
         now = VirtualClock().now()
         self.longest_wait = max(self.longest_wait, now - asked)
         self.began[host].append(now)
@@ -204,6 +204,24 @@ def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) 
 
     assert sum(map(len, visits.began.values())) == 120
     assert visits.shortest_pause() >= DELAY
+
+
+def test_a_request_stopped_on_its_last_way_out_pushes_the_turns_to_come() -> None:
+    async def main() -> Visits:
+        hosts, visits = MemoryHostBook(), Visits()
+        for stopped_s in (0, 1.5, 0.04, 30, 0):
+            # Every time another worker, as one that ends with a host hands it on.
+            async with turns(hosts=hosts).take("a", delay=NONE) as turn:
+                await turn.ready()
+                await asyncio.sleep(stopped_s)
+                await turn.sent()
+                await visits.stay("a", takes_s=0, asked=VirtualClock().now())
+        return visits
+
+    visits = run_virtually(main())
+
+    assert visits.shortest_pause() >= DELAY
+    assert visits.began["a"][-1] - visits.began["a"][0] < timedelta(seconds=32) + 4 * DELAY
 
 
 def test_where_the_store_is_slower_than_the_slack_visits_go_ahead_all_the_same() -> None:
