@@ -10,7 +10,6 @@ from sqlalchemy.sql.expression import Select
 
 from worker.storage.dialect import among, each_of, is_sqlite
 from worker.storage.engine import connect
-from worker.storage.index import INDEX_KEYS
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 NUMBERS = Table("some_numbers", MetaData(), Column("number", BigInteger, primary_key=True), Column("place", Integer))
@@ -56,15 +55,12 @@ def test_numbers_become_rows(connection: Connection, numbers: list[int]) -> None
     assert connection.scalars(select(NUMBERS.c.number).order_by(NUMBERS.c.number)).all() == numbers
 
 
-def test_keys_are_looked_up_in_the_index_even_while_the_table_is_empty(connection: Connection) -> None:
-    INDEX_KEYS.create(connection, checkfirst=True)
-    wanted = select(INDEX_KEYS.c.article_id).where(among(INDEX_KEYS.c.key, "keys"))
-
-    plan = _plan(connection, str(wanted.compile(connection)))
+def test_numbers_are_looked_up_in_the_index_even_while_the_table_is_empty(connection: Connection) -> None:
+    plan = _plan(connection, str(AMONG.compile(connection)))
 
     assert "index" in plan.lower() or "primary key" in plan.lower()
     assert "Seq Scan" not in plan
-    assert "SCAN index_keys" not in plan
+    assert "SCAN some_numbers" not in plan
 
 
 def _plan(connection: Connection, statement: str) -> str:
@@ -73,7 +69,7 @@ def _plan(connection: Connection, statement: str) -> str:
         return "\n".join(row.detail for row in rows)
     # A prepared statement is planned for any value.
     connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
-    prepared = statement.replace("%(keys)s::BIGINT[]", "$1")
+    prepared = statement.replace("%(wanted)s::BIGINT[]", "$1")
     connection.exec_driver_sql(f"PREPARE looked_up (bigint[]) AS {prepared}")
     plan = connection.exec_driver_sql("EXPLAIN EXECUTE looked_up ('{1, 2}')").scalars().all()
     connection.exec_driver_sql("DEALLOCATE looked_up")
