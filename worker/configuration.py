@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,14 @@ from worker.settings import Section, Settings
 
 PREFIX: Final = "CORPUS_WORKER_"
 _LONGEST_SHOWN: Final = 80
-_PASSWORD: Final = re.compile(r"^(?!sqlite:)((?:[\w+.-]+:?/+)?+[^:@/]*):.*@", re.DOTALL)
-"""From the first colon behind the user to the last @, whatever stands between, and however the scheme is mistyped."""
-_PASSWORD_PARAMETER: Final = re.compile(r"([?&](?:password|passfile|sslpassword)=)[^&]*", re.IGNORECASE)
+_PATH: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
+"""What begins the URL of a file: nobody logs in there, and its path may hold every sign."""
+_LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=@)", re.DOTALL)
+"""Scheme and user, and all that stands between them and the last @, however the scheme is mistyped."""
+_NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
+"""What stands where a port does and is none: a password behind which the host was forgotten."""
+_SECRET: Final = re.compile(r"(\w*(?:pass|pwd|secret)\w*\s*=).*", re.DOTALL | re.IGNORECASE)
+"""A parameter that holds a secret, in a query or in libpq's own form, and all behind it: quotes may be broken."""
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -29,7 +34,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     for (section, key), value in overrides.items():
         part = values.setdefault(section, {})
         if not isinstance(part, dict):
-            raise ConfigurationError(f"{path}: {section}: found {_shown(part)}; expected a table [{section}]")
+            raise ConfigurationError(
+                f"{path}: {section}: found {_shown(part, place=(section,))}; expected a table [{section}]"
+            )
         part[key] = value
     try:
         return Settings.model_validate(values)
@@ -52,8 +59,18 @@ def as_values(settings: Settings) -> dict[str, object]:
 
 
 def mask(url: str) -> str:
-    """Hide the password of a store's URL."""
-    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+    """Hide what is or may be a secret in a store's URL, be it well spelled or not."""
+    return _SECRET.sub(r"\1***", url) if _PATH.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
+
+
+def _without_login(text: str) -> str:
+    """Hide the password of an address, and what is called one."""
+    return _LOGIN.sub(_masked_login, _SECRET.sub(r"\1***", text))
+
+
+def _masked_login(found: re.Match[str]) -> str:
+    known, colon, rest = found.groups()
+    return f"{known}{colon}{'***' if rest or colon else ''}"
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -85,21 +102,25 @@ def _coerced(section: str, key: str, text: str, name: str) -> object:
     if not (isinstance(model, type) and issubclass(model, Section)) or key not in model.model_fields:
         allowed = "one of " + ", ".join(sorted(_environment_names()))
         raise ConfigurationError(f"environment: {name}: no such setting; expected {allowed}")
-    value = _structured(text, name)
+    value = _structured(text, name, place=(section,))
     try:
         return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)
     except ValidationError as exc:
         expected = _expected(exc.errors()[0])
-        raise ConfigurationError(f"environment: {name}: found {_shown(text)}; expected {expected}") from exc
+        raise ConfigurationError(
+            f"environment: {name}: found {_shown(text, place=(section,))}; expected {expected}"
+        ) from exc
 
 
-def _structured(text: str, name: str) -> object:
+def _structured(text: str, name: str, *, place: Sequence[str]) -> object:
     if not text.startswith(("[", "{")):
         return text
     try:
         value: object = json.loads(text)
     except json.JSONDecodeError as exc:
-        raise ConfigurationError(f"environment: {name}: found {_shown(text)}; expected JSON ({exc})") from exc
+        raise ConfigurationError(
+            f"environment: {name}: found {_shown(text, place=place)}; expected JSON ({exc})"
+        ) from exc
     return value
 
 
@@ -120,7 +141,8 @@ def _sentences(error: ValidationError, path: Path, overrides: Mapping[tuple[str,
         elif isinstance(problem["input"], dict | Section):
             yield f"{origin}: {where or 'configuration'}: expected {_expected(problem)}"
         else:
-            yield f"{origin}: {where}: found {_shown(problem['input'])}; expected {_expected(problem)}"
+            found = _shown(problem["input"], place=problem["loc"])
+            yield f"{origin}: {where}: found {found}; expected {_expected(problem)}"
 
 
 def _place(location: Sequence[int | str]) -> str:
@@ -148,7 +170,16 @@ def _expected(problem: ErrorDetails) -> str:
     return problem["msg"].removeprefix("Input should be ")
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    text = mask(text)
+def _shown(value: object, *, place: Sequence[int | str] = ()) -> str:
+    """Write a value as it was found; secrets are masked before quotation marks and escapes hide where they are."""
+    text = json.dumps(_masked(value, mask if place[:1] == ("store",) else _without_login), ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _masked(value: object, masking: Callable[[str], str]) -> object:
+    """Return a value ready to be written as JSON, with every text in it masked."""
+    if isinstance(value, Mapping):
+        return {_masked(str(key), masking): _masked(inner, masking) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner, masking) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float) else masking(str(value))

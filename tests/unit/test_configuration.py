@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.configuration import load, mask, show
 from worker.errors import ConfigurationError
@@ -189,10 +194,20 @@ def test_a_section_that_is_no_table_is_said_so_even_with_an_override(tmp_path: P
         ("postgresql+psycopg:/me:secret@host/db", "postgresql+psycopg:/me:***@host/db"),
         ("postgresql+psycopg//me:secret@host/db", "postgresql+psycopg//me:***@host/db"),
         ("me:secret@host/db", "me:***@host/db"),
+        ("postgresql+psycopg//me:secret@host/a", "postgresql+psycopg//me:***@host/a"),
+        ("postgresql+psycopg;//me:secret@host/a", "postgresql+psycopg***@host/a"),
+        ("postgresql+psycopg://me/secret@host/a", "postgresql+psycopg://me***@host/a"),
+        ("postgresql+psycopg://me:secret/a", "postgresql+psycopg://me:***"),
+        ("host=db dbname=corpus password=secret user=me", "host=db dbname=corpus password=***"),
+        ("host=db user=me PASSWORD = 'secret and more'", "host=db user=me PASSWORD =***"),
+        ("postgresql+psycopg://me@[::1]:5432/db", "postgresql+psycopg://me@[::1]:5432/db"),
+        ("postgresql+psycopg://[::1]:5432/db", "postgresql+psycopg://[::1]:5432/db"),
+        ("postgresql+psycopg://one:5432,other:5433/db", "postgresql+psycopg://one:5432,other:5433/db"),
+        ("postgresql+psycopg:///db?host=one:5432&host=o:5432", "postgresql+psycopg:///db?host=one:5432&host=o:5432"),
         ("sqlite:///data/a:b@c.db", "sqlite:///data/a:b@c.db"),
         (
             "postgresql+psycopg://host/db?user=me&password=secret&x=1",
-            "postgresql+psycopg://host/db?user=me&password=***&x=1",
+            "postgresql+psycopg://host/db?user=me&password=***",
         ),
     ],
 )
@@ -204,6 +219,62 @@ def test_a_password_is_not_shown_in_an_error_either(tmp_path: Path) -> None:
     message = complaint(tmp_path, '[store]\nurl = "postgres://me:secret@host/db"\n')
 
     assert "secret" not in message
+    assert "***" in message
+
+
+SPELLINGS = (
+    "postgresql+psycopg://me:{}@host:5432/db",
+    "postgresql+psycopg//me:{}@host/db",
+    "postgresql+psycopg:me:{}@host/db",
+    "postgresql+psycopg:/me:{}@host/db",
+    "postgresql+psycopg;//me:{}@host/db",
+    "postgresql+psycopg/me:{}@host/db",
+    " postgresql+psycopg://me:{}@host/db",
+    "<postgresql+psycopg://me:{}@host/db>",
+    "'postgresql+psycopg://me:{}@host/db'",
+    "jdbc:postgresql://me:{}@host/db",
+    "sqlite://me:{}@host/db",
+    "//me:{}@host/db",
+    "me:{}@host/db",
+    ":{}@host",
+    "postgresql+psycopg://me:{}",
+    "postgresql+psycopg://me:{}/db",
+    "host=db.example dbname=corpus user=me password={}",
+    "host=db.example password = '{}' dbname=corpus",
+    "password={} host=db.example",
+    "host=db.example passwort={} user=me",
+    "postgresql+psycopg://host/db?user=me&password={}",
+    "postgresql+psycopg://host/db?Password={}&user=me",
+    "postgresql+psycopg://host/db?sslpassword={}",
+)
+secrets = st.tuples(*[st.text("@:/?&=' %#\\\\+\"xé,;", max_size=4)] * 2).map(lambda ends: f"x{ends[0]}geheim{ends[1]}")
+
+
+@given(spelling=st.sampled_from(SPELLINGS), secret=secrets)
+def test_no_spelling_of_a_store_url_shows_its_password(spelling: str, secret: str) -> None:
+    # Behind the last @ of a URL stands its host: where there is none, the password can have no @.
+    url = spelling.format(secret if "@" in spelling or "=" in spelling else secret.replace("@", ""))
+
+    assert "geheim" not in mask(url)
+    assert all("geheim" not in told for told in refusals(url))
+
+
+def refusals(url: str) -> Iterator[str]:
+    """Yield what is said of a store's URL, as a value of the file and as one of the environment."""
+    for text, environment in ((f"[store]\nurl = {json.dumps(url)}\n", {}), ("", {"CORPUS_WORKER_STORE__URL": url})):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                told = show(load(write(Path(folder), text), environment))
+            except ConfigurationError as error:
+                told = str(error)
+        yield told
+
+
+@pytest.mark.parametrize("text", ['store = "{}"\n', '[store]\nurl = ["{}"]\n', '[fetch]\nuser_agent = ["{}"]\n'])
+def test_a_password_in_the_wrong_place_is_not_shown_either(tmp_path: Path, text: str) -> None:
+    message = complaint(tmp_path, text.format("postgresql+psycopg://me:geheim@host/db"))
+
+    assert "geheim" not in message
     assert "***" in message
 
 
