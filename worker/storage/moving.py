@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    LargeBinary,
-    MetaData,
-    Select,
-    Table,
-    Text,
-    TypeDecorator,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Connection, Table, delete, func, literal_column, select, text
+from sqlalchemy.exc import IntegrityError
 
-from worker.errors import StoreBusy, StoreError, StoreMissing
+from worker.errors import StoreBusy, StoreError, StoreMissing, UsageError
+from worker.storage.alone import Writer, alone
 from worker.storage.border import describe_url
 from worker.storage.database import Database
-from worker.storage.dialect import add_missing
+from worker.storage.dialect import add_missing, require_utf8
 from worker.storage.engine import MISSING, connect
 from worker.storage.index import INDEX_PARAMETERS
+from worker.storage.kept import digest_of, kept_tables, key_of, last_key, rows_after
 from worker.storage.lock import without_daemon
-from worker.storage.metadata import METADATA
 from worker.storage.migrate import VERSIONS, bring_up_to_date, version_of
+from worker.storage.provenance import begin_arriving, end_arriving, identify, identity_of, origin_of
+from worker.storage.tables import META
 from worker.storage.workers import workers
-
-BATCH: Final = 1000
-NARROW_BATCH: Final = 20_000
-"""Rows copied in one step: fewer where they hold texts or bodies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,130 +42,163 @@ Progress = Callable[[str, int], None]
 def move_store(
     origin: str, target: str, *, now: datetime, progress: Progress = lambda _table, _rows: None
 ) -> tuple[Moved, ...]:
-    """Copy every row of one store into another, then compare both.
+    """Copy every row of one store into an empty database, then compare both.
 
-    A copy that was broken off goes on where it stopped. Nobody may work on either store meanwhile: a daemon on a SQLite
-    store is StoreBusy, and so is a worker that holds a lease on the first. Raises StoreError where a store cannot be
-    used, and where the two differ at the end.
+    A copy that was broken off goes on where it stopped; until it has been run to its end, no other command uses the
+    target. One that was finished is compared again. Nobody may work on either store meanwhile: a daemon on a SQLite
+    store is StoreBusy, and so is a worker that holds a lease. Raises UsageError where both are the same store, and
+    StoreError where a store cannot be used, the target holds anything else, and where the two differ at the end.
     """
+    with _at_rest(origin, target, now=now) as (source, destination), alone(destination, what="migrate-store") as hold:
+        bring_up_to_date(destination)
+        identity = source.read(identity_of) or source.write(identify)
+        if not hold.write(_begin, destination, identity, source.read(_highest)):
+            return _compared_anew(source, destination, identity)
+        copied = {table.name: _copy(source, destination, table, progress, hold) for table in kept_tables()}
+        moved = tuple(_compared(source, destination, table, copied[table.name]) for table in kept_tables())
+        hold.write(end_arriving)
+        return moved
+
+
+@contextmanager
+def _at_rest(origin: str, target: str, *, now: datetime) -> Iterator[tuple[Database, Database]]:
+    """Open two stores that nobody works on, the one as it is and the other as it was found, which may be nothing."""
     with ExitStack() as held:
         source = held.enter_context(closing(connect(origin, create=False)))
-        held.enter_context(without_daemon(source.path, why="moving it to another database"))
         destination = held.enter_context(closing(connect(target)))
+        _require_two(source, destination)
+        held.enter_context(without_daemon(source.path, why="moving it to another database"))
+        _require_origin(source, now=now)
         held.enter_context(without_daemon(destination.path, why="moving another store into it"))
-        _require_current(source)
-        _require_rest(source, now=now)
-        bring_up_to_date(destination)
-        copied = {table.name: _copy(source, destination, table, progress) for table in _tables()}
-        destination.write(_set_counters, destination)
-        return tuple(_compared(source, destination, table, copied[table.name]) for table in _tables())
+        if not destination.is_sqlite:
+            destination.read(require_utf8)
+        if destination.read(version_of, destination) is not None:
+            _require_usable(destination, now=now)
+        yield source, destination
 
 
-def _tables() -> Sequence[Table]:
-    # Children come after their parents, so that every foreign key finds its row.
-    return [_as_kept(table) for table in METADATA.sorted_tables]
+def _require_two(source: Database, destination: Database) -> None:
+    if _place(source) == _place(destination):
+        raise UsageError("FROM and TO are the same store; there is nothing to move")
 
 
-def _as_kept(table: Table) -> Table:
-    """Return a table with its values as the database keeps them: packed texts are not unpacked on the way."""
-    columns = [
-        Column(column.name, _kept_type(column.type), primary_key=column.primary_key, autoincrement=False)
-        for column in table.columns
-        if column.computed is None
-    ]
-    return Table(table.name, MetaData(), *columns)
+def _place(database: Database) -> object:
+    """Return where a database really is, however its URL is written: through a link, another name or address."""
+    if not database.is_sqlite:
+        return database.read(_place_on_server)
+    if database.path is None or not database.path.exists():
+        return database
+    file = database.path.stat()
+    return file.st_dev, file.st_ino
 
 
-def _kept_type(of: TypeEngine[Any]) -> TypeEngine[Any]:
-    return of.impl_instance if isinstance(of, TypeDecorator) else of
+def _place_on_server(connection: Connection) -> tuple[Any, ...]:
+    # Two servers can be copies of each other in everything but the microsecond they were started in.
+    asked = "SELECT pg_postmaster_start_time(), oid, current_schema() FROM pg_database"
+    return tuple(connection.execute(text(f"{asked} WHERE datname = current_database()")).one())
 
 
-def _batch(table: Table) -> int:
-    wide = any(isinstance(column.type, Text | LargeBinary) for column in table.columns)
-    return BATCH if wide else NARROW_BATCH
-
-
-def _require_current(source: Database) -> None:
-    version, name = source.read(version_of, source), describe_url(source.url)
-    if version is None:
+def _require_origin(source: Database, *, now: datetime) -> None:
+    name = describe_url(source.url)
+    if source.read(version_of, source) is None:
         raise StoreMissing(f"store {name} {MISSING}")
+    _require_usable(source, now=now)
+    if source.read(origin_of) is not None:
+        raise StoreError(
+            f"only a part of a store is in {name}: run `corpus-worker migrate-store` into it to its end first"
+        )
+
+
+def _require_usable(database: Database, *, now: datetime) -> None:
+    version = database.read(version_of, database)
     if version != VERSIONS[-1]:
+        name = describe_url(database.url)
         raise StoreError(f"store {name} has schema {version}: open it once with `corpus-worker status` first")
+    _require_rest(database, now=now)
 
 
-def _require_rest(source: Database, *, now: datetime) -> None:
-    at_work = source.read(workers, now=now)
+def _require_rest(database: Database, *, now: datetime) -> None:
+    at_work = database.read(workers, now=now)
     if at_work:
         names = ", ".join(each.name for each in at_work)
         until = max(each.until for each in at_work)
         raise StoreBusy(
-            f"at work on {describe_url(source.url)}: {names}; stop them first, or where they were killed, wait until "
+            f"at work on {describe_url(database.url)}: {names}; stop them first, or where they were killed, wait until "
             f"their leases end at {until:%H:%M:%S} UTC"
         )
 
 
-def _copy(source: Database, destination: Database, table: Table, progress: Progress) -> int:
-    copied, last = 0, destination.read(_last_key, table)
-    while rows := source.read(_rows_after, table, last):
-        copied += destination.write(add_missing, table, rows)
-        last = tuple(rows[-1][column.name] for column in _key(table))
+def _begin(connection: Connection, destination: Database, identity: str, highest: Mapping[str, int]) -> bool:
+    """Mark a database that holds nothing, or find the mark of the same move; return False where it holds a store."""
+    moving = origin_of(connection)
+    if moving not in {None, identity}:
+        name = describe_url(destination.url)
+        raise StoreError(f"a move of another store into {name} is not finished: name an empty database as TO")
+    if moving is None:
+        if _holds_anything(connection):
+            return False
+        connection.execute(delete(INDEX_PARAMETERS))
+        begin_arriving(connection, identity)
+    if not destination.is_sqlite:
+        _set_counters(connection, highest)
+    return True
+
+
+def _holds_anything(connection: Connection) -> bool:
+    # What every new store says of itself is no part of a corpus.
+    tables = (table for table in kept_tables() if table.name not in {META.name, INDEX_PARAMETERS.name})
+    return any(connection.execute(select(*key_of(table)).limit(1)).first() for table in tables)
+
+
+def _copy(source: Database, destination: Database, table: Table, progress: Progress, hold: Writer) -> int:
+    copied, last = 0, destination.read(last_key, table)
+    while rows := source.read(rows_after, table, last):
+        try:
+            copied += hold.write(add_missing, table, rows)
+        except IntegrityError as error:  # a row that others rest on had no place, as one of the worker's had taken it
+            raise _differs(destination, f"rows of table {table.name} find no place") from error
+        last = tuple(rows[-1][column.name] for column in key_of(table))
         progress(table.name, copied)
     return copied
 
 
-def _key(table: Table) -> list[Column[Any]]:
-    return list(table.primary_key.columns)
+def _highest(connection: Connection) -> dict[str, int]:
+    """Return the highest id of each table that the database numbers by itself."""
+    numbered = (table for table in kept_tables() if [column.name for column in key_of(table)] == ["id"])
+    tables = [table for table in numbered if table.name != INDEX_PARAMETERS.name]
+    return {table.name: connection.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0 for table in tables}
 
 
-def _has_text_key(table: Table) -> bool:
-    return any(isinstance(column.type, Text) for column in _key(table))
-
-
-def _last_key(connection: Connection, table: Table) -> tuple[Any, ...] | None:
-    """Return where to go on; the beginning for text keys, which databases put in different orders."""
-    if _has_text_key(table):
-        return None
-    newest = select(*_key(table)).order_by(*(column.desc() for column in _key(table))).limit(1)
-    row = connection.execute(newest).one_or_none()
-    return None if row is None else tuple(row)
-
-
-def _after(table: Table, last: tuple[Any, ...] | None) -> Select[Any]:
-    rows = select(table).order_by(*_key(table))
-    return rows if last is None else rows.where(tuple_(*_key(table)) > tuple_(*last))
-
-
-def _rows_after(connection: Connection, table: Table, last: tuple[Any, ...] | None) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in connection.execute(_after(table, last).limit(_batch(table)))]  # noqa: SLF001
-
-
-def _set_counters(connection: Connection, destination: Database) -> None:
+def _set_counters(connection: Connection, highest: Mapping[str, int]) -> None:
     """Let the server's own numbering go on after the highest id; SQLite does so by itself."""
-    if destination.is_sqlite:
-        return
-    for table in _tables():
-        (key, *others) = _key(table)
-        if key.name == "id" and not others and table.name != INDEX_PARAMETERS.name:
-            highest = select(func.coalesce(func.max(key), 0)).scalar_subquery()
-            counter = func.pg_get_serial_sequence(table.name, key.name)
-            connection.execute(select(func.setval(counter, highest + 1, literal_column("false"))))
+    for table, number in highest.items():
+        counter = func.pg_get_serial_sequence(table, "id")
+        connection.execute(select(func.setval(counter, number + 1, literal_column("false"))))
 
 
 def _compared(source: Database, destination: Database, table: Table, copied: int) -> Moved:
-    ours, theirs = _digest(source, table), _digest(destination, table)
+    ours, theirs = digest_of(source, table), digest_of(destination, table)
     if ours != theirs:
-        raise StoreError(
-            f"table {table.name} differs after the move ({ours[0]} rows and {theirs[0]} rows): was one of the stores "
-            f"in use? empty {describe_url(destination.url)} and move again"
-        )
+        raise _differs(destination, f"table {table.name} differs after the move ({ours[0]} rows and {theirs[0]} rows)")
     return Moved(table=table.name, rows=ours[0], copied=copied)
 
 
-def _digest(database: Database, table: Table) -> tuple[int, str]:
-    """Return the number of rows and a hash of all of them; the order of rows, which databases differ in, is no part."""
-    count, total = 0, 0
-    with database.snapshot() as connection:
-        for row in connection.execute(select(table)):
-            digest = hashlib.blake2b(repr(tuple(row)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            count, total = count + 1, (total + int.from_bytes(digest, "big")) % 2**128
-    return count, f"{total:032x}"
+def _differs(destination: Database, found: str) -> StoreError:
+    name = describe_url(destination.url)
+    advice = f"{name} holds nothing but this unfinished move, so delete it and move again"
+    return StoreError(f"{found}: was one of the stores in use? {advice}")
+
+
+def _compared_anew(source: Database, destination: Database, identity: str) -> tuple[Moved, ...]:
+    """Return what an earlier move brought; raises StoreError where the target is anything but the same store."""
+    name, advice = describe_url(destination.url), "nothing was changed; name an empty database as TO"
+    if destination.read(identity_of) not in {None, identity}:
+        raise StoreError(f"{name} holds another store already: {advice}")
+    moved = []
+    for table in kept_tables():
+        ours, theirs = digest_of(source, table), digest_of(destination, table)
+        if ours != theirs:
+            rows = f"{theirs[0]} rows there, {ours[0]} in FROM"
+            raise StoreError(f"{name} holds a store already, which differs in table {table.name} ({rows}): {advice}")
+        moved.append(Moved(table=table.name, rows=ours[0], copied=0))
+    return tuple(moved)

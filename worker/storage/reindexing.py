@@ -16,6 +16,7 @@ from worker.storage.dialect import upsert
 from worker.storage.engine import connect
 from worker.storage.lock import without_daemon
 from worker.storage.migrate import bring_up_to_date
+from worker.storage.provenance import require_whole
 from worker.storage.tables import ARTICLES, META
 from worker.storage.views import article_from
 
@@ -44,6 +45,7 @@ def reindex(
     """
     with closing(connect(url, create=False)) as database, without_daemon(database.path, why="making the index again"):
         bring_up_to_date(database, create=False)
+        database.read(require_whole)
         return _reindex_all(database, parameters, fingerprint, progress)
 
 
@@ -52,6 +54,7 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
     database = connect(url, create=False)
     try:
         bring_up_to_date(database, create=False)
+        database.read(require_whole)
         return database.read(_is_stale, parameters)
     finally:
         database.close()

@@ -208,7 +208,7 @@ META = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""How far a long piece of work on the whole store has come."""
+"""Which store this is, and how far a long piece of work on the whole of it has come."""
 
 SEEDS = Table(
     "seeds",
