@@ -13,6 +13,7 @@ from worker.storage.database import Database
 from worker.storage.dialect import lock_keys
 from worker.storage.engine import MISSING
 from worker.storage.index import require_parameters
+from worker.storage.provenance import identify
 
 VERSIONS = ("0001", "0002")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
@@ -85,3 +86,4 @@ def _upgrade(connection: Connection, database: Database) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    identify(connection)

@@ -24,6 +24,7 @@ from worker.storage.lock import DaemonLock
 from worker.storage.migrate import agree_on_parameters, bring_up_to_date
 from worker.storage.offline import queue_kept_pages
 from worker.storage.paragraphs import StoredParagraphMemory
+from worker.storage.provenance import require_whole
 from worker.storage.pruning import Pruned, prune, pruning
 from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
@@ -142,6 +143,7 @@ def open_store(
         if not database.is_sqlite:
             database.read(require_utf8)
         bring_up_to_date(database, create=create)
+        database.read(require_whole)
         database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
