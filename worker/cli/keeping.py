@@ -1,4 +1,4 @@
-"""The commands that look after a store: `backup`, `prune`."""
+"""The commands that look after a store: `backup`, `prune`, `upgrade-store`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,27 @@ def prune(common: Common, age: str | None, dry_run: bool) -> None:
     click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
     if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
         click.echo("the room in the store's file is used again; `VACUUM` in sqlite3, with nobody at work, shrinks it")
+
+
+@click.command("upgrade-store")
+@options
+def upgrade_store(common: Common) -> None:
+    """Change the tables of a store from an older version of the program, with everything in it.
+
+    Stop the workers first. `run`, `ingest` and `seeds import` do the same when they start; on PostgreSQL only the owner
+    of the tables can.
+    """
+    from worker.configuration import mask
+    from worker.storage import upgrade_store
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    before, after = upgrade_store(settings.store.url)
+    if common.as_json:
+        print_json({"before": before, "after": after})
+        return
+    told = "is up to date already" if before == after else f"is up to date, and was at {before}"
+    click.echo(f"{mask(settings.store.url)} {told}: schema {after}")
 
 
 _CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}

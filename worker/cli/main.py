@@ -67,5 +67,6 @@ for _command in (
     moving.migrate_store,
     keeping.backup,
     keeping.prune,
+    keeping.upgrade_store,
 ):
     cli.add_command(_command)

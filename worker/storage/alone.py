@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.errors import StoreBusy, StoreError
@@ -23,6 +23,11 @@ KEY = 0x7265746869
 _TRY = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _PING = text("SELECT 1")
+_WHO = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :backend_start"
+)
+_WAIT = text("SELECT pg_advisory_lock(:key)")
 
 
 class Writer(Protocol):
@@ -102,15 +107,27 @@ class _ServerLock:
         self._engine = engine
         self._what = what
         self._connection: Connection | None = None
+        self._session: RowMapping | None = None
 
     def take(self, otherwise: StoreBusy) -> None:
         with ExitStack() as unless_taken:
             connection = unless_taken.enter_context(self._engine.connect())
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            if not connection.execute(_TRY, {"key": KEY}).scalar_one():
+            session = connection.execute(_WHO).mappings().one()
+            if not (self._taken_from_former(connection) or connection.execute(_TRY, {"key": KEY}).scalar_one()):
                 raise otherwise
-            self._connection = connection
+            self._connection, self._session = connection, session
             unless_taken.pop_all()
+
+    def _taken_from_former(self, connection: Connection) -> bool:
+        """End the session that had the lock before, and take it: a server may not know yet that its client is gone."""
+        if self._session is None:
+            return False
+        ended = connection.execute(_END, dict(self._session)).first() is not None
+        self._session = None
+        if ended:
+            connection.execute(_WAIT, {"key": KEY})  # no longer than lock_timeout, should somebody be quicker
+        return ended
 
     def assure(self) -> None:
         """Take the lock again where it was lost; raises StoreBusy where another has it, DBAPIError without a server."""

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from sqlalchemy import URL
 from sqlalchemy.exc import (
@@ -35,6 +36,15 @@ ADDRESS = frozenset({"host", "hostaddr", "port"})
 """Parameters of a URL that say where the server is, and may be shown."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standpoint:
+    """Who works on which database: what the advice in an error depends on."""
+
+    url: URL
+    schema: str = "public"
+    only_reads: bool = False
+
+
 def describe_url(url: URL) -> str:
     """Return a store URL fit to be shown: without password, and of its parameters only where the server is."""
     shown = url.set(query={name: url.query[name] for name in url.query if name in ADDRESS}).render_as_string()
@@ -50,20 +60,25 @@ def course_after(error: DBAPIError) -> Course:
     return Course.RETURN if _is_lost(error) else Course.TELL
 
 
-def reason(error: DBAPIError, url: URL) -> str:
+def reason(error: DBAPIError, standpoint: Standpoint) -> str:
     """Return what was found and what to do, in one line without a secret."""
     trouble, words = _trouble(error), str(error.orig)
     if trouble is None:
-        return _without_values(_first_line(words) or type(error.orig).__name__, url)
-    found = _without_values(_line_with(trouble.sign, words), url)
-    return _with_remedy(found, trouble, words, url)
+        return _without_values(_first_line(words) or type(error.orig).__name__, standpoint.url)
+    found = _without_values(_line_with(trouble.sign, words), standpoint.url)
+    only_reads = standpoint.only_reads and _reads(error.statement or "")
+    return _with_remedy(found, trouble, words, replace(standpoint, only_reads=only_reads))
 
 
-def no_rights(url: URL, *, schema: str) -> StoreError:
-    """Return the error of a role that may make nothing in a schema."""
-    words = f"permission denied for schema {schema}"
+def _reads(statement: str) -> bool:
+    return statement.lstrip().startswith(("SELECT", "WITH")) and "FOR UPDATE" not in statement
+
+
+def no_rights(standpoint: Standpoint) -> StoreError:
+    """Return the error of a role that lacks rights on the schema."""
+    words = f"permission denied for schema {standpoint.schema}"
     trouble = trouble_of("42501", words)
-    return StoreError(f"store {describe_url(url)}: {_with_remedy(words, trouble, words, url)}")
+    return StoreError(f"store {describe_url(standpoint.url)}: {_with_remedy(words, trouble, words, standpoint)}")
 
 
 def needs_new_connection(error: BaseException) -> bool:
@@ -72,23 +87,23 @@ def needs_new_connection(error: BaseException) -> bool:
 
 
 @contextmanager
-def translated(url: URL) -> Iterator[None]:
+def translated(standpoint: Standpoint) -> Iterator[None]:
     """Turn the database's own errors into StoreError; broken constraints and statements stay loud, they are bugs."""
     try:
         yield
     except PoolTimeout as error:
-        message = f"store {describe_url(url)}: no free connection in time; lower the number of workers"
+        message = f"store {describe_url(standpoint.url)}: no free connection in time; lower the number of workers"
         raise StoreBusy(message, retry=True) from error
     except DatabaseError as error:
         if _is_bug(error):
             raise
-        raise _store_error(error, url) from error
+        raise _store_error(error, standpoint) from error
     except InterfaceError as error:
-        raise _store_error(error, url) from error
+        raise _store_error(error, standpoint) from error
 
 
-def _store_error(error: DBAPIError, url: URL) -> StoreError:
-    name, cause = describe_url(url), _first_line(str(error.orig))
+def _store_error(error: DBAPIError, standpoint: Standpoint) -> StoreError:
+    name, cause = describe_url(standpoint.url), _first_line(str(error.orig))
     if isinstance(error.orig, sqlite3.Error):
         if "locked" in cause:
             message = f"store {name} is locked by another program: wait until it is done, or stop it"
@@ -99,8 +114,8 @@ def _store_error(error: DBAPIError, url: URL) -> StoreError:
     course = course_after(error)
     if course is Course.RETURN:
         advice = "check that the server runs and the url is right"
-        return StoreError(f"store {name} cannot be reached: {reason(error, url)}; {advice}", retry=True)
-    return StoreError(f"store {name}: {reason(error, url)}", retry=course is not Course.TELL)
+        return StoreError(f"store {name} cannot be reached: {reason(error, standpoint)}; {advice}", retry=True)
+    return StoreError(f"store {name}: {reason(error, standpoint)}", retry=course is not Course.TELL)
 
 
 def _is_bug(error: DatabaseError) -> bool:
@@ -123,9 +138,10 @@ def _state(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None)
 
 
-def _with_remedy(found: str, trouble: Trouble | None, words: str, url: URL) -> str:
-    names = {"user": url.username or "ROLE", "database": url.database or "DATABASE", "schema": "public"}
-    remedy = remedy_of(trouble, words, names) if trouble else ""
+def _with_remedy(found: str, trouble: Trouble | None, words: str, standpoint: Standpoint) -> str:
+    url = standpoint.url
+    names = {"user": url.username or "ROLE", "database": url.database or "DATABASE", "schema": standpoint.schema}
+    remedy = remedy_of(trouble, words, names, only_reads=standpoint.only_reads) if trouble else ""
     return f"{found}; {remedy}" if remedy else found
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from itertools import islice
@@ -15,7 +14,8 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from worker.storage.border import course_after, describe_url, reason, translated
+from worker.storage.border import Standpoint, course_after, describe_url, reason, translated
+from worker.storage.patience import NO_PATIENCE, Outage, growing_waits, short_waits
 from worker.storage.sqlstates import Course
 
 P = ParamSpec("P")
@@ -26,8 +26,6 @@ log = structlog.get_logger()
 WRITES: Final = "worker_writes"
 CONFLICTS: Final = 50
 CANCELS: Final = 5
-FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
-NO_PATIENCE: Final = timedelta(0)
 
 
 class Database:
@@ -35,14 +33,16 @@ class Database:
 
     Where the server went away, has no room for us yet, takes no writes, or another program holds the file, a piece of
     work is tried again for as long as `patience` says. A server that never answered is not waited for: the URL may be
-    wrong. `given_up`, once set, ends every wait.
+    wrong. `given_up`, once set, ends every wait. `standpoint` is what the advice in its errors depends on.
     """
 
     def __init__(self, engine: Engine, *, given_up: threading.Event | None = None) -> None:
         self.engine = engine
         self.patience = NO_PATIENCE
         self._writer = engine.execution_options(**{WRITES: True})
+        self.standpoint = Standpoint(url=engine.url)
         self._given_up = given_up or threading.Event()
+        self._outage = Outage(self._given_up)
         self._answered = False
 
     @property
@@ -89,7 +89,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a long read that sees the store as it is now, whatever is written meanwhile."""
-        with translated(self.url), self._as_of_now() as connection:
+        with translated(self.standpoint), self._as_of_now() as connection:
             yield connection
 
     @contextmanager
@@ -101,6 +101,10 @@ class Database:
                 connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection.execution_options(yield_per=200)
 
+    def pause(self, wait: timedelta) -> bool:
+        """Wait, and return whether to go on: nobody has given up."""
+        return not self._given_up.wait(wait.total_seconds())
+
     def give_up(self) -> None:
         """Stop waiting for a database that does not answer, now and from now on; for an orderly stop."""
         self._given_up.set()
@@ -111,45 +115,53 @@ class Database:
         self.engine.dispose()
 
     def _run(self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
-        waits = _waits(self.patience)
-        by_course = {Course.AGAIN: _short_waits(), Course.FEW: islice(waits, CANCELS), Course.WAIT: waits}
-        with translated(self.url):
+        tries = _Tries(self.patience)
+        with translated(self.standpoint):
             while True:
                 try:
                     with opened() as connection:
                         self._answered = True
                         return work(connection)
                 except DBAPIError as error:
-                    wait = self._wait_after(error, by_course)
-                    if wait is None:
+                    if self._given_up.is_set() or not self._waited(error, tries):
                         raise
-                # An event rather than a sleep: closing the store ends it at once.
-                self._given_up.wait(wait.total_seconds())
 
-    def _wait_after(self, error: DBAPIError, waits: Mapping[Course, Iterator[timedelta]]) -> timedelta | None:
-        course = Course.TELL if self._given_up.is_set() else course_after(error)
-        if course is Course.RETURN and self._answered:
-            course = Course.WAIT
-        wait = next(waits[course], None) if course in waits else None
-        if wait is not None and course is not Course.AGAIN:
-            why = reason(error, self.url)
+    def _waited(self, error: DBAPIError, tries: _Tries) -> bool:
+        """Wait before a piece of work that failed is tried again; return False at once where it should not be."""
+
+        def tell(wait: timedelta) -> None:
+            why = reason(error, self.standpoint)
             log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
-        return wait
+
+        course = course_after(error)
+        if course is Course.RETURN:
+            course = Course.WAIT if self._answered else Course.TELL
+        if course is Course.WAIT:
+            return self._waited_with_others(tries, tell)
+        wait = next({Course.AGAIN: tries.conflicts, Course.FEW: tries.cancels}.get(course, iter(())), None)
+        if wait is None:
+            return False
+        if course is Course.FEW:
+            tell(wait)
+        self.pause(wait)
+        return True
+
+    def _waited_with_others(self, tries: _Tries, tell: Callable[[timedelta], None]) -> bool:
+        left = self.patience - tries.waited
+        if left <= NO_PATIENCE:
+            return False
+        tries.waited += self._outage.wait(left, tell, again=tries.waited > NO_PATIENCE)
+        return True
+
+
+class _Tries:
+    """What one piece of work has been waited for so far, and may be yet."""
+
+    def __init__(self, patience: timedelta) -> None:
+        self.conflicts = short_waits(CONFLICTS)
+        self.cancels = islice(growing_waits(patience), CANCELS)
+        self.waited = NO_PATIENCE
 
 
 def _size_on_server(connection: Connection) -> int:
     return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
-
-
-def _short_waits() -> Iterator[timedelta]:
-    """Yield short waits at random, so that those who met go on one after the other."""
-    for _ in range(CONFLICTS):
-        yield FIRST_WAIT * random.random() / 4  # noqa: S311
-
-
-def _waits(patience: timedelta) -> Iterator[timedelta]:
-    """Yield growing waits whose sum stays within `patience`."""
-    wait, left = FIRST_WAIT, patience
-    while left > NO_PATIENCE:
-        yield min(wait, left)
-        wait, left = min(2 * wait, LONGEST_WAIT), left - wait

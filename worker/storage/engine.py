@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from datetime import timedelta
@@ -22,14 +23,18 @@ BUSY_TIMEOUT = timedelta(seconds=30)
 POOL_SIZE = 4
 """Connections one process keeps open to a server at most."""
 POOL_TIMEOUT = timedelta(seconds=30)
-SESSION = "-c idle_in_transaction_session_timeout=60s -c lock_timeout=30s"
-"""A worker that is suspended or cut off must not hold its locks for ever."""
 KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+SESSION = {
+    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "10s",
+    **{name if name.startswith("tcp_") else f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()},
+}
+"""A worker that is suspended, cut off or gone must not hold its locks for long; the server asks whether it is there."""
 
 
 def connect(url: str, *, create: bool = True, given_up: threading.Event | None = None) -> Database:
@@ -104,19 +109,31 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    said = {"application_name": "corpus-worker", "options": SESSION, "client_encoding": "utf8"}
-    options = {**said, "connect_timeout": 10, **KEEPALIVE}
+    options = {"application_name": "corpus-worker", "client_encoding": "utf8", "connect_timeout": 10, **KEEPALIVE}
     told = {name: value for name, value in options.items() if name not in url.query}
+    told["options"] = _session_options(url)
     pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT.total_seconds()}
     try:
         engine = create_engine(url, hide_parameters=True, connect_args=told, **pool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
+    logging.getLogger("psycopg").addFilter(_is_news)
     # Many rows in one statement rather than one message for each: a third of the time of a settle.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     event.listen(engine, "handle_error", _let_go_of_standbys)
     return engine
+
+
+def _session_options(url: URL) -> str:
+    """Return the settings of a session: ours, then those of the URL, as of two for one setting the later counts."""
+    ours = [f"-c {name}={value}" for name, value in SESSION.items()]
+    return " ".join([*ours, *url.normalized_query.get("options", ())])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the driver's says more than the error that it is raised beside."""
+    return not record.msg.startswith("error ignored terminating")
 
 
 def _let_go_of_standbys(context: ExceptionContext) -> None:

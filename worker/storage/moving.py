@@ -20,7 +20,7 @@ from worker.storage.engine import MISSING, connect
 from worker.storage.index import INDEX_PARAMETERS
 from worker.storage.kept import digest_of, kept_tables, key_of, last_key, rows_after
 from worker.storage.lock import without_daemon
-from worker.storage.migrate import VERSIONS, bring_up_to_date, version_of
+from worker.storage.migrate import VERSIONS, bring_up_to_date, outdated, version_of
 from worker.storage.provenance import begin_arriving, end_arriving, identify, identity_of, origin_of
 from worker.storage.tables import META
 from worker.storage.workers import workers
@@ -111,9 +111,8 @@ def _require_origin(source: Database, *, now: datetime) -> None:
 
 def _require_usable(database: Database, *, now: datetime) -> None:
     version = database.read(version_of, database)
-    if version != VERSIONS[-1]:
-        name = describe_url(database.url)
-        raise StoreError(f"store {name} has schema {version}: open it once with `corpus-worker status` first")
+    if version is not None and version != VERSIONS[-1]:
+        raise outdated(database.url, version)
     _require_rest(database, now=now)
 
 

@@ -26,11 +26,15 @@ class Course(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """One trouble. `sign` is a pattern of the server's words; its named groups, and those of the URL, fill `remedy`."""
+    """One trouble. `sign` is a pattern of the server's words; its named groups, and those of the URL, fill `remedy`.
+
+    `readers` is the remedy for those who only read, where it is another: nobody is told to grant more than is needed.
+    """
 
     state: str = ""
     sign: str = ""
     remedy: str = ""
+    readers: str = ""
     course: Course = Course.TELL
 
     def fits(self, state: str | None, words: str) -> bool:
@@ -40,7 +44,11 @@ class Trouble:
         return bool(re.search(self.sign, words)) if self.sign else bool(state)
 
 
+UPGRADE: Final = "corpus-worker upgrade-store"
+"""The command that brings a store of an older version up to date."""
 _LET_IN = "as the owner of the schema, run `GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}`"
+_LET_SEE = "as the owner of the schema, run `GRANT USAGE ON SCHEMA {schema} TO {user}`"
+_SHOW = "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}`"
 _SHARE = (
     "as their owner, run `GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; "
     "GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {user}`"
@@ -107,12 +115,26 @@ TROUBLES: Final = (
         remedy="as its owner, run `GRANT CONNECT ON DATABASE {database} TO {user}`",
     ),
     # What a statement can meet.
-    Trouble(state="3F000", remedy=_LET_IN),
-    Trouble(state="42501", sign='permission denied for schema "?(?P<schema>[^"\n]+)', remedy=_LET_IN),
-    Trouble(state="42501", remedy=_SHARE),
+    Trouble(state="3F000", remedy=_LET_IN, readers=_LET_SEE),
+    Trouble(
+        state="42501",
+        sign='permission denied for schema "?(?P<schema>[^"\n]+)',
+        remedy=_LET_IN,
+        readers=_LET_SEE,
+    ),
+    Trouble(
+        state="42501",
+        sign="must be owner of",
+        remedy=f"the tables have to be changed: run `{UPGRADE}` once as their owner",
+    ),
+    Trouble(state="42501", remedy=_SHARE, readers=_SHOW),
     Trouble(state="40001", course=Course.AGAIN),
     Trouble(state="40P01", course=Course.AGAIN),
-    Trouble(state="55P03", course=Course.AGAIN),
+    Trouble(
+        state="55P03",
+        remedy="somebody holds a lock on the tables for long: find out who in pg_stat_activity, and stop them or wait",
+        course=Course.WAIT,
+    ),
     Trouble(
         state="57014",
         remedy="somebody ended the statement, or statement_timeout is too short for it: for the latter, run "
@@ -144,11 +166,12 @@ def trouble_of(state: str | None, words: str) -> Trouble | None:
     return next((each for each in TROUBLES if each.fits(state, words)), None)
 
 
-def remedy_of(trouble: Trouble, words: str, names: Mapping[str, str]) -> str:
+def remedy_of(trouble: Trouble, words: str, names: Mapping[str, str], *, only_reads: bool = False) -> str:
     """Return what to do, with the names in it written as SQL writes them."""
+    remedy = (trouble.readers if only_reads else "") or trouble.remedy
     found = re.search(trouble.sign, words) if trouble.sign else None
     given = {**names, **(found.groupdict() if found else {})}
-    return trouble.remedy.format_map({name: _quoted(value) for name, value in given.items()})
+    return remedy.format_map({name: _quoted(value) for name, value in given.items()})
 
 
 def _quoted(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -30,7 +31,9 @@ from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
 from worker.storage.rethinking import Rethinking
 from worker.storage.review import StoredReview
+from worker.storage.rights import require_rights
 from worker.storage.shelf import StoredSeedShelf
+from worker.storage.workers import daemons, introduce, is_direct
 
 SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 """Releases with the fix of the WAL-reset race, the last of each line that got it first."""
@@ -107,8 +110,21 @@ class Store:
             self._lock.give_back()
 
     def daemon(self) -> str:
-        """Return what the daemon that works on this store says of itself; empty where there is none."""
-        return self._lock.holder() if self._lock is not None else ""
+        """Return what the daemon that works on this store says of itself, or the names of several; empty for none."""
+        return self._lock.holder() if self._lock is not None else self._database.read(daemons)
+
+    def knows_daemons(self) -> bool:
+        """Whether `daemon` is sure that there is none: it cannot look past a connection pooler."""
+        return self._database.is_sqlite or self._database.read(is_direct)
+
+    def introduce(self, *, command: str, worker: str) -> None:
+        """Let others see that this process has the store open for work: as which command, and under which name."""
+        if not self._database.is_sqlite:
+            introduce(self._database.engine, command=command, worker=worker)
+
+    def require_rights(self) -> None:
+        """Raise StoreError where this role cannot write all there is to write, saying what it lacks."""
+        require_rights(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -133,12 +149,14 @@ def open_store(
     """Open the store at a SQLAlchemy URL, made or migrated as needed.
 
     Who only reads needs no `parameters`. Raises StoreError where it cannot be used: it is newer than this program, its
-    index was made with other `parameters`, it cannot be reached or written, or `create` is off and there is none.
+    index was made with other `parameters`, it cannot be reached or written, or `create` is off and there is none, or an
+    older one.
     A store that is starting, full, on a standby or held by another program is waited for as long as `patience` says,
     and so is one that has answered before and does not any more, until `given_up` is set.
     """
     database = connect(url, create=create, given_up=given_up)
     database.patience = patience
+    database.standpoint = replace(database.standpoint, only_reads=parameters is None)
     try:
         if not database.is_sqlite:
             database.read(require_utf8)

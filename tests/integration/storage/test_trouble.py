@@ -13,8 +13,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tests.contract.storage.made import NOW, PARAMETERS, candidate, claim_one, page, settle, take_in
 from worker.errors import StoreBusy, StoreError
 from worker.storage import Store, open_store
-from worker.storage.border import translated
-from worker.storage.database import NO_PATIENCE, Database
+from worker.storage.border import Standpoint, translated
+from worker.storage.database import Database
+from worker.storage.patience import NO_PATIENCE
 
 A = "https://a.example/1"
 
@@ -145,7 +146,7 @@ def test_waits_grow_and_keep_within_patience(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
 def test_a_bug_stays_loud(error: type[IntegrityError | ProgrammingError]) -> None:
-    with pytest.raises(error), translated(make_url("sqlite://")):
+    with pytest.raises(error), translated(Standpoint(url=make_url("sqlite://"))):
         raise error("INSERT", None, sqlite3.IntegrityError("UNIQUE constraint failed"))
 
 
@@ -153,12 +154,14 @@ def test_a_lack_of_rights_is_told() -> None:
     class NotAllowed(Exception):
         sqlstate = "42501"
 
-    with pytest.raises(StoreError, match="permission denied for table articles"), translated(_secret_url()):
+    standpoint = Standpoint(url=_secret_url())
+
+    with pytest.raises(StoreError, match="permission denied for table articles"), translated(standpoint):
         raise ProgrammingError("SELECT", None, NotAllowed("permission denied for table articles"))
 
 
 def test_no_error_shows_a_password() -> None:
-    with pytest.raises(StoreError) as caught, translated(_secret_url()):
+    with pytest.raises(StoreError) as caught, translated(Standpoint(url=_secret_url())):
         raise OperationalError("SELECT", None, Exception("no route to host"))
 
     assert "secret" not in str(caught.value)

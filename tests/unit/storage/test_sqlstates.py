@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_connection_that_was_refused_is_known_by_the_words(words: str, course:
         ("53100", Course.TELL),
         ("53200", Course.WAIT),
         ("53400", Course.TELL),
-        ("55P03", Course.AGAIN),
+        ("55P03", Course.WAIT),
         ("57014", Course.FEW),
         ("57P01", None),
         ("58030", Course.TELL),
@@ -94,9 +95,19 @@ def test_names_in_a_remedy_are_written_as_sql_writes_them() -> None:
     assert 'GRANT USAGE, CREATE ON SCHEMA "Tin tức" TO "Bà ""X"""' in remedy
 
 
+def test_who_only_reads_is_to_be_granted_no_more_than_that() -> None:
+    words = "permission denied for table articles"
+    trouble = trouble_of("42501", words)
+    assert trouble is not None
+
+    remedy = remedy_of(trouble, words, {**NAMES, "schema": "news"}, only_reads=True)
+
+    assert remedy == "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA news TO corpus`"
+
+
 def test_whatever_needs_a_hand_says_what_to_do_and_names_nothing_it_does_not_know() -> None:
-    for trouble in TROUBLES:
-        remedy = remedy_of(trouble, "", NAMES)
+    for trouble, only_reads in product(TROUBLES, [False, True]):
+        remedy = remedy_of(trouble, "", NAMES, only_reads=only_reads)
 
         assert remedy or trouble.course is Course.AGAIN
         assert not re.search(r"[{}]|None", remedy)
