@@ -12,10 +12,10 @@ from worker.cli.common import Common, options, print_json
 @click.argument("target", metavar="TO")
 @options
 def migrate_store(common: Common, origin: str, target: str) -> None:
-    """Copy a whole store into another database and compare both, row by row.
+    """Copy a whole store into an empty database and compare both, row by row.
 
     FROM and TO are store URLs (sqlite:///path, postgresql+psycopg://user@host/database). A copy that was broken off
-    goes on where it stopped. Nobody may work on either store meanwhile.
+    goes on where it stopped, and until then no other command uses TO. Nobody may work on either store meanwhile.
     """
     from worker.clock import SystemClock
     from worker.configuration import mask
