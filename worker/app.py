@@ -87,16 +87,21 @@ class App:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, observer: Observer, *, meter: Meter | None = None, patience: timedelta = PATIENCE
+    settings: Settings,
+    observer: Observer,
+    *,
+    command: str = "ingest",
+    meter: Meter | None = None,
+    patience: timedelta = PATIENCE,
 ) -> AsyncIterator[App]:
-    """Open everything for one run, and close it at the end.
+    """Open everything for one run of a command, and close it at the end.
 
     `patience` is how long a store that does not answer is waited for meanwhile. Raises StoreError where the store
     cannot be used.
     """
     deduper = _deduper(settings)
     with (
-        await ready_store(settings.store.url, deduper.parameters, patience) as store,
+        await ready_store(settings.store.url, deduper.parameters, patience, command=command) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for warning in store.warnings:

@@ -23,24 +23,27 @@ _OUTERMOST_SPACE: Final = 0xEFFFFFFC
 """The number of the name space of processes that is no container's."""
 
 
-async def ready_store(url: str, parameters: IndexParameters, patience: timedelta) -> Store:
-    """Open the store on a thread, ready for work; raises StoreError.
+async def ready_store(url: str, parameters: IndexParameters, patience: timedelta, *, command: str) -> Store:
+    """Open the store on a thread, ready for work as a command; raises StoreError.
 
     Making, migrating or mending it may take minutes, in which probes and signals are answered. Where it does not
     answer, it is waited for as long as `patience` says; cancelling ends that.
     """
     given_up = threading.Event()
     try:
-        return await asyncio.to_thread(_opened, url, parameters, patience, given_up)
+        store = await asyncio.to_thread(_opened, url, parameters, patience, given_up)
     except asyncio.CancelledError:
         given_up.set()
         raise
+    store.introduce(command=command, worker=worker_name())
+    return store
 
 
 def _opened(url: str, parameters: IndexParameters, patience: timedelta, given_up: threading.Event) -> Store:
     """Open the store, with what a clock that was off and workers that died have left in it put right."""
     store = open_store(url, parameters=parameters, create=True, patience=patience, given_up=given_up)
     try:
+        store.require_rights()
         store.mend_times(now=SystemClock().now())
         _take_over_from_the_dead(store.ledger)
     except BaseException:

@@ -27,6 +27,7 @@ from worker.models import Claim, Outcome, Source, State
 from worker.offload import Threads
 from worker.pipeline import Tally
 from worker.ports import Hints, Scope
+from worker.readying import worker_name
 from worker.rulebook import dedupe_rules, extract_rules
 from worker.settings import Settings
 from worker.storage import Store, needs_reindexing, open_store, reindex
@@ -114,7 +115,9 @@ class Reprocessing:
         return self._report(extracted, changes, before=before, after=after, applied=False)
 
     def _open(self) -> Store:
-        return open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
+        store = open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
+        store.introduce(command="reprocess", worker=worker_name())
+        return store
 
     async def _step(self, work: Awaitable[T]) -> T:
         """Wait for a long piece of blocking work; cancelled, it is told to stop, and has stopped when this ends."""
@@ -147,7 +150,7 @@ class Reprocessing:
     async def _extract_again(self, store: Store, offload: Threads) -> Extracted:
         """Send every kept page through the ingest flow; nothing of it needs the network."""
         await offload(store.review.queue_kept_pages, now=self._clock.now())
-        async with opened(self._settings, _Watching(self._count)) as app:
+        async with opened(self._settings, _Watching(self._count), command="reprocess") as app:
             await _work_off(app)
             tally = app.tally
         await offload(store.review.finish_kept_pages)

@@ -11,6 +11,7 @@ from typing import Final
 
 from worker.checkup.finding import Finding, graded
 from worker.checkup.machine import nearest, store_path
+from worker.clock import SystemClock
 from worker.configuration import mask
 from worker.errors import StoreError, StoreMissing
 from worker.models import Books
@@ -72,18 +73,35 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         yield graded("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
         return
     with store:
-        yield from _opened(store, mask(settings.store.url))
+        yield from _opened(store, settings.store.url)
 
 
-def _opened(store: Store, name: str) -> Iterator[Finding]:
-    yield graded("store", "store", f"{name}, schema {VERSIONS[-1]}")
-    yield graded("store", "daemon", store.daemon() or "none is running on this store")
+def _opened(store: Store, url: str) -> Iterator[Finding]:
+    yield graded("store", "store", f"{mask(url)}, schema {VERSIONS[-1]}")
+    if store_path(url) is None:
+        yield _rights(store)
     try:
+        yield from _at_work(store)
         books = store.reader.counts()
     except StoreError as exc:
         yield graded("store", "books", str(exc), fail=True, remedy="restore the last backup")
         return
     yield _sums(books)
+
+
+def _rights(store: Store) -> Finding:
+    try:
+        store.require_rights()
+    except StoreError as exc:
+        return graded("store", "access", str(exc), fail=True, remedy="nothing can work before this is put right")
+    return graded("store", "access", "this role may read and write every table")
+
+
+def _at_work(store: Store) -> Iterator[Finding]:
+    nobody = "none is running on this store" if store.knows_daemons() else "not known behind a connection pooler"
+    yield graded("store", "daemon", store.daemon() or nobody)
+    present = store.reader.workers(now=SystemClock().now())
+    yield graded("store", "workers", ", ".join(map(str, present)) or "nobody is at work")
 
 
 def _sums(books: Books) -> Finding:

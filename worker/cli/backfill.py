@@ -86,7 +86,7 @@ def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bo
     common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)
 
     async def work() -> BackfillReport:
-        opening = rehearsed(settings, watch, watch.stepped) if dry_run else opened(settings, watch)
+        opening = rehearsed(settings, watch, watch.stepped) if dry_run else opened(settings, watch, command="backfill")
         async with opening as app:
             run = Backfill(app, orders)
             with contextlib.suppress(asyncio.CancelledError):

@@ -38,10 +38,14 @@ def record(
         "bytes": figures.size,
         "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
         "daemon": daemon,
-        "workers": {worker.name: {"candidates": worker.candidates, "sources": worker.sources} for worker in workers},
+        "workers": {each.name: _worker_record(each) for each in workers},
         "backfills": {each.state.name: _backfill_record(each) for each in backfills},
         "sources": {source.name: _source_record(source) for source in figures.sources},
     }
+
+
+def _worker_record(worker: WorkerRecord) -> dict[str, object]:
+    return {"candidates": worker.candidates, "sources": worker.sources, "command": worker.command or None}
 
 
 def _backfill_record(standing: BackfillStanding) -> dict[str, object]:
@@ -80,15 +84,19 @@ def page(
     daemon: str,
     workers: Sequence[WorkerRecord],
     backfills: Sequence[BackfillStanding] = (),
+    daemons_known: bool = True,
 ) -> RenderableType:
-    """Return everything for people: the store, the counts, the sources, those with trouble first."""
+    """Return everything for people: the store, the counts, the sources, those with trouble first.
+
+    `daemons_known` says whether no name of a daemon means that there is none.
+    """
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [
         (each, known.get(each.name, SourceFigures(name=each.name, state=SourceState(name=each.name))))
         for each in settings.sources
     ]
     return Group(
-        *_head(settings, figures, daemon=daemon, workers=workers),
+        *_head(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
@@ -101,16 +109,20 @@ def _head(
     settings: Settings, figures: Figures, *, daemon: str, workers: Sequence[WorkerRecord]
 ) -> Iterator[RenderableType]:
     size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
-    at_work = ", ".join(f"{each.name} ({each.candidates} candidates, {each.sources} sources)" for each in workers)
     lines = {
         "store": f"{mask(settings.store.url)}{size}",
-        "daemon": daemon or "not running",
-        "at work": at_work or "nobody",
+        "daemon": daemon,
+        "at work": ", ".join(map(str, workers)) or "nobody",
         "corpus": f"{figures.texts:,} texts, from {figures.articles:,} articles and {figures.seeds:,} seeds kept",
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
     for name, value in lines.items():
         yield _plain(f"{name:<8}{value}")
+
+
+def no_daemon(*, known: bool) -> str:
+    """Say that there is no daemon, or that none can be told."""
+    return "not running" if known else "not known: a connection pooler hides who is connected"
 
 
 def _backfill_line(standing: BackfillStanding) -> Text:

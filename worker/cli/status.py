@@ -63,6 +63,7 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
 class _Look(NamedTuple):
     figures: Figures
     daemon: str
+    daemons_known: bool
     workers: tuple[WorkerRecord, ...]
     backfills: tuple[BackfillStanding, ...]
 
@@ -73,7 +74,11 @@ def _look(store: Store) -> _Look:
 
     now = SystemClock().now()
     return _Look(
-        store.reader.figures(now=now), store.daemon(), store.reader.workers(now=now), store.backfills.under_way(now=now)
+        store.reader.figures(now=now),
+        store.daemon(),
+        store.knows_daemons(),
+        store.reader.workers(now=now),
+        store.backfills.under_way(now=now),
     )
 
 
@@ -88,4 +93,11 @@ def _page(settings: Settings, store: Store) -> RenderableType:
     from worker.cli.standing import page
 
     look = _look(store)
-    return page(settings, look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
+    return page(
+        settings,
+        look.figures,
+        daemon=look.daemon,
+        workers=look.workers,
+        backfills=look.backfills,
+        daemons_known=look.daemons_known,
+    )

@@ -56,7 +56,7 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
     common.set_up_logs(settings.log.format, quietly=progress.shown)
 
     async def work() -> RunReport:
-        async with opened(settings, progress) as app:
+        async with opened(settings, progress, command="ingest") as app:
             run = OneShot(app, orders)
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()
@@ -111,7 +111,7 @@ def import_seeds(common: Common, folder: Path | None) -> None:
     common.set_up_logs(settings.log.format)
 
     async def work() -> SeedReport:
-        async with opened(settings, Progress(shown=False)) as app:
+        async with opened(settings, Progress(shown=False), command="seeds") as app:
             return await app.import_seeds(folder)
 
     report, stopped_by = until_signal(work)

@@ -87,7 +87,9 @@ class Daemon:
             self._take_next()
             try:
                 observer = self._board.beside(self._done)
-                async with opened(self._settings, observer, meter=self._board.meter, patience=NO_PATIENCE) as app:
+                async with opened(
+                    self._settings, observer, command="run", meter=self._board.meter, patience=NO_PATIENCE
+                ) as app:
                     return await self._serve(app)
             except StoreError as exc:
                 if not self._opened and not exc.retry:

@@ -23,7 +23,7 @@ from worker.storage.lock import without_daemon
 from worker.storage.migrate import VERSIONS, bring_up_to_date, outdated, version_of
 from worker.storage.provenance import begin_arriving, end_arriving, identify, identity_of, origin_of
 from worker.storage.tables import META
-from worker.storage.workers import workers
+from worker.storage.workers import present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def _require_usable(database: Database, *, now: datetime) -> None:
 
 
 def _require_rest(database: Database, *, now: datetime) -> None:
-    at_work = database.read(workers, now=now)
+    at_work = database.read(present, now=now)
     if at_work:
         names = ", ".join(each.name for each in at_work)
         until = max(each.until for each in at_work)

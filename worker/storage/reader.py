@@ -27,7 +27,7 @@ from worker.storage.links import link_from, links
 from worker.storage.neighbours import gather, versions
 from worker.storage.polls import source_states
 from worker.storage.tables import ARTICLES, STANDINGS
-from worker.storage.workers import WorkerRecord, workers
+from worker.storage.workers import WorkerRecord, present
 from worker.urls import canonicalise
 
 
@@ -69,8 +69,8 @@ class StoredReader:
         return self._database.read(views.verdicts, article_id)
 
     def workers(self, *, now: datetime) -> tuple[WorkerRecord, ...]:
-        """Return every worker with a live lease, by name."""
-        return self._database.read(workers, now=now)
+        """Return every worker with a live lease and every one that is connected for work, by name."""
+        return self._database.read(present, now=now)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Return every source ever polled."""

@@ -149,7 +149,7 @@ def test_the_record_has_everything_under_names_that_stay() -> None:
         "articles", "seeds", "clusters", "due", "bytes", "recent", "daemon", "workers", "backfills", "sources",
     ]  # fmt: skip
     assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}
-    assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2}}
+    assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2, "command": None}}
     assert isinstance(told["sources"], dict)
     source = told["sources"]["bad"]
     assert (source["failures"], source["error"], source["gaps"]) == (12, "dns", 3)
