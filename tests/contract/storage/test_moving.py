@@ -332,7 +332,7 @@ def test_stores_of_an_older_version_are_not_moved_and_not_changed(origin: str, s
         change(url, "UPDATE alembic_version SET version_num = '0001'")
         former = dump(url)
 
-        with pytest.raises(StoreError, match="has schema 0001, and this program needs .*, then run `corpus-worker upgrade-store`"):
+        with pytest.raises(StoreError, match="has schema 0001, and this program needs 0002: stop the"):
             move_store(origin, store_url, now=NOW)
 
         assert dump(url) == former

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from tests.commands import Desk, stop
 from tests.contract.storage.made import NOW, PARAMETERS, candidate, claim_one, settle
+from tests.former_schemas import make_first
 from tests.waiting import eventually
 from worker.checkup.belongings import check_store
 from worker.checkup.finding import Level
@@ -162,6 +163,49 @@ def test_a_role_without_rights_on_the_tables_is_helped_by_what_the_line_says(adm
         assert settle(store, claim_one(store), "một hai") is not None
 
 
+def test_who_only_reads_is_granted_no_more_than_that(admin: Engine, guest: str) -> None:
+    open_store(admin.url.render_as_string(), parameters=PARAMETERS).close()
+    for _ in range(2):  # the schema, then its tables
+        with pytest.raises(StoreError, match=r"GRANT (USAGE|SELECT) ON") as caught:
+            open_store(guest, parameters=None, create=False)
+        say(admin, *remedies(str(caught.value)))
+
+    with open_store(guest, parameters=None, create=False) as store:
+        assert store.reader.audit().balanced
+        assert store._database.read(granted) == "SELECT"
+        with pytest.raises(StoreError, match=r"permission denied for table .*, run `GRANT ALL ON ALL TABLES"):
+            store._database.write(lambda connection: connection.exec_driver_sql("DELETE FROM events"))
+
+
+def granted(connection: Connection) -> str | None:
+    asked = "SELECT string_agg(DISTINCT privilege_type, ',') FROM information_schema.role_table_grants"
+    rights: str | None = connection.exec_driver_sql(f"{asked} WHERE grantee = current_user").scalar()
+    return rights
+
+
+def test_advice_names_the_schema_that_the_tables_are_in(admin: Engine, guest: str) -> None:
+    say(admin, 'DROP SCHEMA IF EXISTS "Tin" CASCADE', 'CREATE SCHEMA "Tin"', f'GRANT USAGE ON SCHEMA "Tin" TO {ROLE}')
+    path = 'options=-csearch_path="Tin"'
+    open_store(f"{admin.url.render_as_string()}?{path}", parameters=PARAMETERS).close()
+
+    say(admin, *remedies(refusal(f"{guest}?{path}")))
+
+    open_store(f"{guest}?{path}", parameters=PARAMETERS).close()
+    say(admin, 'DROP SCHEMA "Tin" CASCADE')
+
+
+def test_whoever_does_not_own_the_tables_is_not_told_to_be_granted_more(admin: Engine, guest: str) -> None:
+    url = admin.url.render_as_string()
+    open_store(url, parameters=PARAMETERS).close()
+    make_first(url)
+    say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}")
+
+    line = refusal(guest)
+
+    advice = "the tables have to be changed: run `corpus-worker upgrade-store` once as their owner"
+    assert re.search(f"must be owner of table articles; {advice}$", line)
+
+
 def test_who_only_reads_makes_no_tables(admin: Engine) -> None:
     with pytest.raises(StoreMissing, match="does not exist yet: run `corpus-worker ingest` first"):
         open_store(admin.url.render_as_string(), parameters=None, create=False)
@@ -274,6 +318,44 @@ def test_a_statement_timeout_that_is_too_short_is_named_with_what_helps(
         say(admin, *remedies(str(caught.value)))
         store._database.engine.dispose()
         store._database.read(lambda connection: connection.exec_driver_sql("SELECT pg_sleep(0.1)"))
+
+
+def test_a_lock_that_somebody_holds_for_long_is_waited_for_and_told(
+    admin: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{admin.url.render_as_string()}?options=-clock_timeout=50ms"
+    with (
+        open_store(url, parameters=PARAMETERS) as store,
+        admin.execution_options(isolation_level="READ COMMITTED").connect() as other,
+    ):
+        other.exec_driver_sql("LOCK TABLE candidates")
+        waits = waits_of(store, monkeypatch, then=lambda count: other.rollback() if count == 2 else None)
+
+        with structlog.testing.capture_logs() as logs:
+            assert store.ledger.enqueue([candidate(A)], now=NOW) == 1
+
+    assert waits == [0.2, 0.4]
+    assert "canceling statement due to lock timeout; somebody holds a lock on the tables for long" in logs[0]["reason"]
+
+
+def test_all_who_wait_for_a_full_server_share_one_wait_that_grows(
+    admin: Engine, guest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
+    with open_store(guest, parameters=PARAMETERS) as store:
+        store._database.engine.dispose()
+        say(admin, f"ALTER ROLE {ROLE} CONNECTION LIMIT 0")
+        waits = waits_of(store, monkeypatch, then=never)
+        store.be_patient(timedelta(seconds=1))
+
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                with pytest.raises(StoreError, match="raise its CONNECTION LIMIT"):
+                    store.reader.counts()
+
+    # The first call waits for 0.2, 0.4 and what is left of its patience; those that follow begin no lower.
+    assert waits == [0.2, 0.4, pytest.approx(0.4), 1.0, 1.0]
+    assert len(logs) == len(waits)
 
 
 def test_long_work_on_a_server_that_is_gone_is_told_in_one_line() -> None:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from tests.contract.storage.made import take_in
-from worker.storage import Store
+from tests.contract.storage.made import PARAMETERS, take_in
+from tests.former_schemas import make_first
+from worker.errors import StoreError
+from worker.models import IndexParameters
+from worker.storage import Store, open_store, upgrade_store
 from worker.storage.migrate import VERSIONS
-
-BACK_TO_THE_FIRST = """
-    ALTER TABLE articles DROP COLUMN modified_at_from;
-    DROP INDEX ix_candidates_counts;
-    DROP INDEX ix_hosts_calling;
-    DROP INDEX ix_hosts_closed;
-    CREATE INDEX ix_candidates_state ON candidates (state, source);
-    UPDATE alembic_version SET version_num = '0001'
-"""
 
 
 def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stores: Callable[[str], Store]) -> None:
@@ -27,7 +22,7 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
     books = former.reader.audit()
     former.close()
     made = _indexes(store_url)
-    _run(store_url, BACK_TO_THE_FIRST)
+    make_first(store_url)
 
     store = open_stores(store_url)
 
@@ -38,12 +33,21 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
     assert _version(store_url) == VERSIONS[-1]
 
 
-def _run(url: str, statements: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        for statement in statements.split(";"):
-            connection.execute(text(statement))
-    engine.dispose()
+@pytest.mark.parametrize("parameters", [None, PARAMETERS])
+def test_who_makes_no_store_changes_no_older_one_but_says_what_to_do(
+    store_url: str, open_stores: Callable[[str], Store], parameters: IndexParameters | None
+) -> None:
+    open_stores(store_url)
+    make_first(store_url)
+
+    advice = "has schema 0001, and this program needs 0002: stop the workers, then run `corpus-worker upgrade-store`"
+    with pytest.raises(StoreError, match=advice):
+        open_store(store_url, parameters=parameters, create=False)
+
+    assert _version(store_url) == "0001"
+    assert upgrade_store(store_url) == ("0001", VERSIONS[-1])
+    assert upgrade_store(store_url) == (VERSIONS[-1], VERSIONS[-1])
+    open_store(store_url, parameters=parameters, create=False).close()
 
 
 def _indexes(url: str) -> set[str | None]:

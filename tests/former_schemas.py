@@ -1,0 +1,25 @@
+"""Takes a store back to a former version of its schema, as an older program would have left it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import create_engine, text
+
+_BACK_TO_THE_FIRST: Final = (
+    "ALTER TABLE articles DROP COLUMN modified_at_from",
+    "DROP INDEX ix_candidates_counts",
+    "DROP INDEX ix_hosts_calling",
+    "DROP INDEX ix_hosts_closed",
+    "CREATE INDEX ix_candidates_state ON candidates (state, source)",
+    "UPDATE alembic_version SET version_num = '0001'",
+)
+
+
+def make_first(url: str) -> None:
+    """Take a store back to version 0001."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in _BACK_TO_THE_FIRST:
+            connection.execute(text(statement))
+    engine.dispose()
