@@ -129,7 +129,13 @@ class _Forwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
-        log.log(record.levelno, "library.log", library=record.name, message=record.getMessage())
+        log.log(
+            record.levelno,
+            "library.log",
+            library=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
 
 
 def _forward_libraries() -> None:

@@ -144,6 +144,19 @@ def test_warnings_of_libraries_become_events_and_their_chatter_does_not(capsys: 
     assert "library.log library=some.library message=went\\nwrong" in written
 
 
+def test_an_error_of_a_library_is_logged_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level=logging.INFO)
+
+    try:
+        raised("no such thing")
+    except RuntimeError:
+        logging.getLogger("some.library").exception("a job failed")
+
+    written = capsys.readouterr().err
+    assert 'message="a job failed"' in written
+    assert "    RuntimeError: no such thing" in written
+
+
 def raised(message: str) -> None:
     raise RuntimeError(message)
 

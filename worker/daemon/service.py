@@ -92,7 +92,7 @@ class Daemon:
                 ) as app:
                     return await self._serve(app)
             except StoreError as exc:
-                if not self._opened and not exc.retry:
+                if self._needs_a_hand(exc):
                     raise
                 if self._before is not None:
                     self._go_back(exc)
@@ -102,6 +102,10 @@ class Daemon:
                 self._supervisor.alive(f"waiting for the store: {exc}")
             await self._pause(wait)
         return End.STOPPED
+
+    def _needs_a_hand(self, error: StoreError) -> bool:
+        """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
+        return not error.retry and not (self._opened and (self._done.proven or self._before is not None))
 
     async def _pause(self, wait: timedelta) -> None:
         """Wait, unless a signal has come meanwhile or comes."""

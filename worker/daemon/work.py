@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import functools
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -12,10 +14,11 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
+from worker.daemon.jobs import cancellable
 from worker.daemon.polling import ANSWER, Polling
 from worker.daemon.retention import let_go
 from worker.daemon.supervisor import Supervisor
-from worker.daemon.waits import Waits
+from worker.daemon.waits import LONGEST_WAIT, Waits
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
@@ -48,6 +51,16 @@ class Done:
 
     def __init__(self) -> None:
         self.count = 0
+        self._worked = False
+
+    @property
+    def proven(self) -> bool:
+        """Whether the store has ever done its part: what keeps it from that now has come since, and may pass."""
+        return self._worked or self.count > 0
+
+    def worked_for(self, span: timedelta) -> None:
+        """Note that work went on for so long before the store failed: a store that is of no use fails at once."""
+        self._worked = self._worked or span > LONGEST_WAIT
 
     def discovered(self, source: Source, *, new: int) -> None:  # noqa: ARG002
         """Count what a source gave."""
@@ -129,12 +142,13 @@ class Work:
         """Return the clockwork; it keeps no due times of its own, they lie in the store."""
         scheduler = AsyncIOScheduler(timezone="UTC")
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        scheduler.add_job(self._polling.ask, "interval", seconds=ASK_EVERY.total_seconds(), **always)
-        scheduler.add_job(self._sum_up, "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
+        scheduler.add_job(cancellable(self._polling.ask), "interval", seconds=ASK_EVERY.total_seconds(), **always)
+        scheduler.add_job(cancellable(self._sum_up), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
             told = {"offload": app.offload, "clock": app.clock, "keep": keep}
-            scheduler.add_job(let_go, "interval", args=[app.store], kwargs=told, days=1, next_run_time=first, **always)
+            prune = functools.partial(cancellable(let_go), app.store, **told)
+            scheduler.add_job(prune, "interval", days=1, next_run_time=first, **always)
         return scheduler
 
     async def _sum_up(self) -> None:
@@ -189,9 +203,10 @@ class Work:
         still = max(still, self._asking.look(now=now, done=self._polling.asked, waiting=self._scheduler.running))
         if still >= self._patience:
             self._stalled(still)
-        elif not self._ended.is_set():
+        elif self._end is not End.STALLED:
             self.trouble = trouble
-            self._report()
+            if not self._ended.is_set():
+                self._report()
 
     async def _is_waiting(self) -> tuple[bool, str]:
         """Tell whether there is work to be done, and what is wrong with the store; a silent store is work waiting."""
@@ -240,24 +255,42 @@ class Work:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
-        if tasks and self._end is not End.STALLED:
-            await asyncio.wait(tasks, timeout=GRACE.total_seconds())
+        if self._end is not End.STALLED:
+            await self._let_end(tasks)
         self._app.store.give_up()  # what nobody waits for any more must not hold up the closing
         for task in (*tasks, *beside):
             task.cancel()
         await asyncio.gather(*tasks, *beside, return_exceptions=True)
         self._guard.watch(on=False)
 
+    async def _let_end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Give tasks time to end by themselves, but none while the store fails: nothing could be written down."""
+        pending, clock = set(tasks), self._app.clock
+        until = clock.monotonic() + GRACE.total_seconds()
+        while pending and not self.trouble and clock.monotonic() < until:
+            _, pending = await asyncio.wait(pending, timeout=TICK.total_seconds())
+
     async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Run `work`; where the store fails, say so, wait longer each time, and go on."""
+        """Run `work`; where the store fails, say so, wait longer each time, and go on, until the end is wanted.
+
+        Raises StoreError where the store needs somebody's hand and has never done its part yet.
+        """
         waits, clock = Waits(), self._app.clock
-        while True:
+        while not self._ended.is_set():
             started = clock.monotonic()
             try:
                 await work()
             except StoreError as exc:
-                if self._ended.is_set():
+                lasted = timedelta(seconds=clock.monotonic() - started)
+                self._done.worked_for(lasted)
+                if self._ended.is_set() or not (exc.retry or self._done.proven):
                     raise
-                await clock.sleep(waits.after(exc, lasted=timedelta(seconds=clock.monotonic() - started)))
+                await self._pause(waits.after(exc, lasted=lasted))
             else:
                 return
+
+    async def _pause(self, wait: timedelta) -> None:
+        """Wait, but no longer than until the end is wanted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait.total_seconds()):
+                await self._ended.wait()

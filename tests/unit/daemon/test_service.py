@@ -18,7 +18,7 @@ import pytest
 
 from worker.clock import SystemClock
 from worker.daemon import service, waits
-from worker.daemon.work import End
+from worker.daemon.work import Done, End
 from worker.errors import StoreError
 from worker.pipeline import Tally
 from worker.settings import Settings, StoreSettings
@@ -40,7 +40,11 @@ def sends(*numbers: signal.Signals) -> Step:
 
 
 async def fails() -> None:
-    raise StoreError("no room")
+    raise StoreError("no room", retry=True)
+
+
+async def is_refused() -> None:
+    raise StoreError("permission denied")
 
 
 class FakeWork:
@@ -143,3 +147,28 @@ def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
     assert (status, desk.urls) == (143, ["old.db"])
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "spans", [[(is_refused, sends())], [(sends(), is_refused)], [(sends(), fails), (is_refused, sends())]]
+)
+def test_a_store_that_needs_somebodys_hand_ends_a_daemon_that_has_done_nothing_yet(
+    monkeypatch: pytest.MonkeyPatch, spans: list[tuple[Step, Step]]
+) -> None:
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
+    desk = Desk(monkeypatch, *spans, reread=[])
+
+    with pytest.raises(StoreError, match="permission denied"):
+        desk.run()
+
+    assert len(desk.urls) == len(spans)
+
+
+def test_a_right_that_is_withdrawn_from_a_daemon_that_has_worked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
+    monkeypatch.setattr(Done, "proven", property(lambda _: True))
+    desk = Desk(monkeypatch, (sends(), is_refused), (is_refused, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
+
+    status = desk.run()
+
+    assert (status, len(desk.urls)) == (143, 3)

@@ -13,10 +13,13 @@ import pytest
 from tests.fakes import inline
 from worker.app import App
 from worker.clock import SystemClock
+from worker.daemon import waits
 from worker.daemon import work as under_test
+from worker.daemon.polling import Polling
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import Done, End, Work
+from worker.errors import StoreError
 from worker.pipeline import Tally
 
 
@@ -43,32 +46,161 @@ def fails() -> None:
     raise ValueError("a state that cannot be read")
 
 
-@pytest.mark.anyio
-async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_though_articles_are_worked_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done, ended = Done(), list[str]()
-    clock, quick = SystemClock(), timedelta(milliseconds=20)
-    monkeypatch.setattr(under_test, "ASK_EVERY", quick)
-    monkeypatch.setattr(under_test, "LOOK_EVERY", quick)
+def work_with(
+    ingester: object,
+    *,
+    done: Done,
+    ended: list[str],
+    sources: Callable[[], object] = tuple,
+    has_due: Callable[..., bool] = lambda **_: True,
+    stall_after: timedelta = timedelta(minutes=5),
+) -> Work:
+    """Return a span of work over parts that are told what to do; what the guard ends goes to `ended`."""
+    clock = SystemClock()
     app = SimpleNamespace(
         clock=clock,
         offload=inline,
         sources=(),
         tally=Tally(),
-        ingester=BusyIngester(done),
-        ledger=SimpleNamespace(has_due=lambda **_: True),
-        store=SimpleNamespace(reader=SimpleNamespace(sources=fails), give_up=lambda: None),
+        ingester=ingester,
+        ledger=SimpleNamespace(has_due=has_due),
+        store=SimpleNamespace(reader=SimpleNamespace(sources=sources), give_up=lambda: None),
         discoverer=SimpleNamespace(replan=nothing),
         import_seeds=nothing,
         settings=SimpleNamespace(
-            daemon=SimpleNamespace(stall_after=timedelta(milliseconds=300)), store=SimpleNamespace(keep_pages=None)
+            daemon=SimpleNamespace(stall_after=stall_after), store=SimpleNamespace(keep_pages=None)
         ),
     )
     guard = Guard(
         patience=timedelta(minutes=1), monotonic=clock.monotonic, end=lambda reason, _status: ended.append(reason)
     )
-    work = Work(cast("App", app), done, guard=guard, supervisor=Supervisor({}))
+    return Work(cast("App", app), done, guard=guard, supervisor=Supervisor({}))
+
+
+class FailingIngester:
+    """Fails with what it is given, again and again, and says how often it was asked to work."""
+
+    in_hand = 0
+    tasks = ()
+
+    def __init__(self, error: StoreError) -> None:
+        self._error = error
+        self.tries = 0
+
+    async def work(self, _stopping: Callable[[], bool]) -> None:
+        self.tries += 1
+        raise self._error
+
+
+class HangingIngester:
+    """Waits for a store that does not answer, until it is cancelled."""
+
+    in_hand = 1
+    tasks = ()
+
+    async def work(self, _stopping: Callable[[], bool]) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.anyio
+async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
+    ingester = FailingIngester(StoreError("no server", retry=True))
+    work = work_with(ingester, done=Done(), ended=[])
+    loop = asyncio.get_running_loop()
+
+    running = asyncio.create_task(work.run())
+    while not ingester.tries:
+        await asyncio.sleep(0.01)
+    stopped = loop.time()
+    work.end(End.STOPPED)
+    end = await running
+
+    assert end is End.STOPPED
+    assert ingester.tries == 1
+    assert loop.time() - stopped < waits.FIRST_WAIT.total_seconds() / 2
+
+
+@pytest.mark.anyio
+async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_down(**_: object) -> bool:
+        raise StoreError("no server", retry=True)
+
+    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=20))
+    work = work_with(HangingIngester(), done=Done(), ended=[], has_due=is_down)
+    loop = asyncio.get_running_loop()
+
+    running = asyncio.create_task(work.run())
+    while not work.trouble:
+        await asyncio.sleep(0.01)
+    stopped = loop.time()
+    work.end(End.STOPPED)
+    await running
+
+    assert loop.time() - stopped < under_test.GRACE.total_seconds() / 2
+
+
+@pytest.mark.anyio
+async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() -> None:
+    work = work_with(FailingIngester(StoreError("permission denied")), done=Done(), ended=[])
+
+    with pytest.raises(StoreError, match="permission denied"):
+        await work.run()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("count", [0, 1])
+async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
+    ingester, done = FailingIngester(StoreError("no room on the disk")), Done()
+    done.count = count
+    done.worked_for(timedelta(0) if count else timedelta(hours=1))
+    work = work_with(ingester, done=done, ended=[])
+
+    running = asyncio.create_task(work.run())
+    while ingester.tries < 3:
+        await asyncio.sleep(0.01)
+    work.end(End.STOPPED)
+
+    assert await running is End.STOPPED
+
+
+@pytest.mark.anyio
+async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def slowly(self: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(under_test, "ASK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(Polling, "ask", slowly)
+    done = Done()
+    work = work_with(BusyIngester(done), done=done, ended=[])
+
+    running = asyncio.create_task(work.run())
+    await asked.wait()
+    work.end(End.STOPPED)
+    await running
+    await asyncio.sleep(0)
+
+    assert caplog.records == []
+
+
+@pytest.mark.anyio
+async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_though_articles_are_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = timedelta(milliseconds=20)
+    monkeypatch.setattr(under_test, "ASK_EVERY", quick)
+    monkeypatch.setattr(under_test, "LOOK_EVERY", quick)
+    done, ended = Done(), list[str]()
+    work = work_with(BusyIngester(done), done=done, ended=ended, sources=fails, stall_after=timedelta(milliseconds=300))
 
     async with asyncio.timeout(20):
         end = await work.run()
