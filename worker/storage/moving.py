@@ -118,13 +118,11 @@ def _require_usable(database: Database, *, now: datetime) -> None:
 
 def _require_rest(database: Database, *, now: datetime) -> None:
     at_work = database.read(present, now=now)
-    if at_work:
-        names = ", ".join(each.name for each in at_work)
-        until = max(each.until for each in at_work)
-        raise StoreBusy(
-            f"at work on {describe_url(database.url)}: {names}; stop them first, or where they were killed, wait until "
-            f"their leases end at {until:%H:%M:%S} UTC"
-        )
+    if not at_work:
+        return
+    names, until = ", ".join(each.name for each in at_work), max(each.until for each in at_work)
+    killed = f", or where they were killed, wait until their leases end at {until:%H:%M:%S} UTC" if until > now else ""
+    raise StoreBusy(f"at work on {describe_url(database.url)}: {names}; stop them first{killed}")
 
 
 def _begin(connection: Connection, destination: Database, identity: str, highest: Mapping[str, int]) -> bool:

@@ -327,6 +327,37 @@ def test_a_store_is_not_moved_into_one_that_somebody_works_on(origin: str, store
         move_store(origin, store_url, now=NOW)
 
 
+@pytest.mark.postgresql
+def test_a_worker_with_nothing_to_do_keeps_a_server_from_both_ends_of_a_move(
+    origin: str, empty_postgresql_url: str, tmp_path: Path
+) -> None:
+    url = make_url(empty_postgresql_url).update_query_dict({"application_name": "corpus-worker run far-away:7"})
+    idle = create_engine(url)
+
+    with idle.connect(), pytest.raises(StoreBusy, match=r"far-away:7; stop them first$"):
+        move_store(origin, empty_postgresql_url, now=NOW)
+    with idle.connect(), pytest.raises(StoreBusy, match=r"far-away:7; stop them first$"):
+        move_store(empty_postgresql_url, f"sqlite:///{tmp_path / 'new.db'}", now=NOW)
+
+    idle.dispose()
+    assert move_store(origin, empty_postgresql_url, now=NOW)
+
+
+def test_two_moves_into_one_store_never_mix(origin: str, other: str, store_url: str) -> None:
+    refused: list[str] = []
+
+    def come_in(_table: str, _rows: int) -> None:
+        if not refused:
+            with pytest.raises(StoreBusy) as second:
+                move_store(other, store_url, now=NOW)
+            refused.append(str(second.value))
+
+    moved = move_store(origin, store_url, now=NOW, progress=come_in)
+
+    assert len(refused) == 1
+    assert sum(table.copied for table in moved) > 20
+
+
 def test_stores_of_an_older_version_are_not_moved_and_not_changed(origin: str, store_url: str) -> None:
     for url in (origin, store_url):
         change(url, "UPDATE alembic_version SET version_num = '0001'")
