@@ -48,15 +48,14 @@ def _lack(connection: Connection) -> str:
 
 
 def missing_rights(connection: Connection) -> tuple[str, ...]:
-    """Return the rights that the role lacks to work on the tables and sequences of a store, such as `INSERT on hosts`.
-
-    A right that is missing on every table is told once.
-    """
+    """Return what the role lacks to work on the tables and sequences of a store, such as `INSERT, UPDATE on hosts`."""
     tables = sorted(METADATA.tables)
-    by_right: dict[str, list[str]] = {}
-    for table, right in connection.execute(_ON_TABLES, {"tables": tables, "rights": list(_RIGHTS)}):
-        by_right.setdefault(right, []).append(table)
-    told = [f"{right} on {_listed(by_right[right], tables)}" for right in _RIGHTS if right in by_right]
+    lacking = connection.execute(_ON_TABLES, {"tables": tables, "rights": list(_RIGHTS)}).all()
+    by_tables: dict[str, list[str]] = {}
+    for right in _RIGHTS:
+        if some := [table for table, kind in lacking if kind == right]:
+            by_tables.setdefault(_listed(some, tables), []).append(right)
+    told = [f"{', '.join(rights)} on {some}" for some, rights in by_tables.items()]
     sequences = connection.execute(_ON_SEQUENCES, {"tables": tables}).scalars().all()
     return (*told, f"USAGE on {', '.join(sequences)}") if sequences else tuple(told)
 

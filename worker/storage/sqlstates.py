@@ -99,14 +99,14 @@ TROUBLES: Final = (
     ),
     Trouble(
         state="28000",
-        sign=r'role "[^"]*" does not exist',
+        sign=r'role "(?P<user>[^"]*)" does not exist',
         remedy="make it with `createuser {user}`, or correct the url",
     ),
     Trouble(state="28000", sign="not permitted to log in", remedy="run `ALTER ROLE {user} LOGIN`, or correct the url"),
     Trouble(state="28000", sign="pg_hba.conf", remedy="let this machine in with a line in the server's pg_hba.conf"),
     Trouble(
         state="3D000",
-        sign=r'database "[^"]*" does not exist',
+        sign=r'database "(?P<database>[^"]*)" does not exist',
         remedy="make it with `createdb -O {user} -E UTF8 -T template0 {database}`, or correct the url",
     ),
     Trouble(

@@ -115,6 +115,16 @@ def test_a_database_that_does_not_exist_is_told_with_how_to_make_it(bare_postgre
     assert 'database "Not-There" does not exist; make it with `createdb -O corpus -E UTF8 -T template0' in line
 
 
+def test_a_url_without_a_database_is_helped_with_the_one_the_server_looked_for(admin: Engine, guest: str) -> None:
+    say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
+    url = make_url(guest)._replace(database=None).render_as_string(hide_password=False)
+
+    assert (
+        f'database "{ROLE}" does not exist; make it with `createdb -O {ROLE} -E UTF8 -T template0 {ROLE}`'
+        in refusal(url)
+    )
+
+
 def test_a_role_that_does_not_exist_is_told_with_how_to_make_it(bare_postgresql_url: str) -> None:
     url = make_url(bare_postgresql_url).set(username="nobody_here").render_as_string(hide_password=False)
 

@@ -30,6 +30,8 @@ REFUSED = 'connection failed: connection to server at "127.0.0.1", port 5432 fai
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "corpus"', Course.TELL, "line in the server's pg_hba"),
         ('FATAL:  role "corpus" does not exist', Course.TELL, "createuser corpus"),
         ('FATAL:  role "corpus" is not permitted to log in', Course.TELL, "ALTER ROLE corpus LOGIN"),
+        ('FATAL:  role "root" does not exist', Course.TELL, "createuser root"),
+        ('FATAL:  database "other" does not exist', Course.TELL, "-T template0 other`"),
         ('FATAL:  database "news" does not exist', Course.TELL, "createdb -O corpus -E UTF8 -T template0 news"),
         ('FATAL:  permission denied for database "news"', Course.TELL, "GRANT CONNECT ON DATABASE news TO corpus"),
         ("FATAL:  unsupported startup parameter: options", Course.TELL, "ignore_startup_parameters = options"),
