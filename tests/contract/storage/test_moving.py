@@ -130,6 +130,15 @@ def test_a_move_broken_off_in_the_middle_of_every_table_arrives_nonetheless(
     assert dump(back) == dump(origin)
 
 
+def test_a_move_leaves_the_origin_as_it_was(origin: str, store_url: str) -> None:
+    former = dump(origin)
+
+    move_store(origin, store_url, now=NOW)
+
+    assert dump(origin) == former
+    assert dump(store_url)["meta"] == former["meta"] != []
+
+
 def test_a_move_done_twice_copies_nothing_more(origin: str, store_url: str) -> None:
     move_store(origin, store_url, now=NOW)
     arrived = dump(store_url)
