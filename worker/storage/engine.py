@@ -132,8 +132,11 @@ def _session_options(url: URL) -> str:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the driver's says more than the error that it is raised beside."""
-    return not record.msg.startswith("error ignored terminating")
+    """Whether a line of the driver's says anything beside the error that it raises: what was sent after it is not."""
+    if not str(record.msg).startswith("error ignored terminating"):
+        return True
+    ignored = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+    return getattr(ignored, "sqlstate", None) is None and str(ignored) != "pipeline aborted"
 
 
 def _let_go_of_standbys(context: ExceptionContext) -> None:

@@ -7,16 +7,15 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import ProgrammingError
 
 from tests.contract.storage.made import PARAMETERS
 from worker.errors import StoreBusy, StoreError
 from worker.storage import Store, open_store
 from worker.storage.alone import alone
-from worker.storage.database import Database
 from worker.storage.engine import connect
 
 pytestmark = pytest.mark.postgresql
@@ -112,20 +111,25 @@ def test_a_lock_whose_connection_vanished_is_taken_back_from_the_session_that_is
         pass
 
 
-def executemany(connection: Connection) -> None:
-    connection.exec_driver_sql("INSERT INTO nowhere VALUES (%s)", [(1,), (2,)])
+def end_in_a_list(connection: Connection) -> None:
+    """End in the midst of a list of statements, of which one has failed."""
+    driver: Any = connection.connection.dbapi_connection
+    with driver.pipeline():
+        driver.execute("INSERT INTO nowhere VALUES (1)")
+        raise LookupError
 
 
-def test_a_failed_list_of_rows_is_told_once_and_not_by_the_driver_as_well(
+def test_an_error_in_a_list_of_rows_is_told_once_and_not_by_the_driver_as_well(
     bare_postgresql_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(database: Database) -> None:
-        with pytest.raises(ProgrammingError, match="nowhere"):
-            database.write(executemany)
+    ended = "error ignored terminating %r: %s"
+    driver = logging.getLogger("psycopg")
 
-    with closing(connect(bare_postgresql_url)) as database:
-        fail(database)
-        assert caplog.messages == []
+    with closing(connect(bare_postgresql_url)) as database, pytest.raises(LookupError):
+        database.write(end_in_a_list)
+    driver.warning(ended, "it", "pipeline aborted")
+    assert caplog.messages == []
 
-        logging.getLogger("psycopg").warning("error ignored in rollback on %s: %s", "a connection", "lost")
-        assert caplog.messages == ["error ignored in rollback on a connection: lost"]
+    driver.warning(ended, "it", OSError("lost"))
+    driver.warning("error ignored in rollback on it")
+    assert caplog.messages == ["error ignored terminating 'it': lost", "error ignored in rollback on it"]
