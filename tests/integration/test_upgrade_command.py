@@ -1,0 +1,81 @@
+"""`upgrade-store` as people run it, on a store that an older program left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Desk, stop
+from tests.former_schemas import make_first
+from tests.waiting import eventually
+
+ADVICE = "has schema 0001, and this program needs 0002: stop the workers, then run `corpus-worker upgrade-store`"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A folder with an empty store of the first version."""
+    made = Desk(folder=tmp_path)
+    made.configure()
+    (tmp_path / "in.txt").write_text("", encoding="utf-8")
+    made.run("ingest", "in.txt")
+    make_first(url_in(made))
+    return made
+
+
+def url_in(desk: Desk) -> str:
+    return f"sqlite:///{desk.folder / 'corpus.db'}"
+
+
+@pytest.mark.parametrize("command", ["status", "audit", "export", "duplicates", "prune", "reprocess", "backup copy.db"])
+def test_commands_that_make_no_store_say_what_to_do_about_an_older_one(desk: Desk, command: str) -> None:
+    refused = desk.run(*command.split(), *(["--older-than", "9d"] if command == "prune" else []))
+
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1
+    assert ADVICE in refused.err
+
+
+def test_an_older_store_is_brought_up_to_date_once(desk: Desk) -> None:
+    first, again = desk.run("upgrade-store"), desk.run("upgrade-store")
+
+    assert (first.status, again.status) == (0, 0), first.err
+    assert "corpus.db is up to date, and was at 0001: schema 0002" in first.out
+    assert "corpus.db is up to date already: schema 0002" in again.out
+    assert desk.run("upgrade-store", "--json").record() == {"before": "0002", "after": "0002"}
+    assert desk.run("audit").status == 0
+
+
+def test_whoever_works_on_a_store_changes_an_older_one(desk: Desk) -> None:
+    assert desk.run("ingest", "in.txt").status in {0, 1}
+
+    assert desk.run("upgrade-store", "--json").record()["before"] == "0002"
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+
+    refused = desk.run("upgrade-store")
+
+    assert refused.status == 1
+    assert "does not exist yet" in refused.err
+    assert not (tmp_path / "corpus.db").exists()
+
+
+def test_a_file_is_not_changed_under_a_running_daemon(desk: Desk) -> None:
+    desk.run("upgrade-store")
+    process = desk.start("run")
+    try:
+        eventually(lambda: "run.started" in desk.log())
+        make_first(url_in(desk))
+
+        refused = desk.run("upgrade-store")
+
+        assert refused.status == 1
+        assert "another daemon works on this store" in refused.err
+        assert desk.run("status").err.count(ADVICE) == 1
+        stop(process)
+    finally:
+        desk.end_all()
