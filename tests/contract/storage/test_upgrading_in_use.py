@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing
+from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
 import structlog
 from sqlalchemy import Connection, create_engine, text
 
+from tests.commands import Desk, stop
 from tests.contract.storage.made import PARAMETERS
 from tests.former_schemas import make_first
+from tests.waiting import eventually
 from worker.errors import StoreBusy
 from worker.storage import open_store
 from worker.storage.database import Database
@@ -126,3 +130,25 @@ def test_whoever_gives_up_waits_no_longer(old_url: str, reader: Connection) -> N
 
     assert len(pauses.waits) == 1
     assert reader.in_transaction()
+
+
+@pytest.mark.parametrize(
+    ("command", "waits"), [("run", "again_in="), ("ingest", "store.waiting"), ("upgrade-store", "")]
+)
+def test_who_waits_for_a_long_reader_says_so_and_ends_when_asked_to(
+    old_url: str, reader: Connection, tmp_path: Path, command: str, waits: str
+) -> None:
+    desk = Desk(folder=tmp_path, environment={"CORPUS_WORKER_STORE__URL": old_url})
+    desk.configure()
+    process = desk.start(command)
+    try:
+        eventually(lambda: f"slow reader (pid {pid_of(reader)})" in desk.log())
+        assert waits in desk.log()
+
+        ended = stop(process)
+
+        assert ended.status in {143, -SIGTERM}
+        assert "Traceback" not in desk.log()
+        assert "most recent call first" not in desk.log()  # the dump of what had to be ended by force
+    finally:
+        desk.end_all()
