@@ -68,8 +68,8 @@ def prune(common: Common, age: str | None, dry_run: bool) -> None:
 def upgrade_store(common: Common) -> None:
     """Change the tables of a store from an older version of the program, with everything in it.
 
-    Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` do the same at their start; on PostgreSQL only
-    the owner of the tables can.
+    Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` do the same at their start; on PostgreSQL
+    only the owner of the tables can.
     """
     from worker.configuration import mask
     from worker.storage import upgrade_store
