@@ -76,7 +76,7 @@ def digest_of(database: Database, table: Table) -> tuple[int, str]:
     """Return the number of rows and a hash of all of them; the order of rows, which databases differ in, is no part."""
     count, total = 0, 0
     with database.snapshot() as connection:
-        for row in connection.execute(_all_of(table)):
+        for row in connection.execute(_all_of(table).execution_options(yield_per=_batch(table))):
             digest = hashlib.blake2b(repr(tuple(row)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
             count, total = count + 1, (total + int.from_bytes(digest, "big")) % 2**128
     return count, f"{total:032x}"

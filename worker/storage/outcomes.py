@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, Event, Outcome, Page, State, Validators
 from worker.storage import fallbacks, harvests
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest
+from worker.storage.fallbacks import FALLBACKS
 from worker.storage.queue import KEEP_PAGE, add_events, page_row
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, PAGES
@@ -19,7 +20,10 @@ from worker.storage.tables import CANDIDATES, PAGES
 LOOKED_AT_AGAIN = (State.STORED, State.REVISED, State.UNCHANGED)
 """What is looked at again at given ages: copies are not, since another text stands for them."""
 
-_CANDIDATE = select(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update()
+_HAS_FALLBACK = exists().where(FALLBACKS.c.candidate_id == CANDIDATES.c.id).label("has_fallback")
+_CANDIDATE = (
+    select(CANDIDATES, _HAS_FALLBACK).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update(of=CANDIDATES)
+)
 _KEPT_PAGE = select(PAGES.c.id).where(
     PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256")
 )
@@ -112,7 +116,7 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Endin
     what = "postponed" if outcome.state is State.PENDING else outcome.state
     detail = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
     add_events(connection, row.id, [*fetched, Event(at=now, what=what, detail=detail)])
-    if outcome.state is not State.PENDING:
+    if outcome.state is not State.PENDING and row.has_fallback:
         fallbacks.drop(connection, row.id)
     if row.lane is not None:
         free_host(connection, row.lane, row.lease_token)
