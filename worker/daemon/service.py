@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import os
 import signal
@@ -18,7 +17,7 @@ from worker.app import App, opened
 from worker.clock import SystemClock
 from worker.daemon.board import Board
 from worker.daemon.supervisor import Supervisor
-from worker.daemon.waits import Waits
+from worker.daemon.waits import Waits, pause
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import Done, End, Work
 from worker.errors import ConfigurationError, StoreError
@@ -100,18 +99,12 @@ class Daemon:
                 wait = waits.after(exc)
                 # A restart would help nobody: the store is asked for again here.
                 self._supervisor.alive(f"waiting for the store: {exc}")
-            await self._pause(wait)
+            await pause(wait, until=self._woken)
         return End.STOPPED
 
     def _needs_a_hand(self, error: StoreError) -> bool:
         """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
         return not error.retry and not (self._opened and (self._done.proven or self._before is not None))
-
-    async def _pause(self, wait: timedelta) -> None:
-        """Wait, unless a signal has come meanwhile or comes."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait.total_seconds()):
-                await self._woken.wait()
 
     async def _serve(self, app: App) -> End:
         app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Final
 
@@ -27,3 +29,10 @@ class Waits:
         self._next = min(LONGEST_WAIT, wait * 2)
         log.error("run.store_failed", error=str(error), again_in=f"{wait.total_seconds():.0f}s")
         return wait
+
+
+async def pause(wait: timedelta, *, until: asyncio.Event) -> None:
+    """Wait, but no longer than until something has happened."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait.total_seconds()):
+            await until.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import functools
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,7 +17,7 @@ from worker.daemon.jobs import cancellable
 from worker.daemon.polling import ANSWER, Polling
 from worker.daemon.retention import let_go
 from worker.daemon.supervisor import Supervisor
-from worker.daemon.waits import LONGEST_WAIT, Waits
+from worker.daemon.waits import LONGEST_WAIT, Waits, pause
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
 from worker.errors import StoreError
@@ -285,12 +284,6 @@ class Work:
                 self._done.worked_for(lasted)
                 if self._ended.is_set() or not (exc.retry or self._done.proven):
                     raise
-                await self._pause(waits.after(exc, lasted=lasted))
+                await pause(waits.after(exc, lasted=lasted), until=self._ended)
             else:
                 return
-
-    async def _pause(self, wait: timedelta) -> None:
-        """Wait, but no longer than until the end is wanted."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait.total_seconds()):
-                await self._ended.wait()

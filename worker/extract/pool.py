@@ -239,9 +239,8 @@ async def _end(nursery_: _Nursery) -> None:
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             nursery_.process.kill()
-        with contextlib.suppress(
-            TimeoutError
-        ):  # who does not even go when killed hangs in the system, and is left there
+        # Who does not even go when killed hangs in the system, and is left there.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_LIMIT_S):
                 await nursery_.process.wait()
 

@@ -115,10 +115,8 @@ class Turn:
         if self.left_s > LONGEST_HOLD_S:
             raise TurnMissed(self, lead_s=min(lead_s, LONGEST_HOLD_S))
         await self.reach()
-        self._used, self._starts = (
-            self._starts,
-            None,
-        )  # used up: what is asked after it, on a new connection, needs another
+        # Used up: what is asked after it, on a new connection, needs another.
+        self._used, self._starts = self._starts, None
 
     async def sent(self) -> None:
         """Let the turns to come be later by what a request left too late, stopped on its last way out."""

@@ -24,8 +24,6 @@ DRAIN_TIME_S = 1.0
 DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
-
-
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 

@@ -39,7 +39,7 @@ class Writer(Protocol):
 
 
 class Hold:
-    """The only one at a piece of work: writes, and makes sure before each try of a write that it still is."""
+    """The only one at a piece of work on a server: makes sure before each try of a write that it still is."""
 
     def __init__(self, database: Database, *, assure: Callable[[], None]) -> None:
         self._database = database
@@ -56,20 +56,16 @@ class Hold:
 
 
 @contextmanager
-def alone(database: Database, *, what: str) -> Iterator[Hold]:
-    """Be the only one at `what` on a store; raises StoreBusy where another is."""
+def alone(database: Database, *, what: str) -> Iterator[Writer]:
+    """Be the only one at `what` on a store, and write through what this yields; raises StoreBusy where another is."""
     if database.path is not None:
         with _file_locked(database.path.with_name(f"{database.path.name}.{what}.lock"), what):
-            yield Hold(database, assure=_nothing)
+            yield database
     elif database.is_sqlite:
-        yield Hold(database, assure=_nothing)  # in memory, and so nobody else's
+        yield database  # in memory, and so nobody else's
     else:
         with _server_locked(database, what) as assure:
             yield Hold(database, assure=assure)
-
-
-def _nothing() -> None:
-    """Assure nothing: who holds a file's lock keeps it."""
 
 
 @contextmanager

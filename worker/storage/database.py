@@ -101,6 +101,10 @@ class Database:
                 connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection.execution_options(yield_per=200)
 
+    def tell_waiting(self, why: str, wait: timedelta) -> None:
+        """Say in the log that the database is waited for."""
+        log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
+
     def pause(self, wait: timedelta) -> bool:
         """Wait, and return whether to go on: nobody has given up."""
         return not self._given_up.wait(wait.total_seconds())
@@ -130,8 +134,7 @@ class Database:
         """Wait before a piece of work that failed is tried again; return False at once where it should not be."""
 
         def tell(wait: timedelta) -> None:
-            why = reason(error, self.standpoint)
-            log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
+            self.tell_waiting(reason(error, self.standpoint), wait)
 
         course = course_after(error)
         if course is Course.RETURN:

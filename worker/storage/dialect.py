@@ -48,14 +48,16 @@ class least(ReturnTypeFromArgs[Any]):  # noqa: N801
     inherit_cache = True
 
 
-@compiles(greatest, "sqlite")
-def _sqlite_greatest(element: greatest, compiler: SQLCompiler, **options: Any) -> str:
-    return f"max{compiler.process(element.clause_expr, **options)}"
+def _call(function: type[FunctionElement[Any]], dialect: str, name: str) -> None:
+    """Let a function go by a name of its own in one database."""
+
+    @compiles(function, dialect)
+    def called(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+        return f"{name}{compiler.process(element.clause_expr, **options)}"
 
 
-@compiles(least, "sqlite")
-def _sqlite_least(element: least, compiler: SQLCompiler, **options: Any) -> str:
-    return f"min{compiler.process(element.clause_expr, **options)}"
+_call(greatest, "sqlite", "max")
+_call(least, "sqlite", "min")
 
 
 class Numbers(TypeDecorator[Iterable[int]]):
@@ -80,14 +82,8 @@ class _Unfolded(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(_Unfolded, "sqlite")
-def _sqlite_unfolded(element: _Unfolded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Unfolded, "postgresql")
-def _postgresql_unfolded(element: _Unfolded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"unnest({compiler.process(element.clauses, **options)})"
+_call(_Unfolded, "sqlite", "json_each")
+_call(_Unfolded, "postgresql", "unnest")
 
 
 class _Among(FunctionElement[bool]):

@@ -128,7 +128,7 @@ def _postgresql_engine(url: URL) -> Engine:
         message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
     logging.getLogger("psycopg").addFilter(_is_news)
-    # Many rows in one statement rather than one message for each: a third of the time of a settle.
+    # Many rows in one statement rather than one message for each.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     event.listen(engine, "handle_error", _let_go_of_standbys)
     return engine

@@ -8,7 +8,6 @@ from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
-import structlog
 from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
@@ -23,8 +22,6 @@ from worker.storage.lock import without_daemon
 from worker.storage.patience import growing_waits
 from worker.storage.provenance import identify
 from worker.storage.sqlstates import UPGRADE
-
-log = structlog.get_logger()
 
 VERSIONS = ("0001", "0002")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
@@ -167,7 +164,7 @@ def _change(database: Database) -> None:
 
 
 def _waited(database: Database, wait: timedelta, why: str) -> bool:
-    log.warning("store.waiting", store=describe_url(database.url), reason=why, wait_s=wait.total_seconds())
+    database.tell_waiting(why, wait)
     return database.pause(wait)
 
 

@@ -72,8 +72,7 @@ def _at_rest(origin: str, target: str, *, now: datetime) -> Iterator[tuple[Datab
         held.enter_context(without_daemon(destination.path, why="moving another store into it"))
         if not destination.is_sqlite:
             destination.read(require_utf8)
-        if destination.read(version_of, destination) is not None:
-            _require_usable(destination, now=now)
+        _holds_store(destination, now=now)
         yield source, destination
 
 
@@ -100,20 +99,23 @@ def _place_on_server(connection: Connection) -> tuple[Any, ...]:
 
 def _require_origin(source: Database, *, now: datetime) -> None:
     name = describe_url(source.url)
-    if source.read(version_of, source) is None:
+    if not _holds_store(source, now=now):
         raise StoreMissing(f"store {name} {MISSING}")
-    _require_usable(source, now=now)
     if source.read(origin_of) is not None:
         raise StoreError(
             f"only a part of a store is in {name}: run `corpus-worker migrate-store` into it to its end first"
         )
 
 
-def _require_usable(database: Database, *, now: datetime) -> None:
+def _holds_store(database: Database, *, now: datetime) -> bool:
+    """Return whether there is a store; raises StoreError for one that is outdated or that somebody works on."""
     version = database.read(version_of, database)
-    if version is not None and version != VERSIONS[-1]:
+    if version is None:
+        return False
+    if version != VERSIONS[-1]:
         raise outdated(database.url, version)
     _require_rest(database, now=now)
+    return True
 
 
 def _require_rest(database: Database, *, now: datetime) -> None:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from worker.models import Event, Page, Relation, State, Text
 from worker.storage.alone import Writer
 from worker.storage.codec import content_from
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
-from worker.storage.dialect import upsert
+from worker.storage.meta import forget, note, noted
 from worker.storage.queue import add_events
 from worker.storage.rethinking import discard
 from worker.storage.settling import STATES
-from worker.storage.tables import ARTICLES, CANDIDATES, META, PAGES, STANDINGS
+from worker.storage.tables import ARTICLES, CANDIDATES, PAGES, STANDINGS
 
 BATCH: Final = 500
 PAGES_AT_ONCE: Final = 16
@@ -63,9 +63,6 @@ _QUEUE = (
         reason="",
         detail="",
     )
-)
-_KEEP_PROGRESS = upsert(
-    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
 )
 
 
@@ -117,7 +114,7 @@ def finish(connection: Connection, *, batch: str) -> None:
 
 def end(connection: Connection) -> None:
     """Let the next reprocessing begin with the first candidate again."""
-    connection.execute(delete(META).where(META.c.key == PROGRESS))
+    forget(connection, PROGRESS)
 
 
 def kept_pages(database: Database) -> Iterator[Kept]:
@@ -151,7 +148,7 @@ def _kept_from(row: Row[Any]) -> Kept:
 
 def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str) -> list[int]:
     if batch and not after:
-        after = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar() or 0)
+        after = int(noted(connection, PROGRESS) or 0)
     pages = connection.execute(_PAGES, {"after": after, "limit": BATCH}).all()
     if not pages:
         return []
@@ -161,5 +158,5 @@ def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str
         queued = Event(at=now, what="queued", detail="extracted again from the kept page")
         add_events(connection, page.candidate_id, [queued])
     if batch:
-        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": str(pages[-1].candidate_id)})
+        note(connection, PROGRESS, str(pages[-1].candidate_id))
     return [page.candidate_id for page in pages]

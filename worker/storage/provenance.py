@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete
 
 from worker.errors import StoreError
 from worker.storage.dialect import add_missing
+from worker.storage.meta import forget, note, noted
 from worker.storage.tables import META
 
 IDENTITY: Final = "store"
@@ -19,32 +20,29 @@ MARK: Final = "being moved from"
 
 def identify(connection: Connection) -> str:
     """Give a store a name that is the same however its URL is written; return the one it has."""
-    held = identity_of(connection)
-    if held is not None:
-        return held
-    add_missing(connection, META, [{"key": IDENTITY, "value": str(uuid.uuid4())}])
-    return _value(connection, IDENTITY) or ""
+    add_missing(connection, META, [{"key": IDENTITY, "value": str(uuid.uuid4())}])  # it keeps the one it has
+    return noted(connection, IDENTITY) or ""
 
 
 def identity_of(connection: Connection) -> str | None:
     """Return the name a store was given, None where it has none yet."""
-    return _value(connection, IDENTITY)
+    return noted(connection, IDENTITY)
 
 
 def origin_of(connection: Connection) -> str | None:
     """Return the identity of the store whose move into this one is not finished, None where there is no such move."""
-    return _value(connection, MARK)
+    return noted(connection, MARK)
 
 
 def begin_arriving(connection: Connection, identity: str) -> None:
     """Mark a store that holds nothing as one that another is being moved into."""
     connection.execute(delete(META))
-    connection.execute(insert(META), {"key": MARK, "value": identity})
+    note(connection, MARK, identity)
 
 
 def end_arriving(connection: Connection) -> None:
     """Take the mark away: everything has arrived."""
-    connection.execute(delete(META).where(META.c.key == MARK))
+    forget(connection, MARK)
 
 
 def require_whole(connection: Connection) -> None:
@@ -54,7 +52,3 @@ def require_whole(connection: Connection) -> None:
             "a move into this store is not finished: wait for it to end, or where it was broken off, run "
             "`corpus-worker migrate-store FROM TO` again"
         )
-
-
-def _value(connection: Connection, key: str) -> str | None:
-    return connection.execute(select(META.c.value).where(META.c.key == key)).scalar()

@@ -219,5 +219,4 @@ def add_events(connection: Connection, candidate_id: int, events: Sequence[Event
         {"candidate_id": candidate_id, "at": each.at, "what": each.what, "detail": clean(each.detail)}
         for each in events
     ]
-    # One row alone is one message to a server; a list of one takes three.
-    connection.execute(_ADD_EVENTS, rows if len(rows) > 1 else rows[0])
+    connection.execute(_ADD_EVENTS, rows)

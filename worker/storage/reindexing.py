@@ -6,15 +6,15 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from worker.errors import StoreError
 from worker.models import Article, Fingerprint, IndexParameters
 from worker.storage import index
 from worker.storage.database import Database
-from worker.storage.dialect import upsert
 from worker.storage.engine import connect
 from worker.storage.lock import without_daemon
+from worker.storage.meta import forget, note, noted
 from worker.storage.migrate import bring_up_to_date
 from worker.storage.provenance import require_whole
 from worker.storage.tables import ARTICLES, META
@@ -23,9 +23,6 @@ from worker.storage.views import article_from
 BATCH: Final = 50
 PROGRESS: Final = "reindexed up to article"
 
-_KEEP_PROGRESS = upsert(
-    META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value})
-)
 
 FingerprintOf = Callable[[Article], Fingerprint]
 """`Deduper.fingerprint`."""
@@ -61,13 +58,13 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
-    begun = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    begun = noted(connection, PROGRESS)
     return begun is not None or index.stored_parameters(connection) not in {None, parameters}
 
 
 def require_finished(connection: Connection) -> None:
     """Raise StoreError where the index is being made again, or was not made to the end."""
-    done = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    done = noted(connection, PROGRESS)
     if done is not None:
         raise StoreError(
             f"the store's index is being made again, up to article {done} so far: wait for `corpus-worker reprocess "
@@ -88,10 +85,10 @@ def _reindex_all(
 
 
 def _begin(connection: Connection, parameters: IndexParameters) -> None:
-    begun = connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar()
+    begun = noted(connection, PROGRESS)
     if begun is None or index.stored_parameters(connection) != parameters:
         index.keep_parameters(connection, parameters)
-        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": "0"})
+        note(connection, PROGRESS, "0")
 
 
 def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
@@ -102,9 +99,9 @@ def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
         index.remove(connection, row.id)
         index.add(connection, row.id, fingerprint(article_from(row)))
     if rows:
-        connection.execute(_KEEP_PROGRESS.on(connection), {"key": PROGRESS, "value": str(rows[-1].id)})
+        note(connection, PROGRESS, str(rows[-1].id))
     return len(rows)
 
 
 def _end(connection: Connection) -> None:
-    connection.execute(delete(META).where(META.c.key == PROGRESS))
+    forget(connection, PROGRESS)

@@ -19,12 +19,13 @@ from worker.storage.alone import Writer
 from worker.storage.codec import verdict_to_json
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
-from worker.storage.dialect import lock_table, upsert
+from worker.storage.dialect import lock_table
+from worker.storage.meta import forget, note, noted
 from worker.storage.neighbours import gather, versions
 from worker.storage.places import behind, places
 from worker.storage.settling import STATES
 from worker.storage.standings import standing_book
-from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, EVENTS, META, RETHOUGHT, STANDINGS
+from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, EVENTS, RETHOUGHT, STANDINGS
 from worker.storage.views import article_from
 
 BATCH: Final = 20
@@ -34,7 +35,6 @@ PROGRESS: Final = "rethought up to article"
 DRAFT: Final = standing_book(RETHOUGHT)
 PLACE: Final = ("cluster", "head", "relation", "judged_against", "jaccard", "containment", "shared_words")
 
-_KEEP = upsert(META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value}))
 
 JudgeAnew = Callable[[Article, Fingerprint, Sequence[Neighbour]], Verdict]
 """`Deduper.judge`."""
@@ -96,15 +96,15 @@ class Rethinking:
 
 
 def _begin(connection: Connection, tag: str) -> None:
-    if connection.execute(select(META.c.value).where(META.c.key == TAG)).scalar() != tag:
+    if noted(connection, TAG) != tag:
         discard(connection)
-        connection.execute(_KEEP.on(connection), {"key": TAG, "value": tag})
+        note(connection, TAG, tag)
 
 
 def discard(connection: Connection) -> None:
     """Forget every judgement that has not taken effect: what it rests on has changed."""
     connection.execute(delete(RETHOUGHT))
-    connection.execute(delete(META).where(META.c.key.in_([TAG, PROGRESS])))
+    forget(connection, TAG, PROGRESS)
 
 
 def _judge_some(connection: Connection, judge: JudgeAnew) -> int:
@@ -118,12 +118,12 @@ def _judge_some(connection: Connection, judge: JudgeAnew) -> int:
         if article_id != place.newest:
             _put_behind(connection, article_id, place.newest, judge)
     if ids:
-        connection.execute(_KEEP.on(connection), {"key": PROGRESS, "value": str(ids[-1])})
+        note(connection, PROGRESS, str(ids[-1]))
     return len(ids)
 
 
 def _following(connection: Connection) -> Sequence[int]:
-    last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar() or 0)
+    last = int(noted(connection, PROGRESS) or 0)
     of_all = select(ARTICLES.c.id).order_by(ARTICLES.c.id).limit(BATCH)
     ids = connection.execute(of_all.where(ARTICLES.c.id > last)).scalars().all()
     # Many writers do not always commit in the order of their ids.

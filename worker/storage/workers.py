@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, event, func, select, text
 
+from worker.storage.dialect import is_sqlite
 from worker.storage.tables import CANDIDATES, SOURCES
 
 DAEMON: Final = "run"
@@ -89,7 +90,7 @@ def present(connection: Connection, *, now: datetime) -> tuple[WorkerRecord, ...
 
 def connected(connection: Connection) -> tuple[Caller, ...]:
     """Return the workers that have this store open for work, by command and name; none are told of a file."""
-    if connection.dialect.name != "postgresql":
+    if is_sqlite(connection):
         return ()
     names = connection.execute(_SIGNED, {"sign": f"{_SIGN} % %"}).scalars()
     signatures = [name.removeprefix(f"{_SIGN} ").partition(" ") for name in names]
