@@ -26,8 +26,8 @@ url = "sqlite:///corpus.db"
 path = "seeds"
 [fetch]
 per_host_delay = "0s"
-timeout = "2s"
-deadline = "5s"
+timeout = "20s"
+deadline = "60s"
 [extract]
 processes = 1
 languages = []
@@ -79,7 +79,7 @@ class Desk:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
@@ -137,7 +137,7 @@ def _written(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, within: float = 30) -> Ended:
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, within: float = 300) -> Ended:
     """Send a signal to a process that was started, and wait for its end."""
     process.send_signal(number)
     out, _ = process.communicate(timeout=within)

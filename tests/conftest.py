@@ -7,8 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+# The same examples everywhere, however slow the machine is.
+settings.register_profile(
+    "same-everywhere", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same-everywhere")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name parameters of bytes by their place: packed bytes may hold the time or the version of what packed them."""
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Runs the program on a machine where something is odd, as files in the working folder say.
 
 `clock`: by how many seconds the wall clock is off. `hang`: while it is there, claiming never returns. `block`: while it
-is there, the event loop stands still.
+is there, the event loop stands still. Who has come to one of these says so in `hang.reached` and `block.reached`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class OddTime(datetime):
 def while_there(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def waiting(*args: Any, **kwargs: Any) -> Any:
         while Path(name).exists():
+            Path(f"{name}.reached").touch()
             time.sleep(0.02)
         return call(*args, **kwargs)
 

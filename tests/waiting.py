@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], bool], *, within: float = 90) -> None:
+def eventually(condition: Callable[[], bool], *, within: float = 300) -> None:
     """Wait until something has happened; fail where it does not."""
     end = time.monotonic() + within
     while not condition():

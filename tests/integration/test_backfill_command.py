@@ -306,7 +306,7 @@ def record_of(host: str, month: int, day: int) -> bytes:
         f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://{host}{slug(month, day)}\r\n"
         f"WARC-Date: 2026-{month:02}-{day:02}T01:00:00Z\r\nContent-Length: {len(block)}\r\n\r\n"
     )
-    return gzip.compress(head.encode() + block + b"\r\n\r\n")
+    return gzip.compress(head.encode() + block + b"\r\n\r\n", mtime=0)
 
 
 def test_archives_on_disk_give_the_pages_of_the_span_and_the_sites_asked_for(desk: Desk) -> None:

@@ -19,8 +19,8 @@ SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "min
 SOURCE = f"""
 [fetch]
 per_host_delay = "0s"
-timeout = "2s"
-deadline = "5s"
+timeout = "20s"
+deadline = "60s"
 recheck = ["1h"]
 [extract]
 processes = 1

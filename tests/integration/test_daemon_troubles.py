@@ -20,6 +20,8 @@ HOST = "mot.example"
 FEED = "/newsroom-feed.xml"
 SOURCE = f'[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}"\n'
 QUICK = CONFIG.replace('max_every = "5s"', 'max_every = "2s"')
+IN_TIME = "it did not stop by itself in time"
+PATIENCE_S = 300.0
 ODD = (str(Path(__file__).parents[1] / "odd_machine.py"),)
 
 
@@ -37,13 +39,19 @@ def desk(tmp_path: Path, room: Newsroom) -> Iterator[Desk]:
     made.end_all()
 
 
+def hang(desk: Desk) -> None:
+    """Make the store hang, and wait until somebody waits for it."""
+    (desk.folder / "hang").touch()
+    eventually((desk.folder / "hang.reached").exists)
+
+
 def polls(room: Newsroom) -> int:
     return len(room.asked(HOST, FEED))
 
 
-def more_polls(room: Newsroom, *, within: float = 20) -> None:
+def more_polls(room: Newsroom) -> None:
     before = polls(room)
-    eventually(lambda: polls(room) >= before + 2, within=within)
+    eventually(lambda: polls(room) >= before + 2)
 
 
 @pytest.mark.parametrize("hour", [-3600, 3600])
@@ -77,12 +85,12 @@ def test_polls_go_on_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, 
 
 
 def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "4s"\n' + SOURCE, base=QUICK)
+    desk.configure('[daemon]\nstall_after = "20s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 2)
 
     process.send_signal(signal.SIGSTOP)
-    time.sleep(18)
+    time.sleep(25)
     process.send_signal(signal.SIGCONT)
     more_polls(room)
 
@@ -97,7 +105,7 @@ def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk
     eventually(lambda: polls(room) >= 1)
 
     (desk.folder / "hang").touch()
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1
     assert "run.stalled" in desk.log()
@@ -109,7 +117,7 @@ def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -
     desk.configure('[daemon]\nstall_after = "8s"\n' + SOURCE, base=QUICK)
     (desk.folder / "hang").touch()
     process = desk.start("run")
-    eventually(lambda: "run.stalled" in desk.log(), within=90)
+    eventually(lambda: "run.stalled" in desk.log())
 
     (desk.folder / "hang").unlink()
     eventually(lambda: "state=stored" in desk.log())
@@ -120,12 +128,12 @@ def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -
 
 
 def test_an_event_loop_that_stands_still_ends_the_daemon(desk: Desk, room: Newsroom) -> None:
-    desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE, base=QUICK)
+    desk.configure('[daemon]\nstall_after = "10s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
 
     (desk.folder / "block").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1
     assert "the event loop has stood still" in desk.log()
@@ -135,28 +143,25 @@ def test_an_event_loop_that_stands_still_ends_the_daemon(desk: Desk, room: Newsr
 def test_a_second_signal_ends_it_at_once(desk: Desk, room: Newsroom) -> None:
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
-    (desk.folder / "hang").touch()
-    time.sleep(2)
+    hang(desk)
 
     process.send_signal(signal.SIGTERM)
     eventually(lambda: "run.stopping" in desk.log())
-    asked = time.monotonic()
     ended = stop(process)
 
     assert ended.status == 143
-    assert time.monotonic() - asked < 20  # of thirty for one signal alone
+    assert IN_TIME not in desk.log()
 
 
 def test_a_daemon_whose_store_hangs_stops_within_thirty_seconds(desk: Desk, room: Newsroom) -> None:
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
-    (desk.folder / "hang").touch()
-    time.sleep(2)
+    hang(desk)
 
-    ended = stop(process, within=32)
+    ended = stop(process)
 
     assert ended.status == 143
-    assert "it did not stop by itself in time" in desk.log()
+    assert IN_TIME in desk.log()
 
 
 def test_a_new_configuration_is_taken_and_a_wrong_one_is_refused(desk: Desk, room: Newsroom) -> None:
@@ -197,7 +202,7 @@ def test_a_configuration_whose_store_cannot_be_opened_is_refused_too(desk: Desk,
 def test_systemd_is_told_from_beginning_to_end(desk: Desk) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(desk.folder / "notify"))
-        listener.settimeout(45)
+        listener.settimeout(PATIENCE_S)
         desk.environment = {**desk.environment, "NOTIFY_SOCKET": str(desk.folder / "notify")}
         process = desk.start("run")
 

@@ -355,7 +355,7 @@ def test_a_signal_ends_a_run_in_the_middle_of_its_pages_with_the_books_balanced(
         process = desk.start("ingest", "--json")
         eventually(lambda: len([r for r in room.requests if r.path == "/bai.html"]) >= 3)
 
-        ended = stop(process, number, within=45)  # a page takes longer
+        ended = stop(process, number)
 
         audit = desk.run("audit", "--json").record()
     assert ended.status == status, desk.log()
@@ -383,7 +383,7 @@ def test_a_killed_run_loses_nothing_and_the_next_one_finishes(desk: Desk, room: 
 def test_two_runs_at_once_store_nothing_twice(desk: Desk) -> None:
     processes = [desk.start("ingest", "--json") for _ in range(2)]
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
     audit = desk.run("audit", "--json").record()
     assert [process.returncode for process in processes] == [0, 0], desk.log()

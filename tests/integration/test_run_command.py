@@ -70,7 +70,7 @@ def test_the_daemon_outlives_a_site_that_goes_away_and_comes_back(desk: Desk, ro
     room.put(HOST, "/hai.html", page("Hai", story("hai")))
     room.put(HOST, FEED, rss([(url("mot"), "Một"), (url("hai"), "Hai")]))
     room.up(HOST)
-    eventually(lambda: stored(desk) == 2, within=60)
+    eventually(lambda: stored(desk) == 2)
     ended = stop(process, signal.SIGINT)
 
     assert ended.status == 130, desk.log()

@@ -202,7 +202,7 @@ def test_on_a_terminal_it_asks(desk: Desk, answer: str, status: int) -> None:
         stdin=theirs,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

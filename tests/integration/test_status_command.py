@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk
+from tests.commands import Desk, stop
 from tests.contract.storage.made import PARAMETERS, candidate
 from tests.fakes import START
 from tests.inside import run_inside
@@ -61,8 +61,7 @@ def test_watching_looks_again_and_again_until_it_is_stopped(desk: Desk) -> None:
         first = json.loads(process.stdout.readline())
         store.ledger.enqueue([candidate("https://bao.example/2")], now=START)
         second = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    stop(process, signal.SIGINT)
 
     assert (first["pending"], second["pending"]) == (1, 2)
     assert process.returncode == 130

@@ -14,6 +14,8 @@ from xml.etree import ElementTree as ET
 from tests.newsroom.room import Newsroom
 
 ATOM: Final = "{http://www.w3.org/2005/Atom}"
+PATIENCE_S: Final = 120.0
+"""For an answer that is to come, however busy the machine is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +39,11 @@ class Ask(Protocol):
 
 
 @contextmanager
-def connected(room: Newsroom, host: str, *, scheme: str = "https", timeout: float = 5) -> Iterator[Ask]:
-    """Keep one connection to a host open, its certificate verified; give what asks over it."""
+def connected(room: Newsroom, host: str, *, scheme: str = "https", timeout: float = PATIENCE_S) -> Iterator[Ask]:
+    """Keep one connection to a host open, its certificate verified; give what asks over it, and waits so long."""
     client = http.client.HTTPConnection(host)
-    client.sock = _opened(room, host, scheme=scheme, timeout=timeout)
+    client.sock = _opened(room, host, scheme=scheme)
+    client.sock.settimeout(timeout)
 
     def ask(path: str, method: str = "GET", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -79,8 +82,8 @@ def links_in(feed: Answer) -> list[str]:
     return [link.attrib["href"] for link in root.iterfind(f"{ATOM}entry/{ATOM}link")]
 
 
-def _opened(room: Newsroom, host: str, *, scheme: str, timeout: float) -> socket.socket:
-    plain = socket.create_connection(room.address(host, scheme), timeout=timeout)
+def _opened(room: Newsroom, host: str, *, scheme: str) -> socket.socket:
+    plain = socket.create_connection(room.address(host, scheme), timeout=PATIENCE_S)
     if scheme == "http":
         return plain
     context = ssl.create_default_context(cafile=str(room.ca_file))

@@ -213,7 +213,7 @@ def test_who_may_only_read_is_told_what_is_missing_before_any_work(guest: str, d
     desk.configure()
 
     process = desk.start("run")
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
     level, detail = findings(guest)["access"]
     assert level is Level.FAIL
@@ -245,7 +245,7 @@ def test_an_idle_daemon_is_told_by_status_and_doctor_and_keeps_its_store_in_plac
     desk.environment = {"CORPUS_WORKER_STORE__URL": empty_postgresql_url}
     desk.configure("", base="[seeds]\npath = ''\n")
     process = desk.start("run")
-    eventually(lambda: not gone(empty_postgresql_url), within=60)
+    eventually(lambda: not gone(empty_postgresql_url))
 
     record = desk.run("status", "--json").record()
     page = " ".join(desk.run("status").out.split())

@@ -383,11 +383,11 @@ def test_a_daemon_waits_for_a_server_that_has_no_room_for_it_yet(admin: Engine, 
     desk.configure()
     process = desk.start("run")
     try:
-        eventually(lambda: "again_in=5s" in desk.log(), within=60)
+        eventually(lambda: "again_in=5s" in desk.log())
         assert "raise its CONNECTION LIMIT" in desk.log()
 
         say(admin, f"ALTER ROLE {ROLE} CONNECTION LIMIT 9")
-        eventually(lambda: "run.started" in desk.log(), within=60)
+        eventually(lambda: "run.started" in desk.log())
 
         assert stop(process).status == 143, desk.log()
     finally:

@@ -38,13 +38,13 @@ def deflated() -> bytes:
 
 
 def gzipped() -> bytes:
-    return gzip.compress(b"")[:10] + deflated()
+    return gzip.compress(b"", mtime=0)[:10] + deflated()
 
 
 MAKERS: dict[str, Callable[[], bytes]] = {
     "gzip": gzipped,
     "deflate": deflated,
-    "gzip, gzip": lambda: gzip.compress(gzipped()),
+    "gzip, gzip": lambda: gzip.compress(gzipped(), mtime=0),
     "gzip, br": lambda: bytes(brotli.compress(gzipped(), quality=5)),
     "br": lambda: squeezed((packer := brotli.Compressor(quality=5)).process, packer.finish),
     "zstd": lambda: squeezed((packer := zstandard.ZstdCompressor(level=1).compressobj()).compress, packer.flush),

@@ -33,8 +33,8 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     def make(*, hosts: MemoryHostBook | None = None, resolve: Any = None, **rules: Any) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
-            "timeout": timedelta(seconds=10),
-            "deadline": timedelta(seconds=20),
+            "timeout": timedelta(seconds=60),
+            "deadline": timedelta(seconds=120),
             "connect_to": {":80": f"127.0.0.1:{server.port}"},
         } | rules
         book = hosts or MemoryHostBook()

@@ -28,10 +28,15 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0.02)
-    gc.collect()
+async def closed(*, but: int = 0) -> int:
+    """Return how many descriptors are open, once there are no more than so many, or once no more of them close."""
+    last = sys.maxsize
+    while (now := descriptors()) < last and now > but:
+        last = now
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        gc.collect()
+    return now
 
 
 async def at_random_moments(fetcher: HttpFetcher, scheme: str, *, times: int, workers: int) -> tuple[int, int]:
@@ -55,7 +60,7 @@ async def at_random_moments(fetcher: HttpFetcher, scheme: str, *, times: int, wo
 
 
 async def sometimes_slow(exchange: Exchange) -> None:
-    moment = random.random() * 0.01
+    moment = len(exchange.path) % 5 * 0.002
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 400\r\n\r\n"
     await asyncio.sleep(moment)
     await exchange.send(head, b"x" * 200)
@@ -86,20 +91,18 @@ async def test_cancelling_thousands_of_fetches_leaks_nothing(
         )
         await fetcher.fetch(Request(url=f"{scheme}://h0.example/"))
         await fetcher.aclose()
-        await settle()
-        before = descriptors()
+        before = await closed()
 
         cancelled, _ = await at_random_moments(fetcher, scheme, times=times, workers=20)
 
         assert cancelled > times / 4
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             pages = await asyncio.gather(
                 *(fetcher.fetch(Request(url=f"{scheme}://h{n % 10}.example/after/{n}")) for n in range(40))
             )
         assert {page.status for page in pages} == {200}
         await fetcher.aclose()
-        await settle()
-        assert descriptors() <= before
+        assert await closed(but=before) <= before
 
 
 BOMBS = ("gzip", "deflate", "br", "zstd", "gzip, gzip", "gzip, br", "identity")
@@ -112,7 +115,7 @@ def test_a_bomb_costs_no_more_memory_than_the_limit_and_thirty_megabytes(coding:
         [sys.executable, "-m", "tests.integration.fetch.bomb", coding],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         cwd=HERE.parents[2],
         check=False,
     )
@@ -125,7 +128,7 @@ def test_a_bomb_costs_no_more_memory_than_the_limit_and_thirty_megabytes(coding:
 
 async def test_a_body_just_within_the_limit_comes_whole(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/fits", b"x" * 1_000).says("/over", b"x" * 1_001)
-    fetcher = make_fetcher(max_bytes=1_000, timeout=timedelta(seconds=5))
+    fetcher = make_fetcher(max_bytes=1_000, timeout=timedelta(seconds=60))
 
     page = await fetcher.fetch(Request(url="http://news.example/fits"))
     with pytest.raises(FetchError) as caught:

@@ -212,13 +212,13 @@ async def test_half_a_megabyte_of_robots_txt_is_read_and_the_rest_is_not(
 
 
 async def test_a_crawl_delay_longer_than_ours_wins(server: Loopback, make_fetcher: FetcherFactory) -> None:
-    server.robots("User-agent: *\nCrawl-delay: 0.4\nDisallow: /private")
+    server.robots("User-agent: *\nCrawl-delay: 1\nDisallow: /private")
     arrivals = noting(server, "/a", "/b", status=200)
     fetcher = make_fetcher(per_host_delay=timedelta(milliseconds=50))
 
     await asyncio.gather(*(fetcher.fetch(Request(url=f"http://news.example/{path}")) for path in "ab"))
 
-    assert arrivals[1] - arrivals[0] >= 0.4
+    assert arrivals[1] - arrivals[0] > 0.5
 
 
 async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_requests_together(
@@ -227,10 +227,10 @@ async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_reque
     arrivals = noting(server, "/robots.txt", "/a", status=404)
 
     async def slow_names(_host: str, _port: int) -> list[Address]:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.8)
         return [ip_address("127.0.0.1")]
 
-    pause, hosts = timedelta(milliseconds=500), MemoryHostBook()
+    pause, hosts = timedelta(seconds=1), MemoryHostBook()
     route = {":80": f"loopback.example:{server.port}"}
     slow = make_fetcher(hosts=hosts, per_host_delay=pause, resolve=slow_names, connect_to=route)
     other = make_fetcher(hosts=hosts, per_host_delay=pause)
@@ -239,7 +239,7 @@ async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_reque
     await asyncio.sleep(0.05)
     await asyncio.gather(held_up, reason_of(other))
 
-    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.4
+    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.5
 
 
 async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
@@ -248,10 +248,10 @@ async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
     # The second of them comes on a kept connection, which the server closes instead of answering.
     arrivals = noting(server, "/robots.txt", "/a", status=404, reset=2)
 
-    await reason_of(make_fetcher(per_host_delay=timedelta(milliseconds=500)))
+    await reason_of(make_fetcher(per_host_delay=timedelta(seconds=1)))
 
     assert len(arrivals) >= 3
-    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.4
+    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.5
 
 
 async def test_who_waits_for_a_turn_goes_away_when_the_host_says_so(
@@ -298,13 +298,13 @@ async def test_a_slow_host_does_not_hold_up_the_others(server: Loopback, make_fe
         await hang.wait()
 
     server.on("/slow", silent)
-    fetcher = make_fetcher(max_connections=2, timeout=timedelta(seconds=30), deadline=timedelta(seconds=60))
+    fetcher = make_fetcher(max_connections=2, timeout=timedelta(minutes=10), deadline=timedelta(minutes=20))
     stuck = [
         asyncio.create_task(fetcher.fetch(Request(url=f"http://slow.example/slow?{number}"))) for number in range(20)
     ]
     await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(300):
         pages = await asyncio.gather(*(fetcher.fetch(Request(url=f"http://{n}.example/a")) for n in range(20)))
 
     assert all(page.status == 200 for page in pages)
@@ -382,4 +382,4 @@ async def test_a_process_stopped_right_before_it_asks_makes_the_next_one_wait(
         fetcher = make_fetcher(hosts=hosts, obey_robots=False, per_host_delay=timedelta(seconds=1))
         await fetcher.fetch(Request(url=URL))
 
-    assert arrivals[1] - arrivals[0] > 0.7
+    assert arrivals[1] - arrivals[0] > 0.5

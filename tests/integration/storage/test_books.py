@@ -177,7 +177,6 @@ class Books(RuleBasedStateMachine):
 Books.TestCase.settings = settings(
     max_examples=12,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestBooks = Books.TestCase

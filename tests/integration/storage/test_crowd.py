@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from worker.storage import Store, open_store
 
 ROOT = Path(__file__).parents[3]
 SERVER_SCRIPT = ROOT / ".ci" / "postgresql"
-PATIENCE_S = 90.0
+PATIENCE_S = 600.0
 
 
 class Crowd:
@@ -37,7 +36,7 @@ class Crowd:
         """Kill a worker that still runs with SIGKILL, and start another in its place."""
         running = [process for process in self.processes if process.poll() is None]
         if running:
-            victim = random.choice(running)
+            victim = running[self._started % len(running)]
             victim.send_signal(signal.SIGKILL)
             victim.wait()
             self.processes[self.processes.index(victim)] = self._start()

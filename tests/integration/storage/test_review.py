@@ -117,7 +117,7 @@ def rows(store: Store, query: Any) -> list[dict[str, Any]]:
 A_PAGE_THAT_COMES_BACK: list[Act] = [("take", 0, 7), ("take", 0, 0), ("take", 0, 7), ("take", 5, 0)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @example(acts=A_PAGE_THAT_COMES_BACK)
 @given(acts=ACTS)
 def test_the_first_rules_lead_back_to_what_a_fresh_ingest_gives(fresh: Path, acts: list[Act]) -> None:
@@ -138,7 +138,7 @@ def test_the_first_rules_lead_back_to_what_a_fresh_ingest_gives(fresh: Path, act
         assert books.clusters == others.clusters
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(acts=ACTS, one=st.integers(1, 6), other=st.integers(1, 6), decided=st.sampled_from(["same", "different"]))
 def test_what_a_person_says_is_so_at_once(fresh: Path, acts: list[Act], one: int, other: int, decided: str) -> None:
     with opened(fresh) as store:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -121,7 +120,7 @@ def test_systemd_is_told_that_the_daemon_lives_while_it_waits_for_the_store(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(30)
+        listener.settimeout(300)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
         desk = Desk(monkeypatch, (sends(), fails), (fails, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
@@ -139,14 +138,12 @@ def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) ->
         asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
         await fails()
 
-    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(seconds=20))
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(hours=1))
     desk = Desk(monkeypatch, (sends(), fails_and_is_stopped_later), reread=[])
-    started = time.monotonic()
 
     status = desk.run()
 
     assert (status, desk.urls) == (143, ["old.db"])
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class Listener:
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
-        self._socket.settimeout(5)
+        self._socket.settimeout(60)
 
     def heard(self) -> dict[str, str]:
         lines = self._socket.recv(4096).decode().splitlines()

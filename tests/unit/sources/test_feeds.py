@@ -209,7 +209,7 @@ def test_marked_encodings_are_read(encoding: str) -> None:
 
 
 def test_a_gzipped_feed_is_unpacked() -> None:
-    assert only(parse(gzip.compress(rss(ITEM).encode()))).title == "Mưa lớn ở miền Trung"
+    assert only(parse(gzip.compress(rss(ITEM).encode(), mtime=0))).title == "Mưa lớn ở miền Trung"
 
 
 def test_markup_and_control_characters_do_not_reach_the_title() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.sources.making import NOW, source
@@ -14,7 +14,6 @@ from worker.sources.periods import Window, dated_addresses, recent
 DAYS = st.integers(0, 400).map(lambda days: NOW - timedelta(days=days)) | st.none()
 
 
-@settings(deadline=None)
 @given(DAYS, DAYS, DAYS, DAYS)
 def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other: datetime, last: datetime) -> None:
     one, two = Window(start=start, end=end), Window(start=other, end=last)

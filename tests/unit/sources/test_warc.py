@@ -38,7 +38,7 @@ def record(
         f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: <{url}>\r\nWARC-Date: {date}\r\n"
         f"Content-Type: text/html\r\nContent-Length: {len(block)}\r\n\r\n"
     ).encode() + block + b"\r\n\r\n"  # fmt: skip
-    return gzip.compress(made) if packed else made
+    return gzip.compress(made, mtime=0) if packed else made
 
 
 def written(folder: Path, pieces: Iterable[bytes], name: str = "a.warc.gz") -> Path:
@@ -73,7 +73,7 @@ def test_a_response_becomes_a_page_with_its_address_and_date(tmp_path: Path, pac
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(PAGE.encode())),
+        ("gzip", gzip.compress(PAGE.encode(), mtime=0)),
         ("deflate", zlib.compress(PAGE.encode())),
         ("br", brotli.compress(PAGE.encode())),
         ("br", PAGE.encode()),
@@ -167,7 +167,7 @@ def test_a_length_that_lies_costs_one_record(tmp_path: Path) -> None:
 
 
 def test_a_body_that_unpacks_beyond_the_limit_is_remarked_on(tmp_path: Path) -> None:
-    bombs = [gzip.compress(b" " * 12_000_000), brotli.compress(b" " * 12_000_000)]
+    bombs = [gzip.compress(b" " * 12_000_000, mtime=0), brotli.compress(b" " * 12_000_000)]
     pieces = [
         record("https://bao.vn/a-1.html", bomb, {"Content-Encoding": coding})
         for bomb, coding in zip(bombs, ("gzip", "br"), strict=True)
@@ -182,7 +182,7 @@ def test_a_body_that_unpacks_beyond_the_limit_is_remarked_on(tmp_path: Path) -> 
 def test_one_gzip_member_around_many_records_is_read(tmp_path: Path) -> None:
     plain = b"".join(record(f"https://bao.vn/a-{n}.html", PAGE.encode(), packed=False) for n in range(3))
 
-    assert len(read(written(tmp_path, [gzip.compress(plain)]))) == 3
+    assert len(read(written(tmp_path, [gzip.compress(plain, mtime=0)]))) == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"\x1f\x8b\x08nonsense", b"WARC/1.0\r\n", b"WARC/1.0\r\n\r\n" * 3])
@@ -251,7 +251,7 @@ def test_an_arc_file_is_read_like_its_successor(tmp_path: Path, packed: bool) ->
         arc_record("https://bao.vn/c.html", PAGE.encode()),
     ]
     name = "a.arc.gz" if packed else "a.arc"
-    written(tmp_path, [gzip.compress(piece) for piece in pieces] if packed else pieces, name)
+    written(tmp_path, [gzip.compress(piece, mtime=0) for piece in pieces] if packed else pieces, name)
 
     discoveries = list(read_inputs(tmp_path, source="kho", now=NOW, max_bytes=1_000_000, sites=frozenset({"bao.vn"})))
 

@@ -79,7 +79,7 @@ def urls(draw: st.DrawFn) -> str:
     return f"{scheme}://{draw(_HOSTS)}/{path}" + (f"?{query}" if query else "") + fragment
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(urls())
 @example("https://x.vn/%3A%CC%81")
 def test_canonicalising_twice_changes_nothing(url: str) -> None:
@@ -94,7 +94,6 @@ def test_canonicalising_twice_changes_nothing(url: str) -> None:
     assert once.isascii()
 
 
-@settings(deadline=None)
 @given(urls().filter(lambda url: "#" not in url))
 def test_the_address_to_fetch_has_the_same_key_as_what_was_found(url: str) -> None:
     try:
@@ -108,7 +107,6 @@ def test_the_address_to_fetch_has_the_same_key_as_what_was_found(url: str) -> No
     assert fetchable.isascii()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_gives_a_key_or_a_source_error(text: str) -> None:
     for url in (text, "https://x.vn/" + text, "https://" + text, "https://x.vn/?" + text):
@@ -121,7 +119,6 @@ def test_any_text_gives_a_key_or_a_source_error(text: str) -> None:
         host_of(key)
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=10**9), st.integers(min_value=1, max_value=10**9))
 def test_articles_that_differ_only_in_a_number_keep_different_keys(one: int, other: int) -> None:
     shapes = (
