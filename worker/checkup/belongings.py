@@ -34,11 +34,11 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
         warn=not settings.fetch.obey_robots,
         remedy="set obey_robots = true unless the sites are your own",
     )
-    polled = sum(source.enabled for source in settings.sources)
+    polled, paused = sum(each.enabled for each in settings.sources), [s.name for s in settings.sources if not s.enabled]
     yield graded(
         "configuration",
         "sources",
-        f"{polled} of {len(settings.sources)} enabled",
+        f"{polled} of {len(settings.sources)} enabled" + (f"; paused: {', '.join(paused)}" if paused else ""),
         warn=not polled,
         remedy="add one: corpus-worker sources add URL",
     )

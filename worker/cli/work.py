@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
@@ -91,7 +91,7 @@ def run(common: Common) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    raise SystemExit(Daemon(settings, reread=common.settings).run())
+    raise SystemExit(Daemon(settings, reread=common.settings, config=common.config or DEFAULT_CONFIG).run())
 
 
 @click.group()
