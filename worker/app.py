@@ -45,6 +45,7 @@ _PAGES_PER_POLL: Final = 500
 _LEASE_MARGIN: Final = timedelta(minutes=2)
 _POLL_LEASE: Final = timedelta(minutes=15)
 _LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
+NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +78,10 @@ class App:
             return SeedReport(found=0, imported=0, refused=0, problems=())
         path = folder or Path(self.settings.seeds.path)
         report = await self.seeds.add(read_seeds(path))
-        if not report.found and not report.problems:
-            problem = f"{path}: no seed in it; a seed is called NNN_<16 hex digits>.txt"
-            report = replace(report, problems=(problem,))
         for problem in report.problems:
             log.warning("seeds.problem", problem=problem)
+        if not report.found and not report.problems:
+            log.info("seeds.none", folder=str(path), note=NO_SEEDS)
         return report
 
 

@@ -13,7 +13,12 @@ LATELY: Final = timedelta(days=7)
 
 
 def troubles(source: SourceFigures, *, now: datetime, moment: Callable[[datetime], str]) -> list[str]:
-    """Return failed polls, gaps of late and drift; nothing for a source that is well. `moment` writes a time."""
+    """Return failed polls, gaps of late and drift; nothing for a source that is well or paused.
+
+    `moment` writes a time.
+    """
+    if source.paused:
+        return []
     state, learned = source.state, source.state.learned
     found = []
     if state.error:

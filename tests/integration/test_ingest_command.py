@@ -451,3 +451,19 @@ def test_a_run_with_no_source_says_what_to_do(tmp_path: Path) -> None:
 
     assert ended.status == 0
     assert "no source is configured and enabled: add one with `corpus-worker sources add URL`" in ended.err
+
+
+def test_the_seeds_of_the_demonstration_stay_out_of_a_new_corpus(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    shutil.copytree(Path(__file__).parents[2] / "seeds", tmp_path / "seeds")
+
+    ingested, imported = desk.run("ingest"), desk.run("seeds", "import")
+    corpus = desk.run("export").records()
+    named = desk.run("seeds", "import", "seeds/sample")
+
+    assert ingested.status == 0, ingested.err
+    assert "seeds.problem" not in ingested.err
+    assert (imported.status, corpus) == (1, [])
+    assert "the 12 of the demonstration in seeds/sample are left out unless named" in imported.err
+    assert "12 seeds found: 12 imported" in named.out

@@ -296,9 +296,29 @@ def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
     assert text_of(desk) == before
 
 
+def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
+    before = text_of(desk)
+
+    paused = desk.run("sources", "pause", "cu")
+    again = desk.run("sources", "pause", "cu", "--json")
+    listed = desk.run("sources", "list")
+    shown = desk.run("doctor", "--json").records()[0]
+    resumed = desk.run("sources", "resume", "cu", "--json")
+
+    assert (paused.status, paused.err) == (0, "")
+    assert paused.out == "paused cu in worker.toml; a running daemon follows within a minute\n"
+    assert again.record() == {"paused": []}
+    assert "paused" in listed.out
+    assert "0 of 1 enabled; paused: cu" in {finding["detail"] for finding in shown}
+    assert resumed.record() == {"resumed": ["cu"]}
+    assert text_of(desk) == before.replace("[[sources]]\n", "[[sources]]\nenabled = true\n")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
+        (["pause", "cu", "nobody"], 2, "no source is called nobody; the configuration has cu"),
+        (["resume", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["add", "not a site"], 2, "not a web address"),
         (["add", "bao.example", "--name", "a b"], 2, "--name a b: use letters"),
         (["add", "bao.example", "--name", "cu"], 2, "there is a source of that name already"),

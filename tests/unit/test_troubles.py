@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tests.fakes import START
-from worker.models import SourceFigures, SourceState
+from worker.models import Figures, Source, SourceFigures, SourceState
 from worker.models.habits import Alarm, Learned
 from worker.troubles import LATELY, troubles
 
@@ -45,3 +45,25 @@ def test_every_alarm_is_told_with_its_figures() -> None:
     found = told(SourceState(name="bao", learned=Learned(alarms=alarms)))
 
     assert found == [f"{what} since {START.isoformat()}: {what} is odd" for what in ("length", "dates")]
+
+
+def test_a_paused_source_has_no_trouble() -> None:
+    learned = Learned(gaps=1, gap_at=START, alarms=(Alarm(what="silence", since=START, detail="nothing new"),))
+    state = SourceState(name="bao", failures=3, error="dns", learned=learned)
+
+    found = troubles(SourceFigures(name="bao", state=state, paused=True), now=START, moment=datetime.isoformat)
+
+    assert found == []
+
+
+def test_what_the_configuration_does_not_poll_is_paused() -> None:
+    names = ("polled", "paused", "removed")
+    figures = Figures(
+        at=START, pending=0, due=0, sources=tuple(SourceFigures(name=n, state=SourceState(name=n)) for n in names)
+    )
+    configured = [
+        Source(name="polled", kind="feed", url="https://a.example/"),
+        Source(name="paused", kind="feed", url="https://b.example/", enabled=False),
+    ]
+
+    assert [each.paused for each in figures.under(configured).sources] == [False, True, True]

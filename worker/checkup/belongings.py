@@ -16,7 +16,7 @@ from worker.configuration import mask
 from worker.errors import StoreError, StoreMissing
 from worker.models import Books
 from worker.settings import FetchSettings, Settings
-from worker.sources.seeds import read_seeds
+from worker.sources.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
 from worker.storage import Store, open_store
 from worker.storage.migrate import VERSIONS
 from worker.storage.store import has_reset_race
@@ -34,11 +34,11 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
         warn=not settings.fetch.obey_robots,
         remedy="set obey_robots = true unless the sites are your own",
     )
-    polled = sum(source.enabled for source in settings.sources)
+    polled, paused = sum(each.enabled for each in settings.sources), [s.name for s in settings.sources if not s.enabled]
     yield graded(
         "configuration",
         "sources",
-        f"{polled} of {len(settings.sources)} enabled",
+        f"{polled} of {len(settings.sources)} enabled" + (f"; paused: {', '.join(paused)}" if paused else ""),
         warn=not polled,
         remedy="add one: corpus-worker sources add URL",
     )
@@ -73,20 +73,35 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         yield graded("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
         return
     with store:
-        yield from _opened(store, settings.store.url)
+        yield from _opened(store, settings)
 
 
-def _opened(store: Store, url: str) -> Iterator[Finding]:
+def _opened(store: Store, settings: Settings) -> Iterator[Finding]:
+    url = settings.store.url
     yield graded("store", "store", f"{mask(url)}, schema {VERSIONS[-1]}")
     if store_path(url) is None:
         yield _rights(store)
     try:
         yield from _at_work(store)
-        books = store.reader.counts()
+        books, sample = store.reader.counts(), store.reader.seeds_among(SAMPLE_DIGESTS)
     except StoreError as exc:
         yield graded("store", "books", str(exc), fail=True, remedy="restore the last backup")
         return
     yield _sums(books)
+    if sample and Path(settings.seeds.path).name != SAMPLE:
+        yield _sample_seeds(sample)
+
+
+def _sample_seeds(count: int) -> Finding:
+    """Name the demonstration's seeds in a store that is not the demonstration's: their texts are invented."""
+    return graded(
+        "store",
+        "sample seeds",
+        f"{count:,} of the invented texts of seeds/sample are in this corpus",
+        warn=True,
+        remedy='they cannot be taken out of a store: begin a new one, or leave out of the export what has kind "seed" '
+        "and for its address the name of a file in seeds/sample, such as seed:000_289d76102012cee2.txt",
+    )
 
 
 def _rights(store: Store) -> Finding:
@@ -140,10 +155,11 @@ def check_seeds(settings: Settings) -> Finding:
         return graded("seeds", "seeds", "none are configured")
     found = list(read_seeds(Path(settings.seeds.path)))
     wrong = [each for each in found if isinstance(each, str)]
-    good = len(found) - len(wrong)
+    good, sample = len(found) - len(wrong), sample_size(Path(settings.seeds.path))
+    not_read = f"; the {sample:,} of the demonstration in {SAMPLE}/ are left out" if sample else ""
     if not good:
-        said = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it"
+        said = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it{not_read}"
         return graded("seeds", "seeds", said, warn=True, remedy="put the seed corpus there, or run without one")
     left_out = f"; {len(wrong):,} left out: {wrong[0]}" if wrong else ""
-    said = f"{good:,} in {settings.seeds.path}{left_out}"
+    said = f"{good:,} in {settings.seeds.path}{not_read}{left_out}"
     return graded("seeds", "seeds", said, warn=bool(wrong), remedy="correct or remove what is left out")

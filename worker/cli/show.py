@@ -107,16 +107,16 @@ def source_table(settings: Settings, states: Mapping[str, SourceState], *, as_js
     for name in ("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"):
         table.add_column(name, overflow="fold")
     for source, state in rows:
-        every = state.interval or source.every or settings.schedule.every
+        every, paused = state.interval or source.every or settings.schedule.every, not source.enabled
         table.add_row(
             source.name,
             source.kind,
-            "yes" if source.enabled else "no",
+            "paused" if paused else "yes",
             format_duration(every),
             moment(state.polled_at),
-            moment(state.due_at),
+            "-" if paused else moment(state.due_at),
             str(state.found),
-            clean(state.error) or "-",
+            "-" if paused else clean(state.error) or "-",
             clean(source.url or source.path),
         )
     console().print(table)

@@ -1,4 +1,4 @@
-"""The commands about sources: `sources list`, `add`, `check`, `remove`, `import`, `export`."""
+"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import`, `export`."""
 
 from __future__ import annotations
 
@@ -164,6 +164,45 @@ def remove(common: Common, name: str) -> None:
         print_json({"removed": name})
     else:
         click.echo(f"removed {name} from {_path(common)}; what it brought stays in the corpus")
+
+
+@sources.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options
+def pause(common: Common, names: tuple[str, ...]) -> None:
+    """Poll these sources no more until `sources resume`; what they have found already is still worked off."""
+    _switch(common, names, enabled=False)
+
+
+@sources.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options
+def resume(common: Common, names: tuple[str, ...]) -> None:
+    """Poll paused sources again."""
+    _switch(common, names, enabled=True)
+
+
+def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
+    """Write to the configuration whether sources are polled; a running daemon follows by itself."""
+    from worker.rewriting import rewrite
+    from worker.sources.configuration_text import with_enabled
+
+    settings = common.settings()
+    states = {source.name: source.enabled for source in settings.sources}
+    if unknown := [name for name in names if name not in states]:
+        raise UsageError(_unknown(unknown, settings))
+    changed = [name for name in dict.fromkeys(names) if states[name] is not enabled]
+    if changed:
+        rewrite(_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
+    done = "resumed" if enabled else "paused"
+    if common.as_json:
+        print_json({done: changed})
+        return
+    for name in dict.fromkeys(names):
+        if name in changed:
+            click.echo(f"{done} {name} in {_path(common)}; a running daemon follows within a minute")
+        else:
+            click.echo(f"{name} is {'polled' if enabled else 'paused'} already")
 
 
 @sources.command("import")

@@ -13,7 +13,7 @@ from rich.text import Text
 from worker.cli.show import STATE_ORDER, moment, poll_record
 from worker.configuration import mask
 from worker.logs import escape
-from worker.models import BackfillStanding, Figures, SourceFigures, SourceState, State
+from worker.models import Alarm, BackfillStanding, Figures, SourceFigures, SourceState, State
 from worker.quantities import format_duration, short_span, time_since, time_until
 from worker.settings import Settings, SourceSettings
 from worker.storage.workers import WorkerRecord
@@ -71,10 +71,15 @@ def _source_record(source: SourceFigures) -> dict[str, object]:
         "fault": learned.fault,
         "gaps": learned.gaps,
         "gap_at": _iso(learned.gap_at),
-        "alarms": [{"what": each.what, "since": _iso(each.since), "detail": each.detail} for each in learned.alarms],
+        "alarms": [] if source.paused else [_alarm_record(each) for each in learned.alarms],
+        "paused": source.paused,
         "candidates": {state.value: count for state, count in source.counts.items()},
         "newest_at": _iso(source.newest_at),
     }
+
+
+def _alarm_record(alarm: Alarm) -> dict[str, object]:
+    return {"what": alarm.what, "since": _iso(alarm.since), "detail": alarm.detail}
 
 
 def page(
@@ -91,10 +96,7 @@ def page(
     `daemons_known` says whether no name of a daemon means that there is none.
     """
     known, now = {source.name: source for source in figures.sources}, figures.at
-    sources = [
-        (each, known.get(each.name, SourceFigures(name=each.name, state=SourceState(name=each.name))))
-        for each in settings.sources
-    ]
+    sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
     return Group(
         *_head(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
         *(_backfill_line(each) for each in backfills),
@@ -103,6 +105,10 @@ def page(
         "",
         *_sources(sources, settings, now=now),
     )
+
+
+def _never_polled(source: SourceSettings) -> SourceFigures:
+    return SourceFigures(name=source.name, state=SourceState(name=source.name), paused=not source.enabled)
 
 
 def _head(
@@ -184,7 +190,7 @@ def _cells(configured: SourceSettings, source: SourceFigures, settings: Settings
     return (
         configured.name if len(configured.name) <= 24 else f"{configured.name[:23]}…",
         time_since(state.polled_at, now=now),
-        time_until(state.due_at, now=now) if configured.enabled else "disabled",
+        time_until(state.due_at, now=now) if configured.enabled else "paused",
         short_span(state.interval or configured.every or settings.schedule.every),
         f"{state.found:,}",
         f"{source.known:,}",

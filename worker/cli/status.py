@@ -38,7 +38,7 @@ def status(common: Common, watch: bool) -> None:
         if watch:
             asyncio.run(_watch(settings, store, as_json=common.as_json))
         elif common.as_json:
-            print_json(_record(store))
+            print_json(_record(settings, store))
         else:
             console().print(_page(settings, store))
 
@@ -52,7 +52,7 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
     clock = SystemClock()
     if as_json:
         while True:
-            print_json(_record(store))
+            print_json(_record(settings, store))
             await clock.sleep(_EVERY)
     with Live(screen=True, auto_refresh=False) as live:
         while True:
@@ -68,13 +68,13 @@ class _Look(NamedTuple):
     backfills: tuple[BackfillStanding, ...]
 
 
-def _look(store: Store) -> _Look:
+def _look(settings: Settings, store: Store) -> _Look:
     """Return the figures of a store, who holds it as its daemon, who is at work on it, and who goes back on it."""
     from worker.clock import SystemClock
 
     now = SystemClock().now()
     return _Look(
-        store.reader.figures(now=now),
+        store.reader.figures(now=now).under([source.source() for source in settings.sources]),
         store.daemon(),
         store.knows_daemons(),
         store.reader.workers(now=now),
@@ -82,17 +82,17 @@ def _look(store: Store) -> _Look:
     )
 
 
-def _record(store: Store) -> dict[str, object]:
+def _record(settings: Settings, store: Store) -> dict[str, object]:
     from worker.cli.standing import record
 
-    look = _look(store)
+    look = _look(settings, store)
     return record(look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
 
 
 def _page(settings: Settings, store: Store) -> RenderableType:
     from worker.cli.standing import page
 
-    look = _look(store)
+    look = _look(settings, store)
     return page(
         settings,
         look.figures,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
@@ -18,6 +18,7 @@ _SILENT = -2
 
 if TYPE_CHECKING:
     from worker.oneshot import Orders, RunReport
+    from worker.pipeline import SeedReport
     from worker.settings import Settings
 
 
@@ -90,7 +91,7 @@ def run(common: Common) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    raise SystemExit(Daemon(settings, reread=common.settings).run())
+    raise SystemExit(Daemon(settings, reread=common.settings, config=common.config or DEFAULT_CONFIG).run())
 
 
 @click.group()
@@ -102,10 +103,12 @@ def seeds() -> None:
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @options
 def import_seeds(common: Common, folder: Path | None) -> None:
-    """Import the seed corpus, or the files of DIR; what was imported before is left alone."""
+    """Import the seed corpus, or the files of DIR and its sub-folders; what was imported before is left alone.
+
+    A sub-folder called `sample` holds the demonstration's texts and is left out; name it to import it.
+    """
     from worker.app import opened
     from worker.cli.progress import Progress
-    from worker.pipeline import SeedReport
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -119,7 +122,22 @@ def import_seeds(common: Common, folder: Path | None) -> None:
         print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
     else:
         known = report.found - report.imported - report.refused
-        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already")
+        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused(report)}")
+    if not report.found and not report.problems:
+        click.echo(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}", err=True)
     if stopped_by:
         raise SystemExit(128 + stopped_by)
     raise SystemExit(0 if report.found else 1)
+
+
+def _refused(report: SeedReport) -> str:
+    return f", {report.refused} without an article" if report.refused else ""
+
+
+def _no_seeds(folder: Path) -> str:
+    from worker.app import NO_SEEDS
+    from worker.sources.seeds import SAMPLE, sample_size
+
+    sample = sample_size(folder)
+    left_out = f"; the {sample} of the demonstration in {folder / SAMPLE} are left out unless named" if sample else ""
+    return f"{folder}: {NO_SEEDS}{left_out}"

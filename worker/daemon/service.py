@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from worker.app import App, opened
 from worker.clock import SystemClock
 from worker.daemon.board import Board
+from worker.daemon.following import WatchedFile
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.waits import Waits, pause
 from worker.daemon.watchdog import Guard
@@ -27,6 +29,8 @@ from worker.settings import Settings
 log = structlog.get_logger()
 
 MUST_END: Final = timedelta(seconds=29)
+FOLLOW_EVERY: Final = timedelta(seconds=15)
+"""How often the configuration file is looked at: whoever pauses a source is followed within a minute."""
 LOOP_PATIENCE: Final = timedelta(minutes=2)
 NO_PATIENCE: Final = timedelta(0)
 """While a store is being opened the daemon waits for it itself, and hears signals meanwhile."""
@@ -34,11 +38,15 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Daemon:
-    """Runs until a signal; one object for one run. `reread` gives the configuration anew, for SIGHUP."""
+    """Runs until a signal; one object for one run.
 
-    def __init__(self, settings: Settings, *, reread: Callable[[], Settings]) -> None:
+    `reread` gives the configuration anew, for SIGHUP and for when the file `config` has changed.
+    """
+
+    def __init__(self, settings: Settings, *, reread: Callable[[], Settings], config: Path | None = None) -> None:
         self._settings = settings
         self._reread = reread
+        self._file = WatchedFile(config)
         self._clock = SystemClock()
         self._supervisor = Supervisor(os.environ)
         self._guard = Guard(
@@ -63,8 +71,12 @@ class Daemon:
 
     async def _run(self) -> int:
         self._listen()
-        async with self._board.served():
-            return await self._until_stopped()
+        following = asyncio.create_task(self._follow())
+        try:
+            async with self._board.served():
+                return await self._until_stopped()
+        finally:
+            following.cancel()
 
     async def _until_stopped(self) -> int:
         healed_at = -1
@@ -145,14 +157,35 @@ class Daemon:
         if self._work:
             self._work.end(End.STOPPED)
 
-    def _reload(self) -> None:
-        """Take the configuration anew if it is valid; the work in hand is finished under the old one."""
+    async def _follow(self) -> None:
+        """Take the sources anew whenever the configuration file has changed; all else waits for SIGHUP."""
+        while True:
+            await self._clock.sleep(FOLLOW_EVERY)
+            if self._file.changed():
+                self._take_sources()
+
+    def _take_sources(self) -> None:
+        settings, current = self._read_again(), self._next or self._settings
+        if settings is None:
+            return
+        if settings.sources != current.sources:
+            self._go_on_with(current.model_copy(update={"sources": settings.sources}))
+        if settings.model_copy(update={"sources": current.sources}) != current:
+            log.warning("run.reload_needed", note="the configuration has changed; what is no source waits for SIGHUP")
+
+    def _read_again(self) -> Settings | None:
+        """Return the configuration as it is now; None where it is not valid, or the end is near."""
         try:
             settings = self._reread()
         except ConfigurationError as exc:
             log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
-            return
-        if self._signal:
+            return None
+        return None if self._signal else settings
+
+    def _reload(self) -> None:
+        """Take the configuration anew if it is valid; the work in hand is finished under the old one."""
+        settings = self._read_again()
+        if settings is None:
             return
         if (settings.web, settings.log, settings.daemon) != (
             self._settings.web,
@@ -160,7 +193,11 @@ class Daemon:
             self._settings.daemon,
         ):
             log.warning("run.restart_needed", note="[web], [log] and [daemon] take effect at the next start")
-        log.info("run.reloading", sources=len(settings.sources))
+        self._go_on_with(settings)
+
+    def _go_on_with(self, settings: Settings) -> None:
+        paused = ", ".join(source.name for source in settings.sources if not source.enabled)
+        log.info("run.reloading", sources=len(settings.sources), paused=paused or None)
         self._supervisor.reloading(monotonic=self._clock.monotonic())
         self._next = settings
         self._woken.set()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from worker.models.kinds import State
-from worker.models.sources import SourceState
+from worker.models.sources import Source, SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +21,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFigures:
-    """One source: what is remembered of its polls, what became of its candidates, and its newest text."""
+    """One source: what is remembered of its polls, what became of its candidates, and its newest text.
+
+    `paused` says that the configuration keeps it from being polled: nothing about its polls is a trouble then.
+    """
 
     name: str
     state: SourceState
     counts: Mapping[State, int] = field(default_factory=dict)
     newest_at: datetime | None = None
+    paused: bool = False
 
     @property
     def known(self) -> int:
@@ -66,3 +70,9 @@ class Figures:
     sources: tuple[SourceFigures, ...] = ()
     recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)
     latest: tuple[Latest, ...] = ()
+
+    def under(self, configured: Iterable[Source]) -> Figures:
+        """Return these figures with the sources paused that are not polled: not enabled, or configured no longer."""
+        polled = {source.name for source in configured if source.enabled}
+        told = tuple(replace(each, paused=each.name not in polled) for each in self.sources)
+        return replace(self, sources=told)

@@ -31,6 +31,8 @@ _ROLLING_KINDS: Final = frozenset({"feed", "listing"})
 """Sources that show their newest entries only: what is not seen in time is gone from them."""
 
 
+ABSENCE: Final = timedelta(days=2)
+"""How long after its time a poll shows that nobody was there to poll: the source was paused, or no worker ran."""
 LONGEST_DEBT: Final = timedelta(days=7)
 """For how long a part of a sitemap that fails is tried again, and with it the others that have changed since."""
 
@@ -69,7 +71,7 @@ def after_success(
 ) -> Poll:
     """Return the end of a poll that worked."""
     now, known = moment.now, state.learned
-    gap = has_gap(source, state, count)
+    watched, gap = without_absence(state, now=now), has_gap(source, state, count)
     sight = Sight(
         at=now,
         entries=count.found,
@@ -79,7 +81,7 @@ def after_success(
         worth=worth_of(state.harvest),
         dates=count.dates,
     )
-    habits = observe(known.habits, sight, rhythm=moment.rhythm, zone=zone_of(source))
+    habits = observe(watched, sight, rhythm=moment.rhythm, zone=zone_of(source))
     habits = progressed(habits, count, before=known.habits, now=now)
     learned = replace(
         known,
@@ -105,6 +107,17 @@ def after_success(
     )
 
 
+def without_absence(state: SourceState, *, now: datetime) -> Habits:
+    """Return a source's habits as if a long time in which nobody polled it, such as a pause, had not been.
+
+    A silence is a time in which a source was looked at and showed nothing new.
+    """
+    habits, due = state.learned.habits, state.due_at
+    if habits.new_at is None or due is None or now - due < ABSENCE:
+        return habits
+    return replace(habits, new_at=habits.new_at + (now - due))
+
+
 def progressed(habits: Habits, count: Count, *, before: Habits, now: datetime) -> Habits:
     """Note how far a source was read: until when all of it, and where to go on where it is too much for one poll.
 
@@ -128,14 +141,15 @@ def read_through(before: datetime | None, *, owed: bool, now: datetime) -> datet
 
 def after_failure(source: Source, state: SourceState, error: WorkerError, *, moment: Moment) -> Poll:
     """Return the end of a poll that failed: its source is tried again later each time, and never given up."""
-    now, known = moment.now, state.learned
+    now, known, watched = moment.now, state.learned, without_absence(state, now=moment.now)
     fault = fault_of(error)
     learned = replace(
         known,
         plan=plan_of(source),
         failing_since=known.failing_since or now,
         fault=fault,
-        alarms=alarms(state.harvest, known.habits, known=known.alarms, now=now),
+        habits=watched,
+        alarms=alarms(state.harvest, watched, known=known.alarms, now=now),
     )
     wish = error.retry_at if isinstance(error, FetchError) else None
     due = next_poll_after_failure(

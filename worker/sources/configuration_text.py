@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import tomlkit
@@ -14,6 +15,7 @@ from worker import urls
 from worker.errors import ConfigurationError, UsageError
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
+_ENABLED = re.compile(r"""(\s*(?:enabled|"enabled"|'enabled')\s*=\s*)(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
 _PARTS = re.compile(r"[^a-z0-9]+")
@@ -72,6 +74,54 @@ def without_source(text: str, name: str) -> str:
         end += 1
     result = "".join(lines[:start] + lines[end:]).rstrip("\n") + "\n"
     return _checked(result, expected=[each for each in names if each != name])
+
+
+def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
+    """Return a configuration in which some sources are polled or not; raises UsageError for a name it has not.
+
+    The key `enabled` of a source is changed where it stands, or written behind its header.
+    """
+    known = [source["name"] for source in _sources(text)]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
+    lines = text.splitlines(keepends=True)
+    blocks = _blocks(lines)
+    if len(blocks) != len(known):
+        raise ConfigurationError(_NOT_EDITABLE)
+    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):
+        if name in names:
+            lines[start:end] = _switched(lines[start:end], enabled=enabled)
+    result = "".join(lines)
+    if _values(result) != _expected_values(text, names, enabled=enabled):
+        raise ConfigurationError(_NOT_EDITABLE)
+    return result
+
+
+def _switched(block: Sequence[str], *, enabled: bool) -> list[str]:
+    """Return the lines of one source with its key `enabled` set."""
+    value = "true" if enabled else "false"
+    for number, line in enumerate(block):
+        if _ENABLED.match(line):
+            return [*block[:number], _ENABLED.sub(rf"\g<1>{value}", line), *block[number + 1 :]]
+    ending = "\r\n" if block[0].endswith("\r\n") else "\n"
+    indent = block[0][: len(block[0]) - len(block[0].lstrip())]
+    header = block[0] if block[0].endswith("\n") else f"{block[0]}{ending}"
+    return [header, f"{indent}enabled = {value}{ending}", *block[1:]]
+
+
+def _values(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dict[str, Any]:
+    values = _values(text)
+    for source in values["sources"]:
+        if source["name"] in names:
+            source["enabled"] = enabled
+    return values
 
 
 def _sources(text: str) -> list[dict[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from worker.errors import SourceError
 from worker.models import (
@@ -26,7 +26,7 @@ from worker.storage.figures import figures
 from worker.storage.links import link_from, links
 from worker.storage.neighbours import gather, versions
 from worker.storage.polls import source_states
-from worker.storage.tables import ARTICLES, STANDINGS
+from worker.storage.tables import ARTICLES, SEEDS, STANDINGS
 from worker.storage.workers import WorkerRecord, present
 from worker.urls import canonicalise
 
@@ -68,6 +68,10 @@ class StoredReader:
         """Return the decisions made about an article, oldest first."""
         return self._database.read(views.verdicts, article_id)
 
+    def seeds_among(self, digests: Collection[str]) -> int:
+        """Count the seeds of which a digest is known: the first 16 hexadecimal digits of the file's SHA-256."""
+        return self._database.read(_seeds_among, digests)
+
     def workers(self, *, now: datetime) -> tuple[WorkerRecord, ...]:
         """Return every worker with a live lease and every one that is connected for work, by name."""
         return self._database.read(present, now=now)
@@ -92,6 +96,11 @@ class StoredReader:
 def _article(connection: Connection, article_id: int) -> StoredArticle | None:
     row = connection.execute(views.articles().where(ARTICLES.c.id == article_id)).one_or_none()
     return None if row is None else views.stored_article(row)
+
+
+def _seeds_among(connection: Connection, digests: Collection[str]) -> int:
+    known = func.substr(SEEDS.c.sha256, 1, 16).in_(digests)
+    return int(connection.execute(select(func.count()).select_from(SEEDS).where(known)).scalar_one())
 
 
 def _neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:

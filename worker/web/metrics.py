@@ -122,6 +122,7 @@ def _of_sources(figures: Figures) -> Iterator[Metric]:
         "source_interval_seconds": "Seconds between two polls.",
         "source_gaps": "Polls that shared no entry with the one before.",
         "source_alarms": "Warnings about drift that hold now.",
+        "source_paused": "1 where the configuration keeps the source from being polled: it has no other figures then.",
     }
     families = {
         name: GaugeMetricFamily(f"corpus_worker_{name}", sense, labels=("source",)) for name, sense in told.items()
@@ -135,6 +136,8 @@ def _of_sources(figures: Figures) -> Iterator[Metric]:
 
 def _source_values(source: SourceFigures, figures: Figures) -> dict[str, float | None]:
     state = source.state
+    if source.paused:
+        return {"source_paused": 1}
     return {
         "source_freshness_seconds": (figures.at - state.succeeded_at).total_seconds() if state.succeeded_at else None,
         "source_newest_article_age_seconds": (
@@ -144,6 +147,7 @@ def _source_values(source: SourceFigures, figures: Figures) -> dict[str, float |
         "source_interval_seconds": state.interval.total_seconds() if state.interval else None,
         "source_gaps": state.learned.gaps,
         "source_alarms": len(state.learned.alarms),
+        "source_paused": 0,
     }
 
 

@@ -78,7 +78,7 @@ def _source(source: SourceFigures, *, now: datetime) -> Sequence[str]:
     return (
         source.name,
         time_since(state.polled_at, now=now),
-        time_until(state.due_at, now=now),
+        "paused" if source.paused else time_until(state.due_at, now=now),
         short_span(state.interval) if state.interval else "",
         str(state.found),
         str(source.counts.get(State.STORED, 0)),

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import Desk
 from worker.checkup import Level
 from worker.checkup.belongings import check_configuration, check_seeds, check_store, sqlite_release
 from worker.settings import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
 from worker.storage import open_store
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def store_at(path: Path) -> Settings:
@@ -85,3 +88,29 @@ def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:
     assert good.detail.startswith("1 in ")
     assert "notes.txt" in mixed.detail
     assert check_seeds(Settings(seeds=SeedSettings(path=""))).level is Level.OK
+
+
+def test_the_demonstrations_seeds_in_another_corpus_are_named(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    sample = desk.run("seeds", "import", str(ROOT / "seeds" / "sample"))
+    settings = store_at(tmp_path / "corpus.db")
+    demo = settings.model_copy(update={"seeds": SeedSettings(path="seeds/sample")})
+
+    found = {finding.name: finding for finding in check_store(settings)}
+    in_the_demo = {finding.name for finding in check_store(demo)}
+
+    assert sample.status == 0, sample.err
+    assert found["sample seeds"].level is Level.WARN
+    assert found["sample seeds"].detail.startswith("12 of the invented texts")
+    assert "sample seeds" not in in_the_demo
+
+
+def test_seeds_left_out_as_a_sample_are_told(tmp_path: Path) -> None:
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
+
+    assert (
+        "the 1 of the demonstration in sample/ are left out"
+        in check_seeds(Settings(seeds=SeedSettings(path=str(tmp_path)))).detail
+    )

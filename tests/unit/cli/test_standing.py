@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 from rich.console import Console
@@ -175,3 +176,17 @@ def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
             "pending": 7,
         }
     }  # fmt: skip
+
+
+def test_a_paused_source_is_in_order_and_says_so() -> None:
+    paused = replace(failing("cu", "dns"), paused=True)
+    own = settings("cu")
+    own = own.model_copy(update={"sources": (own.sources[0].model_copy(update={"enabled": False}),)})
+    out = io.StringIO()
+
+    Console(file=out, width=80).print(page(own, figures(paused), daemon="", workers=()))
+    told = record(figures(paused), daemon="", workers=())["sources"]
+
+    assert "with trouble" not in out.getvalue()
+    assert "paused" in out.getvalue()
+    assert (told["cu"]["paused"], told["cu"]["alarms"]) == (True, [])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from worker.clock import SystemClock
+from worker.configuration import load
 from worker.daemon import service, waits
 from worker.daemon.work import Done, End
 from worker.errors import StoreError
@@ -169,3 +170,44 @@ def test_a_right_that_is_withdrawn_from_a_daemon_that_has_worked_is_waited_for(m
     status = desk.run()
 
     assert (status, len(desk.urls)) == (143, 3)
+
+
+def test_sources_are_followed_when_the_file_changes_and_all_else_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.toml"
+    text = '[store]\nurl = "sqlite:///{}.db"\n[[sources]]\nname = "a"\nkind = "feed"\nurl = "https://a.vn/"\n{}'
+    file.write_text(text.format("old", ""), encoding="utf-8")
+    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+    seen: list[list[bool]] = []
+
+    async def is_paused() -> None:
+        await asyncio.to_thread(file.write_text, text.format("other", "enabled = false"), encoding="utf-8")
+
+    async def ends() -> None:
+        seen.append([source.enabled for source in daemon._settings.sources])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    desk = Desk(monkeypatch, (sends(), is_paused), (sends(), ends), reread=[])
+    daemon = service.Daemon(load(file, {}), reread=lambda: load(file, {}), config=file)
+
+    assert (daemon.run(), desk.urls, seen) == (143, ["old.db", "old.db"], [[False]])
+
+
+def test_a_file_that_is_not_valid_is_refused_once_and_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "worker.toml"
+    file.write_text("nonsense", encoding="utf-8")
+    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+
+    async def looks_some_times() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Desk(monkeypatch, (sends(), looks_some_times), reread=[])
+    daemon = service.Daemon(settings("old"), reread=lambda: load(file, {}), config=file)
+
+    assert daemon.run() == 143
+    assert capsys.readouterr().out.count("run.reload_refused") == 1

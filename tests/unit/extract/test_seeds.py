@@ -16,7 +16,7 @@ from worker.extract.seeds import seed_article
 from worker.models import Seed
 
 ROOT = Path(__file__).resolve().parents[3]
-SEEDS = sorted((ROOT / "seeds").glob("*.txt"))
+SEEDS = sorted((ROOT / "seeds/sample").glob("*.txt"))
 BOILERPLATE = ("Tin bài liên quan", "Đọc nhiều", "Đọc thêm", "TIN LIÊN QUAN", "Bình luận", "![", "0:00")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.newsroom import seed_stories
 
 ROOT = Path(__file__).parents[3]
-SEEDS = sorted((ROOT / "seeds").glob("[0-9]*.txt"))
+SEEDS = sorted((ROOT / "seeds/sample").glob("[0-9]*.txt"))
 REAL = ROOT.parent / "shared" / "seeds"
 TITLE_NOT_FIRST = {"002", "008"}
 PIECES_OF_A_SITE = (

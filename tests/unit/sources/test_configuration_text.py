@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import ConfigurationError, UsageError
-from worker.sources.configuration_text import NewSource, name_for, with_sources, without_source
+from worker.sources.configuration_text import NewSource, name_for, with_enabled, with_sources, without_source
 
 TEXT = """# mine
 [fetch]
@@ -126,3 +126,53 @@ def test_the_project_s_own_configuration_can_be_edited() -> None:
     text = (Path(__file__).parents[3] / "config/worker.toml").read_text("utf-8")
 
     assert without_source(with_sources(text, [NEW]), "ba") == text
+
+
+def test_pausing_and_resuming_change_one_line_and_keep_the_rest() -> None:
+    paused = with_enabled(TEXT, ["hai"], enabled=False)
+    resumed = with_enabled(paused, ["hai"], enabled=True)
+
+    assert set(TEXT.splitlines()) <= set(paused.splitlines())
+    assert set(paused.splitlines()) - set(TEXT.splitlines()) == {"enabled = false"}
+    assert [source.get("enabled") for source in tomllib.loads(paused)["sources"]] == [None, False]
+    assert resumed == paused.replace("enabled = false", "enabled = true")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "enabled = true",
+        "enabled=true   # as ever",
+        "  enabled   =   true",
+        '"enabled" = true',
+        "# enabled = true",
+        'note = "enabled = true"',
+        'note = """\nenabled = nobody\n"""',
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_the_key_is_changed_where_it_stands_and_however_it_is_written(line: str, ending: str) -> None:
+    text = f'[[sources]]\nname = "một"\n{line}\n\n[[sources]]\nname = "hai"'.replace("\n", ending)
+
+    result = with_enabled(text, ["một", "hai"], enabled=False)
+
+    assert [source["enabled"] for source in tomllib.loads(result)["sources"]] == [False, False]
+    assert ("\n" in result.replace("\r\n", "")) is (ending == "\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sources = [{ name = "một" }]',
+        '[[sources]]\nname = "một"\nnote = """\nenabled = true\n"""\nenabled = true',
+        '[[sources]]\nname = "một"\nenabled = 1',
+    ],
+)
+def test_what_cannot_be_changed_by_one_line_is_refused_and_left(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="by hand"):
+        with_enabled(text, ["một"], enabled=False)
+
+
+def test_pausing_a_source_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no source 'ba'"):
+        with_enabled(TEXT, ["hai", "ba"], enabled=False)

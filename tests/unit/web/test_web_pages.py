@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -407,3 +408,17 @@ async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
 
     with socket.create_server(("127.0.0.1", port)):
         assert port
+
+
+async def test_a_paused_source_is_shown_as_paused_and_gives_nothing_to_alert_on(board: Board) -> None:
+    board.shown = replace(FIGURES, sources=(replace(FIGURES.sources[0], paused=True),))
+
+    async with board.client() as client:
+        page, metrics = (await client.get("/")).text, (await client.get("/metrics")).text
+
+    assert "<td>paused</td>" in page
+    assert "failed poll" not in page
+    assert "shorter" not in page
+    assert re.findall(r'^corpus_worker_source_\w+\{source="bao"\} \S+$', metrics, re.MULTILINE) == [
+        'corpus_worker_source_paused{source="bao"} 1.0'
+    ]
