@@ -76,6 +76,10 @@ class Store:
         """Copy a SQLite store to a file beside running work, and check the copy; raises StoreError."""
         return back_up(self._database, path, replace=replace)
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path names a file of this store, which nothing else may write."""
+        return self._database.holds(path)
+
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
         """Let go of raw pages and histories from before a time; never of a text of the corpus."""
         return prune(self._database, older_than=older_than, dry_run=dry_run)
