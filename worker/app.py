@@ -93,19 +93,19 @@ async def opened(
     command: str = "ingest",
     meter: Meter | None = None,
     patience: timedelta = PATIENCE,
+    create: bool = True,
 ) -> AsyncIterator[App]:
     """Open everything for one run of a command, and close it at the end.
 
-    `patience` is how long a store that does not answer is waited for meanwhile. Raises StoreError where the store
+    `patience` is how long a store that does not answer is waited for meanwhile; with `create` off there must be one
+    already. Raises StoreError where the store
     cannot be used.
     """
     deduper = _deduper(settings)
     with (
-        await ready_store(settings.store.url, deduper.parameters, patience, command=command) as store,
+        await ready_store(settings.store.url, deduper.parameters, patience, command=command, create=create) as store,
         Threads(count=_threads(settings)) as offload,
     ):
-        for warning in store.warnings:
-            log.warning("store.warning", warning=warning)
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())

@@ -12,6 +12,7 @@ from worker.errors import ExtractError, UsageError
 from worker.extract import ProcessExtractor
 from worker.extract.explain import Explanation
 from worker.fetch import Step
+from worker.inputs import aside
 from worker.models import Candidate, Request
 from worker.ports import Hints
 from worker.rulebook import extract_rules
@@ -65,7 +66,8 @@ async def _of_page(settings: Settings, url: str, extractor: ProcessExtractor) ->
 
 
 async def _of_files(settings: Settings, path: Path, extractor: ProcessExtractor) -> AsyncIterator[Preview]:
-    for found in _inputs(settings, path):
+    inputs = _inputs(settings, path)
+    while (found := await aside(next, inputs, None)) is not None:
         if isinstance(found, str):
             yield Preview(place=str(path), explanation=Explanation(message=found))
         else:

@@ -23,15 +23,19 @@ _OUTERMOST_SPACE: Final = 0xEFFFFFFC
 """The number of the name space of processes that is no container's."""
 
 
-async def ready_store(url: str, parameters: IndexParameters, patience: timedelta, *, command: str) -> Store:
-    """Open the store on a thread, ready for work as a command; raises StoreError.
+async def ready_store(
+    url: str, parameters: IndexParameters, patience: timedelta, *, command: str, create: bool = True
+) -> Store:
+    """Open the store on a thread, ready for work as a command, made where there is none unless `create` is off.
+
+    Raises StoreError.
 
     Making, migrating or mending it may take minutes, in which probes and signals are answered. Where it does not
     answer, it is waited for as long as `patience` says; cancelling ends that.
     """
     given_up = threading.Event()
     try:
-        store = await asyncio.to_thread(_opened, url, parameters, patience, given_up)
+        store = await asyncio.to_thread(_opened, url, parameters, patience, given_up, create=create)
     except asyncio.CancelledError:
         given_up.set()
         raise
@@ -39,9 +43,11 @@ async def ready_store(url: str, parameters: IndexParameters, patience: timedelta
     return store
 
 
-def _opened(url: str, parameters: IndexParameters, patience: timedelta, given_up: threading.Event) -> Store:
+def _opened(
+    url: str, parameters: IndexParameters, patience: timedelta, given_up: threading.Event, *, create: bool
+) -> Store:
     """Open the store, with what a clock that was off and workers that died have left in it put right."""
-    store = open_store(url, parameters=parameters, create=True, patience=patience, given_up=given_up)
+    store = open_store(url, parameters=parameters, create=create, patience=patience, given_up=given_up)
     try:
         store.require_rights()
         store.mend_times(now=SystemClock().now())

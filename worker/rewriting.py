@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from worker.configuration import load
 from worker.errors import ConfigurationError
+from worker.outputs import whole_file
 from worker.settings import Settings
 
 
@@ -20,23 +19,12 @@ def rewrite(path: Path, edit: Callable[[str], str], environment: Mapping[str, st
     target = path.resolve()
     try:
         text = edit(target.read_bytes().decode("utf-8"))
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as exc:
-        raise _unwritable(path, exc) from exc
-    written = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with whole_file(target) as file:
             file.write(text.encode("utf-8"))
             file.flush()
-            os.fsync(file.fileno())
-        settings = _checked(written, path, environment)
-        written.chmod(target.stat().st_mode & 0o777)
-        written.replace(target)
+            return _checked(Path(file.name), path, environment)
     except OSError as exc:
         raise _unwritable(path, exc) from exc
-    finally:
-        written.unlink(missing_ok=True)
-    return settings
 
 
 def _checked(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
@@ -49,4 +37,4 @@ def _checked(written: Path, path: Path, environment: Mapping[str, str]) -> Setti
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:
     advice = "check the free space, and the permissions of the file and its folder"
-    return ConfigurationError(f"{path}: cannot be changed: {error.strerror}; {advice}")
+    return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from worker.clock import SystemClock
 from worker.errors import FetchError, SourceError
 from worker.fetch import HttpFetcher, MemoryHostBook, Step
+from worker.inputs import aside
 from worker.models import Candidate, Discovery, Page, Request, Source
 from worker.offload import Threads
 from worker.pacing import borrowed_turns
@@ -65,7 +66,10 @@ class Sounder:
     async def sound(self, source: Source) -> Sounding:
         """Poll a source once; what goes wrong is in the answer, never raised."""
         if source.kind in _LOCAL_KINDS or "://" not in source.url:
-            return await asyncio.to_thread(self._sound_local, source)
+            try:
+                return await aside(self._sound_local, source)
+            except SourceError as exc:
+                return Sounding(source=source, error=str(exc), fault="path")
         empty = Sounding(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
@@ -99,14 +103,11 @@ class Sounder:
         return await self._sound(sofar, found.follow[0], depth=depth + 1)
 
     def _sound_local(self, source: Source) -> Sounding:
-        """Read the first batch of a file or folder."""
+        """Read the first batch of a file or folder; raises SourceError."""
         path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
         inputs = read_inputs(path, source=source.name, now=self._clock.now(), max_bytes=self._max_bytes)
-        try:
-            first = next(inputs, Discovery())
-            more = next(inputs, None)
-        except SourceError as exc:
-            return Sounding(source=source, error=str(exc), fault="path")
+        first = next(inputs, Discovery())
+        more = next(inputs, None)
         return Sounding(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)
 
 

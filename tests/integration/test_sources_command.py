@@ -327,7 +327,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
         (["remove", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["import", "nowhere.opml"], 2, "nowhere.opml: cannot be read"),
         (["import", "worker.toml"], 1, "OPML"),
-        (["export", "--output", "no/such/folder.opml"], 2, "cannot be written"),
+        (["export", "--output", "worker.toml/feeds.opml"], 2, "cannot be written"),
     ],
 )
 def test_wrong_use_is_one_clear_line(desk: Desk, words: list[str], status: int, told: str) -> None:

@@ -15,6 +15,7 @@ from worker.app import App, Past
 from worker.backfill.orders import Orders
 from worker.backfill.roots import local_roots, web_roots
 from worker.errors import FetchError, SourceError, StoreError
+from worker.inputs import aside
 from worker.models import Candidate, Place, Request, Source
 from worker.sources.files import Intake
 from worker.sources.past import Glimpse, look_back
@@ -136,7 +137,7 @@ class Looker:
     async def _read_archive(self, place: Place) -> None:
         """Read an archive in portions, no further ahead of the work than a few hundred pages."""
         portions = self._portions(place)
-        while (portion := await asyncio.to_thread(next, portions, None)) is not None:
+        while (portion := await aside(next, portions, None)) is not None:
             for remark in portion.remarks:
                 log.warning("backfill.note", note=f"{remark.where}: {remark.why}")
             place = replace(

@@ -19,7 +19,6 @@ from worker.settings import FetchSettings, Settings
 from worker.sources.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
 from worker.storage import Store, open_store
 from worker.storage.migrate import VERSIONS
-from worker.storage.store import has_reset_race
 
 _PATIENCE: Final = timedelta(seconds=5)
 
@@ -59,7 +58,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
     """Yield whether the store can be opened and written, who works on it, and whether its sums are right."""
     path = store_path(settings.store.url)
     if path is not None:
-        yield sqlite_release(sqlite3.sqlite_version_info)
+        yield graded("store", "sqlite", sqlite3.sqlite_version)
         yield _writable(path)
         if not path.exists():
             yield graded("store", "store", f"{path} is not there yet; the first run makes it")
@@ -127,18 +126,6 @@ def _sums(books: Books) -> Finding:
         found if books.balanced else f"{found}, but the states add up to {sum(books.counts.values()):,}",
         fail=not books.balanced,
         remedy="see what is wrong: corpus-worker audit",
-    )
-
-
-def sqlite_release(version: tuple[int, ...]) -> Finding:
-    """Judge the release of SQLite: some have a rare race that can damage a store two processes use."""
-    risky = has_reset_race(version)
-    return graded(
-        "store",
-        "sqlite",
-        ".".join(map(str, version)) + (" can damage a store that two processes use at once, rarely" if risky else ""),
-        warn=risky,
-        remedy="use SQLite 3.51.3, 3.50.7 or 3.44.6; until then one command at a time beside the daemon, and backups",
     )
 
 

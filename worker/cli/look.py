@@ -99,6 +99,8 @@ def export(common: Common, form: str, output: Path | None) -> None:
     if output is None and form in _NEEDS_A_PLACE:
         raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
     with open_reading(settings) as store:
+        if output and store.holds(output):
+            raise UsageError(f"{output}: is a part of the store itself; name another --output")
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
         print_json({"exported": count, "format": form, "output": str(output)})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.sources.configuration_text import NewSource
 
+_LONGEST_LIST: Final = 50_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 
@@ -216,9 +217,13 @@ def import_sources(common: Common, file: Path) -> None:
 
     settings = common.settings()
     try:
-        outlines = read_opml(file.read_bytes())
+        with file.open("rb") as opened:
+            body = opened.read(_LONGEST_LIST + 1)
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
+    if len(body) > _LONGEST_LIST:
+        raise UsageError(f"{file}: larger than {_LONGEST_LIST:,} bytes, and so no list of feeds")
+    outlines = read_opml(body)
     taken = {source.name for source in settings.sources}
     known = {key_of(source.url) for source in settings.sources if source.url}
     new: list[NewSource] = []
@@ -239,16 +244,15 @@ def import_sources(common: Common, file: Path) -> None:
 @options
 def export_sources(common: Common, output: Path | None) -> None:
     """Write the configured feeds as an OPML list."""
+    from worker.export.whole import opened
     from worker.sources.opml import write_opml
 
     body = write_opml([source.source() for source in common.settings().sources])
     if output is None or output == Path("-"):
         click.echo(body, nl=False)
         return
-    try:
-        output.write_bytes(body)
-    except OSError as exc:
-        raise UsageError(f"{output}: cannot be written: {exc.strerror}; name another --output") from exc
+    with opened(output) as file:
+        file.write(body)
 
 
 def _path(common: Common) -> Path:

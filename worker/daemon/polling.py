@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 ANSWER: Final = timedelta(minutes=1)
 """The longest a question to the store may take before it counts as unanswered."""
+TELL_EVERY: Final = timedelta(minutes=1)
 REST: Final = timedelta(minutes=1)
 """How long a source is left alone whose poll could not be written down: in the store it is still due."""
 
@@ -36,6 +37,7 @@ class Polling:
         self._done = done
         self._rests: dict[str, float] = {}
         self._closed = False
+        self._told = "", 0.0
         self.going: dict[str, asyncio.Task[None]] = {}
         """The polls that are going on, by source."""
         self.asked = 0
@@ -55,13 +57,21 @@ class Polling:
             log.error("run.store_failed", error="no answer")
             return
         except StoreError as exc:
-            log.error("run.store_failed", error=str(exc))
+            self._tell(str(exc))
             self.asked += 1
             return
+        self._told = "", 0.0
         room = app.settings.fetch.max_connections - len(self.going)
         for source in self._due(states)[: max(0, room)]:
             self.going[source.name] = asyncio.create_task(self._poll(source))
         self.asked += 1
+
+    def _tell(self, error: str) -> None:
+        """Say that the store fails: at once, and then once a minute for as long as it is the same."""
+        now, (told, at) = self._app.clock.monotonic(), self._told
+        if error != told or now - at >= TELL_EVERY.total_seconds():
+            log.error("run.store_failed", error=error)
+            self._told = error, now
 
     def _due(self, states: Sequence[SourceState]) -> list[Source]:
         """Return the sources to poll that are not being polled already, those due longest first."""

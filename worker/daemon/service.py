@@ -22,7 +22,7 @@ from worker.daemon.supervisor import Supervisor
 from worker.daemon.waits import Waits, pause
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import Done, End, Work
-from worker.errors import ConfigurationError, StoreError
+from worker.errors import ConfigurationError, StoreError, StoreMissing
 from worker.readying import worker_name
 from worker.settings import Settings
 
@@ -53,7 +53,8 @@ class Daemon:
             patience=min(LOOP_PATIENCE, settings.daemon.stall_after), monotonic=self._clock.monotonic, end=_end_at_once
         )
         self._signal = 0
-        self._opened = False
+        self._opened = ""
+        """The URL of the store that was opened last: it is not made a second time, should it have gone meanwhile."""
         self._before: Settings | None = None
         self._next: Settings | None = None
         self._woken = asyncio.Event()
@@ -98,8 +99,14 @@ class Daemon:
             self._take_next()
             try:
                 observer = self._board.beside(self._done)
+                url = self._settings.store.url
                 async with opened(
-                    self._settings, observer, command="run", meter=self._board.meter, patience=NO_PATIENCE
+                    self._settings,
+                    observer,
+                    command="run",
+                    meter=self._board.meter,
+                    patience=NO_PATIENCE,
+                    create=url != self._opened,
                 ) as app:
                     return await self._serve(app)
             except StoreError as exc:
@@ -116,12 +123,14 @@ class Daemon:
 
     def _needs_a_hand(self, error: StoreError) -> bool:
         """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
-        return not error.retry and not (self._opened and (self._done.proven or self._before is not None))
+        if isinstance(error, StoreMissing):  # it was there
+            return False
+        return not error.retry and not (bool(self._opened) and (self._done.proven or self._before is not None))
 
     async def _serve(self, app: App) -> End:
         app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
         self._work = Work(app, self._done, guard=self._guard, supervisor=self._supervisor)
-        self._opened, self._before = True, None
+        self._opened, self._before = self._settings.store.url, None
         self._guard.may_go_on()
         if self._signal:
             self._guard.must_end(within=MUST_END, status=128 + self._signal)

@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from worker.export.fields import exported, plain
-from worker.export.whole import whole
+from worker.export.whole import opened
 from worker.models import StoredArticle
 
 
@@ -20,7 +21,7 @@ def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
     The file appears whole or not at all. Raises UsageError where it cannot be written.
     """
     count = 0
-    with _opened(target) as stream:
+    with _lines(target) as stream:
         for stored in articles:
             stream.write(json.dumps(plain(exported(stored)), ensure_ascii=False) + "\n")
             count += 1
@@ -28,9 +29,11 @@ def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
 
 
 @contextmanager
-def _opened(target: Path | None) -> Iterator[TextIO]:
+def _lines(target: Path | None) -> Iterator[TextIO]:
     if target is None:
         yield sys.stdout
         return
-    with whole(target) as path, path.open("w", encoding="utf-8", newline="\n") as stream:
+    with opened(target) as file:
+        stream = TextIOWrapper(file, encoding="utf-8", newline="\n")
         yield stream
+        stream.detach()  # which flushes it; the file is closed by its own door

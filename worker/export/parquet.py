@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.errors import UsageError
 from worker.export.fields import EXPORTED, exported
-from worker.export.whole import whole
+from worker.export.whole import opened
 from worker.models import StoredArticle
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int
     from pyarrow.parquet import ParquetWriter
 
     count = 0
-    with whole(target) as path, ParquetWriter(str(path), schema, compression="zstd") as writer:
+    with opened(target) as file, ParquetWriter(file, schema, compression="zstd") as writer:
         for rows in _groups(articles):
             batch = RecordBatch.from_pylist(rows, schema=schema)
             writer.write_table(Table.from_batches([batch]), row_group_size=ROWS_AT_ONCE)

@@ -1,27 +1,39 @@
-"""A file that appears whole or not at all."""
+"""Where an export goes: files and folders that appear whole or not at all, and streams that are open."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from worker.errors import UsageError
+from worker.outputs import whole_folder, written
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `target` when the block ends well; raises UsageError where it cannot."""
-    partial = target.with_name(target.name + ".partial")
-    try:
+def opened(target: Path) -> Iterator[BinaryIO]:
+    """Give what to write a file into, which becomes `target` when the block ends well; raises UsageError."""
+    with _translated(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(target)
+        with written(target) as file:
+            yield file
+
+
+@contextmanager
+def folder(target: Path) -> Iterator[Path]:
+    """Give a folder to write into, which becomes `target` when the block ends well; raises UsageError."""
+    with _translated(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(target) as made:
+            yield made
+
+
+@contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough
     except OSError as exc:
-        raise UsageError(f"{target}: cannot be written: {exc.strerror}; name another --output") from exc
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --output") from exc

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
+from worker.inputs import aside
 from worker.models import Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import lessons
 from worker.pipeline.leaves import Leaves
@@ -134,14 +135,15 @@ class Discoverer:
         return Reading(count=count, validators=page.validators if count.complete else Validators())
 
     async def _read_local(self, source: Source, batch: str, count: Count) -> None:
-        inputs = self._stages.read_inputs(
+        inputs = await aside(
+            self._stages.read_inputs,
             local_path(source.url),
             source=source.name,
             now=self._stages.clock.now(),
             max_bytes=self._limits.input_bytes,
             sites=frozenset(name for name in source.options.get("sites", "").split(",") if name),
         )
-        while (discovery := await self._stages.offload(next, inputs, None)) is not None:
+        while (discovery := await aside(next, inputs, None)) is not None:
             await self._enqueue(source, discovery, batch, count)
 
     async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: Count) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from worker.errors import ExtractError
+from worker.inputs import aside
 from worker.models import Article, Seed
 from worker.ports import Clock, Deduper, Offload, SeedShelf
 
@@ -47,7 +48,8 @@ class SeedImporter:
     async def add(self, seeds: Iterable[Seed | str]) -> SeedReport:
         """Import every seed that is not in the store yet, one transaction each; a `str` is a problem to pass on."""
         found, imported, refused, problems = 0, 0, 0, list[str]()
-        for seed in seeds:
+        left = iter(seeds)
+        while (seed := await aside(next, left, None)) is not None:
             if isinstance(seed, str):
                 problems.append(seed)
                 continue

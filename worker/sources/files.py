@@ -13,6 +13,7 @@ from lxml import etree, html
 from worker import urls
 from worker.charset import decode
 from worker.errors import SourceError
+from worker.inputs import open_ordinary
 from worker.models import Candidate, Page, Text
 from worker.sources.entries import clean_text, clean_title
 from worker.sources.shapes import Shape, shape_of
@@ -141,9 +142,7 @@ def decoded(body: bytes) -> str | None:
 
 
 def _bounded(file: Path, intake: Intake) -> bytes | Remark:
-    if not file.is_file():
-        return Remark(where=str(file), why="is no ordinary file; remove it")
-    with file.open("rb") as opened:
+    with open_ordinary(file) as opened:
         body = opened.read(intake.max_bytes + 1)
     if len(body) > intake.max_bytes:
         return Remark(

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from worker import urls
 from worker.errors import SourceError
+from worker.inputs import open_ordinary
 from worker.models import Candidate, Text
 from worker.sources.dates import plausible, read_date
 from worker.sources.entries import clean_text, clean_title
@@ -25,7 +26,7 @@ def read_json_lines(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
     Of the optional members `title`, `published_at`, `source` and `id`, one of a wrong type is ignored with a remark.
     A line with both `text` and `html` is taken as text.
     """
-    with file.open("rb") as opened:
+    with open_ordinary(file) as opened:
         for number, line in _lines(opened, intake.max_bytes):
             where = f"{file}:{number}"
             if len(line) > intake.max_bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from errno import EINVAL
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 from worker.errors import SourceError
+from worker.inputs import note_progress
 from worker.models import Candidate, Discovery
 from worker.sources.files import Intake, Remark, read_html, read_text
 from worker.sources.jsonlines import read_json_lines
@@ -69,6 +71,7 @@ def _ending(path: Path) -> str | None:
 def _below(folder: Path) -> Iterator[Path | Remark]:
     refused: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=refused.append):
+        note_progress()
         folders.sort()
         yield from (path for name in sorted(names) if _ending(path := Path(place, name)))
     for error in refused:
@@ -83,7 +86,11 @@ def _contents(files: Iterator[Path | Remark], intake: Intake) -> Iterator[Candid
         try:
             yield from READERS[_ending(file) or ""](file, intake)
         except OSError as exc:
-            yield Remark(where=str(file), why=f"cannot be read ({exc.strerror or exc}); check its permissions")
+            yield Remark(where=str(file), why=f"cannot be read: {exc.strerror or exc}; {_advice(exc)}")
+
+
+def _advice(error: OSError) -> str:
+    return "remove it, or save what it gives to a file" if error.errno == EINVAL else "check its permissions"
 
 
 def _batches(found: Iterator[Candidate | Remark], path: Path) -> Iterator[Discovery]:

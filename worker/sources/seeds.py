@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from worker.inputs import open_ordinary
 from worker.models import Seed
 
 _NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
@@ -62,9 +63,10 @@ def _read(path: Path) -> Seed | str:
     if not path.is_file():
         return f"{path}: no ordinary file; remove it"
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        with open_ordinary(path) as opened:
+            body = opened.read(_MOST_BYTES + 1)
+        if len(body) > _MOST_BYTES:
             return f"{path}: larger than {_MOST_BYTES:,} bytes; split it"
-        body = path.read_bytes()
         raw = body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         return f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8"

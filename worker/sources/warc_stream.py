@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from worker.inputs import open_ordinary
 from worker.sources.byte_stream import ByteStream, Damage
 
 _MAX_HEADERS = 200
@@ -34,7 +35,7 @@ def records(
     file: Path, *, max_bytes: int, wanted: Callable[[Mapping[str, str]], bool], start: int = 0
 ) -> Iterator[Record]:
     """Yield every record from a byte on; only of those whose header is `wanted` and that fit the block is kept."""
-    with file.open("rb") as opened:
+    with open_ordinary(file) as opened:
         opened.seek(start)
         stream = ByteStream(opened, start=start)
         number, lost = 0, False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from sqlalchemy import URL, make_url
 
 from worker.errors import StoreError
 from worker.models import Books
+from worker.outputs import private_folder, put, require_replaceable
 from worker.storage import audit
 from worker.storage.border import describe_url
 from worker.storage.database import Database
@@ -42,19 +42,16 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
         raise StoreError(f"store {describe_url(database.url)} is no SQLite file: {_other_way(database.url, path)}")
     if not path.parent.is_dir():
         raise StoreError(f"backup {path} cannot be made: there is no folder {path.parent}; make it first")
-    _check_target(database.path, path, replace=replace)
-    unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        _copy(database.path, unfinished)
-        books = _checked(unfinished)
-        _make_last(unfinished)
-        unfinished.rename(path)
-        _make_last(path.parent)
+        _check_target(database, path, replace=replace)
+        with private_folder(path.parent) as private:  # SQLite writes other files beside its own
+            made = private / "store.sqlite"
+            _copy(database.path, made)
+            books = _checked(made)
+            put(made, path)
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"backup {path} cannot be made ({error}): nothing was changed in the store") from error
-    finally:
-        for leftover in path.parent.glob(f"{unfinished.name}*"):
-            leftover.unlink()
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(f"backup {path} cannot be made ({why}): nothing was changed in the store") from error
     return Backup(path=path, size=path.stat().st_size, books=books)
 
 
@@ -65,24 +62,11 @@ def _other_way(url: URL, path: Path) -> str:
     return f"run `pg_dump --format=custom --file={path} {server}`, and to restore, `pg_restore --dbname=URL {path}`"
 
 
-def _check_target(store: Path, path: Path, *, replace: bool) -> None:
-    if not path.exists():
-        return
-    if path.samefile(store):
-        raise StoreError(f"{path} is the store itself: name another file for the backup")
-    if not replace:
+def _check_target(database: Database, path: Path, *, replace: bool) -> None:
+    if database.holds(path):
+        raise StoreError(f"{path} is a part of the store itself: name another file for the backup")
+    if require_replaceable(path) is not None and not replace:
         raise StoreError(f"{path} exists: name a new file for the backup, or replace it with --force")
-    if not path.is_file():
-        raise StoreError(f"{path} is no file: name a file for the backup")
-
-
-def _make_last(path: Path) -> None:
-    """Have the disk keep what was written, and not only the system's memory: a file's bytes, or a folder's names."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copy(origin: Path, target: Path) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.storage.border import Standpoint, course_after, describe_url, reason, translated
+from worker.storage.ground import Ground
 from worker.storage.patience import NO_PATIENCE, Outage, growing_waits, short_waits
 from worker.storage.sqlstates import Course
+from worker.storage.writeback import WriteBack
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +28,8 @@ log = structlog.get_logger()
 WRITES: Final = "worker_writes"
 CONFLICTS: Final = 50
 CANCELS: Final = 5
+_BESIDE: Final = frozenset({"-wal", "-shm", "-journal"})
+"""What SQLite adds to the name of a database for the files beside it."""
 
 
 class Database:
@@ -44,6 +48,24 @@ class Database:
         self._given_up = given_up or threading.Event()
         self._outage = Outage(self._given_up)
         self._answered = False
+        self._ground: Ground | None = None
+        self._write_back: WriteBack | None = None
+        if path := self.path:
+            self._ground = Ground(path, name=describe_url(self.url))
+            self._write_back = WriteBack(engine, path)
+            self._mind(self._ground)
+
+    def _mind(self, ground: Ground) -> None:
+        """Open connections to the file that was opened first, and to no other."""
+
+        def before(*_: object) -> None:
+            ground.require(in_use=False)
+
+        def after(*_: object) -> None:
+            ground.note()
+
+        event.listen(self.engine, "do_connect", before)
+        event.listen(self.engine, "connect", after)
 
     @property
     def url(self) -> URL:
@@ -61,6 +83,16 @@ class Database:
         name = self.url.database
         return Path(name) if self.is_sqlite and name and name != ":memory:" else None
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path names a file of this database: its own, one that SQLite keeps beside it, or a lock."""
+        own = self.path
+        if own is None:
+            return False
+        place, store = path.resolve(), own.resolve()
+        is_lock = place.name.startswith(f"{store.name}.") and place.name.endswith(".lock")
+        beside = is_lock or place.name.removeprefix(store.name) in _BESIDE
+        return (place.parent == store.parent and beside) or (path.exists() and store.exists() and path.samefile(store))
+
     def size(self) -> int | None:
         """Return how many bytes the database takes, the write-ahead log included; None in memory."""
         if not self.is_sqlite:
@@ -76,7 +108,10 @@ class Database:
         `work` may run several times, even after a commit whose answer got lost: it must change nothing but the
         database, and must recognise what it has written before.
         """
-        return self._run(self._writer.begin, lambda connection: work(connection, *args, **kwargs))
+        done = self._run(self._writer.begin, lambda connection: work(connection, *args, **kwargs))
+        if self._write_back:
+            self._write_back.after_commit()
+        return done
 
     def read(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction that only reads."""
@@ -125,7 +160,10 @@ class Database:
                 try:
                     with opened() as connection:
                         self._answered = True
-                        return work(connection)
+                        done = work(connection)
+                        if self._ground:
+                            self._ground.require(in_use=True)
+                        return done
                 except DBAPIError as error:
                     if self._given_up.is_set() or not self._waited(error, tries):
                         raise

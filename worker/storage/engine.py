@@ -25,9 +25,8 @@ PRAGMAS = (
     "synchronous = NORMAL",
     "foreign_keys = ON",
     "cache_size = -32768",  # KiB
-    # 32 MiB. In a large store a settle touches some forty pages of the index anywhere: with SQLite's own thousand
-    # pages every twentieth settle would pay for writing them back.
-    "wal_autocheckpoint = 8192",
+    "wal_autocheckpoint = 0",  # see writeback.py
+    "journal_size_limit = 0",
 )
 POOL_SIZE = 4
 """Connections one process keeps open to a server at most."""

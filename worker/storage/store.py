@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,17 +34,14 @@ from worker.storage.rights import require_rights
 from worker.storage.shelf import StoredSeedShelf
 from worker.storage.workers import daemons, introduce, is_direct
 
-SOUND_SQLITE = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
-"""Releases with the fix of the WAL-reset race, the last of each line that got it first."""
-
 PATIENCE = timedelta(minutes=5)
 """How long a store that does not answer is waited for: a restart or a failover takes less."""
 
 
 class Store:
-    """An open store. `warnings` are sentences for people about the database it runs on."""
+    """An open store."""
 
-    def __init__(self, database: Database, *, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(self, database: Database) -> None:
         self.ledger = StoredLedger(database)
         self.seeds = StoredSeedShelf(database)
         self.reader = StoredReader(database)
@@ -53,7 +49,6 @@ class Store:
         self.backfills = StoredBackfills(database)
         self.paragraphs = StoredParagraphMemory(database)
         self.review = StoredReview(database)
-        self.warnings = warnings
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
 
@@ -75,6 +70,10 @@ class Store:
     def back_up(self, path: Path, *, replace: bool = False) -> Backup:
         """Copy a SQLite store to a file beside running work, and check the copy; raises StoreError."""
         return back_up(self._database, path, replace=replace)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path names a file of this store, which nothing else may write."""
+        return self._database.holds(path)
 
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
         """Let go of raw pages and histories from before a time; never of a text of the corpus."""
@@ -169,19 +168,4 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return Store(database, warnings=_warnings(database))
-
-
-def _warnings(database: Database) -> tuple[str, ...]:
-    if not database.is_sqlite or not has_reset_race(sqlite3.sqlite_version_info):
-        return ()
-    advice = "run one command at a time beside the daemon, and keep backups"
-    race = "has a rare race that can damage a store used by two processes at once (fixed in 3.51.3, 3.50.7 and 3.44.6)"
-    return (f"SQLite {sqlite3.sqlite_version} {race}: {advice}",)
-
-
-def has_reset_race(version: tuple[int, ...]) -> bool:
-    """Whether this release of SQLite has the WAL-reset race (sqlite.org/wal.html, "the WAL-reset bug")."""
-    return version < SOUND_SQLITE[-1] and not any(
-        version[:2] == fixed[:2] and version >= fixed for fixed in SOUND_SQLITE
-    )
+    return Store(database)

@@ -82,7 +82,7 @@ def test_a_backup_replaces_another_one_where_that_is_wanted(store: Store, tmp_pa
 def test_the_store_itself_is_never_replaced(store: Store, tmp_path: Path) -> None:
     (tmp_path / "other-name.db").symlink_to(tmp_path / "corpus.db")
 
-    with pytest.raises(StoreError, match="is the store itself"):
+    with pytest.raises(StoreError, match="is a part of the store itself"):
         store.back_up(tmp_path / "other-name.db", replace=True)
 
     assert store.reader.audit().articles == 5

@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands import Desk
 from worker.checkup import Level
-from worker.checkup.belongings import check_configuration, check_seeds, check_store, sqlite_release
+from worker.checkup.belongings import check_configuration, check_seeds, check_store
 from worker.settings import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
 from worker.storage import open_store
 
@@ -67,13 +67,6 @@ def test_a_strangers_database_fails(tmp_path: Path) -> None:
     findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "corpus.db"))}
 
     assert findings["store"].level is Level.FAIL
-
-
-@pytest.mark.parametrize(
-    ("version", "level"), [((3, 40, 1), Level.WARN), ((3, 44, 6), Level.OK), ((3, 51, 3), Level.OK)]
-)
-def test_releases_of_sqlite_with_the_race_are_named(version: tuple[int, ...], level: Level) -> None:
-    assert sqlite_release(version).level is level
 
 
 def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:

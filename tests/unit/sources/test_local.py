@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.unit.sources.making import NOW
 from worker.errors import SourceError
 from worker.models import Candidate, Discovery, Page, Text
 from worker.sources import read_inputs
+from worker.sources.local import READERS
 
 PAGE = '<html><head><link rel="canonical" href="{}"></head><body><p>Mưa lớn</p></body></html>'
 
@@ -166,13 +168,39 @@ def test_a_link_that_leads_back_up_is_no_trap(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Một\nHai", "utf-8")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
-    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
 
     (discovery,) = read(tmp_path)
 
     assert len(discovery.candidates) == 1
     assert discovery.skipped == 2
-    assert all("is no ordinary file" in note for note in discovery.notes)
+    assert all("cannot be read: " in note for note in discovery.notes)
+
+
+@pytest.mark.parametrize("ending", sorted(READERS))
+def test_what_is_no_ordinary_file_is_named_and_passed_over(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "z.txt").write_text("Một\nHai", "utf-8")
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    (tmp_path / f"to-pipe{ending}").symlink_to(f"pipe{ending}")
+    (tmp_path / f"zeros{ending}").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(tmp_path / f"s{ending}"))
+
+        (discovery,) = read(tmp_path)
+
+    kinds = sorted(note.split("it is a ")[1].split(",")[0] for note in discovery.notes)
+    assert kinds == ["device", "pipe", "pipe", "socket"]
+    assert len(discovery.candidates) == 1
+
+
+@pytest.mark.parametrize("ending", sorted(READERS))
+def test_a_pipe_given_by_hand_is_refused_in_one_sentence(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{ending}")
+
+    (discovery,) = read(tmp_path / f"pipe{ending}")
+
+    advice = "remove it, or save what it gives to a file"
+    assert discovery.notes == (f"{tmp_path}/pipe{ending}: cannot be read: it is a pipe, no ordinary file; {advice}",)
 
 
 def test_many_articles_come_in_batches_of_a_hundred(tmp_path: Path) -> None:

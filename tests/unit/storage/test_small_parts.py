@@ -1,4 +1,4 @@
-"""The store's pure parts: which SQLite is sound, and what goes into columns and comes back."""
+"""The store's pure parts: what goes into columns and comes back."""
 
 from __future__ import annotations
 
@@ -12,28 +12,8 @@ from sqlalchemy.dialects import sqlite
 from worker.models import Comparison, Page, Relation, Text, Validators, Verdict
 from worker.storage.codec import body_of, clean, content_from, describe, form_of, verdict_from_json, verdict_to_json
 from worker.storage.columns import PackedText, UtcTime
-from worker.storage.store import has_reset_race
 
 DIALECT = sqlite.dialect()
-
-
-@pytest.mark.parametrize(
-    ("version", "race"),
-    [
-        ((3, 40, 1), True),
-        ((3, 44, 5), True),
-        ((3, 44, 6), False),
-        ((3, 45, 0), True),
-        ((3, 50, 6), True),
-        ((3, 50, 7), False),
-        ((3, 51, 2), True),
-        ((3, 51, 3), False),
-        ((3, 52, 0), False),
-        ((4, 0, 0), False),
-    ],
-)
-def test_releases_with_the_wal_reset_race_are_known(version: tuple[int, ...], race: bool) -> None:
-    assert has_reset_race(version) is race
 
 
 @given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=7))])))
