@@ -92,7 +92,7 @@ class DedupeSettings(Section):
 
     threshold: Share = 0.8
     containment: Share = 0.8
-    keep: Literal["first", "longest"] = "first"
+    keep: Literal["earliest", "first", "longest"] = "earliest"
 
 
 class ScheduleSettings(Section):

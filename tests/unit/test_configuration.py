@@ -52,7 +52,7 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
     assert settings.extract.languages == ("vi",)
     assert settings.dedupe.threshold == 0.8
     assert settings.dedupe.containment == 0.8
-    assert settings.dedupe.keep == "first"
+    assert settings.dedupe.keep == "earliest"
     assert settings.schedule.every == timedelta(minutes=15)
     assert settings.schedule.min_every == timedelta(minutes=5)
     assert settings.schedule.max_every == timedelta(hours=12)
@@ -81,7 +81,7 @@ def test_the_files_that_come_with_the_project_are_valid(name: str) -> None:
         ('[fetch]\ncolour = "red"\n', ["fetch.colour", "unknown key", "one of allow_networks"]),
         ("[colour]\n", ["colour", "unknown key", "store"]),
         ("[dedupe]\nthreshold = 1.5\n", ["dedupe.threshold", "found 1.5", "less than or equal to 1"]),
-        ('[dedupe]\nkeep = "last"\n', ["dedupe.keep", 'found "last"', "'first' or 'longest'"]),
+        ('[dedupe]\nkeep = "last"\n', ["dedupe.keep", 'found "last"', "'earliest', 'first' or 'longest'"]),
         ('[store]\nurl = "mysql://x"\n', ["store.url", 'found "mysql://x"', "sqlite:///"]),
         ('[extract]\nlanguages = ["Vietnamese"]\n', ["extract.languages[1]", "language code"]),
         ('[schedule]\nevery = "1m"\n', ["schedule", "min_every <= every <= max_every", "every 1m"]),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from worker.dedupe.additions import addition
+from worker.dedupe.common import only_common
 from worker.dedupe.compare import Figures, compare
+from worker.dedupe.heads import JOINING, Choice, choose, contender, publisher_of
 from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
-_MERGED = frozenset({Relation.REVISION, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS})
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -48,11 +48,13 @@ def judge(
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
+    choice = _choice(article, newcomer, best, matches, rules=rules)
     return Verdict(
         relation=best.relation,
-        head=_becomes_head(best, article, neighbours, rules=rules),
+        head=choice.newcomer,
         best=best,
         considered=tuple(considered),
+        reason=choice.reason,
     )
 
 
@@ -72,7 +74,7 @@ def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Si
 
 def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Comparison:
     ruling = _ruling(article, newcomer, match, rules=rules)
-    if ruling.relation in _MERGED and not ruling.rule.startswith("marked"):
+    if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
         ruling = _only_common(match, matches, rules=rules) or ruling
     return Comparison(
         article=match.neighbour.id,
@@ -91,7 +93,8 @@ def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -
         return Ruling(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
         return Ruling(relation=direction(figures, rules=rules), rule="marked same")
-    if neighbour.canonical_url == article.canonical_url:
+    same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
+    if same_publisher and neighbour.canonical_url == article.canonical_url:
         if figures.of_shorter >= rules.same_item:
             return Ruling(relation=Relation.REVISION, rule="same address")
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
@@ -105,21 +108,17 @@ def _rewritten(newcomer: Piece, match: _Match, *, rules: Rules) -> bool:
     """Say whether a publisher tells its own story again, later and in other words."""
     earlier, later = match.piece.published_at, newcomer.published_at
     in_order = earlier is None or later is None or earlier < later
-    return newcomer.host == match.piece.host and in_order and match.figures.ours.raw_share < rules.rewritten
+    own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
+    return own and in_order and match.figures.ours.raw_share < rules.rewritten
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:
     """Take back a match that rests on passages which many other clusters have."""
-    others = {each.neighbour.cluster: each.figures.ours.matched for each in matches}
+    others = {each.neighbour.cluster: each.figures for each in matches}
     others.pop(match.neighbour.cluster, None)
-    if len(others) < rules.common or match.figures.jaccard == 1.0:
-        return None
-    spread = np.sum(np.stack(list(others.values())), axis=0)
-    matched = match.figures.ours.matched
-    rare = int((matched & (spread < rules.common)).sum())
-    if rare >= rules.rare_share * matched.sum():
-        return None
-    return Ruling(relation=Relation.TEMPLATE, rule="what both have stands in many articles")
+    if only_common(match.figures, list(others.values()), least=rules.common, rare_share=rules.rare_share):
+        return Ruling(relation=Relation.TEMPLATE, rule="what both have stands in many articles")
+    return None
 
 
 def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
@@ -127,10 +126,23 @@ def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
     return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 
 
-def _becomes_head(best: Comparison, article: Article, neighbours: Sequence[Neighbour], *, rules: Rules) -> bool:
-    if best.relation in (Relation.REVISION, Relation.CONTAINS, Relation.FOLLOWUP, Relation.TEMPLATE):
-        return True
-    if rules.keep == "first" or best.relation is Relation.CONTAINED:
-        return False
-    other = next(neighbour for neighbour in neighbours if neighbour.id == best.article)
-    return len(article.text) > len(other.text)
+def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequence[_Match], *, rules: Rules) -> Choice:
+    """Say whether a newcomer becomes the head of the cluster it joins, or heads one of its own."""
+    if best.relation not in JOINING:
+        return Choice(newcomer=True, reason="")
+    joined = next(match for match in matches if match.neighbour.id == best.article)
+    # What a person called the same need not be the head of its cluster, and that is what the newcomer is held against.
+    head = next((each for each in matches if each.neighbour.head and _together(each, joined)), joined)
+    return choose(
+        contender(article),
+        contender(head.neighbour),
+        best.relation if head is joined else direction(head.figures, rules=rules),
+        keep=rules.keep,
+        adds=lambda: addition(newcomer.side, head.piece.side, head.figures),
+        original=head.neighbour.original,
+        reworded=head.figures.ours.raw_share < rules.rewritten,
+    )
+
+
+def _together(one: _Match, other: _Match) -> bool:
+    return one.neighbour.cluster == other.neighbour.cluster

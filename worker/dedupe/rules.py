@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+
+from worker.dedupe.heads import Keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Rules:
 
     threshold: float = 0.8
     containment: float = 0.8
-    keep: Literal["first", "longest"] = "first"
+    keep: Keep = "earliest"
     whole: float = 0.75
     own: float = 0.1
     edited: float = 0.875

@@ -134,6 +134,7 @@ class Neighbour:
 
     `cluster` is the id of the cluster's founding article; `head` whether this article is the one its cluster exports.
     `marked` is what a person decided about the newcomer's URL and this article: `same`, `different` or empty.
+    `original` says where a person called one of the two the original: `newcomer`, `stored` (this one) or empty.
     """
 
     id: int
@@ -151,6 +152,8 @@ class Neighbour:
     shared_bands: int = 0
     shared_anchors: int = 0
     marked: str = ""
+    published_at_from: str = ""
+    original: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +178,14 @@ class Verdict:
     """What a newcomer is: `best` is the comparison that decided, None for a text like no other.
 
     `considered` lists every comparison made, best first. `head` says whether the newcomer becomes the text its
-    cluster exports.
+    cluster exports, `reason` why that one of the two is exported.
     """
 
     relation: Relation
     head: bool
     best: Comparison | None = None
     considered: tuple[Comparison, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ def verdict_to_json(verdict: Verdict) -> str:
         {
             "relation": verdict.relation,
             "head": verdict.head,
+            "reason": verdict.reason,
             "best": _comparison_facts(verdict.best) if verdict.best else None,
             "considered": [_comparison_facts(comparison) for comparison in verdict.considered],
         }
@@ -104,6 +105,7 @@ def verdict_from_json(value: str) -> Verdict:
         head=facts["head"],
         best=_comparison(facts["best"]) if facts["best"] else None,
         considered=tuple(_comparison(each) for each in facts["considered"]),
+        reason=facts.get("reason", ""),
     )
 
 

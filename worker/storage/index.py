@@ -73,6 +73,9 @@ _ADD_FINGERPRINT = insert(FINGERPRINTS)
 _REMOVE_KEYS = delete(INDEX_KEYS).where(
     among(INDEX_KEYS.c.key, "keys"), INDEX_KEYS.c.article_id == bindparam("article")
 )
+_LENGTHS = select(FINGERPRINTS.c.article_id, FINGERPRINTS.c.shingles).where(among(FINGERPRINTS.c.article_id, "ids"))
+_LIKE_LONG = 4
+_MOST_RANKED = 512
 _LEAST_WEIGHT = 0.04
 """What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little, but one of a text
 that has hardly any keys."""
@@ -97,7 +100,8 @@ def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> No
 def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Hit]:
     """Return the articles that share the most and the rarest keys with a text, best first, at most `limit`.
 
-    Those that share no more than a stock phrase or two are left out.
+    Those that share no more than a stock phrase or two are left out. A quarter of the places goes to texts of about the
+    same length: many long texts that quote an article whole do not crowd out its copies.
     """
     bands = frozenset(fingerprint.bands)
     postings: defaultdict[int, list[int]] = defaultdict(list)
@@ -122,7 +126,25 @@ def near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> lis
         for article_id, count in shared.items()
         if weights[article_id] >= least
     )
-    return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))[:limit]
+    ranked = sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))
+    return ranked if len(ranked) <= limit else _with_alike_long(connection, ranked, fingerprint, limit=limit)
+
+
+def _with_alike_long(
+    connection: Connection, ranked: Sequence[Hit], fingerprint: Fingerprint, *, limit: int
+) -> list[Hit]:
+    first = limit - limit // _LIKE_LONG
+    chosen, others = list(ranked[:first]), ranked[first:_MOST_RANKED]
+    lengths = {
+        row.article_id: row.shingles
+        for row in connection.execute(_LENGTHS, {"ids": [hit.article_id for hit in others]})
+    }
+
+    def likeness(hit: Hit) -> float:
+        shorter, longer = sorted((lengths.get(hit.article_id, 0), fingerprint.shingles))
+        return hit.weight * shorter / max(1, longer)
+
+    return [*chosen, *sorted(others, key=lambda hit: (-likeness(hit), hit.article_id))[: limit - first]]
 
 
 def remove(connection: Connection, article_id: int) -> None:

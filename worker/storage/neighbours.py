@@ -84,6 +84,7 @@ def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str]) -> Nei
         title=row.title,
         text=row.text,
         published_at=row.published_at,
+        published_at_from=row.published_at_from,
         fetched_at=row.fetched_at,
         shared_bands=hit.shared_bands if hit else 0,
         shared_anchors=hit.shared_anchors if hit else 0,

@@ -76,10 +76,8 @@ def test_a_shortened_copy_is_contained_and_leaves_the_fuller_text_at_the_head() 
     assert (verdict.relation, verdict.head) == (Relation.CONTAINED, False)
 
 
-def test_the_fuller_text_contains_the_shorter_and_becomes_the_head() -> None:
-    verdict = judged(article(STORY), neighbour(STORY[:6]))
-
-    assert (verdict.relation, verdict.head) == (Relation.CONTAINS, True)
+def test_the_fuller_text_contains_the_shorter() -> None:
+    assert judged(article(STORY), neighbour(STORY[:6])).relation is Relation.CONTAINS
 
 
 def test_a_cut_copy_with_page_furniture_around_it_is_contained() -> None:
@@ -389,6 +387,36 @@ def test_passages_that_stand_in_many_clusters_are_no_evidence() -> None:
 
     assert alone.relation is Relation.COPY
     assert rule_of(among) == (Relation.TEMPLATE, "what both have stands in many articles")
+
+
+def quoting(place: int, *, around: float, after: float = 0.5) -> list[str]:
+    """Return a text that quotes STORY whole, with other matter of `around` times its length before and after."""
+    others = prose(300 + place, sentences=round(around * len(STORY)))
+    cut = round(len(others) * (1 - after))
+    return [*others[:cut], *STORY, *others[cut:]]
+
+
+@pytest.mark.parametrize("texts", [3, 4, 9])
+@pytest.mark.parametrize("around", [0.6, 1.2, 4.0, 9.0])
+@pytest.mark.parametrize("every", [60, 20, 10])
+def test_texts_that_quote_an_article_whole_do_not_hide_it_from_its_copies(
+    texts: int, around: float, every: int
+) -> None:
+    stored = [neighbour(quoting(place, around=around, after=place % 3 / 2), number=place + 2) for place in range(texts)]
+
+    verdict = judged(article(edited(STORY, every=every)), neighbour(STORY, number=1), *stored)
+
+    assert verdict.best is not None
+    assert (verdict.relation, verdict.best.article) == (Relation.COPY, 1)
+
+
+def test_stories_that_quote_an_old_one_whole_do_not_hide_it_from_its_copies() -> None:
+    stored = [neighbour([*prose(310 + place, sentences=16), *STORY], number=place + 2) for place in range(5)]
+
+    verdict = judged(article(edited(STORY, every=25)[:13]), neighbour(STORY, number=1), *stored)
+
+    assert verdict.best is not None
+    assert (verdict.relation in (Relation.COPY, Relation.CONTAINED), verdict.best.article) == (True, 1)
 
 
 def test_a_true_copy_within_a_family_is_still_found() -> None:

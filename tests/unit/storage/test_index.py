@@ -36,8 +36,8 @@ def connection() -> Iterator[Connection]:
     engine.dispose()
 
 
-def made(*, bands: tuple[int, ...] = (), anchors: tuple[int, ...] = ()) -> Fingerprint:
-    return Fingerprint(signature=b"signature", bands=bands, anchors=anchors, shingles=7)
+def made(*, bands: tuple[int, ...] = (), anchors: tuple[int, ...] = (), shingles: int = 7) -> Fingerprint:
+    return Fingerprint(signature=b"signature", bands=bands, anchors=anchors, shingles=shingles)
 
 
 def test_an_article_is_found_by_the_keys_it_shares(connection: Connection) -> None:
@@ -58,6 +58,23 @@ def test_rare_keys_weigh_more_than_common_ones(connection: Connection) -> None:
 
     assert hits[0].article_id == 21
     assert len(hits) == 3
+
+
+@pytest.mark.parametrize("digests", [15, 40])
+def test_long_texts_that_quote_an_article_do_not_crowd_out_its_copies(connection: Connection, digests: int) -> None:
+    keys = tuple(range(20))
+    for article_id in range(1, digests + 1):
+        index.add(
+            connection,
+            article_id,
+            made(anchors=(*keys, *range(article_id * 1000, article_id * 1000 + 9)), shingles=4000),
+        )
+    index.add(connection, 99, made(anchors=keys[:18], shingles=400))
+
+    hits = index.near(connection, made(anchors=keys, shingles=410), limit=16)
+
+    assert len(hits) == min(digests + 1, 16)
+    assert 99 in [hit.article_id for hit in hits]
 
 
 def test_a_stock_phrase_of_many_articles_brings_nobody_unless_a_text_is_little_else(connection: Connection) -> None:
