@@ -135,14 +135,14 @@ def _with_alike_long(
 ) -> list[Hit]:
     first = limit - limit // _LIKE_LONG
     chosen, others = list(ranked[:first]), ranked[first:_MOST_RANKED]
-    lengths = {
+    lengths: dict[int, int] = {
         row.article_id: row.shingles
         for row in connection.execute(_LENGTHS, {"ids": [hit.article_id for hit in others]})
     }
 
     def likeness(hit: Hit) -> float:
         shorter, longer = sorted((lengths.get(hit.article_id, 0), fingerprint.shingles))
-        return hit.weight * shorter / max(1, longer)
+        return hit.weight * float(shorter) / max(1, longer)
 
     return [*chosen, *sorted(others, key=lambda hit: (-likeness(hit), hit.article_id))[: limit - first]]
 
