@@ -201,13 +201,20 @@ def test_a_file_that_is_not_valid_is_refused_once_and_the_work_goes_on(
     file.write_text("nonsense", encoding="utf-8")
     monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
 
+    read: list[Path] = []
+
+    def reread() -> Settings:
+        read.append(file)
+        return load(file, {})
+
     async def looks_some_times() -> None:
-        for _ in range(5):
+        while not read:
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         os.kill(os.getpid(), signal.SIGTERM)
 
     Desk(monkeypatch, (sends(), looks_some_times), reread=[])
-    daemon = service.Daemon(settings("old"), reread=lambda: load(file, {}), config=file)
+    daemon = service.Daemon(settings("old"), reread=reread, config=file)
 
     assert daemon.run() == 143
     assert capsys.readouterr().out.count("run.reload_refused") == 1
