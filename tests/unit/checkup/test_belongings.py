@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import pytest
-
 from tests.commands import Desk
 from worker.checkup import Level
 from worker.checkup.belongings import check_configuration, check_seeds, check_store
