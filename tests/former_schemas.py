@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import create_engine, text
 
+_BACK_TO_THE_SECOND: Final = (
+    "DROP TABLE addresses",
+    "ALTER TABLE candidates DROP COLUMN authority",
+    "UPDATE alembic_version SET version_num = '0002'",
+)
 _BACK_TO_THE_FIRST: Final = (
+    *_BACK_TO_THE_SECOND,
     "ALTER TABLE articles DROP COLUMN modified_at_from",
     "DROP INDEX ix_candidates_counts",
     "DROP INDEX ix_hosts_calling",
@@ -18,8 +25,17 @@ _BACK_TO_THE_FIRST: Final = (
 
 def make_first(url: str) -> None:
     """Take a store back to version 0001."""
+    _go_back(url, _BACK_TO_THE_FIRST)
+
+
+def make_second(url: str) -> None:
+    """Take a store back to version 0002."""
+    _go_back(url, _BACK_TO_THE_SECOND)
+
+
+def _go_back(url: str, statements: Sequence[str]) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
-        for statement in _BACK_TO_THE_FIRST:
+        for statement in statements:
             connection.execute(text(statement))
     engine.dispose()

@@ -19,7 +19,7 @@ from worker.rulebook import extract_rules
 from worker.settings import DEFAULT_TIMEZONE, Settings
 from worker.sounding import sounding
 from worker.sources import read_inputs
-from worker.urls import canonicalise, host_of
+from worker.urls import host_of, key_of_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ async def _of_page(settings: Settings, url: str, extractor: ProcessExtractor) ->
         return Preview(place=url, steps=told.steps, explanation=Explanation(reason=reason, message=str(told.error)))
     page = told.page
     candidate = Candidate(
-        url=page.url, canonical_url=canonicalise(page.final_url), source=host_of(url), reference=url, payload=page
+        url=page.url, canonical_url=key_of_page(page.final_url), source=host_of(url), reference=url, payload=page
     )
     return Preview(place=url, steps=told.steps, explanation=await _explain(candidate, extractor))
 

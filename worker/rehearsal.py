@@ -163,7 +163,7 @@ class RehearsedLedger:
         now: datetime,
         page: Page | None = None,
         look_at: datetime | None = None,
-    ) -> bool:
+    ) -> Outcome | None:
         """Finish in memory."""
         return self._memory.finish(claim, outcome, now=now, page=page, look_at=look_at)
 
@@ -200,7 +200,12 @@ class RehearsedLedger:
 
 
 def _is_known(real: Reader | None, candidate: Candidate) -> bool:
-    return real is not None and real.candidate(candidate.canonical_url) is not None
+    """Tell whether a candidate would be passed over: it is known, and has no other address to try."""
+    record = real.candidate(candidate.canonical_url) if real is not None else None
+    if record is None:
+        return False
+    known = any(each.url == candidate.url for each in record.addresses)
+    return known or record.state not in {State.FAILED, State.REJECTED, State.BLOCKED}
 
 
 def _against(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outcome | None:

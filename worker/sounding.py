@@ -18,6 +18,7 @@ from worker.inputs import aside
 from worker.models import Candidate, Discovery, Page, Request, Source
 from worker.offload import Threads
 from worker.pacing import borrowed_turns
+from worker.pipeline.vouching import Voucher
 from worker.ports import Clock
 from worker.quantities import format_duration
 from worker.rulebook import fetch_rules
@@ -73,13 +74,13 @@ class Sounder:
         empty = Sounding(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await self._sound(empty, source.url, depth=0)
+                return await self._sound(empty, source.url, Voucher(source, self.fetcher.sitemaps), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
             error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
             return replace(empty, error=error, fault="timeout")
 
-    async def _sound(self, sofar: Sounding, url: str, *, depth: int) -> Sounding:
+    async def _sound(self, sofar: Sounding, url: str, voucher: Voucher, *, depth: int) -> Sounding:
         """Fetch and read one page, and where it only leads to others, the first of these."""
         told = await self.fetcher.explain(Request(url=url, accept="any"))
         sofar = replace(sofar, steps=(*sofar.steps, *told.steps))
@@ -87,7 +88,9 @@ class Sounder:
             return _failed(sofar, told.error)
         sofar = replace(sofar, page=sofar.page or told.page)
         try:
-            found = parse(told.page, sofar.source, now=self._clock.now())
+            found = parse(told.page, voucher.source, now=self._clock.now())
+            if await voucher.learns(told.page, found):
+                found = parse(told.page, voucher.source, now=self._clock.now())
         except SourceError as exc:
             return replace(sofar, error=str(exc), fault="content")
         sofar = replace(
@@ -100,7 +103,7 @@ class Sounder:
         )
         if found.candidates or not found.follow or depth == _DEEPEST:
             return sofar
-        return await self._sound(sofar, found.follow[0], depth=depth + 1)
+        return await self._sound(sofar, found.follow[0], voucher, depth=depth + 1)
 
     def _sound_local(self, source: Source) -> Sounding:
         """Read the first batch of a file or folder; raises SourceError."""

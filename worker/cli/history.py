@@ -7,13 +7,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import NotFoundError
-from worker.models import Article, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
+from worker.models import Article, Authority, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
 
 if TYPE_CHECKING:
     from worker.dedupe import Passages
     from worker.ports import Reader
 
 _LONGEST_SHARED = 160
+_WORDS = {
+    Authority.PUBLISHER: "its own site",
+    Authority.OPERATOR: "the operator",
+    Authority.STRANGER: "a stranger",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,10 +184,27 @@ def show(told: Told) -> None:
         out.print(f"  {record.state.value}{reason}, source {clean(record.source)}, candidate {record.id}")
         if record.detail and not (record.events and record.detail in record.events[-1].detail):
             out.print(f"  {clean(record.detail)}")
+        _show_addresses(record)
         for event in record.events:
             out.print(f"  {moment(event.at)}  {event.what:<11} {clean(event.detail)}")
     for stored in told.articles:
         _show_article(stored, told.decisions[stored.id])
+
+
+def _show_addresses(record: CandidateRecord) -> None:
+    """Print every address seen for a candidate: who named it, and how it ended."""
+    from worker.cli.show import clean, console, moment
+
+    out = console()
+    for each in record.addresses:
+        ended = ": ".join(part for part in (each.state, each.reason) if part) or "not tried"
+        mark = ">" if each.current and len(record.addresses) > 1 else " "
+        out.print(f"  {mark} {clean(each.url)}  {ended}", soft_wrap=True)
+        word = _WORDS[each.authority]
+        out.print(
+            f"      named {moment(each.seen_at)} by {word}: {clean(each.source)}, {clean(each.reference)}",
+            soft_wrap=True,
+        )
 
 
 def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> None:

@@ -24,7 +24,8 @@ def named(picked: Sequence[Trial], name: str | None, settings: Settings) -> list
     new: list[NewSource] = []
     for trial in picked:
         wish = name if name and not new else f"{name}-{len(new) + 1}" if name else name_for(trial.url, taken)
-        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url))
+        more = {"sites": [trial.site]} if trial.site else {}
+        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, more=more))
         taken.add(wish)
     return new
 

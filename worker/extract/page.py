@@ -14,6 +14,7 @@ from worker.extract.comments import drop_comments
 from worker.extract.dates import Circumstances, Found, find_modified, find_published, zone_of
 from worker.extract.document import Document, open_document
 from worker.extract.explain import Trace
+from worker.extract.identity import addresses_elsewhere, key_of
 from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.learned import key_of_folded
 from worker.extract.links import drop_links_elsewhere
@@ -26,7 +27,7 @@ from worker.extract.text import clean_line, count_words
 from worker.extract.title import Title, find_title
 from worker.models import Page, Rights
 from worker.ports import Hints
-from worker.urls import host_of, trusted_canonical
+from worker.urls import host_of
 
 _MOST_AUTHORS = 20
 
@@ -46,6 +47,7 @@ class PageReading:
     modified: Found | None
     rights: Rights
     paragraphs: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> PageReading:
@@ -71,7 +73,8 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
         words=words,
         title=title,
         declared_language=document.language,
-        canonical_url=_canonical(document, hints),
+        canonical_url=key_of(document, hints),
+        notes=addresses_elsewhere(document),
         host=host_or_none(document.url),
         authors=tuple(filter(None, map(clean_line, document.structured.authors)))[:_MOST_AUTHORS],
         published=published,
@@ -111,11 +114,6 @@ def _main_text(document: Document, trace: Trace) -> list[Block]:
     trace.field("lead", lead, "page")
     drop_links_elsewhere(extents, passages, teasers, trace)
     return put_lead_first(read_body(document.tree, extents, passages), lead)
-
-
-def _canonical(document: Document, hints: Hints) -> str:
-    declared = next(iter(document.links.get("canonical", ())), None)
-    return trusted_canonical(declared, page_url=document.url) or hints.canonical_url
 
 
 def host_or_none(url: str) -> str:

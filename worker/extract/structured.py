@@ -66,6 +66,7 @@ class Structured:
     accessible_for_free: bool | None = None
     licence: str = ""
     copyright_holder: str = ""
+    url: str = ""
 
     @property
     def is_article(self) -> bool:
@@ -95,6 +96,7 @@ def read_structured(blocks: Iterable[str]) -> Structured:
         accessible_for_free=_truth(article.get("isAccessibleForFree")),
         licence=_text(article.get("license")),
         copyright_holder=next(_names(article.get("copyrightHolder")), ""),
+        url=_text(article.get("url")),
     )
 
 

@@ -20,14 +20,16 @@ from worker.models.articles import (
 )
 from worker.models.backfills import BackfillStanding, BackfillState, Place, batch_of
 from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
-from worker.models.kinds import Kind, Relation, State
-from worker.models.records import Books, CandidateRecord, DuplicateLink, Event, StoredArticle
+from worker.models.kinds import Authority, Kind, Relation, State
+from worker.models.records import Address, Books, CandidateRecord, DuplicateLink, Event, StoredArticle
 from worker.models.sources import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Text, Validators
 from worker.models.watching import Figures, Health, Latest, SourceFigures
 
 __all__ = [
+    "Address",
     "Alarm",
     "Article",
+    "Authority",
     "BackfillStanding",
     "BackfillState",
     "Books",

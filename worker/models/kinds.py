@@ -12,6 +12,19 @@ class Kind(StrEnum):
     ARTICLE = "article"
 
 
+class Authority(StrEnum):
+    """Who named an address: the site it belongs to, the operator by hand, or anybody else."""
+
+    PUBLISHER = "publisher"
+    OPERATOR = "operator"
+    STRANGER = "stranger"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether what was said along with the address may be believed."""
+        return self is not Authority.STRANGER
+
+
 class State(StrEnum):
     """Where a candidate stands: pending, or its latest outcome."""
 

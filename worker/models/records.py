@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.models.articles import Article
-from worker.models.kinds import Relation, State
+from worker.models.kinds import Authority, Relation, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,25 @@ class DuplicateLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One address that was seen for a candidate: who named it, and how the last try of it ended (empty: not tried).
+
+    `reference` is the place it was named in (feed URL, file and line), `current` says that it is the one tried next or
+    last.
+    """
+
+    url: str
+    source: str
+    reference: str
+    authority: Authority
+    seen_at: datetime
+    state: str = ""
+    reason: str = ""
+    tried_at: datetime | None = None
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRecord:
     """Everything the ledger holds about one candidate, for `why`."""
 
@@ -67,6 +86,7 @@ class CandidateRecord:
     attempts: int
     articles: tuple[int, ...]
     events: tuple[Event, ...]
+    addresses: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.models.habits import Harvest, Learned
+from worker.models.kinds import Authority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +81,15 @@ class Candidate:
     """An article somebody pointed at, before anybody has looked.
 
     `payload` is set where discovery already holds the content (input files, WARC records): nothing is fetched then.
-    `reference` names the place of discovery (feed URL, file and line). `fallback` is the article's text as the source
-    itself gives it, for a page that turns out to be out of reach.
+    `reference` names the place of discovery (feed URL, file and line), `authority` whose word the address is.
+    `fallback` is the article's text as the source itself gives it, for a page that turns out to be out of reach.
     """
 
     url: str
     canonical_url: str
     source: str
     reference: str
+    authority: Authority = Authority.PUBLISHER
     title: str | None = None
     published_at: datetime | None = None
     modified_at: datetime | None = None
@@ -100,8 +102,9 @@ class Candidate:
 class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
-    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites,
-    `outside` those of another time than was looked for; `notes` say why, for people. `itself` says that the page read
+    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites
+    (`elsewhere`: one address on each of a few of these), `outside` those of another time than was looked for; `notes`
+    say why, for people. `itself` says that the page read
     is the one candidate. `rest` is what was not read of a very long page, as a page of its own.
     """
 
@@ -109,6 +112,7 @@ class Discovery:
     follow: tuple[str, ...] = ()
     skipped: int = 0
     strangers: int = 0
+    elsewhere: tuple[str, ...] = ()
     outside: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None

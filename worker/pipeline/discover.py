@@ -13,7 +13,7 @@ import structlog
 
 from worker.errors import FetchError, SourceError, StoreError, WorkerError
 from worker.inputs import aside
-from worker.models import Candidate, Discovery, Poll, Request, Source, SourceState, Validators
+from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import lessons
 from worker.pipeline.leaves import Leaves
 from worker.pipeline.lessons import Moment
@@ -103,6 +103,7 @@ class Discoverer:
             canonical_url=self._stages.canonicalise(source.url),
             source=source.name,
             reference=source.url,
+            authority=Authority.OPERATOR,
         )
         count = Count()
         await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)

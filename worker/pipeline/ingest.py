@@ -20,6 +20,7 @@ from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
 from worker.schedule import lasting, next_look
+from worker.urls import same_site
 
 log = structlog.get_logger()
 
@@ -227,15 +228,17 @@ class Ingester:
         return await self._stages.offload(self._settle, claim, standing_in(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
+        # What was said of one site's address is not known of the page of another that it led to.
+        is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         hints = Hints(
             url=claim.url,
             canonical_url=claim.canonical_url,
             source=claim.source,
-            title=claim.title,
-            published_at=claim.published_at,
-            modified_at=claim.modified_at,
-            external_id=claim.external_id,
+            title=None if is_elsewhere else claim.title,
+            published_at=None if is_elsewhere else claim.published_at,
+            modified_at=None if is_elsewhere else claim.modified_at,
+            external_id=None if is_elsewhere else claim.external_id,
             timezone=self._limits.timezones.get(claim.source),
             boilerplate=boilerplate,
         )
@@ -263,7 +266,7 @@ class Ingester:
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
         outcome = lasting(claim, outcome)
-        held = await self._stages.offload(
+        return await self._stages.offload(
             self._stages.ledger.finish,
             claim,
             outcome,
@@ -271,7 +274,6 @@ class Ingester:
             page=page,
             look_at=self._look_at(claim),
         )
-        return outcome if held else None
 
     def _look_at(self, claim: Claim) -> datetime | None:
         """Return when a page is looked at again; content from a file has no page to look at."""

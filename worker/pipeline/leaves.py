@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from worker.errors import FetchError, SourceError
-from worker.models import Candidate, Discovery, Page, Request, Source, SourceState
+from worker.models import Authority, Candidate, Discovery, Page, Request, Source, SourceState
 from worker.pipeline.reports import Count
 from worker.pipeline.stages import Limits, Stages
+from worker.pipeline.vouching import Voucher
+from worker.urls import key_of_page
 
 _MOST_RESTS: Final = 40
 """How often the rest of a very long page is gone on with in one poll: with 2,500 entries each, 100,000."""
@@ -38,7 +40,8 @@ class Leaves:
         seconds, and every fetch would wait.
         """
         seen, waiting = {source.url, first.final_url}, deque[str]()
-        async for discovery in self._all_of(first, source, count, state):
+        voucher = Voucher(source, self._stages.sitemaps)
+        async for discovery in self._all_of(first, voucher, count, state):
             waiting.extend(discovery.follow)
             yield discovery
         last, began = "", self._stages.clock.now()
@@ -53,7 +56,7 @@ class Leaves:
             seen.add(url)
             try:
                 page = await self.fetch(url)
-                async for discovery in self._all_of(page, source, count, state):
+                async for discovery in self._all_of(page, voucher, count, state):
                     waiting.extend(discovery.follow)
                     yield discovery
             except (FetchError, SourceError) as exc:
@@ -71,7 +74,7 @@ class Leaves:
         return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
 
     async def _all_of(
-        self, page: Page, source: Source, count: Count, state: SourceState | None
+        self, page: Page, voucher: Voucher, count: Count, state: SourceState | None
     ) -> AsyncIterator[Discovery]:
         """Yield what a page says, and go on with its rest while that brings something new; the first time to its end.
 
@@ -84,7 +87,9 @@ class Leaves:
                 return
             known = count.new
             try:
-                discovery = await asyncio.to_thread(self._parse, rest, source)
+                discovery = await asyncio.to_thread(self._parse, rest, voucher.source)
+                if await voucher.learns(rest, discovery):
+                    discovery = await asyncio.to_thread(self._parse, rest, voucher.source)
             except SourceError as exc:
                 if rest is page:
                     raise
@@ -111,9 +116,10 @@ class Leaves:
     def _page_itself(self, page: Page, source: Source) -> Candidate:
         return Candidate(
             url=page.url,
-            canonical_url=self._stages.canonicalise(page.final_url),
+            canonical_url=key_of_page(page.final_url),
             source=source.name,
             reference=source.url,
+            authority=Authority.OPERATOR,
             payload=page,
         )
 

@@ -75,11 +75,13 @@ class Count:
 
     def add(self, discovery: Discovery, *, new: int) -> None:
         """Count what one page of the source gave."""
-        self.found += len(discovery.candidates)
+        # Several addresses of one article are one entry; what brings its content along is one by itself.
+        articles = {each.canonical_url if each.payload is None else id(each): each for each in discovery.candidates}
+        self.found += len(articles)
         self.new += new
         self.strangers += discovery.strangers
         self.notes += discovery.notes
-        first = discovery.candidates[: MOST_ENTRIES - len(self.shown)]
+        first = list(articles.values())[: MOST_ENTRIES - len(self.shown)]
         self.shown += [each.canonical_url for each in first]
         self.dates += [each.published_at for each in first if each.published_at]
 

@@ -124,6 +124,7 @@ class Ledger(Protocol):
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
         """Add candidates that are not known yet (by canonical URL); return how many were new.
 
+        Of a known one, an address that is new is kept, and tried if no other gave an article.
         A known one becomes pending and due again if `again` is set, or if its payload differs from the one it had.
         `batch` marks all of them, known ones included, for a `Scope`.
         """
@@ -154,7 +155,7 @@ class Ledger(Protocol):
         ...
 
     def fallback(self, claim: Claim) -> Text | None:
-        """Return the text that the source of a claimed candidate gave along with the link, if it did."""
+        """Return the text that the publisher gave along with the link; None where another address is left to try."""
         ...
 
     def finish(
@@ -165,9 +166,10 @@ class Ledger(Protocol):
         now: datetime,
         page: Page | None = None,
         look_at: datetime | None = None,
-    ) -> bool:
-        """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile.
+    ) -> Outcome | None:
+        """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
 
+        Returns the outcome that holds: pending where another address of the candidate is tried next.
         `look_at` is when the page is looked at again, if the outcome is one that allows it.
         """
         ...

@@ -31,9 +31,11 @@ class Trials:
         self._addresses: dict[str, str] = {}
         self._known: dict[str, frozenset[str]] = {}
         self._tried: set[str] = set()
+        self._site = ""
 
     async def learn(self, configured: Sequence[Source], *, site: str) -> None:
         """Note the addresses of configured sources, and what those of the same site give."""
+        self._site = urls.site_of(site)
         web = [source for source in configured if source.url.startswith("http")]
         self._addresses = {key_of(source.url): source.name for source in web}
         near = [source for source in web if urls.same_site(source.url, site)]
@@ -81,10 +83,20 @@ class Trials:
 
     async def _sound(self, suggestion: Suggestion) -> tuple[Suggestion, Sounding]:
         self._tell(f"trying {suggestion.kind} {suggestion.url}")
+        site = self._named_by(suggestion)
         source = Source(
-            name=urls.host_of(suggestion.url), kind=suggestion.kind, url=suggestion.url, timezone=DEFAULT_TIMEZONE
+            name=urls.host_of(suggestion.url),
+            kind=suggestion.kind,
+            url=suggestion.url,
+            timezone=DEFAULT_TIMEZONE,
+            options={"sites": site} if site else {},
         )
         return suggestion, await self._sounder.sound(source)
+
+    def _named_by(self, suggestion: Suggestion) -> str:
+        """Return the site that names what lies on another one as its own; empty where it lies on the site itself."""
+        elsewhere = urls.site_of(suggestion.url) != self._site
+        return self._site if elsewhere and suggestion.seen in {"page", "robots"} else ""
 
     def _note(self, suggestion: Suggestion, sounding: Sounding) -> None:
         url = (sounding.page.permanent_url if sounding.page else None) or suggestion.url
@@ -93,7 +105,7 @@ class Trials:
             return
         found = Discovery(candidates=sounding.candidates, title=sounding.title or suggestion.title)
         trial = trial_of(suggestion.kind, url, [found])
-        self.done[url] = replace(trial, error=self._owner_of(trial))
+        self.done[url] = replace(trial, error=self._owner_of(trial), site=self._named_by(suggestion))
         self.candidates[url] = sounding.candidates
 
     def _owner_of(self, trial: Trial) -> str:

@@ -30,7 +30,7 @@ class NewSource:
     name: str
     kind: str
     url: str
-    more: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 def name_for(url: str, taken: Collection[str]) -> str:

@@ -7,15 +7,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from worker import urls
 from worker.errors import SourceError
-from worker.models import Candidate, Discovery, Page, Source
+from worker.models import Authority, Candidate, Discovery, Page, Source
 from worker.sources.dates import plausible
 
 _MAX_TITLE = 500
+_MOST_ELSEWHERE = 3
 _MAX_WRITTEN_TITLE = 20_000
 _SCRIPTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAGS = re.compile(r"<[a-zA-Z/!][^<>]{0,1000}>")
@@ -43,26 +45,39 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a source's links are measured against: the sites it may point to, and its rules for URLs."""
+    """What a source's links are measured against: the sites it speaks for, those it only names, its rules for URLs.
 
-    sites: frozenset[str]
-    follow_others: bool
+    `listed` says that the source is a list of the operator's own.
+    """
+
+    own: frozenset[str]
     rules: urls.Rules
+    claimed: frozenset[str] = frozenset()
+    follow_others: bool = False
+    listed: bool = False
 
     def admits(self, url: str) -> bool:
-        """Tell whether a link stays within the source's sites or may leave them."""
-        return self.follow_others or urls.site_of(url) in self.sites
+        """Tell whether a link is followed: it stays within the source's sites or may leave them."""
+        return self.follow_others or urls.belongs_to(url, self.own | self.claimed)
+
+    def authority(self, url: str, key: str) -> Authority:
+        """Return whose word an address is: what a source says of another site than its own is a stranger's."""
+        if self.listed:
+            return Authority.OPERATOR
+        own = urls.belongs_to(url, self.own) and urls.belongs_to(key, self.own)
+        return Authority.PUBLISHER if own else Authority.STRANGER
 
 
-def scope_of(source: Source, *addresses: str) -> Scope:
-    """Return the scope of a source whose own addresses are its URL and these.
+def scope_of(source: Source, *addresses: str, claimed: str = "") -> Scope:
+    """Return the scope of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
 
     The source's options count: `other_sites = "follow"`, `sites` (domains), `keep_params`, `drop_params` (names
     separated by commas), `fold_case = "true"`.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
     return Scope(
-        sites=frozenset(own) | _names(source, "sites"),
+        own=frozenset(own) | {name.removeprefix("www.") for name in _names(source, "sites")},
+        claimed=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
         follow_others=source.options.get("other_sites", "skip") == "follow",
         rules=rules_of(source),
     )
@@ -107,6 +122,7 @@ def discovery(
         follow=follow,
         skipped=sieve.skipped.total(),
         strangers=sieve.strangers,
+        elsewhere=tuple(sieve.elsewhere),
         notes=(*notes, *sieve.notes()),
         title=title,
     )
@@ -114,25 +130,47 @@ def discovery(
 
 @dataclass(slots=True, kw_only=True)
 class Sieve:
-    """Lets through the candidates among the entries of one page, one for each article, and counts the others."""
+    """Lets through the candidates among the entries of one page, one for each address, and counts the others."""
 
     page: Page
     source: Source
     scope: Scope
     now: datetime
     skipped: Counter[str] = field(default_factory=Counter)
+    elsewhere: dict[str, None] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
     def pass_through(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
-        """Yield a candidate for each entry that leads to an article not met before; nothing else of them is kept."""
+        """Yield a candidate for each entry that leads to an address not met before; nothing else of them is kept.
+
+        An entry that links to a wrapper leads to the address inside first, and to the wrapper where that is dead.
+        """
         for entry in entries:
-            outcome = _candidate(entry, page=self.page, source=self.source, scope=self.scope, now=self.now)
-            if isinstance(outcome, str):
-                self.skipped[outcome] += 1
-            elif (key := hash(outcome.canonical_url)) not in self._seen:
-                # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
-                self._seen.add(key)
-                yield outcome
+            if (inside := _inside(entry.link)) is not None:
+                found = self._read(replace(entry, link=inside))
+                yield from self._new(found) if isinstance(found, Candidate) else ()
+            found = self._read(entry)
+            if isinstance(found, Candidate):
+                yield from self._new(found)
+                continue
+            self.skipped[found] += 1
+            if found == _STRANGER:
+                self._note_elsewhere(urls.resolve(entry.link, base=entry.base or self.page.final_url))
+
+    def _read(self, entry: Entry) -> Candidate | str:
+        return _candidate(entry, page=self.page, source=self.source, scope=self.scope, now=self.now)
+
+    def _new(self, candidate: Candidate) -> Iterator[Candidate]:
+        # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
+        if (address := hash(candidate.url)) not in self._seen:
+            self._seen.add(address)
+            if candidate.authority is Authority.STRANGER:
+                self._note_elsewhere(candidate.url)
+            yield candidate
+
+    def _note_elsewhere(self, url: str) -> None:
+        if len(self.elsewhere) < _MOST_ELSEWHERE:
+            self.elsewhere[_front_of(url)] = None
 
     @property
     def strangers(self) -> int:
@@ -155,23 +193,42 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return "a link that is no web address"
     if not url.startswith("http"):
         return "a link that is no web address"
-    if not scope.admits(url):
+    if not (scope.admits(url) or scope.admits(key)):
         return _STRANGER
     if _NOT_A_PAGE.search(key.partition("?")[0]):
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    return Candidate(
-        url=url,
-        canonical_url=key,
-        source=source.name,
-        reference=page.url,
+    if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
+        return "a link that carries the address of another site; give the address itself"
+    found = Candidate(
+        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
+    )
+    # What a source says of another site's page is not known of that page.
+    return _described(found, entry, now=now) if found.authority.is_own else found
+
+
+def _described(candidate: Candidate, entry: Entry, *, now: datetime) -> Candidate:
+    return replace(
+        candidate,
         title=clean_title(entry.title),
         published_at=plausible(entry.published_at, now=now),
         modified_at=plausible(entry.modified_at, now=now),
         external_id=clean_text(entry.external_id)[:_MAX_TITLE] or None,
         fallback=entry.fallback,
     )
+
+
+def _inside(link: str) -> str | None:
+    try:
+        return urls.inside_of(link)
+    except SourceError:
+        return None
+
+
+def _front_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
 
 
 def clean_title(title: str | None) -> str | None:

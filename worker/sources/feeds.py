@@ -54,9 +54,9 @@ class Feed:
 def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
     """Return the articles a feed points at; raises SourceError where the page is no feed.
 
-    Entries that lead to other sites than the feed's own (its host, or the site it says it belongs to) are left out
-    and counted unless the source's option `other_sites` is `follow`. Of a feed with very many entries the newest are
-    read; the others are in `rest`.
+    Entries that lead to other sites than the feed's own are left out and counted, unless the feed says that it belongs
+    to their site, or the source's option `other_sites` is `follow`: of these only the address is taken. Of a feed with
+    very many entries the newest are read; the others are in `rest`.
     """
     feed = read_feed(page, zone=zone_of(source))
     notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
@@ -64,7 +64,7 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
         feed.entries,
         page=page,
         source=source,
-        scope=scope_of(source, page.url, page.final_url, feed.site),
+        scope=scope_of(source, page.url, page.final_url, claimed=feed.site),
         now=now,
         notes=notes,
         title=feed.title,

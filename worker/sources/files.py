@@ -14,7 +14,7 @@ from worker import urls
 from worker.charset import decode
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
-from worker.models import Candidate, Page, Text
+from worker.models import Authority, Candidate, Page, Text
 from worker.sources.entries import clean_text, clean_title
 from worker.sources.shapes import Shape, shape_of
 
@@ -47,7 +47,11 @@ class Intake:
 
 
 def read_html(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
-    """Yield a page, known by its `rel=canonical` where that is complete and no front page, else by its file."""
+    """Yield a page, named by its `rel=canonical` where that is complete and no front page, and known by its file.
+
+    What a saved page says of its address is not proved by anything: it is no reason to take two files for one page, nor
+    a file for a page of the web.
+    """
     body = _bounded(file, intake)
     if isinstance(body, Remark):
         yield body
@@ -56,12 +60,12 @@ def read_html(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
     if shape not in {Shape.HTML, Shape.XML}:
         yield Remark(where=str(file), why=f"is {shape.value}, not an HTML page; remove it or give it its own ending")
         return
-    url = declared_url(body) or urls.file_url(file)
-    yield page_candidate(url, body, intake=intake, reference=str(file))
+    key = urls.file_url(file)
+    yield page_candidate(declared_url(body) or key, body, key=key, intake=intake, reference=str(file))
 
 
 def page_candidate(
-    url: str, body: bytes, *, intake: Intake, reference: str, content_type: str | None = None
+    url: str, body: bytes, *, key: str, intake: Intake, reference: str, content_type: str | None = None
 ) -> Candidate:
     """Return a candidate that brings its page along."""
     page = Page(
@@ -73,7 +77,12 @@ def page_candidate(
         content_type=content_type,
     )
     return Candidate(
-        url=url, canonical_url=urls.canonicalise(url), source=intake.source, reference=reference, payload=page
+        url=url,
+        canonical_url=key,
+        source=intake.source,
+        reference=reference,
+        authority=Authority.OPERATOR,
+        payload=page,
     )
 
 
@@ -120,6 +129,7 @@ def _article(file: Path, text: str, intake: Intake) -> Candidate | Remark:
         canonical_url=url,
         source=intake.source,
         reference=str(file),
+        authority=Authority.OPERATOR,
         title=clean_title(title),
         payload=Text(text=paragraphs, title=clean_title(title)),
     )

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from worker import urls
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
-from worker.models import Candidate, Text
+from worker.models import Authority, Candidate, Text
 from worker.sources.dates import plausible, read_date
 from worker.sources.entries import clean_text, clean_title
 from worker.sources.files import Intake, Remark, page_candidate, plain_paragraphs
@@ -80,11 +80,18 @@ def _candidate(members: dict[str, object], where: str, intake: Intake) -> Candid
         return Remark(where=where, why=str(exc))
     if text:
         payload = Text(text=plain_paragraphs(text), title=clean_title(_text(members, "title")))
-        candidate = Candidate(url=address, canonical_url=key, source=intake.source, reference=where, payload=payload)
+        candidate = Candidate(
+            url=address,
+            canonical_url=key,
+            source=intake.source,
+            reference=where,
+            authority=Authority.OPERATOR,
+            payload=payload,
+        )
     else:
         body = (html or "").encode("utf-8", "replace")
         candidate = page_candidate(
-            address, body, intake=intake, reference=where, content_type="text/html; charset=utf-8"
+            address, body, key=key, intake=intake, reference=where, content_type="text/html; charset=utf-8"
         )
     return _described(candidate, members, intake)
 

@@ -18,6 +18,7 @@ from worker.sources.guards import without_code
 _MAX_LINKS = 5000
 _MAX_TEXT = 400
 _MAX_CLIMB = 12
+_MAX_OTHERS = 5
 _FURNITURE = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|footer|breadcrumbs?|topbar|submenu)(?:$|[\s_-])", re.IGNORECASE
 )
@@ -27,7 +28,7 @@ _TOP = frozenset({"body", "html", "main"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One address a page links to, with the best of the texts that lead there.
+    """One address a page links to, with the best of the texts that lead there; `others` have the same key.
 
     `headed` says that one of the links stands in a heading, `furniture` that all stand in menus or the page's foot,
     `next_page` that the page calls it the next one.
@@ -39,6 +40,7 @@ class Link:
     headed: bool = False
     furniture: bool = False
     next_page: bool = False
+    others: tuple[str, ...] = ()
 
 
 def links_of(page: Page) -> tuple[Link, ...]:
@@ -130,9 +132,11 @@ def _surroundings(anchor: html.HtmlElement) -> tuple[bool, bool]:
 def _merged(one: Link, other: Link) -> Link:
     """Return two links to one address as one; a link in a heading has the title, else the longer text."""
     best = max((one, other), key=lambda link: (link.headed and bool(link.text), len(link.text)))
+    further = [url for url in (other.url, *other.others) if url != one.url]
     return Link(
         url=one.url,
         key=one.key,
+        others=tuple(dict.fromkeys((*one.others, *further)))[:_MAX_OTHERS],
         text=best.text,
         headed=one.headed or other.headed,
         furniture=one.furniture and other.furniture,

@@ -33,7 +33,11 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
     if shape not in {Shape.HTML, Shape.XML}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a listing page; check the source's address and kind")
     links = links_of(page)
-    entries = [Entry(link=link.url, title=clean_title(link.text)) for link in articles_listed(links, page, source)]
+    entries = [
+        Entry(link=url, title=clean_title(link.text))
+        for link in articles_listed(links, page, source)
+        for url in (link.url, *link.others)
+    ]
     return discovery(
         entries,
         page=page,

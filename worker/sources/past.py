@@ -113,7 +113,11 @@ def _listing(page: Page, source: Source, sought: Sought, *, now: datetime) -> Gl
     links = links_of(page)
     chosen = articles_listed(links, page, source)
     dates = teaser_dates(page, {link.key for link in chosen}, zone=zone_of(source), now=now)
-    entries = [Entry(link=link.url, title=clean_title(link.text), published_at=dates.get(link.key)) for link in chosen]
+    entries = [
+        Entry(link=url, title=clean_title(link.text), published_at=dates.get(link.key))
+        for link in chosen
+        for url in (link.url, *link.others)
+    ]
     scope = scope_of(source, page.url, page.final_url)
     found = discovery(entries, page=page, source=source, scope=scope, now=now)
     glimpse = _within(found, page, sought)

@@ -21,7 +21,8 @@ _LEAST_NEW_SHARE = 0.2
 class Trial:
     """What one look at a suggestion gave: the keys of its entries, the newest date, and the share of real articles.
 
-    `share` lies in 0..1; `error` is empty where the look worked.
+    `share` lies in 0..1; `error` is empty where the look worked. `site` is the one that names it as its own, where it
+    lies on another.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Trial:
     share: float = 0.0
     error: str = ""
     title: str | None = None
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

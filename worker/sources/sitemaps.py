@@ -98,7 +98,12 @@ def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Iterator[D
     candidates = sieve.pass_through(_entries(found, look, zone=zone_of(source), omitted=omitted))
     while some := tuple(islice(candidates, _PORTION)):
         yield Discovery(candidates=some)
-    held_back = Discovery(skipped=sieve.skipped.total(), strangers=sieve.strangers, outside=omitted.count)
+    held_back = Discovery(
+        skipped=sieve.skipped.total(),
+        strangers=sieve.strangers,
+        elsewhere=tuple(sieve.elsewhere),
+        outside=omitted.count,
+    )
     yield replace(held_back, notes=(*sieve.notes(), *omitted.note()))
 
 

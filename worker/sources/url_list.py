@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
-from worker.sources.entries import Entry, Scope, discovery, rules_of
+from worker.sources.entries import Entry, discovery, scope_of
 from worker.sources.packing import inflated
 from worker.sources.shapes import Shape, shape_of
 
@@ -25,6 +26,6 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     lines = (_COMMENT.sub("", line).strip() for line in body.decode("utf-8-sig", "replace").splitlines())
     words = [line.split()[0] for line in lines if line]
     entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
-    scope = Scope(sites=frozenset(), follow_others=True, rules=rules_of(source))
+    scope = replace(scope_of(source, page.url, page.final_url), follow_others=True, listed="://" not in source.url)
     notes = () if entries else ("the list has no URLs",)
     return discovery(entries, page=page, source=source, scope=scope, now=now, notes=notes)

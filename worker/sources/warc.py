@@ -11,7 +11,7 @@ from pathlib import Path
 
 from worker import urls
 from worker.errors import SourceError
-from worker.models import Candidate, Page
+from worker.models import Authority, Candidate, Page
 from worker.sources.dates import read_date
 from worker.sources.entries import clean_text
 from worker.sources.files import Intake, Remark
@@ -56,7 +56,7 @@ class Wanted:
         recorded = read_date(fields.get("warc-date"), zone=UTC)
         if recorded and not self.window.holds(recorded):
             return False
-        return not self.sites or _site(_address(fields)) in self.sites
+        return not self.sites or urls.belongs_to(_address(fields), self.sites)
 
     def content(self, response: Response) -> bool:
         """Tell from a page whether it is in a wanted language; one that does not say is taken."""
@@ -149,7 +149,14 @@ def _candidate(record: Record, response: Response, where: str, intake: Intake) -
         return Remark(where=where, why=str(exc))
     recorded = read_date(record.fields.get("warc-date"), zone=UTC)
     page = _page(url, response, recorded or intake.now)
-    return Candidate(url=url, canonical_url=key, source=intake.source, reference=where, payload=page)
+    return Candidate(
+        url=url,
+        canonical_url=key,
+        source=intake.source,
+        reference=where,
+        authority=Authority.PUBLISHER,
+        payload=page,
+    )
 
 
 def _response(record: Record, block: Sequence[bytes], limit: int) -> Response | None:
@@ -179,13 +186,6 @@ def _is_page(response: Response) -> bool:
 def _address(fields: Mapping[str, str]) -> str:
     # Some writers put the address between angle brackets, as WARC 1.0's grammar has it.
     return fields.get("warc-target-uri", "").strip("<> ")
-
-
-def _site(address: str) -> str:
-    try:
-        return urls.site_of(address)
-    except SourceError:
-        return ""
 
 
 def language_of(response: Response) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, func, not_, select
 
 from worker.models import Books, Kind, State
+from worker.storage.addresses import ADDRESSES, ENDED, REFUSED, others_left
 from worker.storage.former import WITH_ARTICLE
 from worker.storage.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, HOSTS, PAGES, STANDINGS
@@ -43,7 +44,8 @@ def _count(connection: Connection, query: Select[Any]) -> int:
 
 
 def _problems(connection: Connection) -> Iterator[str]:
-    for sentence, query in (*_ledger_checks(), *_article_checks(), *_index_checks()):
+    checks = (*_ledger_checks(), *_address_checks(), *_article_checks(), *_index_checks())
+    for sentence, query in checks:
         found = _count(connection, query)
         if found:
             examples = ", ".join(str(value) for value in connection.execute(query.limit(3)).scalars())
@@ -65,6 +67,25 @@ def _ledger_checks() -> tuple[tuple[str, Select[Any]], ...]:
         ),
         ("pending input candidates without their content", ids.where(pending, _is_content(), not_(payload))),
         ("pending candidates their host does not call", ids.where(pending, not_(_is_content()), not_(called))),
+    )
+
+
+def _address_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    ids = select(CANDIDATES.c.id)
+    theirs = ADDRESSES.c.candidate_id == CANDIDATES.c.id
+    current = (theirs, ADDRESSES.c.url == CANDIDATES.c.url)
+    candidate = exists().where(theirs)
+    given_up = (CANDIDATES.c.state.in_(ENDED), CANDIDATES.c.lane.is_not(None), CANDIDATES.c.reason.not_in(REFUSED))
+    fetched = (CANDIDATES.c.state == State.PENDING, CANDIDATES.c.lane.is_not(None), CANDIDATES.c.former == "")
+    ended = exists().where(*current, ADDRESSES.c.state.in_(ENDED))
+    return (
+        ("addresses without their candidate", select(ADDRESSES.c.id).where(not_(candidate))),
+        (
+            "candidates whose address is not among theirs",
+            ids.where(exists().where(theirs), not_(exists().where(*current))),
+        ),
+        ("candidates given up though an address was never tried", ids.where(*given_up, others_left())),
+        ("pending candidates that wait for an address that has ended", ids.where(*fetched, ended)),
     )
 
 

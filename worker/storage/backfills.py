@@ -33,8 +33,9 @@ from worker.storage.codec import clean
 from worker.storage.columns import KEY, UtcTime
 from worker.storage.database import Database
 from worker.storage.dialect import upsert
+from worker.storage.intake import THE_PAST, Intake
 from worker.storage.metadata import METADATA
-from worker.storage.queue import THE_PAST, Intake, enqueue
+from worker.storage.queue import enqueue
 from worker.storage.tables import CANDIDATES
 
 _WAITING = text("looked_at IS NULL")

@@ -25,8 +25,8 @@ from worker.ports import Scope
 from worker.storage.codec import content_from
 from worker.storage.columns import EPOCH, UtcTime
 from worker.storage.dialect import is_sqlite, least
+from worker.storage.events import add_event
 from worker.storage.former import former_of
-from worker.storage.queue import add_event
 from worker.storage.tables import CANDIDATES, HOSTS, PAGES
 from worker.storage.waiting import EVERYTHING, NEWS, PAST, PENDING, UNLEASED, named, statements_for
 

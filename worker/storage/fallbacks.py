@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Connection, ForeignKey, Table, bindparam, delete, select
 
 from worker.models import Text
+from worker.storage import addresses
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, PackedText
 from worker.storage.dialect import upsert
@@ -27,9 +28,9 @@ _KEEP = upsert(
 )
 _DROP = delete(FALLBACKS).where(FALLBACKS.c.candidate_id == bindparam("candidate"))
 _FIND = (
-    select(FALLBACKS.c.text, CANDIDATES.c.title)
+    select(FALLBACKS.c.text, CANDIDATES)
     .join(CANDIDATES, CANDIDATES.c.id == FALLBACKS.c.candidate_id)
-    .where(FALLBACKS.c.candidate_id == bindparam("candidate"))
+    .where(FALLBACKS.c.candidate_id == bindparam("candidate"), ~addresses.others_left())
 )
 
 
@@ -46,6 +47,10 @@ def drop(connection: Connection, candidate_id: int) -> None:
 
 
 def find(connection: Connection, candidate_id: int) -> Text | None:
-    """Return the text kept for a candidate, None where there is none."""
+    """Return the text kept for a candidate, None where there is none or another address of it is left to try.
+
+    What an older program kept may be a stranger's.
+    """
     row = connection.execute(_FIND, {"candidate": candidate_id}).one_or_none()
-    return None if row is None else Text(text=row.text, title=row.title)
+    strange = row is not None and not row.authority and not addresses.authority_of(row).is_own
+    return None if row is None or strange else Text(text=row.text, title=row.title)

@@ -10,7 +10,7 @@ from worker.ports import Judge, Scope
 from worker.storage import claims, fallbacks, looks, outcomes, polls, queue, settling, takeover
 from worker.storage.claims import Lease
 from worker.storage.database import Database
-from worker.storage.queue import Intake
+from worker.storage.intake import Intake
 from worker.storage.settling import Arrival
 from worker.storage.waiting import EVERYTHING
 
@@ -78,7 +78,7 @@ class StoredLedger:
         return self._database.write(takeover.take_over, workers)
 
     def fallback(self, claim: Claim) -> Text | None:
-        """Return the text that the source of a claimed candidate gave along with the link, if it did."""
+        """Return the text that the publisher gave along with the link; None where another address is left to try."""
         return self._database.read(fallbacks.find, claim.id)
 
     def finish(
@@ -89,8 +89,11 @@ class StoredLedger:
         now: datetime,
         page: Page | None = None,
         look_at: datetime | None = None,
-    ) -> bool:
-        """Write an outcome that stores no article, and keep the page; False where the lease was lost meanwhile."""
+    ) -> Outcome | None:
+        """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
+
+        Returns the outcome that holds: pending where another address of the candidate is tried next.
+        """
         return self._database.write(outcomes.finish, claim, outcome, now=now, page=page, look_at=look_at)
 
     def settle(

@@ -8,8 +8,10 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from worker.models import Event, State
 from worker.storage.columns import UtcTime
+from worker.storage.events import add_events
 from worker.storage.former import WITH_ARTICLE, remembered
-from worker.storage.queue import THE_PAST, add_events, wake_hosts
+from worker.storage.intake import THE_PAST
+from worker.storage.queue import wake_hosts
 from worker.storage.tables import CANDIDATES
 
 _DUE = (

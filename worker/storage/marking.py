@@ -12,9 +12,9 @@ from sqlalchemy import Connection, delete, select, update
 from worker.models import Event, Relation, State, Verdict
 from worker.storage import marks
 from worker.storage.dialect import lock_table
+from worker.storage.events import add_events
 from worker.storage.neighbours import gather, versions
 from worker.storage.places import behind, places
-from worker.storage.queue import add_events
 from worker.storage.rethinking import JudgeAnew, discard, text_of
 from worker.storage.settling import STATES, decide, sentence
 from worker.storage.standings import HOLDING, JOINING

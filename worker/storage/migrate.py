@@ -23,7 +23,7 @@ from worker.storage.patience import growing_waits
 from worker.storage.provenance import identify
 from worker.storage.sqlstates import UPGRADE
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
 MIGRATION_KEY = 0x636F72707573
 MIGRATIONS = Path(__file__).with_name("migrations")

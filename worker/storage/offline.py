@@ -14,8 +14,8 @@ from worker.storage.alone import Writer
 from worker.storage.codec import content_from
 from worker.storage.columns import UtcTime
 from worker.storage.database import Database
+from worker.storage.events import add_events
 from worker.storage.meta import forget, note, noted
-from worker.storage.queue import add_events
 from worker.storage.rethinking import discard
 from worker.storage.settling import STATES
 from worker.storage.tables import ARTICLES, CANDIDATES, PAGES, STANDINGS

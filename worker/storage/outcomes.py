@@ -9,11 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, Event, Outcome, Page, State, Validators
-from worker.storage import fallbacks, harvests
+from worker.storage import addresses, fallbacks, harvests
+from worker.storage.addresses import ENDED
 from worker.storage.claims import free_host
-from worker.storage.codec import clean, clean_or_none, digest
+from worker.storage.codec import clean, clean_or_none, digest, to_json
+from worker.storage.events import add_events
 from worker.storage.fallbacks import FALLBACKS
-from worker.storage.queue import KEEP_PAGE, add_events, page_row
+from worker.storage.intake import lane_of
+from worker.storage.naming import turned
+from worker.storage.queue import KEEP_PAGE, page_row, wake_hosts
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, PAGES
 
@@ -22,7 +26,9 @@ LOOKED_AT_AGAIN = (State.STORED, State.REVISED, State.UNCHANGED)
 
 _HAS_FALLBACK = exists().where(FALLBACKS.c.candidate_id == CANDIDATES.c.id).label("has_fallback")
 _CANDIDATE = (
-    select(CANDIDATES, _HAS_FALLBACK).where(CANDIDATES.c.id == bindparam("candidate")).with_for_update(of=CANDIDATES)
+    select(CANDIDATES, _HAS_FALLBACK, addresses.HAS_SEVERAL)
+    .where(CANDIDATES.c.id == bindparam("candidate"))
+    .with_for_update(of=CANDIDATES)
 )
 _KEPT_PAGE = select(PAGES.c.id).where(
     PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256")
@@ -60,16 +66,16 @@ def finish(
     now: datetime,
     page: Page | None = None,
     look_at: datetime | None = None,
-) -> bool:
-    """Write an outcome that stores no article; False where the lease was lost meanwhile."""
+) -> Outcome | None:
+    """Write an outcome that stores no article, and return what holds; None where the lease was lost meanwhile."""
     held = hold(connection, claim)
     if held is None:
-        return False
-    if not held.ended:
-        if outcome.state is not State.UNCHANGED and not outcome.in_vain:
-            keep_page(connection, claim.id, page, now=now)
-        close(connection, held.row, outcome, Ending(now=now, page=page, look_at=look_at))
-    return True
+        return None
+    if held.ended:
+        return Outcome(state=State(held.row.state), reason=held.row.reason, detail=held.row.detail)
+    if outcome.state is not State.UNCHANGED and not outcome.in_vain:
+        keep_page(connection, claim.id, page, now=now)
+    return close(connection, held.row, outcome, Ending(now=now, page=page, look_at=look_at))
 
 
 def keep_page(connection: Connection, candidate_id: int, page: Page | None, *, now: datetime) -> int | None:
@@ -97,9 +103,15 @@ class Ending:
     look_at: datetime | None = None
 
 
-def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Ending) -> None:
-    """End the lease of a candidate with an outcome, tell its history, and let the next of its host come."""
+def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Ending) -> Outcome:
+    """End the lease of a candidate with an outcome, tell its history, and let the next of its host come.
+
+    Where the candidate has another address to try, the outcome is that of the address alone: see `addresses`. Returns
+    the outcome that holds.
+    """
     now, page = ending.now, ending.page
+    turn = _next_address(connection, row, outcome, ending)
+    tried, outcome = outcome, _while_others_wait(row, outcome, turn, now=now)
     values: Values = {
         "candidate": row.id,
         "state": outcome.state,
@@ -118,9 +130,57 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Endin
     add_events(connection, row.id, [*fetched, Event(at=now, what=what, detail=detail)])
     if outcome.state is not State.PENDING and row.has_fallback:
         fallbacks.drop(connection, row.id)
+    if turn is not None:
+        _turn_to(connection, row, turn, outcome, now=now)
     if row.lane is not None:
-        free_host(connection, row.lane, row.lease_token)
+        _free_hosts(connection, row, turn, now=now)
         harvests.count(connection, row, outcome, ending.article)
+    return tried if tried.article else outcome
+
+
+def _next_address(connection: Connection, row: Row[Any], outcome: Outcome, ending: Ending) -> Row[Any] | None:
+    """Note how a try of one of several addresses ended, and return the one to try next, if it is its turn."""
+    if row.lane is None or not row.has_several:
+        return None
+    addresses.note_try(connection, row, outcome, ending.article, now=ending.now)
+    if outcome.in_vain:
+        return None
+    rows = addresses.all_of(connection, row.id)
+    return addresses.next_of(rows, row, outcome, elsewhere=addresses.is_elsewhere(row, ending.article))
+
+
+def _while_others_wait(row: Row[Any], outcome: Outcome, turn: Row[Any] | None, *, now: datetime) -> Outcome:
+    if turn is None or outcome.state not in {*ENDED, State.PENDING}:
+        return outcome
+    soon = outcome.state in ENDED or turn.state == addresses.UNTRIED
+    return Outcome(
+        state=State.PENDING,
+        reason=outcome.reason,
+        detail=f"{row.url}: {outcome.state}: {outcome.detail}; the next address is {turn.url}",
+        retry_at=now if soon else outcome.retry_at,
+    )
+
+
+def _turn_to(connection: Connection, row: Row[Any], turn: Row[Any], outcome: Outcome, *, now: datetime) -> None:
+    """Let a candidate wait for another of its addresses; what it had become stays, should that one give nothing."""
+    values = turned(turn.url, addresses.authority_of(row), now=outcome.retry_at or now)
+    if outcome.state is State.PENDING:
+        values |= {"reason": clean(outcome.reason), "detail": clean(outcome.detail)}
+        values |= {} if turn.state == addresses.UNTRIED else {"attempts": row.attempts}
+    else:
+        stands = {"state": outcome.state, "reason": outcome.reason, "detail": outcome.detail, "by_age": False}
+        values |= {"former": to_json(stands), "look_at": None}
+    connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
+
+
+def _free_hosts(connection: Connection, row: Row[Any], turn: Row[Any] | None, *, now: datetime) -> None:
+    """End the lease on a host, and wake that of the next address: in the order in which all take hosts."""
+    other = lane_of(turn.url) if turn is not None else row.lane
+    if other < row.lane:
+        wake_hosts(connection, {other}, now=now)
+    free_host(connection, row.lane, row.lease_token)
+    if other > row.lane:
+        wake_hosts(connection, {other}, now=now)
 
 
 def _looking_again(row: Row[Any], outcome: Outcome, ending: Ending) -> Values:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from worker.models import State, batch_of
+from worker.storage.addresses import ADDRESSES
 from worker.storage.backfills import BACKFILL_PLACES, BACKFILLS
 from worker.storage.database import Database
 from worker.storage.recency import first_since
@@ -174,8 +175,10 @@ def _settled(before: datetime) -> ColumnElement[bool]:
     The moves of feeds, sitemaps and archives are few, are asked for again and again, and stay.
     """
     theirs = CANDIDATES.c.url == MOVES.c.url
+    other = and_(ADDRESSES.c.url == MOVES.c.url, ADDRESSES.c.candidate_id == CANDIDATES.c.id)
     planned = or_(CANDIDATES.c.state == State.PENDING, CANDIDATES.c.due_at >= before, CANDIDATES.c.look_at.is_not(None))
-    return and_(exists().where(theirs), not_(exists().where(theirs, planned)))
+    known = or_(exists().where(theirs), exists().where(other))
+    return and_(known, not_(exists().where(theirs, planned)), not_(exists().where(other, planned)))
 
 
 def _places(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:

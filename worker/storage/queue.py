@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Row, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, func, select, update
 
-from worker.errors import SourceError
-from worker.models import Candidate, Event, Page, Poll, State, Text
-from worker.schedule import pause
-from worker.storage import fallbacks, polls
-from worker.storage.codec import body_of, clean, clean_or_none, describe, digest, form_of
+from worker.models import Candidate, Page, Poll, State, Text
+from worker.storage import addresses, fallbacks, polls
+from worker.storage.codec import body_of, clean, describe, digest, form_of
 from worker.storage.dialect import Insert, is_sqlite, least, upsert
-from worker.storage.former import remembered
+from worker.storage.intake import Intake, candidate_row, lane_of
+from worker.storage.naming import first_of, name_again
 from worker.storage.rows import Values
-from worker.storage.tables import CANDIDATES, EVENTS, HOSTS, PAGES
-from worker.urls import host_of
+from worker.storage.tables import CANDIDATES, HOSTS, PAGES
 
 T = TypeVar("T")
 
 BATCH = 500
-NEWS, THE_PAST = 0, 1
-"""What a candidate's precedence may be."""
+Named = Mapping[str, Sequence[Candidate]]
+"""What was named under each key: one candidate, or several with an address each."""
 
 
 def _earliest(statement: Insert) -> Executable:
@@ -40,30 +37,22 @@ def _unknown(statement: Insert) -> Executable:
 
 
 _ADD_NEW = upsert(CANDIDATES, _unknown)
-_ADD_EVENTS = insert(EVENTS)
 _WAKE_HOSTS = upsert(HOSTS, _earliest)
 KEEP_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]))
 """Statements are made once: making one anew costs more than running it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
-    """How candidates are taken in: known ones `again` or only if they changed, all that wait marked with a `batch`."""
-
-    now: datetime
-    again: bool = False
-    batch: str = ""
-    precedence: int = NEWS
-
-
 def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: Intake) -> int:
-    """Add candidates that are not known yet, look again at known ones that changed; return how many were new."""
-    unique: dict[str, Candidate] = {}
+    """Add candidates that are not known yet, look again at known ones that changed; return how many were new.
+
+    One that is known, or named twice here, may have been named at another address: see `naming`.
+    """
+    named: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        unique.setdefault(clean(candidate.canonical_url), candidate)
+        named.setdefault(clean(candidate.canonical_url), []).append(candidate)
     new, lanes = 0, set[str]()
     # On a server everybody inserts in one order: two who find the same do not wait for each other in a circle.
-    items = unique.items() if is_sqlite(connection) else sorted(unique.items())
+    items = named.items() if is_sqlite(connection) else sorted(named.items(), key=lambda item: item[0])
     for batch in _batches(items):
         added, waiting = _enqueue_batch(connection, dict(batch), intake)
         new += added
@@ -86,65 +75,30 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _enqueue_batch(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> tuple[int, set[str]]:
+def _enqueue_batch(connection: Connection, named: Named, intake: Intake) -> tuple[int, set[str]]:
     """Return how many candidates were new, and the hosts on which candidates wait now."""
-    rows = {url: _row(candidate, intake) for url, candidate in candidates.items()}
-    inserted = connection.execute(_ADD_NEW.on(connection), list(rows.values()))
+    mains = {url: first_of(each) for url, each in named.items()}
+    rows = [candidate_row(main, intake) for main in mains.values()]
+    inserted = connection.execute(_ADD_NEW.on(connection), rows)
     new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
-    known = {url: candidate for url, candidate in candidates.items() if url not in new}
-    again = _look_again(connection, known, intake) if known else {}
-    waiting = {**new, **again}
-    _keep_payloads(connection, [(number, candidates[url]) for url, number in waiting.items()], now=intake.now)
-    fallbacks.keep(connection, {number: text for url, number in waiting.items() if (text := candidates[url].fallback)})
-    return len(new), {rows[url]["lane"] for url in waiting if rows[url]["lane"] is not None}
+    several = [(number, named[url]) for url, number in new.items() if len(named[url]) > 1]
+    addresses.keep_all(connection, several, now=intake.now)
+    known = {url: each for url, each in named.items() if url not in new}
+    waiting = [(number, mains[url]) for url, number in new.items()]
+    waiting += _name_again(connection, known, intake) if known else []
+    _keep_payloads(connection, waiting, now=intake.now)
+    fallbacks.keep(connection, {number: each.fallback for number, each in waiting if each.fallback})
+    return len(new), {lane_of(each.url) for _, each in waiting if each.payload is None}
 
 
-def _row(candidate: Candidate, intake: Intake) -> Values:
-    host = _host(candidate.url)
-    return {
-        "url": clean(candidate.url),
-        "canonical_url": clean(candidate.canonical_url),
-        "source": clean(candidate.source),
-        "reference": clean(candidate.reference),
-        "host": host,
-        "lane": host if candidate.payload is None else None,
-        "state": State.PENDING,
-        "batch": intake.batch,
-        "precedence": intake.precedence,
-        "discovered_at": intake.now,
-        "due_at": intake.now,
-        "title": clean_or_none(candidate.title),
-        "published_at": candidate.published_at,
-        "modified_at": candidate.modified_at,
-        "external_id": clean_or_none(candidate.external_id),
-        "payload_sha256": _payload_digest(candidate),
-    }
-
-
-def _host(url: str) -> str:
-    try:
-        return clean(host_of(url))
-    except SourceError:
-        return ""  # the fetch will say what is wrong with it
-
-
-def _payload_digest(candidate: Candidate) -> str | None:
-    return None if candidate.payload is None else digest(candidate.payload)
-
-
-def _look_again(connection: Connection, candidates: Mapping[str, Candidate], intake: Intake) -> dict[str, int]:
-    """Put known candidates back in the queue that are asked for again or that changed."""
+def _name_again(connection: Connection, named: Named, intake: Intake) -> list[tuple[int, Candidate]]:
+    """Put known candidates back in the queue that are asked for again, that changed or have another address to try."""
     known = connection.execute(
-        select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_(candidates)).order_by(CANDIDATES.c.id).with_for_update()
+        select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_(named)).order_by(CANDIDATES.c.id).with_for_update()
     ).all()
-    again = {}
-    for row in known:
-        candidate = candidates[row.canonical_url]
-        if row.lease_token is None and (intake.again or _has_changed(row, candidate, now=intake.now)):
-            _queue_again(connection, row, candidate, intake)
-            again[row.canonical_url] = row.id
+    again = [(row.id, name_again(connection, row, named[row.canonical_url], intake)) for row in known]
     _mark(connection, known, intake)
-    return again
+    return [(number, each) for number, each in again if each is not None]
 
 
 def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> None:
@@ -155,28 +109,6 @@ def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> 
     late = [row.id for row in known if row.state == State.PENDING and row.precedence > intake.precedence]
     if late:
         connection.execute(waiting.where(CANDIDATES.c.id.in_(late)).values(precedence=intake.precedence))
-
-
-def _has_changed(row: Row[Any], candidate: Candidate, *, now: datetime) -> bool:
-    """Tell whether a known page is announced to be another one; who has cried wolf is believed later each time."""
-    if candidate.payload is not None:
-        return bool(row.payload_sha256 != digest(candidate.payload))
-    if row.state == State.PENDING or row.modified_at is None or candidate.modified_at is None:
-        return False
-    return bool(row.modified_at < candidate.modified_at and row.due_at + pause(row.looks) <= now)
-
-
-def _queue_again(connection: Connection, row: Row[Any], candidate: Candidate, intake: Intake) -> None:
-    values = _row(candidate, intake)
-    for fixed in ("canonical_url", "discovered_at", "source", "reference", "batch"):
-        del values[fixed]
-    afresh = {"attempts": 0, "reason": "", "detail": "", "look_at": None}
-    former = "" if intake.again else remembered(row)
-    again = update(CANDIDATES).where(CANDIDATES.c.id == row.id)
-    connection.execute(again.values(**values, **afresh, former=former))
-    why = "asked for again" if intake.again else "changed"
-    detail = f"{why}: {candidate.reference}"
-    add_event(connection, row.id, at=intake.now, what="queued", detail=detail)
 
 
 def _keep_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate]], *, now: datetime) -> None:
@@ -206,17 +138,3 @@ def wake_hosts(connection: Connection, hosts: Iterable[str], *, now: datetime) -
     rows = [{"host": host, "due_at": now} for host in sorted(hosts)]
     if rows:
         connection.execute(_WAKE_HOSTS.on(connection), rows)
-
-
-def add_event(connection: Connection, candidate_id: int, *, at: datetime, what: str, detail: str = "") -> None:
-    """Write one line of a candidate's history."""
-    add_events(connection, candidate_id, [Event(at=at, what=what, detail=detail)])
-
-
-def add_events(connection: Connection, candidate_id: int, events: Sequence[Event]) -> None:
-    """Write lines of a candidate's history."""
-    rows = [
-        {"candidate_id": candidate_id, "at": each.at, "what": each.what, "detail": clean(each.detail)}
-        for each in events
-    ]
-    connection.execute(_ADD_EVENTS, rows)

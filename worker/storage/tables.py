@@ -97,6 +97,7 @@ CANDIDATES = Table(
     Column("look_at", UtcTime),
     Column("looks", Integer, nullable=False, default=0),
     Column("former", Text, nullable=False, default=""),
+    Column("authority", Text, nullable=False, server_default=text("''")),
     _partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
     _partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
     _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
@@ -110,6 +111,7 @@ CANDIDATES = Table(
 """Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
 `precedence` is 0 for news, 1 for the past: of one host, news is claimed first.
 
+`authority` is whose word the address is, empty for one that an older program found; `addresses` has the others.
 `done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
 recognised by it when it is tried again. `look_at` is when a finished one is looked at again, `looks` how many looks in
 a row showed nothing new, `former` (JSON) the outcome that stands if the look it waits for fails.

@@ -17,6 +17,8 @@ from worker.models import (
     StoredArticle,
     Verdict,
 )
+from worker.storage import addresses
+from worker.storage.addresses import ADDRESSES
 from worker.storage.codec import rights_from_json, strings_from_json, verdict_from_json
 from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, EVENTS, STANDINGS
 
@@ -93,6 +95,7 @@ def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
         attempts=row.attempts,
         articles=_article_ids(connection, row),
         events=_history(connection, row),
+        addresses=addresses.records(connection, row),
     )
 
 
@@ -109,10 +112,11 @@ def _history(connection: Connection, row: Row[Any]) -> tuple[Event, ...]:
 
 
 def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> CandidateRecord | None:
-    """Find a candidate by its URL, its canonical URL, or those of one of its articles."""
+    """Find a candidate by one of its URLs, its canonical URL, or those of one of its articles."""
     searches = (
         select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_({url, canonical_url})),
         select(CANDIDATES).where(CANDIDATES.c.url == url),
+        select(CANDIDATES).join(ADDRESSES, ADDRESSES.c.candidate_id == CANDIDATES.c.id).where(ADDRESSES.c.url == url),
         select(CANDIDATES)
         .join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
         .where(ARTICLES.c.canonical_url.in_({url, canonical_url})),

@@ -2,12 +2,14 @@
 
 `resolve` gives an address to fetch. `canonicalise` gives a key: every address of one article has the same key, and
 two articles never share one. The key of a web page always says `https` and has no `www`, mobile or AMP label, so it
-need not be an address that answers: fetch what was found, compare keys.
+need not be an address that answers: fetch what was found, compare keys. `key_of_page` is the key of a page that has
+answered: that of the address itself, whatever it wraps.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
@@ -18,11 +20,15 @@ from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
 
 __all__ = [
     "Rules",
+    "belongs_to",
     "canonicalise",
+    "carries_another",
     "file_url",
     "host_of",
+    "inside_of",
     "is_home",
     "is_home_key",
+    "key_of_page",
     "resolve",
     "same_site",
     "site_of",
@@ -37,7 +43,31 @@ _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RULES) -> str:
     """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL, or too long."""
-    parts = _without_wrappers(absolute(url, base=base))
+    key = _key(_without_wrappers(absolute(url, base=base)), rules)
+    # What is left of a path may wrap an address that it did not wrap before.
+    return bounded(key) if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
+
+
+def key_of_page(url: str) -> str:
+    """Return the key of the page that answered at a URL: a wrapper is taken for itself; raises SourceError."""
+    return bounded(_key(absolute(url), _COMMON_RULES))
+
+
+def inside_of(url: str) -> str | None:
+    """Return the address that a URL wraps, as one to fetch; None where it wraps none."""
+    parts = absolute(url)
+    inside = _without_wrappers(parts)
+    return None if inside is parts else resolve(urlunsplit(inside))
+
+
+def carries_another(url: str) -> bool:
+    """Tell whether a URL has the address of another site inside, and is no known wrapper of it."""
+    parts = absolute(url)
+    carried = wrappers.carried(parts)
+    return carried is not None and not same_site(carried, url) and wrappers.unwrapped(parts) is None
+
+
+def _key(parts: SplitResult, rules: Rules) -> str:
     path = encode_path(parts.path)
     if parts.scheme == "file":
         return _file_key(path)
@@ -46,9 +76,7 @@ def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RU
     kept = query.identity(parts.query, specific=paths.is_specific(path), rules=rules)
     # A server on a port of its own speaks one scheme there: nothing to merge.
     scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
-    key = urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
-    # What is left of a path may wrap an address that it did not wrap before.
-    return bounded(key) if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
+    return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
@@ -105,15 +133,26 @@ def host_of(url: str) -> str:
 
 
 def site_of(url: str) -> str:
-    """Return the registrable domain of a URL (`video.bao.com.vn` is of `bao.com.vn`); raises SourceError."""
+    """Return the site of a URL, which is one publisher (`hosts.site_of`); empty for a file. Raises SourceError."""
     parts = absolute(url)
     return "" if parts.scheme == "file" else hosts.site_of(hosts.host_and_port(parts)[0])
 
 
 def same_site(one: str, other: str) -> bool:
-    """Tell whether two URLs belong to one registrable domain; False where either is no URL."""
+    """Tell whether two URLs belong to one site; False where either is no URL."""
     try:
         return site_of(one) == site_of(other)
+    except SourceError:
+        return False
+
+
+def belongs_to(url: str, sites: Collection[str]) -> bool:
+    """Tell whether a URL lies on one of these sites, or below one of these domains; False where it is no URL."""
+    try:
+        host = host_of(url).partition(":")[0]
+        return bool(host) and (
+            site_of(url) in sites or any(host == each or host.endswith("." + each) for each in sites)
+        )
     except SourceError:
         return False
 
@@ -138,7 +177,7 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _CO
     address does (a section for one of its articles): some systems write the same canonical on every page.
     """
     try:
-        key, own = canonicalise(declared or "", base=page_url, rules=rules), canonicalise(page_url, rules=rules)
+        key, own = canonicalise(declared or "", base=page_url, rules=rules), _key(absolute(page_url), rules)
     except SourceError:
         return None
     if key == own:

@@ -1,4 +1,8 @@
-"""Hosts: their one spelling, the site they belong to, and their mobile and AMP twins."""
+"""Hosts: their one spelling, the site they belong to, and their mobile and AMP twins.
+
+A site is one publisher: the registrable domain by the public suffix list, its private section included, so that
+`anna.github.io` and `ben.github.io` are two sites. Some hosters of papers are missing from that list; they are here.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,16 @@ from worker.errors import SourceError
 
 _ASCII_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _TWIN_LABEL = re.compile(r"(?:www\d?|m|mobile|amp|wap)\Z")
+_BLOGGER = re.compile(r"(?:.+\.)?(?P<site>[^.]+\.blogspot\.[a-z]{2,3}(?:\.[a-z]{2})?)\Z")
+"""Blogger serves each blog under a domain of every country."""
+_HOSTERS = frozenset(
+    """
+    substack.com wordpress.com tumblr.com livejournal.com typepad.com medium.com beehiiv.com over-blog.com canalblog.com
+    hashnode.dev bearblog.dev write.as weebly.com webnode.com jimdofree.com
+    """.split()  # noqa: SIM905 - fifteen short words read best as words
+)
+"""Domains whose sub-domains belong to different publishers, though the public suffix list does not say so."""
+_RESERVED = frozenset({"example", "test"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -42,11 +56,31 @@ def spelled(host: str) -> str:
 
 @lru_cache(maxsize=4096)
 def site_of(host: str) -> str:
-    """Return the registrable domain of a host (public suffix list); an address or a one-label host is its own site."""
+    """Return the registrable domain of a host (public suffix list); an address or a one-label host is its own site.
+
+    Of a hoster, where every name below its domain belongs to somebody else, that name is part of the site.
+    """
     if host.startswith("[") or _is_ipv4(host):
         return host
+    if (hosted := _hosted(host)) is not None:
+        return hosted
     known = get_fld(f"http://{host}/", fail_silently=True)
     return known if isinstance(known, str) else ".".join(host.split(".")[-2:])
+
+
+def _hosted(host: str) -> str | None:
+    """Return the site of a host at one of the hosters, None where it is at none of them."""
+    labels = host.split(".")
+    if ".".join(labels[-2:]) in _HOSTERS and len(labels) > 2 and not _TWIN_LABEL.match(labels[-3]):
+        return ".".join(labels[-3:])
+    blog = _BLOGGER.match(host)
+    return blog["site"] if blog else None
+
+
+def is_public(host: str) -> bool:
+    """Tell whether a host lies below a suffix that exists, or one reserved for examples (RFC 2606)."""
+    top = host.rpartition(".")[2]
+    return "." in host and (top in _RESERVED or get_fld(f"http://{host}/", fail_silently=True) is not None)
 
 
 def _is_ipv4(host: str) -> bool:

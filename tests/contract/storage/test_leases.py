@@ -35,7 +35,7 @@ def test_who_lost_the_lease_can_write_nothing(store: Store) -> None:
     lost = claim_one(store, worker="w1")
     claim_one(store, now=NOW + MINUTE, worker="w2")
 
-    assert store.ledger.finish(lost, REJECTED, now=NOW + MINUTE) is False
+    assert store.ledger.finish(lost, REJECTED, now=NOW + MINUTE) is None
     assert settle(store, lost, "một hai") is None
     assert store.ledger.pending(now=NOW)[0] == 1
     assert store.reader.audit().articles == 0
@@ -75,7 +75,7 @@ def test_a_released_claim_is_due_at_once_as_if_never_claimed(store: Store) -> No
     store.ledger.release([claim])
 
     assert claim_one(store).attempts == 1
-    assert store.ledger.finish(claim, REJECTED, now=NOW) is False
+    assert store.ledger.finish(claim, REJECTED, now=NOW) is None
 
 
 def test_a_postponed_candidate_waits_for_its_time(store: Store) -> None:
@@ -118,7 +118,7 @@ def test_a_finish_tried_again_after_a_lost_answer_succeeds_and_adds_nothing(stor
     answers = [store.ledger.finish(claim, REJECTED, now=NOW, page=page()) for _ in range(2)]
 
     record = store.reader.candidate(claim.url)
-    assert answers == [True, True]
+    assert answers == [REJECTED, REJECTED]
     assert record is not None
     assert [event.what for event in record.events] == ["discovered", "fetched", "rejected"]
     assert (record.state, record.reason, record.detail) == (State.REJECTED, "short", "12 words")

@@ -15,6 +15,7 @@ from worker.ports import HostStanding, RobotsRecord
 from worker.storage import Store, kept, needs_reindexing, open_store, reindex
 from worker.storage.lock import DaemonLock
 from worker.storage.metadata import METADATA
+from worker.storage.migrate import VERSIONS
 from worker.storage.moving import move_store
 
 
@@ -372,8 +373,8 @@ def test_stores_of_an_older_version_are_not_moved_and_not_changed(origin: str, s
         change(url, "UPDATE alembic_version SET version_num = '0001'")
         former = dump(url)
 
-        with pytest.raises(StoreError, match="has schema 0001, and this program needs 0002: stop the"):
+        with pytest.raises(StoreError, match=f"has schema 0001, and this program needs {VERSIONS[-1]}: stop the"):
             move_store(origin, store_url, now=NOW)
 
         assert dump(url) == former
-        change(url, "UPDATE alembic_version SET version_num = '0002'")
+        change(url, f"UPDATE alembic_version SET version_num = '{VERSIONS[-1]}'")

@@ -217,7 +217,7 @@ def test_who_may_only_read_is_told_what_is_missing_before_any_work(guest: str, d
 
     level, detail = findings(guest)["access"]
     assert level is Level.FAIL
-    assert "lacks INSERT, UPDATE, DELETE on every table; USAGE on articles_id_seq" in detail
+    assert "lacks INSERT, UPDATE, DELETE on every table; USAGE on addresses_id_seq" in detail
     assert f"run `GRANT ALL ON ALL TABLES IN SCHEMA public TO {OTHER}; GRANT ALL ON ALL SEQUENCES" in detail
     assert process.returncode == 1
     assert desk.log() == f"corpus-worker: {detail}\n"

@@ -17,7 +17,7 @@ from worker.storage.claims import Lease
 from worker.storage.columns import EPOCH
 from worker.storage.database import Database
 from worker.storage.engine import connect
-from worker.storage.queue import NEWS, THE_PAST
+from worker.storage.intake import NEWS, THE_PAST
 from worker.storage.tables import CANDIDATES, HOSTS
 
 HOSTS_MADE, EACH = 400, 5

@@ -40,7 +40,8 @@ def test_who_makes_no_store_changes_no_older_one_but_says_what_to_do(
     open_stores(store_url)
     make_first(store_url)
 
-    advice = "has schema 0001, and this program needs 0002: stop the workers, then run `corpus-worker upgrade-store`"
+    needed = f"has schema 0001, and this program needs {VERSIONS[-1]}"
+    advice = f"{needed}: stop the workers, then run `corpus-worker upgrade-store`"
     with pytest.raises(StoreError, match=advice):
         open_store(store_url, parameters=parameters, create=False)
 

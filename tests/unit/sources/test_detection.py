@@ -75,7 +75,7 @@ def test_real_pages_are_what_they_are() -> None:
 
 
 def test_a_list_of_urls_may_lead_anywhere_and_repeats_nothing() -> None:
-    lines = ["\ufeff# hôm nay", "", "https://bao.vn/0", "https://bao.vn/a-1.html  # hay", "http://www.bao.vn/a-1.html"]
+    lines = ["\ufeff# hôm nay", "", "https://bao.vn/0", "https://bao.vn/a-1.html  # hay", "https://bao.vn/a-1.html#b"]
     body = "\n".join([*lines, "https://xa-la.com/b", "không phải", ""])
 
     discovery = PARSERS["urls"](page(body), source(kind="urls"), now=NOW)

@@ -116,10 +116,13 @@ def test_items_are_not_lost_because_they_share_an_id() -> None:
     assert len(parse(rss(*items)).candidates) == 3
 
 
-def test_one_article_listed_twice_is_one_candidate() -> None:
-    items = ["<link>https://bao.vn/tin-1111.html</link>", "<link>http://www.bao.vn/tin-1111.html#x</link>"]
+def test_one_article_listed_twice_is_one_candidate_with_each_of_its_addresses() -> None:
+    links = ["https://bao.vn/tin-1111.html", "http://www.bao.vn/tin-1111.html#x", "https://bao.vn/tin-1111.html#y"]
 
-    assert len(parse(rss(*items)).candidates) == 1
+    found = parse(rss(*(f"<link>{link}</link>" for link in links))).candidates
+
+    assert [each.url for each in found] == ["https://bao.vn/tin-1111.html", "http://www.bao.vn/tin-1111.html"]
+    assert {each.canonical_url for each in found} == {"https://bao.vn/tin-1111.html"}
 
 
 def test_links_to_other_sites_are_left_out_and_counted_unless_the_source_follows_them() -> None:

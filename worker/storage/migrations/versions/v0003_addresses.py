@@ -1,0 +1,33 @@
+"""Version 0003: every address seen for a candidate, and whose word the first one is."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add the column, empty for what is stored, and the table; a candidate of one address has no row there."""
+    op.add_column("candidates", sa.Column("authority", sa.Text, nullable=False, server_default=sa.text("''")))
+    op.create_table(
+        "addresses",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("candidate_id", KEY, nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("reference", sa.Text, nullable=False),
+        sa.Column("authority", sa.Text, nullable=False),
+        sa.Column("seen_at", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("tried_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_addresses"),
+        sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name="fk_addresses_candidate_id_candidates"),
+        sa.UniqueConstraint("candidate_id", "url", name="uq_addresses_candidate_id_url"),
+    )
+    op.create_index("ix_addresses_url", "addresses", ["url"])
