@@ -1,4 +1,4 @@
-"""Processes that share the work must collect the same tests: no name of one may hold what differs between two of them."""
+"""Processes that share the work must collect the same tests: no name of a test holds what differs between two of them."""
 
 from __future__ import annotations
 
