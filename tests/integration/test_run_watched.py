@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
     process = desk.start("run")
     eventually(lambda: "web.listening" in desk.log())
     with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=300) as client:
-        eventually(lambda: settled(client.get("/healthz").json()["figures"]))
+        eventually(lambda: settled(client.get("/healthz").json()))
 
         health = client.get("/healthz")
         page = client.get("/").text
@@ -60,7 +61,7 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
         for family in text_string_to_metric_families(metrics)
         for sample in family.samples
     }
-    assert health.status_code == 200
+    assert health.status_code == 200, health.text
     told = health.json()
     assert (told["ok"], told["reason"]) == (True, "")
     assert (told["figures"]["in_hand"], told["figures"]["done"]) == (0, 1)
@@ -78,8 +79,8 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
     assert "Traceback" not in desk.log()
 
 
-def settled(figures: dict[str, int]) -> bool:
-    return (figures.get("in_hand"), figures.get("done")) == (0, 1)
+def settled(told: dict[str, Any]) -> bool:
+    return told["ok"] and (told["figures"]["in_hand"], told["figures"]["done"]) == (0, 1)
 
 
 def test_an_address_that_is_taken_ends_the_daemon_with_a_word(desk: Desk, address: str) -> None:
