@@ -302,7 +302,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
     paused = desk.run("sources", "pause", "cu")
     again = desk.run("sources", "pause", "cu", "--json")
     listed = desk.run("sources", "list")
-    shown = desk.run("doctor", "--json").records()[0]
+    shown = json.loads(desk.run("doctor", "--json").out)
     resumed = desk.run("sources", "resume", "cu", "--json")
 
     assert (paused.status, paused.err) == (0, "")
