@@ -180,7 +180,7 @@ def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Sta
         learner=LearnedSites(store.paragraphs),
         parsers={},
         read_inputs=lambda *_, **__: iter(()),
-        detect=lambda _: "article",
+        detect=lambda _, gate=None: "article",
         canonicalise=lambda url: url,
         chance=lambda: 0.5,
     )

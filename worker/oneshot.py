@@ -21,12 +21,16 @@ from worker.urls import host_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What one run is asked to do: targets, or configured sources by name, or (both empty) every enabled source."""
+    """What one run is asked to do: targets, or configured sources by name, or (both empty) every enabled source.
+
+    `taken_as` is the kind that addresses among the targets are read as; empty: each is told by itself.
+    """
 
     targets: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     limit: int | None = None
     with_seeds: bool = True
+    taken_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class RunReport:
                     "error": report.error,
                     "found": report.found,
                     "other_sites": report.strangers,
+                    **({"taken_for": report.taken_for} if report.taken_for else {}),
                 }
                 for name, report in self.sources.items()
             },
@@ -111,7 +116,7 @@ class OneShot:
 def _chosen(app: App, orders: Orders) -> dict[str, Source]:
     """Return the sources to poll by the name they are reported under."""
     if orders.targets:
-        return {target: _target(target) for target in orders.targets}
+        return {target: _target(target, orders.taken_as) for target in orders.targets}
     configured = {source.name: source for source in app.sources}
     if unknown := [name for name in orders.sources if name not in configured]:
         known = ", ".join(sorted(configured)) or "none"
@@ -121,11 +126,13 @@ def _chosen(app: App, orders: Orders) -> dict[str, Source]:
     return {name: source for name, source in configured.items() if source.enabled}
 
 
-def _target(target: str) -> Source:
+def _target(target: str, taken_as: str) -> Source:
     """Return a target as a source that is polled once."""
     parts = urlsplit(target)
     if parts.scheme in {"http", "https"} and parts.netloc:
-        return Source(name=host_of(target), kind="auto", url=target, timezone=DEFAULT_TIMEZONE)
+        return Source(name=host_of(target), kind=taken_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
+    if taken_as:
+        raise UsageError(f"{target}: --as says what a web address is; of a file its name does")
     if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
         return Source(name="files", kind="files", url=target)
     raise UsageError(f"{target}: neither a web address nor a file or folder that exists")

@@ -39,6 +39,8 @@ def room() -> Iterator[Newsroom]:
     pages[f"{HOST}/thoi-su"] = html(f"<html><body><h1>Thời sự</h1>{teasers}</body></html>")
     pages[f"{HOST}/sitemap.xml"] = Reply(body=sitemap.encode(), content_type="application/xml")
     pages[f"{HOST}/danh-sach.txt"] = plain("\n".join(ADDRESSES))
+    story = article(9).replace("<h1>Bài số 9</h1>", f"{teasers}<h1>Kể chuyện</h1>").replace("Bài số 9", "Kể chuyện")
+    pages[f"{HOST}/ke-chuyen"] = html(story)
     with Newsroom(sites_of(pages)) as opened:
         yield opened
 
@@ -70,3 +72,69 @@ def test_the_pages_of_a_warc_file_are_taken_without_fetching_and_extracted(tmp_p
     assert ended.record()["stored"] == 5, ended.err
     assert {each["url"] for each in exported} == set(ADDRESSES)
     assert not room.requests
+
+
+def test_an_article_named_by_hand_is_one_however_many_links_stand_around_it(tmp_path: Path, room: Newsroom) -> None:
+    desk = Desk(folder=tmp_path, environment=room.environment)
+    desk.configure()
+    room.forget()
+
+    ended = desk.run("ingest", f"{HOST}/ke-chuyen")
+
+    asked = [request.path for request in room.requests if request.path != "/robots.txt"]
+    assert "ok, taken for an article" in ended.out
+    assert [each for each in asked if "tdmrep" not in each] == ["/ke-chuyen"]
+    assert [each["title"] for each in desk.run("export").records()] == ["Kể chuyện"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "discovered", "error"),
+    [
+        ("article", "thoi-su", 1, ""),
+        ("listing", "thoi-su", 5, ""),
+        ("listing", "ke-chuyen", 5, ""),
+        ("sitemap", "sitemap.xml", 5, ""),
+        ("feed", "thoi-su", 0, "not a feed"),
+        ("sitemap", "ke-chuyen", 0, "not a sitemap"),
+    ],
+)
+def test_as_decides_what_an_address_is(
+    tmp_path: Path, room: Newsroom, kind: str, target: str, discovered: int, error: str
+) -> None:
+    desk = Desk(folder=tmp_path, environment=room.environment)
+    desk.configure()
+
+    ended = desk.run("ingest", f"{HOST}/{target}", "--as", kind, "--json")
+
+    assert ended.record()["discovered"] == discovered
+    assert error in ended.record()["sources"][f"{HOST}/{target}"]["error"]
+
+
+def test_what_an_address_was_taken_for_is_told(tmp_path: Path, room: Newsroom) -> None:
+    desk = Desk(folder=tmp_path, environment=room.environment)
+    desk.configure()
+    targets = [f"{HOST}/{name}" for name in ("thoi-su", "sitemap.xml", "danh-sach.txt", "ke-chuyen")]
+
+    ended = desk.run("ingest", *targets, "--json")
+
+    told = [ended.record()["sources"][target]["taken_for"] for target in targets]
+    assert told == ["listing", "sitemap", "urls", "article"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--as", "article"], "name the address"),
+        (["in.txt", "--as", "article"], "of a file its name does"),
+        (["https://mot.example/a", "--as", "page"], "'page' is not one of"),
+    ],
+)
+def test_as_goes_with_addresses_alone(tmp_path: Path, words: list[str], told: str) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    (tmp_path / "in.txt").write_text("Tựa\nBài", encoding="utf-8")
+
+    ended = desk.run("ingest", *words)
+
+    assert ended.status == 2
+    assert told in ended.err

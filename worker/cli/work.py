@@ -25,23 +25,36 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
+@click.option(
+    "--as",
+    "taken_as",
+    type=click.Choice(["article", "feed", "sitemap", "listing"]),
+    help="What a URL is; left out: told from the page.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
 @options
 def ingest(
-    common: Common, targets: tuple[str, ...], sources: tuple[str, ...], limit: int | None, dry_run: bool
+    common: Common,
+    targets: tuple[str, ...],
+    sources: tuple[str, ...],
+    taken_as: str | None,
+    limit: int | None,
+    dry_run: bool,
 ) -> None:
     """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
 
-    A TARGET is a URL (article, feed, sitemap or listing page: detected) or a path (.html, .txt, .jsonl, .warc[.gz],
-    or a folder of these), taken instead of the configured sources.
+    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), taken instead of the configured
+    sources. A URL is taken for an article unless its page is clearly a feed, a sitemap or a listing page; --as decides.
     """
     from worker.oneshot import Orders
 
     if targets and sources:
         raise UsageError("targets and --source do not go together; give one or the other")
+    if taken_as and not targets:
+        raise UsageError("--as says what a target is; name the address")
     settings = common.settings()
-    orders = Orders(targets=targets, sources=sources, limit=limit)
+    orders = Orders(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
     if dry_run:
         raise SystemExit(_dry_run(common, settings, orders))
     raise SystemExit(_ingest(common, settings, orders))

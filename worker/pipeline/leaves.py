@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Final
 
-from worker.errors import FetchError, SourceError
+from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Request, Source, SourceState
 from worker.pipeline.reports import Count
 from worker.pipeline.stages import Limits, Stages
 from worker.pipeline.vouching import Voucher
+from worker.ports import Hints
 from worker.urls import key_of_page
 
 _MOST_RESTS: Final = 40
@@ -87,21 +88,42 @@ class Leaves:
                 return
             known = count.new
             try:
-                discovery = await asyncio.to_thread(self._parse, rest, voucher.source)
+                kind = await self._kind_of(rest, voucher.source, count)
+                discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
                 if await voucher.learns(rest, discovery):
-                    discovery = await asyncio.to_thread(self._parse, rest, voucher.source)
+                    discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
             except SourceError as exc:
                 if rest is page:
                     raise
                 count.skip(f"{page.url}: {exc}")
                 return
+            if count.taken_for and discovery.itself:
+                count.taken_for = "article"
             yield discovery
             rest = discovery.rest if whole or count.new > known else None
         if rest is not None:
             count.notes.append(f"{page.url}: it has too many entries; {count.found:,} were read, the newest of them")
 
-    def _parse(self, page: Page, source: Source) -> Discovery:
-        kind = self._stages.detect(page) if source.kind == "auto" else source.kind
+    async def _kind_of(self, page: Page, source: Source, count: Count) -> str:
+        """Return what a page is read as; of a page somebody named without saying so, what it is taken for."""
+        if source.kind != "auto":
+            return source.kind
+        kind = await asyncio.to_thread(self._stages.detect, page)
+        if kind in {"article", "listing"}:
+            kind = await asyncio.to_thread(self._stages.detect, page, gate=await self._gate(page, source))
+        count.taken_for = count.taken_for or kind
+        return kind
+
+    async def _gate(self, page: Page, source: Source) -> str:
+        """Return why extraction finds no article on a page, empty where it finds one."""
+        hints = Hints(url=page.url, canonical_url=page.final_url, source=source.name)
+        try:
+            await self._stages.extractor.extract(page, hints, fetched_at=page.fetched_at)
+        except (ExtractError, FetchBlocked) as exc:
+            return exc.reason
+        return ""
+
+    def _parse(self, page: Page, source: Source, kind: str) -> Discovery:
         itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
         if kind == "article":
             return itself

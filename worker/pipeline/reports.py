@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -15,6 +16,17 @@ from worker.schedule import MOST_ENTRIES
 
 log = structlog.get_logger()
 _MOST_NOTES: Final = 20
+TAKEN_FOR: Final = MappingProxyType(
+    {
+        "article": "an article",
+        "listing": "a listing page (--as article if it is one)",
+        "feed": "a feed",
+        "sitemap": "a sitemap",
+        "urls": "a list of addresses",
+        "warc": "an archive",
+    }
+)
+"""What a page that somebody named is taken for, in words; `--as` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +35,7 @@ class SourceReport:
 
     `strangers` counts links to other sites that were not followed.
     `left_alone` says that it was not polled at all, because another worker is at it or has just been.
+    `taken_for` is the kind that a page somebody named was taken for.
     """
 
     source: str
@@ -32,6 +45,7 @@ class SourceReport:
     strangers: int = 0
     not_modified: bool = False
     left_alone: bool = False
+    taken_for: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,6 +61,8 @@ class SourceReport:
         if self.left_alone:
             return "another worker polls it"
         parts = [self.error or ("not modified" if self.not_modified else "ok")]
+        if self.taken_for and not self.error:
+            parts.append(f"taken for {TAKEN_FOR[self.taken_for]}")
         if self.notes and not self.error:
             parts.append(f"{len(self.notes)} notes in the log")
         return ", ".join(parts)
@@ -59,6 +75,7 @@ class Count:
     `owed` says that a part failed which may be there the next time. `recovered` is how many more were found elsewhere,
     to fill a gap. `shown` and `dates` are the addresses of the first entries, and the dates these give. `stopped_at` is
     the page that was next when the poll had read its share; `round_over` says that it came to the last one on the way.
+    `taken_for` is the kind that a page somebody named was taken for.
     """
 
     found: int = 0
@@ -69,6 +86,7 @@ class Count:
     owed: bool = False
     stopped_at: str = ""
     round_over: bool = False
+    taken_for: str = ""
     notes: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     dates: list[datetime] = field(default_factory=list)
@@ -111,6 +129,7 @@ class Count:
             found=self.found,
             new=self.new + self.recovered,
             strangers=self.strangers,
+            taken_for=self.taken_for,
             notes=tuple(self.notes),
         )
 
@@ -131,6 +150,7 @@ def log_report(source: Source, report: SourceReport) -> None:
         new=report.new,
         other_sites=report.strangers or None,
         not_modified=report.not_modified or None,
+        taken_for=report.taken_for or None,
     )
 
 

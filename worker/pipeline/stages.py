@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from worker.models import Claim, Outcome, Page, Source, State
+from worker.models import Claim, Outcome, Source, State
 from worker.ports import (
     Clock,
     Deduper,
+    Detector,
     Extractor,
     Fetcher,
     InputReader,
@@ -48,7 +49,7 @@ class Stages:
     learner: SiteLearner
     parsers: Mapping[str, Parser]
     read_inputs: InputReader
-    detect: Callable[[Page], str]
+    detect: Detector
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
     meter: Meter = field(default_factory=Unmetered)

@@ -5,6 +5,7 @@ from worker.ports.past import BackfillBook
 from worker.ports.stages import (
     Clock,
     Deduper,
+    Detector,
     Extractor,
     Fetcher,
     Hints,
@@ -30,6 +31,7 @@ __all__ = [
     "BackfillBook",
     "Clock",
     "Deduper",
+    "Detector",
     "Extractor",
     "Fetcher",
     "Hints",

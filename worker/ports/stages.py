@@ -133,6 +133,17 @@ class Parser(Protocol):
         ...
 
 
+class Detector(Protocol):
+    """Tells what kind of source a page is."""
+
+    def __call__(self, page: Page, /, *, gate: str | None = None) -> str:
+        """Return `feed`, `sitemap`, `urls`, `warc`, `listing` or `article`; raises SourceError for anything else.
+
+        `gate` is why extraction found no article on the page, empty where it found one, None where it was not asked.
+        """
+        ...
+
+
 class Deduper(Protocol):
     """Decides what is a copy; pure."""
 

@@ -24,18 +24,25 @@ _KINDS = {
 }
 _SAYS_ARTICLE = re.compile(
     rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?article:published_time"""
-    rb"""|"@type"\s*:\s*\[?\s*"(?:(?:News|Report|OpinionNews|AnalysisNews|ReviewNews)?Article|BlogPosting)["]"""
+    rb"""|"@type"\s*:\s*\[?\s*"(?:(?:News|Report|\w{1,20}News)?Article|(?:Live)?BlogPosting)["]"""
     rb"""|itemtype\s*=\s*["']?https?://schema\.org/(?:News)?Article""",
     re.IGNORECASE,
 )
+_SAYS_LISTING = re.compile(rb""""@type"\s*:\s*\[?\s*"(?:Collection|SearchResults|Profile)Page["]""", re.IGNORECASE)
 _MANY = 10
+_FEW = 3
+_NO_TEXT = frozenset({"short", "empty"})
 
 
-def detect(page: Page) -> str:
-    """Return `feed`, `sitemap`, `urls`, `warc`, `listing` or `article`; raises SourceError for what is none of them."""
+def detect(page: Page, *, gate: str | None = None) -> str:
+    """Return `feed`, `sitemap`, `urls`, `warc`, `listing` or `article`; raises SourceError for what is none of them.
+
+    `gate` is why extraction found no article on the page, empty where it found one. With it the page is taken for an
+    article unless it is clearly none; without it the page is weighed.
+    """
     shape = shape_of(page.body)
     if shape in {Shape.HTML, Shape.XML}:
-        return _kind_of_page(page)
+        return _kind_of_page(page) if gate is None else _kind_by_gate(page, gate)
     if shape in _KINDS:
         return _KINDS[shape]
     raise SourceError(
@@ -58,3 +65,27 @@ def _kind_of_page(page: Page) -> str:
     if numbered or own.shape.wordy:
         return "article" if says_so or linked < _MANY else "listing"
     return "article" if linked < (_MANY if says_so else 1) else "listing"
+
+
+def _kind_by_gate(page: Page, gate: str) -> str:
+    """Take a page for an article unless it is clearly none.
+
+    It is none where it is a front page, where it calls itself a list of others, where extraction saw a listing, and
+    where there is little prose beside many links to articles. Measured on 933 real articles and 118 listing pages.
+    """
+    if urls.is_home(page.final_url):
+        return "listing"
+    if _SAYS_ARTICLE.search(page.body, 0, _HEAD):
+        return "article"
+    if _SAYS_LISTING.search(page.body, 0, _HEAD):
+        return "listing"
+    own = read(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
+    named = bool(own.shape.number) or own.shape.dated or own.shape.wordy
+    linked = len(articles_among(links_of(page), page))
+    if gate == "listing":
+        return "article" if named and linked < _MANY else "listing"
+    if named or reads_like_an_article(document_of(page)):
+        return "article"
+    if own.service and gate not in _NO_TEXT:
+        return "listing"
+    return "listing" if linked >= (_FEW if gate in _NO_TEXT else _MANY) else "article"

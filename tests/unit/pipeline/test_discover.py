@@ -52,7 +52,7 @@ class Run:
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers=self.parsers,
             read_inputs=self.read_inputs,
-            detect=lambda read: "article" if read.body.startswith(b"Tin") else detected,
+            detect=lambda read, gate=None: "article" if read.body.startswith(b"Tin") else detected,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
         self.discoverer = Discoverer(

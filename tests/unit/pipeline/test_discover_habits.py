@@ -54,7 +54,7 @@ class Desk:
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers={"feed": parse, "sitemap": self.parse_sitemap},
-            detect=lambda _: "feed",
+            detect=lambda _, gate=None: "feed",
             sitemaps=self.sitemaps,
         )
         self.discoverer = Discoverer(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.sources.making import NOW, page, rss, source
-from worker.errors import SourceError
+from worker.errors import ExtractError, SourceError
+from worker.extract.reader import Reader
+from worker.extract.rules import ExtractRules
+from worker.ports import Hints
 from worker.sources import PARSERS, detect
 
 PROSE = "<p>" + "Mưa lớn kéo dài nhiều ngày khiến nước sông dâng cao, nhiều xã bị cô lập hoàn toàn. " * 3 + "</p>"
@@ -51,6 +56,80 @@ DECLARED = (
 )
 def test_the_kind_of_a_page_is_told_from_its_bytes_and_address(body: bytes | str, url: str, kind: str) -> None:
     assert detect(page(body, url=url, content_type="application/octet-stream")) == kind
+
+
+MENU = "".join(
+    f'<a href="/tin-tuc-su-kien-ngay-hom-nay-o-viet-nam-{n}12345.html">Tin tức ngày {n} ở Việt Nam</a>'
+    for n in range(40)
+)
+MENU_AND_PROSE = f"<!DOCTYPE html><html><body>{MENU}<h1>Mưa lớn</h1><div>{PROSE}<br>{PROSE}</div>{MENU}</body></html>"
+
+
+def declared(kind: str, body: str = LISTING) -> str:
+    said = f'<script type="application/ld+json">{{"@type": "{kind}"}}</script>'
+    return body.replace("<body>", f"<body>{said}")
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "gate", "kind"),
+    [
+        (MENU_AND_PROSE, "mua-lon-keo-dai-o-mien-trung", "", "article"),
+        (MENU_AND_PROSE, "mua/2026/11/20/mua-lon", "", "article"),
+        (MENU_AND_PROSE, "mua-lon-123456", "short", "article"),
+        (declared("NewsArticle"), "bai", "listing", "article"),
+        (declared("LiveBlogPosting"), "thoi-su", "listing", "article"),
+        (declared("AnalysisNewsArticle"), "bai", "", "article"),
+        (declared("NewsArticle"), "", "", "listing"),
+        (ARTICLE, "bai", "", "article"),
+        (ARTICLE, "chuyen-muc/bai", "", "article"),
+        (ARTICLE, "bai", "language", "article"),
+        ("<html><body>Mưa</body></html>", "bai", "short", "article"),
+        ("<html><body>Mưa</body></html>", "bai", "paywall", "article"),
+        (declared("CollectionPage", ARTICLE), "bai", "", "listing"),
+        (declared("SearchResultsPage", ARTICLE), "bai", "", "listing"),
+        (LISTING, "thoi-su", "listing", "listing"),
+        (LISTING, "thoi-su", "", "listing"),
+        (LISTING, "thoi-su", "short", "listing"),
+        (LISTING, "mua-lon-keo-dai-o-mien-trung-123456.html", "listing", "listing"),
+        ("<html><body>Mưa</body></html>", "chuyen-muc/mua", "", "listing"),
+        (rss(), "rss", "", "feed"),
+        ("<urlset></urlset>", "sitemap.xml", "", "sitemap"),
+    ],
+)
+def test_a_page_named_by_hand_is_an_article_unless_it_is_clearly_none(
+    body: str, path: str, gate: str, kind: str
+) -> None:
+    assert detect(page(body, url=f"https://bao.vn/{path}"), gate=gate) == kind
+
+
+def test_real_pages_named_by_hand_are_articles_and_real_listings_are_not(shared: Path) -> None:
+    rules = ExtractRules(languages=())
+    reader = Reader(rules)
+    right = {"article": 0, "listing": 0}
+    found = {"article": 0, "listing": 0}
+    for kind, file, url in named_by_hand(shared / "data"):
+        body = page(gzip.decompress(file.read_bytes()), url=url)
+        try:
+            reader.read(body, Hints(url=url, canonical_url=url, source="x"), fetched_at=NOW)
+            gate = ""
+        except ExtractError as error:
+            gate = error.reason
+        found[kind] += 1
+        right[kind] += detect(body, gate=gate) == kind
+
+    assert found["article"] > 100
+    assert right["article"] >= 0.98 * found["article"]
+    assert right["listing"] >= 0.8 * found["listing"]
+
+
+def named_by_hand(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield real pages: what each is, its file, and its address, or one that says nothing where it is not known."""
+    for info in sorted(folder.glob("fundus/*/meta.info")):
+        for name, told in json.loads(info.read_text("utf-8")).items():
+            if (info.parent / name).exists():
+                yield "article", info.parent / name, told["url"]
+    for file in sorted(folder.glob("vi2/listings/*.html.gz")):
+        yield "listing", file, "https://bao.vn/a"
 
 
 @pytest.mark.parametrize("body", [b"", b"%PDF-1.7", b"\x89PNG\r\n", b"\x00\x01\x02\x03", b"<opml version='2.0'/>"])
