@@ -82,6 +82,7 @@ class Reader:
             modified_at_from=reading.modified.origin if reading.modified else "",
             external_id=hints.external_id,
             rights=reading.rights,
+            notes=reading.notes,
             paragraphs=reading.paragraphs,
         )
 
