@@ -91,17 +91,48 @@ def aeb() -> Iterator[Gold]:
 
 
 def wcxb() -> Iterator[Gold]:
-    """Yield article pages of all kinds of sites."""
+    """Yield article and listing pages of all kinds of sites."""
     for path in sorted((DATA / "wcxb/html").glob("*.gz")):
         entry = json.loads((DATA / "wcxb/ground-truth" / f"{path.name.partition('.')[0]}.json").read_text("utf-8"))
         truth = entry["ground_truth"]
         yield Gold(
             name=path.stem,
-            url=entry["url"],
+            url=entry.get("url") or f"https://{path.name.partition('.')[0]}.example/article",
             markup=_markup(path),
             title=truth["title"] or "",
-            body=truth["main_content"],
+            body=truth.get("main_content") or "",
             day=truth["publish_date"] or "",
+            listing=entry["_internal"]["page_type"]["primary"] == "listing",
+        )
+
+
+def vietnamese_more() -> Iterator[Gold]:
+    """Yield articles and listing pages of more Vietnamese papers."""
+    yield from _by_hand(DATA / "vi2")
+
+
+def other_languages() -> Iterator[Gold]:
+    """Yield articles and listing pages in other scripts."""
+    yield from _by_hand(DATA / "vi2" / "other")
+
+
+def _by_hand(folder: Path) -> Iterator[Gold]:
+    gold = json.loads((folder / "gold.json").read_text("utf-8"))
+    for path in sorted((folder / "html").glob("*.gz")):
+        entry = gold[path.name.removesuffix(".gz")]
+        lead = entry["lead"] or ""
+        yield Gold(
+            name=path.name.removesuffix(".html.gz"),
+            url=entry["url"],
+            markup=_markup(path),
+            title=entry["title"] or "",
+            lead=lead,
+            body="\n".join(filter(None, (lead, *entry["paragraphs"]))),
+            day=entry["published"] or "",
+        )
+    for path in sorted((folder / "listings").glob("*.gz")):
+        yield Gold(
+            name=path.name, url=f"https://{path.name.partition('.')[0]}.example/", markup=_markup(path), listing=True
         )
 
 

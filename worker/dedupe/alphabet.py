@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.scripts import SPACELESS
+
 SEPARATOR, LETTER, MARK, ALONE, INVISIBLE = range(5)
 """What a code point is: between words; part of a word; part of a word that never begins one; a word by itself
 (scripts that write no spaces); not there at all (zero-width characters, soft hyphens). Rare kinds come last."""
@@ -22,16 +24,20 @@ TABLE_SIZE = 1 << 16
 """The tables cover the Basic Multilingual Plane; what lies beyond is rare and classified one by one."""
 
 _TONES = {"\u0300": 1, "\u0301": 1 << 3, "\u0303": 1 << 6, "\u0309": 1 << 9, "\u0323": 1 << 12}
-_SPACELESS = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # Hiragana, Katakana
-    (0x3400, 0x4DBF),  # Han, extension A
-    (0x4E00, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),  # Han, compatibility
-    (0x20000, 0x3FFFF),  # Han, extensions B and later
-)
+# One letter under several code points: Persian and Urdu write a yeh, a kaf and a heh of their own.
+_SAME = {
+    "\u0649": "\u06cc",  # alef maksura
+    "\u064a": "\u06cc",  # yeh
+    "\u0643": "\u06a9",  # kaf
+    "\u06c1": "\u0647",  # heh goal
+    "\u06d5": "\u0647",  # ae
+    "\u06be": "\u0647",  # heh doachashmee
+    "\u06c3": "\u0629",  # teh marbuta goal
+}
+# Arabic is written with and without its vowel signs, and letters are stretched to fill a line.
+_OPTIONAL = frozenset({"\u0640", "\u0670", *map(chr, range(0x064B, 0x0653))})
+_FORMS = ((0xFB50, 0xFDFF), (0xFE70, 0xFEFF), (0xFF00, 0xFFEF))
+"""Code points that stand for a letter or digit in one of its forms: Arabic presentation forms, full and half width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +52,37 @@ class Alphabet:
 def kind_of(character: str) -> int:
     """Return what a code point is to a word."""
     category = unicodedata.category(character)
-    if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F:
+    if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or character in _OPTIONAL:
         return INVISIBLE
     if category[0] == "M":
         return MARK
     if not character.isalnum():
         return SEPARATOR
-    return ALONE if any(low <= ord(character) <= high for low, high in _SPACELESS) else LETTER
+    if category == "Nd":
+        return LETTER
+    return ALONE if any(low <= ord(character) <= high for low, high in SPACELESS) else LETTER
+
+
+def plain_digits(text: str) -> str:
+    """Return a text with every decimal digit, of whatever script, as one of 0 to 9."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+
+
+def _canonical(character: str) -> str:
+    """Return the letter or digit that a code point is a form of; itself for all of Latin but its full-width forms."""
+    if character.isdecimal():
+        return plain_digits(character)
+    if any(low <= ord(character) <= high for low, high in _FORMS):
+        whole = unicodedata.normalize("NFKC", character)
+        character = whole if len(whole) == 1 else character
+    return _SAME.get(character, character)
 
 
 def fold(character: str) -> tuple[int, int]:
-    """Return a letter without case and Vietnamese tone, and the tone; both as integers."""
+    """Return a letter without case and Vietnamese tone, and the tone; both as integers. One letter, one integer."""
+    character = _canonical(character)
     lower = character.lower()
     if len(lower) != 1:
         lower = character

@@ -9,10 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.dedupe.alphabet import plain_digits
 from worker.dedupe.words import Words
 
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+# The Arabic comma and point of numbers among them.
+_NUMBER = re.compile(r"\d+(?:[.,:/\u066b\u066c-]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,\u066c]\d{3})+")
+_PARTS_APART = re.compile(r"[.,\u066c]")
 _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
 _PAIR = np.uint64(0xA24BAED4963EE407)
@@ -83,8 +86,8 @@ def numbers_in(cut: Words) -> tuple[Fact, ...]:
 
 def _number_key(written: str) -> tuple[str, ...]:
     if _THOUSANDS.fullmatch(written):
-        written = written.replace(".", "").replace(",", "")
-    return tuple(part.lstrip("0") or "0" for part in _PARTS.findall(written))
+        written = _PARTS_APART.sub("", written)
+    return tuple(part.lstrip("0") or "0" for part in _PARTS.findall(plain_digits(written)))
 
 
 def _names(cut: Words) -> list[Fact]:

@@ -1,8 +1,8 @@
 """Cuts a text into words and hashes them all at once, over its code points.
 
 Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens; where a
-tone mark stands in its word makes no difference. The hash of a word is a difference of prefix sums of a polynomial
-over its letters, so no word is ever built as a string.
+tone mark stands in its word makes no difference, nor which script's digits a number is written in. The hash of a word
+is a difference of prefix sums of a polynomial over its letters, so no word is ever built as a string.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worker.dedupe.alphabet import ALONE, INVISIBLE, MARK, TABLE_SIZE, alphabet, beyond, scatter
 
-NORMALISATION = 1
+NORMALISATION = 2
 """Raised whenever the same text would come out as other words: stored fingerprints must then be made again."""
 
 SHINGLE = 5

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import cast
 
 import trafilatura
-from lxml.etree import XPath, _Element, strip_elements
 from lxml.html import HtmlElement
 from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
 
-from worker.extract.blocks import Block, block_of
+from worker.extract.account import take_out, unwrap_as_division
+from worker.extract.blocks import Block, blocks_of
 from worker.extract.measure import Extents
 from worker.extract.outline import Passage, find_container, weigh
-from worker.extract.text import clean_line
 
-# Holds no article text, whatever the page: trafilatura throws the same away, but only after copying it several times.
-# fmt: off
-_DEAD = (
-    "script", "style", "noscript", "svg", "iframe", "template", "button", "select", "canvas",
-    "object", "embed", "video", "audio", "picture", "map", "dialog", "input", "textarea", "link", "base",
-    "datalist",
-)
-# fmt: on
-_LISTS = ("div", "section", "ul", "ol")
-_LENGTH = XPath("string-length(normalize-space(.))", smart_strings=False)
 _SHARE = 0.92
 _COVERED = 0.6
 _HOPELESS = 0.25
 _BOXES = ("div", "section", "figure", "aside", "img", "ins")
-
-
-def strip_dead(tree: HtmlElement) -> None:
-    """Take out of a tree what never holds article text: scripts, navigation, players, readers' comments."""
-    strip_elements(tree, *_DEAD, with_tail=False)
-    # A frame that holds most of the page is no frame: broken markup can put an article inside its own navigation.
-    boxes = [*tree.iter("menu"), *filter(_is_comments, tree.iter(*_LISTS))]
-    total = _length(tree) if boxes else 0
-    for box in boxes:
-        if _length(box) < total / 2:
-            box.drop_tree()
-
-
-def _is_comments(box: HtmlElement) -> bool:
-    # In Python, and no loop: the same as an XPath takes three times as long.
-    names = f"{box.get('id')} {box.get('class')}"
-    return "comment" in names or "disqus" in names or "box-binhluan" in names
-
-
-def _length(element: HtmlElement) -> int:
-    return int(cast("float", _LENGTH(element)))
+# Trafilatura throws these away with all that is in them.
+_DISCARDED = frozenset({"aside", "footer", "nav", "form", "fieldset", "figure", "label", "blink", "noindex", "marquee"})
+# How much of the container's running text makes one of these a part of the article.
+_OWN_SHARE = 0.3
 
 
 def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) -> list[Block]:
@@ -67,6 +38,8 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
     container = find_container(body, weight, share=_SHARE)
     _narrow(tree, container)
     _drop_empty(container, extents)
+    _open_discarded(container, weight)
+    _open_lists_in_cells(container)
     prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
     best = _extract(tree, fast=True)
     if _chars(best) < _COVERED * prose and container is not body:
@@ -74,6 +47,11 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
     if _chars(best) < _HOPELESS * prose:
         best = max(best, _extract(tree, fast=False), key=_chars)
     return best
+
+
+def read_untouched(markup: str) -> list[Block]:
+    """Return the blocks that trafilatura finds, as it comes, on a page of which nothing was taken out."""
+    return _extract(markup, fast=False)
 
 
 def _narrow(tree: HtmlElement, container: HtmlElement) -> None:
@@ -89,7 +67,23 @@ def _drop_empty(container: HtmlElement, extents: Extents) -> None:
     """Take out boxes that hold no text: pictures, frames for advertising, what other boxes were taken out of."""
     for box in list(container.iter(*_BOXES)):
         if box not in extents.chars and box is not container:
-            box.drop_tree()
+            take_out(box)
+
+
+def _open_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int]) -> None:
+    """Make plain boxes of what trafilatura would throw away: around the container, and where it holds much of it."""
+    own = _OWN_SHARE * weight.get(container, 0)
+    around = [box for box in (container, *container.iterancestors()) if box.tag in _DISCARDED]
+    inside = [box for box in container.iter(*_DISCARDED) if weight.get(box, 0) > own]
+    for box in (*around, *inside):
+        unwrap_as_division(box)
+
+
+def _open_lists_in_cells(container: HtmlElement) -> None:
+    """Make paragraphs of the items of lists in table cells: trafilatura drops lists there."""
+    for cell in container.iter("td", "th"):
+        for part in cell.iter("ul", "ol", "dl", "li", "dt", "dd"):
+            part.tag = "div" if part.tag in {"ul", "ol", "dl"} else "p"
 
 
 def _is_in(passage: Passage, container: HtmlElement) -> bool:
@@ -110,11 +104,11 @@ def _chars(blocks: Sequence[Block]) -> int:
     return sum(len(block.text) for block in blocks)
 
 
-def _extract(tree: HtmlElement, *, fast: bool) -> list[Block]:
-    extracted = trafilatura.bare_extraction(tree, fast=fast, options=_options(fast=fast))
+def _extract(page: HtmlElement | str, *, fast: bool) -> list[Block]:
+    extracted = trafilatura.bare_extraction(page, fast=fast, options=_options(fast=fast))
     if not isinstance(extracted, Extracted) or extracted.body is None:
         return []
-    return [block for block in _blocks(extracted.body) if block.text]
+    return list(blocks_of(extracted.body))
 
 
 @cache
@@ -122,39 +116,3 @@ def _options(*, fast: bool) -> Options:
     """Return what trafilatura is told; it reads a configuration file's worth of settings for each of these."""
     # Any format but its default one spares it writing the text out, which is read from its tree here.
     return Options(fast=fast, comments=False, tables=True, output_format="txt")
-
-
-def _blocks(body: _Element) -> Iterator[Block]:
-    for element in body:
-        kind = str(element.tag)
-        if kind == "list":
-            for item in element.iter("item"):
-                yield _block("item", item)
-        elif kind == "table":
-            for row in element.iter("row"):
-                yield block_of("row", " | ".join(filter(None, (clean_line(_flat(cell)) for cell in row))))
-        elif kind == "head":
-            yield _block("heading", element)
-        else:
-            yield from _lines("quote" if kind == "quote" else "paragraph", element)
-
-
-def _lines(kind: str, element: _Element) -> Iterator[Block]:
-    if not len(element):
-        yield block_of(kind, clean_line(element.text or ""))
-        return
-    for br in element.iter("lb"):
-        br.tail = "\n" + (br.tail or "")
-    for child in element.iter("p", "head", "item", "row"):
-        if child is not element:
-            child.tail = "\n" + (child.tail or "")
-    for line in _flat(element).split("\n"):
-        yield block_of(kind, clean_line(line))
-
-
-def _block(kind: str, element: _Element) -> Block:
-    return block_of(kind, clean_line(_flat(element)))
-
-
-def _flat(element: _Element) -> str:
-    return "".join(str(piece) for piece in element.itertext())

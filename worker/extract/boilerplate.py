@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.extract.blocks import Block
@@ -13,6 +14,13 @@ from worker.extract.text import fold
 
 _CREDIT_WORDS = 45
 _REPEAT = 40
+# A page that holds its article twice, for large screens and for small ones, repeats half of it; a song its refrain.
+_DOUBLED = 0.35
+_LEAD_BLOCKS, _LEAD = 3, 100
+_RUN = 500
+# What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
+_MOST = 0.3
+_SMALL = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,45 +39,93 @@ def drop_boilerplate(
     `url` is the page's own address, which some pages print for readers on paper; `learned` are keys of paragraphs that
     are boilerplate of the host (`learned.boilerplate_of`).
     """
-    kept: list[Block] = []
-    dropped: list[Dropped] = []
-    seen: set[str] = set()
-    folded_title = fold(title)
-    for block in blocks:
-        folded = block.folded
-        why = "repeats the title" if folded == folded_title else _why(block, seen)
-        if not why and block.text.startswith("http") and _bare(block.text) == _bare(url):
-            why = "is the page's own address"
-        if not why and learned and key_of_folded(folded) in learned:
-            why = "stands in most articles of this host"
-        if why:
-            dropped.append(Dropped(text=block.text, why=why))
+    reasons = [_why(block, title=fold(title), url=url, learned=learned) for block in blocks]
+    for reason in _too_frequent(blocks, reasons):
+        reasons = ["" if each == reason else each for each in reasons]
+    for place in _repeats(blocks):
+        reasons[place] = reasons[place] or "repeats an earlier block"
+    pairs = list(zip(blocks, reasons, strict=True))
+    return Cleaned(
+        blocks=tuple(block for block, why in pairs if not why),
+        dropped=tuple(Dropped(text=block.text, why=why) for block, why in pairs if why),
+    )
+
+
+def _too_frequent(blocks: Sequence[Block], reasons: Sequence[str]) -> list[str]:
+    """Return the reasons of a kind that would leave out more of the text than such lines ever make up."""
+    held: Counter[str] = Counter()
+    for block, why in zip(blocks, reasons, strict=True):
+        held[why] += len(block.folded)
+    counts = Counter(reasons)
+    return [why for why in _BY_SHAPE if counts[why] >= _SMALL and held[why] > _MOST * held.total()]
+
+
+def _repeats(blocks: Sequence[Block]) -> set[int]:
+    """Return the places of blocks that say again what an earlier one says, where that is not the author's doing.
+
+    It is where a block follows its own likeness or repeats a lead, where a long run of blocks comes again in the same
+    order, and where the page holds much of its article twice.
+    """
+    first: dict[str, int] = {}
+    earlier = [first.setdefault(block.folded, place) for place, block in enumerate(blocks)]
+    again = {place for place, at in enumerate(earlier) if at != place and len(blocks[place].folded) >= _REPEAT}
+    if sum(len(blocks[place].folded) for place in again) > _DOUBLED * sum(len(block.folded) for block in blocks):
+        return again
+    in_runs = {place for run in _runs(blocks, earlier) for place in run}
+    return in_runs | {place for place in again if _is_at_once(blocks, place, earlier[place])}
+
+
+def _is_at_once(blocks: Sequence[Block], place: int, at: int) -> bool:
+    is_lead = at < _LEAD_BLOCKS and len(blocks[place].folded) >= _LEAD
+    return is_lead or blocks[place - 1].folded == blocks[place].folded
+
+
+def _runs(blocks: Sequence[Block], earlier: Sequence[int]) -> Iterator[range]:
+    """Yield the long runs of blocks that come again in the same order."""
+    start = 0
+    for place in range(1, len(blocks) + 1):
+        if place < len(blocks) and earlier[place] != place and earlier[place] == earlier[place - 1] + 1:
             continue
-        kept.append(block)
-        seen.add(folded)
-    while kept and kept[-1].kind == "heading":
-        dropped.append(Dropped(text=kept.pop().text, why="a heading with nothing under it"))
-    return Cleaned(blocks=tuple(kept), dropped=tuple(dropped))
+        run = range(start if earlier[start] != start else start + 1, place)
+        if sum(len(blocks[each].folded) for each in run) >= _RUN:
+            yield run
+        start = place
 
 
 def _bare(url: str) -> str:
     return url.partition("://")[2].removeprefix("www.").rstrip("/")
 
 
-def _why(block: Block, seen: set[str]) -> str:
+def _why(block: Block, *, title: str, url: str, learned: frozenset[int]) -> str:
     text, folded = block.text, block.folded
     if not folded:
         return "holds no word"
-    if is_marker(text) and block.kind != "row":
-        return "heads a block of links or comments"
-    if is_prompt(text):
-        return "asks the reader to do something"
+    if folded == title:
+        return "repeats the title"
+    if text.startswith("http") and _bare(text) == _bare(url):
+        return "is the page's own address"
+    if learned and key_of_folded(folded) in learned:
+        return "stands in most articles of this host"
     if is_shortcode(text):
         return "is an instruction to the site's own system"
-    if is_cross_link(text):
-        return "points at another article"
-    if block.kind != "heading" and is_credit(text) and len(text.split()) <= _CREDIT_WORDS:
-        return "credits a picture"
-    if len(folded) >= _REPEAT and folded in seen:
-        return "repeats an earlier block"
+    return _by_shape(block)
+
+
+def _by_shape(block: Block) -> str:
+    if is_marker(block.text) and block.kind != "row":
+        return _BY_SHAPE[0]
+    if block.kind != "heading" and is_prompt(block.text):
+        return _BY_SHAPE[1]
+    if is_cross_link(block.text):
+        return _BY_SHAPE[2]
+    if block.kind != "heading" and len(block.text.split()) <= _CREDIT_WORDS and is_credit(block.text):
+        return _BY_SHAPE[3]
     return ""
+
+
+_BY_SHAPE = (
+    "heads a block of links or comments",
+    "asks the reader to do something",
+    "points at another article",
+    "credits a picture",
+)

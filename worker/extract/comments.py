@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lxml.html import HtmlElement
 
-from worker.extract.explain import Trace
+from worker.extract.account import Account
 from worker.extract.markers import is_comment_heading, speaks_of_comments
 from worker.extract.measure import Extents
 from worker.extract.outline import Passage
@@ -17,9 +17,11 @@ _LEVELS = 4
 _BESIDE = 30
 # How much running text an article has before its readers speak, in characters; a rubric called so stands above it.
 _LEAST_BEFORE = 250
+# Under many an article there is more to read by its readers than by its author; but not ten times as much.
+_SHARE = 0.9
 
 
-def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passage], trace: Trace) -> None:
+def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passage], account: Account) -> None:
     """Remove the boxes of readers' comments that stand below the article.
 
     A box goes only if its heading is what it begins with and it holds nothing of the text that stands above.
@@ -30,8 +32,7 @@ def drop_comments(body: HtmlElement, extents: Extents, passages: Sequence[Passag
         box = _box_of(heading, extents)
         # Of a heading in a heading, the first has taken the box away.
         if box is not None and body in box.iterancestors() and _stands_below(box, passages):
-            trace.drop_box(box, "readers' comments")
-            box.drop_tree()
+            account.remove([box], why="is headed as readers' comments", share=_SHARE)
 
 
 def _headings(body: HtmlElement, extents: Extents) -> Iterator[HtmlElement]:

@@ -126,6 +126,9 @@ def put_lead_first(blocks: list[Block], lead: str) -> list[Block]:
     if not key:
         return blocks
     places = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
+    if not places and key in " ".join(block.folded for block in blocks):
+        # What is one block on the page, with line breaks in it, can be several here.
+        return blocks
     if (places and places[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in places):
         return blocks
     rest = [block for i, block in enumerate(blocks) if i not in places]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lxml.html import HtmlElement
 
-from worker.extract.explain import Trace
+from worker.extract.account import Account
 from worker.extract.measure import Extents
 from worker.extract.outline import Passage
 
@@ -20,18 +20,44 @@ _MOSTLY = 0.8
 _BOXES = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
 _PROSE = 100
 _LEAST_TEASERS = 3
+_LINES = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
+_HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
+_HEADLINE = 20
+_SHARE = 0.9
 
 
 def drop_links_elsewhere(
-    extents: Extents, passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement], trace: Trace
+    extents: Extents, passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement], account: Account
 ) -> None:
     """Remove every box that is hardly anything but links, and rows of teasers."""
     own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
-    for box in boxes:
-        if not any(ancestor in boxes for ancestor in box.iterancestors()):
-            trace.drop_box(box, "leads to other pages")
-            box.drop_tree()
+    outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
+    account.remove([*outermost, *_headlines_below(extents, own)], why="leads to other pages", share=_SHARE)
+
+
+def _headlines_below(extents: Extents, own: Sequence[HtmlElement]) -> list[HtmlElement]:
+    """Return the blocks below the page's last own passage that are each a link to a headline of the same site."""
+    if not own:
+        return []
+    elements = extents.elements
+    last = next(place for place in range(len(elements) - 1, -1, -1) if elements[place] is own[-1])
+    found = [element for element in elements[last + 1 :] if element.tag in _LINES and _is_headline(element, extents)]
+    if len(found) < _LEAST_LINKS:
+        return []
+    above = found[0].getprevious()
+    return [*([above] if above is not None and above.tag in _HEADINGS else []), *found]
+
+
+def _is_headline(block: HtmlElement, extents: Extents) -> bool:
+    linked = extents.linked.get(block, 0)
+    if linked < _HEADLINE or linked < _MOSTLY * extents.chars[block] or extents.own.get(block, 0) < linked:
+        return False
+    return any(_is_on_site(link.get("href") or "") for link in block.iter("a"))
+
+
+def _is_on_site(href: str) -> bool:
+    return href.startswith("/") and not href.startswith("//")
 
 
 def _link_boxes(extents: Extents) -> set[HtmlElement]:

@@ -42,24 +42,37 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
 # fmt: on
 _NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
 _COUNT = re.compile(r"\s*\([\d.,]*\).*$")
-# A link to another article set into the text as a line of its own.
+# A link to another article set into the text as a line of its own. Other signs than `>>` begin lists and quotations.
 _CROSS_LINK = re.compile(
-    r"(?:>>+|»|►|▶|→|☛|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
+    r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
     r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
     re.IGNORECASE,
 )
-_ARROW = re.compile(r"(?:>>+|»|►|▶|☛|👉)\s*\S")
+_ARROW = re.compile(r">>+\s*\S")
 _PROMPT = re.compile(
-    r"(?:theo dõi .{2,60} trên(?: .{2,40})?|mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|"
-    r".{0,80}gõ tiếng việt có dấu.{0,40}|"
-    r"đăng nhập|đăng ký.{0,40}|logo|trang chủ|phiên bản di động|về trang chủ|lên đầu trang|in bài viết|nghe đọc bài|"
-    r"(?:copy link|sao chép liên kết|facebook|twitter|zalo|email|print|google news)(?: .{0,60})?|"
-    r"chia sẻ (?:facebook|zalo|bài viết|lên|qua|twitter).{0,60}|bình luận \(\d+\).{0,60}|"
-    r"ý kiến của bạn sẽ được .{0,160}|©.{0,200}|bản quyền .{0,120}|ghi rõ nguồn .{0,120}|"
-    r"sign up .{0,80}newsletter.{0,80}|subscribe (?:to|now).{0,80}|click here.{0,60}|follow us.{0,60}|"
-    r"share (?:on|this|via).{0,40}|all rights reserved.{0,60})",
+    r"(?:theo dõi .{2,60} trên(?: (?:facebook|fanpage|zalo|youtube|google|tiktok|telegram).{0,40})?|"
+    r"mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|.{0,80}gõ tiếng việt có dấu.{0,40}|"
+    r"đăng nhập|đăng ký|logo|trang chủ|phiên bản di động|về trang chủ|lên đầu trang|in bài viết|nghe đọc bài|"
+    r"bình luận \(\d+\).{0,60}|ý kiến của bạn sẽ được .{0,160}|©.{0,200}|ghi rõ nguồn .{0,120}|"
+    r"sign up .{0,80}newsletter.{0,80}|subscribe now.{0,80}|all rights reserved.{0,60})",
     re.IGNORECASE,
 )
+# The same words begin sentences: a prompt is short, or does not end as one.
+_PROMPT_UNLESS_SENTENCE = re.compile(
+    r"(?:đăng (?:nhập|ký) (?:ngay|kênh|tài khoản|theo dõi|nhận|để|hoặc|/).{0,40}|"
+    r"bản quyền (?:thuộc|©|\d{4}|bài viết|nội dung|website).{0,120}|subscribe to .{0,80}|click here.{0,60}|"
+    r"follow us.{0,60}|share (?:on|this|via).{0,40})",
+    re.IGNORECASE,
+)
+# fmt: off
+_BUTTON_WORDS = frozenset((
+    "facebook", "twitter", "x", "zalo", "email", "e", "mail", "print", "google", "news", "copy", "link", "sao", "chép",
+    "liên", "kết", "chia", "sẻ", "share", "tweet", "pinterest", "linkedin", "whatsapp", "telegram", "messenger", "viber",
+    "instagram", "youtube", "tiktok", "threads", "reddit", "on", "via", "to", "qua", "lên", "this", "article", "bài",
+    "viết", "in", "rss", "like", "thích", "lưu", "gửi",
+))
+# fmt: on
+_SENTENCE_WORDS = 5
 _SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{1,30}) [a-z_-]{1,30}=[^\[\]]{1,500}\](?:[^\[\]]{0,200}\[/\1\])?")
 _CREDIT = re.compile(
     r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
@@ -103,7 +116,15 @@ def is_cross_link(line: str) -> bool:
 
 def is_prompt(line: str) -> bool:
     """Tell whether a line asks the reader to do something: share, subscribe, comment, log in."""
-    return len(line) < 220 and _PROMPT.fullmatch(line) is not None
+    if len(line) >= 220:
+        return False
+    if _PROMPT.fullmatch(line) is not None:
+        return True
+    words = fold(line).split()
+    if _BUTTON_WORDS.issuperset(words):
+        return bool(words)
+    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _SENTENCE_WORDS
+    return not ends and _PROMPT_UNLESS_SENTENCE.fullmatch(line) is not None
 
 
 def is_shortcode(line: str) -> bool:

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import filterfalse
 
+from worker.scripts import count_spaceless
+
 # Control characters, lone surrogates, noncharacters, and marks that show nothing: soft hyphen, zero-width space,
 # word joiner, byte-order mark. Zero-width joiners stay: Indic scripts and emoji need them.
 _UNWANTED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
@@ -35,10 +37,14 @@ def clean_text(raw: str) -> str:
 
 
 def count_words(text: str) -> int:
-    """Count the tokens between blanks that hold a letter or a digit."""
-    tokens = text.split()
+    """Count the words: what stands between blanks and holds a letter or a digit.
+
+    Of scripts without blanks, `worker.scripts` says how much text counts as a word.
+    """
+    spaceless, rest = count_spaceless(text)
+    tokens = rest.split()
     mixed = filterfalse(str.isalnum, tokens)
-    return len(tokens) - sum(1 for token in mixed if not any(map(str.isalnum, token)))
+    return spaceless + len(tokens) - sum(1 for token in mixed if not any(map(str.isalnum, token)))
 
 
 def sha256_of(text: str) -> str:

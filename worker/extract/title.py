@@ -22,8 +22,8 @@ _MARKUP = re.compile(r"<[^<>]{1,200}>")
 class Title:
     """A title and where it came from: `json-ld`, `meta`, `h1`, `title`, `feed`."""
 
-    text: str
-    origin: str
+    text: str = ""
+    origin: str = ""
 
 
 def find_title(document: Document, *, feed_title: str | None = None) -> Title:

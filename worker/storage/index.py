@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import (
     JSON,
@@ -30,6 +30,7 @@ from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
 from worker.storage.dialect import among, each_of
 from worker.storage.metadata import METADATA
+from worker.storage.tables import ARTICLES
 
 MOST_POSTINGS = 64
 
@@ -76,6 +77,15 @@ _REMOVE_KEYS = delete(INDEX_KEYS).where(
 _LENGTHS = select(FINGERPRINTS.c.article_id, FINGERPRINTS.c.shingles).where(among(FINGERPRINTS.c.article_id, "ids"))
 _LIKE_LONG = 4
 _MOST_RANKED = 512
+_LATIN_UNCHANGED_SINCE = 1
+"""The normalisation whose successor changed digits, letters and signs of other scripts than these languages' alone."""
+_UNCHANGED = (
+    *("vi", "en", "de", "fr", "es", "pt", "it", "nl", "da", "sv", "no", "fi", "is", "fo", "et", "lv", "lt", "pl", "cs"),
+    *("sk", "sl", "hr", "bs", "hu", "ro", "sq", "ca", "gl", "eu", "oc", "br", "cy", "ga", "lb", "mt", "af", "id", "ms"),
+    *("jv", "tl", "sw", "xh", "zu", "rw", "mg", "ht", "qu", "eo", "la", "vo", "tr", "ru", "uk", "be", "bg", "mk", "sr"),
+    *("el", "he", "hy", "ka"),
+)
+_ANY_OTHER_SCRIPT = select(ARTICLES.c.id).where(ARTICLES.c.language.not_in(_UNCHANGED)).limit(1)
 _LEAST_WEIGHT = 0.04
 """What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little, but one of a text
 that has hardly any keys."""
@@ -189,13 +199,26 @@ def keep_parameters(connection: Connection, parameters: IndexParameters) -> None
 def require_parameters(connection: Connection, parameters: IndexParameters) -> None:
     """Remember the parameters in a new store; raise StoreError in one whose index was made with others."""
     held = stored_parameters(connection)
-    if held is None:
+    if held is None or is_made_with(connection, held, parameters):
         keep_parameters(connection, parameters)
-    elif held != parameters:
+    else:
         raise StoreError(
             f"the store's index was made with {_differences(held, parameters)}: "
             "make it again with `corpus-worker reprocess --dedupe`"
         )
+
+
+def is_made_with(connection: Connection, held: IndexParameters, wanted: IndexParameters) -> bool:
+    """Tell whether an index is as it would be made now: also where only the normalisation of other scripts is newer.
+
+    A store that holds no text in these scripts has the same fingerprints under both.
+    """
+    if held == wanted:
+        return True
+    is_newer = held.normalisation == _LATIN_UNCHANGED_SINCE and wanted.normalisation == _LATIN_UNCHANGED_SINCE + 1
+    if not is_newer or replace(held, normalisation=wanted.normalisation) != wanted:
+        return False
+    return connection.execute(_ANY_OTHER_SCRIPT).first() is None
 
 
 def _differences(held: IndexParameters, wanted: IndexParameters) -> str:

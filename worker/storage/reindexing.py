@@ -59,7 +59,8 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     begun = noted(connection, PROGRESS)
-    return begun is not None or index.stored_parameters(connection) not in {None, parameters}
+    held = index.stored_parameters(connection)
+    return begun is not None or (held is not None and not index.is_made_with(connection, held, parameters))
 
 
 def require_finished(connection: Connection) -> None:

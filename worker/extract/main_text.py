@@ -1,0 +1,93 @@
+"""Finds the main text of a page: reads it our way, and the library's way where there is a sign that ours lost text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.extract.account import Account
+from worker.extract.blocks import Block
+from worker.extract.body import read_body
+from worker.extract.comments import drop_comments
+from worker.extract.document import Document
+from worker.extract.explain import Trace
+from worker.extract.guard import Guard
+from worker.extract.lead import find_lead, put_lead_first
+from worker.extract.library import is_ahead, read_as_it_comes
+from worker.extract.links import drop_links_elsewhere
+from worker.extract.listing import refuse_listing
+from worker.extract.measure import measure
+from worker.extract.outline import Passage, find_passages, find_teasers, measure_shares
+from worker.extract.text import count_words
+from worker.models import Page
+
+# Less than this share of the running text that no step took out for a reason is a sign of loss.
+_WHOLE = 0.6
+_FEW_WORDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainText:
+    """The blocks of the main text, and what there is to say of how they were found."""
+
+    blocks: Sequence[Block]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Our reading, its lead, and the page's running text that no step took out for a reason."""
+
+    blocks: Sequence[Block] = ()
+    lead: str = ""
+    running: Sequence[Passage] = ()
+
+
+def find_main_text(
+    page: Page, document: Document, account: Account, guard: Guard, trace: Trace, *, least: int
+) -> MainText:
+    """Return the main text; raises ExtractError for a page that lists articles."""
+    own = guard.run("our reading", lambda: _own_reading(document, account, trace), otherwise=_Own())
+    if not _may_have_lost(own, least=least):
+        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
+    none: list[Block] = []
+    theirs = guard.run("the library's reading", lambda: read_as_it_comes(page), otherwise=none)
+    trace.figure("library read too", f"{_chars(theirs)} characters, ours {_chars(own.blocks)}")
+    if not is_ahead(theirs, own.blocks, own.running):
+        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
+    note = f"the text is the library's reading of the page ({_chars(theirs)} characters, ours {_chars(own.blocks)})"
+    return MainText(blocks=put_lead_first(theirs, own.lead), notes=(note,))
+
+
+def _may_have_lost(own: _Own, *, least: int) -> bool:
+    if count_words("\n".join(block.text for block in own.blocks)) < max(least, _FEW_WORDS):
+        return True
+    return _chars(own.blocks) < _WHOLE * sum(passage.chars - passage.linked for passage in own.running)
+
+
+def _own_reading(document: Document, account: Account, trace: Trace) -> _Own:
+    tree = document.tree
+    extents = measure(tree)
+    passages = find_passages(extents)
+    teasers = find_teasers(extents, passages)
+    shares = measure_shares(passages, teasers)
+    trace.figure("prose", shares.prose)
+    trace.figure("teasers", shares.teaser_count)
+    trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
+    refuse_listing(document, shares)
+    drop_comments(tree, extents, passages, account)
+    lead = find_lead(document, passages)
+    trace.field("lead", lead, "page")
+    drop_links_elsewhere(extents, passages, teasers, account)
+    running = [
+        each for each in passages if not each.is_linked and _is_within(each, document) and each.element not in teasers
+    ]
+    return _Own(read_body(tree, extents, passages), lead, running)
+
+
+def _is_within(passage: Passage, document: Document) -> bool:
+    return any(ancestor is document.tree for ancestor in passage.element.iterancestors())
+
+
+def _chars(blocks: Sequence[Block]) -> int:
+    return sum(len(block.text) for block in blocks)
