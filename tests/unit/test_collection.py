@@ -1,4 +1,4 @@
-"""Processes that share the work must collect the same tests: no name of a test holds what differs between two of them."""
+"""Processes that share the work must collect the same tests: no test is named after what differs between two."""
 
 from __future__ import annotations
 
