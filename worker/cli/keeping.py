@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ import click
 
 from worker.cli.common import Common, options, print_json
 from worker.errors import UsageError
+
+_MOST_SHOWN: Final = 20
 
 
 @click.command()
@@ -72,16 +75,24 @@ def upgrade_store(common: Common) -> None:
     only the owner of the tables can.
     """
     from worker.configuration import mask
-    from worker.storage import upgrade_store
+    from worker.storage import borrowed_keys, upgrade_store
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     before, after = upgrade_store(settings.store.url)
+    borrowed = borrowed_keys(settings.store.url)
     if common.as_json:
-        print_json({"before": before, "after": after})
+        print_json({"before": before, "after": after, "borrowed_keys": [asdict(each) for each in borrowed]})
         return
     told = "is up to date already" if before == after else f"is up to date, and was at {before}"
     click.echo(f"{mask(settings.store.url)} {told}: schema {after}")
+    if borrowed:
+        click.echo(
+            f"{len(borrowed)} articles are kept under an address that only their page, or a saved file, called theirs; "
+            "they stay, and such words count for nothing from now on:"
+        )
+    for each in borrowed[:_MOST_SHOWN]:
+        click.echo(f"  article {each.id}: {each.canonical_url}, from {each.url}")
 
 
 _CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}

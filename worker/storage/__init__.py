@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+from worker.storage.borrowed import borrowed_keys
 from worker.storage.migrate import upgrade_store
 from worker.storage.moving import Moved, move_store
 from worker.storage.reindexing import needs_reindexing, reindex
 from worker.storage.store import PATIENCE, Store, open_store
 
-__all__ = ["PATIENCE", "Moved", "Store", "move_store", "needs_reindexing", "open_store", "reindex", "upgrade_store"]
+__all__ = [
+    "PATIENCE",
+    "Moved",
+    "Store",
+    "borrowed_keys",
+    "move_store",
+    "needs_reindexing",
+    "open_store",
+    "reindex",
+    "upgrade_store",
+]

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("tried_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="pk_addresses"),
-        sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name="fk_addresses_candidate_id_candidates"),
         sa.UniqueConstraint("candidate_id", "url", name="uq_addresses_candidate_id_url"),
+        sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name="fk_addresses_candidate_id_candidates"),
     )
     op.create_index("ix_addresses_url", "addresses", ["url"])
