@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from worker.fetch import HttpFetcher, Step
 from worker.models import (
@@ -26,12 +25,6 @@ from worker.models import (
     Text,
 )
 from worker.ports import BackfillBook, Judge, Ledger, Reader, Scope
-
-_STATES: Final = {
-    Relation.COPY: State.DUPLICATE,
-    Relation.CONTAINED: State.DUPLICATE,
-    Relation.REVISION: State.REVISED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +211,7 @@ def _against(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outco
     if best is None or verdict.relation is Relation.UNIQUE:
         return None
     return Outcome(
-        state=_STATES.get(verdict.relation, State.STORED),
+        state=verdict.state,
         reason=verdict.relation.value,
         detail=f"{verdict.relation.value} of article {best.article}: {best.rule}",
         verdict=verdict,

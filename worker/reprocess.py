@@ -201,6 +201,16 @@ def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Mov
         return store.review.mark(one, other, decided=decided, judge=deduper.judge, now=SystemClock().now())
 
 
+def mark_original(settings: Settings, article_id: int) -> tuple[Moved, ...]:
+    """Remember that a person calls an article the original of its cluster; return what is exported otherwise now.
+
+    Raises StoreError where the id is unknown.
+    """
+    deduper = Deduper(dedupe_rules(settings))
+    with open_store(settings.store.url, parameters=deduper.parameters, create=False) as store:
+        return store.review.mark_original(article_id, now=SystemClock().now())
+
+
 class _Watching:
     """Counts the pages that were extracted."""
 

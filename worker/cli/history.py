@@ -61,12 +61,21 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The text of a cluster that is exported, and why that one: what was said when it took or held that place."""
+
+    head: StoredArticle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Everything there is to say about one URL or id."""
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
     decisions: dict[int, tuple[Decision, ...]]
+    exported: dict[int, Exported]
 
 
 def tell(reader: Reader, url_or_id: str) -> Told:
@@ -79,7 +88,16 @@ def tell(reader: Reader, url_or_id: str) -> Told:
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
-    return Told(candidate=candidate, articles=articles, decisions=decisions)
+    exported = {article.id: _exported(reader, article) for article in articles}
+    return Told(candidate=candidate, articles=articles, decisions=decisions, exported=exported)
+
+
+def _exported(reader: Reader, article: StoredArticle) -> Exported:
+    """Return what the cluster of an article exports; the later word of the two articles is why."""
+    head = article if article.head else reader.head_of(article.cluster) or article
+    latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
+    told = [(at, verdict.reason) for made in latest for at, verdict in made if verdict.reason]
+    return Exported(head=head, reason=max(told)[1] if told else "the first of its cluster")
 
 
 def _decisions(reader: Reader, article: StoredArticle) -> list[Decision]:
@@ -116,6 +134,11 @@ def as_record(told: Told) -> dict[str, object]:
                 "revision": stored.revision,
                 "head": stored.head,
                 "relation": stored.relation.value,
+                "exported": {
+                    "id": told.exported[stored.id].head.id,
+                    "url": told.exported[stored.id].head.article.url,
+                    "reason": told.exported[stored.id].reason,
+                },
                 "decisions": [_decision_record(decision) for decision in told.decisions[stored.id]],
             }
             for stored in told.articles
@@ -188,7 +211,7 @@ def show(told: Told) -> None:
         for event in record.events:
             out.print(f"  {moment(event.at)}  {event.what:<11} {clean(event.detail)}")
     for stored in told.articles:
-        _show_article(stored, told.decisions[stored.id])
+        _show_article(stored, told.decisions[stored.id], told.exported[stored.id])
 
 
 def _show_addresses(record: CandidateRecord) -> None:
@@ -207,7 +230,7 @@ def _show_addresses(record: CandidateRecord) -> None:
         )
 
 
-def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> None:
+def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: Exported) -> None:
     from worker.cli.show import clean, console
 
     out = console()
@@ -218,6 +241,8 @@ def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...]) -> Non
     for line in (_dated(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {clean(line)}")
+    which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
+    out.print(f"  exported of its cluster: {clean(which)} ({clean(exported.reason)})", soft_wrap=True)
     for decision in decisions:
         _show_decision(decision)
 

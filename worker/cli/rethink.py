@@ -25,28 +25,42 @@ _SILENT: Final = -2
 
 
 @click.command()
-@click.argument("one", type=_ID, metavar="ID")
-@click.argument("other", type=_ID, metavar="ID")
+@click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
 @click.option("--same", is_flag=True, help="They are one item: one text is exported.")
 @click.option("--different", is_flag=True, help="They are two items: both are exported.")
+@click.option("--original", type=_ID, metavar="ID", help="This one had it first: its cluster exports it.")
 @options
-def mark(common: Common, one: int, other: int, same: bool, different: bool) -> None:
-    """Say of two articles whether they are the same; it wins over the rules, now and ever after."""
+def mark(common: Common, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
+    """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
     from worker import reprocess
 
-    if same == different:
-        raise UsageError("say either --same or --different")
-    if one == other:
-        raise UsageError(f"article {one} is named twice: name two articles, by the ids that `why URL` shows")
+    decided = _decided(ids, same=same, different=different, original=original)
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    decided = "same" if same else "different"
-    moved = reprocess.mark(settings, one, other, decided=decided)
+    if original is not None:
+        ids, moved = (original,), reprocess.mark_original(settings, original)
+    else:
+        moved = reprocess.mark(settings, *ids, decided=decided)
     if common.as_json:
         again = [_moved_record(each) for each in moved]
-        print_json({"articles": [one, other], "decided": decided, "judged_again": again})
+        print_json({"articles": list(ids), "decided": decided, "judged_again": again})
     elif common.loudness > _SILENT:
-        _show_moved(one, other, decided, moved)
+        _show_moved(ids, decided, moved)
+
+
+def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
+    """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
+    if original is not None:
+        if ids or same or different:
+            raise UsageError("--original names one article by itself: leave out the other ids and options")
+        return "original"
+    if same == different:
+        raise UsageError("say either --same or --different of two articles, or --original ID of one")
+    if len(ids) != 2:
+        raise UsageError(f"name two articles, by the ids that `why URL` shows; found {len(ids)}")
+    if ids[0] == ids[1]:
+        raise UsageError(f"article {ids[0]} is named twice: name two articles, by the ids that `why URL` shows")
+    return "same" if same else "different"
 
 
 def _moved_record(moved: Moved) -> dict[str, object]:
@@ -58,12 +72,15 @@ def _moved_record(moved: Moved) -> dict[str, object]:
     }
 
 
-def _show_moved(one: int, other: int, decided: str, moved: tuple[Moved, ...]) -> None:
+def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Moved, ...]) -> None:
     from worker.cli.show import clean, console
 
     out = console()
-    saying = "the same item" if decided == "same" else "different items"
-    out.print(f"remembered: articles {one} and {other} are {saying}")
+    if decided == "original":
+        out.print(f"remembered: article {ids[0]} is the original")
+    else:
+        saying = "the same item" if decided == "same" else "different items"
+        out.print(f"remembered: articles {ids[0]} and {ids[1]} are {saying}")
     changed = [each for each in moved if _before(each) != _after(each)]
     for each in changed:
         out.print(f"  {each.id}  {_before(each)} -> {_after(each)}  {clean(each.url)}")

@@ -167,13 +167,25 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
         "url": link.url,
         "source": link.source,
         "fetched_at": link.fetched_at.isoformat(),
+        "published_at": _iso(link.published_at),
         "duplicate_of": link.duplicate_of,
         "duplicate_of_url": link.duplicate_of_url,
+        "duplicate_of_fetched_at": _iso(link.duplicate_of_fetched_at),
+        "duplicate_of_published_at": _iso(link.duplicate_of_published_at),
+        "first_host": link.first_host,
         "relation": link.relation.value,
         "jaccard": round(link.jaccard, 4),
         "containment": round(link.containment, 4),
         "shared_words": link.shared_words,
     }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None
+
+
+def _times(published_at: datetime | None, fetched_at: datetime | None) -> str:
+    return f"published {moment(published_at)}, fetched {moment(fetched_at)}"
 
 
 def duplicate_list(links: Iterable[DuplicateLink]) -> int:
@@ -185,9 +197,13 @@ def duplicate_list(links: Iterable[DuplicateLink]) -> int:
             kept = link.duplicate_of
             out.print(f"[bold]{kept}  {clean(link.duplicate_of_title)}[/]", soft_wrap=True)
             out.print(f"  {clean(link.duplicate_of_url)}", soft_wrap=True)
+            times = _times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
+            first = f"; first: {clean(link.first_host)}" if link.first_host else ""
+            out.print(f"  {times}{first}", soft_wrap=True)
         figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
         out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
         out.print(f"      {clean(link.title)}", soft_wrap=True)
         out.print(f"      {clean(link.url)}", soft_wrap=True)
+        out.print(f"      {_times(link.published_at, link.fetched_at)}", soft_wrap=True)
     out.print(f"{len(rows):,} recognised")
     return len(rows)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from worker.dedupe.additions import Addition
 from worker.errors import SourceError
-from worker.models import Article, Kind, Neighbour, Relation
+from worker.models import Article, Kind, Neighbour, Relation, came_out
 from worker.urls import site_of
 
 Keep = Literal["earliest", "first", "longest"]
@@ -22,8 +22,6 @@ Keep = Literal["earliest", "first", "longest"]
 JOINING: Final = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
 """Relations that make two texts members of one cluster."""
 
-_FIRST_PAGE: Final = datetime(1990, 1, 1, tzinfo=UTC)
-_GUESSES: Final = frozenset({"unmarked-time", "url", "text"})
 _OPERATOR: Final = "input"
 
 
@@ -41,7 +39,7 @@ class Contender:
     @property
     def came_out(self) -> datetime:
         """When the text came out: its publication, or where that is unknown, a guess or impossible, its fetching."""
-        return believed(self.published_at, self.published_at_from, fetched_at=self.fetched_at)
+        return came_out(self.published_at, self.published_at_from, fetched_at=self.fetched_at)
 
     @property
     def known_since(self) -> datetime:
@@ -75,13 +73,6 @@ def publisher_of(host: str) -> str:
         return site_of(f"https://{host}/") if host else ""
     except SourceError:
         return host
-
-
-def believed(published_at: datetime | None, origin: str, *, fetched_at: datetime) -> datetime:
-    """Return when a text came out, as far as that can be true: before 1990 and after its fetching it cannot."""
-    if published_at is None or origin in _GUESSES or not _FIRST_PAGE <= published_at <= fetched_at:
-        return fetched_at
-    return published_at
 
 
 def choose(

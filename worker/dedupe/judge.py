@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from worker.dedupe.additions import addition
 from worker.dedupe.common import only_common
 from worker.dedupe.compare import Figures, compare
+from worker.dedupe.frames import only_a_frame
 from worker.dedupe.heads import JOINING, Choice, choose, contender, publisher_of
 from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
 from worker.models import Article, Comparison, Neighbour, Relation, Verdict
 
+_SAME_ADDRESS = "same address"
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -75,7 +77,7 @@ def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Si
 def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Comparison:
     ruling = _ruling(article, newcomer, match, rules=rules)
     if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
-        ruling = _only_common(match, matches, rules=rules) or ruling
+        ruling = _framed(newcomer, match, ruling) or _only_common(match, matches, rules=rules) or ruling
     return Comparison(
         article=match.neighbour.id,
         relation=ruling.relation,
@@ -96,7 +98,7 @@ def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -
     same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
     if same_publisher and neighbour.canonical_url == article.canonical_url:
         if figures.of_shorter >= rules.same_item:
-            return Ruling(relation=Relation.REVISION, rule="same address")
+            return Ruling(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
     ruling = relate(newcomer, match.piece, figures, rules=rules)
     if ruling.relation in _REWRITES and _rewritten(newcomer, match, rules=rules):
@@ -110,6 +112,16 @@ def _rewritten(newcomer: Piece, match: _Match, *, rules: Rules) -> bool:
     in_order = earlier is None or later is None or earlier < later
     own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
     return own and in_order and match.figures.ours.raw_share < rules.rewritten
+
+
+def _framed(newcomer: Piece, match: _Match, ruling: Ruling) -> Ruling | None:
+    """Take back a match that rests on what a publisher sets around different items."""
+    own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
+    if ruling.rule == _SAME_ADDRESS or not only_a_frame(
+        newcomer.side, match.piece.side, match.figures, same_publisher=own
+    ):
+        return None
+    return Ruling(relation=Relation.TEMPLATE, rule="one frame around different items")
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:

@@ -17,6 +17,7 @@ from worker.models.articles import (
     Rights,
     Seed,
     Verdict,
+    came_out,
 )
 from worker.models.backfills import BackfillStanding, BackfillState, Place, batch_of
 from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
@@ -68,4 +69,5 @@ __all__ = [
     "Validators",
     "Verdict",
     "batch_of",
+    "came_out",
 ]

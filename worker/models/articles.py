@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from worker.models.kinds import Kind, Relation, State
 from worker.models.sources import Page, Text, Validators
+
+_DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
+_GUESSES = frozenset({"unmarked-time", "url", "text"})
+_FIRST_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+def came_out(published_at: datetime | None, origin: str, *, fetched_at: datetime) -> datetime:
+    """Return when a text came out, as far as that is known and can be true; else when it was fetched.
+
+    `origin` is as in `published_at_from`. What was fetched was there by then, and nothing before 1990.
+    """
+    if published_at is None or origin in _GUESSES or not _FIRST_PAGE <= published_at <= fetched_at:
+        return fetched_at
+    return published_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +99,7 @@ class Article:
     @property
     def is_date_guessed(self) -> bool:
         """Whether `published_at` is what the page seems to show, not what somebody says."""
-        return self.published_at_from in {"unmarked-time", "url", "text"}
+        return self.published_at_from in _GUESSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +200,14 @@ class Verdict:
     best: Comparison | None = None
     considered: tuple[Comparison, ...] = ()
     reason: str = ""
+
+    @property
+    def state(self) -> State:
+        """What a candidate is whose article got this verdict."""
+        if self.relation is Relation.REVISION:
+            return State.REVISED
+        refused = self.relation is Relation.CONTAINS and not self.head
+        return State.DUPLICATE if refused or self.relation in _DUPLICATES else State.STORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

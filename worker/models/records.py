@@ -34,7 +34,11 @@ class StoredArticle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateLink:
-    """One recognised copy, follow-up or template, linked to the head of the cluster it was judged against."""
+    """One recognised copy, follow-up or template, linked to the head of the cluster it was judged against.
+
+    `first_host` is where the text of that cluster came out first, empty for a seed or a file: by publication, where
+    that is known and can be true, else by fetching; or where a person said.
+    """
 
     id: int
     url: str
@@ -48,6 +52,10 @@ class DuplicateLink:
     jaccard: float
     containment: float
     shared_words: int
+    published_at: datetime | None = None
+    duplicate_of_published_at: datetime | None = None
+    duplicate_of_fetched_at: datetime | None = None
+    first_host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

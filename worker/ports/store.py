@@ -228,6 +228,10 @@ class Reader(Protocol):
         """Return one article."""
         ...
 
+    def head_of(self, cluster: int) -> StoredArticle | None:
+        """Return the article that a cluster exports."""
+        ...
+
     def candidate(self, url_or_id: str) -> CandidateRecord | None:
         """Find a candidate by URL, canonical URL, or the id of one of its articles."""
         ...

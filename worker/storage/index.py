@@ -151,8 +151,8 @@ def _with_alike_long(
     }
 
     def likeness(hit: Hit) -> float:
-        shorter, longer = sorted((lengths.get(hit.article_id, 0), fingerprint.shingles))
-        return hit.weight * float(shorter) / max(1, longer)
+        length = lengths.get(hit.article_id, 0)
+        return hit.weight * min(length, fingerprint.shingles) / max(1, length, fingerprint.shingles)
 
     return [*chosen, *sorted(others, key=lambda hit: (-likeness(hit), hit.article_id))[: limit - first]]
 

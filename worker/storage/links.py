@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, case, null, select
+from sqlalchemy import Connection, Row, Select, case, null, select
 
-from worker.models import Comparison, DuplicateLink, Relation
+from worker.models import Comparison, DuplicateLink, Relation, came_out
 from worker.storage.codec import verdict_from_json
-from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
+from worker.storage.marks import ORIGINAL
+from worker.storage.states import latest_verdict_of
+from worker.storage.tables import ARTICLES, MARKS, STANDINGS
 
 KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE)
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
+_MEMBERS = select(
+    STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
+    ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
+).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)  # fmt: skip
 SEEN_FROM_THE_OTHER_SIDE = {Relation.CONTAINS: Relation.CONTAINED, Relation.CONTAINED: Relation.CONTAINS}
 
 
@@ -25,13 +33,18 @@ def links(*, that_keep_both: bool) -> Select[Any]:
         wanted |= own.c.relation.in_(KEEPING_BOTH)
     return (
         select(
-            ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.title, ARTICLES.c.fetched_at,
+            ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.title,
+            ARTICLES.c.fetched_at, ARTICLES.c.published_at,
             own.c.head, own.c.relation, own.c.jaccard, own.c.containment, own.c.shared_words,
             head_article.c.id.label("head_id"),
             head_article.c.url.label("head_url"),
             head_article.c.title.label("head_title"),
+            head_article.c.host.label("head_host"),
+            head_article.c.fetched_at.label("head_fetched_at"),
+            head_article.c.published_at.label("head_published_at"),
+            head.c.cluster.label("head_cluster"),
             head.c.relation.label("head_relation"),
-            case((own.c.relation.not_in(NEVER_HEAD) & ~own.c.head, _latest_verdict(head.c.article_id)), else_=null())
+            case((own.c.relation.not_in(NEVER_HEAD) & ~own.c.head, latest_verdict_of(head.c.article_id)), else_=null())
             .label("head_verdict"),
         )
         .join(own, own.c.article_id == ARTICLES.c.id)
@@ -43,8 +56,20 @@ def links(*, that_keep_both: bool) -> Select[Any]:
     )  # fmt: skip
 
 
-def link_from(row: Row[Any]) -> DuplicateLink:
-    """Return the link in one row of `links`.
+def first_hosts(connection: Connection) -> dict[int, str]:
+    """Return where the text of each cluster of several articles came out first."""
+    several = select(STANDINGS.c.cluster).where(~STANDINGS.c.head)
+    told = {row.low for row in connection.execute(select(MARKS.c.low).where(MARKS.c.decided == ORIGINAL))}
+    first: dict[int, tuple[bool, datetime, int, str]] = {}
+    for row in connection.execute(_MEMBERS.where(STANDINGS.c.cluster.in_(several))):
+        since = came_out(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
+        place = (row.canonical_url not in told, since, row.id, row.host)
+        first[row.cluster] = min(place, first.get(row.cluster, place))
+    return {cluster: host for cluster, (*_, host) in first.items()}
+
+
+def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
+    """Return the link in one row of `links`; `firsts` is what `first_hosts` gives.
 
     An article that was head until a fuller or newer text came is linked by the comparison that text won with.
     """
@@ -70,12 +95,11 @@ def link_from(row: Row[Any]) -> DuplicateLink:
         jaccard=figures.jaccard,
         containment=figures.containment,
         shared_words=figures.shared_words,
+        published_at=row.published_at,
+        duplicate_of_published_at=row.head_published_at,
+        duplicate_of_fetched_at=row.head_fetched_at,
+        first_host=firsts.get(row.head_cluster, row.head_host),
     )
-
-
-def _latest_verdict(article_id: Any) -> Any:
-    newest = select(DECISIONS.c.verdict).where(DECISIONS.c.article_id == article_id)
-    return newest.order_by(DECISIONS.c.id.desc()).limit(1).scalar_subquery()
 
 
 def _comparison_with(article_id: int, verdict: str) -> Comparison | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from worker.models import Event, Relation, State, Verdict
 from worker.storage import marks
@@ -16,11 +16,18 @@ from worker.storage.events import add_events
 from worker.storage.neighbours import gather, versions
 from worker.storage.places import behind, places
 from worker.storage.rethinking import JudgeAnew, discard, text_of
-from worker.storage.settling import STATES, decide, sentence
+from worker.storage.settling import decide, sentence
 from worker.storage.standings import HOLDING, JOINING
 from worker.storage.tables import ARTICLES, CANDIDATES, STANDINGS
 from worker.storage.views import latest_verdict
 
+_CLUSTER = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id == bindparam("article")).scalar_subquery()
+_MEMBERS_OF = (
+    select(ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.fetched_at, STANDINGS.c.head)
+    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+    .where(STANDINGS.c.cluster == _CLUSTER)
+)
+ORIGINAL_BY_A_PERSON = "a person said that it is the original"
 TAKEN_IN = (State.STORED, State.DUPLICATE, State.REVISED)
 
 
@@ -36,16 +43,6 @@ class Moved:
     new_relation: Relation
     new_cluster: int
     new_head: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Word:
-    """What a person said about two articles."""
-
-    one: int
-    other: int
-    decided: str
-    now: datetime
 
 
 def mark(
@@ -64,9 +61,37 @@ def mark(
     _take_out(connection, resting)
     for article_id in resting:
         _judge_again(connection, article_id, judge, now=now)
-    _tell(connection, _Word(one=one, other=other, decided=decided, now=now))
+    saying = "the same as" if decided == marks.SAME else "another item than"
+    for article, against in ((one, other), (other, one)):
+        _tell(connection, article, f"a person said: article {article} is {saying} article {against}", now=now)
     after = _standings(connection, resting)
     return tuple(_moved(before[each], after[each]) for each in resting)
+
+
+def mark_original(connection: Connection, article_id: int, *, now: datetime) -> tuple[Moved, ...]:
+    """Remember that the page of an article is the original of its cluster, and let the cluster export it.
+
+    Return the article and whichever was exported before, by id. Raises StoreError where the id is unknown.
+    """
+    lock_table(connection, STANDINGS)
+    url = marks.canonical_url_of(connection, article_id)
+    members = connection.execute(_MEMBERS_OF, {"article": article_id}).all()
+    marks.mark_original(connection, url, of={row.canonical_url for row in members}, now=now)
+    discard(connection)
+    head = next(row for row in members if row.head)
+    newest = max(
+        (row for row in members if row.canonical_url == url), key=lambda row: (row.head, row.fetched_at, row.id)
+    )
+    before = _standings(connection, sorted({head.id, newest.id}))
+    for each in (head, newest):
+        changed = update(STANDINGS).where(STANDINGS.c.article_id == each.id)
+        connection.execute(changed.values(head=each.id == newest.id))
+    verdict = latest_verdict(connection, newest.id)
+    if verdict is not None:
+        decide(connection, newest.id, replace(verdict, head=True, reason=ORIGINAL_BY_A_PERSON), now=now)
+    _tell(connection, newest.id, f"a person said: article {newest.id} is the original", now=now)
+    after = _standings(connection, sorted(before))
+    return tuple(_moved(before[each], after[each]) for each in sorted(before))
 
 
 def _resting_on(connection: Connection, one: int, other: int) -> list[int]:
@@ -112,11 +137,18 @@ def _give_head(connection: Connection, cluster: int) -> None:
     if any(members.values()):
         return
     rank = _ranks(connection, members)
-    for member in sorted(members, key=lambda each: rank[each], reverse=True):
+    told = _originals_in(connection, members)
+    for member in sorted(members, key=lambda each: (each in told, rank[each]), reverse=True):
         verdict = latest_verdict(connection, member)
-        if member == cluster or (verdict and verdict.head and verdict.relation in JOINING):
+        if member in told or member == cluster or (verdict and verdict.head and verdict.relation in JOINING):
             connection.execute(update(STANDINGS).where(STANDINGS.c.article_id == member).values(head=True))
             return
+
+
+def _originals_in(connection: Connection, members: Iterable[int]) -> set[int]:
+    rows = connection.execute(select(ARTICLES.c.id, ARTICLES.c.canonical_url).where(ARTICLES.c.id.in_(members))).all()
+    told = marks.originals(connection, {row.canonical_url for row in rows})
+    return {row.id for row in rows if row.canonical_url in told}
 
 
 def _judge_again(connection: Connection, article_id: int, judge: JudgeAnew, *, now: datetime) -> None:
@@ -152,18 +184,14 @@ def _says(verdict: Verdict | None) -> object:
 def _follow(connection: Connection, article_id: int, verdict: Verdict) -> None:
     """Let the candidate of an article say what it is now; one that waits to be looked at again is left to that."""
     follow = update(CANDIDATES).where(CANDIDATES.c.article_id == article_id, CANDIDATES.c.state.in_(TAKEN_IN))
-    state = STATES.get(verdict.relation, State.STORED)
-    connection.execute(follow.values(state=state, reason=verdict.relation, detail=sentence(verdict)))
+    connection.execute(follow.values(state=verdict.state, reason=verdict.relation, detail=sentence(verdict)))
 
 
-def _tell(connection: Connection, word: _Word) -> None:
-    saying = "the same as" if word.decided == marks.SAME else "another item than"
-    for article, other in ((word.one, word.other), (word.other, word.one)):
-        made = select(ARTICLES.c.candidate_id).where(ARTICLES.c.id == article, ARTICLES.c.candidate_id.is_not(None))
-        candidate = connection.execute(made).scalar()
-        if candidate is not None:
-            detail = f"a person said: article {article} is {saying} article {other}"
-            add_events(connection, candidate, [Event(at=word.now, what="marked", detail=detail)])
+def _tell(connection: Connection, article_id: int, detail: str, *, now: datetime) -> None:
+    made = select(ARTICLES.c.candidate_id).where(ARTICLES.c.id == article_id, ARTICLES.c.candidate_id.is_not(None))
+    candidate = connection.execute(made).scalar()
+    if candidate is not None:
+        add_events(connection, candidate, [Event(at=now, what="marked", detail=detail)])
 
 
 def _standings(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:

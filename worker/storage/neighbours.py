@@ -11,7 +11,7 @@ from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.storage import index
 from worker.storage.codec import clean
 from worker.storage.index import Hit
-from worker.storage.marks import DIFFERENT, marks_of
+from worker.storage.marks import DIFFERENT, marks_of, originals
 from worker.storage.standings import HOLDING, StandingBook
 from worker.storage.tables import ARTICLES
 
@@ -54,7 +54,19 @@ def gather(
     chosen = book.with_heads(connection, ids)[:MOST_NEIGHBOURS]
     rows = book.rows(connection, chosen)
     marked = {**marked, **_told_apart(article, rows.values(), marked)}
-    return [_neighbour(rows[each], hits.get(each), marked) for each in chosen if each in rows]
+    original = _originals(connection, clean(article.canonical_url), rows.values())
+    return [
+        _neighbour(row, hits.get(row.id), marked, original) for row in (rows[each] for each in chosen if each in rows)
+    ]
+
+
+def _originals(connection: Connection, url: str, rows: Collection[Row[Any]]) -> dict[str, str]:
+    """Return which of the newcomer and a stored article is the original by the latest word, by the latter's URL."""
+    urls = {row.canonical_url for row in rows} - {url}
+    told = originals(connection, {url, *urls}) if urls else {}
+    if url not in told:
+        return dict.fromkeys(told, "stored")
+    return {each: "stored" if each in told and told[each] > told[url] else "newcomer" for each in urls}
 
 
 def _told_apart(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
@@ -71,7 +83,7 @@ def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Seque
     return connection.execute(theirs.order_by(ARTICLES.c.id.desc()).limit(MOST_HITS)).scalars().all()
 
 
-def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str]) -> Neighbour:
+def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str], original: Mapping[str, str]) -> Neighbour:
     return Neighbour(
         id=row.id,
         cluster=row.cluster,
@@ -89,4 +101,5 @@ def _neighbour(row: Row[Any], hit: Hit | None, marked: Mapping[str, str]) -> Nei
         shared_bands=hit.shared_bands if hit else 0,
         shared_anchors=hit.shared_anchors if hit else 0,
         marked=marked.get(row.canonical_url, ""),
+        original=original.get(row.canonical_url, ""),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from worker.models import Event, Page, Relation, State, Text
+from worker.models import Event, Page, State, Text
 from worker.storage.alone import Writer
 from worker.storage.codec import content_from
 from worker.storage.columns import UtcTime
@@ -17,8 +17,8 @@ from worker.storage.database import Database
 from worker.storage.events import add_events
 from worker.storage.meta import forget, note, noted
 from worker.storage.rethinking import discard
-from worker.storage.settling import STATES
-from worker.storage.tables import ARTICLES, CANDIDATES, PAGES, STANDINGS
+from worker.storage.states import standings
+from worker.storage.tables import ARTICLES, CANDIDATES, PAGES
 
 BATCH: Final = 500
 PAGES_AT_ONCE: Final = 16
@@ -100,12 +100,11 @@ def finish(connection: Connection, *, batch: str) -> None:
 
     A page that gives no article any more keeps the one it gave.
     """
-    for relation in Relation:
-        now_so = select(STANDINGS.c.article_id).where(STANDINGS.c.relation == relation)
+    for standing in standings():
         for state, detail in ((State.UNCHANGED, SAME_TEXT), (State.REJECTED, NO_ARTICLE)):
             theirs = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state == state)
-            values = {"state": STATES.get(relation, State.STORED), "reason": relation, "detail": detail}
-            connection.execute(theirs.where(CANDIDATES.c.article_id.in_(now_so)).values(**values))
+            values = {"state": standing.state, "reason": standing.relation, "detail": detail}
+            connection.execute(theirs.where(CANDIDATES.c.article_id.in_(standing.articles)).values(**values))
     worked_off = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state != State.PENDING)
     if connection.execute(worked_off.values(batch="")).rowcount:
         # New texts take the places of old ones: a judgement of all that has begun without them is of no use.

@@ -52,4 +52,4 @@ def behind(newest: int, against: Sequence[Comparison]) -> Verdict:
         article=newest, relation=Relation.REVISION, rule=EXTRACTED_AGAIN, jaccard=0.0, containment=0.0, shared_words=0
     )
     best = replace(figures, relation=Relation.REVISION, rule=EXTRACTED_AGAIN)
-    return Verdict(relation=Relation.REVISION, head=False, best=best, considered=(best,))
+    return Verdict(relation=Relation.REVISION, head=False, best=best, considered=(best,), reason=EXTRACTED_AGAIN)

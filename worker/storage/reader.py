@@ -23,7 +23,7 @@ from worker.models import (
 from worker.storage import audit, views
 from worker.storage.database import Database
 from worker.storage.figures import figures
-from worker.storage.links import link_from, links
+from worker.storage.links import first_hosts, link_from, links
 from worker.storage.neighbours import gather, versions
 from worker.storage.polls import source_states
 from worker.storage.tables import ARTICLES, SEEDS, STANDINGS
@@ -47,12 +47,17 @@ class StoredReader:
     def duplicates(self, *, links_that_keep_both: bool = False) -> Iterator[DuplicateLink]:
         """Yield recognised copies, ordered by id; with the flag also followups and templates."""
         with self._database.snapshot() as connection:
+            firsts = first_hosts(connection)
             for row in connection.execute(links(that_keep_both=links_that_keep_both)):
-                yield link_from(row)
+                yield link_from(row, firsts)
 
     def article(self, article_id: int) -> StoredArticle | None:
         """Return one article."""
         return self._database.read(_article, article_id)
+
+    def head_of(self, cluster: int) -> StoredArticle | None:
+        """Return the article that a cluster exports."""
+        return self._database.read(_head_of, cluster)
 
     def candidate(self, url_or_id: str) -> CandidateRecord | None:
         """Find a candidate by URL, canonical URL, or the id of one of its articles."""
@@ -101,6 +106,12 @@ def _article(connection: Connection, article_id: int) -> StoredArticle | None:
 def _seeds_among(connection: Connection, digests: Collection[str]) -> int:
     known = func.substr(SEEDS.c.sha256, 1, 16).in_(digests)
     return int(connection.execute(select(func.count()).select_from(SEEDS).where(known)).scalar_one())
+
+
+def _head_of(connection: Connection, cluster: int) -> StoredArticle | None:
+    head = views.articles().where(STANDINGS.c.cluster == cluster, STANDINGS.c.head)
+    row = connection.execute(head).one_or_none()
+    return None if row is None else views.stored_article(row)
 
 
 def _neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:

@@ -23,8 +23,8 @@ from worker.storage.dialect import lock_table
 from worker.storage.meta import forget, note, noted
 from worker.storage.neighbours import gather, versions
 from worker.storage.places import behind, places
-from worker.storage.settling import STATES
 from worker.storage.standings import standing_book
+from worker.storage.states import standings
 from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, EVENTS, RETHOUGHT, STANDINGS
 from worker.storage.views import article_from
 
@@ -227,11 +227,12 @@ def _news(at: Any) -> Select[Any]:
 
 def _correct_states(connection: Connection) -> None:
     """Let the ledger say of each article what it is now."""
-    for relation in Relation:
-        state = STATES.get(relation, State.STORED)
-        now_so = select(STANDINGS.c.article_id).where(STANDINGS.c.relation == relation)
+    for standing in standings():
+        state, relation = standing.state, standing.relation
         wrong = CANDIDATES.c.state.in_([State.STORED, State.DUPLICATE, State.REVISED]) & (
             (CANDIDATES.c.state != state) | (CANDIDATES.c.reason != relation)
         )
         corrected = {"state": state, "reason": relation, "detail": "judged again"}
-        connection.execute(update(CANDIDATES).where(wrong, CANDIDATES.c.article_id.in_(now_so)).values(**corrected))
+        connection.execute(
+            update(CANDIDATES).where(wrong, CANDIDATES.c.article_id.in_(standing.articles)).values(**corrected)
+        )

@@ -44,6 +44,13 @@ class StoredReview:
         """
         return self._database.write(marking.mark, one, other, decided=decided, judge=judge, now=now)
 
+    def mark_original(self, article_id: int, *, now: datetime) -> tuple[Moved, ...]:
+        """Remember that a person calls an article the original of its cluster, and let the cluster export it.
+
+        Raises StoreError where the id is unknown.
+        """
+        return self._database.write(marking.mark_original, article_id, now=now)
+
     def think_again(self, *, tag: str) -> Rethinking:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
         return Rethinking(self._database, tag=tag, writer=self._writer)

@@ -20,12 +20,6 @@ from worker.storage.standings import HOLDING
 from worker.storage.tables import ARTICLES, DECISIONS
 from worker.storage.views import latest_verdict
 
-STATES = {
-    Relation.COPY: State.DUPLICATE,
-    Relation.CONTAINED: State.DUPLICATE,
-    Relation.REVISION: State.REVISED,
-}
-
 _ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
 _ADD_DECISION = insert(DECISIONS)
 
@@ -126,7 +120,7 @@ def _admitted(connection: Connection, held: Hold, arrival: Arrival, before: Vers
     admission = admit(connection, arrival, before=before, candidate_id=row.id, page_id=page_id)
     verdict = admission.verdict
     return Outcome(
-        state=STATES.get(verdict.relation, State.STORED),
+        state=verdict.state,
         reason=str(verdict.relation),
         detail=sentence(verdict),
         article=admission.article_id,

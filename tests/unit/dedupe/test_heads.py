@@ -12,8 +12,8 @@ import pytest
 from tests.unit.dedupe.made import NOW, article, neighbour
 from worker.dedupe import Deduper, Rules
 from worker.dedupe.additions import Addition
-from worker.dedupe.heads import Choice, Contender, Keep, believed, choose, publisher_of
-from worker.models import Article, Kind, Neighbour, Relation, Verdict
+from worker.dedupe.heads import Choice, Contender, Keep, choose, publisher_of
+from worker.models import Article, Kind, Neighbour, Relation, Verdict, came_out
 
 WORDS = "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe"
 STRANGE = (
@@ -262,7 +262,7 @@ def test_the_publisher_of_a_host_is_its_site(host: str, publisher: str) -> None:
 def test_times_that_cannot_be_true_or_are_guessed_are_not_believed(
     published: datetime | None, origin: str, counts: bool
 ) -> None:
-    assert believed(published, origin, fetched_at=NOW) == (published if counts else NOW)
+    assert came_out(published, origin, fetched_at=NOW) == (published if counts else NOW)
 
 
 def contender(publisher: str = "a.example", *, length: int = 100) -> Contender:
