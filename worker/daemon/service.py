@@ -16,6 +16,7 @@ import structlog
 
 from worker.app import App, opened
 from worker.clock import SystemClock
+from worker.configuration import mask
 from worker.daemon.board import Board
 from worker.daemon.following import WatchedFile
 from worker.daemon.supervisor import Supervisor
@@ -110,7 +111,9 @@ class Daemon:
                 ) as app:
                     return await self._serve(app)
             except StoreError as exc:
-                if self._needs_a_hand(exc):
+                if isinstance(exc, StoreMissing):
+                    exc = _gone(url)
+                elif self._needs_a_hand(exc):
                     raise
                 if self._before is not None:
                     self._go_back(exc)
@@ -123,8 +126,6 @@ class Daemon:
 
     def _needs_a_hand(self, error: StoreError) -> bool:
         """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
-        if isinstance(error, StoreMissing):  # it was there
-            return False
         return not error.retry and not (bool(self._opened) and (self._done.proven or self._before is not None))
 
     async def _serve(self, app: App) -> End:
@@ -222,6 +223,12 @@ class Daemon:
     def _go_back(self, why: StoreError) -> None:
         log.error("run.reload_refused", error=str(why), note="the old configuration stays")
         self._settings, self._before = self._before or self._settings, None
+
+
+def _gone(url: str) -> StoreError:
+    """Return what to say of a store that was open before and is not there now."""
+    remedy = "bring it back, or stop the worker and start it anew to begin another"
+    return StoreMissing(f"store {mask(url)} was there before and is gone: {remedy}")
 
 
 def _end_at_once(reason: str, status: int) -> None:

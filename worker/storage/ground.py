@@ -36,13 +36,14 @@ class Ground:
         if found is None:
             raise StoreError(
                 f"store {self._name} is gone: its file was deleted or moved, or its disk is away; nothing is stored "
-                "until it is back, or the worker is stopped and started anew",
+                "until it is back; to begin a new store, stop the worker and start it anew",
                 retry=True,
             )
         if found != self._id:
             raise StoreError(
-                f"store {self._name} was replaced by another file while it was open; nothing is stored until the "
-                "worker is stopped and started anew, or the file it had is back",
+                f"store {self._name} was replaced by another file while it was open, and nothing is stored: stop the "
+                f"worker, remove {self._store.name}-wal and {self._store.name}-shm, which belong to the file it had, "
+                "and start it anew",
                 retry=True,
             )
         if in_use and not self._beside:

@@ -16,7 +16,7 @@ from worker.storage import writeback
 from worker.storage.database import Database
 from worker.storage.engine import connect
 
-PROCESSES, COMMITS = 4, 150
+PROCESSES, COMMITS, ROUND = 4, 60, 20
 
 
 @pytest.fixture
@@ -119,11 +119,11 @@ def test_who_finds_somebody_writing_leaves_the_log_for_later(database: Database)
 def _work(path: str, process: int, together: Barrier) -> None:
     writeback.LIMIT = 20_000  # type: ignore[misc]
     together.wait()
-    for first in range(0, COMMITS, 50):  # closing the last connection is one more way to write back
+    for first in range(0, COMMITS, ROUND):  # closing the last connection is one more way to write back
         with closing(connect(path)) as database:
-            for number in range(first, first + 50):
+            for number in range(first, first + ROUND):
                 database.write(add, process, number)
-            assert database.read(_found, process) == list(range(first + 50))
+            assert database.read(_found, process) == list(range(first + ROUND))
 
 
 def _found(connection: Connection, process: int) -> list[int]:
@@ -132,7 +132,8 @@ def _found(connection: Connection, process: int) -> list[int]:
 
 
 def test_many_processes_that_write_and_write_back_lose_nothing(database: Database) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
+    database.engine.dispose()  # a connection must not be carried over a fork
     together = context.Barrier(PROCESSES)
     url = f"sqlite:///{database.path}"
     workers = [context.Process(target=_work, args=(url, number, together)) for number in range(1, PROCESSES + 1)]
