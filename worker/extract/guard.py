@@ -30,11 +30,12 @@ class Guard:
         except (WorkerError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library makes of an odd page
-            self.faults.append(f"{step} failed: {_told(error)}")
+            self.faults.append(f"{step} failed: {described(error)}")
             return otherwise
 
 
-def _told(error: Exception) -> str:
+def described(error: Exception) -> str:
+    """Return what happened and where, for a developer."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
     return f"{type(error).__name__}: {error}"[:_LONGEST] + where

@@ -9,13 +9,14 @@ from worker.extract.account import Account
 from worker.extract.blocks import Block
 from worker.extract.body import read_body
 from worker.extract.comments import drop_comments
+from worker.extract.declared import declared_text
 from worker.extract.document import Document
 from worker.extract.explain import Trace
 from worker.extract.guard import Guard
 from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.library import is_ahead, read_as_it_comes
 from worker.extract.links import drop_links_elsewhere
-from worker.extract.listing import refuse_listing
+from worker.extract.listing import look_at, refuse_listing
 from worker.extract.measure import measure
 from worker.extract.outline import Passage, find_passages, find_teasers, measure_shares
 from worker.extract.text import count_words
@@ -32,6 +33,7 @@ class MainText:
 
     blocks: Sequence[Block]
     notes: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +50,50 @@ def find_main_text(
 ) -> MainText:
     """Return the main text; raises ExtractError for a page that lists articles."""
     own = guard.run("our reading", lambda: _own_reading(document, account, trace), otherwise=_Own())
-    if not _may_have_lost(own, least=least):
-        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
     none: list[Block] = []
+    declared = guard.run("the declared text", lambda: declared_text(document.structured, own.blocks), otherwise=none)
+    if declared:
+        shown = f"{_chars(declared)} characters, {_chars(own.blocks)} are shown"
+        note = f"the text is what the page declares in JSON-LD ({shown})"
+        return MainText(blocks=declared, notes=(note,), fallbacks=("json-ld",))
+    if not _may_have_lost(own, fewest=least):
+        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
     theirs = guard.run("the library's reading", lambda: read_as_it_comes(page), otherwise=none)
     trace.figure("library read too", f"{_chars(theirs)} characters, ours {_chars(own.blocks)}")
     if not is_ahead(theirs, own.blocks, own.running):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
     note = f"the text is the library's reading of the page ({_chars(theirs)} characters, ours {_chars(own.blocks)})"
-    return MainText(blocks=put_lead_first(theirs, own.lead), notes=(note,))
+    return MainText(blocks=put_lead_first(theirs, own.lead), notes=(note,), fallbacks=("library",))
 
 
-def _may_have_lost(own: _Own, *, least: int) -> bool:
-    if count_words("\n".join(block.text for block in own.blocks)) < max(least, _FEW_WORDS):
+def _may_have_lost(own: _Own, *, fewest: int) -> bool:
+    if count_words("\n".join(block.text for block in own.blocks)) < max(fewest, _FEW_WORDS):
         return True
-    return _chars(own.blocks) < _WHOLE * sum(passage.chars - passage.linked for passage in own.running)
+    least = _chars(own.blocks) / _WHOLE
+    if least >= sum(passage.chars - passage.linked for passage in own.running):
+        return False
+    # Some pages hold their article twice, for large screens and for small ones.
+    distinct = {passage.text(): passage.chars - passage.linked for passage in own.running}
+    return least < sum(distinct.values())
 
 
 def _own_reading(document: Document, account: Account, trace: Trace) -> _Own:
     tree = document.tree
     extents = measure(tree)
     passages = find_passages(extents)
-    teasers = find_teasers(extents, passages)
+    teasers = find_teasers(extents, passages, within=document.url if document.claims_article else "")
     shares = measure_shares(passages, teasers)
     trace.figure("prose", shares.prose)
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
-    refuse_listing(document, shares)
+    own = [each for each in passages if not each.is_linked and each.element not in teasers]
+    if count_words(document.structured.body) < _FEW_WORDS:
+        refuse_listing(look_at(document, extents, own, shares))
     drop_comments(tree, extents, passages, account)
     lead = find_lead(document, passages)
     trace.field("lead", lead, "page")
     drop_links_elsewhere(extents, passages, teasers, account)
-    running = [
-        each for each in passages if not each.is_linked and _is_within(each, document) and each.element not in teasers
-    ]
+    running = [each for each in own if _is_within(each, document)]
     return _Own(read_body(tree, extents, passages), lead, running)
 
 

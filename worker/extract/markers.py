@@ -67,7 +67,7 @@ _PROMPT_UNLESS_SENTENCE = re.compile(
 # fmt: off
 _BUTTON_WORDS = frozenset((
     "facebook", "twitter", "x", "zalo", "email", "e", "mail", "print", "google", "news", "copy", "link", "sao", "chép",
-    "liên", "kết", "chia", "sẻ", "share", "tweet", "pinterest", "linkedin", "whatsapp", "telegram", "messenger", "viber",
+    "liên", "kết", "chia", "sẻ", "share", "tweet", "pinterest", "linkedin", "whatsapp", "telegram", "messenger",
     "instagram", "youtube", "tiktok", "threads", "reddit", "on", "via", "to", "qua", "lên", "this", "article", "bài",
     "viết", "in", "rss", "like", "thích", "lưu", "gửi",
 ))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,13 +82,33 @@ def _is_inside_link(element: HtmlElement) -> bool:
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
-def find_teasers(extents: Extents, passages: Sequence[Passage]) -> dict[HtmlElement, HtmlElement]:
-    """Return the passages that announce other pages, each element with the small box it shares with a headline."""
+def find_teasers(extents: Extents, passages: Sequence[Passage], *, within: str = "") -> dict[HtmlElement, HtmlElement]:
+    """Return the passages that announce other pages, each element with the small box it shares with a headline.
+
+    `within` is the address of a page that is an article by its own word: links to places in it announce no other page,
+    and an entry of several paragraphs with a headline is a part of it.
+    """
     found: dict[HtmlElement, HtmlElement] = {}
     for passage in passages:
-        if not passage.is_linked and (box := _teaser_box(passage, extents)) is not None:
+        if not passage.is_linked and (box := _teaser_box(passage, extents, within=within)) is not None:
             found[passage.element] = box
-    return found
+    if not within:
+        return found
+    paragraphs = Counter(found.values())
+    return {element: box for element, box in found.items() if paragraphs[box] == 1}
+
+
+def leads_elsewhere(link: HtmlElement, *, within: str = "") -> bool:
+    """Tell whether a link leads to another page than the one it stands on, if it is told which one that is."""
+    href = (link.get("href") or "").strip()
+    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
+        return False
+    return not (within and _path(href) in {"", _path(within)})
+
+
+def _path(url: str) -> str:
+    bare = url.partition("#")[0].partition("?")[0].rstrip("/")
+    return "/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare
 
 
 def measure_shares(passages: Sequence[Passage], teasers: Mapping[HtmlElement, HtmlElement]) -> Shares:
@@ -104,7 +124,7 @@ def measure_shares(passages: Sequence[Passage], teasers: Mapping[HtmlElement, Ht
     return Shares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
-def _teaser_box(passage: Passage, extents: Extents) -> HtmlElement | None:
+def _teaser_box(passage: Passage, extents: Extents, *, within: str) -> HtmlElement | None:
     """Return the small box that a passage shares with a headline that is a link: it announces another page."""
     box = passage.element
     if passage.chars > _LONGEST_TEASER:
@@ -116,13 +136,15 @@ def _teaser_box(passage: Passage, extents: Extents) -> HtmlElement | None:
         box = parent
         if extents.chars[box] > passage.chars * 1.3 + _TEASER_BOX:
             return None
-        if any(_is_headline(link, passage.element, extents) for link in box.iter("a")):
+        if any(_is_headline(link, passage.element, extents, within=within) for link in box.iter("a")):
             return box
     return None
 
 
-def _is_headline(link: HtmlElement, passage: HtmlElement, extents: Extents) -> bool:
-    return extents.chars.get(link, 0) >= _HEADLINE and passage not in link.iterancestors()
+def _is_headline(link: HtmlElement, passage: HtmlElement, extents: Extents, *, within: str) -> bool:
+    if extents.chars.get(link, 0) < _HEADLINE or passage in link.iterancestors():
+        return False
+    return not within or leads_elsewhere(link, within=within)
 
 
 def weigh(body: HtmlElement, passages: Sequence[Passage]) -> dict[HtmlElement, int]:

@@ -15,9 +15,10 @@ from worker.extract.dates import Circumstances, Found, find_modified, find_publi
 from worker.extract.document import Document, open_document
 from worker.extract.explain import Trace
 from worker.extract.frames import strip_frames
-from worker.extract.guard import Guard
+from worker.extract.guard import Guard, described
 from worker.extract.identity import addresses_elsewhere, key_of
 from worker.extract.learned import key_of_folded
+from worker.extract.library import read_as_it_comes
 from worker.extract.main_text import find_main_text
 from worker.extract.rights import find_rights, refused_signal
 from worker.extract.rules import ExtractRules
@@ -45,6 +46,7 @@ class PageReading:
     modified: Found | None
     rights: Rights
     notes: tuple[str, ...]
+    fallbacks: tuple[str, ...]
     paragraphs: tuple[int, ...]
 
 
@@ -81,7 +83,29 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
         modified=modified,
         rights=rights,
         notes=(*addresses_elsewhere(document), *main.notes, *guard.faults),
+        fallbacks=(*main.fallbacks, *("fault" for _ in guard.faults)),
         paragraphs=tuple(dict.fromkeys(key_of_folded(block.folded) for block in main.blocks)),
+    )
+
+
+def read_plainly(page: Page, hints: Hints, fault: Exception) -> PageReading:
+    """Return what the library alone reads off a page on which our own reading failed as a whole."""
+    blocks = read_as_it_comes(page)
+    text = "\n".join(block.text for block in blocks)
+    return PageReading(
+        text=text,
+        words=count_words(text),
+        title=Title(text=clean_line(hints.title or ""), origin="feed"),
+        declared_language="",
+        canonical_url=hints.canonical_url,
+        host=host_or_none(page.final_url),
+        authors=(),
+        published=None,
+        modified=None,
+        rights=Rights(),
+        notes=(f"the text is the library's reading of the page: our own failed: {described(fault)}",),
+        fallbacks=("fault",),
+        paragraphs=tuple(dict.fromkeys(key_of_folded(block.folded) for block in blocks)),
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from worker.errors import ExtractError, FetchBlocked
+from worker.errors import ExtractError, FetchBlocked, WorkerError
 from worker.extract import gates
 from worker.extract.explain import Explanation, Trace
 from worker.extract.language import Languages
-from worker.extract.page import host_or_none, read_page
+from worker.extract.page import host_or_none, read_page, read_plainly
 from worker.extract.rules import ExtractRules
 from worker.extract.text import clean_line, clean_text, count_words, sha256_of
 from worker.models import Article, Page, Text
@@ -60,7 +60,12 @@ class Reader:
         )
 
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
-        reading = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=trace)
+        try:
+            reading = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=trace)
+        except (WorkerError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours costs what our reading adds, not the article
+            reading = read_plainly(page, hints, error)
         language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
         trace.field("language", language, "text")
         return Article(
@@ -83,6 +88,7 @@ class Reader:
             external_id=hints.external_id,
             rights=reading.rights,
             notes=reading.notes,
+            fallbacks=reading.fallbacks,
             paragraphs=reading.paragraphs,
         )
 

@@ -70,7 +70,9 @@ class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
     `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
-    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `paragraphs` are
+    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `fallbacks`
+    counts what stood in for a part of our reading: `library`, `json-ld`, and `fault` for each step that failed; `notes`
+    say it in words. `paragraphs` are
     signed 64-bit keys of the page's paragraphs, those left out of the text included: what is counted for the host to
     learn its boilerplate.
     """
@@ -94,6 +96,7 @@ class Article:
     external_id: str | None = None
     rights: Rights = Rights()
     notes: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
     paragraphs: tuple[int, ...] = ()
 
     @property

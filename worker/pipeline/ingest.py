@@ -244,7 +244,12 @@ class Ingester:
         )
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.timed("extract"):
-            return await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
+            article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
+        for fallback in article.fallbacks:
+            self._stages.meter.fell_back(fallback)
+        if "fault" in article.fallbacks:
+            log.warning("extract.fault", url=claim.url, notes=list(article.notes))
+        return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
         """Fingerprint, judge and write; runs where blocking is allowed."""

@@ -16,6 +16,10 @@ class Meter(Protocol):
         """Note a fetch that gave no page, by its short stable reason."""
         ...
 
+    def fell_back(self, to: str) -> None:
+        """Note what stood in for a part of our reading of a page: `library`, `json-ld`, `fault` (a step failed)."""
+        ...
+
     def polled(self, source: str, *, result: str) -> None:
         """Note the end of a poll: `ok`, `not-modified` or `failed`."""
         ...
@@ -36,6 +40,9 @@ class Unmetered:
         """Count nothing."""
 
     def fetch_failed(self, reason: str) -> None:
+        """Count nothing."""
+
+    def fell_back(self, to: str) -> None:
         """Count nothing."""
 
     def polled(self, source: str, *, result: str) -> None:

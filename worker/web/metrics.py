@@ -27,6 +27,7 @@ class Metrics:
         self._polls = self._counter("polls", "Polls of sources by how they went.", "result")
         self._fetch_errors = self._counter("fetch_errors", "Fetches that gave no page, by kind.", "kind")
         self._expiries = self._counter("lease_expiries", "Candidates taken over after a lease had run out.")
+        self._fallbacks = self._counter("extract_fallbacks", "Pages of which a part was not read our own way.", "to")
         self._lost = self._counter("leases_lost", "Work that came to nothing because its lease had run out.")
         self._processes = self._counter("extract_processes_lost", "Extraction processes a page has ended.", "reason")
         stages = Histogram(
@@ -46,6 +47,10 @@ class Metrics:
     def fetch_failed(self, reason: str) -> None:
         """Note a fetch that gave no page."""
         self._fetch_errors.labels(reason).inc()
+
+    def fell_back(self, to: str) -> None:
+        """Note what stood in for a part of our reading of a page."""
+        self._fallbacks.labels(to).inc()
 
     def polled(self, source: str, *, result: str) -> None:  # noqa: ARG002 - the sources have figures of their own
         """Note the end of a poll."""
