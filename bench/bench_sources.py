@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.agreement import agreement
 from worker import urls
 from worker.errors import SourceError
-from worker.models import Candidate, Discovery, Page, Source
+from worker.models import Candidate, Discovery, Page, Source, SourceOptions
 from worker.sources.feeds import parse_feed
 from worker.sources.files import Intake
 from worker.sources.links import links_of
@@ -66,8 +66,8 @@ def _page(body: bytes, url: str = "https://bao.vn/nguon") -> Page:
     return Page(url=url, final_url=url, status=200, body=body, fetched_at=NOW)
 
 
-def _source(url: str = "https://bao.vn/nguon", **options: str) -> Source:
-    return Source(name="bench", kind="", url=url, options=options)
+def _source(url: str = "https://bao.vn/nguon", *, read_at: datetime | None = None) -> Source:
+    return Source(name="bench", kind="", url=url, options=SourceOptions(read_at=read_at))
 
 
 def _memory() -> int:
@@ -126,7 +126,9 @@ def sitemap(count: int) -> Iterator[str]:
     each = spent / max(found, 1) * 1e6
     yield f"{found:,} URLs in {len(first.follow)} sitemaps: {spent:.0f} s of CPU, {each:.0f} µs each"
     yield f"peak memory of the process: {_memory()} MB"
-    again = parse_sitemap(_page(f"{index}</sitemapindex>".encode()), _source(since="2026-11-19T00:00:00Z"), now=NOW)
+    again = parse_sitemap(
+        _page(f"{index}</sitemapindex>".encode()), _source(read_at=datetime(2026, 11, 19, tzinfo=UTC)), now=NOW
+    )
     yield f"second look: {len(again.follow)} of {len(first.follow)} sitemaps fetched, the ones that changed since"
 
 

@@ -106,6 +106,8 @@ async def opened(
         await ready_store(settings.store.url, deduper.parameters, patience, command=command, create=create) as store,
         Threads(count=_threads(settings)) as offload,
     ):
+        for remark in settings.remarks():
+            log.warning("configuration.unused", remark=remark)
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
@@ -245,6 +247,7 @@ def _limits(settings: Settings) -> Limits:
         timezones={source.name: source.timezone for source in settings.sources},
         recheck=fetch.recheck,
         sitemaps=_sitemaps(settings),
+        since={source.name: since for source in settings.sources if (since := source.wanted_since())},
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +19,8 @@ _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
 _PARTS_OF_A_DATE: Final = frozenset({"year", "month", "day"})
 _LAST_PORT: Final = 65535
+_FIRST_YEAR: Final = 1900
+_A_DAY: Final = 'a day such as "2026-11-29", or a moment such as "2026-11-29T08:00:00+07:00"'
 
 
 def _reading(parse: Callable[[str], object]) -> Callable[[object], object]:
@@ -135,6 +138,29 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _since(value: object) -> object:
+    if isinstance(value, str):
+        text = value.strip()
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(text)
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(text)
+    return value
+
+
+def _believable(value: date | datetime) -> date | datetime:
+    if value.year < _FIRST_YEAR:
+        raise ValueError(_A_DAY)
+    return value
+
+
+def _a_day(value: object) -> object:
+    read = _since(value)
+    if not isinstance(read, date):
+        raise ValueError(_A_DAY)  # noqa: TRY004 - pydantic reports ValueError
+    return read
+
+
 _WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
 _READ_DURATION: Final = BeforeValidator(_reading(parse_duration))
 Duration = Annotated[
@@ -143,6 +169,13 @@ Duration = Annotated[
 DurationOrZero = Annotated[
     timedelta, AfterValidator(_not_negative), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
 ]
+Since = Annotated[
+    date | datetime,
+    AfterValidator(_believable),
+    BeforeValidator(_a_day),
+    PlainSerializer(lambda value: value.isoformat(), return_type=str),
+]
+"""A day or a moment; datetime is a kind of date."""
 Size = Annotated[int, Field(gt=0), BeforeValidator(_reading(parse_size)), PlainSerializer(format_size, return_type=str)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]

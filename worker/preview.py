@@ -13,7 +13,7 @@ from worker.extract import ProcessExtractor
 from worker.extract.explain import Explanation
 from worker.fetch import Step
 from worker.inputs import aside
-from worker.models import Candidate, Request
+from worker.models import Candidate, Request, Source
 from worker.ports import Hints
 from worker.rulebook import extract_rules
 from worker.settings import DEFAULT_TIMEZONE, Settings
@@ -77,9 +77,11 @@ async def _of_files(settings: Settings, path: Path, extractor: ProcessExtractor)
 def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | str]:
     """Yield what files hold, and a sentence for each part that cannot be read."""
     now, most = SystemClock().now(), settings.fetch.max_bytes
-    for discovery in read_inputs(path, source="files", now=now, max_bytes=most):
-        yield from discovery.candidates
+    for discovery in read_inputs(path, Source(name="files", kind="files", url=str(path)), now=now, max_bytes=most):
+        yield from (candidate for candidate in discovery.candidates if candidate.payload)
         yield from discovery.notes
+        if any(candidate.payload is None for candidate in discovery.candidates):
+            yield f"{path}: a list of addresses, no article"
 
 
 async def _explain(candidate: Candidate, extractor: ProcessExtractor) -> Explanation:

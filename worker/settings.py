@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, time, timedelta
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +23,7 @@ from worker.fields import (
     Pattern,
     Share,
     Signal,
+    Since,
     Size,
     StoreUrl,
     TimeZone,
@@ -27,11 +31,28 @@ from worker.fields import (
     Word,
     is_loopback,
 )
-from worker.models import Source
+from worker.models import Source, SourceOptions
 from worker.quantities import format_duration
 
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 _LOCAL_KINDS: Final = ("files", "warc")
+_POLLED: Final = ("feed", "sitemap", "listing")
+_KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "sitemap": ("feed", "listing"),
+        "other_sites": _POLLED,
+        "sites": (*_POLLED, *_LOCAL_KINDS),
+        "keep_params": (*_POLLED, "urls"),
+        "drop_params": (*_POLLED, "urls"),
+        "fold_case": (*_POLLED, "urls"),
+        "pages": ("listing",),
+        "article_pattern": ("listing",),
+        "max_age": ("sitemap",),
+        "archive": _POLLED,
+    }
+)
+"""The kinds of sources for which a key does something; a key that is not here does something for all."""
+_INSTEAD: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
 
 
 class Section(BaseModel):
@@ -133,6 +154,7 @@ class SourceSettings(Section):
     pages: Annotated[int, Field(ge=1, le=1000)] = 1
     article_pattern: Pattern = ""
     max_age: Duration = timedelta(days=30)
+    since: Since | None = None
     archive: Archive = ""
 
     @model_validator(mode="after")
@@ -161,22 +183,39 @@ class SourceSettings(Section):
             every=self.every,
             cron=self.cron,
             timezone=self.timezone,
-            options=self._options(),
+            options=SourceOptions(
+                follow_others=self.other_sites == "follow",
+                sites=_lowered(self.sites),
+                keep_params=_lowered(self.keep_params),
+                drop_params=_lowered(self.drop_params),
+                fold_case=self.fold_case,
+                pages=self.pages,
+                article_pattern=re.compile(self.article_pattern) if self.article_pattern else None,
+                max_age=self.max_age,
+                since=self.wanted_since(),
+                sitemap=self.sitemap,
+                archive=self.archive,
+            ),
         )
 
-    def _options(self) -> dict[str, str]:
-        """Return what readers of sources take as text; see `sources.entries`, `listings` and `periods`."""
-        always = {
-            "other_sites": self.other_sites,
-            "sites": ",".join(self.sites),
-            "keep_params": ",".join(self.keep_params),
-            "drop_params": ",".join(self.drop_params),
-            "fold_case": str(self.fold_case).lower(),
-            "pages": str(self.pages),
-            "max_age_days": str(max(1, self.max_age.days)),
-        }
-        optional = {"article_pattern": self.article_pattern, "archive": self.archive, "sitemap": self.sitemap}
-        return always | {name: value for name, value in optional.items() if value}
+    def wanted_since(self) -> datetime | None:
+        """Return the moment from which articles are wanted: of a day its beginning in the source's time zone."""
+        if self.since is None:
+            return None
+        if isinstance(self.since, datetime):
+            return self.since if self.since.tzinfo else self.since.replace(tzinfo=ZoneInfo(self.timezone))
+        return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
+
+    def unused(self) -> Iterator[str]:
+        """Yield a sentence for each key that is set and does nothing for this kind of source."""
+        for key, kinds in _KINDS_OF_KEY.items():
+            if key in self.model_fields_set and self.kind not in kinds:
+                advice = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
+                yield f'source "{self.name}": {key} does nothing for kind = "{self.kind}"{advice}: remove it'
+
+
+def _lowered(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words)
 
 
 class DaemonSettings(Section):
@@ -231,3 +270,7 @@ class Settings(Section):
                 raise ValueError(f'source names that differ (found "{source.name}" twice)')
             seen.add(source.name)
         return self
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what in a valid configuration does nothing, in sentences; an error from version 0.3 on."""
+        return tuple(sentence for source in self.sources for sentence in source.unused())

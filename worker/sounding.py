@@ -108,7 +108,7 @@ class Sounder:
     def _sound_local(self, source: Source) -> Sounding:
         """Read the first batch of a file or folder; raises SourceError."""
         path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
-        inputs = read_inputs(path, source=source.name, now=self._clock.now(), max_bytes=self._max_bytes)
+        inputs = read_inputs(path, source, now=self._clock.now(), max_bytes=self._max_bytes)
         first = next(inputs, Discovery())
         more = next(inputs, None)
         return Sounding(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)

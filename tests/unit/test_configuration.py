@@ -6,7 +6,7 @@ import json
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -285,3 +285,60 @@ def test_what_is_printed_reads_back_as_the_same_configuration(tmp_path: Path) ->
 
     assert tomllib.loads(printed)["fetch"]["deadline"] == "1m30s"
     assert load(write(tmp_path, printed), {}) == settings
+
+
+@pytest.mark.parametrize(
+    ("written", "zone", "moment"),
+    [
+        ('"2026-11-29"', "Asia/Ho_Chi_Minh", "2026-11-29T00:00:00+07:00"),
+        ("2026-11-29", "Asia/Ho_Chi_Minh", "2026-11-29T00:00:00+07:00"),
+        ("2026-11-29", "UTC", "2026-11-29T00:00:00+00:00"),
+        ('"2026-11-29T08:30:00"', "Asia/Ho_Chi_Minh", "2026-11-29T08:30:00+07:00"),
+        ("2026-11-29T08:30:00Z", "Asia/Ho_Chi_Minh", "2026-11-29T08:30:00+00:00"),
+        ('"2026-11-29T08:30:00+02:00"', "UTC", "2026-11-29T08:30:00+02:00"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["feed", "sitemap", "listing", "urls"])
+def test_since_is_a_day_or_a_moment_of_any_source(
+    tmp_path: Path, kind: str, written: str, zone: str, moment: str
+) -> None:
+    text = SOURCE.replace("feed", kind) + f'since = {written}\ntimezone = "{zone}"\n'
+
+    settings = load(write(tmp_path, text), {})
+    again = load(write(tmp_path, show(settings)), {})
+
+    since = settings.sources[0].source().options.since
+    assert since == datetime.fromisoformat(moment)
+    assert again.sources[0].source().options.since == since
+    assert settings.remarks() == ()
+
+
+@pytest.mark.parametrize(
+    "written", ['"yesterday"', '"2026-13-01"', "3", '"29.11.2026"', '"0026-11-29"', "08:00:00", '""']
+)
+def test_what_is_no_day_is_refused(tmp_path: Path, written: str) -> None:
+    assert 'expected a day such as "2026-11-29"' in complaint(tmp_path, SOURCE + f"since = {written}\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "useless"),
+    [
+        ("feed", {"max_age": '"36h"', "article_pattern": '"a"'}, ["article_pattern", "max_age"]),
+        ("feed", {"sites": '["a.vn"]', "sitemap": '"https://a.vn/s.xml"', "since": '"2026-11-29"'}, []),
+        ("sitemap", {"max_age": '"36h"', "pages": "2", "sitemap": '"https://a.vn/s.xml"'}, ["sitemap", "pages"]),
+        ("listing", {"article_pattern": '"a"', "pages": "2", "max_age": '"1d"'}, ["max_age"]),
+        ("urls", {"keep_params": '["a"]', "other_sites": '"follow"', "sites": '["a.vn"]'}, ["other_sites", "sites"]),
+        ("files", {"path": '"in"', "fold_case": "true", "archive": '"https://a.vn/{year}"'}, ["fold_case", "archive"]),
+        ("warc", {"path": '"in"', "sites": '["a.vn"]', "drop_params": '["b"]', "every": '"1h"'}, ["drop_params"]),
+    ],
+)
+def test_a_key_that_does_nothing_for_its_kind_of_source_is_told(
+    tmp_path: Path, kind: str, keys: dict[str, str], useless: list[str]
+) -> None:
+    text = f'[[sources]]\nname = "paper"\nkind = "{kind}"\n' + "".join(f"{key} = {keys[key]}\n" for key in keys)
+    text += "" if "path" in keys else 'url = "https://paper.example/rss"\n'
+
+    remarks = load(write(tmp_path, text), {}).remarks()
+
+    assert [remark.split(" does nothing")[0] for remark in remarks] == [f'source "paper": {key}' for key in useless]
+    assert all(f'for kind = "{kind}"' in remark for remark in remarks)

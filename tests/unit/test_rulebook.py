@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
 
+from worker.models import SourceOptions
 from worker.rulebook import extract_rules, fetch_rules
 from worker.settings import ExtractSettings, FetchSettings, RightsSettings, Settings, SourceSettings
 
@@ -44,21 +46,23 @@ def test_a_source_hands_its_own_rules_to_its_reader() -> None:
         "fold_case": True,
         "pages": 3,
         "article_pattern": r"-\d+\.htm$",
-        "max_age": "2d",
+        "max_age": "36h",
     }
 
     options = SourceSettings.model_validate(written).source().options
 
-    assert options["sites"] == "bao.vn,bao.com"
-    assert options["drop_params"] == "ref"
-    assert options["fold_case"] == "true"
-    assert options["pages"] == "3"
-    assert options["article_pattern"] == r"-\d+\.htm$"
-    assert options["max_age_days"] == "2"
+    assert options == SourceOptions(
+        sites=frozenset({"bao.vn", "bao.com"}),
+        drop_params=frozenset({"ref"}),
+        fold_case=True,
+        pages=3,
+        article_pattern=re.compile(r"-\d+\.htm$"),
+        max_age=timedelta(hours=36),
+    )
 
 
 def test_a_source_without_rules_learns_what_an_article_is() -> None:
-    assert "article_pattern" not in SourceSettings.model_validate(SOURCE).source().options
+    assert SourceSettings.model_validate(SOURCE).source().options.article_pattern is None
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,8 @@ class Looker:
 
     def _portions(self, place: Place) -> Iterator[Portion]:
         settings = self._app.settings
-        sites = self._source.options.get("sites", "")
         wanted = Wanted(
-            sites=frozenset(name for name in sites.split(",") if name),
+            sites=self._source.options.sites,
             window=self._sought.window,
             languages=frozenset(settings.extract.languages),
         )

@@ -32,7 +32,7 @@ async def web_roots(source: Source, window: Window, fetcher: SiteFetcher) -> Roo
     listing that is the site's front page, through the sitemaps that robots.txt names, or those at a usual place; and
     both through their own further pages.
     """
-    archive = source.options.get("archive", "")
+    archive = source.options.archive
     if archive:
         return [("listing", url) for url in dated_addresses(archive, window)]
     if source.kind == "sitemap":

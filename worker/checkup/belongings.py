@@ -41,6 +41,13 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
         warn=not polled,
         remedy="add one: corpus-worker sources add URL",
     )
+    yield from _unused(settings)
+
+
+def _unused(settings: Settings) -> Iterator[Finding]:
+    """Yield the keys that do nothing for their kind of source."""
+    for remark in settings.remarks():
+        yield graded("configuration", "sources", remark, warn=True, remedy="from version 0.3 on this is an error")
 
 
 def _user_agent(agent: str) -> Finding:

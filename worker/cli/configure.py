@@ -19,6 +19,8 @@ def check(common: Common) -> None:
     from worker.configuration import as_values, show
 
     settings = common.settings()
+    for remark in settings.remarks():
+        click.echo(f"corpus-worker: warning: {remark}", err=True)
     if common.as_json:
         print_json(as_values(settings))
         return

@@ -23,7 +23,18 @@ from worker.models.backfills import BackfillStanding, BackfillState, Place, batc
 from worker.models.habits import Alarm, Habits, Harvest, Learned, Sums
 from worker.models.kinds import Authority, Kind, Relation, State
 from worker.models.records import Address, Books, CandidateRecord, DuplicateLink, Event, StoredArticle
-from worker.models.sources import Candidate, Discovery, Page, Poll, Request, Source, SourceState, Text, Validators
+from worker.models.sources import (
+    Candidate,
+    Discovery,
+    Page,
+    Poll,
+    Request,
+    Source,
+    SourceOptions,
+    SourceState,
+    Text,
+    Validators,
+)
 from worker.models.watching import Figures, Health, Latest, SourceFigures
 
 __all__ = [
@@ -61,6 +72,7 @@ __all__ = [
     "Seed",
     "Source",
     "SourceFigures",
+    "SourceOptions",
     "SourceState",
     "State",
     "StoredArticle",

@@ -30,7 +30,7 @@ class Claim:
     `known_sha256` is the body hash of the last page fetched for it and `known_article` the id of its newest article.
     `former` is the outcome it had before it was looked at again of our own accord, `by_age` says that its age alone is
     the reason.
-    `expired` says that it was taken over from a lease that had run out.
+    `expired` says that it was taken over from a lease that had run out, `past` that a backfill looked for it.
     """
 
     id: int
@@ -53,6 +53,7 @@ class Claim:
     former: Outcome | None = None
     by_age: bool = False
     expired: bool = False
+    past: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.models.habits import Harvest, Learned
 from worker.models.kinds import Authority
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """How a source is read; each kind of source takes what concerns it.
+
+    `sites` are further sites that count as its own; links to others are left out unless `follow_others`. `keep_params`,
+    `drop_params` and `fold_case` are its rules for addresses. `pages` and `article_pattern` are for listing pages,
+    `max_age` (None: any) for sitemaps. Nothing published before `since` is wanted. `read_at` is when all of a sitemap
+    was last read: the flows know it, not the configuration. `sitemap` is looked in where polls leave a gap, `archive`
+    by a backfill.
+    """
+
+    follow_others: bool = False
+    sites: frozenset[str] = frozenset()
+    keep_params: frozenset[str] = frozenset()
+    drop_params: frozenset[str] = frozenset()
+    fold_case: bool = False
+    pages: int = 1
+    article_pattern: re.Pattern[str] | None = None
+    max_age: timedelta | None = timedelta(days=30)
+    since: datetime | None = None
+    read_at: datetime | None = None
+    sitemap: str = ""
+    archive: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +47,7 @@ class Source:
     every: timedelta | None = None
     cron: str = ""
     timezone: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: SourceOptions = SourceOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

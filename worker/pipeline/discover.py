@@ -139,10 +139,9 @@ class Discoverer:
         inputs = await aside(
             self._stages.read_inputs,
             local_path(source.url),
-            source=source.name,
+            source,
             now=self._stages.clock.now(),
             max_bytes=self._limits.input_bytes,
-            sites=frozenset(name for name in source.options.get("sites", "").split(",") if name),
         )
         while (discovery := await aside(next, inputs, None)) is not None:
             await self._enqueue(source, discovery, batch, count)
@@ -178,7 +177,7 @@ class Discoverer:
 
     async def _sitemaps_of(self, source: Source) -> Sequence[str]:
         """Return the sitemaps of a source's site: its own, those configured for its host, or what robots.txt names."""
-        own = source.options.get("sitemap", "")
+        own = source.options.sitemap
         configured = [own] if own else self._limits.sitemaps.get(host_of(source.url), ())
         try:
             return configured or await self._stages.sitemaps(source.url)
@@ -186,8 +185,7 @@ class Discoverer:
             return ()
 
     async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: Count) -> None:
-        since = {"since": state.succeeded_at.isoformat()} if state.succeeded_at else {}
-        sitemap = replace(source, kind="sitemap", options={**source.options, **since})
+        sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
             async for discovery in self._leaves.turn(
                 sitemap, await self._leaves.fetch(url), count, most=_SITEMAP_PAGES
@@ -238,7 +236,7 @@ def _since_last_look(source: Source, state: SourceState) -> Source:
     read_at = state.learned.habits.read_at
     if source.kind != "sitemap" or read_at is None:
         return source
-    return replace(source, options={**source.options, "since": read_at.isoformat()})
+    return replace(source, options=replace(source.options, read_at=read_at))
 
 
 def is_local(source: Source) -> bool:

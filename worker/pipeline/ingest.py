@@ -249,6 +249,7 @@ class Ingester:
             self._stages.meter.fell_back(fallback)
         if "fault" in article.fallbacks:
             log.warning("extract.fault", url=claim.url, notes=list(article.notes))
+        _require_wanted(claim, article, since=self._limits.since.get(claim.source))
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
@@ -293,3 +294,16 @@ def _same_as_before(page: Page, claim: Claim) -> bool:
     if claim.known_article is None:
         return False
     return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
+
+
+def _require_wanted(claim: Claim, article: Article, *, since: datetime | None) -> None:
+    """Reject an article published before the time from which its source's are wanted; raises ExtractError (`old`).
+
+    A date that is a guess decides nothing, nor does it bind a backfill, or an article that is in the corpus already.
+    """
+    published = article.published_at
+    if since is None or published is None or published >= since or claim.past or claim.known_article is not None:
+        return
+    if not article.is_date_guessed:
+        told = f"published {published:%Y-%m-%d}, wanted are articles since {since:%Y-%m-%d}"
+        raise ExtractError(told, reason="old")

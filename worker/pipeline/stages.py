@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.models import Claim, Outcome, Source, State
@@ -72,7 +72,8 @@ class Limits:
     `in_hand` candidates are worked on at once; a candidate is leased for `lease` and given up after `deadline`, a
     source is leased for `poll_lease` and must be read in that time. `follow` pages are read for one source in one poll,
     input files up to `input_bytes`. `timezones` gives a source's time zone by its name. Articles are
-    looked at again at the ages in `recheck`. `sitemaps` gives the configured sitemaps of a host.
+    looked at again at the ages in `recheck`. `sitemaps` gives the configured sitemaps of a host, `since` the time from
+    which on a source's articles are wanted.
     """
 
     rhythm: Rhythm
@@ -85,6 +86,7 @@ class Limits:
     timezones: Mapping[str, str] = field(default_factory=dict)
     recheck: tuple[timedelta, ...] = ()
     sitemaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    since: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Observer(Protocol):

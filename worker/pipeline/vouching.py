@@ -30,8 +30,8 @@ class Voucher:
             return False
         sites = [each for each in [await self._vouching(url, page) for url in discovery.elsewhere] if each]
         if sites:
-            own = [*filter(None, [self.source.options.get("sites", "")]), *sites]
-            self.source = replace(self.source, options={**self.source.options, "sites": ",".join(own)})
+            options = replace(self.source.options, sites=self.source.options.sites | frozenset(sites))
+            self.source = replace(self.source, options=options)
         return bool(sites)
 
     async def _vouching(self, url: str, page: Page) -> str:

@@ -118,9 +118,7 @@ class SiteLearner(Protocol):
 class InputReader(Protocol):
     """Reads a file or folder of input on this machine."""
 
-    def __call__(
-        self, path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()
-    ) -> Iterator[Discovery]:
+    def __call__(self, path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
         """Yield what is in it, in small batches; raises SourceError where nothing can be read."""
         ...
 

@@ -15,6 +15,7 @@ from worker import urls
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 from worker.sources.dates import plausible
+from worker.sources.periods import Window, dated_path, within
 
 _MAX_TITLE = 500
 _MOST_ELSEWHERE = 3
@@ -22,6 +23,7 @@ _MAX_WRITTEN_TITLE = 20_000
 _SCRIPTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAGS = re.compile(r"<[a-zA-Z/!][^<>]{0,1000}>")
 _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+_TOO_OLD = 'dated before the source\'s "since"'
 _STRANGER = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|svg|ico|bmp|mp[34]|m4[av]|avi|mov|wmv|webm|flv|wav|ogg|pdf|docx?|xlsx?|pptx?|zip|rar|7z"
@@ -71,14 +73,13 @@ class Scope:
 def scope_of(source: Source, *addresses: str, claimed: str = "") -> Scope:
     """Return the scope of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
 
-    The source's options count: `other_sites = "follow"`, `sites` (domains), `keep_params`, `drop_params` (names
-    separated by commas), `fold_case = "true"`.
+    Its options count: `sites` and `follow_others`, and its rules for addresses.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
     return Scope(
-        own=frozenset(own) | {name.removeprefix("www.") for name in _names(source, "sites")},
+        own=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
         claimed=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
-        follow_others=source.options.get("other_sites", "skip") == "follow",
+        follow_others=source.options.follow_others,
         rules=rules_of(source),
     )
 
@@ -86,14 +87,8 @@ def scope_of(source: Source, *addresses: str, claimed: str = "") -> Scope:
 def rules_of(source: Source) -> urls.Rules:
     """Return a source's own rules for URLs."""
     return urls.Rules(
-        keep=_names(source, "keep_params"),
-        drop=_names(source, "drop_params"),
-        fold_case=source.options.get("fold_case", "") == "true",
+        keep=source.options.keep_params, drop=source.options.drop_params, fold_case=source.options.fold_case
     )
-
-
-def _names(source: Source, option: str) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in source.options.get(option, "").split(",") if name.strip())
 
 
 def _is_url(address: str) -> bool:
@@ -199,6 +194,8 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
+    if not _wanted(entry, url, source, now=now):
+        return _TOO_OLD
     if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
     found = Candidate(
@@ -229,6 +226,16 @@ def _inside(link: str) -> str | None:
 def _front_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _wanted(entry: Entry, url: str, source: Source, *, now: datetime) -> bool:
+    """Tell whether an entry may have been published since the time from which the source's articles are wanted."""
+    if source.options.since is None:
+        return True
+    published, modified = plausible(entry.published_at, now=now), plausible(entry.modified_at, now=now)
+    if not published and not modified and (dated := dated_path(url)):
+        return dated.meets(Window(start=source.options.since))
+    return within(Window(start=source.options.since), url=url, published=published, modified=modified)
 
 
 def clean_title(title: str | None) -> str | None:

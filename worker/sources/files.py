@@ -17,6 +17,7 @@ from worker.inputs import open_ordinary
 from worker.models import Authority, Candidate, Page, Text
 from worker.sources.entries import clean_text, clean_title
 from worker.sources.shapes import Shape, shape_of
+from worker.sources.url_list import is_url_list
 
 _HEAD = 500_000
 
@@ -114,6 +115,8 @@ def read_text(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:
         yield body
     elif text is None:
         yield Remark(where=str(file), why="is no text in UTF-8 nor in an encoding that can be told; save it as UTF-8")
+    elif is_url_list(text):
+        yield Remark(where=str(file), why='is a list of addresses, no article; read it with kind = "urls", or name it')
     else:
         yield _article(file, text, intake)
 

@@ -16,7 +16,6 @@ from worker.sources.patterns import AddressShape, Reading, article_shapes, read
 from worker.sources.shapes import Shape, shape_of
 
 _ALONE = 6
-_MOST_PAGES = 1
 _NEXT_WORDS = frozenset(
     ["›", "»", ">", ">>", "next", "next page", "older posts", "sau", "trang sau", "tiếp", "tiếp theo", "trang tiếp"]
 )
@@ -24,7 +23,7 @@ _PAGE_NUMBER = re.compile(r"(?:page|trang|paged|[?&/_-]pg?)[-_/=.]?(\d{1,5})(?!\
 
 
 def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the articles a listing page shows, and the page after it within the source's option `pages` (1).
+    """Return the articles a listing page shows, and the page after it within the source's option `pages`.
 
     The option `article_pattern`, a regular expression on the whole address, tells articles apart where learning from
     the page does not. Raises SourceError where the page is no HTML.
@@ -51,7 +50,8 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
 
 def articles_listed(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
     """Return the links to articles: by the source's pattern where it has one, else as learned from the page."""
-    return _by_pattern(links, source) if "article_pattern" in source.options else articles_among(links, page)
+    pattern = source.options.article_pattern
+    return [link for link in links if pattern.search(link.url)] if pattern else articles_among(links, page)
 
 
 def articles_among(links: Sequence[Link], page: Page) -> list[Link]:
@@ -73,19 +73,9 @@ def _is_article(reading: Reading, shapes: Collection[AddressShape]) -> bool:
     return reading.points >= enough and not reading.service
 
 
-def _by_pattern(links: Sequence[Link], source: Source) -> list[Link]:
-    try:
-        pattern = re.compile(source.options["article_pattern"])
-    except re.error as exc:
-        raise SourceError(f"{source.name}: article_pattern is no regular expression ({exc}); correct it") from exc
-    return [link for link in links if pattern.search(link.url)]
-
-
 def _following(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
-    wanted = source.options.get("pages", "")
-    most = int(wanted) if wanted.isdecimal() else _MOST_PAGES
     number = page_number(page.final_url)
-    return () if number >= most else tuple(link.url for link in (next_page(links, page),) if link)
+    return () if number >= source.options.pages else tuple(link.url for link in (next_page(links, page),) if link)
 
 
 def page_number(url: str) -> int:

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from worker.errors import SourceError
 from worker.inputs import note_progress
-from worker.models import Candidate, Discovery
+from worker.models import Candidate, Discovery, Source
 from worker.sources.files import Intake, Remark, read_html, read_text
 from worker.sources.jsonlines import read_json_lines
+from worker.sources.url_list import is_file_of_urls, read_url_list
 from worker.sources.warc import read_warc
 
 BATCH = 100
@@ -34,22 +35,38 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
 _ARCHIVES = frozenset({".warc", ".warc.gz", ".arc", ".arc.gz"})
 
 
-def read_inputs(
-    path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()
-) -> Iterator[Discovery]:
+def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
     """Yield what a file or a folder holds, with its content, in batches of at most 100 candidates.
 
     Folders are read with all that is below, in the order of names; links to folders are not followed. What cannot be
-    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article, `sites` says
-    whose pages are taken from archives (none: all). Raises SourceError, at once, where the path does not exist or is of
-    no known kind.
+    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article; the source's
+    option `sites` says whose pages are taken from archives (none: all). The kind of the source decides what a file is
+    read as: of kind `urls` each is a list of addresses, whatever it is called. Raises SourceError, at once, where the
+    path does not exist or is of no known kind.
     """
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
+    if source.kind == "urls":
+        return _lists(path, source, now=now)
+    if not path.is_dir() and _ending(path) in {None, ".txt"} and is_file_of_urls(path):
+        return iter((read_url_list(path, source, now=now),))
     if not path.is_dir() and _ending(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
     files = _below(path) if path.is_dir() else iter((path,))
-    return _batches(_contents(files, Intake(source=source, now=now, max_bytes=max_bytes, sites=sites)), path)
+    intake = Intake(source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites)
+    return _batches(_contents(files, intake), path)
+
+
+def _lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
+    """Yield the addresses of a list, or of every file in a folder; a file that is no list is noted there."""
+    if not path.is_dir():
+        yield read_url_list(path, source, now=now)
+        return
+    for file in sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith(".")):
+        try:
+            yield read_url_list(file, source, now=now)
+        except SourceError as exc:
+            yield Discovery(skipped=1, notes=(str(exc),))
 
 
 def archives_below(path: Path) -> list[Path]:

@@ -10,9 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from urllib.parse import urlsplit
 
 from worker.models import Source
-from worker.sources.dates import read_date
 
-_DEFAULT_AGE = timedelta(days=30)
 _MARGIN = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)
 _NAMED = re.compile(
@@ -43,15 +41,15 @@ class Window:
 def recent(source: Source, *, now: datetime) -> Window:
     """Return the span a regular look at a source is about.
 
-    It begins `max_age_days` ago (the source's option, 30 by default, `all` for no bound) or a day before `since`, the
-    option with the time of the last look that worked, whichever is later.
+    It begins `max_age` ago, at `since`, or a day before all of it was last read, whichever is the latest.
     """
-    age = source.options.get("max_age_days", "")
-    start = None if age == "all" else now - (timedelta(days=int(age)) if age.isdecimal() else _DEFAULT_AGE)
-    since = read_date(source.options.get("since"), zone=UTC)
-    if since and (start is None or since - _MARGIN > start):
-        start = since - _MARGIN
-    return Window(start=start)
+    options = source.options
+    starts = (
+        now - options.max_age if options.max_age else None,
+        options.since,
+        options.read_at - _MARGIN if options.read_at else None,
+    )
+    return Window(start=max((start for start in starts if start), default=None))
 
 
 def within(

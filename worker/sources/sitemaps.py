@@ -47,7 +47,7 @@ class _Look:
 
 
 def parse_sitemap(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` has the options)."""
+    """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` says what is recent)."""
     return look_through(page, source, window=recent(source, now=now), now=now)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
+from worker import urls
 from worker.errors import SourceError
+from worker.inputs import open_ordinary
 from worker.models import Discovery, Page, Source
 from worker.sources.entries import Entry, discovery, scope_of
 from worker.sources.packing import inflated
 from worker.sources.shapes import Shape, shape_of
 
 _MAX_BYTES = 100 * 1024 * 1024
+_HEAD = 64 * 1024
 _WHOLE = ("http://", "https://")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
@@ -23,9 +29,50 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     shape = shape_of(body)
     if shape not in {Shape.URLS, Shape.TEXT, Shape.EMPTY}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
-    lines = (_COMMENT.sub("", line).strip() for line in body.decode("utf-8-sig", "replace").splitlines())
-    words = [line.split()[0] for line in lines if line]
-    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
-    scope = replace(scope_of(source, page.url, page.final_url), follow_others=True, listed="://" not in source.url)
+    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in _words(_decoded(body))]
+    listed = page.url.startswith("file:")
+    scope = replace(scope_of(source, page.url, page.final_url), follow_others=True, listed=listed)
     notes = () if entries else ("the list has no URLs",)
     return discovery(entries, page=page, source=source, scope=scope, now=now, notes=notes)
+
+
+def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
+    """Return the URLs of a list on this machine; raises SourceError where the file cannot be read or is no list."""
+    try:
+        with open_ordinary(file) as opened:
+            body = opened.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise SourceError(f"{file}: cannot be read: {exc.strerror or exc}; check its permissions") from exc
+    if len(body) > _MAX_BYTES:
+        raise SourceError(f"{file}: larger than {_MAX_BYTES:,} bytes; split it")
+    place = urls.file_url(file)
+    return parse_url_list(Page(url=place, final_url=place, status=200, body=body, fetched_at=now), source, now=now)
+
+
+def is_url_list(text: str) -> bool:
+    """Tell whether a text is a list of URLs: each of its lines begins with one, comments aside."""
+    words = list(_words(text))
+    return bool(words) and all(word.lower().startswith(_WHOLE) for word in words)
+
+
+def is_file_of_urls(file: Path) -> bool:
+    """Tell whether a file begins like a list of URLs; False where it cannot be read."""
+    try:
+        with open_ordinary(file) as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    # The last line may be cut in the middle.
+    whole = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1]
+    return is_url_list(_decoded(whole))
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield the first word of each line that is no comment."""
+    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    return (line.split()[0] for line in lines if line)
+
+
+def _decoded(body: bytes) -> str:
+    utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return body.decode("utf-16" if utf16 else "utf-8-sig", "replace")

@@ -241,6 +241,7 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         former=former,
         by_age=by_age,
         expired=_expired(row),
+        past=bool(row.precedence),
     )
 
 

@@ -11,7 +11,7 @@ from tests.fakes import FakeFetcher
 from worker.backfill.orders import Orders, today_at
 from worker.backfill.roots import local_roots, web_roots
 from worker.errors import FetchError, SourceError, UsageError
-from worker.models import Source
+from worker.models import Source, SourceOptions
 from worker.settings import Settings, SourceSettings
 from worker.sources.periods import Window
 
@@ -97,8 +97,8 @@ class Site(FakeFetcher):
         return self.named
 
 
-def source(kind: str, url: str, **options: str) -> Source:
-    return Source(name="bao", kind=kind, url=url, options=options)
+def source(kind: str, url: str, *, archive: str = "") -> Source:
+    return Source(name="bao", kind=kind, url=url, options=SourceOptions(archive=archive))
 
 
 SITEMAP = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"></urlset>'

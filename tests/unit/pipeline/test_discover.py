@@ -63,9 +63,7 @@ class Run:
             worker="here:1",
         )
 
-    def read_inputs(
-        self, path: Path, *, source: str, now: datetime, max_bytes: int, sites: frozenset[str] = frozenset()
-    ) -> Iterator[Discovery]:
+    def read_inputs(self, path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
         if path.name == "missing":
             raise SourceError(f"{path}: no such file or folder")
         yield from self.inputs
@@ -319,10 +317,10 @@ async def test_a_source_that_was_just_polled_is_not_due(store: Store) -> None:
 @pytest.mark.anyio
 async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
-    looks: list[str | None] = []
+    looks: list[datetime | None] = []
 
     def note(read: Page, source: Source, /, *, now: datetime) -> Discovery:
-        looks.append(source.options.get("since"))
+        looks.append(source.options.read_at)
         return parse(read, source, now=now)
 
     run.parsers["sitemap"] = note
@@ -331,18 +329,18 @@ async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> 
     await run.discoverer.poll(source)
     await run.discoverer.poll(source)
 
-    assert looks == [None, START.isoformat()]
+    assert looks == [None, START]
 
 
 @pytest.mark.anyio
 async def test_a_part_of_a_sitemap_that_failed_is_owed_until_it_was_read_or_a_week_has_gone(store: Store) -> None:
     part, day = "https://paper.example/part.xml", timedelta(days=1)
     run = Run(store, {FEED: f">{part}", part: FetchError("no answer", reason="timeout", retry=True)})
-    looks: list[str | None] = []
+    looks: list[datetime | None] = []
 
     def note(read: Page, source: Source, /, *, now: datetime) -> Discovery:
         if read.url == FEED:
-            looks.append(source.options.get("since"))
+            looks.append(source.options.read_at)
         return parse(read, source, now=now)
 
     run.parsers["sitemap"] = note
@@ -355,8 +353,8 @@ async def test_a_part_of_a_sitemap_that_failed_is_owed_until_it_was_read_or_a_we
     await run.discoverer.poll(source)
     await run.discoverer.poll(source)
 
-    owed = [(START + days * day).isoformat() for days in (-7, -5, 2, 3)]
-    assert looks == [None, *owed, (START + 10 * day).isoformat()]
+    owed = [START + days * day for days in (-7, -5, 2, 3)]
+    assert looks == [None, *owed, START + 10 * day]
 
 
 @pytest.mark.anyio

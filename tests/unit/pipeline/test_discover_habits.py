@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchError, SourceError
-from worker.models import Candidate, Discovery, Harvest, Page, Source, State, Validators
+from worker.models import Candidate, Discovery, Harvest, Page, Source, SourceOptions, State, Validators
 from worker.pipeline import Discoverer, Tally
 from worker.schedule import Rhythm, Yield, gather
 from worker.storage import Store, habits, open_store
@@ -50,7 +50,7 @@ class Desk:
     def __init__(self, store: Store, *, robots: Sequence[str] = (), configured: Sequence[str] = ()) -> None:
         self.store, self.clock, self.robots = store, FakeClock(), robots
         self.fetcher = FakeFetcher({})
-        self.since: list[str | None] = []
+        self.since: list[datetime | None] = []
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers={"feed": parse, "sitemap": self.parse_sitemap},
@@ -65,7 +65,7 @@ class Desk:
         return self.robots
 
     def parse_sitemap(self, read: Page, source: Source, /, *, now: datetime) -> Discovery:
-        self.since.append(source.options.get("since"))
+        self.since.append(source.options.read_at)
         return parse(read, source, now=now)
 
     async def poll(self, answer: object, *, source: Source = SOURCE, after: timedelta = HOUR) -> Sequence[str]:
@@ -133,7 +133,7 @@ async def test_a_gap_is_filled_from_a_sitemap(store: Store, where: str) -> None:
         robots=[SITEMAP] if where == "robots" else [other],
         configured={"configured": [SITEMAP], "own": [other]}.get(where, []),
     )
-    source = replace(SOURCE, options={"sitemap": SITEMAP}) if where == "own" else SOURCE
+    source = replace(SOURCE, options=SourceOptions(sitemap=SITEMAP)) if where == "own" else SOURCE
     desk.fetcher.answers[SITEMAP] = links(*range(60))
     await desk.poll(links(*range(20)), source=source)
     before = desk.clock.now()
@@ -142,7 +142,7 @@ async def test_a_gap_is_filled_from_a_sitemap(store: Store, where: str) -> None:
 
     assert "20 more found through the sitemap" in notes[0]
     assert desk.pending() == 60
-    assert desk.since == [before.isoformat()]
+    assert desk.since == [before]
     assert [request.url for request in desk.fetcher.requests] == [FEED, FEED, SITEMAP]
 
 

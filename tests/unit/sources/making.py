@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from worker.models import Page, Source
+from worker.models import Page, Source, SourceOptions
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -14,8 +15,10 @@ def page(body: bytes | str, *, url: str = "https://bao.vn/rss/tin.rss", content_
     return Page(url=url, final_url=url, status=200, body=raw, fetched_at=NOW, content_type=content_type)
 
 
-def source(*, kind: str = "feed", timezone: str | None = None, **options: str) -> Source:
-    return Source(name="bao", kind=kind, url="https://bao.vn/rss/tin.rss", timezone=timezone, options=options)
+def source(*, kind: str = "feed", timezone: str | None = None, **options: Any) -> Source:
+    return Source(
+        name="bao", kind=kind, url="https://bao.vn/rss/tin.rss", timezone=timezone, options=SourceOptions(**options)
+    )
 
 
 def rss(*items: str, channel: str = "<title>Báo</title><link>https://bao.vn/</link>") -> str:

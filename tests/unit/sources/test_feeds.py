@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from worker.sources import PARSERS
 
 
 def parse(body: bytes | str, *, url: str = "https://bao.vn/rss/tin.rss", content_type: str | None = None,
-          timezone: str | None = None, **options: str) -> Discovery:  # fmt: skip
+          timezone: str | None = None, **options: Any) -> Discovery:  # fmt: skip
     source_here = source(timezone=timezone, **options)
     return PARSERS["feed"](page(body, url=url, content_type=content_type), source_here, now=NOW)
 
@@ -130,7 +131,7 @@ def test_links_to_other_sites_are_left_out_and_counted_unless_the_source_follows
         ITEM, "<link>https://quang-cao.com/mua-ngay-1234.html</link>", "<link>https://video.bao.vn/x-1234.html</link>"
     )
 
-    kept, followed = parse(body), parse(body, other_sites="follow")
+    kept, followed = parse(body), parse(body, follow_others=True)
 
     assert len(kept.candidates) == 2
     assert kept.skipped == 1

@@ -6,6 +6,7 @@ import gzip
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ FOOT = """<div class="footer"><a href="/gioi-thieu.html">Giới thiệu về tò
   <a href="/chu-de/bao-so-3-123456.html">Chủ đề: bão số 3 ở miền Bắc</a></div>"""
 
 
-def listing(*hrefs: str, url: str = "https://bao.vn/thoi-su", foot: str = FOOT, **options: str) -> Discovery:
+def listing(*hrefs: str, url: str = "https://bao.vn/thoi-su", foot: str = FOOT, **options: Any) -> Discovery:
     teasers = "".join(
         f'<div class="item"><a href="{href}"><img src="x.jpg"></a>'
         f'<h3><a href="{href}">Mưa lớn kéo dài ở miền Trung ngày {n}</a></h3>'
@@ -67,14 +68,9 @@ def test_a_page_without_articles_says_so() -> None:
 
 
 def test_a_pattern_of_the_source_decides_where_learning_fails() -> None:
-    discovery = listing("/a", "/b", article_pattern=r"/[ab]$")
+    discovery = listing("/a", "/b", article_pattern=re.compile(r"/[ab]$"))
 
     assert [candidate.url for candidate in discovery.candidates] == ["https://bao.vn/a", "https://bao.vn/b"]
-
-
-def test_a_pattern_that_is_none_is_refused_with_a_sentence() -> None:
-    with pytest.raises(SourceError, match="article_pattern is no regular expression"):
-        listing("/a", article_pattern="[")
 
 
 @pytest.mark.parametrize("body", ["", "<rss></rss>", "\x89PNG"])
@@ -99,7 +95,7 @@ def test_what_is_no_page_is_refused_with_a_sentence(body: str) -> None:
     ],
 )
 def test_the_page_after_this_one_is_followed_within_the_budget(url: str, links: str, following: str | None) -> None:
-    discovery = listing("/mua-lon-keo-dai-o-mien-trung-112345.html", url=url, foot=links, pages="5")
+    discovery = listing("/mua-lon-keo-dai-o-mien-trung-112345.html", url=url, foot=links, pages=5)
 
     assert discovery.follow == ((f"https://bao.vn{following}",) if following else ())
 
@@ -125,7 +121,8 @@ def test_articles_of_real_listing_pages_are_found_and_nothing_else(name: str) ->
     wanted = {link.key for link in links_of(shown) if re.search(label["articles"], link.key)}
 
     found = {
-        candidate.canonical_url for candidate in parse_listing(shown, source(sites=label["site"]), now=NOW).candidates
+        candidate.canonical_url
+        for candidate in parse_listing(shown, source(sites=frozenset({label["site"]})), now=NOW).candidates
     }
 
     assert len(wanted) == label["count"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -13,16 +14,17 @@ import pytest
 
 from tests.unit.sources.making import NOW
 from worker.errors import SourceError
-from worker.models import Candidate, Discovery, Page, Text
+from worker.models import Candidate, Discovery, Page, Source, Text
 from worker.sources import read_inputs
 from worker.sources.local import READERS
 from worker.urls import file_url
 
+SOURCE = Source(name="tay", kind="files", url="-")
 PAGE = '<html><head><link rel="canonical" href="{}"></head><body><p>Mưa lớn</p></body></html>'
 
 
 def read(path: Path, *, max_bytes: int = 100_000) -> list[Discovery]:
-    return list(read_inputs(path, source="tay", now=NOW, max_bytes=max_bytes))
+    return list(read_inputs(path, SOURCE, now=NOW, max_bytes=max_bytes))
 
 
 def one(path: Path) -> Candidate:
@@ -222,12 +224,70 @@ def test_what_cannot_be_read_at_all_is_refused_at_once(tmp_path: Path, name: str
     (tmp_path / "a.docx").write_bytes(b"PK")
 
     with pytest.raises(SourceError, match=sentence):
-        read_inputs(tmp_path / name, source="tay", now=NOW, max_bytes=1000)
+        read_inputs(tmp_path / name, SOURCE, now=NOW, max_bytes=1000)
 
 
 def test_reading_is_lazy(tmp_path: Path) -> None:
     file = lines(tmp_path / "a.jsonl", *({"url": f"https://bao.vn/{n}", "text": "Một."} for n in range(200)))
 
-    discoveries: Iterator[Discovery] = read_inputs(file, source="tay", now=NOW, max_bytes=1000)
+    discoveries: Iterator[Discovery] = read_inputs(file, SOURCE, now=NOW, max_bytes=1000)
 
     assert len(next(discoveries).candidates) == 100
+
+
+URLS = "https://bao.vn/bai-viet-{0}1.html\nhttps://bao.vn/bai-viet-{0}2.html"
+
+
+def listed(path: Path, kind: str) -> tuple[list[str], list[str]]:
+    source = Source(name="tay", kind=kind, url=str(path))
+    found = list(read_inputs(path, source, now=NOW, max_bytes=1000))
+    assert not any(candidate.payload for each in found for candidate in each.candidates)
+    candidates = [candidate.url.rpartition("-")[2] for each in found for candidate in each.candidates]
+    return candidates, [note for each in found for note in each.notes]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.urls", "a.html", "a.jsonl", "a.csv", "a.txt.gz"])
+def test_a_source_of_kind_urls_reads_a_list_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    body = ("# mine\n" + URLS.format(1)).encode()
+    (tmp_path / name).write_bytes(gzip.compress(body, mtime=0) if name.endswith(".gz") else body)
+
+    assert listed(tmp_path / name, "urls") == (["11.html", "12.html"], [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_with_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_text(URLS.format(1), encoding=encoding)
+
+    assert listed(tmp_path / "a.txt", "urls")[0] == ["11.html", "12.html"]
+
+
+def test_a_folder_of_kind_urls_is_read_list_by_list_and_what_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.txt").write_text(URLS.format(1))
+    (tmp_path / "more" / "b.lst").write_text(URLS.format(2))
+    (tmp_path / "c.html").write_text("<html><body>Mưa</body></html>", encoding="utf-8")
+    (tmp_path / ".hidden").write_text(URLS.format(3))
+
+    found, notes = listed(tmp_path, "urls")
+
+    assert found == ["11.html", "12.html", "21.html", "22.html"]
+    assert len(notes) == 1
+    assert "c.html: this is html, not a list of URLs" in notes[0]
+
+
+@pytest.mark.parametrize("kind", ["files", "warc"])
+@pytest.mark.parametrize("name", ["a.txt", "a.urls"])
+def test_a_list_that_is_named_itself_is_read_as_one_and_never_an_article(tmp_path: Path, kind: str, name: str) -> None:
+    (tmp_path / name).write_text("# mine\n" + "\n".join(URLS.format(n) for n in range(2000)))
+
+    assert len(listed(tmp_path / name, kind)[0]) == 4000
+
+
+def test_a_list_among_texts_is_named_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(URLS.format(1))
+    (tmp_path / "b.txt").write_text("Tựa\nhttps://bao.vn/a là địa chỉ của bài.", encoding="utf-8")
+
+    (discovery,) = read(tmp_path)
+
+    assert [candidate.title for candidate in discovery.candidates] == ["Tựa"]
+    assert 'a list of addresses, no article; read it with kind = "urls"' in discovery.notes[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,19 +27,24 @@ def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other
     ("options", "days"),
     [
         ({}, 30),
-        ({"max_age_days": "7"}, 7),
-        ({"max_age_days": "nonsense"}, 30),
-        ({"since": "2026-11-18T12:00:00Z"}, 3),
-        ({"since": "2020-01-01"}, 30),
-        ({"max_age_days": "all", "since": "2026-11-18T12:00:00Z"}, 3),
+        ({"max_age": timedelta(days=7)}, 7),
+        ({"max_age": timedelta(hours=36)}, 1.5),
+        ({"max_age": timedelta(hours=1)}, 1 / 24),
+        ({"read_at": NOW - timedelta(days=2)}, 3),
+        ({"read_at": NOW - timedelta(days=2000)}, 30),
+        ({"max_age": None, "read_at": NOW - timedelta(days=2)}, 3),
+        ({"since": NOW - timedelta(days=2)}, 2),
+        ({"since": NOW - timedelta(days=2000)}, 30),
+        ({"since": NOW - timedelta(days=40), "max_age": None}, 40),
+        ({"since": NOW - timedelta(days=5), "read_at": NOW - timedelta(days=2)}, 3),
     ],
 )
-def test_a_regular_look_begins_where_the_last_one_or_the_age_allows(options: dict[str, str], days: int) -> None:
+def test_a_regular_look_begins_where_the_last_one_or_the_age_allows(options: dict[str, Any], days: float) -> None:
     assert recent(source(timezone=None, **options), now=NOW) == Window(start=NOW - timedelta(days=days))
 
 
 def test_a_look_at_everything_has_no_beginning() -> None:
-    assert recent(source(max_age_days="all"), now=NOW) == Window()
+    assert recent(source(max_age=None), now=NOW) == Window()
 
 
 @pytest.mark.parametrize(

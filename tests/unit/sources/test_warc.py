@@ -12,12 +12,14 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 
 from tests.unit.sources.making import NOW
-from worker.models import Candidate, Page
+from worker.models import Candidate, Page, Source, SourceOptions
 from worker.sources import read_inputs
 from worker.sources.files import Intake, Remark
 from worker.sources.periods import Window
 from worker.sources.warc import EVERYTHING, Wanted, read_portions, read_warc
 
+SOURCE = Source(name="kho", kind="warc", url="-")
+SITED = Source(name="kho", kind="warc", url="-", options=SourceOptions(sites=frozenset({"bao.vn"})))
 PAGE = "<html lang='en'><body>" + "Mưa lớn kéo dài ở miền Trung, nước dâng nhanh. " * 30 + "</body></html>"
 
 
@@ -194,7 +196,7 @@ def test_archives_are_input_files_among_others(tmp_path: Path) -> None:
     written(tmp_path, [record("https://bao.vn/a-1.html", PAGE.encode())])
     written(tmp_path, [record("https://bao.vn/b-1.html", PAGE.encode(), packed=False)], "b.warc")
 
-    (discovery,) = read_inputs(tmp_path, source="kho", now=NOW, max_bytes=1_000_000)
+    (discovery,) = read_inputs(tmp_path, SOURCE, now=NOW, max_bytes=1_000_000)
 
     assert [candidate.url for candidate in discovery.candidates] == [
         "https://bao.vn/a-1.html",
@@ -253,7 +255,7 @@ def test_an_arc_file_is_read_like_its_successor(tmp_path: Path, packed: bool) ->
     name = "a.arc.gz" if packed else "a.arc"
     written(tmp_path, [gzip.compress(piece, mtime=0) for piece in pieces] if packed else pieces, name)
 
-    discoveries = list(read_inputs(tmp_path, source="kho", now=NOW, max_bytes=1_000_000, sites=frozenset({"bao.vn"})))
+    discoveries = list(read_inputs(tmp_path, SITED, now=NOW, max_bytes=1_000_000))
 
     (discovery,) = discoveries
     first, last = discovery.candidates
