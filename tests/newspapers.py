@@ -14,7 +14,7 @@ from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, li
 from worker.errors import FetchBlocked, FetchError
 from worker.extract.reader import Reader
 from worker.extract.rules import ExtractRules
-from worker.models import Article, CandidateRecord, Page, Source, State, Text
+from worker.models import Article, CandidateRecord, Page, Source, SourceOptions, State, Text
 from worker.pipeline import Discoverer, Ingester, Tally
 from worker.ports import Hints
 from worker.sources import PARSERS, detect, read_inputs
@@ -122,7 +122,7 @@ class Web:
         await asyncio.sleep(0)
         return self.robots.get(url, ())
 
-    def poll(self, url: str, *, kind: str = "feed", name: str = "", **options: str) -> Web:
+    def poll(self, url: str, *, kind: str = "feed", name: str = "", options: SourceOptions = SourceOptions()) -> Web:
         """Poll a source and work off what it led to."""
         source = Source(name=name or url, kind=kind, url=url, options=options)
         report = asyncio.run(self._discoverer.poll(source))

@@ -186,6 +186,17 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         key = urls.canonicalise(url, rules=scope.rules)
     except SourceError:
         return "a link that is no web address"
+    if reason := _unwanted(entry, url, key, source=source, scope=scope, now=now):
+        return reason
+    found = Candidate(
+        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
+    )
+    # What a source says of another site's page is not known of that page.
+    return _described(found, entry, now=now) if found.authority.is_own else found
+
+
+def _unwanted(entry: Entry, url: str, key: str, *, source: Source, scope: Scope, now: datetime) -> str:
+    """Return why an address is left out, an empty string where it is not."""
     if not url.startswith("http"):
         return "a link that is no web address"
     if not (scope.admits(url) or scope.admits(key)):
@@ -198,11 +209,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return _TOO_OLD
     if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
-    found = Candidate(
-        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
-    )
-    # What a source says of another site's page is not known of that page.
-    return _described(found, entry, now=now) if found.authority.is_own else found
+    return ""
 
 
 def _described(candidate: Candidate, entry: Entry, *, now: datetime) -> Candidate:

@@ -21,7 +21,7 @@ from tests.newspapers import (
     story,
 )
 from worker.dedupe import Deduper
-from worker.models import Authority, State
+from worker.models import Authority, SourceOptions, State
 from worker.storage import Store, open_store
 
 KEY = "https://nannhan.vn/bai-viet-that-123456.html"
@@ -147,7 +147,7 @@ def test_a_feed_that_the_operator_calls_the_papers_own_speaks_for_it(store: Stor
     full = feed(entry(URL, title="Bến đò", text=story("bến đò")), site="http://nannhan.vn/")
     web = Web(store, {burner: full, URL: GONE})
 
-    web.poll(burner, sites="nannhan.vn")
+    web.poll(burner, options=SourceOptions(sites=frozenset({"nannhan.vn"})))
 
     assert "bến đò" in web.texts[KEY].text
 
@@ -243,7 +243,7 @@ def test_a_wrappers_own_page_is_not_the_page_inside(store: Store, answer: object
     wrapper = "https://www.google.com/amp/s/nannhan.vn/bai-viet-that-123456.html"
     web = Web(store, foreign(entry(wrapper)) | {wrapper: answer, KEY: GONE} | OWN)
 
-    web.poll(FOREIGN_FEED, other_sites="follow").poll(OWN_FEED)
+    web.poll(FOREIGN_FEED, options=SourceOptions(follow_others=True)).poll(OWN_FEED)
 
     assert "bến đò" in web.texts[KEY].text
     assert "giả mạo" not in web.texts[KEY].text
@@ -334,20 +334,20 @@ def _sitemap(*urls: str) -> str:
 
 
 STORE_HOUSE = "http://kho.luutru.com/nannhan/sitemap.xml"
-VOUCHING: dict[str, Callable[[], tuple[dict[str, list[str]], dict[str, str]]]] = {
-    "robots.txt names it": lambda: ({"http://nannhan.vn/": [STORE_HOUSE]}, {}),
-    "the operator names the site": lambda: ({}, {"sites": "nannhan.vn"}),
+VOUCHING: dict[str, Callable[[], tuple[dict[str, list[str]], SourceOptions]]] = {
+    "robots.txt names it": lambda: ({"http://nannhan.vn/": [STORE_HOUSE]}, SourceOptions()),
+    "the operator names the site": lambda: ({}, SourceOptions(sites=frozenset({"nannhan.vn"}))),
 }
 
 
 @pytest.mark.parametrize("vouched", VOUCHING.values(), ids=VOUCHING)
 def test_a_sitemap_elsewhere_that_the_site_calls_its_own_speaks_for_it(
-    store: Store, vouched: Callable[[], tuple[dict[str, list[str]], dict[str, str]]]
+    store: Store, vouched: Callable[[], tuple[dict[str, list[str]], SourceOptions]]
 ) -> None:
     robots, options = vouched()
     web = Web(store, {STORE_HOUSE: _sitemap(URL), URL: TRUE}, robots=robots)
 
-    web.poll(STORE_HOUSE, kind="sitemap", **options)
+    web.poll(STORE_HOUSE, kind="sitemap", options=options)
 
     assert set(web.texts) == {KEY}
     assert web.of(KEY).addresses[0].authority is Authority.PUBLISHER
