@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, text
 
 _BACK_TO_THE_SECOND: Final = (
     "DROP TABLE addresses",
+    "DROP TABLE contents",
     "ALTER TABLE candidates DROP COLUMN authority",
     "UPDATE alembic_version SET version_num = '0002'",
 )

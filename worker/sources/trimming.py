@@ -20,11 +20,15 @@ from worker.sources.declarations import AS_UTF8
 from worker.sources.fulltext import MOST_MARKUP
 from worker.sources.guards import refuse_hostile_markup
 from worker.sources.thinning import thinned
+from worker.urls.syntax import MAX_LENGTH
 
 MAX_ENTRIES = 2_500
 """So many entries are read at a time, in less than two seconds: of a longer feed the newest, then of those left."""
 _SAFE_BYTES = 100_000
 _MAX_FIELD = 1500
+_TOO_LONG = MAX_LENGTH + 1
+"""An address is never cut to one that nobody wrote: what is left of a longer one is refused like the whole."""
+_ADDRESSES = frozenset({"link", "guid", "id", "origlink"})
 _MAX_FIELDS = 12
 _MAX_UNCLOSED = 500
 _MAX_PIECES = 1000
@@ -272,7 +276,8 @@ def _shorten(field: etree._Element) -> None:
     text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
     del field[:]
     # As CDATA: feedparser is called back for every single escaped character otherwise.
-    field.text = etree.CDATA(text[:_MAX_FIELD].replace("]]>", "]] >"))
+    most = _TOO_LONG if _local(field) in _ADDRESSES else _MAX_FIELD
+    field.text = etree.CDATA(text[:most].replace("]]>", "]] >"))
     field.tail = None
     _without_long_attributes(field)
     if field.get("type") == "xhtml":
@@ -281,7 +286,7 @@ def _shorten(field: etree._Element) -> None:
 
 def _without_long_attributes(element: etree._Element) -> None:
     for count, (name, value) in enumerate(element.attrib.items()):
-        if count >= _MAX_FIELDS or len(value) > _MAX_FIELD:
+        if count >= _MAX_FIELDS or len(value) > (MAX_LENGTH if name == "href" else _MAX_FIELD):
             del element.attrib[name]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, exists, func, not_, select
 
 from worker.models import Books, Kind, State
 from worker.storage.addresses import ADDRESSES, ENDED, REFUSED, others_left
+from worker.storage.contents import CONTENTS
 from worker.storage.former import WITH_ARTICLE
 from worker.storage.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, HOSTS, PAGES, STANDINGS
@@ -77,8 +78,13 @@ def _address_checks() -> tuple[tuple[str, Select[Any]], ...]:
     candidate = exists().where(theirs)
     given_up = (CANDIDATES.c.state.in_(ENDED), CANDIDATES.c.lane.is_not(None), CANDIDATES.c.reason.not_in(REFUSED))
     fetched = (CANDIDATES.c.state == State.PENDING, CANDIDATES.c.lane.is_not(None), CANDIDATES.c.former == "")
+    idle = exists().where(CANDIDATES.c.id == CONTENTS.c.candidate_id, CANDIDATES.c.state != State.PENDING)
     ended = exists().where(*current, ADDRESSES.c.state.in_(ENDED))
     return (
+        (
+            "contents that wait for a finished candidate",
+            select(CONTENTS.c.id).where(CONTENTS.c.waiting, idle),
+        ),
         ("addresses without their candidate", select(ADDRESSES.c.id).where(not_(candidate))),
         (
             "candidates whose address is not among theirs",

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from worker.models import Authority, Candidate, State
 from worker.schedule import pause
-from worker.storage import addresses
+from worker.storage import addresses, contents
 from worker.storage.addresses import ENDED, authority_of
-from worker.storage.codec import clean, digest
+from worker.storage.codec import clean
 from worker.storage.events import add_event
 from worker.storage.former import WITH_ARTICLE, remembered
 from worker.storage.intake import Intake, candidate_row, description, lane_of
@@ -28,13 +28,15 @@ _UPDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"))
 def name_again(connection: Connection, row: Row[Any], named: Sequence[Candidate], intake: Intake) -> Candidate | None:
     """Take in what is said of a known candidate; return the one it waits for now, None where nothing is to be done."""
     main = first_of(named)
+    if main.payload is not None and not intake.again:
+        return _bring(connection, row, named, intake)
     if row.lease_token is None and (intake.again or _has_changed(row, main, now=intake.now)):
         addresses.add(connection, row, named, now=intake.now)
         addresses.reopen(connection, row.id, main, now=intake.now)
         _queue_again(connection, row, main, intake)
         return main
     if main.payload is not None:
-        return None
+        return None  # it is being worked on in this moment
     own = main.authority.is_own and not authority_of(row).is_own
     if own and row.lease_token is not None and clean(main.url) == row.url:
         return None  # it is being tried in this moment: if it is named again, that is another try
@@ -43,6 +45,25 @@ def name_again(connection: Connection, row: Row[Any], named: Sequence[Candidate]
     fresh = addresses.add(connection, row, named, now=intake.now)
     word = _Word(row=row, said=main, takes_over=own, fresh=first_of(fresh) if fresh else None)
     return _take_word(connection, word, intake)
+
+
+def _bring(connection: Connection, row: Row[Any], named: Sequence[Candidate], intake: Intake) -> Candidate | None:
+    """Take in contents of a known candidate: the first at once, unless another is in hand, the others in their turn."""
+    brought = contents.new_among(connection, row, named)
+    if not brought:
+        return None
+    free = row.lease_token is None and not (row.state == State.PENDING and row.lane is None)
+    first, later = (brought[:1], brought[1:]) if free else ([], brought)
+    if later or any(clean(each.reference) != row.reference for each in first):
+        contents.keep_beside(connection, row)
+        contents.keep(connection, row.id, first, waiting=False, now=intake.now)
+        contents.keep(connection, row.id, later, waiting=True, now=intake.now)
+    if not first:
+        return None
+    addresses.add(connection, row, first, now=intake.now)
+    addresses.reopen(connection, row.id, first[0], now=intake.now)
+    _queue_again(connection, row, first[0], intake)
+    return first[0]
 
 
 def first_of(named: Sequence[Candidate]) -> Candidate:
@@ -133,8 +154,6 @@ def turned(url: str, authority: Authority, *, now: datetime) -> Values:
 
 def _has_changed(row: Row[Any], candidate: Candidate, *, now: datetime) -> bool:
     """Tell whether a known page is announced to be another one; who has cried wolf is believed later each time."""
-    if candidate.payload is not None:
-        return bool(row.payload_sha256 != digest(candidate.payload))
     if row.state == State.PENDING or row.modified_at is None or candidate.modified_at is None:
         return False
     return bool(row.modified_at < candidate.modified_at and row.due_at + pause(row.looks) <= now)

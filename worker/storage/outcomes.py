@@ -9,15 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, Event, Outcome, Page, State, Validators
-from worker.storage import addresses, fallbacks, harvests
+from worker.storage import addresses, contents, fallbacks, harvests
 from worker.storage.addresses import ENDED
+from worker.storage.bodies import KEEP_PAGE, page_row
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest, to_json
 from worker.storage.events import add_events
 from worker.storage.fallbacks import FALLBACKS
+from worker.storage.former import WITH_ARTICLE
 from worker.storage.intake import lane_of
 from worker.storage.naming import turned
-from worker.storage.queue import KEEP_PAGE, page_row, wake_hosts
+from worker.storage.queue import wake_hosts
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES, PAGES
 
@@ -26,7 +28,7 @@ LOOKED_AT_AGAIN = (State.STORED, State.REVISED, State.UNCHANGED)
 
 _HAS_FALLBACK = exists().where(FALLBACKS.c.candidate_id == CANDIDATES.c.id).label("has_fallback")
 _CANDIDATE = (
-    select(CANDIDATES, _HAS_FALLBACK, addresses.HAS_SEVERAL)
+    select(CANDIDATES, _HAS_FALLBACK, addresses.HAS_SEVERAL, contents.HAS_WAITING)
     .where(CANDIDATES.c.id == bindparam("candidate"))
     .with_for_update(of=CANDIDATES)
 )
@@ -132,6 +134,8 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Endin
         fallbacks.drop(connection, row.id)
     if turn is not None:
         _turn_to(connection, row, turn, outcome, now=now)
+    elif row.has_waiting and outcome.state is not State.PENDING:
+        _go_on_with_content(connection, row, outcome, now=now)
     if row.lane is not None:
         _free_hosts(connection, row, turn, now=now)
         harvests.count(connection, row, outcome, ending.article)
@@ -168,9 +172,23 @@ def _turn_to(connection: Connection, row: Row[Any], turn: Row[Any], outcome: Out
         values |= {"reason": clean(outcome.reason), "detail": clean(outcome.detail)}
         values |= {} if turn.state == addresses.UNTRIED else {"attempts": row.attempts}
     else:
-        stands = {"state": outcome.state, "reason": outcome.reason, "detail": outcome.detail, "by_age": False}
-        values |= {"former": to_json(stands), "look_at": None}
+        values |= {"former": _standing(row, outcome), "look_at": None}
     connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
+
+
+def _go_on_with_content(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datetime) -> None:
+    """Let a candidate wait for the next of its contents; what it had become stays, should that one give nothing."""
+    values = contents.take_next(connection, row.id, now=now)
+    if values is not None:
+        values |= {"state": State.PENDING, "former": _standing(row, outcome), "look_at": None}
+        connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
+        add_events(connection, row.id, [Event(at=now, what="queued", detail="the next content of this address")])
+
+
+def _standing(row: Row[Any], outcome: Outcome) -> str:
+    if (outcome.article or row.article_id) is None or outcome.state not in WITH_ARTICLE:
+        return ""
+    return to_json({"state": outcome.state, "reason": outcome.reason, "detail": outcome.detail, "by_age": False})
 
 
 def _free_hosts(connection: Connection, row: Row[Any], turn: Row[Any] | None, *, now: datetime) -> None:

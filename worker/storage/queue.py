@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, func, select, update
 
-from worker.models import Candidate, Page, Poll, State, Text
-from worker.storage import addresses, fallbacks, polls
-from worker.storage.codec import body_of, clean, describe, digest, form_of
+from worker.models import Candidate, Poll, State
+from worker.storage import addresses, contents, fallbacks, polls
+from worker.storage.bodies import keep_payloads
+from worker.storage.codec import clean
 from worker.storage.dialect import Insert, is_sqlite, least, upsert
 from worker.storage.intake import Intake, candidate_row, lane_of
 from worker.storage.naming import first_of, name_again
-from worker.storage.rows import Values
-from worker.storage.tables import CANDIDATES, HOSTS, PAGES
+from worker.storage.tables import CANDIDATES, HOSTS
 
 T = TypeVar("T")
 
@@ -38,7 +38,6 @@ def _unknown(statement: Insert) -> Executable:
 
 _ADD_NEW = upsert(CANDIDATES, _unknown)
 _WAKE_HOSTS = upsert(HOSTS, _earliest)
-KEEP_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]))
 """Statements are made once: making one anew costs more than running it."""
 
 
@@ -81,12 +80,13 @@ def _enqueue_batch(connection: Connection, named: Named, intake: Intake) -> tupl
     rows = [candidate_row(main, intake) for main in mains.values()]
     inserted = connection.execute(_ADD_NEW.on(connection), rows)
     new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
-    several = [(number, named[url]) for url, number in new.items() if len(named[url]) > 1]
-    addresses.keep_all(connection, several, now=intake.now)
+    several = [(number, mains[url], named[url]) for url, number in new.items() if len(named[url]) > 1]
+    addresses.keep_all(connection, [(n, each) for n, main, each in several if main.payload is None], now=intake.now)
+    contents.keep_all(connection, [(n, main, each) for n, main, each in several if main.payload], now=intake.now)
     known = {url: each for url, each in named.items() if url not in new}
     waiting = [(number, mains[url]) for url, number in new.items()]
     waiting += _name_again(connection, known, intake) if known else []
-    _keep_payloads(connection, waiting, now=intake.now)
+    keep_payloads(connection, waiting, now=intake.now)
     fallbacks.keep(connection, {number: each.fallback for number, each in waiting if each.fallback})
     return len(new), {lane_of(each.url) for _, each in waiting if each.payload is None}
 
@@ -109,28 +109,6 @@ def _mark(connection: Connection, known: Sequence[Row[Any]], intake: Intake) -> 
     late = [row.id for row in known if row.state == State.PENDING and row.precedence > intake.precedence]
     if late:
         connection.execute(waiting.where(CANDIDATES.c.id.in_(late)).values(precedence=intake.precedence))
-
-
-def _keep_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate]], *, now: datetime) -> None:
-    rows = [
-        page_row(candidate_id, candidate.payload, now=now)
-        for candidate_id, candidate in waiting
-        if candidate.payload is not None
-    ]
-    if rows:
-        connection.execute(KEEP_PAGE.on(connection), rows)
-
-
-def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Values:
-    """Return the row of the pages table that keeps a page or text."""
-    return {
-        "candidate_id": candidate_id,
-        "sha256": digest(content),
-        "form": form_of(content),
-        "described": clean(describe(content)),
-        "fetched_at": content.fetched_at if isinstance(content, Page) else now,
-        "body": body_of(content),
-    }
 
 
 def wake_hosts(connection: Connection, hosts: Iterable[str], *, now: datetime) -> None:

@@ -308,6 +308,20 @@ def test_saved_pages_that_name_one_address_are_each_kept(store: Store, tmp_path:
     assert [each.url for key, each in web.texts.items() if key.startswith("file:")] == [KEY] * 4
 
 
+def test_lines_that_name_one_address_are_each_worked_on_once(store: Store, tmp_path: Path) -> None:
+    texts = [story(f"phần {number}").replace("<p>", "").replace("</p>", "\n") for number in range(3)]
+    lines = [json.dumps({"url": URL, "text": text, "title": f"Phần {at}"}) for at, text in enumerate(texts)]
+    (tmp_path / "bai.jsonl").write_text("\n".join(lines), "utf-8")
+    web = Web(store, {})
+
+    web.read(tmp_path).read(tmp_path)
+
+    stored = [store.reader.article(number) for number in web.of(KEY).articles]
+    assert [each.article.title for each in stored if each] == ["Phần 0", "Phần 1", "Phần 2"]
+    assert [event.what for event in web.of(KEY).events].count("queued") == 2
+    assert len(list(store.reader.heads())) == 3
+
+
 def test_a_reserved_page_is_not_got_at_by_another_address(store: Store) -> None:
     twin = f"{URL}/amp"
     web = Web(store, {OWN_FEED: feed(entry(URL), entry(twin)), URL: TRUE, twin: TRUE})

@@ -336,3 +336,17 @@ def test_text_between_the_fields_of_an_entry_costs_nothing() -> None:
 
     assert time.process_time() - started < 2
     assert candidate.title == "Mưa lớn ở miền Trung"
+
+
+@pytest.mark.parametrize("written", ["<link>{}</link>", '<guid isPermaLink="true">{}</guid>', '<link href="{}"/>'])
+def test_an_address_is_never_cut_to_one_that_nobody_wrote(written: str) -> None:
+    whole, endless = (f"https://bao.vn/{'a' * length}-11111.html" for length in (1800, 9000))
+    others = [
+        f"<link>https://bao.vn/tin-{number}.html</link><description>{'x' * 60}</description>" for number in range(2000)
+    ]
+
+    found = parse(rss(*(written.format(url) for url in (whole, endless)), *others))
+
+    assert len(found.candidates) == 2001
+    assert [each.url for each in found.candidates if len(each.url) > 100] == [whole]
+    assert found.skipped == 1

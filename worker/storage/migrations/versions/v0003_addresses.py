@@ -1,4 +1,4 @@
-"""Version 0003: every address seen for a candidate, and whose word the first one is."""
+"""Version 0003: every address seen for a candidate, whose word the first one is, and several contents of one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the column, empty for what is stored, and the table; a candidate of one address has no row there."""
+    """Add the column, empty for what is stored, and the tables; most candidates have one address and no row in them."""
     op.add_column("candidates", sa.Column("authority", sa.Text, nullable=False, server_default=sa.text("''")))
     op.create_table(
         "addresses",
@@ -31,3 +31,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name="fk_addresses_candidate_id_candidates"),
     )
     op.create_index("ix_addresses_url", "addresses", ["url"])
+    op.create_table(
+        "contents",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("candidate_id", KEY, nullable=False),
+        sa.Column("reference", sa.Text, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("waiting", sa.Boolean, nullable=False),
+        sa.Column("title", sa.Text),
+        sa.Column("published_at", sa.BigInteger),
+        sa.Column("modified_at", sa.BigInteger),
+        sa.Column("external_id", sa.Text),
+        sa.PrimaryKeyConstraint("id", name="pk_contents"),
+        sa.UniqueConstraint("candidate_id", "reference", name="uq_contents_candidate_id_reference"),
+        sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name="fk_contents_candidate_id_candidates"),
+    )
