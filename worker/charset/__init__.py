@@ -1,5 +1,22 @@
-"""Bytes to text: by byte order mark, header, meta, then detection, UTF-8 first; hostile names are harmless."""
+"""Bytes to text: by byte order mark, header, meta, then detection, UTF-8 first; hostile names are harmless.
 
-from worker.charset.decode import Decoded, decode
+What comes out is clean: `clean` has the characters that no text holds.
+"""
 
-__all__ = ["Decoded", "decode"]
+from worker.charset.clean import MARKS, as_written, clean, clean_bytes, clean_markup, is_text, read_json
+from worker.charset.decode import Decoded, decode, nearly_utf8
+from worker.charset.short_markup import without_markup
+
+__all__ = [
+    "MARKS",
+    "Decoded",
+    "as_written",
+    "clean",
+    "clean_bytes",
+    "clean_markup",
+    "decode",
+    "is_text",
+    "nearly_utf8",
+    "read_json",
+    "without_markup",
+]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from worker.charset.clean import MARKS, clean
 from worker.charset.guess import likely_codec
 from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
 from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities, told_encoding
 
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"))
-_SHORT_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
 _ASCII = bytes(range(128))
 TOLERATED_DAMAGE = 0.05  # of the letters beyond ASCII
@@ -18,7 +17,7 @@ TOLERATED_DAMAGE = 0.05  # of the letters beyond ASCII
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A decoded body, in NFC; `chosen_by` is `bom`, `header`, `meta`, `detection` or `default`."""
+    """A decoded body, clean and in NFC; `chosen_by` is `bom`, `header`, `meta`, `detection` or `default`."""
 
     text: str
     charset: str
@@ -27,7 +26,7 @@ class Decoded:
 
 def decode(body: bytes, content_type: str | None = None) -> Decoded:
     """Decode a body by its byte order mark, its header, its own meta element, or by what it reads as."""
-    for mark, codec in _BOMS + _SHORT_BOMS:
+    for mark, codec in MARKS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
     named = _named(body, content_type)
@@ -54,14 +53,14 @@ def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
         # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
         plain = _decoded(body.decode("ascii"), "utf-8", named.get("utf-8", "default"))
         return None if "iso2022_jp" in named else plain
-    text = _read_utf8(body)
+    text = nearly_utf8(body)
     if text is None:
         return None
     foreign = body.translate(None, _ASCII).decode("utf-8", "replace")
     mended = _mended(text) if could_be_trick(foreign) else None
     chosen_by = named.get("utf-8", "detection")
     if mended is None and "\ufffd" not in text and _is_composed(foreign):
-        return Decoded(text=text, charset="utf-8", chosen_by=chosen_by)
+        return Decoded(text=clean(text), charset="utf-8", chosen_by=chosen_by)
     return mended or _decoded(text, "utf-8", chosen_by)
 
 
@@ -73,7 +72,8 @@ def _is_composed(foreign: str) -> bool:
     return not any(map(unicodedata.combining, set(foreign))) and unicodedata.is_normalized("NFC", foreign)
 
 
-def _read_utf8(body: bytes) -> str | None:
+def nearly_utf8(body: bytes) -> str | None:
+    """Return a body that is UTF-8 but for little damage, which is what a page or a feed cut in two has; else None."""
     # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
     try:
         return body.decode("utf-8")
@@ -136,4 +136,4 @@ def _legacy(latin: str, told: str, chosen_by: str) -> Decoded:
 
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:
     names = {WINDOWS_1252: "windows-1252", "cp1258": "windows-1258"}
-    return Decoded(text=unicodedata.normalize("NFC", text), charset=names.get(codec, codec), chosen_by=chosen_by)
+    return Decoded(text=unicodedata.normalize("NFC", clean(text)), charset=names.get(codec, codec), chosen_by=chosen_by)

@@ -223,7 +223,7 @@ def import_sources(common: Common, file: Path) -> None:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
     if len(body) > _LONGEST_LIST:
         raise UsageError(f"{file}: larger than {_LONGEST_LIST:,} bytes, and so no list of feeds")
-    outlines = read_opml(body)
+    outlines, refused = read_opml(body)
     taken = {source.name for source in settings.sources}
     known = {key_of(source.url) for source in settings.sources if source.url}
     new: list[NewSource] = []
@@ -234,8 +234,12 @@ def import_sources(common: Common, file: Path) -> None:
     if new:
         _write(common, new)
     if common.as_json:
-        print_json({"added": [_plain(each) for each in new], "known": len(outlines) - len(new)})
+        print_json(
+            {"added": [_plain(each) for each in new], "known": len(outlines) - len(new), "left_out": list(refused)}
+        )
     else:
+        for each in refused:
+            click.echo(f"{file}: {clean(each)}", err=True)
         click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} known already")
 
 

@@ -11,7 +11,7 @@ import lxml.html
 from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError
 from lxml.html import HtmlElement
 
-from worker.charset import decode
+from worker.charset import clean_markup, decode
 from worker.errors import ExtractError
 from worker.extract.structured import Structured, read_structured
 from worker.extract.text import clean_line
@@ -59,7 +59,7 @@ class Document:
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raises ExtractError where there is nothing to parse."""
     decoded = decode(cut_scripts(page.body), page.content_type)
-    markup = trim(decoded.text)
+    markup = trim(clean_markup(decoded.text))
     tree = _parse(markup)
     return Document(
         url=page.final_url,
@@ -83,9 +83,7 @@ def _parse(markup: str) -> HtmlElement:
     # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.
     parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
     try:
-        # For libxml2, a document ends at NUL.
-        encoded = markup.encode("utf-8", "replace").replace(b"\0", "\ufffd".encode())
-        tree = lxml.html.document_fromstring(encoded, parser=parser)
+        tree = lxml.html.document_fromstring(markup.encode(), parser=parser)
     except (ParserError, XMLSyntaxError) as error:
         raise ExtractError(f"the page cannot be parsed: {error}", reason="not-html") from error
     return tree

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from worker.charset import clean
 from worker.extract.lines import Kind, dateline, is_truncated, kind_of, without_images
 from worker.extract.markers import is_comment_heading
 from worker.extract.text import clean_line, fold, fold_ascii
@@ -37,7 +38,7 @@ class SeedText:
 
 def clean_seed(raw: str) -> SeedText:
     """Return the article that stands in a seed's raw text; pure, and the same for the same bytes."""
-    lines = [_line(part) for part in raw.splitlines()]
+    lines = [_line(part) for part in clean(raw).splitlines()]
     first = _first_sentence(lines)
     title = _title(lines, first)
     body = _Body(lines, first, title)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from worker.charset import clean
+
 _MAX_BLOCK = 2_000_000
 _MAX_TOTAL = 4_000_000
 _MAX_SALVAGE = 200_000
@@ -179,7 +181,7 @@ def _text(value: object) -> str:
         return next((found for item in value if (found := _text(item))), "")
     if isinstance(value, dict):
         return next((found for key in ("name", "url", "@id", "@value") if (found := _text(value.get(key)))), "")
-    return html.unescape(value).strip() if isinstance(value, str) else ""
+    return clean(html.unescape(value)).strip() if isinstance(value, str) else ""
 
 
 def _names(value: object) -> Iterator[str]:

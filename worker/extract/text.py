@@ -8,11 +8,12 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import filterfalse
 
+from worker.charset import clean
 from worker.scripts import count_spaceless
 
-# Control characters, lone surrogates, noncharacters, and marks that show nothing: soft hyphen, zero-width space,
-# word joiner, byte-order mark. Zero-width joiners stay: Indic scripts and emoji need them.
-_UNWANTED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
+# Marks that show nothing: soft hyphen, zero-width space, word joiner, byte-order mark. Zero-width joiners stay: Indic
+# scripts and emoji need them.
+_UNWANTED = re.compile(r"[\xad\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]+")
 
@@ -23,7 +24,7 @@ def clean_line(raw: str) -> str:
     if line.isprintable():
         # Holds neither what is unwanted nor any blank but the plain one.
         return " ".join(line.split()) if "  " in line else line.strip()
-    return _BLANKS.sub(" ", _UNWANTED.sub("", line)).strip()
+    return _BLANKS.sub(" ", _UNWANTED.sub("", clean(line))).strip()
 
 
 def clean_paragraphs(lines: Iterable[str]) -> list[str]:

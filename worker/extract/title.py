@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape
 from itertools import islice
 
+from worker.charset import without_markup
 from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
@@ -15,7 +15,6 @@ _SEPARATOR = re.compile(r"\s+[|–—·•»:-]\s+|\s*\|\s*|\s+::\s+")
 _SHORTEST = 15
 _LONGEST = 1_000
 _MOST_HEADINGS = 20
-_MARKUP = re.compile(r"<[^<>]{1,200}>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ def _candidates(document: Document, feed_title: str | None) -> Iterator[Title]:
         ("feed", feed_title or ""),
     ]
     for origin, raw in sources:
-        text = without_site_name(clean_line(_MARKUP.sub(" ", unescape(raw[:_LONGEST]))), names)
+        text = without_site_name(clean_line(without_markup(raw[:_LONGEST])), names)
         if text:
             yield Title(text=text, origin=origin)
 

@@ -6,11 +6,11 @@ that has no such file, or cannot say, reserves nothing by it: then the page's ow
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import httpx
 
+from worker.charset import read_json
 from worker.errors import FetchError
 from worker.fetch.guard import origin_of, parse_url
 from worker.fetch.robots import Pattern, Robots, path_of
@@ -41,7 +41,7 @@ class Reservation:
 def parse_reservations(body: bytes) -> tuple[Reservation, ...]:
     """Read the rules of a file; what is no rule is passed over, whatever the bytes are."""
     try:
-        said = json.loads(body.decode("utf-8-sig", "replace"))
+        said = read_json(body)
     except (ValueError, RecursionError):
         return ()
     rules = [_rule(each) for each in said[:MANY_RULES]] if isinstance(said, list) else []

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import quote_from_bytes
 
+from worker.charset import clean_bytes
+
 MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
 MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
 MAX_CRAWL_DELAY = timedelta(minutes=10)
@@ -144,7 +146,7 @@ def _without_bom(body: bytes) -> bytes:
 
 
 def _split(line: bytes) -> tuple[str, bytes]:
-    text = line.partition(b"#")[0].strip()
+    text = clean_bytes(line).partition(b"#")[0].strip()
     key, colon, value = text.partition(b":")
     if not colon:
         words = text.split()

@@ -35,7 +35,8 @@ class NewSource:
 
 def name_for(url: str, taken: Collection[str]) -> str:
     """Return a short name for a source that nobody has yet: the site, then words of the address, then a number."""
-    site = urls.site_of(url).partition(".")[0]
+    host = urls.site_of(url)
+    site = _PARTS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40] or "feed"
     segments = (_PARTS.sub("-", _ENDING.sub("", part)).strip("-") for part in urlsplit(url).path.lower().split("/"))
     section = next((part for part in reversed([*segments]) if part not in _BLAND), "")
     names = [site, f"{site}-{section[:40]}"] if section else [site]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 from lxml import etree, html
 
 from worker import urls
-from worker.charset import decode
+from worker.charset import MARKS, as_written, clean_markup, decode, is_text, nearly_utf8
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
 from worker.models import Authority, Candidate, Page, Text
@@ -90,7 +89,8 @@ def page_candidate(
 def declared_url(body: bytes) -> str | None:
     """Return the address a page declares as its canonical one: complete, and no front page."""
     try:
-        root = html.document_fromstring(body[:_HEAD])
+        markup = clean_markup(as_written(body[:_HEAD])).encode()
+        root = html.document_fromstring(markup, parser=html.HTMLParser(encoding="utf-8"))
     except (etree.LxmlError, ValueError):
         return None
     for link in root.iter("link"):
@@ -145,13 +145,12 @@ def plain_paragraphs(text: str) -> str:
 
 def decoded(body: bytes) -> str | None:
     """Decode a text file like a page, by its mark or by what it reads as; None where that is a guess at best."""
-    utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = body.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        told = decode(body)
-        text = told.text if told.chosen_by == "detection" and "\ufffd" not in told.text else "\x00"
-    return None if "\x00" in text else text
+    marked = any(body.startswith(mark) for mark, _ in MARKS)
+    if marked or (is_text(body) and nearly_utf8(body) is not None):
+        return as_written(body)
+    told = decode(body)
+    sure = is_text(body) and told.chosen_by == "detection" and "\ufffd" not in told.text
+    return told.text if sure else None
 
 
 def _bounded(file: Path, intake: Intake) -> bytes | Remark:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lxml import etree, html
 
+from worker.charset import clean_markup
 from worker.sources.entries import clean_text
 from worker.sources.guards import without_code
 
@@ -43,7 +44,7 @@ def full_text(markup: str | None, *, marked_up: bool = True) -> str | None:
 def _lines(markup: str) -> Iterator[str]:
     """Yield the text of each block; captions, scripts and embedded things are left out."""
     try:
-        plain = without_code(markup.encode("utf-8", "replace"))
+        plain = without_code(clean_markup(markup).encode())
         root = html.fromstring(b"<div>" + plain + b"</div>", parser=html.HTMLParser(encoding="utf-8"))
     except (etree.LxmlError, ValueError):
         return

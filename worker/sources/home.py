@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from lxml import html
 
 from worker import urls
+from worker.charset import as_written
 from worker.errors import SourceError
 from worker.models import Page
 from worker.sources.entries import clean_title
@@ -94,7 +95,7 @@ def sitemaps_in(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
     found = []
     for match in _SITEMAP_LINE.finditer(robots[:_MOST_ROBOTS].replace(b"\r", b"\n")):
         try:
-            url = urls.resolve(match[1].decode("utf-8", "replace"), base=base)
+            url = urls.resolve(as_written(match[1]), base=base)
         except SourceError:
             continue
         found.append(Suggestion(kind="sitemap", url=url, seen="robots"))

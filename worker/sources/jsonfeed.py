@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import tzinfo
 
+from worker.charset import read_json
 from worker.errors import SourceError
 from worker.sources.dates import read_date
 from worker.sources.entries import Entry
@@ -42,7 +43,7 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
 
 def _loaded(body: bytes, url: str) -> object:
     try:
-        loaded: object = json.loads(body)
+        loaded = read_json(body)
     except (ValueError, RecursionError) as exc:
         raise SourceError(f"{url}: this looks like JSON but cannot be read ({exc}); check the address") from exc
     return loaded

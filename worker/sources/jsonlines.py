@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker import urls
+from worker.charset import read_json
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
 from worker.models import Authority, Candidate, Text
@@ -49,10 +49,7 @@ def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
 
 def _line(line: bytes, where: str, intake: Intake) -> Iterator[Candidate | Remark]:
     try:
-        members = json.loads(line)
-    except UnicodeDecodeError:
-        yield Remark(where=where, why="the line is not UTF-8; save the file as UTF-8")
-        return
+        members = read_json(line)
     except (ValueError, RecursionError) as exc:
         yield Remark(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lxml import etree
@@ -10,9 +10,10 @@ from lxml import etree
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Source
-from worker.sources.declarations import as_utf8
+from worker.sources.declarations import AS_UTF8, as_utf8
 from worker.sources.entries import clean_title
 from worker.sources.guards import refuse_hostile_markup
+from worker.sources.mending import escaped_outside_quotes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,32 +25,38 @@ class Outline:
     groups: tuple[str, ...] = ()
 
 
-def read_opml(body: bytes) -> tuple[Outline, ...]:
-    """Return the feeds of a list, each address once; raises SourceError where the file is no OPML."""
+def read_opml(body: bytes) -> tuple[tuple[Outline, ...], tuple[str, ...]]:
+    """Return the feeds of a list, each address once, and a sentence for each that has no usable address.
+
+    Raises SourceError where the file is no OPML.
+    """
     try:
-        refuse_hostile_markup(body)
+        markup = AS_UTF8 + escaped_outside_quotes(as_utf8(body, None).decode().removeprefix(AS_UTF8.decode())).encode()
+        refuse_hostile_markup(markup)
         parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-        root = etree.fromstring(as_utf8(body, None), parser)
+        root = etree.fromstring(markup, parser)
     except (etree.XMLSyntaxError, ValueError) as exc:
         raise SourceError(f"the file cannot be read as OPML ({exc}); export it again") from exc
-    if root is None or str(root.tag).lower() != "opml":
+    if root is None or str(root.tag).rpartition("}")[2].lower() != "opml":
         raise SourceError("the file is no OPML; give the list of feeds that another feed reader exported")
     once: dict[str, Outline] = {}
-    for outline in _outlines(root):
-        once.setdefault(urls.canonicalise(outline.url), outline)
-    return tuple(once.values())
-
-
-def _outlines(root: etree._Element) -> Iterator[Outline]:
-    for element in root.iter("outline"):
+    refused: list[str] = []
+    for element in root.iter("{*}outline"):
         address = _attribute(element, "xmlurl")
-        try:
-            url = urls.resolve(address) if address else ""
-        except SourceError:
+        if not address:
             continue
-        if url.startswith("http"):
-            outer = [_name(above) for above in element.iterancestors("outline")]
-            yield Outline(url=url, title=_name(element), groups=tuple(name for name in reversed(outer) if name))
+        try:
+            once.setdefault(urls.canonicalise(address), _outline(element, urls.resolve(address)))
+        except SourceError as exc:
+            refused.append(f"line {element.sourceline}: {exc}")
+    return tuple(once.values()), tuple(refused)
+
+
+def _outline(element: etree._Element, url: str) -> Outline:
+    if not url.startswith("http"):
+        raise SourceError(f"{url!r} is no web address; give a complete http(s) address")
+    outer = [_name(above) for above in element.iterancestors("{*}outline")]
+    return Outline(url=url, title=_name(element), groups=tuple(name for name in reversed(outer) if name))
 
 
 def _attribute(element: etree._Element, name: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from worker.charset import nearly_utf8
 from worker.inputs import open_ordinary
 from worker.models import Seed
 
@@ -67,11 +69,11 @@ def _read(path: Path) -> Seed | str:
             body = opened.read(_MOST_BYTES + 1)
         if len(body) > _MOST_BYTES:
             return f"{path}: larger than {_MOST_BYTES:,} bytes; split it"
-        raw = body.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        return f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8"
+        raw = nearly_utf8(body.removeprefix(BOM_UTF8))
     except OSError as exc:
         return f"{path}: cannot be read: {exc.strerror}"
+    if raw is None:
+        return f"{path}: not UTF-8 text; save it as UTF-8"
     if not raw.strip():
         return f"{path}: empty; remove it"
     return Seed(name=path.name, raw=raw, sha256=hashlib.sha256(body).hexdigest())

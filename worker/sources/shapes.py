@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import zlib
 from enum import StrEnum
 
+from worker.charset import MARKS, clean, is_text
+
 _HEAD = 65_536
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _PROLOG = re.compile(r"(?:<\?.*?\?>|<!--.*?-->|<!doctype[^>\[]*(?:\[.*?\]\s*)?>|\s+)*", re.DOTALL | re.IGNORECASE)
 _ELEMENT = re.compile(r"<(?:[\w.-]+:)?([a-z][\w.-]*)", re.IGNORECASE)
 _KNOWN = re.compile(r"<(?:[\w.-]+:)?(rss|feed|rdf|channel|urlset|sitemapindex|opml|html|head|body)[\s>]", re.IGNORECASE)
@@ -50,11 +44,13 @@ _ROOTS = {
 def shape_of(body: bytes) -> Shape:
     """Tell what a body is, looking at its first 64 kB."""
     head = _readable(body)
-    if not head.strip():
+    binary = body.startswith(_MEDIA_MAGIC) or not is_text(head.encode("utf-8", "surrogatepass"))
+    head = clean(head)
+    if not (head.strip() or binary):
         return Shape.EMPTY
     if head.startswith("WARC/"):
         return Shape.WARC
-    if body.startswith(_MEDIA_MAGIC) or "\x00" in head:
+    if binary:
         return Shape.BINARY
     if head.lstrip().startswith(("{", "[")):
         return Shape.JSON
@@ -85,7 +81,7 @@ def _readable(body: bytes) -> str:
     head = body[:_HEAD]
     if head.startswith(b"\x1f\x8b"):
         head = _gunzipped_head(head)
-    for bom, encoding in _BOMS:
+    for bom, encoding in MARKS:
         if head.startswith(bom):
             return head.decode(encoding, "ignore").lstrip("\ufeff")
     for pattern, encoding in ((b"<\x00", "utf-16-le"), (b"\x00<", "utf-16-be"), (b"\x00\x00\x00<", "utf-32-be")):

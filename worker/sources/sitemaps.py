@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain, islice
 
 from worker import urls
+from worker.charset import as_written
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
 from worker.sources.dates import plausible, read_date, zone_of
@@ -17,7 +18,7 @@ from worker.sources.feeds import parse_feed
 from worker.sources.packing import chunks, inflated
 from worker.sources.periods import Window, named_period, recent, within
 from worker.sources.shapes import Shape, shape_of
-from worker.sources.sitemap_stream import Place, places
+from worker.sources.sitemap_stream import Damage, Place, places
 
 MAX_BYTES = 200 * 1024 * 1024
 _SAMPLE = 200
@@ -73,7 +74,7 @@ def leaf_through(
         return
     scope = scope_of(source, page.url, page.final_url)
     if shape in {Shape.URLS, Shape.TEXT}:
-        lines = inflated(page.body, limit=MAX_BYTES).decode("utf-8-sig", "replace").split()
+        lines = as_written(inflated(page.body, limit=MAX_BYTES)).split()
         entries = (Entry(link=line) for line in lines if line.startswith("http"))
         yield discovery(entries, page=page, source=source, scope=scope, now=now)
         return
@@ -84,27 +85,31 @@ def leaf_through(
 
 
 def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Iterator[Discovery]:
-    found = places(chunks(page.body, limit=MAX_BYTES), url=page.url)
+    damage = Damage()
+    pieces = chunks(page.body, limit=MAX_BYTES)
+    found = places(pieces, url=page.url, damage=damage, content_type=page.content_type)
     first = next(found, None)
     if first is None:
-        yield Discovery(notes=("the sitemap is empty",))
+        yield Discovery(notes=("the sitemap is empty", *damage.notes()), skipped=damage.without_address)
         return
     found = _believed(chain((first,), found))
     omitted = _Omitted()
     if first.leads_to_sitemap:
-        yield _index(found, page, scope=scope, window=look.window, omitted=omitted)
+        index = _index(found, page, scope=scope, window=look.window, omitted=omitted)
+        skipped = index.skipped + damage.without_address
+        yield replace(index, notes=(*index.notes, *damage.notes()), skipped=skipped)
         return
     sieve = Sieve(page=page, source=source, scope=scope, now=look.now)
     candidates = sieve.pass_through(_entries(found, look, zone=zone_of(source), omitted=omitted))
     while some := tuple(islice(candidates, _PORTION)):
         yield Discovery(candidates=some)
-    held_back = Discovery(
-        skipped=sieve.skipped.total(),
+    yield Discovery(
+        skipped=sieve.skipped.total() + damage.without_address,
         strangers=sieve.strangers,
         elsewhere=tuple(sieve.elsewhere),
         outside=omitted.count,
+        notes=(*sieve.notes(), *omitted.note(), *damage.notes()),
     )
-    yield replace(held_back, notes=(*sieve.notes(), *omitted.note()))
 
 
 def _believed(found: Iterator[Place]) -> Iterator[Place]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import heapq
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from html.entities import html5
 from itertools import islice
 
 from lxml import etree
@@ -19,6 +17,7 @@ from worker.sources.dates import read_date
 from worker.sources.declarations import AS_UTF8
 from worker.sources.fulltext import MOST_MARKUP
 from worker.sources.guards import refuse_hostile_markup
+from worker.sources.mending import escaped_outside_quotes
 from worker.sources.thinning import thinned
 from worker.urls.syntax import MAX_LENGTH
 
@@ -26,15 +25,13 @@ MAX_ENTRIES = 2_500
 """So many entries are read at a time, in less than two seconds: of a longer feed the newest, then of those left."""
 _SAFE_BYTES = 100_000
 _MAX_FIELD = 1500
-_TOO_LONG = MAX_LENGTH + 1
-"""An address is never cut to one that nobody wrote: what is left of a longer one is refused like the whole."""
-_ADDRESSES = frozenset({"link", "guid", "id", "origlink"})
 _MAX_FIELDS = 12
 _MAX_UNCLOSED = 500
 _MAX_PIECES = 1000
 _MAX_COUNT = 300_000
 _MAX_FULL_TEXT = 3_000_000
-_DOCTYPE = re.compile(rb"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
+_DOCTYPE_START = re.compile(r"<!doctype", re.IGNORECASE)
+_DOCTYPE = re.compile(r"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s{0,100})?>", re.IGNORECASE | re.DOTALL)
 # feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
 _LONG_RUN = re.compile(rb"[\w.+-]{1000}")
 _ENTRIES = frozenset({"item", "entry"})
@@ -55,16 +52,14 @@ _NEEDED = frozenset(
         "origlink",
     ]
 )
+_ADDRESSES = frozenset({"link", "guid", "id", "origlink"})
 _DATES = ("pubdate", "published", "issued", "date", "updated", "modified", "created")
 _MARK = "ENTRIES-STAND-HERE"
-_HARMLESS_ENTITY = re.compile(rb"<!ENTITY\s+([a-zA-Z]\w{0,30})\s+\"([^\"&<%]{0,64})\"\s*>")
+_HARMLESS_ENTITY = re.compile(r"<!ENTITY\s{1,20}([a-zA-Z]\w{0,30})\s{1,20}\"([^\"&<%]{0,64})\"\s{0,20}>")
 _MAX_ENTITIES = 100
-_BARE_AMPERSAND = re.compile(rb"&(?!#?\w{1,31};)")
-_MANY_AMPERSANDS = 500_000
 _START_TAG = re.compile(rb"<[a-zA-Z][^<>]{0,2000}>")
-_FIRST_TAG = re.compile(rb"<[a-zA-Z]")
+_FIRST_TAG = re.compile(r"<[a-zA-Z]")
 _HEAD = 65_536
-_NAMED_ENTITY = re.compile(rb"&(?!lt;|gt;|amp;|quot;)([a-zA-Z]\w{1,30});")
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 
 
@@ -149,24 +144,19 @@ def _kept(entry: etree._Element, date: datetime, count: int, room: Room) -> _Kep
 
 
 def _without_doctype(body: bytes) -> bytes:
-    # Where there are very many they are escaped once too often, which titles and links survive: each would take time.
-    many = body.count(b"&") > _MANY_AMPERSANDS
-    body = body.replace(b"&", b"&amp;") if many else _BARE_AMPERSAND.sub(b"&amp;", body)
-    doctype, first = _DOCTYPE.search(body, 0, _HEAD), _FIRST_TAG.search(body, 0, _HEAD)
+    """Return a feed without its document type, its ampersands mended; short plain entities it declares are written out.
+
+    One in EBCDIC stays as it is.
+    """
+    if not body.startswith(AS_UTF8):
+        return body
+    text = body.decode("utf-8", "replace")
+    start, first = _DOCTYPE_START.search(text, 0, _HEAD), _FIRST_TAG.search(text, 0, _HEAD)
+    doctype = _DOCTYPE.match(text, start.start(), _HEAD) if start else None
     if doctype is None or (first and first.start() < doctype.start()):
-        return _NAMED_ENTITY.sub(partial(_expanded, own={}), body)
+        return escaped_outside_quotes(text).encode()
     own = dict(_HARMLESS_ENTITY.findall(doctype[0])[:_MAX_ENTITIES])
-    return _NAMED_ENTITY.sub(partial(_expanded, own=own), body[: doctype.start()] + body[doctype.end() :])
-
-
-def _expanded(match: re.Match[bytes], own: Mapping[bytes, bytes]) -> bytes:
-    """Write out HTML's own entities, as numbers, and short plain ones of the document; any other stays a name."""
-    name = match[1].decode("ascii")
-    if match[1] in own:
-        return own[match[1]]
-    if name == "apos" or f"{name};" not in html5:
-        return match[0]
-    return "".join(f"&#{ord(letter)};" for letter in html5[f"{name};"]).encode("ascii")
+    return escaped_outside_quotes(text[: doctype.start()] + text[doctype.end() :], own=own).encode()
 
 
 class _Skeleton:
@@ -183,7 +173,7 @@ class _Skeleton:
         about = (child for child in islice(channel, _MAX_PIECES) if _local(child) in {"title", "link"})
         for child in islice(about, _MAX_FIELDS):
             kept = deepcopy(child)
-            _shorten(kept)
+            _shorten(kept, address=_local(child) in _ADDRESSES)
             self._inner.append(kept)
 
     def filled_with(self, entries: Iterable[bytes]) -> bytes:
@@ -244,7 +234,7 @@ def _reduced(entry: etree._Element, room: Room) -> etree._Element:
     for child in list(entry):
         needed += _local(child) in _NEEDED
         if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
-            _shorten(child)
+            _shorten(child, address=_local(child) in _ADDRESSES)
         elif not (_is_full_text(child) and _keep_whole(child, room)):
             entry.remove(child)
     _without_long_attributes(entry)
@@ -272,12 +262,14 @@ def _keep_whole(field: etree._Element, room: Room) -> bool:
     return True
 
 
-def _shorten(field: etree._Element) -> None:
+def _shorten(field: etree._Element, *, address: bool = False) -> None:
     text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
+    if address and len(text) > MAX_LENGTH:
+        # Part of an address is another address.
+        text = ""
     del field[:]
     # As CDATA: feedparser is called back for every single escaped character otherwise.
-    most = _TOO_LONG if _local(field) in _ADDRESSES else _MAX_FIELD
-    field.text = etree.CDATA(text[:most].replace("]]>", "]] >"))
+    field.text = etree.CDATA((text if address else text[:_MAX_FIELD]).replace("]]>", "]] >"))
     field.tail = None
     _without_long_attributes(field)
     if field.get("type") == "xhtml":
@@ -286,7 +278,7 @@ def _shorten(field: etree._Element) -> None:
 
 def _without_long_attributes(element: etree._Element) -> None:
     for count, (name, value) in enumerate(element.attrib.items()):
-        if count >= _MAX_FIELDS or len(value) > (MAX_LENGTH if name == "href" else _MAX_FIELD):
+        if count >= _MAX_FIELDS or len(value) > (MAX_LENGTH if str(name) == "href" else _MAX_FIELD):
             del element.attrib[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from worker import urls
+from worker.charset import as_written
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
 from worker.models import Discovery, Page, Source
@@ -29,7 +29,7 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     shape = shape_of(body)
     if shape not in {Shape.URLS, Shape.TEXT, Shape.EMPTY}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
-    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in _words(_decoded(body))]
+    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in _words(as_written(body))]
     listed = page.url.startswith("file:")
     scope = replace(scope_of(source, page.url, page.final_url), follow_others=True, listed=listed)
     notes = () if entries else ("the list has no URLs",)
@@ -64,15 +64,10 @@ def is_file_of_urls(file: Path) -> bool:
         return False
     # The last line may be cut in the middle.
     whole = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1]
-    return is_url_list(_decoded(whole))
+    return is_url_list(as_written(whole))
 
 
 def _words(text: str) -> Iterator[str]:
     """Yield the first word of each line that is no comment."""
     lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
     return (line.split()[0] for line in lines if line)
-
-
-def _decoded(body: bytes) -> str:
-    utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return body.decode("utf-16" if utf16 else "utf-8-sig", "replace")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from worker.charset import as_written
 from worker.inputs import open_ordinary
 from worker.sources.byte_stream import ByteStream, Damage
 
@@ -63,7 +64,7 @@ def records(
 
 def _arc_fields(line: re.Match[bytes]) -> dict[str, str]:
     """Return the one line that heads a record of an ARC file as the fields of a WARC record."""
-    url, moment, kind, length = (part.decode("utf-8", "replace") for part in line.groups())
+    url, moment, kind, length = (as_written(part) for part in line.groups())
     day, time = f"{moment[:4]}-{moment[4:6]}-{moment[6:8]}", f"{moment[8:10]}:{moment[10:12]}:{moment[12:14]}"
     return {
         "warc-type": "response" if url.startswith(("http://", "https://")) else "warcinfo",
@@ -93,7 +94,7 @@ def header_fields(next_line: Callable[[], bytes]) -> dict[str, str]:
         line = next_line()
         if not line.strip():
             break
-        name, colon, value = line.decode("utf-8", "replace").partition(":")
+        name, colon, value = as_written(line).partition(":")
         if colon:
             fields.setdefault(name.strip().lower(), value.strip())
     return fields

@@ -151,16 +151,19 @@ OPML = """<?xml version="1.0"?><opml version="1.0"><body><outline text="Báo ch�
 
 
 def test_an_opml_list_gives_each_feed_once_with_its_groups() -> None:
-    assert read_opml(OPML.encode()) == (
+    feeds, refused = read_opml(OPML.encode())
+
+    assert feeds == (
         Outline(url="https://bao.vn/rss", title="Báo", groups=("Báo chí", "Kinh tế")),
         Outline(url="https://sau.vn/feed", title="Sau nữa", groups=("Báo chí",)),
     )
+    assert [each.partition(":")[0] for each in refused] == ["line 3"]
 
 
 def test_what_was_exported_can_be_imported() -> None:
     body = write_opml([source(), source(kind="sitemap")])
 
-    assert read_opml(body) == (Outline(url="https://bao.vn/rss/tin.rss", title="bao"),)
+    assert read_opml(body) == ((Outline(url="https://bao.vn/rss/tin.rss", title="bao"),), ())
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b"nonsense", b"<opml" * 5000])

@@ -1,0 +1,120 @@
+"""The one door for characters: what no text may hold is taken out where bytes become text.
+
+These are control characters, NUL, halves of surrogate pairs and noncharacters (Unicode 16, sections 23.1, 23.6, 23.7).
+XML, databases and libraries refuse them; an article, a feed or a sitemap must not be lost for one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from typing import Final
+
+# Beyond the basic plane the last two characters of each plane are none; one range is quicker to search than 16 of them.
+_UNCLEAN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U00010000-\U0010ffff]"
+)
+_REFERENCE: Final = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,16})|([0-9]{1,16}));?")
+# Those that may stand for a character no text holds; any other is left to the parser.
+_SUSPECT: Final = re.compile(
+    r"(?:&#(?:[xX]0{0,9}(?:[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[dD][89a-fA-F][0-9a-fA-F]{2}"
+    r"|[fF][dDfF][0-9a-fA-F]{2}|[0-9a-fA-F]{5,16})(?![0-9a-fA-F])"
+    r"|0{0,9}(?:[0-8]|1[1-9]|2[0-9]|3[01]|12[7-9]|1[345][0-9]|5[5-7][0-9]{3}|6[45][0-9]{3}|[0-9]{6,16})(?![0-9]));?)+"
+)
+_ESCAPED: Final = re.compile(r"\\u(?:00[01789]|[dD][89a-fA-F]|[fF][dDfF])")
+_CONTROL_BYTES: Final = bytes({*range(32), 127} - set(b"\t\n\x0b\x0c\r\x1b"))
+_MOST_CONTROL: Final = 0.08
+"""A larger share of control characters is no text: packed data has a tenth, most programs and pictures have more."""
+MARKS: Final = (
+    (BOM_UTF8, "utf-8"),
+    (BOM_UTF32_LE, "utf-32-le"),
+    (BOM_UTF32_BE, "utf-32-be"),
+    (BOM_UTF16_LE, "utf-16-le"),
+    (BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks and what they say, in the order to try them."""
+
+
+def clean(text: str) -> str:
+    """Return a text without the characters that no text may hold; a vertical tab and a form feed become a line break.
+
+    Cleaning twice changes nothing.
+    """
+    return _UNCLEAN.sub(_replacement, text)
+
+
+def clean_markup(markup: str) -> str:
+    """Return HTML or XML without such characters, nor numbers (`&#0;`, `&#xFFFE;`) that stand for them.
+
+    What browsers do is done: numbers from 128 to 159 mean the characters of windows-1252, and the two halves of a
+    pair (`&#55357;&#56832;`) mean the character they make up.
+    """
+    cleaned = clean(markup)
+    return _SUSPECT.sub(_references, cleaned) if "&#" in cleaned else cleaned
+
+
+def is_text(head: bytes) -> bool:
+    """Tell from its control characters whether the beginning of a file is text, in an encoding based on ASCII."""
+    return len(head) - len(head.translate(None, _CONTROL_BYTES)) <= _MOST_CONTROL * len(head)
+
+
+def clean_bytes(line: bytes) -> bytes:
+    """Return bytes in an encoding based on ASCII without control characters; tabs and line ends stay."""
+    return line.translate(None, _CONTROL_BYTES)
+
+
+def as_written(body: bytes) -> str:
+    """Decode what is no page (a list, JSON) by its byte order mark, else as UTF-8, damaged or not; clean.
+
+    Unlike a page it is not brought into one normal form: addresses stay as they are.
+    """
+    for mark, codec in MARKS:
+        if body.startswith(mark):
+            return clean(body[len(mark) :].decode(codec, "replace"))
+    return clean(body.decode("utf-8", "replace"))
+
+
+def read_json(body: bytes) -> object:
+    """Return what JSON holds, every string in it clean; raises ValueError or RecursionError where it cannot be read.
+
+    Control characters that stand in strings unescaped, damaged UTF-8 and escapes of lone surrogates harm nothing.
+    """
+    encoding = json.detect_encoding(body[:4]) if body.count(b"\x00") * 4 >= len(body) else ""
+    text = clean(body.decode(encoding, "replace")) if encoding else as_written(body)
+    value: object = json.loads(text, strict=False)
+    return _clean_strings(value) if _ESCAPED.search(text) else value
+
+
+def _clean_strings(value: object) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_clean_strings(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(name): _clean_strings(item) for name, item in value.items()}
+    return value
+
+
+def _replacement(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in "\x0b\x0c":
+        return "\n"
+    return character if character > "\uffff" and ord(character) & 0xFFFE != 0xFFFE else ""
+
+
+def _references(match: re.Match[str]) -> str:
+    """Return a run of numeric references with those resolved that no parser takes."""
+    pieces: list[str] = []
+    for each in _REFERENCE.finditer(match[0]):
+        code = int(each[1], 16) if each[1] else int(each[2])
+        if 0x80 <= code < 0xA0:
+            pieces.append(bytes((code,)).decode("cp1252", "ignore"))
+        elif 0xD800 <= code < 0xE000:
+            pieces.append(chr(code))
+        elif code <= 0x10FFFF and _UNCLEAN.sub(_replacement, chr(code)) == chr(code):
+            pieces.append(each[0])
+        elif code in {0x0B, 0x0C}:
+            pieces.append("\n")
+    halves = "".join(pieces)
+    return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
