@@ -9,7 +9,7 @@ from typing import Final
 
 from worker import urls
 from worker.errors import SourceError
-from worker.models import Candidate, Discovery, Source
+from worker.models import Candidate, Discovery, Source, SourceOptions
 from worker.settings import DEFAULT_TIMEZONE
 from worker.sounding import Sounder, Sounding
 from worker.sources.home import Suggestion, feeds_declared
@@ -89,7 +89,7 @@ class Trials:
             kind=suggestion.kind,
             url=suggestion.url,
             timezone=DEFAULT_TIMEZONE,
-            options={"sites": site} if site else {},
+            options=SourceOptions(sites=frozenset({site} if site else ())),
         )
         return suggestion, await self._sounder.sound(source)
 

@@ -194,15 +194,14 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    if not _wanted(entry, url, source, now=now):
-        return _TOO_OLD
     if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
     found = Candidate(
         url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
     )
     # What a source says of another site's page is not known of that page.
-    return _described(found, entry, now=now) if found.authority.is_own else found
+    found = _described(found, entry, now=now) if found.authority.is_own else found
+    return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 
 
 def _described(candidate: Candidate, entry: Entry, *, now: datetime) -> Candidate:
@@ -228,14 +227,13 @@ def _front_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/"
 
 
-def _wanted(entry: Entry, url: str, source: Source, *, now: datetime) -> bool:
-    """Tell whether an entry may have been published since the time from which the source's articles are wanted."""
-    if source.options.since is None:
+def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
+    """Tell whether an article may have been published since a time, by its dates or else by its address."""
+    if since is None:
         return True
-    published, modified = plausible(entry.published_at, now=now), plausible(entry.modified_at, now=now)
-    if not published and not modified and (dated := dated_path(url)):
-        return dated.meets(Window(start=source.options.since))
-    return within(Window(start=source.options.since), url=url, published=published, modified=modified)
+    if not found.published_at and not found.modified_at and (dated := dated_path(found.url)):
+        return dated.meets(Window(start=since))
+    return within(Window(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
 
 
 def clean_title(title: str | None) -> str | None:
