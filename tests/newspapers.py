@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits
 from worker.errors import FetchBlocked, FetchError
@@ -122,9 +123,9 @@ class Web:
         await asyncio.sleep(0)
         return self.robots.get(url, ())
 
-    def poll(self, url: str, *, kind: str = "feed", name: str = "", options: SourceOptions = SourceOptions()) -> Web:
+    def poll(self, url: str, *, kind: str = "feed", name: str = "", **options: Any) -> Web:
         """Poll a source and work off what it led to."""
-        source = Source(name=name or url, kind=kind, url=url, options=options)
+        source = Source(name=name or url, kind=kind, url=url, options=SourceOptions(**options))
         report = asyncio.run(self._discoverer.poll(source))
         assert not report.error, report
         return self.work()

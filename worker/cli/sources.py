@@ -212,6 +212,7 @@ def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
 def import_sources(common: Common, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
     from worker.prospect import key_of
+    from worker.cli.show import clean
     from worker.sources.configuration_text import NewSource, name_for
     from worker.sources.opml import read_opml
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -11,7 +12,6 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from worker import urls
-from worker.charset import clean, without_markup
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 from worker.sources.dates import plausible
@@ -20,6 +20,9 @@ from worker.sources.periods import Window, dated_path, within
 _MAX_TITLE = 500
 _MOST_ELSEWHERE = 3
 _MAX_WRITTEN_TITLE = 20_000
+_SCRIPTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_TAGS = re.compile(r"<[a-zA-Z/!][^<>]{0,1000}>")
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _TOO_OLD = 'dated before the source\'s "since"'
 _STRANGER = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -183,17 +186,6 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         key = urls.canonicalise(url, rules=scope.rules)
     except SourceError:
         return "a link that is no web address"
-    if reason := _unwanted(entry, url, key, source=source, scope=scope, now=now):
-        return reason
-    found = Candidate(
-        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
-    )
-    # What a source says of another site's page is not known of that page.
-    return _described(found, entry, now=now) if found.authority.is_own else found
-
-
-def _unwanted(entry: Entry, url: str, key: str, *, source: Source, scope: Scope, now: datetime) -> str:
-    """Return why an address is left out, an empty string where it is not."""
     if not url.startswith("http"):
         return "a link that is no web address"
     if not (scope.admits(url) or scope.admits(key)):
@@ -202,11 +194,14 @@ def _unwanted(entry: Entry, url: str, key: str, *, source: Source, scope: Scope,
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    if not _wanted(entry, url, source, now=now):
-        return _TOO_OLD
     if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
-    return ""
+    found = Candidate(
+        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
+    )
+    # What a source says of another site's page is not known of that page.
+    found = _described(found, entry, now=now) if found.authority.is_own else found
+    return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 
 
 def _described(candidate: Candidate, entry: Entry, *, now: datetime) -> Candidate:
@@ -232,21 +227,22 @@ def _front_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/"
 
 
-def _wanted(entry: Entry, url: str, source: Source, *, now: datetime) -> bool:
-    """Tell whether an entry may have been published since the time from which the source's articles are wanted."""
-    if source.options.since is None:
+def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
+    """Tell whether an article may have been published since a time, by its dates or else by its address."""
+    if since is None:
         return True
-    published, modified = plausible(entry.published_at, now=now), plausible(entry.modified_at, now=now)
-    if not published and not modified and (dated := dated_path(url)):
-        return dated.meets(Window(start=source.options.since))
-    return within(Window(start=source.options.since), url=url, published=published, modified=modified)
+    if not found.published_at and not found.modified_at and (dated := dated_path(found.url)):
+        return dated.meets(Window(start=since))
+    return within(Window(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
 
 
 def clean_title(title: str | None) -> str | None:
     """Return a title as plain text on one line, None where nothing is left."""
-    return clean_text(without_markup((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
+    text = _SCRIPTS.sub("", (title or "")[:_MAX_WRITTEN_TITLE])
+    text = html.unescape(_TAGS.sub("", text))
+    return clean_text(_TAGS.sub("", text))[:_MAX_TITLE].rstrip() or None
 
 
 def clean_text(text: str | None) -> str:
     """Return a text on one line, in NFC, without control characters and lone surrogates."""
-    return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))
+    return unicodedata.normalize("NFC", " ".join(_NOT_TEXT.sub(" ", text or "").split()))
