@@ -14,6 +14,7 @@ import click
 from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
+from worker.logs import escape
 
 if TYPE_CHECKING:
     from worker.prospect import Proposal
@@ -212,7 +213,6 @@ def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
 def import_sources(common: Common, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
     from worker.prospect import key_of
-    from worker.cli.show import clean
     from worker.sources.configuration_text import NewSource, name_for
     from worker.sources.opml import read_opml
 
@@ -240,7 +240,7 @@ def import_sources(common: Common, file: Path) -> None:
         )
     else:
         for each in refused:
-            click.echo(f"{file}: {clean(each)}", err=True)
+            click.echo(f"{file}: {escape(each)}", err=True)
         click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} known already")
 
 
