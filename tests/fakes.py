@@ -105,7 +105,10 @@ class FakeFetcher:
 
 
 class FakeExtractor:
-    """Takes the body as the text, first line the title; `REJECT reason` is no article, `CRASH` a bug, `DOWN` a pool."""
+    """Takes the body as the text, first line the title.
+
+    `REJECT reason` is no article, `CRASH` a bug, `DOWN` a pool that is down, `SHORT` a lack of memory.
+    """
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         await asyncio.sleep(0)
@@ -116,6 +119,8 @@ class FakeExtractor:
             raise FetchBlocked("the page reserves its rights: noai", reason="rights")
         if raw.startswith("DOWN"):
             raise ExtractorDown("no worker process could be started")
+        if raw.startswith("SHORT"):
+            raise MemoryError
         if raw.startswith("CRASH"):
             raise RuntimeError("a bug in the extractor")
         title, _, text = raw.partition("\n")

@@ -8,6 +8,7 @@ WorkerError
  |    |                     (.retry says whether it may be used later without anybody's help)
  |    +-- StoreBusy         somebody else holds the store: wait, or stop
  |    +-- StoreMissing      there is none yet: whoever reads has nothing to read
+ +-- MachineError           the machine has too little memory, or allows too few processes: stop, exit 1
  +-- ListenError            the status pages cannot be served where they should be: stop, exit 1
  +-- SourceError            what a source answered cannot be read: this source failed
  +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
@@ -54,6 +55,10 @@ class StoreBusy(StoreError):
 
 class StoreMissing(StoreError):
     """There is no store yet."""
+
+
+class MachineError(WorkerError):
+    """The machine has too little memory, or allows too few processes."""
 
 
 class ListenError(WorkerError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,8 @@ def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    # Nothing here gains by numpy's threads, whose memory is taken when it is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         sys.exit(cli.main(prog_name="corpus-worker", standalone_mode=False) or 0)
     except click.ClickException as exc:
@@ -46,6 +49,24 @@ def main() -> None:
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(_INTERRUPTED)
+    except Exception as exc:
+        if not _is_told(exc):
+            raise
+        sys.exit(1)
+
+
+def _is_told(error: Exception) -> bool:
+    """Say it in one line where the machine is to blame, even where there is no memory left to say it with."""
+    try:
+        from worker.shortage import shortage
+
+        lack = shortage(error)
+        if lack is not None:
+            _complain(lack)
+    except (MemoryError, ImportError):
+        os.write(2, b"corpus-worker: the machine has too little memory: raise the limits of this process (ulimit -v)\n")
+        os._exit(1)
+    return lack is not None
 
 
 def _complain(error: WorkerError) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
 
 from worker.app import App
-from worker.errors import StoreError
+from worker.errors import MachineError, StoreError
 from worker.models import Source, SourceState
 from worker.schedule.due import is_due
 
@@ -32,8 +32,9 @@ class Counter(Protocol):
 class Polling:
     """The polls of one span of work; no due times are kept here, they lie in the store."""
 
-    def __init__(self, app: App, done: Counter) -> None:
+    def __init__(self, app: App, done: Counter, *, fail: Callable[[MachineError], None]) -> None:
         self._app = app
+        self._fail = fail
         self._done = done
         self._rests: dict[str, float] = {}
         self._closed = False
@@ -98,6 +99,8 @@ class Polling:
         except StoreError as exc:
             log.error("run.store_failed", source=source.name, error=str(exc))
             self._rest(source)
+        except MachineError as exc:
+            self._fail(exc)
         except Exception:  # a bug is loud, but it costs only this poll
             log.exception("run.bug", source=source.name)
             self._rest(source)

@@ -20,9 +20,10 @@ from worker.daemon.supervisor import Supervisor
 from worker.daemon.waits import LONGEST_WAIT, Waits, pause
 from worker.daemon.watchdog import LOOK_EVERY, Guard, Progress
 from worker.daemon.whereabouts import whereabouts
-from worker.errors import StoreError
+from worker.errors import MachineError, StoreError
 from worker.models import Claim, Outcome, Source
 from worker.pipeline import TOO_LATE
+from worker.shortage import shortage
 
 T = TypeVar("T")
 
@@ -81,7 +82,8 @@ class Work:
         self._supervisor = supervisor
         self._ended = asyncio.Event()
         self._end = End.STOPPED
-        self._polling = Polling(app, done)
+        self._lack: MachineError | None = None
+        self._polling = Polling(app, done, fail=self._fail)
         self._working: asyncio.Task[None] | None = None
         self._scheduler = self._clockwork()
         self._patience = app.settings.daemon.stall_after
@@ -114,7 +116,14 @@ class Work:
                 await self._until_ended(self._working)
         finally:
             await self._finish(beside)
+        if self._lack is not None:
+            raise self._lack
         return self._end
+
+    def _fail(self, lack: MachineError) -> None:
+        """End, and raise at the end, what no work can be done with."""
+        self._lack = self._lack or lack
+        self.end(End.STOPPED)
 
     async def _until_ended(self, task: asyncio.Task[None]) -> None:
         """Wait for a task, but no longer than until the end is wanted; raises what the task raised."""
@@ -171,7 +180,10 @@ class Work:
             await self._app.clock.sleep(pause)
             try:
                 await act()
-            except Exception:  # a bug here must not take the watch away
+            except Exception as exc:  # a bug here must not take the watch away
+                if lack := shortage(exc):
+                    self._fail(lack)
+                    return
                 log.exception("run.bug")
 
     async def _tick(self) -> None:

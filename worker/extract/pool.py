@@ -21,6 +21,7 @@ from worker.extract.explain import Explanation
 from worker.extract.rules import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
+from worker.shortage import out_of
 
 _COMMAND = (
     "import pickle, sys; from worker.extract.nursery import main; "
@@ -29,6 +30,9 @@ _COMMAND = (
 _START_LIMIT_S = 60.0
 """For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
 _STOP_LIMIT_S = 2.0
+MOST_REFUSED = 3
+"""So many times in a row, each time at two attempts, no process could be had: then it is no passing lack. Where there
+never was one, and not for its taking long, once is enough."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +63,9 @@ class ProcessExtractor:
         self._starting = asyncio.Lock()
         self._nursery: _Nursery | None = None
         self._closed = False
+        self._hired = False
+        self._refused = 0
+        """How often in a row no process could be had."""
 
     async def start(self) -> None:
         """Start the nursery and one worker ahead of the first page; not needed, but takes the wait out of it."""
@@ -149,13 +156,21 @@ class ProcessExtractor:
         return None
 
     async def _hire(self) -> _Worker:
-        """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown."""
+        """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown, at last MachineError."""
+        slow = False
         for _ in range(2):
             try:
                 async with asyncio.timeout(_START_LIMIT_S):
-                    return await self._fork()
-            except (_WorkerLost, OSError, TimeoutError):
+                    worker = await self._fork()
+            except (_WorkerLost, OSError, TimeoutError) as exc:
+                slow = isinstance(exc, TimeoutError)
                 await self._drop_nursery()
+            else:
+                self._hired, self._refused = True, 0
+                return worker
+        self._refused += 1
+        if self._refused >= MOST_REFUSED or not (self._hired or slow):
+            raise out_of("no worker process could be started")
         raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:

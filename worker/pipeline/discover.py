@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from worker.errors import FetchError, SourceError, StoreError, WorkerError
+from worker.errors import FetchError, MachineError, SourceError, StoreError, WorkerError
 from worker.inputs import aside
 from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import lessons
@@ -20,6 +20,7 @@ from worker.pipeline.lessons import Moment
 from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import plan_of
+from worker.shortage import shortage
 from worker.urls import host_of
 
 log = structlog.get_logger()
@@ -54,7 +55,7 @@ class Discoverer:
             async with asyncio.timeout(within):
                 reading = await self._read(_since_last_look(source, state), state, batch="")
                 await self._fill_gap(source, state, reading.count)
-        except StoreError:
+        except (StoreError, MachineError):
             raise
         except TimeoutError:
             late = FetchError(f"not read within {within or 0:.0f} seconds", reason="timeout", retry=True)
@@ -62,6 +63,8 @@ class Discoverer:
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
         except Exception as exc:  # a bug is loud, but its source is left alone like any that fails: it stays due else
+            if lack := shortage(exc):
+                raise lack from exc
             log.exception("discover.bug", source=source.name)
             report = await self._failed(source, state, SourceError(f"internal error: {exc!r}"))
         else:

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, StoreError
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, MachineError, StoreError
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.failing import after_failure, too_late
 from worker.pipeline.reports import log_outcome
@@ -20,6 +20,7 @@ from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
 from worker.schedule import lasting, next_look
+from worker.shortage import shortage
 from worker.urls import same_site
 
 log = structlog.get_logger()
@@ -123,8 +124,8 @@ class Ingester:
         finally:
             sleeper.cancel()
         for task in [task for task in self._in_hand if task.done()]:
+            task.result()  # whose work was broken off is still in hand, and given back
             del self._in_hand[task]
-            task.result()
 
     @asynccontextmanager
     async def _put_back(self) -> AsyncIterator[None]:
@@ -166,11 +167,13 @@ class Ingester:
         try:
             async with deadline:
                 outcome = await self._outcome(claim)
-        except StoreError:
+        except (StoreError, MachineError):
             raise
         except ExtractorDown as exc:
             outcome = await self._finish(claim, self._after_failure(claim, exc))
         except Exception as exc:  # a bug is loud, but it costs only the page it happened on
+            if lack := shortage(exc):
+                raise lack from exc
             if not deadline.expired():
                 log.exception("ingest.bug", url=claim.url)
             outcome = await self._broken_off(claim, exc, late=deadline.expired())

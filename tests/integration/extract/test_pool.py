@@ -17,7 +17,7 @@ import pytest
 from tests.integration.extract.hostile import hostile_pages
 from tests.unit.extract.medley import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
-from worker.errors import ExtractError, ExtractorDown, FetchBlocked
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, MachineError
 from worker.extract import ExtractRules, ProcessExtractor, pool, wire
 from worker.models import Article, Page, Text
 
@@ -168,6 +168,40 @@ async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch:
         await extractor.aclose()
 
     assert caught.value.reason == "no-worker"
+
+
+async def test_where_no_process_ever_comes_up_the_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
+    extractor = ProcessExtractor(rules())
+    try:
+        with pytest.raises(MachineError, match="no worker process could be started"):
+            await read(extractor)
+    finally:
+        await extractor.aclose()
+
+
+async def test_a_passing_lack_of_processes_costs_tries_and_a_lasting_one_ends_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extractor = ProcessExtractor(rules(processes=1, renew_after=1))
+    try:
+        await read(extractor)
+        await extractor._drop_nursery()
+        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
+        for _ in range(pool.MOST_REFUSED - 1):
+            with pytest.raises(ExtractorDown):
+                await read(extractor)
+        monkeypatch.undo()
+        await read(extractor)
+        await extractor._drop_nursery()
+        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
+        for _ in range(pool.MOST_REFUSED - 1):
+            with pytest.raises(ExtractorDown):
+                await read(extractor)
+        with pytest.raises(MachineError, match="no worker process could be started"):
+            await read(extractor)
+    finally:
+        await extractor.aclose()
 
 
 class SlowToHire(Watched):

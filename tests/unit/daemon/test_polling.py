@@ -11,9 +11,10 @@ import pytest
 
 from tests.fakes import FakeClock, inline
 from worker.app import App
+from worker.daemon import polling
 from worker.daemon.polling import REST, Polling
 from worker.daemon.work import Done
-from worker.errors import StoreError
+from worker.errors import MachineError, StoreError
 from worker.models import Source, SourceState
 from worker.pipeline.reports import SourceReport
 
@@ -46,7 +47,8 @@ class Desk:
             settings=SimpleNamespace(fetch=SimpleNamespace(max_connections=4)),
             sources=(Source(name="bao", kind="feed", url="https://bao.example/rss"),),
         )
-        self.polling = Polling(cast("App", app), self.done)
+        self.lacks: list[MachineError] = []
+        self.polling = Polling(cast("App", app), self.done, fail=self.lacks.append)
 
     def states(self) -> tuple[SourceState, ...]:
         if self.failure:
@@ -70,6 +72,35 @@ async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_pol
     await desk.ask()
 
     assert (soon, desk.discoverer.polls) == (1, 2)
+
+
+@pytest.mark.anyio
+async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
+    lack = MachineError("no more threads")
+    desk = Desk(lack)
+
+    await desk.ask()
+
+    assert desk.lacks == [lack]
+
+
+@pytest.mark.anyio
+async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(polling, "log", SimpleNamespace(error=lambda _event, error: told.append(error)))
+    desk = Desk()
+
+    for failure in ("gone", "gone", "gone", "another", "another"):
+        desk.failure = StoreError(failure)
+        await desk.ask()
+    desk.clock.advance(polling.TELL_EVERY)
+    await desk.ask()
+    desk.failure = None
+    await desk.ask()
+    desk.failure = StoreError("another")
+    await desk.ask()
+
+    assert told == ["gone", "another", "another", "another"]
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ from worker.daemon.polling import Polling
 from worker.daemon.supervisor import Supervisor
 from worker.daemon.watchdog import Guard
 from worker.daemon.work import Done, End, Work
-from worker.errors import StoreError
+from worker.errors import MachineError, StoreError
 from worker.pipeline import Tally
 
 
@@ -209,3 +209,19 @@ async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_tho
     assert "none was done" in work.trouble
     assert done.count > 1
     assert ended == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [MachineError("no more threads"), RuntimeError("can't start new thread")], ids=repr)
+async def test_a_watch_that_meets_a_machine_that_can_do_no_more_ends_the_work(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_due(**_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=1))
+    done = Done()
+    work = work_with(BusyIngester(done), done=done, ended=[], has_due=has_due)
+
+    with pytest.raises(MachineError):
+        await work.run()

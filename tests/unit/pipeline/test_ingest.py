@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
-from worker.errors import FetchBlocked, FetchError, StoreError
+from worker.errors import FetchBlocked, FetchError, MachineError, StoreError
 from worker.extract.learned import paragraph_key
 from worker.learning import LearnedSites
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
@@ -523,3 +523,15 @@ async def test_a_page_that_came_leaves_nothing_of_the_feed_s_text(store: Store) 
     assert before == Text(text=f"Title\n{LONG}")
     assert kept.article.text == OTHER and not kept.article.notes
     assert store.ledger.fallback(claim) is None
+
+
+@pytest.mark.anyio
+async def test_a_machine_that_can_do_no_more_ends_the_work_and_gives_everything_back(store: Store) -> None:
+    run = Run(store, {"https://paper.example/a": "SHORT", "https://paper.example/b": "SHORT"})
+    run.add("https://paper.example/a", "https://paper.example/b")
+
+    with pytest.raises(MachineError):
+        await run.ingester.drain()
+
+    assert not store.ledger.holders()
+    assert {run.state(f"https://paper.example/{name}") for name in "ab"} == {State.PENDING}
