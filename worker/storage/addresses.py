@@ -31,7 +31,7 @@ from sqlalchemy import (
 from worker.models import Address, Article, Authority, Candidate, Outcome, State
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, UtcTime
-from worker.storage.dialect import upsert
+from worker.storage.dialect import among, upsert
 from worker.storage.metadata import METADATA
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES
@@ -133,13 +133,24 @@ def _only_address(row: Row[Any]) -> Address:
     )
 
 
-def add(connection: Connection, row: Row[Any], named: Sequence[Candidate], *, now: datetime) -> list[Candidate]:
-    """Note addresses named for a known candidate; return those that nobody had named before.
+def of_many(connection: Connection, candidates: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    """Return the rows of the addresses of several candidates, for those that have any."""
+    found: dict[int, list[Row[Any]]] = {}
+    asked = select(ADDRESSES).where(among(_A.candidate_id, "candidates")).order_by(_A.id)
+    for each in connection.execute(asked, {"candidates": candidates}) if candidates else ():
+        found.setdefault(each.candidate_id, []).append(each)
+    return found
+
+
+def add(
+    connection: Connection, row: Row[Any], named: Sequence[Candidate], seen: Sequence[Row[Any]], *, now: datetime
+) -> list[Candidate]:
+    """Note addresses named for a known candidate, of which some were `seen`; return those that nobody had named before.
 
     An address that only strangers had named, and the publisher names now, becomes the publisher's; where it had ended,
     it counts as new.
     """
-    known = {each.url: each for each in all_of(connection, row.id)}
+    known = {each.url: each for each in seen}
     if not known and all(clean(each.url) == row.url for each in named):
         return []
     first = [] if known else [_first_row(row)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,31 +25,54 @@ _KEY_OF_ARTICLE = select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == bindpa
 _UPDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"))
 
 
-def name_again(connection: Connection, row: Row[Any], named: Sequence[Candidate], intake: Intake) -> Candidate | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """A known candidate that is named again, and the addresses it has beside the one in its row, if they are asked."""
+
+    row: Row[Any]
+    named: Sequence[Candidate]
+    seen: Sequence[Row[Any]] = ()
+
+    def is_new(self) -> bool:
+        """Return whether an address is named that was not seen, or that only strangers had named."""
+        known = {self.row.url: Authority.PUBLISHER.value, **{each.url: each.authority for each in self.seen}}
+        return any(
+            clean(each.url) not in known or (each.authority.is_own and known[clean(each.url)] == Authority.STRANGER)
+            for each in self.named
+        )
+
+
+def name_again(connection: Connection, naming: Naming, intake: Intake) -> Candidate | None:
     """Take in what is said of a known candidate; return the one it waits for now, None where nothing is to be done."""
-    main = first_of(named)
+    row, main = naming.row, first_of(naming.named)
     if main.payload is not None and not intake.again:
-        return _bring(connection, row, named, intake)
+        return _bring(connection, naming, intake)
     if row.lease_token is None and (intake.again or _has_changed(row, main, now=intake.now)):
-        addresses.add(connection, row, named, now=intake.now)
-        addresses.reopen(connection, row.id, main, now=intake.now)
-        _queue_again(connection, row, main, intake)
+        _ask_again(connection, naming, main, intake)
         return main
     if main.payload is not None:
         return None  # it is being worked on in this moment
     own = main.authority.is_own and not authority_of(row).is_own
     if own and row.lease_token is not None and clean(main.url) == row.url:
         return None  # it is being tried in this moment: if it is named again, that is another try
-    if not own and all(clean(each.url) == row.url for each in named):
+    if not own and not naming.is_new():
         return None
-    fresh = addresses.add(connection, row, named, now=intake.now)
+    seen = naming.seen or (addresses.all_of(connection, row.id) if own else ())
+    fresh = addresses.add(connection, row, naming.named, seen, now=intake.now)
     word = _Word(row=row, said=main, takes_over=own, fresh=first_of(fresh) if fresh else None)
     return _take_word(connection, word, intake)
 
 
-def _bring(connection: Connection, row: Row[Any], named: Sequence[Candidate], intake: Intake) -> Candidate | None:
+def _ask_again(connection: Connection, naming: Naming, main: Candidate, intake: Intake) -> None:
+    addresses.add(connection, naming.row, naming.named, naming.seen, now=intake.now)
+    addresses.reopen(connection, naming.row.id, main, now=intake.now)
+    _queue_again(connection, naming.row, main, intake)
+
+
+def _bring(connection: Connection, naming: Naming, intake: Intake) -> Candidate | None:
     """Take in contents of a known candidate: the first at once, unless another is in hand, the others in their turn."""
-    brought = contents.new_among(connection, row, named)
+    row = naming.row
+    brought = contents.new_among(connection, row, naming.named)
     if not brought:
         return None
     free = row.lease_token is None and not (row.state == State.PENDING and row.lane is None)
@@ -60,9 +83,7 @@ def _bring(connection: Connection, row: Row[Any], named: Sequence[Candidate], in
         contents.keep(connection, row.id, later, waiting=True, now=intake.now)
     if not first:
         return None
-    addresses.add(connection, row, first, now=intake.now)
-    addresses.reopen(connection, row.id, first[0], now=intake.now)
-    _queue_again(connection, row, first[0], intake)
+    _ask_again(connection, replace(naming, named=first), first[0], intake)
     return first[0]
 
 

@@ -15,7 +15,7 @@ from worker.storage.bodies import keep_payloads
 from worker.storage.codec import clean
 from worker.storage.dialect import Insert, is_sqlite, least, upsert
 from worker.storage.intake import Intake, candidate_row, lane_of
-from worker.storage.naming import first_of, name_again
+from worker.storage.naming import Naming, first_of, name_again
 from worker.storage.tables import CANDIDATES, HOSTS
 
 T = TypeVar("T")
@@ -96,7 +96,10 @@ def _name_again(connection: Connection, named: Named, intake: Intake) -> list[tu
     known = connection.execute(
         select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_(named)).order_by(CANDIDATES.c.id).with_for_update()
     ).all()
-    again = [(row.id, name_again(connection, row, named[row.canonical_url], intake)) for row in known]
+    moved = [row.id for row in known if any(clean(each.url) != row.url for each in named[row.canonical_url])]
+    seen = addresses.of_many(connection, moved)
+    said = [Naming(row=row, named=named[row.canonical_url], seen=seen.get(row.id, ())) for row in known]
+    again = [(each.row.id, name_again(connection, each, intake)) for each in said]
     _mark(connection, known, intake)
     return [(number, each) for number, each in again if each is not None]
 
