@@ -89,8 +89,8 @@ class Sounder:
         sofar = replace(sofar, page=sofar.page or told.page)
         try:
             found = parse(told.page, voucher.source, now=self._clock.now())
-            if await voucher.learns(told.page, found):
-                found = parse(told.page, voucher.source, now=self._clock.now())
+            if again := await voucher.vouched(told.page, found):
+                found = parse(told.page, again, now=self._clock.now())
         except SourceError as exc:
             return replace(sofar, error=str(exc), fault="content")
         sofar = replace(

@@ -90,8 +90,8 @@ class Leaves:
             try:
                 kind = await self._kind_of(rest, voucher.source, count)
                 discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
-                if await voucher.learns(rest, discovery):
-                    discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
+                if again := await voucher.vouched(rest, discovery):
+                    discovery = await asyncio.to_thread(self._parse, rest, again, kind)
             except SourceError as exc:
                 if rest is page:
                     raise

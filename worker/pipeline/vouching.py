@@ -17,30 +17,36 @@ _MOST_ASKED: Final = 5
 
 
 class Voucher:
-    """Follows one source: `source` counts as its own the sites whose robots.txt names it as their sitemap."""
+    """Follows one source: what a site's robots.txt names as its sitemap speaks for that site, and nothing else of it.
+
+    `source` counts as its own the sites whose robots.txt names the source itself.
+    """
 
     def __init__(self, source: Source, sitemaps_of: SitemapsOf) -> None:
         self.source = source
         self._sitemaps_of = sitemaps_of
-        self._asked: set[str] = set()
+        self._named: dict[str, frozenset[str]] = {}
 
-    async def learns(self, page: Page, discovery: Discovery) -> bool:
-        """Ask the sites that a sitemap's entries lead to; True where one vouches for it, so that it is read again."""
+    async def vouched(self, page: Page, discovery: Discovery) -> Source | None:
+        """Ask the sites that a sitemap's entries lead to; return what to read it again as, where one vouches for it."""
         if self.source.kind != "sitemap":
-            return False
-        sites = [each for each in [await self._vouching(url, page) for url in discovery.elsewhere] if each]
-        if sites:
-            options = replace(self.source.options, sites=self.source.options.sites | frozenset(sites))
-            self.source = replace(self.source, options=options)
-        return bool(sites)
+            return None
+        named = {url: await self._names(url) for url in discovery.elsewhere}
+        read_as = self.source
+        self.source = _with_sites(self.source, [url for url in named if canonicalise(self.source.url) in named[url]])
+        of_page = _with_sites(self.source, [url for url in named if canonicalise(page.url) in named[url]])
+        return of_page if of_page != read_as else None
 
-    async def _vouching(self, url: str, page: Page) -> str:
-        """Return the site of a URL if its robots.txt names the sitemap, an empty string otherwise."""
-        if url in self._asked or len(self._asked) >= _MOST_ASKED:
-            return ""
-        self._asked.add(url)
-        try:
-            named = {canonicalise(each) for each in await self._sitemaps_of(url)}
-        except FetchError:
-            return ""
-        return site_of(url) if named & {canonicalise(each) for each in (self.source.url, page.url)} else ""
+    async def _names(self, url: str) -> frozenset[str]:
+        """Return the sitemaps that the robots.txt of a URL's site names; only a few sites are asked."""
+        if url not in self._named and len(self._named) < _MOST_ASKED:
+            try:
+                self._named[url] = frozenset(canonicalise(each) for each in await self._sitemaps_of(url))
+            except FetchError:
+                self._named[url] = frozenset()
+        return self._named.get(url, frozenset())
+
+
+def _with_sites(source: Source, urls: Sequence[str]) -> Source:
+    sites = source.options.sites | {site_of(url) for url in urls}
+    return replace(source, options=replace(source.options, sites=sites))

@@ -374,3 +374,16 @@ def test_the_children_of_a_vouched_sitemap_speak_for_the_site_too(store: Store) 
     web.poll(STORE_HOUSE, kind="sitemap")
 
     assert set(web.texts) == {KEY}
+
+
+def test_a_sitemap_that_a_site_names_vouches_for_no_other_sitemap_beside_it(store: Store) -> None:
+    index, forged = "http://kho.luutru.com/kexau/index.xml", "http://kho.luutru.com/kexau/2026.xml"
+    other = "http://nannhan.vn/mot-bai-viet-khac-hon-23450.html"
+    children = "".join(f"<sitemap><loc>{child}</loc></sitemap>" for child in (STORE_HOUSE, forged))
+    both = f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{children}</sitemapindex>'
+    answers = {index: both, STORE_HOUSE: _sitemap(URL), forged: _sitemap(other), URL: TRUE, other: FORGED}
+    web = Web(store, answers, robots={"http://nannhan.vn/": [STORE_HOUSE]})
+
+    web.poll(index, kind="sitemap")
+
+    assert set(web.texts) == {KEY}
