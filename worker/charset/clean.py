@@ -37,7 +37,7 @@ MARKS: Final = (
 
 
 def clean(text: str) -> str:
-    """Return a text without the characters that no text may hold; a vertical tab and a form feed become a line break.
+    """Return a text without the characters that no text may hold; a vertical tab and a form feed become a blank.
 
     Cleaning twice changes nothing.
     """
@@ -72,7 +72,23 @@ def as_written(body: bytes) -> str:
     for mark, codec in MARKS:
         if body.startswith(mark):
             return clean(body[len(mark) :].decode(codec, "replace"))
-    return clean(body.decode("utf-8", "replace"))
+    try:
+        return clean(read_utf8(body))
+    except UnicodeDecodeError:
+        return clean(body.decode("utf-8", "replace"))
+
+
+def read_utf8(body: bytes) -> str:
+    """Decode UTF-8, also where one character was written as two halves; raises UnicodeDecodeError."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return _joined(body.decode("utf-8", "surrogatepass"))
+
+
+def _joined(text: str) -> str:
+    """Return a text with the halves of surrogate pairs joined, and without those that are alone."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def read_json(body: bytes) -> object:
@@ -99,7 +115,7 @@ def _clean_strings(value: object) -> object:
 def _replacement(match: re.Match[str]) -> str:
     character = match[0]
     if character in "\x0b\x0c":
-        return "\n"
+        return " "
     return character if character > "\uffff" and ord(character) & 0xFFFE != 0xFFFE else ""
 
 
@@ -115,6 +131,5 @@ def _references(match: re.Match[str]) -> str:
         elif code <= 0x10FFFF and _UNCLEAN.sub(_replacement, chr(code)) == chr(code):
             pieces.append(each[0])
         elif code in {0x0B, 0x0C}:
-            pieces.append("\n")
-    halves = "".join(pieces)
-    return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+            pieces.append(" ")
+    return _joined("".join(pieces))

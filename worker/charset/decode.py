@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from worker.charset.clean import MARKS, clean
+from worker.charset.clean import MARKS, clean, read_utf8
 from worker.charset.guess import likely_codec
 from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
 from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities, told_encoding
@@ -76,7 +76,7 @@ def nearly_utf8(body: bytes) -> str | None:
     """Return a body that is UTF-8 but for little damage, which is what a page or a feed cut in two has; else None."""
     # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
     try:
-        return body.decode("utf-8")
+        return read_utf8(body)
     except UnicodeDecodeError:
         text = body.decode("utf-8", "replace")
     return text if _is_sound(text) else None

@@ -14,7 +14,7 @@ import click
 from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
-from worker.logs import escape
+from worker.logs import escape as visible
 
 if TYPE_CHECKING:
     from worker.prospect import Proposal
@@ -240,7 +240,7 @@ def import_sources(common: Common, file: Path) -> None:
         )
     else:
         for each in refused:
-            click.echo(f"{file}: {escape(each)}", err=True)
+            click.echo(f"{file}: {visible(each)}", err=True)
         click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} known already")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lxml import html
 
 from worker import urls
-from worker.charset import as_written
+from worker.charset import as_written, clean_bytes
 from worker.errors import SourceError
 from worker.models import Page
 from worker.sources.entries import clean_title
@@ -93,7 +93,7 @@ def _feeds(places: Iterable[tuple[str, str | None]], page: Page) -> Iterator[Sug
 def sitemaps_in(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
     """Return the sitemaps that a robots.txt names (RFC 9309, section 2.2.4)."""
     found = []
-    for match in _SITEMAP_LINE.finditer(robots[:_MOST_ROBOTS].replace(b"\r", b"\n")):
+    for match in _SITEMAP_LINE.finditer(clean_bytes(robots[:_MOST_ROBOTS]).replace(b"\r", b"\n")):
         try:
             url = urls.resolve(as_written(match[1]), base=base)
         except SourceError:

@@ -20,6 +20,7 @@ _QUOTED = re.compile(r"<!(?:\[CDATA\[|--)", re.IGNORECASE)
 _ENDS = {"<![CDATA[": "]]>", "<!--": "-->"}
 _AMPERSAND = re.compile(r"&(?:(\w{1,31});|(?!#(?:[0-9]{1,16}|[xX][0-9a-fA-F]{1,16});))")
 _OF_XML = frozenset({"lt", "gt", "amp", "quot", "apos"})
+_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _NO_ENTITIES: Mapping[str, str] = MappingProxyType({})
 _LONGEST_REFERENCE = 40
 _CLOSEST = 4
@@ -66,9 +67,13 @@ def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
 
 def _decoded(pieces: Iterable[bytes], content_type: str | None) -> Iterator[str]:
     decoder: codecs.IncrementalDecoder | None = None
+    codec = ""
     for piece in pieces:
-        decoder = decoder or codecs.getincrementaldecoder(codec_of(piece, content_type))("replace")
-        yield decoder.decode(piece)
+        if decoder is None:
+            codec = codec_of(piece, content_type)
+            decoder = codecs.getincrementaldecoder(codec)("replace")
+        # Halves of surrogate pairs, which some programs write, are no damage to UTF-8 around them.
+        yield decoder.decode(_HALF.sub(b"", piece) if codec == "utf-8" else piece)
     if decoder is not None:
         yield decoder.decode(b"", final=True)
 

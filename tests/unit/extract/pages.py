@@ -53,6 +53,6 @@ def hints_of(url: str = URL, *, boilerplate: frozenset[int] = frozenset()) -> Hi
     return Hints(url=url, canonical_url=url, source="mau", timezone="Asia/Ho_Chi_Minh", boilerplate=boilerplate)
 
 
-def read(markup: str, *, rules: ExtractRules | None = None, url: str = URL) -> PageReading:
+def read(markup: str | bytes, *, rules: ExtractRules | None = None, url: str = URL) -> PageReading:
     """Read one page in this process."""
     return read_page(page_of(markup, url=url), hints_of(url), rules or ExtractRules(), fetched_at=NOW, trace=Trace())

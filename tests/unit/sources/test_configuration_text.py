@@ -116,6 +116,11 @@ def test_any_source_of_any_list_can_be_taken_out_alone(listed: list[str], data: 
         ("https://bao.vn/rss/kinh-doanh.rss", ("bao", "bao-kinh-doanh"), "bao-kinh-doanh-2"),
         ("https://bao.vn/feed", ("bao", "bao-2"), "bao-3"),
         ("https://bao.vn/Thời sự/", ("bao",), "bao-th-i-s"),
+        ("http://_bao.vn/f", (), "bao"),
+        ("http://-.vn/f", (), "feed"),
+        ("http://[2001:db8::1]/f", (), "2001-db8-1"),
+        ("http://192.0.2.7/f", (), "192"),
+        ("http://báo.vn/f", (), "xn-bo-mia"),
     ],
 )
 def test_a_source_is_named_after_its_site_and_section(url: str, taken: tuple[str, ...], name: str) -> None:

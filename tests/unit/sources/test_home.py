@@ -151,13 +151,27 @@ OPML = """<?xml version="1.0"?><opml version="1.0"><body><outline text="Báo ch�
 
 
 def test_an_opml_list_gives_each_feed_once_with_its_groups() -> None:
-    feeds, refused = read_opml(OPML.encode())
+    outlines, refused = read_opml(OPML.encode())
 
-    assert feeds == (
+    assert outlines == (
         Outline(url="https://bao.vn/rss", title="Báo", groups=("Báo chí", "Kinh tế")),
         Outline(url="https://sau.vn/feed", title="Sau nữa", groups=("Báo chí",)),
     )
-    assert [each.partition(":")[0] for each in refused] == ["line 3"]
+    assert len(refused) == 1
+    assert refused[0].startswith("line 3: ")
+
+
+@pytest.mark.parametrize("bad", ["http://a..b/f", "http://bao.vn:99999/f", "ftp://bao.vn/f", "file:///etc/passwd", "http://",
+                                 "http://[::1", "x" * 9000, "http://bao.vn/" + "a" * 3000])  # fmt: skip
+def test_one_bad_line_of_a_list_costs_that_line(bad: str) -> None:
+    lines = "".join(
+        f'<outline text="x" xmlUrl="{each}"/>\n' for each in ("https://a.vn/f", bad, "https://b.vn/f?x=1&y=2")
+    )
+
+    outlines, refused = read_opml(f"<opml><body>{lines}</body></opml>".encode())
+
+    assert [outline.url for outline in outlines] == ["https://a.vn/f", "https://b.vn/f?x=1&y=2"]
+    assert len(refused) == 1
 
 
 def test_what_was_exported_can_be_imported() -> None:
