@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -77,9 +77,11 @@ class _Stopped(Exception):
 class Reprocessing:
     """Judges a whole store again under the settings, after extracting its kept pages again if that is wanted."""
 
-    def __init__(self, settings: Settings, *, extract: bool, watcher: Watcher) -> None:
+    def __init__(self, settings: Settings, *, extract: bool, watcher: Watcher, rejected: bool = False) -> None:
+        """`rejected` takes only pages that gave no article: what they give is judged as it comes, and nothing else."""
         self._settings = settings
         self._extract = extract
+        self._rejected = rejected
         self._watcher = watcher
         self._deduper = Deduper(dedupe_rules(settings))
         self._clock = SystemClock()
@@ -93,8 +95,10 @@ class Reprocessing:
             with self._open() as store, store.review.alone():
                 before = (await offload(store.reader.counts)).clusters
                 extracted = await self._extract_again(store, offload) if self._extract else None
-                changes = await self._step(offload(self._judge_all, store))
-                await self._step(offload(self._take_effect, store))
+                changes: tuple[Change, ...] = ()
+                if not self._rejected:
+                    changes = await self._step(offload(self._judge_all, store))
+                    await self._step(offload(self._take_effect, store))
                 after = (await offload(store.reader.counts)).clusters
         return self._report(extracted, changes, before=before, after=after)
 
@@ -109,8 +113,13 @@ class Reprocessing:
                 )
             with self._open() as store, store.review.alone():
                 before = (await offload(store.reader.counts)).clusters
-                extracted = await _rehearse_extraction(self._settings, store, self._count) if self._extract else None
-                changes = await self._step(offload(self._judge_all, store))
+                pages = store.review.kept_pages(rejected=self._rejected)
+                extracted = None
+                if self._extract:
+                    extracted = await _rehearse_extraction(self._settings, store, pages, self._count)
+                changes: tuple[Change, ...] = ()
+                if not self._rejected:
+                    changes = await self._step(offload(self._judge_all, store))
         after = before + sum(change.new_head - change.head for change in changes)
         return self._report(extracted, changes, before=before, after=after, applied=False)
 
@@ -149,7 +158,7 @@ class Reprocessing:
 
     async def _extract_again(self, store: Store, offload: Threads) -> Extracted:
         """Send every kept page through the ingest flow; nothing of it needs the network."""
-        await offload(store.review.queue_kept_pages, now=self._clock.now())
+        await offload(store.review.queue_kept_pages, now=self._clock.now(), rejected=self._rejected)
         async with opened(self._settings, _Watching(self._count), command="reprocess") as app:
             await _work_off(app)
             tally = app.tally
@@ -240,11 +249,11 @@ def _counted(tally: Tally) -> Extracted:
     )
 
 
-async def _rehearse_extraction(settings: Settings, store: Store, count: Watcher) -> Extracted:
+async def _rehearse_extraction(settings: Settings, store: Store, pages: Iterator[Kept], count: Watcher) -> Extracted:
     """Extract every kept page, and compare; nothing is written."""
     extractor, sites = ProcessExtractor(extract_rules(settings)), LearnedSites(store.paragraphs)
     timezones = {source.name: source.timezone for source in settings.sources}
-    pages, done, other, none = store.review.kept_pages(), 0, list[str](), 0
+    done, other, none = 0, list[str](), 0
     try:
         while batch := list(islice(pages, _AT_ONCE)):
             hints = [_hints(kept, sites, timezones.get(kept.source)) for kept in batch]

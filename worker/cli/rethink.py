@@ -102,16 +102,19 @@ def _place(relation: str, cluster: int, *, exported: bool) -> str:
 
 @click.command()
 @click.option("--dedupe", is_flag=True, help="Judge again only; extract nothing again.")
+@click.option("--rejected", is_flag=True, help="Extract only the kept pages that gave no article; judge nothing else.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @options
-def reprocess(common: Common, dedupe: bool, dry_run: bool) -> None:
+def reprocess(common: Common, dedupe: bool, rejected: bool, dry_run: bool) -> None:
     """Extract every kept page and judge every article again, under the settings as they are now; needs no network."""
     from worker.reprocess import Reprocessing
 
+    if dedupe and rejected:
+        raise UsageError("say either --dedupe, which extracts nothing, or --rejected, which extracts rejected pages")
     settings = common.settings()
     gauge = _Gauge(shown=sys.stderr.isatty() and common.loudness >= 0)
     common.set_up_logs(settings.log.format, quietly=gauge.shown)
-    work = Reprocessing(settings, extract=not dedupe, watcher=gauge.tell)
+    work = Reprocessing(settings, extract=not dedupe, rejected=rejected, watcher=gauge.tell)
 
     async def until_done() -> Report | None:
         try:

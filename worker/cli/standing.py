@@ -37,6 +37,9 @@ def record(
         "due": figures.due,
         "bytes": figures.size,
         "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
+        "rejected_by_reason": {
+            reason: {"pages": pages, "kept": kept} for reason, (pages, kept) in figures.rejected.items()
+        },
         "daemon": daemon,
         "workers": {each.name: _worker_record(each) for each in workers},
         "backfills": {each.state.name: _backfill_record(each) for each in backfills},
@@ -102,6 +105,7 @@ def page(
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
+        *_rejected(figures),
         "",
         *_sources(sources, settings, now=now),
     )
@@ -152,6 +156,15 @@ def _counts(figures: Figures) -> Table:
     for name, counts in rows.items():
         table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNTED[:-1]))
     return table
+
+
+def _rejected(figures: Figures) -> Iterator[Text]:
+    """Yield why pages gave no article, if any did, and how many of them can be extracted again."""
+    if not figures.rejected:
+        return
+    reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
+    kept = sum(kept for _, kept in figures.rejected.values())
+    yield _plain(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
 
 
 def _sources(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -73,8 +74,9 @@ def _look(settings: Settings, store: Store) -> _Look:
     from worker.clock import SystemClock
 
     now = SystemClock().now()
+    figures = store.reader.figures(now=now).under([source.source() for source in settings.sources])
     return _Look(
-        store.reader.figures(now=now).under([source.source() for source in settings.sources]),
+        replace(figures, rejected=store.reader.rejections()),
         store.daemon(),
         store.knows_daemons(),
         store.reader.workers(now=now),

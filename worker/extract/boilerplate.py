@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from worker.extract.blocks import Block
 from worker.extract.explain import Dropped
 from worker.extract.learned import key_of_folded
-from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt, is_shortcode
+from worker.extract.markers import is_credit, is_cross_link, is_marker, is_prompt, is_shortcode, without_age
 from worker.extract.text import fold
 
 _CREDIT_WORDS = 45
@@ -21,6 +22,8 @@ _RUN = 500
 # What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
 _MOST = 0.3
 _SMALL = 3
+_HEADLINE = 160
+_ENDS = re.compile(r"[.!?…。！？।]\W{0,3}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ def drop_boilerplate(
     reasons = [_why(block, title=fold(title), url=url, learned=learned) for block in blocks]
     for reason in _too_frequent(blocks, reasons):
         reasons = ["" if each == reason else each for each in reasons]
+    for place in _dated_headlines(blocks):
+        reasons[place] = "is a headline of another article, with its age"
     for place in _repeats(blocks):
         reasons[place] = reasons[place] or "repeats an earlier block"
     pairs = list(zip(blocks, reasons, strict=True))
@@ -49,6 +54,22 @@ def drop_boilerplate(
         blocks=tuple(block for block, why in pairs if not why),
         dropped=tuple(Dropped(text=block.text, why=why) for block, why in pairs if why),
     )
+
+
+def _dated_headlines(blocks: Sequence[Block]) -> range:
+    """Return the places below the text that hold headlines, each with how long ago it came out: two or more."""
+    begin = len(blocks)
+    ages: list[int] = []
+    while begin and not _ENDS.search(blocks[begin - 1].text) and len(blocks[begin - 1].text) < _HEADLINE:
+        begin -= 1
+        if without_age(blocks[begin].text) is not None:
+            ages.append(begin)
+    if len(ages) < _SMALL - 1:
+        return range(0)
+    # The first age may stand below its headline, and a heading above that.
+    first = ages[-1] if without_age(blocks[ages[-1]].text) else max(begin, ages[-1] - 1)
+    is_headed = first > begin and blocks[first - 1].kind == "heading"
+    return range(first - is_headed, len(blocks))
 
 
 def _too_frequent(blocks: Sequence[Block], reasons: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ _PROSE = 100
 _LEAST_TEASERS = 3
 _LINES = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
-_HEADLINE = 20
+_HEADLINE = 12
 _SHARE = 0.9
 
 

@@ -23,7 +23,7 @@ _LONG_HEADING = 25
 _MANY_TEASERS = 5
 _FEW_LINKS, _LINKS, _MANY_LINKS = 5, 10, 20
 _MANY_LINKED = 1_600
-_MOSTLY, _HALF = 0.8, 0.5
+_MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
 _SCRAP, _LITTLE, _PARAGRAPHS = 200, 400, 500
 _MANY_ITEMS = 10
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
@@ -80,7 +80,7 @@ def refuse_listing(looks: Looks) -> None:
 
 def _kind_of_listing(looks: Looks) -> str:
     shares, claims = looks.shares, looks.claims_article
-    if looks.is_home and (looks.links >= _FEW_LINKS if not claims else _mostly_links(looks)):
+    if looks.is_home and (_mostly_links(looks) if claims else looks.links >= _FEW_LINKS or shares.elsewhere > _MUCH):
         return "a home page"
     if claims or looks.is_headed_as_article:
         # Templates of listing pages copy what articles say of themselves: hardly a word of its own still tells them.

@@ -49,14 +49,23 @@ def find_main_text(
     page: Page, document: Document, account: Account, guard: Guard, trace: Trace, *, least: int
 ) -> MainText:
     """Return the main text; raises ExtractError for a page that lists articles."""
-    own = guard.run("our reading", lambda: _own_reading(document, account, trace), otherwise=_Own())
+    main = _better_reading(page, document, account, guard, trace, fewest=least)
+    for note in main.notes:
+        trace.figure("reading", note)
+    return main
+
+
+def _better_reading(
+    page: Page, document: Document, account: Account, guard: Guard, trace: Trace, *, fewest: int
+) -> MainText:
+    own = guard.run("our reading", lambda: _own_reading(document, account, guard, trace), otherwise=_Own())
     none: list[Block] = []
     declared = guard.run("the declared text", lambda: declared_text(document.structured, own.blocks), otherwise=none)
     if declared:
         shown = f"{_chars(declared)} characters, {_chars(own.blocks)} are shown"
         note = f"the text is what the page declares in JSON-LD ({shown})"
         return MainText(blocks=declared, notes=(note,), fallbacks=("json-ld",))
-    if not _may_have_lost(own, fewest=least):
+    if not _may_have_lost(own, fewest=fewest):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
     theirs = guard.run("the library's reading", lambda: read_as_it_comes(page), otherwise=none)
     trace.figure("library read too", f"{_chars(theirs)} characters, ours {_chars(own.blocks)}")
@@ -77,7 +86,7 @@ def _may_have_lost(own: _Own, *, fewest: int) -> bool:
     return least < sum(distinct.values())
 
 
-def _own_reading(document: Document, account: Account, trace: Trace) -> _Own:
+def _own_reading(document: Document, account: Account, guard: Guard, trace: Trace) -> _Own:
     tree = document.tree
     extents = measure(tree)
     passages = find_passages(extents)
@@ -89,10 +98,10 @@ def _own_reading(document: Document, account: Account, trace: Trace) -> _Own:
     own = [each for each in passages if not each.is_linked and each.element not in teasers]
     if count_words(document.structured.body) < _FEW_WORDS:
         refuse_listing(look_at(document, extents, own, shares))
-    drop_comments(tree, extents, passages, account)
-    lead = find_lead(document, passages)
+    guard.run("readers' comments", lambda: drop_comments(tree, extents, passages, account), otherwise=None)
+    lead = guard.run("the lead", lambda: find_lead(document, passages), otherwise="")
     trace.field("lead", lead, "page")
-    drop_links_elsewhere(extents, passages, teasers, account)
+    guard.run("links elsewhere", lambda: drop_links_elsewhere(extents, passages, teasers, account), otherwise=None)
     running = [each for each in own if _is_within(each, document)]
     return _Own(read_body(tree, extents, passages), lead, running)
 

@@ -83,6 +83,21 @@ _CREDIT = re.compile(
 _CREDIT_WORDS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
 
 
+# How long ago another article came out: beside its headline, in a list of such. An article gives its own once, on top.
+_AGO = re.compile(
+    r"(?:\b\d{1,2}\s?(?:giờ|phút|ngày|tuần|tiếng) trước|\b\d{1,2}\s?(?:h|hrs?|hours?|min(?:ute)?s?|days?|weeks?) ago|"
+    r"\bvor \d{1,2} (?:stunden?|minuten?|tage?n?)|\bil y a \d{1,2} (?:h|heures?|min|minutes?|jours?)|"
+    r"\bhace \d{1,2} (?:horas?|minutos?|días?)|\d{1,2}\s?(?:小时|分钟|天|時間|分|日)前)\W*$",
+    re.IGNORECASE,
+)
+
+
+def without_age(line: str) -> str | None:
+    """Return what stands before how long ago something was, at a line's end; None for a line that does not say so."""
+    found = _AGO.search(line[-60:])
+    return None if found is None else line[: len(line) - len(line[-60:]) + found.start()].strip(" \t|·•-–—,")
+
+
 def is_marker(line: str) -> bool:
     """Tell whether a line is the heading of a block of links, comments or advertising."""
     return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED

@@ -64,7 +64,9 @@ class Reader:
             reading = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=trace)
         except (WorkerError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours costs what our reading adds, not the article
+        except Exception as error:
+            if self._rules.refuse:
+                raise  # what the page reserves may not have been read
             reading = read_plainly(page, hints, error)
         language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
         trace.field("language", language, "text")

@@ -55,7 +55,8 @@ class Figures:
 
     `due` counts the pending candidates that could be claimed now, `in_hand` those that are being worked on, `texts`
     what `export` would write, `articles` every text a worker brought, `seeds` those that were there before. `recent`
-    says by span how many candidates came to which end in it. `size` is in bytes; None where nobody knows.
+    says by span how many candidates came to which end in it; `rejected`, where it was asked for, by reason how many
+    pages gave no article and how many of them are kept. `size` is in bytes; None where nobody knows.
     """
 
     at: datetime
@@ -70,6 +71,7 @@ class Figures:
     sources: tuple[SourceFigures, ...] = ()
     recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)
     latest: tuple[Latest, ...] = ()
+    rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def under(self, configured: Iterable[Source]) -> Figures:
         """Return these figures with the sources paused that are not polled: not enabled, or configured no longer."""

@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, exists, func, select
 
 from worker.models import Figures, Kind, Latest, SourceFigures, State
 from worker.storage import claims
 from worker.storage.polls import STATES, source_from
 from worker.storage.recency import first_since
-from worker.storage.tables import ARTICLES, CANDIDATES, EVENTS, SOURCES, STANDINGS
+from worker.storage.tables import ARTICLES, CANDIDATES, EVENTS, PAGES, SOURCES, STANDINGS
 
 SPANS = (timedelta(hours=1), timedelta(days=1))
 ENDS = (*(state.value for state in State if state is not State.PENDING), "postponed", "expired")
@@ -31,6 +31,14 @@ _LATEST = (
 )
 _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
     CANDIDATES.c.state, CANDIDATES.c.source
+)
+
+_HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id)
+_REJECTED = (
+    select(CANDIDATES.c.reason, func.count().label("pages"), func.sum(case((_HAS_PAGE, 1), else_=0)).label("kept"))
+    .where(CANDIDATES.c.state == State.REJECTED)
+    .group_by(CANDIDATES.c.reason)
+    .order_by(func.count().desc(), CANDIDATES.c.reason)
 )
 
 
@@ -53,6 +61,11 @@ def figures(connection: Connection, *, now: datetime, size: int | None = None) -
         latest=tuple(Latest(**row) for row in connection.execute(_LATEST).mappings()),
         recent={span: recent(connection, since=now - span) for span in SPANS},
     )
+
+
+def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
+    """Count the pages that gave no article by reason, most first, and those of them that are kept; reads them all."""
+    return {row.reason: (row.pages, row.kept) for row in connection.execute(_REJECTED)}
 
 
 def recent(connection: Connection, *, since: datetime) -> Mapping[str, int]:

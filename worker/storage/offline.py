@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,7 @@ from worker.storage.tables import ARTICLES, CANDIDATES, PAGES
 BATCH: Final = 500
 PAGES_AT_ONCE: Final = 16
 AGAIN: Final = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED, State.REJECTED)
+REJECTED: Final = (State.REJECTED, State.FAILED)
 SAME_TEXT: Final = "extracted again: the same text"
 NO_ARTICLE: Final = "extracted again: no article any more, so its text is kept"
 PROGRESS: Final = "kept pages queued up to candidate"
@@ -34,7 +35,7 @@ _BEST_PAGE = (
     .join(CANDIDATES, CANDIDATES.c.id == PAGES.c.candidate_id)
     .outerjoin(ARTICLES, ARTICLES.c.id == CANDIDATES.c.article_id)
     .outerjoin(_OF_ARTICLE, _OF_ARTICLE.c.id == ARTICLES.c.page_id)
-    .where(PAGES.c.candidate_id > bindparam("after"), CANDIDATES.c.state.in_(AGAIN))
+    .where(PAGES.c.candidate_id > bindparam("after"), CANDIDATES.c.state.in_(bindparam("states", expanding=True)))
     .group_by(PAGES.c.candidate_id)
     .order_by(PAGES.c.candidate_id)
     .limit(bindparam("limit"))
@@ -84,13 +85,14 @@ class Kept:
     known_sha256: str | None
 
 
-def queue_kept_pages(database: Writer, *, now: datetime, batch: str = "") -> int:
+def queue_kept_pages(database: Writer, *, now: datetime, batch: str = "", states: Sequence[State] = AGAIN) -> int:
     """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
 
-    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `end` is called.
+    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `end` is called, if
+    it takes all of the states there are pages of.
     """
     total, last = 0, 0
-    while queued := database.write(_queue_some, after=last, now=now, batch=batch):
+    while queued := database.write(_queue_some, after=last, now=now, batch=batch, states=states):
         total, last = total + len(queued), queued[-1]
     return total
 
@@ -116,16 +118,16 @@ def end(connection: Connection) -> None:
     forget(connection, PROGRESS)
 
 
-def kept_pages(database: Database) -> Iterator[Kept]:
+def kept_pages(database: Database, *, states: Sequence[State] = AGAIN) -> Iterator[Kept]:
     """Yield what `queue_kept_pages` would queue, with its content, in bounded memory."""
     last = 0
-    while rows := database.read(_contents, last):
+    while rows := database.read(_contents, last, states):
         yield from map(_kept_from, rows)
         last = rows[-1].id
 
 
-def _contents(connection: Connection, last: int) -> list[Row[Any]]:
-    return list(connection.execute(_CONTENTS, {"after": last, "limit": PAGES_AT_ONCE}))
+def _contents(connection: Connection, last: int, states: Sequence[State]) -> list[Row[Any]]:
+    return list(connection.execute(_CONTENTS, {"after": last, "limit": PAGES_AT_ONCE, "states": states}))
 
 
 def _kept_from(row: Row[Any]) -> Kept:
@@ -145,10 +147,11 @@ def _kept_from(row: Row[Any]) -> Kept:
     )
 
 
-def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str) -> list[int]:
-    if batch and not after:
+def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str, states: Sequence[State]) -> list[int]:
+    goes_on = bool(batch) and states == AGAIN
+    if goes_on and not after:
         after = int(noted(connection, PROGRESS) or 0)
-    pages = connection.execute(_PAGES, {"after": after, "limit": BATCH}).all()
+    pages = connection.execute(_PAGES, {"after": after, "limit": BATCH, "states": states}).all()
     if not pages:
         return []
     rows = [{"candidate": page.candidate_id, "sha256": page.sha256, "now": now, "batch": batch} for page in pages]
@@ -156,6 +159,6 @@ def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str
     for page in pages:
         queued = Event(at=now, what="queued", detail="extracted again from the kept page")
         add_events(connection, page.candidate_id, [queued])
-    if batch:
+    if goes_on:
         note(connection, PROGRESS, str(pages[-1].candidate_id))
     return [page.candidate_id for page in pages]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -22,7 +22,7 @@ from worker.models import (
 )
 from worker.storage import audit, views
 from worker.storage.database import Database
-from worker.storage.figures import figures
+from worker.storage.figures import figures, rejections
 from worker.storage.links import first_hosts, link_from, links
 from worker.storage.neighbours import gather, versions
 from worker.storage.polls import source_states
@@ -88,6 +88,10 @@ class StoredReader:
     def figures(self, *, now: datetime) -> Figures:
         """Return what the store looks like: the queue, its sources, its size, and what was done lately."""
         return self._database.read(figures, now=now, size=self._database.size())
+
+    def rejections(self) -> Mapping[str, tuple[int, int]]:
+        """Count the pages that gave no article by reason, and those of them that are kept."""
+        return self._database.read(rejections)
 
     def counts(self) -> Books:
         """Count everything, and check nothing: quick."""

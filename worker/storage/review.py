@@ -55,9 +55,13 @@ class StoredReview:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
         return Rethinking(self._database, tag=tag, writer=self._writer)
 
-    def queue_kept_pages(self, *, now: datetime) -> int:
-        """Make every finished candidate whose page was kept pending in BATCH; goes on where one broke off."""
-        return offline.queue_kept_pages(self._writer, now=now, batch=BATCH)
+    def queue_kept_pages(self, *, now: datetime, rejected: bool = False) -> int:
+        """Make finished candidates whose page was kept pending in BATCH: all of them, or those that gave no article.
+
+        The first goes on where one broke off.
+        """
+        states = offline.REJECTED if rejected else offline.AGAIN
+        return offline.queue_kept_pages(self._writer, now=now, batch=BATCH, states=states)
 
     def finish_kept_pages(self) -> None:
         """Settle what became of the kept pages, once BATCH is worked off."""
@@ -67,6 +71,6 @@ class StoredReview:
         """Let the next `queue_kept_pages` begin anew, once all was judged again."""
         self._writer.write(offline.end)
 
-    def kept_pages(self) -> Iterator[Kept]:
-        """Yield every page that would be extracted again."""
-        return offline.kept_pages(self._database)
+    def kept_pages(self, *, rejected: bool = False) -> Iterator[Kept]:
+        """Yield every page that would be extracted again, or those alone that gave no article."""
+        return offline.kept_pages(self._database, states=offline.REJECTED if rejected else offline.AGAIN)

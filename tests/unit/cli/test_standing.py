@@ -148,7 +148,8 @@ def test_the_record_has_everything_under_names_that_stay() -> None:
 
     assert list(told) == [
         "discovered", "stored", "duplicate", "revised", "unchanged", "rejected", "blocked", "failed", "pending",
-        "articles", "seeds", "clusters", "due", "bytes", "recent", "daemon", "workers", "backfills", "sources",
+        "articles", "seeds", "clusters", "due", "bytes", "recent", "rejected_by_reason",
+        "daemon", "workers", "backfills", "sources",
     ]  # fmt: skip
     assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}
     assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2, "command": None}}

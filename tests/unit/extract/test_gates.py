@@ -58,6 +58,78 @@ def test_a_home_page_is_no_article() -> None:
     assert reason_of(news_page(body=body), url="https://bao.example/") == "listing"
 
 
+HEADLINE = "Lãi suất giảm nhưng doanh nghiệp nhỏ vẫn khó vay"
+
+
+def sidebar(links: int = 30) -> str:
+    rows = "".join(
+        f'<li><a href="/tin-{i}.html">Tin thứ {i} trong ngày của tòa soạn chúng tôi</a></li>' for i in range(links)
+    )
+    return f"<aside><h3>Đọc nhiều</h3><ul>{rows}</ul></aside>"
+
+
+SECTIONS = {
+    "three teasers and promotion": listing_body(3) + sidebar() + f"<div><p>{PARAGRAPHS[0]}</p></div>",
+    "links alone": links_body(),
+    "leads as prose": "<h1>Kinh tế</h1>"
+    + "".join(
+        f'<article><h3><a href="/bai-{i}.html">Giá xăng lần thứ {i} có loại tăng rất mạnh</a></h3></article>'
+        f"<div><p>{TEASER} Lần {i}.</p></div>"
+        for i in range(12)
+    ),
+    "headed links in rows": "<table>"
+    + "".join(f'<tr><td><h4><a href="/b-{i}">Tin thứ {i} trong ngày của tòa soạn</a></h4></td></tr>' for i in range(25))
+    + "</table>",
+}
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_section_pages_are_no_articles(kind: str) -> None:
+    assert reason_of(news_page(body=SECTIONS[kind]), rules=ExtractRules(min_words=20, languages=())) == "listing"
+
+
+def test_a_collection_by_its_own_word_is_no_article() -> None:
+    ld = '<script type="application/ld+json">{"@type": "CollectionPage", "name": "x"}</script>'
+    body = article_body(after=sidebar())
+
+    assert reason_of(news_page(head=ld, body=body)) == "listing"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<meta property="article:published_time" content="2026-03-07T08:00">',
+        f'<meta property="og:type" content="article"><meta property="og:title" content="{HEADLINE}">',
+        '<script type="application/ld+json">{"@type": "NewsArticle", "headline": "Lãi suất giảm"}</script>',
+    ],
+)
+def test_a_short_article_beside_a_heavy_sidebar_is_an_article(head: str) -> None:
+    body = f"<main><h1>{HEADLINE}</h1><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p></main>{sidebar(40)}"
+
+    text = read(news_page(head=head, body=body, title=HEADLINE), rules=ExtractRules(min_words=20, languages=())).text
+
+    assert text.split("\n")[-2:] == list(PARAGRAPHS[:2])
+
+
+@pytest.mark.parametrize(
+    "href", ["?entry={}", "#muc-{}", "/kinh-te/vay-von-nho-1234.html?entry={}", "/live/muc-{}.html"]
+)
+@pytest.mark.parametrize("tag", ["article", "div", "li"])
+def test_the_entries_of_a_live_page_are_its_text(href: str, tag: str) -> None:
+    head = (
+        '<meta property="og:type" content="article"><meta property="article:published_time" content="2026-03-07T08:00">'
+    )
+    entries = "".join(
+        f"<{tag}><time>0{i}:15</time><h2><a href='{href.format(i)}'>Mục thứ {i}: nước sông dâng thêm ba gang</a></h2>"
+        f"<p>{i}. {PARAGRAPHS[i % 4]}</p><p>Lần {i}: {PARAGRAPHS[(i + 1) % 4]}</p></{tag}>"
+        for i in range(9)
+    )
+
+    text = read(news_page(head=head, body=f"<main><h1>{HEADLINE}</h1><div>{entries}</div></main>")).text
+
+    assert [i for i in range(9) if f"{i}. {PARAGRAPHS[i % 4]}" not in text] == []
+
+
 def test_an_article_with_many_teasers_below_is_an_article() -> None:
     body = article_body(after=listing_body(20).replace("h1", "h2"))
     head = '<meta property="article:published_time" content="2026-03-07T08:00:00+07:00">'

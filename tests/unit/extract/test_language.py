@@ -27,6 +27,28 @@ def test_the_text_decides(languages: Languages, text: str, language: str) -> Non
     assert languages.identify(text) == language
 
 
+ENGLISH = (
+    "It is a truth universally acknowledged, that a single man in possession of a fortune must be in want of a wife. "
+)
+VIETNAMESE = "Cuốn sách kể chuyện một làng chài bên sông, nơi người ta sống bằng nghề lưới và những chuyến đò đêm. "
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        (ENGLISH * 3 + VIETNAMESE * 27, "vi"),
+        (VIETNAMESE * 12 + ENGLISH * 3 + VIETNAMESE * 12, "vi"),
+        (VIETNAMESE * 27 + ENGLISH * 3, "vi"),
+        (VIETNAMESE * 3 + ENGLISH * 27, "en"),
+        (VIETNAMESE + ENGLISH * 12, "en"),
+    ],
+)
+def test_a_quotation_in_another_language_does_not_decide_wherever_it_stands(
+    languages: Languages, text: str, language: str
+) -> None:
+    assert languages.identify(text) == language
+
+
 def test_what_the_page_declares_counts_only_in_doubt(languages: Languages) -> None:
     clear = "Thủ tướng cho biết hội nghị sẽ bàn về giá gạo và việc làm ở nông thôn trong năm tới."
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, create_engine, func, select, text
 
 from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
@@ -134,6 +134,44 @@ def test_a_store_with_other_parameters_is_refused_with_the_command_that_helps(co
 
     with pytest.raises(StoreError, match=r"bands 16 \(now 20\).*reprocess --dedupe"):
         index.require_parameters(connection, replace(PARAMETERS, bands=20))
+
+
+def held_by(connection: Connection, *languages: str) -> None:
+    """Make a store of normalisation 1 with a text in each of these languages."""
+    connection.execute(text("CREATE TABLE articles (id INTEGER PRIMARY KEY, language TEXT NOT NULL)"))
+    index.keep_parameters(connection, PARAMETERS)
+    for language in languages:
+        connection.execute(text("INSERT INTO articles (language) VALUES (:language)"), {"language": language})
+
+
+@pytest.mark.parametrize("languages", [(), ("vi",), ("vi", "en", "ru", "el")])
+def test_a_store_without_texts_in_other_scripts_needs_no_new_index(
+    connection: Connection, languages: tuple[str, ...]
+) -> None:
+    held_by(connection, *languages)
+
+    index.require_parameters(connection, replace(PARAMETERS, normalisation=2))
+
+    assert index.stored_parameters(connection) == replace(PARAMETERS, normalisation=2)
+
+
+@pytest.mark.parametrize(
+    ("languages", "wanted"),
+    [
+        (("vi", "fa"), {"normalisation": 2}),
+        (("zh",), {"normalisation": 2}),
+        (("und",), {"normalisation": 2}),
+        (("vi",), {"normalisation": 2, "bands": 20}),
+        (("vi",), {"normalisation": 3}),
+    ],
+)
+def test_other_stores_are_indexed_again(
+    connection: Connection, languages: tuple[str, ...], wanted: dict[str, int]
+) -> None:
+    held_by(connection, *languages)
+
+    with pytest.raises(StoreError, match="reprocess --dedupe"):
+        index.require_parameters(connection, replace(PARAMETERS, **wanted))
 
 
 def test_parameters_of_a_newer_version_are_refused(connection: Connection) -> None:

@@ -1,0 +1,188 @@
+"""No markup around an article costs its text: every removal keeps account, and faults cost a step alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, hints_of, news_page, page_of, read
+from worker.errors import ExtractError
+from worker.extract import main_text, page
+from worker.extract.blocks import Block
+from worker.extract.explain import Trace
+from worker.extract.page import read_page
+from worker.extract.reader import Reader
+from worker.extract.rules import ExtractRules
+from worker.models import Page
+
+RULES = ExtractRules(min_words=20, languages=())
+TEXT = "".join(f"<p>{paragraph}</p>" for paragraph in (LEAD, *PARAGRAPHS))
+INSIDE = f"<h1>{TITLE}</h1>{TEXT}"
+MENU = "<nav><ul><li><a href='/a'>Thời sự</a></li><li><a href='/b'>Kinh tế</a></li></ul></nav>"
+CONTROL = "<p>Chúng tôi dùng cookie.</p>"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<button><div>Tìm</button>{INSIDE}",
+        f"{MENU}<button class=menu><span>Mở</span><div>{INSIDE}",
+        f"<form action='/tim'><input name=q>{INSIDE}</form>",
+        f"<form id=aspnetForm><div>{MENU}<div>{INSIDE}</div></div></form>",
+        f"<nav><div>Trang chủ{INSIDE}</nav>",
+        f"<main>{CONTROL}</main><aside>{INSIDE}</aside>",
+        f"<main>{CONTROL}</main><footer><section>{INSIDE}</section></footer>",
+        f"<div>{CONTROL}</div><dialog open>{INSIDE}</dialog>",
+        f"<noscript>{INSIDE}</noscript><div id=root></div>",
+        f"<object data=x><div>{INSIDE}</div></object>",
+        f"<fieldset><legend>Tin</legend>{INSIDE}</fieldset>",
+        f"<menu><div>{INSIDE}</div></menu>",
+        f"<figure><div>{INSIDE}</div></figure>",
+        f"<div class='layout has-comments'>{MENU}{INSIDE}</div>",
+        f"<section id=comment-wrapper><div>{INSIDE}</div></section>",
+        f"<div><div><div>{MENU}<div><table><tr><td>{INSIDE}</td></tr></table></div>",
+        f"<amp-lightbox></amp-lightbox><article>{INSIDE}</article><amp-sidebar>{CONTROL}</amp-sidebar>",
+        f"<news-body><div>{INSIDE}</div></news-body>",
+    ],
+)
+def test_an_article_in_an_odd_frame_is_read_whole(markup: str) -> None:
+    text = read(news_page(body=markup), rules=RULES).text
+
+    assert [paragraph for paragraph in (LEAD, *PARAGRAPHS) if paragraph not in text] == []
+
+
+@pytest.mark.parametrize("tag", ["button", "select", "dialog", "menu"])
+def test_a_control_with_a_few_sentences_is_out(tag: str) -> None:
+    said = "Bạn hãy đăng nhập để lưu bài này vào danh sách của mình và đọc lại khi có thời gian rảnh rỗi hơn."
+    body_ = f"<main><article>{INSIDE}<{tag}><option></option><b>{said}</b></{tag}></article></main>"
+
+    assert said not in read(news_page(body=body_), rules=RULES).text
+
+
+def test_a_box_of_comments_may_hold_more_than_the_article_but_not_ten_times_as_much() -> None:
+    remark = "<p>Tôi thấy bài viết này rất hay và bổ ích, cảm ơn tác giả đã viết cho bạn đọc chúng tôi.</p>"
+    page_ = news_page(body=f"<article>{INSIDE}</article><div class=x><h3>Bình luận (7)</h3>{remark * 7}</div>")
+
+    assert "bổ ích" not in read(page_, rules=RULES).text
+
+
+@pytest.mark.parametrize("broken", ["find_lead", "drop_comments", "drop_links_elsewhere"])
+def test_a_fault_in_a_step_costs_that_step(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("cannot be")
+
+    monkeypatch.setattr(main_text, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert reading.text.split("\n") == [LEAD, *PARAGRAPHS]
+    assert reading.fallbacks == ("fault",)
+
+
+@pytest.mark.parametrize("broken", ["read_body", "measure", "find_teasers"])
+def test_a_fault_in_our_reading_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("cannot be")
+
+    monkeypatch.setattr(main_text, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert set(reading.fallbacks) == {"library", "fault"}
+    assert any("AssertionError: cannot be at test_nothing_lost.py" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize("broken", ["find_title", "strip_frames", "find_published"])
+def test_a_fault_beside_the_text_costs_that_field(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(page, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert reading.fallbacks == ("fault",)
+
+
+def test_a_fault_outside_of_any_step_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("odd head")
+
+    monkeypatch.setattr(page, "open_document", fail)
+    fetched = page_of(news_page(body=f"<article>{INSIDE}</article>"))
+
+    article = Reader(RULES).read(fetched, hints_of(), fetched_at=NOW)
+
+    assert PARAGRAPHS[3] in article.text
+    assert article.fallbacks == ("fault",)
+    assert "ValueError: odd head" in article.notes[0]
+
+
+def test_what_ours_lost_without_a_reason_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_text, "read_body", lambda *_: [])
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert reading.fallbacks == ("library",)
+    assert "the library's reading" in reading.notes[0]
+
+
+def test_a_box_that_an_earlier_step_took_out_is_no_fault() -> None:
+    row = "".join(f'<li><a href="/{i}.html">Tin thứ {i} trong ngày của tòa soạn</a></li>' for i in range(5))
+    nested = f"<div class=comments><h3>Bình luận</h3><ul>{row}</ul><div><ul>{row}</ul></div></div>"
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article><div>{nested}</div>{nested}"), rules=RULES)
+
+    assert (reading.notes, "Tin thứ 3" in reading.text) == ((), False)
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [
+        "".join(f"<p>{paragraph}</p>" for paragraph in PARAGRAPHS),
+        "\n\n".join(PARAGRAPHS),
+        "&lt;p&gt;" + "&lt;/p&gt;&lt;p&gt;".join(PARAGRAPHS) + "&lt;/p&gt;",
+        "<br/><br/>".join(PARAGRAPHS),
+    ],
+)
+@pytest.mark.parametrize("shown", ["<div id=root></div>", "<div id=root><p>Xin bật JavaScript để đọc báo.</p></div>"])
+def test_text_that_stands_in_json_ld_alone_is_the_text(joined: str, shown: str) -> None:
+    ld = json.dumps({"@type": "NewsArticle", "headline": TITLE, "articleBody": joined})
+
+    reading = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body=shown), rules=RULES)
+
+    assert reading.text.split("\n") == list(PARAGRAPHS)
+    assert reading.fallbacks == ("json-ld",)
+
+
+def test_a_declared_text_that_has_to_be_paid_for_is_not_taken() -> None:
+    ld = {"@type": "NewsArticle", "headline": TITLE, "articleBody": " ".join(PARAGRAPHS), "isAccessibleForFree": False}
+    head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'
+
+    with pytest.raises(ExtractError) as caught:
+        read(news_page(head=head, body=f"<article><h1>{TITLE}</h1><p>{PARAGRAPHS[0]}</p></article>"), rules=RULES)
+
+    assert caught.value.reason == "paywall"
+
+
+def test_the_trace_says_what_was_kept_and_why() -> None:
+    trace = Trace()
+    fetched = page_of(news_page(body=f"<button><div>{INSIDE}"))
+    read_page(fetched, hints_of(), RULES, fetched_at=NOW, trace=trace)
+
+    kept = [name for name, _ in trace.explanation().figures if name.startswith("kept although")]
+
+    assert kept == ["kept although it is a control or a player"]
+
+
+def test_the_library_is_asked_only_where_there_is_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_: Page) -> list[Block]:
+        raise AssertionError("the library was asked")
+
+    monkeypatch.setattr(main_text, "read_as_it_comes", ask)
+
+    assert read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES).fallbacks == ()
