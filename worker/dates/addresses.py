@@ -20,7 +20,8 @@ _DAY_FIRST = re.compile(rf"(?<![^/_-])(1[3-9]|2\d|3[01])([-_.])(0?[1-9]|1[0-2])\
 # `-20260307.html`, and with the time to the thousandth, as systems number their articles: `-20221224084259560.htm`.
 _DIGITS = re.compile(
     rf"(?<![^/_=.-])[a-z]?{_YEAR}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
-    r"(?:[T-]?([01]\d|2[0-3])([0-5]\d)(?:([0-5]\d)\d{0,3})?)?(?![^/._-])"
+    r"(?:[T-]?([01]\d|2[0-3])([0-5]\d)(?:([0-5]\d)\d{0,6})?)?(?![^/._-])",
+    re.IGNORECASE,
 )
 # The same with the number of the site before it and a year of two digits: `-188260307084259560.chn`.
 _NUMBERED = re.compile(

@@ -67,7 +67,7 @@ class _Day:
     exchangeable: bool = False
 
 
-def moments_of(value: str, *, zone: tzinfo, month_first: bool = False) -> Iterator[datetime]:
+def moments_of(value: str, *, zone: tzinfo, month_first: bool = False, language: str = "") -> Iterator[datetime]:
     """Yield what a value that is a date may mean, the most likely first; a naive one is in `zone`.
 
     The value of a meta element or attribute, or a feed's date: ISO 8601, RFC 5322, Unix times in seconds or smaller
@@ -79,7 +79,7 @@ def moments_of(value: str, *, zone: tzinfo, month_first: bool = False) -> Iterat
         text = offset[1] if (offset := _CALL_OFFSET.fullmatch(text)) else text
     if text.replace(".", "", 1).isdecimal():
         yield from _of_digits(text, zone)
-    if (written := find_written(text, home=zone, month_first=month_first)) is not None:
+    if (written := find_written(text, home=zone, month_first=month_first, language=language)) is not None:
         for at in filter(None, (written.at, written.other)):
             yield at if at.tzinfo is not None else at.replace(tzinfo=zone)
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.dates import moment_in_address, moments_of
 from worker.extract.document import Document
-from worker.extract.shown import Shown, find_shown
+from worker.extract.shown import Reading, Shown, find_shown
 
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
@@ -85,7 +85,11 @@ class _Page:
     def __init__(self, document: Document, circumstances: Circumstances) -> None:
         self._document = document
         self._circumstances = circumstances
-        self._month_first = _writes_month_first(document)
+        self._reading = Reading(
+            zone=circumstances.zone,
+            language=document.language[:2].lower(),
+            month_first=_writes_month_first(document),
+        )
 
     def published(self) -> Iterator[Found]:
         structured, feed = self._document.structured, self._circumstances.feed_published
@@ -114,7 +118,7 @@ class _Page:
 
     def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[Found]:
         for value in values:
-            for at in moments_of(value, zone=self._circumstances.zone, month_first=self._month_first):
+            for at in self._reading.of_value(value):
                 yield Found(at=at, origin=origin, sure=sure)
 
     def _in_meta(self, names: re.Pattern[str]) -> Iterator[Found]:
@@ -133,13 +137,7 @@ class _Page:
 
     @cached_property
     def _shown(self) -> list[Shown]:
-        return find_shown(
-            self._document.tree,
-            title=self._circumstances.title,
-            zone=self._circumstances.zone,
-            language=self._document.language[:2].lower(),
-            month_first=self._month_first,
-        )
+        return find_shown(self._document.tree, title=self._circumstances.title, reading=self._reading)
 
 
 def _writes_month_first(document: Document) -> bool:

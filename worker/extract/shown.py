@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from itertools import islice
 
-from lxml.etree import XPath
+from lxml.etree import XPath, iterwalk
 from lxml.html import HtmlElement
 
-from worker.dates import Written, find_written
+from worker.dates import Written, find_written, moments_of
 from worker.extract.measure import is_inline
 from worker.extract.text import clean_line, fold
 
-_MOST_TEXTS = 400
-_MOST_MARKED = 40
-_LONGEST_LINE = 160
-# How many characters of other text make a line with a date running text.
+_MOST_PLACES = 120
+_MOST_MARKED = 60
+_MOST_IN_LINE = 3
+# In characters: a longer line is running text, and so is one with so much beside a date.
+_LONGEST_LINE = 200
 _PROSE = 90
-# And how many still leave it alone in its line.
+_IN_PROSE = 6
+# With so little beside it, a date is alone in its line.
 _ALONE = 25
+_LABEL = 40
 _NEAR, _FAR = 700, 2_500
 _ABOVE = 400
 _LEVELS = 8
+_SMALL = 200
+_MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 _LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年月일日]")
 _DATED = XPath(
     "//time | //*[@itemprop='datePublished' or @property='datePublished' or @property='schema:datePublished' or "
@@ -39,10 +44,12 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"side-?bar|relat|comment|footer|(?:^|[\s_-])nav|menu|widget|popular|recent|latest|archive|calendar|event|teaser|trending|recommend|"
-    r"copyright|breadcrumb|weather|most-?read|promo|lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|headline-?list|clock|current",
+    r"(?:^|[\s_-])(?:related|comments?|nav|navbar|menu|widget|popular|recent|latest|archive|events?|teasers?|trending|recommend\w*|"
+    r"copyright|breadcrumbs?|weather|most-?read|promo|clock|today)(?:$|[\s_-])|lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|"
+    r"(?<=[a-z])(?:Related|Comments|Teasers?|Recommended)(?![a-z])",
     re.IGNORECASE,
 )
+_BESIDE = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
 _SAYS_PUBLISHED = re.compile(
     r"publi[cs]|posted|\bpost\b|đăng|xuất bản|veröffentlicht|erstellt|gepubliceerd|opublikowano|dodan|опублик|yayın|发布|發布|发表|發表|"
     r"公開|掲載|投稿|등록|입력|게재|written|first|প্রকাশ|نشر|เผยแพร่|diterbitkan|zverejn|vydáno|megjelen|\bdate\b|\bdatum\b|fecha|data|ngày",
@@ -60,6 +67,29 @@ _SAYS_OTHER = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a page's dates are read: in which zone and language, and whether its custom is to put the month first."""
+
+    zone: tzinfo
+    language: str = ""
+    month_first: bool = False
+
+    def of_value(self, value: str) -> Iterator[datetime]:
+        """Yield what a value that is a date may mean, the most likely first."""
+        return moments_of(value, zone=self.zone, month_first=self.month_first, language=self.language)
+
+    def of_text(self, text: str) -> Written | None:
+        """Return the first date in a line of text."""
+        return find_written(text, home=self.zone, month_first=self.month_first, language=self.language)
+
+    def of_element(self, element: HtmlElement, text: str) -> Iterator[str]:
+        """Yield what an element gives as its date, for programs and for readers, as far as it can be read."""
+        for value in (*map(element.get, _MACHINE), text):
+            if value and any(char.isdigit() for char in value) and next(self.of_value(value), None) is not None:
+                yield value
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A date on a page: what may say it, how much speaks for its being the article's own, and what marks it.
@@ -71,34 +101,55 @@ class Shown:
     score: int
     marked: bool = False
     is_time: bool = False
-    after_title: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A date in a line of a page: what may say it, its element, what stands before it, how much beside it.
+
+    `distance` is how many characters after the title it stands; before it where that is negative.
+    """
+
+    element: HtmlElement
+    values: tuple[str, ...]
+    before: str
+    beside: int
+    timed: bool
+    distance: int
+    after_title: bool
 
 
 @dataclass(slots=True)
-class _Place:
-    element: HtmlElement
-    values: tuple[str, ...]
-    line: str
-    before: str
-    after_title: bool
-    distance: int
-    timed: bool
-    length: int
+class _Line:
+    """A line of text as a reader sees it; `pieces` are its elements by where their text begins."""
+
+    text: str = ""
+    pieces: list[tuple[int, HtmlElement]] = field(default_factory=list)
+    dated: list[tuple[int, HtmlElement]] = field(default_factory=list)
+
+    def add(self, text: str, element: HtmlElement) -> None:
+        words = " ".join(text.split())
+        if words and self.text and (text[0].isspace() or self.text[-1] == " " or _is_seam(self.text[-1], words[0])):
+            self.text = self.text.rstrip() + " "
+        if words:
+            self.pieces.append((len(self.text), element))
+            self.text += words
+        if text[-1].isspace() and self.text:
+            self.text = self.text.rstrip() + " "
+
+    def element_at(self, place: int) -> HtmlElement:
+        return next((element for begin, element in reversed(self.pieces) if begin <= place), self.pieces[0][1])
 
 
-def find_shown(tree: HtmlElement, *, title: str, zone: tzinfo, language: str, month_first: bool) -> list[Shown]:
-    """Return the dates that a page shows, the article's own first."""
+def find_shown(tree: HtmlElement, *, title: str, reading: Reading) -> list[Shown]:
+    """Return the dates that a page shows, the most credible first."""
     body = tree.find("body")
     if body is None:
         return []
     heading = _heading(body, title)
-    shared = {heading, *heading.iterancestors()} if heading is not None else set()
-    dated = {element: None for element in islice(_DATED(body), _MOST_MARKED)}
-    found = [
-        _weighed(place, shared)
-        for place in _places(body, heading, dated, zone=zone, language=language, month_first=month_first)
-    ]
-    return sorted(found, key=lambda shown: -shown.score)
+    shared = frozenset() if heading is None else frozenset((heading, *heading.iterancestors()))
+    places = islice(_places(body, heading, reading), _MOST_PLACES)
+    return sorted((_weighed(place, shared) for place in places), key=lambda shown: -shown.score)
 
 
 def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
@@ -114,97 +165,95 @@ def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
     return first
 
 
-def _places(
-    body: HtmlElement, heading: HtmlElement | None, dated: Mapping[HtmlElement, None], *, zone: tzinfo, language: str, month_first: bool
-) -> Iterator[_Place]:
-    """Yield the places of a page's body where a date is written, in page order."""
-    inside = {heading, *heading.iter()} if heading is not None else set()
-    total, title_at, count = 0, None, 0
-    done: set[HtmlElement] = set()
-    pending: list[tuple[_Place, int]] = []
-    for element in body.iter("*"):
-        if element is heading:
+def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading) -> Iterator[_Place]:
+    """Yield the places of a page where a date is written, in page order."""
+    total, title_at = 0, None
+    # Before the title, distances are known only once it is met.
+    waiting: list[tuple[_Line, int]] = []
+    for line in _lines(body):
+        if title_at is None and heading is not None and any(_is_in(element, heading) for _, element in line.pieces):
             title_at = total
-        if element in dated and element not in done:
-            values = tuple(_values(element))
-            done.add(element)
-            if values and count < _MOST_TEXTS:
-                count += 1
-                line, before = _line(element, "")
-                pending.append((_Place(element, values, line, before, title_at is not None, 0, any(":" in value for value in values), len("".join(element.itertext()))), total))
-        for text, owner in ((element.text, element), (element.tail, element.getparent())):
-            if not text:
-                continue
-            total += len(text)
-            if count >= _MOST_TEXTS or owner is None or owner in done or element in inside or not _LIKE_A_DATE.search(text):
-                continue
-            if len(text) > 1_000:
-                continue
-            place = _written(text, owner, zone=zone, language=language, month_first=month_first)
-            if place is not None:
-                count += 1
-                done.add(owner)
-                pending.append((replace_after(place, title_at is not None), total))
-    for place, at in pending:
-        place.distance = at - title_at if title_at is not None else at
-        yield place
+            for earlier, at in waiting:
+                yield from _in_line(earlier, reading, heading, distance=at - title_at, after_title=False)
+            waiting.clear()
+        if line.dated or (len(line.text) <= _LONGEST_LINE and _LIKE_A_DATE.search(line.text)):
+            if title_at is None:
+                waiting.append((line, total))
+            else:
+                yield from _in_line(line, reading, heading, distance=total - title_at, after_title=True)
+        total += len(line.text)
+    for line, at in waiting:
+        yield from _in_line(line, reading, None, distance=at, after_title=False)
 
 
-def replace_after(place: _Place, after: bool) -> _Place:
-    place.after_title = after
-    return place
+def _lines(body: HtmlElement) -> Iterator[_Line]:
+    """Yield the lines of a page: they end where a block or a line break does."""
+    dated = frozenset(islice(_DATED(body), _MOST_MARKED))
+    line = _Line()
+    for event, element in iterwalk(body, events=("start", "end")):
+        if not is_inline(element) and (line.text or line.dated):
+            yield line
+            line = _Line()
+        if event == "start" and element in dated:
+            line.dated.append((len(line.text), element))
+        text = element.text if event == "start" else element.tail
+        owner = element if event == "start" else element.getparent()
+        if text and owner is not None and element is not body:
+            line.add(text, owner)
+    if line.text or line.dated:
+        yield line
 
 
-def _written(text: str, owner: HtmlElement, *, zone: tzinfo, language: str, month_first: bool) -> _Place | None:
-    """Return the date that a piece of text holds, or the line it is part of, where that is short."""
-    text = clean_line(text)
-    for candidate in (text, clean_line("".join(owner.itertext())[:400])):
-        if len(candidate) > _LONGEST_LINE * 2:
-            continue
-        written = find_written(candidate, home=zone, language=language, month_first=month_first)
-        if written is not None:
-            line, before = _line(owner, candidate[: written.start])
-            return _Place(owner, (candidate,), line, before, False, 0, written.timed, written.end - written.start)
-    return None
+def _is_seam(last: str, first: str) -> bool:
+    """Whether two words were only kept apart by what they look like (`Health` and `DECEMBER 22`)."""
+    return (last.isalnum() and first.isupper()) or (last.isalpha() and first.isdigit())
 
 
-def _values(element: HtmlElement) -> Iterator[str]:
-    for name in ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time"):
-        if value := element.get(name):
-            yield value
-    text = clean_line("".join(element.itertext())[:400])
-    if text and len(text) <= _LONGEST_LINE and any(char.isdigit() for char in text):
-        yield text
+def _is_in(element: HtmlElement, box: HtmlElement) -> bool:
+    return element is box or any(ancestor is box for ancestor in islice(element.iterancestors(), _LEVELS))
 
 
-def _line(element: HtmlElement, before: str) -> tuple[str, str]:
-    """Return the text of the block an element stands in, and what stands there before the date."""
-    block = element
-    while is_inline(block) and (parent := block.getparent()) is not None and parent.tag != "body":
-        block = parent
-    line = clean_line(" ".join(islice(block.itertext(), 60))[:1_000])
-    if not before:
-        own = clean_line("".join(element.itertext())[:200])
-        before = line.partition(own)[0] if own else ""
-        if not before:
-            previous = element.getprevious()
-            before = clean_line("".join(islice(previous.itertext(), 10)))[-40:] if previous is not None else ""
-            before = before or clean_line((previous.tail if previous is not None else None) or "")
-    return line, before[-40:]
+def _in_line(
+    line: _Line, reading: Reading, heading: HtmlElement | None, *, distance: int, after_title: bool
+) -> Iterator[_Place]:
+    """Yield the dates of one line: those in elements made for dates, and those in its text."""
+    spans: list[tuple[int, int]] = []
+    for begin, element in line.dated:
+        own = clean_line("".join(element.itertext())[:_LONGEST_LINE])
+        values = tuple(reading.of_element(element, own))
+        spans.append((begin, begin + len(own)))
+        if values:
+            timed = any(":" in value for value in values)
+            before = line.text[max(0, begin - _LABEL) : begin]
+            yield _Place(element, values, before, len(line.text) - len(own), timed, distance, after_title)
+    if len(line.text) > _LONGEST_LINE:
+        return
+    begin = 0
+    for _ in range(_MOST_IN_LINE):
+        written = reading.of_text(line.text[begin:])
+        if written is None:
+            return
+        start, end = begin + written.start, begin + written.end
+        element = line.element_at(start)
+        in_title = heading is not None and _is_in(element, heading) and not _NAMED.search(_marks(element))
+        if not in_title and not any(first <= start < last for first, last in spans):
+            before = line.text[max(begin, start - _LABEL) : start]
+            beside = len(line.text) - (end - start)
+            yield _Place(element, (line.text[begin:end],), before, beside, written.timed, distance, after_title)
+        begin = end
 
 
-def _weighed(place: _Place, shared: set[HtmlElement]) -> Shown:
+def _weighed(place: _Place, shared: Collection[HtmlElement]) -> Shown:
     element = place.element
     marks = _marks(element)
     marked = element.get("pubdate") is not None or "datepublished" in marks.lower() or _MARKED.search(marks) is not None
     is_time = element.tag == "time"
     score = 4 * marked + 2 * is_time + place.timed
     score += _by_words(place) + _by_position(place) + _by_surroundings(element, shared)
-    beside = len(place.line) - place.length
-    if beside > _PROSE and not is_time and not marked:
-        score -= 6
-    score += beside <= _ALONE
-    return Shown(place.values, score, marked=marked, is_time=is_time, after_title=place.after_title)
+    if not (is_time or marked):
+        score -= _IN_PROSE * (place.beside > _PROSE)
+    score += place.beside <= _ALONE
+    return Shown(place.values, score, marked=marked, is_time=is_time)
 
 
 def _marks(element: HtmlElement) -> str:
@@ -216,7 +265,7 @@ def _by_words(place: _Place) -> int:
         return -4
     updated, published = list(_SAYS_UPDATED.finditer(place.before)), list(_SAYS_PUBLISHED.finditer(place.before))
     if updated and (not published or updated[-1].start() > published[-1].start()):
-        return -2
+        return -1
     return 3 if published else 0
 
 
@@ -226,21 +275,33 @@ def _by_position(place: _Place) -> int:
     return 1 if -place.distance <= _ABOVE else 0
 
 
-def _by_surroundings(element: HtmlElement, shared: set[HtmlElement]) -> int:
+def _by_surroundings(element: HtmlElement, shared: Collection[HtmlElement]) -> int:
     """Weigh what the boxes around a date are called and hold, up to the one that it shares with the title."""
     score, named = 0, False
     for level, box in enumerate(islice(_boxes(element, shared), _LEVELS)):
         marks = _marks(box)
         if level < 4 and not named and _NAMED.search(marks):
             score, named = score + 2, True
-        if box.tag in {"aside", "footer", "nav"} or _ELSEWHERE.search(marks):
+        if _ELSEWHERE.search(marks):
             return score - 5
+        if (box.tag in {"aside", "nav", "footer"} or _BESIDE.search(marks)) and not _is_small(box):
+            return score - 4
         if level and level < 5 and _is_teaser(box):
             return score - 5
     return score
 
 
-def _boxes(element: HtmlElement, shared: set[HtmlElement]) -> Iterator[HtmlElement]:
+def _is_small(box: HtmlElement) -> bool:
+    """Whether a box holds little else than a byline."""
+    size = 0
+    for text in box.itertext():
+        size += len(text.strip())
+        if size > _SMALL:
+            return False
+    return True
+
+
+def _boxes(element: HtmlElement, shared: Collection[HtmlElement]) -> Iterator[HtmlElement]:
     box: HtmlElement | None = element
     while box is not None and box not in shared and box.tag != "body":
         yield box
