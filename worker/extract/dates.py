@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
+from itertools import filterfalse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.dates import moment_in_address, moments_of
@@ -116,6 +117,10 @@ class _Page:
     def is_credible(self, found: Found) -> bool:
         return _OLDEST < found.at <= self._circumstances.fetched_at + _TOLERANCE
 
+    def _is_today(self, found: Found) -> bool:
+        zone, today = self._circumstances.zone, self._circumstances.fetched_at
+        return found.at.astimezone(zone).date() == today.astimezone(zone).date()
+
     def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[Found]:
         for value in values:
             for at in self._reading.of_value(value):
@@ -133,7 +138,9 @@ class _Page:
         for shown in self._shown:
             if shown.score >= _CLEAR:
                 origin = "unmarked-time" if shown.is_time else "text"
-                yield from self._read(shown.values, origin=origin, sure=False)
+                found = self._read(shown.values, origin=origin, sure=False)
+                # A page that shows today's date above its title shows its clock.
+                yield from found if shown.after_title else filterfalse(self._is_today, found)
 
     @cached_property
     def _shown(self) -> list[Shown]:

@@ -26,9 +26,11 @@ _IN_PROSE = 6
 _ALONE = 25
 _LABEL = 40
 _NEAR, _FAR = 700, 2_500
-_ABOVE = 400
+_ABOVE = 200
 _LEVELS = 8
 _SMALL = 200
+_LONGEST_TEASER = 1_500
+_HEADLINE = 28
 _MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 _LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年月일日]")
 _DATED = XPath(
@@ -44,9 +46,9 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"(?:^|[\s_-])(?:related|comments?|nav|navbar|menu|widget|popular|recent|latest|archive|events?|teasers?|trending|recommend\w*|"
+    r"(?:^|[\s_-])(?:related|comments?|nav|navbar|menu|widget|popular|recent|latest|archive|events?|trending|recommend\w*|"
     r"copyright|breadcrumbs?|weather|most-?read|promo|clock|today)(?:$|[\s_-])|lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|"
-    r"(?<=[a-z])(?:Related|Comments|Teasers?|Recommended)(?![a-z])",
+    r"(?<=[a-z])(?:Related|Comments|Recommended)(?![a-z])",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
@@ -101,6 +103,7 @@ class Shown:
     score: int
     marked: bool = False
     is_time: bool = False
+    after_title: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +256,7 @@ def _weighed(place: _Place, shared: Collection[HtmlElement]) -> Shown:
     if not (is_time or marked):
         score -= _IN_PROSE * (place.beside > _PROSE)
     score += place.beside <= _ALONE
-    return Shown(place.values, score, marked=marked, is_time=is_time)
+    return Shown(place.values, score, marked=marked, is_time=is_time, after_title=place.after_title)
 
 
 def _marks(element: HtmlElement) -> str:
@@ -286,7 +289,7 @@ def _by_surroundings(element: HtmlElement, shared: Collection[HtmlElement]) -> i
             return score - 5
         if (box.tag in {"aside", "nav", "footer"} or _BESIDE.search(marks)) and not _is_small(box):
             return score - 4
-        if level and level < 5 and _is_teaser(box):
+        if level and level < 5 and _announces(box, element):
             return score - 5
     return score
 
@@ -308,14 +311,16 @@ def _boxes(element: HtmlElement, shared: Collection[HtmlElement]) -> Iterator[Ht
         box = box.getparent()
 
 
-def _is_teaser(box: HtmlElement) -> bool:
-    """Whether a box announces another page: it is short, and holds a headline of its own."""
+def _announces(box: HtmlElement, element: HtmlElement) -> bool:
+    """Whether the box around a date announces another page: it is short, and holds a headline of its own."""
     size = 0
     for text in box.itertext():
         size += len(text)
-        if size > 1_500:
+        if size > _LONGEST_TEASER:
             return False
-    for inner in box.iter("a", "h2", "h3", "h4"):
-        if len(clean_line("".join(inner.itertext()))) >= 28:
-            return True
-    return False
+    around = set(element.iterancestors())
+    return any(
+        len(clean_line("".join(headline.itertext()))) >= _HEADLINE
+        for headline in box.iter("a", "h2", "h3", "h4")
+        if headline is not element and headline not in around
+    )
