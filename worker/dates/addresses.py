@@ -42,8 +42,9 @@ def moment_in_address(url: str) -> datetime | None:
 
 def _moments(path: str) -> Iterator[datetime]:
     for year, month, day, *clock in _read(path):
+        hour, minute, second = (*clock, 0, 0, 0)[:3]
         try:
-            yield datetime(year, month, day, *clock)
+            yield datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the caller knows the zone
         except ValueError:
             continue
 

@@ -8,9 +8,7 @@ from typing import Final
 
 _NEAR: Final = 60
 _HALF_BEFORE = r"(?:(?P<front>오전|오후|上午|下午|午前|午後|晚上|凌晨)\s?)?"
-_HALF_BEHIND = (
-    r"(?:\s?(?P<half>[ap]\.?\s?m\b\.?|sa\b|ch\b|sáng\b|trưa\b|chiều\b|tối\b|[πμ]\.?μ\b\.?|मध्याह्न))?"
-)
+_HALF_BEHIND = r"(?:\s?(?P<half>[ap]\.?\s?m\b\.?|sa\b|ch\b|sáng\b|trưa\b|chiều\b|tối\b|[πμ]\.?μ\b\.?|मध्याह्न))?"
 _HOUR = r"(?P<hour>\d{1,2})"
 _WITH_MINUTES = r"\s?(?:[:：h]|giờ|g(?=\d)|時|时|点|點|시|ч\.?)\s?(?P<minute>\d{2})(?!\d)"
 _WITH_SECONDS = r"(?:\s?(?:[:：]|分|phút|분)\s?(?P<second>\d{2})(?!\d)(?:[.,:]\d{1,9}(?!\d))?|\s?[分분])?"
@@ -20,7 +18,8 @@ _DOTTED += r"(?P<hour_b>\d{1,2})[.](?P<minute_b>\d{2})(?=\s?(?:uhr|wib|wita|wit)
 _HOUR_ALONE = r"(?P<hour_c>\d{1,2})\s?(?:(?P<half_c>[ap]\.?\s?m\b\.?)|h\b|uhr\b|giờ\b|시)"
 _CLOCK = rf"{_HALF_BEFORE}(?:{_HOUR}{_WITH_MINUTES}{_WITH_SECONDS}{_HALF_BEHIND}|{_DOTTED}|{_HOUR_ALONE})"
 _WEEKDAY = (
-    r"(?:thứ\s\w{2,4}|chủ\snhật|t[2-7]\b|cn\b|(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mon|tue|wed|thu|fri|sat|sun)\b)"
+    r"(?:thứ\s\w{2,4}|chủ\snhật|t[2-7]\b|cn\b|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
+    r"(?:mon|tue|wed|thu|fri|sat|sun)\b)"
 )
 _GAP_AFTER = (
     r"(?:T|\s?\(\S{1,3}\)\s|[\s,;|·•@:/(\[–—.日일-]{0,5}(?:(?:r\.|г\.|року|p\.|d\.|น\.)\s?)?"
@@ -79,7 +78,7 @@ def _clock(match: re.Match[str]) -> Clock | None:
 
 
 def _start(match: re.Match[str]) -> int:
-    return min(match.start(name) for name in ("front", "hour", "hour_a", "hour_b", "hour_c") if match[name])
+    return min(match.start(name) for name, value in match.groupdict().items() if value)
 
 
 def _end(match: re.Match[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import filterfalse
@@ -18,24 +18,30 @@ _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
 _TOLERANCE = timedelta(days=1)
 _CLEAR = 2
-_OWNER = r"(?:og|article|articles|dc|dcterms|parsely|sailthru|cxenseparse|cxenseparserecs|cxensearticle|recs|bt|rnews|prism|citation|news|post|content|shareaholic|weibo|its|eprints|wcm|pp|gn|vr|cre|vf|schema|twitter|page)*"
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
-# Those that say publication; those that say so in other words; those that may mean the draft or the template.
-_PUBLISHED_META = tuple(
-    re.compile(_OWNER + f"(?:{names})")
-    for names in (
-        r"published(?:time|date|datetime|at|on)?|datepublished|firstpublished(?:time|date|at)?|publicationtime",
-        r"pubdate|publish(?:time|date|datetime|at|edtimestamp)|publication(?:date)?|dateissued|issued|dateposted|posteddate|"
-        r"original(?:publication)?date|(?:article)?dateoriginal|displaydate|releasedate|date(?:release|available|submitted)",
-    )
+# First those that say publication, then those that say it in other words.
+_OWNER = r"[a-z]{0,30}(?<!un)"
+_PUBLISHED_META = (
+    re.compile(_OWNER + r"(?:published(?:time|date|datetime|at|on)?|datepublished|publicationtime)"),
+    re.compile(
+        _OWNER + r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|"
+        r"originaldate|dateoriginal|displaydate|releasedate|date(?:release|available|submitted)|sailthrudate)"
+    ),
 )
-_DATED_META = re.compile(_OWNER + r"(?:date|articledate|created|createdtime|datecreated|createdat|creationdate|createat|datetime|time)")
+# What may be the day of the draft, of the template or of the last change.
+_DATED_META = re.compile(
+    r"(?:og|article|dc|dcterms|citation|page|itemprop)*"
+    r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime)"
+)
 _MODIFIED_META = re.compile(
-    _OWNER + r"(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
+    r"(?:og|article|dc|dcterms|parsely|page)*(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
+    r"lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
 )
 _NOT_LETTERS = re.compile(r"[^a-z]+")
 # Countries whose English writes the day first.
-_DAY_FIRST_ENGLISH = frozenset("gb uk au nz ie in za sg my ke ng hk pk lk gh tz ug zm zw bd np eu".split())
+_DAY_FIRST_ENGLISH = frozenset(
+    ("gb", "uk", "au", "nz", "ie", "in", "za", "sg", "my", "ke", "ng", "hk", "pk", "lk", "gh", "tz", "ug", "zm", "eu")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from itertools import islice
+from typing import cast
 
 from lxml.etree import XPath, iterwalk
 from lxml.html import HtmlElement
@@ -32,39 +33,44 @@ _SMALL = 200
 _LONGEST_TEASER = 1_500
 _HEADLINE = 28
 _MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
-_LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年月일日]")
+_LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
 _DATED = XPath(
     "//time | //*[@itemprop='datePublished' or @property='datePublished' or @property='schema:datePublished' or "
-    "contains(concat(' ', @class, ' '), ' published ') or contains(@class, 'dt-published') or @pubdate] | //abbr[@title]",
+    "contains(concat(' ', @class, ' '), ' published ') or contains(@class, 'dt-published') or @pubdate] | "
+    "//abbr[@title]",
     smart_strings=False,
 )
-_MARKED = re.compile(r"(?:^|\s)(?:dt-)?published(?:$|\s)|publish(?:ed)?[-_]?(?:date|time|on|at)|pub-?date|date-?published", re.IGNORECASE)
+_MARKED = re.compile(
+    r"(?:^|\s)(?:dt-)?published(?:$|\s)|publish(?:ed)?[-_]?(?:date|time|on|at)|pub-?date|date-?published", re.IGNORECASE
+)
+# What systems call the box of a date or of a byline; then the boxes of other pages' dates, or of none's.
 _NAMED = re.compile(
-    r"(?:^|[\s_-])(?:date|dates|time|times|datetime|timestamp|published|publish|posted|pubdate|dateline|byline|ngay|fecha|datum|data|zeit|"
-    r"tid)(?:$|[\s_-]|time|line|on|info|author)|(?<=[a-z])(?:Date|Time|Published|Timestamp|Byline)(?![a-z])|"
+    r"(?:^|[\s_-])(?:dates?|times?|datetime|timestamp|published|publish|posted|pubdate|dateline|byline|ngay|fecha|datum|"
+    r"data|zeit|tid)(?:$|[\s_-]|time|line|on|info|author)|(?<=[a-z])(?:Date|Time|Published|Timestamp|Byline)(?![a-z])|"
     r"(?:post|entry|article|detail|news|pub|publish)-?(?:date|time|meta|info)",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"(?:^|[\s_-])(?:related|comments?|nav|navbar|menu|widget|popular|recent|latest|archive|events?|trending|recommend\w*|"
-    r"copyright|breadcrumbs?|weather|most-?read|promo|clock|today)(?:$|[\s_-])|lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|"
-    r"(?<=[a-z])(?:Related|Comments|Recommended)(?![a-z])",
+    r"(?:^|[\s_-])(?:related|comments?|nav|navbar|menu|widget|popular|recent|latest|archive|events?|trending|"
+    r"recommend\w*|copyright|breadcrumbs?|weather|most-?read|promo|clock|today)(?:$|[\s_-])|"
+    r"lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|(?<=[a-z])(?:Related|Comments|Recommended)(?![a-z])",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
 _SAYS_PUBLISHED = re.compile(
-    r"publi[cs]|posted|\bpost\b|đăng|xuất bản|veröffentlicht|erstellt|gepubliceerd|opublikowano|dodan|опублик|yayın|发布|發布|发表|發表|"
-    r"公開|掲載|投稿|등록|입력|게재|written|first|প্রকাশ|نشر|เผยแพร่|diterbitkan|zverejn|vydáno|megjelen|\bdate\b|\bdatum\b|fecha|data|ngày",
+    r"publi[cs]|posted|\bpost\b|đăng|xuất bản|veröffentlicht|erstellt|gepubliceerd|opublikowano|dodan|опублик|yayın|"
+    r"发布|發布|发表|發表|公開|掲載|投稿|등록|입력|게재|written|first|প্রকাশ|نشر|เผยแพร่|diterbitkan|zverejn|vydáno|megjelen|"
+    r"\bdate\b|\bdatum\b|fecha|data|ngày",
     re.IGNORECASE,
 )
 _SAYS_UPDATED = re.compile(
-    r"updat|modif|cập nhật|chỉnh sửa|aktuali|\bstand\b|mis? à jour|maj\b|actuali|aggiorn|atualiz|bijgewerkt|uppdater|oppdater|opdater|"
-    r"обновл|измен|güncel|更新|修改|수정|revised|edited|last|dernière|letzte",
+    r"updat|modif|cập nhật|chỉnh sửa|aktuali|\bstand\b|mis? à jour|maj\b|actuali|aggiorn|atualiz|bijgewerkt|uppdater|"
+    r"oppdater|opdater|обновл|измен|güncel|更新|修改|수정|revised|edited|last|dernière|letzte",
     re.IGNORECASE,
 )
 _SAYS_OTHER = re.compile(
-    r"©|copyright|\(c\)|expire|deadline|born|sinh ngày|giấy phép|licen[cs]e|until|hasta|jusqu|\bbis\b|đến ngày|retrieved|accessed|"
-    r"archiv|joined|since|from|event|hết hạn",
+    r"©|copyright|\(c\)|expire|deadline|born|sinh ngày|giấy phép|licen[cs]e|until|hasta|jusqu|\bbis\b|đến ngày|"
+    r"retrieved|accessed|archiv|joined|since|from|event|hết hạn",
     re.IGNORECASE,
 )
 
@@ -191,7 +197,7 @@ def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading) ->
 
 def _lines(body: HtmlElement) -> Iterator[_Line]:
     """Yield the lines of a page: they end where a block or a line break does."""
-    dated = frozenset(islice(_DATED(body), _MOST_MARKED))
+    dated = frozenset(islice(cast("list[HtmlElement]", _DATED(body)), _MOST_MARKED))
     line = _Line()
     for event, element in iterwalk(body, events=("start", "end")):
         if not is_inline(element) and (line.text or line.dated):

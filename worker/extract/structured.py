@@ -193,8 +193,10 @@ def _text(value: object) -> str:
 def _dates(value: object) -> Iterator[str]:
     """Yield dates as written; a number is a Unix time."""
     for item in value[:_MOST_DATES] if isinstance(value, list) else [value]:
-        is_number = isinstance(item, int | float) and not isinstance(item, bool)
-        yield f"{item:.0f}" if is_number and 0 < item < _LATEST else _text(item)
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _LATEST:
+            yield f"{item:.0f}"
+        else:
+            yield _text(item)
 
 
 def _names(value: object) -> Iterator[str]:

@@ -81,7 +81,11 @@ def _is_only_for_people(said: _Said, heading: Title) -> bool:
     """Whether Open Graph alone words the title otherwise: the others are then made for search engines."""
     words = fold(said.json_ld.text)
     same = bool(heading) and words == fold(heading.text) == fold(said.title_tag.text)
-    return same and fold(said.open_graph.text) != words and _likeness(_pairs(said.open_graph.text), _pairs(said.json_ld.text)) >= _RELATED
+    return (
+        same
+        and fold(said.open_graph.text) != words
+        and _likeness(_pairs(said.open_graph.text), _pairs(said.json_ld.text)) >= _RELATED
+    )
 
 
 def _article_heading(document: Document, said: _Said) -> Title:
