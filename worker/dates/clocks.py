@@ -16,7 +16,7 @@ _WITH_SECONDS = r"(?:\s?(?:[:：]|分|phút|분)\s?(?P<second>\d{2})(?!\d)(?:[.,
 _DOTTED = r"(?:(?:kl\.?|klo|um|alle|pukul|jam|ora|ob|at)\s(?P<hour_a>\d{1,2})[.](?P<minute_a>\d{2})(?![\d.])|"
 _DOTTED += r"(?P<hour_b>\d{1,2})[.](?P<minute_b>\d{2})(?=\s?(?:uhr|wib|wita|wit)\b))"
 _HOUR_ALONE = r"(?P<hour_c>\d{1,2})\s?(?:(?P<half_c>[ap]\.?\s?m\b\.?)|h\b|uhr\b|giờ\b|시)"
-_CLOCK = rf"{_HALF_BEFORE}(?:{_HOUR}{_WITH_MINUTES}{_WITH_SECONDS}{_HALF_BEHIND}|{_DOTTED}|{_HOUR_ALONE})"
+_CLOCK = rf"(?P<clock>{_HALF_BEFORE}(?:{_HOUR}{_WITH_MINUTES}{_WITH_SECONDS}{_HALF_BEHIND}|{_DOTTED}|{_HOUR_ALONE}))"
 _WEEKDAY = (
     r"(?:thứ\s\w{2,4}|chủ\snhật|t[2-7]\b|cn\b|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"(?:mon|tue|wed|thu|fri|sat|sun)\b)"
@@ -74,12 +74,4 @@ def _clock(match: re.Match[str]) -> Clock | None:
         hour = 0
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute or second)):
         return None
-    return Clock(hour, minute, min(second, 59), _start(match), _end(match))
-
-
-def _start(match: re.Match[str]) -> int:
-    return min(match.start(name) for name, value in match.groupdict().items() if value)
-
-
-def _end(match: re.Match[str]) -> int:
-    return max(match.end(name) for name, value in match.groupdict().items() if value)
+    return Clock(hour, minute, min(second, 59), match.start("clock"), match.end("clock"))

@@ -16,6 +16,7 @@ from worker.dates.zones import zone_written
 
 _LONGEST: Final = 200
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T?(\d\d)(\d\d)?(?:(\d\d)\d{0,3})?)?")
+_COMPACT_ISO = re.compile(r"\A(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(?=\d\d)")
 _EPOCH = re.compile(r"(\d{9,10})(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?")
 _CALL = re.compile(r"\\?/?\s?(?:new\s)?date\(['\"]?([^()'\"]{8,60})['\"]?\)\\?/?", re.IGNORECASE)
 _CALL_OFFSET = re.compile(r"(\d{9,13})[+-]\d{4}")
@@ -59,6 +60,7 @@ def moments_of(value: str, *, zone: tzinfo, month_first: bool = False, language:
     if call := _CALL.fullmatch(text):
         text = call[1].strip()
         text = offset[1] if (offset := _CALL_OFFSET.fullmatch(text)) else text
+    text = _COMPACT_ISO.sub(r"\1-\2-\3T\4:\5:", text)
     if text.replace(".", "", 1).isdecimal():
         yield from _of_digits(text, zone)
     written = find_written(text, home=zone, month_first=month_first, language=language)

@@ -24,7 +24,7 @@ CLT=-240 CLST=-180 BOT=-240 VET=-240 PYT=-180 COT=-300 PET=-300 ECT=-300 AZOT=-6
 # The same letters for several: what is written is decided by the zone a source is known to live in. Those that
 # RFC 5322 (section 4.3) defines come first with its meaning, which holds where the source's zone goes by no such name.
 _SEVERAL: Final = """
-EST=-300,600 EDT=-240,660 CST=-360,480,-300 CDT=-300,540,-240 MST=-420,480,390 MDT=-360 PST=-480,480 PDT=-420
+EST=-300,600 EDT=-240,660 CST=-360,480 CDT=-300,540,-240 MST=-420,480,390 MDT=-360 PST=-480,480 PDT=-420
 """
 _UNDECIDED: Final = """
 IST=330,120,60 BST=60,360,660 AST=-240,180 ADT=-180,240 GST=240,-120 BDT=360,480 AMT=240,-240 SST=480,-660 WST=480,780

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import filterfalse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,18 +20,20 @@ _TOLERANCE = timedelta(days=1)
 _CLEAR = 2
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
 # First those that say publication, then those that say it in other words.
-_OWNER = r"[a-z]{0,30}(?<!un)"
+_OWNER = r"(?:og|article|dc|dcterms|parsely|cxenseparse|recs|cxense|bt|rnews|prism|citation|news|post|content|schema)*"
+_IN_OTHER_WORDS = (
+    r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|originaldate|"
+    r"dateoriginal|displaydate|releasedate|firstpublished|date(?:release|available|submitted)|sailthrudate)"
+)
 _PUBLISHED_META = (
     re.compile(_OWNER + r"(?:published(?:time|date|datetime|at|on)?|datepublished|publicationtime)"),
-    re.compile(
-        _OWNER + r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|"
-        r"originaldate|dateoriginal|displaydate|releasedate|date(?:release|available|submitted)|sailthrudate)"
-    ),
+    re.compile(_OWNER + _IN_OTHER_WORDS),
 )
-# What may be the day of the draft, of the template or of the last change.
+# What may be the day of the draft, of the template or of the last change; and names that one system alone uses.
 _DATED_META = re.compile(
-    r"(?:og|article|dc|dcterms|citation|page|itemprop)*"
-    r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime)"
+    r"(?:og|article|dc|dcterms|citation|page)*"
+    r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime)|"
+    rf"[a-z]{{0,30}}(?<!un){_IN_OTHER_WORDS}"
 )
 _MODIFIED_META = re.compile(
     r"(?:og|article|dc|dcterms|parsely|page)*(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
@@ -46,7 +48,7 @@ _DAY_FIRST_ENGLISH = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-time`."""
+    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-…`."""
 
     at: datetime
     origin: str
@@ -110,8 +112,11 @@ class _Page:
                 yield from self._read(shown.values, origin="time")
         yield from self._read(structured.page_published, origin="json-ld")
         yield from self._read(structured.created, origin="json-ld")
-        yield from self._in_meta(_DATED_META)
-        yield from self._guessed()
+        unspecific = list(self._in_meta(_DATED_META))
+        for guess in self._guessed():
+            # Two that agree need not be guessed.
+            yield next((said for said in unspecific if self._day(said) == self._day(guess)), guess)
+        yield from (replace(said, origin="unmarked-meta", sure=False) for said in unspecific)
 
     def modified(self) -> Iterator[Found]:
         feed = self._circumstances.feed_modified
@@ -124,8 +129,14 @@ class _Page:
         return _OLDEST < found.at <= self._circumstances.fetched_at + _TOLERANCE
 
     def _is_today(self, found: Found) -> bool:
-        zone, today = self._circumstances.zone, self._circumstances.fetched_at
-        return found.at.astimezone(zone).date() == today.astimezone(zone).date()
+        return self._day(found) == self._circumstances.fetched_at.astimezone(self._circumstances.zone).date()
+
+    def _day(self, found: Found) -> date | None:
+        """Return the day a moment falls on in the page's zone, None at the ends of the calendar."""
+        try:
+            return found.at.astimezone(self._circumstances.zone).date()
+        except OverflowError:
+            return None
 
     def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[Found]:
         for value in values:

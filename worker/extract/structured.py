@@ -17,6 +17,7 @@ _MAX_SALVAGE = 200_000
 _MAX_THINGS = 500
 _MAX_DEPTH = 12
 _MOST_DATES = 10
+_MOST_NAMES = 10
 # More than a Unix time in billionths of a second.
 _LATEST = 10**19
 
@@ -41,6 +42,7 @@ _ARTICLE_TYPES = frozenset(
     }
 )
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
+_SITE_TYPES = frozenset({"website", "organization", "newsmediaorganization"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _WRAPPING = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*;?\s*$|;\s*$")
 _STRING_FIELD = re.compile(
@@ -73,6 +75,7 @@ class Structured:
     accessible_for_free: bool | None = None
     licence: str = ""
     copyright_holder: str = ""
+    site_names: tuple[str, ...] = ()
     url: str = ""
 
     @property
@@ -87,8 +90,9 @@ def read_structured(blocks: Iterable[str]) -> Structured:
     types = frozenset(name for thing in things for name in _types(thing))
     article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
     of_page = tuple(said for thing in things if _is_page(thing) for said in _dates(thing.get("datePublished")))
+    site_names = tuple(dict.fromkeys(_site_names(things)))[:_MOST_NAMES]
     if article is None:
-        return Structured(types=types, page_published=of_page)
+        return Structured(types=types, page_published=of_page, site_names=site_names)
     return Structured(
         types=types,
         article_type=_article_type(article),
@@ -104,6 +108,7 @@ def read_structured(blocks: Iterable[str]) -> Structured:
         accessible_for_free=_truth(article.get("isAccessibleForFree")),
         licence=_text(article.get("license")),
         copyright_holder=next(_names(article.get("copyrightHolder")), ""),
+        site_names=site_names,
         url=_text(article.get("url")),
     )
 
@@ -197,6 +202,15 @@ def _dates(value: object) -> Iterator[str]:
             yield f"{item:.0f}"
         else:
             yield _text(item)
+
+
+def _site_names(things: Iterable[Thing]) -> Iterator[str]:
+    """Yield the names of the site and of its publisher."""
+    for thing in things:
+        if any(name in _SITE_TYPES for name in _types(thing)):
+            yield from _names(thing)
+        for member in ("publisher", "isPartOf"):
+            yield from _names(thing.get(member))
 
 
 def _names(value: object) -> Iterator[str]:

@@ -18,6 +18,11 @@ _LONG_HEADING = 25
 # Of the pairs of characters of two titles: for the same title, and for another wording of it.
 _ALIKE = 0.65
 _RELATED = 0.45
+# Of a title's pairs of characters, which share a heading must have.
+_MAIN_PART = 0.3
+# What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
+_LAST_BAR = re.compile(r"\s*[|｜»]\s*(?=[^|｜»]{1,40}\Z)")
+_FEWEST_BEFORE_BAR = 20
 _MOST_HEADINGS = 20
 
 
@@ -67,7 +72,7 @@ def _said(document: Document) -> _Said:
         json_ld=Title(text=_clean(document.structured.headline, names), origin="json-ld"),
         open_graph=Title(text=_clean(document.said("og:title"), names), origin="meta"),
         other_meta=Title(text=_clean(document.said("twitter:title", "dc.title", "title"), names), origin="meta"),
-        title_tag=Title(text=_clean(document.title_tag, names), origin="title"),
+        title_tag=Title(text=_before_bar(_clean(document.title_tag, names)), origin="title"),
     )
 
 
@@ -75,6 +80,11 @@ def _clean(raw: str, names: frozenset[str]) -> str:
     """Return a title without markup and the site's name; an empty one for what is too long to be one."""
     text = clean_line(without_markup(raw[:_LONGEST]))
     return without_site_name(text, names) if len(text) <= _LONGEST_TITLE else ""
+
+
+def _before_bar(title: str) -> str:
+    bar = _LAST_BAR.search(title)
+    return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
 
 
 def _is_only_for_people(said: _Said, heading: Title) -> bool:
@@ -95,12 +105,17 @@ def _article_heading(document: Document, said: _Said) -> Title:
     best, most = "", 0
     for heading in headings:
         pairs = _pairs(heading)
-        shared = max((len(pairs & other) for other in others if _likeness(pairs, other) >= _ALIKE), default=0)
+        shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
         if shared > most:
             best, most = heading, shared
     if not best and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
         best = headings[0]
     return Title(text=best, origin="h1")
+
+
+def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether a heading is what another place gives as the title: alike, and not only the name of its site."""
+    return _likeness(heading, other) >= _ALIKE and len(heading & other) >= _MAIN_PART * len(other)
 
 
 def _first_heading(document: Document) -> Title:
@@ -126,6 +141,7 @@ def _headings(document: Document) -> Iterator[str]:
 
 def _site_names(document: Document) -> frozenset[str]:
     said = [document.said("og:site_name"), document.said("application-name"), document.said("twitter:site")]
+    said.extend(document.structured.site_names)
     host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
     names = {fold(name.lstrip("@")) for name in said if name}
     return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)
