@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from email.utils import parsedate_to_datetime
-from itertools import islice
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import cached_property
+from itertools import filterfalse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import htmldate
-from lxml.html import HtmlElement
-
+from worker.dates import moment_in_address, moments_of
 from worker.extract.document import Document
+from worker.extract.shown import Reading, Shown, find_shown
 
-_MANY = 50
-# Searching a whole page for something like a date takes htmldate a second for each million characters.
-_LARGEST_TO_SEARCH = 1_000_000
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
 _TOLERANCE = timedelta(days=1)
+_CLEAR = 2
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
-_PUBLISHED_META = re.compile(
-    r"(?:og|article|dc|dcterms|parsely|sailthru|cxenseparserecs|cxensearticle)*"
-    r"(?:published|publishedtime|publishtime|publishdate|publicationdate|datepublished|pubdate|dateissued|dateposted|"
-    r"firstpublished|originaldate|articledate|created|datecreated|itspublication|displaydate|date)"
+# First those that say publication, then those that say it in other words.
+_OWNER = r"(?:og|article|dc|dcterms|parsely|cxenseparse|recs|cxense|bt|rnews|prism|citation|news|post|content|schema)*"
+_IN_OTHER_WORDS = (
+    r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|originaldate|"
+    r"dateoriginal|displaydate|releasedate|firstpublished|date(?:release|available|submitted)|sailthrudate)"
+)
+_PUBLISHED_META = (
+    re.compile(_OWNER + r"(?:published(?:time|date|datetime|at|on)?|datepublished|publicationtime)"),
+    re.compile(_OWNER + _IN_OTHER_WORDS),
+)
+# What may be the day of the draft, of the template or of the last change; and names that one system alone uses.
+_DATED_META = re.compile(
+    r"(?:og|article|dc|dcterms|citation|page)*"
+    r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime)|"
+    rf"[a-z]{{0,30}}(?<!un){_IN_OTHER_WORDS}"
 )
 _MODIFIED_META = re.compile(
-    r"(?:og|article|dc|dcterms|parsely)*(?:modifiedtime|modified|updatedtime|datemodified|lastmodified|lastmod|revisiondate)"
+    r"(?:og|article|dc|dcterms|parsely|page)*(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
+    r"lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
 )
 _NOT_LETTERS = re.compile(r"[^a-z]+")
-_ARCHIVE = re.compile(r"^https?://web\.archive\.org/web/\d+[a-z_]*/")
-_SEVERAL_DIGITS = re.compile(r"\d{10}(?:\d{3})?")
-_DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-]((?:19|20)\d{2})(?!\d)(?:\D{0,12}?(\d{1,2})[:h](\d{2}))?")
-_YEAR_FIRST = re.compile(r"(?<!\d)((?:19|20)\d{2})[/-](\d{1,2})[/-](\d{1,2})(?!\d)(?:[T ,-]{1,3}(\d{1,2}):(\d{2}))?")
-_URL_DATE = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=[/-]|$|\d{0,6}[./-])")
-# `/29-10-2021`: only where the day can be no month, for some write the month first.
-_URL_DAY_FIRST = re.compile(r"(?<=[/_-])(1[3-9]|2\d|3[01])[-_](0?[1-9]|1[0-2])[-_]((?:19|20)\d{2})(?=[/._-]|$)")
-_ISO_LIKE = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?\s?(Z|[+-]\d{2}:?\d{2})?$")
+# Countries whose English writes the day first.
+_DAY_FIRST_ENGLISH = frozenset(
+    ("gb", "uk", "au", "nz", "ie", "in", "za", "sg", "my", "ke", "ng", "hk", "pk", "lk", "gh", "tz", "ug", "zm", "eu")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-time`."""
+    """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-…`."""
 
     at: datetime
     origin: str
@@ -52,12 +57,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What limits and completes the dates of a page: when it was fetched, its zone, what the feed said."""
+    """What limits and completes the dates of a page: when it was fetched, its zone, what the feed said, its title."""
 
     fetched_at: datetime
     zone: tzinfo
     feed_published: datetime | None = None
     feed_modified: datetime | None = None
+    title: str = ""
 
 
 def zone_of(*names: str | None) -> tzinfo:
@@ -72,139 +78,99 @@ def zone_of(*names: str | None) -> tzinfo:
 
 def find_published(document: Document, circumstances: Circumstances) -> Found | None:
     """Return when the article was published, None where nothing credible says so."""
-    return next((found for found in _published(document, circumstances) if _credible(found, circumstances)), None)
+    page = _Page(document, circumstances)
+    return next(filter(page.is_credible, page.published()), None)
 
 
 def find_modified(document: Document, circumstances: Circumstances) -> Found | None:
     """Return when the article was last modified, None where nothing credible says so."""
-    return next((found for found in _modified(document, circumstances) if _credible(found, circumstances)), None)
+    page = _Page(document, circumstances)
+    return next(filter(page.is_credible, page.modified()), None)
 
 
-def _published(document: Document, circumstances: Circumstances) -> Iterator[Found]:
-    zone = circumstances.zone
-    yield from _read(document.structured.published, zone, origin="json-ld")
-    yield from _in_meta(document, _PUBLISHED_META, zone)
-    if circumstances.feed_published is not None:
-        yield Found(at=circumstances.feed_published, origin="feed")
-    yield from _time_elements(document.tree, zone)
-    yield from _read(document.structured.page_published, zone, origin="json-ld")
-    yield from _in_url(document.url, zone)
-    yield from _guess(document, circumstances)
-    yield from _first_time_element(document.tree, zone)
+class _Page:
+    """What a page says of its dates, in the order in which it is believed."""
+
+    def __init__(self, document: Document, circumstances: Circumstances) -> None:
+        self._document = document
+        self._circumstances = circumstances
+        self._reading = Reading(
+            zone=circumstances.zone,
+            language=document.language[:2].lower(),
+            month_first=_writes_month_first(document),
+        )
+
+    def published(self) -> Iterator[Found]:
+        structured, feed = self._document.structured, self._circumstances.feed_published
+        yield from self._read(structured.published, origin="json-ld")
+        for names in _PUBLISHED_META:
+            yield from self._in_meta(names)
+        if feed is not None:
+            yield Found(at=feed, origin="feed")
+        for shown in self._shown:
+            if shown.marked and shown.score > 0:
+                yield from self._read(shown.values, origin="time")
+        yield from self._read(structured.page_published, origin="json-ld")
+        yield from self._read(structured.created, origin="json-ld")
+        unspecific = list(self._in_meta(_DATED_META))
+        for guess in self._guessed():
+            # Two that agree need not be guessed.
+            yield next((said for said in unspecific if self._day(said) == self._day(guess)), guess)
+        yield from (replace(said, origin="unmarked-meta", sure=False) for said in unspecific)
+
+    def modified(self) -> Iterator[Found]:
+        feed = self._circumstances.feed_modified
+        yield from self._read(self._document.structured.modified, origin="json-ld")
+        yield from self._in_meta(_MODIFIED_META)
+        if feed is not None:
+            yield Found(at=feed, origin="feed")
+
+    def is_credible(self, found: Found) -> bool:
+        return _OLDEST < found.at <= self._circumstances.fetched_at + _TOLERANCE
+
+    def _is_today(self, found: Found) -> bool:
+        return self._day(found) == self._circumstances.fetched_at.astimezone(self._circumstances.zone).date()
+
+    def _day(self, found: Found) -> date | None:
+        """Return the day a moment falls on in the page's zone, None at the ends of the calendar."""
+        try:
+            return found.at.astimezone(self._circumstances.zone).date()
+        except OverflowError:
+            return None
+
+    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[Found]:
+        for value in values:
+            for at in self._reading.of_value(value):
+                yield Found(at=at, origin=origin, sure=sure)
+
+    def _in_meta(self, names: re.Pattern[str]) -> Iterator[Found]:
+        for name, values in self._document.meta.items():
+            if names.fullmatch(_NOT_LETTERS.sub("", name)):
+                yield from self._read(values, origin="meta")
+
+    def _guessed(self) -> Iterator[Found]:
+        address = moment_in_address(self._document.url)
+        if address is not None:
+            yield Found(at=address.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
+        for shown in self._shown:
+            if shown.score >= _CLEAR:
+                origin = "unmarked-time" if shown.is_time else "text"
+                found = self._read(shown.values, origin=origin, sure=False)
+                # A page that shows today's date above its title shows its clock.
+                yield from found if shown.after_title else filterfalse(self._is_today, found)
+
+    @cached_property
+    def _shown(self) -> list[Shown]:
+        return find_shown(self._document.tree, title=self._circumstances.title, reading=self._reading)
 
 
-def _modified(document: Document, circumstances: Circumstances) -> Iterator[Found]:
-    yield from _read(document.structured.modified, circumstances.zone, origin="json-ld")
-    yield from _in_meta(document, _MODIFIED_META, circumstances.zone)
-    if circumstances.feed_modified is not None:
-        yield Found(at=circumstances.feed_modified, origin="feed")
-
-
-def _credible(found: Found, circumstances: Circumstances) -> bool:
-    return _OLDEST < found.at <= circumstances.fetched_at + _TOLERANCE
-
-
-def _read(value: str, zone: tzinfo, *, origin: str) -> Iterator[Found]:
-    at = parse_moment(value, zone)
-    if at is not None:
-        yield Found(at=at, origin=origin)
-
-
-def _time_elements(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
-    for element in islice(tree.iter("time"), _MANY):
-        marks = f"{element.get('itemprop')} {element.get('class')}".lower()
-        if element.get("pubdate") is not None or "publish" in marks:
-            yield from _read(element.get("datetime") or element.text_content(), zone, origin="time")
-
-
-def _first_time_element(tree: HtmlElement, zone: tzinfo) -> Iterator[Found]:
-    for element in islice(tree.iter("time"), 1):
-        for found in _read(element.get("datetime") or element.text_content(), zone, origin="time"):
-            yield replace(found, origin="unmarked-time", sure=False)
-
-
-def _in_meta(document: Document, names: re.Pattern[str], zone: tzinfo) -> Iterator[Found]:
-    for name, values in document.meta.items():
-        if names.fullmatch(_NOT_LETTERS.sub("", name)):
-            yield from _read(values[0], zone, origin="meta")
-
-
-def _in_url(url: str, zone: tzinfo) -> Iterator[Found]:
-    address = _ARCHIVE.sub("", url).partition("://")[2]
-    if match := _URL_DATE.search(address):
-        year, month, day = map(int, match.groups())
-    elif match := _URL_DAY_FIRST.search(address):
-        day, month, year = map(int, match.groups())
-    else:
-        return
-    at = _moment(year, month, day, zone=zone)
-    if at is not None:
-        yield Found(at=at, origin="url", sure=False)
-
-
-def _guess(document: Document, circumstances: Circumstances) -> Iterator[Found]:
-    if document.size > _LARGEST_TO_SEARCH:
-        return
-    latest = circumstances.fetched_at.date().isoformat()
-    try:
-        day = htmldate.find_date(document.tree, original_date=True, max_date=latest, url=document.url)
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError):
-        return
-    for found in _read(day or "", circumstances.zone, origin="text"):
-        # A page that shows today's date shows its clock, not its age.
-        if found.at.date() != circumstances.fetched_at.astimezone(circumstances.zone).date():
-            yield Found(at=found.at, origin="text", sure=False)
+def _writes_month_first(document: Document) -> bool:
+    """Whether `3/4/2024` is the fourth of March: in the English of America, where nobody says otherwise."""
+    language, _, region = document.language.lower().replace("_", "-").partition("-")
+    country = document.url.partition("://")[2].partition("/")[0].rpartition(".")[2]
+    return language == "en" and not {region[:2], country} & _DAY_FIRST_ENGLISH
 
 
 def parse_moment(value: str, zone: tzinfo) -> datetime | None:
-    """Read a moment as pages write it (ISO 8601, RFC 5322, epoch, day first); naive ones are in `zone`."""
-    text = value.strip()[:80]
-    if len(text) < 8:
-        return None
-    for reader in (_iso, _epoch, _mail, _numeric):
-        at = reader(text, zone)
-        if at is not None:
-            return at
-    return None
-
-
-def _iso(text: str, zone: tzinfo) -> datetime | None:
-    match = _ISO_LIKE.match(text)
-    spelled = f"{match[1]}T{match[2]}{match[3] or ''}" if match else text
-    try:
-        at = datetime.fromisoformat(spelled)
-    except ValueError:
-        return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=zone)
-
-
-def _epoch(text: str, _zone: tzinfo) -> datetime | None:
-    if not _SEVERAL_DIGITS.fullmatch(text):
-        return None
-    seconds = int(text) / (1000 if len(text) == 13 else 1)
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _mail(text: str, zone: tzinfo) -> datetime | None:
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=zone)
-
-
-def _numeric(text: str, zone: tzinfo) -> datetime | None:
-    if match := _YEAR_FIRST.search(text):
-        year, month, day, hour, minute = (int(group or 0) for group in match.groups())
-    elif match := _DAY_FIRST.search(text):
-        day, month, year, hour, minute = (int(group or 0) for group in match.groups())
-    else:
-        return None
-    return _moment(year, month, day, hour, minute, zone=zone)
-
-
-def _moment(year: int, month: int, day: int, hour: int = 0, minute: int = 0, *, zone: tzinfo) -> datetime | None:
-    try:
-        return datetime(year, month, day, hour, minute, tzinfo=zone)
-    except ValueError:
-        return None
+    """Read a moment as pages write it; a naive one is in `zone`."""
+    return next(moments_of(value, zone=zone), None)

@@ -64,7 +64,9 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
     guard.run("taking out controls", lambda: strip_frames(document.tree, account), otherwise=None)
     undated: tuple[Found | None, Found | None] = (None, None)
     published, modified = guard.run(
-        "the dates", lambda: _dates(document, hints, rules, fetched_at=fetched_at, trace=trace), otherwise=undated
+        "the dates",
+        lambda: _dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
+        otherwise=undated,
     )
     main = find_main_text(page, document, account, guard, trace, least=rules.min_words)
     text = _cleaned(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
@@ -116,13 +118,14 @@ def _cleaned(blocks: Sequence[Block], document: Document, *, title: str, learned
 
 
 def _dates(
-    document: Document, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace
+    document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
 ) -> tuple[Found | None, Found | None]:
     circumstances = Circumstances(
         fetched_at=fetched_at,
         zone=zone_of(hints.timezone, rules.timezone),
         feed_published=hints.published_at,
         feed_modified=hints.modified_at,
+        title=title,
     )
     published, modified = find_published(document, circumstances), find_modified(document, circumstances)
     for name, found in (("published", published), ("modified", modified)):

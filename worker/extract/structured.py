@@ -16,6 +16,10 @@ _MAX_TOTAL = 4_000_000
 _MAX_SALVAGE = 200_000
 _MAX_THINGS = 500
 _MAX_DEPTH = 12
+_MOST_DATES = 10
+_MOST_NAMES = 10
+# More than a Unix time in billionths of a second.
+_LATEST = 10**19
 
 _ARTICLE_TYPES = frozenset(
     {
@@ -38,11 +42,12 @@ _ARTICLE_TYPES = frozenset(
     }
 )
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
+_SITE_TYPES = frozenset({"website", "organization", "newsmediaorganization"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _WRAPPING = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*;?\s*$|;\s*$")
 _STRING_FIELD = re.compile(
     r'"(headline|datePublished|dateModified|dateCreated|articleBody|description|@type|inLanguage|isAccessibleForFree)"'
-    r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false)'
+    r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false|\d{8,19})'
 )
 
 Thing = dict[str, object]
@@ -52,22 +57,25 @@ Thing = dict[str, object]
 class Structured:
     """What JSON-LD says of the page's article; empty where it says nothing.
 
-    `types` are all types on the page; `page_published` is said of the page, not of its article.
+    `types` are all types on the page; `page_published` is said of the page, not of its article. Dates are as written,
+    each in every form that is there.
     """
 
     types: frozenset[str] = frozenset()
     article_type: str = ""
     headline: str = ""
     description: str = ""
-    published: str = ""
-    modified: str = ""
-    page_published: str = ""
+    published: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+    page_published: tuple[str, ...] = ()
     body: str = ""
     language: str = ""
     authors: tuple[str, ...] = ()
     accessible_for_free: bool | None = None
     licence: str = ""
     copyright_holder: str = ""
+    site_names: tuple[str, ...] = ()
     url: str = ""
 
     @property
@@ -81,16 +89,18 @@ def read_structured(blocks: Iterable[str]) -> Structured:
     things = list(islice((thing for block in _bounded(blocks) for thing in _things(_load(block))), _MAX_THINGS))
     types = frozenset(name for thing in things for name in _types(thing))
     article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
-    of_page = next((said for thing in things if _is_page(thing) and (said := _text(thing.get("datePublished")))), "")
+    of_page = tuple(said for thing in things if _is_page(thing) for said in _dates(thing.get("datePublished")))
+    site_names = tuple(dict.fromkeys(_site_names(things)))[:_MOST_NAMES]
     if article is None:
-        return Structured(types=types, page_published=of_page)
+        return Structured(types=types, page_published=of_page, site_names=site_names)
     return Structured(
         types=types,
         article_type=_article_type(article),
         headline=_text(article.get("headline")) or _text(article.get("name")),
         description=_text(article.get("description")),
-        published=_text(article.get("datePublished")) or _text(article.get("dateCreated")),
-        modified=_text(article.get("dateModified")),
+        published=tuple(_dates(article.get("datePublished"))),
+        created=tuple(_dates(article.get("dateCreated"))),
+        modified=tuple(_dates(article.get("dateModified"))),
         page_published=of_page,
         body=_text(article.get("articleBody")),
         language=_text(article.get("inLanguage")),
@@ -98,6 +108,7 @@ def read_structured(blocks: Iterable[str]) -> Structured:
         accessible_for_free=_truth(article.get("isAccessibleForFree")),
         licence=_text(article.get("license")),
         copyright_holder=next(_names(article.get("copyrightHolder")), ""),
+        site_names=site_names,
         url=_text(article.get("url")),
     )
 
@@ -182,6 +193,24 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return next((found for key in ("name", "url", "@id", "@value") if (found := _text(value.get(key)))), "")
     return clean(html.unescape(value)).strip() if isinstance(value, str) else ""
+
+
+def _dates(value: object) -> Iterator[str]:
+    """Yield dates as written; a number is a Unix time."""
+    for item in value[:_MOST_DATES] if isinstance(value, list) else [value]:
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _LATEST:
+            yield f"{item:.0f}"
+        else:
+            yield _text(item)
+
+
+def _site_names(things: Iterable[Thing]) -> Iterator[str]:
+    """Yield the names of the site and of its publisher."""
+    for thing in things:
+        if any(name in _SITE_TYPES for name in _types(thing)):
+            yield from _names(thing)
+        for member in ("publisher", "isPartOf"):
+            yield from _names(thing.get(member))
 
 
 def _names(value: object) -> Iterator[str]:

@@ -12,8 +12,17 @@ from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
 _SEPARATOR = re.compile(r"\s+[|–—·•»:-]\s+|\s*\|\s*|\s+::\s+")
-_SHORTEST = 15
 _LONGEST = 1_000
+_LONGEST_TITLE = 400
+_LONG_HEADING = 25
+# Of the pairs of characters of two titles: for the same title, and for another wording of it.
+_ALIKE = 0.65
+_RELATED = 0.45
+# Of a title's pairs of characters, which share a heading must have.
+_MAIN_PART = 0.3
+# What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
+_LAST_BAR = re.compile(r"\s*[|｜»]\s*(?=[^|｜»]{1,40}\Z)")
+_FEWEST_BEFORE_BAR = 20
 _MOST_HEADINGS = 20
 
 
@@ -24,37 +33,103 @@ class Title:
     text: str = ""
     origin: str = ""
 
+    def __bool__(self) -> bool:
+        """Whether there is a title at all."""
+        return bool(self.text)
+
 
 def find_title(document: Document, *, feed_title: str | None = None) -> Title:
     """Return the best title there is; an empty one where the page has none.
 
-    What the page says in structured form comes first; a heading on the page decides where a site's name ends.
+    A page says its title in up to five places: those that agree decide. A heading counts where it resembles one of the
+    others: a page has headings that are none of its article's (`Mobile`, the paper's name).
     """
-    candidates = list(_candidates(document, feed_title))
-    if not candidates:
-        return Title(text="", origin="")
-    best = candidates[0]
-    for heading in _headings(document):
-        if len(heading) >= _SHORTEST and _SEPARATOR.match(best.text.removeprefix(heading)) and best.text != heading:
-            return Title(text=heading, origin="h1")
-    return best
+    said = _said(document)
+    heading = _article_heading(document, said)
+    order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
+    if said.json_ld and _is_only_for_people(said, heading):
+        order.insert(0, said.open_graph)
+    best = next(filter(None, order), None) or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
+    if heading and _SEPARATOR.match(best.text.removeprefix(heading.text)) and best.text != heading.text:
+        # What follows the heading is the name of a site that the page does not give elsewhere.
+        return heading
+    return best if best.text else Title(text="", origin="")
 
 
-def _candidates(document: Document, feed_title: str | None) -> Iterator[Title]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What a page's head says its title is, without the site's name."""
+
+    json_ld: Title
+    open_graph: Title
+    other_meta: Title
+    title_tag: Title
+
+
+def _said(document: Document) -> _Said:
     names = _site_names(document)
+    return _Said(
+        json_ld=Title(text=_clean(document.structured.headline, names), origin="json-ld"),
+        open_graph=Title(text=_clean(document.said("og:title"), names), origin="meta"),
+        other_meta=Title(text=_clean(document.said("twitter:title", "dc.title", "title"), names), origin="meta"),
+        title_tag=Title(text=_before_bar(_clean(document.title_tag, names)), origin="title"),
+    )
+
+
+def _clean(raw: str, names: frozenset[str]) -> str:
+    """Return a title without markup and the site's name; an empty one for what is too long to be one."""
+    text = clean_line(without_markup(raw[:_LONGEST]))
+    return without_site_name(text, names) if len(text) <= _LONGEST_TITLE else ""
+
+
+def _before_bar(title: str) -> str:
+    bar = _LAST_BAR.search(title)
+    return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
+
+
+def _is_only_for_people(said: _Said, heading: Title) -> bool:
+    """Whether Open Graph alone words the title otherwise: the others are then made for search engines."""
+    words = fold(said.json_ld.text)
+    same = bool(heading) and words == fold(heading.text) == fold(said.title_tag.text)
+    return (
+        same
+        and fold(said.open_graph.text) != words
+        and _likeness(_pairs(said.open_graph.text), _pairs(said.json_ld.text)) >= _RELATED
+    )
+
+
+def _article_heading(document: Document, said: _Said) -> Title:
+    """Return the heading that shares most with what the page says elsewhere, else one that is alone and long enough."""
     headings = list(_headings(document))
-    sources = [
-        ("json-ld", document.structured.headline),
-        ("meta", document.said("og:title")),
-        ("meta", document.said("twitter:title", "dc.title", "title")),
-        ("h1", headings[0] if headings else ""),
-        ("title", document.title_tag),
-        ("feed", feed_title or ""),
-    ]
-    for origin, raw in sources:
-        text = without_site_name(clean_line(without_markup(raw[:_LONGEST])), names)
-        if text:
-            yield Title(text=text, origin=origin)
+    others = [_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title]
+    best, most = "", 0
+    for heading in headings:
+        pairs = _pairs(heading)
+        shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
+        if shared > most:
+            best, most = heading, shared
+    if not best and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
+        best = headings[0]
+    return Title(text=best, origin="h1")
+
+
+def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether a heading is what another place gives as the title: alike, and not only the name of its site."""
+    return _likeness(heading, other) >= _ALIKE and len(heading & other) >= _MAIN_PART * len(other)
+
+
+def _first_heading(document: Document) -> Title:
+    return Title(text=next(_headings(document), ""), origin="h1")
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    """Return which share of the shorter title's pairs of characters the longer has: the same for every script."""
+    return len(one & other) / max(1, min(len(one), len(other)))
+
+
+def _pairs(title: str) -> frozenset[str]:
+    text = fold(title)
+    return frozenset(text[place : place + 2] for place in range(len(text) - 1))
 
 
 def _headings(document: Document) -> Iterator[str]:
@@ -66,6 +141,7 @@ def _headings(document: Document) -> Iterator[str]:
 
 def _site_names(document: Document) -> frozenset[str]:
     said = [document.said("og:site_name"), document.said("application-name"), document.said("twitter:site")]
+    said.extend(document.structured.site_names)
     host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
     names = {fold(name.lstrip("@")) for name in said if name}
     return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)

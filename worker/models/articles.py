@@ -9,7 +9,7 @@ from worker.models.kinds import Kind, Relation, State
 from worker.models.sources import Page, Text, Validators
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
-_GUESSES = frozenset({"unmarked-time", "url", "text"})
+_GUESSES = frozenset({"unmarked-time", "unmarked-meta", "url", "text"})
 _FIRST_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
 
 
@@ -71,11 +71,10 @@ class Article:
     """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
 
     `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
-    `unmarked-time`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change. `fallbacks`
-    counts what stood in for a part of our reading: `library`, `json-ld`, and `fault` for each step that failed; `notes`
-    say it in words. `paragraphs` are
-    signed 64-bit keys of the page's paragraphs, those left out of the text included: what is counted for the host to
-    learn its boilerplate.
+    `unmarked-time`, `unmarked-meta`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change.
+    `fallbacks` counts what stood in for a part of our reading: `library`, `json-ld`, and `fault` for each step that
+    failed; `notes` say it in words. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left out of the
+    text included: what is counted for the host to learn its boilerplate.
     """
 
     url: str

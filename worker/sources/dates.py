@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from worker.dates import moments_of
 from worker.models import Source
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _TOLERANCE = timedelta(days=2)
 _MAX_LENGTH = 100
-_ZONE = re.compile(
-    r"(?:[+-]\d{2}:?\d{2}|\bz|\d\s*z|\b[a-z]{1,2}[sd]?t|\bgmt\s*[+-]?\s*\d*|\butc?\s*[+-]?\s*\d*|\betc/\w+)\s*\)?\s*\Z"
-)
+# More than a Unix time in billionths of a second.
+_LATEST = 10**19
+# How far apart one time of day can be in two zones.
+_ROUND_THE_CLOCK = timedelta(hours=28)
+_ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s*\)?\s*\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _USUAL_MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) (?:GMT|UTC|Z|([+-])(\d\d):?(\d\d))"
 )
-_OFFSET = re.compile(r"\(?\s*(?:gmt|utc)\s*([+-])\s*(\d{1,2})(?::?(\d{2}))?\s*\)?")
-_DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?!\d)")
-_YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})(?!\d)")
-_TIME = re.compile(r"(?<![\d:])(\d{1,2})[:hg](\d{2})(?::(\d{2}))?\s*(am|pm|sa|ch)?")
 
 
 def zone_of(source: Source) -> tzinfo:
@@ -35,23 +33,41 @@ def zone_of(source: Source) -> tzinfo:
         return UTC
 
 
-def names_zone(text: str) -> bool:
-    """Tell whether a written date says in which zone it is."""
-    return _ZONE.search(text.strip().lower()) is not None
+def _names_zone(text: str) -> bool:
+    """Tell whether a written date ends in an offset or a zone that mail programs know."""
+    return _ZONE.search(text.strip()) is not None
 
 
 def read_date(text: str | None, *, zone: tzinfo) -> datetime | None:
-    """Read a date in ISO 8601 (W3C-DTF), RFC 5322 or Vietnamese form; None where it is none of these.
+    """Read a date in ISO 8601 (W3C-DTF), RFC 5322 or any form that people write; None where it is none of these.
 
-    A date that names no zone is in `zone`.
+    A date that names no zone is in `zone`. So is one whose zone's name stands for several, none of which is `zone`.
     """
     if not text or len(text) > _MAX_LENGTH:
         return None
     text = text.strip()
-    found = _iso(text) or _usual_mail(text) or _mail(text) or _by_hand(text.lower())
+    found = _iso(text) or _usual_mail(text) or next(moments_of(text, zone=zone), None)
     if found is None:
         return None
     return found.replace(tzinfo=zone) if found.tzinfo is None else found
+
+
+def as_written(value: object) -> str | None:
+    """Return a date as a JSON document gives it: a text, or a number that is a Unix time."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LATEST:
+        return f"{value:.0f}"
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def reread(theirs: datetime, text: str, *, zone: tzinfo) -> datetime:
+    """Return a date that a library read, in UTC, with the zone that the text names, or else `zone`.
+
+    Libraries take zones whose names they do not know for UTC.
+    """
+    ours = read_date(text, zone=zone)
+    if ours is not None and abs(ours - theirs) < _ROUND_THE_CLOCK:
+        return ours.replace(microsecond=0)
+    return theirs if _names_zone(text) else theirs.replace(tzinfo=zone)
 
 
 def _iso(text: str) -> datetime | None:
@@ -79,49 +95,6 @@ def _usual_mail(text: str) -> datetime | None:
         )  # fmt: skip
     except ValueError:
         return None
-
-
-def _mail(text: str) -> datetime | None:
-    if not any(letter.isalpha() for letter in text):
-        return None
-    try:
-        found = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return found if names_zone(text) else found.replace(tzinfo=None)
-
-
-def _by_hand(text: str) -> datetime | None:
-    day = _DAY_FIRST.search(text)
-    if day:
-        year, month, date = int(day[3]), int(day[2]), int(day[1])
-    else:
-        day = _YEAR_FIRST.search(text)
-        if not day:
-            return None
-        year, month, date = int(day[1]), int(day[2]), int(day[3])
-    try:
-        return datetime(year, month, date, *_time_of_day(text), tzinfo=_offset(text))
-    except ValueError:
-        return None
-
-
-def _time_of_day(text: str) -> tuple[int, int, int]:
-    clock = _TIME.search(text)
-    if not clock:
-        return 0, 0, 0
-    hour = int(clock[1])
-    if clock[4] in {"pm", "ch"} and hour < 12:
-        hour += 12
-    return hour, int(clock[2]), int(clock[3] or 0)
-
-
-def _offset(text: str) -> timezone | None:
-    found = _OFFSET.search(text)
-    if not found:
-        return None
-    ahead = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
-    return timezone(-ahead if found[1] == "-" else ahead)
 
 
 def plausible(found: datetime | None, *, now: datetime) -> datetime | None:

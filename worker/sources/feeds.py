@@ -14,7 +14,7 @@ from worker import urls
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
 from worker.sources import jsonfeed
-from worker.sources.dates import names_zone, read_date, zone_of
+from worker.sources.dates import read_date, reread, zone_of
 from worker.sources.declarations import as_utf8
 from worker.sources.entries import Entry, clean_title, discovery, scope_of
 from worker.sources.fulltext import full_text
@@ -180,7 +180,7 @@ def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime 
         found = datetime(*parsed[:6], tzinfo=UTC)
     except ValueError:
         return None
-    return found if names_zone(written) else found.replace(tzinfo=zone)
+    return reread(found, written, zone=zone)
 
 
 def _older(parsed: feedparser.FeedParserDict, base: str) -> str:

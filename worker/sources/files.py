@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from lxml import etree, html
@@ -37,13 +37,14 @@ class Remark:
 class Intake:
     """What every reader of input files is told: the name of the source, the time, and the largest article in bytes.
 
-    `sites` are those whose pages are taken from archives; none: all.
+    `sites` are those whose pages are taken from archives; none: all. `zone` is that of dates that name none.
     """
 
     source: str
     now: datetime
     max_bytes: int
     sites: frozenset[str] = frozenset()
+    zone: tzinfo = UTC
 
 
 def read_html(file: Path, intake: Intake) -> Iterator[Candidate | Remark]:

@@ -8,7 +8,7 @@ from datetime import tzinfo
 
 from worker.charset import read_json
 from worker.errors import SourceError
-from worker.sources.dates import read_date
+from worker.sources.dates import as_written, read_date
 from worker.sources.entries import Entry
 from worker.sources.fulltext import full_text
 from worker.sources.trimming import MAX_ENTRIES, Room
@@ -57,8 +57,8 @@ def _entry(item: dict[str, object], zone: tzinfo, room: Room) -> Entry:
     return Entry(
         link=link or "",
         title=_text(item, "title"),
-        published_at=read_date(_text(item, "date_published"), zone=zone),
-        modified_at=read_date(_text(item, "date_modified"), zone=zone),
+        published_at=read_date(as_written(item.get("date_published")), zone=zone),
+        modified_at=read_date(as_written(item.get("date_modified")), zone=zone),
         external_id=identity,
         fallback=_full_text(item, room),
     )

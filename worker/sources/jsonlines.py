@@ -13,7 +13,7 @@ from worker.charset import read_json
 from worker.errors import SourceError
 from worker.inputs import open_ordinary
 from worker.models import Authority, Candidate, Text
-from worker.sources.dates import plausible, read_date
+from worker.sources.dates import as_written, plausible, read_date
 from worker.sources.entries import clean_text, clean_title
 from worker.sources.files import Intake, Remark, page_candidate, plain_paragraphs
 
@@ -94,7 +94,7 @@ def _candidate(members: dict[str, object], where: str, intake: Intake) -> Candid
 
 
 def _described(candidate: Candidate, members: dict[str, object], intake: Intake) -> Candidate:
-    published = read_date(_text(members, "published_at"), zone=UTC)
+    published = read_date(as_written(members.get("published_at")), zone=intake.zone)
     identity = members.get("id")
     return replace(
         candidate,
@@ -108,9 +108,9 @@ def _described(candidate: Candidate, members: dict[str, object], intake: Intake)
 def _ignored(members: dict[str, object], where: str) -> Iterator[Remark]:
     for name in _OPTIONAL:
         value = members.get(name)
-        if value is not None and not isinstance(value, str):
+        if value is not None and not isinstance(value, str) and not (name == "published_at" and as_written(value)):
             yield Remark(where=where, why=f"{name} is no text and was ignored", lost=False)
-    written = _text(members, "published_at")
+    written = as_written(members.get("published_at"))
     if written and read_date(written, zone=UTC) is None:
         yield Remark(where=where, why=f"published_at {written[:50]!r} is no date and was ignored", lost=False)
 

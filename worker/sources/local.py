@@ -13,6 +13,7 @@ from types import MappingProxyType
 from worker.errors import SourceError
 from worker.inputs import note_progress
 from worker.models import Candidate, Discovery, Source
+from worker.sources.dates import zone_of
 from worker.sources.files import Intake, Remark, read_html, read_text
 from worker.sources.jsonlines import read_json_lines
 from worker.sources.url_list import is_file_of_urls, read_url_list
@@ -53,7 +54,7 @@ def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int)
     if not path.is_dir() and _ending(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
     files = _below(path) if path.is_dir() else iter((path,))
-    intake = Intake(source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites)
+    intake = Intake(source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=zone_of(source))
     return _batches(_contents(files, intake), path)
 
 

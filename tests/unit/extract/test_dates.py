@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.unit.extract.pages import NOW, URL, article_body, news_page, page_of
-from worker.extract.dates import Circumstances, find_modified, find_published, parse_moment, zone_of
+from worker.extract.dates import Circumstances, Found, find_modified, find_published, zone_of
 from worker.extract.document import Document, open_document
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -27,36 +27,6 @@ def ld(**fields: str) -> str:
     return (
         f'<script type="application/ld+json">{json.dumps({"@type": "NewsArticle", "headline": "x", **fields})}</script>'
     )
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("2026-03-07T08:00:00+07:00", "2026-03-07T08:00:00+07:00"),
-        ("2026-03-07T08:00:00Z", "2026-03-07T08:00:00+00:00"),
-        ("2026-03-07T08:00:00.123+0700", "2026-03-07T08:00:00+07:00"),
-        ("2026-03-07 08:00:00", "2026-03-07T08:00:00+07:00"),
-        ("2026-03-07", "2026-03-07T00:00:00+07:00"),
-        ("07/03/2026 08:05", "2026-03-07T08:05:00+07:00"),
-        ("Thứ bảy, 7/3/2026, 08:05 (GMT+7)", "2026-03-07T08:05:00+07:00"),
-        ("07-03-2026 - 08h05", "2026-03-07T08:05:00+07:00"),
-        ("Sat, 07 Mar 2026 08:00:00 +0700", "2026-03-07T08:00:00+07:00"),
-        ("1772845200", "2026-03-07T01:00:00+00:00"),
-        ("1772845200000", "2026-03-07T01:00:00+00:00"),
-    ],
-)
-def test_moments_are_read_as_pages_write_them(value: str, expected: str) -> None:
-    moment = parse_moment(value, HANOI)
-
-    assert moment is not None
-    assert moment.isoformat() == expected
-
-
-@pytest.mark.parametrize(
-    "value", ["", "hôm qua", "31/02/2026", "99999999999999", "2026-13-45", "x" * 10_000, "0000-00-00"]
-)
-def test_what_is_no_moment_gives_none(value: str) -> None:
-    assert parse_moment(value, HANOI) is None
 
 
 def test_json_ld_comes_before_meta_and_meta_before_the_feed() -> None:
@@ -105,23 +75,6 @@ def test_the_address_gives_a_date_that_is_no_more_than_a_guess() -> None:
     assert (found.at, found.origin, found.sure) == (datetime(2026, 3, 2, tzinfo=HANOI), "url", False)
 
 
-@pytest.mark.parametrize(
-    ("path", "day"),
-    [
-        ("tin/29-10-2021", "2021-10-29"),
-        ("tin/mua-lon-30_4_2025.html", "2025-04-30"),
-        ("tin/04-10-2021", None),
-        ("tin/29-13-2021", None),
-        ("tin/129-10-2021", None),
-        ("tin/29-10-20215", None),
-    ],
-)
-def test_an_address_gives_a_day_before_its_month_where_that_cannot_be_a_month(path: str, day: str | None) -> None:
-    found = find_published(document_with(url=f"https://bao.example/{path}"), circumstances())
-
-    assert (found.at.date().isoformat() if found and found.origin == "url" else None) == day
-
-
 def test_what_json_ld_says_of_the_page_goes_before_guesses_and_after_what_is_said_of_the_article() -> None:
     of_page = '{"@type": "WebPage", "datePublished": "2026-02-01T08:00:00+07:00"}'
     head = f'<script type="application/ld+json">{of_page}</script>'
@@ -136,15 +89,172 @@ def test_what_json_ld_says_of_the_page_goes_before_guesses_and_after_what_is_sai
     assert beside.at.date().isoformat() == "2026-02-03"
 
 
-def test_a_time_element_that_nobody_marked_is_told_from_one_that_is() -> None:
-    moment = '<time {}datetime="2026-03-02T08:00:00+07:00"></time><main>'
-    # More than is searched for something like a date.
-    rest = f"<p>{'chữ ' * 300_000}</p>"
-    bodies = [article_body(after=rest).replace("<main>", moment.format(mark)) for mark in ("", 'class="published" ')]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('name="date"', 'property="article:published_time"'),
+        ('name="dcterms.created"', 'property="article:published_time"'),
+        ('name="DC.date"', 'name="pubdate"'),
+        ('itemprop="dateCreated"', 'itemprop="datePublished"'),
+        ('name="displaydate"', 'property="og:article:published_time"'),
+        ('name="dcterms.created"', 'name="parsely-pub-date"'),
+        ('name="vendor:publicationDate"', 'name="citation_publication_date"'),
+        ('http-equiv="date"', 'name="dc.date.issued"'),
+    ],
+)
+def test_a_name_that_says_publication_goes_before_one_that_may_mean_something_else(first: str, second: str) -> None:
+    head = f'<meta {first} content="2026-02-01T08:00:00+07:00"><meta {second} content="2026-03-01T10:00:00+07:00">'
 
-    origins = [find_published(document_with(body=body), circumstances()) for body in bodies]
+    found = find_published(document_with(head), circumstances())
 
-    assert [found and (found.origin, found.sure) for found in origins] == [("unmarked-time", False), ("time", True)]
+    assert found is not None
+    assert (found.at.isoformat(), found.origin, found.sure) == ("2026-03-01T10:00:00+07:00", "meta", True)
+
+
+def test_every_value_is_tried_until_one_can_be_read_and_believed() -> None:
+    values = ("hôm qua", "2026-02-30", "2031-01-01", "2026-03-01T10:00:00+07:00")
+    head = "".join(f'<meta property="article:published_time" content="{value}">' for value in values)
+
+    found = find_published(document_with(head), circumstances())
+
+    assert found is not None
+    assert found.at.isoformat() == "2026-03-01T10:00:00+07:00"
+
+
+def test_a_date_that_may_mean_something_else_is_sure_where_the_page_shows_the_same_day_and_else_a_guess() -> None:
+    head = '<meta name="date" content="2026-03-01T10:20:00+07:00">'
+    shown = article_body().replace("</h1>", "</h1><div>Ngày 01/03/2026</div>")
+
+    alone = find_published(document_with(head), circumstances())
+    both = find_published(document_with(head, body=shown), circumstances())
+    contradicted = find_published(document_with(head, body=shown.replace("01/03", "02/03")), circumstances())
+
+    assert [(found.origin, found.sure) for found in (alone, both, contradicted) if found] == [
+        ("unmarked-meta", False),
+        ("meta", True),
+        ("text", False),
+    ]
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "2026-04-24", "2027-01-01", "0000-00-00", "30/02/2026", "2026-13-05"])
+@pytest.mark.parametrize("place", ["meta", "ld", "text", "address", "time"])
+def test_a_day_that_cannot_be_gives_no_date(day: str, place: str) -> None:
+    body = article_body()
+    if place == "text":
+        body = body.replace("</h1>", f"</h1><p class='date'>{day}</p>")
+    if place == "time":
+        body = body.replace("</h1>", f"</h1><time class='published' datetime='{day}'></time>")
+    head = {"meta": f'<meta property="article:published_time" content="{day}">', "ld": ld(datePublished=day)}
+    url = f"https://bao.example/{day}/gia-gao.html" if place == "address" else URL
+
+    assert find_published(document_with(head.get(place, ""), body=body, url=url), circumstances()) is None
+
+
+def shown(markup: str, *, before: str = "") -> Found | None:
+    body = article_body().replace("</h1>", f"</h1>{markup}").replace("<main>", f"{before}<main>")
+    return find_published(document_with(body=body), circumstances())
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<abbr class="published" title="2026-03-02T08:05:00+07:00">8 giờ</abbr>',
+        '<span itemprop="datePublished" content="2026-03-02T08:05:00+07:00">hôm thứ Hai</span>',
+        '<div itemprop="datePublished">08:05 02/03/2026</div>',
+        '<b property="schema:datePublished" content="2026-03-02T01:05:00Z"></b>',
+        '<time pubdate datetime="2026-03-02T08:05">thứ Hai</time>',
+        '<time class="entry-date published" datetime="2026-03-02T08:05:00+07:00"></time>',
+        '<time class="dt-published">08:05 AM, 02/03/2026</time>',
+        '<span class="dt-published" title="2026-03-02 08:05">2 tháng 3</span>',
+        '<time itemprop="datePublished" datetime="">02/03/2026 08:05</time>',
+    ],
+)
+def test_a_marked_element_is_as_good_as_a_meta_element(markup: str) -> None:
+    found = shown(markup)
+
+    assert found is not None
+    assert (found.at, found.origin, found.sure) == (datetime.fromisoformat("2026-03-02T08:05:00+07:00"), "time", True)
+
+
+@pytest.mark.parametrize(
+    ("markup", "day"),
+    [
+        ("<p>02/03/2026 08:05</p>", "2026-03-02"),
+        ("<div>Thứ Hai, 2/3/2026, 08:05 (GMT+7)</div>", "2026-03-02"),
+        ("<div><span>Lê An</span> - <span>08:05 02/03/2026</span></div>", "2026-03-02"),
+        ("<div>Lê An | Kinh tế | 2 tháng 3, 2026</div>", "2026-03-02"),
+        ("<div>Đăng ngày 02/03/2026 | Cập nhật 05/03/2026</div>", "2026-03-02"),
+        ("<div>Cập nhật: 05/03/2026</div><div>Xuất bản: 02/03/2026</div>", "2026-03-02"),
+        ("<div>Cập nhật lúc 02/03/2026</div>", "2026-03-02"),
+        ("<ul><li>02.03.2026</li><li>Lê An</li></ul>", "2026-03-02"),
+        ("<time datetime='2026-03-02T08:05:00+07:00'>hôm kia</time>", "2026-03-02"),
+        ("<div><b>March</b> <i>2</i>, <i>2026</i></div>", "2026-03-02"),
+        ("<div class=meta>2026年3月2日 08:05</div>", "2026-03-02"),
+        ("<aside><span>02/03/2026</span></aside>", "2026-03-02"),
+    ],
+)
+def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, day: str) -> None:
+    found = shown(markup)
+
+    assert found is not None
+    assert (found.at.date().isoformat(), found.sure) == (day, False)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        (
+            "<p>Ngày 2/3/2026, tổ khảo sát của huyện đã đi bộ dọc con đê cũ dài bảy cây số để ghi lại từng chỗ sạt lở và "
+            "từng cống thoát nước bị tắc sau hai mùa mưa liên tiếp ở phía hạ lưu.</p>"
+        ),
+        "<div class=related><a href=/a>Một bài khác của tờ báo nói về chuyện khác</a><span>02/03/2026</span></div>",
+        "<div><a href=/a>Một bài khác của tờ báo nói về chuyện khác</a><span>02/03/2026</span></div>",
+        "<footer>© 2026 Báo Mẫu. Giấy phép 12/GP ngày 02/03/2026</footer>",
+        "<p>Hết hạn: 02/03/2026</p>",
+        "<p>Tháng 3/2026</p>",
+    ],
+)
+def test_dates_of_other_things_are_not_the_article_s(markup: str) -> None:
+    assert shown(markup) is None
+
+
+def test_the_date_under_the_title_goes_before_those_of_a_sidebar_wherever_it_stands() -> None:
+    side = (
+        "<aside class='sidebar'>"
+        + "".join(
+            f"<div><a href='/{day}'>Một bài khác của tờ báo nói về chuyện khác</a><time>{day:02}/02/2026</time></div>"
+            for day in range(1, 9)
+        )
+        + "</aside>"
+    )
+
+    before, after = shown("<div>02/03/2026</div>", before=side), shown(f"<div>02/03/2026</div>{side}")
+
+    assert before is not None
+    assert after is not None
+    assert before.at.date() == after.at.date() == date(2026, 3, 2)
+
+
+def test_the_day_of_fetching_under_the_title_is_the_article_s() -> None:
+    found = shown(f"<div>{NOW.astimezone(HANOI):%H:%M %d/%m/%Y}</div>")
+
+    assert found is not None
+    assert found.at.date() == NOW.astimezone(HANOI).date()
+
+
+@pytest.mark.parametrize(
+    ("lang", "url", "day"),
+    [("en-US", "https://paper.example/a", "2026-02-03"), ("en", "https://paper.co.uk/a", "2026-03-02"),
+     ("en-GB", "https://paper.example/a", "2026-03-02"), ("vi", "https://paper.example/a", "2026-03-02")],
+)  # fmt: skip
+def test_two_numbers_are_read_as_the_page_s_country_writes_them(lang: str, url: str, day: str) -> None:
+    markup = news_page(body=article_body().replace("</h1>", "</h1><div>2/3/2026</div>"))
+    markup = markup.replace('lang="vi"', f'lang="{lang}"')
+
+    found = find_published(open_document(page_of(markup, url=url)), circumstances())
+
+    assert found is not None
+    assert found.at.date().isoformat() == day
 
 
 def test_published_and_modified_are_kept_apart() -> None:

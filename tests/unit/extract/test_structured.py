@@ -39,8 +39,8 @@ def test_the_article_is_found_however_it_is_wrapped(block: str) -> None:
     found = read_structured([block])
 
     assert found.headline.split() == ["Tiêu", "đề", "&", "phụ", "đề"]
-    assert found.published == "2026-03-07T08:00:00+07:00"
-    assert found.modified == "2026-03-07T09:30:00+07:00"
+    assert found.published == ("2026-03-07T08:00:00+07:00",)
+    assert found.modified == ("2026-03-07T09:30:00+07:00",)
     assert found.authors == ("Lê An", "Trần Bình")
     assert found.accessible_for_free is False
     assert found.licence.startswith("https://creativecommons.org/")
@@ -52,7 +52,7 @@ def test_single_fields_are_saved_from_json_that_cannot_be_parsed() -> None:
 
     found = read_structured([broken])
 
-    assert (found.headline, found.published, found.is_article) == ('Một "hai"', "2026-03-07", True)
+    assert (found.headline, found.published, found.is_article) == ('Một "hai"', ("2026-03-07",), True)
 
 
 def test_the_fullest_article_wins_over_stubs_of_others() -> None:
@@ -60,7 +60,26 @@ def test_the_fullest_article_wins_over_stubs_of_others() -> None:
 
     found = read_structured([json.dumps([*stubs, ARTICLE])])
 
-    assert found.published == ARTICLE["datePublished"]
+    assert found.published == (ARTICLE["datePublished"],)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (1710121200000, ("1710121200000",)),
+        (1710121200, ("1710121200",)),
+        ({"@value": "2026-03-07"}, ("2026-03-07",)),
+        (["30/02/2026", "2026-03-07"], ("30/02/2026", "2026-03-07")),
+        (True, ("",)),
+        (-5, ("",)),
+        (10**400, ("",)),
+        (None, ("",)),
+    ],
+)
+def test_a_date_is_kept_in_every_form_it_is_written_in(written: object, read: tuple[str, ...]) -> None:
+    found = read_structured([json.dumps({"@type": "NewsArticle", "headline": "x", "datePublished": written})])
+
+    assert found.published == read
 
 
 @pytest.mark.parametrize("block", ["[" * 100_000, "{" * 100_000, '{"a":' * 5_000, "", "null", "1e999", '"text"'])

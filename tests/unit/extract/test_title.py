@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -27,15 +28,65 @@ def test_the_sites_name_is_cut_off_either_end(title: str, names: set[str], bare:
     assert without_site_name(title, frozenset(names)) == bare
 
 
-def test_json_ld_comes_before_meta_and_meta_before_the_title_element() -> None:
-    ld = json.dumps({"@type": "NewsArticle", "headline": "Từ JSON-LD"})
-    meta = '<meta property="og:title" content="Từ Open Graph">'
+def head(*, json_ld: str = "", open_graph: str = "") -> str:
+    ld = json.dumps({"@type": "NewsArticle", "headline": json_ld}) if json_ld else "{}"
+    meta = f'<meta property="og:title" content="{open_graph}">' if open_graph else ""
+    return f'{meta}<script type="application/ld+json">{ld}</script>'
 
-    both = open_document(page_of(news_page(head=f'{meta}<script type="application/ld+json">{ld}</script>')))
-    one = open_document(page_of(news_page(head=meta)))
 
-    assert (find_title(both).text, find_title(both).origin) == ("Từ JSON-LD", "json-ld")
-    assert (find_title(one).text, find_title(one).origin) == ("Từ Open Graph", "meta")
+def found(*, tag: str, headings: tuple[str, ...] = (), json_ld: str = "", open_graph: str = "") -> tuple[str, str]:
+    body = "".join(f"<h1>{heading}</h1>" for heading in headings) + article_body().replace("h1", "h4")
+    markup = news_page(head=head(json_ld=json_ld, open_graph=open_graph), title=tag, body=body)
+    title = find_title(open_document(page_of(markup)))
+    return title.text, title.origin
+
+
+OTHER = "Nhiều xưởng nhỏ không vay được vốn dù lãi suất đã giảm"
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        # A heading that is none of the article's.
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Mobile", TITLE)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Mobile",)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Báo Mẫu",)}, TITLE),
+        ({"tag": f"{TITLE} - Kinh tế - Báo Mẫu", "headings": ("Kinh tế", TITLE)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ()}, TITLE),
+        # The page's name for itself says nothing.
+        ({"tag": "Document", "headings": (TITLE,)}, TITLE),
+        ({"tag": "", "headings": (TITLE,)}, TITLE),
+        ({"tag": "Báo Mẫu", "headings": (TITLE,), "open_graph": "Báo Mẫu"}, TITLE),
+        # A paper's name at either end, whether or not it is known.
+        ({"tag": f"Tin nhanh bốn phương: {TITLE}", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"Bốn phương | {TITLE}", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"{TITLE}--时政--人民网", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"{TITLE} - Bốn phương", "headings": (TITLE,), "open_graph": f"{TITLE} - Bốn phương"}, TITLE),
+        # Two wordings.
+        ({"tag": OTHER, "headings": (TITLE,), "json_ld": TITLE, "open_graph": OTHER}, TITLE),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": OTHER}, OTHER),
+        ({"tag": OTHER, "headings": (TITLE,), "open_graph": OTHER}, TITLE),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": TITLE, "open_graph": "Báo Mẫu"}, TITLE),
+        # What is no title.
+        ({"tag": TITLE, "headings": (), "json_ld": "chữ " * 150}, TITLE),
+    ],
+)
+def test_the_title_is_what_the_places_that_say_it_agree_on(said: dict[str, Any], title: str) -> None:
+    assert found(**said)[0] == title
+
+
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [
+        ({"tag": TITLE, "json_ld": OTHER, "open_graph": TITLE}, "json-ld"),
+        ({"tag": TITLE, "headings": (TITLE,), "open_graph": TITLE}, "h1"),
+        ({"tag": "Báo Mẫu", "open_graph": TITLE}, "meta"),
+        ({"tag": TITLE}, "title"),
+        ({"tag": "", "headings": ("Vay vốn",)}, "h1"),
+    ],
+)
+def test_a_title_comes_with_the_place_it_was_found_in(said: dict[str, Any], origin: str) -> None:
+    assert found(**said)[1] == origin
 
 
 def test_the_heading_shows_where_an_unknown_sites_name_begins() -> None:
@@ -51,8 +102,4 @@ def test_a_page_without_any_title_takes_the_feeds() -> None:
 
 
 def test_escaped_characters_are_read_once_more() -> None:
-    meta = '<meta property="og:title" content="Nga &amp;amp; Mỹ&amp;#8230; bàn gì">'
-
-    document = open_document(page_of(news_page(head=meta)))
-
-    assert find_title(document).text == "Nga & Mỹ… bàn gì"
+    assert found(tag="", open_graph="Nga &amp;amp; Mỹ&amp;#8230; bàn gì")[0] == "Nga & Mỹ… bàn gì"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.sources.making import NOW, source
-from worker.sources.dates import names_zone, plausible, read_date, zone_of
+from worker.sources.dates import as_written, plausible, read_date, reread, zone_of
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 MORNING = datetime(2026, 11, 20, 1, 5, tzinfo=UTC)
@@ -82,15 +82,41 @@ def test_any_text_gives_an_aware_date_or_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "named"),
+    ("written", "moment"),
     [
-        ("2026-11-20T08:05:00Z", True), ("2026-11-20T08:05:00+07:00", True), ("Fri, 20 Nov 2026 08:05:00 EST", True),
-        ("20/11/2026 08:05 (GMT+7)", True), ("Fri, 20 Nov 2026 08:05:00", False), ("2026-11-20", False),
-        ("2026-11-20 08:05", False), ("8:05:00 AM", False), ("20 Nov 2026", False),
+        ("Fri, 20 Nov 2026 08:05:00 ICT", "2026-11-20T01:05:00"), ("Fri, 20 Nov 2026 10:05:00 KST",
+        "2026-11-20T01:05:00"),
+        ("Fri, 20 Nov 2026 02:05:00 CET", "2026-11-20T01:05:00"), ("Fri, 20 Nov 2026 11:05:00 AEST",
+        "2026-11-20T01:05:00"),
+        ("Fri, 20 Nov 2026 08:05:00 UTC+07:00", "2026-11-20T01:05:00"), ("Fri, 20 Nov 2026 01:05:00 GMT",
+        "2026-11-20T01:05:00"),
+        ("2026-11-20 08:05:00 Asia/Ho_Chi_Minh", "2026-11-20T01:05:00"), ("Fri, 20 Nov 26 08:05:00 +0700",
+        "2026-11-20T01:05:00"),
+        ("Fri, 20 Nov 2026 10:05:00", "2026-11-20T01:05:00"), ("Fri, 20 Nov 2026 10:05:00 IST", "2026-11-20T01:05:00"),
+        ("2026-11-20T08:05:00.5+07:00", "2026-11-20T01:05:00"),
     ],
 )  # fmt: skip
-def test_a_date_names_its_zone_or_does_not(written: str, named: bool) -> None:
-    assert names_zone(written) is named
+def test_what_a_library_read_gets_the_zone_that_is_written(written: str, moment: str) -> None:
+    """As feedparser reads them: a zone whose name it does not know, and none at all, are UTC to it."""
+    theirs = datetime.fromisoformat("2026-11-20T10:05:00+00:00")
+
+    assert reread(theirs, written, zone=ZoneInfo("Asia/Tokyo")) == datetime.fromisoformat(f"{moment}+00:00")
+
+
+def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_s_zone() -> None:
+    theirs = datetime(2003, 12, 31, 10, tzinfo=UTC)
+
+    assert reread(theirs, "03-12-31 10:00", zone=HANOI) == datetime(2003, 12, 31, 10, tzinfo=HANOI)
+    assert reread(theirs, "03-12-31 10:00 GMT", zone=HANOI) == theirs
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(1772845200, "1772845200"), (1772845200000.0, "1772845200000"), ("2026-03-07", "2026-03-07"), (True, None),
+     (-1, None), (10**30, None), ("  ", None), (None, None), ([], None)],
+)  # fmt: skip
+def test_a_document_may_give_a_date_as_a_number(value: object, written: str | None) -> None:
+    assert as_written(value) == written
 
 
 @pytest.mark.parametrize(
