@@ -257,7 +257,7 @@ def test_queueing_that_was_broken_off_goes_on(store: Store, monkeypatch: pytest.
     for number, url in enumerate((A, B, C)):
         take_in(store, url, f"chữ{number}")
     monkeypatch.setattr("worker.storage.offline.BATCH", 1)
-    store._database.write(offline._queue_some, after=0, now=LATER, batch="reprocess")
+    store._database.write(offline._queue_some, after=0, now=LATER, batch="reprocess", states=offline.AGAIN)
 
     queued = store.review.queue_kept_pages(now=LATER)
     again = store.review.queue_kept_pages(now=LATER)

@@ -204,8 +204,8 @@ def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, 
     "markup",
     [
         (
-            "<p>Ngày 2/3/2026, tổ khảo sát của huyện đã đi bộ dọc con đê cũ dài bảy cây số để ghi lại từng chỗ sạt lở và "
-            "từng cống thoát nước bị tắc sau hai mùa mưa liên tiếp ở phía hạ lưu.</p>"
+            "<p>Ngày 2/3/2026, tổ khảo sát của huyện đã đi bộ dọc con đê cũ dài bảy cây số để ghi lại từng chỗ sạt lở "
+            "và từng cống thoát nước bị tắc sau hai mùa mưa liên tiếp ở phía hạ lưu.</p>"
         ),
         "<div class=related><a href=/a>Một bài khác của tờ báo nói về chuyện khác</a><span>02/03/2026</span></div>",
         "<div><a href=/a>Một bài khác của tờ báo nói về chuyện khác</a><span>02/03/2026</span></div>",
