@@ -23,7 +23,7 @@ from worker.dedupe import Deduper
 from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract import ProcessExtractor
 from worker.learning import LearnedSites
-from worker.models import Claim, Outcome, Source, State
+from worker.models import Claim, Outcome, Page, Source, State
 from worker.offload import Threads
 from worker.pipeline import Tally
 from worker.ports import Hints, Scope
@@ -35,6 +35,7 @@ from worker.storage.marking import Moved
 from worker.storage.offline import Kept
 from worker.storage.rethinking import Change
 from worker.storage.review import BATCH
+from worker.urls import same_site
 
 T = TypeVar("T")
 
@@ -276,7 +277,8 @@ async def _text(extractor: ProcessExtractor, kept: Kept, hints: Hints) -> str | 
 
 
 def _hints(kept: Kept, sites: LearnedSites, timezone: str | None) -> Hints:
-    return Hints(
+    content = kept.content
+    hints = Hints(
         url=kept.url,
         canonical_url=kept.canonical_url,
         source=kept.source,
@@ -287,3 +289,5 @@ def _hints(kept: Kept, sites: LearnedSites, timezone: str | None) -> Hints:
         timezone=timezone,
         boilerplate=sites.known(kept.host),
     )
+    is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
+    return hints.of_address_alone() if is_elsewhere else hints

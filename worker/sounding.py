@@ -49,6 +49,11 @@ class Sounding:
     fault: str = ""
 
     @property
+    def entries(self) -> int:
+        """How many articles it names; each may be named by several addresses."""
+        return len({each.canonical_url for each in self.candidates})
+
+    @property
     def newest(self) -> datetime | None:
         """The latest date among the candidates."""
         dates = (each.published_at or each.modified_at for each in self.candidates)

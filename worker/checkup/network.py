@@ -119,7 +119,7 @@ def _judged(sounding: Sounding, *, now: datetime) -> tuple[Level, str, str]:
 
 def _told(sounding: Sounding) -> str:
     """Return entries, newest date, size and time in one line."""
-    count = len(sounding.candidates)
+    count = sounding.entries
     parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if sounding.further else "")]
     if sounding.strangers:
         parts.append(f"{sounding.strangers:,} links to other sites left out")

@@ -69,12 +69,12 @@ def show_checks(checked: Sequence[CheckedSource]) -> None:
     for name in ("name", "kind", "result", "entries", "newest", "overlap"):
         table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
     for each in checked:
-        sounding, entries = each.sounding, each.sounding.candidates
+        sounding, entries = each.sounding, each.sounding.entries
         table.add_row(
             clean(sounding.source.name),
             sounding.source.kind,
             each.finding.level.value,
-            str(len(entries)),
+            str(entries),
             moment(sounding.newest)[:16],
             f"{each.overlap:.0%}" if entries else "-",
         )
@@ -100,7 +100,7 @@ def check_record(checked: CheckedSource) -> dict[str, object]:
         "kind": sounding.source.kind,
         "url": sounding.source.url,
         "level": finding.level.value,
-        "entries": len(sounding.candidates),
+        "entries": sounding.entries,
         "newest": sounding.newest.isoformat() if sounding.newest else None,
         "overlap": round(checked.overlap, 3),
         "other_sites": sounding.strangers,

@@ -231,20 +231,20 @@ class Ingester:
         return await self._stages.offload(self._settle, claim, standing_in(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
-        # What was said of one site's address is not known of the page of another that it led to.
-        is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         hints = Hints(
             url=claim.url,
             canonical_url=claim.canonical_url,
             source=claim.source,
-            title=None if is_elsewhere else claim.title,
-            published_at=None if is_elsewhere else claim.published_at,
-            modified_at=None if is_elsewhere else claim.modified_at,
-            external_id=None if is_elsewhere else claim.external_id,
+            title=claim.title,
+            published_at=claim.published_at,
+            modified_at=claim.modified_at,
+            external_id=claim.external_id,
             timezone=self._limits.timezones.get(claim.source),
             boilerplate=boilerplate,
         )
+        if isinstance(content, Page) and not same_site(content.url, content.final_url):
+            hints = hints.of_address_alone()
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.timed("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)

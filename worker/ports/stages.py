@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
@@ -89,6 +89,10 @@ class Hints:
     timezone: str | None = None
     kind: Kind = Kind.ARTICLE
     boilerplate: frozenset[int] = frozenset()
+
+    def of_address_alone(self) -> Hints:
+        """Return what is left where another site served the page: what was said of it was said of another page."""
+        return replace(self, title=None, published_at=None, modified_at=None, external_id=None)
 
 
 class Extractor(Protocol):

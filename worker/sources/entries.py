@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -118,9 +118,19 @@ def discovery(
         skipped=sieve.skipped.total(),
         strangers=sieve.strangers,
         elsewhere=tuple(sieve.elsewhere),
-        notes=(*notes, *sieve.notes()),
+        notes=(*notes, *_not_vouched_for(found, scope), *sieve.notes()),
         title=title,
     )
+
+
+def _not_vouched_for(found: Sequence[Candidate], scope: Scope) -> tuple[str, ...]:
+    """Say that nothing but addresses is taken of a source that calls a site its own, which only the operator can do."""
+    count = sum(not each.authority.is_own for each in found)
+    if not (count and scope.claimed):
+        return ()
+    site = next(iter(scope.claimed))
+    taken = f"{count:,} entries are of {site}, which does not lead to this source: only their addresses are taken"
+    return (f'{taken}, no title, date or text; set sites = ["{site}"] if it is that site\'s own',)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,10 +140,19 @@ def test_links_to_other_sites_are_left_out_and_counted_unless_the_source_follows
     assert len(followed.candidates) == 3
 
 
-def test_a_feed_served_elsewhere_is_of_the_site_its_channel_names() -> None:
-    discovery = parse(rss(ITEM), url="https://feeds.feedburner.com/bao")
+@pytest.mark.parametrize(
+    ("sites", "authority", "title"), [("", "stranger", None), ("bao.vn", "publisher", "Mưa lớn ở miền Trung")]
+)
+def test_of_a_feed_elsewhere_that_calls_a_site_its_own_the_addresses_are_taken(
+    sites: str, authority: str, title: str | None
+) -> None:
+    options = source(sites=frozenset({sites})) if sites else source()
+    url = "https://feeds.feedburner.com/bao"
 
-    assert len(discovery.candidates) == 1
+    discovery = PARSERS["feed"](page(rss(ITEM), url=url), replace(options, url=url), now=NOW)
+
+    assert (only(discovery).authority, only(discovery).title) == (authority, title)
+    assert [note.partition("set ")[2][:16] for note in discovery.notes] == ([] if sites else ['sites = ["bao.vn'])
 
 
 def test_a_click_counter_is_looked_behind() -> None:
