@@ -206,23 +206,22 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         return "a link to a front page"
     if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
-    found = Candidate(
-        url=url, canonical_url=key, source=source.name, reference=page.url, authority=scope.authority(url, key)
-    )
+    authority = scope.authority(url, key)
     # What a source says of another site's page is not known of that page.
-    found = _described(found, entry, now=now) if found.authority.is_own else found
-    return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
-
-
-def _described(candidate: Candidate, entry: Entry, *, now: datetime) -> Candidate:
-    return replace(
-        candidate,
-        title=clean_title(entry.title),
-        published_at=plausible(entry.published_at, now=now),
-        modified_at=plausible(entry.modified_at, now=now),
-        external_id=clean_text(entry.external_id)[:_MAX_TITLE] or None,
-        fallback=entry.fallback,
+    said = entry if authority.is_own else Entry(link=entry.link)
+    found = Candidate(
+        url=url,
+        canonical_url=key,
+        source=source.name,
+        reference=page.url,
+        authority=authority,
+        title=clean_title(said.title),
+        published_at=plausible(said.published_at, now=now),
+        modified_at=plausible(said.modified_at, now=now),
+        external_id=clean_text(said.external_id)[:_MAX_TITLE] or None,
+        fallback=said.fallback,
     )
+    return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 
 
 def _inside(link: str) -> str | None:

@@ -117,6 +117,7 @@ def _take_word(connection: Connection, word: _Word, intake: Intake) -> Candidate
     values: Values = {}
     if word.takes_over:
         values = _own_word(connection, word, intake)
+    values |= _better_address(connection, word, intake)
     turns = target is not None and row.lease_token is None and _turns(connection, word, target)
     if target is not None and turns:
         whose = target.authority if target.authority.is_own else authority_of(row)
@@ -136,6 +137,18 @@ def _own_word(connection: Connection, word: _Word, intake: Intake) -> Values:
     detail = f"by its own site: {said.reference}; until now only by {before}"
     add_event(connection, word.row.id, at=intake.now, what="named", detail=detail)
     return {**description(said), "source": clean(said.source), "authority": said.authority.value}
+
+
+def _better_address(connection: Connection, word: _Word, intake: Intake) -> Values:
+    """Let an article that a stranger's address gave be looked at again at its publisher's."""
+    row, said = word.row, word.said
+    if not word.takes_over or row.state not in WITH_ARTICLE or row.lane is None or row.lease_token is not None:
+        return {}
+    if clean(said.url) == row.url:
+        return {}
+    addresses.reopen(connection, row.id, said, now=intake.now)
+    host = lane_of(said.url)
+    return {"url": clean(said.url), "host": host, "lane": host, "etag": None, "last_modified": None}
 
 
 def _turns(connection: Connection, word: _Word, target: Candidate) -> bool:

@@ -38,6 +38,7 @@ __all__ = [
 _COMMON_RULES = Rules()
 _MAX_WRAPPERS = 3
 _HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
+_MAY_CARRY = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
 _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 
@@ -62,6 +63,8 @@ def inside_of(url: str) -> str | None:
 
 def carries_another(url: str) -> bool:
     """Tell whether a URL has the address of another site inside, and is no known wrapper of it."""
+    if not _MAY_CARRY.match(url):
+        return False
     parts = absolute(url)
     carried = wrappers.carried(parts)
     return carried is not None and not same_site(carried, url) and wrappers.unwrapped(parts) is None
@@ -149,10 +152,8 @@ def same_site(one: str, other: str) -> bool:
 def belongs_to(url: str, sites: Collection[str]) -> bool:
     """Tell whether a URL lies on one of these sites, or below one of these domains; False where it is no URL."""
     try:
-        host = host_of(url).partition(":")[0]
-        return bool(host) and (
-            site_of(url) in sites or any(host == each or host.endswith("." + each) for each in sites)
-        )
+        parts = absolute(url)
+        return parts.scheme != "file" and hosts.is_below(hosts.host_and_port(parts)[0], frozenset(sites))
     except SourceError:
         return False
 

@@ -33,11 +33,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     """Return the host in lower-case ASCII (IDNA 2008, RFC 5891) and the port where it is not the scheme's own."""
+    return _read(parts.scheme, parts.netloc)
+
+
+@lru_cache(maxsize=4096)
+def _read(scheme: str, netloc: str) -> tuple[str, int | None]:
+    parts = SplitResult(scheme, netloc, "", "", "")
     try:
         host, port = spelled(parts.hostname or ""), parts.port
     except ValueError as exc:
-        raise SourceError(f"not a usable host: {parts.netloc[:200]!r}; check the address") from exc
-    return host, None if port == _DEFAULT_PORTS.get(parts.scheme) else port
+        raise SourceError(f"not a usable host: {netloc[:200]!r}; check the address") from exc
+    return host, None if port == _DEFAULT_PORTS.get(scheme) else port
 
 
 @lru_cache(maxsize=4096)
@@ -75,6 +81,12 @@ def _hosted(host: str) -> str | None:
         return ".".join(labels[-3:])
     blog = _BLOGGER.match(host)
     return blog["site"] if blog else None
+
+
+@lru_cache(maxsize=4096)
+def is_below(host: str, sites: frozenset[str]) -> bool:
+    """Tell whether a host is of one of these sites, or below one of these domains."""
+    return site_of(host) in sites or any(host == each or host.endswith("." + each) for each in sites)
 
 
 def is_public(host: str) -> bool:

@@ -6,6 +6,7 @@ What an address wraps is what it says of itself: good enough for a key, but no p
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 
 from worker.urls.hosts import is_public, spelled
@@ -38,6 +39,14 @@ def unwrapped(parts: SplitResult) -> str | None:
     return inside if inside and _has_public_host(inside) else None
 
 
+@lru_cache(maxsize=4096)
+def _host(netloc: str) -> str:
+    """Return the host of a wrapper, an empty text for every other one."""
+    host = (SplitResult("", netloc, "", "", "").hostname or "").lower()
+    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _COUNTERS
+    return host if known else ""
+
+
 def carried(parts: SplitResult) -> str | None:
     """Return the address that an address has in the place where wrappers have theirs, whoever its host is."""
     path = _CACHE_PATH.match(parts.path) or _GOOGLE_AMP.match(parts.path)
@@ -52,7 +61,7 @@ def _in_path(path: str) -> str | None:
 
 def _in_query(parts: SplitResult) -> str | None:
     """Return an address in the query; where the path names an article, one there only says where readers come from."""
-    if is_specific(parts.path):
+    if "http" not in parts.query or is_specific(parts.path):
         return None
     return next((value for _, value in parse_qsl(parts.query) if value.startswith(("http://", "https://"))), None)
 
@@ -65,7 +74,9 @@ def _has_public_host(url: str) -> bool:
 
 
 def _wrapped(parts: SplitResult) -> str | None:
-    host = (parts.hostname or "").lower()
+    host = _host(parts.netloc)
+    if not host:
+        return None
     if _CACHE_HOST.match(host):
         return _inside(_CACHE_PATH.match(parts.path), parts.query)
     if host.removeprefix("www.") in _GOOGLE:
