@@ -13,7 +13,7 @@ from worker.dedupe.heads import JOINING, Choice, choose, contender, publisher_of
 from worker.dedupe.relate import Piece, Ruling, direction, relate
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
-from worker.models import Article, Comparison, Neighbour, Relation, Verdict
+from worker.models import Article, Comparison, Kind, Neighbour, Relation, Verdict
 
 _SAME_ADDRESS = "same address"
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
@@ -77,7 +77,7 @@ def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Si
 def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Comparison:
     ruling = _ruling(article, newcomer, match, rules=rules)
     if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
-        ruling = _framed(newcomer, match, ruling) or _only_common(match, matches, rules=rules) or ruling
+        ruling = _framed(article, newcomer, match, ruling) or _only_common(match, matches, rules=rules) or ruling
     return Comparison(
         article=match.neighbour.id,
         relation=ruling.relation,
@@ -114,14 +114,16 @@ def _rewritten(newcomer: Piece, match: _Match, *, rules: Rules) -> bool:
     return own and in_order and match.figures.ours.raw_share < rules.rewritten
 
 
-def _framed(newcomer: Piece, match: _Match, ruling: Ruling) -> Ruling | None:
+def _framed(article: Article, newcomer: Piece, match: _Match, ruling: Ruling) -> Ruling | None:
     """Take back a match that rests on what a publisher sets around different items."""
-    own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
-    if ruling.rule == _SAME_ADDRESS or not only_a_frame(
-        newcomer.side, match.piece.side, match.figures, same_publisher=own
-    ):
+    if ruling.rule == _SAME_ADDRESS:
         return None
-    return Ruling(relation=Relation.TEMPLATE, rule="one frame around different items")
+    # Files without a host are one collector's; but what stands around a seed was left there by whoever scraped it.
+    seeds = Kind.SEED in (article.kind, match.neighbour.kind)
+    own = not seeds and publisher_of(newcomer.host) == publisher_of(match.piece.host)
+    if only_a_frame(newcomer.side, match.piece.side, match.figures, same_publisher=own):
+        return Ruling(relation=Relation.TEMPLATE, rule="one frame around different items")
+    return None
 
 
 def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:

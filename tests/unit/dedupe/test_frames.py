@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.dedupe.made import article, edited, neighbour, prose
 from worker.dedupe import Deduper
-from worker.models import Article, Neighbour, Relation, Verdict
+from worker.models import Article, Kind, Neighbour, Relation, Verdict
 
 JOINED = {Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION}
 VIETNAMESE = (
@@ -56,7 +56,8 @@ def release(number: int, shape: str, frame: Sequence[str], *, words: int = 80, h
 
 
 def stored(made: Article, number: int) -> Neighbour:
-    return replace(neighbour(made.text, number=number, title=made.title, url=made.url), published_at=made.published_at)
+    near = neighbour(made.text, number=number, title=made.title, url=made.url)
+    return replace(near, published_at=made.published_at, host=made.host)
 
 
 def met(newcomer: Article, *others: Article) -> Verdict:
@@ -105,6 +106,16 @@ def test_items_in_one_frame_under_one_title_or_none_are_two_items(title: str) ->
     one, two = (replace(release(number, "tail", VIETNAMESE), title=title) for number in (1, 2))
 
     assert met(two, one).relation not in JOINED
+
+
+def test_files_without_a_host_are_one_collectors_but_seeds_are_whoever_scraped_them() -> None:
+    one, two = (
+        replace(release(number, "tail", VIETNAMESE), host="", title=f"Tiêu đề {name}")
+        for number, name in ((1, "một"), (2, "hai ba bốn năm"))
+    )
+
+    assert met(two, one).relation not in JOINED
+    assert met(replace(two, kind=Kind.SEED), one).relation in JOINED
 
 
 def test_a_short_item_and_a_long_one_in_one_frame_are_two_items() -> None:

@@ -74,6 +74,10 @@ TAKEOVERS = {
         [*with_word("không", STORY, every=2), *MORE],
         "earliest",
     ),
+    "a link after every sentence, with more": (
+        [f"{line} Xem thêm http://moi.example/qua" for line in STORY] + MORE,
+        "earliest",
+    ),
     "words of two kinds in every sentence, with more": ([*with_word("không hề", STORY), *MORE], "earliest"),
     "advertising appended": ([*STORY, *FOREIGN[:4]], "earliest"),
     "advertising put before": ([*FOREIGN[:4], *STORY], "earliest"),
