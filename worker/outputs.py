@@ -17,6 +17,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ _KINDS: Final = {
     stat.S_IFCHR: "is a device",
     stat.S_IFBLK: "is a device",
 }
+_KEPT_AT_ONCE: Final = 16
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -74,8 +76,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
     mode = _require_empty_folder(target)
     with private_folder(target.parent) as private:
         yield private
-        # Of very many small files: one call for all of them takes seconds, one for each of them hours.
-        os.sync()
+        with ThreadPoolExecutor(_KEPT_AT_ONCE) as threads:  # a disk keeps many at once about as fast as one
+            for _ in threads.map(_keep, private.iterdir()):
+                pass
         private.chmod(0o777 & ~_umask() if mode is None else mode)
         _require_empty_folder(target)
         private.rename(target)
@@ -173,9 +176,9 @@ def _fresh_name() -> str:
     return PREFIX + secrets.token_hex(8)
 
 
-def _keep(folder: Path) -> None:
-    """Have the disk keep a folder's names."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def _keep(path: Path) -> None:
+    """Have the disk keep what was written: a file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

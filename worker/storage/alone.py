@@ -71,7 +71,7 @@ def alone(database: Database, *, what: str) -> Iterator[Writer]:
 @contextmanager
 def _file_locked(path: Path, what: str) -> Iterator[None]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         message = f"lock file {path} cannot be opened ({error.strerror}): check the permissions of its folder"
         raise StoreError(message) from error

@@ -23,7 +23,7 @@ class DaemonLock:
         if self._descriptor is not None:
             return
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             message = f"lock file {self._path} cannot be opened ({error.strerror}): check the permissions of its folder"
             raise StoreError(message) from error

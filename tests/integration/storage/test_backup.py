@@ -134,3 +134,68 @@ def test_a_store_on_a_server_is_backed_up_by_its_own_tools_named_without_a_passw
 
     assert "postgresql://u:***@db.example/corpus?sslmode=require`" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("corpus.db", True),
+        ("corpus.db-wal", True),
+        ("corpus.db-shm", True),
+        ("corpus.db-journal", True),
+        ("corpus.db.daemon.lock", True),
+        ("corpus.db.reprocess.lock", True),
+        ("hard", True),
+        ("soft", True),
+        ("way/corpus.db-wal", True),
+        ("corpus.db-2026", False),
+        ("corpus.db.bak", False),
+        ("other/corpus.db-wal", False),
+        ("poetry.lock", False),
+    ],
+)
+def test_the_files_of_the_store_are_known_under_every_name(store: Store, tmp_path: Path, name: str, own: bool) -> None:
+    (tmp_path / "hard").hardlink_to(tmp_path / "corpus.db")
+    (tmp_path / "soft").symlink_to("corpus.db")
+    (tmp_path / "way").symlink_to(tmp_path)
+
+    assert store.holds(tmp_path / name) is own
+    if own:
+        with pytest.raises(StoreError, match="a part of the store itself"):
+            store.back_up(tmp_path / name, replace=True)
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["backup.db.unfinished", "backup.db.unfinished-wal", "backup.db.partial"])
+def test_files_beside_a_backup_are_left_alone(store: Store, tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / name).symlink_to("precious")
+
+    store.back_up(tmp_path / "backup.db")
+
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / name).is_symlink()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    store.close()
+
+
+def test_a_backup_is_never_written_through_a_link(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "backup.db").symlink_to("precious")
+
+    with pytest.raises(StoreError, match="it is a link"):
+        store.back_up(tmp_path / "backup.db", replace=True)
+
+    assert (tmp_path / "precious").read_text() == "mine"
+    store.close()
+
+
+def test_a_lock_is_never_taken_through_a_link(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "corpus.db.daemon.lock").symlink_to("precious")
+
+    with pytest.raises(StoreError, match="lock file"):
+        store.lock_daemon("me")
+
+    assert (tmp_path / "precious").read_text() == "mine"
+    store.close()
