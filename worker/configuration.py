@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from worker.settings import Section, Settings
 
 PREFIX: Final = "CORPUS_WORKER_"
 _LONGEST_SHOWN: Final = 80
+_ALIKE: Final = 0.7
+_ALMOST: Final = 0.9
+"""How alike a variable is to one of ours that is taken for it: with our prefix, and without."""
 _PATH: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
 """What begins the URL of a file: nobody logs in there, and its path may hold every sign."""
 _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=@)", re.DOTALL)
@@ -75,7 +79,7 @@ def _masked_login(found: re.Match[str]) -> str:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file; name one with --config FILE") from None
     except UnicodeDecodeError as exc:
@@ -89,19 +93,37 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
+    names = frozenset(_environment_names())
     for name in sorted(environment):
-        if name.startswith(PREFIX) and "__" in name:
+        if name in names:
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             yield (section, key), _coerced(section, key, environment[name], name)
+        elif meant := _meant(name, names):
+            raise ConfigurationError(f"environment: {name}: no such setting; {meant}")
+
+
+def _meant(name: str, names: Collection[str]) -> str:
+    """Return what to write instead of a variable that was meant for this program, empty for those of others."""
+    upper = name.upper()
+    if upper in names:
+        return f"write it in capitals: {upper}"
+    ours = upper.startswith(PREFIX) and "__" in upper
+    if not ours and "CORPUS" not in upper and "WORKER" not in upper:
+        return ""
+    # What all have in common would make everything alike.
+    cut, least = (PREFIX, _ALIKE) if ours else ("", _ALMOST)
+    known = {each.removeprefix(cut): each for each in names}
+    near = [known[each] for each in get_close_matches(upper.removeprefix(cut), known, n=1, cutoff=least)]
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"expected one of {', '.join(sorted(names))}" if ours else ""
 
 
 def _coerced(section: str, key: str, text: str, name: str) -> object:
     """Read an environment variable's text as the type the setting has."""
-    part = Settings.model_fields.get(section)
-    model = part.annotation if part else None
-    if not (isinstance(model, type) and issubclass(model, Section)) or key not in model.model_fields:
-        allowed = "one of " + ", ".join(sorted(_environment_names()))
-        raise ConfigurationError(f"environment: {name}: no such setting; expected {allowed}")
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Section)
     value = _structured(text, name, place=(section,))
     try:
         return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)

@@ -133,6 +133,8 @@ def is_store_url(value: str) -> bool:
 
 
 def _store_url(value: str) -> str:
+    if value == "sqlite:///:memory:":
+        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is gone at the end of the command')
     if not is_store_url(value):
         raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
     return value

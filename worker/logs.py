@@ -6,6 +6,7 @@ What came from outside cannot forge a line: control characters in fields are esc
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -16,7 +17,14 @@ from typing import Any, Final
 import structlog
 from structlog.typing import Processor
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_FAR: Final = r"\u0600-\u1fff\u2070-\ud7ff\uf900-\ufefe\U00010000-\U000dffff"
+"""Scripts and emoji in which the zero-width joiner and non-joiner belong to what is written."""
+_HIDDEN: Final = re.compile(
+    # Control characters, line separators, what turns the direction of text, what has no width, lone surrogates.
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ufffe\uffff\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+    rf"\ud800-\udfff\U000e0000-\U000e007f]|(?<![{_FAR}])[\u200c\u200d]|[\u200c\u200d](?![{_FAR}])"
+)
 _PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@?#]*):[^/\s@?#]*@")
 _PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """The levels as syslog numbers them (sd-daemon(3))."""
@@ -40,7 +48,8 @@ def configure(*, level: int, form: str = "auto") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _escape_fields,
+            _mask_fields,
+            *([_escape_fields] if form == "json" else []),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -60,8 +69,13 @@ def _is_journal(stream: str) -> bool:
 
 
 def escape(text: str) -> str:
-    """Return text with control characters, line separators and direction overrides made visible."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    """Return text with every character made visible that is not seen, or turns what stands around it."""
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def escape_json(written: str) -> str:
+    """Return JSON that says the same and shows what `escape` shows; these characters stand in its strings alone."""
+    return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], written)
 
 
 class _StderrLogger:
@@ -81,10 +95,17 @@ class _StderrFactory:
         return _StderrLogger()
 
 
-def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+def _mask_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = _indented(value) if key == "exception" else _without_password(escape(value))
+            event[key] = _indented(value) if key == "exception" else _without_password(value)
+    return event
+
+
+def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = escape(value)
     return event
 
 
@@ -117,11 +138,13 @@ def _told(event: _EventDict) -> str:
 
 
 def _quoted(value: object) -> str:
+    # A quotation mark inside would end the field, and let what follows pass for another one; a backslash before it
+    # would take the meaning from the one that is put there.
     text = str(value)
-    if text and not re.search(r'[\s"=]', text):
-        return text
-    # A quotation mark inside would end the field, and let what follows pass for another one.
-    return '"' + text.replace('"', '\\"') + '"'
+    shown = escape(text.replace("\\", "\\\\"))
+    if text and "\\" not in text and not re.search(r'[\s"=]', shown):
+        return shown
+    return '"' + shown.replace('"', '\\"') + '"'
 
 
 class _Forwarder(logging.Handler):

@@ -75,7 +75,7 @@ def main() -> int:
         failed = run(room)
     count = (_ROOT / _CORPUS).read_bytes().count(b"\n")
     say(f"\n{time.monotonic() - begun:.0f} seconds in all.")
-    say(f"The store is {_FOLDER}/corpus.db; the corpus, {count} articles with the seeds, is {_CORPUS}.")
+    say(f"The store is {_FOLDER}/corpus.db; the corpus, {count} texts with the seeds, is {_CORPUS}.")
     for each in failed:
         say(f"failed: {each}")
     return 1 if failed else 0

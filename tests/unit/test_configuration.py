@@ -342,3 +342,50 @@ def test_a_key_that_does_nothing_for_its_kind_of_source_is_told(
 
     assert [remark.split(" does nothing")[0] for remark in remarks] == [f'source "paper": {key}' for key in useless]
     assert all(f'for kind = "{kind}"' in remark for remark in remarks)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "worker.toml").write_text(SOURCE, encoding="utf-8-sig")
+
+    assert load(tmp_path / "worker.toml", {}).sources[0].name == "paper"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("corpus_worker_store__url", "write it in capitals: CORPUS_WORKER_STORE__URL"),
+        ("Corpus_Worker_Store__Url", "write it in capitals: CORPUS_WORKER_STORE__URL"),
+        ("CORPUS_WORKER_STROE__URL", "did you mean CORPUS_WORKER_STORE__URL?"),
+        ("corpus_worker_stroe__url", "did you mean CORPUS_WORKER_STORE__URL?"),
+        ("CORPUS_WORKER_STORE_URL", "did you mean CORPUS_WORKER_STORE__URL?"),
+        ("CORPUSWORKER_STORE__URL", "did you mean CORPUS_WORKER_STORE__URL?"),
+        ("CORPUS_WOKER_STORE__URL", "did you mean CORPUS_WORKER_STORE__URL?"),
+        ("CORPUS_WORKER_FETCH__USERAGENT", "did you mean CORPUS_WORKER_FETCH__USER_AGENT?"),
+        ("CORPUS_WORKER_FETCH_USER_AGENT", "did you mean CORPUS_WORKER_FETCH__USER_AGENT?"),
+        ("CORPUS_WORKER_FETCH__OBEY_ROBOT", "did you mean CORPUS_WORKER_FETCH__OBEY_ROBOTS?"),
+        ("CORPUS_WORKER_SOURCES__X", "expected one of "),
+    ],
+)
+def test_a_variable_that_is_nearly_one_of_ours_is_named_with_the_right_name(
+    tmp_path: Path, name: str, meant: str
+) -> None:
+    message = complaint(tmp_path, "", {name: "x"})
+
+    assert message.startswith(f"environment: {name}: no such setting; {meant}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CORPUS_WORKER_CONFIG", "CORPUS_WORKER_HOME", "CORPUS_WORKER_TEST_POSTGRESQL", "CORPUS",
+        "CORPUS_WORKER_VERSION", "NLTK_CORPUS__URL", "WORKER_URL", "CELERY_WORKER_STORE__URL", "CORPUS_DIR",
+    ],
+)  # fmt: skip
+def test_variables_of_other_programs_are_none_of_ours(tmp_path: Path, name: str) -> None:
+    assert load(write(tmp_path, ""), {name: "x"}) == Settings()
+
+
+def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
+    message = complaint(tmp_path, '[store]\nurl = "sqlite:///:memory:"\n')
+
+    assert "a store in memory is gone at the end of the command" in message

@@ -170,3 +170,52 @@ def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(OSError, match="No space left"):
         full.close()
+
+
+HIDDEN = (
+    "\u200e\u200f\u061c\u202a\u202e\u2066\u2069\u200b\u2060\ufeff"
+    "\u00ad\u034f\u115f\u3164\U000e0041\x00\x1b\x9b\u2028\ud800"
+)
+"""What is not seen, or turns what stands around it."""
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=lambda sign: f"{ord(sign):04x}")
+def test_what_is_not_seen_is_made_visible(sign: str) -> None:
+    shown = logs.escape(f"Tiêu đề{sign} bài")
+    written = logs.escape_json(json.dumps(f"Tiêu đề{sign}", ensure_ascii=False))
+
+    assert sign not in shown
+    assert f"{ord(sign):x}" in shown.lower()
+    assert sign not in written
+    assert json.loads(written) == f"Tiêu đề{sign}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["👨\u200d👩\u200d👧", "❤\ufe0f\u200d🔥", "می\u200cخواهم", "क्\u200dष", ":bomb:", "🇻🇳", "50\u00a0%", "a\u202fb"],
+)
+def test_what_belongs_to_a_script_or_an_emoji_is_left(text: str) -> None:
+    assert logs.escape(text) == text
+
+
+@pytest.mark.parametrize("text", ["pay\u200dpal", "pay\u200cpal", "\u200dabc", "tên\u200d"])
+def test_joiners_between_other_letters_are_shown(text: str) -> None:
+    assert not set("\u200c\u200d") & set(logs.escape(text))
+
+
+@given(st.text(alphabet=st.sampled_from('a ="\\\n\t\u202e\u00a0,')))
+def test_a_line_of_the_log_reads_back_field_by_field(text: str) -> None:
+    line = logs._told({"event": "x.y", "error": text, "state": "stored"})
+
+    quoted = r'"((?:[^"\\]|\\.)*)"|(\S*)'
+    found = re.fullmatch(rf"x\.y error=(?:{quoted}) state=stored", line)
+    assert found
+    if found[1] is not None and "\u202e" not in text:
+        assert json.loads(f'"{found[1]}"'.replace("\\xa0", "\xa0")) == text
+
+
+@pytest.mark.parametrize("value", ['\\" state="stored', "\\", 'a\\" b="', '\\\\" x=1 y="', "a=b", 'x" "y'])
+def test_no_spelling_of_a_quotation_mark_ends_a_field(value: str) -> None:
+    line = logs._told({"event": "x.y", "error": value})
+
+    assert re.fullmatch(r'x\.y error="(?:[^"\\]|\\.)*"', line)

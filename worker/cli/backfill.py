@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import Common, note, options, print_json
 from worker.cli.signals import until_signal
 
 if TYPE_CHECKING:
@@ -110,4 +110,4 @@ def _tell(common: Common, report: BackfillReport, *, dry_run: bool, stopped_by: 
         backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
     if not report.did_its_work:
         reason = report.error or report.looked.last_error
-        click.echo(f"corpus-worker: {report.orders.source}: {reason}", err=True)
+        note(f"corpus-worker: {report.orders.source}: {reason}")

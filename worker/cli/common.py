@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -79,4 +80,14 @@ def options(command: Callable[..., R]) -> Callable[..., R]:
 
 def print_json(value: object) -> None:
     """Print one value as one line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    from worker.logs import escape_json
+
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def note(line: str) -> None:
+    """Write a line to standard error, what came from outside in it made visible; if nobody takes it, work goes on."""
+    from worker.logs import escape
+
+    with contextlib.suppress(OSError):
+        click.echo(escape(line), err=True)

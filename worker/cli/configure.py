@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
 
 
 @click.group()
@@ -20,9 +20,9 @@ def check(common: Common) -> None:
 
     settings = common.settings()
     for remark in settings.remarks():
-        click.echo(f"corpus-worker: warning: {remark}", err=True)
+        note(f"corpus-worker: warning: {remark}")
     if common.as_json:
         print_json(as_values(settings))
         return
     click.echo(show(settings), nl=False)
-    click.echo(f"{common.config or DEFAULT_CONFIG}: valid, {len(settings.sources)} sources", err=True)
+    note(f"{common.config or DEFAULT_CONFIG}: valid, {len(settings.sources)} sources")

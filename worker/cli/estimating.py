@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from worker.cli.common import note
 from worker.clock import SystemClock
 from worker.models import BackfillState, Claim, Outcome, Source
 from worker.quantities import format_duration
@@ -91,7 +93,7 @@ class Watch:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
             if self._shown and self._in_place:
-                click.echo("\r\x1b[K", err=True, nl=False)
+                _write("\r\x1b[K")
 
     async def _tell_again_and_again(self, run: Backfill) -> None:
         while self._shown:
@@ -100,6 +102,11 @@ class Watch:
             remaining = self._pace.remaining(left, now_s=self._clock.monotonic())
             told = line(state, done=self._pace.done, left=left, remaining=remaining)
             if self._in_place:
-                click.echo(f"\r\x1b[K{told}", err=True, nl=False)
+                _write(f"\r\x1b[K{told}")
             else:
-                click.echo(told, err=True)
+                note(told)
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True, nl=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import Common, note, options, print_json
 from worker.cli.signals import until_signal
 
 if TYPE_CHECKING:
@@ -64,14 +64,13 @@ def _record(preview: Preview, *, explain: bool) -> dict[str, object]:
 
 
 def _show(preview: Preview, *, explain: bool) -> None:
-    from worker.logs import escape
 
     told = preview.explanation
     if told.article:
         _show_article(told.article)
     else:
         reason = f" ({told.reason})" if told.reason else ""
-        click.echo(escape(f"corpus-worker: {preview.place}: no article{reason}: {told.message}"), err=True)
+        note(f"corpus-worker: {preview.place}: no article{reason}: {told.message}")
     if explain:
         _show_explanation(preview)
 

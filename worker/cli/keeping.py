@@ -75,6 +75,7 @@ def upgrade_store(common: Common) -> None:
     only the owner of the tables can.
     """
     from worker.configuration import mask
+    from worker.logs import escape
     from worker.storage import borrowed_keys, upgrade_store
 
     settings = common.settings()
@@ -92,7 +93,7 @@ def upgrade_store(common: Common) -> None:
             "they stay, and such words count for nothing from now on:"
         )
     for each in borrowed[:_MOST_SHOWN]:
-        click.echo(f"  article {each.id}: {each.canonical_url}, from {each.url}")
+        click.echo(escape(f"  article {each.id}: {each.canonical_url}, from {each.url}"))
 
 
 _CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}

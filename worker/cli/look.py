@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import Common, note, options, print_json
 from worker.cli.rethink import mark
+from worker.cli.streams import Discarded
 from worker.errors import UsageError
 
 _NEEDS_A_PLACE: Final = MappingProxyType(
@@ -98,6 +100,8 @@ def export(common: Common, form: str, output: Path | None) -> None:
     common.set_up_logs(settings.log.format)
     if output is None and form in _NEEDS_A_PLACE:
         raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
+    if isinstance(sys.stdout, Discarded) and output in {None, Path("-"), Path("/dev/stdout")}:
+        raise UsageError("standard output is closed; name a file with --output FILE")
     with open_reading(settings) as store:
         if output and store.holds(output):
             raise UsageError(f"{output}: is a part of the store itself; name another --output")
@@ -105,4 +109,4 @@ def export(common: Common, form: str, output: Path | None) -> None:
     if output and common.as_json:
         print_json({"exported": count, "format": form, "output": str(output)})
     elif output and common.loudness >= 0:
-        click.echo(f"{count} texts written to {output}", err=True)
+        note(f"{count} texts written to {output}")

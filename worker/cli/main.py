@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Final
 import click
 
 from worker.cli import backfill, configure, doctor, extracting, keeping, look, moving, rethink, sources, status, work
-from worker.cli.common import Common
+from worker.cli.common import Common, note
+from worker.cli.streams import let_go, open_all
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
 _INTERRUPTED: Final = 130
@@ -30,12 +33,14 @@ def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    open_all()
     # Nothing here gains by numpy's threads, whose memory is taken when it is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        sys.exit(cli.main(prog_name="corpus-worker", standalone_mode=False) or 0)
+        sys.exit(_run())
     except click.ClickException as exc:
-        exc.show()
+        with contextlib.suppress(OSError):
+            exc.show()
         sys.exit(exc.exit_code)
     except (ConfigurationError, UsageError) as exc:
         _complain(exc)
@@ -45,12 +50,12 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; closing it again at exit must not complain either.
-        sys.stderr.close()
+        let_go()
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(_INTERRUPTED)
     except Exception as exc:
-        if not _is_told(exc):
+        if not _is_told(exc) and not _is_unwritable(exc):
             raise
         sys.exit(1)
 
@@ -69,11 +74,30 @@ def _is_told(error: Exception) -> bool:
     return lack is not None
 
 
-def _complain(error: WorkerError) -> None:
-    from worker.logs import escape
+def _is_unwritable(error: Exception) -> bool:
+    """Say it in one line where a result cannot be written, and try no more."""
+    if not isinstance(error, OSError):
+        return False
+    let_go()
+    note(f"corpus-worker: {error.filename or 'standard output'}: {error.strerror or error}; nothing more was done")
+    return True
 
+
+def _run() -> int:
+    """Run the command; raises OSError where what it has printed cannot be written, also at its end."""
+    try:
+        return cli.main(prog_name="corpus-worker", standalone_mode=False) or 0
+    except SystemExit:
+        if not isinstance(sys.stdout, io.TextIOBase):  # click puts another thing there where nobody reads on
+            raise BrokenPipeError from None
+        raise
+    finally:
+        sys.stdout.flush()
+
+
+def _complain(error: WorkerError) -> None:
     for line in str(error).splitlines():
-        click.echo(f"corpus-worker: {escape(line)}", err=True)
+        note(f"corpus-worker: {line}")
 
 
 for _command in (work.ingest, work.run, work.seeds, status.status, look.audit, look.why, look.duplicates, look.export):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import Common, note, options, print_json
 
 
 @click.command("migrate-store")
@@ -34,7 +34,7 @@ def migrate_store(common: Common, origin: str, target: str) -> None:
 
     def tell(table: str, rows: int) -> None:
         if common.loudness >= 0 and not common.as_json:
-            click.echo(f"{table}: {rows:,} rows", err=True)
+            note(f"{table}: {rows:,} rows")
 
     moved = move_store(origin, target, now=SystemClock().now(), progress=tell)
     if common.as_json:

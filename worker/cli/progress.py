@@ -63,9 +63,9 @@ def _make_bar() -> Bar:
     return Progress(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, emoji=False),
         transient=True,
     )

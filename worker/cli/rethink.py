@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
-from worker.cli.common import Common, options, print_json
+from worker.cli.common import Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
@@ -125,7 +125,7 @@ def reprocess(common: Common, dedupe: bool, rejected: bool, dry_run: bool) -> No
     with gauge:
         report, stopped_by = until_signal(until_done)
     if report is None:
-        click.echo("stopped; the same command goes on from here", err=True)
+        note("stopped; the same command goes on from here")
     elif common.as_json:
         print_json(_record(report))
     elif common.loudness > _SILENT:
@@ -207,7 +207,7 @@ class _Gauge:
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=Console(stderr=True, emoji=False), transient=True)
             self._bar.add_task("starting", total=None)
             self._bar.start()
         return self

@@ -44,8 +44,8 @@ def moment(when: datetime | None) -> str:
 
 def console() -> Console:
     """Return the console for results; it is as wide as it needs to be where nobody looks at it."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=200)
+    found = Console(highlight=False, emoji=False)
+    return found if found.is_terminal else Console(highlight=False, emoji=False, width=200)
 
 
 def run_summary(report: RunReport, *, stopped_by: int) -> None:
@@ -55,6 +55,9 @@ def run_summary(report: RunReport, *, stopped_by: int) -> None:
         out.print(_poll_table(report))
     out.print(_counts_table(record))
     worked = sum(report.tally.outcomes.values())
+    earlier = worked + report.pending - report.tally.discovered
+    if earlier > 0:
+        out.print(f"{earlier:,} of these were discovered before this run: they were waiting, or were looked at again")
     seconds = report.elapsed.total_seconds()
     rate = f", {worked / seconds:.1f} a second" if worked and seconds else ""
     ended = "stopped by a signal after" if stopped_by else "done in"
@@ -90,7 +93,7 @@ def _counts_table(record: Mapping[str, object]) -> Table:
 
 def _poll_table(report: RunReport) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("source", "found", "new", "result"):
+    for name in ("source", "found", "new", "result"):  # entries shown, and those never seen before
         table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
     for name, source in report.sources.items():
         table.add_row(clean(name), str(source.found), str(source.new), clean(source.result))
@@ -155,10 +158,16 @@ def books_lines(books: Books) -> None:
     out = console()
     parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in STATE_ORDER)
     out.print(f"{books.discovered} discovered = {parts}")
-    out.print(f"{books.clusters} texts in the corpus, from {books.articles} articles and {books.seeds} seeds kept")
+    out.print(corpus_sum(texts=books.clusters, articles=books.articles, seeds=books.seeds))
+    out.print("not exported are copies and earlier versions: another text of their cluster stands for them")
     for problem in books.problems:
         out.print(f"problem: {clean(problem)}", style="red")
     out.print("the books balance" if books.balanced else "the books do not balance", style="bold")
+
+
+def corpus_sum(*, texts: int, articles: int, seeds: int) -> str:
+    """Return how the texts that `export` writes come about from what is kept."""
+    return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
 
 
 def duplicate_record(link: DuplicateLink) -> dict[str, object]:

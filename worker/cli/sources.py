@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 from worker.logs import escape as visible
@@ -73,7 +73,7 @@ def add(common: Common, url: str, yes: bool, name: str | None) -> None:
     if common.as_json:
         print_json({"written": written, "added": [_plain(each) for each in new], "found": list(map(as_record, found))})
     if not new:
-        click.echo(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written", err=True)
+        note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
     raise SystemExit(0 if written else 1)
 
 
@@ -85,12 +85,11 @@ def _check_name(name: str | None, settings: Settings) -> None:
 
 
 def _survey(common: Common, settings: Settings, url: str) -> tuple[Proposal, ...]:
-    from worker.logs import escape
     from worker.prospect import survey
 
     def tell(step: str) -> None:
         if common.loudness >= 0:
-            click.echo(escape(step), err=True)
+            note(step)
 
     found, _ = until_signal(lambda: survey(settings, url, tell=tell))
     return found
@@ -113,13 +112,14 @@ def _asked(new: Sequence[NewSource], *, path: Path) -> bool:
 
 def _write(common: Common, new: Sequence[NewSource]) -> bool:
     """Add sources to the configuration file and say so."""
+    from worker.logs import escape
     from worker.rewriting import rewrite
     from worker.sources.configuration_text import with_sources
 
     rewrite(_path(common), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
         for each in new:
-            click.echo(f"added {each.name} ({each.kind} {each.url}) to {_path(common)}")
+            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_path(common)}"))
     return True
 
 

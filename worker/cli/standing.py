@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.show import STATE_ORDER, moment, poll_record
+from worker.cli.show import STATE_ORDER, corpus_sum, moment, poll_record
 from worker.configuration import mask
 from worker.logs import escape
 from worker.models import Alarm, BackfillStanding, Figures, SourceFigures, SourceState, State
@@ -105,10 +105,33 @@ def page(
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
+        *_meanings(_meaning_of_counts(figures)),
         *_rejected(figures),
         "",
         *_sources(sources, settings, now=now),
+        *_meanings(_meaning_of_sources(figures, [each for _, each in sources])),
     )
+
+
+def _meanings(lines: Sequence[str]) -> Iterator[Text]:
+    return (_plain(line, style="dim") for line in lines)
+
+
+def _meaning_of_counts(figures: Figures) -> tuple[str, ...]:
+    """Say what is counted, so that whoever adds the numbers up knows what comes out."""
+    return (
+        f"in all: every address found, by its state now; {figures.pending:,} more are pending",
+        "the last hour and day: what happened then; what was decided twice counts twice",
+    )
+
+
+def _meaning_of_sources(figures: Figures, shown: Sequence[SourceFigures]) -> tuple[str, ...]:
+    if not shown:
+        return ()
+    others = sum(figures.counts.values()) - sum(source.known for source in shown)
+    rest = (f"{others:,} more were brought by targets, or by sources no longer configured",) if others > 0 else ()
+    meaning = "found: entries of the last poll; brought: addresses it was first to name"
+    return (meaning, *rest)
 
 
 def _never_polled(source: SourceSettings) -> SourceFigures:
@@ -123,7 +146,7 @@ def _head(
         "store": f"{mask(settings.store.url)}{size}",
         "daemon": daemon,
         "at work": ", ".join(map(str, workers)) or "nobody",
-        "corpus": f"{figures.texts:,} texts, from {figures.articles:,} articles and {figures.seeds:,} seeds kept",
+        "corpus": corpus_sum(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
     for name, value in lines.items():

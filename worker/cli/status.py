@@ -48,6 +48,7 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
     """Show it again and again; only a signal ends that."""
     from rich.live import Live
 
+    from worker.cli.show import console
     from worker.clock import SystemClock
 
     clock = SystemClock()
@@ -55,7 +56,7 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
         while True:
             print_json(_record(settings, store))
             await clock.sleep(_EVERY)
-    with Live(screen=True, auto_refresh=False) as live:
+    with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
             live.update(_page(settings, store), refresh=True)
             await clock.sleep(_EVERY)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import DEFAULT_CONFIG, Common, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
@@ -84,7 +84,7 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
         run_summary(report, stopped_by=stopped_by)
     if not orders.targets and not any(source.enabled for source in settings.sources):
         remedy = "add one with `corpus-worker sources add URL`"
-        click.echo(f"corpus-worker: no source is configured and enabled: {remedy}", err=True)
+        note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1
@@ -137,7 +137,7 @@ def import_seeds(common: Common, folder: Path | None) -> None:
         known = report.found - report.imported - report.refused
         click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused(report)}")
     if not report.found and not report.problems:
-        click.echo(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}", err=True)
+        note(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}")
     if stopped_by:
         raise SystemExit(128 + stopped_by)
     raise SystemExit(0 if report.found else 1)

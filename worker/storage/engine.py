@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from datetime import timedelta
@@ -68,16 +69,18 @@ def _parse(url: str) -> URL:
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise StoreError(f"store {describe_url(parsed)}: use sqlite:///path or postgresql+psycopg://host/name")
     if parsed.get_backend_name() == "sqlite":
-        _refuse_extras(parsed)
+        _refuse_extras(parsed, url)
     return parsed
 
 
-def _refuse_extras(url: URL) -> None:
+def _refuse_extras(url: URL, written: str) -> None:
     """Refuse what SQLite's URI file names can say: locks, backups and sizes go by the path."""
+    if "\0" in written:
+        raise StoreError("the store url holds a NUL: no file can be called that; write sqlite:///path")
     if str(url.database).startswith("file:"):
         raise StoreError("the store url holds a file: URI: write the path alone, sqlite:///path")
-    if url.query:
-        names = ", ".join(sorted(url.query))
+    if "?" in written:
+        names = ", ".join(sorted(url.query)) or "what follows the ?"
         raise StoreError(f"store {describe_url(url)}: SQLite takes no parameters here ({names}): leave them out")
 
 
@@ -86,8 +89,14 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
         _check_file(url, create=create)
-        timeout = BUSY_TIMEOUT.total_seconds()
-        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": timeout})
+        told: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT.total_seconds()}
+        path = Path(str(url.database)).absolute()
+        if not create and not _may_be_written(path):
+            engine = create_engine(url, creator=lambda: sqlite3.connect(_to_read(path), uri=True, **told))
+            event.listen(engine, "connect", _prepare_to_read)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        engine = create_engine(url, connect_args=told)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -95,13 +104,39 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
 
 def _check_file(url: URL, *, create: bool) -> None:
     path = Path(str(url.database))
-    if not path.exists() and not create:
+    try:
+        missing = not path.exists()
+    except OSError as error:
+        told = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
+        raise StoreError(f"{told}: choose another [store] url") from error
+    if missing and not create:
         raise StoreMissing(f"store {describe_url(url)} {MISSING}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"store {describe_url(url)}: folder {path.parent} cannot be made ({error.strerror})"
         raise StoreError(f"{message}: choose another [store] url") from error
+
+
+def _may_be_written(path: Path) -> bool:
+    """Tell whether a file and what SQLite puts beside it can be written."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _to_read(path: Path) -> str:
+    """Return how SQLite opens a file that cannot be written.
+
+    Without a log beside it nobody is writing, and nothing needs to be put there (https://sqlite.org/wal.html,
+    "Read-Only Databases").
+    """
+    log = path.with_name(f"{path.name}-wal")
+    alone = "&immutable=1" if not log.exists() or not log.stat().st_size else ""
+    return f"{path.as_uri()}?mode=ro{alone}"
+
+
+def _prepare_to_read(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA cache_size = -32768")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

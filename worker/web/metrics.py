@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures, State
 
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
+_OPEN_METRICS: Final = "application/openmetrics-text"
 _STAGES: Final = ("fetch", "extract", "fingerprint", "settle")
 _PROCESS_LOST: Final = frozenset({"timeout", "crash", "memory"})
 
@@ -75,8 +76,11 @@ class Metrics:
             self._processes.labels(outcome.reason).inc()
 
     def told(self, *, accept: str, health: Health, figures: Figures | None) -> tuple[bytes, str]:
-        """Return everything counted and what the store says, and the content type, as the client accepts them."""
-        encode, content_type = choose_encoder(accept)
+        """Return everything counted and what the store says, and the content type: OpenMetrics where it is asked for.
+
+        Nothing else of `accept` is looked at: whatever a client writes there, it gets an answer.
+        """
+        encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept.lower() else "")
         return encode(_Everything(registry=self._registry, health=health, figures=figures)), content_type
 
     def _counter(self, name: str, told: str, *labels: str) -> Counter:

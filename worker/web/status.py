@@ -50,10 +50,18 @@ def _health(health: Health) -> str:
 
 
 def _counts(figures: Figures) -> str:
+    found = ("found", sum(figures.counts.values()))
     named = [(state.value, figures.counts.get(state, 0)) for state in State]
-    rest = [("due now", figures.due), ("in hand", figures.in_hand), ("texts", figures.texts)]
-    names, values = zip(*named, *rest, strict=True)
-    return _table(names, [[str(value) for value in values]], numbers=range(len(names)))
+    rest = [("due now", figures.due), ("in hand", figures.in_hand)]
+    names, values = zip(found, *named, *rest, strict=True)
+    articles, seeds, texts = figures.articles, figures.seeds, figures.texts
+    corpus = (
+        f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported "
+        "(copies and earlier versions)"
+    )
+    told = "Every address found is in one of the eight states; due now and in hand are parts of pending."
+    table = _table(names, [[str(value) for value in values]], numbers=range(len(names)))
+    return f"<p>{_text(corpus)}</p>{table}<p>{told}</p>"
 
 
 def _recent(figures: Figures) -> str:
@@ -64,13 +72,17 @@ def _recent(figures: Figures) -> str:
         [f"last {format_duration(span)}", *(str(counts.get(end, 0)) for end in ends)]
         for span, counts in sorted(figures.recent.items())
     ]
-    return _table(["", *ends], rows, numbers=range(1, len(ends) + 1))
+    told = "What happened in that time; what was decided twice counts twice."
+    return f"{_table(['', *ends], rows, numbers=range(1, len(ends) + 1))}<p>{told}</p>"
 
 
 def _sources(figures: Figures, *, now: datetime) -> str:
     heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "trouble")
     rows = [_source(each, now=now) for each in figures.sources]
-    return _table(heads, rows, numbers=range(4, 7), bad=8)
+    told = "found: entries of the last poll; stored, of: of the addresses it was the first to name."
+    others = sum(figures.counts.values()) - sum(source.known for source in figures.sources)
+    rest = f" {others:,} more were brought by targets, or by sources no longer configured." if others > 0 else ""
+    return f"{_table(heads, rows, numbers=range(4, 7), bad=8)}<p>{told}{rest}</p>"
 
 
 def _source(source: SourceFigures, *, now: datetime) -> Sequence[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.storage.made import NOW, PARAMETERS, candidate, take_in
 from worker.errors import StoreBusy, StoreError, StoreMissing
-from worker.storage import open_store
+from worker.storage import engine, open_store
 from worker.storage.migrate import VERSIONS
 
 
@@ -126,6 +126,11 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
         ("postgresql+psycopg://u:secret@a..b/db", "write sqlite:///path or postgresql"),
         ("sqlite:///file:corpus.db?mode=ro&uri=true", "holds a file: URI: write the path alone, sqlite:///path"),
         ("sqlite:///file:corpus.db", "holds a file: URI: write the path alone, sqlite:///path"),
+        ("sqlite:///what?.db", r"SQLite takes no parameters here \(what follows the \?\): leave them out"),
+        ("sqlite:///corpus.db?", r"SQLite takes no parameters here"),
+        (f"sqlite:///{'a' * 300}.db", r"no file can be called that \(File name too long\): choose another"),
+        (f"sqlite:///{'a/' * 3000}b.db", r"no file can be called that \(File name too long\): choose another"),
+        ("sqlite:///a\0b.db", r"no file can be called that"),
         ("sqlite:///corpus.db?key=secret", r"SQLite takes no parameters here \(key\): leave them out"),
     ],
 )
@@ -200,3 +205,37 @@ def test_a_store_another_program_writes_to_is_busy(tmp_path: Path, monkeypatch: 
     assert store.ledger.pending(now=NOW) == (0, 0)
     other.close()
     store.close()
+
+
+@pytest.mark.parametrize("written_by_another", [False, True])
+def test_a_store_that_cannot_be_written_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, written_by_another: bool
+) -> None:
+    path = tmp_path / "corpus.db"
+    writer = open_store(url_of(path), parameters=PARAMETERS)
+    if not written_by_another:
+        writer.close()
+    before = {each.name: each.stat().st_mtime_ns for each in tmp_path.iterdir()}
+    monkeypatch.setattr(engine, "_may_be_written", lambda _: False)
+
+    with open_store(url_of(path), parameters=None, create=False) as store:
+        books = store.reader.audit()
+
+    after = {each.name: each.stat().st_mtime_ns for each in tmp_path.iterdir()}
+    if written_by_another:
+        writer.close()
+    assert books.balanced
+    assert after == before
+
+
+def test_what_only_reads_a_store_that_cannot_be_written_says_so_when_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS).close()
+    monkeypatch.setattr(engine, "_may_be_written", lambda _: False)
+
+    with (
+        open_store(url_of(tmp_path / "corpus.db"), parameters=None, create=False) as store,
+        pytest.raises(StoreError, match="cannot be written: check the permissions"),
+    ):
+        store.ledger.enqueue([candidate("https://bao.vn/1")], now=NOW)

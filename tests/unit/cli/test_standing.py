@@ -77,7 +77,7 @@ def test_the_page_tells_the_store_the_queue_and_who_is_at_work() -> None:
     assert "1,234.6 MB" in found
     assert "box:17 (12 candidates, 2 sources)" in found
     assert "120,000 pending, 14 of them due now" in found
-    assert "100,000 texts, from 250,000 articles and 5 seeds kept" in found
+    assert "100,000 texts = 250,000 articles + 5 seeds - 150,005 not exported" in found
     assert "last 1h" in found
     assert "345" in found
 
@@ -192,3 +192,14 @@ def test_a_paused_source_is_in_order_and_says_so() -> None:
     assert "with trouble" not in out.getvalue()
     assert "paused" in out.getvalue()
     assert (told["paused"], told["alarms"]) == (True, [])
+
+
+def test_every_number_of_the_page_adds_up_or_says_what_is_missing() -> None:
+    shown = replace(figures(well("bao")), counts={State.STORED: 35, State.DUPLICATE: 12, State.PENDING: 3}, pending=3)
+
+    found = lines(shown, "bao")
+
+    assert "in all: every address found, by its state now; 3 more are pending" in found
+    assert "10 more were brought by targets, or by sources no longer configured" in found
+    assert "the last hour and day: what happened then; what was decided twice counts twice" in found
+    assert max(map(len, found)) <= 80

@@ -422,3 +422,37 @@ async def test_a_paused_source_is_shown_as_paused_and_gives_nothing_to_alert_on(
     assert re.findall(r'^corpus_worker_source_\w+\{source="bao"\} \S+$', metrics, re.MULTILINE) == [
         'corpus_worker_source_paused{source="bao"} 1.0'
     ]
+
+
+ODD = [
+    "", "*/*", "text/html", "text/plain;version=x", "text/plain;version=1.0.0;q", "text/plain; version=0.0.4; q=abc",
+    "application/openmetrics-text", "Application/OpenMetrics-Text; version=9", "application/openmetrics-text;version",
+    "application/openmetrics-text;version=1.x;escaping=foo", "application/openmetrics-text;=;;;,,", "a" * 3000, ",;,;",
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.4,*/*;q=0.1",
+]  # fmt: skip
+
+
+async def test_metrics_are_told_whatever_is_asked(board: Board) -> None:
+    async with board.client() as client:
+        answers = [
+            await client.get("/metrics", headers=[(b"accept", each.encode("latin-1"))]) for each in [*ODD, "\xff"]
+        ]
+        queries = [await client.get(f"/metrics?{query}") for query in ("a=1", "%ff%00", "name[]=x&name[]", "=&=")]
+        head = await client.head("/metrics")
+
+    assert {answer.status_code for answer in [*answers, *queries, head]} == {200}
+    kinds = ["openmetrics" in answer.headers["content-type"] for answer in answers]
+    assert kinds == ["openmetrics" in each.lower() for each in [*ODD, "\xff"]]
+    assert all(b"corpus_worker_healthy 1" in answer.content for answer in [*answers, *queries])
+    assert head.content == b""
+
+
+async def test_the_numbers_of_the_page_add_up(board: Board) -> None:
+    board.shown = replace(FIGURES, articles=50, seeds=5, texts=45, counts={State.STORED: 40, State.PENDING: 10})
+
+    async with board.client() as client:
+        page = (await client.get("/")).text
+
+    assert "45 texts = 50 articles + 5 seeds - 10 not exported" in page
+    assert '<td class="n">50</td><td class="n">10</td>' in page
+    assert "3 more were brought by targets" in page
