@@ -7,6 +7,7 @@ import re
 from worker.errors import ExtractError
 from worker.extract.document import Document
 from worker.extract.text import count_words
+from worker.urls import refresh_target
 
 _GONE = re.compile(
     r"\b404\b|page (?:was )?not found|không tìm thấy (?:trang|bài|nội dung)|"
@@ -42,12 +43,14 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
 def require_article(document: Document, text: str, *, title: str, words: int, least: int) -> None:
     """Reject pages that stand in an article's place; raises ExtractError.
 
-    Reasons: `gone` (a page that says so with status 200), `consent`, `paywall`, `video`, `gallery`. A page with text
-    of some length passes all of them: a few words about cookies or a film do not unmake an article.
+    Reasons: `gone` (a page that says so with status 200), `moved` (one that sends on to another), `consent`, `paywall`,
+    `video`, `gallery`. A page with text of some length passes all of them: a few words about cookies or a film do not
+    unmake an article.
     """
     if words >= _SHORT_PAGE:
         return
     _refuse_gone(text, title, words)
+    _refuse_moved(document, words)
     _refuse_consent(text, words)
     _refuse_stub(document, words)
     if words < max(least, 1):
@@ -58,6 +61,12 @@ def _refuse_gone(text: str, title: str, words: int) -> None:
     said = _GONE.search(title) or (words < _STUB and _GONE.search(text[:200]))
     if said:
         raise ExtractError(f"the page says that it is gone ({said.group()!r}; {words} words)", reason="gone")
+
+
+def _refuse_moved(document: Document, words: int) -> None:
+    target = next(filter(None, map(refresh_target, document.meta.get("refresh", ()))), None)
+    if target is not None:
+        raise ExtractError(f"the page sends on to {target[:200]} ({words} words)", reason="moved")
 
 
 def _refuse_consent(text: str, words: int) -> None:

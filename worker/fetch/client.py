@@ -25,6 +25,7 @@ from worker.fetch.dial import Dialer
 from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
 from worker.fetch.kinds import accept_header, check_content_type, kept_headers
 from worker.fetch.moves import Moves
+from worker.fetch.onward import led_on_to
 from worker.fetch.reservations import HEADER, ReservationBook
 from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
@@ -154,13 +155,14 @@ class HttpFetcher:
             sent = cookies.header(origin_of(url))
             _check_not_seen(seen, str(url), sent.get("Cookie", ""))
             reply = await self._hop(url, request, sent, budget, observe)
-            location = reply.headers.get("location")
-            if reply.status not in REDIRECTS or location is None:
+            onward = _onward(url, reply)
+            if onward is None:
                 known = permanent is not None and permanent == start
                 return _Arrival(url=url, reply=reply, permanent_url=permanent, moved_before=known)
-            observe(Step(what="redirect", detail=f"{reply.status} to {location[:200]}", url=str(url)))
+            how = reply.status if reply.status in REDIRECTS else "refresh"
+            observe(Step(what="redirect", detail=f"{how} to {str(onward)[:200]}", url=str(url)))
             cookies.take(origin_of(url), reply.headers.get_list("set-cookie"))
-            url = join(url, location)
+            url = onward
             leading = leading and reply.status in PERMANENT
             permanent = str(url) if leading else permanent
 
@@ -227,6 +229,14 @@ class HttpFetcher:
         if len(self._asked) > MANY_URLS:
             self._asked.pop(next(iter(self._asked)))
         return replace(request, validators=Validators()) if count == UNCONDITIONAL_EVERY else request
+
+
+def _onward(url: httpx.URL, reply: Reply) -> httpx.URL | None:
+    """Return the address that a reply sends on to: by its status, or as a page that holds nothing else."""
+    if reply.status in USABLE:
+        return led_on_to(url, reply)
+    location = reply.headers.get("location")
+    return join(url, location) if reply.status in REDIRECTS and location is not None else None
 
 
 def _check_not_seen(seen: set[tuple[str, str]], url: str, cookies: str) -> None:

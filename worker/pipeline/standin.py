@@ -9,7 +9,7 @@ from worker.errors import ExtractError, FetchBlocked, FetchError, WorkerError
 from worker.models import Article
 
 _WITHHELD_BY_LAW: Final = 451
-_NOT_THE_ARTICLE: Final = frozenset({"paywall", "consent", "gone", "empty"})
+_NOT_THE_ARTICLE: Final = frozenset({"paywall", "consent", "gone", "moved", "empty"})
 
 
 def may_stand_in(error: WorkerError) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 from worker.errors import SourceError
 from worker.urls import hosts, paths, query, wrappers
 from worker.urls.query import Rules
+from worker.urls.refresh import refresh_target
 from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "is_home",
     "is_home_key",
     "key_of_page",
+    "refresh_target",
     "resolve",
     "same_site",
     "site_of",

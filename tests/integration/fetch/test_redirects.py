@@ -179,3 +179,43 @@ async def test_a_move_that_leads_to_nothing_is_forgotten(server: Loopback, make_
     page = await fetcher.fetch(Request(url=URL))
 
     assert page.body == b"back again"
+
+
+NOTICE = b"<html><head><meta http-equiv='refresh' content='2; url=%s'></head><body>One moment, please.</body></html>"
+
+
+async def test_a_page_that_only_sends_on_is_followed_like_a_redirect(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.says("/a", b"", Refresh="0; url=/b").says("/b", NOTICE % b"/c").says("/c", b"<p>here</p>")
+
+    page = await make_fetcher().fetch(Request(url=URL))
+
+    assert (page.body, page.final_url) == (b"<p>here</p>", "http://news.example/c")
+    assert page.permanent_url is None
+
+
+async def test_pages_that_send_to_each_other_end_as_a_circle(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    server.says("/a", NOTICE % b"/b").says("/b", NOTICE % b"/a")
+
+    with pytest.raises(FetchError) as caught:
+        await make_fetcher().fetch(Request(url=URL))
+
+    assert caught.value.reason == "redirects"
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [(b"file:///etc/passwd", "scheme"), (b"http://192.168.0.1/", "network"),
+    (b"http://user:secret@news.example/", "credentials"),
+     (b"/private/b", "robots")],
+)  # fmt: skip
+async def test_where_a_page_sends_on_to_is_checked_like_any_address(
+    server: Loopback, make_fetcher: FetcherFactory, target: bytes, reason: str
+) -> None:
+    server.robots("User-agent: *\nDisallow: /private").says("/a", NOTICE % target)
+
+    with pytest.raises(FetchBlocked) as caught:
+        await make_fetcher().fetch(Request(url=URL))
+
+    assert caught.value.reason == reason

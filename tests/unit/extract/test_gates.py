@@ -230,3 +230,16 @@ def test_an_explanation_of_a_rejected_page_says_why(reader: Reader) -> None:
 
     assert (explanation.article, explanation.reason) == (None, "listing")
     assert dict(explanation.figures)["teasers"] == "12"
+
+
+@pytest.mark.parametrize("refresh", ["0; url=/bai.html", "10;URL='https://bao.example/bai.html'"])
+def test_a_saved_page_that_only_sends_on_to_another_is_no_article(refresh: str) -> None:
+    notice = "<p>" + "Bạn đang được chuyển đến bài viết, xin chờ trong giây lát. " * 6 + "</p>"
+    head = f'<meta http-equiv="refresh" content="{refresh}">'
+
+    assert reason_of(news_page(head=head, body=notice)) == "moved"
+
+
+def test_a_page_that_loads_itself_again_or_goes_on_much_later_is_an_article() -> None:
+    for refresh in ("5", "1800; url=/"):
+        assert read(news_page(head=f'<meta http-equiv="refresh" content="{refresh}">')).text
