@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+from worker.scripts import SPACELESS
+
+DATA = Path(os.environ.get("CORPUS_WORKER_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,8 @@ def htmldate() -> Iterator[Gold]:
 
 SETS: dict[str, Callable[[], Iterator[Gold]]] = {
     "vi": vietnamese,
+    "vi2": vietnamese_more,
+    "other": other_languages,
     "fundus": fundus,
     "aeb": aeb,
     "wcxb": wcxb,
@@ -154,18 +159,16 @@ SETS: dict[str, Callable[[], Iterator[Gold]]] = {
 
 
 def tokens(text: str) -> list[str]:
-    """Return a text's words, in lower case and NFC."""
-    return re.findall(r"\w+", unicodedata.normalize("NFC", text).lower())
+    """Return a text's words, in lower case and NFC; letters alone in scripts that write no blanks between words."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", text).lower())
+    return [token for word in words for token in (word if _SPACELESS.search(word) else (word,))]
 
 
-def _four_grams(text: str) -> Counter[tuple[str, ...]]:
-    words = tokens(text)
-    return Counter(tuple(words[i : i + 4]) for i in range(max(1, len(words) - 3)))
+_SPACELESS = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in SPACELESS) + "]")
 
 
-def body_f1(found: str, gold: str, *, four_grams: bool) -> float:
-    """Return the F1 of two texts' multisets of words, or of word 4-grams."""
-    one: Counter[object] = Counter(_four_grams(found) if four_grams else tokens(found))
-    other: Counter[object] = Counter(_four_grams(gold) if four_grams else tokens(gold))
+def body_f1(found: str, gold: str) -> float:
+    """Return the F1 of two texts' multisets of words."""
+    one, other = Counter(tokens(found)), Counter(tokens(gold))
     common = (one & other).total()
     return 2 * common / (one.total() + other.total()) if common else 0.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Desk
+from tests.commands import CONFIG, Desk
 from worker.cli.main import cli
 from worker.configuration import load
 from worker.errors import StoreBusy, UsageError
@@ -269,3 +269,30 @@ def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: p
     assert report.judged == 2
     assert report.applied
     assert audit(desk)
+
+
+def test_rejected_pages_are_read_again_and_nothing_else_is(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure(base=CONFIG.replace("languages", "min_words = 400\nlanguages"))
+    texts = {"mot": BRIDGE, "hai": lines("trường", 30)}
+    items = [{"url": f"https://{name}.example/1", "html": page(name, body)} for name, body in texts.items()]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    assert desk.run("ingest", "items.jsonl", "--json").record()["rejected"] == 1
+    desk.configure()
+
+    told = desk.run("status", "--json").record()["rejected_by_reason"]
+    shown = desk.run("status").out
+    foreseen = desk.run("reprocess", "--rejected", "--dry-run", "--json").record()
+    done = desk.run("reprocess", "--rejected", "--json").record()
+
+    assert told == {"short": {"pages": 1, "kept": 1}}
+    assert "rejected: short 1; 1 pages kept" in " ".join(shown.split())
+    assert (foreseen["extracted"]["urls"], foreseen["judged"]) == (["https://mot.example/1"], 0)
+    assert (done["extracted"]["other"], done["texts_before"], done["texts_after"]) == (1, 1, 2)
+    assert "https://mot.example/1" in exported(desk)
+    assert audit(desk) == {"stored": 2}
+
+
+def test_reprocess_of_rejected_pages_extracts(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="either --dedupe"):
+        cli.main(["reprocess", "--dedupe", "--rejected"], standalone_mode=False)

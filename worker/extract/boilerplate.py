@@ -18,7 +18,9 @@ _REPEAT = 40
 # A page that holds its article twice, for large screens and for small ones, repeats half of it; a song its refrain.
 _DOUBLED = 0.35
 _LEAD_BLOCKS, _LEAD = 3, 100
-_RUN = 500
+_RUN, _RUN_AT_ONCE = 500, 200
+# A block that holds this much of what stands in other blocks is the article once more, without its paragraphs.
+_WHOLE, _LARGE = 0.7, 1_000
 # What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
 _MOST = 0.3
 _SMALL = 3
@@ -47,6 +49,8 @@ def drop_boilerplate(
         reasons = ["" if each == reason else each for each in reasons]
     for place in _dated_headlines(blocks):
         reasons[place] = "is a headline of another article, with its age"
+    for place in _wholes(blocks):
+        reasons[place] = "holds the article once more"
     for place in _repeats(blocks):
         reasons[place] = reasons[place] or "repeats an earlier block"
     pairs = list(zip(blocks, reasons, strict=True))
@@ -96,6 +100,17 @@ def _repeats(blocks: Sequence[Block]) -> set[int]:
     return in_runs | {place for place in again if _is_at_once(blocks, place, earlier[place])}
 
 
+def _wholes(blocks: Sequence[Block]) -> Iterator[int]:
+    """Yield the places of large blocks that are made of what stands in other blocks."""
+    for place, block in enumerate(blocks):
+        if len(block.folded) < _LARGE:
+            continue
+        others = (other.folded for other in blocks if other is not block and len(other.folded) >= _REPEAT)
+        held = [other for other in dict.fromkeys(others) if len(other) < _WHOLE * len(block.folded)]
+        if sum(len(other) for other in held if other in block.folded) > _WHOLE * len(block.folded):
+            yield place
+
+
 def _is_at_once(blocks: Sequence[Block], place: int, at: int) -> bool:
     is_lead = at < _LEAD_BLOCKS and len(blocks[place].folded) >= _LEAD
     return is_lead or blocks[place - 1].folded == blocks[place].folded
@@ -108,7 +123,8 @@ def _runs(blocks: Sequence[Block], earlier: Sequence[int]) -> Iterator[range]:
         if place < len(blocks) and earlier[place] != place and earlier[place] == earlier[place - 1] + 1:
             continue
         run = range(start if earlier[start] != start else start + 1, place)
-        if sum(len(blocks[each].folded) for each in run) >= _RUN:
+        is_at_once = bool(run) and earlier[run.start] + len(run) == run.start
+        if sum(len(blocks[each].folded) for each in run) >= (_RUN_AT_ONCE if is_at_once else _RUN):
             yield run
         start = place
 

@@ -23,10 +23,19 @@ _SHARE_OF_COMMENTS = 0.5
 def strip_frames(tree: HtmlElement, account: Account) -> None:
     """Take out of a tree what holds no article text; a frame that holds much of the page becomes a plain box."""
     strip_elements(tree, *SILENT, with_tail=False)
+    _part_labels(tree)
     frames = account.remove(list(tree.iter(*_FRAMES)), why="is a control or a player", share=_SHARE)
     comments = list(filter(_is_comments, tree.iter(*_LISTS)))
     for kept in (*frames, *account.remove(comments, why="is named as readers' comments", share=_SHARE_OF_COMMENTS)):
         unwrap_as_division(kept)
+
+
+def _part_labels(tree: HtmlElement) -> None:
+    """Set a blank after a label that a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ trưởng…`."""
+    for label in tree.iter("span"):
+        text, tail = label.text, label.tail
+        if text and tail and text[-1].islower() and tail[0].isupper() and not len(label) and label.get("class"):
+            label.tail = f" {tail}"
 
 
 def _is_comments(box: HtmlElement) -> bool:

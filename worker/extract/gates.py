@@ -21,6 +21,13 @@ _CONSENT = re.compile(
     r"(?:chấp nhận|đồng ý)[^.]{0,40}cookie|before you continue",
     re.IGNORECASE,
 )
+_WALL = re.compile(
+    r"(?:subscribe|subscription|sign (?:in|up)|log in|register)[^.]{0,60} to (?:continue|read|unlock|access|view)|"
+    r"(?:already a|for|only) (?:subscribers?|members)|subscribers? only|abonn(?:ieren|enten|ements?|ez|és?)\b|"
+    r"réservé aux|suscr[ií]b|đăng (?:nhập|ký)[^.]{0,60}(?:đọc|xem) (?:tiếp|toàn)|mua gói|"
+    r"dành (?:riêng )?cho (?:thuê bao|hội viên|thành viên|độc giả trả phí)",
+    re.IGNORECASE,
+)
 _VIDEO = frozenset({"videoobject", "clip", "movie", "tvepisode"})
 _GALLERY = frozenset({"imagegallery", "mediagallery", "imageobjectgallery"})
 _SHORT_PAGE = 150
@@ -40,7 +47,14 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
 
 
-def require_article(document: Document, text: str, *, title: str, words: int, least: int) -> None:
+def is_walled(document: Document) -> bool:
+    """Tell whether a page that declares that it is not free says in words that there is more for those who pay."""
+    return document.structured.accessible_for_free is False and bool(_WALL.search(document.tree.text_content()))
+
+
+def require_article(
+    document: Document, text: str, *, title: str, words: int, least: int, is_walled: bool = False
+) -> None:
     """Reject pages that stand in an article's place; raises ExtractError.
 
     Reasons: `gone` (a page that says so with status 200), `moved` (one that sends on to another), `consent`, `paywall`,
@@ -52,7 +66,7 @@ def require_article(document: Document, text: str, *, title: str, words: int, le
     _refuse_gone(text, title, words)
     _refuse_moved(document, words)
     _refuse_consent(text, words)
-    _refuse_stub(document, words)
+    _refuse_stub(document, text, words, is_walled=is_walled)
     if words < max(least, 1):
         _refuse_media(document, words)
 
@@ -75,15 +89,17 @@ def _refuse_consent(text: str, words: int) -> None:
         raise ExtractError(f"a consent wall: {said} such phrases in {words} words", reason="consent")
 
 
-def _refuse_stub(document: Document, words: int) -> None:
+def _refuse_stub(document: Document, text: str, words: int, *, is_walled: bool) -> None:
+    """Reject what is shown of an article that has to be paid for: less than it declares, or broken off at a wall."""
     structured = document.structured
     whole = count_words(structured.body)
     if structured.accessible_for_free is not False or words >= _STUB:
         return
-    if not whole or words < _STUB_SHARE * whole:
-        length = f"{whole} words" if whole else "no length"
+    breaks_off = is_walled or text.endswith(("…", "..."))
+    if words < _STUB_SHARE * whole or (not whole and breaks_off):
+        sign = f"the page declares {whole} words" if whole else "the page speaks of those who pay, or breaks off,"
         raise ExtractError(
-            f"a paywall stub: {words} words are shown, the page declares {length} and no free access", reason="paywall"
+            f"a paywall stub: {words} words are shown, {sign} and declares no free access", reason="paywall"
         )
 
 

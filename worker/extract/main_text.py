@@ -101,7 +101,11 @@ def _own_reading(document: Document, account: Account, guard: Guard, trace: Trac
     guard.run("readers' comments", lambda: drop_comments(tree, extents, passages, account), otherwise=None)
     lead = guard.run("the lead", lambda: find_lead(document, passages), otherwise="")
     trace.field("lead", lead, "page")
-    guard.run("links elsewhere", lambda: drop_links_elsewhere(extents, passages, teasers, account), otherwise=None)
+    guard.run(
+        "links elsewhere",
+        lambda: drop_links_elsewhere(extents, passages, teasers, account, url=document.url),
+        otherwise=None,
+    )
     running = [each for each in own if _is_within(each, document)]
     return _Own(read_body(tree, extents, passages), lead, running)
 

@@ -60,6 +60,7 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), otherwise=Title())
     trace.field("title", title.text, title.origin)
+    is_walled = guard.run("looking for a wall", lambda: gates.is_walled(document), otherwise=False)
     account = Account(document.tree, trace)
     guard.run("taking out controls", lambda: strip_frames(document.tree, account), otherwise=None)
     undated: tuple[Found | None, Found | None] = (None, None)
@@ -72,7 +73,7 @@ def read_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: date
     text = _cleaned(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
     trace.figure("words", words)
-    gates.require_article(document, text, title=title.text, words=words, least=rules.min_words)
+    gates.require_article(document, text, title=title.text, words=words, least=rules.min_words, is_walled=is_walled)
     return PageReading(
         text=text,
         words=words,

@@ -177,6 +177,29 @@ def test_a_paywall_stub_is_told_by_what_the_page_declares() -> None:
     assert reason_of(news_page(head=head, body=stub), url="https://bao.example/a-1.html") == "paywall"
 
 
+@pytest.mark.parametrize(
+    ("said", "is_stub"),
+    [
+        ("Subscribe now to continue reading", True),
+        ("Already a subscriber? Log in", True),
+        ("Dieser Artikel ist nur für Abonnenten", True),
+        ("Đăng nhập để đọc tiếp", True),
+        ("Bài dành cho hội viên", True),
+        ("", False),
+        ("Đọc báo mỗi sáng", False),
+    ],
+)
+def test_a_short_paid_article_is_a_stub_only_where_the_page_speaks_of_a_wall(said: str, is_stub: bool) -> None:
+    head = '<script type="application/ld+json">{"@type": "NewsArticle", "isAccessibleForFree": false}</script>'
+    body = f"<article><h1>Tựa</h1><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p><div>{said}</div></article>"
+    markup, rules = news_page(head=head, body=body), ExtractRules(min_words=20, languages=())
+
+    if is_stub:
+        assert reason_of(markup, url="https://bao.example/a-1.html", rules=rules) == "paywall"
+    else:
+        assert PARAGRAPHS[1] in read(markup, rules=rules).text
+
+
 def test_a_paid_article_that_is_shown_whole_is_an_article() -> None:
     ld = {"@type": "NewsArticle", "headline": "x", "isAccessibleForFree": False, "articleBody": " ".join(PARAGRAPHS)}
     head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'

@@ -16,7 +16,7 @@ from worker.extract.learned import paragraph_key
 from worker.learning import LearnedSites
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
 from worker.pipeline import TOO_LATE, Ingester, Tally
-from worker.ports import Hints, Scope
+from worker.ports import Hints, Scope, Unmetered
 from worker.schedule import MOST_ATTEMPTS
 from worker.storage import Store, open_store
 
@@ -400,6 +400,41 @@ class Noting(FakeExtractor):
         self.boilerplate.append(hints.boilerplate)
         made = await super().extract(content, hints, fetched_at=fetched_at)
         return replace(made, paragraphs=tuple(paragraph_key(line) for line in made.text.split("\n")))
+
+
+class Faulty(FakeExtractor):
+    """Reads every page with a step that failed."""
+
+    async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
+        made = await super().extract(content, hints, fetched_at=fetched_at)
+        return replace(made, fallbacks=("library", "fault"), notes=("the lead failed: ValueError: x at lead.py:7",))
+
+
+class FallbackMeter(Unmetered):
+    """Remembers what stood in for our reading."""
+
+    def __init__(self) -> None:
+        self.to: list[str] = []
+
+    def fell_back(self, to: str) -> None:
+        self.to.append(to)
+
+
+@pytest.mark.anyio
+async def test_a_fault_of_ours_is_stored_with_the_article_counted_and_logged(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, meter = Run(store, {"https://a.example/1": f"Tin\n{LONG}"}), FallbackMeter()
+    run.stages = replace(run.stages, extractor=Faulty(), meter=meter)
+    run.add("https://a.example/1")
+
+    await run.make().drain()
+
+    assert meter.to == ["library", "fault"]
+    assert "extract.fault" in capsys.readouterr().out
+    assert [stored.article.notes for stored in store.reader.heads()] == [
+        ("the lead failed: ValueError: x at lead.py:7",)
+    ]
 
 
 @pytest.mark.anyio

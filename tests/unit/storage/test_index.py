@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, func, select, text
@@ -159,20 +158,20 @@ def test_a_store_without_texts_in_other_scripts_needs_no_new_index(
 @pytest.mark.parametrize(
     ("languages", "wanted"),
     [
-        (("vi", "fa"), {"normalisation": 2}),
-        (("zh",), {"normalisation": 2}),
-        (("und",), {"normalisation": 2}),
-        (("vi",), {"normalisation": 2, "bands": 20}),
-        (("vi",), {"normalisation": 3}),
+        (("vi", "fa"), replace(PARAMETERS, normalisation=2)),
+        (("zh",), replace(PARAMETERS, normalisation=2)),
+        (("und",), replace(PARAMETERS, normalisation=2)),
+        (("vi",), replace(PARAMETERS, normalisation=2, bands=20)),
+        (("vi",), replace(PARAMETERS, normalisation=3)),
     ],
 )
 def test_other_stores_are_indexed_again(
-    connection: Connection, languages: tuple[str, ...], wanted: dict[str, Any]
+    connection: Connection, languages: tuple[str, ...], wanted: IndexParameters
 ) -> None:
     held_by(connection, *languages)
 
     with pytest.raises(StoreError, match="reprocess --dedupe"):
-        index.require_parameters(connection, replace(PARAMETERS, **wanted))
+        index.require_parameters(connection, wanted)
 
 
 def test_parameters_of_a_newer_version_are_refused(connection: Connection) -> None:
