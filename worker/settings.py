@@ -32,6 +32,10 @@ from worker.quantities import format_duration
 
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 _LOCAL_KINDS: Final = ("files", "warc")
+_FORMER_DEFAULT: Final = 0.8
+_STRICTER: Final = 2.0
+_LAXER: Final = 0.6
+"""How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
 
 
 class Section(BaseModel):
@@ -88,11 +92,30 @@ class RightsSettings(Section):
 
 
 class DedupeSettings(Section):
-    """What counts as a copy."""
+    """What counts as a copy.
 
-    threshold: Share = 0.8
-    containment: Share = 0.8
+    `threshold` and `containment` are former keys: where `merge_at` is missing they are translated into it.
+    """
+
+    merge_at: Share = 0.5
     keep: Literal["earliest", "first", "longest"] = "earliest"
+    threshold: Share | None = None
+    containment: Share | None = None
+
+    @property
+    def former(self) -> dict[str, float]:
+        """Return the former keys that are set."""
+        keys = {"threshold": self.threshold, "containment": self.containment}
+        return {key: value for key, value in keys.items() if value is not None}
+
+    @property
+    def probability(self) -> float:
+        """Return the probability from which two texts are merged."""
+        if not self.former or "merge_at" in self.model_fields_set:
+            return self.merge_at
+        given = sum(self.former.values()) / len(self.former)
+        steep = _STRICTER if given > _FORMER_DEFAULT else _LAXER
+        return round(0.5 + steep * (given - _FORMER_DEFAULT), 2)
 
 
 class ScheduleSettings(Section):

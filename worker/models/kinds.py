@@ -35,3 +35,4 @@ class Relation(StrEnum):
     REVISION = "revision"
     FOLLOWUP = "followup"
     TEMPLATE = "template"
+    OVERLAP = "overlap"

@@ -10,7 +10,7 @@ from worker.models import Comparison, DuplicateLink, Relation
 from worker.storage.codec import verdict_from_json
 from worker.storage.tables import ARTICLES, DECISIONS, STANDINGS
 
-KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE)
+KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
 SEEN_FROM_THE_OTHER_SIDE = {Relation.CONTAINS: Relation.CONTAINED, Relation.CONTAINED: Relation.CONTAINS}
 
