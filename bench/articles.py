@@ -60,6 +60,26 @@ def read_pairs(path: Path, *, lead: bool = True, labels: Mapping[tuple[str, str]
     return pairs
 
 
+def read_labelled(path: Path) -> list[Pair]:
+    """Return the pairs of `labelled_pairs.jsonl`: `label` is whether to merge, `group` of the first piece the kind."""
+    pairs = []
+    for row in _rows(path):
+        one, two = (_labelled_piece(row[side], group=row["kind"]) for side in "ab")
+        pairs.append(Pair(label=row["merge"], weight=float(row["weight"]), one=one, two=two))
+    return pairs
+
+
+def _labelled_piece(row: dict[str, Any], *, group: str) -> Piece:
+    at = row.get("published_at")
+    return Piece(
+        key=row["id"],
+        title=row["title"],
+        text=_paragraphs(row["text"]),
+        published_at=datetime.fromisoformat(at) if at else None,
+        group=group,
+    )
+
+
 def read_labels(path: Path = LABELS) -> dict[tuple[str, str], str]:
     """Return the labels given by hand to the near-identical pairs, by the ids of both articles."""
     return {(row["a"], row["b"]): row["label"] for row in _rows(path)}

@@ -33,4 +33,15 @@ def extract_rules(settings: Settings) -> ExtractRules:
 def dedupe_rules(settings: Settings) -> Rules:
     """Return the dedupe stage's part of the settings."""
     rules = settings.dedupe
-    return Rules(threshold=rules.threshold, containment=rules.containment, keep=rules.keep)
+    return Rules(merge_at=rules.probability, keep=rules.keep)
+
+
+def former_keys(settings: Settings) -> tuple[str, ...]:
+    """Return what to write in the place of keys that are understood still, but say less than what followed them."""
+    rules = settings.dedupe
+    if not rules.former:
+        return ()
+    keys = " and ".join(f"dedupe.{key}" for key in rules.former)
+    if "merge_at" in rules.model_fields_set:
+        return (f"{keys}: no longer used, dedupe.merge_at is; take it out of the configuration",)
+    return (f"{keys}: a fitted model decides now; write `merge_at = {rules.probability:g}` in the place of it",)

@@ -53,6 +53,10 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 """The kinds of sources for which a key does something; a key that is not here does something for all."""
 _INSTEAD: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+_FORMER_DEFAULT: Final = 0.8
+_STRICTER: Final = 2.0
+_LAXER: Final = 0.6
+"""How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
 
 
 class Section(BaseModel):
@@ -109,11 +113,30 @@ class RightsSettings(Section):
 
 
 class DedupeSettings(Section):
-    """What counts as a copy."""
+    """What counts as a copy.
 
-    threshold: Share = 0.8
-    containment: Share = 0.8
+    `threshold` and `containment` are former keys: where `merge_at` is missing they are translated into it.
+    """
+
+    merge_at: Share = 0.5
     keep: Literal["earliest", "first", "longest"] = "earliest"
+    threshold: Share | None = None
+    containment: Share | None = None
+
+    @property
+    def former(self) -> dict[str, float]:
+        """Return the former keys that are set."""
+        keys = {"threshold": self.threshold, "containment": self.containment}
+        return {key: value for key, value in keys.items() if value is not None}
+
+    @property
+    def probability(self) -> float:
+        """Return the probability from which two texts are merged."""
+        if not self.former or "merge_at" in self.model_fields_set:
+            return self.merge_at
+        given = sum(self.former.values()) / len(self.former)
+        steep = _STRICTER if given > _FORMER_DEFAULT else _LAXER
+        return round(0.5 + steep * (given - _FORMER_DEFAULT), 2)
 
 
 class ScheduleSettings(Section):

@@ -50,8 +50,7 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
     assert settings.extract.timeout == timedelta(seconds=20)
     assert settings.extract.min_words == 60
     assert settings.extract.languages == ("vi",)
-    assert settings.dedupe.threshold == 0.8
-    assert settings.dedupe.containment == 0.8
+    assert settings.dedupe.merge_at == 0.5
     assert settings.dedupe.keep == "earliest"
     assert settings.schedule.every == timedelta(minutes=15)
     assert settings.schedule.min_every == timedelta(minutes=5)
@@ -80,7 +79,7 @@ def test_the_files_that_come_with_the_project_are_valid(name: str) -> None:
         ('[fetch.connect_to]\n"a.example:443" = "127.0.0.1:99999"\n', ["fetch.connect_to", "99999"]),
         ('[fetch]\ncolour = "red"\n', ["fetch.colour", "unknown key", "one of allow_networks"]),
         ("[colour]\n", ["colour", "unknown key", "store"]),
-        ("[dedupe]\nthreshold = 1.5\n", ["dedupe.threshold", "found 1.5", "less than or equal to 1"]),
+        ("[dedupe]\nmerge_at = 1.5\n", ["dedupe.merge_at", "found 1.5", "less than or equal to 1"]),
         ('[dedupe]\nkeep = "last"\n', ["dedupe.keep", 'found "last"', "'earliest', 'first' or 'longest'"]),
         ('[store]\nurl = "mysql://x"\n', ["store.url", 'found "mysql://x"', "sqlite:///"]),
         ('[extract]\nlanguages = ["Vietnamese"]\n', ["extract.languages[1]", "language code"]),
@@ -109,7 +108,7 @@ def test_a_mistake_is_named_with_file_key_finding_and_remedy(tmp_path: Path, tex
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
-    message = complaint(tmp_path, '[fetch]\ntimeout = "x"\ncolour = 1\n[dedupe]\nthreshold = 2.0\n')
+    message = complaint(tmp_path, '[fetch]\ntimeout = "x"\ncolour = 1\n[dedupe]\nmerge_at = 2.0\n')
 
     assert len(message.splitlines()) == 3
 

@@ -281,16 +281,21 @@ def _show_decision(decision: Decision) -> None:
 
 
 def _show_considered(verdict: Verdict) -> None:
-    from worker.cli.show import console
+    from worker.cli.show import clean, console
 
     out = console()
     for comparison in verdict.considered:
         out.print(f"    {_figures(comparison)}")
+        for reason in comparison.notes:
+            if reason.startswith(("for: ", "against: ")):
+                out.print(f"              {clean(reason)}", style="dim")
 
 
 def _figures(comparison: Comparison) -> str:
     figures = f"jaccard {comparison.jaccard:.3f}, containment {comparison.containment:.3f}"
-    return f"{comparison.article:>6}  {comparison.relation.value:<9} {figures}, {comparison.shared_words} shared words"
+    probability = "" if comparison.probability is None else f", probability of one item {comparison.probability:.2f}"
+    shared = f"{comparison.shared_words} shared words{probability}"
+    return f"{comparison.article:>6}  {comparison.relation.value:<9} {figures}, {shared}"
 
 
 def _show_passages(passages: Passages) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from worker.dedupe.anchors import ANCHOR_ONE_IN, FEWEST_ANCHORS, MOST_ANCHORS, anchors
 from worker.dedupe.judge import judge
+from worker.dedupe.model import Model, shipped
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side, prepare
 from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS, SCHEME, SEED, bands, serialise, signature
@@ -18,14 +19,15 @@ _LONGEST_KEPT = 20_000
 
 
 class Deduper:
-    """Decides what is a copy, by rules.
+    """Decides what is a copy, by rules and a fitted model: the one that is shipped, or what a store was taught.
 
     The texts it met last are kept ready for comparing (some 20 MB): stock phrases bring up the same articles again and
     again.
     """
 
-    def __init__(self, rules: Rules | None = None) -> None:
+    def __init__(self, rules: Rules | None = None, model: Model | None = None) -> None:
         self._rules = rules or Rules()
+        self._model = model or shipped()
         self._kept = lru_cache(maxsize=_KEPT_SIDES)(prepare)
 
     @property
@@ -52,7 +54,7 @@ class Deduper:
         """Return what the article is, given stored articles that share index keys with it."""
         if not fingerprint.shingles:
             neighbours = [neighbour for neighbour in neighbours if neighbour.marked]
-        return judge(article, neighbours, rules=self._rules, ready=self._ready)
+        return judge(article, neighbours, rules=self._rules, model=self._model, ready=self._ready)
 
     def _ready(self, text: str, title: str) -> Side:
         return self._kept(text, title=title) if len(text) <= _LONGEST_KEPT else prepare(text, title=title)

@@ -1,8 +1,7 @@
-"""Looks at where two texts differ: passages only one has, and slots that each fills with other facts."""
+"""Looks at where two texts say different things in the same places, and whether these are other numbers."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -11,88 +10,35 @@ import numpy as np
 from worker.dedupe.align import Gap
 from worker.dedupe.compare import Figures
 from worker.dedupe.facts import Fact, numbers_in
-from worker.dedupe.halves import Half, on_topic, stretches
 from worker.dedupe.sides import Side
 from worker.dedupe.words import Words, among
 
 _LARGEST_SLOT = 12
-_TOP = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A stretch of the story that only one text has; `new` is how many numbers and names in it the other lacks."""
-
-    start: int
-    words: int
-    new: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """How often words of one text stand against other words of the other, and how often the facts in them clash.
 
-    `at_the_top` says whether numbers clash among the first words of both.
-    `renamed` counts names that stand against other names where each is what its own title speaks of; `kept_numbers`
-    the numbers and `kept_words` the words that both texts have.
+    `renamed` counts names that stand against other names where each is what its own title speaks of.
     """
 
     substitutions: int
     numbers: int
     renamed: int
-    at_the_top: bool
-    kept_numbers: int
-    kept_words: int
-
-    @property
-    def partiality(self) -> float:
-        """Return how many times likelier a number is to be another one than a word to be another word."""
-        number = self.numbers / max(1, self.numbers + self.kept_numbers)
-        word = (self.substitutions - self.numbers) / max(1, self.kept_words)
-        return number / word if word else math.inf
-
-
-def passages(side: Side, half: Half, other: Side) -> list[Passage]:
-    """Return the stretches of a text, page furniture left out, that the other lacks."""
-    found = []
-    for start, stop in stretches(half.matched | ~half.story):
-        if not on_topic(side, start, stop, other):
-            continue
-        inside = [fact for fact in side.facts.all if fact.start >= start and fact.stop <= stop]
-        new = sum(not other.facts.has(fact) for fact in inside)
-        found.append(Passage(start=start, words=stop - start, new=new))
-    return found
 
 
 def slots(newcomer: Side, other: Side, figures: Figures) -> Slots:
     """Count the places where both texts go on alike after saying different things."""
-    substitutions = numbers = renamed = 0
-    at_the_top = False
+    found = [gap for gap in figures.alignment.gaps if _is_slot(gap, newcomer, other)]
+    ours, theirs = newcomer.facts, other.facts
     may_be_renamed = _has_own_subject(newcomer, other) and _has_own_subject(other, newcomer)
-    for gap in figures.alignment.gaps:
-        if not _is_slot(gap, newcomer, other):
-            continue
-        substitutions += 1
-        ours, theirs = _inside(newcomer.facts.numbers, gap.ours), _inside(other.facts.numbers, gap.theirs)
-        clashing = _clash(ours, theirs)
-        numbers += clashing
-        at_the_top = at_the_top or (clashing and max(gap.ours.start, gap.theirs.start) < _TOP)
-        if may_be_renamed:
-            ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
-            renamed += _renamed(newcomer, other, ours, theirs)
+    clashing = [gap for gap in found if _clash(_inside(ours.numbers, gap.ours), _inside(theirs.numbers, gap.theirs))]
     return Slots(
-        substitutions=substitutions,
-        numbers=numbers,
-        renamed=renamed,
-        at_the_top=at_the_top,
-        kept_numbers=min(_kept(newcomer, figures.ours), _kept(other, figures.theirs)),
-        kept_words=min(int(figures.ours.matched.sum()), int(figures.theirs.matched.sum())),
+        substitutions=len(found),
+        numbers=len(clashing),
+        renamed=sum(_renamed(newcomer, other, gap) for gap in found) if may_be_renamed else 0,
     )
-
-
-def _kept(side: Side, half: Half) -> int:
-    """Return how many numbers of a text the other has where it says the same words."""
-    return sum(bool(half.matched[number.start : number.stop].all()) for number in side.facts.numbers)
 
 
 def other_numbers(ours: Words, theirs: Words) -> bool:
@@ -117,7 +63,8 @@ def _has_own_subject(side: Side, other: Side) -> bool:
     return not (among(subject, other.vocabulary) | np.isin(subject, other.title.hashes)).all()
 
 
-def _renamed(newcomer: Side, other: Side, ours: list[Fact], theirs: list[Fact]) -> bool:
+def _renamed(newcomer: Side, other: Side, gap: Gap) -> bool:
+    ours, theirs = _inside(newcomer.facts.names, gap.ours), _inside(other.facts.names, gap.theirs)
     return bool(ours) and bool(theirs) and _own(newcomer, ours[0], other) and _own(other, theirs[0], newcomer)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.dedupe.additions import addition
 from worker.dedupe.common import only_common
 from worker.dedupe.compare import Figures, compare
+from worker.dedupe.features import Piece
 from worker.dedupe.frames import only_a_frame
 from worker.dedupe.heads import JOINING, Choice, choose, contender, publisher_of
-from worker.dedupe.relate import Piece, Ruling, direction, relate
+from worker.dedupe.model import Model
+from worker.dedupe.relate import Ruling, direction, relate
 from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
 from worker.models import Article, Comparison, Kind, Neighbour, Relation, Verdict
@@ -24,8 +26,17 @@ _RANK = {
     Relation.CONTAINS: 1,
     Relation.FOLLOWUP: 2,
     Relation.TEMPLATE: 2,
+    Relation.OVERLAP: 2,
     Relation.UNIQUE: 3,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What is judged by."""
+
+    rules: Rules
+    model: Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +49,16 @@ class _Match:
 
 
 def judge(
-    article: Article, neighbours: Sequence[Neighbour], *, rules: Rules, ready: Callable[[str, str], Side]
+    article: Article, neighbours: Sequence[Neighbour], *, rules: Rules, model: Model, ready: Callable[[str, str], Side]
 ) -> Verdict:
     """Compare a newcomer with the heads among its neighbours and return the closest relation found.
 
     `ready` makes a text and its title ready for comparing.
     """
+    terms = _Terms(rules=rules, model=model)
     newcomer = _piece(article, ready)
     matches = [_match(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
-    considered = sorted((_judged(article, newcomer, match, matches, rules=rules) for match in matches), key=_closeness)
+    considered = sorted((_judged(article, newcomer, match, matches, terms) for match in matches), key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
@@ -74,10 +86,11 @@ def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Si
     return _Match(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
 
 
-def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Comparison:
-    ruling = _ruling(article, newcomer, match, rules=rules)
+def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], terms: _Terms) -> Comparison:
+    ruling = _ruling(article, newcomer, match, terms)
     if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
-        ruling = _framed(article, newcomer, match, ruling) or _only_common(match, matches, rules=rules) or ruling
+        framed = _framed(article, newcomer, match, ruling)
+        ruling = framed or _only_common(match, matches, ruling, rules=terms.rules) or ruling
     return Comparison(
         article=match.neighbour.id,
         relation=ruling.relation,
@@ -86,23 +99,24 @@ def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[
         containment=match.figures.containment,
         shared_words=match.figures.shared_words,
         notes=(f"{match.figures.of_shorter:.0%} of the shorter text's words", *ruling.notes),
+        probability=ruling.probability,
     )
 
 
-def _ruling(article: Article, newcomer: Piece, match: _Match, *, rules: Rules) -> Ruling:
-    neighbour, figures = match.neighbour, match.figures
+def _ruling(article: Article, newcomer: Piece, match: _Match, terms: _Terms) -> Ruling:
+    neighbour, figures, rules = match.neighbour, match.figures, terms.rules
     if neighbour.marked == "different":
         return Ruling(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
-        return Ruling(relation=direction(figures, rules=rules), rule="marked same")
+        return Ruling(relation=direction(figures), rule="marked same")
     same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
     if same_publisher and neighbour.canonical_url == article.canonical_url:
         if figures.of_shorter >= rules.same_item:
             return Ruling(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
-    ruling = relate(newcomer, match.piece, figures, rules=rules)
+    ruling = relate(newcomer, match.piece, figures, rules=rules, model=terms.model)
     if ruling.relation in _REWRITES and _rewritten(newcomer, match, rules=rules):
-        return Ruling(relation=Relation.REVISION, rule="the publisher's own rewrite", notes=ruling.notes)
+        return replace(ruling, relation=Relation.REVISION, rule="the publisher's own rewrite")
     return ruling
 
 
@@ -122,16 +136,16 @@ def _framed(article: Article, newcomer: Piece, match: _Match, ruling: Ruling) ->
     seeds = Kind.SEED in (article.kind, match.neighbour.kind)
     own = not seeds and publisher_of(newcomer.host) == publisher_of(match.piece.host)
     if only_a_frame(newcomer.side, match.piece.side, match.figures, same_publisher=own):
-        return Ruling(relation=Relation.TEMPLATE, rule="one frame around different items")
+        return replace(ruling, relation=Relation.TEMPLATE, rule="one frame around different items")
     return None
 
 
-def _only_common(match: _Match, matches: Sequence[_Match], *, rules: Rules) -> Ruling | None:
+def _only_common(match: _Match, matches: Sequence[_Match], ruling: Ruling, *, rules: Rules) -> Ruling | None:
     """Take back a match that rests on passages which many other clusters have."""
     others = {each.neighbour.cluster: each.figures for each in matches}
     others.pop(match.neighbour.cluster, None)
     if only_common(match.figures, list(others.values()), least=rules.common, rare_share=rules.rare_share):
-        return Ruling(relation=Relation.TEMPLATE, rule="what both have stands in many articles")
+        return replace(ruling, relation=Relation.TEMPLATE, rule="what both have stands in many articles")
     return None
 
 
@@ -150,7 +164,7 @@ def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequen
     return choose(
         contender(article),
         contender(head.neighbour),
-        best.relation if head is joined else direction(head.figures, rules=rules),
+        best.relation if head is joined else direction(head.figures),
         keep=rules.keep,
         adds=lambda: addition(newcomer.side, head.piece.side, head.figures),
         original=head.neighbour.original,

@@ -178,7 +178,8 @@ class Comparison:
     """The exact figures between a newcomer and one stored article, and the rule that decided.
 
     `jaccard` and `containment` lie in 0..1 and count distinct word shingles; containment is the share of the shorter
-    text found in the longer. `shared_words` counts words of the newcomer in passages that both have.
+    text found in the longer. `shared_words` counts words of the newcomer in passages that both have. `probability` is
+    the fitted model's that a corpus should keep only one of the two; None where it was not asked, as a fact decided.
     """
 
     article: int
@@ -188,6 +189,7 @@ class Comparison:
     containment: float
     shared_words: int
     notes: tuple[str, ...] = ()
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

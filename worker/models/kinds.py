@@ -48,3 +48,4 @@ class Relation(StrEnum):
     REVISION = "revision"
     FOLLOWUP = "followup"
     TEMPLATE = "template"
+    OVERLAP = "overlap"

@@ -118,6 +118,7 @@ def _comparison_facts(comparison: Comparison) -> dict[str, object]:
         "containment": comparison.containment,
         "shared_words": comparison.shared_words,
         "notes": list(comparison.notes),
+        "probability": comparison.probability,
     }
 
 
@@ -130,6 +131,7 @@ def _comparison(facts: Mapping[str, Any]) -> Comparison:
         containment=facts["containment"],
         shared_words=facts["shared_words"],
         notes=tuple(facts["notes"]),
+        probability=facts.get("probability"),
     )
 
 

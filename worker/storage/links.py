@@ -14,7 +14,7 @@ from worker.storage.marks import ORIGINAL
 from worker.storage.states import latest_verdict_of
 from worker.storage.tables import ARTICLES, MARKS, STANDINGS
 
-KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE)
+KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
 _MEMBERS = select(
     STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,

@@ -134,7 +134,8 @@ def sentence(verdict: Verdict) -> str:
     if best is None:
         return "like no other"
     figures = f"jaccard {best.jaccard:.2f}, containment {best.containment:.2f}, {best.shared_words} shared words"
-    return f"against article {best.article}: {figures} ({best.rule})"
+    probability = "" if best.probability is None else f", probability {best.probability:.2f}"
+    return f"against article {best.article}: {figures}{probability} ({best.rule})"
 
 
 def _revision(connection: Connection, verdict: Verdict) -> int:

@@ -26,8 +26,8 @@ from worker.storage.tables import MARKS, STANDINGS
 FIRST_RULES = Deduper(Rules())
 OTHER_RULES = [
     Deduper(Rules(keep="longest")),
-    Deduper(Rules(threshold=1.0, containment=1.0)),
-    Deduper(Rules(threshold=0.3, containment=0.3)),
+    Deduper(Rules(merge_at=0.99)),
+    Deduper(Rules(merge_at=0.1)),
 ]
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
 LATER = NOW + MINUTE

