@@ -134,5 +134,5 @@ def _target(target: str, taken_as: str) -> Source:
     if taken_as:
         raise UsageError(f"{target}: --as says what a web address is; of a file its name does")
     if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
-        return Source(name="files", kind="files", url=target)
+        return Source(name="files", kind="files", url=target, timezone=DEFAULT_TIMEZONE)
     raise UsageError(f"{target}: neither a web address nor a file or folder that exists")

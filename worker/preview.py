@@ -77,11 +77,15 @@ async def _of_files(settings: Settings, path: Path, extractor: ProcessExtractor)
 def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | str]:
     """Yield what files hold, and a sentence for each part that cannot be read."""
     now, most = SystemClock().now(), settings.fetch.max_bytes
-    for discovery in read_inputs(path, Source(name="files", kind="files", url=str(path)), now=now, max_bytes=most):
+    for discovery in read_inputs(path, _source(path), now=now, max_bytes=most):
         yield from (candidate for candidate in discovery.candidates if candidate.payload)
         yield from discovery.notes
         if any(candidate.payload is None for candidate in discovery.candidates):
             yield f"{path}: a list of addresses, no article"
+
+
+def _source(path: Path) -> Source:
+    return Source(name="files", kind="files", url=str(path), timezone=DEFAULT_TIMEZONE)
 
 
 async def _explain(candidate: Candidate, extractor: ProcessExtractor) -> Explanation:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,28 @@ def test_as_goes_with_addresses_alone(tmp_path: Path, words: list[str], told: st
 
     assert ended.status == 2
     assert told in ended.err
+
+
+@pytest.mark.parametrize(
+    ("written", "zone", "published"),
+    [
+        ("2026-03-01 08:30", "", "2026-03-01T08:30:00+07:00"),
+        ("2026-03-01 08:30", "Europe/Berlin", "2026-03-01T08:30:00+01:00"),
+        ("2026-03-01T08:30:00Z", "Europe/Berlin", "2026-03-01T08:30:00+00:00"),
+    ],
+)
+def test_a_date_without_a_zone_in_a_file_is_in_the_zone_of_its_source(
+    tmp_path: Path, written: str, zone: str, published: str
+) -> None:
+    desk = Desk(folder=tmp_path)
+    source = f'[[sources]]\nname = "tay"\nkind = "files"\npath = "in.jsonl"\ntimezone = "{zone}"\n'
+    desk.configure(source if zone else "")
+    chance = random.Random(1)
+    told = {"url": f"{HOST}/a", "text": " ".join(chance.choices(SYLLABLES, k=90)), "published_at": written}
+    (tmp_path / "in.jsonl").write_text(json.dumps(told), encoding="utf-8")
+
+    ended = desk.run("ingest", *([] if zone else ["in.jsonl"]))
+
+    (text,) = desk.run("export").records()
+    assert ended.status == 0, ended.err
+    assert datetime.fromisoformat(text["published_at"]) == datetime.fromisoformat(published)
