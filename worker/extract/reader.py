@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from worker.errors import ExtractError, FetchBlocked, WorkerError
 from worker.extract import gates
 from worker.extract.explain import Explanation, Trace
 from worker.extract.language import Languages
-from worker.extract.page import host_or_none, read_page, read_plainly
+from worker.extract.page import PageReading, host_or_none, read_page, read_plainly
 from worker.extract.rules import ExtractRules
 from worker.extract.text import clean_line, clean_text, count_words, sha256_of
 from worker.models import Article, Page, Text
+from worker.multipage import begins_article, next_page, parts
 from worker.ports import Hints
 
 
@@ -60,14 +62,19 @@ class Reader:
         )
 
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
+        first, *others = pages = parts(page)
         try:
-            reading = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=trace)
+            reading = read_page(first, hints, self._rules, fetched_at=fetched_at, trace=trace)
         except (WorkerError, MemoryError):
             raise
         except Exception as error:
             if self._rules.refuse:
                 raise  # what the page reserves may not have been read
-            reading = read_plainly(page, hints, error)
+            reading = read_plainly(first, hints, error)
+        for other in others:
+            reading = self._gone_on(reading, other, hints, fetched_at=fetched_at)
+        if begins_article(first.final_url) and (further := next_page(pages[-1])) is not None:
+            reading = replace(reading, notes=(*reading.notes, f"the text goes on at {further}, which was not read"))
         language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
         trace.field("language", language, "text")
         return Article(
@@ -92,6 +99,24 @@ class Reader:
             notes=reading.notes,
             fallbacks=reading.fallbacks,
             paragraphs=reading.paragraphs,
+        )
+
+    def _gone_on(self, reading: PageReading, page: Page, hints: Hints, *, fetched_at: datetime) -> PageReading:
+        """Return a reading with what a further page of the article adds to it."""
+        try:
+            further = read_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(asked=False))
+        except (ExtractError, FetchBlocked) as error:
+            note = f"the text goes on at {page.final_url}, which gives none: {error}"
+            return replace(reading, notes=(*reading.notes, note))
+        known = frozenset(reading.text.splitlines())
+        lines = [*reading.text.splitlines(), *(line for line in further.text.splitlines() if line not in known)]
+        text = "\n".join(filter(None, lines))
+        return replace(
+            reading,
+            text=text,
+            words=count_words(text),
+            notes=(*reading.notes, f"with the text of the next page, {page.final_url}"),
+            paragraphs=tuple(dict.fromkeys((*reading.paragraphs, *further.paragraphs))),
         )
 
     def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:

@@ -15,6 +15,7 @@ import structlog
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, MachineError, StoreError
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.failing import after_failure, too_late
+from worker.pipeline.gathering import gathered
 from worker.pipeline.reports import log_outcome
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
@@ -201,6 +202,8 @@ class Ingester:
             if page and _same_as_before(page, claim):
                 outcome = Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article)
                 return await self._finish(claim, outcome, page)
+            if page and not claim.payload:
+                content = page = await gathered(page, self._stages)
             article = await self._extract(claim, content)
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)

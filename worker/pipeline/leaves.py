@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Request, Source, SourceState
+from worker.pipeline.gathering import gathered
 from worker.pipeline.reports import Count
 from worker.pipeline.stages import Limits, Stages
 from worker.pipeline.vouching import Voucher
@@ -97,8 +99,10 @@ class Leaves:
                     raise
                 count.skip(f"{page.url}: {exc}")
                 return
-            if count.taken_for and discovery.itself:
-                count.taken_for = "article"
+            if discovery.itself:
+                count.taken_for = count.taken_for and "article"
+                whole_page = await gathered(rest, self._stages)
+                discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
             yield discovery
             rest = discovery.rest if whole or count.new > known else None
         if rest is not None:
