@@ -7,6 +7,7 @@ from functools import cache
 
 import trafilatura
 from lxml.html import HtmlElement
+from trafilatura.external import jt_stoplist_init
 from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
 
@@ -52,6 +53,11 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
 def read_untouched(markup: str) -> list[Block]:
     """Return the blocks that trafilatura finds, as it comes, on a page of which nothing was taken out."""
     return _extract(markup, fast=False)
+
+
+def load_tables() -> None:
+    """Load what trafilatura loads when it first reads a page with little text, so that no page pays for it."""
+    jt_stoplist_init()
 
 
 def _narrow(tree: HtmlElement, container: HtmlElement) -> None:

@@ -33,8 +33,8 @@ def strip_frames(tree: HtmlElement, account: Account) -> None:
 def _part_labels(tree: HtmlElement) -> None:
     """Set a blank after a label that a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ trưởng…`."""
     for label in tree.iter("span"):
-        text, tail = label.text, label.tail
-        if text and tail and text[-1].islower() and tail[0].isupper() and not len(label) and label.get("class"):
+        tail = label.tail
+        if tail and tail[0].isupper() and (text := label.text) and text[-1].islower() and label.get("class"):
             label.tail = f" {tail}"
 
 

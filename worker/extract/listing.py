@@ -49,6 +49,11 @@ class Looks:
     is_headed_as_article: bool
 
 
+def may_be_listing(document: Document, shares: Shares) -> bool:
+    """Tell, at a glance, whether a page is worth a closer look: one that claims to be an article may read as one."""
+    return not document.claims_article or shares.elsewhere > _HALF
+
+
 def look_at(document: Document, extents: Extents, own: Sequence[Passage], shares: Shares) -> Looks:
     """Gather what of a page speaks for a list of other pages; `own` is the running text that is its own."""
     links = [

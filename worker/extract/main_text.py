@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from worker.extract.account import Account
 from worker.extract.blocks import Block
@@ -16,14 +18,17 @@ from worker.extract.guard import Guard
 from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.library import is_ahead, read_as_it_comes
 from worker.extract.links import drop_links_elsewhere
-from worker.extract.listing import look_at, refuse_listing
+from worker.extract.listing import look_at, may_be_listing, refuse_listing
 from worker.extract.measure import measure
 from worker.extract.outline import Passage, find_passages, find_teasers, measure_shares
-from worker.extract.text import count_words
+from worker.extract.text import count_words, fold
 from worker.models import Page
 
 # Less than this share of the running text that no step took out for a reason is a sign of loss.
-_WHOLE = 0.6
+_WHOLE = 0.5
+_KEY = 80
+_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
+_LEVELS = 4
 _FEW_WORDS = 60
 
 
@@ -81,9 +86,19 @@ def _may_have_lost(own: _Own, *, fewest: int) -> bool:
     least = _chars(own.blocks) / _WHOLE
     if least >= sum(passage.chars - passage.linked for passage in own.running):
         return False
-    # Some pages hold their article twice, for large screens and for small ones.
-    distinct = {passage.text(): passage.chars - passage.linked for passage in own.running}
+    # Some pages hold their article twice, for large screens and for small ones; and notices are no loss.
+    distinct = {fold(each.text())[:_KEY]: each.chars - each.linked for each in own.running if not _is_furniture(each)}
     return least < sum(distinct.values())
+
+
+def _is_furniture(passage: Passage) -> bool:
+    """Whether the boxes right around a passage are named as a site's own, not an article's: what is said of cookies."""
+    near = islice(passage.element.iterancestors(), _LEVELS)
+    return any(
+        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
+        for box in near
+        if box.tag != "body"
+    )
 
 
 def _own_reading(document: Document, account: Account, guard: Guard, trace: Trace) -> _Own:
@@ -96,7 +111,7 @@ def _own_reading(document: Document, account: Account, guard: Guard, trace: Trac
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
     own = [each for each in passages if not each.is_linked and each.element not in teasers]
-    if count_words(document.structured.body) < _FEW_WORDS:
+    if may_be_listing(document, shares) and count_words(document.structured.body) < _FEW_WORDS:
         refuse_listing(look_at(document, extents, own, shares))
     guard.run("readers' comments", lambda: drop_comments(tree, extents, passages, account), otherwise=None)
     lead = guard.run("the lead", lambda: find_lead(document, passages), otherwise="")

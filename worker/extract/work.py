@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract import wire
+from worker.extract.body import load_tables
 from worker.extract.reader import Reader
 from worker.extract.rules import ExtractRules
 from worker.models import Page
@@ -28,6 +29,7 @@ class Work:
 
     def warm_up(self) -> None:
         """Read one small page, so that the first real one does not pay for loading tables."""
+        load_tables()
         now = datetime(2024, 3, 6, tzinfo=UTC)
         url = "https://warm-up.example/khoi-dong.html"
         page = Page(url=url, final_url=url, status=200, body=_WARM_UP.encode(), fetched_at=now)
