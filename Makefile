@@ -72,6 +72,10 @@ run: $(BASE) ## the daemon, with config/worker.toml
 bench-%: $(DEV) ## measure: ingest, extract, dedupe, neardup, fetch, schedule, sources, store, crowd, polite, endure
 	@$(BIN)/python -m bench.bench_$* $(ARGS)
 
+.PHONY: fit-judge
+fit-judge: $(DEV) ## fit the judge to labelled pairs (ARGS="--data FOLDER") and write worker/dedupe/weights.json
+	@$(BIN)/python -m bench.fit_judge $(ARGS)
+
 .PHONY: lock
 lock: $(DEV) ## resolve the dependencies again (needs uv)
 	@uv pip compile $(LOCK) --group demo pyproject.toml -o requirements.lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(os.environ.get("CORPUS_WORKER_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 NEARDUP = SHARED / "data" / "neardup"
 LABELS = Path(__file__).resolve().parents[1] / "tests" / "unit" / "dedupe" / "near_identical_labels.jsonl"
 

@@ -24,16 +24,17 @@ from worker.models import Article, Seed, Source
 from worker.offload import Threads
 from worker.pacing import borrowed_turns
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
-from worker.ports import BackfillBook, Fetcher, Ledger, Meter, Reader, SiteFetcher, Unmetered
+from worker.ports import BackfillBook, Fetcher, Ledger, Meter, SiteFetcher, Unmetered
 from worker.reading import open_reading
 from worker.readying import ready_store, worker_name
 from worker.rehearsal import ObservedFetcher, RehearsedBackfills, RehearsedLedger
-from worker.rulebook import dedupe_rules, extract_rules, fetch_rules
+from worker.rulebook import deduper, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
 from worker.sources.seeds import read_seeds
 from worker.storage import PATIENCE, Store, open_store
+from worker.storage.reader import StoredReader
 from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ async def opened(
     already. Raises StoreError where the store
     cannot be used.
     """
-    deduper = _deduper(settings)
+    parameters = deduper(settings).parameters
     with (
-        await ready_store(settings.store.url, deduper.parameters, patience, command=command, create=create) as store,
+        await ready_store(settings.store.url, parameters, patience, command=command, create=create) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for remark in settings.remarks():
@@ -111,14 +112,16 @@ async def opened(
         inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
-        async with _put_together(settings, store, offload, reach, store.ledger, observer) as app:
+        judge = deduper(settings, await offload(store.reader.weights))
+        await offload(store.review.begin_under, judge.terms)
+        async with _put_together(settings, store, offload, reach, store.ledger, observer, judge) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
 
 
 @asynccontextmanager
 async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
     """Open everything for a run that stores nothing: the store is only read, and may be missing."""
-    parameters = _deduper(settings).parameters
+    parameters = deduper(settings).parameters
     with (
         open_store("sqlite://", parameters=parameters) as memory,
         _real_reader(settings) as reader,
@@ -129,12 +132,13 @@ async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[S
         fetcher = ObservedFetcher(inner=inner, observe=observe)
         ledger = RehearsedLedger(memory.ledger, reader)
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps)
-        async with _put_together(settings, memory, offload, reach, ledger, observer) as app:
+        judge = deduper(settings, reader.weights() if reader else None)
+        async with _put_together(settings, memory, offload, reach, ledger, observer, judge) as app:
             yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
 
 
 @contextmanager
-def _real_reader(settings: Settings) -> Iterator[Reader | None]:
+def _real_reader(settings: Settings) -> Iterator[StoredReader | None]:
     try:
         store = open_reading(settings)
     except StoreError as exc:
@@ -156,26 +160,17 @@ class _Reach:
 
 @asynccontextmanager
 async def _put_together(
-    settings: Settings, store: Store, offload: Threads, reach: _Reach, ledger: Ledger, observer: Observer
+    settings: Settings,
+    store: Store,
+    offload: Threads,
+    reach: _Reach,
+    ledger: Ledger,
+    observer: Observer,
+    judge: Deduper,
 ) -> AsyncIterator[App]:
     clock, tally, limits = SystemClock(), Tally(), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
-    stages = Stages(
-        clock=clock,
-        offload=offload,
-        fetcher=reach.fetcher,
-        extractor=extractor,
-        deduper=_deduper(settings),
-        ledger=ledger,
-        learner=LearnedSites(store.paragraphs),
-        parsers=PARSERS,
-        read_inputs=read_inputs,
-        detect=detect,
-        canonicalise=canonicalise,
-        chance=random.random,
-        meter=reach.meter,
-        sitemaps=reach.sitemaps,
-    )
+    stages = _stages(store, offload, reach, ledger, extractor, judge)
     try:
         yield App(
             settings=settings,
@@ -192,6 +187,27 @@ async def _put_together(
     finally:
         await extractor.aclose()
         await reach.fetcher.aclose()
+
+
+def _stages(
+    store: Store, offload: Threads, reach: _Reach, ledger: Ledger, extractor: ProcessExtractor, judge: Deduper
+) -> Stages:
+    return Stages(
+        clock=SystemClock(),
+        offload=offload,
+        fetcher=reach.fetcher,
+        extractor=extractor,
+        deduper=judge,
+        ledger=ledger,
+        learner=LearnedSites(store.paragraphs),
+        parsers=PARSERS,
+        read_inputs=read_inputs,
+        detect=detect,
+        canonicalise=canonicalise,
+        chance=random.random,
+        meter=reach.meter,
+        sitemaps=reach.sitemaps,
+    )
 
 
 def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
@@ -225,10 +241,6 @@ def _languages() -> Languages:
 def _threads(settings: Settings) -> int:
     """Return how many calls of the store run at once: SQLite has one writer, a server's pool has four connections."""
     return 1 if settings.store.url.startswith("sqlite") else 4
-
-
-def _deduper(settings: Settings) -> Deduper:
-    return Deduper(dedupe_rules(settings))
 
 
 def _limits(settings: Settings) -> Limits:

@@ -19,7 +19,6 @@ import structlog
 
 from worker.app import App, opened
 from worker.clock import SystemClock
-from worker.dedupe import Deduper
 from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract import ProcessExtractor
 from worker.learning import LearnedSites
@@ -28,7 +27,7 @@ from worker.offload import Threads
 from worker.pipeline import Tally
 from worker.ports import Hints, Scope
 from worker.readying import worker_name
-from worker.rulebook import dedupe_rules, extract_rules
+from worker.rulebook import dedupe_rules, deduper, extract_rules
 from worker.settings import Settings
 from worker.storage import Store, needs_reindexing, open_store, reindex
 from worker.storage.marking import Moved
@@ -84,7 +83,7 @@ class Reprocessing:
         self._extract = extract
         self._rejected = rejected
         self._watcher = watcher
-        self._deduper = Deduper(dedupe_rules(settings))
+        self._deduper = deduper(settings)
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._counts = dict.fromkeys(("indexed", "extracted", "judged"), 0)
@@ -126,6 +125,7 @@ class Reprocessing:
 
     def _open(self) -> Store:
         store = open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
+        self._deduper = deduper(self._settings, store.reader.weights())
         store.introduce(command="reprocess", worker=worker_name())
         return store
 
@@ -173,12 +173,14 @@ class Reprocessing:
 
     def _take_effect(self, store: Store) -> None:
         store.review.think_again(tag=self._tag()).take_effect(self._deduper.judge, now=self._clock.now())
+        store.review.now_under(self._deduper.terms)
         if self._extract:
             store.review.end_kept_pages()
 
     def _tag(self) -> str:
         """Name the rules: a judgement that was broken off under others is of no use."""
-        rules = [asdict(dedupe_rules(self._settings)), asdict(self._deduper.parameters), version("corpus-worker")]
+        rules = [asdict(dedupe_rules(self._settings)), asdict(self._deduper.parameters), self._deduper.terms]
+        rules.append(version("corpus-worker"))
         return hashlib.sha256(json.dumps(rules, sort_keys=True, default=str).encode()).hexdigest()
 
     def _report(
@@ -206,9 +208,9 @@ def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Mov
 
     Raises StoreError where an id is unknown, or both are versions of one page.
     """
-    deduper = Deduper(dedupe_rules(settings))
-    with open_store(settings.store.url, parameters=deduper.parameters, create=False) as store:
-        return store.review.mark(one, other, decided=decided, judge=deduper.judge, now=SystemClock().now())
+    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
+        judge = deduper(settings, store.reader.weights()).judge
+        return store.review.mark(one, other, decided=decided, judge=judge, now=SystemClock().now())
 
 
 def mark_original(settings: Settings, article_id: int) -> tuple[Moved, ...]:
@@ -216,8 +218,7 @@ def mark_original(settings: Settings, article_id: int) -> tuple[Moved, ...]:
 
     Raises StoreError where the id is unknown.
     """
-    deduper = Deduper(dedupe_rules(settings))
-    with open_store(settings.store.url, parameters=deduper.parameters, create=False) as store:
+    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
         return store.review.mark_original(article_id, now=SystemClock().now())
 
 

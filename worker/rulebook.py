@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from worker.dedupe import Rules
+from worker.dedupe import Deduper, Rules
+from worker.dedupe.model import shipped
+from worker.dedupe.teaching import from_text
 from worker.extract import ExtractRules
 from worker.fetch import FetchRules
 from worker.settings import Settings
@@ -36,12 +38,6 @@ def dedupe_rules(settings: Settings) -> Rules:
     return Rules(merge_at=rules.probability, keep=rules.keep)
 
 
-def former_keys(settings: Settings) -> tuple[str, ...]:
-    """Return what to write in the place of keys that are understood still, but say less than what followed them."""
-    rules = settings.dedupe
-    if not rules.former:
-        return ()
-    keys = " and ".join(f"dedupe.{key}" for key in rules.former)
-    if "merge_at" in rules.model_fields_set:
-        return (f"{keys}: no longer used, dedupe.merge_at is; take it out of the configuration",)
-    return (f"{keys}: a fitted model decides now; write `merge_at = {rules.probability:g}` in the place of it",)
+def deduper(settings: Settings, weights: str | None = None) -> Deduper:
+    """Return the dedupe stage under the settings, with the weights that a store was taught."""
+    return Deduper(dedupe_rules(settings), from_text(shipped(), weights))

@@ -129,6 +129,15 @@ class DedupeSettings(Section):
         keys = {"threshold": self.threshold, "containment": self.containment}
         return {key: value for key, value in keys.items() if value is not None}
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what to write in the place of the former keys."""
+        if not self.former:
+            return ()
+        keys = " and ".join(f"dedupe.{key}" for key in self.former)
+        if "merge_at" in self.model_fields_set:
+            return (f"{keys} does nothing beside dedupe.merge_at; take it out",)
+        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` in its place",)
+
     @property
     def probability(self) -> float:
         """Return the probability from which two texts are merged."""
@@ -295,5 +304,5 @@ class Settings(Section):
         return self
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what in a valid configuration does nothing, in sentences; an error from version 0.3 on."""
-        return tuple(sentence for source in self.sources for sentence in source.unused())
+        """Return what in a valid configuration does nothing, or is a former key, in sentences; errors from 0.3 on."""
+        return (*self.dedupe.remarks(), *(sentence for source in self.sources for sentence in source.unused()))

@@ -388,3 +388,27 @@ def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     message = complaint(tmp_path, '[store]\nurl = "sqlite:///:memory:"\n')
 
     assert "a store in memory is gone at the end of the command" in message
+
+
+@pytest.mark.parametrize(
+    ("written", "probability"),
+    [
+        ("", 0.5),
+        ("threshold = 0.8\ncontainment = 0.8\n", 0.5),
+        ("threshold = 0.9\n", 0.7),
+        ("containment = 0.5\n", 0.32),
+        ("threshold = 1.0\ncontainment = 1.0\n", 0.9),
+        ("threshold = 0.3\nmerge_at = 0.6\n", 0.6),
+    ],
+)
+def test_former_keys_of_dedupe_are_translated_with_a_remark(tmp_path: Path, written: str, probability: float) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_text(f"[dedupe]\n{written}", encoding="utf-8")
+
+    settings = load(path, {})
+
+    remarks = settings.remarks()
+    assert settings.dedupe.probability == probability
+    assert len(remarks) == (1 if "threshold" in written or "containment" in written else 0)
+    if remarks and "merge_at" not in written:
+        assert f"merge_at = {probability:g}" in remarks[0]

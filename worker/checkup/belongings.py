@@ -15,6 +15,7 @@ from worker.clock import SystemClock
 from worker.configuration import mask
 from worker.errors import StoreError, StoreMissing
 from worker.models import Books
+from worker.rulebook import deduper
 from worker.settings import FetchSettings, Settings
 from worker.sources.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
 from worker.storage import Store, open_store
@@ -94,6 +95,8 @@ def _opened(store: Store, settings: Settings) -> Iterator[Finding]:
         yield graded("store", "books", str(exc), fail=True, remedy="restore the last backup")
         return
     yield _sums(books)
+    if books.clusters:
+        yield _terms(store, settings)
     if sample and Path(settings.seeds.path).name != SAMPLE:
         yield _sample_seeds(sample)
 
@@ -107,6 +110,18 @@ def _sample_seeds(count: int) -> Finding:
         warn=True,
         remedy='they cannot be taken out of a store: begin a new one, or leave out of the export what has kind "seed" '
         "and for its address the name of a file in seeds/sample, such as seed:000_289d76102012cee2.txt",
+    )
+
+
+def _terms(store: Store, settings: Settings) -> Finding:
+    """Say whether the verdicts in the store were given by what is judged by now."""
+    now, then = deduper(settings, store.reader.weights()).terms, store.reader.terms()
+    return graded(
+        "store",
+        "verdicts",
+        f"given by {now}" if then == now else f"given by {then or 'the rules of an earlier version'}; now: {now}",
+        warn=then != now,
+        remedy="what is stored keeps its verdict; see what would change: corpus-worker reprocess --dedupe --dry-run",
     )
 
 

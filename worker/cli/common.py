@@ -42,13 +42,7 @@ class Common:
         """Read the configuration; raises ConfigurationError."""
         from worker.configuration import load
 
-        settings = load(self.config or DEFAULT_CONFIG, os.environ)
-        if settings.dedupe.former and self.loudness >= 0:
-            from worker.rulebook import former_keys
-
-            for remark in former_keys(settings):
-                click.echo(f"warning: {remark}", err=True)
-        return settings
+        return load(self.config or DEFAULT_CONFIG, os.environ)
 
     def set_up_logs(self, form: str = "auto", *, quietly: bool = False) -> None:
         """Send logs to standard error as `[log] format` says; `quietly` where something else shows the progress."""

@@ -12,6 +12,7 @@ import click
 from worker.cli.common import Common, note, options, print_json
 from worker.cli.rethink import mark
 from worker.cli.streams import Discarded
+from worker.cli.teach import fit, review
 from worker.errors import UsageError
 
 _NEEDS_A_PLACE: Final = MappingProxyType(
@@ -60,7 +61,9 @@ def why(common: Common, url_or_id: str) -> None:
 
 @click.group(invoke_without_command=True)
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
-@click.option("--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups and templates.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups, templates and overlaps."
+)
 @options
 def duplicates(common: Common, form: str, everything: bool) -> None:
     """List the recognised copies, each with the text that is kept instead."""
@@ -82,7 +85,8 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
             print_json(show.duplicate_record(link))
 
 
-duplicates.add_command(mark)
+for _command in (mark, review, fit):
+    duplicates.add_command(_command)
 
 
 @click.command()

@@ -185,6 +185,7 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
         "relation": link.relation.value,
         "jaccard": round(link.jaccard, 4),
         "containment": round(link.containment, 4),
+        "probability": None if link.probability is None else round(link.probability, 4),
         "shared_words": link.shared_words,
     }
 

@@ -31,6 +31,13 @@ class Deduper:
         self._kept = lru_cache(maxsize=_KEPT_SIDES)(prepare)
 
     @property
+    def terms(self) -> str:
+        """Return by what is judged, in words: verdicts given by other terms may be others."""
+        taught = f", taught {self._model.fitted}" if self._model.fitted else ""
+        rules = self._rules
+        return f"merge_at {rules.merge_at:g}, keep {rules.keep}, weights {self._model.version}{taught}"
+
+    @property
     def parameters(self) -> IndexParameters:
         """Return how fingerprints are made, for the store to keep and check."""
         return IndexParameters(

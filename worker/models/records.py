@@ -34,7 +34,7 @@ class StoredArticle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateLink:
-    """One recognised copy, follow-up or template, linked to the head of the cluster it was judged against.
+    """One recognised copy, follow-up, template or overlap, linked to the head of the cluster it was judged against.
 
     `first_host` is where the text of that cluster came out first, empty for a seed or a file: by publication, where
     that is known and can be true, else by fetching; or where a person said.
@@ -56,6 +56,7 @@ class DuplicateLink:
     duplicate_of_published_at: datetime | None = None
     duplicate_of_fetched_at: datetime | None = None
     first_host: str = ""
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

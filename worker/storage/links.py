@@ -36,6 +36,7 @@ def links(*, that_keep_both: bool) -> Select[Any]:
             ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.title,
             ARTICLES.c.fetched_at, ARTICLES.c.published_at,
             own.c.head, own.c.relation, own.c.jaccard, own.c.containment, own.c.shared_words,
+            latest_verdict_of(own.c.article_id).label("own_verdict"),
             head_article.c.id.label("head_id"),
             head_article.c.url.label("head_url"),
             head_article.c.title.label("head_title"),
@@ -75,10 +76,13 @@ def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
     """
     relation = Relation(row.relation)
     figures: Row[Any] | Comparison = row
+    own = verdict_from_json(row.own_verdict).best if row.own_verdict is not None else None
+    probability = own.probability if own else None
     if row.head_verdict is not None:
         won = _comparison_with(row.id, row.head_verdict)
         if won is not None:
             relation, figures = SEEN_FROM_THE_OTHER_SIDE.get(won.relation, won.relation), won
+            probability = won.probability
         elif relation in {Relation.UNIQUE, *KEEPING_BOTH}:
             winner = Relation(row.head_relation)
             relation = SEEN_FROM_THE_OTHER_SIDE.get(winner, winner)
@@ -99,6 +103,7 @@ def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
         duplicate_of_published_at=row.head_published_at,
         duplicate_of_fetched_at=row.head_fetched_at,
         first_host=firsts.get(row.head_cluster, row.head_host),
+        probability=probability,
     )
 
 

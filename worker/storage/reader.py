@@ -20,9 +20,10 @@ from worker.models import (
     StoredArticle,
     Verdict,
 )
-from worker.storage import audit, views
+from worker.storage import audit, judging, views
 from worker.storage.database import Database
 from worker.storage.figures import figures, rejections
+from worker.storage.judging import Unsure
 from worker.storage.links import first_hosts, link_from, links
 from worker.storage.neighbours import gather, versions
 from worker.storage.polls import source_states
@@ -68,6 +69,23 @@ class StoredReader:
     def neighbours(self, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
         """Return the stored articles a newcomer would be judged against."""
         return self._database.read(_neighbours, article, fingerprint)
+
+    def weights(self) -> str | None:
+        """Return the weights the store was taught, None where nobody taught it."""
+        return self._database.read(judging.weights)
+
+    def terms(self) -> str | None:
+        """Return by which terms the verdicts in the store were given, None where that is not known."""
+        return self._database.read(judging.terms)
+
+    def marked_pairs(self) -> Iterator[tuple[Article, Article, str]]:
+        """Yield the articles that people marked, and what they decided."""
+        with self._database.snapshot() as connection:
+            yield from judging.marked_pairs(connection)
+
+    def unsure(self, *, merge_at: float, most: int) -> list[Unsure]:
+        """Return the pairs about which the judge was least sure and that nobody marked."""
+        return self._database.read(judging.unsure, merge_at=merge_at, most=most)
 
     def verdicts(self, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
         """Return the decisions made about an article, oldest first."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from worker.storage import marking, offline
+from worker.storage import judging, marking, offline
 from worker.storage.alone import Writer, alone
 from worker.storage.database import Database
 from worker.storage.marking import Moved
@@ -50,6 +50,19 @@ class StoredReview:
         Raises StoreError where the id is unknown.
         """
         return self._database.write(marking.mark_original, article_id, now=now)
+
+    def begin_under(self, terms: str) -> None:
+        """Note by which terms a store is judged that has no verdict yet."""
+        if self._database.read(judging.terms) is None:
+            self._database.write(judging.begin_under, terms)
+
+    def now_under(self, terms: str) -> None:
+        """Note by which terms every verdict was given just now."""
+        self._writer.write(judging.now_under, terms)
+
+    def keep_weights(self, text: str) -> None:
+        """Keep the weights the store was taught."""
+        self._database.write(judging.keep_weights, text)
 
     def think_again(self, *, tag: str) -> Rethinking:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""

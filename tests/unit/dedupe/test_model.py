@@ -1,0 +1,189 @@
+"""The fitted model: its features, its weights, its reasons, and what a store teaches it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.dedupe.made import NOW, article, edited, neighbour, prose
+from worker.dedupe import Deduper, Rules
+from worker.dedupe.compare import compare
+from worker.dedupe.features import SIGNS, Piece, features
+from worker.dedupe.model import Curve, shipped
+from worker.dedupe.reasons import has_words, reasons
+from worker.dedupe.sides import prepare
+from worker.dedupe.teaching import Lesson, before_and_after, from_text, lesson, taught, to_text
+from worker.models import Relation
+
+STORY = prose(1)
+DATES = st.one_of(st.none(), st.integers(0, 2000).map(lambda hours: NOW + timedelta(hours=hours)))
+TITLES = st.sampled_from(["", "Một hai ba 7", "Một hai ba 8", "Sáu bảy"])
+
+
+def piece(text: list[str], *, title: str = "", at: datetime | None = None) -> Piece:
+    return Piece(side=prepare("\n".join(text), title=title), host="one.example", published_at=at)
+
+
+def measured(one: Piece, two: Piece) -> dict[str, float]:
+    return features(one, two, compare(one.side, two.side))
+
+
+def probability(one: Piece, two: Piece) -> float:
+    return shipped().probability(shipped().parts(measured(one, two)))
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> list[str]:
+    rng = random.Random(draw(st.integers(0, 10_000)))
+    story = [line for line in prose(draw(st.integers(1, 2)), sentences=10) if rng.random() < 0.8]
+    story = edited(story, every=draw(st.sampled_from([4, 9, 1000])), seed=rng.randrange(99))
+    dated = f"Sáng {rng.randint(1, 28)}/5 ông Trần Văn {rng.choice(['Bình', 'Hoà'])} nhận {rng.randint(1, 9)} tỷ"
+    return [dated, *story, *prose(50 + rng.randrange(9), sentences=draw(st.integers(0, 4)))]
+
+
+@settings(max_examples=60)
+@given(one=versions(), two=versions(), dates=st.tuples(DATES, DATES), titles=st.tuples(TITLES, TITLES))
+def test_the_features_are_the_same_either_way_round(
+    one: list[str],
+    two: list[str],
+    dates: tuple[datetime | None, datetime | None],
+    titles: tuple[str, str],
+) -> None:
+    first, second = piece(one, title=titles[0], at=dates[0]), piece(two, title=titles[1], at=dates[1])
+
+    there, back = measured(first, second), measured(second, first)
+
+    assert there.keys() == back.keys() == SIGNS.keys()
+    assert all(back[name] == value or math.isnan(value) for name, value in there.items())
+    assert all(math.isfinite(value) or name == "days" for name, value in there.items())
+    assert 0.0 < probability(first, second) < 1.0
+
+
+def test_the_file_of_weights_has_a_curve_and_words_for_every_feature() -> None:
+    model = shipped()
+
+    assert model.curves.keys() == SIGNS.keys()
+    assert all(has_words(name) for name in SIGNS)
+    assert model.covariance.shape == (len(SIGNS) + 1, len(SIGNS) + 1)
+    assert (model.covariance == model.covariance.T).all()
+    for name, curve in model.curves.items():
+        assert len(curve.at) == len(curve.adds) >= 2
+        assert list(curve.at) == sorted(set(curve.at))
+        steps = [after - before for before, after in zip(curve.adds, curve.adds[1:], strict=False)]
+        assert SIGNS[name] == 0 or all(step * SIGNS[name] >= 0 for step in steps), name
+
+
+def test_a_curve_is_straight_between_its_points_and_flat_beyond_them() -> None:
+    curve = Curve(at=(0.0, 1.0), adds=(2.0, -2.0), unknown=0.5)
+
+    assert [curve.part(value) for value in (-1.0, 0.0, 0.25, 1.0, 9.0, math.nan)] == [2.0, 2.0, 1.0, -2.0, -2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("nearer", "farther"),
+    [
+        (timedelta(hours=1), timedelta(days=2)),
+        (timedelta(days=2), timedelta(days=9)),
+        (timedelta(days=9), timedelta(days=60)),
+    ],
+)
+def test_the_longer_between_two_texts_the_less_they_are_one_item(nearer: timedelta, farther: timedelta) -> None:
+    first, copy = piece(STORY, at=NOW), edited(STORY, every=20)
+
+    assert probability(first, piece(copy, at=NOW + nearer)) >= probability(first, piece(copy, at=NOW + farther))
+
+
+def test_passages_of_its_own_make_a_text_less_the_same_item() -> None:
+    first = piece(STORY)
+    own = [probability(first, piece([*STORY[: 15 - count], *prose(7, sentences=count)])) for count in (0, 3, 7)]
+
+    assert own == sorted(own, reverse=True)
+
+
+def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None:
+    values = measured(piece(STORY, title="Khác", at=NOW), piece(edited(STORY, every=9), title="Kia", at=NOW))
+    parts = shipped().parts(values)
+
+    told = reasons(values, parts)
+
+    pro = [line for line in told if line.startswith("for: ")]
+    assert 0 < len(pro) <= 3
+    assert 0 < len(told) - len(pro) <= 3
+    strongest = [float(line.rpartition("(")[2].rstrip(")")) for line in pro]
+    assert strongest == sorted(strongest, reverse=True)
+
+
+def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
+    deduper, newcomer = Deduper(), article(edited(STORY, every=9))
+
+    best = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(STORY)]).best
+
+    assert best is not None
+    assert best.probability is not None
+    assert best.probability >= Rules().merge_at
+    assert any(note.startswith("for: ") for note in best.notes)
+
+
+def test_two_reports_of_a_day_that_each_have_much_of_their_own_overlap() -> None:
+    deduper = Deduper()
+    one = [*prose(7, sentences=6), *STORY]
+    newcomer = article([*STORY, *prose(8, sentences=6)], title="Kia", after=timedelta(hours=1))
+    verdict = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(one, title="Khác", dated=True)])
+
+    assert verdict.relation in (Relation.OVERLAP, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS)
+
+
+def lessons(count: int, *, name: str, same: bool) -> list[Lesson]:
+    """Return marks on pairs that differ in what one feature adds."""
+    place = list(SIGNS).index(name)
+    return [
+        Lesson(parts=tuple(-1.5 if each == place else 0.0 for each in range(len(SIGNS))), one_item=same)
+        for _ in range(count)
+    ]
+
+
+def test_marks_move_what_they_speak_of_and_hardly_what_they_do_not() -> None:
+    model = shipped()
+    learned = taught(model, lessons(40, name="days", same=True), fitted="2026-01-01")
+
+    assert learned.factors["days"] < 0.8
+    assert learned.shift > 0
+    assert learned.fitted == "2026-01-01"
+    assert all(factor >= 0 for factor in learned.factors.values())
+
+
+def test_without_marks_nothing_moves() -> None:
+    learned = taught(shipped(), [], fitted="2026-01-01")
+
+    assert (learned.shift, set(learned.factors.values())) == (0.0, {1.0})
+
+
+def test_marks_left_out_tell_whether_the_others_taught_anything() -> None:
+    before, after = before_and_after(shipped(), lessons(30, name="days", same=True), merge_at=0.5)
+
+    assert after.loss < before.loss
+    assert after.wrong <= before.wrong
+
+
+def test_taught_weights_survive_the_store_and_count_for_their_version_alone() -> None:
+    model = shipped()
+    learned = taught(model, lessons(20, name="title", same=False), fitted="2026-01-01")
+
+    assert from_text(model, to_text(learned)) == learned
+    assert from_text(model, None) is model
+    assert from_text(replace(model, version=model.version + 1), to_text(learned)).factors == {}
+    assert json.loads(to_text(learned))["version"] == model.version
+
+
+def test_a_mark_on_texts_without_a_common_word_teaches_nothing() -> None:
+    one, two = article(STORY), article(prose(2))
+
+    assert lesson(one, two, same=True, model=shipped()) is None
+    assert lesson(one, article(STORY[:9]), same=True, model=shipped()) is not None

@@ -1,0 +1,89 @@
+"""The commands by which people teach the judge: `duplicates review` and `duplicates fit`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.common import Common, options, print_json
+
+if TYPE_CHECKING:
+    from worker.fitting import Fitted
+    from worker.storage.judging import Unsure
+
+_SILENT: Final = -2
+_MOVED: Final = 0.05
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
+@options
+def review(common: Common, limit: int) -> None:
+    """List the pairs about which the judge was least sure: what `duplicates mark` says of them teaches it most."""
+    from worker import fitting
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    pairs = fitting.review(settings, most=limit)
+    if common.as_json:
+        for each in pairs:
+            print_json(asdict(each))
+    elif common.loudness > _SILENT:
+        _show_pairs(pairs)
+
+
+def _show_pairs(pairs: list[Unsure]) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    for each in pairs:
+        out.print(f"{each.probability:.2f}  {each.relation.value}")
+        for number, title, url in (
+            (each.article, each.title, each.url),
+            (each.other, each.other_title, each.other_url),
+        ):
+            out.print(f"  {number:>6}  {clean(title)}\n          {clean(url)}")
+    if pairs:
+        out.print("say what they are: corpus-worker duplicates mark ID ID --same (or --different)")
+    else:
+        out.print("nothing to review: no two articles were compared that nobody marked")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be learned; keep nothing.")
+@options
+def fit(common: Common, dry_run: bool) -> None:
+    """Refit the judge's weights with what people marked in this store; `reprocess --dedupe` applies them."""
+    from worker import fitting
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    fitted = fitting.fit(settings, dry_run=dry_run)
+    if common.as_json:
+        print_json(asdict(fitted))
+    elif common.loudness > _SILENT:
+        _show_fitted(fitted)
+
+
+def _show_fitted(fitted: Fitted) -> None:
+    from worker.cli.show import console
+
+    out = console()
+    out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different")
+    for name, score in (("shipped weights", fitted.before), ("taught, on marks left out", fitted.after)):
+        out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
+    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MOVED}
+    for name, factor in sorted(moved.items(), key=lambda each: -abs(each[1] - 1.0)):
+        out.print(f"  {name.replace('_', ' '):<26} counts {factor:.2f} times as much")
+    out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")
+    if fitted.after.loss >= fitted.before.loss:
+        out.print("on marks left out the taught weights do no better: more marks are needed")
+    if not fitted.applied:
+        out.print("nothing was kept (--dry-run)")
+        return
+    out.print("kept in the store; daemons use them from their next start or SIGHUP on")
+    out.print(
+        "what is stored keeps its verdict until `corpus-worker reprocess --dedupe` (--dry-run shows what would change)"
+    )

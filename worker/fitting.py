@@ -1,0 +1,69 @@
+"""Teaches the judge of a store by what people marked there, and finds the pairs that are most worth marking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.clock import SystemClock
+from worker.dedupe.model import shipped
+from worker.dedupe.teaching import Lesson, Score, before_and_after, lesson, taught, to_text
+from worker.errors import StoreError
+from worker.rulebook import deduper
+from worker.settings import Settings
+from worker.storage import open_store
+from worker.storage.judging import Unsure
+
+FEWEST = 6
+"""Marks of either kind together, under which nothing is learned but chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What fitting did, or would do: on how many marks, how well on marks not seen, and what moved."""
+
+    applied: bool
+    same: int
+    different: int
+    before: Score
+    after: Score
+    shift: float
+    factors: dict[str, float]
+
+
+def fit(settings: Settings, *, dry_run: bool) -> Fitted:
+    """Refit the shipped weights with the marks of the store, and keep them there unless it is a `dry_run`.
+
+    Raises StoreError where there are too few marks.
+    """
+    model = shipped()
+    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
+        made = (
+            lesson(one, other, same=decided == "same", model=model)
+            for one, other, decided in store.reader.marked_pairs()
+        )
+        lessons: list[Lesson] = [each for each in made if each is not None]
+        same = sum(each.one_item for each in lessons)
+        if len(lessons) < FEWEST or same in (0, len(lessons)):
+            raise StoreError(
+                f"{len(lessons)} marked pairs to learn from, {same} of them the same; it takes {FEWEST}, some of "
+                "either kind: `corpus-worker duplicates review` lists pairs worth marking"
+            )
+        before, after = before_and_after(model, lessons, merge_at=settings.dedupe.probability)
+        learned = taught(model, lessons, fitted=SystemClock().now().date().isoformat())
+        if not dry_run:
+            store.review.keep_weights(to_text(learned))
+    return Fitted(
+        applied=not dry_run,
+        same=same,
+        different=len(lessons) - same,
+        before=before,
+        after=after,
+        shift=learned.shift,
+        factors=dict(learned.factors),
+    )
+
+
+def review(settings: Settings, *, most: int) -> list[Unsure]:
+    """Return the pairs about which the judge was least sure."""
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        return store.reader.unsure(merge_at=settings.dedupe.probability, most=most)
