@@ -90,10 +90,11 @@ def test_an_export_to_nowhere_is_refused(folder: Path, output: str) -> None:
 
 
 @pytest.mark.parametrize(("command", "encoding"), [("why 1", "ascii"), ("export", "latin-1")])
-def test_letters_that_a_stream_has_not_are_written_as_escapes(folder: Path, command: str, encoding: str) -> None:
+def test_what_another_program_reads_is_utf_8_whatever_the_locale(folder: Path, command: str, encoding: str) -> None:
     ended = shell(folder, f"cw {command}", PYTHONIOENCODING=encoding)
 
     assert ended.returncode == 0, ended.stderr
+    assert "Tiêu đề một" in ended.stdout
 
 
 def test_an_argument_that_is_no_text_is_complained_of_in_one_line(folder: Path) -> None:
