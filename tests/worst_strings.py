@@ -19,10 +19,11 @@ import worker
 ROOT = Path(worker.__file__).parent
 USES = ("search", "match", "fullmatch", "finditer", "findall", "sub", "subn", "split")
 ANCHORED = {"match", "fullmatch"}
-SIZE = 16_000
+SIZE = 4_000
 QUICK_S = 0.01
 """A linear pattern takes less than a tenth of this for `SIZE` characters; only what takes longer is looked at."""
-MOST_LETTERS = 14
+FOREIGN = {"charset", "extract", "fetch", "sources", "urls"}
+MOST_LETTERS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,11 @@ def _within(value: object, depth: int = 3) -> Iterator[re.Pattern[Any]]:
 
 
 def worst_strings(pattern: re.Pattern[Any], size: int) -> Iterator[str]:
-    """Yield strings of a size that repeat what the pattern repeats, after what stands before it there, and then fail."""
+    """Yield strings of a size that repeat what the pattern repeats, after what stands before it, and then fail."""
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     tree = parser.parse(text, pattern.flags & ~re.LOCALE & ~(0 if isinstance(pattern.pattern, str) else re.UNICODE))
     starts, letters = _starts(tree), _letters(tree)[:MOST_LETTERS]
-    repeated = [*letters, *(one + other for one, other in itertools.permutations(letters[:5], 2)), *starts]
+    repeated = [*letters, *(one + other for one, other in itertools.permutations(letters[:3], 2)), *starts]
     for piece in dict.fromkeys(piece for piece in repeated if piece):
         yield piece * (size // len(piece)) + "\x00"
     for start, letter in itertools.product(starts, letters):
@@ -81,10 +82,11 @@ def _starts(tree: Any) -> list[str]:
                 starts.append(before)
                 inside = walk(value[2], before)[len(before) :]
                 before += inside * min(max(value[0], 1), 100)
-            elif operator is sre.SUBPATTERN:
-                before = walk(value[3], before)
+            elif operator in {sre.SUBPATTERN, sre.ATOMIC_GROUP}:
+                before = walk(value[3] if operator is sre.SUBPATTERN else value, before)
             elif operator is sre.BRANCH:
-                before = [walk(branch, before) for branch in value[1][:12]][0]
+                branches = [walk(branch, before) for branch in value[1][:12]]
+                before = branches[0]
             elif operator in {sre.ASSERT, sre.ASSERT_NOT}:
                 walk(value[1], before)
             else:
@@ -93,7 +95,7 @@ def _starts(tree: Any) -> list[str]:
         return before
 
     walk(tree, "")
-    return [start for start in dict.fromkeys(starts) if len(start) < 400][:24]
+    return [start for start in dict.fromkeys(starts) if len(start) < 400][:8]
 
 
 def _sample(operator: Any, value: Any) -> str:
@@ -130,8 +132,8 @@ def _letters(tree: Any) -> list[str]:
         for operator, value in part:
             if operator in {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}:
                 walk(value[2], repeated if value[1] > 20 else into)
-            elif operator is sre.SUBPATTERN:
-                walk(value[3], into)
+            elif operator in {sre.SUBPATTERN, sre.ATOMIC_GROUP}:
+                walk(value[3] if operator is sre.SUBPATTERN else value, into)
             elif operator is sre.BRANCH:
                 for branch in value[1]:
                     walk(branch, into)
@@ -146,15 +148,25 @@ def _letters(tree: Any) -> list[str]:
     return [letter for letter in dict.fromkeys([*repeated, *others]) if letter]
 
 
-def growth(known: Known, text: str) -> tuple[float, float]:
-    """Return how long the slowest use of a pattern takes on half a string and on all of it, in seconds of the processor."""
-    subject = text if isinstance(known.pattern.pattern, str) else text.encode("latin-1", "replace")
-    times: list[tuple[float, float]] = []
+def is_quadratic(known: Known, text: str) -> bool:
+    """Tell whether a use of a pattern takes more than three times as long whenever a text becomes twice as long.
+
+    Times of the processor, the best of several: another program on the machine changes nothing.
+    """
     for use in sorted(known.uses & ANCHORED) + (["sub"] if known.uses - ANCHORED else []):
         apply = _applied(known.pattern, use)
-        took = _timed(apply, subject)
-        times.append((_timed(apply, subject[len(subject) // 2 :]) if took > QUICK_S else 0.0, took))
-    return max(times, key=lambda each: each[1], default=(0.0, 0.0))
+        if _timed(apply, _subject(known, text)) < QUICK_S:
+            continue
+        # What stands before its end once is repeated in the middle.
+        sizes = [text[: len(text) // 4 * part] + text[-1] for part in (1, 2)] + [text]
+        times = [min(_timed(apply, _subject(known, each)) for _ in range(3)) for each in sizes]
+        if times[2] > QUICK_S and times[2] > 3 * times[1] and times[1] > 3 * times[0]:
+            return True
+    return False
+
+
+def _subject(known: Known, text: str) -> str | bytes:
+    return text if isinstance(known.pattern.pattern, str) else text.encode("latin-1", "replace")
 
 
 def _applied(pattern: re.Pattern[Any], use: str) -> Callable[[Any], object]:
