@@ -27,7 +27,7 @@ _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=
 """Scheme and user, and all that stands between them and the last @, however the scheme is mistyped."""
 _NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
 """What stands where a port does and is none: a password behind which the host was forgotten."""
-_SECRET: Final = re.compile(r"(\w*(?:pass|pwd|secret)\w*\s*=).*", re.DOTALL | re.IGNORECASE)
+_SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
 """A parameter that holds a secret, in a query or in libpq's own form, and all behind it: quotes may be broken."""
 
 

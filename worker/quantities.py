@@ -19,7 +19,7 @@ _BYTES: Final = {
 }
 _LONGEST_S: Final = 36_500 * 86_400
 """So that any moment now and any duration make a moment that has a date."""
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_PART: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]?i?B)")
 

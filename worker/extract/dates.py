@@ -20,7 +20,9 @@ _TOLERANCE = timedelta(days=1)
 _CLEAR = 2
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
 # First those that say publication, then those that say it in other words.
-_OWNER = r"(?:og|article|dc|dcterms|parsely|cxenseparse|recs|cxense|bt|rnews|prism|citation|news|post|content|schema)*"
+_OWNER = (
+    r"(?:og|article|dc|dcterms|parsely|cxenseparse|recs|cxense|bt|rnews|prism|citation|news|post|content|schema){0,6}"
+)
 _IN_OTHER_WORDS = (
     r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|originaldate|"
     r"dateoriginal|displaydate|releasedate|firstpublished|date(?:release|available|submitted)|sailthrudate)"
@@ -31,12 +33,12 @@ _PUBLISHED_META = (
 )
 # What may be the day of the draft, of the template or of the last change; and names that one system alone uses.
 _DATED_META = re.compile(
-    r"(?:og|article|dc|dcterms|citation|page)*"
+    r"(?:og|article|dc|dcterms|citation|page){0,6}"
     r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime)|"
     rf"[a-z]{{0,30}}(?<!un){_IN_OTHER_WORDS}"
 )
 _MODIFIED_META = re.compile(
-    r"(?:og|article|dc|dcterms|parsely|page)*(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
+    r"(?:og|article|dc|dcterms|parsely|page){0,6}(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
     r"lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
 )
 _NOT_LETTERS = re.compile(r"[^a-z]+")

@@ -40,8 +40,8 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Leave a comment", "Leave a reply", "Join the conversation",
 )))
 # fmt: on
-_NUMBERED = re.compile(r"^[\d.,]+\s+(?=\D)|\s*[(:\[]?\s*[\d.,]+\s*[)\]]?$")
-_COUNT = re.compile(r"\s*\([\d.,]*\).*$")
+_NUMBERED = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
+_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
 # A link to another article set into the text as a line of its own. Other signs than `>>` begin lists and quotations.
 _CROSS_LINK = re.compile(
     r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"

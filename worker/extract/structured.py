@@ -44,7 +44,7 @@ _ARTICLE_TYPES = frozenset(
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
 _SITE_TYPES = frozenset({"website", "organization", "newsmediaorganization"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-_WRAPPING = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*;?\s*$|;\s*$")
+_WRAPPING = re.compile(r"\A(?://)?\s{0,20}(?:<!\[CDATA\[|<!--)|(?://)?\s{0,20}(?:\]\]>|-->)\s{0,20};?\Z|;\Z")
 _STRING_FIELD = re.compile(
     r'"(headline|datePublished|dateModified|dateCreated|articleBody|description|@type|inLanguage|isAccessibleForFree)"'
     r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false|\d{8,19})'
@@ -135,7 +135,7 @@ def _load(block: str) -> object:
 def _mended(block: str) -> Iterator[str]:
     """Yield a block as it is, and then as it may have been meant."""
     yield block
-    bare = _WRAPPING.sub("", block).strip()
+    bare = _WRAPPING.sub("", block.strip()).strip()
     yield bare
     yield _TRAILING_COMMA.sub(r"\1", bare)
     yield html.unescape(bare)

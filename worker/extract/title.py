@@ -11,7 +11,7 @@ from worker.charset import without_markup
 from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
-_SEPARATOR = re.compile(r"\s+[|–—·•»:-]\s+|\s*\|\s*|\s+::\s+")
+_SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?\|\s?|\s::\s")
 _LONGEST = 1_000
 _LONGEST_TITLE = 400
 _LONG_HEADING = 25
@@ -21,7 +21,7 @@ _RELATED = 0.45
 # Of a title's pairs of characters, which share a heading must have.
 _MAIN_PART = 0.3
 # What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
-_LAST_BAR = re.compile(r"\s*[|｜»]\s*(?=[^|｜»]{1,40}\Z)")
+_LAST_BAR = re.compile(r"\s?[|｜»]\s?(?=[^|｜»]{1,40}\Z)")
 _FEWEST_BEFORE_BAR = 20
 _MOST_HEADINGS = 20
 

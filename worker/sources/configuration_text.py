@@ -15,7 +15,7 @@ from worker import urls
 from worker.errors import ConfigurationError, UsageError
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
-_ENABLED = re.compile(r"""(\s*(?:enabled|"enabled"|'enabled')\s*=\s*)(?:true|false)\b""")
+_ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
 _PARTS = re.compile(r"[^a-z0-9]+")

@@ -16,7 +16,7 @@ _MAX_LENGTH = 100
 _LATEST = 10**19
 # How far apart one time of day can be in two zones.
 _ROUND_THE_CLOCK = timedelta(hours=28)
-_ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s*\)?\s*\Z")
+_ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s{0,9}\)?\s{0,9}\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _USUAL_MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) (?:GMT|UTC|Z|([+-])(\d\d):?(\d\d))"

@@ -24,11 +24,13 @@ _KINDS = {
 }
 _SAYS_ARTICLE = re.compile(
     rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?article:published_time"""
-    rb"""|"@type"\s*:\s*\[?\s*"(?:(?:News|Report|\w{1,20}News)?Article|(?:Live)?BlogPosting)["]"""
+    rb"""|"@type"\s{0,20}:\s{0,20}\[?\s{0,20}"(?:(?:News|Report|\w{1,20}News)?Article|(?:Live)?BlogPosting)["]"""
     rb"""|itemtype\s*=\s*["']?https?://schema\.org/(?:News)?Article""",
     re.IGNORECASE,
 )
-_SAYS_LISTING = re.compile(rb""""@type"\s*:\s*\[?\s*"(?:Collection|SearchResults|Profile)Page["]""", re.IGNORECASE)
+_SAYS_LISTING = re.compile(
+    rb""""@type"\s{0,20}:\s{0,20}\[?\s{0,20}"(?:Collection|SearchResults|Profile)Page["]""", re.IGNORECASE
+)
 _MANY = 10
 _FEW = 3
 _NO_TEXT = frozenset({"short", "empty"})

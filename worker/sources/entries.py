@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections import Counter
@@ -12,6 +11,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from worker import urls
+from worker.charset import clean, without_markup
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 from worker.sources.dates import plausible
@@ -20,9 +20,6 @@ from worker.sources.periods import Window, dated_path, within
 _MAX_TITLE = 500
 _MOST_ELSEWHERE = 3
 _MAX_WRITTEN_TITLE = 20_000
-_SCRIPTS = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-_TAGS = re.compile(r"<[a-zA-Z/!][^<>]{0,1000}>")
-_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _TOO_OLD = 'dated before the source\'s "since"'
 _STRANGER = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -247,11 +244,9 @@ def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
 
 def clean_title(title: str | None) -> str | None:
     """Return a title as plain text on one line, None where nothing is left."""
-    text = _SCRIPTS.sub("", (title or "")[:_MAX_WRITTEN_TITLE])
-    text = html.unescape(_TAGS.sub("", text))
-    return clean_text(_TAGS.sub("", text))[:_MAX_TITLE].rstrip() or None
+    return clean_text(without_markup((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
 
 
 def clean_text(text: str | None) -> str:
     """Return a text on one line, in NFC, without control characters and lone surrogates."""
-    return unicodedata.normalize("NFC", " ".join(_NOT_TEXT.sub(" ", text or "").split()))
+    return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))

@@ -23,7 +23,7 @@ _SERVICE = re.compile(
     r"(?:[-_]?\d+)?(?:[/.?]|\Z)",
     re.IGNORECASE,
 )
-_TAGGED = re.compile(r"[-_](?:tag|topic|sk|event|cat|author)\d{3,}\w*\Z", re.IGNORECASE)
+_TAGGED = re.compile(r"[-_](?:tag|topic|sk|event|cat|author)\d{3}\w*\Z", re.IGNORECASE)
 _LETTERS = str.maketrans("đĐ", "dD")
 
 

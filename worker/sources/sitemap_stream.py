@@ -68,7 +68,7 @@ def places(pieces: Iterable[bytes], *, url: str, damage: Damage, content_type: s
 
 
 def _first_error(parser: etree.XMLPullParser) -> str:
-    for error in parser.error_log:
+    for error in parser.feed_error_log:
         if error.level >= etree.ErrorLevels.ERROR and not error.type_name.startswith(_NOT_DAMAGE):
             return _in_words(error.line, error.message)
     return ""

@@ -13,7 +13,7 @@ from worker.sources.byte_stream import ByteStream, Damage
 
 _MAX_HEADERS = 200
 # An ARC record is headed by its address, which may hold blanks, the server's, the time, the content's type and length.
-_ARC = re.compile(rb"(\S.*) [0-9a-fA-F.:]{2,45} (\d{14}) (\S+)(?: .*)? (\d{1,12})\r?\n")
+_ARC = re.compile(rb"(?>(\S.*?) [0-9a-fA-F.:]{2,45} (\d{14}) )(\S+)(?: .*)? (\d{1,12})\r?\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

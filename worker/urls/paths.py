@@ -8,7 +8,7 @@ _SESSION = re.compile(r";(?:jsessionid|phpsessid|sessionid|sid|cfid|cftoken)[=:]
 _ASP_SESSION = re.compile(r"/(?:\([A-Za-z]\([A-Za-z0-9]{16,}\)\)|\([a-z0-9]{24}\))(?=/)")
 _STRAY_QUERY = re.compile(r"[&;](?:utm_[a-z]+|fbclid|gclid)=[^/]*\Z", re.IGNORECASE)
 _INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml|cfm)\Z", re.IGNORECASE)
-_TAIL = re.compile(r"(?:/|%20|%C2%A0|%E2%80%8B)+\Z")
+_TAIL = ("/", "%20", "%C2%A0", "%E2%80%8B")
 _DOUBLE_SLASH = re.compile(r"(?<!:)/{2,}")
 _AMP_FRONT = re.compile(r"/amp(?=/.)", re.IGNORECASE)
 _AMP_END = re.compile(r"(?<=.)/(?:amp|amp\.html?|index\.amp(?:\.html?)?)\Z", re.IGNORECASE)
@@ -16,7 +16,7 @@ _AMP_SUFFIX = re.compile(r"(?<=[^/])\.amp(?=\.(?:html?|shtml|php|epi)\Z|\Z)|(?<=
 _AMP_NUMBERED = re.compile(r"(?<=\d{5})[-_.]amp(?=\.(?:html?|vnp|tpo|chn|vov)\Z|\Z)", re.IGNORECASE)
 _PRINT_FRONT = re.compile(r"/(?:print|printer|printable|in-bai)(?=/.)", re.IGNORECASE)
 _PRINT_END = re.compile(r"(?<=.)/(?:print|printer|printable)(?:\.html?)?\Z", re.IGNORECASE)
-_SPECIFIC = re.compile(r"\d{4,}|(?:[^/-]+-){3,}")
+_SPECIFIC = re.compile(r"\d{4}|[^/-]-[^/-]+-[^/-]+-")
 _SCRIPT = re.compile(r"\.(?:php|aspx?|jsp|cfm|do|cgi)\Z", re.IGNORECASE)
 
 
@@ -24,10 +24,17 @@ def identity(path: str) -> str:
     """Return what of an encoded path tells one article from another, without a trailing slash (empty for the root)."""
     path = remove_dots(path)
     while True:
-        shorter = _TAIL.sub("", _trim(path))
+        shorter = _without_tail(_trim(path))
         if shorter == path:
             return path
         path = shorter
+
+
+def _without_tail(path: str) -> str:
+    end = len(path)
+    while blank := next((mark for mark in _TAIL if path.endswith(mark, 0, end)), ""):
+        end -= len(blank)
+    return path[:end]
 
 
 def _trim(path: str) -> str:

@@ -25,7 +25,7 @@ _TRACKING = frozenset(
     """.split()  # noqa: SIM905 - sixty short words read best as words
 )
 _SESSION = {
-    "sid": re.compile(r"(?=.*\d)[0-9A-Za-z_.!-]{16,}"),
+    "sid": re.compile(r"(?=.{16})[A-Za-z_.!-]{0,100}\d[0-9A-Za-z_.!-]*"),
     "s": re.compile(r"[0-9a-fA-F]{32,}"),
 }
 _SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cfid|cftoken|oscsid|zenid|sess(?:ion_?)?id")

@@ -360,3 +360,31 @@ def test_an_address_is_never_cut_to_one_that_nobody_wrote(written: str) -> None:
     assert len(found.candidates) == 2001
     assert [each.url for each in found.candidates if len(each.url) > 100] == [whole]
     assert found.skipped == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_tag_that_a_title_writes_about_stays(many: bool) -> None:
+    titles = ("Thẻ &lt;head&gt; là gì", "<![CDATA[Jahresr&uuml;ckblick <b>nóng</b>]]>", "A &amp;lt;title&amp;gt; tag")
+    items = [f"<title>{title}</title><link>https://bao.vn/tin-{n}1111.html</link>" for n, title in enumerate(titles)]
+    more = [f"<title>t</title><link>https://bao.vn/them-{n}.html</link>" for n in range(10_000, 11_700)] if many else []
+
+    found = parse(rss(*items, *more)).candidates
+
+    assert [each.title for each in found[:3]] == ["Thẻ <head> là gì", "Jahresrückblick nóng", "A <title> tag"]
+
+
+@pytest.mark.parametrize("length", [1400, 1600, 2400, 5000, 9000])
+@pytest.mark.parametrize("atom", [False, True])
+def test_an_address_is_whole_or_none(length: int, atom: bool) -> None:
+    long = "https://bao.vn/" + "a" * length + "-1111.html"
+    links = [long, *(f"https://bao.vn/tin-{n}.html" for n in range(10_000, 12_000))]
+    if atom:
+        inside = "".join(f'<entry><title>t</title><link href="{link}"/></entry>' for link in links)
+        body = f'<feed xmlns="http://www.w3.org/2005/Atom">{inside}</feed>'
+    else:
+        body = rss(*(f"<title>t</title><link>{link}</link>" for link in links))
+
+    found = parse(body)
+
+    assert {candidate.url for candidate in found.candidates} == set(links) - ({long} if length >= 2500 else set())
+    assert bool(found.skipped) == (length >= 2500)

@@ -233,3 +233,67 @@ def test_memory_does_not_grow_with_what_is_passed_over() -> None:
     tracemalloc.stop()
 
     assert peak < 1_500_000
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("xem.php?loai=bai&thang=11", "xem.php?loai=bai&thang=11"),
+        ("xem.php?loai=bai&amp;thang=11", "xem.php?loai=bai&thang=11"),
+        ("xem.php?loai=bai&amp;amp;thang=11", "xem.php?loai=bai&thang=11"),
+        ("xem.php?a=1&copy=2&section=3", "xem.php?a=1&copy=2&section=3"),
+        ("xem.php?a=1&b;c=2", "xem.php?a=1&b;c=2"),
+        ("xem.php?a=1&#38;b=2", "xem.php?a=1&b=2"),
+        ("xem.php?a=1&", "xem.php?a=1&"),
+        ("kem-&-tra-1.html", "kem-&-tra-1.html"),
+        ("caf&eacute;-1.html", "caf%C3%A9-1.html"),
+        ("<![CDATA[xem.php?a=1&b=2&amp;c=3]]>", "xem.php?a=1&b=2&c=3"),
+        ("xem.php?a=1<!-- & ] -->&b=2", "xem.php?a=1&b=2"),
+        ("xem.php?a=1&#0;&b=2", "xem.php?a=1&b=2"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["urlset", "index"])
+@pytest.mark.parametrize("padding", [0, 65_490, 65_500, 65_515])
+def test_an_address_arrives_whole_however_it_is_written(shape: str, padding: int, written: str, meant: str) -> None:
+    loc = f"<loc>https://bao.vn/{written}</loc>".replace("https://bao.vn/<![CDATA[", "<![CDATA[https://bao.vn/")
+    blank = "<!--" + "x" * padding + "-->"
+    body = f"<urlset>{blank}<url>{loc}</url></urlset>" if shape == "urlset" else (
+        f"<sitemapindex>{blank}<sitemap>{loc}</sitemap></sitemapindex>"
+    )  # fmt: skip
+
+    found = parse(body)
+
+    assert [candidate.url for candidate in found.candidates] + list(found.follow) == [f"https://bao.vn/{meant}"]
+    assert not any("well-formed" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            urlset("<loc>https://bao.vn/a-1.html</loc>", "<lastmod>2026-11-20</lastmod>"),
+            "1 left out: an entry of the sitemap",
+        ),
+        (urlset("<loc>https://bao.vn/a-1.html</loc>").removesuffix("</url></urlset>"), "not well-formed"),
+        (urlset("<loc>https://bao.vn/a-1.html</loc>", "<loc>https://bao.vn/<b</loc>"), "not well-formed"),
+        (urlset("<loc>https://bao.vn/a-1.html</loc>", f"<loc>https://bao.vn/{'a' * 9000}</loc>"), "no web address"),
+        ("<urlset></urlset>", "empty"),
+    ],
+)
+def test_what_could_not_be_mended_is_said(body: str, said: str) -> None:
+    notes = parse(body).notes
+
+    assert any(said in note for note in notes), notes
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec"), [("utf-8", "utf-8"), ("iso-8859-1", "latin-1"), ("UTF-16", "utf-16"), ("x-nobody", "utf-8")]
+)
+def test_a_sitemap_is_read_in_its_encoding_in_pieces(declared: str, codec: str) -> None:
+    entry = "<url><loc>https://bao.vn/caf\xe9-{}.html</loc></url>"
+    inside = "".join(entry.format(number) for number in range(4000))
+
+    found = parse(f'<?xml version="1.0" encoding="{declared}"?><urlset>{inside}</urlset>'.encode(codec))
+
+    assert len(found.candidates) == 4000
+    assert {candidate.url.rpartition("-")[0] for candidate in found.candidates} == {"https://bao.vn/caf%C3%A9"}
