@@ -5,7 +5,6 @@ What is left is cleaner to read, and several times smaller: most of a news page'
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,7 +23,6 @@ _LEAST_TEASERS = 3
 _LINES = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
 _HEADLINE = 12
-_HOST = re.compile(r"https?://(?:[^/@?#]*@)?([^/:?#]+)", re.IGNORECASE)
 _SHARE = 0.9
 
 
@@ -33,17 +31,10 @@ def drop_links_elsewhere(
     passages: Sequence[Passage],
     teasers: Mapping[HtmlElement, HtmlElement],
     account: Account,
-    *,
-    url: str = "",
 ) -> None:
-    """Remove every box that is hardly anything but links, and rows of teasers.
-
-    A list in the middle of the text that leads to other sites alone is the author's.
-    """
+    """Remove every box that is hardly anything but links, rows of teasers, and headlines below the text."""
     own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
-    if boxes and own:
-        boxes -= _references(boxes, extents, own, url)
     outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
     account.remove([*outermost, *_headlines_below(extents, own)], why="leads to other pages", share=_SHARE)
 
@@ -70,31 +61,6 @@ def _is_headline(block: HtmlElement, extents: Extents) -> bool:
 
 def _is_on_site(href: str) -> bool:
     return href.startswith("/") and not href.startswith("//")
-
-
-def _references(boxes: set[HtmlElement], extents: Extents, own: Sequence[HtmlElement], url: str) -> set[HtmlElement]:
-    """Return the lists between two own passages, all of whose links lead to other sites."""
-    host = _site(url)
-    lists = [box for box in boxes if box.tag in {"ul", "ol"}]
-    if not lists or not host:
-        return set()
-    order = {element: place for place, element in enumerate(extents.elements)}
-    first, last = order[own[0]], order[own[-1]]
-    return {
-        box
-        for box in lists
-        if first < order[box] < last and all(_is_off_site(link.get("href") or "", host) for link in box.iter("a"))
-    }
-
-
-def _is_off_site(href: str, host: str) -> bool:
-    return _site(href) not in {"", host}
-
-
-def _site(url: str) -> str:
-    """Return the last two labels of a URL's host, an empty string where it has none; nothing is checked."""
-    found = _HOST.match(url)
-    return ".".join(found[1].lower().split(".")[-2:]) if found else ""
 
 
 def _link_boxes(extents: Extents) -> set[HtmlElement]:

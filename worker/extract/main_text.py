@@ -118,7 +118,7 @@ def _own_reading(document: Document, account: Account, guard: Guard, trace: Trac
     trace.field("lead", lead, "page")
     guard.run(
         "links elsewhere",
-        lambda: drop_links_elsewhere(extents, passages, teasers, account, url=document.url),
+        lambda: drop_links_elsewhere(extents, passages, teasers, account),
         otherwise=None,
     )
     running = [each for each in own if _is_within(each, document)]

@@ -107,6 +107,30 @@ def test_what_the_page_holds_twice_is_taken_once(lines: tuple[str, ...]) -> None
     ]
 
 
+def test_the_article_once_more_in_one_block_goes_and_its_paragraphs_stay() -> None:
+    lines = (*PARAGRAPHS, *(f"{verse} rồi về, ngày dài tháng rộng, nước lên nước xuống" for verse in VERSES))
+    joined = " ".join(lines)
+
+    kept = [block.text for block in drop_boilerplate(blocks(joined, *lines), title="").blocks]
+
+    assert kept == list(lines)
+
+
+def test_a_pair_of_captions_that_follows_itself_goes_once() -> None:
+    lines = (LEAD, *PARAGRAPHS[:2], *PARAGRAPHS[:2], PARAGRAPHS[2], PARAGRAPHS[3])
+
+    kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
+
+    assert kept == [LEAD, *PARAGRAPHS]
+
+
+@pytest.mark.parametrize("label", ["Hà Nội", "Quảng Nam", "TP Hồ Chí Minh"])
+def test_a_label_that_a_style_sheet_sets_apart_is_a_word_of_its_own(label: str) -> None:
+    body = article_body(lead=f'<span class="location-stamp">{label}</span>{LEAD}')
+
+    assert read(news_page(body=body)).text.startswith(f"{label} {LEAD}")
+
+
 HEADLINES = (
     "Xe tải lật trên cầu, giao thông ùn ứ suốt buổi sáng",
     "Đội bóng huyện vào bán kết giải trẻ",
