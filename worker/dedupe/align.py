@@ -61,34 +61,6 @@ class Alignment:
             theirs=self.ours,
         )
 
-    @property
-    def in_order(self) -> float:
-        """Return the share of the matched words that come in the same order in both texts."""
-        heaviest = _Heaviest(len(self.runs))
-        for rank, run in _ranked(self.runs):
-            heaviest.put(rank, run.length + heaviest.up_to(rank))
-        return heaviest.up_to(len(self.runs)) / max(1, sum(run.length for run in self.runs))
-
-
-class _Heaviest:
-    """The greatest weight put at any of the first places: a Fenwick tree."""
-
-    def __init__(self, size: int) -> None:
-        self._tree = [0] * (size + 1)
-
-    def put(self, place: int, weight: int) -> None:
-        place += 1
-        while place < len(self._tree):
-            self._tree[place] = max(self._tree[place], weight)
-            place += place & -place
-
-    def up_to(self, place: int) -> int:
-        greatest = 0
-        while place:
-            greatest = max(greatest, self._tree[place])
-            place -= place & -place
-        return greatest
-
 
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     """Align two texts given as word hashes."""

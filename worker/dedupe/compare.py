@@ -60,11 +60,6 @@ class Figures:
         return self.ours if self.newcomer_is_shorter else self.theirs
 
     @property
-    def longer(self) -> Half:
-        """Return the text that tells the story in more words."""
-        return self.theirs if self.newcomer_is_shorter else self.ours
-
-    @property
     def of_shorter(self) -> float:
         """Return the share of the shorter text's words that the longer has."""
         return self.shorter.share
@@ -74,11 +69,6 @@ class Figures:
         """Return the length of the shorter page over that of the longer, furniture and all."""
         lengths = len(self.ours.matched), len(self.theirs.matched)
         return min(lengths) / max(*lengths, 1)
-
-    @property
-    def retouched(self) -> bool:
-        """Whether one text is the other with single words exchanged all over."""
-        return retouched(self.ours, self.theirs)
 
     @property
     def shared_words(self) -> int:

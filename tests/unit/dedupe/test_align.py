@@ -41,7 +41,6 @@ def test_moved_paragraphs_are_matched_where_they_stand() -> None:
     found = align(words(" ".join(moved)).hashes, words(" ".join(STORY)).hashes)
 
     assert found.ours.mean() > 0.85
-    assert found.in_order < 0.6
 
 
 def test_phrases_found_elsewhere_are_no_passages() -> None:
@@ -66,7 +65,6 @@ def test_runs_say_the_same_words_in_both_texts(one: list[str], two: list[str]) -
         assert run.length > 0
         assert np.array_equal(ours[here], theirs[there])
     assert (len(found.ours), len(found.theirs)) == (len(ours), len(theirs))
-    assert 0 <= found.in_order <= 1
 
 
 @given(LETTERS, LETTERS)

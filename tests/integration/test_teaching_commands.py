@@ -1,0 +1,85 @@
+"""`duplicates review` and `duplicates fit`, run as users run them, on a store of a few articles."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Desk
+from worker import fitting
+from worker.settings import Settings
+from worker.storage import open_store
+
+SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
+
+
+def lines(topic: str, count: int = 12) -> list[str]:
+    chance = random.Random(topic)
+    return [f"{topic.capitalize()} {' '.join(chance.choices(SYLLABLES, k=18))}." for _ in range(count)]
+
+
+def page(body: list[str]) -> str:
+    paragraphs = "".join(f"<p>{line}</p>" for line in body)
+    return f"<html lang=vi><head><title>Cầu mới</title></head><body><h1>Cầu mới</h1>{paragraphs}</body></html>"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk whose store has a story, a copy of it, a shortened one, and one with as much of its own."""
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    story = lines("cầu")
+    texts = {"mot": story, "hai": story, "ba": story[:7], "bon": [*story[:6], *lines("trường")]}
+    items = [{"url": f"https://{name}.example/1", "html": page(body)} for name, body in texts.items()]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    assert desk.run("ingest", "items.jsonl", "--json").record()["discovered"] == 4
+    return desk
+
+
+def test_review_lists_what_was_compared_until_it_is_marked(desk: Desk) -> None:
+    listed = [json.loads(line) for line in desk.run("duplicates", "review", "--json").out.splitlines()]
+
+    assert listed
+    distances = [abs(each["probability"] - 0.5) for each in listed]
+    assert distances == sorted(distances)
+    first = listed[0]
+    desk.run("duplicates", "mark", str(first["article"]), str(first["other"]), "--different")
+    again = [json.loads(line) for line in desk.run("duplicates", "review", "--json").out.splitlines()]
+    pair = {first["article"], first["other"]}
+    assert all({each["article"], each["other"]} != pair for each in again)
+
+
+def test_too_few_marks_teach_nothing(desk: Desk) -> None:
+    desk.run("duplicates", "mark", "1", "2", "--same")
+
+    ended = desk.run("duplicates", "fit")
+
+    assert ended.status == 1
+    assert "1 marked pairs to learn from" in ended.err
+    assert "duplicates review" in ended.err
+
+
+def test_what_marks_teach_is_kept_in_the_store_and_doctor_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "FEWEST", 2)
+    desk.run("duplicates", "mark", "1", "2", "--same")
+    desk.run("duplicates", "mark", "1", "4", "--different")
+
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{desk.folder / 'corpus.db'}"}})
+    tried = fitting.fit(settings, dry_run=True)
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        assert store.reader.weights() is None
+    kept = fitting.fit(settings, dry_run=False)
+
+    assert (tried.applied, kept.applied) == (False, True)
+    assert (kept.same, kept.different) == (1, 1)
+    assert tried.factors == kept.factors
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        assert json.loads(store.reader.weights() or "")["factors"] == kept.factors
+        assert "taught" not in (store.reader.terms() or "")
+    assert "taught" in desk.run("doctor").out
+    assert desk.run("reprocess", "--dedupe", "--json").record()["applied"] is True
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        assert "taught" in (store.reader.terms() or "")
