@@ -17,6 +17,7 @@ from worker.dates.zones import zone_written
 _LONGEST: Final = 200
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T?(\d\d)(\d\d)?(?:(\d\d)\d{0,3})?)?")
 _COMPACT_ISO = re.compile(r"\A(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(?=\d\d)")
+_FOUR_DIGITS = re.compile(r"\d{4}")
 _EPOCH = re.compile(r"(\d{9,10})(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?")
 _CALL = re.compile(r"\\?/?\s?(?:new\s)?date\(['\"]?([^()'\"]{8,60})['\"]?\)\\?/?", re.IGNORECASE)
 _CALL_OFFSET = re.compile(r"(\d{9,13})[+-]\d{4}")
@@ -110,6 +111,17 @@ def find_written(text: str, *, home: tzinfo, month_first: bool = False, language
     if day.exchangeable and (other := _midnight(replace(day, month=day.day, day=day.month))) is not None:
         return replace(written, other=written.at + (other - at))
     return written
+
+
+def names_impossible_day(text: str) -> bool:
+    """Tell whether a text names a day, with a year of four digits, that no calendar has (`2026-02-30`)."""
+    text = _spelled(text[:_LONGEST])
+    day = first_day(text)
+    return (
+        day is not None
+        and _FOUR_DIGITS.search(text[day.start : day.end]) is not None
+        and _midnight(_ordered(day, text, month_first=False)) is None
+    )
 
 
 def _spelled(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from worker.dates import moments_of
+from worker.dates import moments_of, names_impossible_day
 from worker.models import Source
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -59,11 +59,13 @@ def as_written(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def reread(theirs: datetime, text: str, *, zone: tzinfo) -> datetime:
+def reread(theirs: datetime, text: str, *, zone: tzinfo) -> datetime | None:
     """Return a date that a library read, in UTC, with the zone that the text names, or else `zone`.
 
-    Libraries take zones whose names they do not know for UTC.
+    Libraries take zones whose names they do not know for UTC, and make a day that cannot be into another: that is None.
     """
+    if names_impossible_day(text):
+        return None
     ours = read_date(text, zone=zone)
     if ours is not None and abs(ours - theirs) < _ROUND_THE_CLOCK:
         return ours.replace(microsecond=0)

@@ -111,6 +111,13 @@ def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_
 
 
 @pytest.mark.parametrize(
+    "written", ["2026-02-30", "Mon, 30 Feb 2026 08:00:00 GMT", "31/04/2026 08:00", "2026-13-05T08:00:00Z"]
+)
+def test_what_a_library_makes_of_a_day_that_cannot_be_is_no_date(written: str) -> None:
+    assert reread(datetime(2026, 3, 2, tzinfo=UTC), written, zone=UTC) is None
+
+
+@pytest.mark.parametrize(
     ("value", "written"),
     [(1772845200, "1772845200"), (1772845200000.0, "1772845200000"), ("2026-03-07", "2026-03-07"), (True, None),
      (-1, None), (10**30, None), ("  ", None), (None, None), ([], None)],
