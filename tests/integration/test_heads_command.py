@@ -70,13 +70,13 @@ PAPER, STRANGER = "https://paper.vn/bai-11111.html", "https://stranger.vn/bai-22
 def test_another_paper_does_not_take_an_article_over_by_an_older_date_of_its_own(desk: Desk, text: list[str]) -> None:
     ingest(desk, url=PAPER, html=html(TITLE, STORY, published="2026-05-04T08:00:00+07:00"))
 
-    counts = ingest(desk, url=STRANGER, html=html(TITLE, text, published="2020-01-01T08:00:00+07:00"))
+    counts = ingest(desk, url=STRANGER, html=html(TITLE, text, published="2026-05-03T22:00:00+07:00"))
 
     assert (counts["stored"], counts["duplicate"]) == (0, 1)
     assert exported(desk) == [PAPER]
     (link,) = desk.run("duplicates", "--format", "jsonl").records()
     assert (link["published_at"], link["duplicate_of_published_at"]) == (
-        "2020-01-01T01:00:00+00:00",
+        "2026-05-03T15:00:00+00:00",
         "2026-05-04T01:00:00+00:00",
     )
     assert link["duplicate_of_fetched_at"] < link["fetched_at"]
