@@ -11,6 +11,9 @@ from worker.models import Source
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _TOLERANCE = timedelta(days=2)
+# What programs write that know no date: Unix time 0, in any zone.
+_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_A_DAY = timedelta(days=1)
 _MAX_LENGTH = 100
 # More than a Unix time in billionths of a second.
 _LATEST = 10**19
@@ -62,12 +65,13 @@ def as_written(value: object) -> str | None:
 def reread(theirs: datetime, text: str, *, zone: tzinfo) -> datetime | None:
     """Return a date that a library read, in UTC, with the zone that the text names, or else `zone`.
 
-    Libraries take zones whose names they do not know for UTC, and make a day that cannot be into another: that is None.
+    Libraries take zones whose names they do not know for UTC, make a day that cannot be into another, and a year alone
+    into its first day: what is not read here too is None.
     """
-    if names_impossible_day(text):
-        return None
     ours = read_date(text, zone=zone)
-    if ours is not None and abs(ours - theirs) < _ROUND_THE_CLOCK:
+    if ours is None or names_impossible_day(text):
+        return None
+    if abs(ours - theirs) < _ROUND_THE_CLOCK:
         return ours.replace(microsecond=0)
     return theirs if _names_zone(text) else theirs.replace(tzinfo=zone)
 
@@ -100,11 +104,12 @@ def _usual_mail(text: str) -> datetime | None:
 
 
 def plausible(found: datetime | None, *, now: datetime) -> datetime | None:
-    """Return a date in UTC, None where no article can have it: before 1900, or more than two days ahead."""
+    """Return a date in UTC, None where no article can have it: before 1900, Unix time 0, more than two days ahead."""
     if found is None:
         return None
     try:
         found = found.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
-    return found if _EARLIEST <= found <= now + _TOLERANCE else None
+    is_zero = abs(found - _ZERO) <= _A_DAY
+    return found if _EARLIEST <= found <= now + _TOLERANCE and not is_zero else None

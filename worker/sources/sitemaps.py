@@ -95,7 +95,7 @@ def _xml(page: Page, source: Source, *, scope: Scope, look: _Look) -> Iterator[D
     found = _believed(chain((first,), found))
     omitted = _Omitted()
     if first.leads_to_sitemap:
-        index = _index(found, page, scope=scope, window=look.window, omitted=omitted)
+        index = _index(found, page, scope=scope, look=look, omitted=omitted)
         skipped = index.skipped + damage.without_address
         yield replace(index, notes=(*index.notes, *damage.notes()), skipped=skipped)
         return
@@ -131,7 +131,7 @@ def _entries(found: Iterable[Place], look: _Look, *, zone: tzinfo, omitted: _Omi
         yield Entry(link=place.url, title=place.title, published_at=published, modified_at=modified)
 
 
-def _index(found: Iterable[Place], page: Page, *, scope: Scope, window: Window, omitted: _Omitted) -> Discovery:
+def _index(found: Iterable[Place], page: Page, *, scope: Scope, look: _Look, omitted: _Omitted) -> Discovery:
     children: list[tuple[datetime, str]] = []
     strangers = 0
     for place in found:
@@ -140,10 +140,10 @@ def _index(found: Iterable[Place], page: Page, *, scope: Scope, window: Window, 
         except SourceError:
             strangers += 1
             continue
-        modified, period = read_date(place.lastmod, zone=UTC), named_period(url)
+        modified, period = plausible(read_date(place.lastmod, zone=UTC), now=look.now), named_period(url)
         if not scope.admits(url):
             strangers += 1
-        elif _may_hold(window, modified, period):
+        elif _may_hold(look.window, modified, period):
             children.append((modified or (period and period.end) or _NEVER, url))
         else:
             omitted.count += 1

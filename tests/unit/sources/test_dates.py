@@ -111,8 +111,12 @@ def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_
 
 
 @pytest.mark.parametrize(
-    "written", ["2026-02-30", "Mon, 30 Feb 2026 08:00:00 GMT", "31/04/2026 08:00", "2026-13-05T08:00:00Z"]
-)
+    "written",
+    [
+        "2026-02-30", "Mon, 30 Feb 2026 08:00:00 GMT", "31/04/2026 08:00", "2026-13-05T08:00:00Z", "20260230",
+        "20260230101010", "20260000", "-0001-11-30T00:00:00+00:00", "0000-00-00 00:00:00", "2026", "2026-061",
+    ],
+)  # fmt: skip
 def test_what_a_library_makes_of_a_day_that_cannot_be_is_no_date(written: str) -> None:
     assert reread(datetime(2026, 3, 2, tzinfo=UTC), written, zone=UTC) is None
 
@@ -129,7 +133,9 @@ def test_a_document_may_give_a_date_as_a_number(value: object, written: str | No
 @pytest.mark.parametrize(
     ("moment", "kept"),
     [(MORNING, True), (NOW + timedelta(days=1), True), (NOW + timedelta(days=3), False),
-     (datetime(1899, 1, 1, tzinfo=UTC), False),
+     (datetime(1899, 1, 1, tzinfo=UTC), False), (datetime(1970, 1, 1, tzinfo=UTC), False),
+     (datetime(1970, 1, 1, tzinfo=HANOI), False), (datetime(1969, 12, 31, 17, tzinfo=UTC), False),
+     (datetime(1970, 1, 3, tzinfo=UTC), True), (datetime(1954, 5, 7, tzinfo=UTC), True),
      (datetime.min.replace(tzinfo=HANOI), False)],
 )  # fmt: skip
 def test_a_date_that_no_article_can_have_is_dropped(moment: datetime, kept: bool) -> None:

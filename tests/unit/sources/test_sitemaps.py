@@ -110,6 +110,22 @@ def test_a_time_that_all_parts_share_is_the_clock_of_a_program_and_not_believed(
     assert [candidate.modified_at for candidate in parse(articles).candidates] == [None] * 20
 
 
+@pytest.mark.parametrize(
+    "never", ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00+07:00", "0001-01-01", "9999-12-31", "-0001-11-30T00:00:00Z"]
+)
+def test_a_time_that_cannot_be_hides_nothing(never: str) -> None:
+    known = [(f"https://bao.vn/part{n}.xml", f"2026-11-{n:02}") for n in (18, 19)]
+    children = index(("https://bao.vn/news.xml", never), *known)
+    articles = urlset(
+        f"<loc>https://bao.vn/a-1.html</loc><lastmod>{never}</lastmod>",
+        "<loc>https://bao.vn/b-2.html</loc><lastmod>2026-11-19</lastmod>",
+    )
+
+    assert "https://bao.vn/news.xml" in parse(children, read_at=datetime(2026, 11, 18, 12, tzinfo=UTC)).follow
+    assert names(parse(articles)) == ["a-1.html", "b-2.html"]
+    assert parse(articles).candidates[0].modified_at is None
+
+
 def test_what_is_older_than_a_month_is_passed_over_unless_the_source_wants_it() -> None:
     body = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2026-{n:02}-15</lastmod>" for n in (1, 8, 11)))
 
