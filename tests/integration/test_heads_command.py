@@ -11,7 +11,10 @@ import pytest
 from tests.commands import Desk
 
 TITLE = "Huyện đo kè trước mùa lũ"
-WORDS = "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe"
+WORDS = (
+    "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe "
+    "lúa ngô kho trạm bơm cửa ải rào hố móng gạch vôi cổng đình sân phơi ao chuôm ghe mảng lưới neo buồm mương"
+)
 ADVERTISING = [
     "Mua ngay kem dưỡng da giảm giá nửa tiền chỉ trong hôm nay, miễn phí giao hàng toàn quốc cho mọi đơn đặt trước.",
     "Gọi số máy bên dưới hoặc nhắn tin để nhận quà tặng hấp dẫn cùng hàng nghìn khách quen của cửa tiệm chúng tôi.",
@@ -25,8 +28,12 @@ FRAME = [
 
 
 def told(seed: str, sentences: int, words: str = WORDS) -> list[str]:
-    chance = random.Random(seed)
-    return [" ".join(chance.choices(words.split(), k=18)).capitalize() + "." for _ in range(sentences)]
+    """Return sentences in which every third word stands before its own one, as in real ones."""
+    chance, dealt = random.Random(seed), words.split()
+    after = dict(zip(dealt[::2], dealt[1::2], strict=False))
+    lines = [chance.choices(list(after), k=6) for _ in range(sentences)]
+    spoken = [[(each, after[each], chance.choice(dealt)) for each in line] for line in lines]
+    return [" ".join(word for three in line for word in three).capitalize() + "." for line in spoken]
 
 
 STORY = told("story", 14)

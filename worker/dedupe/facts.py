@@ -120,6 +120,6 @@ def _inside_sentence(text: str, start: int, end: int) -> bool:
     return not text[start:end].strip(" -–(")
 
 
-def word_pairs(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash every two neighbouring words."""
-    return hashes[:-1] * _PAIR + hashes[1:]
+def word_pairs(hashes: NDArray[np.uint64], *, apart: int = 1) -> NDArray[np.uint64]:
+    """Hash every two neighbouring words, or every two that stand some places apart."""
+    return hashes[:-apart] * _PAIR + hashes[apart:]

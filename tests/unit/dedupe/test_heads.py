@@ -15,16 +15,22 @@ from worker.dedupe.additions import Addition
 from worker.dedupe.heads import Choice, Contender, Keep, choose, publisher_of
 from worker.models import Article, Kind, Neighbour, Relation, Verdict, came_out
 
-WORDS = "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe"
+WORDS = (
+    "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe "
+    "lúa ngô kho trạm bơm cửa ải rào hố móng gạch vôi cổng đình sân phơi ao chuôm ghe mảng lưới neo buồm mương"
+)
 STRANGE = (
     "kem son giảm giá quà tặng mua ngay gọi hàng thẻ bóng cửa điểm trận sân vé ghế nhà hát phim diễn viên kịch đạo"
 )
 
 
 def told(seed: int, sentences: int, words: str = WORDS) -> list[str]:
-    """Return sentences that all speak of one matter: their words come back."""
-    chance = random.Random(seed)
-    return [" ".join(chance.choices(words.split(), k=18)).capitalize() + "." for _ in range(sentences)]
+    """Return sentences that all speak of one matter: its words come back, and every third stands before its own one."""
+    chance, dealt = random.Random(seed), words.split()
+    after = dict(zip(dealt[::2], dealt[1::2], strict=False))
+    lines = [chance.choices(list(after), k=6) for _ in range(sentences)]
+    spoken = [[(each, after[each], chance.choice(dealt)) for each in line] for line in lines]
+    return [" ".join(word for three in line for word in three).capitalize() + "." for line in spoken]
 
 
 STORY = told(1, 16)
@@ -167,6 +173,17 @@ def test_more_of_the_story_from_elsewhere_becomes_the_head() -> None:
 
     assert (verdict.relation, verdict.head) == (Relation.CONTAINS, True)
     assert verdict.reason == f"the fuller text: {6 * 18} words more of the story"
+
+
+@pytest.mark.parametrize("many", [12, 22, 40])
+@pytest.mark.parametrize("before", [True, False])
+def test_words_that_come_back_in_no_order_are_no_more_of_the_story(many: int, *, before: bool) -> None:
+    chance, words = random.Random(many), WORDS.split()[:many]
+    story, added = ([" ".join(chance.choices(words, k=18)) + "." for _ in range(length)] for length in (14, 8))
+
+    verdict = judged(came([*added, *story] if before else [*story, *added]), held(story))
+
+    assert (verdict.relation, verdict.head) == (Relation.CONTAINS, False)
 
 
 def test_more_of_the_story_between_its_paragraphs_becomes_the_head() -> None:
