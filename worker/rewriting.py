@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,9 +19,10 @@ def rewrite(path: Path, edit: Callable[[str], str], environment: Mapping[str, st
     """
     target = path.resolve()
     try:
-        text = edit(target.read_bytes().decode("utf-8"))
+        found = target.read_bytes()
+        text = edit(found.decode("utf-8-sig"))
         with whole_file(target) as file:
-            file.write(text.encode("utf-8"))
+            file.write(text.encode("utf-8-sig" if found.startswith(BOM_UTF8) else "utf-8"))
             file.flush()
             return _checked(Path(file.name), path, environment)
     except OSError as exc:

@@ -106,3 +106,29 @@ def test_an_age_may_come_from_the_configuration_and_must_make_sense(folder: Path
     assert "give --older-than AGE, such as 90d, or set [store] keep_pages" in missing.err
     assert "a duration such as" in wrong.err
     assert configured.record()["pages"] == 3
+
+
+@pytest.mark.parametrize("words", [("export", "--output"), ("sources", "export", "--output"), ("backup", "--force")])
+@pytest.mark.parametrize(
+    "name", ["corpus.db", "corpus.db-wal", "way/corpus.db", "worker.toml", "way/worker.toml", "hard"]
+)
+def test_no_result_is_written_over_the_store_or_the_configuration(
+    folder: Path, words: tuple[str, ...], name: str
+) -> None:
+    (folder / "way").symlink_to(".")
+    (folder / "hard").hardlink_to(folder / "worker.toml")
+    before = (folder / "corpus.db").read_bytes(), (folder / "worker.toml").read_bytes()
+
+    ended = run_inside(folder, *words, name)
+
+    assert ended.status == 2
+    assert "is a part of the store itself" in ended.err or "is the configuration" in ended.err
+    assert ((folder / "corpus.db").read_bytes(), (folder / "worker.toml").read_bytes()) == before
+
+
+def test_a_backup_is_not_written_to_standard_output(folder: Path) -> None:
+    ended = run_inside(folder, "backup", "-")
+
+    assert ended.status == 2
+    assert "a backup goes into a file" in ended.err
+    assert not (folder / "-").exists()

@@ -27,21 +27,12 @@ class Demo:
 
     def show(self, heading: str, *words: str) -> None:
         """Run a command under a heading, its output going where the demo's goes."""
-        self._run(heading, words, capture=False)
-
-    def ask(self, heading: str, *words: str) -> str:
-        """Run a command under a heading; return what it prints to standard output instead of showing it."""
-        return self._run(heading, words, capture=True)
-
-    def _run(self, heading: str, words: tuple[str, ...], *, capture: bool) -> str:
         line = " ".join(words)
         say(f"\n== {heading}\n   corpus-worker {line} --config config/demo.toml\n")
         command = [sys.executable, "-m", "worker", *words, "--config", "config/demo.toml"]
-        output = subprocess.PIPE if capture else None
-        done = subprocess.run(command, cwd=_ROOT, env=self._environment, stdout=output, text=True, check=False)
+        done = subprocess.run(command, cwd=_ROOT, env=self._environment, check=False)
         if done.returncode:
             self.failed.append(f"{line} (exit status {done.returncode})")
-        return done.stdout or ""
 
 
 def say(line: str) -> None:
@@ -61,7 +52,7 @@ def run(room: Newsroom) -> list[str]:
     demo.show("Copies that were recognised", "duplicates")
     demo.show("Why one of them was taken for a copy", "why", room.url(THOI_MOI, _IN_THE_SEEDS))
     demo.show("Where things stand", "status")
-    (_ROOT / _CORPUS).write_text(demo.ask("The corpus, one article a line", "export", "--format", "jsonl"), "utf-8")
+    demo.show("The corpus, one text a line", "export", "--format", "jsonl", "--output", str(_CORPUS))
     demo.show("Do the books balance?", "audit")
     return demo.failed
 

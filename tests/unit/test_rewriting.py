@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tomlkit
 
 from worker.errors import ConfigurationError, UsageError
 from worker.rewriting import rewrite
@@ -27,6 +28,22 @@ def test_the_new_text_takes_the_old_one_s_place_with_its_permissions(path: Path)
     assert path.stat().st_mode & 0o777 == 0o640
     assert settings.fetch.timeout.total_seconds() == 4
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_byte_order_mark_stays_where_it_is(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+
+    rewrite(path, lambda text: text.replace("# mine", "# ours"), {})
+
+    assert path.read_bytes() == b"\xef\xbb\xbf" + TEXT.replace("# mine", "# ours").encode()
+
+
+def test_a_file_with_a_byte_order_mark_can_be_edited(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+
+    settings = rewrite(path, lambda text: tomlkit.dumps(tomlkit.parse(text)).replace("3s", "4s"), {})
+
+    assert settings.fetch.timeout.total_seconds() == 4
 
 
 def test_a_link_to_the_file_stays_a_link(path: Path) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import click
 
+from worker.errors import UsageError
+
 if TYPE_CHECKING:
     from worker.settings import Settings
 
@@ -43,6 +45,17 @@ class Common:
         from worker.configuration import load
 
         return load(self.config or DEFAULT_CONFIG, os.environ)
+
+    def require_foreign(self, settings: Settings, output: Path) -> None:
+        """Refuse to write a result over the configuration or a file of the store; raises UsageError."""
+        from worker.storage import is_store_file
+
+        config = self.config or DEFAULT_CONFIG
+        if is_store_file(settings.store.url, output):
+            raise UsageError(f"{output}: is a part of the store itself; name another file")
+        with contextlib.suppress(OSError):
+            if output.samefile(config):
+                raise UsageError(f"{output}: is the configuration; name another file")
 
     def set_up_logs(self, form: str = "auto", *, quietly: bool = False) -> None:
         """Send logs to standard error as `[log] format` says; `quietly` where something else shows the progress."""

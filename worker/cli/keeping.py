@@ -26,6 +26,9 @@ def backup(common: Common, file: Path, force: bool) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
+    if file == Path("-"):
+        raise UsageError("a backup goes into a file: name one")
+    common.require_foreign(settings, file)
     clock = SystemClock()
     started = clock.monotonic()
     with open_reading(settings) as store:

@@ -106,9 +106,9 @@ def export(common: Common, form: str, output: Path | None) -> None:
         raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
     if isinstance(sys.stdout, Discarded) and output in {None, Path("-"), Path("/dev/stdout")}:
         raise UsageError("standard output is closed; name a file with --output FILE")
+    if output:
+        common.require_foreign(settings, output)
     with open_reading(settings) as store:
-        if output and store.holds(output):
-            raise UsageError(f"{output}: is a part of the store itself; name another --output")
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
         print_json({"exported": count, "format": form, "output": str(output)})

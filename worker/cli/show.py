@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.common import print_json
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.backfill import BackfillReport
     from worker.oneshot import RunReport
 
+_MARKUP: Final = re.compile(r"\\+|\[")
 STATE_ORDER = (
     State.STORED,
     State.DUPLICATE,
@@ -34,7 +35,8 @@ STATE_ORDER = (
 
 def clean(text: str) -> str:
     """Return text from outside as a terminal may show it: no control characters, no markup."""
-    return escape(visible(text))
+    # rich halves backslashes before a tag and nowhere else: behind each sign of its own goes a tag that does nothing.
+    return _MARKUP.sub(lambda found: found[0] * (2 if found[0][0] == "\\" else 1) + "[none][/none]", visible(text))
 
 
 def moment(when: datetime | None) -> str:

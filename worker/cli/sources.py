@@ -252,10 +252,12 @@ def export_sources(common: Common, output: Path | None) -> None:
     from worker.export.whole import opened
     from worker.sources.opml import write_opml
 
-    body = write_opml([source.source() for source in common.settings().sources])
+    settings = common.settings()
+    body = write_opml([source.source() for source in settings.sources])
     if output is None or output == Path("-"):
         click.echo(body, nl=False)
         return
+    common.require_foreign(settings, output)
     with opened(output) as file:
         file.write(body)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from worker.storage.belongings import is_store_file
 from worker.storage.borrowed import borrowed_keys
 from worker.storage.migrate import upgrade_store
 from worker.storage.moving import Moved, move_store
@@ -16,6 +17,7 @@ __all__ = [
     "Moved",
     "Store",
     "borrowed_keys",
+    "is_store_file",
     "move_store",
     "needs_reindexing",
     "open_store",

@@ -14,6 +14,7 @@ from worker.errors import StoreError
 from worker.models import Books
 from worker.outputs import private_folder, put, require_replaceable
 from worker.storage import audit
+from worker.storage.belongings import left_log
 from worker.storage.border import describe_url
 from worker.storage.database import Database
 from worker.storage.engine import connect
@@ -65,6 +66,9 @@ def _other_way(url: URL, path: Path) -> str:
 def _check_target(database: Database, path: Path, *, replace: bool) -> None:
     if database.holds(path):
         raise StoreError(f"{path} is a part of the store itself: name another file for the backup")
+    log = left_log(path)
+    if log is not None:
+        raise StoreError(f"{log} is a log of SQLite and would be read into the backup: remove it, or name another")
     if require_replaceable(path) is not None and not replace:
         raise StoreError(f"{path} exists: name a new file for the backup, or replace it with --force")
 

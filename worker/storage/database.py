@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from worker.storage.belongings import belongs, file_of
 from worker.storage.border import Standpoint, course_after, describe_url, reason, translated
 from worker.storage.ground import Ground
 from worker.storage.patience import NO_PATIENCE, Outage, growing_waits, short_waits
@@ -28,8 +29,6 @@ log = structlog.get_logger()
 WRITES: Final = "worker_writes"
 CONFLICTS: Final = 50
 CANCELS: Final = 5
-_BESIDE: Final = frozenset({"-wal", "-shm", "-journal"})
-"""What SQLite adds to the name of a database for the files beside it."""
 
 
 class Database:
@@ -80,18 +79,11 @@ class Database:
     @property
     def path(self) -> Path | None:
         """The file of a SQLite database; None in memory or on a server."""
-        name = self.url.database
-        return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+        return file_of(self.url)
 
     def holds(self, path: Path) -> bool:
         """Whether a path names a file of this database: its own, one that SQLite keeps beside it, or a lock."""
-        own = self.path
-        if own is None:
-            return False
-        place, store = path.resolve(), own.resolve()
-        is_lock = place.name.startswith(f"{store.name}.") and place.name.endswith(".lock")
-        beside = is_lock or place.name.removeprefix(store.name) in _BESIDE
-        return (place.parent == store.parent and beside) or (path.exists() and store.exists() and path.samefile(store))
+        return self.path is not None and belongs(path, self.path)
 
     def size(self) -> int | None:
         """Return how many bytes the database takes, the write-ahead log included; None in memory."""

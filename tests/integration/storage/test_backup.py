@@ -13,6 +13,7 @@ from tests.contract.storage.made import PARAMETERS, take_in
 from worker.errors import StoreError
 from worker.storage import Store, open_store
 from worker.storage.backup import back_up
+from worker.storage.belongings import left_log
 from worker.storage.engine import connect
 
 
@@ -198,4 +199,41 @@ def test_a_lock_is_never_taken_through_a_link(store: Store, tmp_path: Path) -> N
         store.lock_daemon("me")
 
     assert (tmp_path / "precious").read_text() == "mine"
+    store.close()
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-journal"])
+def test_a_backup_does_not_take_in_a_log_that_lies_beside_it(store: Store, tmp_path: Path, ending: str) -> None:
+    log = tmp_path / f"backup.db{ending}"
+    log.write_bytes({"-wal": b"\x37\x7f\x06\x82", "-journal": b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"}[ending] + b"rest")
+    before = log.read_bytes()
+
+    with pytest.raises(StoreError, match=f"backup.db{ending} is a log of SQLite"):
+        store.back_up(tmp_path / "backup.db")
+
+    assert log.read_bytes() == before
+    assert not (tmp_path / "backup.db").exists()
+    store.close()
+
+
+def test_the_logs_that_sqlite_writes_are_known(tmp_path: Path) -> None:
+    for mode, ending in (("WAL", "-wal"), ("PERSIST", "-journal")):
+        path = tmp_path / f"{mode}.db"
+        with closing(sqlite3.connect(path)) as made:
+            made.execute(f"PRAGMA journal_mode = {mode}")
+            made.execute("CREATE TABLE t (x)")
+            made.execute("BEGIN IMMEDIATE")
+            made.execute("PRAGMA cache_size = 1")
+            made.executemany("INSERT INTO t VALUES (?)", [("x" * 4000,) for _ in range(100)])
+            found = left_log(path)
+            assert found == path.with_name(path.name + ending)
+
+
+@pytest.mark.parametrize("name", ["backup.db-wal", "backup.db-journal"])
+def test_other_files_of_such_a_name_are_no_logs(store: Store, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+
+    store.back_up(tmp_path / "backup.db")
+
+    assert (tmp_path / name).read_text() == "mine"
     store.close()
