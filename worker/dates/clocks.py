@@ -11,11 +11,12 @@ _HALF_BEFORE = r"(?:(?P<front>오전|오후|上午|下午|午前|午後|晚上|�
 _HALF_BEHIND = r"(?:\s?(?P<half>[ap]\.?\s?m\b\.?|sa\b|ch\b|sáng\b|trưa\b|chiều\b|tối\b|[πμ]\.?μ\b\.?|मध्याह्न))?"
 _HOUR = r"(?P<hour>\d{1,2})"
 _WITH_MINUTES = r"\s?(?:[:：h]|giờ|g(?=\d)|時|时|点|點|시|ч\.?)\s?(?P<minute>\d{2})(?!\d)"
-_WITH_SECONDS = r"(?:\s?(?:[:：]|分|phút|분)\s?(?P<second>\d{2})(?!\d)(?:[.,:]\d{1,9}(?!\d))?|\s?[分분])?"
+_WITH_SECONDS = r"(?:\s?(?:[:：]|分|phút|분)\s?(?P<second>\d{2})(?!\d)(?:[.,:]\d{1,9}(?!\d))?|\s?(?:[分분'’′]|phút\b))?"
 # `20.15` is a time where a word beside it says so: elsewhere it is a number.
 _DOTTED = r"(?:(?:kl\.?|klo|um|alle|pukul|jam|ora|ob|at)\s(?P<hour_a>\d{1,2})[.](?P<minute_a>\d{2})(?![\d.])|"
 _DOTTED += r"(?P<hour_b>\d{1,2})[.](?P<minute_b>\d{2})(?=\s?(?:uhr|wib|wita|wit)\b))"
-_HOUR_ALONE = r"(?P<hour_c>\d{1,2})\s?(?:(?P<half_c>[ap]\.?\s?m\b\.?)|h\b|uhr\b|giờ\b|시)"
+_HOUR_ALONE = r"(?P<hour_c>\d{1,2})\s?(?:(?P<half_c>[ap]\.?\s?m\b\.?)|uhr\b|시|"
+_HOUR_ALONE += r"(?:h|giờ)\b(?:\s(?P<half_d>sáng|trưa|chiều|tối))?)"
 _CLOCK = rf"(?P<clock>{_HALF_BEFORE}(?:{_HOUR}{_WITH_MINUTES}{_WITH_SECONDS}{_HALF_BEHIND}|{_DOTTED}|{_HOUR_ALONE}))"
 _WEEKDAY = (
     r"(?:thứ\s\w{2,4}|chủ\snhật|t[2-7]\b|cn\b|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
@@ -23,7 +24,7 @@ _WEEKDAY = (
 )
 _GAP_AFTER = (
     r"(?:T|\s?\(\S{1,3}\)\s|[\s,;|·•@:/(\[–—.日일-]{0,5}(?:(?:r\.|г\.|року|p\.|d\.|น\.)\s?)?"
-    r"(?:(?:at|lúc|vào\slúc|vào|um|à|às|a\slas?|kl\.?|klo|ore|alle(?:\sore)?|w?\sgodz\.|в|об?|saat|pukul|jam|om|ob)"
+    r"(?:(?:at|lúc|vào\slúc|vào|um|à|às|a\slas?|kl\.?|klo|ore|alle(?:\sore)?|w?\sgodz\.|в|об?|saat|pukul|jam|om|ob|giờ)"
     r"[\s:]{1,2})?)"
 )
 _AFTER = re.compile(_GAP_AFTER + _CLOCK, re.IGNORECASE)
@@ -67,7 +68,7 @@ def _clock(match: re.Match[str]) -> Clock | None:
     said = match.groupdict()
     hour = int(said["hour"] or said["hour_a"] or said["hour_b"] or said["hour_c"])
     minute, second = int(said["minute"] or said["minute_a"] or said["minute_b"] or 0), int(said["second"] or 0)
-    half = (said["half"] or said["half_c"] or said["front"] or "").lower()
+    half = (said["half"] or said["half_c"] or said["half_d"] or said["front"] or "").lower()
     if half.startswith(_AFTERNOON) and hour < 12 and not (half == "trưa" and hour > 9):
         hour += 12
     elif half.startswith(_MORNING) and hour == 12:

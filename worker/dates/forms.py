@@ -98,7 +98,7 @@ _FORMS: Final[tuple[_Form, ...]] = (
     ),
     # 7 March 2026, 7. März 2026, 7 de marzo de 2026, 07-Mar-26
     _form(
-        rf"(?<![\d.,:/-])(?P<day>\d{{1,2}}){_ORDINAL}{_TO_MONTH}(?P<name>{_WORD}(?:\sال\w{{3,6}})?)",
+        rf"(?<![\d.:/-])(?<!\d,)(?P<day>\d{{1,2}}){_ORDINAL}{_TO_MONTH}(?P<name>{_WORD}(?:\sال\w{{3,6}})?)",
         rf"{_TO_YEAR}(?P<year>{_YEAR}(?!\d)|\d{{2}}(?![\d:.]))",
     ),
     # March 7th, 2026; Mar 7 20:15:00 ICT 2026

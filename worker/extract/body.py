@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 
 import trafilatura
 from lxml.html import HtmlElement
@@ -13,7 +14,7 @@ from trafilatura.settings import Extractor as Options
 
 from worker.extract.account import take_out, unwrap_as_division
 from worker.extract.blocks import Block, blocks_of
-from worker.extract.measure import Extents
+from worker.extract.measure import Extents, is_inline
 from worker.extract.outline import Passage, find_container, weigh
 
 _SHARE = 0.92
@@ -22,6 +23,11 @@ _HOPELESS = 0.25
 _BOXES = ("div", "section", "figure", "aside", "img", "ins")
 # Trafilatura throws these away with all that is in them.
 _DISCARDED = frozenset({"aside", "footer", "nav", "form", "fieldset", "figure", "label", "blink", "noindex", "marquee"})
+# What may hold text beside blocks; cells and items are read as they are.
+_HOLDERS = ("body", "div", "article", "section", "main", "center", "font", "span", "blockquote", "details")
+_PLAIN = frozenset({"div", "section", "center"})
+# In characters: less of it is a label.
+_BARE = 20
 # How much of the container's running text makes one of these a part of the article.
 _OWN_SHARE = 0.3
 
@@ -41,6 +47,7 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
     _drop_empty(container, extents)
     _open_discarded(container, weight)
     _open_lists_in_cells(container)
+    _wrap_bare_text(container)
     prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
     best = _extract(tree, fast=True)
     if _chars(best) < _COVERED * prose and container is not body:
@@ -90,6 +97,42 @@ def _open_lists_in_cells(container: HtmlElement) -> None:
     for cell in container.iter("td", "th"):
         for part in cell.iter("ul", "ol", "dl", "li", "dt", "dd"):
             part.tag = "div" if part.tag in {"ul", "ol", "dl"} else "p"
+
+
+def _wrap_bare_text(container: HtmlElement) -> None:
+    """Make a paragraph of each run of text that stands beside blocks: trafilatura loses some of what follows one.
+
+    The boxes of text between such runs are paragraphs, too.
+    """
+    for box in list(container.iter(*_HOLDERS)):
+        blocks = [child for child in box if not _is_running(child)]
+        wrapped = [_wrap_run(box, before) for before in ((None, *blocks) if blocks else ())]
+        for block in blocks if any(wrapped) else ():
+            if block.tag in _PLAIN and all(map(_is_running, block)) and len(block.text_content().strip()) >= _BARE:
+                block.tag = "p"
+
+
+def _is_running(element: HtmlElement) -> bool:
+    """Whether an element is part of the text around it, and holds no block."""
+    return element.tag == "br" or (is_inline(element) and all(map(is_inline, element.iter("*"))))
+
+
+def _wrap_run(box: HtmlElement, before: HtmlElement | None) -> bool:
+    """Make a paragraph of the text that begins in a box, or after one of its blocks, up to the next block."""
+    run = list(takewhile(_is_running, box if before is None else before.itersiblings()))
+    text = (box.text if before is None else before.tail) or ""
+    if sum(len(piece.strip()) for piece in (text, *(part.tail or "" for part in run))) < _BARE:
+        return False
+    paragraph = box.makeelement("p")
+    paragraph.text = text
+    paragraph.extend(run)
+    if before is None:
+        box.text = None
+        box.insert(0, paragraph)
+    else:
+        before.tail = None
+        before.addnext(paragraph)
+    return True
 
 
 def _is_in(passage: Passage, container: HtmlElement) -> bool:

@@ -15,8 +15,9 @@ from worker.extract.text import fold
 
 _CREDIT_WORDS = 45
 _REPEAT = 40
-# A page that holds its article twice, for large screens and for small ones, repeats half of it; a song its refrain.
-_DOUBLED = 0.35
+# A page that holds its article twice, for large screens and for small ones, says most of it again; a song its refrain,
+# which is little of what it says, however often it comes.
+_DOUBLED = 0.54
 _LEAD_BLOCKS, _LEAD = 3, 100
 _RUN, _RUN_AT_ONCE = 500, 200
 # A block that holds this much of what stands in other blocks is the article once more, without its paragraphs.
@@ -94,7 +95,8 @@ def _repeats(blocks: Sequence[Block]) -> set[int]:
     first: dict[str, int] = {}
     earlier = [first.setdefault(block.folded, place) for place, block in enumerate(blocks)]
     again = {place for place, at in enumerate(earlier) if at != place and len(blocks[place].folded) >= _REPEAT}
-    if sum(len(blocks[place].folded) for place in again) > _DOUBLED * sum(len(block.folded) for block in blocks):
+    repeated = sum(map(len, {blocks[place].folded for place in again}))
+    if repeated > _DOUBLED * sum(map(len, first)):
         return again
     in_runs = {place for run in _runs(blocks, earlier) for place in run}
     return in_runs | {place for place in again if _is_at_once(blocks, place, earlier[place])}

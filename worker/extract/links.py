@@ -5,6 +5,7 @@ What is left is cleaner to read, and several times smaller: most of a news page'
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,6 +25,7 @@ _LINES = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
 _HEADLINE = 12
 _SHARE = 0.9
+_OTHER_SCHEME = re.compile(r"[a-z]{2,20}:", re.IGNORECASE)
 
 
 def drop_links_elsewhere(
@@ -31,36 +33,51 @@ def drop_links_elsewhere(
     passages: Sequence[Passage],
     teasers: Mapping[HtmlElement, HtmlElement],
     account: Account,
+    *,
+    url: str,
 ) -> None:
-    """Remove every box that is hardly anything but links, rows of teasers, and headlines below the text."""
+    """Remove every box that is hardly anything but links, rows of teasers, and headlines below the text.
+
+    `url` is the page's own address.
+    """
     own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
     outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
-    account.remove([*outermost, *_headlines_below(extents, own)], why="leads to other pages", share=_SHARE)
+    account.remove(
+        [*outermost, *_headlines_below(extents, own, host=_host(url))], why="leads to other pages", share=_SHARE
+    )
 
 
-def _headlines_below(extents: Extents, own: Sequence[HtmlElement]) -> list[HtmlElement]:
+def _headlines_below(extents: Extents, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
     """Return the blocks below the page's last own passage that are each a link to a headline of the same site."""
     if not own:
         return []
     elements = extents.elements
     last = next(place for place in range(len(elements) - 1, -1, -1) if elements[place] is own[-1])
-    found = [element for element in elements[last + 1 :] if element.tag in _LINES and _is_headline(element, extents)]
+    below = (element for element in elements[last + 1 :] if element.tag in _LINES)
+    found = [element for element in below if _is_headline(element, extents, host=host)]
     if len(found) < _LEAST_LINKS:
         return []
     above = found[0].getprevious()
     return [*([above] if above is not None and above.tag in _HEADINGS else []), *found]
 
 
-def _is_headline(block: HtmlElement, extents: Extents) -> bool:
+def _is_headline(block: HtmlElement, extents: Extents, *, host: str) -> bool:
     linked = extents.linked.get(block, 0)
     if linked < _HEADLINE or linked < _MOSTLY * extents.chars[block] or extents.own.get(block, 0) < linked:
         return False
-    return any(_is_on_site(link.get("href") or "") for link in block.iter("a"))
+    return any(_is_on_site((link.get("href") or "").strip(), host=host) for link in block.iter("a"))
 
 
-def _is_on_site(href: str) -> bool:
-    return href.startswith("/") and not href.startswith("//")
+def _is_on_site(href: str, *, host: str) -> bool:
+    """Whether a link leads to another page of the site: its address is a path, or has the page's own host."""
+    if not href or href.startswith("#"):
+        return False
+    return _host(href) == host if "//" in href else not _OTHER_SCHEME.match(href)
+
+
+def _host(url: str) -> str:
+    return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
 def _link_boxes(extents: Extents) -> set[HtmlElement]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from lxml.html import HtmlElement
+
 from worker.extract.account import Account
 from worker.extract.blocks import Block
 from worker.extract.body import read_body
@@ -19,7 +21,7 @@ from worker.extract.lead import find_lead, put_lead_first
 from worker.extract.library import is_ahead, read_as_it_comes
 from worker.extract.links import drop_links_elsewhere
 from worker.extract.listing import look_at, may_be_listing, refuse_listing
-from worker.extract.measure import measure
+from worker.extract.measure import Extents, measure
 from worker.extract.outline import Passage, find_passages, find_teasers, measure_shares
 from worker.extract.text import count_words, fold
 from worker.models import Page
@@ -30,6 +32,7 @@ _KEY = 80
 _FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
 _LEVELS = 4
 _FEW_WORDS = 60
+_LIVE = "liveblogposting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,7 @@ def _own_reading(document: Document, account: Account, guard: Guard, trace: Trac
     tree = document.tree
     extents = measure(tree)
     passages = find_passages(extents)
-    teasers = find_teasers(extents, passages, within=document.url if document.claims_article else "")
+    teasers = _teasers(document, extents, passages)
     shares = measure_shares(passages, teasers)
     trace.figure("prose", shares.prose)
     trace.figure("teasers", shares.teaser_count)
@@ -118,11 +121,25 @@ def _own_reading(document: Document, account: Account, guard: Guard, trace: Trac
     trace.field("lead", lead, "page")
     guard.run(
         "links elsewhere",
-        lambda: drop_links_elsewhere(extents, passages, teasers, account),
+        lambda: drop_links_elsewhere(extents, passages, teasers, account, url=document.url),
         otherwise=None,
     )
     running = [each for each in own if _is_within(each, document)]
     return _Own(read_body(tree, extents, passages), lead, running)
+
+
+def _teasers(document: Document, extents: Extents, passages: Sequence[Passage]) -> dict[HtmlElement, HtmlElement]:
+    """Return the passages that announce other pages: none on a live page, whose entries may have linked headlines."""
+    if document.structured.article_type == _LIVE and _is_about(document):
+        return {}
+    return find_teasers(extents, passages, within=document.url if document.claims_article else "")
+
+
+def _is_about(document: Document) -> bool:
+    """Whether the headline of what JSON-LD describes is the page's own, not that of an item in a list."""
+    headline = fold(document.structured.headline)
+    shown = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
+    return bool(headline) and any(each and (each in headline or headline in each) for each in shown)
 
 
 def _is_within(passage: Passage, document: Document) -> bool:

@@ -103,7 +103,8 @@ def leads_elsewhere(link: HtmlElement, *, within: str = "") -> bool:
     href = (link.get("href") or "").strip()
     if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
         return False
-    return not (within and _path(href) in {"", _path(within)})
+    path, own = _path(href), _path(within)
+    return not (within and (path in {"", own} or path.startswith(f"{own.rpartition('.')[0] or own}/")))
 
 
 def _path(url: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeGuard
 
 from worker.charset import clean
 
@@ -102,7 +103,7 @@ def read_structured(blocks: Iterable[str]) -> Structured:
         created=tuple(_dates(article.get("dateCreated"))),
         modified=tuple(_dates(article.get("dateModified"))),
         page_published=of_page,
-        body=_text(article.get("articleBody")),
+        body=_body(article),
         language=_text(article.get("inLanguage")),
         authors=tuple(_names(article.get("author"))),
         accessible_for_free=_truth(article.get("isAccessibleForFree")),
@@ -193,6 +194,24 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return next((found for key in ("name", "url", "@id", "@value") if (found := _text(value.get(key)))), "")
     return clean(html.unescape(value)).strip() if isinstance(value, str) else ""
+
+
+def _body(article: Thing) -> str:
+    """Return the text an article declares: in one piece or as a list of them, or as the entries of a live page."""
+    pieces = list(map(_text, _listed(article.get("articleBody")) or _listed(article.get("text"))))
+    if not any(pieces):
+        for entry in filter(_is_thing, _listed(article.get("liveBlogUpdate"))):
+            pieces += [_text(entry.get("headline")), _text(entry.get("articleBody"))]
+    return "\n".join(filter(None, pieces))
+
+
+def _listed(value: object) -> list[object]:
+    """Return a value's first items, or the value as the one item; nothing for none."""
+    return value[:_MAX_THINGS] if isinstance(value, list) else [value] if value else []
+
+
+def _is_thing(value: object) -> TypeGuard[Thing]:
+    return isinstance(value, dict)
 
 
 def _dates(value: object) -> Iterator[str]:

@@ -19,6 +19,8 @@ _MAX_LENGTH = 100
 _LATEST = 10**19
 # How far apart one time of day can be in two zones.
 _ROUND_THE_CLOCK = timedelta(hours=28)
+# Of a year of four digits or a Unix time our reading is certain; of `03-12-31` the library's is as likely.
+_CERTAIN = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|\A\s*\d{9,19}(?:\.\d+)?\s*\Z")
 _ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s{0,9}\)?\s{0,9}\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _USUAL_MAIL = re.compile(
@@ -71,7 +73,7 @@ def reread(theirs: datetime, text: str, *, zone: tzinfo) -> datetime | None:
     ours = read_date(text, zone=zone)
     if ours is None or names_impossible_day(text):
         return None
-    if abs(ours - theirs) < _ROUND_THE_CLOCK:
+    if _CERTAIN.search(text) or abs(ours - theirs) < _ROUND_THE_CLOCK:
         return ours.replace(microsecond=0)
     return theirs if _names_zone(text) else theirs.replace(tzinfo=zone)
 

@@ -1,12 +1,14 @@
-"""Reads a list of URLs: text, one a line, `#` begins a comment."""
+"""Reads a list of URLs: text, one a line, `#` begins a comment; or the first URL of each row of a table."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from worker import urls
 from worker.charset import as_written
@@ -20,6 +22,7 @@ from worker.sources.shapes import Shape, shape_of
 _MAX_BYTES = 100 * 1024 * 1024
 _HEAD = 64 * 1024
 _WHOLE = ("http://", "https://")
+_TABLE = re.compile(r"\.[ct]sv(?:\.gz)?\Z", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
@@ -29,7 +32,8 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     shape = shape_of(body)
     if shape not in {Shape.URLS, Shape.TEXT, Shape.EMPTY}:
         raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
-    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in _words(as_written(body))]
+    words = (_cells if _TABLE.search(urlsplit(page.url).path) else _words)(as_written(body))
+    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
     listed = page.url.startswith("file:")
     scope = replace(scope_of(source, page.url, page.final_url), follow_others=True, listed=listed)
     notes = () if entries else ("the list has no URLs",)
@@ -71,3 +75,16 @@ def _words(text: str) -> Iterator[str]:
     """Yield the first word of each line that is no comment."""
     lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
     return (line.split()[0] for line in lines if line)
+
+
+def _cells(text: str) -> Iterator[str]:
+    """Yield the first URL of each row of a table, "" for a row without one; comments and a heading are left out."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    separator = max("\t;,", key=lambda mark: sum(mark in line for line in lines[:100]))
+    try:
+        for number, row in enumerate(csv.reader(lines, delimiter=separator)):
+            found = next((cell.strip() for cell in row if cell.strip().lower().startswith(_WHOLE)), "")
+            if found or number:
+                yield found
+    except csv.Error as exc:
+        raise SourceError(f"the table of URLs cannot be read ({exc}); write one URL a line as plain text") from exc

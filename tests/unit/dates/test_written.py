@@ -51,6 +51,8 @@ def test_what_programs_write(value: str) -> None:
         "20h15 ngày 12/03/2024", "Thứ ba, 12/3/2024, 20:15 (GMT+7)", "20:15, Thứ Ba, 12/03/2024", "12.03.2024 20g15",
         "12/03/2024 08:15 CH", "12/03/2024 08:15:00 CH", "12/03/2024 - 20 giờ 15", "12 tháng 3 năm 2024, 20:15",
         "20:15 12 tháng 3, 2024", "Ngày 12 tháng Ba năm 2024 lúc 20:15", "Tháng Ba 12, 2024 8:15 tối",
+        "20 giờ 15 phút ngày 12/03/2024", "20h15' ngày 12/3/2024", "20:15’, 12/03/2024", "12/03/2024 - 20 giờ 15 phút",
+        "12/03/2024 | Giờ: 20:15", "Tue,12 Mar 2024 20:15:00+0700",
         "12 thg 3, 2024 20:15", "12 March 2024 at 8:15pm", "March 12th, 2024, 8:15 p.m.", "8:15 PM, March 12, 2024",
         "12. März 2024, 20.15 Uhr", "12 mars 2024 à 20h15", "le mardi 12 mars 2024 - 20:15", "12. mars 2024 kl. 20.15",
         "12 de marzo de 2024 a las 20:15", "12 марта 2024 г. в 20:15", "12 березня 2024, 20:15",
@@ -61,6 +63,11 @@ def test_what_programs_write(value: str) -> None:
 )  # fmt: skip
 def test_what_people_write(value: str) -> None:
     assert first(value) == EVENING
+
+
+@pytest.mark.parametrize("value", ["8 giờ tối 12/03/2024", "12/03/2024, 8h tối", "8 giờ tối ngày 12 tháng 3 năm 2024"])
+def test_an_hour_alone_is_of_the_half_of_the_day_beside_it(value: str) -> None:
+    assert first(value) == "2024-03-12T20:00:00+07:00"
 
 
 @pytest.mark.parametrize(

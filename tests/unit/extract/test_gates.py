@@ -130,6 +130,25 @@ def test_the_entries_of_a_live_page_are_its_text(href: str, tag: str) -> None:
     assert [i for i in range(9) if f"{i}. {PARAGRAPHS[i % 4]}" not in text] == []
 
 
+@pytest.mark.parametrize("href", ["/tin/muc-{}-100.html", "/kinh-te/vay-von-nho-1234/muc-{}.html"])
+@pytest.mark.parametrize("headline", ["Nước sông dâng ở huyện Vân Giang: diễn biến từng giờ", "Tin khác của báo"])
+def test_a_live_page_by_its_own_word_is_its_entries_wherever_their_headlines_lead(href: str, headline: str) -> None:
+    title = "Nước sông dâng ở huyện Vân Giang: diễn biến từng giờ"
+    head = f'<script type="application/ld+json">{{"@type": "LiveBlogPosting", "headline": "{headline}"}}</script>'
+    entries = "".join(
+        f"<article><h3><a href='{href.format(i)}'>Mục thứ {i}: nước sông dâng thêm ba gang</a></h3>"
+        f"<p>{i}. {PARAGRAPHS[i % 4]}</p></article>"
+        for i in range(12)
+    )
+    page = news_page(head=head, body=f"<main><h1>{title}</h1><div>{entries}</div></main>", title=title)
+
+    if headline != title and "muc-{}-100" in href:
+        assert reason_of(page) == "listing"
+    else:
+        text = read(page).text
+        assert [i for i in range(12) if f"{i}. {PARAGRAPHS[i % 4]}" not in text] == []
+
+
 def test_an_article_with_many_teasers_below_is_an_article() -> None:
     body = article_body(after=listing_body(20).replace("h1", "h2"))
     head = '<meta property="article:published_time" content="2026-03-07T08:00:00+07:00">'

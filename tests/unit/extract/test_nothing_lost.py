@@ -186,3 +186,44 @@ def test_the_library_is_asked_only_where_there_is_a_sign_of_loss(monkeypatch: py
     monkeypatch.setattr(main_text, "read_as_it_comes", ask)
 
     assert read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES).fallbacks == ()
+
+
+def _lines(count: int) -> list[str]:
+    return [f"Đoạn thứ {i}. {PARAGRAPHS[i % 4]} Nước dâng quanh chân cột mốc." for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "{0}<p>{1}</p>{2}<br>{3}<p>{4}</p>{5}<p>{6}</p>{7}",
+        "<article><h1>T</h1><p><br>{0}<br><br></p><p>{1}<br>{2}<br>{3}</p><p>{4}</p><p>{5}</p>{6}<br>{7}</article>",
+        "<center><h1>T</h1></center><font>{0}<br><br>{1}<p>{2}</font><font>{3}<p>{4}<p>{5}<p>{6}</font>{7}",
+        "<div><pre>{0}</pre>{1}<details><summary>Mở</summary>{2}</details>{3}{4}<h4>Hết</h4>{5}<hr>{6}<blockquote>{7}</blockquote></div>",
+        "<div><h2>T</h2><div>{0}<div>{1}</div>{2}<div>{3}</div></div>{4}<p>{5}</p><p>{6}</p><div><i>{7}</i></div></div>",
+        "<main><h1>T</h1><figure><img></figure>{0}<b>Và</b><p>{1}</p><ul><li>{2}</li></ul>{3}<p>{4}</p>{5}<hr>{6}<section>{7}</section></main>",
+    ],
+)
+def test_text_beside_blocks_is_text(markup: str) -> None:
+    lines = _lines(8)
+
+    text = read(news_page(body=markup.format(*lines)), rules=RULES).text
+
+    assert [line for line in lines if text.count(line) != 1] == []
+    assert [text.find(line) for line in lines] == sorted(text.find(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"articleBody": list(PARAGRAPHS)},
+        {"text": "\n".join(PARAGRAPHS)},
+        {"liveBlogUpdate": [{"@type": "BlogPosting", "articleBody": each} for each in PARAGRAPHS]},
+    ],
+    ids=["list", "text", "live"],
+)
+def test_a_text_is_declared_in_pieces_or_as_the_entries_of_a_live_page(said: dict[str, object]) -> None:
+    ld = json.dumps({"@type": "LiveBlogPosting", "headline": TITLE, **said})
+
+    text = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body="<div id=root></div>")).text
+
+    assert text.split("\n") == list(PARAGRAPHS)

@@ -80,9 +80,10 @@ VERSES = tuple(f"Mùa nước thứ {i} cha tôi lại gánh đất đắp đê,
     [
         tuple(line for verse in VERSES for line in (verse, REFRAIN))[:9],
         (*PARAGRAPHS[:2], REFRAIN + "?", PARAGRAPHS[2], REFRAIN + "?", PARAGRAPHS[3]),
+        tuple(line for verse in VERSES[:4] for line in (verse[:30], REFRAIN, REFRAIN + " lần nữa")),
         (*PARAGRAPHS, "Câu hỏi này được nhắc lại ở cuối bài một lần nữa", *VERSES, PARAGRAPHS[3]),
     ],
-    ids=["refrain", "question", "echo"],
+    ids=["refrain", "question", "song", "echo"],
 )
 def test_what_the_author_says_again_stays(lines: tuple[str, ...]) -> None:
     assert [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks] == list(lines)
@@ -142,6 +143,8 @@ HEADLINES = (
     "below",
     [
         "".join(f"<p><a href='/{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
+        "".join(f"<p><a href='https://www.bao.example/{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
+        "".join(f"<p>• <a href='tin-{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
         "<h4>Tin trong ngày</h4>"
         + "".join(f"<p><a href='/{i}'>{line}</a> <i>{i + 1} giờ trước</i></p>" for i, line in enumerate(HEADLINES)),
         "<h3>Nên xem</h3>" + "".join(f"<h5><a href='/{i}'>{line}</a></h5>" for i, line in enumerate(HEADLINES)),

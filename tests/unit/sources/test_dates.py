@@ -110,6 +110,13 @@ def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_
     assert reread(theirs, "03-12-31 10:00 GMT", zone=HANOI) == theirs
 
 
+@pytest.mark.parametrize("written", ["1791162901", "1791162901000", "Mon, 05 Oct 2026 08:15:01 +700"])
+def test_a_unix_time_and_a_short_offset_are_not_left_to_a_library(written: str) -> None:
+    theirs = datetime(1792, 4, 29, tzinfo=UTC)
+
+    assert reread(theirs, written, zone=UTC) == datetime(2026, 10, 5, 1, 15, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "written",
     [

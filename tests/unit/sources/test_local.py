@@ -261,6 +261,24 @@ def test_a_list_with_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) ->
     assert listed(tmp_path / "a.txt", "urls")[0] == ["11.html", "12.html"]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "{0},Tin thứ nhất,2026-11-01\n{1},Tin thứ hai,2026-11-02\n",
+        "url;title\r\n{0};Tin, thứ nhất\r\n\r\n{1};Tin thứ hai\r\n",
+        'id,title,url\n1,"Mưa, gió",{0}\n2,"Nắng; hạn","{1}"\n',
+        "# danh sách\n{0}\tTin thứ nhất\n{1}\t\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.TSV", "a.csv.gz"])
+def test_a_table_of_kind_urls_gives_the_address_of_each_row(tmp_path: Path, name: str, rows: str) -> None:
+    text = rows.format("http://bao.example/tin/bai-viet-so-11.html", "http://bao.example/tin/bai-viet-so-12.html")
+    body = f"\ufeff{text}".encode()
+    (tmp_path / name).write_bytes(gzip.compress(body) if name.endswith(".gz") else body)
+
+    assert listed(tmp_path / name, "urls") == (["11.html", "12.html"], [])
+
+
 def test_a_folder_of_kind_urls_is_read_list_by_list_and_what_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "a.txt").write_text(URLS.format(1))
