@@ -16,12 +16,14 @@ _UNCLEAN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U00010000-\U0010ffff]"
 )
 _REFERENCE: Final = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,16})|([0-9]{1,16}));?")
-# Those that may stand for a character no text holds; any other is left to the parser.
-_SUSPECT: Final = re.compile(
-    r"(?:&#(?:[xX]0{0,9}(?:[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[dD][89a-fA-F][0-9a-fA-F]{2}"
+# Those that may stand for a character no text holds; any other is left to the parser. A pattern that begins with the
+# two letters themselves is searched for ten times as fast as one that begins with a group.
+_SUSPECT_ONE: Final = (
+    r"&#(?:[xX]0{0,9}(?:[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[dD][89a-fA-F][0-9a-fA-F]{2}"
     r"|[fF][dDfF][0-9a-fA-F]{2}|[0-9a-fA-F]{5,16})(?![0-9a-fA-F])"
-    r"|0{0,9}(?:[0-8]|1[1-9]|2[0-9]|3[01]|12[7-9]|1[345][0-9]|5[5-7][0-9]{3}|6[45][0-9]{3}|[0-9]{6,16})(?![0-9]));?)+"
+    r"|0{0,9}(?:[0-8]|1[1-9]|2[0-9]|3[01]|12[7-9]|1[345][0-9]|5[5-7][0-9]{3}|6[45][0-9]{3}|[0-9]{6,16})(?![0-9]));?"
 )
+_SUSPECT: Final = re.compile(f"{_SUSPECT_ONE}(?:{_SUSPECT_ONE})*")
 _ESCAPED: Final = re.compile(r"\\u(?:00[01789]|[dD][89a-fA-F]|[fF][dDfF])")
 _CONTROL_BYTES: Final = bytes({*range(32), 127} - set(b"\t\n\x0b\x0c\r\x1b"))
 _MOST_CONTROL: Final = 0.08

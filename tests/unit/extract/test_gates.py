@@ -285,3 +285,74 @@ def test_a_saved_page_that_only_sends_on_to_another_is_no_article(refresh: str) 
 def test_a_page_that_loads_itself_again_or_goes_on_much_later_is_an_article() -> None:
     for refresh in ("5", "1800; url=/"):
         assert read(news_page(head=f'<meta http-equiv="refresh" content="{refresh}">')).text
+
+
+def cards(
+    count: int, *, tag: str = "div", name: str = "card", words: str = "Máy bơm chạy êm, giá {} $, còn hàng."
+) -> str:
+    boxes = "".join(
+        f'<{tag} class="{name}"><a href="/hang/may-{i}"><img src="{i}.png"> Máy bơm số {i}</a> {words.format(10 + i)}'
+        f"</{tag}>"
+        for i in range(count)
+    )
+    return f"<div>{boxes}</div>"
+
+
+LISTS = {
+    "a shop's goods": cards(24),
+    "the same in a list": cards(24, tag="li"),
+    "the same without classes": cards(24, name=""),
+    "a directory in a table": "<table>"
+    + "".join(f'<tr><td><a href="/hoi/{i}">Hội số {i}</a></td><td>{40 + i} hội viên</td></tr>' for i in range(40))
+    + "</table>",
+    "a programme of events": cards(
+        30, words="<p>Nhà văn hóa quận mở cửa lúc {} giờ, vào cửa tự do cho mọi người trong quận.</p>"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_other_things_than_articles_are_no_articles(kind: str) -> None:
+    lead = f"<h1>Danh mục</h1><p>{TEASER}</p>"
+
+    assert reason_of(news_page(body=lead + LISTS[kind], title="Danh mục"), url="https://shop.example/hang") == "listing"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/",
+        "https://shop.example/may-bom",
+        "https://shop.example/c?loai=bom",
+        "file:///trang/7.html",
+    ],
+)
+def test_a_list_is_one_under_any_address_that_names_no_article(url: str) -> None:
+    body = f"<h1>Máy bơm</h1>{cards(30)}{cards(30, name='offer')}"
+    head = '<link rel="canonical" href="https://shop.example/may-bom">'
+
+    assert reason_of(news_page(head=head, body=body, title="Máy bơm"), url=url) == "listing"
+
+
+NUMBERED = "".join(
+    f'<div class="muc"><h2>{i}. Quán thứ {i}</h2><p>{PARAGRAPHS[i % 4]}</p><p>Lần {i}: {PARAGRAPHS[(i + 1) % 4]} '
+    f'<a href="https://quan-{i}.example/">Trang của quán</a></p></div>'
+    for i in range(10)
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        article_body(),
+        article_body() + cards(40),
+        f"<main><h1>Mười quán ngon</h1>{NUMBERED}</main>",
+        f"<main><h1>Ngắn</h1><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p><p>{PARAGRAPHS[2]}</p></main>",
+    ],
+    ids=["plain", "above a shop", "a numbered list of texts", "short"],
+)
+@pytest.mark.parametrize(
+    "url", ["https://bao.example/quan-ngon-o-pho-co", "https://bao.example/a/81234.html", "file:///trang/7.html"]
+)
+def test_an_article_that_says_nothing_of_itself_is_one(body: str, url: str) -> None:
+    assert PARAGRAPHS[0] in read(news_page(body=body, title="Báo Mẫu"), url=url).text
