@@ -208,7 +208,7 @@ async def test_an_explanation_names_every_decision(server: Loopback, make_fetche
     kinds = [what for what, _ in steps]
     assert kinds[:3] == ["turn", "address", "status"]
     assert ("robots", "allowed: Allow: /start (line 3)") in steps
-    assert ("redirect", "301 to /a") in steps
+    assert ("redirect", "301 to http://news.example/a") in steps
     assert ("robots", "allowed: Allow: /a (line 2)") in steps
     assert ("address", f"127.0.0.1 port {server.port}") in steps
     assert ("charset", "utf-8, chosen by header") in steps
