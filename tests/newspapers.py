@@ -15,7 +15,7 @@ from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, li
 from worker.errors import FetchBlocked, FetchError
 from worker.extract.reader import Reader
 from worker.extract.rules import ExtractRules
-from worker.models import Article, CandidateRecord, Page, Source, SourceOptions, State, Text
+from worker.models import Article, CandidateRecord, Page, Request, Source, SourceOptions, State, Text
 from worker.pipeline import Discoverer, Ingester, Tally
 from worker.ports import Hints
 from worker.sources import PARSERS, detect, read_inputs
@@ -125,10 +125,24 @@ class Web:
 
     def poll(self, url: str, *, kind: str = "feed", name: str = "", **options: Any) -> Web:
         """Poll a source and work off what it led to."""
-        source = Source(name=name or url, kind=kind, url=url, options=SourceOptions(**options))
-        report = asyncio.run(self._discoverer.poll(source))
-        assert not report.error, report
+        asyncio.run(self._poll(Source(name=name or url, kind=kind, url=url, options=SourceOptions(**options))))
         return self.work()
+
+    async def _poll(self, source: Source) -> None:
+        report = await self._discoverer.poll(source)
+        assert not report.error, report
+
+    def poll_during(self, asked: str, feed_url: str) -> Web:
+        """Poll a feed each time that an address is asked for, before it answers."""
+        answer = self.fetcher.fetch
+
+        async def fetch(request: Request) -> Page:
+            if request.url == asked:
+                await self._poll(Source(name=feed_url, kind="feed", url=feed_url))
+            return await answer(request)
+
+        self.fetcher.fetch = fetch  # type: ignore[method-assign]
+        return self
 
     def read(self, path: Path) -> Web:
         """Take in a file or folder, and work on it."""

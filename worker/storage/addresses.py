@@ -32,6 +32,7 @@ from worker.models import Address, Article, Authority, Candidate, Outcome, State
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, UtcTime
 from worker.storage.dialect import among, upsert
+from worker.storage.former import WITH_ARTICLE
 from worker.storage.metadata import METADATA
 from worker.storage.rows import Values
 from worker.storage.tables import CANDIDATES
@@ -271,16 +272,18 @@ def next_of(rows: Sequence[Row[Any]], row: Row[Any], outcome: Outcome, *, elsewh
     """Return the address to try after the one that has been tried; None where it is not the turn of another.
 
     The publisher's own come before those that strangers named, those never tried before the others. After a failure
-    that may pass, a stranger's address does not take the turn of the publisher's.
+    that may pass, a stranger's address does not take the turn of the publisher's. What a stranger's address gave may be
+    any page of the site: an address of the publisher's that nobody has tried is tried all the same.
     """
     left = [each for each in rows if each.url != row.url and each.state in {UNTRIED, State.PENDING}]
     ended = outcome.state in ENDED
-    if not (ended or elsewhere or outcome.state is State.PENDING) or outcome.reason in REFUSED:
-        return None
     tried = next((each.authority for each in rows if each.url == row.url), row.authority)
-    if elsewhere or (not ended and tried != Authority.STRANGER):
+    doubtful = elsewhere or (outcome.state in WITH_ARTICLE and tried == Authority.STRANGER)
+    if not (ended or doubtful or outcome.state is State.PENDING) or outcome.reason in REFUSED:
+        return None
+    if doubtful or (not ended and tried != Authority.STRANGER):
         left = [each for each in left if each.authority != Authority.STRANGER]
-    if elsewhere:
+    if doubtful:
         left = [each for each in left if each.state == UNTRIED]
     return min(left, key=_turn, default=None)
 

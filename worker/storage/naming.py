@@ -117,7 +117,6 @@ def _take_word(connection: Connection, word: _Word, intake: Intake) -> Candidate
     values: Values = {}
     if word.takes_over:
         values = _own_word(connection, word, intake)
-    values |= _better_address(connection, word, intake)
     turns = target is not None and row.lease_token is None and _turns(connection, word, target)
     if target is not None and turns:
         whose = target.authority if target.authority.is_own else authority_of(row)
@@ -139,18 +138,6 @@ def _own_word(connection: Connection, word: _Word, intake: Intake) -> Values:
     return {**description(said), "source": clean(said.source), "authority": said.authority.value}
 
 
-def _better_address(connection: Connection, word: _Word, intake: Intake) -> Values:
-    """Let an article that a stranger's address gave be looked at again at its publisher's."""
-    row, said = word.row, word.said
-    if not word.takes_over or row.state not in WITH_ARTICLE or row.lane is None or row.lease_token is not None:
-        return {}
-    if clean(said.url) == row.url:
-        return {}
-    addresses.reopen(connection, row.id, said, now=intake.now)
-    host = lane_of(said.url)
-    return {"url": clean(said.url), "host": host, "lane": host, "etag": None, "last_modified": None}
-
-
 def _turns(connection: Connection, word: _Word, target: Candidate) -> bool:
     """Tell whether a candidate is to be tried at an address, now rather than after what it waits for."""
     row, own = word.row, target.authority.is_own
@@ -160,7 +147,11 @@ def _turns(connection: Connection, word: _Word, target: Candidate) -> bool:
         return row.lane is not None and (word.takes_over or waits_in_vain)
     if row.state in ENDED:
         return True
-    return own and row.state in WITH_ARTICLE and _is_from_elsewhere(connection, row)
+    if not own or row.state not in WITH_ARTICLE:
+        return False
+    # What a stranger's address gave may be any page of the site.
+    is_better = word.takes_over and row.lane is not None and clean(target.url) != row.url
+    return is_better or _is_from_elsewhere(connection, row)
 
 
 def _is_from_elsewhere(connection: Connection, row: Row[Any]) -> bool:

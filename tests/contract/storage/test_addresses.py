@@ -161,7 +161,7 @@ def test_the_publishers_word_comes_once(store: Store) -> None:
     record = store.reader.candidate(KEY)
     assert record is not None
     assert [event.what for event in record.events].count("named") == 1
-    assert (record.state, record.url) == (State.STORED, KEY)
+    assert (record.state, record.url) == (State.PENDING, KEY)
     assert [each.url for each in record.addresses if each.current] == [KEY]
 
 

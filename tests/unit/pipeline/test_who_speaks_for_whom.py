@@ -239,6 +239,42 @@ def test_a_page_from_elsewhere_does_not_take_the_place_of_the_article(
     assert set(web.texts) <= {KEY, "https://kexau.com/mot-bai-gia-mao-99999.html"}
 
 
+OTHER = "http://nannhan.vn/mot-bai-viet-khac-hon-23450.html"
+NOT_FOUND = article_page("trang không có", title="Không tìm thấy trang")
+MISLEADING = {
+    "a page that says it is not there": NOT_FOUND,
+    "another article": served_by(OTHER, article_page("chuyện khác"), asked=f"{URL}/amp"),
+    "a page for all that is not there": served_by("http://nannhan.vn/404.html", NOT_FOUND, asked=f"{URL}/amp"),
+}
+
+
+@pytest.mark.parametrize("answer", MISLEADING.values(), ids=MISLEADING)
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_what_a_strangers_twin_gives_does_not_stand_for_the_article(
+    store: Store, answer: object, *, meanwhile: bool
+) -> None:
+    twin = f"{URL}/amp"
+    web = Web(store, OWN | foreign(entry(twin)) | {twin: answer})
+    if meanwhile:
+        web.poll_during(twin, OWN_FEED)
+
+    web.poll(FOREIGN_FEED).poll(OWN_FEED)
+
+    assert URL in web.asked
+    assert "Chuyện ở bến đò" in {head.article.title for head in store.reader.heads()}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_what_a_strangers_twin_gave_stays_where_the_sites_own_address_gives_nothing(store: Store, end: object) -> None:
+    twin = f"{URL}/amp"
+    web = Web(store, OWN | foreign(entry(twin)) | {twin: TRUE, URL: end})
+
+    web.poll(FOREIGN_FEED).poll(OWN_FEED).poll(OWN_FEED)
+
+    assert "bến đò" in web.texts[KEY].text
+    assert web.state(KEY) is State.STORED
+
+
 @pytest.mark.parametrize("answer", [FORGED, GONE], ids=["answers", "dead"])
 def test_a_wrappers_own_page_is_not_the_page_inside(store: Store, answer: object) -> None:
     wrapper = "https://www.google.com/amp/s/nannhan.vn/bai-viet-that-123456.html"
