@@ -27,7 +27,7 @@ _ATTRIBUTE: Final = re.compile(
 _MOST_LINKS: Final = 3_000
 _PARAMETERS: Final = frozenset({"page", "p", "pg", "pn", "paged", "trang", "seite", "pagina", "pageno", "page_no"})
 # `/bai-viet/2`, `/bai-viet-p2.html`, `/bai-viet_2.html`, `/bai-viet/page/2/`
-_NUMBERED: Final = re.compile(
+_NUMBERED_PATH: Final = re.compile(
     r"(?P<stem>.+?)(?:/(?:page|trang|seite|pagina|p)[/-]?|[-_,](?:p|page|trang|seite)?-?|/)(?P<number>\d{1,2})"
     r"(?P<ending>\.[a-z]{2,5})?/?",
     re.IGNORECASE,
@@ -113,7 +113,7 @@ def _by_parameter(url: str) -> tuple[str, int]:
 
 def _by_path(url: str) -> tuple[str, int]:
     parts_of = urlsplit(url)
-    match = _NUMBERED.fullmatch(parts_of.path)
+    match = _NUMBERED_PATH.fullmatch(parts_of.path)
     if match is None:
         return _bare(url), 0
     return f"{match['stem']}{match['ending'] or ''}?{parts_of.query}", int(match["number"])
