@@ -27,7 +27,7 @@ _ATTRIBUTE: Final = re.compile(
 _MOST_LINKS: Final = 3_000
 _PARAMETERS: Final = frozenset({"page", "p", "pg", "pn", "paged", "trang", "seite", "pagina", "pageno", "page_no"})
 # `/bai-viet/2`, `/bai-viet-p2.html`, `/bai-viet_2.html`, `/bai-viet/page/2/`
-_NUMBERED: Final = re.compile(
+_NUMBERED_PATH: Final = re.compile(
     r"(?:/(?:page|trang|seite|pagina|p)[/-]?|[-_,](?:p|page|trang|seite)?-?|/)(?P<number>\d{1,2})"
     r"(?P<ending>\.[a-z]{2,5})?/?\Z",
     re.IGNORECASE,
@@ -113,7 +113,7 @@ def _by_parameter(url: str) -> tuple[str, int]:
 
 def _by_path(url: str) -> tuple[str, int]:
     parts_of = urlsplit(url)
-    match = _NUMBERED.search(parts_of.path, 1)
+    match = _NUMBERED_PATH.search(parts_of.path, 1)
     if match is None:
         return _bare(url), 0
     return f"{parts_of.path[: match.start()]}{match['ending'] or ''}?{parts_of.query}", int(match["number"])
