@@ -345,6 +345,18 @@ def test_saved_pages_that_name_one_address_are_each_kept(store: Store, tmp_path:
     assert [each.url for key, each in web.texts.items() if key.startswith("file:")] == [KEY] * 4
 
 
+def test_lines_that_name_one_address_are_each_worked_on_once(store: Store, tmp_path: Path) -> None:
+    lines = [json.dumps({"url": KEY, "html": article_page(f"phần {number}")}) for number in range(3)]
+    (tmp_path / "in.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    web = Web(store, dict(OWN))
+
+    web.read(tmp_path / "in.jsonl").read(tmp_path / "in.jsonl")
+
+    texts = [each.article.text for each in store.reader.heads()]
+    assert len(texts) == 3
+    assert all(f"phần {number}" in text for number, text in enumerate(texts))
+
+
 def test_a_reserved_page_is_not_got_at_by_another_address(store: Store) -> None:
     twin = f"{URL}/amp"
     web = Web(store, {OWN_FEED: feed(entry(URL), entry(twin)), URL: TRUE, twin: TRUE})
