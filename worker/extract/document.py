@@ -95,7 +95,8 @@ def _json_ld(tree: HtmlElement) -> list[str]:
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in islice(tree.iter("meta"), _MOST_METAS):
+    # Microdata gives a value without words as `link`, too.
+    for element in islice(tree.iter("meta", "link"), _MOST_METAS):
         content = clean_line(element.get("content") or "")
         for attribute in ("name", "property", "itemprop", "http-equiv"):
             name = (element.get(attribute) or "").strip().lower()

@@ -48,7 +48,7 @@ _CROSS_LINK = re.compile(
     r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
     re.IGNORECASE,
 )
-_ARROW = re.compile(r">>+\s*\S")
+_ARROW = re.compile(r">>+\s*\S(?!.{40,}\w[.!][\"”’»)]?$)")
 _PROMPT = re.compile(
     r"(?:theo dõi .{2,60} trên(?: (?:facebook|fanpage|zalo|youtube|google|tiktok|telegram).{0,40})?|"
     r"mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|.{0,80}gõ tiếng việt có dấu.{0,40}|"

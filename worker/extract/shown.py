@@ -35,7 +35,8 @@ _HEADLINE = 28
 _MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 _LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
 _DATED = XPath(
-    "//time | //*[@itemprop='datePublished' or @property='datePublished' or @property='schema:datePublished' or "
+    "//time | //relative-time | //local-time | //time-ago | "
+    "//*[contains(@itemprop, 'datePublished') or contains(@property, 'datePublished') or "
     "contains(concat(' ', @class, ' '), ' published ') or contains(@class, 'dt-published') or @pubdate] | "
     "//abbr[@title]",
     smart_strings=False,

@@ -167,6 +167,8 @@ def shown(markup: str, *, before: str = "") -> Found | None:
         '<time class="dt-published">08:05 AM, 02/03/2026</time>',
         '<span class="dt-published" title="2026-03-02 08:05">2 tháng 3</span>',
         '<time itemprop="datePublished" datetime="">02/03/2026 08:05</time>',
+        '<span itemprop="datePublished dateCreated" content="2026-03-02T08:05:00+07:00">hôm thứ Hai</span>',
+        '<relative-time class="published" datetime="2026-03-02T01:05:00Z">tuần trước</relative-time>',
     ],
 )
 def test_a_marked_element_is_as_good_as_a_meta_element(markup: str) -> None:

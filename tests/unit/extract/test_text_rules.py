@@ -52,6 +52,11 @@ def test_a_paragraph_after_a_sign_is_the_authors(sign: str) -> None:
     assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
 
 
+def test_a_line_after_arrows_that_ends_as_a_sentence_points_at_no_article() -> None:
+    assert not is_cross_link(">> Chúng tôi không sợ nước, ông nói với đoàn khảo sát hôm qua.")
+    assert is_cross_link(">> Giá tôm thẻ giảm tuần thứ ba liên tiếp ở Bến Đò và các xã lân cận")
+
+
 @pytest.mark.parametrize("sign", ["👉 ", "► ", ">> ", "» ", "", "* "])
 @pytest.mark.parametrize("words", ["Xem thêm: ", "Đọc thêm: ", "Read more: ", "Mời xem: "])
 def test_a_line_that_points_at_another_article_in_words_is_out(sign: str, words: str) -> None:
