@@ -100,13 +100,17 @@ def wcxb() -> Iterator[Gold]:
         truth = entry["ground_truth"]
         yield Gold(
             name=path.stem,
-            url=entry.get("url") or f"https://{path.name.partition('.')[0]}.example/article",
+            url=entry.get("url") or _unknown(path),
             markup=_markup(path),
             title=truth["title"] or "",
             body=truth.get("main_content") or "",
             day=truth["publish_date"] or "",
             listing=entry["_internal"]["page_type"]["primary"] == "listing",
         )
+
+
+def _unknown(path: Path) -> str:
+    return f"https://{path.name.partition('.')[0]}.example/article"
 
 
 def vietnamese_more() -> Iterator[Gold]:
@@ -126,7 +130,7 @@ def _by_hand(folder: Path) -> Iterator[Gold]:
         lead = entry["lead"] or ""
         yield Gold(
             name=path.name.removesuffix(".html.gz"),
-            url=entry["url"],
+            url=entry["url"] or _unknown(path),
             markup=_markup(path),
             title=entry["title"] or "",
             lead=lead,
