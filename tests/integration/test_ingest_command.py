@@ -153,11 +153,13 @@ def test_why_tells_who_says_when_an_article_was_published_and_modified(desk: Des
 
 
 def test_copies_stand_below_the_text_that_is_kept(filled: Desk) -> None:
-    kept, kept_url, copy, title, url, count = filled.run("duplicates").out.splitlines()
+    kept, kept_url, since, copy, title, url, its_times, count = filled.run("duplicates").out.splitlines()
 
     assert {kept[3:], title.strip()} == {"Khánh thành cầu mới", "Cầu mới thông xe"}
     assert {kept_url.strip(), url.strip()} == {"https://mot.example/cau-moi.html", "https://hai.example/cau.html"}
     assert copy.startswith("    2  copy: jaccard 1.00")
+    assert "first: " in since
+    assert "fetched " in its_times
     assert count == "1 recognised"
 
 
@@ -191,7 +193,7 @@ def test_text_is_not_exported_over_what_is_there(filled: Desk) -> None:
     ended = filled.run("export", "--format", "text", "--output", "mine")
 
     assert ended.status == 2
-    assert "mine: is not empty" in ended.err
+    assert "mine: cannot be written: it is not empty; name another --output" in ended.err
     assert [path.name for path in (filled.folder / "mine").iterdir()] == ["notes.txt"]
 
 
