@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,10 +140,15 @@ def _score(gold: Gold, found: Found) -> Scores:
     lead = " ".join(tokens(gold.lead))[:_KEY]
     return Scores(
         text=body_f1(found.text, gold.body) if gold.body else None,
-        title=" ".join(found.title.split()) == " ".join(gold.title.split()) if gold.title else None,
+        title=_composed(found.title) == _composed(gold.title) if gold.title else None,
         day=_is_same_day(gold, found) if gold.day else None,
         lead=" ".join(tokens(found.text)).startswith(lead) if lead else None,
     )
+
+
+def _composed(title: str) -> str:
+    """Return a title in NFC with single blanks: pages and golds compose the letters of some scripts otherwise."""
+    return " ".join(unicodedata.normalize("NFC", title).split())
 
 
 def _is_same_day(gold: Gold, found: Found) -> bool:

@@ -11,7 +11,8 @@ from worker.charset import without_markup
 from worker.extract.document import Document
 from worker.extract.text import clean_line, fold
 
-_SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?\|\s?|\s::\s")
+# Chinese, Japanese and Korean write no blanks beside a dash, and use bars of their own.
+_SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?[|｜ㅣ]\s?|\s::\s|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])")
 _LONGEST = 1_000
 _LONGEST_TITLE = 400
 _LONG_HEADING = 25
@@ -21,9 +22,11 @@ _RELATED = 0.45
 # Of a title's pairs of characters, which share a heading must have.
 _MAIN_PART = 0.3
 # What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
-_LAST_BAR = re.compile(r"\s?[|｜»]\s?(?=[^|｜»]{1,40}\Z)")
+_LAST_BAR = re.compile(r"\s?[|｜ㅣ»]\s?(?=[^|｜ㅣ»]{1,40}\Z)")
 _FEWEST_BEFORE_BAR = 20
 _MOST_HEADINGS = 20
+# `Quân khu 2` of `Báo Quân khu 2`, `Guardian` of `The Guardian`.
+_MAIN_PART_OF_NAME = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +50,12 @@ def find_title(document: Document, *, feed_title: str | None = None) -> Title:
     said = _said(document)
     heading = _article_heading(document, said)
     order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
-    if said.json_ld and _is_only_for_people(said, heading):
-        order.insert(0, said.open_graph)
-    best = next(filter(None, order), None) or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
-    if heading and _SEPARATOR.match(best.text.removeprefix(heading.text)) and best.text != heading.text:
+    best = (
+        _for_people(said, heading)
+        or next(filter(None, order), None)
+        or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
+    )
+    if heading and _is_followed_by_name(best.text, heading.text):
         # What follows the heading is the name of a site that the page does not give elsewhere.
         return heading
     return best if best.text else Title(text="", origin="")
@@ -87,20 +92,35 @@ def _before_bar(title: str) -> str:
     return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
 
 
-def _is_only_for_people(said: _Said, heading: Title) -> bool:
-    """Whether Open Graph alone words the title otherwise: the others are then made for search engines."""
-    words = fold(said.json_ld.text)
-    same = bool(heading) and words == fold(heading.text) == fold(said.title_tag.text)
-    return (
-        same
-        and fold(said.open_graph.text) != words
-        and _likeness(_pairs(said.open_graph.text), _pairs(said.json_ld.text)) >= _RELATED
-    )
+def _for_people(said: _Said, heading: Title) -> Title | None:
+    """Return the wording for readers where JSON-LD and the `title` element have another, for search engines.
+
+    It is in Open Graph and the heading; or in Open Graph alone, where no further meta element sides with JSON-LD.
+    """
+    for_engines, open_graph = fold(said.json_ld.text), said.open_graph.text
+    if not (for_engines and open_graph) or for_engines == fold(open_graph) or for_engines != fold(said.title_tag.text):
+        return None
+    if heading and _says(open_graph, heading.text):
+        return heading if fold(heading.text) != for_engines else None
+    reworded = _likeness(_pairs(open_graph), _pairs(said.json_ld.text)) >= _RELATED
+    is_alone = for_engines == fold(heading.text) and for_engines != fold(said.other_meta.text)
+    return said.open_graph if is_alone and reworded else None
+
+
+def _says(title: str, wording: str) -> bool:
+    """Whether a title has this wording, whatever name of a site follows it."""
+    return fold(title) == fold(wording) or _is_followed_by_name(title, wording)
+
+
+def _is_followed_by_name(title: str, wording: str) -> bool:
+    return title.startswith(wording) and _SEPARATOR.match(title, len(wording)) is not None
 
 
 def _article_heading(document: Document, said: _Said) -> Title:
     """Return the heading that shares most with what the page says elsewhere, else one that is alone and long enough."""
-    headings = list(_headings(document))
+    headings, origin = list(_headings(document)), "h1"
+    if not headings and (declared := clean_line(document.said("headline")[:_LONGEST])):
+        headings, origin = [declared], "meta"
     others = [_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title]
     best, most = "", 0
     for heading in headings:
@@ -108,9 +128,9 @@ def _article_heading(document: Document, said: _Said) -> Title:
         shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
         if shared > most:
             best, most = heading, shared
-    if not best and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
+    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
         best = headings[0]
-    return Title(text=best, origin="h1")
+    return Title(text=best, origin=origin)
 
 
 def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
@@ -168,4 +188,8 @@ def _cut_once(title: str, names: frozenset[str]) -> str:
 
 def _is_name(part: str, names: frozenset[str]) -> bool:
     bare = fold(part)
-    return bool(bare) and (bare in names or bare.replace(" ", "") in {name.replace(" ", "") for name in names})
+    return bool(bare) and (
+        bare in names
+        or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
+        or any(name.endswith(f" {bare}") and len(bare) >= _MAIN_PART_OF_NAME * len(name) for name in names)
+    )

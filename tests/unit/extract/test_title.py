@@ -22,26 +22,39 @@ from worker.extract.title import find_title, without_site_name
         ("Nga - Mỹ: đối thoại", {"mỹ"}, "Nga - Mỹ: đối thoại"),
         ("Giá gạo tăng — baomau.example", {"baomau example"}, "Giá gạo tăng"),
         ("Báo Mẫu", {"báo mẫu"}, "Báo Mẫu"),
+        # The paper's name without what kind of paper it is.
+        ("Miền Hạ – Giá gạo tăng", {"báo miền hạ"}, "Giá gạo tăng"),
+        ("Rice prices rise | Sample Gazette", {"the sample gazette"}, "Rice prices rise"),
+        ("Mưa lớn – Hạ", {"báo miền hạ"}, "Mưa lớn – Hạ"),
+        # Bars and dashes without blanks, as Chinese, Japanese and Korean write them.
+        ("쌀값이 오른다ㅣ견본일보", {"견본일보"}, "쌀값이 오른다"),
+        ("米价上涨-样本报", {"样本报"}, "米价上涨"),
+        ("米价上涨_样本报", {"样本报"}, "米价上涨"),
+        ("米の値段が上がる｜見本新聞", {"見本新聞"}, "米の値段が上がる"),
+        ("米价上涨-经济", {"样本报"}, "米价上涨-经济"),
+        ("Mid-term prices - Kinh-tế", {"tế"}, "Mid-term prices - Kinh-tế"),
     ],
 )
 def test_the_sites_name_is_cut_off_either_end(title: str, names: set[str], bare: str) -> None:
     assert without_site_name(title, frozenset(names)) == bare
 
 
-def head(*, json_ld: str = "", open_graph: str = "") -> str:
+def head(*, json_ld: str = "", open_graph: str = "", other: str = "", headline: str = "") -> str:
     ld = json.dumps({"@type": "NewsArticle", "headline": json_ld}) if json_ld else "{}"
-    meta = f'<meta property="og:title" content="{open_graph}">' if open_graph else ""
-    return f'{meta}<script type="application/ld+json">{ld}</script>'
+    said = {"og:title": open_graph, "twitter:title": other, "headline": headline}
+    metas = (f'<meta property="{name}" content="{value}">' for name, value in said.items() if value)
+    return f'{"".join(metas)}<script type="application/ld+json">{ld}</script>'
 
 
-def found(*, tag: str, headings: tuple[str, ...] = (), json_ld: str = "", open_graph: str = "") -> tuple[str, str]:
+def found(*, tag: str, headings: tuple[str, ...] = (), **said: str) -> tuple[str, str]:
     body = "".join(f"<h1>{heading}</h1>" for heading in headings) + article_body().replace("h1", "h4")
-    markup = news_page(head=head(json_ld=json_ld, open_graph=open_graph), title=tag, body=body)
+    markup = news_page(head=head(**said), title=tag, body=body)
     title = find_title(open_document(page_of(markup)))
     return title.text, title.origin
 
 
 OTHER = "Nhiều xưởng nhỏ không vay được vốn dù lãi suất đã giảm"
+SHORT = " ".join(TITLE.split()[:-2])
 
 
 @pytest.mark.parametrize(
@@ -66,6 +79,19 @@ OTHER = "Nhiều xưởng nhỏ không vay được vốn dù lãi suất đã g
         ({"tag": OTHER, "headings": (TITLE,), "json_ld": TITLE, "open_graph": OTHER}, TITLE),
         ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": OTHER}, OTHER),
         ({"tag": OTHER, "headings": (TITLE,), "open_graph": OTHER}, TITLE),
+        # One for search engines, one for readers.
+        ({"tag": OTHER, "headings": (TITLE,), "json_ld": OTHER, "open_graph": TITLE}, TITLE),
+        (
+            {"tag": f"{OTHER} | Báo Mẫu", "headings": (TITLE,), "json_ld": OTHER, "open_graph": f"{TITLE} | Báo Mẫu"},
+            TITLE,
+        ),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": TITLE}, OTHER),
+        ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE}, TITLE),
+        ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE, "other": SHORT}, SHORT),
+        # A page without a heading names it in its head.
+        ({"tag": f"{TITLE}-Kinh tế~Bốn phương", "headline": TITLE}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE,), "headline": "Vay vốn"}, TITLE),
+        ({"tag": TITLE, "headline": OTHER}, TITLE),
         ({"tag": TITLE, "headings": (TITLE,), "json_ld": TITLE, "open_graph": "Báo Mẫu"}, TITLE),
         # What is no title.
         ({"tag": TITLE, "headings": (), "json_ld": "chữ " * 150}, TITLE),
