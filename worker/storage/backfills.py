@@ -31,11 +31,11 @@ from sqlalchemy import (
 from worker.models import BackfillStanding, BackfillState, Candidate, Place, batch_of
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, UtcTime
-from worker.storage.database import Database
+from worker.storage.database import Repository, reads, writes
 from worker.storage.dialect import upsert
 from worker.storage.intake import THE_PAST, Intake
 from worker.storage.metadata import METADATA
-from worker.storage.queue import enqueue
+from worker.storage.queue import take_in
 from worker.storage.tables import CANDIDATES
 
 _WAITING = text("looked_at IS NULL")
@@ -79,64 +79,8 @@ _FREE = or_(BACKFILLS.c.lease_until.is_(None), BACKFILLS.c.lease_until <= _NOW, 
 _LEAD = update(BACKFILLS).where(_NAMED, _FREE).values(lease_until=bindparam("until"), worker=bindparam("by"))
 
 
-class StoredBackfills:
-    """`BackfillBook` on the store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def state(self, name: str) -> BackfillState:
-        """Return how far a backfill has come; an empty state for one never begun."""
-        return self._database.read(_state, name)
-
-    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
-        """Make this worker the one that is at a backfill; False where another is."""
-        return self._database.write(_lead, name, now=now, until=until, worker=worker)
-
-    def leave(self, name: str, *, worker: str) -> None:
-        """Let another worker go on, if this one is still at it."""
-        self._database.write(_leave, name, worker=worker)
-
-    def under_way(self, *, now: datetime) -> tuple[BackfillStanding, ...]:
-        """Return every backfill that has places to look at or candidates that wait, by name."""
-        return self._database.read(_under_way, now=now)
-
-    def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
-        """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
-        self._database.write(_begin, name, places, now=now, afresh=afresh)
-
-    def next_place(self, name: str, *, after: int) -> Place | None:
-        """Return the first place that waits behind the one with this id."""
-        return self._database.read(_next_place, name, after)
-
-    def take(self, name: str, place: Place, candidates: Sequence[Candidate], *, batch: str, now: datetime) -> Place:
-        """Write candidates of a place into the ledger, with its counts and position, in one transaction.
-
-        They wait behind all news of their hosts, marked with `batch`. Returns the place with the new ones counted.
-        """
-        return self._database.write(_take, name, place, candidates, intake=_intake(now, batch))
-
-    def close(self, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime) -> bool:
-        """End the look at a place and note those it leads to; where another gave the very same, it leads nowhere.
-
-        `digest` stands for what it gave; empty: nothing to compare. Returns whether the places were noted.
-        """
-        return self._database.write(_close, name, place, follow, digest=digest, now=now)
-
-    def fail(self, place: Place, error: str, *, for_good: bool, now: datetime) -> None:
-        """Note what went wrong at a place; it goes on waiting unless that is `for_good`."""
-        self._database.write(_fail, place, error, looked_at=now if for_good else None)
-
-    def finish(self, name: str, *, now: datetime) -> None:
-        """Note that everything was looked at."""
-        self._database.write(_finish, name, now=now)
-
-
-def _intake(now: datetime, batch: str) -> Intake:
-    return Intake(now=now, batch=batch, precedence=THE_PAST)
-
-
-def _state(connection: Connection, name: str) -> BackfillState:
+def state(connection: Connection, name: str) -> BackfillState:
+    """Return how far a backfill has come; an empty state for one never begun."""
     row = connection.execute(select(BACKFILLS).where(_NAMED), {"backfill": clean(name)}).one_or_none()
     if row is None:
         return BackfillState(name=name)
@@ -154,18 +98,21 @@ def _one_where(condition: Any) -> Any:
     return case((condition, 1), else_=0)
 
 
-def _lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+def lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+    """Make this worker the one that is at a backfill; False where another is."""
     connection.execute(_MEET.on(connection), {"name": clean(name), "begun_at": now})
     wanted = {"backfill": clean(name), "now": now, "until": until, "by": worker}
     return connection.execute(_LEAD, wanted).rowcount == 1
 
 
-def _leave(connection: Connection, name: str, *, worker: str) -> None:
+def leave(connection: Connection, name: str, *, worker: str) -> None:
+    """Let another worker go on, if this one is still at it."""
     own = update(BACKFILLS).where(_NAMED, BACKFILLS.c.worker == bindparam("by"))
     connection.execute(own.values(lease_until=None, worker=None), {"backfill": clean(name), "by": worker})
 
 
-def _under_way(connection: Connection, *, now: datetime) -> tuple[BackfillStanding, ...]:
+def under_way(connection: Connection, *, now: datetime) -> tuple[BackfillStanding, ...]:
+    """Return every backfill that has places to look at or candidates that wait, by name."""
     # In the words of the partial index of batches, which the count would not use else.
     marked = select(CANDIDATES.c.batch, func.count()).where(text("state = 'pending' AND batch <> ''"))
     waiting = {row[0]: int(row[1]) for row in connection.execute(marked.group_by(CANDIDATES.c.batch))}
@@ -174,14 +121,13 @@ def _under_way(connection: Connection, *, now: datetime) -> tuple[BackfillStandi
         pending = waiting.get(batch_of(row.name), 0)
         if row.finished_at is None or pending:
             held = row.lease_until is not None and row.lease_until > now
-            state = _state(connection, row.name)
-            standings.append(BackfillStanding(state=state, pending=pending, worker=row.worker if held else ""))
+            progress = state(connection, row.name)
+            standings.append(BackfillStanding(state=progress, pending=pending, worker=row.worker if held else ""))
     return tuple(standings)
 
 
-def _begin(
-    connection: Connection, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool
-) -> None:
+def begin(connection: Connection, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
+    """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
     if afresh:
         connection.execute(delete(BACKFILL_PLACES).where(_P.backfill == clean(name)))
         again = update(BACKFILLS).where(_NAMED).values(begun_at=now, finished_at=None)
@@ -195,7 +141,8 @@ def _add(connection: Connection, name: str, places: Sequence[tuple[str, str]]) -
         connection.execute(_ADD.on(connection), rows)
 
 
-def _next_place(connection: Connection, name: str, after: int) -> Place | None:
+def next_place(connection: Connection, name: str, *, after: int) -> Place | None:
+    """Return the first place that waits behind the one with this id."""
     waits = select(BACKFILL_PLACES).where(_P.backfill == clean(name), _P.looked_at.is_(None), _P.id > after)
     row = connection.execute(waits.order_by(_P.id).limit(1)).one_or_none()
     return None if row is None else _place_from(row)
@@ -207,9 +154,16 @@ def _place_from(row: Row[Any]) -> Place:
     return Place(id=row.id, kind=row.kind, url=row.url, position=row.position, **counts)
 
 
-def _take(connection: Connection, name: str, place: Place, candidates: Sequence[Candidate], *, intake: Intake) -> Place:
+def take(
+    connection: Connection, name: str, place: Place, candidates: Sequence[Candidate], *, batch: str, now: datetime
+) -> Place:
+    """Write candidates of a place into the ledger, with its counts and position.
+
+    They wait behind all news of their hosts, marked with `batch`. Returns the place with the new ones counted.
+    """
     _stay(connection, name)
-    taken = replace(place, new=place.new + enqueue(connection, candidates, intake=intake))
+    new = take_in(connection, candidates, Intake(now=now, batch=batch, precedence=THE_PAST))
+    taken = replace(place, new=place.new + new)
     counts = {"found": taken.found, "new": taken.new, "left_out": taken.left_out, "position": taken.position}
     connection.execute(update(BACKFILL_PLACES).where(_P.id == place.id).values(**counts))
     return taken
@@ -220,9 +174,13 @@ def _stay(connection: Connection, name: str) -> None:
     connection.execute(select(BACKFILLS.c.name).where(_NAMED).with_for_update(), {"backfill": clean(name)}).all()
 
 
-def _close(
+def close(
     connection: Connection, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
 ) -> bool:
+    """End the look at a place and note those it leads to; where another gave the very same, it leads nowhere.
+
+    `digest` stands for what it gave; empty: nothing to compare. Returns whether the places were noted.
+    """
     same = select(_P.id).where(_P.backfill == clean(name), _P.digest == digest, _P.id != place.id).limit(1)
     leads = not digest or connection.execute(same).first() is None
     done = update(BACKFILL_PLACES).where(_P.id == place.id)
@@ -232,10 +190,27 @@ def _close(
     return leads
 
 
-def _fail(connection: Connection, place: Place, error: str, *, looked_at: datetime | None) -> None:
+def fail(connection: Connection, place: Place, error: str, *, for_good: bool, now: datetime) -> None:
+    """Note what went wrong at a place; it goes on waiting unless that is `for_good`."""
     failed = update(BACKFILL_PLACES).where(_P.id == place.id)
-    connection.execute(failed.values(looked_at=looked_at, error=clean(error)))
+    connection.execute(failed.values(looked_at=now if for_good else None, error=clean(error)))
 
 
-def _finish(connection: Connection, name: str, *, now: datetime) -> None:
+def finish(connection: Connection, name: str, *, now: datetime) -> None:
+    """Note that everything was looked at."""
     connection.execute(update(BACKFILLS).where(_NAMED).values(finished_at=now), {"backfill": clean(name)})
+
+
+class StoredBackfills(Repository):
+    """`BackfillBook` on the store."""
+
+    state = reads(state)
+    lead = writes(lead)
+    leave = writes(leave)
+    under_way = reads(under_way)
+    begin = writes(begin)
+    next_place = reads(next_place)
+    take = writes(take)
+    close = writes(close)
+    fail = writes(fail)
+    finish = writes(finish)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -83,17 +83,19 @@ class Lease:
     worker: str
 
 
-def claim(connection: Connection, *, lease: Lease, limit: int, scope: Scope = EVERYTHING) -> list[Claim]:
-    """Lease due candidates: contents already here first, then one of each host that is ready.
+def claim(
+    connection: Connection, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = EVERYTHING
+) -> list[Claim]:
+    """Lease due candidates: contents already here first, then one of each host that is ready and not leased.
 
     What is from the past comes after the news: of one host, and where it is here already after everything else.
     """
-    rows = _due_contents(connection, scope, now=lease.now, limit=limit)
+    rows = _due_contents(connection, scope, now=now, limit=limit)
     if len(rows) < limit:
-        rows += _due_pages(connection, scope, now=lease.now, limit=limit - len(rows))
+        rows += _due_pages(connection, scope, now=now, limit=limit - len(rows))
     if len(rows) < limit and scope == EVERYTHING:
-        rows += _due_contents(connection, scope, now=lease.now, limit=limit - len(rows), past=True)
-    return _leased(connection, rows, lease) if rows else []
+        rows += _due_contents(connection, scope, now=now, limit=limit - len(rows), past=True)
+    return _leased(connection, rows, Lease(now=now, until=now + lease, worker=worker)) if rows else []
 
 
 def extend(connection: Connection, claims: Sequence[Claim], *, until: datetime) -> None:
@@ -124,7 +126,7 @@ def free_host(connection: Connection, host: str, token: str) -> None:
 
 
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
-    """Return how many candidates are pending, and how many of them could be claimed but for their host's next turn."""
+    """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
     statements, names = statements_for(scope), named(scope)
     waiting = connection.execute(statements.waiting, names).scalar_one()
     due = connection.execute(statements.due, {"now": now, **names}).scalar_one()
@@ -132,13 +134,13 @@ def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING)
 
 
 def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
-    """Return whether `pending` would count anything as due, without counting."""
+    """Return whether `pending` would count anything as due, without counting: quick on a long queue."""
     statements = statements_for(scope)
     return bool(connection.execute(statements.any_due, {"now": now, **named(scope)}).scalar())
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
-    """Return when the earliest candidate can be claimed, None if nothing is pending."""
+    """Return when the earliest candidate can be claimed (may be past), None if nothing is pending."""
     contents = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane.is_(None), PENDING, UNLEASED)
     first = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
     firsts = (connection.execute(first.where(each), {"now": now}).scalar() for each in (NEWS, PAST))

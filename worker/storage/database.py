@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -185,6 +186,33 @@ class Database:
             return False
         tries.waited += self._outage.wait(left, tell, again=tries.waited > NO_PATIENCE)
         return True
+
+
+class Repository:
+    """One part of the store; each of its methods is a function of a connection, run in a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+
+def writes(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Repository, P], T]:
+    """Return `work` as a method that runs it in one transaction that may write; see `Database.write`."""
+
+    @wraps(work)
+    def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.write(work, *args, **kwargs)
+
+    return method
+
+
+def reads(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Repository, P], T]:
+    """Return `work` as a method that runs it in one transaction that only reads."""
+
+    @wraps(work)
+    def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.read(work, *args, **kwargs)
+
+    return method
 
 
 class _Tries:

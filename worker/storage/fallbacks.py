@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, ForeignKey, Table, bindparam, delete, select
 
-from worker.models import Text
+from worker.models import Claim, Text
 from worker.storage import addresses
 from worker.storage.codec import clean
 from worker.storage.columns import KEY, PackedText
@@ -46,11 +46,11 @@ def drop(connection: Connection, candidate_id: int) -> None:
     connection.execute(_DROP, {"candidate": candidate_id})
 
 
-def find(connection: Connection, candidate_id: int) -> Text | None:
-    """Return the text kept for a candidate, None where there is none or another address of it is left to try.
+def find(connection: Connection, claim: Claim) -> Text | None:
+    """Return the text kept for a claimed candidate, None where there is none or another address of it is left to try.
 
     What an older program kept may be a stranger's.
     """
-    row = connection.execute(_FIND, {"candidate": candidate_id}).one_or_none()
+    row = connection.execute(_FIND, {"candidate": claim.id}).one_or_none()
     strange = row is not None and not row.authority and not addresses.authority_of(row).is_own
     return None if row is None or strange else Text(text=row.text, title=row.title)

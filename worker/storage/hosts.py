@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Executable, bindparam, case, delete, select
 from worker.ports import HostStanding, RobotsRecord
 from worker.storage.codec import clean
 from worker.storage.columns import EPOCH, Span, UtcTime
-from worker.storage.database import Database
+from worker.storage.database import Repository, reads, writes
 from worker.storage.dialect import Insert, greatest, upsert
 from worker.storage.tables import HOSTS, MOVES, ROBOTS
 
@@ -38,52 +38,21 @@ _KEEP_MOVED = upsert(MOVES, _replaced("url", "target"))
 _KEEP_ROBOTS = upsert(ROBOTS, _replaced("origin", "checked_at", "status", "body", "good_at", "error"))
 
 
-class StoredHostBook:
-    """`HostBook` on the store."""
+def reserve(
+    connection: Connection, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None
+) -> datetime:
+    """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
-
-        A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
-        """
-        missed = EPOCH if instead_of is None else instead_of + delay
-        return self._database.write(_reserve, host, now=now, delay=delay, missed=missed)
-
-    def standing(self, host: str) -> HostStanding:
-        """Return how the host has been answering."""
-        return self._database.read(_standing, host)
-
-    def note(self, standing: HostStanding) -> None:
-        """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
-        self._database.write(_note, standing)
-
-    def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what is known of the robots.txt of an origin."""
-        return self._database.read(_robots, origin)
-
-    def keep_robots(self, record: RobotsRecord) -> None:
-        """Remember a robots.txt."""
-        self._database.write(_keep_robots, record)
-
-    def moved(self, url: str) -> str | None:
-        """Return where a URL has moved for good, as far as is known."""
-        return self._database.read(_moved, url)
-
-    def keep_moved(self, url: str, target: str | None) -> None:
-        """Remember where a URL has moved for good; None: forget it."""
-        self._database.write(_keep_moved, url, target)
-
-
-def _reserve(connection: Connection, host: str, *, now: datetime, delay: timedelta, missed: datetime) -> datetime:
+    A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
+    """
+    missed = EPOCH if instead_of is None else instead_of + delay
     asked = {"host": clean(host), "next_turn": now + delay, "now": now, "delay": delay, "missed": missed}
     following: datetime = connection.execute(_RESERVE.on(connection), asked).scalar_one()
     return following - delay
 
 
-def _standing(connection: Connection, host: str) -> HostStanding:
+def standing(connection: Connection, host: str) -> HostStanding:
+    """Return how the host has been answering."""
     row = connection.execute(select(HOSTS).where(HOSTS.c.host == clean(host))).one_or_none()
     if row is None:
         return HostStanding(host=host)
@@ -91,13 +60,15 @@ def _standing(connection: Connection, host: str) -> HostStanding:
     return HostStanding(host=host, failures=row.failures, closed_until=closed_until)
 
 
-def _note(connection: Connection, standing: HostStanding) -> None:
+def note(connection: Connection, standing: HostStanding) -> None:
+    """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
     closed_until = standing.closed_until or EPOCH
     values = {"host": clean(standing.host), "failures": standing.failures, "closed_until": closed_until}
     connection.execute(_NOTE.on(connection), values)
 
 
-def _robots(connection: Connection, origin: str) -> RobotsRecord | None:
+def robots(connection: Connection, origin: str) -> RobotsRecord | None:
+    """Return what is known of the robots.txt of an origin."""
     row = connection.execute(select(ROBOTS).where(ROBOTS.c.origin == clean(origin))).one_or_none()
     if row is None:
         return None
@@ -111,7 +82,8 @@ def _robots(connection: Connection, origin: str) -> RobotsRecord | None:
     )
 
 
-def _keep_robots(connection: Connection, record: RobotsRecord) -> None:
+def keep_robots(connection: Connection, record: RobotsRecord) -> None:
+    """Remember a robots.txt."""
     values = {
         "origin": clean(record.origin),
         "checked_at": record.checked_at,
@@ -123,12 +95,26 @@ def _keep_robots(connection: Connection, record: RobotsRecord) -> None:
     connection.execute(_KEEP_ROBOTS.on(connection), values)
 
 
-def _moved(connection: Connection, url: str) -> str | None:
+def moved(connection: Connection, url: str) -> str | None:
+    """Return where a URL has moved for good, as far as is known."""
     return connection.execute(select(MOVES.c.target).where(MOVES.c.url == clean(url))).scalar()
 
 
-def _keep_moved(connection: Connection, url: str, target: str | None) -> None:
+def keep_moved(connection: Connection, url: str, target: str | None) -> None:
+    """Remember where a URL has moved for good; None: forget it."""
     if target is None:
         connection.execute(delete(MOVES).where(MOVES.c.url == clean(url)))
         return
     connection.execute(_KEEP_MOVED.on(connection), {"url": clean(url), "target": clean(target)})
+
+
+class StoredHostBook(Repository):
+    """`HostBook` on the store."""
+
+    reserve = writes(reserve)
+    standing = reads(standing)
+    note = writes(note)
+    robots = reads(robots)
+    keep_robots = writes(keep_robots)
+    moved = reads(moved)
+    keep_moved = writes(keep_moved)

@@ -85,11 +85,11 @@ class Kept:
     known_sha256: str | None
 
 
-def queue_kept_pages(database: Writer, *, now: datetime, batch: str = "", states: Sequence[State] = AGAIN) -> int:
+def queue_kept_pages(database: Writer, *, now: datetime, batch: str, states: Sequence[State]) -> int:
     """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
 
-    `batch` marks them for a `Scope`; with one, what was broken off goes on where it stopped until `end` is called, if
-    it takes all of the states there are pages of.
+    `batch` marks them for a `Scope`. What was broken off goes on where it stopped until `end` is called, if it takes
+    all of the states there are pages of.
     """
     total, last = 0, 0
     while queued := database.write(_queue_some, after=last, now=now, batch=batch, states=states):
@@ -118,7 +118,7 @@ def end(connection: Connection) -> None:
     forget(connection, PROGRESS)
 
 
-def kept_pages(database: Database, *, states: Sequence[State] = AGAIN) -> Iterator[Kept]:
+def kept_pages(database: Database, *, states: Sequence[State]) -> Iterator[Kept]:
     """Yield what `queue_kept_pages` would queue, with its content, in bounded memory."""
     last = 0
     while rows := database.read(_contents, last, states):
@@ -148,7 +148,7 @@ def _kept_from(row: Row[Any]) -> Kept:
 
 
 def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str, states: Sequence[State]) -> list[int]:
-    goes_on = bool(batch) and states == AGAIN
+    goes_on = states == AGAIN
     if goes_on and not after:
         after = int(noted(connection, PROGRESS) or 0)
     pages = connection.execute(_PAGES, {"after": after, "limit": BATCH, "states": states}).all()

@@ -69,7 +69,10 @@ def finish(
     page: Page | None = None,
     look_at: datetime | None = None,
 ) -> Outcome | None:
-    """Write an outcome that stores no article, and return what holds; None where the lease was lost meanwhile."""
+    """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
+
+    Returns the outcome that holds: pending where another address of the candidate is tried next.
+    """
     held = hold(connection, claim)
     if held is None:
         return None

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, Executable, Integer, Table, Text, sel
 
 from worker.storage.codec import clean
 from worker.storage.columns import PackedBytes
-from worker.storage.database import Database
+from worker.storage.database import Repository, reads, writes
 from worker.storage.dialect import Insert, upsert
 from worker.storage.metadata import METADATA
 
@@ -35,27 +35,24 @@ def _replaced(statement: Insert) -> Executable:
 _KEEP = upsert(HOST_PARAGRAPHS, _replaced)
 
 
-class StoredParagraphMemory:
-    """`ParagraphMemory` on the store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
-        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
-        return self._database.read(_paragraphs, host)
-
-    def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
-        """Replace what is remembered of a host."""
-        self._database.write(_keep, host, articles, counts)
-
-
-def _paragraphs(connection: Connection, host: str) -> tuple[int, Mapping[int, int]]:
+def paragraphs(connection: Connection, host: str) -> tuple[int, Mapping[int, int]]:
+    """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
     wanted = select(HOST_PARAGRAPHS).where(HOST_PARAGRAPHS.c.host == clean(host))
     row = connection.execute(wanted).one_or_none()
     return (0, {}) if row is None else (row.articles, dict(_PAIR.iter_unpack(row.counts)))
 
 
-def _keep(connection: Connection, host: str, articles: int, counts: Mapping[int, int]) -> None:
+def keep_paragraphs(connection: Connection, host: str, articles: int, counts: Mapping[int, int]) -> None:
+    """Replace what is remembered of a host."""
     packed = b"".join(_PAIR.pack(key, count) for key, count in sorted(counts.items()))
     connection.execute(_KEEP.on(connection), {"host": clean(host), "articles": articles, "counts": packed})
+
+
+class StoredParagraphMemory(Repository):
+    """How often each paragraph stood in the articles of a host. Blocking: call it through Offload.
+
+    What is counted and what is boilerplate is decided by pure functions of the extractor; the store only remembers.
+    """
+
+    paragraphs = reads(paragraphs)
+    keep_paragraphs = writes(keep_paragraphs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Row, bindparam, or_, select, update
@@ -48,10 +48,15 @@ STATES = select(SOURCES, *habits.TOLD).select_from(_BOTH).order_by(SOURCES.c.nam
 _STATE = select(SOURCES, *habits.TOLD, HABITS.c.entries).select_from(_BOTH).where(SOURCES.c.name == bindparam("source"))
 
 
-def lead(connection: Connection, name: str, *, now: datetime, until: datetime, worker: str, only_if_due: bool) -> bool:
-    """Make this worker the one that polls a source; False where another is, or where the source is not due."""
-    connection.execute(_MEET.on(connection), {"name": clean(name)})
-    wanted = {"source": clean(name), "now": now, "until": until, "by": worker}
+def lead_poll(
+    connection: Connection, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
+) -> bool:
+    """Make this worker the one that polls a source until the poll is recorded or the lease ends.
+
+    False where another worker is, or where the source is not due: another has just polled it.
+    """
+    connection.execute(_MEET.on(connection), {"name": clean(source)})
+    wanted = {"source": clean(source), "now": now, "until": now + lease, "by": worker}
     return connection.execute(_LEAD_IF_DUE if only_if_due else _LEAD, wanted).rowcount == 1
 
 
@@ -62,10 +67,10 @@ def keep(connection: Connection, poll: Poll) -> None:
     habits.keep(connection, poll.source, poll.learned)
 
 
-def replan(connection: Connection, name: str, *, plan: str, due_at: datetime) -> None:
+def replan(connection: Connection, source: str, *, plan: str, due_at: datetime) -> None:
     """Give a source another due time, by a rule that was changed since its last poll."""
-    connection.execute(update(SOURCES).where(SOURCES.c.name == clean(name)).values(due_at=due_at))
-    connection.execute(update(HABITS).where(HABITS.c.source == clean(name)).values(plan=clean(plan)))
+    connection.execute(update(SOURCES).where(SOURCES.c.name == clean(source)).values(due_at=due_at))
+    connection.execute(update(HABITS).where(HABITS.c.source == clean(source)).values(plan=clean(plan)))
 
 
 def source_state(connection: Connection, name: str) -> SourceState:

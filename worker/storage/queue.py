@@ -41,7 +41,18 @@ _WAKE_HOSTS = upsert(HOSTS, _earliest)
 """Statements are made once: making one anew costs more than running it."""
 
 
-def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: Intake) -> int:
+def enqueue(
+    connection: Connection, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = ""
+) -> int:
+    """Add candidates that are not known yet (by canonical URL); return how many were new.
+
+    A known one becomes pending and due again if `again` is set, or if it changed: another payload than the one it
+    had, or a later announced time of modification. One in a worker's hands stays there. `batch` marks all of them.
+    """
+    return take_in(connection, candidates, Intake(now=now, again=again, batch=batch))
+
+
+def take_in(connection: Connection, candidates: Sequence[Candidate], intake: Intake) -> int:
     """Add candidates that are not known yet, look again at known ones that changed; return how many were new.
 
     One that is known, or named twice here, may have been named at another address: see `naming`.
@@ -62,8 +73,11 @@ def enqueue(connection: Connection, candidates: Sequence[Candidate], *, intake: 
 
 
 def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candidate]) -> int:
-    """Write validators, due time and findings of a poll together: a 304 after a crash must not lose articles."""
-    found = enqueue(connection, candidates, intake=Intake(now=poll.polled_at))
+    """Write the end of a poll and its candidates together; return how many were new.
+
+    A 304 after a crash must not lose articles.
+    """
+    found = enqueue(connection, candidates, now=poll.polled_at)
     polls.keep(connection, poll)
     return found
 

@@ -44,17 +44,28 @@ class Admission:
     verdict: Verdict
 
 
-def settle(connection: Connection, claim: Claim, arrival: Arrival) -> Outcome | None:
-    """Decide about a claimed candidate's article and write it all; None where the lease was lost meanwhile."""
+def settle(
+    connection: Connection,
+    claim: Claim,
+    article: Article,
+    *,
+    fingerprint: Fingerprint,
+    judge: Judge,
+    now: datetime,
+    page: Page | None = None,
+    look_at: datetime | None = None,
+) -> Outcome | None:
+    """Find neighbours, judge, and write article, index and outcome; None where the lease was lost meanwhile."""
     held = hold(connection, claim)
     if held is None:
         return None
     if held.ended:
         return _outcome_before(connection, held)
+    arrival = Arrival(article=article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at)
     lock_arrival(connection, arrival)
-    before = versions(connection, arrival.article.canonical_url)
+    before = versions(connection, article.canonical_url)
     outcome = _unchanged(before, arrival) or _admitted(connection, held, arrival, before)
-    ending = Ending(now=arrival.now, page=arrival.page, article=arrival.article, look_at=arrival.look_at)
+    ending = Ending(now=now, page=page, article=article, look_at=look_at)
     close(connection, held.row, outcome, ending)
     return outcome
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 from worker.models import IndexParameters
-from worker.storage import marks
 from worker.storage.backfills import StoredBackfills
 from worker.storage.backup import Backup, back_up
 from worker.storage.clocks import mend_times
@@ -22,13 +21,11 @@ from worker.storage.index import stored_parameters
 from worker.storage.ledger import StoredLedger
 from worker.storage.lock import DaemonLock
 from worker.storage.migrate import agree_on_parameters, bring_up_to_date
-from worker.storage.offline import queue_kept_pages
 from worker.storage.paragraphs import StoredParagraphMemory
 from worker.storage.provenance import require_whole
 from worker.storage.pruning import Pruned, prune, pruning
 from worker.storage.reader import StoredReader
 from worker.storage.reindexing import require_finished
-from worker.storage.rethinking import Rethinking
 from worker.storage.review import StoredReview
 from worker.storage.rights import require_rights
 from worker.storage.shelf import StoredSeedShelf
@@ -51,21 +48,6 @@ class Store:
         self.review = StoredReview(database)
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
-
-    def mark(self, one: int, other: int, *, decided: str, now: datetime) -> None:
-        """Remember what a person decided about two articles: `same` or `different`; it wins over the rules.
-
-        Raises StoreError where an id is unknown, or both are versions of one page.
-        """
-        self._database.write(marks.mark, one, other, decided=decided, now=now)
-
-    def queue_kept_pages(self, *, now: datetime) -> int:
-        """Make every finished candidate whose page was kept pending again, to be extracted anew without a fetch."""
-        return queue_kept_pages(self._database, now=now)
-
-    def think_again(self, *, tag: str) -> Rethinking:
-        """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
-        return Rethinking(self._database, tag=tag)
 
     def back_up(self, path: Path, *, replace: bool = False) -> Backup:
         """Copy a SQLite store to a file beside running work, and check the copy; raises StoreError."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from tests.contract.storage.made import MINUTE, NOW, add_seed, fingerprint, judge_of, take_in
+from tests.contract.storage.made import MINUTE, NOW, add_seed, fingerprint, judge, judge_of, take_in
 from worker.errors import StoreError
-from worker.models import Article, Fingerprint, Neighbour, Page, Relation, State, Verdict
+from worker.models import Article, Page, Relation, State
 from worker.ports import Scope
 from worker.storage import Store, offline
 
 A, B, C, D = (f"https://{letter}.example/1" for letter in "abcd")
 LATER = NOW + MINUTE
-
-
-def judge(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
-    """Judge by words, against heads and marked articles alone, as the rules do."""
-    return judge_of(article)([each for each in neighbours if each.head or each.marked])
 
 
 def say(store: Store, one: int, other: int, decided: str) -> dict[int, tuple[Relation, int, bool]]:

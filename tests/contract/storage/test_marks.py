@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.contract.storage.made import NOW, take_in
+from tests.contract.storage.made import NOW, judge, take_in
 from worker.errors import StoreError
 from worker.models import Outcome, Relation, State
 from worker.storage import Store
@@ -21,9 +21,13 @@ def id_of(outcome: Outcome) -> int:
     return outcome.article
 
 
+def mark(store: Store, one: int, other: int, decided: str) -> None:
+    store.review.mark(one, other, decided=decided, judge=judge, now=NOW)
+
+
 def test_articles_marked_different_are_judged_so(store: Store) -> None:
     first, copy = take_in(store, A, "một hai"), take_in(store, B, "một hai")
-    store.mark(id_of(copy), id_of(first), decided="different", now=NOW)
+    mark(store, id_of(copy), id_of(first), "different")
 
     again = take_in(store, B, "hai một hai")
 
@@ -34,7 +38,7 @@ def test_articles_marked_different_are_judged_so(store: Store) -> None:
 
 def test_an_article_marked_same_is_met_though_it_shares_no_word(store: Store) -> None:
     first, other = take_in(store, A, "một hai"), take_in(store, B, "ba bốn")
-    store.mark(id_of(first), id_of(other), decided="same", now=NOW)
+    mark(store, id_of(first), id_of(other), "same")
 
     again = take_in(store, B, "năm sáu")
 
@@ -47,15 +51,15 @@ def test_articles_of_the_longest_addresses_can_be_marked(store: Store) -> None:
     urls = [f"https://{host}.example/{chance.randbytes(1240).hex()}"[:LONGEST] for host in "ab"]
     first, other = take_in(store, urls[0], "một hai"), take_in(store, urls[1], "ba bốn")
 
-    store.mark(id_of(first), id_of(other), decided="same", now=NOW)
+    mark(store, id_of(first), id_of(other), "same")
 
     assert take_in(store, urls[1], "năm sáu").state in {State.DUPLICATE, State.REVISED}
 
 
 def test_a_later_mark_replaces_an_earlier_one(store: Store) -> None:
     first, other = take_in(store, A, "một hai"), take_in(store, B, "ba bốn")
-    store.mark(id_of(first), id_of(other), decided="different", now=NOW)
-    store.mark(id_of(other), id_of(first), decided="same", now=NOW)
+    mark(store, id_of(first), id_of(other), "different")
+    mark(store, id_of(other), id_of(first), "same")
 
     assert take_in(store, B, "năm sáu").state in {State.DUPLICATE, State.REVISED}
 
@@ -64,11 +68,11 @@ def test_an_unknown_article_cannot_be_marked(store: Store) -> None:
     first = take_in(store, A, "một hai")
 
     with pytest.raises(StoreError, match="there is no article 999 in the store"):
-        store.mark(id_of(first), 999, decided="same", now=NOW)
+        mark(store, id_of(first), 999, "same")
 
 
 def test_versions_of_one_page_cannot_be_marked(store: Store) -> None:
     first, second = take_in(store, A, "một hai"), take_in(store, A, "một hai ba")
 
     with pytest.raises(StoreError, match="versions of one page"):
-        store.mark(id_of(first), id_of(second), decided="same", now=NOW)
+        mark(store, id_of(first), id_of(second), "same")

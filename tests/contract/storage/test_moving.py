@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from tests.contract.storage.made import MINUTE, NOW, PARAMETERS, add_seed, candidate, seed, take_in
+from tests.contract.storage.made import MINUTE, NOW, PARAMETERS, add_seed, candidate, judge, seed, take_in
 from worker.errors import StoreBusy, StoreError, UsageError
 from worker.models import Text
 from worker.ports import HostStanding, RobotsRecord
-from worker.storage import Store, kept, needs_reindexing, open_store, reindex
+from worker.storage import Store, needs_reindexing, open_store, reindex
 from worker.storage.lock import DaemonLock
 from worker.storage.metadata import METADATA
 from worker.storage.migrate import VERSIONS
@@ -38,7 +38,7 @@ def fill(store: Store) -> None:
     store.hosts.keep_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200, body=b"\x00\xff"))
     assert first.article
     assert copy.article
-    store.mark(first.article, copy.article, decided="same", now=NOW)
+    store.review.mark(first.article, copy.article, decided="same", judge=judge, now=NOW)
 
 
 def test_everything_arrives_and_works_on(origin: str, store_url: str, open_stores: Callable[[str], Store]) -> None:
@@ -117,8 +117,8 @@ def test_a_move_broken_off_in_the_middle_of_every_table_arrives_nonetheless(
             raise KeyboardInterrupt
 
     back = f"sqlite:///{tmp_path / 'back.db'}"
-    monkeypatch.setattr(kept, "BATCH", 1)
-    monkeypatch.setattr(kept, "NARROW_BATCH", 1)
+    monkeypatch.setattr("worker.storage.kept.BATCH", 1)
+    monkeypatch.setattr("worker.storage.kept.NARROW_BATCH", 1)
     filled = {table for table, rows in dump(origin).items() if rows}
     for _ in filled:
         with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,6 @@ from tests.contract.storage.made import MINUTE, NOW
 from worker.models import State
 from worker.ports import Scope
 from worker.storage import Store, claims, looks, takeover
-from worker.storage.claims import Lease
 from worker.storage.columns import EPOCH
 from worker.storage.database import Database
 from worker.storage.engine import connect
@@ -22,7 +21,6 @@ from worker.storage.tables import CANDIDATES, HOSTS
 
 HOSTS_MADE, EACH = 400, 5
 DAY = timedelta(days=1)
-LEASE = Lease(now=NOW, until=NOW + MINUTE, worker="w1")
 
 
 @pytest.fixture
@@ -95,7 +93,10 @@ def plans(database: Database, work: Callable[[Connection], object]) -> list[str]
         (lambda it: claims.has_due(it, now=NOW, scope=Scope(batch="b")), {"ix_hosts_closed", "ix_candidates_batch"}),
         (lambda it: claims.pending(it, now=NOW), {"ix_hosts_closed"}),
         (lambda it: claims.next_due(it, now=NOW), {"ix_candidates_queue", "ix_candidates_leases", "ix_hosts_ready"}),
-        (lambda it: claims.claim(it, lease=LEASE, limit=4), {"ix_hosts_ready", "ix_candidates_queue"}),
+        (
+            lambda it: claims.claim(it, now=NOW, lease=MINUTE, limit=4, worker="w1"),
+            {"ix_hosts_ready", "ix_candidates_queue"},
+        ),
         (lambda it: takeover.take_over(it, ["gone"]), {"ix_candidates_leases"}),
         (lambda it: looks.look_again(it, now=NOW, limit=10), {"ix_candidates_look"}),
     ],

@@ -88,7 +88,7 @@ def test_kept_pages_are_content_again(store: Store) -> None:
     store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
     store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=page("https://b.example/1"))
 
-    queued = store.queue_kept_pages(now=NOW + MINUTE)
+    queued = store.review.queue_kept_pages(now=NOW + MINUTE)
 
     claims = store.ledger.claim(now=NOW + MINUTE, lease=MINUTE, limit=9, worker="w1")
     bodies = {claim.url: claim.payload.body for claim in claims if isinstance(claim.payload, Page)}
@@ -98,7 +98,7 @@ def test_kept_pages_are_content_again(store: Store) -> None:
 
 def test_the_same_text_extracted_again_is_unchanged(store: Store) -> None:
     take_in(store, A, "một hai")
-    store.queue_kept_pages(now=NOW)
+    store.review.queue_kept_pages(now=NOW)
 
     outcome = settle(store, claim_one(store), "một hai")
 
@@ -109,7 +109,7 @@ def test_the_same_text_extracted_again_is_unchanged(store: Store) -> None:
 
 def test_what_is_fetched_again_later_waits_for_its_host_again(store: Store) -> None:
     take_in(store, A, "một hai")
-    store.queue_kept_pages(now=NOW)
+    store.review.queue_kept_pages(now=NOW)
     settle(store, claim_one(store), "một hai")
 
     store.ledger.enqueue([candidate(A)], now=NOW, again=True)

@@ -22,7 +22,7 @@ PROCESSES, COMMITS, ROUND = 4, 60, 20
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database whose log is written back after a few commits."""
-    monkeypatch.setattr(writeback, "LIMIT", 50_000)
+    monkeypatch.setattr("worker.storage.writeback.LIMIT", 50_000)
     made = connect(f"sqlite:///{tmp_path / 'corpus.db'}")
     made.write(lambda connection: connection.execute(text("CREATE TABLE things (process, number, body)")))
     yield made
