@@ -3,8 +3,8 @@
 What comes out is clean: `clean` has the characters that no text holds.
 """
 
-from worker.charset.clean import MARKS, as_written, clean, clean_bytes, clean_markup, is_text, read_json
-from worker.charset.decode import Decoded, decode, nearly_utf8
+from worker.charset.cleaning import MARKS, as_written, clean, clean_bytes, clean_markup, is_text, read_json
+from worker.charset.decoding import Decoded, decode, nearly_utf8
 from worker.charset.short_markup import without_markup
 
 __all__ = [

@@ -179,11 +179,6 @@ class Body:
             raise FetchError("the compressed body ends before its end", reason="truncated", retry=True)
         return self._buffer.getvalue()
 
-    @property
-    def size(self) -> int:
-        """How many decoded bytes there are by now."""
-        return self._sizes[-1]
-
     def _push(self, data: bytes, stage: int) -> None:
         last = stage == len(self._decoders)
         room = self._limit - self._sizes[stage]

@@ -18,7 +18,7 @@ from worker.fetch.guard import check_url, host_of
 from worker.fetch.standings import Standings
 from worker.fetch.trace import Observer, Step
 from worker.fetch.turns import Turn, TurnMissed, Turns
-from worker.fetch.wire import Answer, Going, Header, Wire
+from worker.fetch.wire import Answer, Header, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +136,9 @@ class Visitor:
         except TRANSLATED as exc:
             raise translate(exc, host=host_of(errand.url)) from exc
 
-    async def _talk(self, errand: Errand, going: Going, observe: Observer) -> Reply:
-        async with self._wire.send(errand.url, self._request_headers(errand), going) as answer:
+    async def _talk(self, errand: Errand, pace: _InTurn, observe: Observer) -> Reply:
+        headers = self._request_headers(errand)
+        async with self._wire.send(errand.url, headers, before=pace.ready, after=pace.sent) as answer:
             observe(Step(what="address", detail=answer.peer, url=str(errand.url)))
             observe(Step(what="status", detail=str(answer.status), url=str(errand.url)))
             body = await _read(answer, errand) if errand.wants(answer.status, answer.headers) else b""

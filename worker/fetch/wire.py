@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import httpcore
 import httpx
@@ -24,19 +23,9 @@ DRAIN_TIME_S = 1.0
 DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
+Hook = Callable[[], Awaitable[None]]
+"""Called around the moment at which a request is sent."""
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
-
-
-class Going(Protocol):
-    """What is done around the moment a request goes out."""
-
-    async def ready(self) -> None:
-        """Return when it may: the connection is made."""
-        ...
-
-    async def sent(self) -> None:
-        """Do what follows from when it did."""
-        ...
 
 
 @dataclass(slots=True)
@@ -118,16 +107,18 @@ class Wire:
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
     @asynccontextmanager
-    async def send(self, url: httpx.URL, headers: Sequence[Header], going: Going) -> AsyncIterator[Answer]:
+    async def send(
+        self, url: httpx.URL, headers: Sequence[Header], *, before: Hook, after: Hook
+    ) -> AsyncIterator[Answer]:
         """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
 
-        `going` is asked when the connection is made, right before anything is asked, and told right after.
+        `before` is awaited when the connection is made, right before the request is sent, and `after` right after it.
         """
         request = httpcore.Request(
             b"GET",
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path),
             headers=headers,
-            extensions={"timeout": self._timeouts, "trace": _around(going)},
+            extensions={"timeout": self._timeouts, "trace": _around(before, after)},
         )
         connection, response = await self._open(request)
         kept = False
@@ -168,11 +159,11 @@ class Wire:
             raise
 
 
-def _around(going: Going) -> Callable[[str, object], Awaitable[None]]:
+def _around(before: Hook, after: Hook) -> Callable[[str, object], Awaitable[None]]:
     async def trace(event: str, _details: object) -> None:
         if event == "http11.send_request_headers.started":
-            await going.ready()
+            await before()
         elif event == "http11.send_request_headers.complete":
-            await going.sent()
+            await after()
 
     return trace

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from worker.dates import moments_of, names_impossible_day
+from worker.dates.written import moments_of, names_impossible_day
 from worker.models import Source
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)

@@ -19,8 +19,6 @@ from worker.sources.shapes import Shape, shape_of
 from worker.sources.sitemaps import leaf_through
 from worker.sources.teasers import teaser_dates
 
-KINDS = frozenset({"sitemap", "listing", "feed"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:

@@ -63,9 +63,6 @@ class Wanted:
         return not self.languages or (language := language_of(response)) is None or language in self.languages
 
 
-EVERYTHING = Wanted()
-
-
 def read_warc(file: Path, intake: Intake, wanted: Wanted | None = None) -> Iterator[Candidate | Remark]:
     """Yield the pages of an archive with their content, their address and the time they were recorded.
 

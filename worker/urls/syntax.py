@@ -20,7 +20,6 @@ _CLEAN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._~/%=?+,-]{0,2000}
 _LINE_BREAKS = re.compile(r"[\t\r\n]+")
 _DOUBLED_SCHEME = re.compile(r"https?:/*(?=https?:/)", re.IGNORECASE)
 _LOOSE_SCHEME = re.compile(r"(https?):/*", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 _PATH_SAFE = "-._~!$&'()*+,;=:@"
 _QUERY_SAFE = "-._~!$'()*,;:@/[]"
@@ -91,11 +90,6 @@ def bounded(url: str) -> str:
     if len(url) > LONGEST:
         raise _refused(url, f"it has {len(url):,} characters, more than {LONGEST:,}")
     return url
-
-
-def has_scheme(url: str) -> bool:
-    """Tell whether a text starts like an absolute URL."""
-    return _SCHEME.match(url) is not None
 
 
 def encode_path(path: str) -> str:

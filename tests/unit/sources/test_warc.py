@@ -16,10 +16,11 @@ from worker.models import Candidate, Page, Source, SourceOptions
 from worker.sources import read_inputs
 from worker.sources.files import Intake, Remark
 from worker.sources.periods import Window
-from worker.sources.warc import EVERYTHING, Wanted, read_portions, read_warc
+from worker.sources.warc import Wanted, read_portions, read_warc
 
 SOURCE = Source(name="kho", kind="warc", url="-")
 SITED = Source(name="kho", kind="warc", url="-", options=SourceOptions(sites=frozenset({"bao.vn"})))
+ALL_PAGES = Wanted()
 PAGE = "<html lang='en'><body>" + "Mưa lớn kéo dài ở miền Trung, nước dâng nhanh. " * 30 + "</body></html>"
 
 
@@ -49,7 +50,7 @@ def written(folder: Path, pieces: Iterable[bytes], name: str = "a.warc.gz") -> P
     return file
 
 
-def read(file: Path, wanted: Wanted = EVERYTHING, *, max_bytes: int = 1_000_000) -> list[Candidate | Remark]:
+def read(file: Path, wanted: Wanted = ALL_PAGES, *, max_bytes: int = 1_000_000) -> list[Candidate | Remark]:
     return list(read_warc(file, Intake(source="kho", now=NOW, max_bytes=max_bytes), wanted))
 
 
@@ -211,13 +212,13 @@ def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(t
     ]
     pieces[100] = pieces[100][: len(pieces[100]) // 2]
     file, intake = written(tmp_path, pieces), Intake(source="kho", now=NOW, max_bytes=1_000_000)
-    whole = [each.url for portion in read_portions(file, intake, EVERYTHING) for each in portion.candidates]
+    whole = [each.url for portion in read_portions(file, intake, ALL_PAGES) for each in portion.candidates]
 
-    stops = [portion.position for portion in read_portions(file, intake, EVERYTHING)]
+    stops = [portion.position for portion in read_portions(file, intake, ALL_PAGES)]
     pieced: list[str] = []
     start = 0
     while start < file.stat().st_size:
-        portion = next(read_portions(file, intake, EVERYTHING, start=start))
+        portion = next(read_portions(file, intake, ALL_PAGES, start=start))
         pieced += [each.url for each in portion.candidates]
         start = portion.position
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from worker.charset.clean import MARKS, clean, read_utf8
+from worker.charset.cleaning import MARKS, clean, read_utf8
 from worker.charset.guess import likely_codec
 from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
 from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities, told_encoding
