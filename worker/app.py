@@ -16,7 +16,7 @@ import structlog
 from worker.clock import SystemClock
 from worker.dedupe import Deduper
 from worker.errors import StoreError
-from worker.extract import ProcessExtractor
+from worker.extract import ProcessExtractor, extract_rules
 from worker.fetch import HttpFetcher, Step
 from worker.learning import LearnedSites
 from worker.metering import MeteredFetcher
@@ -28,7 +28,6 @@ from worker.ports import BackfillBook, Fetcher, Ledger, Meter, SiteFetcher, Unme
 from worker.reading import open_reading
 from worker.readying import ready_store, worker_name
 from worker.rehearsal import ObservedFetcher, RehearsedBackfills, RehearsedLedger
-from worker.rulebook import deduper, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
 from worker.sources import PARSERS, detect, read_inputs
@@ -102,17 +101,17 @@ async def opened(
     already. Raises StoreError where the store
     cannot be used.
     """
-    parameters = deduper(settings).parameters
+    parameters = Deduper().parameters
     with (
         await ready_store(settings.store.url, parameters, patience, command=command, create=create) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for remark in settings.remarks():
             log.warning("configuration.unused", remark=remark)
-        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
+        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
-        judge = deduper(settings, await offload(store.reader.weights))
+        judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.review.begin_under, judge.terms)
         async with _put_together(settings, store, offload, reach, store.ledger, observer, judge) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
@@ -121,18 +120,18 @@ async def opened(
 @asynccontextmanager
 async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
     """Open everything for a run that stores nothing: the store is only read, and may be missing."""
-    parameters = deduper(settings).parameters
+    parameters = Deduper().parameters
     with (
         open_store("sqlite://", parameters=parameters) as memory,
         _real_reader(settings) as reader,
         borrowed_turns(settings, memory.hosts) as hosts,
         Threads(count=1) as offload,
     ):
-        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=hosts, offload=offload)
+        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=hosts, offload=offload)
         fetcher = ObservedFetcher(inner=inner, observe=observe)
         ledger = RehearsedLedger(memory.ledger, reader)
         reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps)
-        judge = deduper(settings, reader.weights() if reader else None)
+        judge = Deduper(settings.dedupe, reader.weights() if reader else None)
         async with _put_together(settings, memory, offload, reach, ledger, observer, judge) as app:
             yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
 
