@@ -78,7 +78,7 @@ class Sounder:
         empty = Sounding(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await self._sound(empty, source.url, Voucher(source, self.fetcher.sitemaps), depth=0)
+                return await self._sound(empty, source.url, Voucher(source, self.fetcher), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
             error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"

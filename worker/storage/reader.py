@@ -33,7 +33,7 @@ from worker.urls import canonicalise
 
 
 class StoredReader:
-    """`Reader` on the store."""
+    """Read-only views of the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -16,7 +16,7 @@ from worker.storage.tables import SEEDS
 
 
 class StoredSeedShelf:
-    """`SeedShelf` on the store."""
+    """The seeds of the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
