@@ -26,9 +26,10 @@ import httpx
 import trustme
 
 from worker.clock import SystemClock
-from worker.fetch import FetchRules, HttpFetcher, MemoryHostBook
+from worker.fetch import HttpFetcher, MemoryHostBook
 from worker.models import Request
 from worker.offload import Threads
+from worker.settings import FetchSettings
 
 HOSTS = [f"127.0.0.{number}" for number in range(1, 65)]
 PAGES_A_HOST = 15
@@ -93,14 +94,16 @@ async def drive(fetch: Fetch, bases: list[str]) -> float:
 
 async def round_of_ours(bases: list[str], ca_file: str) -> float:
     """Measure the fetcher."""
-    rules = FetchRules(
+    settings = FetchSettings(
         per_host_delay=timedelta(0),
         max_connections=len(HOSTS),
         allow_networks=("127.0.0.0/8",),
         ca_file=ca_file,
     )
     with Threads(count=1) as offload:
-        fetcher = HttpFetcher(rules, clock=SystemClock(), hosts=MemoryHostBook(), offload=offload)
+        fetcher = HttpFetcher(
+            settings, clock=SystemClock(), hosts=MemoryHostBook(), offload=offload, ask_reservations=False
+        )
 
         async def fetch(url: str) -> int:
             return len((await fetcher.fetch(Request(url=url))).body)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -96,6 +96,10 @@ class TimedFetcher:
         """Fetch, timed."""
         with timed(self.spent, "fetch"):
             return await self.inner.fetch(request)
+
+    async def sitemaps(self, url: str) -> Sequence[str]:
+        """Return what robots.txt names, not timed."""
+        return await self.inner.sitemaps(url)
 
     async def aclose(self) -> None:
         """Close."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -78,10 +78,14 @@ def page(url: str, body: str = "", *, now: datetime = START, validators: Validat
 
 
 class FakeFetcher:
-    """Answers from a table of pages, errors, or callables that make either; notes what was asked."""
+    """Answers from a table of pages, errors, or callables that make either; notes what was asked.
 
-    def __init__(self, answers: Mapping[str, object]) -> None:
+    `robots` gives the sitemaps that a site's robots.txt names.
+    """
+
+    def __init__(self, answers: Mapping[str, object], *, robots: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
         self.answers = dict(answers)
+        self._robots = robots
         self.requests: list[Request] = []
 
     async def fetch(self, request: Request) -> Page:
@@ -99,6 +103,10 @@ class FakeFetcher:
         if isinstance(answer, Page):
             return answer
         raise FetchError(f"{request.url}: 404", reason="gone", retry=False, status=404)
+
+    async def sitemaps(self, url: str) -> Sequence[str]:
+        await asyncio.sleep(0)
+        return self._robots(url)
 
     async def aclose(self) -> None:
         pass
@@ -184,7 +192,6 @@ def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Sta
         ledger=store.ledger,
         learner=LearnedSites(store.paragraphs),
         parsers={},
-        read_inputs=lambda *_, **__: iter(()),
         detect=lambda _, gate=None: "article",
         canonicalise=lambda url: url,
         chance=lambda: 0.5,

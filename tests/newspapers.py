@@ -18,7 +18,7 @@ from worker.extract.rules import ExtractRules
 from worker.models import Article, CandidateRecord, Page, Request, Source, SourceOptions, State, Text
 from worker.pipeline import Discoverer, Ingester, Tally
 from worker.ports import Hints
-from worker.sources import PARSERS, detect, read_inputs
+from worker.sources import PARSERS, detect
 from worker.storage import Store
 from worker.urls import canonicalise
 
@@ -102,26 +102,20 @@ class Web:
         self, store: Store, answers: Mapping[str, object], *, robots: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self.store, self.clock = store, FakeClock()
-        self.fetcher = FakeFetcher(answers)
-        self.robots = robots or {}
+        named = robots or {}
+        self.fetcher = FakeFetcher(answers, robots=lambda url: named.get(url, ()))
         self.extractor = InProcessExtractor()
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             extractor=self.extractor,
             parsers=PARSERS,
-            read_inputs=read_inputs,
             detect=detect,
             canonicalise=canonicalise,
-            sitemaps=self._sitemaps,
         )
         self.watcher, tally = Watcher(), Tally()
         parts = {"tally": tally, "observer": self.watcher, "worker": "w1"}
         self._discoverer = Discoverer(stages, limits(), **parts)  # type: ignore[arg-type]
         self._ingester = Ingester(stages, limits(), **parts)  # type: ignore[arg-type]
-
-    async def _sitemaps(self, url: str) -> Sequence[str]:
-        await asyncio.sleep(0)
-        return self.robots.get(url, ())
 
     def poll(self, url: str, *, kind: str = "feed", name: str = "", **options: Any) -> Web:
         """Poll a source and work off what it led to."""

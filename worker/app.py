@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,26 +15,20 @@ import structlog
 
 from worker.clock import SystemClock
 from worker.dedupe import Deduper
-from worker.errors import StoreError
-from worker.extract import ProcessExtractor
-from worker.fetch import HttpFetcher, Step
+from worker.extract import ProcessExtractor, extract_rules
+from worker.fetch import HttpFetcher
 from worker.learning import LearnedSites
 from worker.metering import MeteredFetcher
 from worker.models import Article, Seed, Source
 from worker.offload import Threads
-from worker.pacing import borrowed_turns
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
-from worker.ports import BackfillBook, Fetcher, Ledger, Meter, SiteFetcher, Unmetered
-from worker.reading import open_reading
+from worker.ports import BackfillBook, Fetcher, Ledger, Meter, Unmetered
 from worker.readying import ready_store, worker_name
-from worker.rehearsal import ObservedFetcher, RehearsedBackfills, RehearsedLedger
-from worker.rulebook import deduper, extract_rules, fetch_rules
 from worker.schedule import Rhythm
 from worker.settings import Settings
-from worker.sources import PARSERS, detect, read_inputs
+from worker.sources import PARSERS, detect
 from worker.sources.seeds import read_seeds
-from worker.storage import PATIENCE, Store, open_store
-from worker.storage.reader import StoredReader
+from worker.storage import PATIENCE, Store
 from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:
@@ -54,7 +48,7 @@ class Past:
     """What going back through a source's past needs besides: where its progress lies, and what asks for robots.txt."""
 
     book: BackfillBook
-    fetcher: SiteFetcher
+    fetcher: Fetcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,111 +96,72 @@ async def opened(
     already. Raises StoreError where the store
     cannot be used.
     """
-    parameters = deduper(settings).parameters
+    parameters = Deduper().parameters
     with (
         await ready_store(settings.store.url, parameters, patience, command=command, create=create) as store,
         Threads(count=_threads(settings)) as offload,
     ):
         for remark in settings.remarks():
             log.warning("configuration.unused", remark=remark)
-        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=store.hosts, offload=offload)
+        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
-        reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps, meter=meter or Unmetered())
-        judge = deduper(settings, await offload(store.reader.weights))
+        judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.review.begin_under, judge.terms)
-        async with _put_together(settings, store, offload, reach, store.ledger, observer, judge) as app:
+        parts = Parts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
+        async with put_together(settings, parts, observer) as app:
             yield replace(app, past=Past(book=store.backfills, fetcher=inner))
 
 
-@asynccontextmanager
-async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
-    """Open everything for a run that stores nothing: the store is only read, and may be missing."""
-    parameters = deduper(settings).parameters
-    with (
-        open_store("sqlite://", parameters=parameters) as memory,
-        _real_reader(settings) as reader,
-        borrowed_turns(settings, memory.hosts) as hosts,
-        Threads(count=1) as offload,
-    ):
-        inner = HttpFetcher(fetch_rules(settings), clock=SystemClock(), hosts=hosts, offload=offload)
-        fetcher = ObservedFetcher(inner=inner, observe=observe)
-        ledger = RehearsedLedger(memory.ledger, reader)
-        reach = _Reach(fetcher=fetcher, sitemaps=inner.sitemaps)
-        judge = deduper(settings, reader.weights() if reader else None)
-        async with _put_together(settings, memory, offload, reach, ledger, observer, judge) as app:
-            yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
-
-
-@contextmanager
-def _real_reader(settings: Settings) -> Iterator[StoredReader | None]:
-    try:
-        store = open_reading(settings)
-    except StoreError as exc:
-        log.warning("rehearse.no_store", error=str(exc))
-        yield None
-        return
-    with store:
-        yield store.reader
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reach:
-    """How a run reaches the web: by pages, by what robots.txt names, and who counts that."""
+class Parts:
+    """What a run is put together from, and what differs between a real run and a dry run."""
 
+    store: Store
+    offload: Threads
+    ledger: Ledger
     fetcher: Fetcher
-    sitemaps: Callable[[str], Awaitable[Sequence[str]]]
-    meter: Meter = field(default_factory=Unmetered)
+    deduper: Deduper
+    meter: Meter | None = None
 
 
 @asynccontextmanager
-async def _put_together(
-    settings: Settings,
-    store: Store,
-    offload: Threads,
-    reach: _Reach,
-    ledger: Ledger,
-    observer: Observer,
-    judge: Deduper,
-) -> AsyncIterator[App]:
-    clock, tally, limits = SystemClock(), Tally(), _limits(settings)
+async def put_together(settings: Settings, parts: Parts, observer: Observer) -> AsyncIterator[App]:
+    """Build the application from its parts; the fetcher and the extraction processes are closed at the end."""
+    tally, limits = Tally(), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
-    stages = _stages(store, offload, reach, ledger, extractor, judge)
+    stages = _stages(parts, extractor)
     try:
         yield App(
             settings=settings,
-            clock=clock,
-            offload=offload,
-            store=store,
-            ledger=ledger,
+            clock=SystemClock(),
+            offload=parts.offload,
+            store=parts.store,
+            ledger=parts.ledger,
             discoverer=Discoverer(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
-            seeds=_seed_importer(stages, store),
+            seeds=_seed_importer(stages, parts.store),
             tally=tally,
             sources=tuple(source.source() for source in settings.sources),
         )
     finally:
         await extractor.aclose()
-        await reach.fetcher.aclose()
+        await parts.fetcher.aclose()
 
 
-def _stages(
-    store: Store, offload: Threads, reach: _Reach, ledger: Ledger, extractor: ProcessExtractor, judge: Deduper
-) -> Stages:
+def _stages(parts: Parts, extractor: ProcessExtractor) -> Stages:
     return Stages(
         clock=SystemClock(),
-        offload=offload,
-        fetcher=reach.fetcher,
+        offload=parts.offload,
+        fetcher=parts.fetcher,
         extractor=extractor,
-        deduper=judge,
-        ledger=ledger,
-        learner=LearnedSites(store.paragraphs),
+        deduper=parts.deduper,
+        ledger=parts.ledger,
+        learner=LearnedSites(parts.store.paragraphs),
         parsers=PARSERS,
-        read_inputs=read_inputs,
         detect=detect,
         canonicalise=canonicalise,
         chance=random.random,
-        meter=reach.meter,
-        sitemaps=reach.sitemaps,
+        meter=parts.meter or Unmetered(),
     )
 
 

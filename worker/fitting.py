@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.clock import SystemClock
+from worker.dedupe import Deduper
 from worker.dedupe.model import shipped
 from worker.dedupe.teaching import Lesson, Score, before_and_after, lesson, taught, to_text
 from worker.errors import StoreError
-from worker.rulebook import deduper
 from worker.settings import Settings
 from worker.storage import open_store
 from worker.storage.judging import Unsure
@@ -36,7 +36,7 @@ def fit(settings: Settings, *, dry_run: bool) -> Fitted:
     Raises StoreError where there are too few marks.
     """
     model = shipped()
-    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
+    with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         made = (
             lesson(one, other, same=decided == "same", model=model)
             for one, other, decided in store.reader.marked_pairs()

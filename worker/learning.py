@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from worker.extract.learned import HostCounts, boilerplate_of, count_article
 from worker.models import Article
-from worker.ports import ParagraphMemory
 
 _HOSTS_AT_HAND: Final = 256
 
 
+class ParagraphMemory(Protocol):
+    """How often each paragraph was in the articles of a host; the store keeps that, and no extractor knows a store."""
+
+    def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
+        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+        ...
+
+    def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
+        """Replace what is remembered of a host, in the caller's transaction where there is one."""
+        ...
+
+
 class LearnedSites:
-    """`SiteLearner` on a `ParagraphMemory`; what other workers learn is seen when a host is read again."""
+    """The boilerplate of each host; what other workers learn is seen when a host is read again."""
 
     def __init__(self, memory: ParagraphMemory) -> None:
         self._memory = memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.errors import FetchError
@@ -28,6 +29,10 @@ class MeteredFetcher:
             raise
         finally:
             self.meter.took("fetch", seconds=self.clock.monotonic() - started)
+
+    async def sitemaps(self, url: str) -> Sequence[str]:
+        """Return the sitemaps that the robots.txt of a URL's site names; these fetches are not counted."""
+        return await self.inner.sitemaps(url)
 
     async def aclose(self) -> None:
         """Close what is open."""

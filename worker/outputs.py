@@ -28,6 +28,7 @@ PREFIX: Final = ".corpus-worker-"
 _STANDARD: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _KINDS: Final = {
+    stat.S_IFREG: "is a file",
     stat.S_IFDIR: "is a folder",
     stat.S_IFLNK: "is a link, and nothing is written through one",
     stat.S_IFIFO: "is a pipe",
@@ -107,13 +108,8 @@ def put(made: Path, target: Path) -> None:
 
 def require_replaceable(target: Path) -> int | None:
     """Return the permissions of the file that `target` names, None where there is none; raises OSError otherwise."""
-    _require_trusted_parents(target)
-    found = _found(target)
-    if found is None:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        raise _refused(_KINDS.get(stat.S_IFMT(found.st_mode), "is no ordinary file"))
-    return _permissions(found)
+    found = _existing(target, expected=stat.S_IFREG)
+    return None if found is None else _permissions(found)
 
 
 def _finish(descriptor: int, target: Path) -> None:
@@ -124,17 +120,23 @@ def _finish(descriptor: int, target: Path) -> None:
 
 
 def _require_empty_folder(target: Path) -> int | None:
-    _require_trusted_parents(target)
-    found = _found(target)
+    found = _existing(target, expected=stat.S_IFDIR)
     if found is None:
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        raise _refused(_KINDS.get(stat.S_IFMT(found.st_mode), "is a file"))
     if any(target.iterdir()):
         raise _refused("is not empty")
     if target.samefile("."):
         raise _refused("is the folder you are in, and it would be replaced")
     return _permissions(found)
+
+
+def _existing(target: Path, *, expected: int) -> os.stat_result | None:
+    """Return what lies at a path, None where nothing does; raises OSError where it is not of the expected type."""
+    _require_trusted_parents(target)
+    found = _found(target)
+    if found is not None and stat.S_IFMT(found.st_mode) != expected:
+        raise _refused(_KINDS.get(stat.S_IFMT(found.st_mode), "is no ordinary file"))
+    return found
 
 
 def _require_trusted_parents(target: Path) -> None:

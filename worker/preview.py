@@ -9,13 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from worker.clock import SystemClock
 from worker.errors import ExtractError, UsageError
-from worker.extract import ProcessExtractor
+from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.explain import Explanation
 from worker.fetch import Step
 from worker.inputs import aside
 from worker.models import Candidate, Request, Source
 from worker.ports import Hints
-from worker.rulebook import extract_rules
 from worker.settings import DEFAULT_TIMEZONE, Settings
 from worker.sounding import sounding
 from worker.sources import read_inputs

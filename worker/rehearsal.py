@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
+from worker.app import App, Parts, Past, put_together
+from worker.clock import SystemClock
+from worker.dedupe import Deduper
+from worker.errors import StoreError
 from worker.fetch import HttpFetcher, Step
 from worker.models import (
     Article,
@@ -24,7 +31,47 @@ from worker.models import (
     State,
     Text,
 )
-from worker.ports import BackfillBook, Judge, Ledger, Reader, Scope
+from worker.offload import Threads
+from worker.pacing import borrowed_turns
+from worker.pipeline import Observer
+from worker.ports import BackfillBook, Judge, Ledger, Scope
+from worker.reading import open_reading
+from worker.settings import Settings
+from worker.storage import open_store
+from worker.storage.reader import StoredReader
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def rehearsed(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
+    """Open everything for a run that stores nothing: the store is only read, and may be missing."""
+    parameters = Deduper().parameters
+    with (
+        open_store("sqlite://", parameters=parameters) as memory,
+        _real_reader(settings) as reader,
+        borrowed_turns(settings, memory.hosts) as hosts,
+        Threads(count=1) as offload,
+    ):
+        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=hosts, offload=offload)
+        fetcher = ObservedFetcher(inner=inner, observe=observe)
+        ledger = RehearsedLedger(memory.ledger, reader)
+        judge = Deduper(settings.dedupe, reader.weights() if reader else None)
+        parts = Parts(store=memory, offload=offload, ledger=ledger, fetcher=fetcher, deduper=judge)
+        async with put_together(settings, parts, observer) as app:
+            yield replace(app, past=Past(book=RehearsedBackfills(memory.backfills, reader), fetcher=fetcher))
+
+
+@contextmanager
+def _real_reader(settings: Settings) -> Iterator[StoredReader | None]:
+    try:
+        store = open_reading(settings)
+    except StoreError as exc:
+        log.warning("rehearse.no_store", error=str(exc))
+        yield None
+        return
+    with store:
+        yield store.reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +97,7 @@ class ObservedFetcher:
 class RehearsedBackfills:
     """Goes back in memory; what the real store knows already does not count as new."""
 
-    def __init__(self, memory: BackfillBook, real: Reader | None) -> None:
+    def __init__(self, memory: BackfillBook, real: StoredReader | None) -> None:
         self._memory = memory
         self._real = real
 
@@ -95,7 +142,7 @@ class RehearsedBackfills:
 class RehearsedLedger:
     """Queues in memory, looks copies up in the real store, writes only to memory."""
 
-    def __init__(self, memory: Ledger, real: Reader | None) -> None:
+    def __init__(self, memory: Ledger, real: StoredReader | None) -> None:
         self._memory = memory
         self._real = real
 
@@ -192,7 +239,7 @@ class RehearsedLedger:
         return self._memory.next_due(now=now)
 
 
-def _is_known(real: Reader | None, candidate: Candidate) -> bool:
+def _is_known(real: StoredReader | None, candidate: Candidate) -> bool:
     """Tell whether a candidate would be passed over: it is known, and has no other address to try."""
     record = real.candidate(candidate.canonical_url) if real is not None else None
     if record is None:

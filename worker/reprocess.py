@@ -19,15 +19,15 @@ import structlog
 
 from worker.app import App, opened
 from worker.clock import SystemClock
+from worker.dedupe import Deduper
 from worker.errors import ExtractError, FetchBlocked, StoreError
-from worker.extract import ProcessExtractor
+from worker.extract import ProcessExtractor, extract_rules
 from worker.learning import LearnedSites
 from worker.models import Claim, Outcome, Page, Source, State
 from worker.offload import Threads
 from worker.pipeline import Tally
 from worker.ports import Hints, Scope
 from worker.readying import worker_name
-from worker.rulebook import dedupe_rules, deduper, extract_rules
 from worker.settings import Settings
 from worker.storage import Store, needs_reindexing, open_store, reindex
 from worker.storage.marking import Moved
@@ -83,7 +83,7 @@ class Reprocessing:
         self._extract = extract
         self._rejected = rejected
         self._watcher = watcher
-        self._deduper = deduper(settings)
+        self._deduper = Deduper(settings.dedupe)
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._counts = dict.fromkeys(("indexed", "extracted", "judged"), 0)
@@ -125,7 +125,7 @@ class Reprocessing:
 
     def _open(self) -> Store:
         store = open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
-        self._deduper = deduper(self._settings, store.reader.weights())
+        self._deduper = Deduper(self._settings.dedupe, store.reader.weights())
         store.introduce(command="reprocess", worker=worker_name())
         return store
 
@@ -179,8 +179,7 @@ class Reprocessing:
 
     def _tag(self) -> str:
         """Name the rules: a judgement that was broken off under others is of no use."""
-        rules = [asdict(dedupe_rules(self._settings)), asdict(self._deduper.parameters), self._deduper.terms]
-        rules.append(version("corpus-worker"))
+        rules = [asdict(self._deduper.parameters), self._deduper.terms, version("corpus-worker")]
         return hashlib.sha256(json.dumps(rules, sort_keys=True, default=str).encode()).hexdigest()
 
     def _report(
@@ -208,8 +207,8 @@ def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Mov
 
     Raises StoreError where an id is unknown, or both are versions of one page.
     """
-    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
-        judge = deduper(settings, store.reader.weights()).judge
+    with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
+        judge = Deduper(settings.dedupe, store.reader.weights()).judge
         return store.review.mark(one, other, decided=decided, judge=judge, now=SystemClock().now())
 
 
@@ -218,7 +217,7 @@ def mark_original(settings: Settings, article_id: int) -> tuple[Moved, ...]:
 
     Raises StoreError where the id is unknown.
     """
-    with open_store(settings.store.url, parameters=deduper(settings).parameters, create=False) as store:
+    with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         return store.review.mark_original(article_id, now=SystemClock().now())
 
 

@@ -21,7 +21,6 @@ from worker.pacing import borrowed_turns
 from worker.pipeline.vouching import Voucher
 from worker.ports import Clock
 from worker.quantities import format_duration
-from worker.rulebook import fetch_rules
 from worker.settings import Settings
 from worker.sources import PARSERS, read_inputs
 
@@ -79,7 +78,7 @@ class Sounder:
         empty = Sounding(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await self._sound(empty, source.url, Voucher(source, self.fetcher.sitemaps), depth=0)
+                return await self._sound(empty, source.url, Voucher(source, self.fetcher), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
             error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
@@ -144,7 +143,7 @@ async def sounding(settings: Settings) -> AsyncIterator[Sounder]:
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
     with ExitStack() as turns, Threads(count=1) as offload:
         hosts = turns.enter_context(borrowed_turns(settings, MemoryHostBook()))
-        fetcher = HttpFetcher(fetch_rules(settings), clock=clock, hosts=hosts, offload=offload)
+        fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload)
         try:
             yield Sounder(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.models import SourceFigures
+from worker.models.watching import SourceFigures
 
 LATELY: Final = timedelta(days=7)
 """How long a gap between two polls counts as trouble."""

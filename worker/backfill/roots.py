@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from worker import urls
 from worker.errors import FetchError, SourceError
 from worker.models import Request, Source
-from worker.ports import SiteFetcher
+from worker.ports import Fetcher
 from worker.sources.home import usual_sitemaps
 from worker.sources.local import archives_below
 from worker.sources.periods import Window, dated_addresses
@@ -25,7 +25,7 @@ def local_roots(source: Source) -> Roots:
     return [("warc", str(file)) for file in archives_below(path)]
 
 
-async def web_roots(source: Source, window: Window, fetcher: SiteFetcher) -> Roots:
+async def web_roots(source: Source, window: Window, fetcher: Fetcher) -> Roots:
     """Return the places to begin with, the most telling first.
 
     An archive by date that the configuration names is enough. Else a sitemap is looked through itself; a feed, and a
@@ -42,7 +42,7 @@ async def web_roots(source: Source, window: Window, fetcher: SiteFetcher) -> Roo
     return [*(("sitemap", url) for url in sitemaps), (source.kind, source.url)]
 
 
-async def _sitemaps(url: str, fetcher: SiteFetcher) -> AsyncIterator[str]:
+async def _sitemaps(url: str, fetcher: Fetcher) -> AsyncIterator[str]:
     named = await fetcher.sitemaps(url)
     for sitemap in named:
         yield sitemap
@@ -54,7 +54,7 @@ async def _sitemaps(url: str, fetcher: SiteFetcher) -> AsyncIterator[str]:
             return
 
 
-async def _is_sitemap(url: str, fetcher: SiteFetcher) -> bool:
+async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
     try:
         page = await fetcher.fetch(Request(url=url, accept="any"))
     except FetchError as exc:

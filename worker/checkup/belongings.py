@@ -13,9 +13,9 @@ from worker.checkup.finding import Finding, graded
 from worker.checkup.machine import nearest, store_path
 from worker.clock import SystemClock
 from worker.configuration import mask
+from worker.dedupe import Deduper
 from worker.errors import StoreError, StoreMissing
 from worker.models import Books
-from worker.rulebook import deduper
 from worker.settings import FetchSettings, Settings
 from worker.sources.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
 from worker.storage import Store, open_store
@@ -115,7 +115,7 @@ def _sample_seeds(count: int) -> Finding:
 
 def _terms(store: Store, settings: Settings) -> Finding:
     """Say whether the verdicts in the store were given by what is judged by now."""
-    now, then = deduper(settings, store.reader.weights()).terms, store.reader.terms()
+    now, then = Deduper(settings.dedupe, store.reader.weights()).terms, store.reader.terms()
     return graded(
         "store",
         "verdicts",

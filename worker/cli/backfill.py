@@ -78,9 +78,10 @@ def backfill(
 
 
 def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bool) -> int:
-    from worker.app import opened, rehearsed
+    from worker.app import opened
     from worker.backfill import Backfill
     from worker.cli.estimating import Watch
+    from worker.rehearsal import rehearsed
 
     watch = Watch(shown=common.loudness >= 0)
     common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)

@@ -11,7 +11,7 @@ from worker.models import Article, Authority, CandidateRecord, Comparison, Relat
 
 if TYPE_CHECKING:
     from worker.dedupe import Passages
-    from worker.ports import Reader
+    from worker.storage.reader import StoredReader
 
 _LONGEST_SHARED = 160
 _WORDS = {
@@ -78,7 +78,7 @@ class Told:
     exported: dict[int, Exported]
 
 
-def tell(reader: Reader, url_or_id: str) -> Told:
+def tell(reader: StoredReader, url_or_id: str) -> Told:
     """Collect the history of a URL or an article's id; raises NotFoundError where the store knows neither."""
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
@@ -92,7 +92,7 @@ def tell(reader: Reader, url_or_id: str) -> Told:
     return Told(candidate=candidate, articles=articles, decisions=decisions, exported=exported)
 
 
-def _exported(reader: Reader, article: StoredArticle) -> Exported:
+def _exported(reader: StoredReader, article: StoredArticle) -> Exported:
     """Return what the cluster of an article exports; the later word of the two articles is why."""
     head = article if article.head else reader.head_of(article.cluster) or article
     latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
@@ -100,7 +100,7 @@ def _exported(reader: Reader, article: StoredArticle) -> Exported:
     return Exported(head=head, reason=max(told)[1] if told else "the first of its cluster")
 
 
-def _decisions(reader: Reader, article: StoredArticle) -> list[Decision]:
+def _decisions(reader: StoredReader, article: StoredArticle) -> list[Decision]:
     from worker.dedupe import explain
 
     told = []

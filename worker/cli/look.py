@@ -1,4 +1,4 @@
-"""The commands that look: `audit`, `why`, `duplicates`, `export`."""
+"""The commands that look: `audit`, `why`, `export`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Final
 import click
 
 from worker.cli.common import Common, note, options, print_json
-from worker.cli.rethink import mark
 from worker.cli.streams import Discarded
-from worker.cli.teach import fit, review
 from worker.errors import UsageError
 
 _NEEDS_A_PLACE: Final = MappingProxyType(
@@ -27,7 +25,7 @@ _NEEDS_A_PLACE: Final = MappingProxyType(
 @options
 def audit(common: Common) -> None:
     """Check that the books balance: every candidate in one state, every article with its index rows."""
-    from worker.cli import show
+    from worker.cli.show import books_lines, books_record
     from worker.reading import open_reading
 
     settings = common.settings()
@@ -35,9 +33,9 @@ def audit(common: Common) -> None:
     with open_reading(settings) as store:
         books = store.reader.audit()
     if common.as_json:
-        print_json(show.books_record(books))
+        print_json(books_record(books))
     else:
-        show.books_lines(books)
+        books_lines(books)
     raise SystemExit(0 if books.balanced else 1)
 
 
@@ -46,47 +44,17 @@ def audit(common: Common) -> None:
 @options
 def why(common: Common, url_or_id: str) -> None:
     """Tell one article's whole history: discovered where, fetched when, decided what and against which article."""
-    from worker.cli import history
+    from worker.cli.history import as_record, show, tell
     from worker.reading import open_reading
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     with open_reading(settings) as store:
-        told = history.tell(store.reader, url_or_id)
+        told = tell(store.reader, url_or_id)
     if common.as_json:
-        print_json(history.as_record(told))
+        print_json(as_record(told))
     else:
-        history.show(told)
-
-
-@click.group(invoke_without_command=True)
-@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
-@click.option(
-    "--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups, templates and overlaps."
-)
-@options
-def duplicates(common: Common, form: str, everything: bool) -> None:
-    """List the recognised copies, each with the text that is kept instead."""
-    context = click.get_current_context()
-    if context.invoked_subcommand:
-        context.obj = common
-        return
-    from worker.cli import show
-    from worker.reading import open_reading
-
-    settings = common.settings()
-    common.set_up_logs(settings.log.format)
-    with open_reading(settings) as store:
-        links = store.reader.duplicates(links_that_keep_both=everything)
-        if form == "table" and not common.as_json:
-            show.duplicate_list(links)
-            return
-        for link in links:
-            print_json(show.duplicate_record(link))
-
-
-for _command in (mark, review, fit):
-    duplicates.add_command(_command)
+        show(told)
 
 
 @click.command()

@@ -11,9 +11,20 @@ from typing import Final
 
 import click
 
-from worker.cli import backfill, configure, doctor, extracting, keeping, look, moving, rethink, sources, status, work
+from worker.cli.backfill import backfill
 from worker.cli.common import Common, note
+from worker.cli.configure import config as config_command
+from worker.cli.doctor import doctor
+from worker.cli.extracting import extract
+from worker.cli.keeping import backup, prune, upgrade_store
+from worker.cli.look import audit, export, why
+from worker.cli.moving import migrate_store
+from worker.cli.rethink import reprocess
+from worker.cli.sources import sources
+from worker.cli.status import status
 from worker.cli.streams import let_go, open_all
+from worker.cli.teach import duplicates
+from worker.cli.work import ingest, run, seeds
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
 _INTERRUPTED: Final = 130
@@ -100,18 +111,8 @@ def _complain(error: WorkerError) -> None:
         note(f"corpus-worker: {line}")
 
 
-for _command in (work.ingest, work.run, work.seeds, status.status, look.audit, look.why, look.duplicates, look.export):
+for _command in (ingest, run, seeds, status, audit, why, duplicates, export):
     cli.add_command(_command)
-for _command in (
-    sources.sources,
-    backfill.backfill,
-    configure.config,
-    doctor.doctor,
-    extracting.extract,
-    rethink.reprocess,
-    moving.migrate_store,
-    keeping.backup,
-    keeping.prune,
-    keeping.upgrade_store,
-):
+for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune):
     cli.add_command(_command)
+cli.add_command(upgrade_store)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def rehearse(common: Common, settings: Settings, orders: Orders) -> int:
     """Run without storing anything; return the exit status."""
-    from worker.app import rehearsed
     from worker.cli.show import run_summary
     from worker.oneshot import OneShot
+    from worker.rehearsal import rehearsed
 
     common.set_up_logs(settings.log.format, quietly=True)
     teller = _Teller(to_error=common.as_json)

@@ -1,4 +1,4 @@
-"""The commands by which people teach the judge: `duplicates review` and `duplicates fit`."""
+"""The commands about copies: `duplicates`, and its `mark`, `review` and `fit`, by which people teach the judge."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.common import Common, options, print_json
+from worker.cli.rethink import mark
 
 if TYPE_CHECKING:
     from worker.fitting import Fitted
@@ -15,6 +16,32 @@ if TYPE_CHECKING:
 
 _SILENT: Final = -2
 _MOVED: Final = 0.05
+
+
+@click.group(invoke_without_command=True)
+@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
+@click.option(
+    "--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups, templates and overlaps."
+)
+@options
+def duplicates(common: Common, form: str, everything: bool) -> None:
+    """List the recognised copies, each with the text that is kept instead."""
+    context = click.get_current_context()
+    if context.invoked_subcommand:
+        context.obj = common
+        return
+    from worker.cli.show import duplicate_list, duplicate_record
+    from worker.reading import open_reading
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    with open_reading(settings) as store:
+        links = store.reader.duplicates(links_that_keep_both=everything)
+        if form == "table" and not common.as_json:
+            duplicate_list(links)
+            return
+        for link in links:
+            print_json(duplicate_record(link))
 
 
 @click.command()
@@ -87,3 +114,7 @@ def _show_fitted(fitted: Fitted) -> None:
     out.print(
         "what is stored keeps its verdict until `corpus-worker reprocess --dedupe` (--dry-run shows what would change)"
     )
+
+
+for _command in (mark, review, fit):
+    duplicates.add_command(_command)

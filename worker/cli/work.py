@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,7 +14,7 @@ from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
-_SILENT = -2
+_SILENT: Final = -2
 
 if TYPE_CHECKING:
     from worker.oneshot import Orders, RunReport
@@ -47,6 +47,7 @@ def ingest(
     A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), taken instead of the configured
     sources. A URL is taken for an article unless its page is clearly a feed, a sitemap or a listing page; --as decides.
     """
+    from worker.cli.rehearse import rehearse
     from worker.oneshot import Orders
 
     if targets and sources:
@@ -56,7 +57,7 @@ def ingest(
     settings = common.settings()
     orders = Orders(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
     if dry_run:
-        raise SystemExit(_dry_run(common, settings, orders))
+        raise SystemExit(rehearse(common, settings, orders))
     raise SystemExit(_ingest(common, settings, orders))
 
 
@@ -88,12 +89,6 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1
-
-
-def _dry_run(common: Common, settings: Settings, orders: Orders) -> int:
-    from worker.cli.rehearse import rehearse
-
-    return rehearse(common, settings, orders)
 
 
 @click.command()

@@ -2,6 +2,5 @@
 
 from worker.dedupe.deduper import Deduper
 from worker.dedupe.explain import Passage, Passages, explain
-from worker.dedupe.rules import Rules
 
-__all__ = ["Deduper", "Passage", "Passages", "Rules", "explain"]
+__all__ = ["Deduper", "Passage", "Passages", "explain"]

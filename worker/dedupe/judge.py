@@ -10,14 +10,20 @@ from worker.dedupe.common import only_common
 from worker.dedupe.compare import Figures, compare
 from worker.dedupe.features import Piece
 from worker.dedupe.frames import only_a_frame
-from worker.dedupe.heads import JOINING, Choice, choose, contender, publisher_of
+from worker.dedupe.heads import JOINING, Choice, Keep, choose, contender, publisher_of
 from worker.dedupe.model import Model
 from worker.dedupe.relate import Ruling, direction, relate
-from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
 from worker.models import Article, Comparison, Kind, Neighbour, Relation, Verdict
+from worker.settings import DedupeSettings
 
 _SAME_ADDRESS = "same address"
+_SAME_ITEM = 0.3
+"""The share of words under which a page with a new text has become another item."""
+_REWRITTEN = 0.97
+"""The share of an article's words in the publisher's own earlier story under which it is a rewrite of that."""
+_FEWEST_CLUSTERS, _RARE_SHARE = 3, 0.15
+"""Of the words two texts share, at least this share must not stand in so many other clusters (docs/dedupe.md)."""
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -35,7 +41,7 @@ _RANK = {
 class _Terms:
     """What is judged by."""
 
-    rules: Rules
+    settings: DedupeSettings
     model: Model
 
 
@@ -49,20 +55,25 @@ class _Match:
 
 
 def judge(
-    article: Article, neighbours: Sequence[Neighbour], *, rules: Rules, model: Model, ready: Callable[[str, str], Side]
+    article: Article,
+    neighbours: Sequence[Neighbour],
+    *,
+    settings: DedupeSettings,
+    model: Model,
+    ready: Callable[[str, str], Side],
 ) -> Verdict:
     """Compare a newcomer with the heads among its neighbours and return the closest relation found.
 
     `ready` makes a text and its title ready for comparing.
     """
-    terms = _Terms(rules=rules, model=model)
+    terms = _Terms(settings=settings, model=model)
     newcomer = _piece(article, ready)
     matches = [_match(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
     considered = sorted((_judged(article, newcomer, match, matches, terms) for match in matches), key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
-    choice = _choice(article, newcomer, best, matches, rules=rules)
+    choice = _choice(article, newcomer, best, matches, keep=settings.keep)
     return Verdict(
         relation=best.relation,
         head=choice.newcomer,
@@ -90,7 +101,7 @@ def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[
     ruling = _ruling(article, newcomer, match, terms)
     if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
         framed = _framed(article, newcomer, match, ruling)
-        ruling = framed or _only_common(match, matches, ruling, rules=terms.rules) or ruling
+        ruling = framed or _only_common(match, matches, ruling) or ruling
     return Comparison(
         article=match.neighbour.id,
         relation=ruling.relation,
@@ -104,28 +115,28 @@ def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[
 
 
 def _ruling(article: Article, newcomer: Piece, match: _Match, terms: _Terms) -> Ruling:
-    neighbour, figures, rules = match.neighbour, match.figures, terms.rules
+    neighbour, figures = match.neighbour, match.figures
     if neighbour.marked == "different":
         return Ruling(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
         return Ruling(relation=direction(figures), rule="marked same")
     same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
     if same_publisher and neighbour.canonical_url == article.canonical_url:
-        if figures.of_shorter >= rules.same_item:
+        if figures.of_shorter >= _SAME_ITEM:
             return Ruling(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
-    ruling = relate(newcomer, match.piece, figures, rules=rules, model=terms.model)
-    if ruling.relation in _REWRITES and _rewritten(newcomer, match, rules=rules):
+    ruling = relate(newcomer, match.piece, figures, merge_at=terms.settings.probability, model=terms.model)
+    if ruling.relation in _REWRITES and _rewritten(newcomer, match):
         return replace(ruling, relation=Relation.REVISION, rule="the publisher's own rewrite")
     return ruling
 
 
-def _rewritten(newcomer: Piece, match: _Match, *, rules: Rules) -> bool:
+def _rewritten(newcomer: Piece, match: _Match) -> bool:
     """Say whether a publisher tells its own story again, later and in other words."""
     earlier, later = match.piece.published_at, newcomer.published_at
     in_order = earlier is None or later is None or earlier < later
     own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
-    return own and in_order and match.figures.ours.raw_share < rules.rewritten
+    return own and in_order and match.figures.ours.raw_share < _REWRITTEN
 
 
 def _framed(article: Article, newcomer: Piece, match: _Match, ruling: Ruling) -> Ruling | None:
@@ -140,11 +151,11 @@ def _framed(article: Article, newcomer: Piece, match: _Match, ruling: Ruling) ->
     return None
 
 
-def _only_common(match: _Match, matches: Sequence[_Match], ruling: Ruling, *, rules: Rules) -> Ruling | None:
+def _only_common(match: _Match, matches: Sequence[_Match], ruling: Ruling) -> Ruling | None:
     """Take back a match that rests on passages which many other clusters have."""
     others = {each.neighbour.cluster: each.figures for each in matches}
     others.pop(match.neighbour.cluster, None)
-    if only_common(match.figures, list(others.values()), least=rules.common, rare_share=rules.rare_share):
+    if only_common(match.figures, list(others.values()), least=_FEWEST_CLUSTERS, rare_share=_RARE_SHARE):
         return replace(ruling, relation=Relation.TEMPLATE, rule="what both have stands in many articles")
     return None
 
@@ -154,7 +165,7 @@ def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
     return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 
 
-def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequence[_Match], *, rules: Rules) -> Choice:
+def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequence[_Match], *, keep: Keep) -> Choice:
     """Say whether a newcomer becomes the head of the cluster it joins, or heads one of its own."""
     if best.relation not in JOINING:
         return Choice(newcomer=True, reason="")
@@ -165,10 +176,10 @@ def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequen
         contender(article),
         contender(head.neighbour),
         best.relation if head is joined else direction(head.figures),
-        keep=rules.keep,
+        keep=keep,
         adds=lambda: addition(newcomer.side, head.piece.side, head.figures),
         original=head.neighbour.original,
-        reworded=head.figures.ours.raw_share < rules.rewritten,
+        reworded=head.figures.ours.raw_share < _REWRITTEN,
     )
 
 

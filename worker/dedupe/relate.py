@@ -14,7 +14,6 @@ from worker.dedupe.compare import Figures
 from worker.dedupe.features import Piece, features
 from worker.dedupe.model import Model
 from worker.dedupe.reasons import reasons
-from worker.dedupe.rules import Rules
 from worker.dedupe.sides import Side
 from worker.models import Relation
 
@@ -41,7 +40,7 @@ class Ruling:
     probability: float | None = None
 
 
-def relate(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules, model: Model) -> Ruling:
+def relate(newcomer: Piece, other: Piece, figures: Figures, *, merge_at: float, model: Model) -> Ruling:
     """Decide what a newcomer is to another text under another address."""
     if _too_little(newcomer.side, other.side):
         return _by_equality(newcomer.side, other.side)
@@ -50,7 +49,7 @@ def relate(newcomer: Piece, other: Piece, figures: Figures, *, rules: Rules, mod
     values = features(newcomer, other, figures)
     parts = model.parts(values)
     probability = model.probability(parts)
-    if probability >= rules.merge_at:
+    if probability >= merge_at:
         relation, rule = _one_item(figures)
     else:
         relation, rule = _two_items(figures, values, parts)

@@ -5,6 +5,6 @@ a language model, are imported from their modules where they are needed.
 """
 
 from worker.extract.pool import ProcessExtractor
-from worker.extract.rules import ExtractRules
+from worker.extract.rules import ExtractRules, extract_rules
 
-__all__ = ["ExtractRules", "ProcessExtractor"]
+__all__ = ["ExtractRules", "ProcessExtractor", "extract_rules"]

@@ -1,10 +1,14 @@
-"""What the configuration says about extraction, as plain values."""
+"""What the configuration says about extraction, as plain values: the worker processes never load the configuration."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +32,15 @@ class ExtractRules:
     def process_count(self) -> int:
         """Return how many worker processes to run."""
         return self.processes or len(os.sched_getaffinity(0))
+
+
+def extract_rules(settings: Settings) -> ExtractRules:
+    """Return the rules for extraction under the settings."""
+    own = settings.extract
+    return ExtractRules(
+        processes=own.processes,
+        timeout=own.timeout,
+        min_words=own.min_words,
+        languages=own.languages,
+        refuse=settings.rights.refuse,
+    )

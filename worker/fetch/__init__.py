@@ -3,7 +3,6 @@
 from worker.fetch.client import HttpFetcher
 from worker.fetch.memory import MemoryHostBook
 from worker.fetch.robots import Robots, Ruling
-from worker.fetch.rules import FetchRules
 from worker.fetch.trace import Explanation, Observer, Step
 
-__all__ = ["Explanation", "FetchRules", "HttpFetcher", "MemoryHostBook", "Observer", "Robots", "Ruling", "Step"]
+__all__ = ["Explanation", "HttpFetcher", "MemoryHostBook", "Observer", "Robots", "Ruling", "Step"]

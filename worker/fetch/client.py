@@ -31,7 +31,6 @@ from worker.fetch.resolver import Resolve, Resolver
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_gate import RobotsGate
 from worker.fetch.routes import parse_routes
-from worker.fetch.rules import FetchRules
 from worker.fetch.standings import Standings
 from worker.fetch.statuses import PERMANENT, REDIRECTS, USABLE, status_error
 from worker.fetch.trace import Explanation, Observer, Step, steps_of, unobserved
@@ -41,6 +40,7 @@ from worker.fetch.visit import Budget, Errand, Reply, Visitor
 from worker.fetch.wire import Wire
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostBook, Offload
+from worker.settings import FetchSettings
 
 MAX_REDIRECTS = 10
 MANY_URLS = 10_000
@@ -57,37 +57,48 @@ class _Arrival:
 class HttpFetcher:
     """A `ports.Fetcher` over HTTP and HTTPS.
 
-    Raises ConfigurationError where the rules cannot be followed (unreadable `ca_file`, `connect_to`, networks).
-    `resolve` looks names up; by default the system does.
+    Raises ConfigurationError where the settings cannot be used (unreadable `ca_file`, `connect_to`, networks).
+    `resolve` looks names up; by default the system does. `ask_reservations` fetches the `/.well-known/tdmrep.json` of
+    every site, once a day.
     """
 
     def __init__(
-        self, rules: FetchRules, *, clock: Clock, hosts: HostBook, offload: Offload, resolve: Resolve | None = None
+        self,
+        settings: FetchSettings,
+        *,
+        clock: Clock,
+        hosts: HostBook,
+        offload: Offload,
+        resolve: Resolve | None = None,
+        ask_reservations: bool = True,
     ) -> None:
-        self._rules = rules
+        self._settings = settings
+        self._ask_reservations = ask_reservations
         self._clock = clock
-        self._networks = _networks(rules.allow_networks)
+        self._networks = _networks(settings.allow_networks)
         self._resolver = Resolver()
-        routes = parse_routes(rules.connect_to)
+        routes = parse_routes(settings.connect_to)
         dialer = Dialer(resolve=resolve or self._resolver, networks=self._networks, routes=routes)
         self._wire = Wire(
             dialer,
-            Trust(rules.ca_file),
-            max_idle=rules.max_connections,
-            timeout_s=rules.timeout.total_seconds(),
+            Trust(settings.ca_file),
+            max_idle=settings.max_connections,
+            timeout_s=settings.timeout.total_seconds(),
         )
         self._visitor = self._make_visitor(hosts, offload)
         self._moves = Moves(hosts=hosts, offload=offload)
-        self._gate = RobotsGate(self._visitor, user_agent=rules.user_agent, clock=clock, hosts=hosts, offload=offload)
+        self._gate = RobotsGate(
+            self._visitor, user_agent=settings.user_agent, clock=clock, hosts=hosts, offload=offload
+        )
         self._reservations = ReservationBook(self._visitor, clock=clock, hosts=hosts, offload=offload)
         self._asked: dict[str, int] = {}
 
     def _make_visitor(self, hosts: HostBook, offload: Offload) -> Visitor:
-        rules = self._rules
+        settings = self._settings
         turns = Turns(
-            per_host=rules.per_host_connections,
-            in_all=rules.max_connections,
-            delay=rules.per_host_delay,
+            per_host=settings.per_host_connections,
+            in_all=settings.max_connections,
+            delay=settings.per_host_delay,
             clock=self._clock,
             hosts=hosts,
             offload=offload,
@@ -97,7 +108,7 @@ class HttpFetcher:
             turns=turns,
             standings=Standings(clock=self._clock, hosts=hosts, offload=offload),
             networks=self._networks,
-            user_agent=rules.user_agent,
+            user_agent=settings.user_agent,
         )
 
     async def fetch(self, request: Request, *, observe: Observer = unobserved) -> Page:
@@ -105,7 +116,7 @@ class HttpFetcher:
 
         Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
         """
-        budget = Budget(self._rules.deadline)
+        budget = Budget(self._settings.deadline)
         asked = self._with_due_validators(request)
         start = await self._moves.start_of(request)
         try:
@@ -134,7 +145,7 @@ class HttpFetcher:
         """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
         parsed = parse_url(url)
         check_url(parsed, self._networks)
-        return await self._gate.robots(parsed, Budget(self._rules.deadline), unobserved)
+        return await self._gate.robots(parsed, Budget(self._settings.deadline), unobserved)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
         """Return the sitemaps that the robots.txt of a URL's site names."""
@@ -170,12 +181,12 @@ class HttpFetcher:
         self, url: httpx.URL, request: Request, cookies: Mapping[str, str], budget: Budget, observe: Observer
     ) -> Reply:
         check_url(url, self._networks)
-        robots = await self._gate.check(url, budget, observe) if self._rules.obey_robots else ALLOW_ALL
+        robots = await self._gate.check(url, budget, observe) if self._settings.obey_robots else ALLOW_ALL
         errand = Errand(
             url=url,
             accept=accept_header(request.accept),
             wants=lambda status, headers: _wants(status, headers, request.accept),
-            max_bytes=self._rules.max_bytes,
+            max_bytes=self._settings.max_bytes,
             headers={**condition_headers(request.validators), **cookies},
             delay=robots.crawl_delay,
         )
@@ -183,10 +194,10 @@ class HttpFetcher:
 
     async def _with_reservation(self, page: Page, request: Request, budget: Budget, observe: Observer) -> Page:
         """Return the page with what its site reserves in `/.well-known/tdmrep.json`, where that is asked for."""
-        if not self._rules.ask_reservations or request.accept != "page" or page.status == 304:
+        if not self._ask_reservations or request.accept != "page" or page.status == 304:
             return page
         url = parse_url(page.final_url)
-        robots = await self._gate.robots(url, budget, observe) if self._rules.obey_robots else ALLOW_ALL
+        robots = await self._gate.robots(url, budget, observe) if self._settings.obey_robots else ALLOW_ALL
         said = await self._reservations.reservation(url, robots, budget, observe)
         return replace(page, headers={**page.headers, HEADER: said}) if said else page
 

@@ -21,6 +21,7 @@ from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import plan_of
 from worker.shortage import shortage
+from worker.sources import read_inputs
 from worker.urls import host_of
 
 log = structlog.get_logger()
@@ -140,7 +141,7 @@ class Discoverer:
 
     async def _read_local(self, source: Source, batch: str, count: Count) -> None:
         inputs = await aside(
-            self._stages.read_inputs,
+            read_inputs,
             local_path(source.url),
             source,
             now=self._stages.clock.now(),
@@ -183,7 +184,7 @@ class Discoverer:
         own = source.options.sitemap
         configured = [own] if own else self._limits.sitemaps.get(host_of(source.url), ())
         try:
-            return configured or await self._stages.sitemaps(source.url)
+            return configured or await self._stages.fetcher.sitemaps(source.url)
         except FetchError:
             return ()
 

@@ -43,7 +43,7 @@ class Leaves:
         seconds, and every fetch would wait.
         """
         seen, waiting = {source.url, first.final_url}, deque[str]()
-        voucher = Voucher(source, self._stages.sitemaps)
+        voucher = Voucher(source, self._stages.fetcher)
         async for discovery in self._all_of(first, voucher, count, state):
             waiting.extend(discovery.follow)
             yield discovery

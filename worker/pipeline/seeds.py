@@ -9,10 +9,12 @@ from functools import partial
 
 import structlog
 
+from worker.dedupe import Deduper
 from worker.errors import ExtractError
 from worker.inputs import aside
 from worker.models import Article, Seed
-from worker.ports import Clock, Deduper, Offload, SeedShelf
+from worker.ports import Clock, Offload
+from worker.storage.shelf import StoredSeedShelf
 
 log = structlog.get_logger()
 
@@ -36,7 +38,7 @@ class SeedImporter:
         clock: Clock,
         offload: Offload,
         deduper: Deduper,
-        shelf: SeedShelf,
+        shelf: StoredSeedShelf,
         to_article: Callable[[Seed, datetime], Article],
     ) -> None:
         self._clock = clock

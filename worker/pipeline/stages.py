@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from worker.dedupe import Deduper
+from worker.learning import LearnedSites
 from worker.models import Claim, Outcome, Source, State
 from worker.ports import (
     Clock,
-    Deduper,
     Detector,
     Extractor,
     Fetcher,
-    InputReader,
     Ledger,
     Meter,
     Offload,
     Parser,
-    SiteLearner,
     Unmetered,
 )
 from worker.schedule import Rhythm
-
-
-async def _none_known(_url: str) -> Sequence[str]:
-    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +31,7 @@ class Stages:
     """Every stage, by the protocol it fits.
 
     `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
-    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times. `sitemaps` names the
-    sitemaps that the robots.txt of a URL's site names; it raises FetchError.
+    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times.
     """
 
     clock: Clock
@@ -46,14 +40,12 @@ class Stages:
     extractor: Extractor
     deduper: Deduper
     ledger: Ledger
-    learner: SiteLearner
+    learner: LearnedSites
     parsers: Mapping[str, Parser]
-    read_inputs: InputReader
     detect: Detector
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
     meter: Meter = field(default_factory=Unmetered)
-    sitemaps: Callable[[str], Awaitable[Sequence[str]]] = _none_known
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

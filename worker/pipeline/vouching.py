@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from worker.errors import FetchError
 from worker.models import Discovery, Page, Source
+from worker.ports import Fetcher
 from worker.urls import canonicalise, site_of
-
-SitemapsOf = Callable[[str], Awaitable[Sequence[str]]]
-"""Returns the sitemaps that the robots.txt of a URL's site names; raises FetchError."""
 
 _MOST_ASKED: Final = 5
 
@@ -22,9 +20,9 @@ class Voucher:
     `source` counts as its own the sites whose robots.txt names the source itself.
     """
 
-    def __init__(self, source: Source, sitemaps_of: SitemapsOf) -> None:
+    def __init__(self, source: Source, fetcher: Fetcher) -> None:
         self.source = source
-        self._sitemaps_of = sitemaps_of
+        self._fetcher = fetcher
         self._named: dict[str, frozenset[str]] = {}
 
     async def vouched(self, page: Page, discovery: Discovery) -> Source | None:
@@ -41,7 +39,7 @@ class Voucher:
         """Return the sitemaps that the robots.txt of a URL's site names; only a few sites are asked."""
         if url not in self._named and len(self._named) < _MOST_ASKED:
             try:
-                self._named[url] = frozenset(canonicalise(each) for each in await self._sitemaps_of(url))
+                self._named[url] = frozenset(canonicalise(each) for each in await self._fetcher.sitemaps(url))
             except FetchError:
                 self._named[url] = frozenset()
         return self._named.get(url, frozenset())

@@ -13,11 +13,10 @@ from urllib.parse import urljoin
 from worker import urls
 from worker.clock import SystemClock
 from worker.errors import FetchError, SourceError
-from worker.extract import ProcessExtractor
+from worker.extract import ProcessExtractor, extract_rules
 from worker.models import Page, Request, Source
 from worker.prospect.sampling import Sampler
 from worker.prospect.trials import Trials
-from worker.rulebook import extract_rules
 from worker.settings import Settings
 from worker.sounding import Sounder, sounding
 from worker.sources import detect

@@ -42,7 +42,7 @@ def _article_of(connection: Connection, seed: Seed) -> int | None:
 
 
 class StoredSeedShelf(Repository):
-    """`SeedShelf` on the store."""
+    """The seeds of the store."""
 
     has_seed = reads(has_seed)
     add_seed = writes(add_seed)

@@ -20,7 +20,6 @@ from worker.checkup.belongings import check_store
 from worker.checkup.finding import Level
 from worker.dedupe import Deduper
 from worker.errors import StoreBusy
-from worker.rulebook import dedupe_rules
 from worker.settings import Settings, StoreSettings
 from worker.storage import Store, move_store, open_store
 from worker.storage.engine import connect
@@ -28,7 +27,7 @@ from worker.storage.rights import missing_rights
 from worker.storage.workers import Caller, connected
 
 A = "https://a.example/1"
-REAL = Deduper(dedupe_rules(Settings())).parameters
+REAL = Deduper().parameters
 """Those of the configuration, for the commands."""
 OTHER = f"presence_guest_{os.getpid()}"
 

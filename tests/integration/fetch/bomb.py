@@ -18,8 +18,9 @@ from tests.integration.fetch.loopback import Exchange, Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
 from worker.errors import FetchError
-from worker.fetch import FetchRules, HttpFetcher, MemoryHostBook
+from worker.fetch import HttpFetcher, MemoryHostBook
 from worker.models import Request
+from worker.settings import FetchSettings
 
 LIMIT = 10_000_000
 PIECES = 1_024
@@ -72,8 +73,12 @@ async def main(coding: str) -> None:
             await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PIECE)
 
     async with serving(Loopback().on("/bomb", explode)) as server:
-        rules = FetchRules(per_host_delay=timedelta(0), max_bytes=LIMIT, connect_to={":80": f"127.0.0.1:{server.port}"})
-        fetcher = HttpFetcher(rules, clock=SystemClock(), hosts=MemoryHostBook(), offload=inline)
+        settings = FetchSettings.model_construct(
+            per_host_delay=timedelta(0), max_bytes=LIMIT, connect_to={":80": f"127.0.0.1:{server.port}"}
+        )
+        fetcher = HttpFetcher(
+            settings, clock=SystemClock(), hosts=MemoryHostBook(), offload=inline, ask_reservations=False
+        )
         await fetcher.fetch(Request(url="http://news.example/warm"))
         forget_peak()
         before = peak()

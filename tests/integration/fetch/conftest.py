@@ -13,7 +13,8 @@ import trustme
 from tests.integration.fetch.loopback import Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
-from worker.fetch import FetchRules, HttpFetcher, MemoryHostBook
+from worker.fetch import HttpFetcher, MemoryHostBook
+from worker.settings import FetchSettings
 
 FetcherFactory = Callable[..., HttpFetcher]
 
@@ -30,15 +31,25 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     """Make fetchers that connect to the server for every name of port 80, and close them at the end."""
     made: list[HttpFetcher] = []
 
-    def make(*, hosts: MemoryHostBook | None = None, resolve: Any = None, **rules: Any) -> HttpFetcher:
+    def make(
+        *, hosts: MemoryHostBook | None = None, resolve: Any = None, ask_reservations: bool = False, **changes: Any
+    ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
             "timeout": timedelta(seconds=60),
             "deadline": timedelta(seconds=120),
             "connect_to": {":80": f"127.0.0.1:{server.port}"},
-        } | rules
+        } | changes
         book = hosts or MemoryHostBook()
-        fetcher = HttpFetcher(FetchRules(**chosen), clock=SystemClock(), hosts=book, offload=inline, resolve=resolve)
+        # Not validated: `:80` stands for every host, which a configuration cannot say.
+        fetcher = HttpFetcher(
+            FetchSettings.model_construct(**chosen),
+            clock=SystemClock(),
+            hosts=book,
+            offload=inline,
+            resolve=resolve,
+            ask_reservations=ask_reservations,
+        )
         made.append(fetcher)
         return fetcher
 

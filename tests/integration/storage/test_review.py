@@ -18,16 +18,17 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from tests.contract.storage.made import MINUTE, NOW, article, candidate, page
-from worker.dedupe import Deduper, Rules
+from worker.dedupe import Deduper
 from worker.errors import StoreError
+from worker.settings import DedupeSettings
 from worker.storage import Store, open_store
 from worker.storage.tables import MARKS, STANDINGS
 
-FIRST_RULES = Deduper(Rules())
+FIRST_RULES = Deduper(DedupeSettings())
 OTHER_RULES = [
-    Deduper(Rules(keep="longest")),
-    Deduper(Rules(merge_at=0.99)),
-    Deduper(Rules(merge_at=0.1)),
+    Deduper(DedupeSettings(keep="longest")),
+    Deduper(DedupeSettings(merge_at=0.99)),
+    Deduper(DedupeSettings(merge_at=0.1)),
 ]
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
 LATER = NOW + MINUTE

@@ -90,11 +90,7 @@ class Site(FakeFetcher):
     """A fetcher that knows what robots.txt names."""
 
     def __init__(self, named: tuple[str, ...] = (), answers: dict[str, object] | None = None) -> None:
-        super().__init__(answers or {})
-        self.named = named
-
-    async def sitemaps(self, url: str) -> tuple[str, ...]:
-        return self.named
+        super().__init__(answers or {}, robots=lambda _: named)
 
 
 def source(kind: str, url: str, *, archive: str = "") -> Source:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.dedupe.made import NOW, article, neighbour
-from worker.dedupe import Deduper, Rules
+from worker.dedupe import Deduper
 from worker.dedupe.additions import Addition
 from worker.dedupe.heads import Choice, Contender, Keep, choose, publisher_of
 from worker.models import Article, Kind, Neighbour, Relation, Verdict, came_out
+from worker.settings import DedupeSettings
 
 WORDS = (
     "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe "
@@ -53,7 +54,7 @@ def stirred(word: str, sentences: list[str]) -> list[str]:
 
 
 def judged(newcomer: Article, *stored: Neighbour, keep: Keep = "earliest") -> Verdict:
-    deduper = Deduper(Rules(keep=keep))
+    deduper = Deduper(DedupeSettings(keep=keep))
     return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
 
 

@@ -9,15 +9,16 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.dedupe.made import article, edited, neighbour, prose
-from worker.dedupe import Deduper, Rules
+from worker.dedupe import Deduper
 from worker.models import Article, Neighbour, Relation, Verdict
+from worker.settings import DedupeSettings
 
 STORY = prose(1)
 OTHER = prose(2)
 FORM = "a form filled in anew"
 
 
-def judged(newcomer: Article, *stored: Neighbour, rules: Rules | None = None) -> Verdict:
+def judged(newcomer: Article, *stored: Neighbour, rules: DedupeSettings | None = None) -> Verdict:
     deduper = Deduper(rules)
     return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
 
@@ -402,7 +403,7 @@ def test_a_true_copy_within_a_family_is_still_found() -> None:
     ("keep", "newcomer", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
 )
 def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newcomer: list[str], becomes: bool) -> None:
-    rules = Rules(keep="longest" if keep == "longest" else "first")
+    rules = DedupeSettings(keep="longest" if keep == "longest" else "first")
 
     verdict = judged(article(newcomer), neighbour(STORY[:14]), rules=rules)
 
@@ -415,8 +416,8 @@ def test_the_dial_decides_from_which_probability_texts_are_merged() -> None:
     assert usual.best is not None
     assert usual.best.probability is not None
 
-    strict = judged(newcomer, stored, rules=Rules(merge_at=usual.best.probability + 0.001))
-    exact = judged(newcomer, stored, rules=Rules(merge_at=usual.best.probability))
+    strict = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability + 0.001))
+    exact = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability))
 
     assert (usual.relation, exact.relation) == (Relation.COPY, Relation.COPY)
     assert strict.relation is Relation.FOLLOWUP

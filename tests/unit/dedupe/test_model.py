@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.dedupe.made import NOW, article, edited, neighbour, prose
-from worker.dedupe import Deduper, Rules
+from worker.dedupe import Deduper
 from worker.dedupe.compare import compare
 from worker.dedupe.features import SIGNS, Piece, features
 from worker.dedupe.model import Curve, shipped
@@ -21,6 +21,7 @@ from worker.dedupe.reasons import has_words, reasons
 from worker.dedupe.sides import prepare
 from worker.dedupe.teaching import Lesson, before_and_after, from_text, lesson, taught, to_text
 from worker.models import Relation
+from worker.settings import DedupeSettings
 
 STORY = prose(1)
 DATES = st.one_of(st.none(), st.integers(0, 2000).map(lambda hours: NOW + timedelta(hours=hours)))
@@ -127,7 +128,7 @@ def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
 
     assert best is not None
     assert best.probability is not None
-    assert best.probability >= Rules().merge_at
+    assert best.probability >= DedupeSettings().merge_at
     assert any(note.startswith("for: ") for note in best.notes)
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from tests.unit.fetch.fakes import VirtualClock, inline
 from worker.errors import ConfigurationError
-from worker.fetch import FetchRules, HttpFetcher, MemoryHostBook
+from worker.fetch import HttpFetcher, MemoryHostBook
 from worker.fetch.trust import Trust
+from worker.settings import FetchSettings
 
 
-def fetcher(**rules: Any) -> HttpFetcher:
-    return HttpFetcher(FetchRules(**rules), clock=VirtualClock(), hosts=MemoryHostBook(), offload=inline)
+def fetcher(**changes: Any) -> HttpFetcher:
+    settings = FetchSettings.model_construct(**changes)  # not validated: a configuration is refused before
+    return HttpFetcher(settings, clock=VirtualClock(), hosts=MemoryHostBook(), offload=inline)
 
 
 @pytest.mark.parametrize(

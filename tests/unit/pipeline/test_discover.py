@@ -12,7 +12,7 @@ import pytest
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
-from worker.models import Candidate, Discovery, Page, Source, State, Text, Validators
+from worker.models import Candidate, Discovery, Page, Source, State, Validators
 from worker.pipeline import Discoverer, Tally
 from worker.ports import Parser
 from worker.schedule import Rhythm
@@ -46,12 +46,10 @@ class Run:
     def __init__(self, store: Store, answers: dict[str, object], *, follow: int = 10, detected: str = "feed") -> None:
         self.store, self.clock = store, FakeClock()
         self.fetcher, self.watcher, self.tally = FakeFetcher(answers), Watcher(), Tally()
-        self.inputs: list[Discovery] = []
         self.parsers: dict[str, Parser] = {"feed": parse, "listing": parse}
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers=self.parsers,
-            read_inputs=self.read_inputs,
             detect=lambda read, gate=None: "article" if read.body.startswith(b"Tin") else detected,
         )
         rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
@@ -62,11 +60,6 @@ class Run:
             observer=self.watcher,
             worker="here:1",
         )
-
-    def read_inputs(self, path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
-        if path.name == "missing":
-            raise SourceError(f"{path}: no such file or folder")
-        yield from self.inputs
 
     def pending(self) -> int:
         return self.store.ledger.pending(now=self.clock.now())[0]
@@ -247,29 +240,17 @@ async def test_a_target_of_a_kind_nobody_reads_is_said_so(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_files_are_read_in_batches_with_their_notes(store: Store) -> None:
+async def test_files_are_read_in_batches_with_their_notes(store: Store, tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text(f"Tiêu đề {n}\nchữ", encoding="utf-8")
+        (tmp_path / f"{n}.jsonl").write_bytes(b"no record")
     run = Run(store, {})
-    run.inputs = [
-        Discovery(
-            candidates=(
-                Candidate(
-                    url=f"file:///{n}.txt",
-                    canonical_url=f"file:///{n}.txt",
-                    source="in",
-                    reference=f"{n}.txt",
-                    payload=Text(text="chữ"),
-                ),
-            ),
-            notes=(f"{n}.bin: not text",),
-        )
-        for n in range(3)
-    ]
 
-    report = await run.discoverer.poll(Source(name="in", kind="files", url="in"))
+    report = await run.discoverer.poll(Source(name="in", kind="files", url=str(tmp_path)))
 
     assert (report.found, report.new) == (3, 3)
     assert len(report.notes) == 3
-    assert store.reader.candidate("file:///0.txt") is not None
+    assert store.reader.candidate((tmp_path / "0.txt").as_uri()) is not None
     assert store.reader.counts().counts[State.PENDING] == 3
 
 
@@ -279,7 +260,7 @@ async def test_a_folder_that_is_not_there_is_a_failed_source(store: Store) -> No
 
     report = await run.discoverer.poll(Source(name="in", kind="files", url="missing"))
 
-    assert report.error == "missing: no such file or folder"
+    assert report.error == "missing: no such file or folder; check the path"
 
 
 @pytest.mark.anyio

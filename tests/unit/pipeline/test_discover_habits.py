@@ -48,21 +48,17 @@ class Desk:
     """A discoverer over the real store; robots.txt names `robots`, the configuration the sitemaps in `configured`."""
 
     def __init__(self, store: Store, *, robots: Sequence[str] = (), configured: Sequence[str] = ()) -> None:
-        self.store, self.clock, self.robots = store, FakeClock(), robots
-        self.fetcher = FakeFetcher({})
+        self.store, self.clock = store, FakeClock()
+        self.fetcher = FakeFetcher({}, robots=lambda _: robots)
         self.since: list[datetime | None] = []
         stages = replace(
             faked_stages(store, clock=self.clock, fetcher=self.fetcher),
             parsers={"feed": parse, "sitemap": self.parse_sitemap},
             detect=lambda _, gate=None: "feed",
-            sitemaps=self.sitemaps,
         )
         self.discoverer = Discoverer(
             stages, limits(sitemaps={"paper.example": configured}), tally=Tally(), observer=Watcher(), worker="here:1"
         )
-
-    async def sitemaps(self, url: str) -> Sequence[str]:
-        return self.robots
 
     def parse_sitemap(self, read: Page, source: Source, /, *, now: datetime) -> Discovery:
         self.since.append(source.options.read_at)

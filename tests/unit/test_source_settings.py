@@ -1,4 +1,4 @@
-"""Each stage is told what the configuration says."""
+"""What the configuration says reaches the stages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
+from worker.extract import extract_rules
 from worker.models import SourceOptions
-from worker.rulebook import extract_rules, fetch_rules
-from worker.settings import ExtractSettings, FetchSettings, RightsSettings, Settings, SourceSettings
+from worker.settings import ExtractSettings, RightsSettings, Settings, SourceSettings
 
 SOURCE = {"name": "bao", "kind": "listing", "url": "https://bao.example/"}
 
@@ -25,18 +25,6 @@ def test_extraction_is_told_everything_with_the_signals_to_refuse() -> None:
 
     assert (rules.processes, rules.timeout, rules.min_words) == (3, timedelta(seconds=7), 9)
     assert (rules.languages, rules.refuse) == (("en",), ("noai",))
-
-
-def test_fetching_is_told_everything() -> None:
-    settings = Settings(fetch=FetchSettings(obey_robots=False, max_bytes=5, ca_file="x.pem"))
-
-    rules = fetch_rules(settings)
-
-    assert (rules.obey_robots, rules.max_bytes, rules.ca_file) == (False, 5, "x.pem")
-
-
-def test_sites_are_always_asked_for_reservations_as_every_article_records_them() -> None:
-    assert fetch_rules(Settings()).ask_reservations
 
 
 def test_a_source_hands_its_own_rules_to_its_reader() -> None:
