@@ -10,10 +10,9 @@ from sqlalchemy import Connection, Select, exists, func, not_, select
 
 from worker.models import Books, Kind, State
 from worker.storage.addresses import ADDRESSES, ENDED, REFUSED, others_left
-from worker.storage.contents import CONTENTS
 from worker.storage.former import WITH_ARTICLE
 from worker.storage.index import FINGERPRINTS, INDEX_KEYS
-from worker.storage.tables import ARTICLES, CANDIDATES, DECISIONS, HOSTS, PAGES, STANDINGS
+from worker.storage.tables import ARTICLES, CANDIDATES, CONTENTS, DECISIONS, HOSTS, PAGES, STANDINGS
 
 FOUNDERS = STANDINGS.alias("founders")
 HEADS = STANDINGS.alias("heads")

@@ -10,46 +10,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    ForeignKey,
-    Row,
-    Table,
-    Text,
-    UniqueConstraint,
-    bindparam,
-    exists,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Candidate
 from worker.storage.bodies import keep_payloads
 from worker.storage.codec import clean, digest
-from worker.storage.columns import KEY, UtcTime
 from worker.storage.dialect import upsert
 from worker.storage.intake import description
-from worker.storage.metadata import METADATA
 from worker.storage.rows import Values
-from worker.storage.tables import CANDIDATES
-
-CONTENTS = Table(
-    "contents",
-    METADATA,
-    Column("id", KEY, primary_key=True),
-    Column("candidate_id", KEY, ForeignKey("candidates.id"), nullable=False),
-    Column("reference", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("waiting", Boolean, nullable=False),
-    Column("title", Text),
-    Column("published_at", UtcTime),
-    Column("modified_at", UtcTime),
-    Column("external_id", Text),
-    UniqueConstraint("candidate_id", "reference"),
-)
-"""What each place gave last of a candidate that several gave contents of; one `waiting` was not worked on yet."""
+from worker.storage.tables import CANDIDATES, CONTENTS
 
 _C = CONTENTS.c
 _OF_CANDIDATE = _C.candidate_id == bindparam("candidate")

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, ForeignKey, Table, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from worker.models import Claim, Text
 from worker.storage import addresses
 from worker.storage.codec import clean
-from worker.storage.columns import KEY, PackedText
 from worker.storage.dialect import upsert
-from worker.storage.metadata import METADATA
-from worker.storage.tables import CANDIDATES
-
-FALLBACKS = Table(
-    "fallbacks",
-    METADATA,
-    Column("candidate_id", KEY, ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
-    Column("text", PackedText, nullable=False),
-)
-"""What a feed says of a candidate that waits."""
+from worker.storage.tables import CANDIDATES, FALLBACKS
 
 _KEEP = upsert(
     FALLBACKS,

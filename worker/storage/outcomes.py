@@ -15,13 +15,12 @@ from worker.storage.bodies import KEEP_PAGE, page_row
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest, to_json
 from worker.storage.events import add_events
-from worker.storage.fallbacks import FALLBACKS
 from worker.storage.former import WITH_ARTICLE
 from worker.storage.intake import lane_of
 from worker.storage.naming import turned
 from worker.storage.queue import wake_hosts
 from worker.storage.rows import Values
-from worker.storage.tables import CANDIDATES, PAGES
+from worker.storage.tables import CANDIDATES, FALLBACKS, PAGES
 
 LOOKED_AT_AGAIN = (State.STORED, State.REVISED, State.UNCHANGED)
 """What is looked at again at given ages: copies are not, since another text stands for them."""

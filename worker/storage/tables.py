@@ -1,4 +1,4 @@
-"""The tables: candidates and their history, pages, articles and how they stand, seeds, hosts, marks."""
+"""The tables: candidates and what came with them, pages, articles and how they stand, seeds, hosts, marks."""
 
 from __future__ import annotations
 
@@ -116,6 +116,30 @@ CANDIDATES = Table(
 recognised by it when it is tried again. `look_at` is when a finished one is looked at again, `looks` how many looks in
 a row showed nothing new, `former` (JSON) the outcome that stands if the look it waits for fails.
 """
+
+CONTENTS = Table(
+    "contents",
+    METADATA,
+    Column("id", KEY, primary_key=True),
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("waiting", Boolean, nullable=False),
+    Column("title", Text),
+    Column("published_at", UtcTime),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    UniqueConstraint("candidate_id", "reference"),
+)
+"""What each place gave last of a candidate that several gave contents of; one `waiting` was not worked on yet."""
+
+FALLBACKS = Table(
+    "fallbacks",
+    METADATA,
+    Column("candidate_id", KEY, ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
+    Column("text", PackedText, nullable=False),
+)
+"""What a feed says of a candidate that waits."""
 
 EVENTS = Table(
     "events",
