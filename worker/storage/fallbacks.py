@@ -24,19 +24,19 @@ _FIND = (
 )
 
 
-def keep(connection: Connection, texts: Mapping[int, str]) -> None:
+def save_fallbacks(connection: Connection, texts: Mapping[int, str]) -> None:
     """Keep texts by the id of their candidate, each in the place of an earlier one."""
     rows = [{"candidate_id": candidate, "text": clean(text)} for candidate, text in sorted(texts.items())]
     if rows:
         connection.execute(_KEEP.on(connection), rows)
 
 
-def drop(connection: Connection, candidate_id: int) -> None:
+def drop_fallback(connection: Connection, candidate_id: int) -> None:
     """Let go of the text of a candidate that has its outcome."""
     connection.execute(_DROP, {"candidate": candidate_id})
 
 
-def find(connection: Connection, claim: Claim) -> Text | None:
+def find_fallback(connection: Connection, claim: Claim) -> Text | None:
     """Return the text kept for a claimed candidate, None where there is none or another address of it is left to try.
 
     What an older program kept may be a stranger's.

@@ -1,7 +1,7 @@
-"""The ground under an open SQLite store: whether its files are still those that were opened.
+"""Whether the files of an open SQLite store are still those that were opened.
 
-SQLite does not look: it goes on reading and writing a file that was deleted or moved away, or whose disk has gone, and
-everything written is lost with the last process that has it open.
+SQLite does not look: it goes on reading and writing a file that was deleted or moved away, or whose disk has gone,
+and everything written is lost with the last process that has it open.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _COUNTED = frozenset({State.STORED, State.DUPLICATE, State.REVISED, State.UNCHAN
 _HOST = select(ARTICLES.c.host).where(ARTICLES.c.id == bindparam("article"))
 
 
-def count(connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None) -> None:
+def count_outcome(connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None) -> None:
     """Count the outcome of a page fetched for the first time; failures say nothing of what its source gives."""
     if outcome.state not in _COUNTED or row.article_id is not None:
         return

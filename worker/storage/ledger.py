@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from worker.storage import claims, fallbacks, looks, outcomes, polls, queue, settling, takeover
+from worker.storage import claims, outcomes, polls, queue, settling, takeover
 from worker.storage.database import Repository, reads, writes
+from worker.storage.fallbacks import find_fallback
+from worker.storage.looks import queue_rechecks
 
 
 class StoredLedger(Repository):
@@ -14,13 +16,13 @@ class StoredLedger(Repository):
     record_poll = writes(queue.record_poll)
     replan = writes(polls.replan)
     enqueue = writes(queue.enqueue)
-    look_again = writes(looks.look_again)
+    look_again = writes(queue_rechecks)
     claim = writes(claims.claim)
     extend = writes(claims.extend)
     release = writes(claims.release)
     holders = reads(takeover.holders)
     take_over = writes(takeover.take_over)
-    fallback = reads(fallbacks.find)
+    fallback = reads(find_fallback)
     finish = writes(outcomes.finish)
     settle = writes(settling.settle)
     pending = reads(claims.pending)

@@ -42,7 +42,7 @@ _QUEUE = (
 )
 
 
-def look_again(connection: Connection, *, now: datetime, limit: int) -> int:
+def queue_rechecks(connection: Connection, *, now: datetime, limit: int) -> int:
     """Queue articles that have reached the age at which they are looked at again; return how many.
 
     They wait behind the news of their hosts.
@@ -50,9 +50,8 @@ def look_again(connection: Connection, *, now: datetime, limit: int) -> int:
     rows = connection.execute(_DUE, {"now": now, "limit": limit}).all()
     if not rows:
         return 0
-    connection.execute(
-        _QUEUE, [{"candidate": row.id, "now": now, "as_before": remembered(row, by_age=True)} for row in rows]
-    )
+    queued = [{"candidate": row.id, "now": now, "as_before": remembered(row, by_age=True)} for row in rows]
+    connection.execute(_QUEUE, queued)
     for row in rows:
         add_events(connection, row.id, [Event(at=now, what="queued", detail="old enough to be looked at again")])
     wake_hosts(connection, {row.host for row in rows}, now=now)

@@ -36,10 +36,8 @@ class Naming:
     def is_new(self) -> bool:
         """Return whether an address is named that was not seen, or that only strangers had named."""
         known = {self.row.url: Authority.PUBLISHER.value, **{each.url: each.authority for each in self.seen}}
-        return any(
-            clean(each.url) not in known or (each.authority.is_own and known[clean(each.url)] == Authority.STRANGER)
-            for each in self.named
-        )
+        named = [(clean(each.url), each.authority) for each in self.named]
+        return any(url not in known or (who.is_own and known[url] == Authority.STRANGER) for url, who in named)
 
 
 def name_again(connection: Connection, naming: Naming, intake: Intake) -> Candidate | None:

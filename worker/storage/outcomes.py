@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, Event, Outcome, Page, State, Validators
-from worker.storage import addresses, contents, fallbacks, harvests
+from worker.storage import addresses, contents
 from worker.storage.addresses import ENDED
 from worker.storage.bodies import KEEP_PAGE, page_row
 from worker.storage.claims import free_host
 from worker.storage.codec import clean, clean_or_none, digest, to_json
 from worker.storage.events import add_events
+from worker.storage.fallbacks import drop_fallback
 from worker.storage.former import WITH_ARTICLE
+from worker.storage.harvests import count_outcome
 from worker.storage.intake import lane_of
 from worker.storage.naming import turned
 from worker.storage.queue import wake_hosts
@@ -133,14 +135,14 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, ending: Endin
     detail = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
     add_events(connection, row.id, [*fetched, Event(at=now, what=what, detail=detail)])
     if outcome.state is not State.PENDING and row.has_fallback:
-        fallbacks.drop(connection, row.id)
+        drop_fallback(connection, row.id)
     if turn is not None:
         _turn_to(connection, row, turn, outcome, now=now)
     elif row.has_waiting and outcome.state is not State.PENDING:
         _go_on_with_content(connection, row, outcome, now=now)
     if row.lane is not None:
         _free_hosts(connection, row, turn, now=now)
-        harvests.count(connection, row, outcome, ending.article)
+        count_outcome(connection, row, outcome, ending.article)
     return tried if tried.article else outcome
 
 

@@ -45,7 +45,7 @@ _LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _
 _BOTH = SOURCES.outerjoin(HABITS, HABITS.c.source == SOURCES.c.name)
 STATES = select(SOURCES, *habits.TOLD).select_from(_BOTH).order_by(SOURCES.c.name)
 """What `source_from` takes rows of."""
-_STATE = select(SOURCES, *habits.TOLD, HABITS.c.entries).select_from(_BOTH).where(SOURCES.c.name == bindparam("source"))
+_STATE = STATES.add_columns(HABITS.c.entries).where(SOURCES.c.name == bindparam("source"))
 
 
 def lead_poll(

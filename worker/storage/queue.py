@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Row, func, select, update
 
 from worker.models import Candidate, Poll, State
-from worker.storage import addresses, contents, fallbacks, polls
+from worker.storage import addresses, contents, polls
 from worker.storage.bodies import keep_payloads
 from worker.storage.codec import clean
 from worker.storage.dialect import Insert, is_sqlite, least, upsert
+from worker.storage.fallbacks import save_fallbacks
 from worker.storage.intake import Intake, candidate_row, lane_of
 from worker.storage.naming import Naming, first_of, name_again
 from worker.storage.tables import CANDIDATES, HOSTS
@@ -101,7 +102,7 @@ def _enqueue_batch(connection: Connection, named: Named, intake: Intake) -> tupl
     waiting = [(number, mains[url]) for url, number in new.items()]
     waiting += _name_again(connection, known, intake) if known else []
     keep_payloads(connection, waiting, now=intake.now)
-    fallbacks.keep(connection, {number: each.fallback for number, each in waiting if each.fallback})
+    save_fallbacks(connection, {number: each.fallback for number, each in waiting if each.fallback})
     return len(new), {lane_of(each.url) for _, each in waiting if each.payload is None}
 
 

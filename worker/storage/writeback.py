@@ -1,14 +1,14 @@
 """Writes the log of a SQLite store back into its file, and lets nobody commit meanwhile.
 
-SQLite before 3.51.3 (3.50.7, 3.44.6) can lose a commit for good where one connection writes the log back while another
-begins it anew (sqlite.org/wal.html, "the WAL-reset bug"): who writes back has read how long the log is, a commit begins
-it anew and sets to nothing what counts as written back, and the first then notes the old length. What is written up to
-that length later on is passed over ever after.
+SQLite before 3.51.3 (3.50.7, 3.44.6) can lose a commit for good where one connection writes the log back while
+another begins it anew (sqlite.org/wal.html, "the WAL-reset bug"): the first has read how long the log is, a commit
+begins it anew and sets to nothing what counts as written back, and the first then notes the old length. What is
+written up to that length later on is passed over ever after.
 
 Only a commit begins the log anew, and no commit is possible while another connection holds the write lock. So no
 connection of ours writes back by itself (`wal_autocheckpoint = 0`): we do, on one connection, while another of ours
-holds that lock and has written nothing. SQLite itself writes back once more when the last connection is closed: then it
-has the whole file to itself, and nobody else can even open it.
+holds that lock and has written nothing. SQLite itself writes back once more when the last connection is closed: then
+it has the whole file to itself, and nobody else can even open it.
 """
 
 from __future__ import annotations

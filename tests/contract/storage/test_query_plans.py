@@ -12,11 +12,12 @@ from sqlalchemy import Connection, event, insert, text
 from tests.contract.storage.made import MINUTE, NOW
 from worker.models import State
 from worker.ports import Scope
-from worker.storage import Store, claims, looks, takeover
+from worker.storage import Store, claims, takeover
 from worker.storage.columns import EPOCH
 from worker.storage.database import Database
 from worker.storage.engine import connect
 from worker.storage.intake import NEWS, THE_PAST
+from worker.storage.looks import queue_rechecks
 from worker.storage.tables import CANDIDATES, HOSTS
 
 HOSTS_MADE, EACH = 400, 5
@@ -98,7 +99,7 @@ def plans(database: Database, work: Callable[[Connection], object]) -> list[str]
             {"ix_hosts_ready", "ix_candidates_queue"},
         ),
         (lambda it: takeover.take_over(it, ["gone"]), {"ix_candidates_leases"}),
-        (lambda it: looks.look_again(it, now=NOW, limit=10), {"ix_candidates_look"}),
+        (lambda it: queue_rechecks(it, now=NOW, limit=10), {"ix_candidates_look"}),
     ],
     ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "take_over", "look_again"],
 )
