@@ -74,8 +74,13 @@ def keep(
 ) -> None:
     """Note contents of a candidate, in the order in which they are worked on."""
     rows = [
-        {"candidate_id": candidate_id, "reference": clean(each.reference), "sha256": _digest(each), "waiting": waiting}
-        | description(each)
+        {
+            "candidate_id": candidate_id,
+            "reference": clean(each.reference),
+            "sha256": _digest(each),
+            "waiting": waiting,
+            **description(each),
+        }
         for each in brought
     ]
     for row in rows:  # one by one: what a place brings again takes the place of what it brought before

@@ -61,7 +61,14 @@ def settle(
         return None
     if held.ended:
         return _outcome_before(connection, held)
-    arrival = Arrival(article=article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at)
+    arrival = Arrival(
+        article=article,
+        fingerprint=fingerprint,
+        judge=judge,
+        now=now,
+        page=page,
+        look_at=look_at,
+    )
     lock_arrival(connection, arrival)
     before = versions(connection, article.canonical_url)
     outcome = _unchanged(before, arrival) or _admitted(connection, held, arrival, before)
