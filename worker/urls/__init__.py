@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
-from worker.urls import hosts, paths, query, wrappers
-from worker.urls.query import Rules
+from worker.urls import hosts, paths, wrappers
+from worker.urls.query import Rules, query_key
 from worker.urls.refresh import refresh_target
 from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
 
@@ -78,7 +78,7 @@ def _key(parts: SplitResult, rules: Rules) -> str:
         return _file_key(path)
     host, port = hosts.host_and_port(parts)
     path = paths.identity(path.lower() if rules.fold_case else path)
-    kept = query.identity(parts.query, specific=paths.is_specific(path), rules=rules)
+    kept = query_key(parts.query, specific=paths.is_specific(path), rules=rules)
     # A server on a port of its own speaks one scheme there: nothing to merge.
     scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
     return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
