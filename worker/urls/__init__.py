@@ -14,10 +14,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
-from worker.urls import hosts, paths, query, wrappers
-from worker.urls.query import Rules
+from worker.urls.hosts import host_and_port, host_key, is_below, registrable_domain
+from worker.urls.paths import is_specific, path_key, remove_dots
+from worker.urls.query import Rules, query_key
 from worker.urls.refresh import refresh_target
 from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
+from worker.urls.wrappers import carried, unwrapped
 
 __all__ = [
     "Rules",
@@ -48,7 +50,7 @@ def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RU
     """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL, or too long."""
     key = _key(_without_wrappers(absolute(url, base=base)), rules)
     # What is left of a path may wrap an address that it did not wrap before.
-    return bounded(key) if wrappers.unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
+    return bounded(key) if unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
 
 
 def key_of_page(url: str) -> str:
@@ -68,25 +70,25 @@ def carries_another(url: str) -> bool:
     if not _MAY_CARRY.match(url):
         return False
     parts = absolute(url)
-    carried = wrappers.carried(parts)
-    return carried is not None and not same_site(carried, url) and wrappers.unwrapped(parts) is None
+    inner = carried(parts)
+    return inner is not None and not same_site(inner, url) and unwrapped(parts) is None
 
 
 def _key(parts: SplitResult, rules: Rules) -> str:
     path = encode_path(parts.path)
     if parts.scheme == "file":
         return _file_key(path)
-    host, port = hosts.host_and_port(parts)
-    path = paths.identity(path.lower() if rules.fold_case else path)
-    kept = query.identity(parts.query, specific=paths.is_specific(path), rules=rules)
+    host, port = host_and_port(parts)
+    path = path_key(path.lower() if rules.fold_case else path)
+    kept = query_key(parts.query, specific=is_specific(path), rules=rules)
     # A server on a port of its own speaks one scheme there: nothing to merge.
-    scheme, netloc = ("https", hosts.identity(host)) if port is None else (parts.scheme, f"{host}:{port}")
+    scheme, netloc = ("https", host_key(host)) if port is None else (parts.scheme, f"{host}:{port}")
     return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
     for _ in range(_MAX_WRAPPERS):
-        inside = wrappers.unwrapped(parts)
+        inside = unwrapped(parts)
         if inside is None:
             break
         parts = absolute(inside)
@@ -94,7 +96,7 @@ def _without_wrappers(parts: SplitResult) -> SplitResult:
 
 
 def _file_key(path: str) -> str:
-    return "file://" + (paths.remove_dots(path) or "/")
+    return "file://" + (remove_dots(path) or "/")
 
 
 def _route(fragment: str) -> str:
@@ -110,7 +112,7 @@ def resolve(url: str, *, base: str | None = None) -> str:
     parts = absolute(url, base=base)
     if parts.scheme == "file":
         return "file://" + encode_path(parts.path)
-    host, port = hosts.host_and_port(parts)
+    host, port = host_and_port(parts)
     netloc = host if port is None else f"{host}:{port}"
     path, asked = (_ascii(part) for part in (parts.path, parts.query))
     return bounded(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
@@ -133,14 +135,14 @@ def host_of(url: str) -> str:
     parts = absolute(url)
     if parts.scheme == "file":
         return ""
-    host, port = hosts.host_and_port(parts)
+    host, port = host_and_port(parts)
     return host if port is None else f"{host}:{port}"
 
 
 def site_of(url: str) -> str:
-    """Return the site of a URL, which is one publisher (`hosts.site_of`); empty for a file. Raises SourceError."""
+    """Return the site of a URL, which is one publisher, empty for a file (`hosts.registrable_domain`); raises SourceError."""
     parts = absolute(url)
-    return "" if parts.scheme == "file" else hosts.site_of(hosts.host_and_port(parts)[0])
+    return "" if parts.scheme == "file" else registrable_domain(host_and_port(parts)[0])
 
 
 def same_site(one: str, other: str) -> bool:
@@ -155,7 +157,7 @@ def belongs_to(url: str, sites: Collection[str]) -> bool:
     """Tell whether a URL lies on one of these sites, or below one of these domains; False where it is no URL."""
     try:
         parts = absolute(url)
-        return parts.scheme != "file" and hosts.is_below(hosts.host_and_port(parts)[0], frozenset(sites))
+        return parts.scheme != "file" and is_below(host_and_port(parts)[0], frozenset(sites))
     except SourceError:
         return False
 
@@ -192,5 +194,5 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _CO
 
 def _loses_the_article(key: str, own: str) -> bool:
     declared, page = absolute(key), absolute(own)
-    named = bool(declared.query) or paths.is_specific(declared.path)
-    return not named and (paths.is_specific(page.path) or bool(page.query))
+    named = bool(declared.query) or is_specific(declared.path)
+    return not named and (is_specific(page.path) or bool(page.query))

@@ -61,7 +61,7 @@ def spelled(host: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def site_of(host: str) -> str:
+def registrable_domain(host: str) -> str:
     """Return the registrable domain of a host (public suffix list); an address or a one-label host is its own site.
 
     Of a hoster, where every name below its domain belongs to somebody else, that name is part of the site.
@@ -86,7 +86,7 @@ def _hosted(host: str) -> str | None:
 @lru_cache(maxsize=4096)
 def is_below(host: str, sites: frozenset[str]) -> bool:
     """Tell whether a host is of one of these sites, or below one of these domains."""
-    return site_of(host) in sites or any(host == each or host.endswith("." + each) for each in sites)
+    return registrable_domain(host) in sites or any(host == each or host.endswith("." + each) for each in sites)
 
 
 def is_public(host: str) -> bool:
@@ -104,9 +104,9 @@ def _is_ipv4(host: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def identity(host: str) -> str:
+def host_key(host: str) -> str:
     """Return the host without `www`, mobile and AMP labels: `m.bao.vn`, `www.bao.vn` and `bao.vn` are one."""
-    site = site_of(host)
+    site = registrable_domain(host)
     if host == site or not host.endswith("." + site):
         return host
     labels = host[: -len(site) - 1].split(".")

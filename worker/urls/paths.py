@@ -20,7 +20,7 @@ _SPECIFIC = re.compile(r"\d{4}|[^/-]-[^/-]+-[^/-]+-")
 _SCRIPT = re.compile(r"\.(?:php|aspx?|jsp|cfm|do|cgi)\Z", re.IGNORECASE)
 
 
-def identity(path: str) -> str:
+def path_key(path: str) -> str:
     """Return what of an encoded path tells one article from another, without a trailing slash (empty for the root)."""
     path = remove_dots(path)
     while True:

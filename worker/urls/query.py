@@ -66,7 +66,7 @@ class Rules:
     fold_case: bool = False
 
 
-def identity(query: str, *, specific: bool, rules: Rules) -> str:
+def query_key(query: str, *, specific: bool, rules: Rules) -> str:
     """Return the parameters that tell articles apart, sorted by name; `specific`: the path alone names an article."""
     if not query:
         return ""
