@@ -20,7 +20,7 @@ from worker.sounding import Sounding, sounding
 class CheckedSource:
     """One poll of a source, what is to be said of it, and which share (0..1) of its entries other sources give too."""
 
-    sounding: Sounding
+    result: Sounding
     finding: Finding
     overlap: float
 
@@ -46,7 +46,7 @@ async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
     if not sources:
         return
     checked = await check_sources(settings, sources)
-    soundings = [each.sounding for each in checked]
+    soundings = [each.result for each in checked]
     yield check_reach(soundings)
     if (time := check_time(soundings)) is not None:
         yield time
@@ -61,7 +61,7 @@ async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[C
     now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in soundings]
     return [
         CheckedSource(
-            sounding=each,
+            result=each,
             finding=check_source(each, now=now),
             overlap=_overlap(own, [other for other in keys if other is not own]),
         )

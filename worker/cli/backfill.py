@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import Common, note, options, print_json
+from worker.cli.common import SILENT, Common, note, options, print_json
 from worker.cli.signals import until_signal
 
 if TYPE_CHECKING:
     from worker.backfill import BackfillReport, Orders
     from worker.settings import Settings
-
-_SILENT: Final = -2
 
 
 class _Day(click.DateTime):
@@ -107,7 +105,7 @@ def _tell(common: Common, report: BackfillReport, *, dry_run: bool, stopped_by: 
 
     if common.as_json:
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
-    elif common.loudness > _SILENT:
+    elif common.loudness > SILENT:
         backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
     if not report.did_its_work:
         reason = report.error or report.looked.last_error

@@ -22,6 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_CONFIG: Final = Path("config/worker.toml")
+SILENT: Final = -2
+"""The verbosity of `-qq`: not even the result is printed for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

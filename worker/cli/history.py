@@ -264,9 +264,8 @@ def _show_decision(decision: Decision) -> None:
 
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
-        out.print(
-            f"  {moment(decision.at)}  judged [bold]{decision.verdict.relation.value}[/]: {_rule(decision.verdict)}"
-        )
+        relation, rule = decision.verdict.relation.value, _rule(decision.verdict)
+        out.print(f"  {moment(decision.at)}  judged [bold]{relation}[/]: {rule}")
         _show_considered(decision.verdict)
         return
     other = decision.against

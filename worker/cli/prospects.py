@@ -13,7 +13,7 @@ from worker.sources.configuration_text import NewSource, name_for
 
 if TYPE_CHECKING:
     from worker.checkup import CheckedSource
-    from worker.prospect import Proposal
+    from worker.prospect.survey import Proposal
     from worker.settings import Settings
     from worker.sources.ranking import Trial
 
@@ -69,24 +69,24 @@ def show_checks(checked: Sequence[CheckedSource]) -> None:
     for name in ("name", "kind", "result", "entries", "newest", "overlap"):
         table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
     for each in checked:
-        sounding, entries = each.sounding, each.sounding.entries
+        result, entries = each.result, each.result.entries
         table.add_row(
-            clean(sounding.source.name),
-            sounding.source.kind,
+            clean(result.source.name),
+            result.source.kind,
             each.finding.level.value,
             str(entries),
-            moment(sounding.newest)[:16],
+            moment(result.newest)[:16],
             f"{each.overlap:.0%}" if entries else "-",
         )
     out = console()
     out.print(table)
     for each in checked:
         if remark := _remark(each):
-            out.print(Padding(f"{clean(each.sounding.source.name)}: {clean(remark)}", (0, 0, 0, 2), expand=False))
+            out.print(Padding(f"{clean(each.result.source.name)}: {clean(remark)}", (0, 0, 0, 2), expand=False))
 
 
 def _remark(checked: CheckedSource) -> str:
-    finding, strangers = checked.finding, checked.sounding.strangers
+    finding, strangers = checked.finding, checked.result.strangers
     if finding.remedy:
         return f"{finding.detail} -> {finding.remedy}"
     return f"{strangers:,} {'link' if strangers == 1 else 'links'} to other sites left out" if strangers else ""
@@ -94,16 +94,16 @@ def _remark(checked: CheckedSource) -> str:
 
 def check_record(checked: CheckedSource) -> dict[str, object]:
     """Return what a source gives now, for JSON."""
-    sounding, finding = checked.sounding, checked.finding
+    result, finding = checked.result, checked.finding
     return {
-        "name": sounding.source.name,
-        "kind": sounding.source.kind,
-        "url": sounding.source.url,
+        "name": result.source.name,
+        "kind": result.source.kind,
+        "url": result.source.url,
         "level": finding.level.value,
-        "entries": sounding.entries,
-        "newest": sounding.newest.isoformat() if sounding.newest else None,
+        "entries": result.entries,
+        "newest": result.newest.isoformat() if result.newest else None,
         "overlap": round(checked.overlap, 3),
-        "other_sites": sounding.strangers,
+        "other_sites": result.strangers,
         "detail": finding.detail,
         "remedy": finding.remedy,
     }

@@ -1,14 +1,14 @@
-"""The commands that decide anew: `duplicates mark` and `reprocess`."""
+"""The command `reprocess`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 import click
 
-from worker.cli.common import Common, note, options, print_json
+from worker.cli.common import SILENT, Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
 
@@ -19,80 +19,14 @@ if TYPE_CHECKING:
     from worker.storage.marking import Moved
     from worker.storage.rethinking import Change
 
-_LARGEST_ID: Final = 2**63 - 1
-_ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
-_SILENT: Final = -2
 
-
-@click.command()
-@click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
-@click.option("--same", is_flag=True, help="They are one item: one text is exported.")
-@click.option("--different", is_flag=True, help="They are two items: both are exported.")
-@click.option("--original", type=_ID, metavar="ID", help="This one had it first: its cluster exports it.")
-@options
-def mark(common: Common, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
-    """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
-    from worker import reprocess
-
-    decided = _decided(ids, same=same, different=different, original=original)
-    settings = common.settings()
-    common.set_up_logs(settings.log.format)
-    if original is not None:
-        ids, moved = (original,), reprocess.mark_original(settings, original)
-    else:
-        moved = reprocess.mark(settings, *ids, decided=decided)
-    if common.as_json:
-        again = [_moved_record(each) for each in moved]
-        print_json({"articles": list(ids), "decided": decided, "judged_again": again})
-    elif common.loudness > _SILENT:
-        _show_moved(ids, decided, moved)
-
-
-def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
-    """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
-    if original is not None:
-        if ids or same or different:
-            raise UsageError("--original names one article by itself: leave out the other ids and options")
-        return "original"
-    if same == different:
-        raise UsageError("say either --same or --different of two articles, or --original ID of one")
-    if len(ids) != 2:
-        raise UsageError(f"name two articles, by the ids that `why URL` shows; found {len(ids)}")
-    if ids[0] == ids[1]:
-        raise UsageError(f"article {ids[0]} is named twice: name two articles, by the ids that `why URL` shows")
-    return "same" if same else "different"
-
-
-def _moved_record(moved: Moved) -> dict[str, object]:
-    return {
-        "id": moved.id,
-        "url": moved.url,
-        "from": {"relation": moved.relation.value, "cluster": moved.cluster, "exported": moved.head},
-        "to": {"relation": moved.new_relation.value, "cluster": moved.new_cluster, "exported": moved.new_head},
-    }
-
-
-def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Moved, ...]) -> None:
-    from worker.cli.show import clean, console
-
-    out = console()
-    if decided == "original":
-        out.print(f"remembered: article {ids[0]} is the original")
-    else:
-        saying = "the same item" if decided == "same" else "different items"
-        out.print(f"remembered: articles {ids[0]} and {ids[1]} are {saying}")
-    changed = [each for each in moved if _before(each) != _after(each)]
-    for each in changed:
-        out.print(f"  {each.id}  {_before(each)} -> {_after(each)}  {clean(each.url)}")
-    if not changed:
-        out.print("  nothing stands otherwise than before")
-
-
-def _before(place: Moved | Change) -> str:
+def placement_before(place: Moved | Change) -> str:
+    """Return where an article was: its relation, its cluster, and whether it was exported."""
     return _place(place.relation.value, place.cluster, exported=place.head)
 
 
-def _after(place: Moved | Change) -> str:
+def placement_after(place: Moved | Change) -> str:
+    """Return where an article is now."""
     return _place(place.new_relation.value, place.new_cluster, exported=place.new_head)
 
 
@@ -128,7 +62,7 @@ def reprocess(common: Common, dedupe: bool, rejected: bool, dry_run: bool) -> No
         note("stopped; the same command goes on from here")
     elif common.as_json:
         print_json(_record(report))
-    elif common.loudness > _SILENT:
+    elif common.loudness > SILENT:
         _show(report, in_full=dry_run or common.loudness > 0)
     raise SystemExit(128 + stopped_by if stopped_by else 0)
 
@@ -190,7 +124,9 @@ def _show_changes(changes: tuple[Change, ...]) -> None:
     for each in changes:
         figures = (f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("", "")
         title = f"{clean(each.title)}\n{clean(each.url)}"
-        table.add_row(str(each.id), _before(each), _after(each), str(each.against or ""), *figures, title)
+        table.add_row(
+            str(each.id), placement_before(each), placement_after(each), str(each.against or ""), *figures, title
+        )
     console().print(table)
 
 
@@ -204,10 +140,11 @@ class _Gauge:
     def __enter__(self) -> Self:
         if self.shown:
             from rich.console import Console
-            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True, emoji=False), transient=True)
+            self._bar = Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
             self._bar.add_task("starting", total=None)
             self._bar.start()
         return self

@@ -17,7 +17,7 @@ from worker.errors import UsageError
 from worker.logs import escape as visible
 
 if TYPE_CHECKING:
-    from worker.prospect import Proposal
+    from worker.prospect.survey import Proposal
     from worker.settings import Settings
     from worker.sources.configuration_text import NewSource
 
@@ -85,7 +85,7 @@ def _check_name(name: str | None, settings: Settings) -> None:
 
 
 def _survey(common: Common, settings: Settings, url: str) -> tuple[Proposal, ...]:
-    from worker.prospect import survey
+    from worker.prospect.survey import survey
 
     def tell(step: str) -> None:
         if common.loudness >= 0:
@@ -212,7 +212,7 @@ def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
 @options
 def import_sources(common: Common, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
-    from worker.prospect import key_of
+    from worker.prospect.trials import key_of
     from worker.sources.configuration_text import NewSource, name_for
     from worker.sources.opml import read_opml
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import Common, options, print_json
-from worker.cli.rethink import mark
+from worker.cli.common import SILENT, Common, options, print_json
+from worker.cli.rethink import placement_after, placement_before
+from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from worker.fitting import Fitted
     from worker.storage.judging import Unsure
+    from worker.storage.marking import Moved
 
-_SILENT: Final = -2
+_LARGEST_ID: Final = 2**63 - 1
+_ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
 _MOVED: Final = 0.05
 
 
@@ -45,6 +48,70 @@ def duplicates(common: Common, form: str, everything: bool) -> None:
 
 
 @click.command()
+@click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
+@click.option("--same", is_flag=True, help="They are one item: one text is exported.")
+@click.option("--different", is_flag=True, help="They are two items: both are exported.")
+@click.option("--original", type=_ID, metavar="ID", help="This one had it first: its cluster exports it.")
+@options
+def mark(common: Common, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
+    """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
+    from worker import reprocess
+
+    decided = _decided(ids, same=same, different=different, original=original)
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    if original is not None:
+        ids, moved = (original,), reprocess.mark_original(settings, original)
+    else:
+        moved = reprocess.mark(settings, *ids, decided=decided)
+    if common.as_json:
+        again = [_moved_record(each) for each in moved]
+        print_json({"articles": list(ids), "decided": decided, "judged_again": again})
+    elif common.loudness > SILENT:
+        _show_moved(ids, decided, moved)
+
+
+def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
+    """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
+    if original is not None:
+        if ids or same or different:
+            raise UsageError("--original names one article by itself: leave out the other ids and options")
+        return "original"
+    if same == different:
+        raise UsageError("say either --same or --different of two articles, or --original ID of one")
+    if len(ids) != 2:
+        raise UsageError(f"name two articles, by the ids that `why URL` shows; found {len(ids)}")
+    if ids[0] == ids[1]:
+        raise UsageError(f"article {ids[0]} is named twice: name two articles, by the ids that `why URL` shows")
+    return "same" if same else "different"
+
+
+def _moved_record(moved: Moved) -> dict[str, object]:
+    return {
+        "id": moved.id,
+        "url": moved.url,
+        "from": {"relation": moved.relation.value, "cluster": moved.cluster, "exported": moved.head},
+        "to": {"relation": moved.new_relation.value, "cluster": moved.new_cluster, "exported": moved.new_head},
+    }
+
+
+def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Moved, ...]) -> None:
+    from worker.cli.show import clean, console
+
+    out = console()
+    if decided == "original":
+        out.print(f"remembered: article {ids[0]} is the original")
+    else:
+        saying = "the same item" if decided == "same" else "different items"
+        out.print(f"remembered: articles {ids[0]} and {ids[1]} are {saying}")
+    changed = [each for each in moved if placement_before(each) != placement_after(each)]
+    for each in changed:
+        out.print(f"  {each.id}  {placement_before(each)} -> {placement_after(each)}  {clean(each.url)}")
+    if not changed:
+        out.print("  nothing stands otherwise than before")
+
+
+@click.command()
 @click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
 @options
 def review(common: Common, limit: int) -> None:
@@ -57,7 +124,7 @@ def review(common: Common, limit: int) -> None:
     if common.as_json:
         for each in pairs:
             print_json(asdict(each))
-    elif common.loudness > _SILENT:
+    elif common.loudness > SILENT:
         _show_pairs(pairs)
 
 
@@ -90,7 +157,7 @@ def fit(common: Common, dry_run: bool) -> None:
     fitted = fitting.fit(settings, dry_run=dry_run)
     if common.as_json:
         print_json(asdict(fitted))
-    elif common.loudness > _SILENT:
+    elif common.loudness > SILENT:
         _show_fitted(fitted)
 
 

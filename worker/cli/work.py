@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
+from worker.cli.common import DEFAULT_CONFIG, SILENT, Common, note, options, print_json
 from worker.cli.signals import until_signal
 from worker.errors import UsageError
-
-_SILENT: Final = -2
 
 if TYPE_CHECKING:
     from worker.oneshot import Orders, RunReport
@@ -81,7 +79,7 @@ def _ingest(common: Common, settings: Settings, orders: Orders) -> int:
         report, stopped_by = until_signal(work)
     if common.as_json:
         print_json(report.as_record())
-    elif common.loudness > _SILENT:
+    elif common.loudness > SILENT:
         run_summary(report, stopped_by=stopped_by)
     if not orders.targets and not any(source.enabled for source in settings.sources):
         remedy = "add one with `corpus-worker sources add URL`"

@@ -18,7 +18,7 @@ from worker.ports import Clock, Meter
 from worker.settings import WebSettings
 
 if TYPE_CHECKING:
-    from worker.web import Metrics
+    from worker.web.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -88,7 +88,8 @@ class Board:
         if self._metrics is None:
             yield
             return
-        from worker.web import Watched, pages, served
+        from worker.web.pages import Watched, pages
+        from worker.web.server import served
 
         watched = Watched(health=self.health, figures=self.figures, metrics=self._metrics, clock=self._clock)
         async with served(pages(watched, names=self._settings.hosts), listen=self._settings.listen) as port:
@@ -97,6 +98,6 @@ class Board:
 
 
 def _metrics() -> Metrics:
-    from worker.web import Metrics
+    from worker.web.metrics import Metrics
 
     return Metrics()

@@ -16,7 +16,6 @@ from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError,
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.failing import after_failure, too_late
 from worker.pipeline.gathering import gathered
-from worker.pipeline.reports import log_outcome
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
@@ -313,3 +312,20 @@ def _require_wanted(claim: Claim, article: Article, *, since: datetime | None) -
     if not article.is_date_guessed:
         told = f"published {published:%Y-%m-%d}, wanted are articles since {since:%Y-%m-%d}"
         raise ExtractError(told, reason="old")
+
+
+def log_outcome(claim: Claim, outcome: Outcome, *, ms: int) -> None:
+    """Log the end of the work on one candidate: one line."""
+    best = outcome.verdict.best if outcome.verdict else None
+    log.info(
+        "ingest.outcome",
+        state=outcome.state.value,
+        reason=outcome.reason or None,
+        url=claim.url,
+        source=claim.source,
+        article=outcome.article,
+        against=best.article if best else None,
+        retry_at=outcome.retry_at.isoformat(timespec="seconds") if outcome.retry_at else None,
+        detail=outcome.detail or None,
+        ms=ms,
+    )

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from worker.errors import SourceError
-from worker.models import Alarm, Claim, Discovery, Outcome, Source
+from worker.models import Alarm, Discovery, Source
 from worker.schedule import MOST_ENTRIES
 
 log = structlog.get_logger()
@@ -161,20 +161,3 @@ def log_alarms(source: Source, new: Sequence[Alarm], over: Sequence[Alarm]) -> N
     for alarm in over:
         since = alarm.since.isoformat(timespec="seconds")
         log.info("discover.drift_over", source=source.name, what=alarm.what, since=since)
-
-
-def log_outcome(claim: Claim, outcome: Outcome, *, ms: int) -> None:
-    """Log the end of the work on one candidate: one line."""
-    best = outcome.verdict.best if outcome.verdict else None
-    log.info(
-        "ingest.outcome",
-        state=outcome.state.value,
-        reason=outcome.reason or None,
-        url=claim.url,
-        source=claim.source,
-        article=outcome.article,
-        against=best.article if best else None,
-        retry_at=outcome.retry_at.isoformat(timespec="seconds") if outcome.retry_at else None,
-        detail=outcome.detail or None,
-        ms=ms,
-    )

@@ -21,7 +21,10 @@ from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
 from worker.models import Claim, Figures, Health, Latest, Outcome, Source, SourceFigures, SourceState, State
 from worker.models.habits import Alarm, Learned
-from worker.web import Metrics, Watched, pages, served, server
+from worker.web import server
+from worker.web.metrics import Metrics
+from worker.web.pages import Watched, pages
+from worker.web.server import served
 
 WELL = Health(ok=True, figures={"standing_still_s": 7})
 FIGURES = Figures(
