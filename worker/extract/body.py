@@ -34,7 +34,7 @@ _BARE = 20
 # How much of the container's running text makes one of these a part of the article.
 _OWN_SHARE = 0.3
 # Of the text in paragraphs, how much a frame must hold that trafilatura knows by its name.
-_FRAMED = 0.3
+_FRAMED = 0.15
 _PARAGRAPHS = frozenset({"p", "li", "dd", "blockquote", "pre"})
 # Without such a frame it takes paragraphs alone: these are left out, which is worth a frame from this share on.
 _BESIDE_PARAGRAPHS = ("h2", "h3", "h4", "li")
