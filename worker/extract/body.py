@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import takewhile
+from typing import cast
 
 import trafilatura
 from lxml.html import HtmlElement
 from trafilatura.external import jt_stoplist_init
 from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
+from trafilatura.xpaths import BODY_XPATH
 
 from worker.extract.account import take_out, unwrap_as_division
 from worker.extract.blocks import Block, blocks_of
 from worker.extract.measure import Extents, is_inline
-from worker.extract.outline import Passage, find_container, weigh
+from worker.extract.outline import Passage, find_container, is_furniture, weigh
+from worker.extract.text import fold
 
 _SHARE = 0.92
 _COVERED = 0.6
@@ -30,6 +33,13 @@ _PLAIN = frozenset({"div", "section", "center"})
 _BARE = 20
 # How much of the container's running text makes one of these a part of the article.
 _OWN_SHARE = 0.3
+# Of the text in paragraphs, how much a frame must hold that trafilatura knows by its name.
+_FRAMED = 0.15
+_PARAGRAPHS = frozenset({"p", "li", "dd", "blockquote", "pre"})
+# Without such a frame it takes paragraphs alone: these are left out, which is worth a frame from this share on.
+_BESIDE_PARAGRAPHS = ("h2", "h3", "h4", "li")
+_WORTH = 0.01
+_KEY = 80
 
 
 def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) -> list[Block]:
@@ -41,13 +51,14 @@ def read_body(tree: HtmlElement, extents: Extents, passages: Sequence[Passage]) 
     body = tree.find("body")
     if body is None:
         return []
-    weight = weigh(body, passages)
+    weight = weigh(body, _distinct(passages))
     container = find_container(body, weight, share=_SHARE)
     _narrow(tree, container)
     _drop_empty(container, extents)
     _open_discarded(container, weight)
     _open_lists_in_cells(container)
     _wrap_bare_text(container)
+    _name_frame(tree, container, extents, passages)
     prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
     best = _extract(tree, fast=True)
     if _chars(best) < _COVERED * prose and container is not body:
@@ -74,6 +85,54 @@ def _narrow(tree: HtmlElement, container: HtmlElement) -> None:
             parent.remove(sibling)
         parent.text = container.tail = None
         container = parent
+
+
+def _distinct(passages: Sequence[Passage]) -> list[Passage]:
+    """Return the passages without those that say again what one before them says.
+
+    A page that holds its article twice, for large screens and for small ones, has it in one of two boxes.
+    """
+    first: dict[str, Passage] = {}
+    for passage in passages:
+        first.setdefault(fold(passage.text())[:_KEY], passage)
+    return list(first.values())
+
+
+def _name_frame(tree: HtmlElement, container: HtmlElement, extents: Extents, passages: Sequence[Passage]) -> None:
+    """Name the box that holds the paragraphs as the article's, where trafilatura knows no frame with much of them.
+
+    Without a frame that it knows by its name it takes paragraphs alone, and leaves out headings and lists.
+    """
+    own = [each for each in passages if _is_in(each, container) and not is_furniture(each)]
+    paragraphs = [each for each in own if each.element.tag in _PARAGRAPHS]
+    weight = weigh(container, paragraphs)
+    inner = find_container(container, weight, share=_SHARE)
+    if 2 * weight.get(container, 0) < weigh(container, own).get(container, 0):
+        weight, inner = weigh(container, own), container
+    frames = [frame for expression in BODY_XPATH for frame in cast("list[HtmlElement]", expression(tree))[:1]]
+    if max((weight.get(frame, 0) for frame in frames), default=0) >= _FRAMED * weight.get(inner, 0):
+        return
+    if _left_out(inner, extents) < _WORTH * weight.get(inner, 0):
+        return
+    if inner.tag == "body":
+        inner = _wrap_children(inner)
+    elif inner.tag not in _PLAIN:
+        inner.tag = "div"
+    inner.set("itemprop", "articleBody")
+
+
+def _left_out(box: HtmlElement, extents: Extents) -> int:
+    """Return how many characters outside of links the headings and the items of lists in a box hold."""
+    parts = [part for part in box.iter(*_BESIDE_PARAGRAPHS) if part.find("p") is None]
+    return sum(extents.own.get(part, 0) - extents.own_linked.get(part, 0) for part in parts)
+
+
+def _wrap_children(body: HtmlElement) -> HtmlElement:
+    box = body.makeelement("div")
+    box.text, body.text = body.text, None
+    box.extend(list(body))
+    body.append(box)
+    return box
 
 
 def _drop_empty(container: HtmlElement, extents: Extents) -> None:

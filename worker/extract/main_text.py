@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from lxml.html import HtmlElement
 
@@ -22,15 +20,13 @@ from worker.extract.library import is_ahead, read_as_it_comes
 from worker.extract.links import drop_links_elsewhere
 from worker.extract.listing import look_at, may_be_listing, refuse_listing
 from worker.extract.measure import Extents, measure
-from worker.extract.outline import Passage, find_passages, find_teasers, measure_shares
+from worker.extract.outline import Passage, find_passages, find_teasers, is_furniture, measure_shares
 from worker.extract.text import count_words, fold
 from worker.models import Page
 
 # Less than this share of the running text that no step took out for a reason is a sign of loss.
 _WHOLE = 0.5
 _KEY = 80
-_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
-_LEVELS = 4
 _FEW_WORDS = 60
 _LIVE = "liveblogposting"
 
@@ -90,18 +86,8 @@ def _may_have_lost(own: _Own, *, fewest: int) -> bool:
     if least >= sum(passage.chars - passage.linked for passage in own.running):
         return False
     # Some pages hold their article twice, for large screens and for small ones; and notices are no loss.
-    distinct = {fold(each.text())[:_KEY]: each.chars - each.linked for each in own.running if not _is_furniture(each)}
+    distinct = {fold(each.text())[:_KEY]: each.chars - each.linked for each in own.running if not is_furniture(each)}
     return least < sum(distinct.values())
-
-
-def _is_furniture(passage: Passage) -> bool:
-    """Whether the boxes right around a passage are named as a site's own, not an article's: what is said of cookies."""
-    near = islice(passage.element.iterancestors(), _LEVELS)
-    return any(
-        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
-        for box in near
-        if box.tag != "body"
-    )
 
 
 def _own_reading(document: Document, account: Account, guard: Guard, trace: Trace) -> _Own:

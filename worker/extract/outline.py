@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from lxml.html import HtmlElement
 
@@ -23,6 +25,7 @@ _TEASER_BOX = 260
 _LONGEST_TEASER = 600
 _LEVELS = 4
 _CAP = 600
+_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,16 @@ def _is_headline(link: HtmlElement, passage: HtmlElement, extents: Extents, *, w
     if extents.chars.get(link, 0) < _HEADLINE or passage in link.iterancestors():
         return False
     return not within or leads_elsewhere(link, within=within)
+
+
+def is_furniture(passage: Passage) -> bool:
+    """Tell whether the boxes right around a passage are named as a site's own, not an article's: a word on cookies."""
+    near = islice(passage.element.iterancestors(), _LEVELS)
+    return any(
+        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
+        for box in near
+        if box.tag != "body"
+    )
 
 
 def weigh(body: HtmlElement, passages: Sequence[Passage]) -> dict[HtmlElement, int]:

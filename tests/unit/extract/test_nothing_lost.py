@@ -227,3 +227,35 @@ def test_a_text_is_declared_in_pieces_or_as_the_entries_of_a_live_page(said: dic
     text = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body="<div id=root></div>")).text
 
     assert text.split("\n") == list(PARAGRAPHS)
+
+
+_HEADING = "Ba điều kiện mà quỹ bảo lãnh đặt ra"
+_ITEMS = ("Hộ sản xuất phải có sổ sách ít nhất hai năm.", "Chủ xưởng tự góp một phần năm số vốn cần vay.")
+_WITH_LIST = (
+    f"{''.join(f'<p>{each}</p>' for each in PARAGRAPHS[:2])}<h2>{_HEADING}</h2>"
+    f"<ul>{''.join(f'<li>{item}</li>' for item in _ITEMS)}</ul>{''.join(f'<p>{each}</p>' for each in PARAGRAPHS[2:])}"
+)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<div class='prose prose-lg'><h1>{TITLE}</h1>{_WITH_LIST}</div>",
+        f"<div><div class='w-richtext'>{_WITH_LIST}</div></div>",
+        f"<article class=teaser><a href=/b>Bài khác</a></article><div class=doc>{_WITH_LIST}</div>",
+        f"<div id=content><p>Tìm kiếm</p></div><section class=x1y2>{_WITH_LIST}</section>",
+        f"<table><tr><td>{_WITH_LIST}</td></tr></table>",
+        f"<h1>{TITLE}</h1>{_WITH_LIST}",
+        f"<div>{_WITH_LIST}</div><div class=site-footer><div>{CONTROL * 9}{LEAD * 3}</div></div>",
+    ],
+)
+def test_headings_and_lists_stay_whatever_the_box_around_them_is_called(markup: str) -> None:
+    text = read(news_page(body=f"{MENU}{markup}"), rules=RULES).text
+
+    assert [part for part in (*PARAGRAPHS, _HEADING, *_ITEMS) if part not in text] == []
+
+
+def test_a_box_of_another_name_brings_nothing_in_where_there_are_paragraphs_alone() -> None:
+    body_ = f"<div><div>{TEXT}</div><div>Cơ quan chủ quản: Sở Thông tin. Giấy phép số 12</div></div>"
+
+    assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text
