@@ -90,7 +90,10 @@ def _parse(markup: str) -> HtmlElement:
 
 
 def _json_ld(tree: HtmlElement) -> list[str]:
-    return [script.text or "" for script in tree.iter("script") if _JSON_LD.search(script.get("type") or "")]
+    scripts = [script.text or "" for script in tree.iter("script") if _JSON_LD.search(script.get("type") or "")]
+    # Some systems write what was meant for a script into a meta element.
+    metas = (meta for meta in islice(tree.iter("meta"), _MOST_METAS) if _JSON_LD.search(meta.get("name") or ""))
+    return [*scripts, *(meta.get("content") or "" for meta in metas)]
 
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
