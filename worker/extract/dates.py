@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from itertools import filterfalse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,8 +19,19 @@ _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 _TOLERANCE = timedelta(days=1)
 _CLEAR = 2
 _LONG_BEFORE = timedelta(days=90)
-# A day and the hours between the zones.
-_ANOTHER_DAY = timedelta(days=2)
+# What a moment and the beginning of its day, or one moment in two zones, are at most apart.
+_ONE_DAY, _BETWEEN_ZONES = timedelta(days=1), timedelta(hours=14)
+# What systems write for the scripts of their own pages: `"publishedAt":"2026-03-07T08:00:00Z"`.
+_QUOTE = rb"(?:\\{0,3}[\"']|&quot;)"
+_IN_SCRIPT = re.compile(
+    _QUOTE
+    + rb"(?:date_?|first_?)?publi(?:shed|cation|sh)_?(?:at|on|date|time)?"
+    + _QUOTE
+    + rb"\s?:\s?"
+    + _QUOTE
+    + rb"((?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:]{5,8}(?:[.]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?)",
+    re.IGNORECASE,
+)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
 # First those that say publication, then those that say it in other words.
@@ -120,6 +131,11 @@ class _Page:
             # Two that agree need not be guessed.
             yield next((said for said in unspecific if self._day(said) == self._day(guess)), guess)
         yield from (replace(said, origin="unmarked-meta", sure=False) for said in unspecific)
+        changes = [
+            replace(shown, score=_CLEAR) for shown in self._shown if shown.is_change and shown.score == _CLEAR - 1
+        ]
+        yield from self._shown_as(changes)
+        yield from self._in_scripts()
 
     def _declared(self) -> Iterator[Found]:
         """Yield the dates of publication that the page's head declares, and before them what shows that they are none.
@@ -138,7 +154,7 @@ class _Page:
         if address is not None and self.is_credible(address) and address.at + _LONG_BEFORE < first:
             yield address
         seen = self._seen() if len(days) > 1 or last_change <= first else []
-        if seen and last_change <= first and max(found.at for found in seen) + _ANOTHER_DAY < first:
+        if seen and last_change <= first and all(_is_earlier(found.at, first) for found in seen):
             yield seen[0]
         # Which of two numbers is the month, a declared date decides.
         confirmed = days & set(map(self._day, seen))
@@ -205,6 +221,13 @@ class _Page:
             yield address
         yield from self._shown_as(self._shown)
 
+    def _in_scripts(self) -> Iterator[Found]:
+        """Yield the date that the page's scripts call its publication, where they name one day alone."""
+        said = dict.fromkeys(match[1].decode("ascii") for match in _IN_SCRIPT.finditer(self._document.body))
+        found = list(self._read(said, origin="script", sure=False))
+        if len(set(map(self._day, found))) == 1:
+            yield found[0]
+
     def _in_address(self) -> Found | None:
         at = moment_in_address(self._document.url)
         return at and Found(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
@@ -221,6 +244,11 @@ class _Page:
     @cached_property
     def _shown(self) -> list[Shown]:
         return find_shown(self._document.tree, title=self._circumstances.title, reading=self._reading)
+
+
+def _is_earlier(shown: datetime, moment: datetime) -> bool:
+    """Whether a moment as readers see it, mostly a day alone and in a zone unknown, is before another for certain."""
+    return shown + _BETWEEN_ZONES + (_ONE_DAY if shown.time() == time.min else timedelta(0)) < moment
 
 
 def _writes_month_first(document: Document) -> bool:

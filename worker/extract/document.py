@@ -28,7 +28,7 @@ _MOST_METAS = 1_000
 class Document:
     """A page's tree with what its head says.
 
-    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters.
+    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters; `body` is as it came.
     """
 
     url: str
@@ -40,6 +40,7 @@ class Document:
     title_tag: str
     charset: str
     size: int
+    body: bytes
 
     def said(self, *names: str) -> str:
         """Return the first meta value among the names, in their order."""
@@ -71,6 +72,7 @@ def open_document(page: Page) -> Document:
         title_tag=clean_line((tree.findtext(".//title") or "")[:_MOST_METAS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
         size=len(markup),
+        body=page.body,
     )
 
 

@@ -212,9 +212,7 @@ def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
     return first
 
 
-def _places(
-    body: HtmlElement, heading: HtmlElement | None, reading: Reading, *, most: int | None
-) -> Iterator[_Place]:
+def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading, *, most: int | None) -> Iterator[_Place]:
     """Yield the places of a page where a date is written, in page order, up to `most` characters below the title."""
     total, title_at = 0, None
     # Before the title, distances are known only once it is met.
