@@ -230,7 +230,7 @@ class _Page:
 
     def _in_address(self) -> Found | None:
         at = moment_in_address(self._document.url)
-        return at and Found(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
+        return None if at is None else Found(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
 
     def _shown_as(self, places: Iterable[Shown]) -> Iterator[Found]:
         """Yield the dates among these that are clearly the article's."""

@@ -16,8 +16,7 @@ from worker.dates import Written, find_written, moments_of
 from worker.extract.measure import is_inline
 from worker.extract.text import clean_line, fold
 
-_MOST_PLACES = 120
-_MOST_MARKED = 60
+_MOST_PLACES, _MOST_MARKED = 120, 60
 _MOST_IN_LINE = 3
 # In characters: a longer line is running text, and so is one with so much beside a date.
 _LONGEST_LINE = 200
@@ -32,10 +31,8 @@ _ABOVE = 200
 _LEVELS = 8
 _SMALL = 200
 _LONGEST_TEASER = 1_500
-_HEADLINE = 28
-_SHORTEST_TITLE = 8
-_FEWEST_WORDS = 5
-_SAME_WORDS = 0.75
+_HEADLINE, _SHORTEST_TITLE = 28, 8
+_FEWEST_WORDS, _SAME_WORDS = 5, 0.75
 _MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 _LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
 _DATED = XPath(

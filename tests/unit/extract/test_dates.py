@@ -271,9 +271,9 @@ def test_the_articles_own_entry_in_a_list_of_what_is_new_dates_it(own: str) -> N
 
 
 def test_a_date_of_a_change_is_taken_where_the_page_has_no_other() -> None:
-    body = article_body().replace("</footer>", "<p>[Cập nhật: 02/03/2026, 01:40]</p></footer>")
+    body = article_body(after=f"<p>{OTHERS}.</p>" * 60) + "<p>[Cập nhật: 02/03/2026, 01:40]</p>"
 
-    found = find_published(document_with(body=body.replace("footer>", "section>")), circumstances())
+    found = find_published(document_with(body=body), circumstances())
 
     assert found is not None
     assert (found.at.date(), found.sure) == (date(2026, 3, 2), False)
