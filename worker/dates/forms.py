@@ -96,6 +96,11 @@ _FORMS: Final[tuple[_Form, ...]] = (
         r"(?![\d/]|[-.]\d)",
         exchangeable=True,
     ),
+    # 7 | 3 | 2026
+    _form(
+        rf"(?<![\d|])(?P<day>\d{{1,2}})(?P<by>\s?[|·]\s?)(?P<month>\d{{1,2}})(?P=by)(?P<year>{_YEAR})(?![\d|])",
+        exchangeable=True,
+    ),
     # 7 March 2026, 7. März 2026, 7 de marzo de 2026, 07-Mar-26
     _form(
         rf"(?<![\d.:/-])(?<!\d,)(?P<day>\d{{1,2}}){_ORDINAL}{_TO_MONTH}(?P<name>{_WORD}(?:\sال\w{{3,6}})?)",

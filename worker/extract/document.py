@@ -28,7 +28,7 @@ _MOST_METAS = 1_000
 class Document:
     """A page's tree with what its head says.
 
-    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters.
+    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters; `body` is as it came.
     """
 
     url: str
@@ -40,6 +40,7 @@ class Document:
     title_tag: str
     charset: str
     size: int
+    body: bytes
 
     def said(self, *names: str) -> str:
         """Return the first meta value among the names, in their order."""
@@ -71,6 +72,7 @@ def open_document(page: Page) -> Document:
         title_tag=clean_line((tree.findtext(".//title") or "")[:_MOST_METAS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
         size=len(markup),
+        body=page.body,
     )
 
 
@@ -90,7 +92,10 @@ def _parse(markup: str) -> HtmlElement:
 
 
 def _json_ld(tree: HtmlElement) -> list[str]:
-    return [script.text or "" for script in tree.iter("script") if _JSON_LD.search(script.get("type") or "")]
+    scripts = [script.text or "" for script in tree.iter("script") if _JSON_LD.search(script.get("type") or "")]
+    # Some systems write what was meant for a script into a meta element.
+    metas = (meta for meta in islice(tree.iter("meta"), _MOST_METAS) if _JSON_LD.search(meta.get("name") or ""))
+    return [*scripts, *(meta.get("content") or "" for meta in metas)]
 
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:

@@ -16,8 +16,7 @@ from worker.dates import Written, find_written, moments_of
 from worker.extract.measure import is_inline
 from worker.extract.text import clean_line, fold
 
-_MOST_PLACES = 120
-_MOST_MARKED = 60
+_MOST_PLACES, _MOST_MARKED = 120, 60
 _MOST_IN_LINE = 3
 # In characters: a longer line is running text, and so is one with so much beside a date.
 _LONGEST_LINE = 200
@@ -26,12 +25,14 @@ _IN_PROSE = 6
 # With so little beside it, a date is alone in its line.
 _ALONE = 25
 _LABEL = 40
+_OTHER, _CHANGE = -4, -1
 _NEAR, _FAR = 700, 2_500
 _ABOVE = 200
 _LEVELS = 8
 _SMALL = 200
 _LONGEST_TEASER = 1_500
-_HEADLINE = 28
+_HEADLINE, _SHORTEST_TITLE = 28, 8
+_FEWEST_WORDS, _SAME_WORDS = 5, 0.75
 _MACHINE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 _LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
 _DATED = XPath(
@@ -57,6 +58,13 @@ _ELSEWHERE = re.compile(
     r"lien-?quan|cung-?chuyen|tin-?moi|doc-?nhieu|xem-?nhieu|(?<=[a-z])(?:Related|Comments|Recommended)(?![a-z])",
     re.IGNORECASE,
 )
+_BYLINE_RELS = re.compile(r"\b(?:author|tag|category|nofollow)\b", re.IGNORECASE)
+_BYLINE = re.compile(
+    r"\A(?:mailto|tel|javascript):|/(?:authors?|auth?ors?|aut[eo]u?re?s?|autorin|profiles?|people|staff|team|tags?|topics?|"
+    r"categor(?:y|ies|ia|ie)|tac-gia|users?|members?|sharer?)(?:[/.?]|\.php)",
+    re.IGNORECASE,
+)
+_HIDDEN = re.compile(r"(?:^|[\s_-])(?:hide|hidden|sr-only|visually-?hidden)(?:$|\s)|display:\s?none", re.IGNORECASE)
 _BESIDE = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
 _SAYS_PUBLISHED = re.compile(
     r"publi[cs]|posted|\bpost\b|đăng|xuất bản|veröffentlicht|erstellt|gepubliceerd|opublikowano|dodan|опублик|yayın|"
@@ -103,13 +111,16 @@ class Reading:
 class Shown:
     """A date on a page: what may say it, how much speaks for its being the article's own, and what marks it.
 
-    `marked` is a machine-readable mark of publication; `is_time` says that it is in a `time` element.
+    `marked` is a machine-readable mark of publication; `is_time` says that it is in a `time` element; `visible` that
+    readers see it; `is_change` that the words before it speak of a change.
     """
 
     values: tuple[str, ...]
     score: int
     marked: bool = False
     is_time: bool = False
+    visible: bool = True
+    is_change: bool = False
     after_title: bool = False
 
 
@@ -127,13 +138,35 @@ class _Place:
     timed: bool
     distance: int
     after_title: bool
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Article:
+    """What the page's article is known by: its title, folded, and the elements in which its heading is."""
+
+    title: str
+    shared: frozenset[HtmlElement]
+
+    def is_named(self, text: str) -> bool:
+        """Whether a headline is the article's title: one is in the other, or has nearly all its words."""
+        folded = fold(text)
+        shorter, longer = sorted((folded, self.title), key=len)
+        if len(shorter) < _SHORTEST_TITLE or 2 * len(shorter) < len(longer):
+            return False
+        words, others = frozenset(shorter.split()), frozenset(longer.split())
+        return shorter in longer or (len(words) >= _FEWEST_WORDS and len(words & others) >= _SAME_WORDS * len(words))
 
 
 @dataclass(slots=True)
 class _Line:
-    """A line of text as a reader sees it; `pieces` are its elements by where their text begins."""
+    """A line of text as a reader sees it; `pieces` are its elements by where their text begins.
+
+    `label` is the line above it, where that is so short that it may say what this one is.
+    """
 
     text: str = ""
+    label: str = ""
     pieces: list[tuple[int, HtmlElement]] = field(default_factory=list)
     dated: list[tuple[int, HtmlElement]] = field(default_factory=list)
 
@@ -151,15 +184,16 @@ class _Line:
         return next((element for begin, element in reversed(self.pieces) if begin <= place), self.pieces[0][1])
 
 
-def find_shown(tree: HtmlElement, *, title: str, reading: Reading) -> list[Shown]:
-    """Return the dates that a page shows, the most credible first."""
+def find_shown(tree: HtmlElement, *, title: str, reading: Reading, near: bool = False) -> list[Shown]:
+    """Return the dates that a page shows, the most credible first; with `near`, only those not far below its title."""
     body = tree.find("body")
-    if body is None:
+    heading = None if body is None else _heading(body, title)
+    if body is None or (near and heading is None):
         return []
-    heading = _heading(body, title)
     shared = frozenset() if heading is None else frozenset((heading, *heading.iterancestors()))
-    places = islice(_places(body, heading, reading), _MOST_PLACES)
-    return sorted((_weighed(place, shared) for place in places), key=lambda shown: -shown.score)
+    article = _Article(title=fold(title), shared=shared)
+    places = islice(_places(body, heading, reading, most=_FAR if near else None), _MOST_PLACES)
+    return sorted((_weighed(place, article) for place in places), key=lambda shown: -shown.score)
 
 
 def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
@@ -168,19 +202,21 @@ def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
     first = None
     for heading in islice(body.iter("h1", "h2", "h3"), 60):
         text = fold(clean_line("".join(heading.itertext())[:500]))
-        if wanted and len(text) >= 8 and (text in wanted or wanted in text):
+        if wanted and len(text) >= _SHORTEST_TITLE and (text in wanted or wanted in text):
             return heading
         if first is None and text and heading.tag == "h1":
             first = heading
     return first
 
 
-def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading) -> Iterator[_Place]:
-    """Yield the places of a page where a date is written, in page order."""
+def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading, *, most: int | None) -> Iterator[_Place]:
+    """Yield the places of a page where a date is written, in page order, up to `most` characters below the title."""
     total, title_at = 0, None
     # Before the title, distances are known only once it is met.
     waiting: list[tuple[_Line, int]] = []
+    above = ""
     for line in _lines(body):
+        line.label, above = above, line.text if len(line.text) <= _LABEL else ""
         if title_at is None and heading is not None and any(_is_in(element, heading) for _, element in line.pieces):
             title_at = total
             for earlier, at in waiting:
@@ -192,6 +228,8 @@ def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading) ->
             else:
                 yield from _in_line(line, reading, heading, distance=total - title_at, after_title=True)
         total += len(line.text)
+        if most is not None and title_at is not None and total - title_at > most:
+            return
     for line, at in waiting:
         yield from _in_line(line, reading, None, distance=at, after_title=False)
 
@@ -234,8 +272,9 @@ def _in_line(
         spans.append((begin, begin + len(own)))
         if values:
             timed = any(":" in value for value in values)
-            before = line.text[max(0, begin - _LABEL) : begin]
-            yield _Place(element, values, before, len(line.text) - len(own), timed, distance, after_title)
+            before = line.text[max(0, begin - _LABEL) : begin] or line.label
+            visible = bool(own) and not _is_hidden(element)
+            yield _Place(element, values, before, len(line.text) - len(own), timed, distance, after_title, visible)
     if len(line.text) > _LONGEST_LINE:
         return
     begin = 0
@@ -247,23 +286,40 @@ def _in_line(
         element = line.element_at(start)
         in_title = heading is not None and _is_in(element, heading) and not _NAMED.search(_marks(element))
         if not in_title and not any(first <= start < last for first, last in spans):
-            before = line.text[max(begin, start - _LABEL) : start]
+            before = line.text[max(begin, start - _LABEL) : start] or line.label
             beside = len(line.text) - (end - start)
             yield _Place(element, (line.text[begin:end],), before, beside, written.timed, distance, after_title)
         begin = end
 
 
-def _weighed(place: _Place, shared: Collection[HtmlElement]) -> Shown:
+def _weighed(place: _Place, article: _Article) -> Shown:
     element = place.element
     marks = _marks(element)
     marked = element.get("pubdate") is not None or "datepublished" in marks.lower() or _MARKED.search(marks) is not None
     is_time = element.tag == "time"
     score = 4 * marked + 2 * is_time + place.timed
-    score += _by_words(place) + _by_position(place) + _by_surroundings(element, shared)
+    by_words = _by_words(place)
+    score += by_words + _by_position(place) + _by_surroundings(element, article)
     if not (is_time or marked):
         score -= _IN_PROSE * (place.beside > _PROSE)
     score += place.beside <= _ALONE
-    return Shown(place.values, score, marked=marked, is_time=is_time, after_title=place.after_title)
+    return Shown(
+        place.values,
+        score,
+        marked=marked,
+        is_time=is_time,
+        visible=place.visible,
+        is_change=by_words == _CHANGE,
+        after_title=place.after_title,
+    )
+
+
+def _is_hidden(element: HtmlElement) -> bool:
+    """Whether an element, or the box it is in, says that readers do not see it."""
+    return any(
+        box.get("hidden") is not None or _HIDDEN.search(f"{box.get('class') or ''} {box.get('style') or ''}")
+        for box in islice((element, *element.iterancestors()), 3)
+    )
 
 
 def _marks(element: HtmlElement) -> str:
@@ -272,10 +328,10 @@ def _marks(element: HtmlElement) -> str:
 
 def _by_words(place: _Place) -> int:
     if _SAYS_OTHER.search(place.before):
-        return -4
+        return _OTHER
     updated, published = list(_SAYS_UPDATED.finditer(place.before)), list(_SAYS_PUBLISHED.finditer(place.before))
     if updated and (not published or updated[-1].start() > published[-1].start()):
-        return -1
+        return _CHANGE
     return 3 if published else 0
 
 
@@ -285,18 +341,22 @@ def _by_position(place: _Place) -> int:
     return 1 if -place.distance <= _ABOVE else 0
 
 
-def _by_surroundings(element: HtmlElement, shared: Collection[HtmlElement]) -> int:
+def _by_surroundings(element: HtmlElement, article: _Article) -> int:
     """Weigh what the boxes around a date are called and hold, up to the one that it shares with the title."""
     score, named = 0, False
-    for level, box in enumerate(islice(_boxes(element, shared), _LEVELS)):
+    for level, box in enumerate(islice(_boxes(element, article.shared), _LEVELS)):
         marks = _marks(box)
         if level < 4 and not named and _NAMED.search(marks):
             score, named = score + 2, True
+        headlines = _headlines(box, element) if level and level < 5 else []
+        if headlines and all(map(article.is_named, headlines)):
+            # The article's own entry, as lists of what is new hold one.
+            return score + 3
         if _ELSEWHERE.search(marks):
             return score - 5
         if (box.tag in {"aside", "nav", "footer"} or _BESIDE.search(marks)) and not _is_small(box):
             return score - 4
-        if level and level < 5 and _announces(box, element):
+        if any(len(headline) >= _HEADLINE for headline in headlines):
             return score - 5
     return score
 
@@ -318,16 +378,22 @@ def _boxes(element: HtmlElement, shared: Collection[HtmlElement]) -> Iterator[Ht
         box = box.getparent()
 
 
-def _announces(box: HtmlElement, element: HtmlElement) -> bool:
-    """Whether the box around a date announces another page: it is short, and holds a headline of its own."""
+def _headlines(box: HtmlElement, element: HtmlElement) -> list[str]:
+    """Return the headlines in the box around a date, where it is as short as one that announces a page."""
     size = 0
     for text in box.itertext():
         size += len(text)
         if size > _LONGEST_TEASER:
-            return False
+            return []
     around = set(element.iterancestors())
-    return any(
-        len(clean_line("".join(headline.itertext()))) >= _HEADLINE
+    headlines = (
+        headline
         for headline in box.iter("a", "h2", "h3", "h4")
-        if headline is not element and headline not in around
+        if headline is not element and headline not in around and not _is_byline(headline)
     )
+    return list(filter(None, (clean_line("".join(headline.itertext())) for headline in headlines)))
+
+
+def _is_byline(link: HtmlElement) -> bool:
+    """Whether a link leads to what a byline names: an author, a subject, a mail address."""
+    return _BYLINE_RELS.search(link.get("rel") or "") is not None or _BYLINE.search(link.get("href") or "") is not None

@@ -128,6 +128,10 @@ def _article_heading(document: Document, said: _Said) -> Title:
         shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
         if shared > most:
             best, most = heading, shared
+    if not best:
+        # A site that gives its own name the first rank has its articles' titles in the second.
+        said_elsewhere = {fold(title.text) for title in (said.open_graph, said.title_tag) if title}
+        best = next((heading for heading in _headings(document, "h2") if fold(heading) in said_elsewhere), "")
     if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
         best = headings[0]
     return Title(text=best, origin=origin)
@@ -152,8 +156,8 @@ def _pairs(title: str) -> frozenset[str]:
     return frozenset(text[place : place + 2] for place in range(len(text) - 1))
 
 
-def _headings(document: Document) -> Iterator[str]:
-    for heading in islice(document.tree.iter("h1"), _MOST_HEADINGS):
+def _headings(document: Document, rank: str = "h1") -> Iterator[str]:
+    for heading in islice(document.tree.iter(rank), _MOST_HEADINGS):
         text = clean_line("".join(heading.itertext())[:_LONGEST])
         if text:
             yield text

@@ -9,7 +9,7 @@ from worker.models.kinds import Kind, Relation, State
 from worker.models.sources import Page, Text, Validators
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
-_GUESSES = frozenset({"unmarked-time", "unmarked-meta", "url", "text"})
+_GUESSES = frozenset({"unmarked-time", "unmarked-meta", "url", "text", "script"})
 _FIRST_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.unit.extract.pages import NOW, URL, article_body, news_page, page_of
+from tests.unit.extract.pages import NOW, TITLE, URL, article_body, news_page, page_of
 from worker.extract.dates import Circumstances, Found, find_modified, find_published, zone_of
 from worker.extract.document import Document, open_document
 
@@ -193,6 +193,16 @@ def test_a_marked_element_is_as_good_as_a_meta_element(markup: str) -> None:
         ("<div><b>March</b> <i>2</i>, <i>2026</i></div>", "2026-03-02"),
         ("<div class=meta>2026年3月2日 08:05</div>", "2026-03-02"),
         ("<aside><span>02/03/2026</span></aside>", "2026-03-02"),
+        ("<div>02 | 03 | 2026</div>", "2026-03-02"),
+        # Links of a byline are no headlines of other pages.
+        (
+            "<ul><li>02/03/2026</li><li><a rel=author href=/a>Lê Thị Thu An, phóng viên kinh tế</a></li></ul>",
+            "2026-03-02",
+        ),
+        ("<div><a href=/tac-gia/an>Lê Thị Thu An, phóng viên kinh tế</a><p>02/03/2026</p></div>", "2026-03-02"),
+        # What is said in the line above.
+        ("<div><h4>Xuất bản</h4><p>02/03/2026</p></div><div><h4>Cập nhật</h4><p>05/03/2026</p></div>", "2026-03-02"),
+        ("<dl><dt>Updated</dt><dd>5 March 2026</dd><dt>Published</dt><dd>2 March 2026</dd></dl>", "2026-03-02"),
     ],
 )
 def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, day: str) -> None:
@@ -213,6 +223,8 @@ def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, 
         "<div><a href=/a>Một bài khác của tờ báo nói về chuyện khác</a><span>02/03/2026</span></div>",
         "<footer>© 2026 Báo Mẫu. Giấy phép 12/GP ngày 02/03/2026</footer>",
         "<p>Hết hạn: 02/03/2026</p>",
+        "<h4>Hết hạn</h4><p>02/03/2026</p>",
+        "<p>Chuyến 12 | 13 | 2026</p>",
         "<p>Tháng 3/2026</p>",
     ],
 )
@@ -235,6 +247,135 @@ def test_the_date_under_the_title_goes_before_those_of_a_sidebar_wherever_it_sta
     assert before is not None
     assert after is not None
     assert before.at.date() == after.at.date() == date(2026, 3, 2)
+
+
+def entry(title: str, day: str) -> str:
+    return f"<div class=teaser><h3><a href=/bai>{title}</a></h3><span>{day}</span></div>"
+
+
+OTHERS = "Một bài khác của tờ báo nói về chuyện khác hẳn"
+
+
+@pytest.mark.parametrize(
+    "own", [TITLE, f"{TITLE} | Báo Mẫu", " ".join(TITLE.split()[:-1]), TITLE.replace("nhưng", "mà")]
+)
+def test_the_articles_own_entry_in_a_list_of_what_is_new_dates_it(own: str) -> None:
+    listed = f"<aside>{entry(OTHERS, '07/03/2026')}{entry(own, '02/03/2026')}{entry(OTHERS, '01/03/2026')}</aside>"
+    body = article_body().replace("</article>", f"</article>{listed}")
+    document = document_with(body=body)
+
+    found = find_published(document, Circumstances(fetched_at=NOW, zone=HANOI, title=TITLE))
+
+    assert found is not None
+    assert found.at.date() == date(2026, 3, 2)
+
+
+def test_a_date_of_a_change_is_taken_where_the_page_has_no_other() -> None:
+    body = article_body(after=f"<p>{OTHERS}.</p>" * 60) + "<p>[Cập nhật: 02/03/2026, 01:40]</p>"
+
+    found = find_published(document_with(body=body), circumstances())
+
+    assert found is not None
+    assert (found.at.date(), found.sure) == (date(2026, 3, 2), False)
+
+
+@pytest.mark.parametrize(
+    ("published", "modified", "seen", "day"),
+    [
+        # Two places contradict each other: what readers see decides, if it is one of them.
+        (("2026-02-20", "2026-02-01"), "2026-03-01", "01/02/2026", "2026-02-01"),
+        (("2026-02-20", "2026-02-01"), "2026-03-01", "20/02/2026", "2026-02-20"),
+        (("2026-02-20", "2026-02-01"), "2026-03-01", "11/02/2026", "2026-02-20"),
+        (("2026-02-20", "2026-02-01"), "2026-03-01", "Cập nhật 01/02/2026", "2026-02-20"),
+        # Nothing is published after its last change, where another place gives an earlier day.
+        (("2026-02-20", "2026-02-01"), "2026-02-10", "", "2026-02-01"),
+        # The day of the last change, given as both; readers see the first.
+        (("2026-02-20",), "2026-02-20", "01/02/2026", "2026-02-01"),
+        (("2026-02-20T08:00:00+07:00",), "2026-02-20T08:00:00+07:00", "08:00 19/02/2026", "2026-02-19"),
+        # A day as another zone writes it, and a date of something else.
+        (("2026-02-20T08:00:00+07:00",), "2026-02-20T08:00:00+07:00", "19/02/2026", "2026-02-20"),
+        (("2026-02-20",), "2026-02-21", "01/02/2026", "2026-02-20"),
+        (("2026-02-20",), "2026-02-20", "Cập nhật 01/02/2026", "2026-02-20"),
+        (("2026-02-20",), "2026-02-20", "23/02/2026", "2026-02-20"),
+        (("2026-02-03",), "2026-02-03", "03/02/2026", "2026-02-03"),
+    ],
+)
+def test_where_a_page_contradicts_itself_what_its_readers_see_decides(
+    published: tuple[str, ...], modified: str, seen: str, day: str
+) -> None:
+    first, *others = published
+    head = ld(datePublished=first, dateModified=modified)
+    head += "".join(f'<meta property="article:published_time" content="{other}">' for other in others)
+    body = article_body().replace("</h1>", f"</h1><div>{seen}</div>")
+
+    found = find_published(document_with(head, body=body), circumstances())
+
+    assert found is not None
+    assert found.at.date().isoformat() == day
+
+
+def test_a_marked_date_that_nobody_sees_yields_to_one_that_readers_see_and_a_meta_element_gives() -> None:
+    head = '<meta name="date" content="2026-03-02T13:00:00+07:00">'
+    unseen = (
+        '<div class="d-hide"><time itemprop="datePublished" datetime="2026-03-01T20:00:00+07:00">Mar 1</time></div>'
+    )
+    body = article_body().replace("</h1>", f"</h1><div>02/03/2026</div>{unseen}")
+
+    agreed = find_published(document_with(head, body=body), circumstances())
+    alone = find_published(document_with(body=body), circumstances())
+
+    assert [found.at.isoformat() for found in (agreed, alone) if found] == [
+        "2026-03-02T13:00:00+07:00",
+        "2026-03-01T20:00:00+07:00",
+    ]
+
+
+def test_an_article_is_as_old_as_the_day_in_its_address_where_it_was_published_again_long_after() -> None:
+    head = ld(datePublished="2026-02-01")
+
+    again = find_published(document_with(head, url="https://bao.example/2024/7/12/gao.html"), circumstances())
+    soon = find_published(document_with(head, url="https://bao.example/2026/01/12/gao.html"), circumstances())
+
+    assert [found.at.date() for found in (again, soon) if found] == [date(2024, 7, 12), date(2026, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '{"id":7,"published_at":"2026-03-02T08:05:00+07:00","created_at":"2026-02-01"}',
+        '{"publishDate": "2026-03-02"}',
+        r'["{\"datePublished\":\"2026-03-02T08:05:00Z\"}"]',
+        "{&quot;publishedAt&quot;:&quot;2026-03-02&quot;,&quot;publishedAt&quot;:&quot;2026-03-02&quot;}",
+    ],
+)
+def test_a_page_that_shows_no_date_has_the_one_that_its_scripts_call_its_publication(script: str) -> None:
+    found = find_published(document_with(f"<script>var page = {script}</script>"), circumstances())
+
+    assert found is not None
+    assert (found.at.date(), found.origin, found.sure) == (date(2026, 3, 2), "script", False)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '[{"published_at":"2026-03-02"},{"published_at":"2026-03-04"}]',
+        '{"unpublished_at":"2026-03-02"}',
+        '{"updated_at":"2026-03-02"}',
+        '{"published_at":null}',
+    ],
+)
+def test_scripts_that_name_several_days_or_other_things_give_no_date(script: str) -> None:
+    assert find_published(document_with(f"<script>var page = {script}</script>"), circumstances()) is None
+
+
+@pytest.mark.parametrize("name", ["w-published-date", "itemprop-uploadDate", "acme:published_at"])
+def test_a_meta_element_of_one_system_alone_is_a_guess(name: str) -> None:
+    head = f'<meta name="{name.removeprefix("itemprop-")}" content="2026-03-02T08:00:00+07:00">'
+
+    found = find_published(document_with(head), circumstances())
+
+    assert found is not None
+    assert (found.at.date(), found.origin) == (date(2026, 3, 2), "unmarked-meta")
 
 
 def test_the_day_of_fetching_under_the_title_is_the_article_s() -> None:

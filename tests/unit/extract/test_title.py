@@ -46,8 +46,9 @@ def head(*, json_ld: str = "", open_graph: str = "", other: str = "", headline: 
     return f'{"".join(metas)}<script type="application/ld+json">{ld}</script>'
 
 
-def found(*, tag: str, headings: tuple[str, ...] = (), **said: str) -> tuple[str, str]:
+def found(*, tag: str, headings: tuple[str, ...] = (), second: str = "", **said: str) -> tuple[str, str]:
     body = "".join(f"<h1>{heading}</h1>" for heading in headings) + article_body().replace("h1", "h4")
+    body += f"<h2>{second}</h2>" if second else ""
     markup = news_page(head=head(**said), title=tag, body=body)
     title = find_title(open_document(page_of(markup)))
     return title.text, title.origin
@@ -88,6 +89,13 @@ SHORT = " ".join(TITLE.split()[:-2])
         ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": TITLE}, OTHER),
         ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE}, TITLE),
         ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE, "other": SHORT}, SHORT),
+        # The site has given its own name the first rank, and its articles the second.
+        ({"tag": f"{SHORT} | Báo Mẫu", "headings": ("Vì một miền quê giàu đẹp hơn",), "second": SHORT}, SHORT),
+        ({"tag": f"{SHORT} | Báo Mẫu", "headings": (TITLE,), "second": SHORT}, TITLE),
+        (
+            {"tag": "Báo Mẫu", "headings": ("Vì một miền quê giàu đẹp hơn",), "second": SHORT},
+            "Vì một miền quê giàu đẹp hơn",
+        ),
         # A page without a heading names it in its head.
         ({"tag": f"{TITLE}-Kinh tế~Bốn phương", "headline": TITLE}, TITLE),
         ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE,), "headline": "Vay vốn"}, TITLE),
