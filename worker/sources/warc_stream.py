@@ -12,7 +12,7 @@ from worker.inputs import open_ordinary
 from worker.sources.byte_stream import ByteStream, Damage
 
 _MAX_HEADERS = 200
-# A record's first line. In a plain file what is left of a damaged record may come before it, without a line end between.
+# A record's first line. In a plain file, leftovers of a damaged record may come before it without a line end between.
 _WARC = re.compile(rb"\AWARC/|WARC/\d\.\d{1,2}\s*\Z")
 # An ARC record is headed by its address, which may hold blanks, the server's, the time, the content's type and length.
 _ARC = re.compile(rb"(?>(\S.*?) [0-9a-fA-F.:]{2,45} (\d{14}) )(\S+)(?: .*)? (\d{1,12})\r?\n")
