@@ -12,6 +12,8 @@ from worker.inputs import open_ordinary
 from worker.sources.byte_stream import ByteStream, Damage
 
 _MAX_HEADERS = 200
+# A record's first line. In a plain file, leftovers of a damaged record may come before it without a line end between.
+_WARC = re.compile(rb"\AWARC/|WARC/\d\.\d{1,2}\s*\Z")
 # An ARC record is headed by its address, which may hold blanks, the server's, the time, the content's type and length.
 _ARC = re.compile(rb"(?>(\S.*?) [0-9a-fA-F.:]{2,45} (\d{14}) )(\S+)(?: .*)? (\d{1,12})\r?\n")
 
@@ -45,21 +47,27 @@ def records(
                 line = stream.line()
                 if not line:
                     return
-                if line.startswith(b"WARC/"):
-                    number, lost, begins = number + 1, False, stream.start_of(line)
-                    head = Record(number=number, start=begins, fields=header_fields(stream.line))
-                    yield _whole(head, stream, max_bytes, wanted)
-                elif arc := _ARC.fullmatch(line):
-                    number, lost, begins = number + 1, False, stream.start_of(line)
-                    head = Record(number=number, start=begins, fields=_arc_fields(arc))
-                    yield _whole(head, stream, max_bytes, wanted)
-                elif line.strip() and not lost:
+                before, head = _head(line, stream)
+                if before.strip() and not lost:
                     # Not where a record should begin: one is damaged, or the last one's length was a lie.
                     number, lost = number + 1, True
                     yield Record(number=number, fields={}, damaged=True)
+                if head is not None:
+                    number, lost = number + 1, False
+                    yield _whole(replace(head, number=number), stream, max_bytes, wanted)
             except Damage:
                 number, lost = number + 1, False
                 yield Record(number=number, fields={}, damaged=True)
+
+
+def _head(line: bytes, stream: ByteStream) -> tuple[bytes, Record | None]:
+    """Return the record that begins in a line, still without its block, and what the line holds before it."""
+    if warc := _WARC.search(line):
+        begins = stream.start_of(line[warc.start() :])
+        return line[: warc.start()], Record(number=0, start=begins, fields=header_fields(stream.line))
+    if arc := _ARC.fullmatch(line):
+        return b"", Record(number=0, start=stream.start_of(line), fields=_arc_fields(arc))
+    return line, None
 
 
 def _arc_fields(line: re.Match[bytes]) -> dict[str, str]:

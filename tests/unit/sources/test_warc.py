@@ -151,6 +151,21 @@ def test_a_damaged_record_costs_only_itself(tmp_path: Path, packed: bool) -> Non
     assert [item.why for item in found if isinstance(item, Remark)] == ["the record is damaged and was skipped"]
 
 
+@pytest.mark.parametrize("left", [b"</p></body>", b"\x00\xffWARC/", b"x\r\n\r\n</html>", b"HTTP/1.1 200 OK", b"\n\n  "])
+def test_what_is_left_of_a_damaged_record_does_not_hide_the_next_one(tmp_path: Path, left: bytes) -> None:
+    pieces = [record(f"https://bao.vn/a-{n}.html", PAGE.encode(), packed=False) for n in range(3)]
+    file = written(tmp_path, [pieces[0], left, *pieces[1:]], "a.warc")
+
+    found = read(file)
+    (portion,) = read_portions(file, Intake(source="kho", now=NOW, max_bytes=1_000_000), ALL_PAGES)
+
+    assert [item.url for item in found if isinstance(item, Candidate)] == [
+        f"https://bao.vn/a-{n}.html" for n in range(3)
+    ]
+    assert sum(isinstance(item, Remark) for item in found) == bool(left.strip())
+    assert portion.candidates[1].reference == f"{file}@{len(pieces[0]) + len(left)}"
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_file_cut_off_in_the_middle_gives_what_came_before(tmp_path: Path, packed: bool) -> None:
     whole = b"".join(record(f"https://bao.vn/a-{n}.html", PAGE.encode() * 20, packed=packed) for n in range(3))
