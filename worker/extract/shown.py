@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from itertools import islice
@@ -215,7 +215,8 @@ def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading, *,
     # Before the title, distances are known only once it is met.
     waiting: list[tuple[_Line, int]] = []
     above = ""
-    for line in _lines(body):
+    timed = None if most is None else body.iter("time", "relative-time", "local-time", "time-ago")
+    for line in _lines(body, timed or cast("list[HtmlElement]", _DATED(body))):
         line.label, above = above, line.text if len(line.text) <= _LABEL else ""
         if title_at is None and heading is not None and any(_is_in(element, heading) for _, element in line.pieces):
             title_at = total
@@ -234,9 +235,9 @@ def _places(body: HtmlElement, heading: HtmlElement | None, reading: Reading, *,
         yield from _in_line(line, reading, None, distance=at, after_title=False)
 
 
-def _lines(body: HtmlElement) -> Iterator[_Line]:
+def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator[_Line]:
     """Yield the lines of a page: they end where a block or a line break does."""
-    dated = frozenset(islice(cast("list[HtmlElement]", _DATED(body)), _MOST_MARKED))
+    dated = frozenset(islice(made_for_dates, _MOST_MARKED))
     line = _Line()
     for event, element in iterwalk(body, events=("start", "end")):
         if not is_inline(element) and (line.text or line.dated):
@@ -371,7 +372,7 @@ def _is_small(box: HtmlElement) -> bool:
     return True
 
 
-def _boxes(element: HtmlElement, shared: Collection[HtmlElement]) -> Iterator[HtmlElement]:
+def _boxes(element: HtmlElement, shared: frozenset[HtmlElement]) -> Iterator[HtmlElement]:
     box: HtmlElement | None = element
     while box is not None and box not in shared and box.tag != "body":
         yield box
