@@ -140,7 +140,7 @@ def host_of(url: str) -> str:
 
 
 def site_of(url: str) -> str:
-    """Return the site of a URL, which is one publisher, empty for a file (`hosts.registrable_domain`); raises SourceError."""
+    """Return the site of a URL, which is one publisher (`registrable_domain`); empty for a file. Raises SourceError."""
     parts = absolute(url)
     return "" if parts.scheme == "file" else registrable_domain(host_and_port(parts)[0])
 
