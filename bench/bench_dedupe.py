@@ -3,8 +3,8 @@
     python -m bench.bench_dedupe [--only fingerprints|decisions|memory] [--sizes 10000 1000000] [--url URL]
 
 Ratios are of runs in one process, best of several rounds. Decisions are whole settles in stores made for the purpose
-(`bench.big_store`), from the fingerprint to the commit; a folder given with --keep holds them for another time. With
-the URL of a server each store is moved there first, as `migrate-store` does it, in place of what the server held.
+(`bench.big_store`), from the fingerprint to the commit; a folder given with --keep holds them for another time.
+With the URL of a server each store is moved there first, as `migrate-store` does it, in place of what the server held.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Many workers, few hosts: is any host asked sooner than its delay allows? `python -m bench.bench_polite [--url URL]`.
+"""Measures whether many workers ask few hosts sooner than the delay of a host allows.
+
+    python -m bench.bench_polite [--url URL]
 
 Workers that share one store work through articles of hosts they all know, each with a backlog, while others poll the
 same hosts. What counts is the time at which a host's own server received each request.

@@ -223,11 +223,8 @@ def _show_addresses(record: CandidateRecord) -> None:
         ended = ": ".join(part for part in (each.state, each.reason) if part) or "not tried"
         mark = ">" if each.current and len(record.addresses) > 1 else " "
         out.print(f"  {mark} {clean(each.url)}  {ended}", soft_wrap=True)
-        word = _WORDS[each.authority]
-        out.print(
-            f"      named {moment(each.seen_at)} by {word}: {clean(each.source)}, {clean(each.reference)}",
-            soft_wrap=True,
-        )
+        where = f"{clean(each.source)}, {clean(each.reference)}"
+        out.print(f"      named {moment(each.seen_at)} by {_WORDS[each.authority]}: {where}", soft_wrap=True)
 
 
 def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: Exported) -> None:

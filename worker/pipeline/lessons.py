@@ -72,15 +72,7 @@ def after_success(
     """Return the end of a poll that worked."""
     now, known = moment.now, state.learned
     watched, gap = without_absence(state, now=now), has_gap(source, state, count)
-    sight = Sight(
-        at=now,
-        entries=count.found,
-        new=count.new,
-        unchanged=unchanged,
-        missed=gap,
-        worth=worth_of(state.harvest),
-        dates=count.dates,
-    )
+    sight = _sight(state, count, now=now, unchanged=unchanged, missed=gap)
     habits = observe(watched, sight, rhythm=moment.rhythm, zone=zone_of(source))
     habits = progressed(habits, count, before=known.habits, now=now)
     learned = replace(
@@ -104,6 +96,18 @@ def after_success(
         not_modified=unchanged,
         interval=timedelta(seconds=round((due - now).total_seconds())),
         learned=learned,
+    )
+
+
+def _sight(state: SourceState, count: Count, *, now: datetime, unchanged: bool, missed: bool) -> Sight:
+    return Sight(
+        at=now,
+        entries=count.found,
+        new=count.new,
+        unchanged=unchanged,
+        missed=missed,
+        worth=worth_of(state.harvest),
+        dates=count.dates,
     )
 
 
