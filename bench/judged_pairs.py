@@ -37,7 +37,7 @@ _WEIGHTS = {
     "reuters": 3.0,
     "pairs": 1.0,
     "events": 0.3,
-    "edited": 0.25,
+    "edited": 0.6,
     "misprint": 0.25,
 }
 _MISPRINTS = 120
