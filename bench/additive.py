@@ -17,21 +17,17 @@ RIDGE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A fitted model: the points of each curve, what it adds there, and where the feature is not known."""
+    """A fitted model: the points of each curve, and what it adds there."""
 
     names: tuple[str, ...]
     points: tuple[Floats, ...]
     adds: tuple[Floats, ...]
-    unknown: tuple[float, ...]
     intercept: float
 
     def parts(self, table: Floats) -> Floats:
         """Return what each feature adds, a column each."""
-        columns = []
-        for place, (points, adds, unknown) in enumerate(zip(self.points, self.adds, self.unknown, strict=True)):
-            values = table[:, place]
-            columns.append(np.where(np.isnan(values), unknown, np.interp(values, points, adds)))
-        return np.column_stack(columns)
+        curves = zip(table.T, self.points, self.adds, strict=True)
+        return np.column_stack([np.interp(values, points, adds) for values, points, adds in curves])
 
     def scores(self, table: Floats) -> Floats:
         """Return the sums."""
@@ -45,37 +41,32 @@ def fit(table: Floats, labels: Floats, weights: Floats, signs: Mapping[str, int]
     A curve is a sum of ramps between neighbouring points, the points being quantiles; the ridge keeps ramps small.
     """
     names = tuple(signs)
-    points = [_points(table[:, place]) for place in range(len(names))]
+    points = [_points(table[:, place], weights) for place in range(len(names))]
     ramps = [_ramps(table[:, place], points[place]) for place in range(len(names))]
-    missing = [place for place in range(len(names)) if np.isnan(table[:, place]).any()]
-    design = np.column_stack([*ramps, *(np.isnan(table[:, place]).astype(float) for place in missing)])
+    design = np.column_stack(ramps)
     middle = (design * weights[:, None]).sum(axis=0) / weights.sum()
     owner = np.concatenate([np.full(ramp.shape[1], place) for place, ramp in enumerate(ramps)]).astype(int)
-    sign = [list(signs.values())[place] for place in owner] + [0] * len(missing)
+    sign = [list(signs.values())[place] for place in owner]
     found = _solve(design - middle, labels, weights, sign, ridge)
-    adds, unknown = [], []
+    adds = []
     for place in range(len(names)):
-        steps = found[: len(owner)][owner == place]
-        base = -float(middle[: len(owner)][owner == place] @ steps)
-        blank = 0.0
-        if place in missing:
-            own = len(owner) + missing.index(place)
-            base -= float(middle[own] * found[own])
-            blank = base + float(found[own])
-        adds.append(base + np.concatenate(([0.0], np.cumsum(steps))))
-        unknown.append(blank)
-    return Fit(names=names, points=tuple(points), adds=tuple(adds), unknown=tuple(unknown), intercept=float(found[-1]))
+        steps = found[:-1][owner == place]
+        adds.append(np.concatenate(([0.0], np.cumsum(steps))) - float(middle[owner == place] @ steps))
+    return Fit(names=names, points=tuple(points), adds=tuple(adds), intercept=float(found[-1]))
 
 
-def _points(values: Floats) -> Floats:
-    known = values[~np.isnan(values)]
-    points = np.unique(np.quantile(known, np.linspace(0.02, 0.98, POINTS)).round(4))
-    return points if len(points) > 1 else np.array([known.min(), max(known.max(), known.min() + 1.0)])
+def _points(values: Floats, weights: Floats) -> Floats:
+    """Return some quantiles of the values, each counted by its weight."""
+    order = np.argsort(values, kind="stable")
+    sums = np.cumsum(weights[order])
+    places = np.searchsorted(sums, np.linspace(0.02, 0.98, POINTS) * sums[-1])
+    points = np.unique(values[order][places].round(4))
+    return points if len(points) > 1 else np.array([values.min(), max(values.max(), values.min() + 1.0)])
 
 
 def _ramps(values: Floats, points: Floats) -> Floats:
-    ramps = np.clip((values[:, None] - points[:-1]) / np.diff(points), 0.0, 1.0)
-    return np.nan_to_num(ramps)
+    ramps: Floats = np.clip((values[:, None] - points[:-1]) / np.diff(points), 0.0, 1.0)
+    return ramps
 
 
 def _solve(design: Floats, labels: Floats, weights: Floats, signs: Sequence[int], ridge: float) -> Floats:

@@ -11,17 +11,19 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.additive import Fit, Floats, fit, folds
 from bench.articles import SHARED
-from bench.judged_pairs import Example, measure, read_examples, stories, weigh
+from bench.judged_pairs import DATINGS, Example, measure, read_examples, shares, stories, weigh
 from worker.dedupe.features import SIGNS
 
 OUT = Path(__file__).resolve().parents[1] / "worker" / "dedupe" / "weights.json"
-VERSION = 1
+VERSION = 2
 MOST_WRONG = 0.04
 _TURNS = 3
 _DIALS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -38,38 +40,63 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{asked.data}: no folder neardup there; name the data with --data FOLDER\n")
         return 1
     examples = read_examples(asked.data)
-    table, labels, weights, groups = prepared(examples)
-    out_of_fold = cross_validate(table, labels, weights, groups)
-    shift = operating_point(examples, out_of_fold)
+    pairs = prepared(examples)
+    out_of_fold = cross_validate(pairs)
+    shift = operating_point(examples, out_of_fold[0])
     figures = reached(examples, out_of_fold - shift)
     for name, value in figures.items():
         sys.stdout.write(f"{name}: {value}\n")
     if not asked.check:
-        used = weights > 0
-        made = fit(table[used], labels[used], weights[used], SIGNS)
-        asked.out.write_text(written(made, table[used], weights[used], shift=shift, figures=figures), encoding="utf-8")
+        table, labels, weights = pairs.rows(pairs.weights > 0)
+        made = fit(table, labels, weights, SIGNS)
+        asked.out.write_text(written(made, table, weights, shift=shift, figures=figures), encoding="utf-8")
     return 0
 
 
-def prepared(examples: Sequence[Example]) -> tuple[Floats, Floats, Floats, list[str]]:
-    """Return features, labels, weights and stories of examples."""
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Examples as numbers: the features of each under each dating, its label, its weight under each, and its story."""
+
+    tables: tuple[Floats, ...]
+    labels: Floats
+    weights: Floats
+    shares: Floats
+    stories: Sequence[str]
+
+    def rows(self, which: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Return features, labels and weights of some pairs, a row for each dating that counts."""
+        chosen = [which & (share > 0) for share in self.shares.T]
+        return (
+            np.vstack([table[each] for table, each in zip(self.tables, chosen, strict=True)]),
+            np.concatenate([self.labels[each] for each in chosen]),
+            np.concatenate([(self.weights * share)[each] for share, each in zip(self.shares.T, chosen, strict=True)]),
+        )
+
+
+def prepared(examples: Sequence[Example]) -> Pairs:
+    """Measure and weigh examples."""
     groups = stories(examples)
-    table = np.array([[each[name] for name in SIGNS] for each in measure(examples)])
-    labels = np.array([-1.0 if each.label is None else float(each.label) for each in examples])
-    return table, labels, np.array(weigh(examples, groups)), groups
+    measured = measure(examples)
+    return Pairs(
+        tables=tuple(np.array([[each[at][name] for name in SIGNS] for each in measured]) for at in range(len(DATINGS))),
+        labels=np.array([-1.0 if each.label is None else float(each.label) for each in examples]),
+        weights=np.array(weigh(examples, groups)),
+        shares=np.array([shares(each) for each in examples]),
+        stories=groups,
+    )
 
 
-def cross_validate(
-    table: Floats, labels: Floats, weights: Floats, groups: Sequence[str], turns: int = _TURNS
-) -> Floats:
-    """Return the scores of pairs by models that saw no pair of their story."""
-    used = np.flatnonzero(weights > 0)
-    scores = np.zeros(len(labels))
+def cross_validate(pairs: Pairs, turns: int = _TURNS) -> Floats:
+    """Return the scores of pairs under each dating, by models that saw no pair of their story."""
+    used = np.flatnonzero(pairs.weights > 0)
+    scores = np.zeros((len(DATINGS), len(pairs.labels)))
     for turn in range(turns):
-        fold = folds([groups[place] for place in used.tolist()], labels[used], turn=turn)
+        fold = np.full(len(pairs.labels), -1)
+        fold[used] = folds([pairs.stories[place] for place in used.tolist()], pairs.labels[used], turn=turn)
         for each in range(5):
-            train, test = used[fold != each], used[fold == each]
-            scores[test] += fit(table[train], labels[train], weights[train], SIGNS).scores(table[test]) / turns
+            made = fit(*pairs.rows((fold != each) & (fold >= 0)), SIGNS)
+            for place, table in enumerate(pairs.tables):
+                scores[place, fold == each] += made.scores(table[fold == each]) / turns
     return scores
 
 
@@ -82,8 +109,8 @@ def operating_point(examples: Sequence[Example], scores: Floats) -> float:
 
 def reached(examples: Sequence[Example], scores: Floats) -> dict[str, object]:
     """Return the figures out of fold, by collection; `curve` is recall and look-alikes merged at some dials."""
-    one = np.array([score for each, score in zip(examples, scores, strict=True) if _is(each, "labelled", 1)])
-    two = np.array([score for each, score in zip(examples, scores, strict=True) if _is(each, "labelled", 0)])
+    is_one, is_two = (np.array([_is(each, "labelled", label) for each in examples]) for label in (1, 0))
+    one, two = scores[0, is_one], scores[0, is_two]
     ranks = np.searchsorted(np.sort(two), one, side="left") / len(two)
     figures: dict[str, object] = {
         "labelled": f"{len(one)} copies, {len(two)} look-alikes",
@@ -96,8 +123,12 @@ def reached(examples: Sequence[Example], scores: Floats) -> dict[str, object]:
         f"{dial}": [round(float((each >= np.log(dial / (1 - dial))).mean()), 3) for each in (one, two)]
         for dial in _DIALS
     }
-    for name in ("near_identical", "reuters", "pairs", "events", "edited"):
-        figures[name] = _counted(examples, scores, name)
+    figures["undated"] = [round(float((scores[1, each] >= 0).mean()), 3) for each in (is_one, is_two)]
+    for name in ("near_identical", "reuters", "pairs", "events", "edited", "misprint"):
+        datings = (0, 2) if name == "near_identical" else (0, 3) if name in ("edited", "misprint") else (0,)
+        for dating in datings:
+            said = f"{name}, {DATINGS[dating]}" if dating else name
+            figures[said] = _counted(examples, scores[dating], name)
     return figures
 
 
@@ -116,15 +147,14 @@ def _is(example: Example, collection: str, label: int) -> bool:
 def written(made: Fit, table: Floats, weights: Floats, *, shift: float, figures: dict[str, object]) -> str:
     """Return the file's text: one line a curve, one a row of the covariance."""
     curves = [
-        f"    {json.dumps(name)}: "
-        + json.dumps({"at": _round(points), "adds": _round(adds), **({"unknown": round(blank, 4)} if blank else {})})
-        for name, points, adds, blank in zip(made.names, made.points, made.adds, made.unknown, strict=True)
+        f"    {json.dumps(name)}: " + json.dumps({"at": _round(points), "adds": _round(adds)})
+        for name, points, adds in zip(made.names, made.points, made.adds, strict=True)
     ]
     covariance = covariance_of(made, table, weights)
     rows = [f"    {json.dumps(_round(covariance[place, : place + 1], 5))}" for place in range(len(covariance))]
     head = {
         "version": VERSION,
-        "trained_on": "labelled_pairs, pairs, near_identical_pairs, reuters_pairs, same_event_clusters, edited copies",
+        "trained_on": "labelled_pairs, pairs, near_identical_pairs, reuters_pairs, same_event_clusters, made copies",
         "out_of_fold": figures,
         "intercept": round(made.intercept - shift, 4),
     }

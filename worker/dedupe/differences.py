@@ -50,6 +50,33 @@ def other_numbers(ours: Words, theirs: Words) -> bool:
     )
 
 
+def renumbered(ours: Side, theirs: Side) -> bool:
+    """Say whether two titles give other numbers as the items of a series do.
+
+    The titles are worded alike but for the numbers, or each text gives its title's number, and the other nowhere.
+    """
+    if not other_numbers(ours.title, theirs.title):
+        return False
+    if _without_numbers(ours.title) == _without_numbers(theirs.title):
+        return True
+    return _gives_its_own(ours, theirs) and _gives_its_own(theirs, ours)
+
+
+def _without_numbers(cut: Words) -> set[int]:
+    kept = np.ones(len(cut), dtype=np.bool_)
+    for fact in numbers_in(cut):
+        kept[fact.start : fact.stop] = False
+    return set(cut.hashes[kept].tolist())
+
+
+def _gives_its_own(side: Side, other: Side) -> bool:
+    own = side.title_numbers - other.title_numbers
+    if not own:
+        return False
+    told = {fact.key for fact in side.facts.numbers}
+    return bool((own & told) - {fact.key for fact in other.facts.numbers})
+
+
 def _clash(ours: list[Fact], theirs: list[Fact]) -> bool:
     if not ours or not theirs or {fact.key for fact in ours} & {fact.key for fact in theirs}:
         return False

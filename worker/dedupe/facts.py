@@ -18,6 +18,8 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:[.,\u066c]\d{3})+")
 _PARTS_APART = re.compile(r"[.,\u066c]")
 _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
+_DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
+_MONTHS, _DAYS = 12, 31
 _PAIR = np.uint64(0xA24BAED4963EE407)
 
 
@@ -82,6 +84,12 @@ def numbers_in(cut: Words) -> tuple[Fact, ...]:
     return tuple(
         Fact(_number_key(match.group()), start, stop) for match, start, stop in zip(matches, starts, stops, strict=True)
     )
+
+
+def dates_in(text: str) -> frozenset[tuple[int, int]]:
+    """Return the months and days named in a text."""
+    found = ((int(each[2]), int(each[1])) for each in _DATE.finditer(text))
+    return frozenset((month, day) for month, day in found if 1 <= month <= _MONTHS and 1 <= day <= _DAYS)
 
 
 def _number_key(written: str) -> tuple[str, ...]:

@@ -1,34 +1,32 @@
 """Measures what decides whether two texts are one item: named figures, exact, the same either way round.
 
 `shorter` and `longer` are the texts by how many words they tell the story in. Page furniture counts as no story.
-Lengths and counts enter as `log(1 + n)`: one word more weighs less the more there are. What is not known is NaN.
+Lengths and counts enter as `log(1 + n)`: one word more weighs less the more there are. A date that is not known speaks
+neither way; nor does one that is far off, but for brief notices: it is only the word of whoever published the text.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from worker.dedupe.compare import Figures
-from worker.dedupe.differences import Slots, other_numbers, slots
+from worker.dedupe.differences import other_numbers, renumbered, slots
 from worker.dedupe.facts import word_pairs
 from worker.dedupe.halves import Half, stretches
 from worker.dedupe.sides import Side, title_overlap
 from worker.dedupe.words import among
 
-_DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
-_NEAR_THE_TOP = 250
 _BRIEF = 200
+_A_DAY = math.log(2)
+_TWO_DAYS = math.log(3)
+_A_HUNDRED = 100
 _SINGLE_WORDS = 1.8
-_SLIPS = 2
+_SLIPS = 5
 _DAY = 86400
 
 SIGNS: Final = MappingProxyType(
@@ -39,15 +37,15 @@ SIGNS: Final = MappingProxyType(
         "own_facts": -1,
         "edits": 0,
         "single_word_edits": 1,
-        "clashes": -1,
+        "clash_rate": -1,
         "clash_share": -1,
         "renamed": -1,
         "title": 1,
         "other_title_and_passages": -1,
         "numbers_in_like_titles": -1,
-        "days": -1,
+        "together": 1,
         "brief_and_days": -1,
-        "both_have_dates": -1,
+        "own_dates": -1,
         "containment": 1,
         "vocabulary": 1,
         "length": 0,
@@ -93,18 +91,6 @@ class _Laid:
         side, known, own = self.piece.side, self.other.side.facts, self.half.story & ~self.half.matched
         return len({each.key for each in side.facts.all if own[each.start : each.stop].all() and not known.has(each)})
 
-    @cached_property
-    def dates(self) -> set[tuple[int, int]]:
-        """Return the days and months named in the title, and in the story near the top."""
-        side = self.piece.side
-        found = {_day(match) for match in _matches(side.title.text)}
-        end = int(side.words.ends[min(_NEAR_THE_TOP, len(side.words)) - 1]) if len(side.words) else 0
-        for match in _matches(side.words.text[:end]):
-            place = int(np.searchsorted(side.words.starts, match.start(), side="right")) - 1
-            if self.half.story[max(0, place)]:
-                found.add(_day(match))
-        return found
-
     @property
     def vocabulary(self) -> float:
         """Return the share of the distinct words that the other text has."""
@@ -117,16 +103,31 @@ def features(newcomer: Piece, other: Piece, figures: Figures) -> dict[str, float
     ours = _Laid(piece=newcomer, half=figures.ours, other=other)
     theirs = _Laid(piece=other, half=figures.theirs, other=newcomer)
     shorter, longer = (ours, theirs) if figures.newcomer_is_shorter else (theirs, ours)
+    one, two = newcomer.side, other.side
     return {
         **_passages(shorter, longer),
         **_edits(figures),
-        **_clashes(slots(newcomer.side, other.side, figures)),
+        **_clashes(one, two, figures),
         **_titles(shorter, longer),
-        **_times(shorter, longer),
+        **times(newcomer, other),
+        "own_dates": float(min(len(one.dates - two.dates), len(two.dates - one.dates))),
         "containment": figures.containment,
         "vocabulary": max(shorter.vocabulary, longer.vocabulary),
         "length": math.log1p(len(shorter.piece.side.words)),
         "ratio": shorter.half.story_words / max(1, longer.half.story_words),
+    }
+
+
+def times(newcomer: Piece, other: Piece) -> dict[str, float]:
+    """Return the features of two texts that depend on when they were published."""
+    one, two = newcomer.published_at, other.published_at
+    if one is None or two is None:
+        return {"together": 0.0, "brief_and_days": 0.0}
+    days = math.log1p(abs((one - two).total_seconds() / _DAY))
+    brief = max(0.0, 1.0 - max(len(newcomer.side.words), len(other.side.words)) / _BRIEF)
+    return {
+        "together": min(1.0, max(0.0, (_TWO_DAYS - days) / (_TWO_DAYS - _A_DAY))),
+        "brief_and_days": brief * max(0.0, days - _A_DAY),
     }
 
 
@@ -153,11 +154,12 @@ def _edits(figures: Figures) -> dict[str, float]:
     return {"edits": rate, "single_word_edits": rate if size < _SINGLE_WORDS else 0.0}
 
 
-def _clashes(found: Slots) -> dict[str, float]:
+def _clashes(one: Side, two: Side, figures: Figures) -> dict[str, float]:
+    found = slots(one, two, figures)
     return {
-        "clashes": math.log1p(found.numbers),
+        "clash_rate": _A_HUNDRED * found.numbers / (int(figures.shorter.matched.sum()) + _A_HUNDRED),
         "clash_share": found.numbers / (found.substitutions + _SLIPS),
-        "renamed": float(found.renamed > 0),
+        "renamed": float(found.renamed > 0 or renumbered(one, two)),
     }
 
 
@@ -171,23 +173,3 @@ def _titles(shorter: _Laid, longer: _Laid) -> dict[str, float]:
         "other_title_and_passages": (1.0 - overlap) * shorter.half.own_passages,
         "numbers_in_like_titles": overlap * clash,
     }
-
-
-def _times(shorter: _Laid, longer: _Laid) -> dict[str, float]:
-    one, two = shorter.piece.published_at, longer.piece.published_at
-    days = math.log1p(abs((one - two).total_seconds() / _DAY)) if one and two else math.nan
-    brief = max(0.0, 1.0 - len(shorter.piece.side.words) / _BRIEF)
-    ours, theirs = shorter.dates, longer.dates
-    return {
-        "days": days,
-        "brief_and_days": brief * (0.0 if math.isnan(days) else days),
-        "both_have_dates": float(min(len(ours - theirs), len(theirs - ours))),
-    }
-
-
-def _matches(text: str) -> Iterator[re.Match[str]]:
-    return (each for each in _DATE.finditer(text) if 1 <= int(each[1]) <= 31 and 1 <= int(each[2]) <= 12)
-
-
-def _day(match: re.Match[str]) -> tuple[int, int]:
-    return int(match[2]), int(match[1])

@@ -1,8 +1,8 @@
 """The fitted model: the probability that a corpus should keep only one of two texts, as a sum of readable parts.
 
-Each feature adds what its curve says at its value (straight lines between the points of the curve, or a figure of its
-own where the value is not known); the logistic function of the sum is the probability. A store that was taught has a
-factor for each curve besides. `bench/fit_judge.py` fits the curves that are shipped, and writes `weights.json`.
+Each feature adds what its curve says at its value (straight lines between the points of the curve); the logistic
+function of the sum is the probability. A store that was taught has a factor for each curve besides.
+`bench/fit_judge.py` fits the curves that are shipped, and writes `weights.json`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """What a feature adds to the sum at some values, in between on straight lines, and where it is not known."""
+    """What a feature adds to the sum at some values, and in between on straight lines."""
 
     at: tuple[float, ...]
     adds: tuple[float, ...]
-    unknown: float = 0.0
 
     def part(self, value: float) -> float:
         """Return what a value adds."""
-        return self.unknown if math.isnan(value) else float(np.interp(value, self.at, self.adds))
+        return float(np.interp(value, self.at, self.adds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +62,7 @@ class Model:
 def read_model(text: str) -> Model:
     """Return the model written in the form of `weights.json`."""
     facts: dict[str, Any] = json.loads(text)
-    curves = {
-        name: Curve(at=tuple(each["at"]), adds=tuple(each["adds"]), unknown=each.get("unknown", 0.0))
-        for name, each in facts["curves"].items()
-    }
+    curves = {name: Curve(at=tuple(each["at"]), adds=tuple(each["adds"])) for name, each in facts["curves"].items()}
     lower = facts["covariance"]
     square = np.zeros((len(lower), len(lower)))
     for place, row in enumerate(lower):

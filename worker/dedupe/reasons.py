@@ -9,20 +9,16 @@ from typing import Final
 
 _MOST = 3
 _LEAST = 0.05
-_AN_HOUR = 1 / 24
 
 
 def _count(value: float) -> int:
     return round(math.expm1(value))
 
 
-def _days(value: float) -> str:
-    if math.isnan(value):
-        return "one of the dates of publication is not known"
-    days = math.expm1(value)
-    if days < 2:
-        return f"published {days / _AN_HOUR:.0f} hours apart"
-    return f"published {days:.0f} days apart"
+def _together(value: float) -> str:
+    if value <= 0.0:
+        return "not known to have been published within two days"
+    return "published within a day" if value >= 1.0 else "published within two days"
 
 
 _Say = Callable[[float], str]
@@ -53,17 +49,17 @@ _WORDS: Final[Mapping[str, tuple[_Say, _Say]]] = MappingProxyType(
             lambda value: f"single words exchanged all over, {value:.1%} of them",
             lambda _: "few single words exchanged",
         ),
-        "clashes": (
-            lambda value: f"numbers against other numbers in {_count(value)} places",
-            lambda value: f"numbers against other numbers in {_count(value)} places",
+        "clash_rate": (
+            lambda _: "next to no numbers against other numbers",
+            lambda value: f"numbers against other numbers, {value:.1f} in a hundred words",
         ),
         "clash_share": (
             lambda _: "few of the differences are other numbers",
             lambda _: "many of the differences are other numbers",
         ),
         "renamed": (
-            lambda _: "no other names in the places of those that the titles speak of",
-            lambda _: "another name in the place of the one that the title speaks of",
+            lambda _: "no other names or numbers in the places of those that the titles speak of",
+            lambda _: "another name or number in the place of the one that the title speaks of",
         ),
         "title": (
             lambda value: f"the titles share {value:.0%} of their words",
@@ -77,14 +73,14 @@ _WORDS: Final[Mapping[str, tuple[_Say, _Say]]] = MappingProxyType(
             lambda _: "no other numbers in titles worded alike",
             lambda _: "titles worded alike give other numbers",
         ),
-        "days": (_days, _days),
+        "together": (_together, _together),
         "brief_and_days": (
             lambda _: "no brief notices of different days",
             lambda _: "brief, and of another day",
         ),
-        "both_have_dates": (
-            lambda _: "no dates named near the top of each alone",
-            lambda value: f"each names {value:.0f} or more dates near the top that the other does not",
+        "own_dates": (
+            lambda _: "one of them names no date that the other does not",
+            lambda value: f"each names {value:.0f} or more dates that the other does not",
         ),
         "containment": (
             lambda value: f"{value:.0%} of the shorter text's runs of five words stand in the longer",

@@ -6,7 +6,6 @@ text too short to tell, and an item in a digest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,14 +19,13 @@ from worker.models import Relation
 _FEWEST_SHINGLES = 8
 _LINKED = 0.5
 _OWN = 0.15
-_A_DAY = math.log(2)
 _FULL = 0.8
 _MOST = 0.7
 _AS_MUCH = 0.1
 _PART = 0.125
 _ON_ONE_MATTER = 0.5
-_FORM = ("clashes", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
-_NEWS = ("both_have_passages", "longest_passage", "own_facts", "other_title_and_passages", "both_have_dates", "days")
+_FORM = ("clash_rate", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
+_NEWS = ("both_have_passages", "longest_passage", "own_facts", "other_title_and_passages", "own_dates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +45,9 @@ def relate(newcomer: Piece, other: Piece, figures: Figures, *, merge_at: float, 
     if not figures.shared_words:
         return Ruling(relation=Relation.UNIQUE, rule="too little in common")
     values = features(newcomer, other, figures)
+    # A brief notice comes out again on another day, word for word, and is news.
+    if not values["brief_and_days"] and _equal(newcomer.side, other.side, titles=True):
+        return Ruling(relation=Relation.COPY, rule="same words", probability=1.0)
     parts = model.parts(values)
     probability = model.probability(parts)
     if probability >= merge_at:
@@ -61,10 +62,16 @@ def _too_little(newcomer: Side, other: Side) -> bool:
 
 
 def _by_equality(newcomer: Side, other: Side) -> Ruling:
-    equal = len(newcomer.words) > 0 and newcomer.words.hashes.tolist() == other.words.hashes.tolist()
-    if equal:
+    if _equal(newcomer, other, titles=False):
         return Ruling(relation=Relation.COPY, rule="same words", probability=1.0)
     return Ruling(relation=Relation.UNIQUE, rule="too little text to tell")
+
+
+def _equal(one: Side, two: Side, *, titles: bool) -> bool:
+    """Say whether two texts consist of the same words, and their titles too where these count."""
+    if titles and one.title.hashes.tolist() != two.title.hashes.tolist():
+        return False
+    return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
 
 
 def _one_item(figures: Figures) -> tuple[Relation, str]:
@@ -80,7 +87,7 @@ def _two_items(figures: Figures, values: Mapping[str, float], parts: Mapping[str
     form, news = (sum(min(0.0, parts[name]) for name in names) for names in (_FORM, _NEWS))
     if form < news:
         return Relation.TEMPLATE, "a form filled in anew"
-    of_one_time = values["days"] < _A_DAY and not values["both_have_dates"]
+    of_one_time = values["together"] >= 1.0 and not values["own_dates"]
     if of_one_time and min(figures.ours.own_passages, figures.theirs.own_passages) >= _OWN:
         return Relation.OVERLAP, "much in common, and each has much of its own"
     return Relation.FOLLOWUP, "much in common, and news besides"

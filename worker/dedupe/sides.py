@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.facts import Facts, numbers, word_pairs
+from worker.dedupe.facts import Facts, dates_in, numbers, word_pairs
 from worker.dedupe.restate import Places
 from worker.dedupe.words import Words, distinct, shingles, words
 
@@ -61,6 +61,11 @@ class Side:
     def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
         """Return the numbers of the title."""
         return numbers(self.title)
+
+    @cached_property
+    def dates(self) -> frozenset[tuple[int, int]]:
+        """Return the months and days that title and text name."""
+        return dates_in(self.title.text) | dates_in(self.words.text)
 
 
 def prepare(text: str, *, title: str = "") -> Side:

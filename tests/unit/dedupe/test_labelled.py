@@ -41,9 +41,9 @@ def test_followups_and_templates_stay_beside_their_look_alikes() -> None:
     found, every = counted["duplicate"]
     wrong = sum(counted[label][0] for label in counted if label not in ("duplicate", "borderline"))
     others = sum(counted[label][1] for label in counted if label not in ("duplicate", "borderline"))
-    assert found >= 0.8 * every
-    # By the guide of the later labels three of the five that are merged are cuts: docs/dedupe.md.
-    assert wrong <= others / 7
+    assert found >= 0.75 * every
+    # By the guide of the later labels most of those that are merged are cuts: docs/dedupe.md.
+    assert wrong <= others / 5
 
 
 @needs_data
