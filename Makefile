@@ -70,11 +70,11 @@ run: $(BASE) ## the daemon, with config/worker.toml
 	@$(BIN)/corpus-worker run --config $(CONFIG)
 
 bench-%: $(DEV) ## measure: ingest, extract, dedupe, neardup, fetch, schedule, sources, store, crowd, polite, endure
-	@$(BIN)/python -m bench.bench_$* $(ARGS)
+	@$(BIN)/python -m tests.bench.bench_$* $(ARGS)
 
 .PHONY: fit-judge
 fit-judge: $(DEV) ## fit the judge to labelled pairs (ARGS="--data FOLDER") and write worker/dedupe/weights.json
-	@$(BIN)/python -m bench.fit_judge $(ARGS)
+	@$(BIN)/python -m tests.bench.fit_judge $(ARGS)
 
 .PHONY: lock
 lock: $(DEV) ## resolve the dependencies again (needs uv)

@@ -10,11 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from worker.dedupe import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError
-from worker.learning import LearnedSites
+from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
 from worker.pipeline import Limits, Stages
 from worker.ports import Hints
-from worker.schedule import Rhythm
+from worker.schedule import IntervalPolicy
 from worker.storage import Store
 
 P = ParamSpec("P")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RHYTHM = Rhythm(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * 60 * MINUTE, jitter=0)
+RHYTHM = IntervalPolicy(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * 60 * MINUTE, jitter=0)
 """The polling of tests, without chance."""
 _ROUNDS = 50
 
@@ -175,7 +175,7 @@ class Watcher:
         self.outcomes[claim.url] = outcome
 
 
-def limits(*, rhythm: Rhythm = RHYTHM, recheck: tuple[timedelta, ...] = (), **changes: Any) -> Limits:
+def limits(*, rhythm: IntervalPolicy = RHYTHM, recheck: tuple[timedelta, ...] = (), **changes: Any) -> Limits:
     """Return the bounds of a small run: all that is leased is so for a minute, and four candidates are in hand."""
     bounds = {"in_hand": 4, "lease": MINUTE, "deadline": MINUTE, "poll_lease": 15 * MINUTE, "follow": 10}
     return Limits(rhythm=rhythm, recheck=recheck, **{"input_bytes": 10**6, **bounds, **changes})
@@ -190,7 +190,7 @@ def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Sta
         extractor=FakeExtractor(),
         deduper=Deduper(),
         ledger=store.ledger,
-        learner=LearnedSites(store.paragraphs),
+        learner=HostBoilerplateCache(store.paragraphs),
         parsers={},
         detect=lambda _, gate=None: "article",
         canonicalise=lambda url: url,

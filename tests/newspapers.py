@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits
 from worker.errors import FetchBlocked, FetchError
-from worker.extract.reader import Reader
-from worker.extract.rules import ExtractRules
+from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
 from worker.models import Article, CandidateRecord, Page, Request, Source, SourceOptions, State, Text
 from worker.pipeline import Discoverer, Ingester, Tally
 from worker.ports import Hints
@@ -91,8 +91,8 @@ class InProcessExtractor:
 
 
 @cache
-def _reader() -> Reader:
-    return Reader(ExtractRules(languages=(), min_words=40))
+def _reader() -> ArticleExtractor:
+    return ArticleExtractor(ExtractRules(languages=(), min_words=40))
 
 
 class Web:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,40 +14,71 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.clock import SystemClock
+from worker.config.schema import Settings
 from worker.dedupe import Deduper
+from worker.errors import FetchError
 from worker.extract import ProcessExtractor, extract_rules
+from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.fetch import HttpFetcher
-from worker.learning import LearnedSites
-from worker.metering import MeteredFetcher
-from worker.models import Article, Seed, Source
-from worker.offload import Threads
+from worker.models import Article, Page, Request, Seed, Source
 from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
-from worker.ports import BackfillBook, Fetcher, Ledger, Meter, Unmetered
-from worker.readying import ready_store, worker_name
-from worker.schedule import Rhythm
-from worker.settings import Settings
+from worker.ports import BackfillRegistry, Clock, Fetcher, Ledger, MetricsSink, NullMetrics
+from worker.schedule import IntervalPolicy
 from worker.sources import PARSERS, detect
-from worker.sources.seeds import read_seeds
+from worker.sources.files.seeds import read_seeds
 from worker.storage import PATIENCE, Store
+from worker.storage.opening import StoreExecutor, open_for_work, worker_name
 from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:
-    from worker.extract.language import Languages
+    from worker.extract.quality import LanguageDetector
+
+
+# Puts the counting around what is counted: every fetch, and whoever else watches a run.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentedFetcher:
+    """Fetches, and tells how long each fetch took and why it failed."""
+
+    inner: Fetcher
+    meter: MetricsSink
+    clock: Clock
+
+    async def fetch(self, request: Request) -> Page:
+        """Return the page; see `Fetcher.fetch`."""
+        started = self.clock.monotonic()
+        try:
+            return await self.inner.fetch(request)
+        except FetchError as exc:
+            self.meter.fetch_failed(exc.reason)
+            raise
+        finally:
+            self.meter.took("fetch", seconds=self.clock.monotonic() - started)
+
+    async def sitemaps(self, url: str) -> Sequence[str]:
+        """Return the sitemaps that the robots.txt of a URL's site names; these fetches are not counted."""
+        return await self.inner.sitemaps(url)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self.inner.aclose()
+
 
 log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
 _LEASE_MARGIN: Final = timedelta(minutes=2)
 _POLL_LEASE: Final = timedelta(minutes=15)
-_LONGEST_WAIT_FOR_A_TURN: Final = timedelta(minutes=15)
+_MAX_SLOT_WAIT: Final = timedelta(minutes=15)
 NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class BackfillDeps:
     """What going back through a source's past needs besides: where its progress lies, and what asks for robots.txt."""
 
-    book: BackfillBook
+    book: BackfillRegistry
     fetcher: Fetcher
 
 
@@ -57,7 +88,7 @@ class App:
 
     settings: Settings
     clock: SystemClock
-    offload: Threads
+    offload: StoreExecutor
     store: Store
     ledger: Ledger
     discoverer: Discoverer
@@ -65,7 +96,7 @@ class App:
     seeds: SeedImporter
     tally: Tally
     sources: tuple[Source, ...]
-    past: Past | None = None
+    past: BackfillDeps | None = None
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
         """Import the configured seed corpus, or another folder."""
@@ -81,12 +112,12 @@ class App:
 
 
 @asynccontextmanager
-async def opened(
+async def open_app(
     settings: Settings,
     observer: Observer,
     *,
     command: str = "ingest",
-    meter: Meter | None = None,
+    meter: MetricsSink | None = None,
     patience: timedelta = PATIENCE,
     create: bool = True,
 ) -> AsyncIterator[App]:
@@ -98,34 +129,34 @@ async def opened(
     """
     parameters = Deduper().parameters
     with (
-        await ready_store(settings.store.url, parameters, patience, command=command, create=create) as store,
-        Threads(count=_threads(settings)) as offload,
+        await open_for_work(settings.store.url, parameters, patience, command=command, create=create) as store,
+        StoreExecutor(count=_threads(settings)) as offload,
     ):
         for remark in settings.remarks():
             log.warning("configuration.unused", remark=remark)
         inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
-        fetcher = inner if meter is None else MeteredFetcher(inner=inner, meter=meter, clock=SystemClock())
+        fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.review.begin_under, judge.terms)
-        parts = Parts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
-        async with put_together(settings, parts, observer) as app:
-            yield replace(app, past=Past(book=store.backfills, fetcher=inner))
+        parts = AppParts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
+        async with build_app(settings, parts, observer) as app:
+            yield replace(app, past=BackfillDeps(book=store.backfills, fetcher=inner))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class AppParts:
     """What a run is put together from, and what differs between a real run and a dry run."""
 
     store: Store
-    offload: Threads
+    offload: StoreExecutor
     ledger: Ledger
     fetcher: Fetcher
     deduper: Deduper
-    meter: Meter | None = None
+    meter: MetricsSink | None = None
 
 
 @asynccontextmanager
-async def put_together(settings: Settings, parts: Parts, observer: Observer) -> AsyncIterator[App]:
+async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> AsyncIterator[App]:
     """Build the application from its parts; the fetcher and the extraction processes are closed at the end."""
     tally, limits = Tally(), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
@@ -148,7 +179,7 @@ async def put_together(settings: Settings, parts: Parts, observer: Observer) -> 
         await parts.fetcher.aclose()
 
 
-def _stages(parts: Parts, extractor: ProcessExtractor) -> Stages:
+def _stages(parts: AppParts, extractor: ProcessExtractor) -> Stages:
     return Stages(
         clock=SystemClock(),
         offload=parts.offload,
@@ -156,12 +187,12 @@ def _stages(parts: Parts, extractor: ProcessExtractor) -> Stages:
         extractor=extractor,
         deduper=parts.deduper,
         ledger=parts.ledger,
-        learner=LearnedSites(parts.store.paragraphs),
+        learner=HostBoilerplateCache(parts.store.paragraphs),
         parsers=PARSERS,
         detect=detect,
         canonicalise=canonicalise,
         chance=random.random,
-        meter=parts.meter or Unmetered(),
+        meter=parts.meter or NullMetrics(),
     )
 
 
@@ -180,17 +211,17 @@ def _seed_reader() -> Callable[[Seed, datetime], Article]:
     make_languages = functools.cache(_languages)
 
     def to_article(seed: Seed, now: datetime) -> Article:
-        from worker.extract.seeds import seed_article
+        from worker.extract.seed_article import seed_article
 
         return seed_article(seed, fetched_at=now, languages=make_languages())
 
     return to_article
 
 
-def _languages() -> Languages:
-    from worker.extract.language import Languages
+def _languages() -> LanguageDetector:
+    from worker.extract.quality import LanguageDetector
 
-    return Languages()
+    return LanguageDetector()
 
 
 def _threads(settings: Settings) -> int:
@@ -202,12 +233,12 @@ def _limits(settings: Settings) -> Limits:
     schedule, fetch = settings.schedule, settings.fetch
     lease = fetch.deadline + settings.extract.timeout + _LEASE_MARGIN
     return Limits(
-        rhythm=Rhythm(
+        rhythm=IntervalPolicy(
             every=schedule.every, min_every=schedule.min_every, max_every=schedule.max_every, jitter=schedule.jitter
         ),
         in_hand=fetch.max_connections,
         lease=lease,
-        deadline=lease + _LONGEST_WAIT_FOR_A_TURN,
+        deadline=lease + _MAX_SLOT_WAIT,
         poll_lease=_POLL_LEASE,
         follow=_PAGES_PER_POLL,
         input_bytes=fetch.max_bytes,

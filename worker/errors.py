@@ -19,10 +19,14 @@ WorkerError
 
 from __future__ import annotations
 
+import errno
+import resource
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
-_HOSTS_FAULTS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
-_HOSTS_STATUSES = frozenset({429, 503})
+_HOST_FAULT_REASONS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
+_HOST_FAULT_STATUSES = frozenset({429, 503})
 
 
 class WorkerError(Exception):
@@ -95,7 +99,7 @@ class FetchError(WorkerError):
     @property
     def hosts_fault(self) -> bool:
         """Whether the host is to blame and not the page: nothing that waits for it may be given up for that."""
-        return self.reason in _HOSTS_FAULTS or self.status in _HOSTS_STATUSES
+        return self.reason in _HOST_FAULT_REASONS or self.status in _HOST_FAULT_STATUSES
 
 
 class FetchBlocked(FetchError):
@@ -118,3 +122,67 @@ class ExtractorDown(ExtractError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="no-worker")
+
+
+# Tells errors that are the machine's lack of memory, processes, threads or open files from all others.
+
+
+_SHORTAGE_ERRNOS: Final = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""EAGAIN is what starting a process or a thread says; of a socket nobody outside of the event loop sees it."""
+_SHORTAGE_MESSAGES: Final = ("start new thread", "failed to map segment", "annot allocate memory", "out of memory")
+_RESOURCE_LIMITS: Final = (
+    ("address space", resource.RLIMIT_AS, "ulimit -v", 2**20, " MB"),
+    ("data", resource.RLIMIT_DATA, "ulimit -d", 2**20, " MB"),
+    ("processes and threads of this user", resource.RLIMIT_NPROC, "ulimit -u", 1, ""),
+    ("open files", resource.RLIMIT_NOFILE, "ulimit -n", 1, ""),
+)
+
+
+def as_machine_error(error: BaseException) -> MachineError | None:
+    """Return what to say where an error, or one that led to it, is a lack of the machine's; None where it is not."""
+    for each in _causes_of(error):
+        if isinstance(each, MachineError):
+            return each
+        if isinstance(each, MemoryError) or _is_shortage(each):
+            return machine_error(_first_line(each))
+    return None
+
+
+def machine_error(found: str) -> MachineError:
+    """Return the error for what was found, with the limits under which this process runs."""
+    limits = [
+        f"{what} {value // unit:,}{name} ({command})"
+        for what, kind, command, unit, name in _RESOURCE_LIMITS
+        if (value := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
+    ]
+    raised = f"raise the limits of this process: {', '.join(limits)}" if limits else "give the machine more"
+    return MachineError(f"the machine has too little memory, or allows too few processes ({found}): {raised}")
+
+
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__context__, each.__cause__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def _is_shortage(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _SHORTAGE_ERRNOS:
+        return True
+    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(
+        sign in str(error) for sign in _SHORTAGE_MESSAGES
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if any(sign in line for sign in _SHORTAGE_MESSAGES)] or str(
+        error
+    ).splitlines()
+    return (lines[0].strip() if lines else "") or type(error).__name__

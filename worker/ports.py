@@ -12,7 +12,8 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from worker.models import (
     Article,
-    BackfillState,
+    BackfillPlace,
+    BackfillProgress,
     Candidate,
     Claim,
     Discovery,
@@ -21,7 +22,6 @@ from worker.models import (
     Neighbour,
     Outcome,
     Page,
-    Place,
     Poll,
     Request,
     Source,
@@ -47,7 +47,7 @@ class Clock(Protocol):
         """Wait; a zero or negative delay only yields."""
 
 
-class Offload(Protocol):
+class RunInThread(Protocol):
     """Runs a blocking call (the store's) off the event loop."""
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
@@ -124,7 +124,7 @@ Judge = Callable[[Sequence[Neighbour]], Verdict]
 """`Deduper.judge` with the newcomer already bound: what `settle` calls inside its transaction."""
 
 
-class Meter(Protocol):
+class MetricsSink(Protocol):
     """Is told what happened, to count it. Cheap, and may be called from any thread."""
 
     def took(self, stage: str, *, seconds: float) -> None:
@@ -146,7 +146,7 @@ class Meter(Protocol):
         """Note work of ours that came to nothing because its lease had run out."""
 
 
-class Unmetered:
+class NullMetrics:
     """Counts nothing."""
 
     def took(self, stage: str, *, seconds: float) -> None:
@@ -184,7 +184,7 @@ class RobotsRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostStanding:
+class HostHealth:
     """How a host has been answering: consecutive failures, and until when it is left alone."""
 
     host: str
@@ -192,7 +192,7 @@ class HostStanding:
     closed_until: datetime | None = None
 
 
-class HostBook(Protocol):
+class HostRegistry(Protocol):
     """What is remembered of hosts, shared by every worker on one store. Blocking: call it through Offload."""
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
@@ -201,10 +201,10 @@ class HostBook(Protocol):
         A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
         """
 
-    def standing(self, host: str) -> HostStanding:
+    def standing(self, host: str) -> HostHealth:
         """Return how the host has been answering."""
 
-    def note(self, standing: HostStanding) -> None:
+    def note(self, standing: HostHealth) -> None:
         """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
 
     def robots(self, origin: str) -> RobotsRecord | None:
@@ -317,10 +317,10 @@ class Ledger(Protocol):
         """Return when the earliest claimable candidate comes due (may be past), None if nothing is pending."""
 
 
-class BackfillBook(Protocol):
+class BackfillRegistry(Protocol):
     """How far each backfill has come, kept so that any end is a pause. Blocking: call it through Offload."""
 
-    def state(self, name: str) -> BackfillState:
+    def state(self, name: str) -> BackfillProgress:
         """Return how far a backfill has come; an empty state for one never begun."""
 
     def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
@@ -332,19 +332,23 @@ class BackfillBook(Protocol):
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
         """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
 
-    def next_place(self, name: str, *, after: int) -> Place | None:
+    def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
         """Return the first place that waits behind the one with this id."""
 
-    def take(self, name: str, place: Place, candidates: Sequence[Candidate], *, batch: str, now: datetime) -> Place:
+    def take(
+        self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
+    ) -> BackfillPlace:
         """Write candidates of a place into the ledger, with its counts and position, in one transaction.
 
         They wait behind all news of their hosts, marked with `batch`. Returns the place with the new ones counted.
         """
 
-    def close(self, name: str, place: Place, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime) -> bool:
+    def close(
+        self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
+    ) -> bool:
         """End the look at a place and note those it leads to; where another gave the very same, it leads nowhere."""
 
-    def fail(self, place: Place, error: str, *, for_good: bool, now: datetime) -> None:
+    def fail(self, place: BackfillPlace, error: str, *, for_good: bool, now: datetime) -> None:
         """Note what went wrong at a place; it goes on waiting unless that is `for_good`."""
 
     def finish(self, name: str, *, now: datetime) -> None:

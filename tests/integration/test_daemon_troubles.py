@@ -22,7 +22,7 @@ SOURCE = f'[[sources]]\nname = "mot"\nkind = "feed"\nurl = "https://{HOST}{FEED}
 QUICK = CONFIG.replace('max_every = "5s"', 'max_every = "2s"')
 IN_TIME = "it did not stop by itself in time"
 PATIENCE_S = 300.0
-ODD = (str(Path(__file__).parents[1] / "odd_machine.py"),)
+ODD = (str(Path(__file__).parents[1] / "faulty_machine.py"),)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk
 
     assert process.returncode == 1
     assert "run.stalled" in desk.log()
-    assert "odd_machine.py" in desk.log()
+    assert "faulty_machine.py" in desk.log()
     assert "run.ended_by_guard" in desk.log()
 
 

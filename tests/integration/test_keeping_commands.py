@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import CONFIG, Desk
-from tests.inside import run_inside
+from tests.run_cli import run_inside
 from tests.texts import story
 
 

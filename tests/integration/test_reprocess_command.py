@@ -16,10 +16,10 @@ import pytest
 
 from tests.commands import CONFIG, Desk
 from worker.cli.main import cli
-from worker.configuration import load
+from worker.config.load import load_settings
 from worker.errors import StoreBusy, UsageError
 from worker.models import DuplicateLink
-from worker.reprocess import Reprocessing
+from worker.runs.reprocess import ReprocessRun
 from worker.storage import Store, open_store
 
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
@@ -227,9 +227,9 @@ def test_a_missing_store_is_one_clear_line(tmp_path: Path) -> None:
     assert "does not exist yet" in ended.err.splitlines()[-1]
 
 
-def reprocessing(folder: Path, monkeypatch: pytest.MonkeyPatch, watcher: Any = lambda what, done: None) -> Reprocessing:
+def reprocessing(folder: Path, monkeypatch: pytest.MonkeyPatch, watcher: Any = lambda what, done: None) -> ReprocessRun:
     monkeypatch.chdir(folder)
-    return Reprocessing(load(folder / "worker.toml", {}), extract=False, watcher=watcher)
+    return ReprocessRun(load_settings(folder / "worker.toml", {}), extract=False, watcher=watcher)
 
 
 def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.storage.rethinking.BATCH", 1)
+    monkeypatch.setattr("worker.storage.maintenance.rejudge.BATCH", 1)
     reached: list[int] = []
 
     async def stopped_after_two() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Desk, stop
-from tests.contract.storage.made import PARAMETERS, candidate
+from tests.contract.storage.factories import PARAMETERS, candidate
 from tests.fakes import START
-from tests.inside import run_inside
+from tests.run_cli import run_inside
 from worker.storage import open_store
 
 

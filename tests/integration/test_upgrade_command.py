@@ -9,7 +9,7 @@ import pytest
 from tests.commands import Desk, stop
 from tests.former_schemas import make_first
 from tests.waiting import eventually
-from worker.storage.migrate import VERSIONS
+from worker.storage.db.migrate import VERSIONS
 
 NEWEST = VERSIONS[-1]
 ADVICE = f"has schema 0001, and this program needs {NEWEST}: stop the workers, then run `corpus-worker upgrade-store`"

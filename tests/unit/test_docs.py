@@ -10,8 +10,8 @@ import click
 import pytest
 
 from worker.cli.main import cli
+from worker.config.schema import Section, Settings, SourceSettings
 from worker.models import State
-from worker.settings import Section, Settings, SourceSettings
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")

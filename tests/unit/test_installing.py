@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.main import cli
-from worker.daemon.service import LOOP_PATIENCE, MUST_END
+from worker.runs.daemon.daemon import LOOP_PATIENCE, STOP_WITHIN
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "config" / "corpus-worker.service"
@@ -65,7 +65,7 @@ def test_the_service_exposes_little_of_the_machine(analyze: str) -> None:
 def test_the_service_gives_the_daemon_the_time_it_takes_itself() -> None:
     told = unit()
 
-    assert timedelta(seconds=int(told["TimeoutStopSec"][0])) > MUST_END
+    assert timedelta(seconds=int(told["TimeoutStopSec"][0])) > STOP_WITHIN
     assert told["WatchdogSec"] == ["3min"]
     assert timedelta(minutes=3) > LOOP_PATIENCE
     assert told["Type"] == ["notify"]

@@ -3,20 +3,28 @@
 What comes out is clean: `clean` has the characters that no text holds.
 """
 
-from worker.charset.cleaning import MARKS, as_written, clean, clean_bytes, clean_markup, is_text, read_json
+from worker.charset.cleaning import (
+    BYTE_ORDER_MARKS,
+    clean,
+    clean_bytes,
+    clean_markup,
+    decode_plain,
+    is_text,
+    read_json,
+    strip_tags,
+)
 from worker.charset.decoding import Decoded, decode, nearly_utf8
-from worker.charset.short_markup import without_markup
 
 __all__ = [
-    "MARKS",
+    "BYTE_ORDER_MARKS",
     "Decoded",
-    "as_written",
     "clean",
     "clean_bytes",
     "clean_markup",
     "decode",
+    "decode_plain",
     "is_text",
     "nearly_utf8",
     "read_json",
-    "without_markup",
+    "strip_tags",
 ]

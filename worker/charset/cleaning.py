@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from collections import Counter
+from html import unescape
 from typing import Final
 
 # Beyond the basic plane the last two characters of each plane are none; one range is quicker to search than 16 of them.
@@ -28,7 +30,7 @@ _ESCAPED: Final = re.compile(r"\\u(?:00[01789]|[dD][89a-fA-F]|[fF][dDfF])")
 _CONTROL_BYTES: Final = bytes({*range(32), 127} - set(b"\t\n\x0b\x0c\r\x1b"))
 _MOST_CONTROL: Final = 0.08
 """A larger share of control characters is no text: packed data has a tenth, most programs and pictures have more."""
-MARKS: Final = (
+BYTE_ORDER_MARKS: Final = (
     (BOM_UTF8, "utf-8"),
     (BOM_UTF32_LE, "utf-32-le"),
     (BOM_UTF32_BE, "utf-32-be"),
@@ -66,12 +68,12 @@ def clean_bytes(line: bytes) -> bytes:
     return line.translate(None, _CONTROL_BYTES)
 
 
-def as_written(body: bytes) -> str:
+def decode_plain(body: bytes) -> str:
     """Decode what is no page (a list, JSON) by its byte order mark, else as UTF-8, damaged or not; clean.
 
     Unlike a page it is not brought into one normal form: addresses stay as they are.
     """
-    for mark, codec in MARKS:
+    for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return clean(body[len(mark) :].decode(codec, "replace"))
     try:
@@ -99,7 +101,7 @@ def read_json(body: bytes) -> object:
     Control characters that stand in strings unescaped, damaged UTF-8 and escapes of lone surrogates harm nothing.
     """
     encoding = json.detect_encoding(body[:4]) if body.count(b"\x00") * 4 >= len(body) else ""
-    text = clean(body.decode(encoding, "replace")) if encoding else as_written(body)
+    text = clean(body.decode(encoding, "replace")) if encoding else decode_plain(body)
     value: object = json.loads(text, strict=False)
     return _clean_strings(value) if _ESCAPED.search(text) else value
 
@@ -135,3 +137,48 @@ def _references(match: re.Match[str]) -> str:
         elif code in {0x0B, 0x0C}:
             pieces.append(" ")
     return _joined("".join(pieces))
+
+
+# Reads a title that may hold markup: tags that format go, a tag that is written about (`the <head> element`) stays.
+
+
+_TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w:-]{0,30})((?:[\s/][^<>]{0,1000})?)>|<[!?][^<>]{0,1000}>")
+_UNREAD: Final = frozenset({"script", "style", "head"})
+# Those that stand alone or whose end may be left out.
+_ALONE: Final = frozenset(
+    {"br", "img", "hr", "wbr", "input", "p", "li", "dt", "dd", "td", "th", "tr", "embed", "source", "col", "area"}
+)
+
+
+def strip_tags(written: str) -> str:
+    """Return what a short piece of HTML says, once escaped or twice; linear in its length.
+
+    A tag is taken for markup where it has its other half or attributes, where it needs no other half, and where it is
+    an element of somebody's own (`<o:p>`). What is left (`<head>`, `Vector<int>`, half of a pair) is text.
+    """
+    return _stripped(unescape(_stripped(written)))
+
+
+def _stripped(text: str) -> str:
+    if "<" not in text:
+        return text
+    tags = list(_TAG.finditer(text))
+    halves = Counter((tag[2].lower(), tag[1]) for tag in tags if tag[2])
+    pieces: list[str] = []
+    at = 0
+    unread = ""
+    for tag in tags:
+        name, closing = (tag[2] or "").lower(), bool(tag[1])
+        paired = halves[name, ""] > 0 and halves[name, "/"] > 0
+        if not unread:
+            instead = (" " if name in _ALONE else "") if _is_markup(tag, name, paired=paired) else tag[0]
+            pieces.append(text[at : tag.start()] + instead)
+            unread = name if name in _UNREAD and paired and not closing else ""
+        elif closing and name == unread:
+            unread = ""
+        at = tag.end()
+    return "".join(pieces) + ("" if unread else text[at:])
+
+
+def _is_markup(tag: re.Match[str], name: str, *, paired: bool) -> bool:
+    return not name or paired or name in _ALONE or ":" in name or "-" in name or "=" in tag[3]

@@ -2,13 +2,138 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from worker.charset.cleaning import MARKS, clean, read_utf8
-from worker.charset.guess import likely_codec
-from worker.charset.labels import WINDOWS_1252, codec_in_header, codec_in_page
-from worker.charset.vietnamese import READINGS, could_be_trick, expand_entities, told_encoding
+from worker.charset.cleaning import BYTE_ORDER_MARKS, clean, read_utf8
+from worker.charset.vietnamese import LEGACY_READERS, detect_legacy_encoding, expand_entities, may_be_font_trick
+
+# Guess the charset of bytes that name none, are no UTF-8 and read as no Vietnamese.
+
+
+SAMPLE_BYTES = 64_000
+FEWEST_BYTES = 64
+FOREIGN_SHARE = 0.3  # of the letters; Latin scripts stay well below, all others well above
+
+# Scripts other than Latin can be told from each other; the Latin code pages cannot (of 191 western pages, 123 were
+# taken for cp1250), so all of those stay what browsers take them for.
+_LATIN_CODEC = "cp1252"
+_GUESSED_CODECS = [
+    *(_LATIN_CODEC, "cp1251", "cp1253", "cp1255", "cp1256", "cp874", "koi8_r"),
+    *("gb18030", "big5", "euc_jp", "cp932", "cp949"),
+]
+
+
+def guess_codec(body: bytes) -> str | None:
+    """Return the most likely codec of another script than Latin; None where there is too little to tell by."""
+    # Splitting takes one pass over anything; a pattern for tags takes hours over a page of opening brackets.
+    text = b" ".join(part.rpartition(b">")[2] for part in body[:SAMPLE_BYTES].split(b"<"))
+    foreign = [line for line in text.splitlines() if not line.isascii()]
+    sample = b"\n".join(foreign)[:SAMPLE_BYTES]
+    if len(sample) < FEWEST_BYTES or _share_beyond_ascii(sample) < FOREIGN_SHARE:
+        return None
+    # Heavy, and needed by one page in thousands.
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=_GUESSED_CODECS, enable_fallback=False).best()
+    return None if best is None or best.encoding == _LATIN_CODEC else best.encoding
+
+
+def _share_beyond_ascii(sample: bytes) -> float:
+    beyond = len(sample) - len(sample.decode("ascii", "ignore"))
+    letters = len(re.findall(rb"[A-Za-z]", sample))
+    return beyond / max(1, beyond + letters)
+
+
+# What a charset name stands for, and where a page names one.
+#
+# Only names of the WHATWG Encoding Standard are known. Python's own registry would also take `zlib`, `idna`,
+# `unicode_escape` or `punycode`, which are no charsets, and UTF-7, which smuggles markup.
+
+
+MAX_LABEL = 40
+HEAD = 8_192  # the standard looks at 1,024 bytes; real pages put scripts before their meta
+
+WINDOWS_1252 = "cp1252"
+"""Stands for every kind of Latin-1, as browsers read it."""
+
+_NAMES = {
+    "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
+    "utf-16-le": "utf-16 utf-16le ucs-2 unicode csunicode iso-10646-ucs-2 unicodefeff",
+    "utf-16-be": "utf-16be unicodefffe",
+    WINDOWS_1252: "windows-1252 cp1252 x-cp1252 iso-8859-1 iso8859-1 iso88591 iso_8859-1 latin1 latin-1 l1 ascii "
+    "us-ascii ansi_x3.4-1968 cp819 ibm819 iso-ir-100 csisolatin1 x-user-defined",
+    "cp1250": "windows-1250 cp1250 x-cp1250",
+    "cp1251": "windows-1251 cp1251 x-cp1251",
+    "cp1253": "windows-1253 cp1253 x-cp1253",
+    "cp1254": "windows-1254 cp1254 x-cp1254 iso-8859-9 iso8859-9 latin5 l5",
+    "cp1255": "windows-1255 cp1255 x-cp1255",
+    "cp1256": "windows-1256 cp1256 x-cp1256",
+    "cp1257": "windows-1257 cp1257 x-cp1257",
+    "cp1258": "windows-1258 cp1258 x-cp1258",
+    "iso8859-2": "iso-8859-2 iso8859-2 latin2 l2",
+    "iso8859-3": "iso-8859-3 iso8859-3 latin3",
+    "iso8859-4": "iso-8859-4 iso8859-4 latin4",
+    "iso8859-5": "iso-8859-5 iso8859-5 cyrillic",
+    "iso8859-6": "iso-8859-6 iso8859-6 arabic",
+    "iso8859-7": "iso-8859-7 iso8859-7 greek",
+    "iso8859-8": "iso-8859-8 iso8859-8 iso-8859-8-i hebrew logical visual",
+    "iso8859-10": "iso-8859-10 iso8859-10 latin6",
+    "iso8859-13": "iso-8859-13 iso8859-13",
+    "iso8859-14": "iso-8859-14 iso8859-14",
+    "iso8859-15": "iso-8859-15 iso8859-15 latin9 l9",
+    "iso8859-16": "iso-8859-16",
+    "koi8-r": "koi8-r koi8 koi cskoi8r",
+    "koi8-u": "koi8-u koi8-ru",
+    "mac-roman": "macintosh mac x-mac-roman",
+    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+    "cp866": "ibm866 cp866 866",
+    "cp874": "windows-874 tis-620 iso-8859-11 iso8859-11 dos-874",
+    "gb18030": "gb18030 gbk gb2312 gb_2312 gb_2312-80 x-gbk chinese csgb2312 cp936",
+    "big5hkscs": "big5 big5-hkscs cn-big5 csbig5 x-x-big5",
+    "euc_jp": "euc-jp x-euc-jp",
+    "iso2022_jp": "iso-2022-jp csiso2022jp",
+    "cp932": "shift_jis shift-jis sjis x-sjis windows-31j ms_kanji ms932 csshiftjis",
+    "cp949": "euc-kr ks_c_5601-1987 ks_c_5601-1989 korean ksc5601 ksc_5601 windows-949 cseuckr",
+    "tcvn3": "tcvn tcvn3 tcvn5712 tcvn-5712 x-tcvn tcvn5712-1 tcvn5712-1:1993 x-viet-tcvn5712 x-viet-tcvn",
+    "vni": "vni vni-windows x-viet-vni x-vni",
+}
+_CODECS = MappingProxyType({label: codec for codec, labels in _NAMES.items() for label in labels.split()})
+
+_IN_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
+_IN_META = re.compile(
+    rb"<meta\b[^>]{0,300}?\bcharset\s*=\s*[\"']?\s*([a-z0-9_.:-]{1,40})|^\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([a-z0-9_.:-]{1,40})",
+    re.IGNORECASE,
+)
+
+
+def codec_for_label(label: str) -> str | None:
+    """Return the codec for a charset name; None for one that names no charset."""
+    return _CODECS.get(label.strip().strip("\"'").lower()) if len(label) <= MAX_LABEL else None
+
+
+def codec_in_header(content_type: str | None) -> str | None:
+    """Return the codec that a Content-Type header names."""
+    found = _IN_HEADER.search((content_type or "")[:1_000])
+    return codec_for_label(found.group(1)) if found else None
+
+
+def codec_in_page(body: bytes) -> str | None:
+    """Return the codec that the page's head or XML declaration names."""
+    for found in _IN_META.finditer(_without_comments(body[:HEAD])):
+        codec = codec_for_label((found.group(1) or found.group(2)).decode("ascii"))
+        if codec is not None:
+            # A meta element that could be read is not in UTF-16, whatever it says (HTML, 13.2.3.2).
+            return "utf-8" if codec.startswith("utf-16") else codec
+    return None
+
+
+def _without_comments(head: bytes) -> bytes:
+    first, *rest = head.split(b"<!--")
+    return first + b"".join(part.partition(b"-->")[2] for part in rest)
+
 
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
 _ASCII = bytes(range(128))
@@ -26,7 +151,7 @@ class Decoded:
 
 def decode(body: bytes, content_type: str | None = None) -> Decoded:
     """Decode a body by its byte order mark, its header, its own meta element, or by what it reads as."""
-    for mark, codec in MARKS:
+    for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
     named = _named(body, content_type)
@@ -57,7 +182,7 @@ def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
     if text is None:
         return None
     foreign = body.translate(None, _ASCII).decode("utf-8", "replace")
-    mended = _mended(text) if could_be_trick(foreign) else None
+    mended = _mended(text) if may_be_font_trick(foreign) else None
     chosen_by = named.get("utf-8", "detection")
     if mended is None and "\ufffd" not in text and _is_composed(foreign):
         return Decoded(text=clean(text), charset="utf-8", chosen_by=chosen_by)
@@ -97,12 +222,12 @@ def _mended(text: str) -> Decoded | None:
         latin = text.encode("cp1252").decode("latin-1")
     except UnicodeError:
         return None
-    told = told_encoding(latin)
+    told = detect_legacy_encoding(latin)
     return None if told is None or told == "cp1258" else _legacy(latin, told, "detection")
 
 
 def _as_named(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
-    if codec in READINGS and codec != "cp1258":
+    if codec in LEGACY_READERS and codec != "cp1258":
         return _legacy(body.decode("latin-1"), codec, chosen_by)
     if codec in _LATIN:
         return _as_latin(body, codec, chosen_by)
@@ -112,7 +237,7 @@ def _as_named(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
 
 def _as_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
     latin = body.decode("latin-1")
-    told = told_encoding(latin)
+    told = detect_legacy_encoding(latin)
     if told is not None and told != codec:
         return _legacy(latin, told, "detection")
     return _decoded(body.decode(codec, "replace"), codec, chosen_by)
@@ -120,10 +245,10 @@ def _as_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
 
 def _detected(body: bytes) -> Decoded:
     latin = body.decode("latin-1")
-    told = told_encoding(latin)
+    told = detect_legacy_encoding(latin)
     if told is not None:
         return _legacy(latin, told, "detection")
-    codec = likely_codec(body)
+    codec = guess_codec(body)
     if codec is not None:
         return _decoded(body.decode(codec, "replace"), codec, "detection")
     return _decoded(body.decode(WINDOWS_1252, "replace"), WINDOWS_1252, "default")
@@ -131,7 +256,7 @@ def _detected(body: bytes) -> Decoded:
 
 def _legacy(latin: str, told: str, chosen_by: str) -> Decoded:
     text = latin if told == "cp1258" else expand_entities(latin)
-    return _decoded(READINGS[told](text), told, chosen_by)
+    return _decoded(LEGACY_READERS[told](text), told, chosen_by)
 
 
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:

@@ -62,7 +62,7 @@ _UMLAUTS = frozenset("äöüßÄÖÜ")
 MOSTLY_UMLAUTS = 0.6
 _ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
-Reading = Callable[[str], str]
+LegacyReader = Callable[[str], str]
 """Turns Latin-1 text, one character a byte, into what it stands for."""
 
 
@@ -97,7 +97,7 @@ def _vni_unit(found: re.Match[str]) -> str:
     return unicodedata.normalize("NFC", base + marks)
 
 
-READINGS: MappingProxyType[str, Reading] = MappingProxyType(
+LEGACY_READERS: MappingProxyType[str, LegacyReader] = MappingProxyType(
     {"tcvn3": read_tcvn3, "vni": read_vni, "cp1258": read_windows_1258}
 )
 
@@ -112,7 +112,7 @@ def expand_entities(latin: str) -> str:
     return _ENTITY.sub(expand, latin)
 
 
-def could_be_trick(foreign: str) -> bool:
+def may_be_font_trick(foreign: str) -> bool:
     """Tell, in microseconds, whether a page in UTF-8 may hold a font trick that was saved as what it looks like.
 
     `foreign` is all of the page that is not ASCII. All of it is of windows-1252 then, and a line of Vietnamese needs
@@ -127,7 +127,7 @@ def could_be_trick(foreign: str) -> bool:
     return sum(map(foreign.count, kinds & _UMLAUTS)) < MOSTLY_UMLAUTS * letters
 
 
-def told_encoding(latin: str) -> str | None:
+def detect_legacy_encoding(latin: str) -> str | None:
     """Return the legacy encoding in which a text reads as Vietnamese; None where none clearly does."""
     coming = _marked_words(latin[:SAMPLE_BYTES])
     words = list(islice(coming, FIRST_WORDS))
@@ -140,7 +140,7 @@ def told_encoding(latin: str) -> str | None:
 
 
 def _shares(words: list[str]) -> dict[str, float]:
-    return {name: share_of_syllables([reading(word) for word in words]) for name, reading in READINGS.items()}
+    return {name: share_of_syllables([reading(word) for word in words]) for name, reading in LEGACY_READERS.items()}
 
 
 def _marked_words(latin: str) -> Iterator[str]:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import SILENT, Common, note, options, print_json
-from worker.cli.signals import until_signal
+from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note, run_until_signal
 
 if TYPE_CHECKING:
-    from worker.backfill import BackfillReport, Orders
-    from worker.settings import Settings
+    from worker.config.schema import Settings
+    from worker.runs.backfill import BackfillOptions, BackfillReport
 
 
 class _Day(click.DateTime):
@@ -45,7 +44,7 @@ _DAY: Final = _Day()
 @click.option("--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
 @options
 def backfill(
-    common: Common,
+    common: CommonOptions,
     name: str,
     first: datetime,
     last: datetime | None,
@@ -57,11 +56,11 @@ def backfill(
     What was published in the days from --from to --to is found, fetched and judged like everything else, behind the
     news. Stopped in whatever way, the same command goes on where it was.
     """
-    from worker.backfill import Orders, today_at
     from worker.clock import SystemClock
+    from worker.runs.backfill import BackfillOptions, today_at
 
     settings = common.settings()
-    orders = Orders(
+    orders = BackfillOptions(
         source=name,
         first=first.date(),
         last=last.date() if last else today_at(settings, name, now=SystemClock().now()),
@@ -75,38 +74,40 @@ def backfill(
     raise SystemExit(_backfill(common, settings, orders, dry_run=flags["dry_run"]))
 
 
-def _backfill(common: Common, settings: Settings, orders: Orders, *, dry_run: bool) -> int:
-    from worker.app import opened
-    from worker.backfill import Backfill
-    from worker.cli.estimating import Watch
-    from worker.rehearsal import rehearsed
+def _backfill(common: CommonOptions, settings: Settings, orders: BackfillOptions, *, dry_run: bool) -> int:
+    from worker.app import open_app
+    from worker.cli.render.progress import BackfillReporter
+    from worker.runs.backfill import BackfillRun
+    from worker.runs.dry_run import open_dry_run
 
-    watch = Watch(shown=common.loudness >= 0)
+    watch = BackfillReporter(shown=common.loudness >= 0)
     common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)
 
     async def work() -> BackfillReport:
-        opening = rehearsed(settings, watch, watch.stepped) if dry_run else opened(settings, watch, command="backfill")
+        opening = (
+            open_dry_run(settings, watch, watch.stepped) if dry_run else open_app(settings, watch, command="backfill")
+        )
         async with opening as app:
-            run = Backfill(app, orders)
+            run = BackfillRun(app, orders)
             with contextlib.suppress(asyncio.CancelledError):
                 async with watch.over(run):
                     await run.run()
             return await run.report()
 
-    report, stopped_by = until_signal(work)
+    report, stopped_by = run_until_signal(work)
     _tell(common, report, dry_run=dry_run, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1
 
 
-def _tell(common: Common, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
-    from worker.cli.show import backfill_summary
+def _tell(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    from worker.cli.render.tables import print_backfill_summary
 
     if common.as_json:
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
     elif common.loudness > SILENT:
-        backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
+        print_backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
     if not report.did_its_work:
         reason = report.error or report.looked.last_error
-        note(f"corpus-worker: {report.orders.source}: {reason}")
+        print_note(f"corpus-worker: {report.orders.source}: {reason}")

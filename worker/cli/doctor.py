@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import Common, options, print_json
-from worker.cli.signals import until_signal
+from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
 
 if TYPE_CHECKING:
-    from worker.checkup import Finding
-    from worker.settings import Settings
+    from worker.config.schema import Settings
+    from worker.runs.doctor import Finding
+
 
 _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bold red"})
 
 
 @click.command()
 @options
-def doctor(common: Common) -> None:
+def doctor(common: CommonOptions) -> None:
     """Check the machine, the configuration, the store, the network and each source; say what to do.
 
     Nothing is stored. With -v every step of every fetch is shown, otherwise those of the sources that failed.
     """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
-    findings, _ = until_signal(lambda: _examine(common, settings))
+    findings, _ = run_until_signal(lambda: _examine(common, settings))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])
     else:
@@ -35,11 +35,11 @@ def doctor(common: Common) -> None:
     raise SystemExit(1 if any(finding.failed for finding in findings) else 0)
 
 
-async def _examine(common: Common, settings: Settings) -> list[Finding]:
-    from worker.checkup import check_up
+async def _examine(common: CommonOptions, settings: Settings) -> list[Finding]:
+    from worker.runs.doctor import run_checks
 
     findings = []
-    async for finding in check_up(settings):
+    async for finding in run_checks(settings):
         findings.append(finding)
         if not common.as_json:
             _show(finding, with_steps=common.loudness > 0 or finding.failed)
@@ -47,17 +47,43 @@ async def _examine(common: Common, settings: Settings) -> list[Finding]:
 
 
 def _show(finding: Finding, *, with_steps: bool) -> None:
-    from worker.cli.show import clean, console
+    from worker.cli.render.tables import console, escape_markup
 
     out, style = console(), _STYLES[finding.level.value]
     remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    where = f"{finding.area:<13}  {clean(finding.name)}"
-    out.print(f"[{style}]{finding.level.value:<4}[/]  {where}: {clean(finding.detail + remedy)}", soft_wrap=True)
+    where = f"{finding.area:<13}  {escape_markup(finding.name)}"
+    out.print(
+        f"[{style}]{finding.level.value:<4}[/]  {where}: {escape_markup(finding.detail + remedy)}", soft_wrap=True
+    )
     for what, detail in finding.steps if with_steps else ():
-        out.print(f"        {clean(what):<9} {clean(detail)}", style="dim", soft_wrap=True)
+        out.print(f"        {escape_markup(what):<9} {escape_markup(detail)}", style="dim", soft_wrap=True)
 
 
 def _sum_up(findings: list[Finding]) -> None:
     counts = Counter(finding.level.value for finding in findings)
     told = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
     click.echo(f"{len(findings)} checks: {told}; nothing was stored")
+
+
+# The command about the configuration: `config check`.
+
+
+@click.group()
+def config() -> None:
+    """Look after the configuration."""
+
+
+@config.command("check")
+@options
+def check(common: CommonOptions) -> None:
+    """Validate the configuration and print the effective one, secrets masked."""
+    from worker.config.load import masked_values, to_toml
+
+    settings = common.settings()
+    for remark in settings.remarks():
+        print_note(f"corpus-worker: warning: {remark}")
+    if common.as_json:
+        print_json(masked_values(settings))
+        return
+    click.echo(to_toml(settings), nl=False)
+    print_note(f"{common.config or DEFAULT_CONFIG}: valid, {len(settings.sources)} sources")

@@ -12,19 +12,14 @@ from typing import Final
 import click
 
 from worker.cli.backfill import backfill
-from worker.cli.common import Common, note
-from worker.cli.configure import config as config_command
+from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_streams
+from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
-from worker.cli.extracting import extract
-from worker.cli.keeping import backup, prune, upgrade_store
-from worker.cli.look import audit, export, why
-from worker.cli.moving import migrate_store
-from worker.cli.rethink import reprocess
+from worker.cli.duplicates import duplicates
+from worker.cli.inspect import audit, export, extract, status, why
+from worker.cli.maintenance import backup, migrate_store, prune, reprocess, upgrade_store
+from worker.cli.run import ingest, run, seeds
 from worker.cli.sources import sources
-from worker.cli.status import status
-from worker.cli.streams import let_go, open_all
-from worker.cli.teach import duplicates
-from worker.cli.work import ingest, run, seeds
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
 _INTERRUPTED: Final = 130
@@ -39,12 +34,12 @@ _INTERRUPTED: Final = 130
 @click.pass_context
 def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int, quiet: int) -> None:
     """Grow a text corpus from news sites, beside a seed corpus, without copies."""
-    context.obj = Common(config=config, as_json=as_json, loudness=verbose - quiet)
+    context.obj = CommonOptions(config=config, as_json=as_json, loudness=verbose - quiet)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
-    open_all()
+    repair_streams()
     # Nothing here gains by numpy's threads, whose memory is taken when it is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -61,7 +56,7 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; closing it again at exit must not complain either.
-        let_go()
+        discard_stdout()
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(_INTERRUPTED)
@@ -74,9 +69,9 @@ def main() -> None:
 def _is_told(error: Exception) -> bool:
     """Say it in one line where the machine is to blame, even where there is no memory left to say it with."""
     try:
-        from worker.shortage import shortage
+        from worker.errors import as_machine_error
 
-        lack = shortage(error)
+        lack = as_machine_error(error)
         if lack is not None:
             _complain(lack)
     except (MemoryError, ImportError):
@@ -89,8 +84,10 @@ def _is_unwritable(error: Exception) -> bool:
     """Say it in one line where a result cannot be written, and try no more."""
     if not isinstance(error, OSError):
         return False
-    let_go()
-    note(f"corpus-worker: {error.filename or 'standard output'}: {error.strerror or error}; nothing more was done")
+    discard_stdout()
+    print_note(
+        f"corpus-worker: {error.filename or 'standard output'}: {error.strerror or error}; nothing more was done"
+    )
     return True
 
 
@@ -108,7 +105,7 @@ def _run() -> int:
 
 def _complain(error: WorkerError) -> None:
     for line in str(error).splitlines():
-        note(f"corpus-worker: {line}")
+        print_note(f"corpus-worker: {line}")
 
 
 for _command in (ingest, run, seeds, status, audit, why, duplicates, export):

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.common import DEFAULT_CONFIG, Common, note, options, print_json
-from worker.cli.signals import until_signal
+from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape as visible
 
 if TYPE_CHECKING:
-    from worker.prospect.survey import Proposal
-    from worker.settings import Settings
-    from worker.sources.configuration_text import NewSource
+    from worker.config.edit import NewSource
+    from worker.config.schema import Settings
+    from worker.runs.discover_sources import SuggestedSource
 
 _LONGEST_LIST: Final = 50_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
@@ -32,20 +31,20 @@ def sources() -> None:
 
 @sources.command("list")
 @options
-def list_sources(common: Common) -> None:
+def list_sources(common: CommonOptions) -> None:
     """List the configured sources and how their last poll went."""
-    from worker.cli.show import source_table
+    from worker.cli.render.tables import print_source_table
     from worker.errors import StoreError
-    from worker.reading import open_reading
+    from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     try:
-        with open_reading(settings) as store:
+        with open_read_only(settings) as store:
             states = {state.name: state for state in store.reader.sources()}
     except StoreError:
         states = {}  # nothing was polled yet; the list is worth reading all the same
-    source_table(settings, states, as_json=common.as_json)
+    print_source_table(settings, states, as_json=common.as_json)
 
 
 @sources.command()
@@ -53,27 +52,29 @@ def list_sources(common: Common) -> None:
 @click.option("--yes", is_flag=True, help="Write the best without asking.")
 @click.option("--name", metavar="NAME", help="What to call the source.")
 @options
-def add(common: Common, url: str, yes: bool, name: str | None) -> None:
+def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
     """Find what can be polled on a site, test-poll it, and write the best to the configuration.
 
     URL is a site's home page, a page of it, or a feed or sitemap. With --json nobody is asked: without --yes nothing is
     written.
     """
-    from worker.cli.prospects import as_record, named, show
+    from worker.cli.render.sources import name_sources, print_suggestions, suggestion_record
 
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     _check_name(name, settings)
     found = _survey(common, settings, _address(url))
-    new = named([each.rated.poll for each in found if each.rated.picked], name, settings)
+    new = name_sources([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
-        show(found)
+        print_suggestions(found)
     agreed = bool(new) and (yes or (not common.as_json and _asked(new, path=_path(common))))
     written = agreed and _write(common, new)
     if common.as_json:
-        print_json({"written": written, "added": [_plain(each) for each in new], "found": list(map(as_record, found))})
+        print_json(
+            {"written": written, "added": [_plain(each) for each in new], "found": list(map(suggestion_record, found))}
+        )
     if not new:
-        note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
+        print_note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
     raise SystemExit(0 if written else 1)
 
 
@@ -84,14 +85,14 @@ def _check_name(name: str | None, settings: Settings) -> None:
         raise UsageError(f"--name {name}: there is a source of that name already; choose another, or remove it first")
 
 
-def _survey(common: Common, settings: Settings, url: str) -> tuple[Proposal, ...]:
-    from worker.prospect.survey import survey
+def _survey(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
+    from worker.runs.discover_sources import find_sources
 
     def tell(step: str) -> None:
         if common.loudness >= 0:
-            note(step)
+            print_note(step)
 
-    found, _ = until_signal(lambda: survey(settings, url, tell=tell))
+    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=tell))
     return found
 
 
@@ -110,13 +111,12 @@ def _asked(new: Sequence[NewSource], *, path: Path) -> bool:
     return click.confirm(f"Write {names} to {path}?", default=True, err=True)
 
 
-def _write(common: Common, new: Sequence[NewSource]) -> bool:
+def _write(common: CommonOptions, new: Sequence[NewSource]) -> bool:
     """Add sources to the configuration file and say so."""
+    from worker.config.edit import edit_file, with_sources
     from worker.logs import escape
-    from worker.rewriting import rewrite
-    from worker.sources.configuration_text import with_sources
 
-    rewrite(_path(common), lambda text: with_sources(text, new), os.environ)
+    edit_file(_path(common), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
         for each in new:
             click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_path(common)}"))
@@ -126,10 +126,10 @@ def _write(common: Common, new: Sequence[NewSource]) -> bool:
 @sources.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @options
-def check(common: Common, names: tuple[str, ...]) -> None:
+def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll every source once, or those named, and tell what each gives; store nothing."""
-    from worker.checkup import check_sources
-    from worker.cli.prospects import check_record, show_checks
+    from worker.cli.render.sources import check_record, print_checks
+    from worker.runs.doctor import check_sources
 
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
@@ -137,11 +137,11 @@ def check(common: Common, names: tuple[str, ...]) -> None:
     if unknown := [name for name in names if name not in known]:
         raise UsageError(_unknown(unknown, settings))
     chosen = [each for each in settings.sources if (each.name in names if names else each.enabled)]
-    checked, _ = until_signal(lambda: check_sources(settings, [each.source() for each in chosen]))
+    checked, _ = run_until_signal(lambda: check_sources(settings, [each.source() for each in chosen]))
     if common.as_json:
         print_json([check_record(each) for each in checked])
     else:
-        show_checks(checked)
+        print_checks(checked)
     raise SystemExit(1 if any(each.finding.failed for each in checked) else 0)
 
 
@@ -153,15 +153,14 @@ def _unknown(names: Sequence[str], settings: Settings) -> str:
 @sources.command()
 @click.argument("name", metavar="NAME")
 @options
-def remove(common: Common, name: str) -> None:
+def remove(common: CommonOptions, name: str) -> None:
     """Take a source out of the configuration; what it brought stays in the corpus."""
-    from worker.rewriting import rewrite
-    from worker.sources.configuration_text import without_source
+    from worker.config.edit import edit_file, without_source
 
     settings = common.settings()
     if name not in {source.name for source in settings.sources}:
         raise UsageError(_unknown([name], settings))
-    rewrite(_path(common), lambda text: without_source(text, name), os.environ)
+    edit_file(_path(common), lambda text: without_source(text, name), os.environ)
     if common.as_json:
         print_json({"removed": name})
     else:
@@ -171,7 +170,7 @@ def remove(common: Common, name: str) -> None:
 @sources.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
-def pause(common: Common, names: tuple[str, ...]) -> None:
+def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll these sources no more until `sources resume`; what they have found already is still worked off."""
     _switch(common, names, enabled=False)
 
@@ -179,15 +178,14 @@ def pause(common: Common, names: tuple[str, ...]) -> None:
 @sources.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
-def resume(common: Common, names: tuple[str, ...]) -> None:
+def resume(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll paused sources again."""
     _switch(common, names, enabled=True)
 
 
-def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
+def _switch(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
     """Write to the configuration whether sources are polled; a running daemon follows by itself."""
-    from worker.rewriting import rewrite
-    from worker.sources.configuration_text import with_enabled
+    from worker.config.edit import edit_file, with_enabled
 
     settings = common.settings()
     states = {source.name: source.enabled for source in settings.sources}
@@ -195,7 +193,7 @@ def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
         raise UsageError(_unknown(unknown, settings))
     changed = [name for name in dict.fromkeys(names) if states[name] is not enabled]
     if changed:
-        rewrite(_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
+        edit_file(_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
     done = "resumed" if enabled else "paused"
     if common.as_json:
         print_json({done: changed})
@@ -210,11 +208,11 @@ def _switch(common: Common, names: Sequence[str], *, enabled: bool) -> None:
 @sources.command("import")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.opml")
 @options
-def import_sources(common: Common, file: Path) -> None:
+def import_sources(common: CommonOptions, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
-    from worker.prospect.trials import key_of
-    from worker.sources.configuration_text import NewSource, name_for
-    from worker.sources.opml import read_opml
+    from worker.config.edit import NewSource, name_for
+    from worker.runs.discover_sources import url_key
+    from worker.sources.feed.opml import read_opml
 
     settings = common.settings()
     try:
@@ -226,10 +224,10 @@ def import_sources(common: Common, file: Path) -> None:
         raise UsageError(f"{file}: larger than {_LONGEST_LIST:,} bytes, and so no list of feeds")
     outlines, refused = read_opml(body)
     taken = {source.name for source in settings.sources}
-    known = {key_of(source.url) for source in settings.sources if source.url}
+    known = {url_key(source.url) for source in settings.sources if source.url}
     new: list[NewSource] = []
     for outline in outlines:
-        if key_of(outline.url) not in known:
+        if url_key(outline.url) not in known:
             new.append(NewSource(name=name_for(outline.url, taken), kind="feed", url=outline.url))
             taken.add(new[-1].name)
     if new:
@@ -247,10 +245,10 @@ def import_sources(common: Common, file: Path) -> None:
 @sources.command("export")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file instead of standard output.")
 @options
-def export_sources(common: Common, output: Path | None) -> None:
+def export_sources(common: CommonOptions, output: Path | None) -> None:
     """Write the configured feeds as an OPML list."""
-    from worker.export.whole import opened
-    from worker.sources.opml import write_opml
+    from worker.export.formats import open_export
+    from worker.sources.feed.opml import write_opml
 
     settings = common.settings()
     body = write_opml([source.source() for source in settings.sources])
@@ -258,11 +256,11 @@ def export_sources(common: Common, output: Path | None) -> None:
         click.echo(body, nl=False)
         return
     common.require_foreign(settings, output)
-    with opened(output) as file:
+    with open_export(output) as file:
         file.write(body)
 
 
-def _path(common: Common) -> Path:
+def _path(common: CommonOptions) -> Path:
     return common.config or DEFAULT_CONFIG
 
 

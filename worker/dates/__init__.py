@@ -1,6 +1,6 @@
 """Dates as feeds, files, pages and addresses write them: one reader for all."""
 
-from worker.dates.addresses import moment_in_address
-from worker.dates.written import Written, find_written, moments_of, names_impossible_day
+from worker.dates.parsing import FoundDate, find_date, is_impossible_date, possible_dates
+from worker.dates.periods import date_in_url
 
-__all__ = ["Written", "find_written", "moment_in_address", "moments_of", "names_impossible_day"]
+__all__ = ["FoundDate", "date_in_url", "find_date", "is_impossible_date", "possible_dates"]

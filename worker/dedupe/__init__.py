@@ -1,6 +1,6 @@
 """Recognises copies: article -> fingerprint, and fingerprint and neighbours -> verdict. Pure."""
 
-from worker.dedupe.deduper import Deduper
-from worker.dedupe.explain import Passage, Passages, explain
+from worker.dedupe.alignment import AlignedPassage, AlignedPassages, align_passages
+from worker.dedupe.judge import Deduper
 
-__all__ = ["Deduper", "Passage", "Passages", "explain"]
+__all__ = ["AlignedPassage", "AlignedPassages", "Deduper", "align_passages"]

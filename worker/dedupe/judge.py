@@ -1,21 +1,35 @@
-"""Decides what a newcomer is to the stored articles that share index keys with it."""
+"""Judges an article against the stored articles that share index keys with it: `Deduper` is what the pipeline calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from worker.dedupe.additions import addition
-from worker.dedupe.common import only_common
-from worker.dedupe.compare import Figures, compare
-from worker.dedupe.features import Piece
-from worker.dedupe.frames import only_a_frame
-from worker.dedupe.heads import JOINING, Choice, Keep, choose, contender, publisher_of
-from worker.dedupe.model import Model
-from worker.dedupe.relate import Ruling, direction, relate
-from worker.dedupe.sides import Side
-from worker.models import Article, Comparison, Kind, Neighbour, Relation, Verdict
-from worker.settings import DedupeSettings
+from worker.config.schema import DedupeSettings
+from worker.dedupe.classify import Classification, classify_pair, containment_relation
+from worker.dedupe.features import PublishedText
+from worker.dedupe.fingerprint import (
+    ANCHOR_ONE_IN,
+    BANDS,
+    FEWEST_ANCHORS,
+    MOST_ANCHORS,
+    PERMUTATIONS,
+    ROWS,
+    SCHEME,
+    SEED,
+    fingerprint,
+)
+from worker.dedupe.heads import JOINING, HeadChoice, Keep, choose_head, head_candidate, measure_addition, publisher_of
+from worker.dedupe.model import DuplicateModel, shipped_model, weights_from_text
+from worker.dedupe.prepared import PreparedText, prepare
+from worker.dedupe.similarity import Similarity, compare
+from worker.dedupe.templates import shares_only_common_text, shares_only_frame
+from worker.dedupe.tokenizer import NORMALISATION, SHINGLE
+from worker.models import Article, Comparison, Fingerprint, IndexParameters, Kind, Neighbour, Relation, Verdict
+
+# Decides what a newcomer is to the stored articles that share index keys with it.
+
 
 _SAME_ADDRESS = "same address"
 _SAME_ITEM = 0.3
@@ -38,20 +52,20 @@ _RANK = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
+class _JudgedBy:
     """What is judged by."""
 
     settings: DedupeSettings
-    model: Model
+    model: DuplicateModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Match:
+class _ComparedNeighbour:
     """A neighbour laid along the newcomer."""
 
     neighbour: Neighbour
-    piece: Piece
-    figures: Figures
+    piece: PublishedText
+    figures: Similarity
 
 
 def judge(
@@ -59,21 +73,23 @@ def judge(
     neighbours: Sequence[Neighbour],
     *,
     settings: DedupeSettings,
-    model: Model,
-    ready: Callable[[str, str], Side],
+    model: DuplicateModel,
+    ready: Callable[[str, str], PreparedText],
 ) -> Verdict:
     """Compare a newcomer with the heads among its neighbours and return the closest relation found.
 
     `ready` makes a text and its title ready for comparing.
     """
-    terms = _Terms(settings=settings, model=model)
-    newcomer = _piece(article, ready)
-    matches = [_match(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
-    considered = sorted((_judged(article, newcomer, match, matches, terms) for match in matches), key=_closeness)
+    terms = _JudgedBy(settings=settings, model=model)
+    newcomer = _published_text(article, ready)
+    matches = [_compare_neighbour(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
+    considered = sorted(
+        (_judge_neighbour(article, newcomer, match, matches, terms) for match in matches), key=_closeness
+    )
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
-    choice = _choice(article, newcomer, best, matches, keep=settings.keep)
+    choice = _choose_head(article, newcomer, best, matches, keep=settings.keep)
     return Verdict(
         relation=best.relation,
         head=choice.newcomer,
@@ -88,20 +104,28 @@ def _worth_judging(neighbour: Neighbour) -> bool:
     return neighbour.head or bool(neighbour.marked)
 
 
-def _piece(item: Article | Neighbour, ready: Callable[[str, str], Side]) -> Piece:
-    return Piece(side=ready(item.text, item.title), host=item.host, published_at=item.published_at)
+def _published_text(item: Article | Neighbour, ready: Callable[[str, str], PreparedText]) -> PublishedText:
+    return PublishedText(side=ready(item.text, item.title), host=item.host, published_at=item.published_at)
 
 
-def _match(newcomer: Piece, neighbour: Neighbour, ready: Callable[[str, str], Side]) -> _Match:
-    piece = _piece(neighbour, ready)
-    return _Match(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
+def _compare_neighbour(
+    newcomer: PublishedText, neighbour: Neighbour, ready: Callable[[str, str], PreparedText]
+) -> _ComparedNeighbour:
+    piece = _published_text(neighbour, ready)
+    return _ComparedNeighbour(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
 
 
-def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[_Match], terms: _Terms) -> Comparison:
-    ruling = _ruling(article, newcomer, match, terms)
+def _judge_neighbour(
+    article: Article,
+    newcomer: PublishedText,
+    match: _ComparedNeighbour,
+    matches: Sequence[_ComparedNeighbour],
+    terms: _JudgedBy,
+) -> Comparison:
+    ruling = _classify(article, newcomer, match, terms)
     if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
-        framed = _framed(article, newcomer, match, ruling)
-        ruling = framed or _only_common(match, matches, ruling) or ruling
+        framed = _without_frame(article, newcomer, match, ruling)
+        ruling = framed or _without_common_text(match, matches, ruling) or ruling
     return Comparison(
         article=match.neighbour.id,
         relation=ruling.relation,
@@ -114,24 +138,24 @@ def _judged(article: Article, newcomer: Piece, match: _Match, matches: Sequence[
     )
 
 
-def _ruling(article: Article, newcomer: Piece, match: _Match, terms: _Terms) -> Ruling:
+def _classify(article: Article, newcomer: PublishedText, match: _ComparedNeighbour, terms: _JudgedBy) -> Classification:
     neighbour, figures = match.neighbour, match.figures
     if neighbour.marked == "different":
-        return Ruling(relation=Relation.UNIQUE, rule="marked different")
+        return Classification(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
-        return Ruling(relation=direction(figures), rule="marked same")
+        return Classification(relation=containment_relation(figures), rule="marked same")
     same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
     if same_publisher and neighbour.canonical_url == article.canonical_url:
         if figures.of_shorter >= _SAME_ITEM:
-            return Ruling(relation=Relation.REVISION, rule=_SAME_ADDRESS)
-        return Ruling(relation=Relation.UNIQUE, rule="another item under the same address")
-    ruling = relate(newcomer, match.piece, figures, merge_at=terms.settings.probability, model=terms.model)
-    if ruling.relation in _REWRITES and _rewritten(newcomer, match):
+            return Classification(relation=Relation.REVISION, rule=_SAME_ADDRESS)
+        return Classification(relation=Relation.UNIQUE, rule="another item under the same address")
+    ruling = classify_pair(newcomer, match.piece, figures, merge_at=terms.settings.probability, model=terms.model)
+    if ruling.relation in _REWRITES and _is_rewrite(newcomer, match):
         return replace(ruling, relation=Relation.REVISION, rule="the publisher's own rewrite")
     return ruling
 
 
-def _rewritten(newcomer: Piece, match: _Match) -> bool:
+def _is_rewrite(newcomer: PublishedText, match: _ComparedNeighbour) -> bool:
     """Say whether a publisher tells its own story again, later and in other words."""
     earlier, later = match.piece.published_at, newcomer.published_at
     in_order = earlier is None or later is None or earlier < later
@@ -139,23 +163,27 @@ def _rewritten(newcomer: Piece, match: _Match) -> bool:
     return own and in_order and match.figures.ours.raw_share < _REWRITTEN
 
 
-def _framed(article: Article, newcomer: Piece, match: _Match, ruling: Ruling) -> Ruling | None:
+def _without_frame(
+    article: Article, newcomer: PublishedText, match: _ComparedNeighbour, ruling: Classification
+) -> Classification | None:
     """Take back a match that rests on what a publisher sets around different items."""
     if ruling.rule == _SAME_ADDRESS:
         return None
     # Files without a host are one collector's; but what stands around a seed was left there by whoever scraped it.
     seeds = Kind.SEED in (article.kind, match.neighbour.kind)
     own = not seeds and publisher_of(newcomer.host) == publisher_of(match.piece.host)
-    if only_a_frame(newcomer.side, match.piece.side, match.figures, same_publisher=own):
+    if shares_only_frame(newcomer.side, match.piece.side, match.figures, same_publisher=own):
         return replace(ruling, relation=Relation.TEMPLATE, rule="one frame around different items")
     return None
 
 
-def _only_common(match: _Match, matches: Sequence[_Match], ruling: Ruling) -> Ruling | None:
+def _without_common_text(
+    match: _ComparedNeighbour, matches: Sequence[_ComparedNeighbour], ruling: Classification
+) -> Classification | None:
     """Take back a match that rests on passages which many other clusters have."""
     others = {each.neighbour.cluster: each.figures for each in matches}
     others.pop(match.neighbour.cluster, None)
-    if only_common(match.figures, list(others.values()), least=_FEWEST_CLUSTERS, rare_share=_RARE_SHARE):
+    if shares_only_common_text(match.figures, list(others.values()), least=_FEWEST_CLUSTERS, rare_share=_RARE_SHARE):
         return replace(ruling, relation=Relation.TEMPLATE, rule="what both have stands in many articles")
     return None
 
@@ -165,23 +193,78 @@ def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
     return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 
 
-def _choice(article: Article, newcomer: Piece, best: Comparison, matches: Sequence[_Match], *, keep: Keep) -> Choice:
+def _choose_head(
+    article: Article, newcomer: PublishedText, best: Comparison, matches: Sequence[_ComparedNeighbour], *, keep: Keep
+) -> HeadChoice:
     """Say whether a newcomer becomes the head of the cluster it joins, or heads one of its own."""
     if best.relation not in JOINING:
-        return Choice(newcomer=True, reason="")
+        return HeadChoice(newcomer=True, reason="")
     joined = next(match for match in matches if match.neighbour.id == best.article)
     # What a person called the same need not be the head of its cluster, and that is what the newcomer is held against.
-    head = next((each for each in matches if each.neighbour.head and _together(each, joined)), joined)
-    return choose(
-        contender(article),
-        contender(head.neighbour),
-        best.relation if head is joined else direction(head.figures),
+    head = next((each for each in matches if each.neighbour.head and _are_in_one_cluster(each, joined)), joined)
+    return choose_head(
+        head_candidate(article),
+        head_candidate(head.neighbour),
+        best.relation if head is joined else containment_relation(head.figures),
         keep=keep,
-        adds=lambda: addition(newcomer.side, head.piece.side, head.figures),
+        adds=lambda: measure_addition(newcomer.side, head.piece.side, head.figures),
         original=head.neighbour.original,
         reworded=head.figures.ours.raw_share < _REWRITTEN,
     )
 
 
-def _together(one: _Match, other: _Match) -> bool:
+def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> bool:
     return one.neighbour.cluster == other.neighbour.cluster
+
+
+_CACHED_TEXTS = 256
+_LONGEST_CACHED = 20_000
+
+
+class Deduper:
+    """Decides what is a copy, by facts and a fitted model: the shipped one, or `weights` that a store was taught.
+
+    The texts it met last are kept ready for comparing (some 20 MB): stock phrases bring up the same articles again and
+    again.
+    """
+
+    def __init__(self, settings: DedupeSettings | None = None, weights: str | None = None) -> None:
+        self._settings = settings or DedupeSettings()
+        self._model = weights_from_text(shipped_model(), weights)
+        self._kept = lru_cache(maxsize=_CACHED_TEXTS)(prepare)
+
+    @property
+    def terms(self) -> str:
+        """Return by what is judged, in words: verdicts given by other terms may be others."""
+        taught = f", taught {self._model.fitted}" if self._model.fitted else ""
+        settings = self._settings
+        return f"merge_at {settings.probability:g}, keep {settings.keep}, weights {self._model.version}{taught}"
+
+    @property
+    def parameters(self) -> IndexParameters:
+        """Return how fingerprints are made, for the store to keep and check."""
+        return IndexParameters(
+            scheme=SCHEME,
+            seed=SEED,
+            permutations=PERMUTATIONS,
+            bands=BANDS,
+            rows=ROWS,
+            shingle=SHINGLE,
+            anchor_one_in=ANCHOR_ONE_IN,
+            fewest_anchors=FEWEST_ANCHORS,
+            most_anchors=MOST_ANCHORS,
+            normalisation=NORMALISATION,
+        )
+
+    def fingerprint(self, article: Article) -> Fingerprint:
+        """Return what the index keeps of an article; a text without words has no keys and meets nothing."""
+        return fingerprint(article.text)
+
+    def judge(self, article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
+        """Return what the article is, given stored articles that share index keys with it."""
+        if not fingerprint.shingles:
+            neighbours = [neighbour for neighbour in neighbours if neighbour.marked]
+        return judge(article, neighbours, settings=self._settings, model=self._model, ready=self._ready)
+
+    def _ready(self, text: str, title: str) -> PreparedText:
+        return self._kept(text, title=title) if len(text) <= _LONGEST_CACHED else prepare(text, title=title)

@@ -1,15 +1,15 @@
-"""The fitted model: the probability that a corpus should keep only one of two texts, as a sum of readable parts.
+"""The fitted model: the probability that a corpus should keep only one of two texts, and how a store's marks refit it.
 
-Each feature adds what its curve says at its value (straight lines between the points of the curve); the logistic
-function of the sum is the probability. A store that was taught has a factor for each curve besides.
-`bench/fit_judge.py` fits the curves that are shipped, and writes `weights.json`.
+Each feature adds what its curve gives at its value (straight lines between the points of the curve, or a figure of
+its own where the value is not known). The logistic function of the sum is the probability. `make fit-judge` fits
+the curves of `weights.json`; the pairs that people marked in a store move a factor for each curve, and a shift.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -18,9 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.dedupe.features import PublishedText, measure_features
+from worker.dedupe.prepared import prepare
+from worker.dedupe.similarity import compare
+from worker.models import Article
+
+# The fitted model: the probability that a corpus should keep only one of two texts, as a sum of readable parts.
+#
+# Each feature adds what its curve says at its value (straight lines between the points of the curve); the logistic
+# function of the sum is the probability. A store that was taught has a factor for each curve besides.
+# `tests/bench/fit_judge.py` fits the curves that are shipped, and writes `weights.json`.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class FeatureCurve:
     """What a feature adds to the sum at some values, and in between on straight lines."""
 
     at: tuple[float, ...]
@@ -32,7 +43,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class DuplicateModel:
     """Curves by the names of their features; `factors` are a store's own, each 1 where nobody taught it.
 
     `covariance` is that of the intercept and the factors, in this order, from the fit: how far marks may move them.
@@ -40,7 +51,7 @@ class Model:
 
     version: int
     intercept: float
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, FeatureCurve]
     covariance: NDArray[np.float64]
     factors: Mapping[str, float] = field(default_factory=dict)
     shift: float = 0.0
@@ -54,27 +65,128 @@ class Model:
         """Return the probability for what the features add."""
         return _logistic(self.intercept + self.shift + math.fsum(parts.values()))
 
-    def taught(self, factors: Mapping[str, float], *, shift: float, fitted: str) -> Model:
+    def taught(self, factors: Mapping[str, float], *, shift: float, fitted: str) -> DuplicateModel:
         """Return the model with the factors that a store was taught."""
         return replace(self, factors=dict(factors), shift=shift, fitted=fitted)
 
 
-def read_model(text: str) -> Model:
+def read_model(text: str) -> DuplicateModel:
     """Return the model written in the form of `weights.json`."""
     facts: dict[str, Any] = json.loads(text)
-    curves = {name: Curve(at=tuple(each["at"]), adds=tuple(each["adds"])) for name, each in facts["curves"].items()}
+    curves = {
+        name: FeatureCurve(at=tuple(each["at"]), adds=tuple(each["adds"])) for name, each in facts["curves"].items()
+    }
     lower = facts["covariance"]
     square = np.zeros((len(lower), len(lower)))
     for place, row in enumerate(lower):
         square[place, : place + 1] = square[: place + 1, place] = row
-    return Model(version=facts["version"], intercept=facts["intercept"], curves=curves, covariance=square)
+    return DuplicateModel(version=facts["version"], intercept=facts["intercept"], curves=curves, covariance=square)
 
 
 @cache
-def shipped() -> Model:
+def shipped_model() -> DuplicateModel:
     """Return the model that comes with the program."""
     return read_model(resources.files("worker.dedupe").joinpath("weights.json").read_text(encoding="utf-8"))
 
 
 def _logistic(total: float) -> float:
     return 1.0 / (1.0 + math.exp(-total)) if total >= 0 else math.exp(total) / (1.0 + math.exp(total))
+
+
+_NEWTON_STEPS = 25
+_LEAVE_ONE_OUT = 50
+_FOLDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedPair:
+    """A pair that a person marked: what each feature adds in the shipped model, and whether it is one item."""
+
+    parts: tuple[float, ...]
+    one_item: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitScore:
+    """How a model does on marks it did not see: mean surprise (log loss), and how many it calls wrong at a dial."""
+
+    loss: float
+    wrong: int
+
+
+def marked_pair(one: Article, other: Article, *, same: bool, model: DuplicateModel) -> MarkedPair | None:
+    """Return what a mark teaches; nothing where the texts share no words, or hardly have any."""
+    pieces = [
+        PublishedText(side=prepare(each.text, title=each.title), host=each.host, published_at=each.published_at)
+        for each in (one, other)
+    ]
+    figures = compare(pieces[0].side, pieces[1].side)
+    if not figures.shared_words:
+        return None
+    values = measure_features(pieces[0], pieces[1], figures)
+    return MarkedPair(parts=tuple(curve.part(values[name]) for name, curve in model.curves.items()), one_item=same)
+
+
+def refit(model: DuplicateModel, lessons: Sequence[MarkedPair], *, fitted: str) -> DuplicateModel:
+    """Return the shipped model with the shift and the factors that the marks make most probable."""
+    moved = _fit_newton(model, lessons)
+    factors = {name: round(1.0 + float(by), 4) for name, by in zip(model.curves, moved[1:], strict=True)}
+    return model.taught(factors, shift=round(float(moved[0]), 4), fitted=fitted)
+
+
+def cross_validate(
+    model: DuplicateModel, lessons: Sequence[MarkedPair], *, merge_at: float
+) -> tuple[FitScore, FitScore]:
+    """Return how the shipped model does on the marks, and how one does that was taught by the others alone."""
+    folds = len(lessons) if len(lessons) <= _LEAVE_ONE_OUT else _FOLDS
+    plain = [_total(model, each, np.zeros(len(each.parts) + 1)) for each in lessons]
+    held_out = [0.0] * len(lessons)
+    for fold in range(folds):
+        moved = _fit_newton(model, [each for place, each in enumerate(lessons) if place % folds != fold])
+        for place in range(fold, len(lessons), folds):
+            held_out[place] = _total(model, lessons[place], moved)
+    return _score(plain, lessons, merge_at), _score(held_out, lessons, merge_at)
+
+
+def weights_to_text(model: DuplicateModel) -> str:
+    """Return what a store keeps of a taught model."""
+    facts = {"version": model.version, "fitted": model.fitted, "shift": model.shift, "factors": dict(model.factors)}
+    return json.dumps(facts, sort_keys=True)
+
+
+def weights_from_text(model: DuplicateModel, text: str | None) -> DuplicateModel:
+    """Return the shipped model as a store was taught it; weights taught to another version count for nothing."""
+    facts = json.loads(text) if text else {}
+    if facts.get("version") != model.version or set(facts["factors"]) != set(model.curves):
+        return model
+    return model.taught(facts["factors"], shift=facts["shift"], fitted=facts["fitted"])
+
+
+def _fit_newton(model: DuplicateModel, lessons: Sequence[MarkedPair]) -> NDArray[np.float64]:
+    """Find the most probable shift and factors, less 1, by Newton's method; no factor turns a curve round."""
+    held = np.linalg.inv(model.covariance)
+    moved = np.zeros(len(held))
+    if not lessons:
+        return moved
+    design = np.array([(1.0, *each.parts) for each in lessons])
+    label = np.array([float(each.one_item) for each in lessons])
+    base = model.intercept + design[:, 1:].sum(axis=1)
+    for _ in range(_NEWTON_STEPS):
+        chance = 1.0 / (1.0 + np.exp(-np.clip(base + design @ moved, -35.0, 35.0)))
+        slope = design.T @ (label - chance) - held @ moved
+        bend = held + design.T @ (design * (chance * (1.0 - chance))[:, None])
+        moved = moved + np.linalg.solve(bend, slope)
+        moved[1:] = np.maximum(moved[1:], -1.0)
+    return moved
+
+
+def _total(model: DuplicateModel, each: MarkedPair, moved: NDArray[np.float64]) -> float:
+    return model.intercept + float(moved[0]) + float(np.dot(1.0 + moved[1:], each.parts))
+
+
+def _score(totals: Sequence[float], lessons: Sequence[MarkedPair], merge_at: float) -> FitScore:
+    dial = math.log(merge_at / (1.0 - merge_at)) if merge_at < 1.0 else math.inf
+    pairs = list(zip(totals, lessons, strict=True))
+    losses = [float(np.logaddexp(0.0, -total if each.one_item else total)) for total, each in pairs]
+    wrong = sum((total >= dial) != each.one_item for total, each in pairs)
+    return FitScore(loss=math.fsum(losses) / max(1, len(losses)), wrong=wrong)

@@ -5,9 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from worker.export.jsonl import write_jsonl
-from worker.export.parquet import write_parquet
-from worker.export.text import write_text
+from worker.export.formats import write_jsonl, write_parquet, write_text
 from worker.models import StoredArticle
 
 Writer = Callable[[Iterable[StoredArticle], Path | None], int]

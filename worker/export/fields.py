@@ -20,20 +20,20 @@ PREVIEWED: Final = (
 """What is told of an article that is in no store."""
 
 
-def exported(stored: StoredArticle) -> dict[str, object]:
+def exported_fields(stored: StoredArticle) -> dict[str, object]:
     """Return the values of `EXPORTED`, times as times."""
     standing = {"id": stored.id, "cluster": stored.cluster, "revision": stored.revision}
     values = _values(stored.article) | standing
     return {name: values[name] for name in EXPORTED}
 
 
-def previewed(article: Article) -> dict[str, object]:
+def previewed_fields(article: Article) -> dict[str, object]:
     """Return the values of `PREVIEWED`, times as times."""
     values = _values(article)
     return {name: values[name] for name in PREVIEWED}
 
 
-def plain(values: Mapping[str, object]) -> dict[str, object]:
+def to_json_values(values: Mapping[str, object]) -> dict[str, object]:
     """Return values as JSON can hold them: times in ISO 8601 with their offset."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 

@@ -4,7 +4,7 @@
 a language model, are imported from their modules where they are needed.
 """
 
+from worker.extract.ipc import ExtractRules, extract_rules
 from worker.extract.pool import ProcessExtractor
-from worker.extract.rules import ExtractRules, extract_rules
 
 __all__ = ["ExtractRules", "ProcessExtractor", "extract_rules"]

@@ -1,21 +1,25 @@
-"""The record of where each field of an article and each dropped block came from, for `extract --explain`."""
+"""Records the origin of each field, each dropped block and each failed step of a page, for `extract --explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
 from lxml.html import HtmlElement
 
+from worker.errors import WorkerError
 from worker.models import Article
 
-_PIECES = 20
-_BEGINNING = 200
+_SHOWN_PIECES = 20
+_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class ExplainedField:
     """One field of an article: its value as text, and where it came from."""
 
     name: str
@@ -24,7 +28,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class DroppedBlock:
     """A block of the page that is not in the text, and why."""
 
     text: str
@@ -32,7 +36,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class ExtractionExplanation:
     """Everything that was decided about one page, in the order of deciding.
 
     `article` is None where there is none; then `reason` and `message` say why. `figures` are what the gates looked
@@ -42,8 +46,8 @@ class Explanation:
     article: Article | None = None
     reason: str = ""
     message: str = ""
-    fields: tuple[Field, ...] = ()
-    dropped: tuple[Dropped, ...] = ()
+    fields: tuple[ExplainedField, ...] = ()
+    dropped: tuple[DroppedBlock, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
 
 
@@ -52,16 +56,16 @@ class Trace:
 
     def __init__(self, *, asked: bool = True) -> None:
         self._asked = asked
-        self._fields: list[Field] = []
-        self._dropped: list[Dropped] = []
+        self._fields: list[ExplainedField] = []
+        self._dropped: list[DroppedBlock] = []
         self._figures: list[tuple[str, str]] = []
 
     def field(self, name: str, value: object, origin: str) -> None:
         """Note a field that was found."""
         if value and self._asked:
-            self._fields.append(Field(name=name, value=str(value), origin=origin))
+            self._fields.append(ExplainedField(name=name, value=str(value), origin=origin))
 
-    def drop(self, blocks: Iterable[Dropped]) -> None:
+    def drop(self, blocks: Iterable[DroppedBlock]) -> None:
         """Note blocks that were left out."""
         if self._asked:
             self._dropped.extend(blocks)
@@ -69,17 +73,19 @@ class Trace:
     def drop_box(self, box: HtmlElement, why: str) -> None:
         """Note a box of the page that is about to be taken out, by the beginning of its text."""
         if self._asked:
-            beginning = " ".join(islice(box.itertext(), _PIECES))
-            self._dropped.append(Dropped(text=" ".join(beginning.split())[:_BEGINNING], why=why))
+            beginning = " ".join(islice(box.itertext(), _SHOWN_PIECES))
+            self._dropped.append(DroppedBlock(text=" ".join(beginning.split())[:_SHOWN_CHARS], why=why))
 
     def figure(self, name: str, value: object) -> None:
         """Note a figure that a gate looked at."""
         if self._asked:
             self._figures.append((name, str(value)))
 
-    def explanation(self, *, article: Article | None = None, reason: str = "", message: str = "") -> Explanation:
+    def explanation(
+        self, *, article: Article | None = None, reason: str = "", message: str = ""
+    ) -> ExtractionExplanation:
         """Return what was collected, and how the reading ended."""
-        return Explanation(
+        return ExtractionExplanation(
             article=article,
             reason=reason,
             message=message,
@@ -87,3 +93,38 @@ class Trace:
             dropped=tuple(self._dropped),
             figures=tuple(self._figures),
         )
+
+
+# Keeps a fault of ours to the step it happened in: the page is read without that step, and the fault is noted.
+
+
+T = TypeVar("T")
+
+_LONGEST_MESSAGE = 300
+
+
+class StepGuard:
+    """Runs the steps of one reading, and collects the faults in them."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def run(self, step: str, work: Callable[[], T], *, otherwise: T) -> T:
+        """Return what a step gives, or something else where it fails.
+
+        A gate that rejects the page is no fault, and a lack of memory is for the process to deal with.
+        """
+        try:
+            return work()
+        except (WorkerError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a library makes of an odd page
+            self.faults.append(f"{step} failed: {describe_error(error)}")
+            return otherwise
+
+
+def describe_error(error: Exception) -> str:
+    """Return what happened and where, for a developer."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
+    return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE] + where

@@ -15,22 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.errors import ExtractError, ExtractorDown, FetchBlocked
-from worker.extract import wire
-from worker.extract.explain import Explanation
-from worker.extract.rules import ExtractRules
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, machine_error
+from worker.extract import ipc
+from worker.extract.explain import ExtractionExplanation
+from worker.extract.ipc import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
-from worker.shortage import out_of
 
 _COMMAND = (
-    "import pickle, sys; from worker.extract.nursery import main; "
+    "import pickle, sys; from worker.extract.fork_server import main; "
     "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
 )
 _START_LIMIT_S = 60.0
 """For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
 _STOP_LIMIT_S = 2.0
-MOST_REFUSED = 3
+MAX_REFUSALS = 3
 """So many times in a row, each time at two attempts, no process could be had: then it is no passing lack. Where there
 never was one, and not for its taking long, once is enough."""
 
@@ -44,7 +43,7 @@ class _Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Nursery:
+class _ForkServerProcess:
     process: asyncio.subprocess.Process
     control: socket.socket
 
@@ -61,7 +60,7 @@ class ProcessExtractor:
         self._turns = asyncio.Semaphore(rules.process_count())
         self._idle: list[_Worker] = []
         self._starting = asyncio.Lock()
-        self._nursery: _Nursery | None = None
+        self._nursery: _ForkServerProcess | None = None
         self._closed = False
         self._hired = False
         self._refused = 0
@@ -79,17 +78,17 @@ class ProcessExtractor:
         ExtractorDown where no process could be had, FetchBlocked where a rights signal that the rules refuse forbids
         keeping it.
         """
-        reply = await self._run(wire.Job(content=content, hints=hints, fetched_at=fetched_at))
+        reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at))
         if reply.article is not None:
             return reply.article
         if reply.blocked:
             raise FetchBlocked(reply.message, reason=reply.reason)
         raise ExtractError(reply.message, reason=reply.reason)
 
-    async def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Explanation:
+    async def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
         """Return how an article came about, or why there is none: each field's origin, each block left out."""
-        reply = await self._run(wire.Job(content=content, hints=hints, fetched_at=fetched_at, explain=True))
-        return reply.explanation or Explanation(reason=reply.reason, message=reply.message)
+        reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at, explain=True))
+        return reply.explanation or ExtractionExplanation(reason=reply.reason, message=reply.message)
 
     async def aclose(self) -> None:
         """End the worker processes."""
@@ -98,10 +97,10 @@ class ProcessExtractor:
             worker.writer.close()
         self._idle.clear()
         if self._nursery is not None:
-            await _end(self._nursery)
+            await _end_fork_server(self._nursery)
             self._nursery = None
 
-    async def _run(self, job: wire.Job) -> wire.Reply:
+    async def _run(self, job: ipc.Job) -> ipc.JobResult:
         async with self._turns, self._worker() as worker:
             try:
                 return await self._answer(worker, job, within=self._rules.timeout.total_seconds())
@@ -111,7 +110,7 @@ class ProcessExtractor:
             except _WorkerLost:
                 raise ExtractError("the page ended its worker process", reason="crash") from None
 
-    async def _answer(self, worker: _Worker, job: wire.Job, *, within: float) -> wire.Reply:
+    async def _answer(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
         """Return what a worker says of a page; that the page ended it is believed only of one that was new.
 
         One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
@@ -121,7 +120,7 @@ class ProcessExtractor:
         began = time.monotonic()
         try:
             async with asyncio.timeout(within):
-                reply = await _ask(worker, job)
+                reply = await _send_job(worker, job)
         except _WorkerLost:
             if was_new:
                 raise
@@ -169,16 +168,16 @@ class ProcessExtractor:
                 self._hired, self._refused = True, 0
                 return worker
         self._refused += 1
-        if self._refused >= MOST_REFUSED or not (self._hired or slow):
-            raise out_of("no worker process could be started")
+        if self._refused >= MAX_REFUSALS or not (self._hired or slow):
+            raise machine_error("no worker process could be started")
         raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:
         async with self._starting:
-            self._nursery = self._nursery or await _start_nursery(self._rules)
+            self._nursery = self._nursery or await _start_fork_server(self._rules)
             ours, theirs = socket.socketpair()
             with theirs, _closed_unless_sent(ours):
-                socket.send_fds(self._nursery.control, [wire.ORDER.pack(wire.FORK, 0)], [theirs.fileno()])
+                socket.send_fds(self._nursery.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = _Worker(0, reader, writer)
         try:
@@ -186,7 +185,7 @@ class ProcessExtractor:
         except BaseException:
             writer.close()
             raise
-        assert isinstance(ready, wire.Ready)
+        assert isinstance(ready, ipc.WorkerReady)
         worker.pid = ready.pid
         return worker
 
@@ -194,12 +193,12 @@ class ProcessExtractor:
         worker.writer.close()
         if self._nursery is not None:
             with contextlib.suppress(OSError):
-                self._nursery.control.send(wire.ORDER.pack(wire.KILL, worker.pid))
+                self._nursery.control.send(ipc.COMMAND.pack(ipc.KILL, worker.pid))
 
     async def _drop_nursery(self) -> None:
         async with self._starting:
             if self._nursery is not None:
-                await _end(self._nursery)
+                await _end_fork_server(self._nursery)
                 self._nursery = None
 
 
@@ -220,7 +219,7 @@ def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
         raise
 
 
-async def _start_nursery(rules: ExtractRules) -> _Nursery:
+async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
     ours, theirs = socket.socketpair()
     with theirs:
         process = await asyncio.create_subprocess_exec(
@@ -237,7 +236,7 @@ async def _start_nursery(rules: ExtractRules) -> _Nursery:
             # Out of the terminal's foreground group: Ctrl-C reaches the parent alone, which then cleans up.
             process_group=0,
         )
-    return _Nursery(process, ours)
+    return _ForkServerProcess(process, ours)
 
 
 def _environment() -> dict[str, str]:
@@ -246,7 +245,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-async def _end(nursery_: _Nursery) -> None:
+async def _end_fork_server(nursery_: _ForkServerProcess) -> None:
     nursery_.control.close()
     try:
         async with asyncio.timeout(_STOP_LIMIT_S):
@@ -260,21 +259,21 @@ async def _end(nursery_: _Nursery) -> None:
                 await nursery_.process.wait()
 
 
-async def _ask(worker: _Worker, job: wire.Job) -> wire.Reply:
+async def _send_job(worker: _Worker, job: ipc.Job) -> ipc.JobResult:
     worker.pages += 1
     try:
-        worker.writer.write(wire.pack(job))
+        worker.writer.write(ipc.pack(job))
         await worker.writer.drain()
     except OSError as error:
         raise _WorkerLost from error
     reply = await _receive(worker)
-    assert isinstance(reply, wire.Reply)
+    assert isinstance(reply, ipc.JobResult)
     return reply
 
 
 async def _receive(worker: _Worker) -> object:
     try:
-        (size,) = wire.HEADER.unpack(await worker.reader.readexactly(wire.HEADER.size))
-        return wire.unpack(await worker.reader.readexactly(size))
+        (size,) = ipc.LENGTH_PREFIX.unpack(await worker.reader.readexactly(ipc.LENGTH_PREFIX.size))
+        return ipc.unpack(await worker.reader.readexactly(size))
     except (asyncio.IncompleteReadError, OSError) as error:
         raise _WorkerLost from error

@@ -12,44 +12,54 @@ from datetime import timedelta
 
 import httpx
 
+from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError, FetchError
-from worker.fetch.addresses import Network, parse_networks
-from worker.fetch.conditions import (
+from worker.fetch.circuit_breaker import CircuitBreakers
+from worker.fetch.http.connections import Connections, TlsContext
+from worker.fetch.http.dns import Resolve, Resolver
+from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
+from worker.fetch.http.semantics import (
+    PERMANENT,
+    REDIRECTS,
     UNCONDITIONAL_EVERY,
+    USABLE,
+    Cookies,
+    accept_header,
+    check_content_type,
     condition_headers,
+    kept_headers,
+    status_error,
     validators_after,
     validators_in,
 )
-from worker.fetch.cookies import Cookies
-from worker.fetch.dial import Dialer
-from worker.fetch.guard import check_url, host_of, join, origin_of, parse_url
-from worker.fetch.kinds import accept_header, check_content_type, kept_headers
-from worker.fetch.moves import Moves
-from worker.fetch.onward import led_on_to
-from worker.fetch.reservations import HEADER, ReservationBook
-from worker.fetch.resolver import Resolve, Resolver
+from worker.fetch.http.ssrf import Network, check_url, parse_networks, parse_url, resolve_location, url_host, url_origin
+from worker.fetch.rate_limit import HostRateLimiter
+from worker.fetch.redirects import PermanentRedirects, refresh_redirect
+from worker.fetch.request import (
+    FetchTrace,
+    HttpRequest,
+    HttpResponse,
+    PausableDeadline,
+    RequestRunner,
+    Step,
+    StepObserver,
+    ignore_step,
+    page_steps,
+)
 from worker.fetch.robots import ALLOW_ALL, Robots
-from worker.fetch.robots_gate import RobotsGate
-from worker.fetch.routes import parse_routes
-from worker.fetch.standings import Standings
-from worker.fetch.statuses import PERMANENT, REDIRECTS, USABLE, status_error
-from worker.fetch.trace import Explanation, Observer, Step, steps_of, unobserved
-from worker.fetch.trust import Trust
-from worker.fetch.turns import Turns
-from worker.fetch.visit import Budget, Errand, Reply, Visitor
-from worker.fetch.wire import Wire
+from worker.fetch.robots_cache import RobotsCache
+from worker.fetch.tdmrep import HEADER, TdmrepCache
 from worker.models import Page, Request, Validators
-from worker.ports import Clock, HostBook, Offload
-from worker.settings import FetchSettings
+from worker.ports import Clock, HostRegistry, RunInThread
 
 MAX_REDIRECTS = 10
-MANY_URLS = 10_000
+MAX_TRACKED_URLS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrival:
+class _FinalResponse:
     url: httpx.URL
-    reply: Reply
+    reply: HttpResponse
     permanent_url: str | None
     moved_before: bool
 
@@ -67,8 +77,8 @@ class HttpFetcher:
         settings: FetchSettings,
         *,
         clock: Clock,
-        hosts: HostBook,
-        offload: Offload,
+        hosts: HostRegistry,
+        offload: RunInThread,
         resolve: Resolve | None = None,
         ask_reservations: bool = True,
     ) -> None:
@@ -77,25 +87,25 @@ class HttpFetcher:
         self._clock = clock
         self._networks = _networks(settings.allow_networks)
         self._resolver = Resolver()
-        routes = parse_routes(settings.connect_to)
-        dialer = Dialer(resolve=resolve or self._resolver, networks=self._networks, routes=routes)
-        self._wire = Wire(
+        routes = parse_connect_to(settings.connect_to)
+        dialer = GuardedBackend(resolve=resolve or self._resolver, networks=self._networks, routes=routes)
+        self._wire = Connections(
             dialer,
-            Trust(settings.ca_file),
+            TlsContext(settings.ca_file),
             max_idle=settings.max_connections,
             timeout_s=settings.timeout.total_seconds(),
         )
         self._visitor = self._make_visitor(hosts, offload)
-        self._moves = Moves(hosts=hosts, offload=offload)
-        self._gate = RobotsGate(
+        self._moves = PermanentRedirects(hosts=hosts, offload=offload)
+        self._gate = RobotsCache(
             self._visitor, user_agent=settings.user_agent, clock=clock, hosts=hosts, offload=offload
         )
-        self._reservations = ReservationBook(self._visitor, clock=clock, hosts=hosts, offload=offload)
+        self._reservations = TdmrepCache(self._visitor, clock=clock, hosts=hosts, offload=offload)
         self._asked: dict[str, int] = {}
 
-    def _make_visitor(self, hosts: HostBook, offload: Offload) -> Visitor:
+    def _make_visitor(self, hosts: HostRegistry, offload: RunInThread) -> RequestRunner:
         settings = self._settings
-        turns = Turns(
+        turns = HostRateLimiter(
             per_host=settings.per_host_connections,
             in_all=settings.max_connections,
             delay=settings.per_host_delay,
@@ -103,20 +113,20 @@ class HttpFetcher:
             hosts=hosts,
             offload=offload,
         )
-        return Visitor(
+        return RequestRunner(
             wire=self._wire,
             turns=turns,
-            standings=Standings(clock=self._clock, hosts=hosts, offload=offload),
+            standings=CircuitBreakers(clock=self._clock, hosts=hosts, offload=offload),
             networks=self._networks,
             user_agent=settings.user_agent,
         )
 
-    async def fetch(self, request: Request, *, observe: Observer = unobserved) -> Page:
+    async def fetch(self, request: Request, *, observe: StepObserver = ignore_step) -> Page:
         """Return the page (200, or 304 where validators were sent).
 
         Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
         """
-        budget = Budget(self._settings.deadline)
+        budget = PausableDeadline(self._settings.deadline)
         asked = self._with_due_validators(request)
         start = await self._moves.start_of(request)
         try:
@@ -127,25 +137,25 @@ class HttpFetcher:
             raise
         await self._moves.arrived(page, start=start)
         page = await self._with_reservation(page, request, budget, observe)
-        if observe is not unobserved:
-            for step in steps_of(page):
+        if observe is not ignore_step:
+            for step in page_steps(page):
                 observe(step)
         return page
 
-    async def explain(self, request: Request) -> Explanation:
+    async def explain(self, request: Request) -> FetchTrace:
         """Fetch, and return what was decided at each step; an error is returned, not raised."""
         steps: list[Step] = []
         try:
             page = await self.fetch(request, observe=steps.append)
         except FetchError as error:
-            return Explanation(steps=tuple(steps), error=error)
-        return Explanation(steps=tuple(steps), page=page)
+            return FetchTrace(steps=tuple(steps), error=error)
+        return FetchTrace(steps=tuple(steps), page=page)
 
     async def robots(self, url: str) -> Robots:
         """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
         parsed = parse_url(url)
         check_url(parsed, self._networks)
-        return await self._gate.robots(parsed, Budget(self._settings.deadline), unobserved)
+        return await self._gate.robots(parsed, PausableDeadline(self._settings.deadline), ignore_step)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
         """Return the sitemaps that the robots.txt of a URL's site names."""
@@ -158,31 +168,38 @@ class HttpFetcher:
         # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
         await self._clock.sleep(timedelta(0))
 
-    async def _arrive(self, request: Request, start: str, budget: Budget, observe: Observer) -> _Arrival:
+    async def _arrive(
+        self, request: Request, start: str, budget: PausableDeadline, observe: StepObserver
+    ) -> _FinalResponse:
         url, cookies, leading = parse_url(start), Cookies(), True
         permanent = None if start == request.url else start
         seen: set[tuple[str, str]] = set()
         while True:
-            sent = cookies.header(origin_of(url))
-            _check_not_seen(seen, str(url), sent.get("Cookie", ""))
+            sent = cookies.header(url_origin(url))
+            _refuse_loop(seen, str(url), sent.get("Cookie", ""))
             reply = await self._hop(url, request, sent, budget, observe)
-            onward = _onward(url, reply)
+            onward = _next_url(url, reply)
             if onward is None:
                 known = permanent is not None and permanent == start
-                return _Arrival(url=url, reply=reply, permanent_url=permanent, moved_before=known)
+                return _FinalResponse(url=url, reply=reply, permanent_url=permanent, moved_before=known)
             how = reply.status if reply.status in REDIRECTS else "refresh"
             observe(Step(what="redirect", detail=f"{how} to {str(onward)[:200]}", url=str(url)))
-            cookies.take(origin_of(url), reply.headers.get_list("set-cookie"))
+            cookies.take(url_origin(url), reply.headers.get_list("set-cookie"))
             url = onward
             leading = leading and reply.status in PERMANENT
             permanent = str(url) if leading else permanent
 
     async def _hop(
-        self, url: httpx.URL, request: Request, cookies: Mapping[str, str], budget: Budget, observe: Observer
-    ) -> Reply:
+        self,
+        url: httpx.URL,
+        request: Request,
+        cookies: Mapping[str, str],
+        budget: PausableDeadline,
+        observe: StepObserver,
+    ) -> HttpResponse:
         check_url(url, self._networks)
         robots = await self._gate.check(url, budget, observe) if self._settings.obey_robots else ALLOW_ALL
-        errand = Errand(
+        errand = HttpRequest(
             url=url,
             accept=accept_header(request.accept),
             wants=lambda status, headers: _wants(status, headers, request.accept),
@@ -192,7 +209,9 @@ class HttpFetcher:
         )
         return await self._visitor.visit(errand, budget, observe)
 
-    async def _with_reservation(self, page: Page, request: Request, budget: Budget, observe: Observer) -> Page:
+    async def _with_reservation(
+        self, page: Page, request: Request, budget: PausableDeadline, observe: StepObserver
+    ) -> Page:
         """Return the page with what its site reserves in `/.well-known/tdmrep.json`, where that is asked for."""
         if not self._ask_reservations or request.accept != "page" or page.status == 304:
             return page
@@ -201,7 +220,7 @@ class HttpFetcher:
         said = await self._reservations.reservation(url, robots, budget, observe)
         return replace(page, headers={**page.headers, HEADER: said}) if said else page
 
-    def _page(self, request: Request, arrival: _Arrival, budget: Budget) -> Page:
+    def _page(self, request: Request, arrival: _FinalResponse, budget: PausableDeadline) -> Page:
         reply, now = arrival.reply, self._clock.now()
         conditional = bool(condition_headers(request.validators))
         if not (reply.status == 304 and conditional):
@@ -222,8 +241,8 @@ class HttpFetcher:
             elapsed=budget.spent,
         )
 
-    def _check_status(self, arrival: _Arrival) -> None:
-        reply, host = arrival.reply, host_of(arrival.url)
+    def _check_status(self, arrival: _FinalResponse) -> None:
+        reply, host = arrival.reply, url_host(arrival.url)
         error = status_error(reply.status, reply.headers, host=host, now=self._clock.now())
         if error is None and reply.status not in USABLE:
             message = f"{host} answered {reply.status} without saying where to"
@@ -237,20 +256,20 @@ class HttpFetcher:
             return request
         count = self._asked.pop(request.url, 0) + 1
         self._asked[request.url] = count % UNCONDITIONAL_EVERY
-        if len(self._asked) > MANY_URLS:
+        if len(self._asked) > MAX_TRACKED_URLS:
             self._asked.pop(next(iter(self._asked)))
         return replace(request, validators=Validators()) if count == UNCONDITIONAL_EVERY else request
 
 
-def _onward(url: httpx.URL, reply: Reply) -> httpx.URL | None:
+def _next_url(url: httpx.URL, reply: HttpResponse) -> httpx.URL | None:
     """Return the address that a reply sends on to: by its status, or as a page that holds nothing else."""
     if reply.status in USABLE:
-        return led_on_to(url, reply)
+        return refresh_redirect(url, reply)
     location = reply.headers.get("location")
-    return join(url, location) if reply.status in REDIRECTS and location is not None else None
+    return resolve_location(url, location) if reply.status in REDIRECTS and location is not None else None
 
 
-def _check_not_seen(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
+def _refuse_loop(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
     if (url, cookies) in seen:
         raise FetchError(f"redirects in a circle, back to {url[:200]}", reason="redirects", retry=False)
     if len(seen) > MAX_REDIRECTS:

@@ -41,7 +41,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class PathPattern:
     """A path pattern: texts between the stars, and whether the last one must end the path (RFC 9309, 2.2.3)."""
 
     segments: tuple[str, ...]
@@ -64,7 +64,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RobotsRule:
     """One allow or disallow line, percent-encoded; `line` counts from 1.
 
     `loosely` is the pattern with needless escapes undone, for rules that forbid.
@@ -73,19 +73,19 @@ class Rule:
     allow: bool
     text: str
     line: int
-    strictly: Pattern
-    loosely: Pattern | None = None
+    strictly: PathPattern
+    loosely: PathPattern | None = None
 
     def __str__(self) -> str:
         return f"{'Allow' if self.allow else 'Disallow'}: {self.text} (line {self.line})"
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class RobotsDecision:
     """Whether a URL may be fetched, and the rule that decided; None where no rule speaks of it."""
 
     allowed: bool
-    rule: Rule | None = None
+    rule: RobotsRule | None = None
 
     def __str__(self) -> str:
         return str(self.rule) if self.rule is not None else "no rule speaks of it"
@@ -95,21 +95,21 @@ class Ruling:
 class Robots:
     """What one robots.txt says to one crawler."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RobotsRule, ...] = ()
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
 
-    def ruling(self, url: str) -> Ruling:
+    def ruling(self, url: str) -> RobotsDecision:
         """Judge a percent-encoded URL; the longest rule that speaks of it wins, and of equals the one that allows."""
         path = path_of(url)
         plain = _decode_unreserved(path)
-        best: Rule | None = None
+        best: RobotsRule | None = None
         for rule in self.rules:
             if best is not None and _weight(rule) <= _weight(best):
                 continue
             if rule.strictly.matches(path) or (rule.loosely is not None and rule.loosely.matches(plain)):
                 best = rule
-        return Ruling(best is None or best.allow, best)
+        return RobotsDecision(best is None or best.allow, best)
 
 
 ALLOW_ALL = Robots()
@@ -130,7 +130,7 @@ def path_of(url: str) -> str:
 
 def parse_robots(body: bytes, token: str) -> Robots:
     """Read a robots.txt for one product token; never raises, whatever the bytes are."""
-    reading = _Reading(token.lower())
+    reading = _RobotsParser(token.lower())
     text = body[:MAX_BYTES]
     for number, line in enumerate(_LINE_END.split(_without_bom(text)), start=1):
         key, value = _split(line[:MAX_LINE])
@@ -160,11 +160,11 @@ def _split(line: bytes) -> tuple[str, bytes]:
 @dataclass(slots=True, eq=False)
 class _Group:
     named: bool = False
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[RobotsRule] = field(default_factory=list)
     crawl_delay: timedelta = timedelta(0)
 
 
-class _Reading:
+class _RobotsParser:
     """The state while going down the lines: whose group this is, and what was found for us and for everybody."""
 
     def __init__(self, token: str) -> None:
@@ -229,23 +229,23 @@ def _seconds(value: bytes) -> timedelta:
     return timedelta(seconds=min(seconds, MAX_CRAWL_DELAY.total_seconds()))
 
 
-def _rules(allow: bool, value: bytes, line: int) -> list[Rule]:  # noqa: FBT001 - private
+def _rules(allow: bool, value: bytes, line: int) -> list[RobotsRule]:  # noqa: FBT001 - private
     if not value:
         return []  # an empty value names no path: the line says nothing
     text = _encoded(value)
     if not allow:
-        return [Rule(allow, text, line, _pattern(text), _pattern(_decode_unreserved(text)))]
+        return [RobotsRule(allow, text, line, _pattern(text), _pattern(_decode_unreserved(text)))]
     folder, slash, page = text.rpartition("/")
     texts = (text, f"{folder}/$") if slash and page.startswith("index.htm") else (text,)
-    return [Rule(allow, each, line, _pattern(each)) for each in texts]
+    return [RobotsRule(allow, each, line, _pattern(each)) for each in texts]
 
 
-def _pattern(text: str) -> Pattern:
+def _pattern(text: str) -> PathPattern:
     anchored = text.endswith("$")
-    return Pattern(tuple((text[:-1] if anchored else text).split("*")), anchored)
+    return PathPattern(tuple((text[:-1] if anchored else text).split("*")), anchored)
 
 
-def _weight(rule: Rule) -> tuple[int, bool]:
+def _weight(rule: RobotsRule) -> tuple[int, bool]:
     return len(rule.text), rule.allow
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.models.kinds import Kind, Relation, State
+from worker.models.enums import Kind, Relation, State
 from worker.models.sources import Page, Text, Validators
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
-_GUESSES = frozenset({"unmarked-time", "unmarked-meta", "url", "text", "script"})
-_FIRST_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
+_GUESSED_ORIGINS = frozenset({"unmarked-time", "unmarked-meta", "url", "text", "script"})
+_FIRST_WEB_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
 
 
-def came_out(published_at: datetime | None, origin: str, *, fetched_at: datetime) -> datetime:
+def publication_time(published_at: datetime | None, origin: str, *, fetched_at: datetime) -> datetime:
     """Return when a text came out, as far as that is known and can be true; else when it was fetched.
 
     `origin` is as in `published_at_from`. What was fetched was there by then, and nothing before 1990.
     """
-    if published_at is None or origin in _GUESSES or not _FIRST_PAGE <= published_at <= fetched_at:
+    if published_at is None or origin in _GUESSED_ORIGINS or not _FIRST_WEB_PAGE <= published_at <= fetched_at:
         return fetched_at
     return published_at
 
@@ -102,7 +102,7 @@ class Article:
     @property
     def is_date_guessed(self) -> bool:
         """Whether `published_at` is what the page seems to show, not what somebody says."""
-        return self.published_at_from in _GUESSES
+        return self.published_at_from in _GUESSED_ORIGINS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.models.articles import Article
-from worker.models.kinds import Authority, Relation, State
+from worker.models.enums import Authority, Relation, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class HistoryEvent:
     """One line of a candidate's history: when, what (`discovered`, `fetched`, `decided`…), and details for people."""
 
     at: datetime
@@ -60,7 +60,7 @@ class DuplicateLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class SeenAddress:
     """One address that was seen for a candidate: who named it, and how the last try of it ended (empty: not tried).
 
     `reference` is the place it was named in (feed URL, file and line), `current` says that it is the one tried next or
@@ -94,12 +94,12 @@ class CandidateRecord:
     due_at: datetime | None
     attempts: int
     articles: tuple[int, ...]
-    events: tuple[Event, ...]
-    addresses: tuple[Address, ...] = ()
+    events: tuple[HistoryEvent, ...]
+    addresses: tuple[SeenAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class AuditReport:
     """The sum of the ledger and what is wrong with the store, if anything is.
 
     `counts` has every state; `problems` are sentences for people, empty in a sound store.

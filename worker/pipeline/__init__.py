@@ -7,14 +7,14 @@ The two meet only in the store. Whatever a stage raises as a `WorkerError` becom
 """
 
 from worker.pipeline.discover import Discoverer
-from worker.pipeline.failing import TOO_LATE
+from worker.pipeline.failures import DEADLINE
 from worker.pipeline.ingest import Ingester
-from worker.pipeline.reports import SourceReport
+from worker.pipeline.poll_result import SourceReport
 from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 
 __all__ = [
-    "TOO_LATE",
+    "DEADLINE",
     "Discoverer",
     "Ingester",
     "Limits",

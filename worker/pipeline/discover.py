@@ -11,16 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from worker.errors import FetchError, MachineError, SourceError, StoreError, WorkerError
-from worker.inputs import aside
+from worker.errors import FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
+from worker.files.reading import read_in_thread
 from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
-from worker.pipeline import lessons
-from worker.pipeline.leaves import Leaves
-from worker.pipeline.lessons import Moment
-from worker.pipeline.reports import Count, SourceReport, log_alarms, log_report
+from worker.pipeline import poll_result
+from worker.pipeline.poll_result import PollContext, PollProgress, SourceReport, log_alarms, log_report
+from worker.pipeline.source_pages import PageWalker
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule import plan_of
-from worker.shortage import shortage
 from worker.sources import read_inputs
 from worker.urls import host_of
 
@@ -41,7 +39,7 @@ class Discoverer:
         self._tally = tally
         self._observer = observer
         self._worker = worker
-        self._leaves = Leaves(stages, limits)
+        self._leaves = PageWalker(stages, limits)
 
     async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
         """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
@@ -64,7 +62,7 @@ class Discoverer:
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
         except Exception as exc:  # a bug is loud, but its source is left alone like any that fails: it stays due else
-            if lack := shortage(exc):
+            if lack := as_machine_error(exc):
                 raise lack from exc
             log.exception("discover.bug", source=source.name)
             report = await self._failed(source, state, SourceError(f"internal error: {exc!r}"))
@@ -109,7 +107,7 @@ class Discoverer:
             reference=source.url,
             authority=Authority.OPERATOR,
         )
-        count = Count()
+        count = PollProgress()
         await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
         return replace(count.report(source), error=str(error) if error.retry else "")
 
@@ -117,40 +115,40 @@ class Discoverer:
         """Give every source whose rule (`every`, `cron`) was changed since its last poll the due time it asks for."""
         for source in sources:
             state = await self._stages.offload(self._stages.ledger.source_state, source.name)
-            due_at = lessons.replanned(source, state, moment=self._moment())
+            due_at = poll_result.due_after_change(source, state, moment=self._moment())
             if due_at is not None:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
-    async def _read(self, source: Source, state: SourceState, *, batch: str) -> Reading:
-        count = Count()
+    async def _read(self, source: Source, state: SourceState, *, batch: str) -> SourceReading:
+        count = PollProgress()
         if is_local(source):
             await self._read_local(source, batch, count)
             count.require_something(source)
-            return Reading(count=count)
+            return SourceReading(count=count)
         known = state.validators
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
-            return Reading(count=count, validators=known, unchanged=True)
+            return SourceReading(count=count, validators=known, unchanged=True)
         async for discovery in self._leaves.turn(source, page, count, state=state):
             await self._enqueue(source, discovery, batch, count)
         if page.permanent_url and not page.moved_before:
             count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
-        return Reading(count=count, validators=page.validators if count.complete else Validators())
+        return SourceReading(count=count, validators=page.validators if count.complete else Validators())
 
-    async def _read_local(self, source: Source, batch: str, count: Count) -> None:
-        inputs = await aside(
+    async def _read_local(self, source: Source, batch: str, count: PollProgress) -> None:
+        inputs = await read_in_thread(
             read_inputs,
             local_path(source.url),
             source,
             now=self._stages.clock.now(),
             max_bytes=self._limits.input_bytes,
         )
-        while (discovery := await aside(next, inputs, None)) is not None:
+        while (discovery := await read_in_thread(next, inputs, None)) is not None:
             await self._enqueue(source, discovery, batch, count)
 
-    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: Count) -> None:
+    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: PollProgress) -> None:
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
@@ -162,13 +160,13 @@ class Discoverer:
         self._tally.discovered += new
         self._observer.discovered(source, new=new)
 
-    async def _fill_gap(self, source: Source, state: SourceState, count: Count) -> None:
+    async def _fill_gap(self, source: Source, state: SourceState, count: PollProgress) -> None:
         """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
-        if not lessons.has_gap(source, state, count):
+        if not poll_result.has_gap(source, state, count):
             return
-        note = lessons.gap_note(source, state, count, now=self._stages.clock.now())
+        note = poll_result.gap_note(source, state, count, now=self._stages.clock.now())
         sitemaps = await self._sitemaps_of(source)
-        extra = Count()
+        extra = PollProgress()
         try:
             async with asyncio.timeout(self._limits.poll_lease.total_seconds() / 3):
                 for url in sitemaps[:_SITEMAPS]:
@@ -188,7 +186,7 @@ class Discoverer:
         except FetchError:
             return ()
 
-    async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: Count) -> None:
+    async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: PollProgress) -> None:
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
             async for discovery in self._leaves.turn(
@@ -198,11 +196,11 @@ class Discoverer:
         except (FetchError, SourceError) as exc:
             count.notes.append(f"{url}: {exc}")
 
-    def _moment(self) -> Moment:
-        return Moment(now=self._stages.clock.now(), rhythm=self._limits.rhythm, chance=self._stages.chance())
+    def _moment(self) -> PollContext:
+        return PollContext(now=self._stages.clock.now(), rhythm=self._limits.rhythm, chance=self._stages.chance())
 
-    async def _succeeded(self, source: Source, state: SourceState, reading: Reading) -> SourceReport:
-        poll = lessons.after_success(
+    async def _succeeded(self, source: Source, state: SourceState, reading: SourceReading) -> SourceReport:
+        poll = poll_result.poll_of_success(
             source,
             state,
             reading.count,
@@ -214,19 +212,19 @@ class Discoverer:
         return reading.report(source)
 
     async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
-        await self._record(source, state, lessons.after_failure(source, state, error, moment=self._moment()))
+        await self._record(source, state, poll_result.poll_of_failure(source, state, error, moment=self._moment()))
         return SourceReport(source=source.name, error=str(error))
 
     async def _record(self, source: Source, state: SourceState, poll: Poll) -> None:
         await self._stages.offload(self._stages.ledger.record_poll, poll, ())
-        log_alarms(source, *lessons.raised(state.learned.alarms, poll.learned.alarms))
+        log_alarms(source, *poll_result.alarm_changes(state.learned.alarms, poll.learned.alarms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class SourceReading:
     """What reading a source gave: its counts, and the validators to keep; `unchanged` is the server's own word."""
 
-    count: Count
+    count: PollProgress
     validators: Validators = Validators()
     unchanged: bool = False
 

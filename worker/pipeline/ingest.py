@@ -12,24 +12,30 @@ from typing import Final
 
 import structlog
 
-from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, MachineError, StoreError
+from worker.errors import (
+    ExtractError,
+    ExtractorDown,
+    FetchBlocked,
+    FetchError,
+    MachineError,
+    StoreError,
+    as_machine_error,
+)
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
-from worker.pipeline.failing import after_failure, too_late
-from worker.pipeline.gathering import gathered
+from worker.pipeline.failures import deadline_error, may_use_feed_text, outcome_of_failure, with_feed_text
+from worker.pipeline.source_pages import with_further_pages
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
-from worker.pipeline.standin import may_stand_in, standing_in
 from worker.ports import Hints, Scope
-from worker.schedule import lasting, next_look
-from worker.shortage import shortage
+from worker.schedule import keep_former_outcome, next_recheck
 from worker.urls import same_site
 
 log = structlog.get_logger()
 
 _TICK: Final = timedelta(milliseconds=250)
-_LOOK_AGAIN_EVERY: Final = timedelta(seconds=30)
-_LOOKS_AT_ONCE: Final = 500
+_RECHECK_EVERY: Final = timedelta(seconds=30)
+_RECHECK_BATCH: Final = 500
 _IDLE: Final = timedelta(seconds=1)
-_FIRST_MET: Final = frozenset({State.STORED, State.DUPLICATE})
+_NEW_STATES: Final = frozenset({State.STORED, State.DUPLICATE})
 
 
 class Ingester:
@@ -88,8 +94,8 @@ class Ingester:
         now = self._stages.clock.monotonic()
         if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
             return
-        self._look_again_at = now + _LOOK_AGAIN_EVERY.total_seconds()
-        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_LOOKS_AT_ONCE)
+        self._look_again_at = now + _RECHECK_EVERY.total_seconds()
+        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_RECHECK_BATCH)
 
     async def _take(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""
@@ -172,7 +178,7 @@ class Ingester:
         except ExtractorDown as exc:
             outcome = await self._finish(claim, self._after_failure(claim, exc))
         except Exception as exc:  # a bug is loud, but it costs only the page it happened on
-            if lack := shortage(exc):
+            if lack := as_machine_error(exc):
                 raise lack from exc
             if not deadline.expired():
                 log.exception("ingest.bug", url=claim.url)
@@ -187,7 +193,7 @@ class Ingester:
 
     async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
         if late:
-            error = too_late(after=self._limits.deadline)
+            error = deadline_error(after=self._limits.deadline)
         return await self._finish(claim, self._after_failure(claim, error))
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
@@ -202,7 +208,7 @@ class Ingester:
                 outcome = Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article)
                 return await self._finish(claim, outcome, page)
             if page and not claim.payload:
-                content = page = await gathered(page, self._stages)
+                content = page = await with_further_pages(page, self._stages)
             article = await self._extract(claim, content)
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
@@ -219,7 +225,7 @@ class Ingester:
         self, claim: Claim, outcome: Outcome, error: FetchError | ExtractError, page: Page | None = None
     ) -> Outcome | None:
         """Let the text that came with the link stand in for a page that gave no article for good, if it may and can."""
-        if outcome.state is State.PENDING or claim.known_article is not None or not may_stand_in(error):
+        if outcome.state is State.PENDING or claim.known_article is not None or not may_use_feed_text(error):
             return await self._finish(claim, outcome, page)
         text = await self._stages.offload(self._stages.ledger.fallback, claim)
         try:
@@ -230,7 +236,7 @@ class Ingester:
             article = None
         if article is None:
             return await self._finish(claim, outcome, page)
-        return await self._stages.offload(self._settle, claim, standing_in(article, error), None)
+        return await self._stages.offload(self._settle, claim, with_feed_text(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
@@ -254,7 +260,7 @@ class Ingester:
             self._stages.meter.fell_back(fallback)
         if "fault" in article.fallbacks:
             log.warning("extract.fault", url=claim.url, notes=list(article.notes))
-        _require_wanted(claim, article, since=self._limits.since.get(claim.source))
+        _require_recent(claim, article, since=self._limits.since.get(claim.source))
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
@@ -271,12 +277,12 @@ class Ingester:
                 page=page,
                 look_at=self._look_at(claim),
             )
-        if outcome and outcome.state in _FIRST_MET:
+        if outcome and outcome.state in _NEW_STATES:
             self._stages.learner.learn(article)
         return outcome
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
-        outcome = lasting(claim, outcome)
+        outcome = keep_former_outcome(claim, outcome)
         return await self._stages.offload(
             self._stages.ledger.finish,
             claim,
@@ -288,10 +294,10 @@ class Ingester:
 
     def _look_at(self, claim: Claim) -> datetime | None:
         """Return when a page is looked at again; content from a file has no page to look at."""
-        return None if claim.payload else next_look(self._limits.recheck, claim, now=self._stages.clock.now())
+        return None if claim.payload else next_recheck(self._limits.recheck, claim, now=self._stages.clock.now())
 
     def _after_failure(self, claim: Claim, error: Exception) -> Outcome:
-        return after_failure(claim, error, now=self._stages.clock.now(), chance=self._stages.chance())
+        return outcome_of_failure(claim, error, now=self._stages.clock.now(), chance=self._stages.chance())
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:
@@ -301,7 +307,7 @@ def _same_as_before(page: Page, claim: Claim) -> bool:
     return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
 
 
-def _require_wanted(claim: Claim, article: Article, *, since: datetime | None) -> None:
+def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -> None:
     """Reject an article published before the time from which its source's are wanted; raises ExtractError (`old`).
 
     A date that is a guess decides nothing, nor does it bind a backfill, or an article that is in the corpus already.

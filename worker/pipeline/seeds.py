@@ -11,10 +11,10 @@ import structlog
 
 from worker.dedupe import Deduper
 from worker.errors import ExtractError
-from worker.inputs import aside
+from worker.files.reading import read_in_thread
 from worker.models import Article, Seed
-from worker.ports import Clock, Offload
-from worker.storage.shelf import StoredSeedShelf
+from worker.ports import Clock, RunInThread
+from worker.storage.corpus.settling import SeedStore
 
 log = structlog.get_logger()
 
@@ -36,9 +36,9 @@ class SeedImporter:
         self,
         *,
         clock: Clock,
-        offload: Offload,
+        offload: RunInThread,
         deduper: Deduper,
-        shelf: StoredSeedShelf,
+        shelf: SeedStore,
         to_article: Callable[[Seed, datetime], Article],
     ) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class SeedImporter:
         """Import every seed that is not in the store yet, one transaction each; a `str` is a problem to pass on."""
         found, imported, refused, problems = 0, 0, 0, list[str]()
         left = iter(seeds)
-        while (seed := await aside(next, left, None)) is not None:
+        while (seed := await read_in_thread(next, left, None)) is not None:
             if isinstance(seed, str):
                 problems.append(seed)
                 continue

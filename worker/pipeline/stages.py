@@ -10,20 +10,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.dedupe import Deduper
-from worker.learning import LearnedSites
+from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Claim, Outcome, Source, State
-from worker.ports import (
-    Clock,
-    Detector,
-    Extractor,
-    Fetcher,
-    Ledger,
-    Meter,
-    Offload,
-    Parser,
-    Unmetered,
-)
-from worker.schedule import Rhythm
+from worker.ports import Clock, Detector, Extractor, Fetcher, Ledger, MetricsSink, NullMetrics, Parser, RunInThread
+from worker.schedule import IntervalPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +25,17 @@ class Stages:
     """
 
     clock: Clock
-    offload: Offload
+    offload: RunInThread
     fetcher: Fetcher
     extractor: Extractor
     deduper: Deduper
     ledger: Ledger
-    learner: LearnedSites
+    learner: HostBoilerplateCache
     parsers: Mapping[str, Parser]
     detect: Detector
     canonicalise: Callable[[str], str]
     chance: Callable[[], float]
-    meter: Meter = field(default_factory=Unmetered)
+    meter: MetricsSink = field(default_factory=NullMetrics)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -68,7 +58,7 @@ class Limits:
     which on a source's articles are wanted.
     """
 
-    rhythm: Rhythm
+    rhythm: IntervalPolicy
     in_hand: int
     lease: timedelta
     deadline: timedelta

@@ -1,36 +1,61 @@
 """When to come back: to a source after a poll, to a page after a failure or at a given age. Pure."""
 
-from worker.schedule.drift import Yield, alarms, gather, worth_of
-from worker.schedule.failures import MOST_ATTEMPTS, fault_of, next_poll_after_failure, retry_at
-from worker.schedule.looks import lasting, next_look, pause
-from worker.schedule.overlap import MOST_ENTRIES, entry_keys, share_nothing
-from worker.schedule.plans import check_cron, jittered, next_due, next_time, plan_of, zone_of
-from worker.schedule.rhythm import LIAR, Rhythm, Sight, interval, observe
+from worker.schedule.drift import (
+    MAX_ENTRIES,
+    PageOutcome,
+    add_outcome,
+    drift_alarms,
+    entry_keys,
+    no_common_entry,
+    useful_share,
+)
+from worker.schedule.poll_interval import (
+    MIN_TRUST,
+    IntervalPolicy,
+    PollObservation,
+    check_cron,
+    jittered,
+    next_cron_time,
+    next_interval,
+    next_poll_time,
+    plan_of,
+    update_stats,
+    zone_of,
+)
+from worker.schedule.retry import (
+    MAX_ATTEMPTS,
+    fault_class,
+    keep_former_outcome,
+    next_poll_after_failure,
+    next_recheck,
+    recheck_pause,
+    retry_at,
+)
 
 __all__ = [
-    "LIAR",
-    "MOST_ATTEMPTS",
-    "MOST_ENTRIES",
-    "Rhythm",
-    "Sight",
-    "Yield",
-    "alarms",
+    "MAX_ATTEMPTS",
+    "MAX_ENTRIES",
+    "MIN_TRUST",
+    "IntervalPolicy",
+    "PageOutcome",
+    "PollObservation",
+    "add_outcome",
     "check_cron",
+    "drift_alarms",
     "entry_keys",
-    "fault_of",
-    "gather",
-    "interval",
+    "fault_class",
     "jittered",
-    "lasting",
-    "next_due",
-    "next_look",
+    "keep_former_outcome",
+    "next_cron_time",
+    "next_interval",
     "next_poll_after_failure",
-    "next_time",
-    "observe",
-    "pause",
+    "next_poll_time",
+    "next_recheck",
+    "no_common_entry",
     "plan_of",
+    "recheck_pause",
     "retry_at",
-    "share_nothing",
-    "worth_of",
+    "update_stats",
+    "useful_share",
     "zone_of",
 ]

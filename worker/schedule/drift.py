@@ -7,13 +7,15 @@ three tenths or more and by four standard errors; what has been said once holds 
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
-from worker.models import Alarm, Article, Habits, Harvest, State, Sums
+from worker.models import Alarm, Article, DecayingSums, OutcomeStats, PublishingStats, State
 
 USUAL_HALF_LIFE: Final = 300
 RECENT_HALF_LIFE: Final = 12
@@ -33,11 +35,13 @@ SILENCES: Final = 4
 SHORTEST_SILENCE: Final = timedelta(days=1)
 EMPTY_POLLS: Final = 3
 MOST_VOTES: Final = 50
-_OF_ARTICLES: Final = tuple(each.name for each in fields(Sums) if each.name not in {"outcomes", "useful", "rejected"})
+_OF_ARTICLES: Final = tuple(
+    each.name for each in fields(DecayingSums) if each.name not in {"outcomes", "useful", "rejected"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Yield:
+class PageOutcome:
     """What became of one page: its state, whether it brought something new, and its article if there is one."""
 
     state: State
@@ -45,14 +49,14 @@ class Yield:
     article: Article | None = None
 
 
-def gather(harvest: Harvest, brought: Yield) -> Harvest:
+def add_outcome(harvest: OutcomeStats, brought: PageOutcome) -> OutcomeStats:
     """Return what became of a source's pages, one more of them counted in."""
     article = brought.article
     language, votes = _vote(harvest, article)
-    one = Sums(outcomes=1.0, useful=float(brought.useful), rejected=float(brought.state is State.REJECTED))
+    one = DecayingSums(outcomes=1.0, useful=float(brought.useful), rejected=float(brought.state is State.REJECTED))
     if article is not None:
-        one = _described(one, article, foreign=bool(language) and article.language != language)
-    return Harvest(
+        one = _article_sums(one, article, foreign=bool(language) and article.language != language)
+    return OutcomeStats(
         usual=_added(harvest.usual, one, half_life=USUAL_HALF_LIFE),
         recent=_added(harvest.recent, one, half_life=RECENT_HALF_LIFE),
         language=language,
@@ -60,7 +64,7 @@ def gather(harvest: Harvest, brought: Yield) -> Harvest:
     )
 
 
-def worth_of(harvest: Harvest) -> float:
+def useful_share(harvest: OutcomeStats) -> float:
     """Return the share of a source's pages that brought something new, lately or over a long time if that is more.
 
     So a relaunch whose pages cannot be read yet costs a good source no trust for some hundreds of pages. It is 1 where
@@ -71,14 +75,16 @@ def worth_of(harvest: Harvest) -> float:
     return max(sums.useful / sums.outcomes for sums in (harvest.recent, harvest.usual))
 
 
-def alarms(harvest: Harvest, habits: Habits, *, known: Sequence[Alarm], now: datetime) -> tuple[Alarm, ...]:
+def drift_alarms(
+    harvest: OutcomeStats, habits: PublishingStats, *, known: Sequence[Alarm], now: datetime
+) -> tuple[Alarm, ...]:
     """Return what there is to warn of, with the figures of now; what was known before holds until it is undone."""
     since = {alarm.what: alarm.since for alarm in known}
     found = [*_silences(habits, now), *_drifts(harvest, frozenset(since))]
     return tuple(Alarm(what=what, since=since.get(what, now), detail=detail) for what, detail in found)
 
 
-def _vote(harvest: Harvest, article: Article | None) -> tuple[str, int]:
+def _vote(harvest: OutcomeStats, article: Article | None) -> tuple[str, int]:
     """Return the usual language and how far it is ahead (the majority vote of Boyer and Moore, with a limit)."""
     if article is None or not article.language:
         return harvest.language, harvest.votes
@@ -89,10 +95,10 @@ def _vote(harvest: Harvest, article: Article | None) -> tuple[str, int]:
     return article.language, 1
 
 
-def _described(one: Sums, article: Article, *, foreign: bool) -> Sums:
+def _article_sums(one: DecayingSums, article: Article, *, foreign: bool) -> DecayingSums:
     length, published = math.log(max(1, article.words)), article.published_at
     age = article.fetched_at - published if published else timedelta(0)
-    return Sums(
+    return DecayingSums(
         outcomes=one.outcomes,
         useful=one.useful,
         rejected=one.rejected,
@@ -107,11 +113,11 @@ def _described(one: Sums, article: Article, *, foreign: bool) -> Sums:
     )
 
 
-def _added(sums: Sums, one: Sums, *, half_life: int) -> Sums:
+def _added(sums: DecayingSums, one: DecayingSums, *, half_life: int) -> DecayingSums:
     """Return the sums with one more page; what an article tells fades with articles, the rest with every page."""
     fade = 0.5 ** (1 / half_life)
     slow = fade if one.articles else 1.0
-    return Sums(
+    return DecayingSums(
         outcomes=sums.outcomes * fade + one.outcomes,
         useful=sums.useful * fade + one.useful,
         rejected=sums.rejected * fade + one.rejected,
@@ -119,7 +125,7 @@ def _added(sums: Sums, one: Sums, *, half_life: int) -> Sums:
     )
 
 
-def _silences(habits: Habits, now: datetime) -> Iterator[tuple[str, str]]:
+def _silences(habits: PublishingStats, now: datetime) -> Iterator[tuple[str, str]]:
     if habits.empty >= EMPTY_POLLS and habits.arrivals:
         yield "empty", f"no entry at all in {habits.empty} polls; it used to show {habits.window}"
     if habits.new_at is None or habits.arrivals < FEWEST_ARRIVALS:
@@ -134,7 +140,7 @@ def _days(span: timedelta) -> str:
     return f"{span / timedelta(days=1):.1f}"
 
 
-def _drifts(harvest: Harvest, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _drifts(harvest: OutcomeStats, known: frozenset[str]) -> Iterator[tuple[str, str]]:
     usual, recent = harvest.usual, harvest.recent
     pages, pages_before = recent.outcomes, usual.outcomes - recent.outcomes
     shares = (
@@ -173,7 +179,7 @@ def _share(
         yield what, f"{words}: {share:.0%} lately, {max(0.0, hits_before / number_before):.0%} before"
 
 
-def _length(harvest: Harvest, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _length(harvest: OutcomeStats, known: frozenset[str]) -> Iterator[tuple[str, str]]:
     usual, recent = harvest.usual, harvest.recent
     number, before = recent.articles, usual.articles - recent.articles
     mean, mean_before = recent.length / number, (usual.length - recent.length) / before
@@ -181,3 +187,25 @@ def _length(harvest: Harvest, known: frozenset[str]) -> Iterator[tuple[str, str]
     bound = max(LENGTH_MOVED, ERRORS * math.sqrt(spread / number))
     if abs(mean - mean_before) >= bound * (UNDONE if "length" in known else 1):
         yield "length", f"length of articles: {math.exp(mean):.0f} words lately, {math.exp(mean_before):.0f} before"
+
+
+# Whether two polls of a source have an entry in common: if not, others may have come and gone between them. Pure.
+
+
+MAX_ENTRIES: Final = 500
+
+
+def entry_keys(addresses: Iterable[str]) -> tuple[int, ...]:
+    """Return signed 64-bit keys of a poll's entries, in their order, of the first five hundred at most."""
+    return tuple(map(_key, islice(addresses, MAX_ENTRIES)))
+
+
+def no_common_entry(before: Iterable[int], now: Iterable[int]) -> bool:
+    """Tell whether two polls, both of which showed something, have no entry in common."""
+    earlier, later = set(before), set(now)
+    return bool(earlier) and bool(later) and earlier.isdisjoint(later)
+
+
+def _key(address: str) -> int:
+    digest = hashlib.blake2b(address.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import re
 
+from lxml import html
+
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Page
-from worker.sources.links import Link, document_of, links_of
-from worker.sources.listings import articles_among
-from worker.sources.patterns import read
-from worker.sources.prose import reads_like_an_article
-from worker.sources.shapes import Shape, shape_of
+from worker.sources.sniff import ContentKind, sniff_content
+from worker.sources.web.links import Link, link_features, page_links, parse_html
+from worker.sources.web.listing import likely_articles
+
+# Tells running text from teasers, for a page that does not say what it is.
+
+
+_LONG = 12  # words outside links, for a paragraph to be prose
+_ENOUGH = 3  # such paragraphs side by side
+_HEADLINE = 4  # words of a link that may be a headline
+_LINKS_PER_PARAGRAPH = 12
+
+
+def is_probably_article(tree: html.HtmlElement) -> bool:
+    """Tell whether most of what stands outside links is a run of long paragraphs.
+
+    A listing has teasers too, but each beside a link of its own, and many more links than teasers.
+    """
+    runs: dict[object, int] = {}
+    for paragraph in tree.iter("p"):
+        if _is_prose(paragraph) and (parent := paragraph.getparent()) is not None:
+            runs[parent] = runs.get(parent, 0) + 1
+    longest = max(runs.values(), default=0)
+    links = sum(1 for link in tree.iter("a") if len(_words(link)) >= _HEADLINE)
+    return longest >= _ENOUGH and links <= longest * _LINKS_PER_PARAGRAPH
+
+
+def _is_prose(paragraph: html.HtmlElement) -> bool:
+    linked = sum(len(_words(link)) for link in paragraph.iter("a"))
+    return len(_words(paragraph)) - linked >= _LONG
+
+
+def _words(element: html.HtmlElement) -> list[str]:
+    return str(element.text_content()).split()
+
 
 _HEAD = 300_000
 _KINDS = {
-    Shape.FEED: "feed",
-    Shape.JSON: "feed",
-    Shape.SITEMAP: "sitemap",
-    Shape.URLS: "urls",
-    Shape.WARC: "warc",
-    Shape.TEXT: "urls",
+    ContentKind.FEED: "feed",
+    ContentKind.JSON: "feed",
+    ContentKind.SITEMAP: "sitemap",
+    ContentKind.URLS: "urls",
+    ContentKind.WARC: "warc",
+    ContentKind.TEXT: "urls",
 }
 _SAYS_ARTICLE = re.compile(
     rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?article:published_time"""
@@ -42,8 +74,8 @@ def detect(page: Page, *, gate: str | None = None) -> str:
     `gate` is why extraction found no article on the page, empty where it found one. With it the page is taken for an
     article unless it is clearly none; without it the page is weighed.
     """
-    shape = shape_of(page.body)
-    if shape in {Shape.HTML, Shape.XML}:
+    shape = sniff_content(page.body)
+    if shape in {ContentKind.HTML, ContentKind.XML}:
         return _kind_of_page(page) if gate is None else _kind_by_gate(page, gate)
     if shape in _KINDS:
         return _KINDS[shape]
@@ -56,14 +88,14 @@ def _kind_of_page(page: Page) -> str:
     """Weigh what the address looks like, what the page says of itself, its prose, and how many articles it links to."""
     if urls.is_home(page.final_url):
         return "listing"
-    own = read(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
+    own = link_features(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
     if own.service:
         return "listing"
     numbered = bool(own.shape.number) or own.shape.dated
-    if (numbered and own.shape.wordy) or reads_like_an_article(document_of(page)):
+    if (numbered and own.shape.wordy) or is_probably_article(parse_html(page)):
         return "article"
     says_so = _SAYS_ARTICLE.search(page.body, 0, _HEAD) is not None
-    linked = len(articles_among(links_of(page), page))
+    linked = len(likely_articles(page_links(page), page))
     if numbered or own.shape.wordy:
         return "article" if says_so or linked < _MANY else "listing"
     return "article" if linked < (_MANY if says_so else 1) else "listing"
@@ -81,12 +113,12 @@ def _kind_by_gate(page: Page, gate: str) -> str:
         return "article"
     if _SAYS_LISTING.search(page.body, 0, _HEAD):
         return "listing"
-    own = read(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
+    own = link_features(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
     named = bool(own.shape.number) or own.shape.dated or own.shape.wordy
-    linked = len(articles_among(links_of(page), page))
+    linked = len(likely_articles(page_links(page), page))
     if gate == "listing":
         return "article" if named and linked < _MANY else "listing"
-    if named or reads_like_an_article(document_of(page)):
+    if named or is_probably_article(parse_html(page)):
         return "article"
     if own.service and gate not in _NO_TEXT:
         return "listing"

@@ -11,17 +11,17 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from worker import urls
-from worker.charset import clean, without_markup
+from worker.charset import clean, strip_tags
+from worker.dates.parsing import plausible_date
+from worker.dates.periods import TimeWindow, lies_within, period_in_path
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
-from worker.sources.dates import plausible
-from worker.sources.periods import Window, dated_path, within
 
 _MAX_TITLE = 500
 _MOST_ELSEWHERE = 3
 _MAX_WRITTEN_TITLE = 20_000
 _TOO_OLD = 'dated before the source\'s "since"'
-_STRANGER = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
+_OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|svg|ico|bmp|mp[34]|m4[av]|avi|mov|wmv|webm|flv|wav|ogg|pdf|docx?|xlsx?|pptx?|zip|rar|7z"
     r"|gz|tgz|exe|apk|css|js|json|xml|rss|atom)\Z",
@@ -43,14 +43,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class LinkPolicy:
     """What a source's links are measured against: the sites it speaks for, those it only names, its rules for URLs.
 
     `listed` says that the source is a list of the operator's own.
     """
 
     own: frozenset[str]
-    rules: urls.Rules
+    rules: urls.UrlRules
     claimed: frozenset[str] = frozenset()
     follow_others: bool = False
     listed: bool = False
@@ -67,23 +67,23 @@ class Scope:
         return Authority.PUBLISHER if own else Authority.STRANGER
 
 
-def scope_of(source: Source, *addresses: str, claimed: str = "") -> Scope:
+def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolicy:
     """Return the scope of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
 
     Its options count: `sites` and `follow_others`, and its rules for addresses.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
-    return Scope(
+    return LinkPolicy(
         own=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
         claimed=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
         follow_others=source.options.follow_others,
-        rules=rules_of(source),
+        rules=url_rules(source),
     )
 
 
-def rules_of(source: Source) -> urls.Rules:
+def url_rules(source: Source) -> urls.UrlRules:
     """Return a source's own rules for URLs."""
-    return urls.Rules(
+    return urls.UrlRules(
         keep=source.options.keep_params, drop=source.options.drop_params, fold_case=source.options.fold_case
     )
 
@@ -95,19 +95,19 @@ def _is_url(address: str) -> bool:
         return False
 
 
-def discovery(
+def build_discovery(
     entries: Iterable[Entry],
     *,
     page: Page,
     source: Source,
-    scope: Scope,
+    scope: LinkPolicy,
     now: datetime,
     notes: tuple[str, ...] = (),
     title: str | None = None,
     follow: tuple[str, ...] = (),
 ) -> Discovery:
     """Return the candidates among entries: one for each article, whatever ids the source gave them."""
-    sieve = Sieve(page=page, source=source, scope=scope, now=now)
+    sieve = EntryFilter(page=page, source=source, scope=scope, now=now)
     found = tuple(sieve.pass_through(entries))
     return Discovery(
         candidates=found,
@@ -120,7 +120,7 @@ def discovery(
     )
 
 
-def _not_vouched_for(found: Sequence[Candidate], scope: Scope) -> tuple[str, ...]:
+def _not_vouched_for(found: Sequence[Candidate], scope: LinkPolicy) -> tuple[str, ...]:
     """Say that nothing but addresses is taken of a source that calls a site its own, which only the operator can do."""
     count = sum(not each.authority.is_own for each in found)
     if not (count and scope.claimed):
@@ -131,12 +131,12 @@ def _not_vouched_for(found: Sequence[Candidate], scope: Scope) -> tuple[str, ...
 
 
 @dataclass(slots=True, kw_only=True)
-class Sieve:
+class EntryFilter:
     """Lets through the candidates among the entries of one page, one for each address, and counts the others."""
 
     page: Page
     source: Source
-    scope: Scope
+    scope: LinkPolicy
     now: datetime
     skipped: Counter[str] = field(default_factory=Counter)
     elsewhere: dict[str, None] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class Sieve:
                 yield from self._new(found)
                 continue
             self.skipped[found] += 1
-            if found == _STRANGER:
+            if found == _OFFSITE:
                 self._note_elsewhere(urls.resolve(entry.link, base=entry.base or self.page.final_url))
 
     def _read(self, entry: Entry) -> Candidate | str:
@@ -177,14 +177,14 @@ class Sieve:
     @property
     def strangers(self) -> int:
         """How many led to other sites."""
-        return self.skipped[_STRANGER]
+        return self.skipped[_OFFSITE]
 
     def notes(self) -> tuple[str, ...]:
         """Return what was held back, for people."""
         return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
-def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: datetime) -> Candidate | str:
+def _candidate(entry: Entry, *, page: Page, source: Source, scope: LinkPolicy, now: datetime) -> Candidate | str:
     """Return the candidate, or the reason there is none."""
     if not entry.link.strip():
         return "no link"
@@ -196,12 +196,12 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
     if not url.startswith("http"):
         return "a link that is no web address"
     if not (scope.admits(url) or scope.admits(key)):
-        return _STRANGER
+        return _OFFSITE
     if _NOT_A_PAGE.search(key.partition("?")[0]):
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    if not scope.listed and (urls.carries_another(key) or urls.carries_another(url.partition("?")[0])):
+    if not scope.listed and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
     authority = scope.authority(url, key)
     # What a source says of another site's page is not known of that page.
@@ -213,9 +213,9 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
         reference=page.url,
         authority=authority,
         title=clean_title(said.title),
-        published_at=plausible(said.published_at, now=now),
-        modified_at=plausible(said.modified_at, now=now),
-        external_id=clean_text(said.external_id)[:_MAX_TITLE] or None,
+        published_at=plausible_date(said.published_at, now=now),
+        modified_at=plausible_date(said.modified_at, now=now),
+        external_id=one_line(said.external_id)[:_MAX_TITLE] or None,
         fallback=said.fallback,
     )
     return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
@@ -223,7 +223,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, scope: Scope, now: d
 
 def _inside(link: str) -> str | None:
     try:
-        return urls.inside_of(link)
+        return urls.unwrap(link)
     except SourceError:
         return None
 
@@ -237,16 +237,16 @@ def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
     """Tell whether an article may have been published since a time, by its dates or else by its address."""
     if since is None:
         return True
-    if not found.published_at and not found.modified_at and (dated := dated_path(found.url)):
-        return dated.meets(Window(start=since))
-    return within(Window(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
+    if not found.published_at and not found.modified_at and (dated := period_in_path(found.url)):
+        return dated.meets(TimeWindow(start=since))
+    return lies_within(TimeWindow(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
 
 
 def clean_title(title: str | None) -> str | None:
     """Return a title as plain text on one line, None where nothing is left."""
-    return clean_text(without_markup((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
+    return one_line(strip_tags((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
 
 
-def clean_text(text: str | None) -> str:
+def one_line(text: str | None) -> str:
     """Return a text on one line, in NFC, without control characters and lone surrogates."""
     return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))

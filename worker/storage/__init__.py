@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-from worker.storage.belongings import is_store_file
-from worker.storage.borrowed import borrowed_keys
-from worker.storage.migrate import upgrade_store
-from worker.storage.moving import Moved, move_store
-from worker.storage.reindexing import needs_reindexing, reindex
+from worker.storage.corpus.audit import misplaced_articles
+from worker.storage.db.migrate import upgrade_store
+from worker.storage.db.sqlite_files import is_store_file
+from worker.storage.maintenance.copy_store import CopiedTable, move_store
+from worker.storage.maintenance.reindex import needs_reindexing, reindex
 from worker.storage.store import PATIENCE, Store, open_store
 
 __all__ = [
     "PATIENCE",
-    "Moved",
+    "CopiedTable",
     "Store",
-    "borrowed_keys",
     "is_store_file",
+    "misplaced_articles",
     "move_store",
     "needs_reindexing",
     "open_store",

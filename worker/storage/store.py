@@ -1,4 +1,4 @@
-"""The open store: one database, and every view of it that the flows and the commands use."""
+"""The open store: one database, the ledger, and every other part that the flows and the commands use."""
 
 from __future__ import annotations
 
@@ -9,27 +9,55 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import Connection
+
 from worker.models import IndexParameters
-from worker.storage.backfills import StoredBackfills
-from worker.storage.backup import Backup, back_up
-from worker.storage.clocks import mend_times
-from worker.storage.database import Database
-from worker.storage.dialect import require_utf8
-from worker.storage.engine import connect
-from worker.storage.hosts import StoredHostBook
-from worker.storage.index import stored_parameters
-from worker.storage.ledger import StoredLedger
-from worker.storage.lock import DaemonLock
-from worker.storage.migrate import agree_on_parameters, bring_up_to_date
-from worker.storage.paragraphs import StoredParagraphMemory
-from worker.storage.provenance import require_whole
-from worker.storage.pruning import Pruned, prune, pruning
-from worker.storage.reader import StoredReader
-from worker.storage.reindexing import require_finished
-from worker.storage.review import StoredReview
-from worker.storage.rights import require_rights
-from worker.storage.shelf import StoredSeedShelf
-from worker.storage.workers import daemons, introduce, is_direct
+from worker.storage.corpus import settling
+from worker.storage.corpus.index import require_parameters, stored_parameters
+from worker.storage.corpus.reader import StoreReader
+from worker.storage.corpus.settling import SeedStore
+from worker.storage.db.database import Database, Repository, reads, writes
+from worker.storage.db.engine import connect
+from worker.storage.db.locks import DaemonLock
+from worker.storage.db.meta import require_complete
+from worker.storage.db.migrate import MIGRATION_KEY, bring_up_to_date, require_privileges
+from worker.storage.db.sql import lock_keys, require_utf8
+from worker.storage.maintenance.backup import Backup, back_up
+from worker.storage.maintenance.prune import Pruned, prune, prune_steps
+from worker.storage.maintenance.reindex import require_finished
+from worker.storage.maintenance.review import StoreReview
+from worker.storage.queue import claims, intake, outcomes, recovery, sources
+from worker.storage.queue.backfills import BackfillStore
+from worker.storage.queue.contents import find_fallback
+from worker.storage.queue.hosts import HostStore, ParagraphStore
+from worker.storage.queue.outcomes import queue_rechecks
+from worker.storage.queue.recovery import correct_times
+from worker.storage.queue.workers import daemons, is_direct, name_connections
+
+# The ledger as the flows use it: each call is one transaction, described where its function is.
+
+
+class StoredLedger(Repository):
+    """`Ledger` on the store."""
+
+    source_state = reads(sources.source_state)
+    lead_poll = writes(sources.lead_poll)
+    record_poll = writes(intake.record_poll)
+    replan = writes(sources.replan)
+    enqueue = writes(intake.enqueue)
+    look_again = writes(queue_rechecks)
+    claim = writes(claims.claim)
+    extend = writes(claims.extend)
+    release = writes(claims.release)
+    holders = reads(recovery.lease_owners)
+    take_over = writes(recovery.reclaim)
+    fallback = reads(find_fallback)
+    finish = writes(outcomes.finish)
+    settle = writes(settling.settle)
+    pending = reads(claims.pending)
+    has_due = reads(claims.has_due)
+    next_due = reads(claims.next_due)
+
 
 PATIENCE = timedelta(minutes=5)
 """How long a store that does not answer is waited for: a restart or a failover takes less."""
@@ -40,12 +68,12 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.ledger = StoredLedger(database)
-        self.seeds = StoredSeedShelf(database)
-        self.reader = StoredReader(database)
-        self.hosts = StoredHostBook(database)
-        self.backfills = StoredBackfills(database)
-        self.paragraphs = StoredParagraphMemory(database)
-        self.review = StoredReview(database)
+        self.seeds = SeedStore(database)
+        self.reader = StoreReader(database)
+        self.hosts = HostStore(database)
+        self.backfills = BackfillStore(database)
+        self.paragraphs = ParagraphStore(database)
+        self.review = StoreReview(database)
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
 
@@ -63,11 +91,11 @@ class Store:
 
     def pruning(self, *, older_than: datetime) -> Iterator[Pruned]:
         """Do the same in short steps, one for each item asked for."""
-        return pruning(self._database, older_than=older_than)
+        return prune_steps(self._database, older_than=older_than)
 
     def mend_times(self, *, now: datetime) -> timedelta:
         """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""
-        return self._database.write(mend_times, now=now)
+        return self._database.write(correct_times, now=now)
 
     def be_patient(self, patience: timedelta) -> None:
         """Wait for a database that does not answer for as long as that, from now on."""
@@ -101,11 +129,11 @@ class Store:
     def introduce(self, *, command: str, worker: str) -> None:
         """Let others see that this process has the store open for work: as which command, and under which name."""
         if not self._database.is_sqlite:
-            introduce(self._database.engine, command=command, worker=worker)
+            name_connections(self._database.engine, command=command, worker=worker)
 
     def require_rights(self) -> None:
         """Raise StoreError where this role cannot write all there is to write, saying what it lacks."""
-        require_rights(self._database)
+        require_privileges(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +170,7 @@ def open_store(
         if not database.is_sqlite:
             database.read(require_utf8)
         bring_up_to_date(database, create=create)
-        database.read(require_whole)
+        database.read(require_complete)
         database.read(require_finished)
         # Asked first: whoever only reads does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
@@ -151,3 +179,9 @@ def open_store(
         database.close()
         raise
     return Store(database)
+
+
+def agree_on_parameters(connection: Connection, parameters: IndexParameters) -> None:
+    """Let a new store remember how its index is made; raises StoreError in one whose index was made otherwise."""
+    lock_keys(connection, [MIGRATION_KEY])  # several may open a new store together
+    require_parameters(connection, parameters)

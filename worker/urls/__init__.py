@@ -14,67 +14,65 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
-from worker.urls.hosts import host_and_port, host_key, is_below, registrable_domain
-from worker.urls.paths import is_specific, path_key, remove_dots
-from worker.urls.query import Rules, query_key
-from worker.urls.refresh import refresh_target
-from worker.urls.syntax import absolute, bounded, encode_fragment, encode_path
-from worker.urls.wrappers import carried, unwrapped
+from worker.urls.forwarding import embedded_url, refresh_target, wrapped_url
+from worker.urls.hosts import host_and_port, host_key, is_within_sites, registrable_domain
+from worker.urls.keys import UrlRules, is_specific, path_key, query_key, remove_dots
+from worker.urls.syntax import check_length, encode_fragment, encode_path, split_url
 
 __all__ = [
-    "Rules",
+    "UrlRules",
     "belongs_to",
     "canonicalise",
-    "carries_another",
+    "embeds_other_site",
     "file_url",
     "host_of",
-    "inside_of",
     "is_home",
     "is_home_key",
-    "key_of_page",
+    "page_key",
     "refresh_target",
     "resolve",
     "same_site",
     "site_of",
     "trusted_canonical",
+    "unwrap",
 ]
 
-_COMMON_RULES = Rules()
+_COMMON_RULES = UrlRules()
 _MAX_WRAPPERS = 3
 _HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
 _MAY_CARRY = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
 _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 
-def canonicalise(url: str, *, base: str | None = None, rules: Rules = _COMMON_RULES) -> str:
+def canonicalise(url: str, *, base: str | None = None, rules: UrlRules = _COMMON_RULES) -> str:
     """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL, or too long."""
-    key = _key(_without_wrappers(absolute(url, base=base)), rules)
+    key = _key(_without_wrappers(split_url(url, base=base)), rules)
     # What is left of a path may wrap an address that it did not wrap before.
-    return bounded(key) if unwrapped(urlsplit(key)) is None else canonicalise(key, rules=rules)
+    return check_length(key) if wrapped_url(urlsplit(key)) is None else canonicalise(key, rules=rules)
 
 
-def key_of_page(url: str) -> str:
+def page_key(url: str) -> str:
     """Return the key of the page that answered at a URL: a wrapper is taken for itself; raises SourceError."""
-    return bounded(_key(absolute(url), _COMMON_RULES))
+    return check_length(_key(split_url(url), _COMMON_RULES))
 
 
-def inside_of(url: str) -> str | None:
+def unwrap(url: str) -> str | None:
     """Return the address that a URL wraps, as one to fetch; None where it wraps none."""
-    parts = absolute(url)
+    parts = split_url(url)
     inside = _without_wrappers(parts)
     return None if inside is parts else resolve(urlunsplit(inside))
 
 
-def carries_another(url: str) -> bool:
+def embeds_other_site(url: str) -> bool:
     """Tell whether a URL has the address of another site inside, and is no known wrapper of it."""
     if not _MAY_CARRY.match(url):
         return False
-    parts = absolute(url)
-    inner = carried(parts)
-    return inner is not None and not same_site(inner, url) and unwrapped(parts) is None
+    parts = split_url(url)
+    inner = embedded_url(parts)
+    return inner is not None and not same_site(inner, url) and wrapped_url(parts) is None
 
 
-def _key(parts: SplitResult, rules: Rules) -> str:
+def _key(parts: SplitResult, rules: UrlRules) -> str:
     path = encode_path(parts.path)
     if parts.scheme == "file":
         return _file_key(path)
@@ -88,10 +86,10 @@ def _key(parts: SplitResult, rules: Rules) -> str:
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
     for _ in range(_MAX_WRAPPERS):
-        inside = unwrapped(parts)
+        inside = wrapped_url(parts)
         if inside is None:
             break
-        parts = absolute(inside)
+        parts = split_url(inside)
     return parts
 
 
@@ -109,13 +107,13 @@ def resolve(url: str, *, base: str | None = None) -> str:
 
     So does an address of more than `syntax.LONGEST` characters.
     """
-    parts = absolute(url, base=base)
+    parts = split_url(url, base=base)
     if parts.scheme == "file":
         return "file://" + encode_path(parts.path)
     host, port = host_and_port(parts)
     netloc = host if port is None else f"{host}:{port}"
     path, asked = (_ascii(part) for part in (parts.path, parts.query))
-    return bounded(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
+    return check_length(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
 
 
 def _ascii(text: str) -> str:
@@ -132,7 +130,7 @@ def host_of(url: str) -> str:
 
     A port that is not the scheme's own is part of it (`127.0.0.1:8080`): it is another server. Raises SourceError.
     """
-    parts = absolute(url)
+    parts = split_url(url)
     if parts.scheme == "file":
         return ""
     host, port = host_and_port(parts)
@@ -141,7 +139,7 @@ def host_of(url: str) -> str:
 
 def site_of(url: str) -> str:
     """Return the site of a URL: one publisher (`registrable_domain`), empty for a file. Raises SourceError."""
-    parts = absolute(url)
+    parts = split_url(url)
     return "" if parts.scheme == "file" else registrable_domain(host_and_port(parts)[0])
 
 
@@ -156,8 +154,8 @@ def same_site(one: str, other: str) -> bool:
 def belongs_to(url: str, sites: Collection[str]) -> bool:
     """Tell whether a URL lies on one of these sites, or below one of these domains; False where it is no URL."""
     try:
-        parts = absolute(url)
-        return parts.scheme != "file" and is_below(host_and_port(parts)[0], frozenset(sites))
+        parts = split_url(url)
+        return parts.scheme != "file" and is_within_sites(host_and_port(parts)[0], frozenset(sites))
     except SourceError:
         return False
 
@@ -175,14 +173,14 @@ def is_home_key(key: str) -> bool:
     return parts.path in {"", "/"} or _HOME_PATH.fullmatch(parts.path) is not None
 
 
-def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _COMMON_RULES) -> str | None:
+def trusted_canonical(declared: str | None, *, page_url: str, rules: UrlRules = _COMMON_RULES) -> str | None:
     """Return the key of what a page declares as its `rel=canonical`, None where that is not to be trusted.
 
     Trusted within the site only, and neither where it is a home page nor where it names less than the page's own
     address does (a section for one of its articles): some systems write the same canonical on every page.
     """
     try:
-        key, own = canonicalise(declared or "", base=page_url, rules=rules), _key(absolute(page_url), rules)
+        key, own = canonicalise(declared or "", base=page_url, rules=rules), _key(split_url(page_url), rules)
     except SourceError:
         return None
     if key == own:
@@ -193,6 +191,6 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: Rules = _CO
 
 
 def _loses_the_article(key: str, own: str) -> bool:
-    declared, page = absolute(key), absolute(own)
+    declared, page = split_url(key), split_url(own)
     named = bool(declared.query) or is_specific(declared.path)
     return not named and (is_specific(page.path) or bool(page.query))

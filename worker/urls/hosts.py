@@ -40,14 +40,14 @@ def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
 def _read(scheme: str, netloc: str) -> tuple[str, int | None]:
     parts = SplitResult(scheme, netloc, "", "", "")
     try:
-        host, port = spelled(parts.hostname or ""), parts.port
+        host, port = normalise_host(parts.hostname or ""), parts.port
     except ValueError as exc:
         raise SourceError(f"not a usable host: {netloc[:200]!r}; check the address") from exc
     return host, None if port == _DEFAULT_PORTS.get(scheme) else port
 
 
 @lru_cache(maxsize=4096)
-def spelled(host: str) -> str:
+def normalise_host(host: str) -> str:
     """Return a host's one spelling; raises ValueError for what cannot be a host."""
     if ":" in host:
         return f"[{IPv6Address(host.partition('%')[0]).compressed}]"
@@ -84,12 +84,12 @@ def _hosted(host: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def is_below(host: str, sites: frozenset[str]) -> bool:
+def is_within_sites(host: str, sites: frozenset[str]) -> bool:
     """Tell whether a host is of one of these sites, or below one of these domains."""
     return registrable_domain(host) in sites or any(host == each or host.endswith("." + each) for each in sites)
 
 
-def is_public(host: str) -> bool:
+def has_public_suffix(host: str) -> bool:
     """Tell whether a host lies below a suffix that exists, or one reserved for examples (RFC 2606)."""
     top = host.rpartition(".")[2]
     return "." in host and (top in _RESERVED or get_fld(f"http://{host}/", fail_silently=True) is not None)

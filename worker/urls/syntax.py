@@ -12,7 +12,7 @@ from worker.errors import SourceError
 
 MAX_LENGTH = 8192
 """Longer URLs are refused; servers refuse them too."""
-LONGEST = 2500
+MAX_FINISHED_LENGTH = 2500
 """A finished URL that is longer names no article, and no index of a PostgreSQL store could hold it (2,704 bytes)."""
 
 _JUNK = re.compile(r"[\x00-\x20\x7f\u200b\u200e\u200f\u2060\ufeff]+")
@@ -25,7 +25,7 @@ _PATH_SAFE = "-._~!$&'()*+,;=:@"
 _QUERY_SAFE = "-._~!$'()*,;:@/[]"
 
 
-def absolute(url: str, *, base: str | None = None) -> SplitResult:
+def split_url(url: str, *, base: str | None = None) -> SplitResult:
     """Repair and resolve a URL, and split it; raises SourceError for what is no http, https or file URL."""
     if base is None or _CLEAN.fullmatch(url):
         return _whole(url)
@@ -85,10 +85,10 @@ def _refused(url: str, why: str) -> SourceError:
     return SourceError(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
 
 
-def bounded(url: str) -> str:
+def check_length(url: str) -> str:
     """Return a finished URL unless it is too long; raises SourceError."""
-    if len(url) > LONGEST:
-        raise _refused(url, f"it has {len(url):,} characters, more than {LONGEST:,}")
+    if len(url) > MAX_FINISHED_LENGTH:
+        raise _refused(url, f"it has {len(url):,} characters, more than {MAX_FINISHED_LENGTH:,}")
     return url
 
 

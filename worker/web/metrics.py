@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from worker.models import Claim, Figures, Health, Outcome, Source, SourceFigures, State
+from worker.models import Claim, Health, Outcome, Source, SourceStats, State, StoreStats
 
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 _OPEN_METRICS: Final = "application/openmetrics-text"
@@ -75,7 +75,7 @@ class Metrics:
         if outcome.state is State.REJECTED and outcome.reason in _PROCESS_LOST:
             self._processes.labels(outcome.reason).inc()
 
-    def told(self, *, accept: str, health: Health, figures: Figures | None) -> tuple[bytes, str]:
+    def told(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:
         """Return everything counted and what the store says, and the content type: OpenMetrics where it is asked for.
 
         Nothing else of `accept` is looked at: whatever a client writes there, it gets an answer.
@@ -93,7 +93,7 @@ class _Everything:
 
     registry: CollectorRegistry
     health: Health
-    figures: Figures | None
+    figures: StoreStats | None
 
     def collect(self) -> Iterator[Metric]:
         for metric in self.registry.collect():
@@ -110,7 +110,7 @@ class _Everything:
             yield from _of_sources(self.figures)
 
 
-def _of_the_store(figures: Figures) -> Iterator[Metric]:
+def _of_the_store(figures: StoreStats) -> Iterator[Metric]:
     yield _gauge("queue_pending", "Candidates without an outcome.", figures.pending)
     yield _gauge("queue_due", "Pending candidates that could be claimed now.", figures.due)
     yield _gauge("in_hand", "Candidates this process is working on.", figures.in_hand)
@@ -123,7 +123,7 @@ def _of_the_store(figures: Figures) -> Iterator[Metric]:
     yield states
 
 
-def _of_sources(figures: Figures) -> Iterator[Metric]:
+def _of_sources(figures: StoreStats) -> Iterator[Metric]:
     told = {
         "source_freshness_seconds": "Seconds since the last poll that worked.",
         "source_newest_article_age_seconds": "Seconds since the newest text was fetched.",
@@ -143,7 +143,7 @@ def _of_sources(figures: Figures) -> Iterator[Metric]:
     yield from families.values()
 
 
-def _source_values(source: SourceFigures, figures: Figures) -> dict[str, float | None]:
+def _source_values(source: SourceStats, figures: StoreStats) -> dict[str, float | None]:
     state = source.state
     if source.paused:
         return {"source_paused": 1}

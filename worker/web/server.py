@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
+async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
     """Serve for as long as the block lasts, at an address and port such as `127.0.0.1:8750`; yields the port.
 
     Raises ListenError where nothing can be served there.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from tests.contract.storage.made import PARAMETERS
+from tests.contract.storage.factories import PARAMETERS
 from worker.storage import Store, open_store
-from worker.storage.metadata import METADATA
+from worker.storage.db.schema import METADATA
 
 SERVER = "CORPUS_WORKER_TEST_POSTGRESQL"
 REQUIRED = "CORPUS_WORKER_REQUIRE_POSTGRESQL"

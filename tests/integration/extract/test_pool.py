@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.extract.hostile import hostile_pages
-from tests.unit.extract.medley import MEDLEY
+from tests.unit.extract.mixed_pages import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, MachineError
-from worker.extract import ExtractRules, ProcessExtractor, pool, wire
+from worker.extract import ExtractRules, ProcessExtractor, ipc, pool
 from worker.models import Article, Page, Text
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ class Watched(ProcessExtractor):
         super().__init__(given)
         self._in_hand: asyncio.Queue[int] = asyncio.Queue()
 
-    async def _answer(self, worker: pool._Worker, job: wire.Job, *, within: float) -> wire.Reply:
+    async def _answer(self, worker: pool._Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
         self._in_hand.put_nowait(worker.pid)
         return await super()._answer(worker, job, within=within)
 
@@ -188,14 +188,14 @@ async def test_a_passing_lack_of_processes_costs_tries_and_a_lasting_one_ends_th
         await read(extractor)
         await extractor._drop_nursery()
         monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MOST_REFUSED - 1):
+        for _ in range(pool.MAX_REFUSALS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         monkeypatch.undo()
         await read(extractor)
         await extractor._drop_nursery()
         monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MOST_REFUSED - 1):
+        for _ in range(pool.MAX_REFUSALS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         with pytest.raises(MachineError, match="no worker process could be started"):

@@ -13,8 +13,8 @@ import trustme
 from tests.integration.fetch.loopback import Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
-from worker.fetch import HttpFetcher, MemoryHostBook
-from worker.settings import FetchSettings
+from worker.config.schema import FetchSettings
+from worker.fetch import HttpFetcher, InMemoryHostStore
 
 FetcherFactory = Callable[..., HttpFetcher]
 
@@ -32,7 +32,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     made: list[HttpFetcher] = []
 
     def make(
-        *, hosts: MemoryHostBook | None = None, resolve: Any = None, ask_reservations: bool = False, **changes: Any
+        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, ask_reservations: bool = False, **changes: Any
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
@@ -40,7 +40,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             "deadline": timedelta(seconds=120),
             "connect_to": {":80": f"127.0.0.1:{server.port}"},
         } | changes
-        book = hosts or MemoryHostBook()
+        book = hosts or InMemoryHostStore()
         # Not validated: `:80` stands for every host, which a configuration cannot say.
         fetcher = HttpFetcher(
             FetchSettings.model_construct(**chosen),

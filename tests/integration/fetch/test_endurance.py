@@ -112,7 +112,7 @@ BOMBS = ("gzip", "deflate", "br", "zstd", "gzip, gzip", "gzip, br", "identity")
 def test_a_bomb_costs_no_more_memory_than_the_limit_and_thirty_megabytes(coding: str) -> None:
     # In a process of its own: memory that was touched once cannot be measured again.
     run = subprocess.run(
-        [sys.executable, "-m", "tests.integration.fetch.bomb", coding],
+        [sys.executable, "-m", "tests.integration.fetch.decompression_bomb", coding],
         capture_output=True,
         text=True,
         timeout=600,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.storage.made import PARAMETERS, take_in
+from tests.contract.storage.factories import PARAMETERS, take_in
 from worker.errors import StoreError
 from worker.storage import Store, open_store
-from worker.storage.backup import back_up
-from worker.storage.belongings import left_log
-from worker.storage.engine import connect
+from worker.storage.db.engine import connect
+from worker.storage.db.sqlite_files import leftover_log
+from worker.storage.maintenance.backup import back_up
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_the_logs_that_sqlite_writes_are_known(tmp_path: Path) -> None:
             made.execute("BEGIN IMMEDIATE")
             made.execute("PRAGMA cache_size = 1")
             made.executemany("INSERT INTO t VALUES (?)", [("x" * 4000,) for _ in range(100)])
-            found = left_log(path)
+            found = leftover_log(path)
             assert found == path.with_name(path.name + ending)
 
 

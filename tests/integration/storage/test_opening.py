@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.storage.made import NOW, PARAMETERS, candidate, take_in
+from tests.contract.storage.factories import NOW, PARAMETERS, candidate, take_in
 from worker.errors import StoreBusy, StoreError, StoreMissing
-from worker.storage import engine, open_store
-from worker.storage.migrate import VERSIONS
+from worker.storage import open_store
+from worker.storage.db import engine
+from worker.storage.db.migrate import VERSIONS
 
 
 def url_of(path: Path) -> str:
@@ -180,7 +181,7 @@ def test_a_second_daemon_on_one_store_is_told_who_holds_it(tmp_path: Path) -> No
 def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     code = (
-        "import os, signal; from pathlib import Path; from worker.storage.lock import DaemonLock;"
+        "import os, signal; from pathlib import Path; from worker.storage.db.locks import DaemonLock;"
         f"DaemonLock(Path({str(path)!r})).take('gone'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
@@ -193,7 +194,7 @@ def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
 
 
 def test_a_store_another_program_writes_to_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.storage.engine.BUSY_TIMEOUT", NOW - NOW)
+    monkeypatch.setattr("worker.storage.db.engine.BUSY_TIMEOUT", NOW - NOW)
     path = tmp_path / "corpus.db"
     store = open_store(url_of(path), parameters=PARAMETERS, patience=NOW - NOW)
     other = sqlite3.connect(path, isolation_level=None)

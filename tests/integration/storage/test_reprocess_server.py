@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.contract.storage.made import NOW, PARAMETERS, judge_of, take_in
-from tests.integration.storage.test_crowd import SERVER_SCRIPT, server, server_url  # noqa: F401 - fixtures
+from tests.contract.storage.factories import NOW, PARAMETERS, judge_of, take_in
+from tests.integration.storage.test_killed_workers import SERVER_SCRIPT, server, server_url  # noqa: F401 - fixtures
 from worker.errors import StoreBusy
 from worker.models import Article, Fingerprint, Neighbour, Verdict
 from worker.storage import Store, open_store
-from worker.storage.alone import KEY
+from worker.storage.db.locks import LOCK_KEY
 
 pytestmark = pytest.mark.postgresql
 
@@ -91,7 +91,7 @@ def test_a_restart_between_two_steps_of_a_judgement_of_all_lets_nobody_else_in(
 
     def holds() -> int:
         with engine.connect() as connection:
-            return int(connection.execute(asked, {"low": KEY & 0xFFFFFFFF}).scalar_one())
+            return int(connection.execute(asked, {"low": LOCK_KEY & 0xFFFFFFFF}).scalar_one())
 
     def restarting(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
         if not held:

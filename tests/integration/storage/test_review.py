@@ -17,12 +17,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from tests.contract.storage.made import MINUTE, NOW, article, candidate, page
+from tests.contract.storage.factories import MINUTE, NOW, article, candidate, page
+from worker.config.schema import DedupeSettings
 from worker.dedupe import Deduper
 from worker.errors import StoreError
-from worker.settings import DedupeSettings
 from worker.storage import Store, open_store
-from worker.storage.tables import MARKS, STANDINGS
+from worker.storage.db.schema import MARKS, STANDINGS
 
 FIRST_RULES = Deduper(DedupeSettings())
 OTHER_RULES = [

@@ -10,10 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from tests.contract.storage.made import PARAMETERS
+from tests.contract.storage.factories import PARAMETERS
 from worker.storage import open_store
-from worker.storage.metadata import METADATA
-from worker.storage.migrate import MIGRATIONS, VERSIONS
+from worker.storage.db.migrate import MIGRATIONS, VERSIONS
+from worker.storage.db.schema import METADATA
 
 
 def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.markup import render
 
-from worker.cli.show import clean
+from worker.cli.render.tables import escape_markup
 from worker.logs import escape as visible
 
 
@@ -16,11 +16,11 @@ from worker.logs import escape as visible
 def test_text_from_outside_is_shown_as_it_is_whatever_follows_it(text: str, after: str) -> None:
     plain = {"[b]more[/b]": "more", "[/b]": ""}.get(after, after)
 
-    shown = render(f"[b]{clean(text)}{after}" + ("[/b]" if after != "[/b]" else ""), emoji=False)
+    shown = render(f"[b]{escape_markup(text)}{after}" + ("[/b]" if after != "[/b]" else ""), emoji=False)
 
     assert shown.plain == visible(text) + plain
 
 
 @pytest.mark.parametrize("text", ["ends so \\", "ends so \\\\", "\\", "[b]\\", "\\[b]", "[/]", "[none]", ":bomb: \\"])
 def test_no_backslash_and_no_bracket_is_one_too_many_or_too_few(text: str) -> None:
-    assert render(clean(text), emoji=False).plain == text
+    assert render(escape_markup(text), emoji=False).plain == text

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from worker.dates import moments_of
+from worker.dates import possible_dates
 
 
 def hours_ahead(written: str, home: tzinfo) -> float:
-    moment = next(moments_of(f"Fri, 17 Jul 2026 08:05:00{written}", zone=home))
+    moment = next(possible_dates(f"Fri, 17 Jul 2026 08:05:00{written}", zone=home))
     return (datetime(2026, 7, 17, 8, 5, tzinfo=UTC) - moment).total_seconds() / 3600
 
 

@@ -12,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from worker.dedupe.anchors import FEWEST_ANCHORS, MOST_ANCHORS
-from worker.dedupe.deduper import fingerprint
-from worker.dedupe.signature import BANDS, PERMUTATIONS, ROWS, bands, narrow, serialise, signature
-from worker.dedupe.words import shingles, words
+from worker.dedupe.fingerprint import (
+    BANDS,
+    FEWEST_ANCHORS,
+    MOST_ANCHORS,
+    PERMUTATIONS,
+    ROWS,
+    fingerprint,
+    serialise_minhash,
+    to_uint32,
+)
+from worker.dedupe.fingerprint import band_keys as bands
+from worker.dedupe.fingerprint import minhash as signature
+from worker.dedupe.tokenizer import shingles, tokenize
 
 
 def some_text(seed: int, *, length: int = 300) -> str:
@@ -25,14 +34,14 @@ def some_text(seed: int, *, length: int = 300) -> str:
 
 def by_datasketch(text: str) -> MinHash:
     minhash = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
-    for shingle in narrow(shingles(words(text).hashes)).tolist():
+    for shingle in to_uint32(shingles(tokenize(text).hashes)).tolist():
         minhash.update(shingle)
     return minhash
 
 
 @given(st.text("ab cđé 0\n", max_size=400))
 def test_signatures_equal_datasketchs_bit_for_bit(text: str) -> None:
-    values = signature(shingles(words(text).hashes))
+    values = signature(shingles(tokenize(text).hashes))
 
     assert np.array_equal(values, by_datasketch(text).hashvalues)
 
@@ -41,7 +50,7 @@ def test_signatures_equal_datasketchs_bit_for_bit(text: str) -> None:
 def test_signatures_equal_datasketchs_at_the_edges_of_blocks(length: int) -> None:
     text = some_text(length, length=length)
 
-    assert np.array_equal(signature(shingles(words(text).hashes)), by_datasketch(text).hashvalues)
+    assert np.array_equal(signature(shingles(tokenize(text).hashes)), by_datasketch(text).hashvalues)
 
 
 def test_a_stored_signature_is_read_by_datasketch() -> None:
@@ -51,7 +60,7 @@ def test_a_stored_signature_is_read_by_datasketch() -> None:
     assert LeanMinHash.deserialize(fingerprint(text).signature, byteorder="<") == expected
     buffer = bytearray(expected.bytesize("<"))
     expected.serialize(buffer, "<")
-    assert serialise(expected.hashvalues) == bytes(buffer)
+    assert serialise_minhash(expected.hashvalues) == bytes(buffer)
 
 
 def test_the_bands_meet_98_in_100_pairs_at_the_threshold() -> None:

@@ -9,12 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.unit.dedupe.made import NOW, article, neighbour
+from tests.unit.dedupe.factories import NOW, article, neighbour
+from worker.config.schema import DedupeSettings
 from worker.dedupe import Deduper
-from worker.dedupe.additions import Addition
-from worker.dedupe.heads import Choice, Contender, Keep, choose, publisher_of
-from worker.models import Article, Kind, Neighbour, Relation, Verdict, came_out
-from worker.settings import DedupeSettings
+from worker.dedupe.heads import AddedText, HeadCandidate, HeadChoice, Keep, choose_head, publisher_of
+from worker.models import Article, Kind, Neighbour, Relation, Verdict, publication_time
 
 WORDS = (
     "đê sông huyện kè lũ nước xã thợ cọc tre bờ chợ cầu đá cát mưa thuyền ruộng làng cống tỉnh vữa bùn dân máy xe "
@@ -284,16 +283,16 @@ def test_the_publisher_of_a_host_is_its_site(host: str, publisher: str) -> None:
 def test_times_that_cannot_be_true_or_are_guessed_are_not_believed(
     published: datetime | None, origin: str, counts: bool
 ) -> None:
-    assert came_out(published, origin, fetched_at=NOW) == (published if counts else NOW)
+    assert publication_time(published, origin, fetched_at=NOW) == (published if counts else NOW)
 
 
-def contender(publisher: str = "a.example", *, length: int = 100) -> Contender:
-    return Contender(
+def contender(publisher: str = "a.example", *, length: int = 100) -> HeadCandidate:
+    return HeadCandidate(
         publisher=publisher, is_seed=False, length=length, published_at=None, published_at_from="", fetched_at=NOW
     )
 
 
-def never() -> Addition:
+def never() -> AddedText:
     raise AssertionError("what a text adds was measured, though it does not count")
 
 
@@ -304,19 +303,19 @@ def never() -> Addition:
         (Relation.CONTAINED, "longest", False, never),
         (Relation.COPY, "earliest", False, never),
         (Relation.COPY, "longest", False, never),
-        (Relation.CONTAINS, "first", True, lambda: Addition(words=50, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: Addition(words=10, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: Addition(words=50, lost=40, of=100)),
-        (Relation.CONTAINS, "first", True, lambda: Addition(words=200, lost=40, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: Addition(words=50, lost=0, of=100, foreign="strange")),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=50, lost=0, of=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=10, lost=0, of=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=40, of=100)),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=200, lost=40, of=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=0, of=100, foreign="strange")),
     ],
 )
 def test_keep_decides_among_copies_alone(
-    relation: Relation, keep: Keep, newcomer: bool, adds: Callable[[], Addition]
+    relation: Relation, keep: Keep, newcomer: bool, adds: Callable[[], AddedText]
 ) -> None:
-    made = choose(contender("b.example"), contender(), relation, keep=keep, adds=adds)
+    made = choose_head(contender("b.example"), contender(), relation, keep=keep, adds=adds)
 
-    assert isinstance(made, Choice)
+    assert isinstance(made, HeadChoice)
     assert made.newcomer is newcomer
     assert made.reason
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.dedupe.made import article, edited, neighbour, prose
+from tests.unit.dedupe.factories import article, edited, neighbour, prose
+from worker.config.schema import DedupeSettings
 from worker.dedupe import Deduper
 from worker.models import Article, Neighbour, Relation, Verdict
-from worker.settings import DedupeSettings
 
 STORY = prose(1)
 OTHER = prose(2)

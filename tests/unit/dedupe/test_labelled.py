@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from bench.articles import NEARDUP, SHARED, Pair, read_file, read_folder, read_labels, read_pairs
-from bench.meeting import met
+from tests.bench.articles import NEARDUP, SHARED, Pair, read_file, read_folder, read_labels, read_pairs
+from tests.bench.in_memory_index import met
 from worker.dedupe import Deduper
 from worker.models import Relation
 

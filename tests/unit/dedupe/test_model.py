@@ -12,32 +12,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.dedupe.made import NOW, article, edited, neighbour, prose
+from tests.unit.dedupe.factories import NOW, article, edited, neighbour, prose
+from worker.config.schema import DedupeSettings
 from worker.dedupe import Deduper
-from worker.dedupe.compare import compare
-from worker.dedupe.features import SIGNS, Piece, features
-from worker.dedupe.model import Curve, shipped
-from worker.dedupe.reasons import has_words, reasons
-from worker.dedupe.sides import prepare
-from worker.dedupe.teaching import Lesson, before_and_after, from_text, lesson, taught, to_text
+from worker.dedupe.classify import describe_features, has_description
+from worker.dedupe.features import FEATURE_SIGNS, PublishedText, measure_features
+from worker.dedupe.model import (
+    FeatureCurve,
+    MarkedPair,
+    cross_validate,
+    marked_pair,
+    refit,
+    shipped_model,
+    weights_from_text,
+    weights_to_text,
+)
+from worker.dedupe.prepared import prepare
+from worker.dedupe.similarity import compare
 from worker.models import Relation
-from worker.settings import DedupeSettings
 
 STORY = prose(1)
 DATES = st.one_of(st.none(), st.integers(0, 2000).map(lambda hours: NOW + timedelta(hours=hours)))
 TITLES = st.sampled_from(["", "Một hai ba 7", "Một hai ba 8", "Sáu bảy"])
 
 
-def piece(text: list[str], *, title: str = "", at: datetime | None = None) -> Piece:
-    return Piece(side=prepare("\n".join(text), title=title), host="one.example", published_at=at)
+def piece(text: list[str], *, title: str = "", at: datetime | None = None) -> PublishedText:
+    return PublishedText(side=prepare("\n".join(text), title=title), host="one.example", published_at=at)
 
 
-def measured(one: Piece, two: Piece) -> dict[str, float]:
-    return features(one, two, compare(one.side, two.side))
+def measured(one: PublishedText, two: PublishedText) -> dict[str, float]:
+    return measure_features(one, two, compare(one.side, two.side))
 
 
-def probability(one: Piece, two: Piece) -> float:
-    return shipped().probability(shipped().parts(measured(one, two)))
+def probability(one: PublishedText, two: PublishedText) -> float:
+    return shipped_model().probability(shipped_model().parts(measured(one, two)))
 
 
 @st.composite
@@ -61,28 +69,28 @@ def test_the_features_are_the_same_either_way_round(
 
     there, back = measured(first, second), measured(second, first)
 
-    assert there.keys() == back.keys() == SIGNS.keys()
+    assert there.keys() == back.keys() == FEATURE_SIGNS.keys()
     assert back == there
     assert all(math.isfinite(value) for value in there.values())
     assert 0.0 < probability(first, second) < 1.0
 
 
 def test_the_file_of_weights_has_a_curve_and_words_for_every_feature() -> None:
-    model = shipped()
+    model = shipped_model()
 
-    assert model.curves.keys() == SIGNS.keys()
-    assert all(has_words(name) for name in SIGNS)
-    assert model.covariance.shape == (len(SIGNS) + 1, len(SIGNS) + 1)
+    assert model.curves.keys() == FEATURE_SIGNS.keys()
+    assert all(has_description(name) for name in FEATURE_SIGNS)
+    assert model.covariance.shape == (len(FEATURE_SIGNS) + 1, len(FEATURE_SIGNS) + 1)
     assert (model.covariance == model.covariance.T).all()
     for name, curve in model.curves.items():
         assert len(curve.at) == len(curve.adds) >= 2
         assert list(curve.at) == sorted(set(curve.at))
         steps = [after - before for before, after in zip(curve.adds, curve.adds[1:], strict=False)]
-        assert SIGNS[name] == 0 or all(step * SIGNS[name] >= 0 for step in steps), name
+        assert FEATURE_SIGNS[name] == 0 or all(step * FEATURE_SIGNS[name] >= 0 for step in steps), name
 
 
 def test_a_curve_is_straight_between_its_points_and_flat_beyond_them() -> None:
-    curve = Curve(at=(0.0, 1.0), adds=(2.0, -2.0))
+    curve = FeatureCurve(at=(0.0, 1.0), adds=(2.0, -2.0))
 
     assert [curve.part(value) for value in (-1.0, 0.0, 0.25, 1.0, 9.0)] == [2.0, 2.0, 1.0, -2.0, -2.0]
 
@@ -127,9 +135,9 @@ def test_passages_of_its_own_make_a_text_less_the_same_item() -> None:
 
 def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None:
     values = measured(piece(STORY, title="Khác", at=NOW), piece(edited(STORY, every=9), title="Kia", at=NOW))
-    parts = shipped().parts(values)
+    parts = shipped_model().parts(values)
 
-    told = reasons(values, parts)
+    told = describe_features(values, parts)
 
     pro = [line for line in told if line.startswith("for: ")]
     assert 0 < len(pro) <= 3
@@ -158,18 +166,18 @@ def test_two_reports_of_a_day_that_each_have_much_of_their_own_overlap() -> None
     assert verdict.relation in (Relation.OVERLAP, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS)
 
 
-def lessons(count: int, *, name: str, same: bool) -> list[Lesson]:
+def lessons(count: int, *, name: str, same: bool) -> list[MarkedPair]:
     """Return marks on pairs that differ in what one feature adds."""
-    place = list(SIGNS).index(name)
+    place = list(FEATURE_SIGNS).index(name)
     return [
-        Lesson(parts=tuple(-1.5 if each == place else 0.0 for each in range(len(SIGNS))), one_item=same)
+        MarkedPair(parts=tuple(-1.5 if each == place else 0.0 for each in range(len(FEATURE_SIGNS))), one_item=same)
         for _ in range(count)
     ]
 
 
 def test_marks_move_what_they_speak_of_and_hardly_what_they_do_not() -> None:
-    model = shipped()
-    learned = taught(model, lessons(40, name="both_have_passages", same=True), fitted="2026-01-01")
+    model = shipped_model()
+    learned = refit(model, lessons(40, name="both_have_passages", same=True), fitted="2026-01-01")
 
     assert learned.factors["both_have_passages"] < 0.8
     assert learned.shift > 0
@@ -178,30 +186,30 @@ def test_marks_move_what_they_speak_of_and_hardly_what_they_do_not() -> None:
 
 
 def test_without_marks_nothing_moves() -> None:
-    learned = taught(shipped(), [], fitted="2026-01-01")
+    learned = refit(shipped_model(), [], fitted="2026-01-01")
 
     assert (learned.shift, set(learned.factors.values())) == (0.0, {1.0})
 
 
 def test_marks_left_out_tell_whether_the_others_taught_anything() -> None:
-    before, after = before_and_after(shipped(), lessons(30, name="both_have_passages", same=True), merge_at=0.5)
+    before, after = cross_validate(shipped_model(), lessons(30, name="both_have_passages", same=True), merge_at=0.5)
 
     assert after.loss < before.loss
     assert after.wrong <= before.wrong
 
 
 def test_taught_weights_survive_the_store_and_count_for_their_version_alone() -> None:
-    model = shipped()
-    learned = taught(model, lessons(20, name="title", same=False), fitted="2026-01-01")
+    model = shipped_model()
+    learned = refit(model, lessons(20, name="title", same=False), fitted="2026-01-01")
 
-    assert from_text(model, to_text(learned)) == learned
-    assert from_text(model, None) is model
-    assert from_text(replace(model, version=model.version + 1), to_text(learned)).factors == {}
-    assert json.loads(to_text(learned))["version"] == model.version
+    assert weights_from_text(model, weights_to_text(learned)) == learned
+    assert weights_from_text(model, None) is model
+    assert weights_from_text(replace(model, version=model.version + 1), weights_to_text(learned)).factors == {}
+    assert json.loads(weights_to_text(learned))["version"] == model.version
 
 
 def test_a_mark_on_texts_without_a_common_word_teaches_nothing() -> None:
     one, two = article(STORY), article(prose(2))
 
-    assert lesson(one, two, same=True, model=shipped()) is None
-    assert lesson(one, article(STORY[:9]), same=True, model=shipped()) is not None
+    assert marked_pair(one, two, same=True, model=shipped_model()) is None
+    assert marked_pair(one, article(STORY[:9]), same=True, model=shipped_model()) is not None

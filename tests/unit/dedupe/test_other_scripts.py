@@ -6,12 +6,12 @@ import hashlib
 
 import pytest
 
-from worker.dedupe.facts import numbers
-from worker.dedupe.words import shingles, words
+from worker.dedupe.entities import number_keys
+from worker.dedupe.tokenizer import shingles, tokenize
 
 
 def hashes(text: str) -> list[int]:
-    return [int(one) for one in words(text).hashes]
+    return [int(one) for one in tokenize(text).hashes]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_other_letters_and_digits_stay_others(one: str, other: str) -> None:
     ("one", "other"), [("۷/۶", "7/6"), ("۱٬۰۰۰", "1,000"), ("٣٫٥", "3٫5"), ("२०", "20"), ("๑๐", "10"), ("০৭", "7")]
 )
 def test_numbers_are_the_same_whatever_script_their_digits_are_of(one: str, other: str) -> None:
-    assert numbers(words(one)) == numbers(words(other))
+    assert number_keys(tokenize(one)) == number_keys(tokenize(other))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_numbers_are_the_same_whatever_script_their_digits_are_of(one: str, othe
     ],
 )
 def test_latin_and_vietnamese_words_and_shingles_hash_as_they_always_did(text: str, digest: str) -> None:
-    cut = words(text)
+    cut = tokenize(text)
 
     assert hashlib.sha256(cut.hashes.tobytes() + shingles(cut.hashes).tobytes()).hexdigest()[:32] == digest

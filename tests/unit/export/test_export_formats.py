@@ -61,7 +61,7 @@ def test_parquet_columns_are_typed_and_times_are_instants(tmp_path: Path) -> Non
 
 
 def test_parquet_is_written_a_group_of_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.export.parquet.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("worker.export.formats.ROWS_AT_ONCE", 10)
     alive = 0
 
     def corpus() -> Iterator[StoredArticle]:

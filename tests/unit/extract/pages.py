@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from worker.extract.article import ExtractedPage, extract_page
 from worker.extract.explain import Trace
-from worker.extract.page import PageReading, read_page
-from worker.extract.rules import ExtractRules
+from worker.extract.ipc import ExtractRules
 from worker.models import Page
 from worker.ports import Hints
 
@@ -53,6 +53,6 @@ def hints_of(url: str = URL, *, boilerplate: frozenset[int] = frozenset()) -> Hi
     return Hints(url=url, canonical_url=url, source="mau", timezone="Asia/Ho_Chi_Minh", boilerplate=boilerplate)
 
 
-def read(markup: str | bytes, *, rules: ExtractRules | None = None, url: str = URL) -> PageReading:
+def read(markup: str | bytes, *, rules: ExtractRules | None = None, url: str = URL) -> ExtractedPage:
     """Read one page in this process."""
-    return read_page(page_of(markup, url=url), hints_of(url), rules or ExtractRules(), fetched_at=NOW, trace=Trace())
+    return extract_page(page_of(markup, url=url), hints_of(url), rules or ExtractRules(), fetched_at=NOW, trace=Trace())

@@ -8,35 +8,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.extract.medley import MEDLEY, outcome_of
+from tests.unit.extract.mixed_pages import MEDLEY, outcome_of
 from worker.extract import ExtractRules
-from worker.extract.reader import Reader
+from worker.extract.article import ArticleExtractor
 
 names = st.lists(st.sampled_from(sorted(MEDLEY)), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
-def used() -> Reader:
+def used() -> ArticleExtractor:
     """Give one reader to all examples: the later ones have a long past."""
-    return Reader(ExtractRules())
+    return ArticleExtractor(ExtractRules())
 
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, object]:
     """Return what each page gives a reader that has read no other."""
-    reader = Reader(ExtractRules())
+    reader = ArticleExtractor(ExtractRules())
     return {name: outcome_of(reader, page) for name, page in MEDLEY.items()}
 
 
 @settings(max_examples=30)
 @given(order=names)
 def test_a_page_gives_the_same_whatever_was_read_before(
-    order: list[str], used: Reader, alone: dict[str, object]
+    order: list[str], used: ArticleExtractor, alone: dict[str, object]
 ) -> None:
     assert [outcome_of(used, MEDLEY[name]) for name in order] == [alone[name] for name in order]
 
 
-def test_a_page_read_many_times_gives_the_same_every_time(used: Reader, alone: dict[str, object]) -> None:
+def test_a_page_read_many_times_gives_the_same_every_time(used: ArticleExtractor, alone: dict[str, object]) -> None:
     assert {repr(outcome_of(used, MEDLEY["article"])) for _ in range(12)} == {repr(alone["article"])}
 
 
@@ -45,7 +45,7 @@ def test_the_pages_differ_and_some_are_rejected(alone: dict[str, object]) -> Non
     assert {"listing", "short", "language", "paywall"} <= {said for said in alone.values() if isinstance(said, str)}
 
 
-def test_an_outcome_tells_two_articles_apart(used: Reader) -> None:
+def test_an_outcome_tells_two_articles_apart(used: ArticleExtractor) -> None:
     page = MEDLEY["article"]
     changed = replace(page, body=page.body.replace("sáu trăm".encode(), "bảy trăm".encode()))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from worker.extract.language import Languages, normalise_code
+from worker.extract.quality import LanguageDetector, primary_language
 
 
 @pytest.fixture(scope="module")
-def languages() -> Languages:
-    return Languages()
+def languages() -> LanguageDetector:
+    return LanguageDetector()
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def languages() -> Languages:
         ("", "und"),
     ],
 )
-def test_the_text_decides(languages: Languages, text: str, language: str) -> None:
+def test_the_text_decides(languages: LanguageDetector, text: str, language: str) -> None:
     assert languages.identify(text) == language
 
 
@@ -44,12 +44,12 @@ VIETNAMESE = "Cuốn sách kể chuyện một làng chài bên sông, nơi ngư
     ],
 )
 def test_a_quotation_in_another_language_does_not_decide_wherever_it_stands(
-    languages: Languages, text: str, language: str
+    languages: LanguageDetector, text: str, language: str
 ) -> None:
     assert languages.identify(text) == language
 
 
-def test_what_the_page_declares_counts_only_in_doubt(languages: Languages) -> None:
+def test_what_the_page_declares_counts_only_in_doubt(languages: LanguageDetector) -> None:
     clear = "Thủ tướng cho biết hội nghị sẽ bàn về giá gạo và việc làm ở nông thôn trong năm tới."
 
     assert languages.identify(clear, declared="en-US") == "vi"
@@ -60,4 +60,4 @@ def test_what_the_page_declares_counts_only_in_doubt(languages: Languages) -> No
     ("tag", "code"), [("vi-VN", "vi"), ("VI_vn", "vi"), ("nb", "no"), ("x", ""), ("", ""), ("??", "")]
 )
 def test_language_tags_come_down_to_their_primary_subtag(tag: str, code: str) -> None:
-    assert normalise_code(tag) == code
+    assert primary_language(tag) == code

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.unit.extract.pages import NOW, PARAGRAPHS, TITLE, hints_of, news_page, page_of
-from worker.extract.reader import Reader
-from worker.extract.rules import ExtractRules
+from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
+from worker.extract.multipage import join_pages
 from worker.models import Article, Page
-from worker.multipage import joined
 
 URL = "https://bao.example/bai-dai-122.html"
 FURTHER = (
@@ -25,7 +25,7 @@ def leaf(number: int, paragraphs: tuple[str, ...], *, last: bool = False) -> Pag
 
 
 def read(*pages: Page) -> Article:
-    return Reader(ExtractRules(languages=("vi",))).read(joined(pages), hints_of(URL), fetched_at=NOW)
+    return ArticleExtractor(ExtractRules(languages=("vi",))).read(join_pages(pages), hints_of(URL), fetched_at=NOW)
 
 
 def test_the_text_of_all_pages_is_one_article_each_paragraph_once() -> None:

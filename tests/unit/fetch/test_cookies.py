@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.fetch.cookies import MOST_COOKIES, Cookies
+from worker.fetch.http.semantics import MAX_COOKIES, Cookies
 
 
 def test_a_cookie_goes_back_to_its_origin_only() -> None:
@@ -31,4 +31,4 @@ def test_there_is_room_for_a_few_cookies_only() -> None:
 
     cookies.take("https://a.example:443", [f"c{number}=x" for number in range(1_000)])
 
-    assert cookies.header("https://a.example:443")["Cookie"].count("=") == MOST_COOKIES
+    assert cookies.header("https://a.example:443")["Cookie"].count("=") == MAX_COOKIES

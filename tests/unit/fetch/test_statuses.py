@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fetch.fakes import NOON
-from worker.fetch.statuses import MAX_RETRY_AFTER, parse_http_date, retry_after, status_error
+from worker.fetch.http.semantics import MAX_RETRY_AFTER, parse_http_date, retry_after, status_error
 
 
 @pytest.mark.parametrize(

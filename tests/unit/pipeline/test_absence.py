@@ -8,16 +8,15 @@ import pytest
 
 from tests.fakes import START
 from worker.errors import FetchError
-from worker.models import Habits, Source, SourceState, Validators
-from worker.models.habits import Learned
-from worker.pipeline.lessons import Moment, after_failure, after_success
-from worker.pipeline.reports import Count
-from worker.schedule import Rhythm
+from worker.models import PublishingStats, Source, SourceState, Validators
+from worker.models.source_stats import PollHistory
+from worker.pipeline.poll_result import PollContext, PollProgress, poll_of_failure, poll_of_success
+from worker.schedule import IntervalPolicy
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
-RHYTHM = Rhythm(every=HOUR, min_every=HOUR / 12, max_every=HOUR * 12, jitter=0.0)
-BUSY = Habits(
+RHYTHM = IntervalPolicy(every=HOUR, min_every=HOUR / 12, max_every=HOUR * 12, jitter=0.0)
+BUSY = PublishingStats(
     looked_at=START,
     items=(1.0,) * 24,
     hours=(5.0,) * 24,
@@ -29,28 +28,28 @@ BUSY = Habits(
 
 
 def state() -> SourceState:
-    learned = Learned(habits=BUSY, entries=(1,))
+    learned = PollHistory(habits=BUSY, entries=(1,))
     return SourceState(name="bao", polled_at=START, succeeded_at=START, due_at=START + HOUR, found=30, learned=learned)
 
 
 @pytest.mark.parametrize(("away", "warned"), [(1.5 * DAY, ["silence"]), (3 * DAY, []), (30 * DAY, [])])
 @pytest.mark.parametrize("fails", [False, True])
 def test_after_a_pause_the_first_poll_warns_of_no_silence(away: timedelta, warned: list[str], *, fails: bool) -> None:
-    moment = Moment(now=START + away, rhythm=RHYTHM, chance=0.0)
+    moment = PollContext(now=START + away, rhythm=RHYTHM, chance=0.0)
     if fails:
-        poll = after_failure(SOURCE, state(), FetchError("no answer", reason="timeout", retry=True), moment=moment)
+        poll = poll_of_failure(SOURCE, state(), FetchError("no answer", reason="timeout", retry=True), moment=moment)
     else:
-        count = Count(found=30)
-        poll = after_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
+        count = PollProgress(found=30)
+        poll = poll_of_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
 
     assert [alarm.what for alarm in poll.learned.alarms] == warned
 
 
 def test_what_comes_after_a_pause_is_not_learned_as_the_longest_silence() -> None:
-    moment = Moment(now=START + 30 * DAY, rhythm=RHYTHM, chance=0.0)
-    count = Count(found=30, new=30)
+    moment = PollContext(now=START + 30 * DAY, rhythm=RHYTHM, chance=0.0)
+    count = PollProgress(found=30, new=30)
 
-    poll = after_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
+    poll = poll_of_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
 
     assert poll.learned.habits.silence < DAY
     assert poll.learned.habits.new_at == moment.now

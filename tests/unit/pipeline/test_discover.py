@@ -15,7 +15,7 @@ from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
 from worker.models import Candidate, Discovery, Page, Source, State, Validators
 from worker.pipeline import Discoverer, Tally
 from worker.ports import Parser
-from worker.schedule import Rhythm
+from worker.schedule import IntervalPolicy
 from worker.storage import Store, open_store
 
 FEED = "https://paper.example/rss"
@@ -52,7 +52,7 @@ class Run:
             parsers=self.parsers,
             detect=lambda read, gate=None: "article" if read.body.startswith(b"Tin") else detected,
         )
-        rhythm = Rhythm(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
+        rhythm = IntervalPolicy(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
         self.discoverer = Discoverer(
             stages,
             limits(rhythm=rhythm, poll_lease=MINUTES, follow=follow),

@@ -12,12 +12,11 @@ import pytest
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.dedupe import Deduper
 from worker.errors import FetchBlocked, FetchError, MachineError, StoreError
-from worker.extract.learned import paragraph_key
-from worker.learning import LearnedSites
+from worker.extract.main_text.boilerplate import HostBoilerplateCache, paragraph_key
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
-from worker.pipeline import TOO_LATE, Ingester, Tally
-from worker.ports import Hints, Scope, Unmetered
-from worker.schedule import MOST_ATTEMPTS
+from worker.pipeline import DEADLINE, Ingester, Tally
+from worker.ports import Hints, NullMetrics, Scope
+from worker.schedule import MAX_ATTEMPTS
 from worker.storage import Store, open_store
 
 LONG = " ".join(f"từ{n}" for n in range(200))
@@ -136,12 +135,12 @@ async def test_a_page_is_given_up_only_after_many_tries(store: Store) -> None:
     run = Run(store, {"https://a.example/1": FetchError("500", reason="http", retry=True, status=500)})
     run.add("https://a.example/1")
 
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         await run.make().drain()
         run.clock.advance(timedelta(hours=15))
 
     assert run.state("https://a.example/1") is State.FAILED
-    assert len(run.fetcher.requests) == MOST_ATTEMPTS
+    assert len(run.fetcher.requests) == MAX_ATTEMPTS
 
 
 @pytest.mark.anyio
@@ -307,7 +306,7 @@ async def test_a_page_that_hangs_is_given_up_after_its_deadline_and_comes_back_l
 
     record = store.reader.candidate("https://a.example/1")
     assert record is not None
-    assert (record.state, record.reason) == (State.PENDING, TOO_LATE)
+    assert (record.state, record.reason) == (State.PENDING, DEADLINE)
     assert record.due_at is not None
     assert record.due_at > run.clock.now()
     assert run.state("https://b.example/1") is State.STORED
@@ -382,8 +381,8 @@ async def test_what_a_host_sets_into_every_article_is_learned_and_handed_to_the_
     first, last = extractor.boilerplate[0], extractor.boilerplate[-1]
     assert first == frozenset()
     assert last == {paragraph_key("Theo dõi chúng tôi")}
-    assert LearnedSites(store.paragraphs).known("a.example") == last
-    assert LearnedSites(store.paragraphs).known("b.example") == frozenset()
+    assert HostBoilerplateCache(store.paragraphs).known("a.example") == last
+    assert HostBoilerplateCache(store.paragraphs).known("b.example") == frozenset()
 
 
 def words(seed: int) -> str:
@@ -410,7 +409,7 @@ class Faulty(FakeExtractor):
         return replace(made, fallbacks=("library", "fault"), notes=("the lead failed: ValueError: x at lead.py:7",))
 
 
-class FallbackMeter(Unmetered):
+class FallbackMeter(NullMetrics):
     """Remembers what stood in for our reading."""
 
     def __init__(self) -> None:
@@ -450,7 +449,7 @@ async def test_what_waits_for_a_host_that_is_down_is_never_given_up(store: Store
     run = Run(store, {"https://a.example/1": error})
     run.add("https://a.example/1")
 
-    for _ in range(MOST_ATTEMPTS + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         await run.make().drain()
         run.clock.advance(timedelta(hours=15))
 
@@ -490,7 +489,7 @@ async def test_no_page_is_given_up_because_no_process_could_look_at_it(
     run = Run(store, {"https://paper.example/a": answer})
     with_full_text(run, "https://paper.example/a", fallback)
 
-    for _ in range(MOST_ATTEMPTS + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         await run.make().drain()
         run.clock.advance(timedelta(hours=15))
 
@@ -528,12 +527,12 @@ async def test_a_text_stands_in_only_once_the_last_try_has_failed(store: Store) 
     with_full_text(run, "https://paper.example/a")
 
     states = []
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         await run.ingester.drain()
         states.append(run.state("https://paper.example/a"))
         run.clock.advance(timedelta(days=1))
 
-    assert states == [State.PENDING] * (MOST_ATTEMPTS - 1) + [State.STORED]
+    assert states == [State.PENDING] * (MAX_ATTEMPTS - 1) + [State.STORED]
 
 
 async def test_a_feed_s_text_that_is_no_article_itself_changes_nothing(store: Store) -> None:

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from tests.fakes import START, article
-from tests.unit.sources.making import NOW, page, rss, source
+from tests.unit.sources.factories import NOW, page, rss, source
 from worker.errors import ExtractError
 from worker.models import Article, Claim
-from worker.pipeline.ingest import _require_wanted
+from worker.pipeline.ingest import _require_recent
 from worker.sources import PARSERS
 
 DAY = timedelta(days=1)
@@ -61,7 +61,7 @@ def dated(days: int, *, origin: str = "json-ld") -> Article:
 
 def test_an_article_that_turns_out_to_be_older_is_rejected_with_both_days() -> None:
     with pytest.raises(ExtractError, match=r"published 2026-11-17, wanted are articles since 2026-11-19") as caught:
-        _require_wanted(CLAIM, dated(-3), since=SINCE)
+        _require_recent(CLAIM, dated(-3), since=SINCE)
 
     assert caught.value.reason == "old"
 
@@ -78,8 +78,8 @@ def test_an_article_that_turns_out_to_be_older_is_rejected_with_both_days() -> N
     ],
 )
 def test_guessed_dates_backfills_and_what_is_known_are_not_bound(claim: Claim, found: Article) -> None:
-    _require_wanted(claim, found, since=SINCE)
+    _require_recent(claim, found, since=SINCE)
 
 
 def test_a_source_without_a_first_day_takes_everything() -> None:
-    _require_wanted(CLAIM, dated(-3000), since=None)
+    _require_recent(CLAIM, dated(-3000), since=None)

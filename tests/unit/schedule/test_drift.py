@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from tests.fakes import article
-from worker.models import Alarm, Habits, Harvest, State
-from worker.schedule import Yield, alarms, gather, worth_of
+from worker.models import Alarm, OutcomeStats, PublishingStats, State
+from worker.schedule import PageOutcome, add_outcome, drift_alarms, useful_share
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -60,22 +60,22 @@ class Paper:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.harvest = Harvest()
+        self.harvest = OutcomeStats()
         self.known: tuple[Alarm, ...] = ()
 
     def publish(self, pages: int, kind: Kind) -> set[str]:
         """Take in so many pages, and return what was warned of on the way."""
         raised: set[str] = set()
         for _ in range(pages):
-            self.harvest = gather(self.harvest, self.page(kind))
-            self.known = alarms(self.harvest, Habits(), known=self.known, now=NOW)
+            self.harvest = add_outcome(self.harvest, self.page(kind))
+            self.known = drift_alarms(self.harvest, PublishingStats(), known=self.known, now=NOW)
             raised |= {alarm.what for alarm in self.known}
         return raised
 
-    def page(self, kind: Kind) -> Yield:
+    def page(self, kind: Kind) -> PageOutcome:
         chance = self.random.random
         if chance() < kind.rejected:
-            return Yield(state=State.REJECTED, useful=False)
+            return PageOutcome(state=State.REJECTED, useful=False)
         found = replace(
             PLAIN,
             words=round(math.exp(self.random.gauss(kind.length, kind.spread))),
@@ -85,7 +85,7 @@ class Paper:
             language="en" if chance() < kind.foreign else "vi",
             fetched_at=NOW,
         )
-        return Yield(state=State.STORED, useful=chance() >= kind.repeated, article=found)
+        return PageOutcome(state=State.STORED, useful=chance() >= kind.repeated, article=found)
 
 
 @pytest.mark.parametrize("kind", STEADY)
@@ -111,7 +111,9 @@ def test_a_warning_says_both_figures_and_since_when() -> None:
     paper.publish(30, Kind(signed=0.0))
     (first,) = paper.known
 
-    (later,) = alarms(gather(paper.harvest, paper.page(Kind(signed=0.0))), Habits(), known=(first,), now=NOW + DAY)
+    (later,) = drift_alarms(
+        add_outcome(paper.harvest, paper.page(Kind(signed=0.0))), PublishingStats(), known=(first,), now=NOW + DAY
+    )
 
     assert re.fullmatch(r"articles without an author: \d+% lately, \d+% before", later.detail)
     assert (first.since, later.since) == (NOW, NOW)
@@ -141,7 +143,7 @@ def test_worth_is_the_share_of_pages_that_brought_something_new_once_there_are_e
     honest.publish(100, Kind(rejected=0.0, repeated=0.0))
     liar.publish(100, Kind(rejected=0.0, repeated=1.0))
 
-    assert [worth_of(paper.harvest) for paper in (new, honest, liar)] == [1.0, pytest.approx(1.0), 0.0]
+    assert [useful_share(paper.harvest) for paper in (new, honest, liar)] == [1.0, pytest.approx(1.0), 0.0]
 
 
 def test_a_source_that_was_good_keeps_its_worth_through_a_relaunch_but_not_for_ever() -> None:
@@ -149,14 +151,14 @@ def test_a_source_that_was_good_keeps_its_worth_through_a_relaunch_but_not_for_e
     paper.publish(400, Kind(rejected=0.0, repeated=0.0))
 
     paper.publish(100, Kind(rejected=1.0))
-    after_days = worth_of(paper.harvest)
+    after_days = useful_share(paper.harvest)
     paper.publish(2000, Kind(rejected=1.0))
 
     assert after_days > 0.5
-    assert worth_of(paper.harvest) < 0.1
+    assert useful_share(paper.harvest) < 0.1
 
 
-WONT = Habits(new_at=NOW, silence=6 * timedelta(hours=1), arrivals=100, window=30)
+WONT = PublishingStats(new_at=NOW, silence=6 * timedelta(hours=1), arrivals=100, window=30)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +172,18 @@ WONT = Habits(new_at=NOW, silence=6 * timedelta(hours=1), arrivals=100, window=3
         (replace(WONT, empty=2), timedelta(0), []),
         (replace(WONT, empty=3), timedelta(0), ["empty"]),
         (replace(WONT, empty=3, arrivals=0), timedelta(0), []),
-        (Habits(), timedelta(0), []),
+        (PublishingStats(), timedelta(0), []),
     ],
 )
 def test_silence_is_measured_against_the_sources_own(
-    habits: Habits, silent_for: timedelta, expected: list[str]
+    habits: PublishingStats, silent_for: timedelta, expected: list[str]
 ) -> None:
-    found = alarms(Harvest(), habits, known=(), now=NOW + silent_for)
+    found = drift_alarms(OutcomeStats(), habits, known=(), now=NOW + silent_for)
 
     assert [alarm.what for alarm in found] == expected
 
 
 def test_a_silence_is_told_in_days() -> None:
-    (alarm,) = alarms(Harvest(), replace(WONT, silence=DAY), known=(), now=NOW + 9.5 * DAY)
+    (alarm,) = drift_alarms(OutcomeStats(), replace(WONT, silence=DAY), known=(), now=NOW + 9.5 * DAY)
 
     assert alarm.detail == "nothing new for 9.5 days; its longest silence was 1.0 days"

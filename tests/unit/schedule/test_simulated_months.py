@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.bench_schedule import Score, simulate
-from bench.publishing import publishers
+from tests.bench.bench_schedule import Score, simulate
+from tests.bench.simulated_sources import publishers
 
 DAYS = 60
 SEEDS = (5, 6)

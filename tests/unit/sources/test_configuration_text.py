@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.config.edit import NewSource, name_for, with_enabled, with_sources, without_source
 from worker.errors import ConfigurationError, UsageError
-from worker.sources.configuration_text import NewSource, name_for, with_enabled, with_sources, without_source
 
 TEXT = """# mine
 [fetch]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sources.making import NOW, page, rss, source
+from tests.unit.sources.factories import NOW, page, rss, source
 from worker.errors import ExtractError, SourceError
-from worker.extract.reader import Reader
-from worker.extract.rules import ExtractRules
+from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
 from worker.ports import Hints
 from worker.sources import PARSERS, detect
 
@@ -104,7 +104,7 @@ def test_a_page_named_by_hand_is_an_article_unless_it_is_clearly_none(
 
 def test_real_pages_named_by_hand_are_articles_and_real_listings_are_not(shared: Path) -> None:
     rules = ExtractRules(languages=())
-    reader = Reader(rules)
+    reader = ArticleExtractor(rules)
     right = {"article": 0, "listing": 0}
     found = {"article": 0, "listing": 0}
     for kind, file, url in named_by_hand(shared / "data"):

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sources.making import NOW, page, source
+from tests.unit.sources.factories import NOW, page, source
 from worker.errors import SourceError
 from worker.models import Discovery
-from worker.sources.links import links_of
-from worker.sources.listings import page_number, parse_listing
+from worker.sources.web.links import page_links
+from worker.sources.web.listing import page_number, parse_listing
 
 SHARED = Path(__file__).parents[4] / "shared/data/vi/html"
 LABELS = tomllib.loads((Path(__file__).parent / "listing_labels.toml").read_text("utf-8"))
@@ -118,7 +118,7 @@ def test_articles_of_real_listing_pages_are_found_and_nothing_else(name: str) ->
         pytest.skip("the shared data is not here")
     label = LABELS[name]
     shown = page(gzip.decompress((SHARED / f"{name}.html.gz").read_bytes()), url=label["url"])
-    wanted = {link.key for link in links_of(shown) if re.search(label["articles"], link.key)}
+    wanted = {link.key for link in page_links(shown) if re.search(label["articles"], link.key)}
 
     found = {
         candidate.canonical_url

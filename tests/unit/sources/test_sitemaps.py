@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sources.making import NOW, page, source
+from tests.unit.sources.factories import NOW, page, source
+from worker.dates.periods import TimeWindow, period_in_name
 from worker.errors import SourceError
 from worker.models import Discovery
-from worker.sources.periods import Window, named_period
-from worker.sources.sitemaps import look_through, parse_sitemap
+from worker.sources.web.sitemap import parse_sitemap, read_sitemap
 
 NEWS = 'xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
 
@@ -135,7 +135,7 @@ def test_what_is_older_than_a_month_is_passed_over_unless_the_source_wants_it() 
 
 
 def test_a_span_of_the_past_can_be_looked_through() -> None:
-    window = Window(start=datetime(2024, 3, 1, tzinfo=UTC), end=datetime(2024, 3, 31, tzinfo=UTC))
+    window = TimeWindow(start=datetime(2024, 3, 1, tzinfo=UTC), end=datetime(2024, 3, 31, tzinfo=UTC))
     parts = index(
         ("https://bao.vn/2024/03.xml", "2026-11-01"), ("https://bao.vn/2024/07.xml", "2026-10-01"),
         ("https://bao.vn/2023.xml", "2023-12-31"), ("https://bao.vn/all.xml", "2026-11-20"),
@@ -143,7 +143,7 @@ def test_a_span_of_the_past_can_be_looked_through() -> None:
     articles = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2024-{n:02}-15</lastmod>" for n in (2, 3, 4)))
 
     def look(body: str) -> Discovery:
-        return look_through(page(body, url="https://bao.vn/sitemap.xml"), source(), window=window, now=NOW)
+        return read_sitemap(page(body, url="https://bao.vn/sitemap.xml"), source(), window=window, now=NOW)
 
     assert [url.rpartition("/")[2] for url in look(parts).follow] == ["all.xml", "03.xml"]
     assert names(look(articles)) == ["a-3.html"]
@@ -164,7 +164,7 @@ def test_a_span_of_the_past_can_be_looked_through() -> None:
 def test_a_sitemap_may_be_named_after_its_period(
     name: str, first: tuple[int, int, int] | None, last: tuple[int, int, int] | None
 ) -> None:
-    period = named_period(f"https://bao2020.vn/{name}")
+    period = period_in_name(f"https://bao2020.vn/{name}")
 
     if first is None or last is None:
         assert period is None

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.charset.encoders import tcvn3, vni, windows_1258
 from worker.models import Candidate, Text
-from worker.sources.files import Intake, read_text
+from worker.sources.files.article_files import InputContext, read_text
 
 TITLE = "tòa án xét xử vụ vận chuyển hàng lậu qua biên giới"
 BODY = "hội đồng xét xử nhận định hành vi của các bị cáo là nguy hiểm, cần xử lý nghiêm theo quy định của pháp luật."
@@ -21,6 +21,6 @@ def test_a_text_file_is_decoded_like_a_page(encode: Callable[[str], bytes], tmp_
     file = tmp_path / "bai.txt"
     file.write_bytes(encode(f"{TITLE}\n{BODY}\n"))
 
-    found = list(read_text(file, Intake(source="tệp", now=datetime(2026, 3, 1, tzinfo=UTC), max_bytes=10_000)))
+    found = list(read_text(file, InputContext(source="tệp", now=datetime(2026, 3, 1, tzinfo=UTC), max_bytes=10_000)))
 
     assert [each.payload for each in found if isinstance(each, Candidate)] == [Text(text=BODY, title=TITLE)]

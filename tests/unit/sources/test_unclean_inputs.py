@@ -10,14 +10,14 @@ import pytest
 
 from tests.unit.extract.pages import news_page
 from tests.unit.extract.pages import read as read_news
-from tests.unit.sources.making import NOW, page, rss, source
+from tests.unit.sources.factories import NOW, page, rss, source
 from worker.fetch.robots import parse_robots
 from worker.models import Candidate, Text
 from worker.sources import PARSERS
-from worker.sources.home import sitemaps_in
-from worker.sources.local import read_inputs
-from worker.sources.opml import read_opml
-from worker.sources.seeds import read_seeds
+from worker.sources.feed.opml import read_opml
+from worker.sources.files.inputs import read_inputs
+from worker.sources.files.seeds import read_seeds
+from worker.sources.web.homepage import sitemaps_in_robots
 
 RAW = {
     "NUL": b"\x00",
@@ -191,6 +191,6 @@ def test_robots_txt_is_obeyed(control: bytes) -> None:
 
 @pytest.mark.parametrize("control", [b"\x00", b"\x02", b"\x1f", b"\x7f"])
 def test_the_sitemaps_of_a_robots_txt_are_found(control: bytes) -> None:
-    (suggestion,) = sitemaps_in(with_("@Sitemap: @https://bao.vn/map.xml@\n", control), base="https://bao.vn/")
+    (suggestion,) = sitemaps_in_robots(with_("@Sitemap: @https://bao.vn/map.xml@\n", control), base="https://bao.vn/")
 
     assert suggestion.url == "https://bao.vn/map.xml"

@@ -11,16 +11,16 @@ from pathlib import Path
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from tests.unit.sources.making import NOW
+from tests.unit.sources.factories import NOW
+from worker.dates.periods import TimeWindow
 from worker.models import Candidate, Page, Source, SourceOptions
 from worker.sources import read_inputs
-from worker.sources.files import Intake, Remark
-from worker.sources.periods import Window
-from worker.sources.warc import Wanted, read_portions, read_warc
+from worker.sources.files.article_files import InputContext, InputProblem
+from worker.sources.files.warc import WarcFilter, read_portions, read_warc
 
 SOURCE = Source(name="kho", kind="warc", url="-")
 SITED = Source(name="kho", kind="warc", url="-", options=SourceOptions(sites=frozenset({"bao.vn"})))
-ALL_PAGES = Wanted()
+ALL_PAGES = WarcFilter()
 PAGE = "<html lang='en'><body>" + "Mưa lớn kéo dài ở miền Trung, nước dâng nhanh. " * 30 + "</body></html>"
 
 
@@ -50,11 +50,11 @@ def written(folder: Path, pieces: Iterable[bytes], name: str = "a.warc.gz") -> P
     return file
 
 
-def read(file: Path, wanted: Wanted = ALL_PAGES, *, max_bytes: int = 1_000_000) -> list[Candidate | Remark]:
-    return list(read_warc(file, Intake(source="kho", now=NOW, max_bytes=max_bytes), wanted))
+def read(file: Path, wanted: WarcFilter = ALL_PAGES, *, max_bytes: int = 1_000_000) -> list[Candidate | InputProblem]:
+    return list(read_warc(file, InputContext(source="kho", now=NOW, max_bytes=max_bytes), wanted))
 
 
-def addresses(found: Iterable[Candidate | Remark]) -> list[str]:
+def addresses(found: Iterable[Candidate | InputProblem]) -> list[str]:
     return [item.url if isinstance(item, Candidate) else item.why for item in found]
 
 
@@ -129,9 +129,9 @@ def test_pages_are_filtered_by_site_date_and_language(tmp_path: Path) -> None:
             record("https://bao.vn/english-1.html", english),
         ],
     )
-    window = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 12, 31, tzinfo=UTC))
+    window = TimeWindow(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 12, 31, tzinfo=UTC))
 
-    found = read(file, Wanted(sites=frozenset({"bao.vn"}), window=window, languages=frozenset({"vi"})))
+    found = read(file, WarcFilter(sites=frozenset({"bao.vn"}), window=window, languages=frozenset({"vi"})))
 
     assert addresses(found) == ["https://bao.vn/dung-1.html", "https://video.bao.vn/cung-dung-1.html"]
 
@@ -148,7 +148,7 @@ def test_a_damaged_record_costs_only_itself(tmp_path: Path, packed: bool) -> Non
         f"https://bao.vn/a-{n}.html" for n in (3, 4)
     ]
     assert sum(isinstance(item, Candidate) for item in found) == 4
-    assert [item.why for item in found if isinstance(item, Remark)] == ["the record is damaged and was skipped"]
+    assert [item.why for item in found if isinstance(item, InputProblem)] == ["the record is damaged and was skipped"]
 
 
 @pytest.mark.parametrize("left", [b"</p></body>", b"\x00\xffWARC/", b"x\r\n\r\n</html>", b"HTTP/1.1 200 OK", b"\n\n  "])
@@ -157,12 +157,12 @@ def test_what_is_left_of_a_damaged_record_does_not_hide_the_next_one(tmp_path: P
     file = written(tmp_path, [pieces[0], left, *pieces[1:]], "a.warc")
 
     found = read(file)
-    (portion,) = read_portions(file, Intake(source="kho", now=NOW, max_bytes=1_000_000), ALL_PAGES)
+    (portion,) = read_portions(file, InputContext(source="kho", now=NOW, max_bytes=1_000_000), ALL_PAGES)
 
     assert [item.url for item in found if isinstance(item, Candidate)] == [
         f"https://bao.vn/a-{n}.html" for n in range(3)
     ]
-    assert sum(isinstance(item, Remark) for item in found) == bool(left.strip())
+    assert sum(isinstance(item, InputProblem) for item in found) == bool(left.strip())
     assert portion.candidates[1].reference == f"{file}@{len(pieces[0]) + len(left)}"
 
 
@@ -226,7 +226,7 @@ def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(t
         record(f"https://bao.vn/a-{n}.html", f"<p>{n}</p>".encode() + PAGE.encode(), packed=packed) for n in range(180)
     ]
     pieces[100] = pieces[100][: len(pieces[100]) // 2]
-    file, intake = written(tmp_path, pieces), Intake(source="kho", now=NOW, max_bytes=1_000_000)
+    file, intake = written(tmp_path, pieces), InputContext(source="kho", now=NOW, max_bytes=1_000_000)
     whole = [each.url for portion in read_portions(file, intake, ALL_PAGES) for each in portion.candidates]
 
     stops = [portion.position for portion in read_portions(file, intake, ALL_PAGES)]
@@ -245,9 +245,9 @@ def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(t
 
 def test_a_portion_counts_the_pages_it_left_out(tmp_path: Path) -> None:
     file = written(tmp_path, [record(f"https://{host}/a.html", PAGE.encode()) for host in ("bao.vn", "x.vn", "y.vn")])
-    intake = Intake(source="kho", now=NOW, max_bytes=1_000_000)
+    intake = InputContext(source="kho", now=NOW, max_bytes=1_000_000)
 
-    (portion,) = read_portions(file, intake, Wanted(sites=frozenset({"bao.vn"})))
+    (portion,) = read_portions(file, intake, WarcFilter(sites=frozenset({"bao.vn"})))
 
     assert [each.url for each in portion.candidates] == ["https://bao.vn/a.html"]
     assert portion.left_out == 2

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, create_engine, func, select, text
 
 from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
-from worker.storage import index
-from worker.storage.metadata import METADATA
+from worker.storage.corpus import index
+from worker.storage.db.schema import METADATA
 
 PARAMETERS = IndexParameters(
     scheme="affine32",
@@ -44,7 +44,7 @@ def test_an_article_is_found_by_the_keys_it_shares(connection: Connection) -> No
     index.add(connection, 1, made(bands=(1, 2, 3), anchors=(-9, 8)))
     index.add(connection, 2, made(bands=(4, 5), anchors=(6,)))
 
-    hits = index.near(connection, made(bands=(1, 3, 77), anchors=(-9, 99)), limit=10)
+    hits = index.find_near(connection, made(bands=(1, 3, 77), anchors=(-9, 99)), limit=10)
 
     assert [(hit.article_id, hit.shared_bands, hit.shared_anchors) for hit in hits] == [(1, 2, 1)]
 
@@ -54,7 +54,7 @@ def test_rare_keys_weigh_more_than_common_ones(connection: Connection) -> None:
         index.add(connection, article_id, made(anchors=(1, 2, 3)))
     index.add(connection, 21, made(anchors=(500,)))
 
-    hits = index.near(connection, made(anchors=(1, 2, 3, 500)), limit=3)
+    hits = index.find_near(connection, made(anchors=(1, 2, 3, 500)), limit=3)
 
     assert hits[0].article_id == 21
     assert len(hits) == 3
@@ -71,7 +71,7 @@ def test_long_texts_that_quote_an_article_do_not_crowd_out_its_copies(connection
         )
     index.add(connection, 99, made(anchors=keys[:18], shingles=400))
 
-    hits = index.near(connection, made(anchors=keys, shingles=410), limit=16)
+    hits = index.find_near(connection, made(anchors=keys, shingles=410), limit=16)
 
     assert len(hits) == min(digests + 1, 16)
     assert 99 in [hit.article_id for hit in hits]
@@ -81,26 +81,26 @@ def test_a_stock_phrase_of_many_articles_brings_nobody_unless_a_text_is_little_e
     for article_id in range(1, 61):
         index.add(connection, article_id, made(anchors=(1, 2)))
 
-    assert index.near(connection, made(anchors=(1, *range(100, 120))), limit=10) == []
-    assert len(index.near(connection, made(anchors=(1, 2)), limit=10)) == 10
+    assert index.find_near(connection, made(anchors=(1, *range(100, 120))), limit=10) == []
+    assert len(index.find_near(connection, made(anchors=(1, 2)), limit=10)) == 10
 
 
 def test_the_list_of_articles_behind_one_key_is_bounded(connection: Connection) -> None:
-    for article_id in range(index.MOST_POSTINGS + 20):
+    for article_id in range(index.MAX_POSTINGS + 20):
         index.add(connection, article_id, made(anchors=(1, 1000 + article_id)))
 
     rows = connection.scalar(select(func.count()).where(index.INDEX_KEYS.c.key == 1))
 
-    assert rows == index.MOST_POSTINGS
-    last = index.MOST_POSTINGS + 19
-    assert index.near(connection, made(anchors=(1, 1000 + last)), limit=1)[0].article_id == last
+    assert rows == index.MAX_POSTINGS
+    last = index.MAX_POSTINGS + 19
+    assert index.find_near(connection, made(anchors=(1, 1000 + last)), limit=1)[0].article_id == last
 
 
 def test_a_text_without_keys_is_near_nothing(connection: Connection) -> None:
     index.add(connection, 1, made())
     index.add(connection, 2, made(bands=(1,)))
 
-    assert index.near(connection, made(), limit=10) == []
+    assert index.find_near(connection, made(), limit=10) == []
 
 
 def test_a_removed_article_leaves_no_rows(connection: Connection) -> None:
@@ -125,7 +125,7 @@ def test_thousands_of_keys_are_written_and_found(connection: Connection) -> None
     many = made(anchors=tuple(range(40_000)))
     index.add(connection, 1, many)
 
-    assert index.near(connection, many, limit=1)[0].shared_anchors == 40_000
+    assert index.find_near(connection, many, limit=1)[0].shared_anchors == 40_000
 
 
 def test_a_store_with_other_parameters_is_refused_with_the_command_that_helps(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SourceError
-from worker.urls import Rules, canonicalise, file_url, host_of, is_home, resolve, same_site, trusted_canonical
+from worker.urls import UrlRules, canonicalise, file_url, host_of, is_home, resolve, same_site, trusted_canonical
 
 SAME = [
     ("https://x.vn/a-1234.html", "http://x.vn/a-1234.html"),
@@ -91,7 +91,7 @@ def test_the_table_is_large_enough_to_mean_something() -> None:
 
 
 def test_the_rules_of_a_site_win_over_the_common_ones() -> None:
-    rules = Rules(keep=frozenset({"ref"}), drop=frozenset({"trang"}), fold_case=True)
+    rules = UrlRules(keep=frozenset({"ref"}), drop=frozenset({"trang"}), fold_case=True)
 
     key = canonicalise("https://bao.vn/Tin/A-1234.html?ref=5&trang=2&x=Y", rules=rules)
 

@@ -19,15 +19,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
-from worker.models import Claim, Figures, Health, Latest, Outcome, Source, SourceFigures, SourceState, State
-from worker.models.habits import Alarm, Learned
+from worker.models import Claim, Health, Outcome, RecentArticle, Source, SourceState, SourceStats, State, StoreStats
+from worker.models.source_stats import Alarm, PollHistory
 from worker.web import server
+from worker.web.app import StatusSource, build_web_app
 from worker.web.metrics import Metrics
-from worker.web.pages import Watched, pages
-from worker.web.server import served
+from worker.web.server import serve_pages
 
 WELL = Health(ok=True, figures={"standing_still_s": 7})
-FIGURES = Figures(
+FIGURES = StoreStats(
     at=START,
     pending=7,
     due=3,
@@ -36,7 +36,7 @@ FIGURES = Figures(
     texts=45,
     size=123_456,
     sources=(
-        SourceFigures(
+        SourceStats(
             name="bao",
             state=SourceState(
                 name="bao",
@@ -44,7 +44,7 @@ FIGURES = Figures(
                 failures=2,
                 error='<script>alert("x")</script>\n\x1b[31m',
                 interval=timedelta(minutes=15),
-                learned=Learned(gaps=4, alarms=(Alarm(what="length", since=START, detail="shorter"),)),
+                learned=PollHistory(gaps=4, alarms=(Alarm(what="length", since=START, detail="shorter"),)),
             ),
             counts={State.STORED: 40, State.PENDING: 7},
             newest_at=START - timedelta(hours=1),
@@ -52,7 +52,9 @@ FIGURES = Figures(
     ),
     recent={timedelta(hours=1): {"stored": 12}},
     latest=(
-        Latest(id=9, title='</td><img src=x onerror="alert(1)">', url="javascript:alert('x')", source="bao", at=START),
+        RecentArticle(
+            id=9, title='</td><img src=x onerror="alert(1)">', url="javascript:alert('x')", source="bao", at=START
+        ),
     ),
 )
 
@@ -62,14 +64,14 @@ class Board:
 
     def __init__(self) -> None:
         self.well = WELL
-        self.shown: Figures | None = FIGURES
+        self.shown: StoreStats | None = FIGURES
         self.asked = 0
         self.takes = timedelta(0)
         self.trouble: Exception | None = None
         self.clock = FakeClock()
         self.metrics = Metrics()
 
-    async def figures(self) -> Figures | None:
+    async def figures(self) -> StoreStats | None:
         self.asked += 1
         self.clock.advance(self.takes)
         if self.trouble:
@@ -78,9 +80,9 @@ class Board:
 
     @asynccontextmanager
     async def client(self, *, names: tuple[str, ...] = ()) -> AsyncIterator[httpx.AsyncClient]:
-        watched = Watched(health=lambda: self.well, figures=self.figures, metrics=self.metrics, clock=self.clock)
+        watched = StatusSource(health=lambda: self.well, figures=self.figures, metrics=self.metrics, clock=self.clock)
         async with (
-            served(pages(watched, names=names), listen="127.0.0.1:0") as port,
+            serve_pages(build_web_app(watched, names=names), listen="127.0.0.1:0") as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
         ):
             yield client
@@ -337,16 +339,16 @@ async def test_an_address_in_use_is_told_with_what_to_do(board: Board) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
         with pytest.raises(ListenError, match=rf"{address} cannot be listened on .*in use.*: set \[web\] listen"):
-            async with served(pages(watched(board)), listen=address):
+            async with serve_pages(build_web_app(watched(board)), listen=address):
                 pass
 
 
-def watched(board: Board) -> Watched:
-    return Watched(health=lambda: board.well, figures=board.figures, metrics=board.metrics, clock=board.clock)
+def watched(board: Board) -> StatusSource:
+    return StatusSource(health=lambda: board.well, figures=board.figures, metrics=board.metrics, clock=board.clock)
 
 
 async def test_a_client_that_hangs_does_not_hold_up_the_stop(board: Board) -> None:
-    async with served(pages(watched(board)), listen="127.0.0.1:0") as port:
+    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n")
         await writer.drain()
@@ -375,7 +377,7 @@ async def test_a_client_without_a_whole_request_is_let_go_of(
     board: Board, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.2)
-    async with served(pages(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
 
@@ -390,7 +392,7 @@ async def test_part_of_a_request_now_and_then_gives_nobody_more_time(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.3)
-    async with served(pages(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         ended = asyncio.create_task(reader.read(1000))
 
@@ -406,7 +408,7 @@ async def test_part_of_a_request_now_and_then_gives_nobody_more_time(
 
 
 async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
-    async with served(pages(watched(board)), listen="127.0.0.1:0") as port:
+    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port:
         pass
 
     with socket.create_server(("127.0.0.1", port)):

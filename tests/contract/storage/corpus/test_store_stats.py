@@ -1,0 +1,97 @@
+"""What a store says of itself: queue, sources, what was done lately."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.contract.storage.factories import MINUTE, NOW, add_seed, candidate, claim_one, page, take_in
+from worker.models import Outcome, Poll, State
+from worker.storage import Store
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def fill(store: Store) -> None:
+    """Two texts and a copy yesterday, a text and a failure now, one candidate that waits."""
+    take_in(store, "https://a.example/1", "một hai", now=NOW - DAY + HOUR)
+    take_in(store, "https://a.example/2", "ba bốn", now=NOW - DAY + HOUR)
+    take_in(store, "https://a.example/3", "một hai", now=NOW - DAY + HOUR)
+    take_in(store, "https://b.example/1", "năm sáu", now=NOW - MINUTE)
+    store.ledger.enqueue([candidate("https://c.example/1")], now=NOW)
+    store.ledger.finish(claim_one(store), Outcome(state=State.FAILED, reason="dns"), now=NOW)
+    store.ledger.enqueue([candidate("https://c.example/2", source="other")], now=NOW)
+
+
+def test_the_queue_and_the_corpus_are_counted(store: Store) -> None:
+    fill(store)
+    add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
+
+    figures, books = store.reader.figures(now=NOW + MINUTE), store.reader.audit()
+
+    assert (figures.pending, figures.due, figures.texts) == (1, 1, 4)
+    assert (figures.counts, figures.texts) == (books.counts, books.clusters)
+    assert (figures.articles, figures.seeds) == (books.articles, books.seeds) == (4, 1)
+    assert figures.size is None or figures.size > 1000
+
+
+def test_the_newest_texts_are_named_newest_first(store: Store) -> None:
+    fill(store)
+    add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
+
+    latest = store.reader.figures(now=NOW).latest
+
+    assert [each.url for each in latest] == [
+        f"https://{name}" for name in ("b.example/1", "a.example/3", "a.example/2", "a.example/1")
+    ]
+    assert (latest[0].title, latest[0].source, latest[0].at) == ("Tiêu đề", "bao", NOW - MINUTE)
+
+
+def test_what_was_done_lately_is_counted_by_span(store: Store) -> None:
+    fill(store)
+
+    recent = store.reader.figures(now=NOW + MINUTE).recent
+
+    assert recent[HOUR] == {"discovered": 3, "stored": 1, "failed": 1}
+    assert recent[DAY] == {"discovered": 6, "stored": 3, "duplicate": 1, "failed": 1}
+
+
+def test_a_source_tells_what_became_of_what_it_brought_and_its_newest_text(store: Store) -> None:
+    fill(store)
+    store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + HOUR, found=9), ())
+    store.ledger.record_poll(Poll(source="new", polled_at=NOW, due_at=NOW + HOUR, error="dns: no such host"), ())
+
+    bao, new = store.reader.figures(now=NOW).sources
+
+    assert (bao.name, bao.known, bao.state.found) == ("bao", 5, 9)
+    assert bao.counts == {State.STORED: 3, State.DUPLICATE: 1, State.FAILED: 1}
+    assert bao.newest_at == NOW - MINUTE
+    assert (new.known, new.newest_at, new.state.error) == (0, None, "dns: no such host")
+
+
+def test_a_page_recorded_long_ago_hides_nothing_that_was_done_lately(store: Store) -> None:
+    for number in range(20):
+        store.ledger.enqueue([candidate(f"https://w{number}.example/")], now=NOW)
+        old = replace(page(f"https://w{number}.example/"), fetched_at=NOW - 3000 * DAY)
+        store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED, reason="short"), now=NOW, page=old)
+
+    recent = store.reader.figures(now=NOW).recent
+
+    assert recent[HOUR] == {"discovered": 20, "rejected": 20}
+
+
+def test_an_empty_store_has_figures_too(store: Store) -> None:
+    figures = store.reader.figures(now=NOW)
+
+    assert (figures.pending, figures.texts, figures.sources) == (0, 0, ())
+    assert figures.recent == {HOUR: {"discovered": 0}, DAY: {"discovered": 0}}
+
+
+def test_spans_are_found_across_gaps_left_by_retention(store: Store) -> None:
+    fill(store)
+    store.prune(older_than=NOW - HOUR)
+
+    recent = store.reader.figures(now=NOW + MINUTE).recent
+
+    assert recent[DAY]["discovered"] == 6
+    assert recent[DAY]["stored"] == recent[HOUR]["stored"] == 1

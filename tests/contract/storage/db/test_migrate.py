@@ -1,0 +1,66 @@
+"""A store of an older version is brought up to date when it is opened, with everything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from tests.contract.storage.factories import PARAMETERS, take_in
+from tests.former_schemas import make_first
+from worker.errors import StoreError
+from worker.models import IndexParameters
+from worker.storage import Store, open_store, upgrade_store
+from worker.storage.db.migrate import VERSIONS
+
+
+def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stores: Callable[[str], Store]) -> None:
+    former = open_stores(store_url)
+    take_in(former, "https://a.example/1", "một hai")
+    take_in(former, "https://b.example/1", "hai một")
+    books = former.reader.audit()
+    former.close()
+    made = _indexes(store_url)
+    make_first(store_url)
+
+    store = open_stores(store_url)
+
+    assert store.reader.audit() == books
+    assert [head.article.modified_at_from for head in store.reader.heads()] == [""]
+    assert take_in(store, "https://c.example/1", "ba bốn năm").article
+    assert _indexes(store_url) == made
+    assert _version(store_url) == VERSIONS[-1]
+
+
+@pytest.mark.parametrize("parameters", [None, PARAMETERS])
+def test_who_makes_no_store_changes_no_older_one_but_says_what_to_do(
+    store_url: str, open_stores: Callable[[str], Store], parameters: IndexParameters | None
+) -> None:
+    open_stores(store_url)
+    make_first(store_url)
+
+    needed = f"has schema 0001, and this program needs {VERSIONS[-1]}"
+    advice = f"{needed}: stop the workers, then run `corpus-worker upgrade-store`"
+    with pytest.raises(StoreError, match=advice):
+        open_store(store_url, parameters=parameters, create=False)
+
+    assert _version(store_url) == "0001"
+    assert upgrade_store(store_url) == ("0001", VERSIONS[-1])
+    assert upgrade_store(store_url) == (VERSIONS[-1], VERSIONS[-1])
+    open_store(store_url, parameters=parameters, create=False).close()
+
+
+def _indexes(url: str) -> set[str | None]:
+    engine = create_engine(url)
+    names = {index["name"] for table in ("candidates", "hosts") for index in inspect(engine).get_indexes(table)}
+    engine.dispose()
+    return names
+
+
+def _version(url: str) -> str:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    engine.dispose()
+    return str(version)

@@ -1,0 +1,176 @@
+"""Retention: old pages and histories go, texts, outcomes and what is still needed stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle, take_in
+from worker.models import Outcome, State, Text, backfill_batch
+from worker.ports import RobotsRecord
+from worker.storage import Store
+from worker.storage.maintenance import prune
+from worker.storage.maintenance.prune import Pruned
+
+DAY = timedelta(days=1)
+
+LATER = NOW + 5 * MINUTE
+
+
+def fill(store: Store) -> None:
+    take_in(store, "https://a.example/1", "một hai")
+    store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
+    store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=page("https://b.example/1"))
+    store.ledger.enqueue([candidate("https://c.example/1", payload=Text(text="chữ"))], now=NOW)
+
+
+def test_old_pages_and_events_go_and_texts_stay(store: Store) -> None:
+    fill(store)
+    before = store.reader.audit()
+
+    pruned = store.prune(older_than=LATER)
+
+    assert (pruned.pages, pruned.events, pruned.robots) == (2, 4, 0)
+    assert pruned.page_bytes > 0
+    assert store.reader.audit() == before
+    assert [head.article.text for head in store.reader.heads()] == ["một hai"]
+    assert claim_one(store).payload == Text(text="chữ")
+
+
+def test_what_is_younger_stays(store: Store) -> None:
+    fill(store)
+
+    pruned = store.prune(older_than=NOW)
+
+    assert (pruned.pages, pruned.events) == (0, 0)
+
+
+def test_a_page_recorded_long_ago_stays_as_long_as_one_fetched_now(store: Store) -> None:
+    old = replace(page("https://b.example/1"), fetched_at=NOW - 3000 * DAY)
+    store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
+    store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=old)
+
+    assert store.prune(older_than=NOW - DAY).pages == 0
+    assert store.prune(older_than=NOW + DAY).pages == 1
+
+
+def test_hosts_that_nothing_waits_for_are_forgotten_and_made_anew(store: Store) -> None:
+    take_in(store, "https://a.example/1", "một hai")
+    store.hosts.reserve("a.example", now=NOW, delay=MINUTE)
+    store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
+
+    pruned = store.prune(older_than=NOW + DAY)
+    waited = claim_one(store, now=NOW + DAY)
+    again = take_in(store, "https://a.example/2", "ba bốn", now=NOW + DAY)
+
+    assert pruned.hosts == 1
+    assert (waited.url, again.state) == ("https://waits.example/1", State.STORED)
+    assert store.reader.audit().balanced
+
+
+def test_a_host_that_somebody_is_at_stays(store: Store) -> None:
+    store.ledger.enqueue([candidate("https://a.example/1")], now=NOW)
+    claim = claim_one(store)
+
+    assert store.prune(older_than=NOW + DAY).hosts == 0
+    assert settle(store, claim, "một hai") is not None
+
+
+def test_old_robots_files_go(store: Store) -> None:
+    store.hosts.keep_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200))
+
+    assert store.prune(older_than=NOW).robots == 0
+    assert store.prune(older_than=NOW + MINUTE).robots == 1
+
+
+def test_a_dry_run_counts_and_deletes_nothing(store: Store) -> None:
+    fill(store)
+
+    counted = store.prune(older_than=LATER, dry_run=True)
+
+    assert counted == store.prune(older_than=LATER)
+    assert counted.pages == 2
+
+
+def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.storage.maintenance.prune.BATCH", 3)
+    for number in range(8):
+        store.ledger.enqueue([candidate(f"https://h{number}.example/", payload=Text(text=f"chữ {number}"))], now=NOW)
+        store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW)
+    steps = store.pruning(older_than=NOW + DAY)
+
+    first = next(steps)
+    take_in(store, "https://between.example/", "một hai", now=NOW)
+    rest = list(steps)
+
+    assert first.pages == 3
+    assert sum(step.pages for step in rest) == 6
+    assert max(max(step.pages, step.events) for step in rest) == 3
+    assert store.prune(older_than=NOW + DAY) == Pruned()
+    assert store.reader.audit().balanced
+
+
+def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(store: Store) -> None:
+    take_in(store, "https://done.example/1", "một hai")
+    take_in(store, "https://young.example/1", "ba bốn", now=NOW + 2 * DAY)
+    store.ledger.enqueue([candidate("https://looked.example/1")], now=NOW)
+    settle(store, claim_one(store), "năm sáu", look_at=NOW + 30 * DAY)
+    store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
+    moved = [f"https://{name}.example/1" for name in ("done", "young", "looked", "waits")]
+    for url in (*moved, "https://feed.example/rss.xml"):
+        store.hosts.keep_moved(url, f"{url}/moi")
+
+    counted = store.prune(older_than=NOW + DAY, dry_run=True)
+    pruned = store.prune(older_than=NOW + DAY)
+    again = store.prune(older_than=NOW + DAY)
+
+    assert (counted.moves, pruned.moves, again.moves) == (1, 1, 0)
+    assert [store.hosts.moved(url) is None for url in moved] == [True, False, False, False]
+    assert store.hosts.moved("https://feed.example/rss.xml") == "https://feed.example/rss.xml/moi"
+    assert store.reader.audit().balanced
+
+
+def test_more_moves_than_one_step_takes_all_go(store: Store) -> None:
+    take_in(store, "https://done.example/1", "một hai")
+    urls = [f"https://a.example/{number}" for number in range(prune.BATCH + 3)]
+    for url in urls[:: prune.BATCH]:
+        take_in(store, url, url)
+    for url in urls:
+        store.hosts.keep_moved(url, "https://b.example/")
+
+    assert store.prune(older_than=NOW + DAY).moves == len(urls[:: prune.BATCH])
+
+
+def begin(store: Store, name: str, *, finished: bool) -> None:
+    assert store.backfills.lead(name, now=NOW, until=NOW + MINUTE, worker="w1")
+    store.backfills.begin(
+        name, [("sitemap", f"https://{name}.example/{n}.xml") for n in range(3)], now=NOW, afresh=True
+    )
+    if finished:
+        store.backfills.finish(name, now=NOW)
+
+
+def test_places_of_a_backfill_go_once_it_is_done_and_nothing_of_it_waits(store: Store) -> None:
+    for name, finished in (("done", True), ("under way", False), ("found", True)):
+        begin(store, name, finished=finished)
+    store.ledger.enqueue([candidate("https://a.example/1")], now=NOW, batch=backfill_batch("found"))
+
+    early = store.prune(older_than=NOW)
+    counted = store.prune(older_than=LATER, dry_run=True)
+    pruned = store.prune(older_than=LATER)
+    again = store.prune(older_than=LATER)
+
+    assert [each.places for each in (early, counted, pruned, again)] == [0, 3, 3, 0]
+    assert [store.backfills.state(name).waiting for name in ("done", "under way", "found")] == [0, 3, 3]
+
+
+def test_a_backfill_whose_places_are_gone_begins_anew(store: Store) -> None:
+    begin(store, "done", finished=True)
+    store.prune(older_than=LATER)
+
+    begin(store, "done", finished=False)
+
+    assert (store.backfills.state("done").waiting, store.backfills.state("done").finished_at) == (3, None)
+    assert store.prune(older_than=LATER).places == 0

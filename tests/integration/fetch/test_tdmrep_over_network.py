@@ -1,0 +1,83 @@
+"""What a site reserves in its tdmrep.json travels with its pages; asked for politely, and never at a page's cost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.integration.fetch.conftest import FetcherFactory
+from tests.integration.fetch.loopback import Exchange, Loopback
+from worker.fetch import InMemoryHostStore
+from worker.fetch.tdmrep import HEADER, PATH
+from worker.models import Request
+
+FILE = (
+    b'[{"location": "/tin/*", "tdm-reservation": 1, "tdm-policy": "/p.json"}, {"location": "/", "tdm-reservation": 0}]'
+)
+
+
+async def test_a_page_carries_what_its_site_reserves_and_the_file_is_asked_for_once(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.says(PATH, FILE, Content_Type="application/json")
+    fetcher = make_fetcher(ask_reservations=True, per_host_connections=4)
+    urls = [f"http://news.example/{path}" for path in ("tin/1", "tin/2", "khac/3")]
+
+    pages = await asyncio.gather(*(fetcher.fetch(Request(url=url)) for url in urls))
+
+    assert [page.headers[HEADER] for page in pages] == ["1", "1", "0"]
+    assert server.paths.count(PATH) == 1
+
+
+async def test_the_file_is_shared_through_the_host_book(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    server.says(PATH, FILE)
+    hosts = InMemoryHostStore()
+    await make_fetcher(hosts=hosts, ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+
+    page = await make_fetcher(hosts=hosts, ask_reservations=True).fetch(Request(url="http://news.example/tin/2"))
+
+    assert page.headers[HEADER] == "1"
+    assert server.paths.count(PATH) == 1
+
+
+async def test_nobody_asks_unless_the_answer_decides_something(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    server.says(PATH, FILE)
+
+    await make_fetcher().fetch(Request(url="http://news.example/tin/1"))
+    await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/feed", accept="feed"))
+
+    assert PATH not in server.paths
+
+
+async def test_robots_txt_is_obeyed_for_the_file_too(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    server.robots("User-agent: *\nDisallow: /.well-known/").says(PATH, FILE)
+
+    page = await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+
+    assert HEADER not in page.headers
+    assert PATH not in server.paths
+
+
+@pytest.mark.parametrize("status", [404, 403, 503, 301])
+async def test_a_site_without_the_file_reserves_nothing(
+    server: Loopback, make_fetcher: FetcherFactory, status: int
+) -> None:
+    server.says(PATH, FILE, status=status, Location="/elsewhere")
+    fetcher = make_fetcher(ask_reservations=True)
+
+    pages = [await fetcher.fetch(Request(url=f"http://news.example/tin/{number}")) for number in range(2)]
+
+    assert all(page.status == 200 and HEADER not in page.headers for page in pages)
+    assert server.paths.count(PATH) == 1
+
+
+async def test_a_file_that_cannot_be_had_costs_no_page(server: Loopback, make_fetcher: FetcherFactory) -> None:
+    async def hang_up(exchange: Exchange) -> None:
+        exchange.reset()
+
+    server.on(PATH, hang_up)
+
+    page = await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+
+    assert (page.status, page.body) == (200, b"<p>hello</p>")

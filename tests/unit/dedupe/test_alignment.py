@@ -1,0 +1,133 @@
+"""Laying two texts along each other, for judging and for people."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.dedupe.factories import edited, prose
+from worker.dedupe import align_passages
+from worker.dedupe.alignment import align
+from worker.dedupe.prepared import prepare
+from worker.dedupe.similarity import compare, is_on_topic, unmatched_passages
+from worker.dedupe.tokenizer import tokenize
+
+STORY = prose(1)
+LETTERS = st.lists(st.sampled_from("abcdefghij"), max_size=60)
+
+
+def shares(one: str, two: str) -> tuple[float, float]:
+    found = align(tokenize(one).hashes, tokenize(two).hashes)
+    return float(found.ours.mean()), float(found.theirs.mean())
+
+
+def test_equal_texts_match_in_every_word() -> None:
+    assert shares(" ".join(STORY), " ".join(STORY)) == (1.0, 1.0)
+
+
+def test_words_edited_all_over_leave_the_others_matched() -> None:
+    ours, theirs = shares(" ".join(edited(STORY, every=7)), " ".join(STORY))
+
+    assert 0.78 < ours < 0.9
+    assert 0.78 < theirs < 0.9
+
+
+def test_moved_paragraphs_are_matched_where_they_stand() -> None:
+    moved = edited([*STORY[9:], *STORY[4:9], *STORY[:4]], every=12)
+    found = align(tokenize(" ".join(moved)).hashes, tokenize(" ".join(STORY)).hashes)
+
+    assert found.ours.mean() > 0.85
+
+
+def test_phrases_found_elsewhere_are_no_passages() -> None:
+    phrase = "công ty trách nhiệm hữu hạn một thành viên"
+    one = [*STORY[:4], f"{phrase} {prose(5)[0]}", *STORY[4:8]]
+    two = [*STORY[:8], f"{prose(6)[0]} {phrase}", *prose(7)[:3]]
+
+    found = align(tokenize(" ".join(one)).hashes, tokenize(" ".join(two)).hashes)
+
+    place = tokenize(" ".join(STORY[:4]))
+    assert not found.ours[len(place) : len(place) + 8].any()
+
+
+@given(LETTERS, LETTERS)
+def test_runs_say_the_same_words_in_both_texts(one: list[str], two: list[str]) -> None:
+    ours, theirs = tokenize(" ".join(one)).hashes, tokenize(" ".join(two)).hashes
+
+    found = align(ours, theirs)
+
+    for run in found.runs:
+        here, there = slice(run.ours, run.ours + run.length), slice(run.theirs, run.theirs + run.length)
+        assert run.length > 0
+        assert np.array_equal(ours[here], theirs[there])
+    assert (len(found.ours), len(found.theirs)) == (len(ours), len(theirs))
+
+
+@given(LETTERS, LETTERS)
+def test_passages_hold_every_word_of_both_texts_once(one: list[str], two: list[str]) -> None:
+    told = align_passages(" ".join(one), " ".join(two))
+
+    assert " ".join(part for each in told.passages if (part := each.newcomer)) == " ".join(one)
+    other = sorted(" ".join(part for each in told.passages if (part := each.other)).split())
+    assert other == sorted(two)
+    shared = [each for each in told.passages if each.shared]
+    assert all(each.newcomer == each.other for each in shared)
+    assert told.shared_words == sum(len(each.newcomer.split()) for each in shared)
+
+
+def test_passages_show_shared_and_differing_text_as_it_was_written() -> None:
+    told = align_passages("Thủ đô Hà Nội, hôm nay. Mưa to", "Hôm qua thủ đô Hà Nội - hôm nay! Nắng đẹp")
+
+    assert [(each.shared, each.newcomer, each.other) for each in told.passages] == [
+        (False, "", "Hôm qua"),
+        (True, "Thủ đô Hà Nội, hôm nay", "thủ đô Hà Nội - hôm nay"),
+        (False, "Mưa to", "Nắng đẹp"),
+    ]
+    assert told.shared_words == 6
+
+
+def test_huge_texts_are_explained_in_bounded_time() -> None:
+    began = time.process_time()
+
+    align_passages("một " * 300_000, "một " * 200_000)
+    align_passages(" ".join(edited(prose(3, sentences=4000), every=9)), " ".join(prose(3, sentences=4000)))
+
+    assert time.process_time() - began < 300
+
+
+def test_stretches_bridge_single_words_and_leave_out_short_ones() -> None:
+    marks = np.array([1] * 3 + [0] * 5 + [1] + [0] * 5 + [1] * 4 + [0] * 6 + [1], dtype=np.bool_)
+
+    assert list(unmatched_passages(marks)) == [(3, 14)]
+
+
+def test_what_a_page_says_of_other_things_is_off_topic() -> None:
+    story = prepare("\n".join(STORY))
+    page = prepare("\n".join([*prose(60)[:4], *STORY[:8]]))
+
+    assert not is_on_topic(page, 0, 72, story)
+    assert is_on_topic(page, 72, 150, story)
+
+
+def test_figures_count_distinct_shingles_and_words() -> None:
+    figures = compare(prepare("một hai ba bốn năm sáu"), prepare("một hai ba bốn năm bảy"))
+
+    assert figures.jaccard == 1 / 3
+    assert figures.containment == 1 / 2
+    assert figures.shared_words == 5
+
+
+def test_empty_texts_have_nothing_in_common_with_anything() -> None:
+    figures = compare(prepare(""), prepare("\n".join(STORY)))
+
+    assert (figures.jaccard, figures.containment, figures.shared_words, figures.of_shorter) == (0.0, 0.0, 0, 0.0)
+    assert compare(prepare(""), prepare("")).jaccard == 0.0
+
+
+def test_a_text_that_says_everything_twice_still_matches_itself() -> None:
+    twice = "\n".join([*prose(8, sentences=40), *prose(8, sentences=40)])
+
+    assert compare(prepare(twice), prepare(f"{twice} thêm")).of_shorter > 0.95

@@ -1,0 +1,53 @@
+"""Numbers and names."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.dedupe.entities import Entities
+from worker.dedupe.tokenizer import tokenize
+
+
+def found(text: str) -> tuple[list[str], list[str]]:
+    cut = tokenize(text)
+    told = Entities(cut=cut, also=tokenize(""))
+    numbers = [" ".join(str(part) for part in number.key) for number in told.numbers]
+    return numbers, [cut.text[cut.starts[name.start] : cut.ends[name.stop - 1]] for name in told.names]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("ngày 07/10/2017", ["7 10 2017"]),
+        ("1.000 và 1,000 và 12.345.678", ["1000", "1000", "12345678"]),
+        ("tăng 2,58% lên 19,2 tỷ", ["2 58", "19 2"]),
+        ("lúc 7h30", ["7", "30"]),
+        ("mã 007 và 0", ["7", "0"]),
+        ("không có số", []),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(text: str, numbers: list[str]) -> None:
+    assert found(text)[0] == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ông Nguyễn Văn Nam ở Hà Nội", ["Ông Nguyễn Văn Nam", "Hà Nội"]),
+        ("Hôm nay trời mưa. Mai nắng.", []),
+        ("hãng Reuters đưa tin", ["Reuters"]),
+        ("tại TP. HCM, Bộ GD-ĐT", ["TP. HCM", "Bộ GD-ĐT"]),
+        ("thủ đô\nParis", []),
+    ],
+)
+def test_names_are_runs_of_capitals_and_single_ones_inside_sentences(text: str, names: list[str]) -> None:
+    assert found(text)[1] == names
+
+
+def test_a_fact_is_looked_up_in_the_text_and_its_title() -> None:
+    ours = Entities(cut=tokenize("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), also=tokenize(""))
+    theirs = Entities(cut=tokenize("ngày 5 tháng 3, 14 người"), also=tokenize("Ông Trần Văn Bình bị bắt"))
+
+    assert all(theirs.has(fact) for fact in ours.numbers)
+    assert all(theirs.has(fact) for fact in ours.names)
+    assert not Entities(cut=tokenize("ông Trần"), also=tokenize("")).has(ours.names[0])

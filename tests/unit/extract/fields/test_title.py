@@ -1,0 +1,139 @@
+"""Titles come without the site's name, from the best place that has one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.extract.pages import TITLE, article_body, news_page, page_of
+from worker.extract.document import open_document
+from worker.extract.fields.title import find_title, without_site_name
+
+
+@pytest.mark.parametrize(
+    ("title", "names", "bare"),
+    [
+        ("Giá gạo tăng | Báo Mẫu", {"báo mẫu"}, "Giá gạo tăng"),
+        ("Báo Mẫu - Giá gạo tăng", {"báo mẫu"}, "Giá gạo tăng"),
+        ("Giá gạo tăng - Báo Mẫu | Báo Mẫu", {"báo mẫu"}, "Giá gạo tăng"),
+        ("Giá gạo tăng - Kinh tế", {"báo mẫu"}, "Giá gạo tăng - Kinh tế"),
+        ("Nga - Mỹ: đối thoại", {"mỹ"}, "Nga - Mỹ: đối thoại"),
+        ("Giá gạo tăng — baomau.example", {"baomau example"}, "Giá gạo tăng"),
+        ("Báo Mẫu", {"báo mẫu"}, "Báo Mẫu"),
+        # The paper's name without what kind of paper it is.
+        ("Miền Hạ – Giá gạo tăng", {"báo miền hạ"}, "Giá gạo tăng"),
+        ("Rice prices rise | Sample Gazette", {"the sample gazette"}, "Rice prices rise"),
+        ("Mưa lớn – Hạ", {"báo miền hạ"}, "Mưa lớn – Hạ"),
+        # Bars and dashes without blanks, as Chinese, Japanese and Korean write them.
+        ("쌀값이 오른다ㅣ견본일보", {"견본일보"}, "쌀값이 오른다"),
+        ("米价上涨-样本报", {"样本报"}, "米价上涨"),
+        ("米价上涨_样本报", {"样本报"}, "米价上涨"),
+        ("米の値段が上がる｜見本新聞", {"見本新聞"}, "米の値段が上がる"),
+        ("米价上涨-经济", {"样本报"}, "米价上涨-经济"),
+        ("Mid-term prices - Kinh-tế", {"tế"}, "Mid-term prices - Kinh-tế"),
+    ],
+)
+def test_the_sites_name_is_cut_off_either_end(title: str, names: set[str], bare: str) -> None:
+    assert without_site_name(title, frozenset(names)) == bare
+
+
+def head(*, json_ld: str = "", open_graph: str = "", other: str = "", headline: str = "") -> str:
+    ld = json.dumps({"@type": "NewsArticle", "headline": json_ld}) if json_ld else "{}"
+    said = {"og:title": open_graph, "twitter:title": other, "headline": headline}
+    metas = (f'<meta property="{name}" content="{value}">' for name, value in said.items() if value)
+    return f'{"".join(metas)}<script type="application/ld+json">{ld}</script>'
+
+
+def found(*, tag: str, headings: tuple[str, ...] = (), second: str = "", **said: str) -> tuple[str, str]:
+    body = "".join(f"<h1>{heading}</h1>" for heading in headings) + article_body().replace("h1", "h4")
+    body += f"<h2>{second}</h2>" if second else ""
+    markup = news_page(head=head(**said), title=tag, body=body)
+    title = find_title(open_document(page_of(markup)))
+    return title.text, title.origin
+
+
+OTHER = "Nhiều xưởng nhỏ không vay được vốn dù lãi suất đã giảm"
+SHORT = " ".join(TITLE.split()[:-2])
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        # A heading that is none of the article's.
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Mobile", TITLE)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Mobile",)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ("Báo Mẫu",)}, TITLE),
+        ({"tag": f"{TITLE} - Kinh tế - Báo Mẫu", "headings": ("Kinh tế", TITLE)}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": ()}, TITLE),
+        # The page's name for itself says nothing.
+        ({"tag": "Document", "headings": (TITLE,)}, TITLE),
+        ({"tag": "", "headings": (TITLE,)}, TITLE),
+        ({"tag": "Báo Mẫu", "headings": (TITLE,), "open_graph": "Báo Mẫu"}, TITLE),
+        # A paper's name at either end, whether or not it is known.
+        ({"tag": f"Tin nhanh bốn phương: {TITLE}", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"Bốn phương | {TITLE}", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"{TITLE}--时政--人民网", "headings": (TITLE,)}, TITLE),
+        ({"tag": f"{TITLE} - Bốn phương", "headings": (TITLE,), "open_graph": f"{TITLE} - Bốn phương"}, TITLE),
+        # Two wordings.
+        ({"tag": OTHER, "headings": (TITLE,), "json_ld": TITLE, "open_graph": OTHER}, TITLE),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": OTHER}, OTHER),
+        ({"tag": OTHER, "headings": (TITLE,), "open_graph": OTHER}, TITLE),
+        # One for search engines, one for readers.
+        ({"tag": OTHER, "headings": (TITLE,), "json_ld": OTHER, "open_graph": TITLE}, TITLE),
+        (
+            {"tag": f"{OTHER} | Báo Mẫu", "headings": (TITLE,), "json_ld": OTHER, "open_graph": f"{TITLE} | Báo Mẫu"},
+            TITLE,
+        ),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": OTHER, "open_graph": TITLE}, OTHER),
+        ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE}, TITLE),
+        ({"tag": SHORT, "headings": (SHORT,), "json_ld": SHORT, "open_graph": TITLE, "other": SHORT}, SHORT),
+        # The site has given its own name the first rank, and its articles the second.
+        ({"tag": f"{SHORT} | Báo Mẫu", "headings": ("Vì một miền quê giàu đẹp hơn",), "second": SHORT}, SHORT),
+        ({"tag": f"{SHORT} | Báo Mẫu", "headings": (TITLE,), "second": SHORT}, TITLE),
+        (
+            {"tag": "Báo Mẫu", "headings": ("Vì một miền quê giàu đẹp hơn",), "second": SHORT},
+            "Vì một miền quê giàu đẹp hơn",
+        ),
+        # A page without a heading names it in its head.
+        ({"tag": f"{TITLE}-Kinh tế~Bốn phương", "headline": TITLE}, TITLE),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE,), "headline": "Vay vốn"}, TITLE),
+        ({"tag": TITLE, "headline": OTHER}, TITLE),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": TITLE, "open_graph": "Báo Mẫu"}, TITLE),
+        # What is no title.
+        ({"tag": TITLE, "headings": (), "json_ld": "chữ " * 150}, TITLE),
+    ],
+)
+def test_the_title_is_what_the_places_that_say_it_agree_on(said: dict[str, Any], title: str) -> None:
+    assert found(**said)[0] == title
+
+
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [
+        ({"tag": TITLE, "json_ld": OTHER, "open_graph": TITLE}, "json-ld"),
+        ({"tag": TITLE, "headings": (TITLE,), "open_graph": TITLE}, "h1"),
+        ({"tag": "Báo Mẫu", "open_graph": TITLE}, "meta"),
+        ({"tag": TITLE}, "title"),
+        ({"tag": "", "headings": ("Vay vốn",)}, "h1"),
+    ],
+)
+def test_a_title_comes_with_the_place_it_was_found_in(said: dict[str, Any], origin: str) -> None:
+    assert found(**said)[1] == origin
+
+
+def test_the_heading_shows_where_an_unknown_sites_name_begins() -> None:
+    document = open_document(page_of(news_page(title=f"{TITLE} - Tin nhanh bốn phương")))
+
+    assert find_title(document).text == TITLE
+
+
+def test_a_page_without_any_title_takes_the_feeds() -> None:
+    document = open_document(page_of(news_page(title="", body=article_body().replace("h1", "h4"))))
+
+    assert find_title(document, feed_title="Từ nguồn tin").origin == "feed"
+
+
+def test_escaped_characters_are_read_once_more() -> None:
+    assert found(tag="", open_graph="Nga &amp;amp; Mỹ&amp;#8230; bàn gì")[0] == "Nga & Mỹ… bàn gì"

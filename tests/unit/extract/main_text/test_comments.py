@@ -1,0 +1,55 @@
+"""Readers' comments are no part of an article, whatever heads them; an article's own words stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.extract.pages import PARAGRAPHS, article_body, news_page, read
+from worker.extract.main_text.phrases import is_comment_heading
+
+COMMENT = "Bài viết rất đúng, mong tòa soạn tiếp tục theo dõi chuyện này cho bà con được nhờ, tôi xin cảm ơn rất nhiều."
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Ý kiến bạn đọc", "Bình luận (12)", "Bình luận 12", "12 bình luận", "Ý kiến độc giả (3)", "BÌNH LUẬN", "Comments"],
+)
+@pytest.mark.parametrize(
+    "box",
+    [
+        "<section><h2>{}</h2><p>{}</p></section>",
+        "<div><div class=t>{}</div><ul><li>{}</li></ul></div>",
+        "<div><div><h3>{}</h3></div><div><b>Mai Lan</b> <p>{}</p></div></div>",
+        "<div><span>{}</span><div><div>Hoàng Nam</div><div>{}</div></div></div>",
+    ],
+)
+def test_a_box_under_a_heading_of_comments_is_left_out(heading: str, box: str) -> None:
+    text = read(news_page(body=article_body(after=box.format(heading, COMMENT)))).text
+
+    assert COMMENT not in text
+    assert all(paragraph in text for paragraph in PARAGRAPHS)
+
+
+def test_a_rubric_called_commentary_above_the_article_costs_it_nothing() -> None:
+    body = (
+        article_body()
+        .replace("<article>", "<article><div><div>Bình luận</div>", 1)
+        .replace("</article>", "</div></article>")
+    )
+
+    text = read(news_page(body=body)).text
+
+    assert all(paragraph in text for paragraph in PARAGRAPHS)
+
+
+def test_a_heading_inside_the_text_takes_no_text_with_it() -> None:
+    body = article_body(inside="<h3>Bình luận</h3>")
+
+    text = read(news_page(body=body)).text
+
+    assert all(paragraph in text for paragraph in PARAGRAPHS)
+
+
+@pytest.mark.parametrize("line", ["Bình luận viên", "Ý kiến", "Bình luận về dự thảo", "12", "Năm 2024 bình luận"])
+def test_other_headings_open_no_comments(line: str) -> None:
+    assert not is_comment_heading(line)

@@ -1,0 +1,173 @@
+"""Rules about single lines take what they are meant for and leave sentences, captions and refrains alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.extract.pages import LEAD, PARAGRAPHS, TITLE, article_body, news_page, read
+from worker.extract.main_text.boilerplate import drop_boilerplate
+from worker.extract.main_text.phrases import is_cross_link, is_prompt
+from worker.extract.main_text.text_blocks import ArticleBlock, make_block
+
+WHOLE = "\n".join((LEAD, *PARAGRAPHS))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Chia sẻ Facebook", "Facebook", "Facebook Twitter Zalo Email", "Sao chép liên kết", "Copy link", "In bài viết",
+        "Gửi email", "Theo dõi báo trên Google News", "Theo dõi Báo Mẫu trên", "Đăng nhập", "Đăng ký nhận bản tin",
+        "Đăng ký ngay", "© 2026 Báo Mẫu", "Bản quyền thuộc về Báo Mẫu", "Mời bạn đọc gửi ý kiến về tòa soạn",
+        "Share this article", "Share on Twitter", "Follow us on Telegram", "Subscribe to our newsletter",
+        "Sign up for our newsletter today", "Click here to read more", "Bình luận (12)",
+    ],
+)  # fmt: skip
+def test_lines_that_ask_the_reader_for_something_are_prompts(line: str) -> None:
+    assert is_prompt(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Facebook và Google bị kiện tại tòa án liên bang.", "Twitter mất một nửa doanh thu quảng cáo",
+        "Email của bà lộ ra.",
+        "Zalo có 75 triệu người dùng", "Print sales fell again last year.", "Google News is back in Spain",
+        "Đăng ký kết hôn có thể làm qua mạng từ tháng sau.", "Đăng nhập để nộp thuế từ nay cần có căn cước.",
+        "Bản quyền bài hát được chia cho ba người.", "Bản quyền truyền hình World Cup tăng giá",
+        "Theo dõi giá vàng trên thị trường thế giới cho thấy điều ngược lại", "Logo mới của hãng gây tranh cãi",
+        "Share prices fell on Monday.", "Follow us, the guide said, and do not stop until we reach the river.",
+        "Subscribe to a paper that you trust, she told her students.", "Chia sẻ với báo chí, ông nói đã tha thứ.",
+        "Trang chủ của bộ bị tấn công", "Mời thầu lại ba gói xây lắp",
+    ],
+)  # fmt: skip
+def test_sentences_that_begin_like_prompts_are_none(line: str) -> None:
+    assert not is_prompt(line)
+
+
+@pytest.mark.parametrize("sign", ["👉", "►", "▶", "»", "→", "☛", "-", "*", "•"])
+def test_a_paragraph_after_a_sign_is_the_authors(sign: str) -> None:
+    line = f"{sign} Giai đoạn một kéo dài bốn mươi ngày, để ghe thuyền vẫn qua lại được."
+
+    assert not is_cross_link(line)
+    assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
+
+
+def test_a_line_after_arrows_that_ends_as_a_sentence_points_at_no_article() -> None:
+    assert not is_cross_link(">> Chúng tôi không sợ nước, ông nói với đoàn khảo sát hôm qua.")
+    assert is_cross_link(">> Giá tôm thẻ giảm tuần thứ ba liên tiếp ở Bến Đò và các xã lân cận")
+
+
+@pytest.mark.parametrize("sign", ["👉 ", "► ", ">> ", "» ", "", "* "])
+@pytest.mark.parametrize("words", ["Xem thêm: ", "Đọc thêm: ", "Read more: ", "Mời xem: "])
+def test_a_line_that_points_at_another_article_in_words_is_out(sign: str, words: str) -> None:
+    assert is_cross_link(f"{sign}{words}Giá tôm thẻ giảm tuần thứ ba")
+
+
+@pytest.mark.parametrize("credit", ["(Ảnh: Hải Long).", "Ảnh: Hải Long", "(Photo: AP)"])
+def test_captions_are_the_text_of_a_photo_essay_and_credits_in_an_article(credit: str) -> None:
+    essay = "".join(f"<p>{paragraph[:-1]} {credit}</p>" for paragraph in PARAGRAPHS)
+    one = f"<p>Công nhân một xưởng may kiểm hàng trước khi đóng gói {credit}</p>"
+
+    assert read(news_page(body=f"<article><h1>{TITLE}</h1><p>{LEAD}</p>{essay}</article>")).text.count(credit) == 4
+    assert read(news_page(body=article_body(inside=one))).text == WHOLE
+
+
+def blocks(*lines: str) -> list[ArticleBlock]:
+    return [make_block("paragraph", line) for line in lines]
+
+
+REFRAIN = "Ơi dòng sông quê mẹ đêm nay ai thức cùng trăng, ai hò khoan"
+VERSES = tuple(f"Mùa nước thứ {i} cha tôi lại gánh đất đắp đê, mẹ tôi che áo" for i in range(6))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        tuple(line for verse in VERSES for line in (verse, REFRAIN))[:9],
+        (*PARAGRAPHS[:2], REFRAIN + "?", PARAGRAPHS[2], REFRAIN + "?", PARAGRAPHS[3]),
+        tuple(line for verse in VERSES[:4] for line in (verse[:30], REFRAIN, REFRAIN + " lần nữa")),
+        (*PARAGRAPHS, "Câu hỏi này được nhắc lại ở cuối bài một lần nữa", *VERSES, PARAGRAPHS[3]),
+    ],
+    ids=["refrain", "question", "song", "echo"],
+)
+def test_what_the_author_says_again_stays(lines: tuple[str, ...]) -> None:
+    assert [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks] == list(lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (LEAD, *PARAGRAPHS, LEAD, *PARAGRAPHS),
+        (LEAD, *PARAGRAPHS, *VERSES, *PARAGRAPHS, *VERSES[:5], LEAD),
+        (LEAD, *PARAGRAPHS, *VERSES, *(f"{verse} rồi lại về" for verse in VERSES * 3), *PARAGRAPHS[:4], *VERSES),
+        (LEAD, PARAGRAPHS[0], LEAD, *PARAGRAPHS[1:]),
+        (LEAD, PARAGRAPHS[0], PARAGRAPHS[0], *PARAGRAPHS[1:]),
+    ],
+    ids=["twice", "shuffled", "run", "lead", "at-once"],
+)
+def test_what_the_page_holds_twice_is_taken_once(lines: tuple[str, ...]) -> None:
+    kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
+
+    assert kept == list(dict.fromkeys(lines)) or kept == list(dict.fromkeys(lines[:11])) + [
+        line for line in lines[11:] if lines.index(line) >= 11
+    ]
+
+
+def test_the_article_once_more_in_one_block_goes_and_its_paragraphs_stay() -> None:
+    lines = (*PARAGRAPHS, *(f"{verse} rồi về, ngày dài tháng rộng, nước lên nước xuống" for verse in VERSES))
+    joined = " ".join(lines)
+
+    kept = [block.text for block in drop_boilerplate(blocks(joined, *lines), title="").blocks]
+
+    assert kept == list(lines)
+
+
+def test_a_pair_of_captions_that_follows_itself_goes_once() -> None:
+    lines = (LEAD, *PARAGRAPHS[:2], *PARAGRAPHS[:2], PARAGRAPHS[2], PARAGRAPHS[3])
+
+    kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
+
+    assert kept == [LEAD, *PARAGRAPHS]
+
+
+@pytest.mark.parametrize("label", ["Hà Nội", "Quảng Nam", "TP Hồ Chí Minh"])
+def test_a_label_that_a_style_sheet_sets_apart_is_a_word_of_its_own(label: str) -> None:
+    body = article_body(lead=f'<span class="location-stamp">{label}</span>{LEAD}')
+
+    assert read(news_page(body=body)).text.startswith(f"{label} {LEAD}")
+
+
+HEADLINES = (
+    "Xe tải lật trên cầu, giao thông ùn ứ suốt buổi sáng",
+    "Đội bóng huyện vào bán kết giải trẻ",
+    "Giá tôm giảm tiếp",
+)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "".join(f"<p><a href='/{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
+        "".join(f"<p><a href='https://www.bao.example/{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
+        "".join(f"<p>• <a href='tin-{i}.html'>{line}</a></p>" for i, line in enumerate(HEADLINES)),
+        "<h4>Tin trong ngày</h4>"
+        + "".join(f"<p><a href='/{i}'>{line}</a> <i>{i + 1} giờ trước</i></p>" for i, line in enumerate(HEADLINES)),
+        "<h3>Nên xem</h3>" + "".join(f"<h5><a href='/{i}'>{line}</a></h5>" for i, line in enumerate(HEADLINES)),
+        "<p>Bạn nên xem</p>"
+        + "".join(f"<div><b>{line}</b><br><small>{i + 2} giờ trước</small></div>" for i, line in enumerate(HEADLINES)),
+        "".join(f"<p>{line}</p><p>{i + 2} hours ago</p>" for i, line in enumerate(HEADLINES)),
+    ],
+)
+def test_headlines_of_other_articles_below_the_text_are_out(below: str) -> None:
+    text = read(news_page(body=article_body(inside="").replace("</div></article>", f"{below}</div></article>"))).text
+
+    assert [line for line in HEADLINES if line in text] == []
+    assert text.startswith(WHOLE)
+
+
+def test_a_list_of_short_lines_at_the_end_stays() -> None:
+    below = "".join(f"<p>{line}</p>" for line in HEADLINES)
+
+    text = read(news_page(body=article_body().replace("</div></article>", f"{below}</div></article>"))).text
+
+    assert [line for line in HEADLINES if line not in text] == []

@@ -1,0 +1,261 @@
+"""No markup around an article costs its text: every removal keeps account, and faults cost a step alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, hints_of, news_page, page_of, read
+from worker.errors import ExtractError
+from worker.extract import article as reader
+from worker.extract.article import ArticleExtractor, extract_page
+from worker.extract.explain import Trace
+from worker.extract.ipc import ExtractRules
+from worker.extract.main_text import finder
+from worker.extract.main_text.text_blocks import ArticleBlock
+from worker.models import Page
+
+RULES = ExtractRules(min_words=20, languages=())
+TEXT = "".join(f"<p>{paragraph}</p>" for paragraph in (LEAD, *PARAGRAPHS))
+INSIDE = f"<h1>{TITLE}</h1>{TEXT}"
+MENU = "<nav><ul><li><a href='/a'>Thời sự</a></li><li><a href='/b'>Kinh tế</a></li></ul></nav>"
+CONTROL = "<p>Chúng tôi dùng cookie.</p>"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<button><div>Tìm</button>{INSIDE}",
+        f"{MENU}<button class=menu><span>Mở</span><div>{INSIDE}",
+        f"<form action='/tim'><input name=q>{INSIDE}</form>",
+        f"<form id=aspnetForm><div>{MENU}<div>{INSIDE}</div></div></form>",
+        f"<nav><div>Trang chủ{INSIDE}</nav>",
+        f"<main>{CONTROL}</main><aside>{INSIDE}</aside>",
+        f"<main>{CONTROL}</main><footer><section>{INSIDE}</section></footer>",
+        f"<div>{CONTROL}</div><dialog open>{INSIDE}</dialog>",
+        f"<noscript>{INSIDE}</noscript><div id=root></div>",
+        f"<object data=x><div>{INSIDE}</div></object>",
+        f"<fieldset><legend>Tin</legend>{INSIDE}</fieldset>",
+        f"<menu><div>{INSIDE}</div></menu>",
+        f"<figure><div>{INSIDE}</div></figure>",
+        f"<div class='layout has-comments'>{MENU}{INSIDE}</div>",
+        f"<section id=comment-wrapper><div>{INSIDE}</div></section>",
+        f"<div><div><div>{MENU}<div><table><tr><td>{INSIDE}</td></tr></table></div>",
+        f"<amp-lightbox></amp-lightbox><article>{INSIDE}</article><amp-sidebar>{CONTROL}</amp-sidebar>",
+        f"<news-body><div>{INSIDE}</div></news-body>",
+    ],
+)
+def test_an_article_in_an_odd_frame_is_read_whole(markup: str) -> None:
+    text = read(news_page(body=markup), rules=RULES).text
+
+    assert [paragraph for paragraph in (LEAD, *PARAGRAPHS) if paragraph not in text] == []
+
+
+@pytest.mark.parametrize("tag", ["button", "select", "dialog", "menu"])
+def test_a_control_with_a_few_sentences_is_out(tag: str) -> None:
+    said = "Bạn hãy đăng nhập để lưu bài này vào danh sách của mình và đọc lại khi có thời gian rảnh rỗi hơn."
+    body_ = f"<main><article>{INSIDE}<{tag}><option></option><b>{said}</b></{tag}></article></main>"
+
+    assert said not in read(news_page(body=body_), rules=RULES).text
+
+
+def test_a_box_of_comments_may_hold_more_than_the_article_but_not_ten_times_as_much() -> None:
+    remark = "<p>Tôi thấy bài viết này rất hay và bổ ích, cảm ơn tác giả đã viết cho bạn đọc chúng tôi.</p>"
+    page_ = news_page(body=f"<article>{INSIDE}</article><div class=x><h3>Bình luận (7)</h3>{remark * 7}</div>")
+
+    assert "bổ ích" not in read(page_, rules=RULES).text
+
+
+@pytest.mark.parametrize("broken", ["find_lead", "remove_comments", "remove_link_blocks"])
+def test_a_fault_in_a_step_costs_that_step(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("cannot be")
+
+    monkeypatch.setattr(finder, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert reading.text.split("\n") == [LEAD, *PARAGRAPHS]
+    assert reading.fallbacks == ("fault",)
+
+
+@pytest.mark.parametrize("broken", ["extract_body", "measure_density", "find_teasers"])
+def test_a_fault_in_our_reading_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("cannot be")
+
+    monkeypatch.setattr(finder, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert set(reading.fallbacks) == {"library", "fault"}
+    assert any("AssertionError: cannot be at test_nothing_lost.py" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize("broken", ["find_title", "remove_controls", "find_published"])
+def test_a_fault_beside_the_text_costs_that_field(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(reader, broken, fail)
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert reading.fallbacks == ("fault",)
+
+
+def test_a_fault_outside_of_any_step_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("odd head")
+
+    monkeypatch.setattr(reader, "open_document", fail)
+    fetched = page_of(news_page(body=f"<article>{INSIDE}</article>"))
+
+    article = ArticleExtractor(RULES).read(fetched, hints_of(), fetched_at=NOW)
+
+    assert PARAGRAPHS[3] in article.text
+    assert article.fallbacks == ("fault",)
+    assert "ValueError: odd head" in article.notes[0]
+
+
+def test_what_ours_lost_without_a_reason_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finder, "extract_body", lambda *_: [])
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
+
+    assert PARAGRAPHS[3] in reading.text
+    assert reading.fallbacks == ("library",)
+    assert "the library's reading" in reading.notes[0]
+
+
+def test_a_box_that_an_earlier_step_took_out_is_no_fault() -> None:
+    row = "".join(f'<li><a href="/{i}.html">Tin thứ {i} trong ngày của tòa soạn</a></li>' for i in range(5))
+    nested = f"<div class=comments><h3>Bình luận</h3><ul>{row}</ul><div><ul>{row}</ul></div></div>"
+
+    reading = read(news_page(body=f"<article>{INSIDE}</article><div>{nested}</div>{nested}"), rules=RULES)
+
+    assert (reading.notes, "Tin thứ 3" in reading.text) == ((), False)
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [
+        "".join(f"<p>{paragraph}</p>" for paragraph in PARAGRAPHS),
+        "\n\n".join(PARAGRAPHS),
+        "&lt;p&gt;" + "&lt;/p&gt;&lt;p&gt;".join(PARAGRAPHS) + "&lt;/p&gt;",
+        "<br/><br/>".join(PARAGRAPHS),
+    ],
+)
+@pytest.mark.parametrize("shown", ["<div id=root></div>", "<div id=root><p>Xin bật JavaScript để đọc báo.</p></div>"])
+def test_text_that_stands_in_json_ld_alone_is_the_text(joined: str, shown: str) -> None:
+    ld = json.dumps({"@type": "NewsArticle", "headline": TITLE, "articleBody": joined})
+
+    reading = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body=shown), rules=RULES)
+
+    assert reading.text.split("\n") == list(PARAGRAPHS)
+    assert reading.fallbacks == ("json-ld",)
+
+
+def test_a_declared_text_that_has_to_be_paid_for_is_not_taken() -> None:
+    ld = {"@type": "NewsArticle", "headline": TITLE, "articleBody": " ".join(PARAGRAPHS), "isAccessibleForFree": False}
+    head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'
+
+    with pytest.raises(ExtractError) as caught:
+        read(news_page(head=head, body=f"<article><h1>{TITLE}</h1><p>{PARAGRAPHS[0]}</p></article>"), rules=RULES)
+
+    assert caught.value.reason == "paywall"
+
+
+def test_the_trace_says_what_was_kept_and_why() -> None:
+    trace = Trace()
+    fetched = page_of(news_page(body=f"<button><div>{INSIDE}"))
+    extract_page(fetched, hints_of(), RULES, fetched_at=NOW, trace=trace)
+
+    kept = [name for name, _ in trace.explanation().figures if name.startswith("kept although")]
+
+    assert kept == ["kept although it is a control or a player"]
+
+
+def test_the_library_is_asked_only_where_there_is_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_: Page) -> list[ArticleBlock]:
+        raise AssertionError("the library was asked")
+
+    monkeypatch.setattr(finder, "read_as_it_comes", ask)
+
+    assert read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES).fallbacks == ()
+
+
+def _lines(count: int) -> list[str]:
+    return [f"Đoạn thứ {i}. {PARAGRAPHS[i % 4]} Nước dâng quanh chân cột mốc." for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "{0}<p>{1}</p>{2}<br>{3}<p>{4}</p>{5}<p>{6}</p>{7}",
+        "<article><h1>T</h1><p><br>{0}<br><br></p><p>{1}<br>{2}<br>{3}</p><p>{4}</p><p>{5}</p>{6}<br>{7}</article>",
+        "<center><h1>T</h1></center><font>{0}<br><br>{1}<p>{2}</font><font>{3}<p>{4}<p>{5}<p>{6}</font>{7}",
+        "<div><pre>{0}</pre>{1}<details><summary>Mở</summary>{2}</details>{3}{4}<h4>Hết</h4>{5}<hr>{6}<blockquote>{7}</blockquote></div>",
+        "<div><h2>T</h2><div>{0}<div>{1}</div>{2}<div>{3}</div></div>{4}<p>{5}</p><p>{6}</p><div><i>{7}</i></div></div>",
+        "<main><h1>T</h1><figure><img></figure>{0}<b>Và</b><p>{1}</p><ul><li>{2}</li></ul>{3}<p>{4}</p>{5}<hr>{6}<section>{7}</section></main>",
+    ],
+)
+def test_text_beside_blocks_is_text(markup: str) -> None:
+    lines = _lines(8)
+
+    text = read(news_page(body=markup.format(*lines)), rules=RULES).text
+
+    assert [line for line in lines if text.count(line) != 1] == []
+    assert [text.find(line) for line in lines] == sorted(text.find(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"articleBody": list(PARAGRAPHS)},
+        {"text": "\n".join(PARAGRAPHS)},
+        {"liveBlogUpdate": [{"@type": "BlogPosting", "articleBody": each} for each in PARAGRAPHS]},
+    ],
+    ids=["list", "text", "live"],
+)
+def test_a_text_is_declared_in_pieces_or_as_the_entries_of_a_live_page(said: dict[str, object]) -> None:
+    ld = json.dumps({"@type": "LiveBlogPosting", "headline": TITLE, **said})
+
+    text = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body="<div id=root></div>")).text
+
+    assert text.split("\n") == list(PARAGRAPHS)
+
+
+_HEADING = "Ba điều kiện mà quỹ bảo lãnh đặt ra"
+_ITEMS = ("Hộ sản xuất phải có sổ sách ít nhất hai năm.", "Chủ xưởng tự góp một phần năm số vốn cần vay.")
+_WITH_LIST = (
+    f"{''.join(f'<p>{each}</p>' for each in PARAGRAPHS[:2])}<h2>{_HEADING}</h2>"
+    f"<ul>{''.join(f'<li>{item}</li>' for item in _ITEMS)}</ul>{''.join(f'<p>{each}</p>' for each in PARAGRAPHS[2:])}"
+)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<div class='prose prose-lg'><h1>{TITLE}</h1>{_WITH_LIST}</div>",
+        f"<div><div class='w-richtext'>{_WITH_LIST}</div></div>",
+        f"<article class=teaser><a href=/b>Bài khác</a></article><div class=doc>{_WITH_LIST}</div>",
+        f"<div id=content><p>Tìm kiếm</p></div><section class=x1y2>{_WITH_LIST}</section>",
+        f"<table><tr><td>{_WITH_LIST}</td></tr></table>",
+        f"<h1>{TITLE}</h1>{_WITH_LIST}",
+        f"<div>{_WITH_LIST}</div><div class=site-footer><div>{CONTROL * 9}{LEAD * 3}</div></div>",
+    ],
+)
+def test_headings_and_lists_stay_whatever_the_box_around_them_is_called(markup: str) -> None:
+    text = read(news_page(body=f"{MENU}{markup}"), rules=RULES).text
+
+    assert [part for part in (*PARAGRAPHS, _HEADING, *_ITEMS) if part not in text] == []
+
+
+def test_a_box_of_another_name_brings_nothing_in_where_there_are_paragraphs_alone() -> None:
+    body_ = f"<div><div>{TEXT}</div><div>Cơ quan chủ quản: Sở Thông tin. Giấy phép số 12</div></div>"
+
+    assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text

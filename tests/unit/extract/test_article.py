@@ -1,0 +1,229 @@
+"""A page becomes its article: lead first, boilerplate out, nothing of the article lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, URL, article_body, hints_of, news_page, page_of, read
+from worker.errors import ExtractError, FetchBlocked
+from worker.extract.article import extract_page
+from worker.extract.explain import Trace
+from worker.extract.ipc import ExtractRules
+from worker.extract.main_text.boilerplate import paragraph_key
+
+RELATED = (
+    '<ul class="lien-quan"><li><a href="/a">Giá vàng lình xình, người mua vắng bóng sau ngày Thần Tài</a></li>'
+    '<li><a href="/b">Cước vận tải hạ tuần thứ ba liên tiếp</a></li>'
+    '<li><a href="/c">Xăng giảm nhẹ chiều nay</a></li></ul>'
+)
+INSET = (
+    '<div class="VCSortableInPreviewMode" type="content"><p>Theo số liệu của hiệp hội, dư nợ cho vay hộ sản xuất '
+    "của toàn tỉnh tính đến cuối tháng Hai đạt hơn chín nghìn tỷ đồng, chỉ tăng hai phần trăm.</p></div>"
+)
+WHOLE = "\n".join((LEAD, *PARAGRAPHS))
+
+
+def test_the_article_is_its_lead_and_its_paragraphs_and_nothing_else() -> None:
+    assert read(news_page()).text == WHOLE
+
+
+def test_a_lead_that_stands_twice_is_kept_once_and_first() -> None:
+    page = news_page(body=article_body(inside=f"<p>{LEAD}</p>"))
+
+    assert read(page).text == WHOLE
+
+
+def test_a_lead_far_from_the_text_is_found_by_the_pages_description() -> None:
+    body = article_body(lead="").replace("<main>", f'<div class="x1"><p>{LEAD}</p></div><main>')
+
+    text = read(news_page(head=f'<meta name="description" content="{LEAD[:90]}…">', body=body)).text
+
+    assert text == WHOLE
+
+
+def test_a_description_of_the_site_in_a_footer_above_the_text_is_no_lead() -> None:
+    site = "Báo Mẫu đưa tin nhanh và đúng về kinh tế, xã hội, giáo dục và đời sống của người dân cả nước mỗi ngày."
+    body = article_body(lead="").replace("<main>", f"<footer><div><p>{site}</p></div></footer><main>")
+
+    reading = read(news_page(head=f'<meta name="description" content="{site}">', body=body))
+
+    assert reading.text == "\n".join(PARAGRAPHS)
+
+
+def test_a_caption_that_the_page_gives_as_its_description_is_no_lead() -> None:
+    caption = "Công nhân một xưởng may ở ngoại thành làm ca tối để kịp giao đơn hàng cuối năm cho đối tác nước ngoài."
+    figure = f"<figure><img src=x><figcaption><div>{caption}</div></figcaption></figure>"
+    body = article_body(lead="").replace("<main>", f"<main>{figure}")
+
+    text = read(news_page(head=f'<meta name="description" content="{caption}">', body=body)).text
+
+    assert caption not in text
+
+
+@pytest.mark.parametrize("name", ["Article_elementLead__N3pGr", "articleStandfirst", "bai-sapo"])
+def test_a_lead_is_known_by_its_name_also_where_the_page_is_described_by_its_first_paragraph(name: str) -> None:
+    body = article_body(lead="").replace('<h2 class="sapo"></h2>', f'<div class="{name}"><p>{LEAD}</p></div>')
+
+    reading = read(news_page(head=f'<meta name="description" content="{PARAGRAPHS[0]}">', body=body))
+
+    assert reading.text == "\n".join((LEAD, *PARAGRAPHS))
+
+
+def test_the_pages_own_address_is_no_text_but_others_are() -> None:
+    printed = f"<p>{URL.replace('https://', 'http://www.')}/</p>"
+    other = "<p>https://bao.example/kinh-te/mot-bai-khac-99.html</p>"
+
+    text = read(news_page(body=article_body(inside=printed + other))).text
+
+    assert URL.partition("://")[2] not in text
+    assert "mot-bai-khac-99" in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[button link="https://bao.example/gui" type="big"] Gửi bài[/button]', "[gallery ids=”1,2,3”]", "[ad id=12]"],
+)
+def test_instructions_that_the_sites_own_system_left_unread_are_out(line: str) -> None:
+    text = read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
+
+    assert text == "\n".join((LEAD, *PARAGRAPHS))
+
+
+@pytest.mark.parametrize("line", ["[Cập nhật lúc 15h] Giá vàng đã giảm thêm hai trăm nghìn đồng.", "[x = 1] là nghiệm"])
+def test_other_words_in_brackets_stay(line: str) -> None:
+    assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
+
+
+def test_a_description_of_the_site_in_its_footer_is_no_lead() -> None:
+    about = "Báo Mẫu là tờ báo mẫu mực của những người viết mẫu, ra hằng ngày và phát hành khắp cả nước từ năm 1990."
+    body = article_body(after=f"<div><p>{about}</p></div>")
+
+    text = read(news_page(head=f'<meta name="description" content="{about}">', body=body)).text
+
+    assert not text.startswith(about)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        RELATED,
+        "<p>Xem thêm: Ngân hàng đua nhau tung gói vay mua nhà cho người trẻ</p>",
+        "<p>&gt;&gt; Ngân hàng đua nhau tung gói vay mua nhà</p>",
+        "<p>Tin liên quan</p>",
+        "<p>ĐỌC NHIỀU</p>",
+        "<p>Bình luận (12)</p>",
+        "<p>Chia sẻ bài viết</p>",
+        "<p>Công nhân một xưởng may kiểm hàng trước khi đóng gói. Ảnh: Duy Lộc</p>",
+        "<p>(Ảnh: TTXVN)</p>",
+        f"<p>{TITLE}</p>",
+    ],
+)
+def test_what_sites_set_between_paragraphs_is_out(inside: str) -> None:
+    assert read(news_page(body=article_body(inside=inside))).text == WHOLE
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<h3>Vướng ở tài sản bảo đảm</h3>",
+        INSET,
+        "<blockquote><p>Chúng tôi không thiếu đơn hàng, chỉ thiếu vốn lưu động, bà Hoài nói.</p></blockquote>",
+        "<p>“Chia sẻ gánh nặng với doanh nghiệp nhỏ là việc phải làm ngay trong quý này”, ông Bảo nói.</p>",
+        "<p>Xem thêm nhiều hồ sơ cũ, đoàn khảo sát nhận thấy lý do từ chối gần như không thay đổi qua các năm.</p>",
+    ],
+    ids=["heading", "inset", "quote", "share-in-a-sentence", "more-in-a-sentence"],
+)
+def test_what_is_article_text_stays(inside: str) -> None:
+    text = read(news_page(body=article_body(inside=inside))).text
+
+    assert len(text) > len(WHOLE)
+    assert all(paragraph in text for paragraph in PARAGRAPHS)
+
+
+def test_a_paragraph_the_host_always_prints_is_out_once_it_is_learned() -> None:
+    printed = "Mọi thông tin phản ánh xin gửi về đường dây nóng của tòa soạn trong giờ hành chính các ngày trong tuần."
+    page = page_of(news_page(body=article_body(inside=f"<p>{printed}</p>")))
+    learned = hints_of(boilerplate=frozenset({paragraph_key(printed)}))
+
+    before = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+    after = extract_page(page, learned, ExtractRules(), fetched_at=NOW, trace=Trace())
+
+    assert printed in before.text
+    assert after.text == WHOLE
+    assert paragraph_key(printed) in after.paragraphs
+
+
+def test_the_same_page_gives_the_same_text_whatever_was_read_before() -> None:
+    page = news_page(body=article_body(inside="<h3>Vướng ở tài sản</h3>"))
+
+    texts = [read(page).text for _ in range(6)]
+
+    assert len(set(texts)) == 1
+
+
+def test_broken_markup_that_puts_the_article_inside_the_navigation_loses_nothing() -> None:
+    body = "<nav>" + article_body().replace("<nav>", "").replace("</nav>", "") + "</nav>"
+
+    assert all(paragraph in read(news_page(body=body)).text for paragraph in PARAGRAPHS)
+
+
+def test_a_declared_canonical_address_is_taken_within_the_site_only() -> None:
+    own = read(news_page(head='<link rel="canonical" href="/kinh-te/vay-von-nho-1234.html?utm_source=x">'))
+    home = read(news_page(head='<link rel="canonical" href="https://bao.example/">'))
+    foreign = read(news_page(head='<link rel="canonical" href="https://khac.example/bai-1.html">'))
+
+    assert own.canonical_url.endswith("bao.example/kinh-te/vay-von-nho-1234.html")
+    assert home.canonical_url == foreign.canonical_url == hints_of().canonical_url
+
+
+def test_rights_signals_are_recorded_and_only_configured_ones_keep_an_article_out() -> None:
+    head = '<meta name="robots" content="index, noarchive, max-snippet:-1"><link rel="license" href="/giay-phep">'
+    page = page_of(news_page(head=head), headers={"x-robots-tag": "googlebot: noai", "tdm-reservation": "1"})
+
+    reading = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+
+    assert reading.rights.robots == ("noai", "noarchive")
+    assert (reading.rights.tdm_reservation, reading.rights.licence) == ("1", "/giay-phep")
+    with pytest.raises(FetchBlocked, match="noai"):
+        extract_page(page, hints_of(), ExtractRules(refuse=("noai",)), fetched_at=NOW, trace=Trace())
+    with pytest.raises(FetchBlocked, match="tdm"):
+        extract_page(page, hints_of(), ExtractRules(refuse=("tdm",)), fetched_at=NOW, trace=Trace())
+
+
+@pytest.mark.parametrize(
+    ("head", "headers", "said"),
+    [
+        ("", {"well-known-tdm-reservation": "1"}, "1"),
+        ("", {"well-known-tdm-reservation": "1", "tdm-reservation": "0"}, "0"),
+        ('<meta name="tdm-reservation" content="0">', {"well-known-tdm-reservation": "1"}, "0"),
+    ],
+)
+def test_what_a_page_reserves_itself_goes_before_what_its_site_does(
+    head: str, headers: dict[str, str], said: str
+) -> None:
+    page = page_of(news_page(head=head), headers=headers)
+
+    reading = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+
+    assert reading.rights.tdm_reservation == said
+
+
+def test_a_page_that_is_no_html_is_refused_with_a_reason() -> None:
+    with pytest.raises(ExtractError) as caught:
+        read("chỉ là một dòng chữ, không có thẻ nào")
+
+    assert caught.value.reason == "not-html"
+
+
+def test_an_explanation_says_where_fields_came_from_and_what_was_left_out() -> None:
+    trace = Trace()
+    head = '<meta property="article:modified_time" content="2026-03-08T10:00:00+07:00">'
+    page = page_of(news_page(head=head, body=article_body(inside="<p>Xem thêm: Giá vàng hôm nay</p>")))
+
+    extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=trace)
+
+    explanation = trace.explanation()
+    assert {"title", "lead"} <= {field.name for field in explanation.fields}
+    assert ("modified", "meta") in [(field.name, field.origin) for field in explanation.fields]
+    assert ("Xem thêm: Giá vàng hôm nay", "points at another article") in [(d.text, d.why) for d in explanation.dropped]
+    assert "words" in dict(explanation.figures)

@@ -1,0 +1,294 @@
+"""Turns at hosts, under a clock that runs only when nobody has anything to do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+import pytest
+
+from tests.unit.fetch.fakes import VirtualClock, inline, run_virtually
+from worker.fetch.host_store import InMemoryHostStore
+from worker.fetch.rate_limit import HostRateLimiter, KeyedSemaphore, SlotMissed
+from worker.ports import RunInThread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DELAY = timedelta(seconds=2)
+NONE = timedelta(0)
+DAY_S = 86_400
+
+
+def turns(
+    *,
+    hosts: InMemoryHostStore | None = None,
+    delay: timedelta = DELAY,
+    per_host: int = 1,
+    in_all: int = 32,
+    offload: RunInThread = inline,
+) -> HostRateLimiter:
+    return HostRateLimiter(
+        per_host=per_host,
+        in_all=in_all,
+        delay=delay,
+        clock=VirtualClock(),
+        hosts=hosts or InMemoryHostStore(),
+        offload=offload,
+    )
+
+
+@dataclass
+class Visits:
+    """When visits began at each host, and how many were under way at once."""
+
+    began: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    under_way: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    most_at_a_host: int = 0
+    most_in_all: int = 0
+    longest_wait: timedelta = NONE
+
+    async def make(
+        self, turns: HostRateLimiter, host: str, *, takes_s: float, connects_s: float = 0, delay: timedelta = NONE
+    ) -> None:
+        asked, missed, visited = VirtualClock().now(), None, False
+        while not visited:
+            try:
+                async with turns.take(host, delay=delay, missed=missed) as turn:
+                    await asyncio.sleep(connects_s)
+                    await turn.ready()
+                    visited = True
+                    await self.stay(host, takes_s, asked=asked)
+            except SlotMissed as again:
+                missed = again
+
+    async def stay(self, host: str, takes_s: float, *, asked: datetime) -> None:
+        now = VirtualClock().now()
+        self.longest_wait = max(self.longest_wait, now - asked)
+        self.began[host].append(now)
+        self.under_way[host] += 1
+        self.most_at_a_host = max(self.most_at_a_host, self.under_way[host])
+        self.most_in_all = max(self.most_in_all, sum(self.under_way.values()))
+        await asyncio.sleep(takes_s)
+        self.under_way[host] -= 1
+
+    def shortest_pause(self) -> timedelta:
+        pauses = [b - a for moments in self.began.values() for a, b in itertools.pairwise(sorted(moments))]
+        return min(pauses)
+
+
+def test_visits_to_one_host_are_a_delay_apart_and_never_overlap() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns()
+        await asyncio.gather(*(visits.make(taking, "a", takes_s=n % 5) for n in range(20)))
+        return visits
+
+    visits = run_virtually(main())
+
+    assert visits.most_at_a_host == 1
+    assert visits.shortest_pause() >= DELAY
+
+
+def test_the_longer_delay_wins() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns()
+        await asyncio.gather(*(visits.make(taking, "a", takes_s=0, delay=timedelta(seconds=7)) for _ in range(4)))
+        return visits
+
+    assert timedelta(seconds=7) <= run_virtually(main()).shortest_pause() < timedelta(seconds=8)
+
+
+def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=2)
+        slow = [asyncio.create_task(visits.make(taking, "slow", takes_s=1_000)) for _ in range(10)]
+        await asyncio.sleep(1)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return visits
+
+    visits = run_virtually(main())
+
+    assert max(moment for host, moments in visits.began.items() if host != "slow" for moment in moments) <= (
+        visits.began["slow"][0] + timedelta(seconds=60)
+    )
+
+
+def test_a_visit_made_late_by_the_others_pushes_the_next_one() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=1)
+        await asyncio.gather(
+            visits.make(taking, "hog", takes_s=3), *(visits.make(taking, "a", takes_s=0) for _ in range(3))
+        )
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+def test_two_workers_on_one_book_share_the_turns() -> None:
+    async def main() -> Visits:
+        hosts, visits = InMemoryHostStore(), Visits()
+        workers = [turns(hosts=hosts), turns(hosts=hosts)]
+        await asyncio.gather(*(visits.make(workers[n % 2], "a", takes_s=0.1) for n in range(20)))
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+def test_without_a_delay_nobody_waits() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(delay=NONE)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=0) for n in range(20)))
+        return visits
+
+    assert run_virtually(main()).longest_wait == NONE
+
+
+def test_all_hosts_together_get_no_more_than_the_shared_places() -> None:
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=3)
+        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        return visits
+
+    assert run_virtually(main()).most_in_all == 3
+
+
+def test_a_visit_made_late_pushes_the_turns_of_other_workers_too() -> None:
+    async def main() -> Visits:
+        hosts, visits = InMemoryHostStore(), Visits()
+        late, other = turns(hosts=hosts, in_all=1), turns(hosts=hosts)
+        hog = asyncio.create_task(visits.make(late, "hog", takes_s=1.5))
+        await asyncio.sleep(0)
+        held_up = asyncio.create_task(visits.make(late, "a", takes_s=0))
+        await asyncio.sleep(1.6)
+        await visits.make(other, "a", takes_s=0)
+        await asyncio.gather(hog, held_up)
+        return visits
+
+    assert run_virtually(main()).shortest_pause() >= DELAY
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) -> None:
+    """Five workers on one book, each with too few places for its hosts, a store that takes its time, clocks running."""
+    chance = random.Random(seed)
+
+    async def slow_store(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        await asyncio.sleep(chance.uniform(0.05, 0.2))
+        answer = call(*args, **kwargs)
+        await asyncio.sleep(chance.uniform(0.05, 0.2))
+        return answer
+
+    async def main() -> Visits:
+        hosts, visits = InMemoryHostStore(), Visits()
+        workers = [turns(hosts=hosts, in_all=chance.choice((1, 2)), offload=slow_store) for _ in range(5)]
+        async with asyncio.TaskGroup() as group:
+            for _ in range(120):
+                takes_s, connects_s = chance.choice((0, 0.05, 0.5, 3)), chance.choice((0, 0.01, 0.2, 3))
+                visit = visits.make(
+                    chance.choice(workers), chance.choice("abc"), takes_s=takes_s, connects_s=connects_s
+                )
+                group.create_task(visit)
+                await asyncio.sleep(chance.expovariate(2))
+        return visits
+
+    visits = run_virtually(main())
+
+    assert sum(map(len, visits.began.values())) == 120
+    assert visits.shortest_pause() >= DELAY
+
+
+def test_a_request_stopped_on_its_last_way_out_pushes_the_turns_to_come() -> None:
+    async def main() -> Visits:
+        hosts, visits = InMemoryHostStore(), Visits()
+        for stopped_s in (0, 1.5, 0.04, 30, 0):
+            # Every time another worker, as one that ends with a host hands it on.
+            async with turns(hosts=hosts).take("a", delay=NONE) as turn:
+                await turn.ready()
+                await asyncio.sleep(stopped_s)
+                await turn.sent()
+                await visits.stay("a", takes_s=0, asked=VirtualClock().now())
+        return visits
+
+    visits = run_virtually(main())
+
+    assert visits.shortest_pause() >= DELAY
+    assert visits.began["a"][-1] - visits.began["a"][0] < timedelta(seconds=32) + 4 * DELAY
+
+
+def test_where_the_store_is_slower_than_the_slack_visits_go_ahead_all_the_same() -> None:
+    async def very_slow_store(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        await asyncio.sleep(1)
+        return call(*args, **kwargs)
+
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=1, offload=very_slow_store)
+        await asyncio.gather(*(visits.make(taking, host, takes_s=1) for host in "aabbcc"))
+        return visits
+
+    assert sum(map(len, run_virtually(main()).began.values())) == 6
+
+
+def test_hosts_that_nobody_visits_any_more_are_forgotten() -> None:
+    async def main() -> int:
+        places = KeyedSemaphore(1)
+        for number in range(100):
+            async with places.enter(str(number)):
+                pass
+        return len(places._places)
+
+    assert run_virtually(main()) == 0
+
+
+def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
+    async def main() -> list[str]:
+        places, order = KeyedSemaphore(1), []
+
+        async def sit(name: str, takes_s: float) -> None:
+            async with places.enter("a"):
+                order.append(name)
+                await asyncio.sleep(takes_s)
+
+        first = asyncio.create_task(sit("first", 10))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(sit("second", 10))
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.gather(first, sit("third", 0), second, return_exceptions=True)
+        return order
+
+    assert run_virtually(main()) == ["first", "third"]
+
+
+def test_a_day_of_a_thousand_hosts() -> None:
+    """Bursts of links from a thousand hosts, a few of them slow: none visited early, none starved."""
+    in_all = 32
+    chance = random.Random(5)
+    bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(2)]
+
+    async def main() -> Visits:
+        visits, taking = Visits(), turns(in_all=in_all)
+
+        async def burst(at_s: float, host: str, pages: int) -> None:
+            await asyncio.sleep(at_s)
+            takes_s = 45 if host.endswith("13") else chance.uniform(0.05, 3)
+            await asyncio.gather(*(visits.make(taking, host, takes_s=takes_s) for _ in range(pages)))
+
+        await asyncio.gather(*(burst(*each) for each in bursts))
+        return visits
+
+    visits = run_virtually(main())
+
+    assert sum(map(len, visits.began.values())) == sum(pages for _, _, pages in bursts)
+    assert visits.shortest_pause() >= DELAY
+    assert visits.most_at_a_host == 1
+    assert visits.most_in_all <= in_all
+    assert visits.longest_wait <= timedelta(minutes=10)

@@ -1,0 +1,44 @@
+"""A tdmrep.json is read as robots.txt patterns are, whatever its bytes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.fetch.tdmrep import parse_tdmrep, reservation_for
+
+
+def rules(*entries: tuple[str, object]) -> bytes:
+    return json.dumps([{"location": location, "tdm-reservation": value} for location, value in entries]).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "said"),
+    [
+        (rules(("/", 1)), "/bat-ky/bai.html", "1"),
+        (rules(("/*", 1)), "/bai.html?x=1", "1"),
+        (rules(("/tin/", 1)), "/tin/bai.html", "1"),
+        (rules(("/tin/", 1)), "/khac.html", ""),
+        (rules(("/", 1), ("/mo/", 0)), "/mo/bai.html", "0"),
+        (rules(("/mo/", 0), ("/", 1)), "/mo/bai.html", "0"),
+        (rules(("/a", 0), ("/a", 1)), "/a", "1"),
+        (rules(("/*.html$", "1")), "/a/b.html", "1"),
+        (rules(("/*.html$", 1)), "/a/b.html?x", ""),
+        (b"\xef\xbb\xbf" + rules(("/", 1)), "/a", "1"),
+        (rules(("/", 2), ("/", True), ("/", None)), "/a", ""),
+        (b'{"location": "/", "tdm-reservation": 1}', "/a", ""),
+        (b'[1, {"location": 3}, {}]', "/a", ""),
+        (b"<!doctype html>", "/a", ""),
+        (b"[" * 100_000, "/a", ""),
+    ],
+)
+def test_the_longest_location_that_fits_decides(body: bytes, path: str, said: str) -> None:
+    assert reservation_for(parse_tdmrep(body), f"https://bao.example{path}") == said
+
+
+@given(st.binary(max_size=200))
+def test_reading_takes_whatever_comes(body: bytes) -> None:
+    assert reservation_for(parse_tdmrep(body), "https://bao.example/a") in {"", "0", "1"}

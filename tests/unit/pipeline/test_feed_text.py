@@ -1,0 +1,31 @@
+"""An article made of the source's own text says so, and that its dates are the source's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.fakes import START
+from worker.errors import FetchError
+from worker.models import Article
+from worker.pipeline.failures import with_feed_text
+
+PLAIN = Article(
+    url="https://bao.example/1", canonical_url="https://bao.example/1", source="bao", host="bao.example", title="Tin",
+    text="một hai", language="vi", fetched_at=START, words=2, sha256="0" * 64,
+)  # fmt: skip
+GONE = FetchError("the page is gone", reason="http", retry=False)
+
+
+def test_the_dates_of_a_text_that_stands_in_are_the_feed_s() -> None:
+    dated = replace(PLAIN, published_at=START, published_at_from="input", modified_at=START, modified_at_from="input")
+
+    told = with_feed_text(dated, GONE)
+
+    assert (told.published_at_from, told.modified_at_from) == ("feed", "feed")
+
+
+def test_a_text_without_dates_that_stands_in_has_none_from_anywhere() -> None:
+    told = with_feed_text(PLAIN, GONE)
+
+    assert (told.published_at_from, told.modified_at_from) == ("", "")
+    assert "the page is gone" in told.notes[0]

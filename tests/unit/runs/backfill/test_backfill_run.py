@@ -1,0 +1,137 @@
+"""A run of a backfill keeps the lead through a store that fails for a moment, and waits for no work that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from tests.fakes import START, FakeClock, FakeFetcher, inline, page
+from worker.app import App, BackfillDeps
+from worker.errors import StoreError
+from worker.models import BackfillPlace, BackfillProgress, Candidate, Source
+from worker.pipeline import Tally
+from worker.runs.backfill import BackfillOptions, BackfillRun, run
+from worker.runs.backfill.walker import ArchiveWalker
+
+ORDERS = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), discover_only=True)
+SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
+
+
+class Book:
+    """Notes who leads; the second time it is asked, it fails."""
+
+    def __init__(self) -> None:
+        self.leads = 0
+
+    def lead(self, *_: object, **__: object) -> bool:
+        self.leads += 1
+        if self.leads == 2:
+            raise StoreError("locked for a moment")
+        return True
+
+    def leave(self, _name: str, *, worker: str) -> None:
+        pass
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_for_a_moment_does_not_cost_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, book = FakeClock(), Book()
+
+    class SlowLooker:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        async def look(self) -> None:
+            await clock.sleep(timedelta(minutes=3))
+
+    monkeypatch.setattr(run, "ArchiveWalker", SlowLooker)
+    monkeypatch.setattr(BackfillOptions, "source_of", lambda *_: SOURCE)
+    app = SimpleNamespace(clock=clock, offload=inline, settings=None, past=SimpleNamespace(book=book))
+
+    await BackfillRun(cast("App", app), ORDERS).run()
+
+    assert book.leads > 3
+
+
+@pytest.mark.anyio
+async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> None:
+    clock, taken = FakeClock(), [False]
+
+    def pending(**_: object) -> tuple[int, int]:
+        taken[0] = True
+        return 5000, 5000
+
+    class Ingester:
+        @property
+        def left(self) -> int:
+            return 0 if taken[0] else 10
+
+    ledger = SimpleNamespace(pending=pending)
+    app = SimpleNamespace(clock=clock, offload=inline, settings=None, ledger=ledger, ingester=Ingester())
+    orders = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
+    looker = ArchiveWalker(
+        cast("App", app), cast("BackfillDeps", SimpleNamespace(book=None, fetcher=None)), orders, SOURCE
+    )
+
+    began = clock.monotonic()
+    await looker._wait_for_the_work()
+
+    assert clock.monotonic() - began < 5
+
+
+class Shelf:
+    """A book with one place, whose candidates are all new the first time they are taken."""
+
+    def __init__(self, page: BackfillPlace) -> None:
+        self.waiting: list[BackfillPlace] = [page]
+        self.known: set[str] = set()
+        self.sizes: list[int] = []
+
+    def state(self, name: str) -> BackfillProgress:
+        return BackfillProgress(name=name, waiting=len(self.waiting), begun_at=START)
+
+    def next_place(self, _name: str, *, after: int) -> BackfillPlace | None:
+        return next((each for each in self.waiting if each.id > after), None)
+
+    def take(self, _name: str, place: BackfillPlace, candidates: Sequence[Candidate], **_: object) -> BackfillPlace:
+        new = {each.url for each in candidates} - self.known
+        self.known |= new
+        self.sizes.append(len(candidates))
+        return replace(place, new=place.new + len(new))
+
+    def close(self, _name: str, place: BackfillPlace, *_: object, **__: object) -> bool:
+        self.waiting = [each for each in self.waiting if each.id != place.id]
+        return True
+
+    def finish(self, *_: object, **__: object) -> None:
+        pass
+
+
+@pytest.mark.anyio
+async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on_with_what_is_left() -> None:
+    url = "https://bao.example/sitemap.xml"
+    places = "".join(f"<url><loc>https://bao.example/tin-{n}.html</loc></url>" for n in range(1200))
+    shelf = Shelf(BackfillPlace(id=1, kind="sitemap", url=url))
+    fetcher = FakeFetcher({url: page(url, f"<urlset>{places}</urlset>")})
+
+    looked = []
+    for limit in (700, 700):
+        ledger = SimpleNamespace(pending=lambda **_: (0, 0))
+        app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
+        looker = ArchiveWalker(
+            cast("App", app),
+            cast("BackfillDeps", SimpleNamespace(book=shelf, fetcher=fetcher)),
+            replace(ORDERS, limit=limit),
+            replace(SOURCE, kind="sitemap", url=url),
+        )
+        await looker.look()
+        looked.append((looker.looked.new, len(shelf.waiting)))
+
+    assert looked == [(700, 1), (500, 0)]
+    assert max(shelf.sizes) <= 500
+    assert len(shelf.known) == 1200

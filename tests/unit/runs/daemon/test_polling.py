@@ -1,0 +1,138 @@
+"""What is due is polled; what cannot be written down is left alone for a while, though the store calls it due."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from tests.fakes import FakeClock, inline
+from worker.app import App
+from worker.errors import MachineError, StoreError
+from worker.models import Source, SourceState
+from worker.pipeline.poll_result import SourceReport
+from worker.runs.daemon import polling
+from worker.runs.daemon.polling import FAILED_POLL_PAUSE, SourcePoller
+from worker.runs.daemon.session import ProgressCounter
+
+
+@dataclass
+class FakeDiscoverer:
+    """Polls as it is told: an error to raise, or a report."""
+
+    ends: list[SourceReport | Exception] = field(default_factory=list)
+    polls: int = 0
+
+    async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
+        assert only_if_due
+        self.polls += 1
+        end = self.ends.pop(0) if self.ends else SourceReport(source=source.name)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+class Desk:
+    def __init__(self, *ends: SourceReport | Exception) -> None:
+        self.clock, self.done, self.discoverer = FakeClock(), ProgressCounter(), FakeDiscoverer(list(ends))
+        self.failure: Exception | None = None
+        app = SimpleNamespace(
+            clock=self.clock,
+            offload=inline,
+            discoverer=self.discoverer,
+            store=SimpleNamespace(reader=SimpleNamespace(sources=self.states)),
+            settings=SimpleNamespace(fetch=SimpleNamespace(max_connections=4)),
+            sources=(Source(name="bao", kind="feed", url="https://bao.example/rss"),),
+        )
+        self.lacks: list[MachineError] = []
+        self.polling = SourcePoller(cast("App", app), self.done, fail=self.lacks.append)
+
+    def states(self) -> tuple[SourceState, ...]:
+        if self.failure:
+            raise self.failure
+        return ()
+
+    async def ask(self) -> None:
+        await self.polling.ask()
+        await asyncio.gather(*self.polling.going.values())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [StoreError("no room"), ZeroDivisionError("a bug")])
+async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_polled_again(error: Exception) -> None:
+    desk = Desk(error)
+
+    await desk.ask()
+    await desk.ask()
+    soon = desk.discoverer.polls
+    desk.clock.advance(FAILED_POLL_PAUSE)
+    await desk.ask()
+
+    assert (soon, desk.discoverer.polls) == (1, 2)
+
+
+@pytest.mark.anyio
+async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
+    lack = MachineError("no more threads")
+    desk = Desk(lack)
+
+    await desk.ask()
+
+    assert desk.lacks == [lack]
+
+
+@pytest.mark.anyio
+async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(polling, "log", SimpleNamespace(error=lambda _event, error: told.append(error)))
+    desk = Desk()
+
+    for failure in ("gone", "gone", "gone", "another", "another"):
+        desk.failure = StoreError(failure)
+        await desk.ask()
+    desk.clock.advance(polling.LOG_EVERY)
+    await desk.ask()
+    desk.failure = None
+    await desk.ask()
+    desk.failure = StoreError("another")
+    await desk.ask()
+
+    assert told == ["gone", "another", "another", "another"]
+
+
+@pytest.mark.anyio
+async def test_what_another_worker_polls_is_no_progress() -> None:
+    desk = Desk(SourceReport(source="bao", left_alone=True))
+
+    await desk.ask()
+    left_alone = desk.done.count
+    await desk.ask()
+
+    assert (left_alone, desk.done.count) == (0, 1)
+
+
+@pytest.mark.anyio
+async def test_no_poll_begins_once_the_end_has_come() -> None:
+    desk = Desk()
+
+    desk.polling.close()
+    await desk.ask()
+
+    assert desk.discoverer.polls == 0
+
+
+@pytest.mark.anyio
+async def test_a_question_that_ends_in_a_bug_was_not_answered() -> None:
+    desk = Desk()
+
+    await desk.ask()
+    desk.failure = StoreError("gone for a moment")
+    await desk.ask()
+    desk.failure = ValueError("a state that cannot be read")
+    with pytest.raises(ValueError, match="cannot be read"):
+        await desk.ask()
+
+    assert desk.polling.asked == 2

@@ -1,0 +1,227 @@
+"""A span of work that cannot get on ends by itself, whatever else goes well meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from tests.fakes import inline
+from worker.app import App
+from worker.clock import SystemClock
+from worker.errors import MachineError, StoreError
+from worker.pipeline import Tally
+from worker.runs.daemon import session as under_test
+from worker.runs.daemon import session as waits
+from worker.runs.daemon.polling import SourcePoller
+from worker.runs.daemon.sd_notify import SystemdNotifier
+from worker.runs.daemon.session import ProgressCounter, Session, StopReason
+from worker.runs.daemon.watchdog import LoopWatchdog
+
+
+class BusyIngester:
+    """Always gets something done."""
+
+    in_hand = 1
+    tasks = ()
+
+    def __init__(self, done: ProgressCounter) -> None:
+        self._done = done
+
+    async def work(self, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            self._done.count += 1
+            await asyncio.sleep(0.01)
+
+
+async def nothing(*_: object) -> None:
+    return None
+
+
+def fails() -> None:
+    raise ValueError("a state that cannot be read")
+
+
+def work_with(
+    ingester: object,
+    *,
+    done: ProgressCounter,
+    ended: list[str],
+    sources: Callable[[], object] = tuple,
+    has_due: Callable[..., bool] = lambda **_: True,
+    stall_after: timedelta = timedelta(minutes=5),
+) -> Session:
+    """Return a span of work over parts that are told what to do; what the guard ends goes to `ended`."""
+    clock = SystemClock()
+    app = SimpleNamespace(
+        clock=clock,
+        offload=inline,
+        sources=(),
+        tally=Tally(),
+        ingester=ingester,
+        ledger=SimpleNamespace(has_due=has_due),
+        store=SimpleNamespace(reader=SimpleNamespace(sources=sources), give_up=lambda: None),
+        discoverer=SimpleNamespace(replan=nothing),
+        import_seeds=nothing,
+        settings=SimpleNamespace(
+            daemon=SimpleNamespace(stall_after=stall_after), store=SimpleNamespace(keep_pages=None)
+        ),
+    )
+    guard = LoopWatchdog(
+        patience=timedelta(minutes=1), monotonic=clock.monotonic, end=lambda reason, _status: ended.append(reason)
+    )
+    return Session(cast("App", app), done, guard=guard, supervisor=SystemdNotifier({}))
+
+
+class FailingIngester:
+    """Fails with what it is given, again and again, and says how often it was asked to work."""
+
+    in_hand = 0
+    tasks = ()
+
+    def __init__(self, error: StoreError) -> None:
+        self._error = error
+        self.tries = 0
+
+    async def work(self, _stopping: Callable[[], bool]) -> None:
+        self.tries += 1
+        raise self._error
+
+
+class HangingIngester:
+    """Waits for a store that does not answer, until it is cancelled."""
+
+    in_hand = 1
+    tasks = ()
+
+    async def work(self, _stopping: Callable[[], bool]) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.anyio
+async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
+    ingester = FailingIngester(StoreError("no server", retry=True))
+    work = work_with(ingester, done=ProgressCounter(), ended=[])
+    loop = asyncio.get_running_loop()
+
+    running = asyncio.create_task(work.run())
+    while not ingester.tries:
+        await asyncio.sleep(0.01)
+    stopped = loop.time()
+    work.end(StopReason.STOPPED)
+    end = await running
+
+    assert end is StopReason.STOPPED
+    assert ingester.tries == 1
+    assert loop.time() - stopped < waits.FIRST_WAIT.total_seconds() / 2
+
+
+@pytest.mark.anyio
+async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_down(**_: object) -> bool:
+        raise StoreError("no server", retry=True)
+
+    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=20))
+    work = work_with(HangingIngester(), done=ProgressCounter(), ended=[], has_due=is_down)
+    loop = asyncio.get_running_loop()
+
+    running = asyncio.create_task(work.run())
+    while not work.trouble:
+        await asyncio.sleep(0.01)
+    stopped = loop.time()
+    work.end(StopReason.STOPPED)
+    await running
+
+    assert loop.time() - stopped < under_test.GRACE.total_seconds() / 2
+
+
+@pytest.mark.anyio
+async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() -> None:
+    work = work_with(FailingIngester(StoreError("permission denied")), done=ProgressCounter(), ended=[])
+
+    with pytest.raises(StoreError, match="permission denied"):
+        await work.run()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("count", [0, 1])
+async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
+    ingester, done = FailingIngester(StoreError("no room on the disk")), ProgressCounter()
+    done.count = count
+    done.worked_for(timedelta(0) if count else timedelta(hours=1))
+    work = work_with(ingester, done=done, ended=[])
+
+    running = asyncio.create_task(work.run())
+    while ingester.tries < 3:
+        await asyncio.sleep(0.01)
+    work.end(StopReason.STOPPED)
+
+    assert await running is StopReason.STOPPED
+
+
+@pytest.mark.anyio
+async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def slowly(self: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(SourcePoller, "ask", slowly)
+    done = ProgressCounter()
+    work = work_with(BusyIngester(done), done=done, ended=[])
+
+    running = asyncio.create_task(work.run())
+    await asked.wait()
+    work.end(StopReason.STOPPED)
+    await running
+    await asyncio.sleep(0)
+
+    assert caplog.records == []
+
+
+@pytest.mark.anyio
+async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_though_articles_are_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = timedelta(milliseconds=20)
+    monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", quick)
+    monkeypatch.setattr(under_test, "LOOK_EVERY", quick)
+    done, ended = ProgressCounter(), list[str]()
+    work = work_with(BusyIngester(done), done=done, ended=ended, sources=fails, stall_after=timedelta(milliseconds=300))
+
+    async with asyncio.timeout(20):
+        end = await work.run()
+
+    assert end is StopReason.STALLED
+    assert "none was done" in work.trouble
+    assert done.count > 1
+    assert ended == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [MachineError("no more threads"), RuntimeError("can't start new thread")], ids=repr)
+async def test_a_watch_that_meets_a_machine_that_can_do_no_more_ends_the_work(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_due(**_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=1))
+    done = ProgressCounter()
+    work = work_with(BusyIngester(done), done=done, ended=[], has_due=has_due)
+
+    with pytest.raises(MachineError):
+        await work.run()

@@ -1,0 +1,102 @@
+"""What a supervisor is told: not well until the store is open, nor while nothing gets on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from tests.fakes import FakeClock
+from worker.app import App
+from worker.config.schema import WebSettings
+from worker.models import State
+from worker.pipeline import Tally
+from worker.runs.daemon.session import ProgressCounter, Session
+from worker.runs.daemon.status_pages import StatusPages
+from worker.runs.daemon.watchdog import LOOK_EVERY, StallDetector
+
+
+@dataclass
+class FakeIngester:
+    in_hand: int = 3
+
+
+@dataclass
+class FakeApp:
+    tally: Tally = field(default_factory=Tally)
+    ingester: FakeIngester = field(default_factory=FakeIngester)
+
+
+@dataclass
+class FakeWork:
+    trouble: str = ""
+    progress: StallDetector = field(default_factory=lambda: StallDetector(now=0))
+
+
+def made() -> tuple[StatusPages, ProgressCounter, FakeApp, FakeWork]:
+    done = ProgressCounter()
+    return StatusPages(WebSettings(), clock=FakeClock(), done=done), done, FakeApp(), FakeWork()
+
+
+def show(board: StatusPages, app: FakeApp, work: FakeWork) -> None:
+    board.show(cast("App", app), cast("Session", work))
+
+
+def test_a_daemon_is_not_well_before_its_store_is_open_and_after() -> None:
+    board, _, app, work = made()
+
+    before = board.health()
+    show(board, app, work)
+    during = board.health()
+    board.hide()
+    after = board.health()
+
+    assert [told.ok for told in (before, during, after)] == [False, True, False]
+    assert "the store is not open" in before.reason
+
+
+def test_the_figures_say_what_is_in_hand_what_was_done_and_how_long_it_stood_still() -> None:
+    board, _, app, work = made()
+    app.tally.outcomes[State.STORED] = 5
+    work.progress.look(now=1, done=0, waiting=True)
+    work.progress.look(now=1 + LOOK_EVERY.total_seconds(), done=0, waiting=True)
+
+    show(board, app, work)
+
+    assert board.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": LOOK_EVERY.total_seconds()}
+
+
+def test_trouble_is_told_while_it_lasts() -> None:
+    board, _, app, work = made()
+    show(board, app, work)
+
+    work.trouble = "the store has not answered for 60 seconds"
+    troubled = board.health()
+    work.trouble = ""
+
+    assert (troubled.ok, troubled.reason) == (False, "the store has not answered for 60 seconds")
+    assert board.health().ok
+
+
+def test_a_new_start_alone_heals_nothing_until_something_is_done() -> None:
+    board, done, app, work = made()
+    show(board, app, work)
+    work.trouble = "work has been waiting for 1800 seconds and none was done"
+    board.hide()
+
+    show(board, app, FakeWork())
+    anew = board.health()
+    done.count += 1
+
+    assert not anew.ok
+    assert "nothing done since; before: work has been waiting for 1800 seconds" in anew.reason
+    assert board.health().ok
+
+
+def test_a_change_of_configuration_is_no_trouble() -> None:
+    board, _, app, work = made()
+    show(board, app, work)
+    board.hide()
+
+    show(board, app, FakeWork())
+
+    assert board.health().ok

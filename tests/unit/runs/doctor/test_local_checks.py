@@ -1,0 +1,107 @@
+"""What the user brought along: configuration, store, seeds."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from tests.commands import Desk
+from worker.config.schema import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
+from worker.runs.doctor import Level
+from worker.runs.doctor.local import check_configuration, check_seeds, check_store
+from worker.storage import open_store
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def store_at(path: Path) -> Settings:
+    return Settings(store=StoreSettings(url=f"sqlite:///{path}"))
+
+
+def test_the_default_user_agent_no_robots_and_no_sources_are_worth_a_word() -> None:
+    bare = Settings(fetch=FetchSettings(obey_robots=False))
+    source = SourceSettings(name="bao", kind="feed", url="https://bao.example/rss")
+    named = Settings(fetch=FetchSettings(user_agent="mybot/1 (+https://me.example)"), sources=(source,))
+
+    assert [finding.level for finding in check_configuration(bare)] == [Level.WARN] * 3
+    assert [finding.level for finding in check_configuration(named)] == [Level.OK] * 3
+
+
+def test_a_store_that_is_not_there_yet_is_no_fault_and_is_not_made(tmp_path: Path) -> None:
+    findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "new" / "corpus.db"))}
+
+    assert findings["store"].level is Level.OK
+    assert "the first run makes it" in findings["store"].detail
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_says_its_schema_its_daemon_and_its_sums(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    with open_store(f"sqlite:///{path}", parameters=None) as store:
+        store.lock_daemon("host:1, since noon")
+        findings = {finding.name: finding for finding in check_store(store_at(path))}
+
+    assert "schema" in findings["store"].detail
+    assert findings["daemon"].detail == "host:1, since noon"
+    assert findings["books"].detail == "0 discovered, 0 texts in the corpus"
+    assert findings["books"].level is Level.OK
+
+
+def test_a_file_that_is_no_store_fails(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.db"
+    path.write_bytes(b"this is no database" * 100)
+
+    findings = {finding.name: finding for finding in check_store(store_at(path))}
+
+    assert findings["store"].level is Level.FAIL
+    assert "not a SQLite database" in findings["store"].detail
+
+
+def test_a_strangers_database_fails(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "corpus.db") as database:
+        database.execute("CREATE TABLE things (id)")
+    database.close()
+
+    findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "corpus.db"))}
+
+    assert findings["store"].level is Level.FAIL
+
+
+def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:
+    settings = Settings(seeds=SeedSettings(path=str(tmp_path)))
+    empty = check_seeds(settings)
+    (tmp_path / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
+    good = check_seeds(settings)
+    (tmp_path / "notes.txt").write_text("x")
+    mixed = check_seeds(settings)
+
+    assert (empty.level, good.level, mixed.level) == (Level.WARN, Level.OK, Level.WARN)
+    assert good.detail.startswith("1 in ")
+    assert "notes.txt" in mixed.detail
+    assert check_seeds(Settings(seeds=SeedSettings(path=""))).level is Level.OK
+
+
+def test_the_demonstrations_seeds_in_another_corpus_are_named(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    sample = desk.run("seeds", "import", str(ROOT / "seeds" / "sample"))
+    settings = store_at(tmp_path / "corpus.db")
+    demo = settings.model_copy(update={"seeds": SeedSettings(path="seeds/sample")})
+
+    found = {finding.name: finding for finding in check_store(settings)}
+    in_the_demo = {finding.name for finding in check_store(demo)}
+
+    assert sample.status == 0, sample.err
+    assert found["sample seeds"].level is Level.WARN
+    assert found["sample seeds"].detail.startswith("12 of the invented texts")
+    assert "sample seeds" not in in_the_demo
+
+
+def test_seeds_left_out_as_a_sample_are_told(tmp_path: Path) -> None:
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
+
+    assert (
+        "the 1 of the demonstration in sample/ are left out"
+        in check_seeds(Settings(seeds=SeedSettings(path=str(tmp_path)))).detail
+    )

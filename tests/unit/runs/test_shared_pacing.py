@@ -1,0 +1,102 @@
+"""Runs that store nothing keep to the pace of those that do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.config.schema import Settings, StoreSettings
+from worker.dedupe import Deduper
+from worker.errors import StoreError
+from worker.fetch import InMemoryHostStore
+from worker.ports import HostHealth, RobotsRecord
+from worker.runs.dry_run import SharedPacing, shared_pacing
+from worker.storage import open_store
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+PAUSE = timedelta(seconds=2)
+HOST = "bao.example"
+
+
+def settings_at(path: Path) -> Settings:
+    return Settings(store=StoreSettings(url=f"sqlite:///{path}"))
+
+
+def test_turns_are_taken_from_the_store_so_that_others_wait(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path / "corpus.db")
+    with open_store(settings.store.url, parameters=Deduper().parameters) as store:
+        taken = store.hosts.reserve(HOST, now=NOW, delay=PAUSE)
+
+        with shared_pacing(settings, InMemoryHostStore()) as hosts:
+            ours = [hosts.reserve(HOST, now=NOW, delay=PAUSE) for _ in range(2)]
+
+        theirs = store.hosts.reserve(HOST, now=NOW, delay=PAUSE)
+    assert [taken, *ours, theirs] == [NOW + n * PAUSE for n in range(4)]
+
+
+def test_what_such_a_run_learns_stays_its_own(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path / "corpus.db")
+    robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=200, body=b"User-agent: *\n")
+    with open_store(settings.store.url, parameters=Deduper().parameters) as store:
+        with shared_pacing(settings, InMemoryHostStore()) as hosts:
+            hosts.note(HostHealth(host=HOST, failures=3))
+            hosts.keep_robots(robots)
+            hosts.keep_moved("https://bao.example/a", "https://bao.example/b")
+            known = (hosts.standing(HOST).failures, hosts.robots(robots.origin), hosts.moved("https://bao.example/a"))
+
+        left = (
+            store.hosts.standing(HOST),
+            store.hosts.robots(robots.origin),
+            store.hosts.moved("https://bao.example/a"),
+        )
+    assert known == (3, robots, "https://bao.example/b")
+    assert left == (HostHealth(host=HOST), None, None)
+
+
+def test_what_others_know_of_a_host_is_known_here(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path / "corpus.db")
+    closed = HostHealth(host=HOST, failures=5, closed_until=NOW + timedelta(hours=1))
+    robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=404)
+    with open_store(settings.store.url, parameters=Deduper().parameters) as store:
+        store.hosts.note(closed)
+        store.hosts.keep_robots(robots)
+
+        with shared_pacing(settings, InMemoryHostStore()) as hosts:
+            assert hosts.standing(HOST) == closed
+            assert hosts.robots(robots.origin) == robots
+
+
+def test_without_a_store_the_run_keeps_its_own_pace_and_makes_none(tmp_path: Path) -> None:
+    own = InMemoryHostStore()
+
+    with shared_pacing(settings_at(tmp_path / "corpus.db"), own) as hosts:
+        turns = [hosts.reserve(HOST, now=NOW, delay=PAUSE) for _ in range(2)]
+
+    assert turns == [NOW, NOW + PAUSE]
+    assert not (tmp_path / "corpus.db").exists()
+
+
+class _Broken(InMemoryHostStore):
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        raise StoreError("the disk is full")
+
+    def standing(self, host: str) -> HostHealth:
+        raise StoreError("the disk is full")
+
+    def robots(self, origin: str) -> RobotsRecord | None:
+        raise StoreError("the disk is full")
+
+
+@pytest.mark.parametrize("first", ["reserve", "standing", "robots"])
+def test_a_store_that_fails_is_done_without(first: str) -> None:
+    hosts = SharedPacing(InMemoryHostStore(), _Broken())
+    if first == "standing":
+        assert hosts.standing(HOST) == HostHealth(host=HOST)
+    if first == "robots":
+        assert hosts.robots("https://bao.example") is None
+
+    turns = [hosts.reserve(HOST, now=NOW, delay=PAUSE) for _ in range(2)]
+
+    assert turns == [NOW, NOW + PAUSE]

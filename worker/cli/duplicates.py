@@ -1,0 +1,187 @@
+"""The commands about copies: `duplicates`, and its `mark`, `review` and `fit`, by which people teach the judge."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.base import SILENT, CommonOptions, options, print_json
+from worker.cli.render.tables import placement_after, placement_before
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.runs.fit_judge import FitReport
+    from worker.storage.corpus.judge_model import UnsurePair
+    from worker.storage.maintenance.manual_decisions import Rejudged
+
+_LARGEST_ID: Final = 2**63 - 1
+_ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
+_MOVED: Final = 0.05
+
+
+@click.group(invoke_without_command=True)
+@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
+@click.option(
+    "--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups, templates and overlaps."
+)
+@options
+def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
+    """List the recognised copies, each with the text that is kept instead."""
+    context = click.get_current_context()
+    if context.invoked_subcommand:
+        context.obj = common
+        return
+    from worker.cli.render.tables import duplicate_record, print_duplicates
+    from worker.storage.opening import open_read_only
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    with open_read_only(settings) as store:
+        links = store.reader.duplicates(links_that_keep_both=everything)
+        if form == "table" and not common.as_json:
+            print_duplicates(links)
+            return
+        for link in links:
+            print_json(duplicate_record(link))
+
+
+@click.command()
+@click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
+@click.option("--same", is_flag=True, help="They are one item: one text is exported.")
+@click.option("--different", is_flag=True, help="They are two items: both are exported.")
+@click.option("--original", type=_ID, metavar="ID", help="This one had it first: its cluster exports it.")
+@options
+def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
+    """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
+    from worker.runs import reprocess
+
+    decided = _decided(ids, same=same, different=different, original=original)
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    if original is not None:
+        ids, moved = (original,), reprocess.mark_original(settings, original)
+    else:
+        moved = reprocess.mark(settings, *ids, decided=decided)
+    if common.as_json:
+        again = [_moved_record(each) for each in moved]
+        print_json({"articles": list(ids), "decided": decided, "judged_again": again})
+    elif common.loudness > SILENT:
+        _show_moved(ids, decided, moved)
+
+
+def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
+    """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
+    if original is not None:
+        if ids or same or different:
+            raise UsageError("--original names one article by itself: leave out the other ids and options")
+        return "original"
+    if same == different:
+        raise UsageError("say either --same or --different of two articles, or --original ID of one")
+    if len(ids) != 2:
+        raise UsageError(f"name two articles, by the ids that `why URL` shows; found {len(ids)}")
+    if ids[0] == ids[1]:
+        raise UsageError(f"article {ids[0]} is named twice: name two articles, by the ids that `why URL` shows")
+    return "same" if same else "different"
+
+
+def _moved_record(moved: Rejudged) -> dict[str, object]:
+    return {
+        "id": moved.id,
+        "url": moved.url,
+        "from": {"relation": moved.relation.value, "cluster": moved.cluster, "exported": moved.head},
+        "to": {"relation": moved.new_relation.value, "cluster": moved.new_cluster, "exported": moved.new_head},
+    }
+
+
+def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
+    from worker.cli.render.tables import console, escape_markup
+
+    out = console()
+    if decided == "original":
+        out.print(f"remembered: article {ids[0]} is the original")
+    else:
+        saying = "the same item" if decided == "same" else "different items"
+        out.print(f"remembered: articles {ids[0]} and {ids[1]} are {saying}")
+    changed = [each for each in moved if placement_before(each) != placement_after(each)]
+    for each in changed:
+        out.print(f"  {each.id}  {placement_before(each)} -> {placement_after(each)}  {escape_markup(each.url)}")
+    if not changed:
+        out.print("  nothing stands otherwise than before")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
+@options
+def review(common: CommonOptions, limit: int) -> None:
+    """List the pairs about which the judge was least sure: what `duplicates mark` says of them teaches it most."""
+    from worker.runs import fit_judge
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    pairs = fit_judge.find_unsure_pairs(settings, most=limit)
+    if common.as_json:
+        for each in pairs:
+            print_json(asdict(each))
+    elif common.loudness > SILENT:
+        _show_pairs(pairs)
+
+
+def _show_pairs(pairs: list[UnsurePair]) -> None:
+    from worker.cli.render.tables import console, escape_markup
+
+    out = console()
+    for each in pairs:
+        out.print(f"{each.probability:.2f}  {each.relation.value}")
+        for number, title, url in (
+            (each.article, each.title, each.url),
+            (each.other, each.other_title, each.other_url),
+        ):
+            out.print(f"  {number:>6}  {escape_markup(title)}\n          {escape_markup(url)}")
+    if pairs:
+        out.print("say what they are: corpus-worker duplicates mark ID ID --same (or --different)")
+    else:
+        out.print("nothing to review: no two articles were compared that nobody marked")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be learned; keep nothing.")
+@options
+def fit(common: CommonOptions, dry_run: bool) -> None:
+    """Refit the judge's weights with what people marked in this store; `reprocess --dedupe` applies them."""
+    from worker.runs import fit_judge
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    fitted = fit_judge.fit_judge(settings, dry_run=dry_run)
+    if common.as_json:
+        print_json(asdict(fitted))
+    elif common.loudness > SILENT:
+        _show_fitted(fitted)
+
+
+def _show_fitted(fitted: FitReport) -> None:
+    from worker.cli.render.tables import console
+
+    out = console()
+    out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different")
+    for name, score in (("shipped weights", fitted.before), ("taught, on marks left out", fitted.after)):
+        out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
+    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MOVED}
+    for name, factor in sorted(moved.items(), key=lambda each: -abs(each[1] - 1.0)):
+        out.print(f"  {name.replace('_', ' '):<26} counts {factor:.2f} times as much")
+    out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")
+    if fitted.after.loss >= fitted.before.loss:
+        out.print("on marks left out the taught weights do no better: more marks are needed")
+    if not fitted.applied:
+        out.print("nothing was kept (--dry-run)")
+        return
+    out.print("kept in the store; daemons use them from their next start or SIGHUP on")
+    out.print(
+        "what is stored keeps its verdict until `corpus-worker reprocess --dedupe` (--dry-run shows what would change)"
+    )
+
+
+for _command in (mark, review, fit):
+    duplicates.add_command(_command)

@@ -1,0 +1,279 @@
+"""The commands that look after a store: `backup`, `prune`, `upgrade-store`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.render.progress import Spinner
+from worker.cli.render.tables import placement_after, placement_before
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.runs.reprocess import ReprocessReport
+    from worker.storage.maintenance.rejudge import VerdictChange
+
+
+_MOST_SHOWN: Final = 20
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@options
+def backup(common: CommonOptions, file: Path, force: bool) -> None:
+    """Copy a SQLite store to FILE while it is in use, and check the copy: its pages, and whether its books balance."""
+    from worker.clock import SystemClock
+    from worker.storage.opening import open_read_only
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    if file == Path("-"):
+        raise UsageError("a backup goes into a file: name one")
+    common.require_foreign(settings, file)
+    clock = SystemClock()
+    started = clock.monotonic()
+    with open_read_only(settings) as store:
+        made = store.back_up(file, replace=force)
+    seconds = round(clock.monotonic() - started, 1)
+    if common.as_json:
+        sums = {"discovered": made.books.discovered, "articles": made.books.articles, "texts": made.books.clusters}
+        print_json({"file": str(made.path), "bytes": made.size, "seconds": seconds, "balanced": True, **sums})
+        return
+    click.echo(f"{made.path}: {_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
+
+
+@click.command()
+@click.option("--older-than", "age", metavar="AGE", help='For example "90d"; by default what [store] keep_pages says.')
+@click.option("--dry-run", is_flag=True, help="Count what would go; delete nothing.")
+@options
+def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
+    """Let go of raw pages, histories and what else is not needed any more from before AGE; never of a text.
+
+    Pages that are gone cannot be extracted again by `reprocess`. Work on the store goes on meanwhile.
+    """
+    from worker.clock import SystemClock
+    from worker.storage.opening import open_read_only
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    before = SystemClock().now() - _age(age, settings.store.keep_pages)
+    with open_read_only(settings) as store:
+        pruned = store.prune(older_than=before, dry_run=dry_run)
+    counts = {name: getattr(pruned, name) for name in ("pages", "events", "robots", "hosts", "moves", "places")}
+    if common.as_json:
+        print_json({"before": _iso(before), "dry_run": dry_run, **counts, "page_bytes": pruned.page_bytes})
+        return
+    told = ", ".join(f"{count:,} {_CALLED.get(name, name)}" for name, count in counts.items())
+    verb = "would go" if dry_run else "are gone"
+    click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
+    if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
+        click.echo("the room in the store's file is used again; `VACUUM` in sqlite3, with nobody at work, shrinks it")
+
+
+@click.command("upgrade-store")
+@options
+def upgrade_store(common: CommonOptions) -> None:
+    """Change the tables of a store from an older version of the program, with everything in it.
+
+    Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` do the same at their start; on PostgreSQL
+    only the owner of the tables can.
+    """
+    from worker.config.load import mask_url
+    from worker.logs import escape
+    from worker.storage import misplaced_articles, upgrade_store
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    before, after = upgrade_store(settings.store.url)
+    borrowed = misplaced_articles(settings.store.url)
+    if common.as_json:
+        print_json({"before": before, "after": after, "borrowed_keys": [asdict(each) for each in borrowed]})
+        return
+    told = "is up to date already" if before == after else f"is up to date, and was at {before}"
+    click.echo(f"{mask_url(settings.store.url)} {told}: schema {after}")
+    if borrowed:
+        click.echo(
+            f"{len(borrowed)} articles are kept under an address that only their page, or a saved file, called theirs; "
+            "they stay, and such words count for nothing from now on:"
+        )
+    for each in borrowed[:_MOST_SHOWN]:
+        click.echo(escape(f"  article {each.id}: {each.canonical_url}, from {each.url}"))
+
+
+_CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}
+
+
+def _age(given: str | None, configured: timedelta | None) -> timedelta:
+    from worker.config.units import parse_duration
+
+    if given is None and configured is not None:
+        return configured
+    if given is None:
+        raise UsageError("say how old: give --older-than AGE, such as 90d, or set [store] keep_pages")
+    try:
+        age = parse_duration(given)
+    except ValueError as exc:
+        raise UsageError(f'--older-than "{given}": give {exc}') from None
+    if age <= timedelta(0):
+        raise UsageError("--older-than 0: everything would go; give an age such as 90d")
+    return age
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    for unit, power in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= power:
+            return f"{count / power:.1f} {unit}"
+    return f"{count} bytes"
+
+
+# The command that moves a whole store: `migrate-store`.
+
+
+@click.command("migrate-store")
+@click.argument("origin", metavar="FROM")
+@click.argument("target", metavar="TO")
+@options
+def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
+    """Copy a whole store into an empty database and compare both, row by row.
+
+    FROM and TO are store URLs (sqlite:///path, postgresql+psycopg://user@host/database). A copy that was broken off
+    goes on where it stopped, and until then no other command uses TO. Nobody may work on either store meanwhile.
+    """
+    from worker.clock import SystemClock
+    from worker.config.load import mask_url
+    from worker.config.types import is_store_url
+    from worker.errors import UsageError
+    from worker.storage import move_store
+
+    common.set_up_logs()
+    for url in (origin, target):
+        if not is_store_url(url):
+            raise UsageError(
+                f"{mask_url(url)}: no store URL; write sqlite:///path or postgresql+psycopg://user@host/database"
+            )
+    if origin == target:
+        raise UsageError("FROM and TO are the same store; there is nothing to move")
+
+    def tell(table: str, rows: int) -> None:
+        if common.loudness >= 0 and not common.as_json:
+            print_note(f"{table}: {rows:,} rows")
+
+    moved = move_store(origin, target, now=SystemClock().now(), progress=tell)
+    if common.as_json:
+        print_json({"tables": {each.table: {"rows": each.rows, "copied": each.copied} for each in moved}})
+        return
+    rows, copied = sum(each.rows for each in moved), sum(each.copied for each in moved)
+    click.echo(f"{rows:,} rows in {len(moved)} tables, {copied:,} of them copied now; both stores hold the same")
+    click.echo(f'set [store] url = "{mask_url(target)}" to work on it')
+
+
+# The command `reprocess`.
+
+
+@click.command()
+@click.option("--dedupe", is_flag=True, help="Judge again only; extract nothing again.")
+@click.option("--rejected", is_flag=True, help="Extract only the kept pages that gave no article; judge nothing else.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@options
+def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool) -> None:
+    """Extract every kept page and judge every article again, under the settings as they are now; needs no network."""
+    from worker.runs.reprocess import ReprocessRun
+
+    if dedupe and rejected:
+        raise UsageError("say either --dedupe, which extracts nothing, or --rejected, which extracts rejected pages")
+    settings = common.settings()
+    gauge = Spinner(shown=sys.stderr.isatty() and common.loudness >= 0)
+    common.set_up_logs(settings.log.format, quietly=gauge.shown)
+    work = ReprocessRun(settings, extract=not dedupe, rejected=rejected, watcher=gauge.tell)
+
+    async def until_done() -> ReprocessReport | None:
+        try:
+            return await (work.rehearse() if dry_run else work.carry_out())
+        except asyncio.CancelledError:
+            return None
+
+    with gauge:
+        report, stopped_by = run_until_signal(until_done)
+    if report is None:
+        print_note("stopped; the same command goes on from here")
+    elif common.as_json:
+        print_json(_record(report))
+    elif common.loudness > SILENT:
+        _show(report, in_full=dry_run or common.loudness > 0)
+    raise SystemExit(128 + stopped_by if stopped_by else 0)
+
+
+def _record(report: ReprocessReport) -> dict[str, object]:
+    made = report.extracted
+    return {
+        "applied": report.applied,
+        "indexed": report.indexed,
+        "extracted": made and {"other": made.other, "same": made.same, "none": made.none, "urls": list(made.urls)},
+        "judged": report.judged,
+        "changed": len(report.changes),
+        "texts_before": report.texts_before,
+        "texts_after": report.texts_after,
+        "changes": [_change_record(change) for change in report.changes],
+    }
+
+
+def _change_record(change: VerdictChange) -> dict[str, object]:
+    return {
+        "id": change.id,
+        "url": change.url,
+        "title": change.title,
+        "from": {"relation": change.relation.value, "cluster": change.cluster, "exported": change.head},
+        "to": {"relation": change.new_relation.value, "cluster": change.new_cluster, "exported": change.new_head},
+        "against": change.against,
+        "jaccard": round(change.jaccard, 4),
+        "containment": round(change.containment, 4),
+    }
+
+
+def _show(report: ReprocessReport, *, in_full: bool) -> None:
+    from worker.cli.render.tables import console, escape_markup
+
+    out = console()
+    if report.indexed:
+        out.print(f"{report.indexed} articles indexed again")
+    if made := report.extracted:
+        kept = f", {made.none} without an article, whose text is kept" if made.none else ""
+        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} other texts{kept}")
+        for url in made.urls:
+            out.print(f"  another text: {escape_markup(url)}")
+    if in_full and report.changes:
+        _show_changes(report.changes)
+    would = "changed" if report.applied else "would change"
+    out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
+    if not report.applied:
+        out.print("nothing was changed (--dry-run)")
+
+
+def _show_changes(changes: tuple[VerdictChange, ...]) -> None:
+    from rich.table import Table
+
+    from worker.cli.render.tables import console, escape_markup
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("article", "before", "after", "against", "jaccard", "contained", "title"):
+        table.add_column(name, overflow="fold")
+    for each in changes:
+        figures = (f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("", "")
+        title = f"{escape_markup(each.title)}\n{escape_markup(each.url)}"
+        table.add_row(
+            str(each.id), placement_before(each), placement_after(each), str(each.against or ""), *figures, title
+        )
+    console().print(table)

@@ -1,0 +1,209 @@
+"""Shows how a run goes: a bar with counts and rate on a terminal, nothing elsewhere (the log tells it there)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Self
+
+import click
+
+from worker.cli.base import print_note
+from worker.clock import SystemClock
+from worker.config.units import format_duration
+from worker.models import BackfillProgress, Claim, Outcome, Source, State
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from worker.fetch import Step
+    from worker.runs.backfill import BackfillRun
+
+
+class ProgressBar:
+    """Counts what happens, and draws it where `shown`."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self._found = 0
+        self._states: Counter[State] = Counter()
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self._bar = _make_bar()
+            self._bar.add_task("discovering", total=None, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def discovered(self, source: Source, *, new: int) -> None:
+        """Note that candidates were added."""
+        self._found += new
+        self._draw(source.name)
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:
+        """Note that the work on one candidate ended."""
+        self._states[outcome.state] += 1
+        self._draw(claim.host or claim.source)
+
+    def _draw(self, where: str) -> None:
+        if not self._bar:
+            return
+        task = self._bar.tasks[0]
+        counts = "  ".join(f"{count} {state.value}" for state, count in sorted(self._states.items()))
+        rate = f"{sum(self._states.values()) / task.elapsed:.1f}/s" if task.elapsed else ""
+        self._bar.update(
+            task.id,
+            total=max(self._found, sum(self._states.values())),
+            completed=sum(self._states.values()),
+            description=counts or f"discovering {where}",
+            rate=rate,
+        )
+
+
+def _make_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True, emoji=False),
+        transient=True,
+    )
+
+
+class Spinner:
+    """Shows on a terminal what is being done and how far it came."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
+            self._bar.add_task("starting", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def tell(self, what: str, done: int) -> None:
+        """Show what is being done, and to how many."""
+        if self._bar:
+            things = "pages" if what == "extracted" else "articles"
+            self._bar.update(self._bar.tasks[0].id, description=f"{done} {things} {what}")
+
+
+# Tells on one line of standard error how far a backfill has come, and about how long it will take.
+
+
+_EVERY: Final = timedelta(seconds=20)
+_EVERY_ON_A_TERMINAL: Final = timedelta(seconds=1)
+_SPAN_S: Final = 120.0
+_MIN_MOMENTS: Final = 3
+_MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class EtaEstimator:
+    """How quickly work goes, from the moments (in seconds) at which pieces of it ended lately."""
+
+    moments: deque[float] = field(default_factory=deque)
+    done: int = 0
+
+    def count(self, now_s: float) -> None:
+        """Note that a piece of work ended."""
+        self.done += 1
+        self.moments.append(now_s)
+        while now_s - self.moments[0] > _SPAN_S:
+            self.moments.popleft()
+
+    def remaining(self, left: int, *, now_s: float) -> timedelta | None:
+        """Return about how long so many more pieces take; None while that cannot be told."""
+        if left == 0:
+            return timedelta(0)
+        lately = [moment for moment in self.moments if now_s - moment <= _SPAN_S]
+        if len(lately) < _MIN_MOMENTS or now_s <= lately[0]:
+            return None
+        return timedelta(seconds=left * (now_s - lately[0]) / len(lately))
+
+
+def progress_line(state: BackfillProgress, *, done: int, left: int, remaining: timedelta | None) -> str:
+    """Return the progress for people."""
+    parts = [f"{state.looked:,} of {state.looked + state.waiting:,} places looked at", f"{state.found:,} found"]
+    parts += [f"{done:,} done", f"{left:,} left"]
+    if remaining:
+        whole = max(_MINUTE, timedelta(minutes=round(remaining / _MINUTE)))
+        parts.append(f"about {format_duration(whole)} more" + (" for these" if state.waiting else ""))
+    return ", ".join(parts)
+
+
+class BackfillReporter:
+    """An observer that tells how a backfill goes, where `shown`; on a terminal in place, elsewhere line after line."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._in_place = sys.stderr.isatty()
+        self._clock = SystemClock()
+        self._pace = EtaEstimator()
+
+    def discovered(self, source: Source, *, new: int) -> None:
+        """Show nothing: the places tell it."""
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - an observer is told both
+        """Count the end of the work on one candidate."""
+        self._pace.count(self._clock.monotonic())
+
+    def stepped(self, step: Step) -> None:
+        """Show nothing: what a fetch decided is for `doctor`."""
+
+    @asynccontextmanager
+    async def over(self, run: BackfillRun) -> AsyncIterator[None]:
+        """Tell the progress of a run for as long as the block lasts."""
+        telling = asyncio.create_task(self._tell_again_and_again(run))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            if self._shown and self._in_place:
+                _write("\r\x1b[K")
+
+    async def _tell_again_and_again(self, run: BackfillRun) -> None:
+        while self._shown:
+            await self._clock.sleep(_EVERY_ON_A_TERMINAL if self._in_place else _EVERY)
+            state, left = await run.progress()
+            remaining = self._pace.remaining(left, now_s=self._clock.monotonic())
+            told = progress_line(state, done=self._pace.done, left=left, remaining=remaining)
+            if self._in_place:
+                _write(f"\r\x1b[K{told}")
+            else:
+                print_note(told)
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True, nl=False)

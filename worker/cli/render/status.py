@@ -1,0 +1,248 @@
+"""How a store and its sources stand, for `status`: a page of at most 80 columns, and a record for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from worker.cli.render.tables import STATE_ORDER, corpus_sum, format_time, poll_record
+from worker.config.load import mask_url
+from worker.config.schema import Settings, SourceSettings
+from worker.config.units import format_age, format_countdown, format_duration, format_rounded
+from worker.logs import escape
+from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
+from worker.models.status import source_warnings
+from worker.storage.queue.workers import WorkerRecord
+
+_NUMBERS = ("found", "brought", "stored", "yield")
+_HEADS = ("source", "polled", "next", "every", *_NUMBERS)
+_COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
+
+
+def status_record(
+    figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord], backfills: Sequence[BackfillStatus] = ()
+) -> dict[str, object]:
+    """Return everything as `status --json` prints it."""
+    return {
+        "discovered": sum(figures.counts.values()),
+        **{state.value: figures.counts.get(state, 0) for state in STATE_ORDER},
+        "articles": figures.articles,
+        "seeds": figures.seeds,
+        "clusters": figures.texts,
+        "due": figures.due,
+        "bytes": figures.size,
+        "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
+        "rejected_by_reason": {
+            reason: {"pages": pages, "kept": kept} for reason, (pages, kept) in figures.rejected.items()
+        },
+        "daemon": daemon,
+        "workers": {each.name: _worker_record(each) for each in workers},
+        "backfills": {each.state.name: _backfill_record(each) for each in backfills},
+        "sources": {source.name: _source_record(source) for source in figures.sources},
+    }
+
+
+def _worker_record(worker: WorkerRecord) -> dict[str, object]:
+    return {"candidates": worker.candidates, "sources": worker.sources, "command": worker.command or None}
+
+
+def _backfill_record(standing: BackfillStatus) -> dict[str, object]:
+    state = standing.state
+    return {
+        "begun_at": _iso(state.begun_at),
+        "worker": standing.worker,
+        "looked": state.looked,
+        "waiting": state.waiting,
+        "unread": state.unread,
+        "found": state.found,
+        "pending": standing.pending,
+    }
+
+
+def _source_record(source: SourceStats) -> dict[str, object]:
+    learned = source.state.learned
+    return {
+        **poll_record(source.state),
+        "interval": format_duration(source.state.interval) if source.state.interval else None,
+        "plan": learned.plan,
+        "failing_since": _iso(learned.failing_since),
+        "fault": learned.fault,
+        "gaps": learned.gaps,
+        "gap_at": _iso(learned.gap_at),
+        "alarms": [] if source.paused else [_alarm_record(each) for each in learned.alarms],
+        "paused": source.paused,
+        "candidates": {state.value: count for state, count in source.counts.items()},
+        "newest_at": _iso(source.newest_at),
+    }
+
+
+def _alarm_record(alarm: Alarm) -> dict[str, object]:
+    return {"what": alarm.what, "since": _iso(alarm.since), "detail": alarm.detail}
+
+
+def render_status(
+    settings: Settings,
+    figures: StoreStats,
+    *,
+    daemon: str,
+    workers: Sequence[WorkerRecord],
+    backfills: Sequence[BackfillStatus] = (),
+    daemons_known: bool = True,
+) -> RenderableType:
+    """Return everything for people: the store, the counts, the sources, those with trouble first.
+
+    `daemons_known` says whether no name of a daemon means that there is none.
+    """
+    known, now = {source.name: source for source in figures.sources}, figures.at
+    sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
+    return Group(
+        *_head(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
+        *(_backfill_line(each) for each in backfills),
+        "",
+        _counts(figures),
+        *_meanings(_meaning_of_counts(figures)),
+        *_rejected(figures),
+        "",
+        *_sources(sources, settings, now=now),
+        *_meanings(_meaning_of_sources(figures, [each for _, each in sources])),
+    )
+
+
+def _meanings(lines: Sequence[str]) -> Iterator[Text]:
+    return (_plain(line, style="dim") for line in lines)
+
+
+def _meaning_of_counts(figures: StoreStats) -> tuple[str, ...]:
+    """Say what is counted, so that whoever adds the numbers up knows what comes out."""
+    return (
+        f"in all: every address found, by its state now; {figures.pending:,} more are pending",
+        "the last hour and day: what happened then; what was decided twice counts twice",
+    )
+
+
+def _meaning_of_sources(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
+    if not shown:
+        return ()
+    others = sum(figures.counts.values()) - sum(source.known for source in shown)
+    rest = (f"{others:,} more were brought by targets, or by sources no longer configured",) if others > 0 else ()
+    meaning = "found: entries of the last poll; brought: addresses it was first to name"
+    return (meaning, *rest)
+
+
+def _never_polled(source: SourceSettings) -> SourceStats:
+    return SourceStats(name=source.name, state=SourceState(name=source.name), paused=not source.enabled)
+
+
+def _head(
+    settings: Settings, figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord]
+) -> Iterator[RenderableType]:
+    size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
+    lines = {
+        "store": f"{mask_url(settings.store.url)}{size}",
+        "daemon": daemon,
+        "at work": ", ".join(map(str, workers)) or "nobody",
+        "corpus": corpus_sum(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
+        "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
+    }
+    for name, value in lines.items():
+        yield _plain(f"{name:<8}{value}")
+
+
+def no_daemon(*, known: bool) -> str:
+    """Say that there is no daemon, or that none can be told."""
+    return "not running" if known else "not known: a connection pooler hides who is connected"
+
+
+def _backfill_line(standing: BackfillStatus) -> Text:
+    state = standing.state
+    places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
+    # Named as it is kept: the source, the first day and, where one was given, the last.
+    return _plain(
+        f"backfill {state.name}: {places}, {state.found:,} found, {standing.pending:,} pending, "
+        f"{f'at work: {standing.worker}' if standing.worker else 'nobody at it'}"
+    )
+
+
+def _counts(figures: StoreStats) -> Table:
+    rows = {"in all": {"discovered": sum(figures.counts.values()), **{s.value: n for s, n in figures.counts.items()}}}
+    for span, counts in sorted(figures.recent.items()):
+        rows[f"last {format_duration(span)}"] = dict(counts)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in _COUNTED[:-1]:
+        table.add_column("found" if name == "discovered" else name, justify="right")
+    for name, counts in rows.items():
+        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNTED[:-1]))
+    return table
+
+
+def _rejected(figures: StoreStats) -> Iterator[Text]:
+    """Yield why pages gave no article, if any did, and how many of them can be extracted again."""
+    if not figures.rejected:
+        return
+    reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
+    kept = sum(kept for _, kept in figures.rejected.values())
+    yield _plain(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
+
+
+def _sources(
+    sources: Sequence[tuple[SourceSettings, SourceStats]], settings: Settings, *, now: datetime
+) -> Iterator[RenderableType]:
+    """Yield one table of all sources in the same columns, those with trouble first and what it is below them."""
+    troubled = [pair for pair in sources if _warnings(pair[1], now=now)]
+    well = [pair for pair in sources if not _warnings(pair[1], now=now)]
+    rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
+    widths = [max(map(len, column)) for column in zip(_HEADS, *rows.values(), strict=True)]
+    for title, group in (("with trouble", troubled), ("in order" if troubled else "", well)):
+        if not group:
+            continue
+        if title:
+            yield _plain(f"{title}:", style="bold")
+        yield _source_table([rows[source.name] for _, source in group], widths)
+        for _, source in group:
+            told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _warnings(source, now=now))
+            yield from (Padding(each, (0, 0, 0, 2)) for each in told)
+        if title and group is troubled and well:
+            yield ""
+
+
+def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
+    for name, width in zip(_HEADS, widths, strict=True):
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, *, now: datetime) -> Sequence[str]:
+    state, stored = source.state, source.counts.get(State.STORED, 0)
+    share = f"{stored / source.known:.0%}" if source.known else ""
+    return (
+        configured.name if len(configured.name) <= 24 else f"{configured.name[:23]}…",
+        format_age(state.polled_at, now=now),
+        format_countdown(state.due_at, now=now) if configured.enabled else "paused",
+        format_rounded(state.interval or configured.every or settings.schedule.every),
+        f"{state.found:,}",
+        f"{source.known:,}",
+        f"{stored:,}",
+        share,
+    )
+
+
+def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
+    return source_warnings(source, now=now, moment=format_time)
+
+
+def _plain(line: str, *, style: str = "") -> Text:
+    """Return a line as it is: nothing in it is markup, and nothing forges another line."""
+    return Text(escape(line), style=style)
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None

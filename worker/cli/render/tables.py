@@ -1,0 +1,238 @@
+"""Tables and lines for people, on standard output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from worker.cli.base import print_json
+from worker.config.schema import Settings
+from worker.config.units import format_duration
+from worker.logs import escape as visible
+from worker.models import AuditReport, DuplicateLink, SourceState, State
+
+if TYPE_CHECKING:
+    from worker.runs.backfill import BackfillReport
+    from worker.runs.ingest import IngestReport
+    from worker.storage.maintenance.manual_decisions import Rejudged
+    from worker.storage.maintenance.rejudge import VerdictChange
+
+
+_MARKUP: Final = re.compile(r"\\+|\[")
+STATE_ORDER = (
+    State.STORED,
+    State.DUPLICATE,
+    State.REVISED,
+    State.UNCHANGED,
+    State.REJECTED,
+    State.BLOCKED,
+    State.FAILED,
+    State.PENDING,
+)
+
+
+def escape_markup(text: str) -> str:
+    """Return text from outside as a terminal may show it: no control characters, no markup."""
+    # rich halves backslashes before a tag and nowhere else: behind each sign of its own goes a tag that does nothing.
+    return _MARKUP.sub(lambda found: found[0] * (2 if found[0][0] == "\\" else 1) + "[none][/none]", visible(text))
+
+
+def format_time(when: datetime | None) -> str:
+    """Return a time as people read it, in the machine's time zone."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+
+
+def console() -> Console:
+    """Return the console for results; it is as wide as it needs to be where nobody looks at it."""
+    found = Console(highlight=False, emoji=False)
+    return found if found.is_terminal else Console(highlight=False, emoji=False, width=200)
+
+
+def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
+    """Print what a run did."""
+    out, record = console(), report.as_record()
+    if report.sources:
+        out.print(_poll_table(report))
+    out.print(_counts_table(record))
+    worked = sum(report.tally.outcomes.values())
+    earlier = worked + report.pending - report.tally.discovered
+    if earlier > 0:
+        out.print(f"{earlier:,} of these were discovered before this run: they were waiting, or were looked at again")
+    seconds = report.elapsed.total_seconds()
+    rate = f", {worked / seconds:.1f} a second" if worked and seconds else ""
+    ended = "stopped by a signal after" if stopped_by else "done in"
+    out.print(f"{ended} {seconds:.1f} s{rate}")
+
+
+def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    """Print what a backfill did, and how far it has come in all."""
+    out, state = console(), report.state
+    if not dry_run and not report.orders.discover_only:
+        out.print(_counts_table(report.as_record()))
+    unread = f", {state.unread:,} could not be read" if state.unread else ""
+    places = "place" if state.looked == 1 else "places"
+    out.print(f"{state.looked:,} {places} looked at, {state.waiting:,} to go{unread}")
+    left_out = f", {state.left_out:,} of other times left out" if state.left_out else ""
+    out.print(f"{state.found:,} found, {state.new:,} of them new{left_out}")
+    if dry_run:
+        out.print("nothing was stored (--dry-run)")
+    elif not report.finished:
+        stopped = "stopped by a signal" if stopped_by else "not finished"
+        waiting = f"{report.pending:,} found and not yet worked on; " if report.pending else ""
+        out.print(f"{stopped}: {waiting}the same command goes on from here")
+
+
+def _counts_table(record: Mapping[str, object]) -> Table:
+    names = ("discovered", *(state.value for state in STATE_ORDER))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # 79 columns
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row(*(str(record[name]) for name in names))
+    return table
+
+
+def _poll_table(report: IngestReport) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("source", "found", "new", "result"):  # entries shown, and those never seen before
+        table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
+    for name, source in report.sources.items():
+        table.add_row(escape_markup(name), str(source.found), str(source.new), escape_markup(source.result))
+    return table
+
+
+def print_source_table(settings: Settings, states: Mapping[str, SourceState], *, as_json: bool) -> None:
+    """Print the configured sources with what the store remembers of each."""
+    rows = [(source, states.get(source.name, SourceState(name=source.name))) for source in settings.sources]
+    if as_json:
+        print_json([{**source.model_dump(mode="json"), **poll_record(state)} for source, state in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"):
+        table.add_column(name, overflow="fold")
+    for source, state in rows:
+        every, paused = state.interval or source.every or settings.schedule.every, not source.enabled
+        table.add_row(
+            source.name,
+            source.kind,
+            "paused" if paused else "yes",
+            format_duration(every),
+            format_time(state.polled_at),
+            "-" if paused else format_time(state.due_at),
+            str(state.found),
+            "-" if paused else escape_markup(state.error) or "-",
+            escape_markup(source.url or source.path),
+        )
+    console().print(table)
+
+
+def poll_record(state: SourceState) -> dict[str, object]:
+    """Return what the store remembers of a source, for JSON."""
+    return {
+        "polled_at": state.polled_at.isoformat() if state.polled_at else None,
+        "succeeded_at": state.succeeded_at.isoformat() if state.succeeded_at else None,
+        "due_at": state.due_at.isoformat() if state.due_at else None,
+        "failures": state.failures,
+        "error": state.error,
+        "found": state.found,
+    }
+
+
+def audit_record(books: AuditReport) -> dict[str, object]:
+    """Return the sum of the books as `audit --json` prints it."""
+    return {"balanced": books.balanced, **counts_record(books), "problems": list(books.problems)}
+
+
+def counts_record(books: AuditReport) -> dict[str, object]:
+    """Return the counts by state, and those of the corpus."""
+    return {
+        "discovered": books.discovered,
+        **{state.value: books.counts.get(state, 0) for state in STATE_ORDER},
+        "articles": books.articles,
+        "seeds": books.seeds,
+        "clusters": books.clusters,
+    }
+
+
+def print_audit(books: AuditReport) -> None:
+    """Print the sum of the books, and what is wrong."""
+    out = console()
+    parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in STATE_ORDER)
+    out.print(f"{books.discovered} discovered = {parts}")
+    out.print(corpus_sum(texts=books.clusters, articles=books.articles, seeds=books.seeds))
+    out.print("not exported are copies and earlier versions: another text of their cluster stands for them")
+    for problem in books.problems:
+        out.print(f"problem: {escape_markup(problem)}", style="red")
+    out.print("the books balance" if books.balanced else "the books do not balance", style="bold")
+
+
+def corpus_sum(*, texts: int, articles: int, seeds: int) -> str:
+    """Return how the texts that `export` writes come about from what is kept."""
+    return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
+
+
+def duplicate_record(link: DuplicateLink) -> dict[str, object]:
+    """Return a recognised copy as `duplicates --format jsonl` prints it."""
+    return {
+        "url": link.url,
+        "source": link.source,
+        "fetched_at": link.fetched_at.isoformat(),
+        "published_at": _iso(link.published_at),
+        "duplicate_of": link.duplicate_of,
+        "duplicate_of_url": link.duplicate_of_url,
+        "duplicate_of_fetched_at": _iso(link.duplicate_of_fetched_at),
+        "duplicate_of_published_at": _iso(link.duplicate_of_published_at),
+        "first_host": link.first_host,
+        "relation": link.relation.value,
+        "jaccard": round(link.jaccard, 4),
+        "containment": round(link.containment, 4),
+        "probability": None if link.probability is None else round(link.probability, 4),
+        "shared_words": link.shared_words,
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None
+
+
+def _times(published_at: datetime | None, fetched_at: datetime | None) -> str:
+    return f"published {format_time(published_at)}, fetched {format_time(fetched_at)}"
+
+
+def print_duplicates(links: Iterable[DuplicateLink]) -> int:
+    """Print recognised copies, those of one text below it; return how many."""
+    out, kept = console(), None
+    rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
+    for link in rows:
+        if link.duplicate_of != kept:
+            kept = link.duplicate_of
+            out.print(f"[bold]{kept}  {escape_markup(link.duplicate_of_title)}[/]", soft_wrap=True)
+            out.print(f"  {escape_markup(link.duplicate_of_url)}", soft_wrap=True)
+            times = _times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
+            first = f"; first: {escape_markup(link.first_host)}" if link.first_host else ""
+            out.print(f"  {times}{first}", soft_wrap=True)
+        figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
+        out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
+        out.print(f"      {escape_markup(link.title)}", soft_wrap=True)
+        out.print(f"      {escape_markup(link.url)}", soft_wrap=True)
+        out.print(f"      {_times(link.published_at, link.fetched_at)}", soft_wrap=True)
+    out.print(f"{len(rows):,} recognised")
+    return len(rows)
+
+
+def placement_before(place: Rejudged | VerdictChange) -> str:
+    """Return where an article was: its relation, its cluster, and whether it was exported."""
+    return _placement(place.relation.value, place.cluster, exported=place.head)
+
+
+def placement_after(place: Rejudged | VerdictChange) -> str:
+    """Return where an article is now."""
+    return _placement(place.new_relation.value, place.new_cluster, exported=place.new_head)
+
+
+def _placement(relation: str, cluster: int, *, exported: bool) -> str:
+    return f"{relation} in {cluster}, {'exported' if exported else 'not exported'}"

@@ -1,0 +1,205 @@
+"""The commands that work: `ingest`, `run`, `seeds import`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.base import DEFAULT_CONFIG, SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.errors import UsageError
+from worker.logs import escape
+from worker.models import Claim, Outcome, Source, State
+
+if TYPE_CHECKING:
+    from worker.config.schema import Settings
+    from worker.fetch import Step
+    from worker.pipeline import SeedReport
+    from worker.runs.ingest import IngestOptions, IngestReport
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
+@click.option(
+    "--as",
+    "taken_as",
+    type=click.Choice(["article", "feed", "sitemap", "listing"]),
+    help="What a URL is; left out: told from the page.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
+@options
+def ingest(
+    common: CommonOptions,
+    targets: tuple[str, ...],
+    sources: tuple[str, ...],
+    taken_as: str | None,
+    limit: int | None,
+    dry_run: bool,
+) -> None:
+    """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
+
+    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), taken instead of the configured
+    sources. A URL is taken for an article unless its page is clearly a feed, a sitemap or a listing page; --as decides.
+    """
+    from worker.runs.ingest import IngestOptions
+
+    if targets and sources:
+        raise UsageError("targets and --source do not go together; give one or the other")
+    if taken_as and not targets:
+        raise UsageError("--as says what a target is; name the address")
+    settings = common.settings()
+    orders = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
+    if dry_run:
+        raise SystemExit(ingest_dry_run(common, settings, orders))
+    raise SystemExit(_ingest(common, settings, orders))
+
+
+def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
+    from worker.app import open_app
+    from worker.cli.render.progress import ProgressBar
+    from worker.cli.render.tables import print_ingest_summary
+    from worker.runs.ingest import IngestRun
+
+    progress = ProgressBar(shown=sys.stderr.isatty() and common.loudness >= 0)
+    common.set_up_logs(settings.log.format, quietly=progress.shown)
+
+    async def work() -> IngestReport:
+        async with open_app(settings, progress, command="ingest") as app:
+            run = IngestRun(app, orders)
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.run()
+            return await run.report()
+
+    with progress:
+        report, stopped_by = run_until_signal(work)
+    if common.as_json:
+        print_json(report.as_record())
+    elif common.loudness > SILENT:
+        print_ingest_summary(report, stopped_by=stopped_by)
+    if not orders.targets and not any(source.enabled for source in settings.sources):
+        remedy = "add one with `corpus-worker sources add URL`"
+        print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
+    if stopped_by:
+        return 128 + stopped_by
+    return 0 if report.did_its_work else 1
+
+
+@click.command()
+@options
+def run(common: CommonOptions) -> None:
+    """Run as a daemon: poll each source when it is due, work off what it finds, until stopped."""
+    from worker.runs.daemon import Daemon
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    raise SystemExit(Daemon(settings, reread=common.settings, config=common.config or DEFAULT_CONFIG).run())
+
+
+@click.group()
+def seeds() -> None:
+    """Look after the seed corpus."""
+
+
+@seeds.command("import")
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@options
+def import_seeds(common: CommonOptions, folder: Path | None) -> None:
+    """Import the seed corpus, or the files of DIR and its sub-folders; what was imported before is left alone.
+
+    A sub-folder called `sample` holds the demonstration's texts and is left out; name it to import it.
+    """
+    from worker.app import open_app
+    from worker.cli.render.progress import ProgressBar
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+
+    async def work() -> SeedReport:
+        async with open_app(settings, ProgressBar(shown=False), command="seeds") as app:
+            return await app.import_seeds(folder)
+
+    report, stopped_by = run_until_signal(work)
+    if common.as_json:
+        print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
+    else:
+        known = report.found - report.imported - report.refused
+        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused(report)}")
+    if not report.found and not report.problems:
+        print_note(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}")
+    if stopped_by:
+        raise SystemExit(128 + stopped_by)
+    raise SystemExit(0 if report.found else 1)
+
+
+def _refused(report: SeedReport) -> str:
+    return f", {report.refused} without an article" if report.refused else ""
+
+
+def _no_seeds(folder: Path) -> str:
+    from worker.app import NO_SEEDS
+    from worker.sources.files.seeds import SAMPLE, sample_size
+
+    sample = sample_size(folder)
+    left_out = f"; the {sample} of the demonstration in {folder / SAMPLE} are left out unless named" if sample else ""
+    return f"{folder}: {NO_SEEDS}{left_out}"
+
+
+# Shows what `ingest --dry-run` would do: every decision of every fetch, and each outcome.
+
+
+def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
+    """Run without storing anything; return the exit status."""
+    from worker.cli.render.tables import print_ingest_summary
+    from worker.runs.dry_run import open_dry_run
+    from worker.runs.ingest import IngestRun
+
+    common.set_up_logs(settings.log.format, quietly=True)
+    teller = _StepPrinter(to_error=common.as_json)
+
+    async def work() -> IngestReport:
+        async with open_dry_run(settings, teller, teller.stepped) as app:
+            run = IngestRun(app, replace(orders, with_seeds=False))
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.run()
+            return await run.report()
+
+    report, stopped_by = run_until_signal(work)
+    if common.as_json:
+        print_json({**report.as_record(), "dry_run": True})
+    else:
+        print_ingest_summary(report, stopped_by=stopped_by)
+        click.echo("nothing was stored (--dry-run)")
+    if stopped_by:
+        return 128 + stopped_by
+    return 0 if report.did_its_work else 1
+
+
+class _StepPrinter:
+    """Prints what happens as it happens."""
+
+    def __init__(self, *, to_error: bool) -> None:
+        self._to_error = to_error
+
+    def stepped(self, step: Step) -> None:
+        """Print one decision of a fetch."""
+        self._say(f"  {step.what:<10} {step.detail}" + (f"  ({step.url})" if step.url else ""))
+
+    def discovered(self, source: Source, *, new: int) -> None:
+        """Print how many candidates a source gave that the store does not know."""
+        self._say(f"{source.name}: {new} candidates the store does not know")
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:
+        """Print what would become of a candidate."""
+        would = "would be tried again" if outcome.state is State.PENDING else f"would be {outcome.state.value}"
+        reason = f" ({outcome.reason})" if outcome.reason else ""
+        self._say(f"{claim.url}\n  {would}{reason}: {outcome.detail}")
+
+    def _say(self, text: str) -> None:
+        click.echo("\n".join(map(escape, text.split("\n"))), err=self._to_error)

@@ -1,0 +1,1 @@
+"""The configuration: its shape, its types of values, how it is read and edited."""

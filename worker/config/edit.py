@@ -1,0 +1,204 @@
+"""Changes the configuration file: the new text is checked as a whole, and takes the old one's place at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomlkit
+
+from worker import urls
+from worker.config.load import load_settings
+from worker.config.schema import Settings
+from worker.errors import ConfigurationError, UsageError
+from worker.files.atomic import atomic_file
+
+
+def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
+    """Replace a configuration file by its edited text, whole or not at all; return the settings it now gives.
+
+    Raises ConfigurationError where the file cannot be written, or the new text would not be valid: the old one stays.
+    """
+    target = path.resolve()
+    try:
+        found = target.read_bytes()
+        text = edit(found.decode("utf-8-sig"))
+        with atomic_file(target) as file:
+            file.write(text.encode("utf-8-sig" if found.startswith(BOM_UTF8) else "utf-8"))
+            file.flush()
+            return _load_edited(Path(file.name), path, environment)
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read the new file as the program will; complaints name the file it is to become."""
+    try:
+        return load_settings(written, environment)
+    except ConfigurationError as exc:
+        raise ConfigurationError(str(exc).replace(str(written), str(path))) from exc
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    advice = "check the free space, and the permissions of the file and its folder"
+    return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
+
+
+# Writes sources into the text of a configuration file, and takes them out, leaving all else as it stands.
+
+
+_HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
+_ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
+_ANY_HEADER = re.compile(r"\s*\[")
+_NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
+_PARTS = re.compile(r"[^a-z0-9]+")
+_ENDING = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
+_BLAND = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSource:
+    """A source to be written down; `more` are further keys with their values."""
+
+    name: str
+    kind: str
+    url: str
+    more: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+
+def name_for(url: str, taken: Collection[str]) -> str:
+    """Return a short name for a source that nobody has yet: the site, then words of the address, then a number."""
+    host = urls.site_of(url)
+    site = _PARTS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40] or "feed"
+    segments = (_PARTS.sub("-", _ENDING.sub("", part)).strip("-") for part in urlsplit(url).path.lower().split("/"))
+    section = next((part for part in reversed([*segments]) if part not in _BLAND), "")
+    names = [site, f"{site}-{section[:40]}"] if section else [site]
+    free = next((name for name in names if name not in taken), None)
+    return free or next(name for number in range(2, len(taken) + 3) if (name := f"{names[-1]}-{number}") not in taken)
+
+
+def with_sources(text: str, added: Sequence[NewSource]) -> str:
+    """Return a configuration with sources added behind those it has.
+
+    Raises UsageError for a name it has already, ConfigurationError where the text is no TOML.
+    """
+    names = [source["name"] for source in _sources(text)]
+    for source in added:
+        if source.name in names:
+            raise UsageError(f"there is a source {source.name!r} already; choose another name or remove it first")
+        names.append(source.name)
+    lines = text.splitlines(keepends=True)
+    at = max((end for _, end in _blocks(lines)), default=len(lines))
+    before, after = "".join(lines[:at]), "".join(lines[at:])
+    gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+    return _checked(before + gap + "\n".join(_written(source) for source in added) + after, expected=names)
+
+
+def without_source(text: str, name: str) -> str:
+    """Return a configuration without one source; raises UsageError where it has none of that name."""
+    names = [source["name"] for source in _sources(text)]
+    if name not in names:
+        raise UsageError(f"there is no source {name!r}; there are {', '.join(names) or 'none'}")
+    lines = text.splitlines(keepends=True)
+    blocks = _blocks(lines)
+    if len(blocks) != len(names):
+        raise ConfigurationError(_NOT_EDITABLE)
+    start, end = blocks[names.index(name)]
+    while end < len(lines) and not lines[end].strip():
+        end += 1
+    result = "".join(lines[:start] + lines[end:]).rstrip("\n") + "\n"
+    return _checked(result, expected=[each for each in names if each != name])
+
+
+def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
+    """Return a configuration in which some sources are polled or not; raises UsageError for a name it has not.
+
+    The key `enabled` of a source is changed where it stands, or written behind its header.
+    """
+    known = [source["name"] for source in _sources(text)]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
+    lines = text.splitlines(keepends=True)
+    blocks = _blocks(lines)
+    if len(blocks) != len(known):
+        raise ConfigurationError(_NOT_EDITABLE)
+    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):
+        if name in names:
+            lines[start:end] = _switched(lines[start:end], enabled=enabled)
+    result = "".join(lines)
+    if _values(result) != _expected_values(text, names, enabled=enabled):
+        raise ConfigurationError(_NOT_EDITABLE)
+    return result
+
+
+def _switched(block: Sequence[str], *, enabled: bool) -> list[str]:
+    """Return the lines of one source with its key `enabled` set."""
+    value = "true" if enabled else "false"
+    for number, line in enumerate(block):
+        if _ENABLED.match(line):
+            return [*block[:number], _ENABLED.sub(rf"\g<1>{value}", line), *block[number + 1 :]]
+    ending = "\r\n" if block[0].endswith("\r\n") else "\n"
+    indent = block[0][: len(block[0]) - len(block[0].lstrip())]
+    header = block[0] if block[0].endswith("\n") else f"{block[0]}{ending}"
+    return [header, f"{indent}enabled = {value}{ending}", *block[1:]]
+
+
+def _values(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dict[str, Any]:
+    values = _values(text)
+    for source in values["sources"]:
+        if source["name"] in names:
+            source["enabled"] = enabled
+    return values
+
+
+def _sources(text: str) -> list[dict[str, str]]:
+    try:
+        sources = tomllib.loads(text).get("sources", [])
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"the configuration is not valid TOML ({exc}); correct it first") from exc
+    return [{"name": str(source.get("name", ""))} for source in sources if isinstance(source, dict)]
+
+
+def _blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Return where each `[[sources]]` block begins and ends; comments right above a header belong to its block."""
+    starts = [number for number, line in enumerate(lines) if _HEADER.match(line)]
+    return [(start, _end(lines, start)) for start in starts]
+
+
+def _end(lines: Sequence[str], start: int) -> int:
+    following = (number for number in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[number]))
+    end = next(following, len(lines))
+    while end < len(lines) and lines[end - 1].lstrip().startswith("#"):
+        end -= 1
+    while not lines[end - 1].strip():
+        end -= 1
+    return end
+
+
+def _written(source: NewSource) -> str:
+    table = tomlkit.table()
+    for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.more}.items():
+        table.add(key, value)
+    return f"[[sources]]\n{table.as_string()}"
+
+
+def _checked(result: str, *, expected: list[str]) -> str:
+    """Return the text if it says what it should; unusual ways to write TOML are not edited, but refused."""
+    if [source["name"] for source in _sources(result)] != expected:
+        raise ConfigurationError(
+            "the configuration is written in a way that cannot be edited; edit its sources by hand"
+        )
+    return result

@@ -1,0 +1,207 @@
+"""Reads the configuration: a TOML file, then the environment over it, then the checks of `settings`."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from worker.config.schema import Section, Settings
+from worker.errors import ConfigurationError
+
+PREFIX: Final = "CORPUS_WORKER_"
+_MAX_SHOWN: Final = 80
+_SIMILAR_WITH_PREFIX: Final = 0.7
+_SIMILAR_WITHOUT_PREFIX: Final = 0.9
+"""How alike a variable is to one of ours that is taken for it: with our prefix, and without."""
+_PATH: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
+"""What begins the URL of a file: nobody logs in there, and its path may hold every sign."""
+_LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=@)", re.DOTALL)
+"""Scheme and user, and all that stands between them and the last @, however the scheme is mistyped."""
+_NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
+"""What stands where a port does and is none: a password behind which the host was forgotten."""
+_SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
+"""A parameter that holds a secret, in a query or in libpq's own form, and all behind it: quotes may be broken."""
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Return the effective settings; raises ConfigurationError naming file, key, what was found and what is allowed."""
+    values: dict[str, object] = _read(path)
+    overrides = dict(_overrides(environment))
+    for (section, key), value in overrides.items():
+        part = values.setdefault(section, {})
+        if not isinstance(part, dict):
+            raise ConfigurationError(
+                f"{path}: {section}: found {_quoted(part, place=(section,))}; expected a table [{section}]"
+            )
+        part[key] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigurationError("\n".join(_error_messages(exc, path, overrides))) from exc
+
+
+def to_toml(settings: Settings) -> str:
+    """Write settings as TOML with secrets masked."""
+    import tomlkit
+
+    return tomlkit.dumps(masked_values(settings))
+
+
+def masked_values(settings: Settings) -> dict[str, object]:
+    """Return settings as plain values with secrets masked, for printing."""
+    values: dict[str, object] = settings.model_dump(mode="json", exclude_none=True)
+    values["store"] = {"url": mask_url(settings.store.url)}
+    return values
+
+
+def mask_url(url: str) -> str:
+    """Hide what is or may be a secret in a store's URL, be it well spelled or not."""
+    return _SECRET.sub(r"\1***", url) if _PATH.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
+
+
+def _without_login(text: str) -> str:
+    """Hide the password of an address, and what is called one."""
+    return _LOGIN.sub(_masked_login, _SECRET.sub(r"\1***", text))
+
+
+def _masked_login(found: re.Match[str]) -> str:
+    known, colon, rest = found.groups()
+    return f"{known}{colon}{'***' if rest or colon else ''}"
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; name one with --config FILE") from None
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path}: cannot be read: {exc.strerror}") from exc
+    try:
+        return dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: {exc}") from exc
+
+
+def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
+    names = frozenset(_environment_names())
+    for name in sorted(environment):
+        if name in names:
+            section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+            yield (section, key), _coerce(section, key, environment[name], name)
+        elif meant := _suggestion(name, names):
+            raise ConfigurationError(f"environment: {name}: no such setting; {meant}")
+
+
+def _suggestion(name: str, names: Collection[str]) -> str:
+    """Return what to write instead of a variable that was meant for this program, empty for those of others."""
+    upper = name.upper()
+    if upper in names:
+        return f"write it in capitals: {upper}"
+    ours = upper.startswith(PREFIX) and "__" in upper
+    if not ours and "CORPUS" not in upper and "WORKER" not in upper:
+        return ""
+    # What all have in common would make everything alike.
+    cut, least = (PREFIX, _SIMILAR_WITH_PREFIX) if ours else ("", _SIMILAR_WITHOUT_PREFIX)
+    known = {each.removeprefix(cut): each for each in names}
+    near = [known[each] for each in get_close_matches(upper.removeprefix(cut), known, n=1, cutoff=least)]
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"expected one of {', '.join(sorted(names))}" if ours else ""
+
+
+def _coerce(section: str, key: str, text: str, name: str) -> object:
+    """Read an environment variable's text as the type the setting has."""
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Section)
+    value = _parse_json(text, name, place=(section,))
+    try:
+        return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)
+    except ValidationError as exc:
+        expected = _expected(exc.errors()[0])
+        raise ConfigurationError(
+            f"environment: {name}: found {_quoted(text, place=(section,))}; expected {expected}"
+        ) from exc
+
+
+def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ConfigurationError(
+            f"environment: {name}: found {_quoted(text, place=place)}; expected JSON ({exc})"
+        ) from exc
+    return value
+
+
+def _environment_names() -> Iterator[str]:
+    for section, part in Settings.model_fields.items():
+        if isinstance(part.annotation, type) and issubclass(part.annotation, Section):
+            yield from (f"{PREFIX}{section}__{key}".upper() for key in part.annotation.model_fields)
+
+
+def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
+    for problem in error.errors():
+        where = _key_path(problem["loc"])
+        origin = "environment" if problem["loc"][:2] in overrides else str(path)
+        if problem["type"] == "extra_forbidden":
+            yield f"{origin}: {where}: unknown key; expected {_known_keys(problem['loc'])}"
+        elif problem["type"] == "missing":
+            yield f"{origin}: {where}: missing; it is required"
+        elif isinstance(problem["input"], dict | Section):
+            yield f"{origin}: {where or 'configuration'}: expected {_expected(problem)}"
+        else:
+            found = _quoted(problem["input"], place=problem["loc"])
+            yield f"{origin}: {where}: found {found}; expected {_expected(problem)}"
+
+
+def _key_path(location: Sequence[int | str]) -> str:
+    """Write a key's place the way TOML users say it: `sources[2].kind`, counting from 1."""
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).lstrip(".")
+
+
+def _known_keys(location: Sequence[int | str]) -> str:
+    model: object = Settings
+    for part in location[:-1]:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
+            model = model.model_fields[part].annotation
+    if location[0] == "sources":
+        from worker.config.schema import SourceSettings
+
+        model = SourceSettings
+    known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
+    return "one of " + ", ".join(known)
+
+
+def _expected(problem: ErrorDetails) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return problem["msg"].removeprefix("Input should be ")
+
+
+def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
+    """Write a value as it was found; secrets are masked before quotation marks and escapes hide where they are."""
+    text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _masked(value: object, masking: Callable[[str], str]) -> object:
+    """Return a value ready to be written as JSON, with every text in it masked."""
+    if isinstance(value, Mapping):
+        return {_masked(str(key), masking): _masked(inner, masking) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner, masking) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float) else masking(str(value))

@@ -1,0 +1,308 @@
+"""The shape of the configuration: every section, key, default and check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, time, timedelta
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.config.types import (
+    Archive,
+    Cron,
+    Duration,
+    DurationOrZero,
+    Endpoint,
+    Language,
+    Listen,
+    Network,
+    Pattern,
+    Share,
+    Signal,
+    Since,
+    Size,
+    StoreUrl,
+    TimeZone,
+    WebAddress,
+    Word,
+    is_loopback,
+)
+from worker.config.units import format_duration
+from worker.models import Source, SourceOptions
+
+DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
+_LOCAL_KINDS: Final = ("files", "warc")
+_POLLED_KINDS: Final = ("feed", "sitemap", "listing")
+_KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "sitemap": ("feed", "listing"),
+        "other_sites": _POLLED_KINDS,
+        "sites": (*_POLLED_KINDS, *_LOCAL_KINDS),
+        "keep_params": (*_POLLED_KINDS, "urls"),
+        "drop_params": (*_POLLED_KINDS, "urls"),
+        "fold_case": (*_POLLED_KINDS, "urls"),
+        "pages": ("listing",),
+        "article_pattern": ("listing",),
+        "max_age": ("sitemap",),
+        "archive": _POLLED_KINDS,
+    }
+)
+"""The kinds of sources for which a key does something; a key that is not here does something for all."""
+_INSTEAD: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+_OLD_DEFAULT_THRESHOLD: Final = 0.8
+_STRICTER: Final = 2.0
+_LAXER: Final = 0.6
+"""How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: an unknown key is an error, and so is a value of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoreSettings(Section):
+    """Where the corpus lies."""
+
+    url: StoreUrl = "sqlite:///data/corpus.db"
+    keep_pages: Duration | None = None
+
+
+class SeedSettings(Section):
+    """Where the seed corpus lies; empty: there is none."""
+
+    path: str = "seeds"
+
+
+class FetchSettings(Section):
+    """How pages are fetched."""
+
+    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
+        "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
+    )
+    per_host_delay: DurationOrZero = timedelta(seconds=2)
+    per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32
+    timeout: Duration = timedelta(seconds=15)
+    deadline: Duration = timedelta(seconds=60)
+    max_bytes: Size = 10_000_000
+    obey_robots: bool = True
+    recheck: tuple[Duration, ...] = Field(default=(), strict=False)
+    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)
+    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)
+    ca_file: str = ""
+
+
+class ExtractSettings(Section):
+    """How articles are taken out of pages."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] = 0
+    timeout: Duration = timedelta(seconds=20)
+    min_words: Annotated[int, Field(ge=0)] = 60
+    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)
+
+
+class RightsSettings(Section):
+    """Which signals about rights keep an article out."""
+
+    refuse: tuple[Signal, ...] = Field(default=(), strict=False)
+
+
+class DedupeSettings(Section):
+    """What counts as a copy.
+
+    `threshold` and `containment` are former keys: where `merge_at` is missing they are translated into it.
+    """
+
+    merge_at: Share = 0.5
+    keep: Literal["earliest", "first", "longest"] = "earliest"
+    threshold: Share | None = None
+    containment: Share | None = None
+
+    @property
+    def former(self) -> dict[str, float]:
+        """Return the former keys that are set."""
+        keys = {"threshold": self.threshold, "containment": self.containment}
+        return {key: value for key, value in keys.items() if value is not None}
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what to write in the place of the former keys."""
+        if not self.former:
+            return ()
+        keys = " and ".join(f"dedupe.{key}" for key in self.former)
+        if "merge_at" in self.model_fields_set:
+            return (f"{keys} does nothing beside dedupe.merge_at; take it out",)
+        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` in its place",)
+
+    @property
+    def probability(self) -> float:
+        """Return the probability from which two texts are merged."""
+        if not self.former or "merge_at" in self.model_fields_set:
+            return self.merge_at
+        given = sum(self.former.values()) / len(self.former)
+        steep = _STRICTER if given > _OLD_DEFAULT_THRESHOLD else _LAXER
+        return round(0.5 + steep * (given - _OLD_DEFAULT_THRESHOLD), 2)
+
+
+class ScheduleSettings(Section):
+    """How often sources are polled."""
+
+    every: Duration = timedelta(minutes=15)
+    min_every: Duration = timedelta(minutes=5)
+    max_every: Duration = timedelta(hours=12)
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_every <= self.every <= self.max_every:
+            found = f"min_every {format_duration(self.min_every)}, every {format_duration(self.every)}"
+            raise ValueError(
+                f"min_every <= every <= max_every (found {found}, max_every {format_duration(self.max_every)})"
+            )
+        return self
+
+
+class SourceSettings(Section):
+    """One place to poll."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
+    url: str = ""
+    path: str = ""
+    enabled: bool = True
+    every: Duration | None = None
+    cron: Cron = ""
+    sitemap: WebAddress = ""
+    timezone: TimeZone = DEFAULT_TIMEZONE
+    other_sites: Literal["skip", "follow"] = "skip"
+    sites: tuple[Word, ...] = Field(default=(), strict=False)
+    keep_params: tuple[Word, ...] = Field(default=(), strict=False)
+    drop_params: tuple[Word, ...] = Field(default=(), strict=False)
+    fold_case: bool = False
+    pages: Annotated[int, Field(ge=1, le=1000)] = 1
+    article_pattern: Pattern = ""
+    max_age: Duration = timedelta(days=30)
+    since: Since | None = None
+    archive: Archive = ""
+
+    @model_validator(mode="after")
+    def _located(self) -> Self:
+        if bool(self.url) == bool(self.path):
+            raise ValueError('exactly one of "url" and "path"')
+        if self.path and self.kind not in (*_LOCAL_KINDS, "urls"):
+            raise ValueError(f'"url" (a "{self.kind}" source is fetched; "path" goes with files, warc and urls)')
+        if self.url and self.kind not in _LOCAL_KINDS and not re.match(r"https?://[^/\s]", self.url):
+            raise ValueError(f'a "url" that starts with http:// or https:// (found "{self.url}")')
+        return self
+
+    @model_validator(mode="after")
+    def _planned(self) -> Self:
+        if self.every and self.cron:
+            raise ValueError('at most one of "every" and "cron"')
+        return self
+
+    def source(self) -> Source:
+        """Return the source as the flows know it."""
+        return Source(
+            name=self.name,
+            kind=self.kind,
+            url=self.url or self.path,
+            enabled=self.enabled,
+            every=self.every,
+            cron=self.cron,
+            timezone=self.timezone,
+            options=SourceOptions(
+                follow_others=self.other_sites == "follow",
+                sites=_lower_case(self.sites),
+                keep_params=_lower_case(self.keep_params),
+                drop_params=_lower_case(self.drop_params),
+                fold_case=self.fold_case,
+                pages=self.pages,
+                article_pattern=re.compile(self.article_pattern) if self.article_pattern else None,
+                max_age=self.max_age,
+                since=self.wanted_since(),
+                sitemap=self.sitemap,
+                archive=self.archive,
+            ),
+        )
+
+    def wanted_since(self) -> datetime | None:
+        """Return the moment from which articles are wanted: of a day its beginning in the source's time zone."""
+        if self.since is None:
+            return None
+        if isinstance(self.since, datetime):
+            return self.since if self.since.tzinfo else self.since.replace(tzinfo=ZoneInfo(self.timezone))
+        return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
+
+    def unused(self) -> Iterator[str]:
+        """Yield a sentence for each key that is set and does nothing for this kind of source."""
+        for key, kinds in _KINDS_OF_KEY.items():
+            if key in self.model_fields_set and self.kind not in kinds:
+                advice = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
+                yield f'source "{self.name}": {key} does nothing for kind = "{self.kind}"{advice}: remove it'
+
+
+def _lower_case(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words)
+
+
+class DaemonSettings(Section):
+    """How the daemon watches itself."""
+
+    stall_after: Duration = timedelta(minutes=30)
+
+
+class WebSettings(Section):
+    """Where the daemon can be watched; nowhere without `listen`."""
+
+    listen: Listen = ""
+    allow_public: bool = False
+    hosts: tuple[Word, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _kept_private(self) -> Self:
+        if self.listen and not self.allow_public and not is_loopback(self.listen):
+            raise ValueError(
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages ask '
+                "nobody for a password and show every address; allow_public = true says that others may see them)"
+            )
+        return self
+
+
+class LogSettings(Section):
+    """How the log is written."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    store: StoreSettings = StoreSettings()
+    seeds: SeedSettings = SeedSettings()
+    fetch: FetchSettings = FetchSettings()
+    extract: ExtractSettings = ExtractSettings()
+    rights: RightsSettings = RightsSettings()
+    dedupe: DedupeSettings = DedupeSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        seen: set[str] = set()
+        for source in self.sources:
+            if source.name in seen:
+                raise ValueError(f'source names that differ (found "{source.name}" twice)')
+            seen.add(source.name)
+        return self
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what in a valid configuration does nothing, or is a former key, in sentences; errors from 0.3 on."""
+        return (*self.dedupe.remarks(), *(sentence for source in self.sources for sentence in source.unused()))

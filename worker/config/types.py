@@ -1,0 +1,195 @@
+"""The kinds of values a setting can have, each with what it allows: durations, sizes, addresses, languages and more."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from worker.config.units import format_duration, format_size, parse_duration, parse_size
+from worker.schedule import check_cron
+
+_STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
+_ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
+_PARTS_OF_A_DATE: Final = frozenset({"year", "month", "day"})
+_LAST_PORT: Final = 65535
+_FIRST_YEAR: Final = 1900
+_EXPECTED_DAY: Final = 'a day such as "2026-11-29", or a moment such as "2026-11-29T08:00:00+07:00"'
+
+
+def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """Return a validator that reads text with `parse` and lets values of the final type through."""
+
+    def read(value: object) -> object:
+        return parse(value.strip()) if isinstance(value, str) else value
+
+    return read
+
+
+def _refuse_number(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a duration above zero")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("a duration of zero or more")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError('a network such as "127.0.0.0/8" or "fd00::/8"') from None
+
+
+def _endpoint(value: str) -> str:
+    match = _ENDPOINT.fullmatch(value)
+    if not match or not 0 < int(match[2]) <= _LAST_PORT:
+        raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
+    return value.lower()
+
+
+def _listen(value: str) -> str:
+    match = _ENDPOINT.fullmatch(value)
+    host = match[1].strip("[]") if match else ""
+    try:
+        if host != "localhost":
+            ipaddress.ip_address(host)
+    except ValueError:
+        match = None
+    if value and (match is None or not 0 < int(match[2]) <= _LAST_PORT):
+        raise ValueError('an address and a port of this machine such as "127.0.0.1:8750" or "[::1]:8750"')
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", value):
+        raise ValueError('a language code such as "vi" or "en"')
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('a time zone such as "Asia/Ho_Chi_Minh" or "UTC"') from None
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as exc:
+        raise ValueError(f"a regular expression ({exc})") from None
+    return value
+
+
+def _archive(value: str) -> str:
+    named = set(re.findall(r"\{(\w*)\}", value))
+    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _PARTS_OF_A_DATE):
+        raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
+    return value
+
+
+def _cron(value: str) -> str:
+    try:
+        if value:
+            check_cron(value)
+    except ValueError as exc:
+        raise ValueError(f'fixed times such as "0 6,12,18 * * *": {exc}') from None
+    return value
+
+
+def _web_address(value: str) -> str:
+    if value and not re.match(r"https?://[^/\s]", value):
+        raise ValueError("an address that starts with http:// or https://")
+    return value
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Tell whether an address and port can be reached from this machine alone."""
+    host = endpoint.rpartition(":")[0].strip("[]")
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def is_store_url(value: str) -> bool:
+    """Tell whether a text names a store."""
+    return bool(_STORE_URL.fullmatch(value))
+
+
+def _store_url(value: str) -> str:
+    if value == "sqlite:///:memory:":
+        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is gone at the end of the command')
+    if not is_store_url(value):
+        raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
+    return value
+
+
+def _parse_since(value: object) -> object:
+    if isinstance(value, str):
+        text = value.strip()
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(text)
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(text)
+    return value
+
+
+def _not_before_1900(value: date | datetime) -> date | datetime:
+    if value.year < _FIRST_YEAR:
+        raise ValueError(_EXPECTED_DAY)
+    return value
+
+
+def _require_day(value: object) -> object:
+    read = _parse_since(value)
+    if not isinstance(read, date):
+        raise ValueError(_EXPECTED_DAY)  # noqa: TRY004 - pydantic reports ValueError
+    return read
+
+
+_WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
+_READ_DURATION: Final = BeforeValidator(_parser(parse_duration))
+Duration = Annotated[
+    timedelta, AfterValidator(_positive), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+DurationOrZero = Annotated[
+    timedelta, AfterValidator(_not_negative), BeforeValidator(_refuse_number), _READ_DURATION, _WRITE_DURATION
+]
+Since = Annotated[
+    date | datetime,
+    AfterValidator(_not_before_1900),
+    BeforeValidator(_require_day),
+    PlainSerializer(lambda value: value.isoformat(), return_type=str),
+]
+"""A day or a moment; datetime is a kind of date."""
+Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Network = Annotated[str, AfterValidator(_network)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Listen = Annotated[str, AfterValidator(_listen)]
+"""An address and a port to be reached at, or nothing."""
+Language = Annotated[str, AfterValidator(_language)]
+Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
+Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Cron = Annotated[str, AfterValidator(_cron)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Archive = Annotated[str, AfterValidator(_archive)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]

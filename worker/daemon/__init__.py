@@ -1,5 +1,0 @@
-"""The daemon: polls what is due, works it off, cannot hang quietly, and stops cleanly at a signal."""
-
-from worker.daemon.service import Daemon
-
-__all__ = ["Daemon"]

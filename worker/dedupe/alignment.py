@@ -1,0 +1,308 @@
+"""Aligns two texts word by word, and shows people the passages that they share.
+
+Runs of words that both texts have are found through shingles that are unique in both, wherever they are, so that
+moved paragraphs are found too. Between two runs that follow each other in both texts, the rest is matched word by
+word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, tokenize
+
+# Lays two texts along each other: which words of one stand in the other, and which stand against which.
+#
+# Runs of words that both texts have are found through shingles that are unique in both, wherever they stand, so that
+# moved paragraphs are found too; between two runs that follow each other in both texts the rest is matched word by
+# word.
+
+
+_LONGEST_GAP = 400
+_SMALL_GAP = 12
+_SHORTEST_RUN = 2
+_WORDS_BESIDE_A_MOVE = 40
+_FEWEST_MATCHED_SHARE = 0.3
+_SHORTEST_MOVED = 12
+_MAX_CELLS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """Words that stand in both texts: from `ours` in one and from `theirs` in the other, `length` of them."""
+
+    ours: int
+    theirs: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Words between two runs that follow each other in both texts: they stand against each other."""
+
+    ours: range
+    theirs: range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """Runs in the order of the first text, the gaps between them, and which words of each text are matched."""
+
+    runs: tuple[Run, ...]
+    gaps: tuple[Gap, ...]
+    ours: NDArray[np.bool_]
+    theirs: NDArray[np.bool_]
+
+    @property
+    def turned(self) -> Alignment:
+        """Return the alignment with the texts in each other's places."""
+        return Alignment(
+            runs=tuple(sorted(Run(run.theirs, run.ours, run.length) for run in self.runs)),
+            gaps=tuple(sorted((Gap(gap.theirs, gap.ours) for gap in self.gaps), key=lambda gap: gap.ours.start)),
+            ours=self.theirs,
+            theirs=self.ours,
+        )
+
+
+def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
+    """Align two texts given as word hashes."""
+    if len(ours) and np.array_equal(ours, theirs):
+        every = _mask([(0, len(ours))], len(ours))
+        return Alignment(runs=(Run(0, 0, len(ours)),), gaps=(), ours=every, theirs=every.copy())
+    runs = _without_phrases(_without_overlaps(_runs_on_diagonals(ours, theirs)))
+    runs = sorted([*runs, *_match_gaps(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
+    gaps = _gaps(runs, len(ours), len(theirs))
+    # Where a moved passage begins and ends, the words beside it have their counterparts beside it there.
+    beside = _match_gaps(_gaps_beside_moves(runs, len(ours), len(theirs)), ours, theirs)
+    runs = sorted([*runs, *beside])
+    return Alignment(
+        runs=tuple(runs),
+        gaps=tuple(gaps),
+        ours=_mask(((run.ours, run.length) for run in runs), len(ours)),
+        theirs=_mask(((run.theirs, run.length) for run in runs), len(theirs)),
+    )
+
+
+def align_nothing(ours: Sized, theirs: Sized) -> Alignment:
+    """Return the alignment of two texts that have nothing in common."""
+    return Alignment(runs=(), gaps=(), ours=_mask((), len(ours)), theirs=_mask((), len(theirs)))
+
+
+def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Return the runs of shingles that are unique in both texts, joined where they overlap on one diagonal."""
+    if min(len(ours), len(theirs)) < SHINGLE:
+        return []
+    here, there = _unique_places(shingles(ours)), _unique_places(shingles(theirs))
+    known = in_sorted(here[0], there[0])
+    mine, other = here[1][known], there[1][np.searchsorted(there[0], here[0][known])]
+    order = np.argsort(mine)
+    mine, other = mine[order], other[order]
+    if not len(mine):
+        return []
+    # Within SHINGLE words on one diagonal nothing differs, even where a repeated shingle stands between.
+    breaks = np.flatnonzero((np.diff(mine - other) != 0) | (np.diff(mine) > SHINGLE)) + 1
+    starts, ends = np.append(0, breaks), np.append(breaks, len(mine)) - 1
+    return [
+        Run(a, b, z - a + SHINGLE)
+        for a, b, z in zip(mine[starts].tolist(), other[starts].tolist(), mine[ends].tolist(), strict=True)
+    ]
+
+
+def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    """Return the values that stand once, sorted, and their places."""
+    order = np.argsort(every)
+    ordered = every[order]
+    differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
+    once = differs[1:] & differs[:-1]
+    return ordered[once], order[once]
+
+
+def _without_overlaps(runs: list[Run]) -> list[Run]:
+    """Take from each run the words that an earlier one has in either text."""
+    kept: list[Run] = []
+    for run in runs:
+        overlap = max((last.ours + last.length - run.ours for last in kept[-1:]), default=0)
+        for last in kept[-1:]:
+            if last.theirs <= run.theirs:
+                overlap = max(overlap, last.theirs + last.length - run.theirs)
+        overlap = max(overlap, 0)
+        if run.length > overlap:
+            kept.append(Run(run.ours + overlap, run.theirs + overlap, run.length - overlap))
+    return kept
+
+
+def _without_phrases(runs: list[Run]) -> list[Run]:
+    """Leave out what stands elsewhere in the other text and is no longer than a phrase; passages are."""
+    while True:
+        chains: list[list[Run]] = []
+        last = -2
+        for rank, run in _by_rank_in_other(runs):
+            if rank == last + 1:
+                chains[-1].append(run)
+            else:
+                chains.append([run])
+            last = rank
+        kept = [run for chain in chains if sum(each.length for each in chain) >= _SHORTEST_MOVED for run in chain]
+        if len(kept) in (0, len(runs)):
+            return runs
+        runs = kept
+
+
+def _by_rank_in_other(runs: Sequence[Run]) -> list[tuple[int, Run]]:
+    """Return each run with its place in the order of the other text."""
+    rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
+    return [(rank[run], run) for run in runs]
+
+
+def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+    """Return what lies between runs that are neighbours in both texts."""
+    fences = [(-1, Run(0, 0, 0)), *_by_rank_in_other(runs), (len(runs), Run(ours, theirs, 0))]
+    gaps = []
+    for (rank, before), (next_rank, after) in pairwise(fences):
+        gap = Gap(range(before.ours + before.length, after.ours), range(before.theirs + before.length, after.theirs))
+        if next_rank == rank + 1 and (gap.ours or gap.theirs):
+            gaps.append(gap)
+    return gaps
+
+
+def _gaps_beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
+    """Return the words after and before each run that has another neighbour in one text than in the other."""
+    here = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
+    there = [here[0], *sorted(runs, key=lambda run: run.theirs), here[-1]]
+    after = dict(pairwise(there))
+    before = {later: earlier for earlier, later in after.items()}
+    gaps = []
+    for left, right in pairwise(here):
+        if after.get(left) is not right:
+            mine = range(left.ours + left.length, right.ours)
+            if left in after:
+                other = range(left.theirs + left.length, after[left].theirs)
+                gaps.append(Gap(mine[:_WORDS_BESIDE_A_MOVE], other[:_WORDS_BESIDE_A_MOVE]))
+            if right in before:
+                earlier = before[right]
+                other = range(earlier.theirs + earlier.length, right.theirs)
+                gaps.append(Gap(mine[-_WORDS_BESIDE_A_MOVE:], other[-_WORDS_BESIDE_A_MOVE:]))
+    return gaps
+
+
+def _match_gaps(gaps: list[Gap], ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Match gaps word by word until a bounded amount of work is done: very long texts keep what was found before."""
+    found: list[Run] = []
+    work = 0
+    for gap in gaps:
+        if max(len(gap.ours), len(gap.theirs)) <= _LONGEST_GAP:
+            work += len(gap.ours) * len(gap.theirs)
+        if work > _MAX_CELLS:
+            break
+        found.extend(_match_gap(gap, ours, theirs))
+    return found
+
+
+def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    longest = max(len(gap.ours), len(gap.theirs))
+    if not gap.ours or not gap.theirs or longest > _LONGEST_GAP:
+        return []
+    least = 1 if longest <= _SMALL_GAP else _SHORTEST_RUN
+    a, b = ours[gap.ours.start : gap.ours.stop].tolist(), theirs[gap.theirs.start : gap.theirs.stop].tolist()
+    blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+    runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+    # Two passages on one matter share words here and there; only an edited passage keeps most of its words in order.
+    likely = longest <= _SMALL_GAP or sum(run.length for run in runs) >= _FEWEST_MATCHED_SHARE * min(len(a), len(b))
+    return runs if likely else []
+
+
+def _mask(stretches: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
+    marks = np.zeros(length, dtype=np.bool_)
+    for start, count in stretches:
+        marks[start : start + count] = True
+    return marks
+
+
+_SHORTEST_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedPassage:
+    """A stretch of both texts: `shared` ones say the same words, others differ (either side may be empty)."""
+
+    shared: bool
+    newcomer: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedPassages:
+    """Two texts cut into passages, in the newcomer's order; `shared_words` counts words in shared ones.
+
+    A passage of the other text that stands elsewhere in the newcomer is shared where the newcomer has it; what only
+    the other has comes where it stands there, or last.
+    """
+
+    passages: tuple[AlignedPassage, ...]
+    shared_words: int
+
+
+def align_passages(newcomer: str, other: str) -> AlignedPassages:
+    """Align two texts and return their passages; takes time in proportion to their length."""
+    ours, theirs = tokenize(newcomer), tokenize(other)
+    runs = _whole_runs(align(ours.hashes, theirs.hashes).runs, len(ours), len(theirs))
+    return AlignedPassages(
+        passages=tuple(_aligned_passages(ours, theirs, runs)),
+        shared_words=sum(run.length for run in runs),
+    )
+
+
+def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
+    """Join runs that touch in both texts, and leave out short ones and those whose words another run has already."""
+    joined: list[Run] = []
+    for run in runs:
+        last = joined[-1] if joined else None
+        if last and (last.ours + last.length, last.theirs + last.length) == (run.ours, run.theirs):
+            joined[-1] = Run(last.ours, last.theirs, last.length + run.length)
+        else:
+            joined.append(run)
+    whole = ours == theirs == sum(run.length for run in joined)
+    taken_here, taken_there = bytearray(ours), bytearray(theirs)
+    kept = []
+    for run in sorted(joined, key=lambda run: -run.length):
+        here, there = slice(run.ours, run.ours + run.length), slice(run.theirs, run.theirs + run.length)
+        if (run.length < _SHORTEST_SHOWN and not whole) or any(taken_here[here]) or any(taken_there[there]):
+            continue
+        taken_here[here] = taken_there[there] = b"\1" * run.length
+        kept.append(run)
+    return sorted(kept)
+
+
+def _aligned_passages(ours: Words, theirs: Words, runs: list[Run]) -> Iterator[AlignedPassage]:
+    unseen = _unmatched_between(runs, len(theirs))
+    place = 0
+    for run in [*runs, Run(len(ours), len(theirs), 0)]:
+        before = unseen.pop(run.theirs, (0, 0))
+        if place < run.ours or before[0] < before[1]:
+            yield AlignedPassage(
+                shared=False, newcomer=_text_of(ours, place, run.ours), other=_text_of(theirs, *before)
+            )
+        place = run.ours + run.length
+        if run.length:
+            other = _text_of(theirs, run.theirs, run.theirs + run.length)
+            yield AlignedPassage(shared=True, newcomer=_text_of(ours, run.ours, place), other=other)
+
+
+def _unmatched_between(runs: list[Run], length: int) -> dict[int, tuple[int, int]]:
+    """Return the stretches that only the other text has, by where the run after them begins in it."""
+    stretches = {}
+    place = 0
+    for run in [*sorted(runs, key=lambda run: run.theirs), Run(0, length, 0)]:
+        stretches[run.theirs] = (place, run.theirs)
+        place = run.theirs + run.length
+    return stretches
+
+
+def _text_of(cut: Words, start: int, end: int) -> str:
+    return cut.text[cut.starts[start] : cut.ends[end - 1]] if start < end else ""

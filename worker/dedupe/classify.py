@@ -1,0 +1,242 @@
+"""Classifies a pair of texts with different addresses (copy, follow-up, template, overlap and so on), with reasons.
+
+The fitted model gives the probability that a corpus should keep only one of them. Two cases are decided before it: a
+text too short to tell, and an item in a digest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from worker.dedupe.features import PublishedText, measure_features
+from worker.dedupe.model import DuplicateModel
+from worker.dedupe.prepared import PreparedText
+from worker.dedupe.similarity import Similarity
+from worker.models import Relation
+
+_FEWEST_SHINGLES = 8
+_LEAST_RELATED = 0.5
+_OVERLAP_OWN_SHARE = 0.15
+_COPY_COVERAGE = 0.8
+_CONTAINED_COVERAGE = 0.7
+_SAME_COVERAGE = 0.1
+_DIGEST_RATIO = 0.125
+_DIGEST_STORY_SHARE = 0.5
+_TEMPLATE_FEATURES = ("clash_rate", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
+_FOLLOWUP_FEATURES = ("both_have_passages", "longest_passage", "own_facts", "other_title_and_passages", "own_dates")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """What a newcomer is to another text, by which rule, how probably one item, and for which reasons."""
+
+    relation: Relation
+    rule: str
+    notes: tuple[str, ...] = ()
+    probability: float | None = None
+
+
+def classify_pair(
+    newcomer: PublishedText, other: PublishedText, figures: Similarity, *, merge_at: float, model: DuplicateModel
+) -> Classification:
+    """Decide what a newcomer is to another text under another address."""
+    if _is_too_short(newcomer.side, other.side):
+        return _classify_short(newcomer.side, other.side)
+    if not figures.shared_words:
+        return Classification(relation=Relation.UNIQUE, rule="too little in common")
+    values = measure_features(newcomer, other, figures)
+    # A brief notice comes out again on another day, word for word, and is news.
+    if not values["brief_and_days"] and _equal(newcomer.side, other.side, titles=True):
+        return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
+    parts = model.parts(values)
+    probability = model.probability(parts)
+    if probability >= merge_at:
+        relation, rule = _classify_one_item(figures)
+    else:
+        relation, rule = _classify_two_items(figures, values, parts)
+    return Classification(relation=relation, rule=rule, notes=describe_features(values, parts), probability=probability)
+
+
+def _is_too_short(newcomer: PreparedText, other: PreparedText) -> bool:
+    return min(len(newcomer.distinct), len(other.distinct)) < _FEWEST_SHINGLES
+
+
+def _classify_short(newcomer: PreparedText, other: PreparedText) -> Classification:
+    if _equal(newcomer, other, titles=False):
+        return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
+    return Classification(relation=Relation.UNIQUE, rule="too little text to tell")
+
+
+def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
+    """Say whether two texts consist of the same words, and their titles too where these count."""
+    if titles and one.title.hashes.tolist() != two.title.hashes.tolist():
+        return False
+    return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
+
+
+def _classify_one_item(figures: Similarity) -> tuple[Relation, str]:
+    if _is_in_digest(figures):
+        return Relation.FOLLOWUP, "a small part of a text on other matters"
+    return containment_relation(figures), "probably one item"
+
+
+def _classify_two_items(
+    figures: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
+) -> tuple[Relation, str]:
+    """Say in which way two texts are two items: by which of their features speak the loudest against one."""
+    if figures.of_shorter < _LEAST_RELATED:
+        return Relation.UNIQUE, "too little in common"
+    form, news = (sum(min(0.0, parts[name]) for name in names) for names in (_TEMPLATE_FEATURES, _FOLLOWUP_FEATURES))
+    if form < news:
+        return Relation.TEMPLATE, "a form filled in anew"
+    of_one_time = values["together"] >= 1.0 and not values["own_dates"]
+    if of_one_time and min(figures.ours.own_passages, figures.theirs.own_passages) >= _OVERLAP_OWN_SHARE:
+        return Relation.OVERLAP, "much in common, and each has much of its own"
+    return Relation.FOLLOWUP, "much in common, and news besides"
+
+
+def _is_in_digest(figures: Similarity) -> bool:
+    """Say whether one text is an item among many in the other: neither stands for the other."""
+    longer = max((figures.ours, figures.theirs), key=lambda half: len(half.matched))
+    return figures.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
+
+
+def containment_relation(figures: Similarity) -> Relation:
+    """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
+    ours, theirs = figures.ours.raw_share, figures.theirs.raw_share
+    if min(ours, theirs) >= _COPY_COVERAGE or (
+        min(ours, theirs) >= _CONTAINED_COVERAGE and abs(ours - theirs) <= _SAME_COVERAGE
+    ):
+        return Relation.COPY
+    if max(ours, theirs) >= _CONTAINED_COVERAGE:
+        return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
+    return _fuller_relation(figures)
+
+
+def _fuller_relation(figures: Similarity) -> Relation:
+    """Say which of two texts is the fuller where each has furniture or lost something: by what both tell of the story.
+
+    Where they tell as much, the one with less furniture is as good as the fuller.
+    """
+    ours, theirs = figures.ours.share, figures.theirs.share
+    if abs(ours - theirs) <= _SAME_COVERAGE:
+        ours, theirs = figures.theirs.raw_share, figures.ours.raw_share
+    return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
+
+
+# Says in words what spoke for and against two texts being one item: the largest parts of the model's sum.
+
+
+_MOST_REASONS = 3
+_LEAST_WEIGHT = 0.05
+
+
+def _count(value: float) -> int:
+    return round(math.expm1(value))
+
+
+def _together(value: float) -> str:
+    if value <= 0.0:
+        return "not known to have been published within two days"
+    return "published within a day" if value >= 1.0 else "published within two days"
+
+
+_Describe = Callable[[float], str]
+
+_DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyType(
+    {
+        "both_have_passages": (
+            lambda _: "one of them has no long passages of its own",
+            lambda _: "each has passages of its own",
+        ),
+        "longest_passage": (
+            lambda value: f"the shorter text's longest passage of its own has {_count(value)} words",
+            lambda value: f"the shorter text has a passage of {_count(value)} words of its own",
+        ),
+        "word_pairs": (
+            lambda value: f"the longer text has {value:.0%} of the shorter one's word pairs",
+            lambda value: f"the longer text has only {value:.0%} of the shorter one's word pairs",
+        ),
+        "own_facts": (
+            lambda value: f"only {_count(value)} numbers and names stand in the shorter text alone",
+            lambda value: f"{_count(value)} numbers and names stand in the shorter text alone",
+        ),
+        "edits": (
+            lambda value: f"edited at {value:.1%} of the words",
+            lambda value: f"edited at {value:.1%} of the words",
+        ),
+        "single_word_edits": (
+            lambda value: f"single words exchanged all over, {value:.1%} of them",
+            lambda _: "few single words exchanged",
+        ),
+        "clash_rate": (
+            lambda _: "next to no numbers against other numbers",
+            lambda value: f"numbers against other numbers, {value:.1f} in a hundred words",
+        ),
+        "clash_share": (
+            lambda _: "few of the differences are other numbers",
+            lambda _: "many of the differences are other numbers",
+        ),
+        "renamed": (
+            lambda _: "no other names or numbers in the places of those that the titles speak of",
+            lambda _: "another name or number in the place of the one that the title speaks of",
+        ),
+        "title": (
+            lambda value: f"the titles share {value:.0%} of their words",
+            lambda value: f"the titles share {value:.0%} of their words",
+        ),
+        "other_title_and_passages": (
+            lambda _: "hardly a passage of its own under another title",
+            lambda _: "another title, and passages that go with it",
+        ),
+        "numbers_in_like_titles": (
+            lambda _: "no other numbers in titles worded alike",
+            lambda _: "titles worded alike give other numbers",
+        ),
+        "together": (_together, _together),
+        "brief_and_days": (
+            lambda _: "no brief notices of different days",
+            lambda _: "brief, and of another day",
+        ),
+        "own_dates": (
+            lambda _: "one of them names no date that the other does not",
+            lambda value: f"each names {value:.0f} or more dates that the other does not",
+        ),
+        "containment": (
+            lambda value: f"{value:.0%} of the shorter text's runs of five words stand in the longer",
+            lambda value: f"only {value:.0%} of the shorter text's runs of five words stand in the longer",
+        ),
+        "vocabulary": (
+            lambda value: f"{value:.0%} of the words of one are known to the other",
+            lambda value: f"only {value:.0%} of the words of one are known to the other",
+        ),
+        "length": (
+            lambda value: f"the shorter text has {_count(value)} words",
+            lambda value: f"the shorter text has {_count(value)} words",
+        ),
+        "ratio": (
+            lambda value: f"the shorter text is {value:.0%} as long as the longer",
+            lambda value: f"the shorter text is {value:.0%} as long as the longer",
+        ),
+    }
+)
+
+
+def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the strongest reasons for one item, then those against, each with what it added to the sum."""
+    order = sorted(parts, key=lambda name: (-abs(parts[name]), name))
+    pro = [name for name in order if parts[name] >= _LEAST_WEIGHT][:_MOST_REASONS]
+    con = [name for name in order if parts[name] <= -_LEAST_WEIGHT][:_MOST_REASONS]
+    return (
+        *(f"for: {_DESCRIPTIONS[name][0](values[name])} ({parts[name]:+.1f})" for name in pro),
+        *(f"against: {_DESCRIPTIONS[name][1](values[name])} ({parts[name]:+.1f})" for name in con),
+    )
+
+
+def has_description(name: str) -> bool:
+    """Say whether a feature can be put into words."""
+    return name in _DESCRIPTIONS

@@ -1,0 +1,303 @@
+"""Cuts a text into words and hashes all of them at once with numpy, over its code points.
+
+Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens. Where a
+tone mark is placed in its word makes no difference, nor which script's digits a number is written in. The hash of a
+word is a difference of prefix sums of a polynomial over its letters, so no word is ever built as a string.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.charset.scripts import SPACELESS
+
+# Says of every code point what it is to a word, as lookup tables that numpy can gather from.
+#
+# Spellings of one Vietnamese word that differ only in where the tone mark stands (`hoà`, `hòa`) must hash alike, so a
+# tone is taken off its letter here and counted beside the letters of the word.
+
+
+SEPARATOR, LETTER, MARK, ALONE, INVISIBLE = range(5)
+"""What a code point is: between words; part of a word; part of a word that never begins one; a word by itself
+(scripts that write no spaces); not there at all (zero-width characters, soft hyphens). Rare kinds come last."""
+
+_IN_WORDS = (LETTER, MARK, ALONE)
+TABLE_SIZE = 1 << 16
+"""The tables cover the Basic Multilingual Plane; what lies beyond is rare and classified one by one."""
+
+_TONE_DIGITS = {"\u0300": 1, "\u0301": 1 << 3, "\u0303": 1 << 6, "\u0309": 1 << 9, "\u0323": 1 << 12}
+# One letter under several code points: Persian and Urdu write a yeh, a kaf and a heh of their own.
+_ARABIC_VARIANTS = {
+    "\u0649": "\u06cc",  # alef maksura
+    "\u064a": "\u06cc",  # yeh
+    "\u0643": "\u06a9",  # kaf
+    "\u06c1": "\u0647",  # heh goal
+    "\u06d5": "\u0647",  # ae
+    "\u06be": "\u0647",  # heh doachashmee
+    "\u06c3": "\u0629",  # teh marbuta goal
+}
+# Arabic is written with and without its vowel signs, and letters are stretched to fill a line.
+_ARABIC_OPTIONAL = frozenset({"\u0640", "\u0670", *map(chr, range(0x064B, 0x0653))})
+_PRESENTATION_FORMS = ((0xFB50, 0xFDFF), (0xFE70, 0xFEFF), (0xFF00, 0xFFEF))
+"""Code points that stand for a letter or digit in one of its forms: Arabic presentation forms, full and half width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharTables:
+    """Tables indexed by code point: `kinds`, folded `letters` (case and tone removed) and `tones`."""
+
+    kinds: NDArray[np.uint8]
+    letters: NDArray[np.uint64]
+    tones: NDArray[np.uint16]
+
+
+def char_kind(character: str) -> int:
+    """Return what a code point is to a word."""
+    category = unicodedata.category(character)
+    if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or character in _ARABIC_OPTIONAL:
+        return INVISIBLE
+    if category[0] == "M":
+        return MARK
+    if not character.isalnum():
+        return SEPARATOR
+    if category == "Nd":
+        return LETTER
+    return ALONE if any(low <= ord(character) <= high for low, high in SPACELESS) else LETTER
+
+
+def plain_digits(text: str) -> str:
+    """Return a text with every decimal digit, of whatever script, as one of 0 to 9."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+
+
+def _canonical_char(character: str) -> str:
+    """Return the letter or digit that a code point is a form of; itself for all of Latin but its full-width forms."""
+    if character.isdecimal():
+        return plain_digits(character)
+    if any(low <= ord(character) <= high for low, high in _PRESENTATION_FORMS):
+        whole = unicodedata.normalize("NFKC", character)
+        character = whole if len(whole) == 1 else character
+    return _ARABIC_VARIANTS.get(character, character)
+
+
+def fold_char(character: str) -> tuple[int, int]:
+    """Return a letter without case and Vietnamese tone, and the tone; both as integers. One letter, one integer."""
+    character = _canonical_char(character)
+    lower = character.lower()
+    if len(lower) != 1:
+        lower = character
+    parts = unicodedata.normalize("NFD", lower)
+    tone = sum(_TONE_DIGITS.get(part, 0) for part in parts)
+    rest = unicodedata.normalize("NFC", "".join(part for part in parts if part not in _TONE_DIGITS))
+    if not rest:
+        return 0, tone
+    return (ord(rest), tone) if len(rest) == 1 else (ord(lower), 0)
+
+
+def fmix64(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix 64-bit integers so that close ones land far apart (the MurmurHash3 finaliser, a bijection)."""
+    mixed = codes ^ (codes >> np.uint64(33))
+    mixed *= np.uint64(0xFF51AFD7ED558CCD)
+    mixed ^= mixed >> np.uint64(33)
+    mixed *= np.uint64(0xC4CEB9FE1A85EC53)
+    mixed ^= mixed >> np.uint64(33)
+    return mixed
+
+
+@cache
+def char_tables() -> CharTables:
+    """Return the tables for the Basic Multilingual Plane, built once a process (some tens of milliseconds)."""
+    kinds = np.zeros(TABLE_SIZE, dtype=np.uint8)
+    letters = np.zeros(TABLE_SIZE, dtype=np.uint64)
+    tones = np.zeros(TABLE_SIZE, dtype=np.uint16)
+    for code in range(TABLE_SIZE):
+        kinds[code] = kind = char_kind(chr(code))
+        if kind in _IN_WORDS:
+            letters[code], tones[code] = fold_char(chr(code))
+    return _freeze_tables(kinds, letters, tones)
+
+
+def char_tables_of(codes: NDArray[np.uint32]) -> CharTables:
+    """Return tables for the given code points, in their order."""
+    characters = [chr(code) for code in codes.tolist()]
+    kinds = [char_kind(character) for character in characters]
+    folded = [
+        fold_char(character) if kind in _IN_WORDS else (0, 0) for character, kind in zip(characters, kinds, strict=True)
+    ]
+    return _freeze_tables(
+        np.array(kinds, dtype=np.uint8),
+        np.array([letter for letter, _ in folded], dtype=np.uint64),
+        np.array([tone for _, tone in folded], dtype=np.uint16),
+    )
+
+
+def _freeze_tables(kinds: NDArray[np.uint8], letters: NDArray[np.uint64], tones: NDArray[np.uint16]) -> CharTables:
+    values = np.where(letters > 0, fmix64(letters), np.uint64(0))
+    for table in (kinds, values, tones):
+        table.setflags(write=False)
+    return CharTables(kinds=kinds, letters=values, tones=tones)
+
+
+NORMALISATION = 2
+"""Raised whenever the same text would come out as other words: stored fingerprints must then be made again."""
+
+SHINGLE = 5
+"""Words in a shingle."""
+
+_HASH_BASE = 0x9E3779B97F4A7C15 | 3
+_HASH_BASE_INVERSE = pow(_HASH_BASE, -1, 1 << 64)
+_TONE_WEIGHT = np.uint64(0xD6E8FEB86659FD93)
+_CACHED_POWERS = 1 << 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The words of a text: their hashes, and where each begins and ends (code points of `text`, which is NFC)."""
+
+    text: str
+    hashes: NDArray[np.uint64]
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+def tokenize(text: str) -> Words:
+    """Cut a text into words."""
+    text = unicodedata.normalize("NFC", text)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    kinds, letters, tones = _classify(codes)
+    places = None
+    if kinds.max(initial=0) == INVISIBLE:
+        places = np.flatnonzero(kinds != INVISIBLE)
+        kinds, letters, tones = kinds[places], letters[places], tones[places]
+    starts, ends = _boundaries(kinds)
+    hashes = _hash_runs(letters, tones, starts)
+    if places is not None and len(starts):
+        starts, ends = places[starts], places[ends - 1] + 1
+    return Words(text=text, hashes=hashes, starts=starts, ends=ends)
+
+
+def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hash every run of SHINGLE words, in order and with repetitions; a shorter text is one shingle, an empty none."""
+    if len(hashes) == 0:
+        return hashes
+    powers, inverses = _powers(len(hashes))
+    sums = np.zeros(len(hashes) + 1, dtype=np.uint64)
+    np.cumsum(hashes * powers, out=sums[1:])
+    width = min(SHINGLE, len(hashes))
+    mixed = sums[width:] - sums[:-width]
+    mixed *= inverses[: len(mixed)]
+    return fmix64(mixed)
+
+
+def sorted_unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return hashes in order, each once: what `numpy.unique` does, several times as fast on short arrays."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
+def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say of each hash whether it is one of the sorted ones."""
+    if not len(ordered):
+        return np.zeros(len(hashes), dtype=np.bool_)
+    places = np.searchsorted(ordered, hashes)
+    places[places == len(ordered)] = 0
+    found: NDArray[np.bool_] = ordered.take(places) == hashes
+    return found
+
+
+def _classify(
+    codes: NDArray[np.uint32],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:
+    tables = char_tables()
+    places = codes.astype(np.intp)
+    if codes.max(initial=0) < TABLE_SIZE:
+        return tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
+    far = codes >= TABLE_SIZE
+    places[far] = 0
+    kinds, letters, tones = tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
+    distinct, which = np.unique(codes[far], return_inverse=True)
+    rare = char_tables_of(distinct)
+    kinds[far], letters[far], tones[far] = rare.kinds[which], rare.letters[which], rare.tones[which]
+    return kinds, letters, tones
+
+
+def _boundaries(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    inside = np.zeros(len(kinds) + 2, dtype=np.bool_)
+    np.not_equal(kinds, 0, out=inside[1:-1])
+    edges = inside[1:] != inside[:-1]
+    if kinds.max(initial=0) < ALONE:
+        places = np.flatnonzero(edges)
+        return places[::2], places[1::2]
+    begins = inside[1:-1] & ~inside[:-2]
+    alone = np.zeros(len(kinds) + 1, dtype=np.bool_)
+    np.equal(kinds, ALONE, out=alone[1:])
+    alone_before = alone[:-1] | ((kinds != MARK) & _after_marks(kinds, alone[1:]))
+    begins |= (alone[1:] | (alone_before & inside[1:-1])) & (kinds != MARK)
+    starts = np.flatnonzero(begins)
+    stops = np.flatnonzero(~inside[1:-1] & inside[:-2])
+    ends = np.append(starts[1:], len(kinds))
+    which = np.searchsorted(starts, stops, side="left") - 1
+    ends[which] = stops
+    return starts, ends
+
+
+def _after_marks(kinds: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say of each place whether the nearest earlier code point that is no mark is a word by itself."""
+    places = np.where(kinds != MARK, np.arange(len(kinds)), 0)
+    latest = np.maximum.accumulate(places)
+    result = np.zeros(len(kinds), dtype=np.bool_)
+    result[1:] = alone[latest[:-1]]
+    return result
+
+
+def _hash_runs(letters: NDArray[np.uint64], tones: NDArray[np.uint16], starts: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Hash each word: the sum of its letters times powers of a base, shifted to begin at power 0, and its tones.
+
+    What stands between two words counts as no letter and no tone, so each word may be summed up to the next.
+    """
+    if len(starts) == 0:
+        return np.zeros(0, dtype=np.uint64)
+    powers, inverses = _powers(len(letters))
+    mixed = np.add.reduceat(letters * powers, starts)
+    mixed *= inverses.take(starts)
+    mixed += np.add.reduceat(tones, starts, dtype=np.uint16) * _TONE_WEIGHT
+    return fmix64(mixed)
+
+
+def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    if length > _CACHED_POWERS:
+        return _geometric(_HASH_BASE, length), _geometric(_HASH_BASE_INVERSE, length)
+    powers, inverses = _cached_powers()
+    return powers[:length], inverses[:length]
+
+
+@cache
+def _cached_powers() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    both = _geometric(_HASH_BASE, _CACHED_POWERS), _geometric(_HASH_BASE_INVERSE, _CACHED_POWERS)
+    for table in both:
+        table.setflags(write=False)
+    return both
+
+
+def _geometric(base: int, length: int) -> NDArray[np.uint64]:
+    factors = np.full(length, base, dtype=np.uint64)
+    factors[:1] = 1
+    return np.multiply.accumulate(factors)
+
+
+_PAIR_FACTOR = np.uint64(0xA24BAED4963EE407)
+
+
+def word_pairs(hashes: NDArray[np.uint64], *, apart: int = 1) -> NDArray[np.uint64]:
+    """Hash every two neighbouring words, or every two that stand some places apart."""
+    return hashes[:-apart] * _PAIR_FACTOR + hashes[apart:]

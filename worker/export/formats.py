@@ -1,0 +1,150 @@
+"""Where an export goes: files and folders that appear whole or not at all, and streams that are open."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
+
+from worker.errors import UsageError
+from worker.export.fields import EXPORTED, exported_fields, to_json_values
+from worker.files.atomic import atomic_folder, open_output
+from worker.models import StoredArticle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@contextmanager
+def open_export(target: Path) -> Iterator[BinaryIO]:
+    """Give what to write a file into, which becomes `target` when the block ends well; raises UsageError."""
+    with _as_usage_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_output(target) as file:
+            yield file
+
+
+@contextmanager
+def open_export_folder(target: Path) -> Iterator[Path]:
+    """Give a folder to write into, which becomes `target` when the block ends well; raises UsageError."""
+    with _as_usage_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(target) as made:
+            yield made
+
+
+@contextmanager
+def _as_usage_error(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough
+    except OSError as exc:
+        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --output") from exc
+
+
+# One JSON object a line.
+
+
+def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
+    """Write articles to a file, or to standard output where `target` is None; return how many.
+
+    The file appears whole or not at all. Raises UsageError where it cannot be written.
+    """
+    count = 0
+    with _lines(target) as stream:
+        for stored in articles:
+            stream.write(json.dumps(to_json_values(exported_fields(stored)), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+@contextmanager
+def _lines(target: Path | None) -> Iterator[TextIO]:
+    if target is None:
+        yield sys.stdout
+        return
+    with open_export(target) as file:
+        stream = TextIOWrapper(file, encoding="utf-8", newline="\n")
+        yield stream
+        stream.detach()  # which flushes it; the file is closed by its own door
+
+
+# One text file an article, laid out like the seed corpus: first line the title, then the text.
+
+
+def write_text(articles: Iterable[StoredArticle], target: Path | None) -> int:
+    """Write one file for each article into a new or empty folder, which appears whole or not at all; return how many.
+
+    Raises UsageError where the folder is missing from the command line, holds something, or cannot be written.
+    """
+    if target is None:
+        raise UsageError("text goes into a folder; name a new or empty one with --output DIR")
+    with open_export_folder(target) as made:
+        return sum(_write_one(stored, made) for stored in articles)
+
+
+def file_name(stored: StoredArticle) -> str:
+    """Return the file's name: the article's id and the first 16 hexadecimal digits of its text's SHA-256."""
+    return f"{stored.id:03d}_{stored.article.sha256[:16]}.txt"
+
+
+def _write_one(stored: StoredArticle, place: Path) -> int:
+    body = f"{stored.article.title}\n{stored.article.text}\n"
+    (place / file_name(stored)).write_text(body, encoding="utf-8", newline="\n")
+    return 1
+
+
+# One row an article in an Apache Parquet file, with typed columns; pyarrow is an extra.
+
+
+ROWS_AT_ONCE: Final = 2_000
+"""Rows of one group: a few megabytes of text, so that memory stays flat however large the corpus is."""
+_NUMBERS: Final = {"id": "int64", "cluster": "int64", "words": "int32", "revision": "int32"}
+_TIMES: Final = frozenset({"published_at", "modified_at", "fetched_at"})
+_NULLABLE: Final = frozenset({"published_at", "modified_at"})
+
+
+def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int:
+    """Write articles to a file; return how many.
+
+    The file appears whole or not at all. Raises UsageError where no file is named, pyarrow is missing, or the file
+    cannot be written.
+    """
+    if target is None:
+        raise UsageError("parquet goes into a file; name one with --output FILE")
+    schema = _schema()
+    from pyarrow import RecordBatch, Table
+    from pyarrow.parquet import ParquetWriter
+
+    count = 0
+    with open_export(target) as file, ParquetWriter(file, schema, compression="zstd") as writer:
+        for rows in _groups(articles):
+            batch = RecordBatch.from_pylist(rows, schema=schema)
+            writer.write_table(Table.from_batches([batch]), row_group_size=ROWS_AT_ONCE)
+            count += len(rows)
+    return count
+
+
+def _groups(articles: Iterable[StoredArticle]) -> Iterator[list[dict[str, object]]]:
+    left = iter(articles)
+    while rows := [exported_fields(stored) for stored in islice(left, ROWS_AT_ONCE)]:
+        yield rows
+
+
+def _schema() -> pa.Schema:
+    """Return the columns: the fields of `export` in their order, times as instants in UTC to the microsecond."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise UsageError('parquet needs pyarrow: run `pip install "corpus-worker[parquet]"`') from None
+    kinds = {name: pa.type_for_alias(number) for name, number in _NUMBERS.items()}
+    kinds |= dict.fromkeys(_TIMES, pa.timestamp("us", tz="UTC"))
+    kinds["authors"] = pa.list_(pa.string())
+    text = pa.string()
+    return pa.schema([pa.field(name, kinds.get(name, text), nullable=name in _NULLABLE) for name in EXPORTED])

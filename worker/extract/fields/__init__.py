@@ -1,0 +1,1 @@
+"""Finds the fields of an article besides its text: title, dates, canonical address, rights."""

@@ -1,0 +1,193 @@
+"""The nursery: one warmed-up process that forks a worker process whenever the parent asks for one.
+
+A fork of a warm process is ready in milliseconds, so a worker that a page has killed is replaced at once. The nursery
+is single-threaded (forking is safe) and never looks at a page itself. It ends, with all its children, when the
+parent closes the control socket or dies.
+
+    parent  -- control socket -->  nursery     fork one, here is its socket / kill that one
+    parent  -- worker socket  -->  worker      Job -> Reply, one at a time
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from worker.errors import ExtractError, FetchBlocked
+from worker.extract import ipc
+from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import COMMAND, FORK, ExtractRules
+from worker.extract.main_text.body import preload_trafilatura
+from worker.models import Page
+from worker.ports import Hints
+
+# What a worker process does: read one job after another and answer each, whatever the page is like.
+
+
+_WARM_UP_PAGE = """<!doctype html><html lang="vi"><head><title>Khởi động | Báo</title></head><body><article>
+<h1>Khởi động</h1>
+<p>Đoạn văn thứ nhất đủ dài để được coi là một đoạn của bài báo, có dấu câu và không có liên kết nào ở trong.</p>
+<p>Đoạn văn thứ hai cũng như vậy, nói thêm vài điều về việc khởi động, ngày 5/3/2024, rồi kết thúc ở đây.</p>
+</article></body></html>"""
+
+
+class ExtractionWorker:
+    """Reads pages and turns whatever goes wrong into a reply."""
+
+    def __init__(self, rules: ExtractRules) -> None:
+        self._reader = ArticleExtractor(rules)
+
+    def warm_up(self) -> None:
+        """Read one small page, so that the first real one does not pay for loading tables."""
+        preload_trafilatura()
+        now = datetime(2024, 3, 6, tzinfo=UTC)
+        url = "https://warm-up.example/khoi-dong.html"
+        page = Page(url=url, final_url=url, status=200, body=_WARM_UP_PAGE.encode(), fetched_at=now)
+        self.answer(ipc.Job(content=page, hints=Hints(url=url, canonical_url=url, source=""), fetched_at=now))
+
+    def answer(self, job: ipc.Job) -> ipc.JobResult:
+        """Return the article or the reason why there is none; never raises for anything a page can cause."""
+        try:
+            return self._read(job)
+        except MemoryError:
+            return ipc.JobResult(
+                reason="memory", message="the page needs more memory than one page may have", last=True
+            )
+        except Exception as error:  # noqa: BLE001 - a page that trips a bug in a library costs itself, not the run
+            message = f"extraction failed: {type(error).__name__}: {error}"[:300]
+            return ipc.JobResult(reason="crash", message=message, last=True)
+
+    def _read(self, job: ipc.Job) -> ipc.JobResult:
+        if job.explain:
+            explanation = self._reader.explain(job.content, job.hints, fetched_at=job.fetched_at)
+            return ipc.JobResult(explanation=explanation)
+        try:
+            article = self._reader.read(job.content, job.hints, fetched_at=job.fetched_at)
+        except ExtractError as error:
+            return ipc.JobResult(reason=error.reason, message=str(error))
+        except FetchBlocked as error:
+            return ipc.JobResult(reason=error.reason, message=str(error), blocked=True)
+        return ipc.JobResult(article=article)
+
+
+def serve(connection: socket.socket, work: ExtractionWorker) -> None:
+    """Answer jobs until the parent closes the connection or a reply says that it was the last."""
+    connection.sendall(ipc.pack(ipc.WorkerReady(pid=os.getpid())))
+    while isinstance(job := ipc.receive(connection), ipc.Job):
+        reply = work.answer(job)
+        connection.sendall(ipc.pack(reply))
+        if reply.last:
+            return
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ForkServer:
+    """Forks, kills and reaps worker processes."""
+
+    def __init__(self, control: socket.socket, work: ExtractionWorker, *, memory: int) -> None:
+        self._control = control
+        self._work = work
+        self._memory = memory
+        self._children: dict[int, int] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Obey the parent until it goes away, then end every child."""
+        while self._step():
+            pass
+        for handle in self._children.values():
+            _kill(handle)
+
+    def _step(self) -> bool:
+        for key, _ in self._selector.select():
+            if key.fileobj is self._control:
+                if not self._obey():
+                    return False
+            else:
+                self._bury(key.data)
+        return True
+
+    def _obey(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 1, socket.MSG_WAITALL)
+        if len(message) < COMMAND.size:
+            return False
+        order, pid = COMMAND.unpack(message)
+        if order == FORK:
+            self._fork(descriptors[0])
+        elif pid in self._children:
+            _kill(self._children[pid])
+        return True
+
+    def _fork(self, descriptor: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._selector.close()
+            self._control.close()
+            _become_worker(lambda: serve(socket.socket(fileno=descriptor), self._work), memory=self._memory)
+        os.close(descriptor)
+        handle = os.pidfd_open(pid)
+        self._children[pid] = handle
+        self._selector.register(handle, selectors.EVENT_READ, pid)
+
+    def _bury(self, pid: int) -> None:
+        handle = self._children.pop(pid)
+        self._selector.unregister(handle)
+        os.close(handle)
+        os.waitpid(pid, 0)
+
+
+def _kill(handle: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+
+def _become_worker(task: Callable[[], None], *, memory: int) -> None:
+    """Run the task as a child that dies with the nursery and may grow by `memory` bytes, and never return."""
+    status = 1
+    try:
+        nursery = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == nursery:
+            limit = _data_size() + memory
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            task()
+            status = 0
+    finally:
+        # Exit handlers belong to the nursery; only what is nobody else's is left to the system.
+        os._exit(status)
+
+
+def _data_size() -> int:
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - one read of a kernel file
+        for line in status:
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def main(descriptor: int, rules: ExtractRules) -> None:
+    """Run a nursery on an inherited control socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.disable(logging.CRITICAL)
+    sys.setrecursionlimit(3000)
+    control = socket.socket(fileno=descriptor)
+    work = ExtractionWorker(rules)
+    work.warm_up()
+    gc.collect()
+    gc.freeze()
+    ForkServer(control, work, memory=rules.memory).run()

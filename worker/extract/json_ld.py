@@ -1,0 +1,246 @@
+"""Reads JSON-LD: what a page says of its article in schema.org's words, bounded in size and depth."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeGuard
+
+from worker.charset import clean
+
+_MAX_BLOCK = 2_000_000
+_MAX_TOTAL = 4_000_000
+_MAX_SALVAGE = 200_000
+_MAX_THINGS = 500
+_MAX_DEPTH = 12
+_MOST_DATES = 10
+_MOST_NAMES = 10
+# More than a Unix time in billionths of a second.
+_LATEST = 10**19
+
+_ARTICLE_TYPES = frozenset(
+    {
+        "newsarticle",
+        "article",
+        "reportagenewsarticle",
+        "analysisnewsarticle",
+        "opinionnewsarticle",
+        "backgroundnewsarticle",
+        "reviewnewsarticle",
+        "askpublicnewsarticle",
+        "satiricalarticle",
+        "blogposting",
+        "liveblogposting",
+        "report",
+        "scholarlyarticle",
+        "techarticle",
+        "advertisercontentarticle",
+        "socialmediaposting",
+    }
+)
+_PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
+_SITE_TYPES = frozenset({"website", "organization", "newsmediaorganization"})
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+_WRAPPING = re.compile(r"\A(?://)?\s{0,20}(?:<!\[CDATA\[|<!--)|(?://)?\s{0,20}(?:\]\]>|-->)\s{0,20};?\Z|;\Z")
+_STRING_FIELD = re.compile(
+    r'"(headline|datePublished|dateModified|dateCreated|articleBody|description|@type|inLanguage|isAccessibleForFree)"'
+    r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false|\d{8,19})'
+)
+
+JsonObject = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonLd:
+    """What JSON-LD says of the page's article; empty where it says nothing.
+
+    `types` are all types on the page; `page_published` is said of the page, not of its article. Dates are as written,
+    each in every form that is there.
+    """
+
+    types: frozenset[str] = frozenset()
+    article_type: str = ""
+    headline: str = ""
+    description: str = ""
+    published: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+    page_published: tuple[str, ...] = ()
+    body: str = ""
+    language: str = ""
+    authors: tuple[str, ...] = ()
+    accessible_for_free: bool | None = None
+    licence: str = ""
+    copyright_holder: str = ""
+    site_names: tuple[str, ...] = ()
+    url: str = ""
+
+    @property
+    def is_article(self) -> bool:
+        """Whether the page calls itself an article."""
+        return bool(self.article_type)
+
+
+def read_json_ld(blocks: Iterable[str]) -> JsonLd:
+    """Return what a page's JSON-LD blocks say, broken ones read as far as can be."""
+    things = list(islice((thing for block in _bounded(blocks) for thing in _things(_load(block))), _MAX_THINGS))
+    types = frozenset(name for thing in things for name in _types(thing))
+    article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
+    of_page = tuple(said for thing in things if _is_page(thing) for said in _dates(thing.get("datePublished")))
+    site_names = tuple(dict.fromkeys(_site_names(things)))[:_MOST_NAMES]
+    if article is None:
+        return JsonLd(types=types, page_published=of_page, site_names=site_names)
+    return JsonLd(
+        types=types,
+        article_type=_article_type(article),
+        headline=_text(article.get("headline")) or _text(article.get("name")),
+        description=_text(article.get("description")),
+        published=tuple(_dates(article.get("datePublished"))),
+        created=tuple(_dates(article.get("dateCreated"))),
+        modified=tuple(_dates(article.get("dateModified"))),
+        page_published=of_page,
+        body=_body(article),
+        language=_text(article.get("inLanguage")),
+        authors=tuple(_names(article.get("author"))),
+        accessible_for_free=_truth(article.get("isAccessibleForFree")),
+        licence=_text(article.get("license")),
+        copyright_holder=next(_names(article.get("copyrightHolder")), ""),
+        site_names=site_names,
+        url=_text(article.get("url")),
+    )
+
+
+def _bounded(blocks: Iterable[str]) -> Iterator[str]:
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total > _MAX_TOTAL:
+            return
+        if len(block) <= _MAX_BLOCK:
+            yield block
+
+
+def _load(block: str) -> object:
+    for attempt in _mended(block):
+        try:
+            return json.loads(attempt, strict=False)
+        except (ValueError, RecursionError):
+            continue
+    return _salvage(block)
+
+
+def _mended(block: str) -> Iterator[str]:
+    """Yield a block as it is, and then as it may have been meant."""
+    yield block
+    bare = _WRAPPING.sub("", block.strip()).strip()
+    yield bare
+    yield _TRAILING_COMMA.sub(r"\1", bare)
+    yield html.unescape(bare)
+
+
+def _salvage(block: str) -> JsonObject:
+    """Pick single fields out of JSON that cannot be parsed."""
+    found: JsonObject = {}
+    for match in islice(_STRING_FIELD.finditer(block[:_MAX_SALVAGE]), _MAX_THINGS):
+        name, value = match.groups()
+        try:
+            found.setdefault(name, json.loads(value, strict=False))
+        except ValueError:
+            continue
+    return found
+
+
+def _things(value: object, depth: int = 0) -> Iterator[JsonObject]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for item in value[:_MAX_THINGS]:
+            yield from _things(item, depth + 1)
+    elif isinstance(value, dict):
+        yield value
+        for key in ("@graph", "mainEntity", "mainEntityOfPage", "itemListElement", "hasPart"):
+            if key != "hasPart" and isinstance(value.get(key), (list, dict)):
+                yield from _things(value[key], depth + 1)
+
+
+def _types(thing: JsonObject) -> Iterator[str]:
+    kind = thing.get("@type")
+    for name in kind if isinstance(kind, list) else [kind]:
+        if isinstance(name, str):
+            yield name.rpartition("/")[2].rpartition(":")[2].lower()
+
+
+def _article_type(thing: JsonObject) -> str:
+    return next((name for name in _types(thing) if name in _ARTICLE_TYPES), "")
+
+
+def _is_page(thing: JsonObject) -> bool:
+    return any(name in _PAGE_TYPES for name in _types(thing))
+
+
+def _weight(thing: JsonObject) -> int:
+    """Prefer the thing that says most: a page's own article stands beside stubs of other articles."""
+    fields = ("headline", "datePublished", "author", "articleBody", "image", "publisher", "description")
+    return sum(1 for field in fields if thing.get(field))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return next((found for item in value if (found := _text(item))), "")
+    if isinstance(value, dict):
+        return next((found for key in ("name", "url", "@id", "@value") if (found := _text(value.get(key)))), "")
+    return clean(html.unescape(value)).strip() if isinstance(value, str) else ""
+
+
+def _body(article: JsonObject) -> str:
+    """Return the text an article declares: in one piece or as a list of them, or as the entries of a live page."""
+    pieces = list(map(_text, _listed(article.get("articleBody")) or _listed(article.get("text"))))
+    if not any(pieces):
+        for entry in filter(_is_thing, _listed(article.get("liveBlogUpdate"))):
+            pieces += [_text(entry.get("headline")), _text(entry.get("articleBody"))]
+    return "\n".join(filter(None, pieces))
+
+
+def _listed(value: object) -> list[object]:
+    """Return a value's first items, or the value as the one item; nothing for none."""
+    return value[:_MAX_THINGS] if isinstance(value, list) else [value] if value else []
+
+
+def _is_thing(value: object) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)
+
+
+def _dates(value: object) -> Iterator[str]:
+    """Yield dates as written; a number is a Unix time."""
+    for item in value[:_MOST_DATES] if isinstance(value, list) else [value]:
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _LATEST:
+            yield f"{item:.0f}"
+        else:
+            yield _text(item)
+
+
+def _site_names(things: Iterable[JsonObject]) -> Iterator[str]:
+    """Yield the names of the site and of its publisher."""
+    for thing in things:
+        if any(name in _SITE_TYPES for name in _types(thing)):
+            yield from _names(thing)
+        for member in ("publisher", "isPartOf"):
+            yield from _names(thing.get(member))
+
+
+def _names(value: object) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        name = _text(item.get("name")) if isinstance(item, dict) else _text(item)
+        if name and not name.startswith(("http://", "https://")):
+            yield name
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    said = _text(value).rpartition("/")[2].lower()
+    return {"true": True, "false": False}.get(said)

@@ -1,0 +1,154 @@
+"""The words that news sites put over and into what is not the article: block headings, prompts, credits.
+
+Vietnamese and English; what other sites use is found by structure and by what is learned about a host.
+"""
+
+from __future__ import annotations
+
+import re
+
+from worker.extract.text import fold
+
+# fmt: off
+_BLOCK_HEADINGS = (
+    "Tin liên quan", "Tin bài liên quan", "Bài liên quan", "Bài viết liên quan", "Tin tức liên quan",
+    "Các tin liên quan", "Các bài liên quan", "Nội dung liên quan", "Các tin bài khác", "Các tin khác", "Tin khác",
+    "Tin bài khác", "Bài khác", "Tin cũ hơn", "Tin mới hơn", "Đọc thêm", "Đọc nhiều", "Đọc nhiều nhất",
+    "Tin đọc nhiều", "Bài đọc nhiều", "Xem thêm", "Xem nhanh", "Xem nhiều", "Xem nhiều nhất", "Tin xem nhiều",
+    "Tin cùng chuyên mục", "Cùng chuyên mục", "Bài cùng chuyên mục", "Tin mới", "Tin mới nhất", "Mới nhất", "Bài mới",
+    "Tin nổi bật", "Nổi bật", "Tin nóng", "Tin hot", "Đừng bỏ lỡ", "Có thể bạn quan tâm", "Có thể bạn muốn xem",
+    "Có thể bạn chưa đọc", "Bạn có thể quan tâm", "Bạn đọc quan tâm", "Bình luận", "Bình luận của bạn", "Ý kiến",
+    "Ý kiến bạn đọc", "Ý kiến độc giả", "Ý kiến của bạn", "Gửi bình luận", "Viết bình luận", "Gửi ý kiến", "Chia sẻ",
+    "Chia sẻ bài viết", "Chia sẻ bài viết này", "Từ khóa", "Từ khoá", "Tags", "Tag", "Chủ đề", "Chuyên đề",
+    "Tin tài trợ", "Thông tin doanh nghiệp", "Thông tin cần biết", "Quảng cáo", "Multimedia", "Video", "Videos",
+    "Ảnh", "Photo", "Infographic", "Infographics", "Podcast", "E-magazine", "Emagazine", "Longform", "Megastory",
+    "Dòng sự kiện", "Sự kiện", "Tiêu điểm", "Được quan tâm", "Gợi ý cho bạn", "Hỏi đáp thông minh",
+    "Cảm nhận của bạn về bài viết này", "Tin tiếp theo", "Bài tiếp theo", "Tin trước", "Phản hồi", "Trở lại",
+    "Theo dõi chúng tôi", "Tin tức trong ngày", "Chuyên mục khác", "Related", "Related articles", "Related news",
+    "Related stories", "Related content", "Related topics", "Read more", "Read also", "Read next", "Most read",
+    "Most popular", "More on this story", "More from this section", "You may also like", "You might also like",
+    "Recommended", "Recommended for you", "Comments", "Leave a comment", "Share", "Share this", "Share this article",
+    "Latest news", "Trending", "Trending now", "Advertisement", "Sponsored", "Newsletter", "Don't miss", "Up next",
+)
+# fmt: on
+_FOLDED_BLOCK_HEADINGS = frozenset(map(fold, _BLOCK_HEADINGS))
+# fmt: off
+_COMMENT_HEADINGS = frozenset(map(fold, (
+    "Bình luận", "Bình luận của bạn", "Bình luận của bạn đọc", "Bình luận bạn đọc", "Gửi bình luận", "Viết bình luận",
+    "Các bình luận", "Tất cả bình luận", "Ý kiến bạn đọc", "Ý kiến của bạn", "Ý kiến của bạn đọc", "Ý kiến độc giả",
+    "Ý kiến người đọc", "Gửi ý kiến", "Phản hồi của bạn đọc", "Comments", "Reader comments", "Readers' comments",
+    "Leave a comment", "Leave a reply", "Join the conversation",
+)))
+# fmt: on
+_NUMBERED = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
+_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
+# A link to another article set into the text as a line of its own. Other signs than `>>` begin lists and quotations.
+_CROSS_LINK = re.compile(
+    r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
+    r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r">>+\s*\S(?!.{40,}\w[.!][\"”’»)]?$)")
+_PROMPT = re.compile(
+    r"(?:theo dõi .{2,60} trên(?: (?:facebook|fanpage|zalo|youtube|google|tiktok|telegram).{0,40})?|"
+    r"mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|.{0,80}gõ tiếng việt có dấu.{0,40}|"
+    r"đăng nhập|đăng ký|logo|trang chủ|phiên bản di động|về trang chủ|lên đầu trang|in bài viết|nghe đọc bài|"
+    r"bình luận \(\d+\).{0,60}|ý kiến của bạn sẽ được .{0,160}|©.{0,200}|ghi rõ nguồn .{0,120}|"
+    r"sign up .{0,80}newsletter.{0,80}|subscribe now.{0,80}|all rights reserved.{0,60})",
+    re.IGNORECASE,
+)
+# The same words begin sentences: a prompt is short, or does not end as one.
+_PROMPT_UNLESS_SENTENCE = re.compile(
+    r"(?:đăng (?:nhập|ký) (?:ngay|kênh|tài khoản|theo dõi|nhận|để|hoặc|/).{0,40}|"
+    r"bản quyền (?:thuộc|©|\d{4}|bài viết|nội dung|website).{0,120}|subscribe to .{0,80}|click here.{0,60}|"
+    r"follow us.{0,60}|share (?:on|this|via).{0,40})",
+    re.IGNORECASE,
+)
+# fmt: off
+_BUTTON_WORDS = frozenset((
+    "facebook", "twitter", "x", "zalo", "email", "e", "mail", "print", "google", "news", "copy", "link", "sao", "chép",
+    "liên", "kết", "chia", "sẻ", "share", "tweet", "pinterest", "linkedin", "whatsapp", "telegram", "messenger",
+    "instagram", "youtube", "tiktok", "threads", "reddit", "on", "via", "to", "qua", "lên", "this", "article", "bài",
+    "viết", "in", "rss", "like", "thích", "lưu", "gửi",
+))
+# fmt: on
+_SENTENCE_WORDS = 5
+_SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{1,30}) [a-z_-]{1,30}=[^\[\]]{1,500}\](?:[^\[\]]{0,200}\[/\1\])?")
+_CREDIT = re.compile(
+    r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
+    r"\(ảnh\b|\(nguồn(?: ảnh)?\s*:|\bảnh: ?\S|[-–] ảnh\b|\. ảnh\s*[:.]|^ảnh \d",
+    re.IGNORECASE,
+)
+# One of these is in whatever the pattern finds, and in few other lines.
+_CREDIT_WORDS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
+
+
+# How long ago another article came out: beside its headline, in a list of such. An article gives its own once, on top.
+_AGO = re.compile(
+    r"(?:\b\d{1,2}\s?(?:giờ|phút|ngày|tuần|tiếng) trước|\b\d{1,2}\s?(?:h|hrs?|hours?|min(?:ute)?s?|days?|weeks?) ago|"
+    r"\bvor \d{1,2} (?:stunden?|minuten?|tage?n?)|\bil y a \d{1,2} (?:h|heures?|min|minutes?|jours?)|"
+    r"\bhace \d{1,2} (?:horas?|minutos?|días?)|\d{1,2}\s?(?:小时|分钟|天|時間|分|日)前)\W*$",
+    re.IGNORECASE,
+)
+
+
+def strip_age(line: str) -> str | None:
+    """Return what stands before how long ago something was, at a line's end; None for a line that does not say so."""
+    found = _AGO.search(line[-60:])
+    return None if found is None else line[: len(line) - len(line[-60:]) + found.start()].strip(" \t|·•-–—,")
+
+
+def is_block_heading(line: str) -> bool:
+    """Tell whether a line is the heading of a block of links, comments or advertising."""
+    return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
+
+
+def mentions_comments(text: str) -> bool:
+    """Tell, at a glance, whether a text may hold a heading of readers' comments: each has one of these words."""
+    lower = text.lower()
+    # No loop: this is asked of every line of a page.
+    return (
+        "comment" in lower
+        or "bình luận" in lower
+        or "ý kiến" in lower
+        or "phản hồi" in lower
+        or "reply" in lower
+        or "conversation" in lower
+    )
+
+
+def is_comment_heading(line: str) -> bool:
+    """Tell whether a line opens the readers' comments: no article goes on after those."""
+    if len(line) >= 80 or not mentions_comments(line):
+        return False
+    return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
+
+
+def is_cross_link(line: str) -> bool:
+    """Tell whether a line points at another article (`Xem thêm: …`, `>> …`)."""
+    return _CROSS_LINK.match(line) is not None or _ARROW.match(line) is not None
+
+
+def is_prompt(line: str) -> bool:
+    """Tell whether a line asks the reader to do something: share, subscribe, comment, log in."""
+    if len(line) >= 220:
+        return False
+    if _PROMPT.fullmatch(line) is not None:
+        return True
+    words = fold(line).split()
+    if _BUTTON_WORDS.issuperset(words):
+        return bool(words)
+    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _SENTENCE_WORDS
+    return not ends and _PROMPT_UNLESS_SENTENCE.fullmatch(line) is not None
+
+
+def is_shortcode(line: str) -> bool:
+    """Tell whether a line is a shortcode that the site's own system left unread (`[button link="…"]Gửi[/button]`)."""
+    return line.startswith("[") and _SHORTCODE.fullmatch(line) is not None
+
+
+def is_credit(line: str) -> bool:
+    """Tell whether a line is the caption of a picture: it names where the picture is from."""
+    end = line[-120:]
+    lower = end.lower()
+    return any(word in lower for word in _CREDIT_WORDS) and _CREDIT.search(end) is not None

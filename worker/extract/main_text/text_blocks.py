@@ -1,0 +1,347 @@
+"""Measures the text and link density of a page's elements, and finds its text blocks and teasers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from lxml.etree import _Element
+from lxml.html import HtmlElement
+
+from worker.extract.document import INLINE_TAGS, is_inline
+from worker.extract.text import clean_line, fold
+
+# Measures a page's tree in one pass: how much text every element holds, and how much of it is in links.
+
+
+# fmt: on
+
+
+Counts = Mapping[HtmlElement, int]
+"""A figure of every element that has one; of all others it is 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TextDensity:
+    """How many characters of text every element holds, without the blanks that lay it out, and how they are spread.
+
+    `chars` and `linked` are of all that is in an element, `links` counts the links in it that hold text; `own` and
+    `own_linked` are of the running text alone: what stands in the element itself and in what is inline in it.
+    `elements` are all there are, in page order: while they are kept, going over the tree again costs little.
+    """
+
+    elements: Sequence[HtmlElement]
+    chars: Counts
+    linked: Counts
+    links: Counts
+    own: Counts
+    own_linked: Counts
+
+
+def measure_density(tree: HtmlElement) -> TextDensity:
+    """Return the extent of every element of the page's body."""
+    body = tree.find("body")
+    elements = list((tree if body is None else body).iter("*"))
+    chars: dict[HtmlElement, int] = {}
+    linked: dict[HtmlElement, int] = {}
+    links: dict[HtmlElement, int] = {}
+    own: dict[HtmlElement, int] = {}
+    own_linked: dict[HtmlElement, int] = {}
+    # Backwards, every element comes after all that is in it.
+    for element in reversed(elements):
+        held = chars.get(element, 0)
+        if (text := element.text) and (pieces := text.split()):
+            size = len(" ".join(pieces))
+            chars[element] = held = held + size
+            own[element] = own.get(element, 0) + size
+        tail = element.tail
+        after = len(" ".join(tail.split())) if tail else 0
+        if not (held or after):
+            continue
+        parent = element.getparent()
+        if parent is None:
+            continue
+        chars[parent] = chars.get(parent, 0) + held + after
+        tag = element.tag
+        if tag not in INLINE_TAGS:
+            if after:
+                own[parent] = own.get(parent, 0) + after
+        else:
+            own[parent] = own.get(parent, 0) + held + after
+            if tag == "a" and held and element.get("href"):
+                linked[element], links[element] = held, 1
+            if element in linked:
+                own_linked[parent] = own_linked.get(parent, 0) + linked[element]
+        if element in linked:
+            linked[parent] = linked.get(parent, 0) + linked[element]
+            links[parent] = links.get(parent, 0) + links[element]
+    return TextDensity(elements=elements, chars=chars, linked=linked, links=links, own=own, own_linked=own_linked)
+
+
+# fmt: off
+_BLOCK_TAGS = frozenset((
+    "p", "div", "li", "td", "dd", "h2", "h3", "h4", "blockquote", "article", "section", "main", "center", "pre",
+))
+# fmt: on
+_SHORTEST = 60
+_HEADLINE = 20
+# How much text beside a passage a teaser's box may hold, in characters.
+_TEASER_BOX = 260
+_LONGEST_TEASER = 600
+_LEVELS = 4
+_MAX_WEIGHT = 600
+_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A block of running text: its element, how many of its characters are in links, whether a link holds all of it."""
+
+    element: HtmlElement
+    chars: int
+    linked: int
+    is_inside_link: bool
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether most of the passage is link text."""
+        return self.is_inside_link or self.linked > self.chars / 2
+
+    def text(self) -> str:
+        """Return the passage's own text."""
+        pieces = [self.element.text or ""]
+        for child in self.element:
+            if child.tag == "br":
+                pieces.append(" ")
+            elif is_inline(child):
+                pieces.append("".join(child.itertext()))
+            pieces.append(child.tail or "")
+        return clean_line("".join(pieces))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextShares:
+    """How many characters of a page are prose of its own, teasers for other pages, and links; and how many teasers."""
+
+    prose: int
+    teasers: int
+    links: int
+    teaser_count: int
+
+    @property
+    def elsewhere(self) -> float:
+        """The share of the text that belongs to other pages."""
+        total = self.prose + self.teasers + self.links
+        return (self.teasers + self.links) / total if total else 0.0
+
+
+def find_text_blocks(extents: TextDensity) -> list[TextBlock]:
+    """Return the blocks of running text, in page order."""
+    long = {element: own for element, own in extents.own.items() if own >= _SHORTEST and element.tag in _BLOCK_TAGS}
+    return [
+        TextBlock(element, long[element], extents.own_linked.get(element, 0), _is_inside_link(element))
+        for element in extents.elements
+        if element in long
+    ]
+
+
+def _is_inside_link(element: HtmlElement) -> bool:
+    # An anchor without an address is a mark in the text; unclosed, it can hold half of an article.
+    return any(link.get("href") for link in element.iterancestors("a"))
+
+
+def find_teasers(
+    extents: TextDensity, passages: Sequence[TextBlock], *, within: str = ""
+) -> dict[HtmlElement, HtmlElement]:
+    """Return the passages that announce other pages, each element with the small box it shares with a headline.
+
+    `within` is the address of a page that is an article by its own word: links to places in it announce no other page,
+    and an entry of several paragraphs with a headline is a part of it.
+    """
+    found: dict[HtmlElement, HtmlElement] = {}
+    for passage in passages:
+        if not passage.is_linked and (box := _teaser_box(passage, extents, within=within)) is not None:
+            found[passage.element] = box
+    if not within:
+        return found
+    paragraphs = Counter(found.values())
+    return {element: box for element, box in found.items() if paragraphs[box] == 1}
+
+
+def links_to_other_page(link: HtmlElement, *, within: str = "") -> bool:
+    """Tell whether a link leads to another page than the one it stands on, if it is told which one that is."""
+    href = (link.get("href") or "").strip()
+    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
+        return False
+    path, own = _path(href), _path(within)
+    return not (within and (path in {"", own} or path.startswith(f"{own.rpartition('.')[0] or own}/")))
+
+
+def _path(url: str) -> str:
+    bare = url.partition("#")[0].partition("?")[0].rstrip("/")
+    return "/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare
+
+
+def measure_text_shares(passages: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
+    """Tell a page's own prose from teasers and links."""
+    prose = announced = links = 0
+    for passage in passages:
+        if passage.is_linked:
+            links += passage.chars
+        elif passage.element in teasers:
+            announced += passage.chars
+        else:
+            prose += passage.chars
+    return TextShares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
+
+
+def _teaser_box(passage: TextBlock, extents: TextDensity, *, within: str) -> HtmlElement | None:
+    """Return the small box that a passage shares with a headline that is a link: it announces another page."""
+    box = passage.element
+    if passage.chars > _LONGEST_TEASER:
+        return None
+    for _ in range(_LEVELS):
+        parent = box.getparent()
+        if parent is None or parent.tag in {"body", "html"}:
+            return None
+        box = parent
+        if extents.chars[box] > passage.chars * 1.3 + _TEASER_BOX:
+            return None
+        if any(_is_headline(link, passage.element, extents, within=within) for link in box.iter("a")):
+            return box
+    return None
+
+
+def _is_headline(link: HtmlElement, passage: HtmlElement, extents: TextDensity, *, within: str) -> bool:
+    if extents.chars.get(link, 0) < _HEADLINE or passage in link.iterancestors():
+        return False
+    return not within or links_to_other_page(link, within=within)
+
+
+def is_furniture(passage: TextBlock) -> bool:
+    """Tell whether the boxes right around a passage are named as a site's own, not an article's: a word on cookies."""
+    near = islice(passage.element.iterancestors(), _LEVELS)
+    return any(
+        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
+        for box in near
+        if box.tag != "body"
+    )
+
+
+def weigh_elements(body: HtmlElement, passages: Sequence[TextBlock]) -> dict[HtmlElement, int]:
+    """Return how much running text every element holds that holds any, long passages counting only so far."""
+    weight: dict[HtmlElement, int] = defaultdict(int)
+    for passage in passages:
+        own = min(passage.chars, _MAX_WEIGHT) - passage.linked
+        if own > 0:
+            for ancestor in _chain(passage.element, body):
+                weight[ancestor] += own
+    return weight
+
+
+def _chain(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
+    for ancestor in element.iterancestors():
+        yield ancestor
+        if ancestor is top:
+            return
+
+
+def find_container(body: HtmlElement, weight: Mapping[HtmlElement, int], *, share: float) -> HtmlElement:
+    """Return the lowest element that holds at least `share` of the running text at every step down from the body."""
+    container = body
+    while (child := _heaviest(container, weight)) is not None:
+        if weight[child] < share * weight[container] or child.tag in {"p", "ul", "ol", "table", "tr", "tbody"}:
+            break
+        container = child
+    return container
+
+
+def _heaviest(element: HtmlElement, weight: Mapping[HtmlElement, int]) -> HtmlElement | None:
+    return max((child for child in element if child in weight), key=weight.__getitem__, default=None)
+
+
+# The unit between finding the main text and cleaning it: a block with its kind; read off trafilatura's tree.
+
+
+_BLOCK_KINDS = {
+    "p": "paragraph",
+    "head": "heading",
+    "item": "item",
+    "quote": "quote",
+    "code": "paragraph",
+    "row": "row",
+}
+# What begins and ends a block; every other element is part of the text around it.
+_BLOCK_BOUNDS = frozenset(
+    {*_BLOCK_KINDS, "list", "table", "cell", "div", "main", "article", "section", "fn", "ab", "done"}
+)
+_MAX_DEPTH = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArticleBlock:
+    """One block of text: `kind` is `paragraph`, `heading`, `item`, `quote` or `row`; `folded` is for comparing."""
+
+    kind: str
+    text: str
+    folded: str
+
+
+def make_block(kind: str, text: str) -> ArticleBlock:
+    """Return a block with its folded text, which several steps compare."""
+    return ArticleBlock(kind=kind, text=text, folded=fold(text))
+
+
+def read_blocks(body: _Element) -> Iterator[ArticleBlock]:
+    """Yield the text of an extracted body in page order, all of it and each piece once.
+
+    Text that stands between two blocks is a block of its own; a row of a table is one, its cells apart by bars.
+    """
+    for kind, raw in _pieces(body, "paragraph", depth=0):
+        if text := clean_line(raw):
+            yield make_block(kind, text)
+
+
+def _pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield what an element holds, without its tail, cut at every bound and line break."""
+    pieces = [element.text or ""]
+    for child in element:
+        tag = str(child.tag)
+        if tag in _BLOCK_BOUNDS or (tag == "lb" and kind != "heading"):
+            yield kind, "".join(pieces)
+            pieces = []
+            yield from _inside(child, _kind_in(kind, tag), depth=depth + 1)
+        elif tag == "lb":
+            pieces.append(" ")
+        else:
+            *blocks, (_, last) = _pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat(child))]
+            if blocks:
+                (_, first), *rest = blocks
+                yield kind, "".join((*pieces, first))
+                yield from rest
+                pieces = []
+            pieces.append(last)
+        pieces.append(child.tail or "")
+    yield kind, "".join(pieces)
+
+
+def _kind_in(kind: str, tag: str) -> str:
+    """Return the kind of what stands in an element; a paragraph of a list item or a quote is part of it."""
+    return kind if tag == "p" and kind in {"item", "quote"} else _BLOCK_KINDS.get(tag, kind)
+
+
+def _inside(child: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+    if child.tag == "row":
+        cells = (clean_line(" ".join(text for _, text in _pieces(cell, kind, depth=depth))) for cell in child)
+        yield kind, " | ".join(filter(None, cells))
+    elif depth >= _MAX_DEPTH:
+        yield kind, _flat(child)
+    else:
+        yield from _pieces(child, kind, depth=depth)
+
+
+def _flat(element: _Element) -> str:
+    return " ".join(str(piece) for piece in element.itertext())

@@ -1,0 +1,323 @@
+"""Extracts the article from a seed file: raw text as it was scraped, with navigation, teasers and comments in it.
+
+In doubt a line stays. An article that keeps a teaser is still recognised as a duplicate later; one that has lost a
+paragraph is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from worker.charset import clean
+from worker.errors import ExtractError
+from worker.extract.main_text.phrases import is_block_heading, is_comment_heading, is_credit, is_cross_link, is_prompt
+from worker.extract.quality import LanguageDetector
+from worker.extract.text import clean_line, count_words, fold, fold_ascii, sha256_of
+from worker.models import Article, Kind, Seed
+
+# Finds the article inside a seed's raw text, as scraped: navigation, teasers and comments stand around and inside it.
+#
+# The rule of caution: a doubtful line stays. An article that keeps a teaser is still recognised when it is met again;
+# one that has lost a paragraph is not.
+
+
+# Tells apart the kinds of lines that stand around and inside an article in plain text: teasers, prompts, credits.
+#
+# The shapes (a headline has no full stop, a teaser is cut short) hold anywhere; the words stand in `markers`.
+
+
+class LineKind(StrEnum):
+    """What a line looks like, taken alone."""
+
+    BLANK = "blank"
+    NOISE = "noise"
+    MARKER = "marker"
+    CREDIT = "credit"
+    SIGNATURE = "signature"
+    HEADLINE = "headline"
+    SENTENCE = "sentence"
+
+
+_IMAGE = re.compile(r"!\[[^\]\n]{0,300}\](?:\]|\([^)\s]{0,2000}\)| ?)*|\[\]\([^)\s]{0,2000}\)")
+_PLAYER_TIME = re.compile(r"\d{1,2}:\d{2}(?:\s*/\s*\d{1,2}:\d{2})?")
+_DATE_LINE = re.compile(
+    r"(?:(?:thứ \w{1,9}|chủ nhật),?\s{0,5})?(?:ngày\s{0,5})?"
+    r"\d{1,2}(?:[/.-]\d{1,2}[/.-]\d{2,4}|\s{1,5}\w{3,9}\.?,?(?:\s{1,5}\d{4})?)"
+    r"[\s,|–-]{0,9}(?:\d{1,2}[:h]\d{2}\s{0,5}(?:am|pm)?)?(?:\s{0,5}\(?gmt\s{0,5}[+-]?\d{0,2}\)?)?",
+    re.IGNORECASE,
+)
+_SIGNATURE = re.compile(r"\(?(?:theo|nguồn|source)\s{0,5}:?\s{1,5}[\w.,/&’'\- ]{2,50}\)?\.?", re.IGNORECASE)
+_END = re.compile(r"(?:[.!…]|\.\.\.|\./\.|[.!?…]\s?[\"”’»)\]]|[\"”’»)\]][.!…]|[.!?…]\s?[\"”’»)\]]{2,9}|[:;])$")
+_TRUNCATED = re.compile(r"(?:\s\.\.\.|…|\.\.\.)$")
+_DATELINE = re.compile(r"(\(?[\w.]+(?: [\w.]+){0,4}\)?)\s{1,9}[-–—]\s{1,9}")
+_LONG_LINE_WORDS = 35
+_SHORT_LINE_WORDS = 5
+
+
+def classify_line(line: str) -> LineKind:
+    """Return what a stripped line looks like."""
+    if not line:
+        return LineKind.BLANK
+    bare = without_images(line)
+    if is_block_heading(bare):
+        return LineKind.MARKER
+    if (
+        not fold(bare)
+        or _PLAYER_TIME.fullmatch(bare)
+        or _DATE_LINE.fullmatch(bare)
+        or is_prompt(bare)
+        or is_cross_link(bare)
+    ):
+        return LineKind.NOISE
+    if _SIGNATURE.fullmatch(bare):
+        return LineKind.SIGNATURE
+    words = len(bare.split())
+    if words <= 45 and is_credit(bare):
+        return LineKind.CREDIT
+    if words >= _LONG_LINE_WORDS or (words >= _SHORT_LINE_WORDS and _END.search(bare)):
+        return LineKind.SENTENCE
+    return LineKind.HEADLINE
+
+
+def is_truncated(line: str) -> bool:
+    """Tell whether a line breaks off, as teasers do."""
+    return _TRUNCATED.search(line) is not None
+
+
+def dateline(line: str) -> str:
+    """Return the mark a site puts before its leads (`(Báo X) - …`), folded; an empty string if there is none."""
+    match = _DATELINE.match(line)
+    return fold(match[1]) if match and len(match[1]) <= 40 else ""
+
+
+def without_images(line: str) -> str:
+    """Return a line without Markdown images and the bars of flattened table cells."""
+    return _IMAGE.sub(" ", line).strip(" |\t•*·")
+
+
+_NAME_OR_NUMBER = re.compile(r"(?<=\s)(?:[^\W\d_a-zà-ỹ][\w-]*|\d[\d.,/]*)")
+
+
+# How many teasers a box inside an article may hold for a single sentence after it to count as the article's last.
+_SHORT_BOX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    text: str
+    kind: LineKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedText:
+    """A seed's title and its article: paragraphs separated by one newline, the lead first, without the title."""
+
+    title: str
+    text: str
+
+
+def extract_seed_text(raw: str) -> SeedText:
+    """Return the article that stands in a seed's raw text; pure, and the same for the same bytes."""
+    lines = [_line(part) for part in clean(raw).splitlines()]
+    first = _first_sentence(lines)
+    title = _title(lines, first)
+    body = _Body(lines, first, title)
+    return SeedText(title=title, text="\n".join(body.paragraphs()))
+
+
+def _line(raw: str) -> _Line:
+    cleaned = clean_line(raw)
+    return _Line(text=clean_line(without_images(cleaned)), kind=classify_line(cleaned))
+
+
+def _first_sentence(lines: list[_Line]) -> int:
+    return next((i for i, line in enumerate(lines) if line.kind is LineKind.SENTENCE), len(lines))
+
+
+def _title(lines: list[_Line], first: int) -> str:
+    """Return the first line, unless it is navigation: then the headline that stands right before the lead."""
+    top = next((line.text for line in lines if line.text), "")
+    folded = Counter(fold(line.text) for line in lines)
+    if folded[fold(top)] > 1 or first == 0:
+        return top
+    headlines = [line.text for line in lines[:first] if line.kind is LineKind.HEADLINE]
+    return (
+        headlines[-1]
+        if headlines and _shared_words(headlines[-1], lines[first].text) > _shared_words(top, lines[first].text)
+        else top
+    )
+
+
+def _shared_words(headline: str, sentence: str) -> float:
+    words = set(fold(headline).split())
+    return len(words & set(fold(sentence).split())) / (len(words) or 1)
+
+
+class _Body:
+    """Walks down the lines from the lead and decides where the article pauses, resumes and ends."""
+
+    def __init__(self, lines: list[_Line], first: int, title: str) -> None:
+        self._lines = lines
+        self._first = first
+        self._title = fold(title)
+        self._slug = fold_ascii(title)
+        self._dateline = dateline(lines[first].text) if first < len(lines) else ""
+        self._kept: list[str] = []
+
+    def paragraphs(self) -> list[str]:
+        """Return the article's paragraphs."""
+        i = self._first
+        while i < len(self._lines):
+            if self._leaves_article(i):
+                i = self._resumes(i)
+                continue
+            self._keep(self._lines[i])
+            i += 1
+        return _without_repeats(self._kept)
+
+    def _keep(self, line: _Line) -> None:
+        if line.kind in {LineKind.SENTENCE, LineKind.HEADLINE, LineKind.SIGNATURE} and fold(line.text) not in {
+            self._title,
+            self._slug,
+        }:
+            self._kept.append(line.text)
+
+    def _leaves_article(self, i: int) -> bool:
+        """Whether a block of something else begins here."""
+        line = self._lines[i]
+        if line.kind is LineKind.MARKER or self._is_teaser(line):
+            return True
+        if self._is_other_lead(line):
+            return True
+        return line.kind in {LineKind.HEADLINE, LineKind.CREDIT} and self._opens_teasers(i)
+
+    def _is_teaser(self, line: _Line) -> bool:
+        """Whether the line is a link text: the page's own slug as picture text, then another headline."""
+        if line.kind is LineKind.SENTENCE and len(line.text.split()) > 40:
+            return False
+        folded = fold(line.text)
+        return bool(self._slug) and self._slug != self._title and folded.startswith(self._slug) and folded != self._slug
+
+    def _is_other_lead(self, line: _Line) -> bool:
+        """Whether the line is the lead of another article of the site: it bears the site's mark once more."""
+        return (
+            bool(self._dateline and self._kept) and dateline(line.text) == self._dateline and not self._is_repeat(line)
+        )
+
+    def _is_repeat(self, line: _Line) -> bool:
+        folded = fold(line.text)
+        return any(folded in fold(kept) for kept in self._kept[:3])
+
+    def _opens_teasers(self, i: int) -> bool:
+        """Whether a headline here is followed, before two sentences in a row, by the lead of another article."""
+        following = [line for line in self._lines[i : i + 12] if line.kind not in {LineKind.BLANK, LineKind.NOISE}][:4]
+        folded = [fold(line.text) for line in following]
+        if len(following) > 1 and folded[0] == folded[1] and folded[0] != self._title:
+            return True
+        headlines = 0
+        for line in following:
+            if self._is_other_lead(line) or (
+                headlines and is_truncated(line.text) and line.kind is not LineKind.HEADLINE
+            ):
+                return True
+            if line.kind is LineKind.SENTENCE:
+                return False
+            headlines += line.kind is LineKind.HEADLINE and not self._is_own_title(line)
+        return headlines >= 3
+
+    def _resumes(self, i: int) -> int:
+        """Return where the article goes on after a block of something else, the end if it does not."""
+        skipped = 0
+        comments = False
+        for j in range(i, len(self._lines)):
+            line = self._lines[j]
+            comments = comments or is_comment_heading(line.text)
+            if j > i and line.kind is LineKind.SENTENCE and not comments and self._is_article(j, skipped=skipped):
+                return j
+            skipped += line.kind in {LineKind.SENTENCE, LineKind.HEADLINE} and not self._is_own_title(line)
+        return len(self._lines)
+
+    def _is_article(self, j: int, *, skipped: int) -> bool:
+        """Whether the sentence at j belongs to the article: many in a row do, and few after a short box.
+
+        A list of teasers has a headline between any two of its sentences, or between any three where pictures have
+        captions.
+        """
+        run, rest = self._run_of_sentences(j)
+        if len(run) >= 3:
+            return True
+        near = skipped <= _SHORT_BOX
+        if len(run) == 2:
+            return near or self._ends(rest) or self._speaks_of_same(" ".join(run))
+        if not run or not near:
+            return False
+        return rest[:1] == [LineKind.SIGNATURE] or (self._ends(rest) and self._speaks_of_same(run[0]))
+
+    def _run_of_sentences(self, j: int) -> tuple[list[str], list[LineKind]]:
+        """Return up to three sentences in a row from j on, and the kinds of the two lines that follow them."""
+        run: list[str] = []
+        rest: list[LineKind] = []
+        for line in self._lines[j:]:
+            if line.kind in {LineKind.BLANK, LineKind.NOISE, LineKind.CREDIT} or self._is_own_title(line):
+                continue
+            if not rest and len(run) < 3 and line.kind is LineKind.SENTENCE and not self._is_foreign(line):
+                run.append(line.text)
+                continue
+            short = line.kind is LineKind.HEADLINE and len(line.text.split()) <= 4
+            rest.append(LineKind.SIGNATURE if short and not rest else line.kind)
+            if len(rest) == 2:
+                break
+        return run, rest
+
+    def _ends(self, rest: list[LineKind]) -> bool:
+        """Whether an article may end before these lines: nothing, a block heading, a name or an agency and then one."""
+        return not rest or LineKind.MARKER in rest[:2] or (len(rest) == 1 and rest[0] is LineKind.SIGNATURE)
+
+    def _is_own_title(self, line: _Line) -> bool:
+        return fold(line.text) in {self._title, self._slug}
+
+    def _is_foreign(self, line: _Line) -> bool:
+        return is_truncated(line.text) or self._is_teaser(line) or self._is_other_lead(line)
+
+    def _speaks_of_same(self, text: str) -> bool:
+        names = set(_NAME_OR_NUMBER.findall(text))
+        known = set(_NAME_OR_NUMBER.findall(" " + " ".join(self._kept)))
+        return len(names) >= 2 and len(names & known) >= max(2, len(names) / 2)
+
+
+def _without_repeats(paragraphs: list[str]) -> list[str]:
+    """Drop a paragraph that an earlier one already holds (a lead given twice, a picture's text repeated)."""
+    kept: list[str] = []
+    earlier: list[str] = []
+    for paragraph in paragraphs:
+        folded = fold(paragraph)
+        if len(folded) > 40 and any(folded in other for other in earlier):
+            continue
+        kept.append(paragraph)
+        earlier.append(folded)
+    return kept
+
+
+def seed_article(seed: Seed, *, fetched_at: datetime, languages: LanguageDetector) -> Article:
+    """Return the article of a seed file; raises ExtractError (`empty`) where the file holds none."""
+    cleaned = extract_seed_text(seed.raw)
+    if not cleaned.text:
+        raise ExtractError(f"no article was found in the seed file {seed.name}", reason="empty")
+    url = f"seed:{seed.name}"
+    return Article(
+        url=url,
+        canonical_url=url,
+        source="seeds",
+        host="",
+        title=cleaned.title,
+        text=cleaned.text,
+        language=languages.identify(cleaned.text),
+        fetched_at=fetched_at,
+        words=count_words(cleaned.text),
+        sha256=sha256_of(cleaned.text),
+        kind=Kind.SEED,
+    )

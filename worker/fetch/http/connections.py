@@ -1,0 +1,256 @@
+"""Send one request over a kept or a new connection; whatever goes wrong, the connection is thrown away.
+
+A shared pool loses a slot with every request cancelled at the wrong moment (httpcore issue 1093). Here nothing is
+shared: a connection belongs to one request at a time, and goes back only after an answer that was read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import h11
+import httpcore
+import httpx
+
+from worker.errors import ConfigurationError, FetchError
+from worker.fetch.http.network_backend import GuardedBackend
+from worker.fetch.http.ssrf import url_port
+
+# Which certificates are believed; one TLS context for everything, made when the first https URL comes.
+
+
+class TlsContext:
+    """The usual authorities, and those of `ca_file`; raises ConfigurationError at once where that cannot be read."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
+        if ca_file:
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context; making it takes a tenth of a second, so it is made once and only where it is needed."""
+        if self._context is None:
+            self._context = httpx.create_ssl_context(trust_env=False)
+            if self._ca_file:
+                _load(self._context, self._ca_file)
+        return self._context
+
+
+def _load(context: ssl.SSLContext, ca_file: str) -> None:
+    try:
+        context.load_verify_locations(cafile=Path(ca_file))
+    except (OSError, ssl.SSLError) as exc:
+        message = f"fetch.ca_file: {ca_file} cannot be read as certificates in PEM form ({exc})"
+        raise ConfigurationError(message) from exc
+
+
+KEEP_ALIVE_S = 30.0
+DRAIN_TIME_S = 1.0
+DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
+
+Header = tuple[bytes, bytes]
+Hook = Callable[[], Awaitable[None]]
+"""Called around the moment at which a request is sent."""
+_STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
+
+
+@dataclass(slots=True)
+class RawResponse:
+    """The head of a response, with its body still on the wire."""
+
+    status: int
+    headers: httpx.Headers
+    response: httpcore.Response
+    read: bool = False
+
+    @property
+    def peer(self) -> str:
+        """The address that answered."""
+        address = self.response.extensions["network_stream"].get_extra_info("server_addr")
+        return f"{address[0]} port {address[1]}" if address else "unknown"
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the raw body."""
+        async for chunk in self.response.aiter_stream():
+            yield chunk
+        self.read = True
+
+    async def finish(self) -> bool:
+        """Read what is left of a short body; tell whether the answer ended where it said."""
+        length = self.headers.get("content-length", "")
+        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= DRAINABLE)):
+            # The answer is known already: a body that will not come costs the connection, not the fetch.
+            with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+                async with asyncio.timeout(DRAIN_TIME_S):
+                    async for _ in self.chunks():
+                        pass
+        if self.read:
+            await self.response.aclose()
+        return self.read
+
+
+class IdlePool:
+    """Kept connections, none of them in use; the oldest goes when there are too many."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
+
+    async def take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
+        """Return a connection that still works as far as one can tell."""
+        for connection in [kept for kept, its_origin in self._kept.items() if its_origin == origin]:
+            del self._kept[connection]
+            if connection.is_idle() and not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def keep(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
+        """Take a connection back; False where it cannot serve again."""
+        if self._size < 1 or not connection.is_idle():
+            return False
+        self._kept[connection] = origin
+        if len(self._kept) > self._size:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            await oldest.aclose()
+        return True
+
+    async def clear(self) -> None:
+        """Close them all."""
+        while self._kept:
+            connection, _ = self._kept.popitem()
+            await connection.aclose()
+
+
+class Connections:
+    """Sends requests and keeps what connections can be kept."""
+
+    def __init__(self, dialer: GuardedBackend, trust: TlsContext, *, max_idle: int, timeout_s: float) -> None:
+        self._dialer = dialer
+        self._trust = trust
+        self._shelf = IdlePool(max_idle)
+        self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
+
+    @asynccontextmanager
+    async def send(
+        self, url: httpx.URL, headers: Sequence[Header], *, before: Hook, after: Hook
+    ) -> AsyncIterator[RawResponse]:
+        """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
+
+        `before` is awaited when the connection is made, right before the request is sent, and `after` right after it.
+        """
+        request = httpcore.Request(
+            b"GET",
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url_port(url), target=url.raw_path),
+            headers=headers,
+            extensions={"timeout": self._timeouts, "trace": _around(before, after)},
+        )
+        connection, response = await self._open(request)
+        kept = False
+        try:
+            answer = RawResponse(response.status, httpx.Headers(response.headers), response)
+            yield answer
+            if await answer.finish():
+                kept = await self._shelf.keep(request.url.origin, connection)
+        finally:
+            if not kept:
+                await connection.aclose()
+
+    async def aclose(self) -> None:
+        """Close the kept connections."""
+        await self._shelf.clear()
+
+    async def _open(self, request: httpcore.Request) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
+        kept = await self._shelf.take(request.url.origin)
+        if kept is not None:
+            try:
+                return kept, await self._ask(kept, request)
+            except _STALE:
+                # The server may close a kept connection at any moment: that says nothing about a new one.
+                pass
+        fresh = httpcore.AsyncHTTPConnection(
+            request.url.origin,
+            ssl_context=self._trust.context() if request.url.origin.scheme == b"https" else None,
+            keepalive_expiry=KEEP_ALIVE_S,
+            network_backend=self._dialer,
+        )
+        return fresh, await self._ask(fresh, request)
+
+    async def _ask(self, connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> httpcore.Response:
+        try:
+            return await connection.handle_async_request(request)
+        except BaseException:
+            await connection.aclose()
+            raise
+
+
+def _around(before: Hook, after: Hook) -> Callable[[str, object], Awaitable[None]]:
+    async def trace(event: str, _details: object) -> None:
+        if event == "http11.send_request_headers.started":
+            await before()
+        elif event == "http11.send_request_headers.complete":
+            await after()
+
+    return trace
+
+
+# Turn what libraries raise into the worker's own error, with one short word for its class.
+
+
+LIBRARY_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ConnectionNotAvailable,
+    h11.ProtocolError,
+    ssl.SSLError,
+    OSError,
+)
+"""Everything that comes out of a fetch; the tests with damaged answers hold that nothing else does."""
+
+
+def to_fetch_error(exc: BaseException, *, host: str) -> FetchError:
+    """Return the FetchError for what a library raised while talking to a host."""
+    if isinstance(exc, FetchError):
+        return exc
+    tls = tls_error(exc)
+    if tls is not None:
+        return FetchError(f"TLS with {host} failed: {_tls_reason(tls)}", reason="tls", retry=True)
+    if isinstance(exc, httpcore.TimeoutException):
+        return FetchError(f"{host} is too slow: {exc}", reason="timeout", retry=True)
+    if isinstance(exc, httpcore.ConnectError):
+        return FetchError(f"cannot connect to {host}: {exc}", reason="connect", retry=True)
+    if isinstance(exc, httpcore.NetworkError | OSError):
+        return FetchError(f"the connection to {host} broke: {exc}", reason="reset", retry=True)
+    return _protocol_error(exc, host)
+
+
+def _protocol_error(exc: BaseException, host: str) -> FetchError:
+    words = str(exc) or type(exc).__name__
+    if "incomplete" in words or "without sending complete" in words:
+        return FetchError(f"{host} sent only a part of the body", reason="truncated", retry=True)
+    if "disconnected without" in words:
+        return FetchError(f"{host} closed the connection without an answer", reason="reset", retry=True)
+    return FetchError(f"{host} does not speak HTTP properly: {words[:200]}", reason="protocol", retry=True)
+
+
+def tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """Return the ssl module's error among the causes, if there is one."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError):
+            return exc
+        exc = exc.__cause__ or exc.__context__
+    return None
+
+
+def _tls_reason(exc: ssl.SSLError) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message or str(exc)
+    return str(exc.reason or exc)

@@ -1,0 +1,200 @@
+"""Undo content codings in pieces of bounded size, so that no answer can unpack to more than it may.
+
+httpx and the libraries below it return whatever one chunk expands to (809 bytes of brotli are a gibibyte). Each
+decoder here is asked for a little at a time and the sum is checked after every piece. Sources: RFC 9110, 8.4.1;
+RFC 1950 to 1952; RFC 7932; RFC 8878.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+from worker.errors import FetchError
+
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+MAX_CODINGS = 3
+PIECE = 64 * 1024
+ZSTD_SLICE = 128  # input bytes; four of them make at most one block of 128 KiB
+ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a recipient must support, and no more
+
+
+class Decoder(Protocol):
+    """Undoes one coding."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to, in bounded pieces."""
+        ...
+
+    def complete(self) -> bool:
+        """Tell whether the coded stream came to its end."""
+        ...
+
+
+class InflateDecoder:
+    """gzip (several members too) and deflate, with or without the zlib wrapper."""
+
+    def __init__(self, wbits: int | None = None) -> None:
+        self._wbits = wbits
+        self._member: zlib._Decompress | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to."""
+        while data:
+            if self._member is None or self._member.eof:
+                if not self._begins_member(data):
+                    return
+                self._member = zlib.decompressobj(self._wbits or _wrapping(data))
+            yield from _drain(self._member, data)
+            data = self._member.unused_data
+
+    def complete(self) -> bool:
+        """Tell whether the last member came to its end; no bytes at all are an empty body."""
+        return self._member is None or self._member.eof
+
+    def _begins_member(self, data: bytes) -> bool:
+        # Bytes after the end that begin no member are padding: browsers ignore them too.
+        return self._member is None or (self._wbits is not None and data[:1] == b"\x1f")
+
+
+def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    while data:
+        yield member.decompress(data, PIECE)
+        data = member.unconsumed_tail
+    # The last bytes may have been taken in before everything they stand for was given out.
+    while not member.eof and (piece := member.decompress(b"", PIECE)):
+        yield piece
+
+
+def _wrapping(data: bytes) -> int:
+    wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
+    return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+
+
+class BrotliDecoder:
+    """br."""
+
+    def __init__(self) -> None:
+        self._decompressor = brotli.Decompressor()
+        self._started = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to."""
+        self._started = True
+        if self._decompressor.is_finished():
+            return
+        piece = self._decompressor.process(data, output_buffer_limit=PIECE)
+        # It may still hold output when it could take more input already: an empty piece says that it has none.
+        while piece:
+            yield piece
+            piece = self._decompressor.process(b"", output_buffer_limit=PIECE)
+
+    def complete(self) -> bool:
+        """Tell whether the stream came to its end."""
+        return not self._started or bool(self._decompressor.is_finished())
+
+
+class ZstdDecoder:
+    """zstd, several frames too."""
+
+    def __init__(self) -> None:
+        self._factory = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes expand to; the library sets no limit of its own, so it is fed by the spoonful."""
+        for start in range(0, len(data), ZSTD_SLICE):
+            piece = data[start : start + ZSTD_SLICE]
+            while piece:
+                if self._frame is None or self._frame.eof:
+                    self._frame = self._factory.decompressobj()
+                yield self._frame.decompress(piece)
+                piece = self._frame.unused_data if self._frame.eof else b""
+
+    def complete(self) -> bool:
+        """Tell whether the last frame came to its end."""
+        return self._frame is None or self._frame.eof
+
+
+def _decoder(coding: str) -> Decoder:
+    makers: dict[str, Callable[[], Decoder]] = {
+        "gzip": lambda: InflateDecoder(zlib.MAX_WBITS | 16),
+        "x-gzip": lambda: InflateDecoder(zlib.MAX_WBITS | 16),
+        "deflate": InflateDecoder,
+        "br": BrotliDecoder,
+        "zstd": ZstdDecoder,
+    }
+    maker = makers.get(coding)
+    if maker is None:
+        raise FetchError(f"content coding {coding[:40]!r} was not asked for", reason="encoding", retry=False)
+    return maker()
+
+
+def decoders_for(content_encoding: str) -> list[Decoder]:
+    """Return the decoders of a Content-Encoding header, the last coding applied first; raises FetchError."""
+    codings = [coding.strip().lower() for coding in content_encoding.split(",")]
+    wanted = [coding for coding in codings if coding not in {"", "identity", "none"}]
+    if len(wanted) > MAX_CODINGS:
+        raise FetchError(f"{len(wanted)} nested content codings", reason="encoding", retry=False)
+    return [_decoder(coding) for coding in reversed(wanted)]
+
+
+def size_error(limit: int) -> FetchError:
+    """Return the error for a body over the limit."""
+    message = f"the body is larger than {limit:,} bytes; fetch.max_bytes sets the limit"
+    return FetchError(message, reason="size", retry=False)
+
+
+class BodyDecoder:
+    """A body as it arrives: decoded, counted, and refused where it grows over the limit.
+
+    With `cut`, the beginning is kept instead, and `full` says that the rest is of no interest.
+    """
+
+    def __init__(self, content_encoding: str, *, max_bytes: int, cut: bool = False) -> None:
+        self._decoders = decoders_for(content_encoding)
+        self._limit = max_bytes
+        self._cut = cut
+        self.full = False
+        self._sizes = [0] * (len(self._decoders) + 1)
+        # BytesIO hands out its own buffer: joining a list would hold the body twice.
+        self._buffer = io.BytesIO()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take raw bytes; raises FetchError (`size`, `encoding`)."""
+        try:
+            self._push(chunk, 0)
+        except (zlib.error, brotli.error, zstandard.ZstdError) as exc:
+            message = f"the body is not in the content coding it claims ({exc})"
+            raise FetchError(message, reason="encoding", retry=True) from exc
+
+    def finish(self) -> bytes:
+        """Return the whole body; raises FetchError (`truncated`) where a coded stream has no end."""
+        if not self.full and not all(decoder.complete() for decoder in self._decoders):
+            raise FetchError("the compressed body ends before its end", reason="truncated", retry=True)
+        return self._buffer.getvalue()
+
+    def _push(self, data: bytes, stage: int) -> None:
+        last = stage == len(self._decoders)
+        room = self._limit - self._sizes[stage]
+        if len(data) > room and (last or not self._cut):
+            data = self._overflow(data, room)
+        self._sizes[stage] += len(data)
+        if last:
+            self._buffer.write(data)
+            return
+        for piece in self._decoders[stage].feed(data):
+            if self.full:
+                return
+            self._push(piece, stage + 1)
+
+    def _overflow(self, data: bytes, room: int) -> bytes:
+        if not self._cut:
+            raise size_error(self._limit)
+        self.full = True
+        return data[:room]

@@ -1,0 +1,1 @@
+"""Files on the user's disk, written whole or not at all."""

@@ -1,0 +1,212 @@
+"""The one door for files this program writes: whole or not at all, and over nothing but a user's own plain files.
+
+A file grows under a name of its own that nobody can guess, in the folder it is for, readable by its owner alone. Only
+when it is finished and on the disk does it take its name, at once. Nothing is ever written through a link, or to a
+pipe, a socket, a device or a file of another user. What is refused is an OSError that says why.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO, Final, NoReturn, cast
+
+PREFIX: Final = ".corpus-worker-"
+"""What the names of unfinished files begin with; one is left behind only where the process is killed."""
+_STANDARD: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
+_FILE_TYPES: Final = {
+    stat.S_IFREG: "is a file",
+    stat.S_IFDIR: "is a folder",
+    stat.S_IFLNK: "is a link, and nothing is written through one",
+    stat.S_IFIFO: "is a pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFBLK: "is a device",
+}
+_FSYNC_THREADS: Final = 16
+_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def open_output(target: Path) -> Iterator[BinaryIO]:
+    """Give what to write a file into, or an open stream where `target` names one: `-`, `/dev/stdout`, `/dev/fd/3`."""
+    descriptor = _descriptor(target)
+    if descriptor is None:
+        with atomic_file(target) as file:
+            yield file
+        return
+    sys.stdout.flush()
+    with os.fdopen(os.dup(descriptor), "wb") as stream:
+        yield stream
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """Give a new file, named in its `name`, that takes the place of `target` when the block ends well."""
+    require_replaceable(target)
+    made = target.parent / _fresh_name()
+    with _clean_end_on_signal():
+        try:
+            with open(made, "xb", opener=_open_own) as file:
+                yield cast("BinaryIO", file)
+                file.flush()
+                _finish(file.fileno(), target)
+            made.rename(target)
+            _fsync_path(target.parent)
+        finally:
+            with suppress(OSError):
+                made.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Give a new folder that takes the place of `target`, which may be an empty one, when the block ends well."""
+    mode = _require_empty_folder(target)
+    with private_folder(target.parent) as private:
+        yield private
+        with ThreadPoolExecutor(_FSYNC_THREADS) as threads:  # a disk keeps many at once about as fast as one
+            for _ in threads.map(_fsync_path, private.iterdir()):
+                pass
+        private.chmod(0o777 & ~_umask() if mode is None else mode)
+        _require_empty_folder(target)
+        private.rename(target)
+        _fsync_path(target.parent)
+
+
+@contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """Give a new folder that only its owner may open; what is left of it when the block ends goes."""
+    made = parent / _fresh_name()
+    with _clean_end_on_signal():
+        made.mkdir(mode=0o700)
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def replace_file(made: Path, target: Path) -> None:
+    """Give a finished file the name of `target`, with the permissions of the file it replaces or those of a new one."""
+    with made.open("rb") as file:
+        _finish(file.fileno(), target)
+    made.rename(target)
+    _fsync_path(target.parent)
+
+
+def require_replaceable(target: Path) -> int | None:
+    """Return the permissions of the file that `target` names, None where there is none; raises OSError otherwise."""
+    found = _checked_target(target, expected=stat.S_IFREG)
+    return None if found is None else _permissions(found)
+
+
+def _finish(descriptor: int, target: Path) -> None:
+    """Have the disk keep a file, and not only the system's memory, with the permissions that `target` has or gets."""
+    mode = require_replaceable(target)
+    os.fchmod(descriptor, 0o666 & ~_umask() if mode is None else mode)
+    os.fsync(descriptor)
+
+
+def _require_empty_folder(target: Path) -> int | None:
+    found = _checked_target(target, expected=stat.S_IFDIR)
+    if found is None:
+        return None
+    if any(target.iterdir()):
+        raise _refused("is not empty")
+    if target.samefile("."):
+        raise _refused("is the folder you are in, and it would be replaced")
+    return _permissions(found)
+
+
+def _checked_target(target: Path, *, expected: int) -> os.stat_result | None:
+    """Return what lies at a path, None where nothing does; raises OSError where it is not of the expected type."""
+    _require_trusted_parents(target)
+    found = _lstat(target)
+    if found is not None and stat.S_IFMT(found.st_mode) != expected:
+        raise _refused(_FILE_TYPES.get(stat.S_IFMT(found.st_mode), "is no ordinary file"))
+    return found
+
+
+def _require_trusted_parents(target: Path) -> None:
+    """Refuse to be led elsewhere by a link that somebody else has laid, as in a folder that all may write."""
+    for parent in target.absolute().parents:
+        found = _lstat(parent)
+        if found is not None and stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
+            raise _refused(f"lies behind {parent}, a link of another user")
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _permissions(found: os.stat_result) -> int:
+    if found.st_uid != os.geteuid():
+        raise _refused("belongs to another user")
+    return found.st_mode & 0o777
+
+
+def _refused(why: str) -> OSError:
+    return OSError(errno.EPERM, f"it {why}")
+
+
+def _descriptor(target: Path) -> int | None:
+    """Return the number of the open stream that a name stands for."""
+    numbered = _DESCRIPTOR.fullmatch(str(target))
+    return int(numbered[1]) if numbered else _STANDARD.get(str(target))
+
+
+def _open_own(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _fresh_name() -> str:
+    return PREFIX + secrets.token_hex(8)
+
+
+def _fsync_path(path: Path) -> None:
+    """Have the disk keep what was written: a file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # the only way to look is to set it; meanwhile to the strictest
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _clean_end_on_signal() -> Iterator[None]:
+    """Let a signal that would end the process at once end the block first, so that nothing unfinished is left."""
+    here = threading.current_thread() is threading.main_thread()
+    ours = [number for number in _ENDING_SIGNALS if here and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)

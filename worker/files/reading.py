@@ -1,0 +1,119 @@
+"""The one door for input files: ordinary files alone, read on threads that may be left behind where a file hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, ParamSpec, TypeVar, cast
+
+from worker.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ_TIMEOUT: Final = timedelta(minutes=1)
+"""How long a file may give nothing at all."""
+_CHECK_EVERY: Final = timedelta(seconds=1)
+_FILE_TYPES: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; raises OSError, without having touched it, where it is a pipe, a device or the like."""
+    _require_regular(path.stat())  # first: merely to open a device may do something
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        _require_regular(os.fstat(descriptor))
+        return cast("BinaryIO", io.BufferedReader(_ProgressFile(descriptor, "rb"), 65_536))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _FILE_TYPES.get(stat.S_IFMT(found.st_mode), "of another kind")
+        raise OSError(errno.EINVAL, f"it is {kind}, no ordinary file")
+
+
+class _ProgressFile(io.FileIO):
+    """A file that notes each of its reads."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = super().readinto(buffer)
+        note_progress()
+        return count or 0
+
+
+class _ReaderThread(threading.Thread):
+    """A thread for one blocking call, which ends with the process even where the call never returns."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        super().__init__(target=run, name="input", daemon=True)
+        self.last = time.monotonic()
+
+    @property
+    def still(self) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self.last)
+
+
+def note_progress() -> None:
+    """Note that the reading on this thread has come on."""
+    thread = threading.current_thread()
+    if isinstance(thread, _ReaderThread):
+        thread.last = time.monotonic()
+
+
+async def read_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a call that reads files returns; cancelled, or where it hangs, it is left behind on its thread.
+
+    Raises SourceError where nothing came for as long as PATIENCE.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if told.done():
+            return
+        if error is None:
+            told.set_result(cast("T", result))
+        else:
+            told.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call(*args, **kwargs)
+        except BaseException as exc:  # noqa: BLE001 - it is the caller's
+            error = exc
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, result, error)
+
+    reader = _ReaderThread(run)
+    reader.start()
+    try:
+        while not (await asyncio.wait({told}, timeout=min(_CHECK_EVERY, READ_TIMEOUT).total_seconds()))[0]:
+            if reader.still >= READ_TIMEOUT:
+                raise SourceError(
+                    f"nothing could be read for {READ_TIMEOUT.total_seconds():.0f} seconds; check the disk"
+                )
+        return told.result()
+    finally:
+        told.cancel()

@@ -1,1 +1,0 @@
-"""Finds out what of a site is worth polling, by looking at it politely; stores nothing: for `sources add`."""

@@ -1,0 +1,264 @@
+"""Looks at one place after another, and writes what each says of the span into the ledger before it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from worker import urls
+from worker.app import App, BackfillDeps
+from worker.dates.periods import TimeWindow, archive_urls
+from worker.errors import FetchError, SourceError, StoreError
+from worker.files.reading import read_in_thread
+from worker.models import BackfillPlace, Candidate, Request, Source
+from worker.ports import Fetcher
+from worker.runs.backfill.options import BackfillOptions
+from worker.sources.files.article_files import InputContext
+from worker.sources.files.inputs import archives_below
+from worker.sources.files.warc import WarcFilter, WarcPortion, read_portions
+from worker.sources.sniff import ContentKind, sniff_content
+from worker.sources.web.archive import ArchivePage, scan_archive
+from worker.sources.web.homepage import usual_sitemaps
+
+# Where a look at the past begins: the source itself, the sitemaps of its site, its archive by date, its files.
+
+
+EntryPoints = list[tuple[str, str]]
+"""Kinds and URLs."""
+
+
+def local_entry_points(source: Source) -> EntryPoints:
+    """Return the archives of a source on this machine; raises SourceError where there are none."""
+    path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
+    return [("warc", str(file)) for file in archives_below(path)]
+
+
+async def web_entry_points(source: Source, window: TimeWindow, fetcher: Fetcher) -> EntryPoints:
+    """Return the places to begin with, the most telling first.
+
+    An archive by date that the configuration names is enough. Else a sitemap is looked through itself; a feed, and a
+    listing that is the site's front page, through the sitemaps that robots.txt names, or those at a usual place; and
+    both through their own further pages.
+    """
+    archive = source.options.archive
+    if archive:
+        return [("listing", url) for url in archive_urls(archive, window)]
+    if source.kind == "sitemap":
+        return [("sitemap", source.url)]
+    whole_site = source.kind == "feed" or urls.is_home(source.url)
+    sitemaps = [url async for url in _sitemaps(source.url, fetcher)] if whole_site else []
+    return [*(("sitemap", url) for url in sitemaps), (source.kind, source.url)]
+
+
+async def _sitemaps(url: str, fetcher: Fetcher) -> AsyncIterator[str]:
+    named = await fetcher.sitemaps(url)
+    for sitemap in named:
+        yield sitemap
+    if named:
+        return
+    for guess in usual_sitemaps(url):
+        if await _is_sitemap(guess, fetcher):
+            yield guess
+            return
+
+
+async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
+    try:
+        page = await fetcher.fetch(Request(url=url, accept="any"))
+    except FetchError as exc:
+        if exc.retry:
+            raise
+        return False
+    except SourceError:
+        return False
+    return sniff_content(page.body) is ContentKind.SITEMAP
+
+
+log = structlog.get_logger()
+
+_AT_ONCE: Final = 500
+_ROUNDS: Final = 2
+_AHEAD: Final = 300
+_BREATH: Final = timedelta(milliseconds=500)
+
+
+@dataclass(slots=True)
+class WalkCounts:
+    """What this run has looked at: places read, places that gave an error, candidates that were new, and remarks."""
+
+    read: int = 0
+    failed: int = 0
+    new: int = 0
+    last_error: str = ""
+
+
+class ArchiveWalker:
+    """Looks through the past of one source; one object for one run."""
+
+    def __init__(self, app: App, past: BackfillDeps, orders: BackfillOptions, source: Source) -> None:
+        self._app = app
+        self._book = past.book
+        self._fetcher = past.fetcher
+        self._orders = orders
+        self._source = source
+        self._sought = orders.sought(source)
+        self.looked = WalkCounts()
+
+    async def look(self) -> None:
+        """Look at every place that waits; what cannot be read for now goes on waiting.
+
+        Raises FetchError and SourceError where there is nowhere to begin, StoreError where the store fails.
+        """
+        await self._begin()
+        for _ in range(_ROUNDS):
+            after = 0
+            while not self._enough and (place := await self._next(after)) is not None:
+                after = place.id
+                await self._look_at(place)
+        if not self._enough and await self._next(0) is None:
+            await self._app.offload(self._book.finish, self._orders.name, now=self._app.clock.now())
+
+    @property
+    def _enough(self) -> bool:
+        return self._orders.limit is not None and self.looked.new >= self._orders.limit
+
+    @property
+    def _room(self) -> int:
+        """How many candidates to write at once: few, so that no other writer waits long, and no more than asked for."""
+        return _AT_ONCE if self._orders.limit is None else min(_AT_ONCE, self._orders.limit - self.looked.new)
+
+    async def _begin(self) -> None:
+        """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
+        state = await self._app.offload(self._book.state, self._orders.name)
+        pending = await self._pending()
+        afresh = self._orders.afresh or (state.finished_at is not None and not pending)
+        if state.finished_at and not afresh:
+            return
+        local = self._source.kind == "warc"
+        if state.looked + state.waiting and not (local or afresh):
+            return
+        roots = (
+            await asyncio.to_thread(local_entry_points, self._source)
+            if local
+            else await web_entry_points(self._source, self._sought.window, self._fetcher)
+        )
+        await self._app.offload(self._book.begin, self._orders.name, roots, now=self._app.clock.now(), afresh=afresh)
+
+    async def _next(self, after: int) -> BackfillPlace | None:
+        return await self._app.offload(self._book.next_place, self._orders.name, after=after)
+
+    async def _look_at(self, place: BackfillPlace) -> None:
+        try:
+            if place.kind == "warc":
+                await self._read_archive(place)
+            else:
+                await self._read_page(place)
+        except StoreError:
+            raise
+        except (FetchError, SourceError, OSError) as exc:
+            await self._failed(place, exc)
+        else:
+            self.looked.read += 1
+
+    async def _failed(self, place: BackfillPlace, error: FetchError | SourceError | OSError) -> None:
+        for_good = not (isinstance(error, FetchError) and error.retry)
+        self.looked.failed += 1
+        self.looked.last_error = f"{place.url}: {error}"
+        log.warning("backfill.place_failed", kind=place.kind, url=place.url, error=str(error), again=not for_good)
+        now = self._app.clock.now()
+        await self._app.offload(self._book.fail, place, str(error), for_good=for_good, now=now)
+
+    async def _read_page(self, place: BackfillPlace) -> None:
+        page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
+        glimpses = scan_archive(place.kind, page, self._source, self._sought, now=self._app.clock.now())
+        last = ArchivePage()
+        while (glimpse := await asyncio.to_thread(next, glimpses, None)) is not None:
+            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.left_out)
+            at = 0
+            while at < len(glimpse.candidates):
+                if self._enough:
+                    # It goes on waiting, and is read again from its beginning: what is known by then is not new.
+                    return
+                some = glimpse.candidates[at : at + self._room]
+                place = await self._take(replace(place, found=place.found + len(some)), some)
+                at += len(some)
+        place = await self._take(place, ())
+        now = self._app.clock.now()
+        await self._app.offload(self._book.close, self._orders.name, place, last.follow, digest=last.digest, now=now)
+        self._tell(place, last.notes)
+
+    async def _read_archive(self, place: BackfillPlace) -> None:
+        """Read an archive in portions, no further ahead of the work than a few hundred pages."""
+        portions = self._portions(place)
+        while (portion := await read_in_thread(next, portions, None)) is not None:
+            for remark in portion.remarks:
+                log.warning("backfill.note", note=f"{remark.where}: {remark.why}")
+            place = replace(
+                place,
+                position=portion.position,
+                found=place.found + len(portion.candidates),
+                left_out=place.left_out + portion.left_out,
+            )
+            place = await self._take(place, portion.candidates)
+            if self._enough:
+                return
+            await self._wait_for_the_work()
+        now = self._app.clock.now()
+        await self._app.offload(self._book.close, self._orders.name, place, (), digest="", now=now)
+        self._tell(place, ())
+
+    def _portions(self, place: BackfillPlace) -> Iterator[WarcPortion]:
+        settings = self._app.settings
+        wanted = WarcFilter(
+            sites=self._source.options.sites,
+            window=self._sought.window,
+            languages=frozenset(settings.extract.languages),
+        )
+        intake = InputContext(source=self._source.name, now=self._app.clock.now(), max_bytes=settings.fetch.max_bytes)
+        return read_portions(Path(place.url), intake, wanted, start=place.position)
+
+    async def _wait_for_the_work(self) -> None:
+        while not self._orders.discover_only and self._app.ingester.left != 0:
+            pending, _ = await self._app.offload(
+                self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+            )
+            if pending < _AHEAD:
+                return
+            await self._app.clock.sleep(_BREATH)
+
+    async def _pending(self) -> int:
+        now, scope = self._app.clock.now(), self._orders.scope
+        pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
+        return pending
+
+    async def _take(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
+        taken = await self._app.offload(
+            self._book.take,
+            self._orders.name,
+            place,
+            candidates,
+            batch=self._orders.batch,
+            now=self._app.clock.now(),
+        )
+        new = taken.new - place.new
+        self.looked.new += new
+        self._app.tally.discovered += new
+        return taken
+
+    def _tell(self, place: BackfillPlace, notes: Sequence[str]) -> None:
+        log.info(
+            "backfill.looked",
+            kind=place.kind,
+            url=place.url,
+            found=place.found,
+            new=place.new,
+            left_out=place.left_out or None,
+            notes="; ".join(notes) or None,
+        )

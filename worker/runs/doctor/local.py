@@ -1,0 +1,178 @@
+"""Checks what is the user's own: the configuration, the store and the seed corpus."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from worker.clock import SystemClock
+from worker.config.load import mask_url
+from worker.config.schema import FetchSettings, Settings
+from worker.dedupe import Deduper
+from worker.errors import StoreError, StoreMissing
+from worker.models import AuditReport
+from worker.runs.doctor.findings import Finding, make_finding
+from worker.runs.doctor.machine import nearest_folder, store_path
+from worker.sources.files.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
+from worker.storage import Store, open_store
+from worker.storage.db.migrate import VERSIONS
+
+_STORE_PATIENCE: Final = timedelta(seconds=5)
+
+
+def check_configuration(settings: Settings) -> Iterator[Finding]:
+    """Yield what in a valid configuration is worth a second thought."""
+    yield _user_agent(settings.fetch.user_agent)
+    yield make_finding(
+        "configuration",
+        "robots.txt",
+        "obeyed" if settings.fetch.obey_robots else "ignored, by [fetch] obey_robots",
+        warn=not settings.fetch.obey_robots,
+        remedy="set obey_robots = true unless the sites are your own",
+    )
+    polled, paused = sum(each.enabled for each in settings.sources), [s.name for s in settings.sources if not s.enabled]
+    yield make_finding(
+        "configuration",
+        "sources",
+        f"{polled} of {len(settings.sources)} enabled" + (f"; paused: {', '.join(paused)}" if paused else ""),
+        warn=not polled,
+        remedy="add one: corpus-worker sources add URL",
+    )
+    yield from _unused(settings)
+
+
+def _unused(settings: Settings) -> Iterator[Finding]:
+    """Yield the keys that do nothing for their kind of source."""
+    for remark in settings.remarks():
+        yield make_finding("configuration", "sources", remark, warn=True, remedy="from version 0.3 on this is an error")
+
+
+def _user_agent(agent: str) -> Finding:
+    default = FetchSettings.model_fields["user_agent"].default
+    return make_finding(
+        "configuration",
+        "user agent",
+        f'"{agent}"' + (" is the default, which names nobody" if agent == default else ""),
+        warn=agent == default or "example.org" in agent,
+        remedy="set [fetch] user_agent to a name and an address where the owner of a site can reach you",
+    )
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the store can be opened and written, who works on it, and whether its sums are right."""
+    path = store_path(settings.store.url)
+    if path is not None:
+        yield make_finding("store", "sqlite", sqlite3.sqlite_version)
+        yield _writable(path)
+        if not path.exists():
+            yield make_finding("store", "store", f"{path} is not there yet; the first run makes it")
+            return
+    try:
+        store = open_store(settings.store.url, parameters=None, create=False, patience=_STORE_PATIENCE)
+    except StoreMissing:
+        yield make_finding(
+            "store", "store", f"{mask_url(settings.store.url)} is empty yet; the first run makes its tables"
+        )
+        return
+    except StoreError as exc:
+        yield make_finding("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
+        return
+    with store:
+        yield from _check_open_store(store, settings)
+
+
+def _check_open_store(store: Store, settings: Settings) -> Iterator[Finding]:
+    url = settings.store.url
+    yield make_finding("store", "store", f"{mask_url(url)}, schema {VERSIONS[-1]}")
+    if store_path(url) is None:
+        yield _rights(store)
+    try:
+        yield from _at_work(store)
+        books, sample = store.reader.counts(), store.reader.seeds_among(SAMPLE_DIGESTS)
+    except StoreError as exc:
+        yield make_finding("store", "books", str(exc), fail=True, remedy="restore the last backup")
+        return
+    yield _sums(books)
+    if books.clusters:
+        yield _terms(store, settings)
+    if sample and Path(settings.seeds.path).name != SAMPLE:
+        yield _sample_seeds(sample)
+
+
+def _sample_seeds(count: int) -> Finding:
+    """Name the demonstration's seeds in a store that is not the demonstration's: their texts are invented."""
+    return make_finding(
+        "store",
+        "sample seeds",
+        f"{count:,} of the invented texts of seeds/sample are in this corpus",
+        warn=True,
+        remedy='they cannot be taken out of a store: begin a new one, or leave out of the export what has kind "seed" '
+        "and for its address the name of a file in seeds/sample, such as seed:000_289d76102012cee2.txt",
+    )
+
+
+def _terms(store: Store, settings: Settings) -> Finding:
+    """Say whether the verdicts in the store were given by what is judged by now."""
+    now, then = Deduper(settings.dedupe, store.reader.weights()).terms, store.reader.terms()
+    return make_finding(
+        "store",
+        "verdicts",
+        f"given by {now}" if then == now else f"given by {then or 'the rules of an earlier version'}; now: {now}",
+        warn=then != now,
+        remedy="what is stored keeps its verdict; see what would change: corpus-worker reprocess --dedupe --dry-run",
+    )
+
+
+def _rights(store: Store) -> Finding:
+    try:
+        store.require_rights()
+    except StoreError as exc:
+        return make_finding("store", "access", str(exc), fail=True, remedy="nothing can work before this is put right")
+    return make_finding("store", "access", "this role may read and write every table")
+
+
+def _at_work(store: Store) -> Iterator[Finding]:
+    nobody = "none is running on this store" if store.knows_daemons() else "not known behind a connection pooler"
+    yield make_finding("store", "daemon", store.daemon() or nobody)
+    present = store.reader.workers(now=SystemClock().now())
+    yield make_finding("store", "workers", ", ".join(map(str, present)) or "nobody is at work")
+
+
+def _sums(books: AuditReport) -> Finding:
+    found = f"{books.discovered:,} discovered, {books.clusters:,} texts in the corpus"
+    return make_finding(
+        "store",
+        "books",
+        found if books.balanced else f"{found}, but the states add up to {sum(books.counts.values()):,}",
+        fail=not books.balanced,
+        remedy="see what is wrong: corpus-worker audit",
+    )
+
+
+def _writable(path: Path) -> Finding:
+    folder = nearest_folder(path)
+    refused = [place for place in (folder, path) if place.exists() and not os.access(place, os.W_OK)]
+    found = f"{refused[0]} cannot be written" if refused else f"{folder} can be written"
+    return make_finding(
+        "store", "access", found, fail=bool(refused), remedy="change its permissions, or set [store] url"
+    )
+
+
+def check_seeds(settings: Settings) -> Finding:
+    """Tell how many seeds there are, and what cannot be one."""
+    if not settings.seeds.path:
+        return make_finding("seeds", "seeds", "none are configured")
+    found = list(read_seeds(Path(settings.seeds.path)))
+    wrong = [each for each in found if isinstance(each, str)]
+    good, sample = len(found) - len(wrong), sample_size(Path(settings.seeds.path))
+    not_read = f"; the {sample:,} of the demonstration in {SAMPLE}/ are left out" if sample else ""
+    if not good:
+        said = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it{not_read}"
+        return make_finding("seeds", "seeds", said, warn=True, remedy="put the seed corpus there, or run without one")
+    left_out = f"; {len(wrong):,} left out: {wrong[0]}" if wrong else ""
+    said = f"{good:,} in {settings.seeds.path}{not_read}{left_out}"
+    return make_finding("seeds", "seeds", said, warn=bool(wrong), remedy="correct or remove what is left out")

@@ -1,0 +1,130 @@
+"""Checks the network and the sources, from what one poll of each of them gave."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from statistics import median
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+from worker.config.units import format_duration
+from worker.errors import ConfigurationError
+from worker.fetch.http.connections import TlsContext
+from worker.models import Page
+from worker.runs.doctor.findings import Finding, Level, make_finding
+from worker.runs.probe import ProbeResult
+
+_STALE: Final = timedelta(days=30)
+_ACCURATE: Final = timedelta(minutes=2)
+_UNREACHED: Final = frozenset({"dns", "connect", "timeout", "reset"})
+_REMEDIES: Final = MappingProxyType(
+    {
+        "dns": "check the host's name and the network",
+        "connect": "check the address; the site may be down for now",
+        "timeout": "try later, or raise [fetch] timeout and deadline",
+        "reset": "the site may be down for now, or turn this address away",
+        "tls": "the site's certificate is at fault; for a private authority set [fetch] ca_file",
+        "robots": "the site does not want this to be fetched: remove the source, or ask its owner",
+        "robots-silent": "its robots.txt does not answer, and nothing is fetched before it does: try later",
+        "gone": "the address has moved: find the new one with corpus-worker sources add",
+        "http": "the site has a fault, or does not want you: see the steps, try later",
+        "content": "check the address and the kind: corpus-worker sources add finds what can be polled",
+        "path": "check the path",
+        "content-type": "the address does not give a feed: corpus-worker sources add finds one",
+        "network": "private addresses need [fetch] allow_networks",
+        "size": "raise [fetch] max_bytes",
+        "redirects": "set the address that answers, without redirects",
+    }
+)
+
+
+def check_tls(ca_file: str) -> Finding:
+    """Tell whether the certificate authorities can be read."""
+    try:
+        count = TlsContext(ca_file).context().cert_store_stats()["x509_ca"]
+    except (ConfigurationError, ssl.SSLError, OSError) as exc:
+        return make_finding("network", "tls", str(exc), fail=True, remedy="correct [fetch] ca_file")
+    found = f"{count:,} certificate authorities" + (f", those of {ca_file} included" if ca_file else "")
+    remedy = "install the system's or certifi's certificates again"
+    return make_finding("network", "tls", found, fail=not count, remedy=remedy)
+
+
+def check_hosts(soundings: Sequence[ProbeResult]) -> Finding:
+    """Tell whether the network works, going by how many hosts answered at all."""
+    faults = {urlsplit(each.source.url).netloc.lower(): each.fault for each in soundings}
+    hosts = {host for host in faults if host}
+    unknown = {host for host in hosts if faults[host] == "dns"}
+    silent = {host for host in hosts if faults[host] in _UNREACHED} - unknown
+    found = f"{len(hosts - unknown - silent)} of {len(hosts)} hosts answer"
+    not_found = "1 name is not found" if len(unknown) == 1 else f"{len(unknown)} names are not found"
+    found += f", {not_found}" if unknown else ""
+    nobody = bool(hosts) and hosts == unknown | silent
+    names = "no name server answers: check the network and the resolver"
+    remedy = names if unknown == hosts else "check the network" if nobody else "see the sources below"
+    return make_finding("network", "hosts", found, warn=bool(unknown or silent), fail=nobody, remedy=remedy)
+
+
+def check_clock(soundings: Sequence[ProbeResult]) -> Finding | None:
+    """Compare this machine's clock with what the servers say; None where none said anything."""
+    ahead = [skew for each in soundings if each.page and (skew := _ahead(each.page)) is not None]
+    if not ahead:
+        return None
+    off = timedelta(seconds=round(median(skew.total_seconds() for skew in ahead)))
+    right = abs(off) <= _ACCURATE
+    found = f"{format_duration(abs(off))} {'ahead of' if off > timedelta(0) else 'behind'} the servers"
+    remedy = "set the clock, or let NTP keep it"
+    return make_finding("network", "time", "agrees with the servers" if right else found, warn=not right, remedy=remedy)
+
+
+def _ahead(page: Page) -> timedelta | None:
+    """Return how far this machine's clock is ahead of a server's, its Date put right by its Age (RFC 9111, 5.1)."""
+    try:
+        written = parsedate_to_datetime(page.headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if written.tzinfo is None:
+        return None
+    age = page.headers.get("age", "")
+    return page.fetched_at - written - timedelta(seconds=int(age[:9]) if age.isascii() and age.isdecimal() else 0)
+
+
+def check_source(sounding: ProbeResult, *, now: datetime) -> Finding:
+    """Judge one poll of a source."""
+    steps = tuple((step.what, f"{step.detail}  ({step.url})" if step.url else step.detail) for step in sounding.steps)
+    level, detail, remedy = _judged(sounding, now=now)
+    return Finding(area="source", name=sounding.source.name, level=level, detail=detail, remedy=remedy, steps=steps)
+
+
+def _judged(sounding: ProbeResult, *, now: datetime) -> tuple[Level, str, str]:
+    if sounding.error:
+        return (
+            Level.FAIL,
+            sounding.error,
+            _REMEDIES.get(sounding.fault, "see the steps, which `corpus-worker doctor` shows"),
+        )
+    said = _told(sounding)
+    if not sounding.candidates and not sounding.further:
+        why = f": {sounding.notes[0]}" if sounding.notes else ""
+        return Level.WARN, f"no entries{why}", "check the address: corpus-worker sources add finds what can be polled"
+    if sounding.newest and now - sounding.newest > _STALE:
+        return Level.WARN, said, "nobody seems to write there any more: look for another address"
+    if sounding.page and sounding.page.permanent_url:
+        return Level.WARN, said, f'it has moved for good: set url = "{sounding.page.permanent_url}"'
+    return Level.OK, said, ""
+
+
+def _told(sounding: ProbeResult) -> str:
+    """Return entries, newest date, size and time in one line."""
+    count = sounding.entries
+    parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if sounding.further else "")]
+    if sounding.strangers:
+        parts.append(f"{sounding.strangers:,} links to other sites left out")
+    if sounding.newest:
+        parts.append(f"newest {sounding.newest.astimezone():%Y-%m-%d %H:%M}")
+    if page := sounding.page:
+        parts.append(f"{page.status}, {len(page.body):,} bytes in {page.elapsed.total_seconds():.2f} s")
+    return "; ".join(parts)

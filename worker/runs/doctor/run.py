@@ -1,0 +1,73 @@
+"""Goes the rounds: every check once, each told as soon as it is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.models import Source
+from worker.runs.doctor.findings import Finding
+from worker.runs.doctor.local import check_configuration, check_seeds, check_store
+from worker.runs.doctor.machine import check_machine
+from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
+from worker.runs.probe import ProbeResult, open_probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSource:
+    """One poll of a source, what is to be said of it, and which share (0..1) of its entries other sources give too."""
+
+    result: ProbeResult
+    finding: Finding
+    overlap: float
+
+
+async def run_checks(settings: Settings) -> AsyncIterator[Finding]:
+    """Yield what every check finds; nothing is stored, and sources are polled side by side."""
+    for finding in check_machine(settings, now=SystemClock().now()):
+        yield finding
+    for finding in check_configuration(settings):
+        yield finding
+    for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
+        yield finding
+    yield await asyncio.to_thread(check_seeds, settings)
+    trust = check_tls(settings.fetch.ca_file)
+    yield trust
+    if not trust.failed:
+        async for finding in _check_sources(settings):
+            yield finding
+
+
+async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
+    sources = [source.source() for source in settings.sources if source.enabled]
+    if not sources:
+        return
+    checked = await check_sources(settings, sources)
+    soundings = [each.result for each in checked]
+    yield check_hosts(soundings)
+    if (time := check_clock(soundings)) is not None:
+        yield time
+    for each in checked:
+        yield each.finding
+
+
+async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[CheckedSource]:
+    """Poll sources side by side, once, and judge what each gives; raises ConfigurationError."""
+    async with open_probe(settings) as sounder:
+        soundings = await asyncio.gather(*(sounder.sound(source) for source in sources))
+    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in soundings]
+    return [
+        CheckedSource(
+            result=each,
+            finding=check_source(each, now=now),
+            overlap=_overlap(own, [other for other in keys if other is not own]),
+        )
+        for each, own in zip(soundings, keys, strict=True)
+    ]
+
+
+def _overlap(own: frozenset[str], others: Sequence[frozenset[str]]) -> float:
+    return len(own & frozenset().union(*others)) / len(own) if own else 0.0

@@ -1,0 +1,345 @@
+"""A run that stores nothing: a ledger in memory before the real store, which is only read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from worker.app import App, AppParts, BackfillDeps, build_app
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.dedupe import Deduper
+from worker.errors import StoreError
+from worker.fetch import HttpFetcher, Step
+from worker.models import (
+    Article,
+    BackfillPlace,
+    BackfillProgress,
+    Candidate,
+    Claim,
+    Fingerprint,
+    Neighbour,
+    Outcome,
+    Page,
+    Poll,
+    Relation,
+    Request,
+    SourceState,
+    State,
+    Text,
+)
+from worker.pipeline import Observer
+from worker.ports import BackfillRegistry, HostHealth, HostRegistry, Judge, Ledger, RobotsRecord, Scope
+from worker.storage import open_store
+from worker.storage.corpus.reader import StoreReader
+from worker.storage.opening import StoreExecutor, open_read_only
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_dry_run(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
+    """Open everything for a run that stores nothing: the store is only read, and may be missing."""
+    parameters = Deduper().parameters
+    with (
+        open_store("sqlite://", parameters=parameters) as memory,
+        _real_reader(settings) as reader,
+        shared_pacing(settings, memory.hosts) as hosts,
+        StoreExecutor(count=1) as offload,
+    ):
+        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=hosts, offload=offload)
+        fetcher = TracingFetcher(inner=inner, observe=observe)
+        ledger = DryRunLedger(memory.ledger, reader)
+        judge = Deduper(settings.dedupe, reader.weights() if reader else None)
+        parts = AppParts(store=memory, offload=offload, ledger=ledger, fetcher=fetcher, deduper=judge)
+        async with build_app(settings, parts, observer) as app:
+            yield replace(app, past=BackfillDeps(book=DryRunBackfills(memory.backfills, reader), fetcher=fetcher))
+
+
+@contextmanager
+def _real_reader(settings: Settings) -> Iterator[StoreReader | None]:
+    try:
+        store = open_read_only(settings)
+    except StoreError as exc:
+        log.warning("rehearse.no_store", error=str(exc))
+        yield None
+        return
+    with store:
+        yield store.reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracingFetcher:
+    """Fetches, and tells every decision on the way."""
+
+    inner: HttpFetcher
+    observe: Callable[[Step], None]
+
+    async def fetch(self, request: Request) -> Page:
+        """Return the page; see `HttpFetcher.fetch`."""
+        return await self.inner.fetch(request, observe=self.observe)
+
+    async def sitemaps(self, url: str) -> tuple[str, ...]:
+        """Return the sitemaps that the robots.txt of a URL's site names."""
+        return await self.inner.sitemaps(url)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self.inner.aclose()
+
+
+class DryRunBackfills:
+    """Goes back in memory; what the real store knows already does not count as new."""
+
+    def __init__(self, memory: BackfillRegistry, real: StoreReader | None) -> None:
+        self._memory = memory
+        self._real = real
+
+    def state(self, name: str) -> BackfillProgress:
+        """Return how far this rehearsal has come."""
+        return self._memory.state(name)
+
+    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+        """Lead in memory: whoever goes back for real is not disturbed."""
+        return self._memory.lead(name, now=now, until=until, worker=worker)
+
+    def leave(self, name: str, *, worker: str) -> None:
+        """Leave in memory."""
+        self._memory.leave(name, worker=worker)
+
+    def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
+        """Begin in memory."""
+        self._memory.begin(name, places, now=now, afresh=afresh)
+
+    def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
+        """Look in memory."""
+        return self._memory.next_place(name, after=after)
+
+    def take(
+        self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
+    ) -> BackfillPlace:
+        """Take what the real store does not know."""
+        wanted = [each for each in candidates if not _is_known(self._real, each)]
+        return self._memory.take(name, place, wanted, batch=batch, now=now)
+
+    def close(
+        self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
+    ) -> bool:
+        """Close in memory."""
+        return self._memory.close(name, place, follow, digest=digest, now=now)
+
+    def fail(self, place: BackfillPlace, error: str, *, for_good: bool, now: datetime) -> None:
+        """Fail in memory."""
+        self._memory.fail(place, error, for_good=for_good, now=now)
+
+    def finish(self, name: str, *, now: datetime) -> None:
+        """Finish in memory."""
+        self._memory.finish(name, now=now)
+
+
+class DryRunLedger:
+    """Queues in memory, looks copies up in the real store, writes only to memory."""
+
+    def __init__(self, memory: Ledger, real: StoreReader | None) -> None:
+        self._memory = memory
+        self._real = real
+
+    def source_state(self, name: str) -> SourceState:
+        """Return an empty state: a rehearsal reads every source as if for the first time."""
+        return SourceState(name=name)
+
+    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+        """Lead in memory: whoever polls for real is not disturbed."""
+        return self._memory.lead_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
+
+    def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
+        """Write to memory."""
+        return self._memory.record_poll(poll, candidates)
+
+    def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
+        """Write to memory."""
+        self._memory.replan(source, plan=plan, due_at=due_at)
+
+    def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
+        """Queue what the real store does not know yet, and with `again` what it knows too."""
+        wanted = [each for each in candidates if again or not _is_known(self._real, each)]
+        return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
+
+    def look_again(self, *, now: datetime, limit: int) -> int:
+        """Look in memory."""
+        return self._memory.look_again(now=now, limit=limit)
+
+    def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
+        """Claim in memory."""
+        return self._memory.claim(now=now, lease=lease, limit=limit, worker=worker, scope=scope)
+
+    def extend(self, claims: Sequence[Claim], *, until: datetime) -> None:
+        """Extend in memory."""
+        self._memory.extend(claims, until=until)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Release in memory."""
+        self._memory.release(claims)
+
+    def holders(self) -> frozenset[str]:
+        """Return nobody: memory is this run's own."""
+        return frozenset()
+
+    def take_over(self, _workers: Collection[str]) -> int:
+        """Free nothing."""
+        return 0
+
+    def fallback(self, claim: Claim) -> Text | None:
+        """Look in memory."""
+        return self._memory.fallback(claim)
+
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        page: Page | None = None,
+        look_at: datetime | None = None,
+    ) -> Outcome | None:
+        """Finish in memory."""
+        return self._memory.finish(claim, outcome, now=now, page=page, look_at=look_at)
+
+    def settle(
+        self,
+        claim: Claim,
+        article: Article,
+        *,
+        fingerprint: Fingerprint,
+        judge: Judge,
+        now: datetime,
+        page: Page | None = None,
+        look_at: datetime | None = None,
+    ) -> Outcome | None:
+        """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
+        near = self._real.neighbours(article, fingerprint) if self._real else []
+        if outcome := _outcome_against_store(article, near, judge):
+            return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
+        return self._memory.settle(
+            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at
+        )
+
+    def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
+        """Count in memory."""
+        return self._memory.pending(now=now, scope=scope)
+
+    def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
+        """Look in memory."""
+        return self._memory.has_due(now=now, scope=scope)
+
+    def next_due(self, *, now: datetime) -> datetime | None:
+        """Look in memory."""
+        return self._memory.next_due(now=now)
+
+
+def _is_known(real: StoreReader | None, candidate: Candidate) -> bool:
+    """Tell whether a candidate would be passed over: it is known, and has no other address to try."""
+    record = real.candidate(candidate.canonical_url) if real is not None else None
+    if record is None:
+        return False
+    known = any(each.url == candidate.url for each in record.addresses)
+    return known or record.state not in {State.FAILED, State.REJECTED, State.BLOCKED}
+
+
+def _outcome_against_store(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outcome | None:
+    """Return the outcome that the real store's articles decide, None where they have nothing to say."""
+    versions = [each for each in near if each.canonical_url == article.canonical_url]
+    if versions and versions[0].text == article.text:
+        return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {versions[0].id}")
+    verdict = judge(near)
+    best = verdict.best
+    if best is None or verdict.relation is Relation.UNIQUE:
+        return None
+    return Outcome(
+        state=verdict.state,
+        reason=verdict.relation.value,
+        detail=f"{verdict.relation.value} of article {best.article}: {best.rule}",
+        verdict=verdict,
+    )
+
+
+# Paces a run that stores nothing together with those that do: it takes its turns at hosts from the store.
+
+
+PACING_PATIENCE: Final = timedelta(seconds=5)
+
+
+class SharedPacing:
+    """A `HostBook` that takes turns from a shared book, reads what it knows, and writes all else to its own."""
+
+    def __init__(self, own: HostRegistry, shared: HostRegistry | None) -> None:
+        self._own = own
+        self._shared = shared
+
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        """Take the host's next turn, also against every worker on the store."""
+        if self._shared is not None:
+            try:
+                now = self._shared.reserve(host, now=now, delay=delay, instead_of=instead_of)
+            except StoreError as exc:
+                self._give_up(exc)
+        return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
+
+    def standing(self, host: str) -> HostHealth:
+        """Return how the host has been answering this run, or else the others."""
+        own = self._own.standing(host)
+        if own.failures or own.closed_until or self._shared is None:
+            return own
+        try:
+            return self._shared.standing(host)
+        except StoreError as exc:
+            self._give_up(exc)
+            return own
+
+    def note(self, standing: HostHealth) -> None:
+        """Remember it for this run alone."""
+        self._own.note(standing)
+
+    def robots(self, origin: str) -> RobotsRecord | None:
+        """Return what this run knows of a robots.txt, or else the others."""
+        own = self._own.robots(origin)
+        if own is not None or self._shared is None:
+            return own
+        try:
+            return self._shared.robots(origin)
+        except StoreError as exc:
+            self._give_up(exc)
+            return None
+
+    def keep_robots(self, record: RobotsRecord) -> None:
+        """Remember it for this run alone."""
+        self._own.keep_robots(record)
+
+    def moved(self, url: str) -> str | None:
+        """Return where this run knows a URL to have moved: what others know is checked anew."""
+        return self._own.moved(url)
+
+    def keep_moved(self, url: str, target: str | None) -> None:
+        """Remember it for this run alone."""
+        self._own.keep_moved(url, target)
+
+    def _give_up(self, error: StoreError) -> None:
+        log.warning("pacing.alone", error=str(error))
+        self._shared = None
+
+
+@contextmanager
+def shared_pacing(settings: Settings, own: HostRegistry) -> Iterator[HostRegistry]:
+    """Give a book of hosts that takes turns from the store of the settings; without a usable store, `own` alone."""
+    try:
+        store = open_read_only(settings, patience=PACING_PATIENCE)
+    except StoreError:
+        yield own
+        return
+    with store:
+        yield SharedPacing(own, store.hosts)

@@ -1,0 +1,138 @@
+"""One run of `ingest`: seeds, then sources and what they lead to, until nothing is due."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from worker.app import App
+from worker.config.schema import DEFAULT_TIMEZONE
+from worker.errors import UsageError
+from worker.models import Source, State
+from worker.pipeline import SourceReport, Tally
+from worker.ports import Scope
+from worker.urls import host_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """What one run is asked to do: targets, or configured sources by name, or (both empty) every enabled source.
+
+    `taken_as` is the kind that addresses among the targets are read as; empty: each is told by itself.
+    """
+
+    targets: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    limit: int | None = None
+    with_seeds: bool = True
+    taken_as: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """How a run ended."""
+
+    tally: Tally
+    pending: int
+    elapsed: timedelta
+    sources: Mapping[str, SourceReport] = field(default_factory=dict)
+
+    @property
+    def did_its_work(self) -> bool:
+        """Whether at least one of the sources it tried answered; also true where there was none to try."""
+        return not self.sources or any(not report.error for report in self.sources.values())
+
+    def as_record(self) -> dict[str, object]:
+        """Return the counts as `ingest --json` prints them."""
+        states = (state for state in State if state is not State.PENDING)
+        return {
+            "discovered": self.tally.discovered,
+            **{state.value: self.tally.outcomes[state] for state in states},
+            "pending": self.pending,
+            "seconds": round(self.elapsed.total_seconds(), 3),
+            "sources": {
+                name: {
+                    "ok": not report.error,
+                    "error": report.error,
+                    "found": report.found,
+                    "other_sites": report.strangers,
+                    **({"taken_for": report.taken_for} if report.taken_for else {}),
+                }
+                for name, report in self.sources.items()
+            },
+        }
+
+
+class IngestRun:
+    """Carries out one run; `report` tells how far it came, also after it was cancelled."""
+
+    def __init__(self, app: App, orders: IngestOptions) -> None:
+        self._app = app
+        self._orders = orders
+        self._started = app.clock.monotonic()
+        self._reports: dict[str, SourceReport] = {}
+        self._batch = uuid.uuid4().hex if orders.targets else ""
+        self._sources = _selected_sources(app, orders)
+
+    async def run(self) -> None:
+        """Import seeds, poll, and work until nothing is due; cancelled, it gives back what is in hand."""
+        if self._orders.with_seeds:
+            await self._app.import_seeds()
+        polls = asyncio.create_task(self._poll_all())
+        try:
+            await self._app.ingester.drain(scope=self._scope(), limit=self._orders.limit, more=lambda: not polls.done())
+        finally:
+            polls.cancel()
+            results = await asyncio.gather(polls, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def report(self) -> IngestReport:
+        """Count what was done so far."""
+        pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=self._scope())
+        elapsed = timedelta(seconds=self._app.clock.monotonic() - self._started)
+        return IngestReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
+
+    def _scope(self) -> Scope:
+        return Scope(sources=frozenset(self._orders.sources), batch=self._batch)
+
+    async def _poll_all(self) -> None:
+        room = asyncio.Semaphore(self._app.settings.fetch.max_connections)
+        await asyncio.gather(*(self._poll(name, source, room) for name, source in self._sources.items()))
+
+    async def _poll(self, name: str, source: Source, room: asyncio.Semaphore) -> None:
+        async with room:
+            discoverer = self._app.discoverer
+            read = discoverer.read(source, batch=self._batch) if self._batch else discoverer.poll(source)
+            self._reports[name] = await read
+
+
+def _selected_sources(app: App, orders: IngestOptions) -> dict[str, Source]:
+    """Return the sources to poll by the name they are reported under."""
+    if orders.targets:
+        return {target: _target_source(target, orders.taken_as) for target in orders.targets}
+    configured = {source.name: source for source in app.sources}
+    if unknown := [name for name in orders.sources if name not in configured]:
+        known = ", ".join(sorted(configured)) or "none"
+        raise UsageError(f"no source is called {', '.join(unknown)}; the configuration has {known}")
+    if orders.sources:
+        return {name: configured[name] for name in orders.sources}
+    return {name: source for name, source in configured.items() if source.enabled}
+
+
+def _target_source(target: str, taken_as: str) -> Source:
+    """Return a target as a source that is polled once."""
+    parts = urlsplit(target)
+    if parts.scheme in {"http", "https"} and parts.netloc:
+        return Source(name=host_of(target), kind=taken_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
+    if taken_as:
+        raise UsageError(f"{target}: --as says what a web address is; of a file its name does")
+    if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
+        return Source(name="files", kind="files", url=target, timezone=DEFAULT_TIMEZONE)
+    raise UsageError(f"{target}: neither a web address nor a file or folder that exists")

@@ -1,0 +1,150 @@
+"""Polls a source once to see what it gives, and remembers nothing: for `doctor` and `sources`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.config.units import format_duration
+from worker.errors import FetchError, SourceError
+from worker.fetch import HttpFetcher, InMemoryHostStore, Step
+from worker.files.reading import read_in_thread
+from worker.models import Candidate, Discovery, Page, Request, Source
+from worker.pipeline.source_pages import CrossSubmissions
+from worker.ports import Clock
+from worker.runs.dry_run import shared_pacing
+from worker.sources import PARSERS, read_inputs
+from worker.storage.opening import StoreExecutor
+
+_MAX_DEPTH: Final = 3
+_LOCAL_KINDS: Final = frozenset({"files", "warc"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What one poll of a source gave: the steps of every fetch, its first page, its candidates, or an error.
+
+    `fault` is the short word an error counts under; `further` says that the source leads to pages not looked at;
+    `strangers` counts links to other sites that a run would not follow.
+    """
+
+    source: Source
+    steps: tuple[Step, ...] = ()
+    page: Page | None = None
+    candidates: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
+    title: str | None = None
+    further: bool = False
+    strangers: int = 0
+    error: str = ""
+    fault: str = ""
+
+    @property
+    def entries(self) -> int:
+        """How many articles it names; each may be named by several addresses."""
+        return len({each.canonical_url for each in self.candidates})
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest date among the candidates."""
+        dates = (each.published_at or each.modified_at for each in self.candidates)
+        return max((date for date in dates if date), default=None)
+
+
+class SourceProbe:
+    """Polls sources politely through the real fetcher; `patience` bounds one poll, waiting for its host included."""
+
+    def __init__(self, fetcher: HttpFetcher, *, clock: Clock, patience: timedelta, max_bytes: int) -> None:
+        self.fetcher = fetcher
+        self._clock = clock
+        self._patience = patience
+        self._max_bytes = max_bytes
+
+    async def sound(self, source: Source) -> ProbeResult:
+        """Poll a source once; what goes wrong is in the answer, never raised."""
+        if source.kind in _LOCAL_KINDS or "://" not in source.url:
+            try:
+                return await read_in_thread(self._sound_local, source)
+            except SourceError as exc:
+                return ProbeResult(source=source, error=str(exc), fault="path")
+        empty = ProbeResult(source=source)
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                return await self._sound(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
+        except TimeoutError:
+            limit = format_duration(self._patience)
+            error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
+            return replace(empty, error=error, fault="timeout")
+
+    async def _sound(self, sofar: ProbeResult, url: str, voucher: CrossSubmissions, *, depth: int) -> ProbeResult:
+        """Fetch and read one page, and where it only leads to others, the first of these."""
+        told = await self.fetcher.explain(Request(url=url, accept="any"))
+        sofar = replace(sofar, steps=(*sofar.steps, *told.steps))
+        if told.page is None:
+            return _failed(sofar, told.error)
+        sofar = replace(sofar, page=sofar.page or told.page)
+        try:
+            found = parse_page(told.page, voucher.source, now=self._clock.now())
+            if again := await voucher.vouched(told.page, found):
+                found = parse_page(told.page, again, now=self._clock.now())
+        except SourceError as exc:
+            return replace(sofar, error=str(exc), fault="content")
+        sofar = replace(
+            sofar,
+            candidates=found.candidates,
+            notes=(*sofar.notes, *found.notes),
+            title=sofar.title or found.title,
+            further=bool(found.follow or found.rest),
+            strangers=sofar.strangers + found.strangers,
+        )
+        if found.candidates or not found.follow or depth == _MAX_DEPTH:
+            return sofar
+        return await self._sound(sofar, found.follow[0], voucher, depth=depth + 1)
+
+    def _sound_local(self, source: Source) -> ProbeResult:
+        """Read the first batch of a file or folder; raises SourceError."""
+        path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
+        inputs = read_inputs(path, source, now=self._clock.now(), max_bytes=self._max_bytes)
+        first = next(inputs, Discovery())
+        more = next(inputs, None)
+        return ProbeResult(source=source, candidates=first.candidates, notes=first.notes, further=more is not None)
+
+
+def parse_page(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Read a page as the kind of source it is said to be; raises SourceError."""
+    parser = PARSERS.get(source.kind)
+    if parser is None:
+        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {_kinds()}")
+    return parser(page, source, now=now)
+
+
+def _kinds() -> str:
+    return ", ".join(PARSERS)
+
+
+def _failed(sofar: ProbeResult, error: FetchError | None) -> ProbeResult:
+    return replace(sofar, error=str(error), fault=error.reason if error else "")
+
+
+@asynccontextmanager
+async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
+    """Open what polls and stores nothing; raises ConfigurationError where the fetch settings cannot be used.
+
+    Turns at hosts are taken from the store, where there is one: nobody else's pace is disturbed.
+    """
+    clock, patience = SystemClock(), 2 * settings.fetch.deadline
+    with ExitStack() as turns, StoreExecutor(count=1) as offload:
+        hosts = turns.enter_context(shared_pacing(settings, InMemoryHostStore()))
+        fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload)
+        try:
+            yield SourceProbe(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
+        finally:
+            await fetcher.aclose()

@@ -1,0 +1,80 @@
+"""Reads the full text of an article that a feed gives along with the link, where it is more than a teaser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree, html
+
+from worker.charset import clean_markup
+from worker.sources.entries import one_line
+from worker.sources.markup import strip_code
+
+MAX_MARKUP = 200_000
+_MOST_TEXT = 100_000
+_LEAST_WORDS = 60
+_BLOCKS = frozenset(
+    ["p", "div", "br", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "table", "tr", "section",
+     "article", "header", "footer", "pre", "hr", "dl", "dt", "dd", "figure", "figcaption"]
+)  # fmt: skip
+_NO_TEXT = frozenset(["script", "style", "iframe", "figure", "form", "noscript", "template", "svg", "video", "audio"])
+_TEASER = re.compile(r"(?:\[\s*(?:…|\.{3}|&hellip;)\s*\]|…|\.{3})\s*\Z")
+_LEADS_ON = re.compile(
+    r"(?:the post .{1,300} appeared first on .{1,100}|(?:đọc|xem) (?:tiếp|thêm|chi tiết)\b.{0,60}"
+    r"|(?:read|continue reading|learn) more\b.{0,60}|continue reading\b.{0,200})[.…→»\s]*\Z",
+    re.IGNORECASE,
+)
+
+
+def full_text(markup: str | None, *, marked_up: bool = True) -> str | None:
+    """Return the paragraphs of an article, one a line; None for what is cut short, or too short to be an article."""
+    if not markup or len(markup) > MAX_MARKUP:
+        return None
+    lines = _lines(markup) if marked_up else iter(markup.splitlines())
+    paragraphs = [paragraph for line in lines if (paragraph := one_line(line))]
+    if paragraphs and _LEADS_ON.fullmatch(paragraphs[-1]):
+        paragraphs.pop()
+    text = "\n".join(paragraphs)
+    if len(text.split()) < _LEAST_WORDS or len(text) > _MOST_TEXT or _TEASER.search(text):
+        return None
+    return text
+
+
+def _lines(markup: str) -> Iterator[str]:
+    """Yield the text of each block; captions, scripts and embedded things are left out."""
+    try:
+        plain = strip_code(clean_markup(markup).encode())
+        root = html.fromstring(b"<div>" + plain + b"</div>", parser=html.HTMLParser(encoding="utf-8"))
+    except (etree.LxmlError, ValueError):
+        return
+    line: list[str] = []
+    inside_no_text = 0
+    for event, element in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+        tag = element.tag if isinstance(element.tag, str) else ""
+        if tag in _NO_TEXT:
+            inside_no_text += 1 if event == "start" else -1
+        if tag in _BLOCKS:
+            yield "".join(line)
+            line.clear()
+        text = element.text if event == "start" else element.tail
+        if text and not inside_no_text:
+            line.append(text)
+    yield "".join(line)
+
+
+MAX_TEXT_OF_FEED = 3_000_000
+
+
+@dataclass(slots=True)
+class TextBudget:
+    """How many more characters of full text are kept."""
+
+    left: int = MAX_TEXT_OF_FEED
+
+    def take(self, size: int) -> bool:
+        """Tell whether a text of this size is kept, and if so make the room smaller."""
+        fits = size <= min(MAX_MARKUP, self.left)
+        self.left -= size if fits else 0
+        return fits

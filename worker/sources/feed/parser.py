@@ -1,0 +1,272 @@
+"""Reads feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from time import struct_time
+
+import feedparser
+
+from worker import urls
+from worker.charset import read_json
+from worker.dates.parsing import correct_date, date_text, read_date, source_zone
+from worker.errors import SourceError
+from worker.models import Discovery, Page, Source
+from worker.sources.compression import gunzip
+from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
+from worker.sources.feed.full_text import TextBudget, full_text
+from worker.sources.feed.sanitise import MAX_ENTRIES, sanitise_feed
+from worker.sources.markup import to_utf8
+from worker.sources.sniff import ContentKind, sniff_content
+
+# Reads JSON Feed 1.0 and 1.1 (jsonfeed.org).
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonFeed:
+    """A JSON feed as read; `older` is where the part before this one is, `rest` the feed of the entries not read."""
+
+    entries: tuple[Entry, ...]
+    rest: bytes
+    title: str | None
+    site: str
+    older: str | None
+
+
+def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
+    """Read a JSON feed, tolerant of missing and mistyped members; raises SourceError where the JSON is no feed."""
+    document = _loaded(body, url)
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(items, list):
+        raise SourceError(f"{url}: this is JSON, but no JSON Feed (it has no list of items); check the address")
+    room = TextBudget()
+    return JsonFeed(
+        entries=tuple(_entry(item, zone, room) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        rest=json.dumps({**document, "items": items[MAX_ENTRIES:]}).encode() if len(items) > MAX_ENTRIES else b"",
+        older=_text(document, "next_url"),
+        title=_text(document, "title"),
+        site=_text(document, "home_page_url") or "",
+    )
+
+
+def _loaded(body: bytes, url: str) -> object:
+    try:
+        loaded = read_json(body)
+    except (ValueError, RecursionError) as exc:
+        raise SourceError(f"{url}: this looks like JSON but cannot be read ({exc}); check the address") from exc
+    return loaded
+
+
+def _entry(item: dict[str, object], zone: tzinfo, room: TextBudget) -> Entry:
+    identity = _text(item, "id")
+    link = _text(item, "url") or _text(item, "external_url")
+    if not link and identity and identity.startswith(("http://", "https://")):
+        link = identity
+    return Entry(
+        link=link or "",
+        title=_text(item, "title"),
+        published_at=read_date(date_text(item.get("date_published")), zone=zone),
+        modified_at=read_date(date_text(item.get("date_modified")), zone=zone),
+        external_id=identity,
+        fallback=_json_full_text(item, room),
+    )
+
+
+def _json_full_text(item: dict[str, object], room: TextBudget) -> str | None:
+    markup, plain = item.get("content_html"), item.get("content_text")
+    if isinstance(markup, str) and markup and room.take(len(markup)):
+        return full_text(markup)
+    return full_text(plain, marked_up=False) if isinstance(plain, str) and room.take(len(plain)) else None
+
+
+def _text(members: dict[str, object], name: str) -> str | None:
+    value = members.get(name)
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_MAX_BYTES = 100 * 1024 * 1024
+_MAX_PARTS = 3
+_NOT_A_FEED = {
+    ContentKind.EMPTY: "the answer is empty",
+    ContentKind.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
+    ContentKind.SITEMAP: 'this is a sitemap, not a feed; set kind = "sitemap"',
+    ContentKind.OPML: "this is a list of feeds (OPML), not a feed; import it instead",
+    ContentKind.BINARY: "this is no text at all, not a feed; check the address",
+    ContentKind.URLS: 'this is a list of addresses, not a feed; set kind = "urls"',
+    ContentKind.WARC: 'this is a WARC file, not a feed; set kind = "warc"',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people.
+
+    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4);
+    `rest` is the feed of the entries not read, where it has very many.
+    """
+
+    entries: tuple[Entry, ...]
+    title: str | None = None
+    site: str = ""
+    older: str = ""
+    rest: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Return the articles a feed points at; raises SourceError where the page is no feed.
+
+    Entries that lead to other sites than the feed's own are left out and counted, unless the feed says that it belongs
+    to their site, or the source's option `other_sites` is `follow`: of these only the address is taken. Of a feed with
+    very many entries the newest are read; the others are in `rest`.
+    """
+    feed = read_feed(page, zone=source_zone(source))
+    notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
+    found = build_discovery(
+        feed.entries,
+        page=page,
+        source=source,
+        scope=link_policy(source, page.url, page.final_url, claimed=feed.site),
+        now=now,
+        notes=notes,
+        title=feed.title,
+    )
+    return replace(found, rest=replace(page, body=feed.rest)) if feed.rest else found
+
+
+def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
+    """Read a feed of any kind; a damaged one gives what can be read. Raises SourceError where the page is no feed."""
+    body = gunzip(page.body, limit=_MAX_BYTES)
+    shape = sniff_content(body)
+    if shape in _NOT_A_FEED:
+        raise SourceError(f"{page.url}: {_NOT_A_FEED[shape]}")
+    if shape is ContentKind.JSON:
+        document = read_json_feed(body, url=page.url, zone=zone)
+        return Feed(
+            entries=document.entries,
+            title=document.title,
+            site=document.site,
+            older=_absolute(document.older, page.final_url),
+            rest=document.rest,
+        )
+    return _read_xml(body, page, zone)
+
+
+def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
+    cut = sanitise_feed(to_utf8(body, page.content_type))
+    parsed = _parsed(cut.body, page)
+    if not parsed.get("entries") and not parsed.get("version"):
+        raise SourceError(
+            f"{page.url}: this is neither RSS, Atom nor JSON Feed; check the address and the source's kind"
+        )
+    notes = [*_cut_short(cut.entries)]
+    if parsed.bozo and isinstance(parsed.get("bozo_exception"), Exception) and not _harmless(parsed):
+        notes.append(f"the feed is not well-formed; what could be read was read ({_cause(parsed)})")
+    return Feed(
+        entries=tuple(_entries(parsed, page, zone)),
+        title=clean_title(parsed.feed.get("title")),
+        site=_absolute(parsed.feed.get("link"), page.final_url),
+        older=_older(parsed, page.final_url),
+        rest=cut.rest,
+        notes=tuple(notes),
+    )
+
+
+def _cut_short(entries: int) -> tuple[str, ...]:
+    read = f"the feed has {entries:,} entries; the newest {MAX_ENTRIES:,} were read"
+    return (read,) if entries > MAX_ENTRIES else ()
+
+
+def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
+    headers = {"content-location": page.final_url}
+    try:
+        # Never bytes or a string: feedparser opens what looks like a path or a URL.
+        return feedparser.parse(
+            io.BytesIO(body), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
+        )
+    except Exception as exc:
+        raise SourceError(f"{page.url}: the feed cannot be read ({type(exc).__name__}); check it in a browser") from exc
+
+
+def _harmless(parsed: feedparser.FeedParserDict) -> bool:
+    return isinstance(parsed.bozo_exception, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
+
+
+def _cause(parsed: feedparser.FeedParserDict) -> str:
+    return " ".join(str(parsed.bozo_exception).split())[:200]
+
+
+def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
+    room = TextBudget()
+    for item in parsed.entries[:MAX_ENTRIES]:
+        published = _date(item, "published", zone)
+        updated = _date(item, "updated", zone)
+        yield Entry(
+            link=_link(item, page),
+            title=item.get("title"),
+            published_at=published or updated or _date(item, "created", zone),
+            modified_at=updated,
+            external_id=item.get("id") or None,
+            base=page.final_url,
+            fallback=_full_text(item, room),
+        )
+
+
+def _link(item: feedparser.FeedParserDict, page: Page) -> str:
+    """Return the entry's own page: what a click counter wraps, the link, or an id that is an address."""
+    link: str = item.get("feedburner_origlink") or item.get("link") or ""
+    if link and not _is_front(link, page):
+        return link
+    identity: str = item.get("id") or ""
+    return identity if identity.startswith(("http://", "https://")) else link
+
+
+def _is_front(link: str, page: Page) -> bool:
+    try:
+        return urls.is_home(urls.resolve(link, base=page.final_url))
+    except SourceError:
+        return True
+
+
+def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime | None:
+    """Return one of an entry's dates: feedparser's reading, corrected where the date names no zone."""
+    if name not in item:
+        # Asked for `updated`, a feedparser dictionary without one answers with `published`.
+        return None
+    written, parsed = item.get(name), item.get(f"{name}_parsed")
+    if not isinstance(written, str):
+        return None
+    if not isinstance(parsed, struct_time):
+        return read_date(written, zone=zone)
+    try:
+        found = datetime(*parsed[:6], tzinfo=UTC)
+    except ValueError:
+        return None
+    return correct_date(found, written, zone=zone)
+
+
+def _older(parsed: feedparser.FeedParserDict, base: str) -> str:
+    links = {str(link.get("rel")): link.get("href") for link in parsed.feed.get("links", ())}
+    return _absolute(links.get("prev-archive") or links.get("next"), base)
+
+
+def _full_text(item: feedparser.FeedParserDict, room: TextBudget) -> str | None:
+    """Return the entry's text, where the feed gives it in full and there is room for it."""
+    for part in item.get("content", ())[:_MAX_PARTS]:
+        value, kind = part.get("value"), str(part.get("type") or "")
+        if isinstance(value, str) and value and room.take(len(value)):
+            return full_text(value, marked_up=kind != "text/plain")
+    return None
+
+
+def _absolute(link: str | None, base: str) -> str:
+    try:
+        return urls.resolve(link or "", base=base) if link else ""
+    except SourceError:
+        return ""

@@ -1,0 +1,1 @@
+"""Input files: HTML, text, JSON Lines, lists of URLs, WARC archives, the seed corpus."""

@@ -1,0 +1,278 @@
+"""Reads one `.html` or `.txt` file as one article."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import BinaryIO
+
+from lxml import etree, html
+
+from worker import urls
+from worker.charset import BYTE_ORDER_MARKS, clean_markup, decode, decode_plain, is_text, nearly_utf8, read_json
+from worker.dates.parsing import date_text, plausible_date, read_date
+from worker.errors import SourceError
+from worker.files.reading import open_regular
+from worker.models import Authority, Candidate, Page, Text
+from worker.sources.entries import clean_title, one_line
+from worker.sources.files.url_list import is_url_list
+from worker.sources.sniff import ContentKind, sniff_content
+
+_HEAD = 500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputProblem:
+    """Something about an input for people: where it stands, what is wrong and what to do.
+
+    `lost` says whether an article was lost by it.
+    """
+
+    where: str
+    why: str
+    lost: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputContext:
+    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes.
+
+    `sites` are those whose pages are taken from archives; none: all. `zone` is that of dates that name none.
+    """
+
+    source: str
+    now: datetime
+    max_bytes: int
+    sites: frozenset[str] = frozenset()
+    zone: tzinfo = UTC
+
+
+def read_html(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield a page, named by its `rel=canonical` where that is complete and no front page, and known by its file.
+
+    What a saved page says of its address is not proved by anything: it is no reason to take two files for one page, nor
+    a file for a page of the web.
+    """
+    body = _bounded(file, intake)
+    if isinstance(body, InputProblem):
+        yield body
+        return
+    shape = sniff_content(body)
+    if shape not in {ContentKind.HTML, ContentKind.XML}:
+        yield InputProblem(
+            where=str(file), why=f"is {shape.value}, not an HTML page; remove it or give it its own ending"
+        )
+        return
+    key = urls.file_url(file)
+    yield page_candidate(declared_canonical(body) or key, body, key=key, intake=intake, reference=str(file))
+
+
+def page_candidate(
+    url: str, body: bytes, *, key: str, intake: InputContext, reference: str, content_type: str | None = None
+) -> Candidate:
+    """Return a candidate that brings its page along."""
+    page = Page(
+        url=url,
+        final_url=url,
+        status=200,
+        body=body,
+        fetched_at=intake.now,
+        content_type=content_type,
+    )
+    return Candidate(
+        url=url,
+        canonical_url=key,
+        source=intake.source,
+        reference=reference,
+        authority=Authority.OPERATOR,
+        payload=page,
+    )
+
+
+def declared_canonical(body: bytes) -> str | None:
+    """Return the address a page declares as its canonical one: complete, and no front page."""
+    try:
+        markup = clean_markup(decode_plain(body[:_HEAD])).encode()
+        root = html.document_fromstring(markup, parser=html.HTMLParser(encoding="utf-8"))
+    except (etree.LxmlError, ValueError):
+        return None
+    for link in root.iter("link"):
+        if "canonical" in (link.get("rel") or "").lower().split():
+            return _usable(link.get("href") or "")
+    return None
+
+
+def _usable(href: str) -> str | None:
+    try:
+        url = urls.resolve(href)
+    except SourceError:
+        return None
+    return url if url.startswith("http") and not urls.is_home(url) else None
+
+
+def read_text(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield an article written as plain text: the first line its title, the rest its paragraphs."""
+    body = _bounded(file, intake)
+    text = decode_text_file(body) if isinstance(body, bytes) else None
+    if isinstance(body, InputProblem):
+        yield body
+    elif text is None:
+        yield InputProblem(
+            where=str(file), why="is no text in UTF-8 nor in an encoding that can be told; save it as UTF-8"
+        )
+    elif is_url_list(text):
+        yield InputProblem(
+            where=str(file), why='is a list of addresses, no article; read it with kind = "urls", or name it'
+        )
+    else:
+        yield _article(file, text, intake)
+
+
+def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputProblem:
+    title, _, rest = text.strip().partition("\n")
+    paragraphs = plain_paragraphs(rest)
+    if not paragraphs:
+        return InputProblem(where=str(file), why="has no text below its first line, the title; add the article's text")
+    url = urls.file_url(file)
+    return Candidate(
+        url=url,
+        canonical_url=url,
+        source=intake.source,
+        reference=str(file),
+        authority=Authority.OPERATOR,
+        title=clean_title(title),
+        payload=Text(text=paragraphs, title=clean_title(title)),
+    )
+
+
+def plain_paragraphs(text: str) -> str:
+    """Return the paragraphs of a text, clean, one a line, without blank lines."""
+    return "\n".join(paragraph for line in text.splitlines() if (paragraph := one_line(line)))
+
+
+def decode_text_file(body: bytes) -> str | None:
+    """Decode a text file like a page, by its mark or by what it reads as; None where that is a guess at best."""
+    marked = any(body.startswith(mark) for mark, _ in BYTE_ORDER_MARKS)
+    if marked or (is_text(body) and nearly_utf8(body) is not None):
+        return decode_plain(body)
+    told = decode(body)
+    sure = is_text(body) and told.chosen_by == "detection" and "\ufffd" not in told.text
+    return told.text if sure else None
+
+
+def _bounded(file: Path, intake: InputContext) -> bytes | InputProblem:
+    with open_regular(file) as opened:
+        body = opened.read(intake.max_bytes + 1)
+    if len(body) > intake.max_bytes:
+        return InputProblem(
+            where=str(file), why=f"is larger than {intake.max_bytes:,} bytes; raise fetch.max_bytes or split it"
+        )
+    return body if body.strip() else InputProblem(where=str(file), why="is empty; remove it")
+
+
+# Reads `.jsonl` files: one object a line with `url` and either `html` or `text`.
+
+
+_OPTIONAL = ("title", "published_at", "source")
+
+
+def read_json_lines(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield the article of each line; a line that gives none is remarked on and the rest goes on.
+
+    Of the optional members `title`, `published_at`, `source` and `id`, one of a wrong type is ignored with a remark.
+    A line with both `text` and `html` is taken as text.
+    """
+    with open_regular(file) as opened:
+        for number, line in _lines(opened, intake.max_bytes):
+            where = f"{file}:{number}"
+            if len(line) > intake.max_bytes:
+                yield InputProblem(
+                    where=where, why=f"the line is longer than {intake.max_bytes:,} bytes; raise fetch.max_bytes"
+                )
+            elif line.strip():
+                yield from _read_line(line, where, intake)
+
+
+def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines, of an over-long one only the beginning."""
+    number = 0
+    while line := opened.readline(longest + 1):
+        number += 1
+        yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        while line and not line.endswith(b"\n"):
+            line = opened.readline(longest + 1)
+
+
+def _read_line(line: bytes, where: str, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+    try:
+        members = read_json(line)
+    except (ValueError, RecursionError) as exc:
+        yield InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
+        return
+    if not isinstance(members, dict):
+        yield InputProblem(
+            where=where, why=f"the line holds a {type(members).__name__}, not an object; write one object a line"
+        )
+        return
+    candidate = _candidate(members, where, intake)
+    yield candidate
+    if isinstance(candidate, Candidate):
+        yield from _ignored(members, where)
+
+
+def _candidate(members: dict[str, object], where: str, intake: InputContext) -> Candidate | InputProblem:
+    url, text, html = (_text(members, name) for name in ("url", "text", "html"))
+    if not url:
+        return InputProblem(where=where, why="the object has no url; add the article's address")
+    if not (text or html):
+        return InputProblem(where=where, why="the object has neither text nor html; add one of them")
+    try:
+        address = urls.resolve(url)
+        key = urls.canonicalise(address)
+    except SourceError as exc:
+        return InputProblem(where=where, why=str(exc))
+    if text:
+        payload = Text(text=plain_paragraphs(text), title=clean_title(_text(members, "title")))
+        candidate = Candidate(
+            url=address,
+            canonical_url=key,
+            source=intake.source,
+            reference=where,
+            authority=Authority.OPERATOR,
+            payload=payload,
+        )
+    else:
+        body = (html or "").encode("utf-8", "replace")
+        candidate = page_candidate(
+            address, body, key=key, intake=intake, reference=where, content_type="text/html; charset=utf-8"
+        )
+    return _described(candidate, members, intake)
+
+
+def _described(candidate: Candidate, members: dict[str, object], intake: InputContext) -> Candidate:
+    published = read_date(date_text(members.get("published_at")), zone=intake.zone)
+    identity = members.get("id")
+    return replace(
+        candidate,
+        title=clean_title(_text(members, "title")),
+        published_at=plausible_date(published, now=intake.now),
+        source=one_line(_text(members, "source")) or intake.source,
+        external_id=one_line(str(identity)) or None if isinstance(identity, str | int) else None,
+    )
+
+
+def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
+    for name in _OPTIONAL:
+        value = members.get(name)
+        if value is not None and not isinstance(value, str) and not (name == "published_at" and date_text(value)):
+            yield InputProblem(where=where, why=f"{name} is no text and was ignored", lost=False)
+    written = date_text(members.get("published_at"))
+    if written and read_date(written, zone=UTC) is None:
+        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is no date and was ignored", lost=False)
+
+
+def _text(members: dict[str, object], name: str) -> str | None:
+    value = members.get(name)
+    return value if isinstance(value, str) and value.strip() else None

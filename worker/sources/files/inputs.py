@@ -1,0 +1,126 @@
+"""Reads input files: `.html`, `.txt`, `.jsonl`, `.warc`, and folders of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from errno import EINVAL
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+
+from worker.dates.parsing import source_zone
+from worker.errors import SourceError
+from worker.files.reading import note_progress
+from worker.models import Candidate, Discovery, Source
+from worker.sources.files.article_files import InputContext, InputProblem, read_html, read_json_lines, read_text
+from worker.sources.files.url_list import is_file_of_urls, read_url_list
+from worker.sources.files.warc import read_warc
+
+BATCH = 100
+FileReader = Callable[[Path, InputContext], Iterator[Candidate | InputProblem]]
+READERS: Mapping[str, FileReader] = MappingProxyType(
+    {
+        ".html": read_html,
+        ".htm": read_html,
+        ".txt": read_text,
+        ".jsonl": read_json_lines,
+        ".warc": read_warc,
+        ".warc.gz": read_warc,
+        ".arc": read_warc,
+        ".arc.gz": read_warc,
+    }
+)
+_ARCHIVES = frozenset({".warc", ".warc.gz", ".arc", ".arc.gz"})
+
+
+def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
+    """Yield what a file or a folder holds, with its content, in batches of at most 100 candidates.
+
+    Folders are read with all that is below, in the order of names; links to folders are not followed. What cannot be
+    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article; the source's
+    option `sites` says whose pages are taken from archives (none: all). The kind of the source decides what a file is
+    read as: of kind `urls` each is a list of addresses, whatever it is called. Raises SourceError, at once, where the
+    path does not exist or is of no known kind.
+    """
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; check the path")
+    if source.kind == "urls":
+        return _lists(path, source, now=now)
+    if not path.is_dir() and _ending(path) in {None, ".txt"} and is_file_of_urls(path):
+        return iter((read_url_list(path, source, now=now),))
+    if not path.is_dir() and _ending(path) is None:
+        raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
+    files = _below(path) if path.is_dir() else iter((path,))
+    intake = InputContext(
+        source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=source_zone(source)
+    )
+    return _batches(_contents(files, intake), path)
+
+
+def _lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
+    """Yield the addresses of a list, or of every file in a folder; a file that is no list is noted there."""
+    if not path.is_dir():
+        yield read_url_list(path, source, now=now)
+        return
+    for file in sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith(".")):
+        try:
+            yield read_url_list(file, source, now=now)
+        except SourceError as exc:
+            yield Discovery(skipped=1, notes=(str(exc),))
+
+
+def archives_below(path: Path) -> list[Path]:
+    """Return the WARC file at a path, or all of them in the folder, in the order of names; raises SourceError."""
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; check the path")
+    files = [each for each in _below(path) if isinstance(each, Path)] if path.is_dir() else [path]
+    archives = [file for file in files if _ending(file) in _ARCHIVES]
+    if not archives:
+        raise SourceError(f"{path}: no {' or '.join(sorted(_ARCHIVES))} file; check the path")
+    return archives
+
+
+def _ending(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((ending for ending in READERS if name.endswith(ending)), None)
+
+
+def _below(folder: Path) -> Iterator[Path | InputProblem]:
+    refused: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=refused.append):
+        note_progress()
+        folders.sort()
+        yield from (path for name in sorted(names) if _ending(path := Path(place, name)))
+    for error in refused:
+        yield InputProblem(where=str(error.filename), why=f"cannot be opened ({error.strerror}); check its permissions")
+
+
+def _contents(files: Iterator[Path | InputProblem], intake: InputContext) -> Iterator[Candidate | InputProblem]:
+    for file in files:
+        if isinstance(file, InputProblem):
+            yield file
+            continue
+        try:
+            yield from READERS[_ending(file) or ""](file, intake)
+        except OSError as exc:
+            yield InputProblem(where=str(file), why=f"cannot be read: {exc.strerror or exc}; {_advice(exc)}")
+
+
+def _advice(error: OSError) -> str:
+    return "remove it, or save what it gives to a file" if error.errno == EINVAL else "check its permissions"
+
+
+def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[Discovery]:
+    empty = True
+    while batch := list(islice(found, BATCH)):
+        empty = False
+        remarks = [item for item in batch if isinstance(item, InputProblem)]
+        yield Discovery(
+            candidates=tuple(item for item in batch if isinstance(item, Candidate)),
+            skipped=sum(remark.lost for remark in remarks),
+            notes=tuple(f"{remark.where}: {remark.why}" for remark in remarks),
+        )
+    if empty:
+        yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))

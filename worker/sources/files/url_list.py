@@ -1,0 +1,90 @@
+"""Reads a list of URLs: text, one a line, `#` begins a comment; or the first URL of each row of a table."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from worker import urls
+from worker.charset import decode_plain
+from worker.errors import SourceError
+from worker.files.reading import open_regular
+from worker.models import Discovery, Page, Source
+from worker.sources.compression import gunzip
+from worker.sources.entries import Entry, build_discovery, link_policy
+from worker.sources.sniff import ContentKind, sniff_content
+
+_MAX_BYTES = 100 * 1024 * 1024
+_HEAD = 64 * 1024
+_WHOLE = ("http://", "https://")
+_TABLE = re.compile(r"\.[ct]sv(?:\.gz)?\Z", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+
+
+def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Return the URLs of a list; they may lead to any site. Raises SourceError where the page is no list."""
+    body = gunzip(page.body, limit=_MAX_BYTES)
+    shape = sniff_content(body)
+    if shape not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
+        raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
+    words = (_cells if _TABLE.search(urlsplit(page.url).path) else _words)(decode_plain(body))
+    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
+    listed = page.url.startswith("file:")
+    scope = replace(link_policy(source, page.url, page.final_url), follow_others=True, listed=listed)
+    notes = () if entries else ("the list has no URLs",)
+    return build_discovery(entries, page=page, source=source, scope=scope, now=now, notes=notes)
+
+
+def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
+    """Return the URLs of a list on this machine; raises SourceError where the file cannot be read or is no list."""
+    try:
+        with open_regular(file) as opened:
+            body = opened.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise SourceError(f"{file}: cannot be read: {exc.strerror or exc}; check its permissions") from exc
+    if len(body) > _MAX_BYTES:
+        raise SourceError(f"{file}: larger than {_MAX_BYTES:,} bytes; split it")
+    place = urls.file_url(file)
+    return parse_url_list(Page(url=place, final_url=place, status=200, body=body, fetched_at=now), source, now=now)
+
+
+def is_url_list(text: str) -> bool:
+    """Tell whether a text is a list of URLs: each of its lines begins with one, comments aside."""
+    words = list(_words(text))
+    return bool(words) and all(word.lower().startswith(_WHOLE) for word in words)
+
+
+def is_file_of_urls(file: Path) -> bool:
+    """Tell whether a file begins like a list of URLs; False where it cannot be read."""
+    try:
+        with open_regular(file) as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    # The last line may be cut in the middle.
+    whole = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1]
+    return is_url_list(decode_plain(whole))
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield the first word of each line that is no comment."""
+    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    return (line.split()[0] for line in lines if line)
+
+
+def _cells(text: str) -> Iterator[str]:
+    """Yield the first URL of each row of a table, "" for a row without one; comments and a heading are left out."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    separator = max("\t;,", key=lambda mark: sum(mark in line for line in lines[:100]))
+    try:
+        for number, row in enumerate(csv.reader(lines, delimiter=separator)):
+            found = next((cell.strip() for cell in row if cell.strip().lower().startswith(_WHOLE)), "")
+            if found or number:
+                yield found
+    except csv.Error as exc:
+        raise SourceError(f"the table of URLs cannot be read ({exc}); write one URL a line as plain text") from exc

@@ -1,0 +1,249 @@
+"""Mends XML before it is parsed, in one pass over pieces of any size: its encoding, its characters, its ampersands.
+
+Programs write addresses into sitemaps and feeds as they are: `?a=1&b=2` is no XML, nor is `&nbsp;`. A parser that
+recovers leaves out such a reference or stops there, and an address is mangled without a word.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from html.entities import html5
+from itertools import islice
+from types import MappingProxyType
+
+from worker.charset import clean, clean_markup, nearly_utf8
+from worker.errors import SourceError
+
+# Brings XML to UTF-8 before anything parses it: what the bytes show counts more than what they declare.
+
+
+XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]{0,200}?\?>")
+_CUT_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
+_EBCDIC = b"\x4c\x6f\xa7\x94"
+_DECLARED = re.compile(rb"\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']\s*([\w.:-]{1,40})")
+UTF8_DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>'
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+# None of these writes feeds; some of them take quadratic time.
+_NO_ENCODINGS = frozenset({"punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"})
+_MARKED = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\x00?\x00", "utf-16-le"),
+    (b"\x00<\x00?", "utf-16-be"),
+    (b"<\x00\x00\x00", "utf-32-le"),
+    (b"\x00\x00\x00<", "utf-32-be"),
+)
+
+
+def to_utf8(body: bytes, content_type: str | None) -> bytes:
+    """Return XML as UTF-8 and declared so, clean, in the first encoding that fits all its bytes.
+
+    UTF-8 may have a little damage: a feed is not read as Latin for one byte. Tried are the byte order mark, UTF-8,
+    what the server says, what the document declares, and Latin. EBCDIC is left to others.
+    """
+    marked = next((name for mark, name in _MARKED if body.startswith(mark)), None)
+    if marked:
+        return _redeclared(body.decode(marked, "replace"))
+    served, declared = _CHARSET.search(content_type or ""), _DECLARED.match(body)
+    if body.startswith(_EBCDIC):
+        return body
+    text = nearly_utf8(body)
+    if text is None:
+        names = (served[1] if served else "", declared[1].decode("ascii") if declared else "", "windows-1252")
+        text = next((text for name in names if (text := _decoded(body, name)) is not None), None)
+    return _redeclared(body.decode("latin-1") if text is None else text)
+
+
+def xml_codec(beginning: bytes, content_type: str | None) -> str:
+    """Return the codec of XML of which only the beginning is known, by the same signs as `as_utf8`."""
+    marked = next((name for mark, name in _MARKED if beginning.startswith(mark)), None)
+    if marked:
+        return marked
+    # A piece may end inside a character.
+    if not beginning.isascii() and nearly_utf8(_CUT_CHARACTER.sub(b"", beginning)) is not None:
+        return "utf-8"
+    served, declared = _CHARSET.search(content_type or ""), _DECLARED.match(beginning)
+    names = (served[1] if served else "", declared[1].decode("ascii") if declared else "")
+    named = next((name for name in names if _decoded(b"", name) is not None), "")
+    if named and codecs.lookup(named).name not in {"ascii", "utf-8"}:
+        return named
+    return "utf-8" if beginning.isascii() else "windows-1252"
+
+
+def _decoded(body: bytes, name: str) -> str | None:
+    try:
+        codec = codecs.lookup(name)
+        return None if codec.name in _NO_ENCODINGS else body.decode(codec.name)
+    except (LookupError, ValueError):
+        return None
+
+
+def _redeclared(text: str) -> bytes:
+    return UTF8_DECLARATION + XML_DECLARATION.sub("", clean_markup(text), count=1).encode()
+
+
+_QUOTED = re.compile(r"<!(?:\[CDATA\[|--)", re.IGNORECASE)
+_ENDS = {"<![CDATA[": "]]>", "<!--": "-->"}
+_AMPERSAND = re.compile(r"&(?:(\w{1,31});|(?!#(?:[0-9]{1,16}|[xX][0-9a-fA-F]{1,16});))")
+_OF_XML = frozenset({"lt", "gt", "amp", "quot", "apos"})
+_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_NO_ENTITIES: Mapping[str, str] = MappingProxyType({})
+_LONGEST_REFERENCE = 40
+_CLOSEST = 4
+
+
+def repair_xml(pieces: Iterable[bytes], *, content_type: str | None) -> Iterator[bytes]:
+    """Yield a document as clean UTF-8 that declares itself so; entities that are not HTML's own are plain text."""
+    texts = _decoded_pieces(pieces, content_type)
+    first = next(texts, "")
+    yield UTF8_DECLARATION
+    mender = _Repairer()
+    yield mender.take(XML_DECLARATION.sub("", clean(first), count=1)).encode()
+    for text in texts:
+        yield mender.take(text).encode()
+    yield mender.rest().encode()
+
+
+def escape_ampersands(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
+    """Return markup with HTML's entities and those of the document written out, and all other ampersands escaped."""
+    if markup.count("&") * _CLOSEST > len(markup):
+        # Nobody writes that many: escaped once too often they do no harm, one by one they take time.
+        return markup.replace("&", "&amp;")
+    return _AMPERSAND.sub(partial(_replacement, own=own), markup)
+
+
+def escape_document(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
+    """Do the same to a whole document, of which CDATA sections and comments stay as they are; it comes out clean."""
+    mender = _Repairer(own)
+    return mender.take(markup) + mender.rest()
+
+
+def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
+    name = match[1]
+    if name is None:
+        return "&amp;"
+    if name in _OF_XML:
+        return match[0]
+    if name in own:
+        return own[name]
+    written = html5.get(f"{name};", "")
+    # As numbers: `&AMP;` and `&LT;` are HTML's too.
+    return "".join(f"&#{ord(letter)};" for letter in written) if written else f"&amp;{name};"
+
+
+def _decoded_pieces(pieces: Iterable[bytes], content_type: str | None) -> Iterator[str]:
+    decoder: codecs.IncrementalDecoder | None = None
+    codec = ""
+    for piece in pieces:
+        if decoder is None:
+            codec = xml_codec(piece, content_type)
+            decoder = codecs.getincrementaldecoder(codec)("replace")
+        # Halves of surrogate pairs, which some programs write, are no damage to UTF-8 around them.
+        yield decoder.decode(_HALF.sub(b"", piece) if codec == "utf-8" else piece)
+    if decoder is not None:
+        yield decoder.decode(b"", final=True)
+
+
+class _Repairer:
+    """Mends a document given in pieces; what a piece ends in the middle of waits for the next one."""
+
+    def __init__(self, own: Mapping[str, str] = _NO_ENTITIES) -> None:
+        self._own = own
+        self._waiting = ""
+        self._until = ""
+
+    def take(self, text: str) -> str:
+        """Return what of the document is finished so far and was not returned before."""
+        return self._mend(self._waiting + text, last=False)
+
+    def rest(self) -> str:
+        """Return the end of the document."""
+        return self._mend(self._waiting, last=True)
+
+    def _mend(self, text: str, *, last: bool) -> str:
+        done: list[str] = []
+        at = 0
+        while at < len(text):
+            if self._until:
+                end = text.find(self._until, at)
+                stop = end + len(self._until) if end >= 0 else _safe(text, at, last=last)
+                done.append(clean(text[at:stop]))
+                self._until = self._until if end < 0 else ""
+                going_on = end >= 0
+            else:
+                quoted = _QUOTED.search(text, at)
+                stop = quoted.end() if quoted else _safe(text, at, last=last)
+                done.append(escape_ampersands(clean_markup(text[at:stop]), own=self._own))
+                self._until = _ENDS[quoted[0].upper()] if quoted else ""
+                going_on = quoted is not None
+            at = stop
+            if not going_on:
+                break
+        self._waiting = text[at:]
+        return "".join(done)
+
+
+def _safe(text: str, at: int, *, last: bool) -> int:
+    """Return where a text may be cut: before what could be the beginning of a reference, or of a mark or its end."""
+    if last:
+        return len(text)
+    tail = max(at, len(text) - _LONGEST_REFERENCE)
+    places = (text.find(mark, tail) for mark in ("&", "<", "]", "-"))
+    return min((place for place in places if place >= 0), default=len(text))
+
+
+# Refuses markup that the XML parser would choke on: it takes time quadratic in the size of some nonsense.
+
+
+# libxml2 compares each attribute with every other one of its tag.
+_ENDLESS_TAG = re.compile(rb"<[a-zA-Z?][^<>]{20000}")
+# Its recovery costs more with every tag that begins inside another.
+_BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
+_MAX_BROKEN = 2000
+_CODE = re.compile(rb"<(?:(script|style)\b|!--)", re.IGNORECASE)
+_CODE_ENDS = {
+    b"script": re.compile(rb"</script[^<>]*>?", re.IGNORECASE),
+    b"style": re.compile(rb"</style[^<>]*>?", re.IGNORECASE),
+    b"": re.compile(rb"-->"),
+}
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{20000,}")
+_ATTRIBUTE = re.compile(rb"\s[\w:.@-]+\s*=")
+_MAX_ATTRIBUTES = 2000
+
+
+def refuse_hostile_markup(markup: bytes) -> None:
+    """Raise SourceError for a tag that does not end, and for thousands of broken ones; linear in the size."""
+    if _ENDLESS_TAG.search(markup):
+        raise SourceError("it has a tag of more than 20,000 characters and was not read")
+    if sum(1 for _ in islice(_BROKEN_TAG.finditer(markup), _MAX_BROKEN)) == _MAX_BROKEN:
+        raise SourceError(f"it has {_MAX_BROKEN:,} broken tags and was not read")
+
+
+def strip_code(page: bytes) -> bytes:
+    """Return an HTML page without scripts, styles and comments; raises SourceError for tags with endless attributes.
+
+    Long attributes are common in pages (pictures, state of scripts); it is their number that costs.
+    """
+    plain = b"".join(_outside_code(page))
+    for tag in _LONG_TAG.finditer(plain):
+        if sum(1 for _ in islice(_ATTRIBUTE.finditer(tag[0]), _MAX_ATTRIBUTES)) == _MAX_ATTRIBUTES:
+            raise SourceError(f"it has a tag with {_MAX_ATTRIBUTES:,} attributes and was not read")
+    return plain
+
+
+def _outside_code(page: bytes) -> Iterator[bytes]:
+    """Yield what stands between scripts, styles and comments; one without an end takes the rest with it."""
+    at = 0
+    while code := _CODE.search(page, at):
+        yield page[at : code.start()]
+        end = _CODE_ENDS[(code[1] or b"").lower()].search(page, code.end())
+        if end is None:
+            return
+        at = end.end()
+    yield page[at:]

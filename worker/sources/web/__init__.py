@@ -1,0 +1,1 @@
+"""Web pages that lead to articles: sitemaps, listings, archives, home pages."""

@@ -1,0 +1,167 @@
+"""Reads listing pages: section fronts, home pages, archives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from itertools import islice
+from urllib.parse import urlsplit
+
+from lxml import html
+
+from worker import urls
+from worker.dates.parsing import plausible_date, read_date
+from worker.errors import SourceError
+from worker.models import Discovery, Page, Source
+from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
+from worker.sources.sniff import ContentKind, sniff_content
+from worker.sources.web.links import (
+    Link,
+    LinkFeatures,
+    UrlPattern,
+    article_url_patterns,
+    link_features,
+    page_links,
+    parse_html,
+)
+
+_ALONE = 6
+_NEXT_WORDS = frozenset(
+    ["›", "»", ">", ">>", "next", "next page", "older posts", "sau", "trang sau", "tiếp", "tiếp theo", "trang tiếp"]
+)
+_PAGE_NUMBER = re.compile(r"(?:page|trang|paged|[?&/_-]pg?)[-_/=.]?(\d{1,5})(?!\d)", re.IGNORECASE)
+
+
+def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
+    """Return the articles a listing page shows, and the page after it within the source's option `pages`.
+
+    The option `article_pattern`, a regular expression on the whole address, tells articles apart where learning from
+    the page does not. Raises SourceError where the page is no HTML.
+    """
+    shape = sniff_content(page.body)
+    if shape not in {ContentKind.HTML, ContentKind.XML}:
+        raise SourceError(f"{page.url}: this is {shape.value}, not a listing page; check the source's address and kind")
+    links = page_links(page)
+    entries = [
+        Entry(link=url, title=clean_title(link.text))
+        for link in article_links(links, page, source)
+        for url in (link.url, *link.others)
+    ]
+    return build_discovery(
+        entries,
+        page=page,
+        source=source,
+        scope=link_policy(source, page.url, page.final_url),
+        now=now,
+        follow=_following(links, page, source),
+        notes=() if entries else ("no article links were found; set the option article_pattern",),
+    )
+
+
+def article_links(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
+    """Return the links to articles: by the source's pattern where it has one, else as learned from the page."""
+    pattern = source.options.article_pattern
+    return [link for link in links if pattern.search(link.url)] if pattern else likely_articles(links, page)
+
+
+def likely_articles(links: Sequence[Link], page: Page) -> list[Link]:
+    """Return the links that lead to articles of the page's own site, by their structure and by the site's pattern."""
+    near = [link for link in _near(links, page) if not urls.is_home_key(link.key)]
+    readings = [(link, link_features(link)) for link in near]
+    shapes = article_url_patterns(reading for _, reading in readings)
+    return [link for link, reading in readings if _is_article(reading, shapes)]
+
+
+def _near(links: Sequence[Link], page: Page) -> list[Link]:
+    """Return the links to other pages of the page's own site."""
+    own = urls.canonicalise(page.final_url)
+    return [link for link in links if link.key != own and urls.same_site(link.url, own)]
+
+
+def _is_article(reading: LinkFeatures, shapes: Collection[UrlPattern]) -> bool:
+    enough = 1 if reading.shape in shapes else _ALONE
+    return reading.points >= enough and not reading.service
+
+
+def _following(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
+    number = page_number(page.final_url)
+    return (
+        () if number >= source.options.pages else tuple(link.url for link in (next_listing_page(links, page),) if link)
+    )
+
+
+def page_number(url: str) -> int:
+    """Return which page of a listing an address is; 1 where it does not say."""
+    parts = urlsplit(url)
+    found = _PAGE_NUMBER.search(f"{parts.path}?{parts.query}")
+    return max(int(found[1]), 1) if found else 1
+
+
+def next_listing_page(links: Sequence[Link], page: Page) -> Link | None:
+    """Return the link to the page after this one: the one that says so, or the one with the next number."""
+    own = urls.canonicalise(page.final_url)
+    near = _near(links, page)
+    said = next((link for link in near if link.next_page), None)
+    if said:
+        return said
+    here = next((int(link.text) for link in links if link.key == own and link.text.isdecimal()), page_number(own))
+    further = [link for link in near if _belongs(link.key, own)]
+    numbered = next((link for link in further if link.text == str(here + 1)), None)
+    return numbered or next((link for link in further if link.text.lower() in _NEXT_WORDS), None)
+
+
+def _belongs(key: str, own: str) -> bool:
+    """Tell whether an address is a further page of a listing: it begins like the listing and carries a number."""
+    stem = re.sub(r"(?:\.\w{2,5}|[-_/?=]?(?:page|trang|p)?[-_/=]?\d+)*\Z", "", own.partition("?")[0])
+    return key.startswith(stem.rstrip("/")) and re.search(r"\d", key[len(stem.rstrip("/")) :]) is not None
+
+
+# Reads the dates that stand beside the teasers of a listing page.
+
+
+_MAX_DATES = 1000
+_MAX_CLIMB = 6
+_MAX_LINKS = 12
+_MAX_TEXT = 100
+_NAMED = re.compile(r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE)
+
+
+def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: datetime) -> Mapping[str, datetime]:
+    """Return when articles of a page (by their keys) were published, as far as the page says so beside their links.
+
+    A date belongs to an article where the smallest part of the page that has both a date and a link to an article has
+    links to no other.
+    """
+    found: dict[str, datetime] = {}
+    for element in islice(_dated(parse_html(page)), _MAX_DATES):
+        written = element.get("datetime") or element.get("content") or element.text_content()[:_MAX_TEXT]
+        moment = plausible_date(read_date(written, zone=zone), now=now)
+        key = _article_beside(element, articles, base=page.final_url) if moment else None
+        if key and moment:
+            found.setdefault(key, moment)
+    return found
+
+
+def _dated(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
+    for element in root.iter("time", "span", "div", "p", "small", "em", "i", "meta"):
+        if element.tag == "time" or _NAMED.search(f"{element.get('class') or ''} {element.get('itemprop') or ''}"):
+            yield element
+
+
+def _article_beside(element: html.HtmlElement, articles: Collection[str], *, base: str) -> str | None:
+    for outer in islice(element.iterancestors(), _MAX_CLIMB):
+        anchors = list(islice(outer.iter("a"), _MAX_LINKS + 1))
+        if len(anchors) > _MAX_LINKS:
+            return None
+        keys = {key for anchor in anchors if (key := _key(anchor.get("href") or "", base)) in articles}
+        if keys:
+            return keys.pop() if len(keys) == 1 else None
+    return None
+
+
+def _key(href: str, base: str) -> str:
+    try:
+        return urls.canonicalise(urls.resolve(href, base=base)) if href else ""
+    except SourceError:
+        return ""

@@ -1,0 +1,180 @@
+"""Which stored articles a new one is compared with: earlier versions, what people marked, what the index finds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, select, union_all
+
+from worker.errors import StoreError
+from worker.models import Article, Fingerprint, Kind, Neighbour
+from worker.storage.corpus import index
+from worker.storage.corpus.clusters import CURRENT, ClusterTable
+from worker.storage.corpus.index import Match
+from worker.storage.db.codec import storable
+from worker.storage.db.schema import ARTICLES, MARKS
+from worker.storage.db.sql import Insert, upsert
+
+# What people decided about two articles: remembered by canonical URL, so that it outlives every new judgement.
+
+
+SAME = "same"
+DIFFERENT = "different"
+ORIGINAL = "original"
+"""A word about one article, kept as a pair with itself: it is the original of whatever cluster it is in."""
+
+
+def _replace_mark(statement: Insert) -> Executable:
+    new = statement.excluded
+    return statement.on_conflict_do_update(index_elements=["pair"], set_={"decided": new.decided, "at": new.at})
+
+
+_MARK = upsert(MARKS, _replace_mark)
+_MARKS_OF = union_all(
+    select(MARKS.c.high.label("other"), MARKS.c.decided, MARKS.c.at).where(
+        MARKS.c.low == bindparam("url"), MARKS.c.decided != ORIGINAL
+    ),
+    select(MARKS.c.low.label("other"), MARKS.c.decided, MARKS.c.at).where(
+        MARKS.c.high == bindparam("url"), MARKS.c.decided != ORIGINAL
+    ),
+).order_by("at", "other")
+_ORIGINALS = select(MARKS.c.low, MARKS.c.at).where(
+    MARKS.c.decided == ORIGINAL, MARKS.c.low.in_(bindparam("urls", expanding=True))
+)
+
+
+def save_mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
+    """Remember that two articles are `same` or `different`; a later mark replaces an earlier one.
+
+    Raises StoreError where an id is unknown or both ids are of one URL.
+    """
+    low, high = sorted((canonical_url_of(connection, one), canonical_url_of(connection, other)))
+    if low == high:
+        raise StoreError(f"articles {one} and {other} are versions of one page: there is nothing to mark")
+    _save(connection, low, high, decided, now=now)
+
+
+def save_original(connection: Connection, url: str, *, of: Collection[str], now: datetime) -> None:
+    """Remember that the page of a canonical URL is the original of those `of` one cluster.
+
+    It replaces an earlier word.
+    """
+    connection.execute(delete(MARKS).where(MARKS.c.decided == ORIGINAL, MARKS.c.low.in_(sorted(of))))
+    _save(connection, url, url, ORIGINAL, now=now)
+
+
+def originals(connection: Connection, urls: Collection[str]) -> dict[str, datetime]:
+    """Return which of some canonical URLs a person called the original, and when."""
+    found = connection.execute(_ORIGINALS, {"urls": sorted(urls)})
+    return {row.low: row.at for row in found}
+
+
+def _save(connection: Connection, low: str, high: str, decided: str, *, now: datetime) -> None:
+    pair = hashlib.sha256(f"{low} {high}".encode()).hexdigest()
+    connection.execute(_MARK.on(connection), {"pair": pair, "low": low, "high": high, "decided": decided, "at": now})
+
+
+def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:
+    """Return what was decided about a URL and others, by the other URL, the latest word last."""
+    return {row.other: row.decided for row in connection.execute(_MARKS_OF, {"url": canonical_url})}
+
+
+def canonical_url_of(connection: Connection, article_id: int) -> str:
+    """Return the key of an article's page; raises StoreError where the id is unknown."""
+    url = connection.execute(select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == article_id)).scalar()
+    if url is None:
+        raise StoreError(f"there is no article {article_id} in the store: take an id that `duplicates` or `why` shows")
+    return str(url)
+
+
+MAX_HITS = 16
+MAX_VERSIONS = 4
+MAX_NEIGHBOURS = 32
+
+PageVersions = Sequence[Row[int, str, int]]
+"""Id, text hash and number of the newest versions of a page that are stored, the newest first."""
+
+_VERSIONS = (
+    select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
+    .where(ARTICLES.c.canonical_url == bindparam("url"))
+    .order_by(ARTICLES.c.id.desc())
+    .limit(MAX_VERSIONS)
+)
+
+
+def page_versions(connection: Connection, canonical_url: str) -> PageVersions:
+    """Return the newest versions of a page that are stored."""
+    return connection.execute(_VERSIONS, {"url": storable(canonical_url)}).all()
+
+
+def find_neighbours(
+    connection: Connection,
+    article: Article,
+    fingerprint: Fingerprint,
+    *,
+    earlier: Sequence[int],
+    book: ClusterTable = CURRENT,
+    most_hits: int = MAX_HITS,
+) -> list[Neighbour]:
+    """Return `earlier` versions of the article, what people marked, index hits, and the heads of their clusters.
+
+    At most MOST_NEIGHBOURS, the most telling first; only articles that stand somewhere in the `book`.
+    """
+    hits = {hit.article_id: hit for hit in index.find_near(connection, fingerprint, limit=most_hits)}
+    marked = marks_of(connection, storable(article.canonical_url))
+    ids = list(dict.fromkeys([*earlier, *_marked_articles(connection, marked), *hits]))
+    chosen = book.with_heads(connection, ids)[:MAX_NEIGHBOURS]
+    rows = book.rows(connection, chosen)
+    marked = {**marked, **_marked_different(article, rows.values(), marked)}
+    original = _originals(connection, storable(article.canonical_url), rows.values())
+    return [
+        _neighbour(row, hits.get(row.id), marked, original) for row in (rows[each] for each in chosen if each in rows)
+    ]
+
+
+def _originals(connection: Connection, url: str, rows: Collection[Row[Any]]) -> dict[str, str]:
+    """Return which of the newcomer and a stored article is the original by the latest word, by the latter's URL."""
+    urls = {row.canonical_url for row in rows} - {url}
+    told = originals(connection, {url, *urls}) if urls else {}
+    if url not in told:
+        return dict.fromkeys(told, "stored")
+    return {each: "stored" if each in told and told[each] > told[url] else "newcomer" for each in urls}
+
+
+def _marked_different(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
+    """Return what is different because the latest word about its cluster says so of another article in it."""
+    latest = {row.cluster: word for url, word in marked.items() for row in rows if row.canonical_url == url}
+    apart = [row for row in rows if latest.get(row.cluster) == DIFFERENT and (row.head or row.canonical_url in marked)]
+    return {row.canonical_url: DIFFERENT for row in apart if row.canonical_url != article.canonical_url}
+
+
+def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:
+    if not marked:
+        return ()
+    theirs = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url.in_(sorted(marked)))
+    return connection.execute(theirs.order_by(ARTICLES.c.id.desc()).limit(MAX_HITS)).scalars().all()
+
+
+def _neighbour(row: Row[Any], hit: Match | None, marked: Mapping[str, str], original: Mapping[str, str]) -> Neighbour:
+    return Neighbour(
+        id=row.id,
+        cluster=row.cluster,
+        head=row.head,
+        kind=Kind(row.kind),
+        url=row.url,
+        canonical_url=row.canonical_url,
+        source=row.source,
+        host=row.host,
+        title=row.title,
+        text=row.text,
+        published_at=row.published_at,
+        published_at_from=row.published_at_from,
+        fetched_at=row.fetched_at,
+        shared_bands=hit.shared_bands if hit else 0,
+        shared_anchors=hit.shared_anchors if hit else 0,
+        marked=marked.get(row.canonical_url, ""),
+        original=original.get(row.canonical_url, ""),
+    )

@@ -1,0 +1,211 @@
+"""Read-only views of the store, for people and exports, and its statistics."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, exists, func, select
+
+from worker.errors import SourceError
+from worker.models import (
+    Article,
+    AuditReport,
+    CandidateRecord,
+    DuplicateLink,
+    Fingerprint,
+    Kind,
+    Neighbour,
+    RecentArticle,
+    SourceStats,
+    State,
+    StoredArticle,
+    StoreStats,
+)
+from worker.storage.corpus import audit, judge_model, views
+from worker.storage.corpus.neighbours import find_neighbours, page_versions
+from worker.storage.corpus.views import first_hosts, link_from, links_query
+from worker.storage.db.database import Repository, reads
+from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
+from worker.storage.db.sql import first_id_since
+from worker.storage.queue import claims
+from worker.storage.queue.sources import STATES, source_from, source_states
+from worker.storage.queue.workers import working
+from worker.urls import canonicalise
+
+# What a store looks like at the moment, told from indexes: quick however large it is.
+
+
+SPANS = (timedelta(hours=1), timedelta(days=1))
+ENDS = (*(state.value for state in State if state is not State.PENDING), "postponed", "expired")
+"""The events that `Figures.recent` counts."""
+
+_NEWEST = select(func.max(ARTICLES.c.fetched_at)).where(ARTICLES.c.source == SOURCES.c.name).scalar_subquery()
+_SOURCES = STATES.add_columns(_NEWEST.label("newest_at"))
+_KEPT = select(func.count()).select_from(ARTICLES)
+# Whatever a worker brought has a candidate; asked like this, an index answers.
+_SEEDS = _KEPT.where(ARTICLES.c.candidate_id.is_(None))
+_LATEST = (
+    select(ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"))
+    .where(ARTICLES.c.kind == Kind.ARTICLE)
+    .order_by(ARTICLES.c.id.desc())
+    .limit(10)
+)
+_BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
+    CANDIDATES.c.state, CANDIDATES.c.source
+)
+
+_HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id)
+_REJECTED = (
+    select(CANDIDATES.c.reason, func.count().label("pages"), func.sum(case((_HAS_PAGE, 1), else_=0)).label("kept"))
+    .where(CANDIDATES.c.state == State.REJECTED)
+    .group_by(CANDIDATES.c.reason)
+    .order_by(func.count().desc(), CANDIDATES.c.reason)
+)
+
+
+def store_stats(connection: Connection, *, now: datetime, size: int | None = None) -> StoreStats:
+    """Return what the store looks like; `size` is what its file or server says it takes."""
+    counts, by_source = _counts(connection)
+    pending, due = claims.pending(connection, now=now)
+    texts = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
+    kept, seeds = (connection.execute(count).scalar_one() for count in (_KEPT, _SEEDS))
+    return StoreStats(
+        at=now,
+        pending=pending,
+        due=due,
+        counts=counts,
+        texts=connection.execute(texts).scalar_one(),
+        articles=kept - seeds,
+        seeds=seeds,
+        size=size,
+        sources=_sources(connection, by_source),
+        latest=tuple(RecentArticle(**row) for row in connection.execute(_LATEST).mappings()),
+        recent={span: recent(connection, since=now - span) for span in SPANS},
+    )
+
+
+def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
+    """Count the pages that gave no article by reason, most first, and those of them that are kept; reads them all."""
+    return {row.reason: (row.pages, row.kept) for row in connection.execute(_REJECTED)}
+
+
+def recent(connection: Connection, *, since: datetime) -> Mapping[str, int]:
+    """Count what was discovered and how candidates ended since a time.
+
+    Rows are numbered in the order they come, give or take the clocks of several workers: the first one of the span is
+    found by halving, and only what came after it is read. A page may have been fetched long before it came.
+    """
+    first = first_id_since(connection, select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched"), since)
+    ends = select(EVENTS.c.what, func.count()).where(EVENTS.c.id >= first, EVENTS.c.at >= since).group_by(EVENTS.c.what)
+    found = {row[0]: row[1] for row in connection.execute(ends)}
+    return {"discovered": _discovered(connection, since), **{end: found[end] for end in ENDS if end in found}}
+
+
+def _discovered(connection: Connection, since: datetime) -> int:
+    first = first_id_since(connection, select(CANDIDATES.c.id, CANDIDATES.c.discovered_at), since)
+    late = select(func.count()).select_from(CANDIDATES).where(CANDIDATES.c.id >= first)
+    return int(connection.execute(late.where(CANDIDATES.c.discovered_at >= since)).scalar_one())
+
+
+def _counts(connection: Connection) -> tuple[Mapping[State, int], Mapping[str, Mapping[State, int]]]:
+    """Return the candidates by state, and by source and state."""
+    counts: Counter[State] = Counter(dict.fromkeys(State, 0))
+    by_source: dict[str, dict[State, int]] = defaultdict(dict)
+    for state, source, count in connection.execute(_BY_SOURCE):
+        counts[State(state)] += count
+        by_source[source][State(state)] = count
+    return dict(counts), by_source
+
+
+def _sources(connection: Connection, by_source: Mapping[str, Mapping[State, int]]) -> tuple[SourceStats, ...]:
+    return tuple(
+        SourceStats(name=row.name, state=source_from(row), counts=by_source.get(row.name, {}), newest_at=row.newest_at)
+        for row in connection.execute(_SOURCES)
+    )
+
+
+def article(connection: Connection, article_id: int) -> StoredArticle | None:
+    """Return one article."""
+    row = connection.execute(views.articles_query().where(ARTICLES.c.id == article_id)).one_or_none()
+    return None if row is None else views.stored_article(row)
+
+
+def seeds_among(connection: Connection, digests: Collection[str]) -> int:
+    """Count the seeds of which a digest is known: the first 16 hexadecimal digits of the file's SHA-256."""
+    known = func.substr(SEEDS.c.sha256, 1, 16).in_(digests)
+    return int(connection.execute(select(func.count()).select_from(SEEDS).where(known)).scalar_one())
+
+
+def head_of(connection: Connection, cluster: int) -> StoredArticle | None:
+    """Return the article that a cluster exports."""
+    head = views.articles_query().where(STANDINGS.c.cluster == cluster, STANDINGS.c.head)
+    row = connection.execute(head).one_or_none()
+    return None if row is None else views.stored_article(row)
+
+
+def neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
+    """Return the stored articles a newcomer would be judged against."""
+    earlier = [version.id for version in page_versions(connection, article.canonical_url)]
+    return find_neighbours(connection, article, fingerprint, earlier=earlier)
+
+
+class StoreReader(Repository):
+    """Read-only views for people and exports. Blocking."""
+
+    article = reads(article)
+    head_of = reads(head_of)
+    neighbours = reads(neighbours)
+    verdicts = reads(views.verdicts)
+    weights = reads(judge_model.weights)
+    terms = reads(judge_model.terms)
+    unsure = reads(judge_model.unsure_pairs)
+    seeds_among = reads(seeds_among)
+    workers = reads(working)
+    sources = reads(source_states)
+    rejections = reads(rejections)
+
+    def heads(self) -> Iterator[StoredArticle]:
+        """Yield the one text of each cluster, ordered by id, in bounded memory and as of one moment."""
+        query = views.articles_query().where(STANDINGS.c.head).order_by(ARTICLES.c.id)
+        with self.database.snapshot() as connection:
+            for row in connection.execute(query):
+                yield views.stored_article(row)
+
+    def duplicates(self, *, links_that_keep_both: bool = False) -> Iterator[DuplicateLink]:
+        """Yield recognised copies, ordered by id; with the flag also followups and templates."""
+        with self.database.snapshot() as connection:
+            firsts = first_hosts(connection)
+            for row in connection.execute(links_query(that_keep_both=links_that_keep_both)):
+                yield link_from(row, firsts)
+
+    def candidate(self, url_or_id: str) -> CandidateRecord | None:
+        """Find a candidate by URL, canonical URL, or the id of one of its articles."""
+        if url_or_id.isascii() and url_or_id.isdigit():
+            return self.database.read(views.candidate_of_article, int(url_or_id))
+        return self.database.read(views.find_candidate, url=url_or_id, canonical_url=_canonical(url_or_id))
+
+    def marked_pairs(self) -> Iterator[tuple[Article, Article, str]]:
+        """Yield the articles that people marked, and what they decided."""
+        with self.database.snapshot() as connection:
+            yield from judge_model.marked_pairs(connection)
+
+    def figures(self, *, now: datetime) -> StoreStats:
+        """Return what the store looks like: the queue, its sources, its size, and what was done lately."""
+        return self.database.read(store_stats, now=now, size=self.database.size())
+
+    def counts(self) -> AuditReport:
+        """Count everything, and check nothing: quick."""
+        return self.database.look(audit.sums)
+
+    def audit(self) -> AuditReport:
+        """Count everything, and check that every row has its partners."""
+        return self.database.look(audit.books)
+
+
+def _canonical(url: str) -> str:
+    try:
+        return canonicalise(url)
+    except SourceError:
+        return url

@@ -1,0 +1,233 @@
+"""An article enters the corpus: neighbours, verdict, index rows and outcome in one transaction; seeds likewise."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, Seed, State, Verdict
+from worker.ports import Judge
+from worker.storage.corpus import index
+from worker.storage.corpus.clusters import CURRENT
+from worker.storage.corpus.neighbours import PageVersions, find_neighbours, page_versions
+from worker.storage.corpus.views import latest_verdict
+from worker.storage.db.codec import rights_to_json, storable, storable_or_none, to_json, verdict_to_json
+from worker.storage.db.database import Repository, reads, writes
+from worker.storage.db.schema import ARTICLES, DECISIONS, SEEDS, Values
+from worker.storage.db.sql import lock_keys
+from worker.storage.queue.outcomes import (
+    Completion,
+    LockedCandidate,
+    complete,
+    lock_candidate,
+    save_page,
+    saved_page_id,
+)
+
+# Settle: find neighbours, judge, and write article, index rows and outcome, all in one transaction.
+
+
+_ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
+_ADD_DECISION = insert(DECISIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingArticle:
+    """An article on its way into the store, with how to judge it."""
+
+    article: Article
+    fingerprint: Fingerprint
+    judge: Judge
+    now: datetime
+    page: Page | None = None
+    look_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertedArticle:
+    """What became of an arrival: its article id, and the verdict on it."""
+
+    article_id: int
+    verdict: Verdict
+
+
+def settle(
+    connection: Connection,
+    claim: Claim,
+    article: Article,
+    *,
+    fingerprint: Fingerprint,
+    judge: Judge,
+    now: datetime,
+    page: Page | None = None,
+    look_at: datetime | None = None,
+) -> Outcome | None:
+    """Find neighbours, judge, and write article, index and outcome; None where the lease was lost meanwhile."""
+    held = lock_candidate(connection, claim)
+    if held is None:
+        return None
+    if held.ended:
+        return _outcome_before(connection, held)
+    arrival = IncomingArticle(
+        article=article,
+        fingerprint=fingerprint,
+        judge=judge,
+        now=now,
+        page=page,
+        look_at=look_at,
+    )
+    lock_incoming(connection, arrival)
+    before = page_versions(connection, article.canonical_url)
+    outcome = _unchanged(before, arrival) or _inserted(connection, held, arrival, before)
+    ending = Completion(now=now, page=page, article=article, look_at=look_at)
+    complete(connection, held.row, outcome, ending)
+    return outcome
+
+
+def lock_incoming(connection: Connection, arrival: IncomingArticle) -> None:
+    """Keep every other arrival that shares an index key or the URL waiting until this one is committed."""
+    digest = hashlib.sha256(arrival.article.canonical_url.encode("utf-8", "ignore")).digest()
+    url_key = int.from_bytes(digest[:8], "little", signed=True)
+    lock_keys(connection, {*arrival.fingerprint.bands, *arrival.fingerprint.anchors, url_key})
+
+
+def insert_article(
+    connection: Connection,
+    arrival: IncomingArticle,
+    *,
+    before: PageVersions,
+    candidate_id: int | None = None,
+    page_id: int | None = None,
+) -> InsertedArticle:
+    """Judge an article and write it with its standing, index rows and decision; `before` are the versions there are."""
+    article = arrival.article
+    earlier = [version.id for version in before]
+    verdict = arrival.judge(find_neighbours(connection, article, arrival.fingerprint, earlier=earlier))
+    values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
+    values["revision"] = before[0].revision + 1 if before else _revision(connection, verdict)
+    article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
+    CURRENT.stand(connection, article_id, verdict)
+    index.add(connection, article_id, arrival.fingerprint)
+    save_verdict(connection, article_id, verdict, now=arrival.now)
+    return InsertedArticle(article_id=article_id, verdict=verdict)
+
+
+def save_verdict(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
+    """Keep a verdict in full."""
+    decision = {"article_id": article_id, "at": now, "verdict": verdict_to_json(verdict)}
+    connection.execute(_ADD_DECISION, decision)
+
+
+def _outcome_before(connection: Connection, held: LockedCandidate) -> Outcome:
+    """Return the outcome this very lease ended with: its commit went through, only the answer got lost."""
+    row = held.row
+    return Outcome(
+        state=State(row.state),
+        reason=row.reason,
+        detail=row.detail,
+        article=row.article_id,
+        verdict=None if row.article_id is None else latest_verdict(connection, row.article_id),
+    )
+
+
+def _unchanged(before: PageVersions, arrival: IncomingArticle) -> Outcome | None:
+    if not before or before[0].sha256 != arrival.article.sha256:
+        return None
+    newest: int = before[0].id
+    return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest}", article=newest)
+
+
+def _inserted(connection: Connection, held: LockedCandidate, arrival: IncomingArticle, before: PageVersions) -> Outcome:
+    row = held.row
+    page_id = save_page(connection, row.id, arrival.page, now=arrival.now)
+    if page_id is None and row.payload_sha256 is not None:
+        page_id = saved_page_id(connection, row.id, row.payload_sha256)
+    admission = insert_article(connection, arrival, before=before, candidate_id=row.id, page_id=page_id)
+    verdict = admission.verdict
+    return Outcome(
+        state=verdict.state,
+        reason=str(verdict.relation),
+        detail=describe_verdict(verdict),
+        article=admission.article_id,
+        verdict=verdict,
+    )
+
+
+def describe_verdict(verdict: Verdict) -> str:
+    """Return a verdict for people, with its figures."""
+    best = verdict.best
+    if best is None:
+        return "like no other"
+    figures = f"jaccard {best.jaccard:.2f}, containment {best.containment:.2f}, {best.shared_words} shared words"
+    probability = "" if best.probability is None else f", probability {best.probability:.2f}"
+    return f"against article {best.article}: {figures}{probability} ({best.rule})"
+
+
+def _revision(connection: Connection, verdict: Verdict) -> int:
+    """Return the number of a version whose page is new: it may still revise a text from elsewhere."""
+    if verdict.relation is not Relation.REVISION or verdict.best is None:
+        return 1
+    before = select(ARTICLES.c.revision).where(ARTICLES.c.id == verdict.best.article)
+    return int(connection.execute(before).scalar_one()) + 1
+
+
+def _article_values(article: Article, *, candidate_id: int | None, page_id: int | None) -> Values:
+    return {
+        "kind": article.kind,
+        "candidate_id": candidate_id,
+        "page_id": page_id,
+        "url": storable(article.url),
+        "canonical_url": storable(article.canonical_url),
+        "source": storable(article.source),
+        "host": storable(article.host),
+        "title": storable(article.title),
+        "text": storable(article.text),
+        "language": storable(article.language),
+        "fetched_at": article.fetched_at,
+        "words": article.words,
+        "sha256": article.sha256,
+        "authors": to_json([storable(author) for author in article.authors]),
+        "published_at": article.published_at,
+        "published_at_from": storable(article.published_at_from),
+        "modified_at": article.modified_at,
+        "modified_at_from": storable(article.modified_at_from),
+        "external_id": storable_or_none(article.external_id),
+        "rights": storable(rights_to_json(article.rights)),
+        "notes": to_json([storable(note) for note in article.notes]),
+    }
+
+
+def has_seed(connection: Connection, seed: Seed) -> bool:
+    """Return whether this file, with these bytes, was imported before."""
+    return _article_of(connection, seed) is not None
+
+
+def add_seed(
+    connection: Connection, seed: Seed, article: Article, *, fingerprint: Fingerprint, judge: Judge, now: datetime
+) -> int:
+    """Store a seed, its raw file and its index rows; return its article id."""
+    arrival = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
+    lock_incoming(connection, arrival)
+    there = _article_of(connection, seed)
+    if there is not None:
+        return there
+    before = page_versions(connection, article.canonical_url)
+    article_id = insert_article(connection, arrival, before=before).article_id
+    values = {"name": storable(seed.name), "sha256": seed.sha256, "raw": seed.raw}
+    connection.execute(insert(SEEDS).values(**values, article_id=article_id, imported_at=now))
+    return article_id
+
+
+def _article_of(connection: Connection, seed: Seed) -> int | None:
+    same = select(SEEDS.c.article_id).where(SEEDS.c.name == storable(seed.name), SEEDS.c.sha256 == seed.sha256)
+    return connection.execute(same).scalar()
+
+
+class SeedStore(Repository):
+    """The seeds of the store."""
+
+    has_seed = reads(has_seed)
+    add_seed = writes(add_seed)

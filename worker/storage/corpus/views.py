@@ -1,0 +1,246 @@
+"""Rows as values: articles, candidates, verdicts, and duplicates with the text they are linked to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, null, select
+
+from worker.models import (
+    Article,
+    CandidateRecord,
+    Comparison,
+    DuplicateLink,
+    HistoryEvent,
+    Kind,
+    Relation,
+    State,
+    StoredArticle,
+    Verdict,
+    publication_time,
+)
+from worker.storage.corpus.clusters import last_verdict_json
+from worker.storage.corpus.neighbours import ORIGINAL
+from worker.storage.db.codec import rights_from_json, strings_from_json, verdict_from_json
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, MARKS, STANDINGS
+from worker.storage.queue import addresses
+from worker.storage.queue.addresses import ADDRESSES
+
+
+def articles_query() -> Select[Any]:
+    """Return the query every stored article is read with."""
+    standing = (STANDINGS.c.cluster, STANDINGS.c.head, STANDINGS.c.relation, STANDINGS.c.judged_against)
+    return select(ARTICLES, *standing).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+
+
+def stored_article(row: Row[Any]) -> StoredArticle:
+    """Return the article in one row of `articles`."""
+    return StoredArticle(
+        id=row.id,
+        article=article_from(row),
+        cluster=row.cluster,
+        revision=row.revision,
+        head=row.head,
+        relation=Relation(row.relation),
+        judged_against=row.judged_against,
+    )
+
+
+def article_from(row: Row[Any]) -> Article:
+    """Return the article in one row of the articles table."""
+    return Article(
+        url=row.url,
+        canonical_url=row.canonical_url,
+        source=row.source,
+        host=row.host,
+        title=row.title,
+        text=row.text,
+        language=row.language,
+        fetched_at=row.fetched_at,
+        words=row.words,
+        sha256=row.sha256,
+        kind=Kind(row.kind),
+        authors=strings_from_json(row.authors),
+        published_at=row.published_at,
+        published_at_from=row.published_at_from,
+        modified_at=row.modified_at,
+        modified_at_from=row.modified_at_from,
+        external_id=row.external_id,
+        rights=rights_from_json(row.rights),
+        notes=strings_from_json(row.notes),
+    )
+
+
+def verdicts(connection: Connection, article_id: int) -> tuple[tuple[datetime, Verdict], ...]:
+    """Return every verdict on an article, oldest first."""
+    kept = select(DECISIONS).where(DECISIONS.c.article_id == article_id).order_by(DECISIONS.c.id)
+    return tuple((row.at, verdict_from_json(row.verdict)) for row in connection.execute(kept))
+
+
+def latest_verdict(connection: Connection, article_id: int) -> Verdict | None:
+    """Return the verdict on an article that holds now."""
+    made = verdicts(connection, article_id)
+    return made[-1][1] if made else None
+
+
+def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
+    """Return everything about the candidate in one row of the candidates table."""
+    return CandidateRecord(
+        id=row.id,
+        url=row.url,
+        canonical_url=row.canonical_url,
+        source=row.source,
+        reference=row.reference,
+        state=State(row.state),
+        reason=row.reason,
+        detail=row.detail,
+        discovered_at=row.discovered_at,
+        due_at=row.due_at if row.state == State.PENDING else None,
+        attempts=row.attempts,
+        articles=_article_ids(connection, row),
+        events=_history(connection, row),
+        addresses=addresses.records(connection, row),
+    )
+
+
+def _article_ids(connection: Connection, row: Row[Any]) -> tuple[int, ...]:
+    written = select(ARTICLES.c.id).where(ARTICLES.c.candidate_id == row.id).order_by(ARTICLES.c.id)
+    ids = tuple(connection.execute(written).scalars())
+    return ids if row.article_id is None or row.article_id in ids else (row.article_id, *ids)
+
+
+def _history(connection: Connection, row: Row[Any]) -> tuple[HistoryEvent, ...]:
+    told = select(EVENTS).where(EVENTS.c.candidate_id == row.id).order_by(EVENTS.c.id)
+    discovered = HistoryEvent(at=row.discovered_at, what="discovered", detail=row.reference)
+    return (
+        discovered,
+        *(HistoryEvent(at=each.at, what=each.what, detail=each.detail) for each in connection.execute(told)),
+    )
+
+
+def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> CandidateRecord | None:
+    """Find a candidate by one of its URLs, its canonical URL, or those of one of its articles."""
+    searches = (
+        select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_({url, canonical_url})),
+        select(CANDIDATES).where(CANDIDATES.c.url == url),
+        select(CANDIDATES).join(ADDRESSES, ADDRESSES.c.candidate_id == CANDIDATES.c.id).where(ADDRESSES.c.url == url),
+        select(CANDIDATES)
+        .join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
+        .where(ARTICLES.c.canonical_url.in_({url, canonical_url})),
+    )
+    for search in searches:
+        row = connection.execute(search.order_by(CANDIDATES.c.id).limit(1)).one_or_none()
+        if row is not None:
+            return candidate_record(connection, row)
+    return None
+
+
+def candidate_of_article(connection: Connection, article_id: int) -> CandidateRecord | None:
+    """Return the candidate an article was made of; None for a seed and for an unknown id."""
+    made = select(CANDIDATES).join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
+    row = connection.execute(made.where(ARTICLES.c.id == article_id)).one_or_none()
+    return None if row is None else candidate_record(connection, row)
+
+
+# Recognised copies as links to the text their cluster exports, with the figures of the comparison that counts.
+
+
+KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
+NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
+_MEMBERS = select(
+    STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
+    ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
+).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)  # fmt: skip
+REVERSED = {Relation.CONTAINS: Relation.CONTAINED, Relation.CONTAINED: Relation.CONTAINS}
+
+
+def links_query(*, that_keep_both: bool) -> Select[Any]:
+    """Return the query of every linked article with the head it is linked to, ordered by id."""
+    towards, head, head_article = STANDINGS.alias("towards"), STANDINGS.alias("head"), ARTICLES.alias("head_article")
+    own = STANDINGS
+    target = case((own.c.head, own.c.judged_against), else_=own.c.cluster)
+    wanted = ~own.c.head
+    if that_keep_both:
+        wanted |= own.c.relation.in_(KEEPING_BOTH)
+    return (
+        select(
+            ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.title,
+            ARTICLES.c.fetched_at, ARTICLES.c.published_at,
+            own.c.head, own.c.relation, own.c.jaccard, own.c.containment, own.c.shared_words,
+            last_verdict_json(own.c.article_id).label("own_verdict"),
+            head_article.c.id.label("head_id"),
+            head_article.c.url.label("head_url"),
+            head_article.c.title.label("head_title"),
+            head_article.c.host.label("head_host"),
+            head_article.c.fetched_at.label("head_fetched_at"),
+            head_article.c.published_at.label("head_published_at"),
+            head.c.cluster.label("head_cluster"),
+            head.c.relation.label("head_relation"),
+            case((own.c.relation.not_in(NEVER_HEAD) & ~own.c.head, last_verdict_json(head.c.article_id)), else_=null())
+            .label("head_verdict"),
+        )
+        .join(own, own.c.article_id == ARTICLES.c.id)
+        .join(towards, towards.c.article_id == target)
+        .join(head, (head.c.cluster == towards.c.cluster) & head.c.head)
+        .join(head_article, head_article.c.id == head.c.article_id)
+        .where(wanted)
+        .order_by(ARTICLES.c.id)
+    )  # fmt: skip
+
+
+def first_hosts(connection: Connection) -> dict[int, str]:
+    """Return where the text of each cluster of several articles came out first."""
+    several = select(STANDINGS.c.cluster).where(~STANDINGS.c.head)
+    told = {row.low for row in connection.execute(select(MARKS.c.low).where(MARKS.c.decided == ORIGINAL))}
+    first: dict[int, tuple[bool, datetime, int, str]] = {}
+    for row in connection.execute(_MEMBERS.where(STANDINGS.c.cluster.in_(several))):
+        since = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
+        place = (row.canonical_url not in told, since, row.id, row.host)
+        first[row.cluster] = min(place, first.get(row.cluster, place))
+    return {cluster: host for cluster, (*_, host) in first.items()}
+
+
+def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
+    """Return the link in one row of `links`; `firsts` is what `first_hosts` gives.
+
+    An article that was head until a fuller or newer text came is linked by the comparison that text won with.
+    """
+    relation = Relation(row.relation)
+    figures: Row[Any] | Comparison = row
+    own = verdict_from_json(row.own_verdict).best if row.own_verdict is not None else None
+    probability = own.probability if own else None
+    if row.head_verdict is not None:
+        won = _comparison_with(row.id, row.head_verdict)
+        if won is not None:
+            relation, figures = REVERSED.get(won.relation, won.relation), won
+            probability = won.probability
+        elif relation in {Relation.UNIQUE, *KEEPING_BOTH}:
+            winner = Relation(row.head_relation)
+            relation = REVERSED.get(winner, winner)
+    return DuplicateLink(
+        id=row.id,
+        url=row.url,
+        source=row.source,
+        title=row.title,
+        fetched_at=row.fetched_at,
+        duplicate_of=row.head_id,
+        duplicate_of_url=row.head_url,
+        duplicate_of_title=row.head_title,
+        relation=relation,
+        jaccard=figures.jaccard,
+        containment=figures.containment,
+        shared_words=figures.shared_words,
+        published_at=row.published_at,
+        duplicate_of_published_at=row.head_published_at,
+        duplicate_of_fetched_at=row.head_fetched_at,
+        first_host=firsts.get(row.head_cluster, row.head_host),
+        probability=probability,
+    )
+
+
+def _comparison_with(article_id: int, verdict: str) -> Comparison | None:
+    decided = verdict_from_json(verdict)
+    made = [decided.best, *decided.considered]
+    return next((each for each in made if each is not None and each.article == article_id), None)

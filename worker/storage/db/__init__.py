@@ -1,0 +1,1 @@
+"""The database under the store: connections, transactions, tables, locks, errors and migrations."""

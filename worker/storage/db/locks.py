@@ -1,0 +1,228 @@
+"""Locks on a whole store: one daemon on a SQLite file, one `reprocess` or `migrate-store` at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy.exc import DBAPIError
+
+from worker.errors import StoreBusy, StoreError
+from worker.storage.db.database import Database
+
+# One daemon at a time on one SQLite store: a lock the operating system gives back even after kill -9.
+
+
+class DaemonLock:
+    """A file lock beside the store; the file says who holds it."""
+
+    def __init__(self, store: Path) -> None:
+        self._path = store.with_name(store.name + ".daemon.lock")
+        self._descriptor: int | None = None
+
+    def take(self, owner: str) -> None:
+        """Hold the lock until `give_back`; raises StoreBusy with what the other owner wrote about itself."""
+        if self._descriptor is not None:
+            return
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            message = f"lock file {self._path} cannot be opened ({error.strerror}): check the permissions of its folder"
+            raise StoreError(message) from error
+        self._descriptor = self._locked(descriptor, owner)
+
+    def holder(self) -> str:
+        """Return what the holder wrote about itself, or nothing where nobody holds the lock."""
+        if self._descriptor is not None or not self._path.exists():
+            return ""
+        with self._path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return file.read(1000).decode("utf-8", "replace").strip() or "another process"
+        return ""
+
+    def give_back(self) -> None:
+        """Let the next daemon in."""
+        if self._descriptor is None:
+            return
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def _locked(self, descriptor: int, owner: str) -> int:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip() or "another process"
+            os.close(descriptor)
+            message = (
+                f"another daemon works on this store: {holder}; stop it first, or give this one its own [store] url"
+            )
+            raise StoreBusy(message) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, owner.encode("utf-8"), 0)
+        return descriptor
+
+
+@contextmanager
+def without_daemon(store: Path | None, *, why: str) -> Iterator[None]:
+    """Keep daemons off a SQLite store meanwhile, and tell them why; raises StoreBusy where one is at work on it."""
+    if store is None:
+        yield
+        return
+    lock = DaemonLock(store)
+    lock.take(why)
+    try:
+        yield
+    finally:
+        lock.give_back()
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOCK_KEY = 0x7265746869
+"""The advisory lock on a server; a file beside the store does the same for SQLite."""
+_TRY = text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
+_PING = text("SELECT 1")
+_WHO = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :backend_start"
+)
+_WAIT = text("SELECT pg_advisory_lock(:key)")
+
+
+class Writer(Protocol):
+    """What writes as `Database.write` does."""
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in one transaction that may write."""
+        ...
+
+
+class LockedWriter:
+    """The only one at a piece of work on a server: makes sure before each try of a write that it still is."""
+
+    def __init__(self, database: Database, *, assure: Callable[[], None]) -> None:
+        self._database = database
+        self._assure = assure
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` as `Database.write` does; raises StoreBusy where another has come in meanwhile."""
+
+        def assured(connection: Connection) -> T:
+            self._assure()
+            return work(connection, *args, **kwargs)
+
+        return self._database.write(assured)
+
+
+@contextmanager
+def exclusive(database: Database, *, what: str) -> Iterator[Writer]:
+    """Be the only one at `what` on a store, and write through what this yields; raises StoreBusy where another is."""
+    if database.path is not None:
+        with _file_lock(database.path.with_name(f"{database.path.name}.{what}.lock"), what):
+            yield database
+    elif database.is_sqlite:
+        yield database  # in memory, and so nobody else's
+    else:
+        with _server_lock(database, what) as assure:
+            yield LockedWriter(database, assure=assure)
+
+
+@contextmanager
+def _file_lock(path: Path, what: str) -> Iterator[None]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        message = f"lock file {path} cannot be opened ({error.strerror}): check the permissions of its folder"
+        raise StoreError(message) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise _busy(what) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _server_lock(database: Database, what: str) -> Iterator[Callable[[], None]]:
+    lock = _AdvisoryLock(database.engine, what)
+    database.read(lambda _: lock.take(_busy(what)))  # and so tried again while the server cannot be reached
+    try:
+        yield lock.assure
+    finally:
+        lock.give_back()
+
+
+class _AdvisoryLock:
+    """An advisory lock, which a server forgets where it ends or the connection that took it does."""
+
+    def __init__(self, engine: Engine, what: str) -> None:
+        self._engine = engine
+        self._what = what
+        self._connection: Connection | None = None
+        self._session: RowMapping | None = None
+
+    def take(self, otherwise: StoreBusy) -> None:
+        with ExitStack() as unless_taken:
+            connection = unless_taken.enter_context(self._engine.connect())
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            session = connection.execute(_WHO).mappings().one()
+            if not (self._taken_from_former(connection) or connection.execute(_TRY, {"key": LOCK_KEY}).scalar_one()):
+                raise otherwise
+            self._connection, self._session = connection, session
+            unless_taken.pop_all()
+
+    def _taken_from_former(self, connection: Connection) -> bool:
+        """End the session that had the lock before, and take it: a server may not know yet that its client is gone."""
+        if self._session is None:
+            return False
+        ended = connection.execute(_END, dict(self._session)).first() is not None
+        self._session = None
+        if ended:
+            connection.execute(_WAIT, {"key": LOCK_KEY})  # no longer than lock_timeout, should somebody be quicker
+        return ended
+
+    def assure(self) -> None:
+        """Take the lock again where it was lost; raises StoreBusy where another has it, DBAPIError without a server."""
+        if self._connection is not None:
+            try:
+                self._connection.execute(_PING)
+            except DBAPIError:
+                self._let_go(self._connection)
+            else:
+                return
+        self.take(_overtaken(self._what))
+
+    def give_back(self) -> None:
+        if self._connection is not None:
+            with suppress(DBAPIError):  # a connection that is gone has let go of it
+                self._connection.execute(_UNLOCK, {"key": LOCK_KEY})
+            self._let_go(self._connection)
+
+    def _let_go(self, connection: Connection) -> None:
+        self._connection = None
+        connection.invalidate()  # whatever it still holds ends with it
+        connection.close()
+
+
+def _busy(what: str) -> StoreBusy:
+    return StoreBusy(f"another {what} is at work on this store: wait until it has ended, or stop it and run this again")
+
+
+def _overtaken(what: str) -> StoreBusy:
+    return StoreBusy(
+        f"the server was away, and another {what} has begun on this store meanwhile, so this one stopped: "
+        "wait until the other has ended, then run this again"
+    )

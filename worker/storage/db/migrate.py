@@ -1,0 +1,255 @@
+"""The store's tables: made, brought up to date, or refused; and the privileges a role needs on them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Connection, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from worker.errors import StoreBusy, StoreError, StoreMissing
+from worker.storage.db.database import Database, exponential_waits
+from worker.storage.db.engine import MISSING_STORE, connect
+from worker.storage.db.errors import UPGRADE_COMMAND, describe_url, find_pg_error, remedy_of, schema_permission_error
+from worker.storage.db.locks import without_daemon
+from worker.storage.db.meta import ensure_identity
+from worker.storage.db.schema import METADATA
+from worker.storage.db.sql import is_sqlite, lock_keys
+
+VERSIONS = ("0001", "0002", "0003")
+"""Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
+MIGRATION_KEY = 0x636F72707573
+MIGRATIONS = Path(__file__).with_name("migrations")
+UPGRADE_PATIENCE = timedelta(minutes=5)
+LOCK_TIMEOUT = timedelta(seconds=1)
+"""How long a change of tables waits for its turn at most, since meanwhile everybody else waits for it."""
+MILLISECOND = timedelta(milliseconds=1)
+MAX_LISTED = 5
+_FIRST_SCHEMA = text(r"""
+    SELECT nspname
+    FROM unnest(
+        current_schemas(false)::text[] || regexp_split_to_array(
+            replace(replace(current_setting('search_path'), '"$user"', current_user), '"', ''), '\s*,\s*'
+        )
+    ) WITH ORDINALITY AS path (name, place)
+    JOIN pg_namespace ON nspname IN (name, lower(name))
+    ORDER BY place LIMIT 1
+""")
+"""Those that the role may use come first; the search path holds those as well that it may not."""
+_HOLDERS = text("""
+    SELECT pid, application_name AS name
+    FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND pid IN (
+        SELECT held.pid
+        FROM pg_locks held
+        JOIN pg_database ON pg_database.oid = held.database AND datname = current_database()
+        LEFT JOIN pg_class ON pg_class.oid = held.relation
+        LEFT JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE granted AND (
+            nspname = current_schema()
+            OR locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = :migration
+        )
+    )
+    ORDER BY xact_start NULLS LAST, pid
+""")
+
+
+def bring_up_to_date(database: Database, *, create: bool = True) -> None:
+    """Make the tables, or change those of an older version.
+
+    Raises StoreError for a store from a newer version, StoreBusy where others keep working on the tables that have to
+    be changed, and where `create` is off StoreMissing for a database without a store, StoreError for an older one.
+    """
+    if not database.is_sqlite:
+        schema = database.read(_schema)
+        database.standpoint = replace(database.standpoint, schema=schema)
+    version = database.read(version_of, database)
+    if version is None:
+        database.read(_require_schema_privilege, database)
+        if not create:
+            raise StoreMissing(f"store {describe_url(database.url)} {MISSING_STORE}")
+        database.write(_upgrade, database)
+    elif version != VERSIONS[-1]:
+        if not create:
+            raise outdated_error(database.url, version)
+        with without_daemon(database.path, why="changing the store's tables"):
+            _upgrade_when_idle(database)
+
+
+def upgrade_store(url: str) -> tuple[str, str]:
+    """Change the tables of an older store; return its version before and now. Raises StoreError as above."""
+    with closing(connect(url, create=False)) as database:
+        database.patience = UPGRADE_PATIENCE
+        before = database.read(version_of, database)
+        bring_up_to_date(database, create=before is not None)
+        return before or VERSIONS[-1], VERSIONS[-1]
+
+
+def outdated_error(url: URL, version: str) -> StoreError:
+    """Return the error of a store with an older schema, for those who may not change it beside running workers."""
+    return StoreError(
+        f"store {describe_url(url)} has schema {version}, and this program needs {VERSIONS[-1]}: stop the workers, "
+        f"then run `{UPGRADE_COMMAND}`"
+    )
+
+
+def version_of(connection: Connection, database: Database) -> str | None:
+    """Return the schema version of a store, None for an empty database; raises StoreError where it is unknown."""
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        _refuse_other_program(tables, database)
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found is not None and found not in VERSIONS:
+        raise StoreError(
+            f"store {describe_url(database.url)} was written by a newer corpus-worker "
+            f"(schema {found}, this one knows up to {VERSIONS[-1]}): upgrade corpus-worker"
+        )
+    return found
+
+
+def _schema(connection: Connection) -> str:
+    """Return the schema that the tables are in or would be made in: the first of the search path that exists."""
+    found = connection.execute(_FIRST_SCHEMA).scalar()
+    if found is None:
+        raise StoreError(
+            "the search_path names no schema that exists: correct it, in the url or in the role's settings, or make "
+            "the schema with CREATE SCHEMA"
+        )
+    return str(found)
+
+
+def _require_schema_privilege(connection: Connection, database: Database) -> None:
+    """Raise StoreError where a store cannot be made for lack of rights: then there may be one that nobody sees."""
+    if database.is_sqlite:
+        return
+    needed = "USAGE" if database.standpoint.only_reads else "CREATE"
+    asked = text("SELECT has_schema_privilege(current_schema(), :needed)")
+    if not connection.execute(asked, {"needed": needed}).scalar():
+        raise schema_permission_error(database.standpoint)
+
+
+def _refuse_other_program(tables: list[str], database: Database) -> None:
+    if tables and database.is_sqlite:
+        raise StoreError(
+            f"store {describe_url(database.url)} is the database of another program "
+            f"(it has a table {tables[0]}): choose another [store] url"
+        )
+
+
+def _upgrade_when_idle(database: Database) -> None:
+    """Change the tables as soon as nobody has them in use, and let others get through between the tries."""
+    for wait in chain(exponential_waits(database.patience), [None]):
+        try:
+            database.write(_try_upgrade, database)
+        except _InUse as error:
+            why = database.read(_describe_users)
+            if wait is None or not _waited(database, wait, why):
+                raise StoreBusy(f"store {describe_url(database.url)}: {why}", retry=True) from error
+        else:
+            return
+
+
+def _waited(database: Database, wait: timedelta, why: str) -> bool:
+    database.tell_waiting(why, wait)
+    return database.pause(wait)
+
+
+class _InUse(Exception):
+    """Somebody has tables in use that have to be changed."""
+
+
+def _try_upgrade(connection: Connection, database: Database) -> None:
+    if not database.is_sqlite:
+        # Everybody who comes later queues behind who waits for a lock on a table: so nobody waits for long.
+        connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT // MILLISECOND}"))
+    try:
+        _upgrade(connection, database)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == "55P03":
+            raise _InUse from error
+        raise
+
+
+def _describe_users(connection: Connection) -> str:
+    """Return who has the store's tables in use, those first who have had them for longest, and what to do."""
+    found = [] if is_sqlite(connection) else connection.execute(_HOLDERS, {"migration": MIGRATION_KEY}).all()
+    who = ", ".join(f"{row.name or 'unnamed'} (pid {row.pid})" for row in found[:MAX_LISTED])
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    told = f", now {who}{more}" if who else ""
+    return f"the store's tables have to be changed, and somebody has them in use{told}: stop them, or wait"
+
+
+def _upgrade(connection: Connection, database: Database) -> None:
+    # Two processes may open a new store together: whoever waited here finds the work done.
+    lock_keys(connection, [MIGRATION_KEY])
+    if version_of(connection, database) == VERSIONS[-1]:
+        return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    ensure_identity(connection)
+
+
+# What a role must be allowed on a server to work: asked before the first work, not met in the middle of it.
+
+
+_PRIVILEGES: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_ON_TABLES: Final = text(
+    "SELECT t.name, r.kind FROM unnest(CAST(:tables AS text[])) AS t (name) "
+    "CROSS JOIN unnest(CAST(:rights AS text[])) AS r (kind) "
+    "WHERE NOT has_table_privilege(to_regclass(quote_ident(t.name)), r.kind)"
+)
+# A CASE, as nothing else keeps the planner from asking for the right on a sequence of what is none.
+_ON_SEQUENCES: Final = text(
+    "SELECT s.oid::regclass::text FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'a' "
+    "AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass "
+    "WHERE CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END "
+    "AND d.refobjid = ANY (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) AS t (name)) "
+    "ORDER BY 1"
+)
+_CURRENT_ROLE: Final = text("SELECT current_user, current_schema()")
+
+
+def require_privileges(database: Database) -> None:
+    """Raise StoreError where the role cannot write all there is to write, saying what it lacks and what to run."""
+    if not database.is_sqlite and (lack := database.read(_describe_missing)):
+        raise StoreError(f"store {describe_url(database.url)}: {lack}")
+
+
+def _describe_missing(connection: Connection) -> str:
+    """Return what the role lacks and what to run; empty where it lacks nothing."""
+    lacks = missing_privileges(connection)
+    if not lacks:
+        return ""
+    user, schema = connection.execute(_CURRENT_ROLE).one()
+    words = f"permission denied: the role {user} lacks {'; '.join(lacks)}"
+    trouble = find_pg_error("42501", words)
+    remedy = remedy_of(trouble, words, {"user": user, "schema": schema}) if trouble else ""
+    return f"{words}; {remedy}"
+
+
+def missing_privileges(connection: Connection) -> tuple[str, ...]:
+    """Return what the role lacks to work on the tables and sequences of a store, such as `INSERT, UPDATE on hosts`."""
+    tables = sorted(METADATA.tables)
+    lacking = connection.execute(_ON_TABLES, {"tables": tables, "rights": list(_PRIVILEGES)}).all()
+    by_tables: dict[str, list[str]] = {}
+    for right in _PRIVILEGES:
+        if some := [table for table, kind in lacking if kind == right]:
+            by_tables.setdefault(_listed(some, tables), []).append(right)
+    told = [f"{', '.join(rights)} on {some}" for some, rights in by_tables.items()]
+    sequences = connection.execute(_ON_SEQUENCES, {"tables": tables}).scalars().all()
+    return (*told, f"USAGE on {', '.join(sequences)}") if sequences else tuple(told)
+
+
+def _listed(some: list[str], every: list[str]) -> str:
+    return "every table" if len(some) == len(every) else ", ".join(sorted(some))

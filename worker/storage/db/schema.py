@@ -1,0 +1,373 @@
+"""The tables: sources, candidates and what came with them, pages, articles and clusters, seeds, hosts, marks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    case,
+    column,
+    text,
+)
+
+from worker.storage.db.codec import ID_TYPE, Duration, PackedBytes, PackedText, UtcTime
+from worker.storage.db.sql import greatest
+
+# The one collection every table of the store belongs to, with the rule that names keys and indexes.
+
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""Names are fixed by rule, so that migrations can speak of the same constraint on SQLite and PostgreSQL."""
+
+
+# Rows on their way into a table.
+
+
+Values = dict[str, Any]
+"""One row to be written, by column."""
+
+
+def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
+    # SQLite uses a partial index only for a query that says the condition in the very same words.
+    others = text(sqlite_where or where)
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=others)
+
+
+def _standing_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column("cluster", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
+        Column("head", Boolean, nullable=False),
+        Column("relation", Text, nullable=False),
+        Column("judged_against", ID_TYPE, ForeignKey("articles.id")),
+        Column("jaccard", Float, nullable=False, default=0.0),
+        Column("containment", Float, nullable=False, default=0.0),
+        Column("shared_words", Integer, nullable=False, default=0),
+    )
+
+
+SOURCES = Table(
+    "sources",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("due_at", UtcTime),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("polled_at", UtcTime),
+    Column("succeeded_at", UtcTime),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("error", Text, nullable=False, default=""),
+    Column("found", Integer, nullable=False, default=0),
+    Column("interval", Duration),
+    Column("lease_until", UtcTime),
+    Column("worker", Text),
+)
+"""Poll state of each source; the lease says which worker polls it at the moment."""
+
+_QUEUE = ("lane", "due_at", "id", "lease_until")
+CANDIDATES = Table(
+    "candidates",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("canonical_url", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("lane", Text),
+    Column("batch", Text, nullable=False, default=""),
+    Column("precedence", Integer, nullable=False, default=0),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("discovered_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("expiries", Integer, nullable=False, default=0),
+    Column("lease_token", Text),
+    Column("lease_until", UtcTime),
+    Column("worker", Text),
+    Column("done_token", Text),
+    Column("title", Text),
+    Column("published_at", UtcTime),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("body_sha256", Text),
+    Column("payload_sha256", Text),
+    Column("article_id", ID_TYPE),
+    Column("look_at", UtcTime),
+    Column("looks", Integer, nullable=False, default=0),
+    Column("former", Text, nullable=False, default=""),
+    Column("authority", Text, nullable=False, server_default=text("''")),
+    _partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
+    _partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
+    _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
+    _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
+    _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
+    _partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
+    # The source first: SQLite, which knows no distributions, would else prefer it to the small indexes of the queue.
+    Index("ix_candidates_counts", "source", "state"),
+    Index("ix_candidates_url", "url"),
+)
+"""Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
+`precedence` is 0 for news, 1 for the past: of one host, news is claimed first.
+
+`authority` is whose word the address is, empty for one that an older program found; `addresses` has the others.
+`done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
+recognised by it when it is tried again. `look_at` is when a finished one is looked at again, `looks` how many looks in
+a row showed nothing new, `former` (JSON) the outcome that stands if the look it waits for fails.
+"""
+
+CONTENTS = Table(
+    "contents",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("waiting", Boolean, nullable=False),
+    Column("title", Text),
+    Column("published_at", UtcTime),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    UniqueConstraint("candidate_id", "reference"),
+)
+"""What each place gave last of a candidate that several gave contents of; one `waiting` was not worked on yet."""
+
+FALLBACKS = Table(
+    "fallbacks",
+    METADATA,
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
+    Column("text", PackedText, nullable=False),
+)
+"""What a feed says of a candidate that waits."""
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""What happened to each candidate, for people; the discovery itself is in the candidate's own row."""
+
+PAGES = Table(
+    "pages",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("described", Text, nullable=False),
+    Column("fetched_at", UtcTime, nullable=False),
+    Column("body", PackedBytes, nullable=False),
+    UniqueConstraint("candidate_id", "sha256"),
+    Index("ix_pages_fetched_at", "fetched_at"),
+)
+"""Bodies as they came: `form` is `page` or `text`, `described` the rest of the Page or Text as JSON."""
+
+ARTICLES = Table(
+    "articles",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), index=True),
+    Column("page_id", ID_TYPE),
+    Column("url", Text, nullable=False),
+    Column("canonical_url", Text, nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("fetched_at", UtcTime, nullable=False),
+    Column("words", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("authors", Text, nullable=False),
+    Column("published_at", UtcTime),
+    Column("published_at_from", Text, nullable=False),
+    Column("modified_at", UtcTime),
+    Column("external_id", Text),
+    Column("rights", Text, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("modified_at_from", Text, nullable=False, server_default=text("''")),
+    Index("ix_articles_source", "source", "fetched_at"),
+    sqlite_autoincrement=True,
+)
+"""Every text ever taken in, copies and old versions too. Rows are written once and never changed."""
+
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("article_id", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("verdict", Text, nullable=False),
+)
+"""Each verdict in full, as JSON; thinking again adds a row and leaves the old ones."""
+
+STANDINGS = Table(
+    "standings",
+    METADATA,
+    Column("article_id", ID_TYPE, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
+    *_standing_columns(),
+    _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
+    Index("ix_standings_relation", "relation"),
+)
+"""Where each article stands now: its cluster (the id of the founding article), and whether the cluster exports it."""
+
+RETHOUGHT = Table(
+    "rethought",
+    METADATA,
+    Column("article_id", ID_TYPE, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
+    *_standing_columns(),
+    Column("verdict", Text, nullable=False),
+    _partial_index("uq_rethought_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
+)
+"""Where each article would stand after a new judgement of all, until that one is done and takes effect."""
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Which store this is, and how far a long piece of work on the whole of it has come."""
+
+SEEDS = Table(
+    "seeds",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("raw", PackedText, nullable=False),
+    Column("article_id", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
+    Column("imported_at", UtcTime, nullable=False),
+    UniqueConstraint("name", "sha256"),
+)
+"""The seed files as they were scraped, and the article made of each."""
+
+HOSTS = Table(
+    "hosts",
+    METADATA,
+    Column("host", Text, primary_key=True),
+    Column("next_turn", UtcTime, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("closed_until", UtcTime, nullable=False, server_default="0"),
+    Column("due_at", UtcTime),
+    Column("lease_token", Text),
+    Column("lease_until", UtcTime, nullable=False, server_default="0"),
+    Column(
+        "ready_at",
+        UtcTime,
+        Computed(
+            case(
+                (
+                    column("due_at").is_not(None),
+                    greatest(
+                        column("due_at"),
+                        column("lease_until"),
+                        column("closed_until"),
+                        column("next_turn") - text("1000000"),
+                    ),
+                ),
+            ),
+            persisted=True,
+        ),
+    ),
+    Index("ix_hosts_ready", "ready_at", "host"),
+    _partial_index("ix_hosts_calling", "due_at", "closed_until", "host", where="due_at IS NOT NULL"),
+    _partial_index("ix_hosts_closed", "closed_until", "host", where="closed_until > 0"),
+)
+"""Pacing of each host, and since when one of its candidates can be claimed.
+
+`due_at` is the earliest due time of its pending candidates; `ready_at`, kept by the database itself, is the moment from
+which due time, lease, closure and turn (one second of grace) all allow a claim: one index look-up finds work however
+many hosts and candidates wait.
+"""
+
+ROBOTS = Table(
+    "robots",
+    METADATA,
+    Column("origin", Text, primary_key=True),
+    Column("checked_at", UtcTime, nullable=False),
+    Column("status", Integer),
+    Column("body", PackedBytes, nullable=False),
+    Column("good_at", UtcTime),
+    Column("error", Text, nullable=False),
+)
+"""The robots.txt of each origin."""
+
+MOVES = Table(
+    "moves",
+    METADATA,
+    Column("url", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+)
+"""Where URLs have moved for good."""
+
+MARKS = Table(
+    "marks",
+    METADATA,
+    Column("pair", Text, primary_key=True),
+    Column("low", Text, nullable=False, index=True),
+    Column("high", Text, nullable=False, index=True),
+    Column("decided", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+"""What people decided about two canonical URLs; `pair` is the SHA-256 of both, which may be too long for an index."""
+
+
+# The tables about the habits of sources, beside the one about their polls.
+
+
+HABITS = Table(
+    "habits",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("plan", Text, nullable=False, default=""),
+    Column("failing_since", UtcTime),
+    Column("fault", Text, nullable=False, default=""),
+    Column("gaps", Integer, nullable=False, default=0),
+    Column("gap_at", UtcTime),
+    Column("habits", Text, nullable=False, default=""),
+    Column("alarms", Text, nullable=False, default=""),
+    Column("entries", PackedBytes, nullable=False, default=b""),
+)
+"""What polls have taught about each source, written at the end of each poll.
+
+`plan` says by what rule its next poll was set, `fault` in one word why it fails since `failing_since`; `gaps` counts
+the polls that shared no entry with the one before, `gap_at` was the last. `habits` and `alarms` are JSON, `entries`
+the 64-bit keys of what the last poll showed.
+"""
+
+HARVESTS = Table(
+    "harvests",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("sums", Text, nullable=False),
+)
+"""What became of each source's pages: decaying sums as JSON, written with each outcome."""

@@ -1,0 +1,292 @@
+"""Copies a whole store into another database, row by row: resumable, and compared at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    TypeDecorator,
+    delete,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.types import TypeEngine
+
+from worker.errors import StoreBusy, StoreError, StoreMissing, UsageError
+from worker.storage.corpus.index import INDEX_PARAMETERS
+from worker.storage.db.database import Database
+from worker.storage.db.engine import MISSING_STORE, connect
+from worker.storage.db.errors import describe_url
+from worker.storage.db.locks import Writer, exclusive, without_daemon
+from worker.storage.db.meta import COPIED_FROM, begin_copy, copied_from, end_copy, ensure_identity, identity_of
+from worker.storage.db.migrate import VERSIONS, bring_up_to_date, outdated_error, version_of
+from worker.storage.db.schema import META, METADATA
+from worker.storage.db.sql import add_missing, require_utf8
+from worker.storage.queue.workers import working
+
+# The tables as a database keeps them: their rows in the order of the keys, step by step, and a digest of all.
+
+
+BATCH: Final = 1000
+NARROW_BATCH: Final = 20_000
+"""Rows copied in one step: fewer where they hold texts or bodies."""
+
+
+def raw_tables() -> Sequence[Table]:
+    """Return every table, with its values as they are kept."""
+    # Children come after their parents, so that every foreign key finds its row.
+    return [_raw_table(table) for table in METADATA.sorted_tables]
+
+
+def _raw_table(table: Table) -> Table:
+    """Return a table with its values as the database keeps them: packed texts are not unpacked on the way."""
+    columns = [
+        Column(column.name, _raw_type(column.type), primary_key=column.primary_key, autoincrement=False)
+        for column in table.columns
+        if column.computed is None
+    ]
+    return Table(table.name, MetaData(), *columns)
+
+
+def _raw_type(of: TypeEngine[Any]) -> TypeEngine[Any]:
+    return of.impl_instance if isinstance(of, TypeDecorator) else of
+
+
+def _batch(table: Table) -> int:
+    wide = any(isinstance(column.type, Text | LargeBinary) for column in table.columns)
+    return BATCH if wide else NARROW_BATCH
+
+
+def key_of(table: Table) -> list[Column[Any]]:
+    """Return the columns of a table's key."""
+    return list(table.primary_key.columns)
+
+
+def _has_text_key(table: Table) -> bool:
+    return any(isinstance(column.type, Text) for column in key_of(table))
+
+
+def last_key(connection: Connection, table: Table) -> tuple[Any, ...] | None:
+    """Return where to go on; the beginning for text keys, which databases put in different orders."""
+    if _has_text_key(table):
+        return None
+    newest = select(*key_of(table)).order_by(*(column.desc() for column in key_of(table))).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return None if row is None else tuple(row)
+
+
+def _after(table: Table, last: tuple[Any, ...] | None) -> Select[Any]:
+    rows = select(table).order_by(*key_of(table))
+    return rows if last is None else rows.where(tuple_(*key_of(table)) > tuple_(*last))
+
+
+def rows_after(connection: Connection, table: Table, last: tuple[Any, ...] | None) -> list[dict[str, Any]]:
+    """Return the next rows of a table in the order of its keys, as many as are copied in one step."""
+    return [dict(row._mapping) for row in connection.execute(_after(table, last).limit(_batch(table)))]  # noqa: SLF001
+
+
+def table_digest(database: Database, table: Table) -> tuple[int, str]:
+    """Return the number of rows and a hash of all of them; the order of rows, which databases differ in, is no part."""
+    count, total = 0, 0
+    with database.snapshot() as connection:
+        for row in connection.execute(_all_of(table).execution_options(yield_per=_batch(table))):
+            digest = hashlib.blake2b(repr(tuple(row)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            count, total = count + 1, (total + int.from_bytes(digest, "big")) % 2**128
+    return count, f"{total:032x}"
+
+
+def _all_of(table: Table) -> Select[Any]:
+    return select(table).where(table.c.key != COPIED_FROM) if table.name == META.name else select(table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedTable:
+    """One table as it was moved: rows in it, and how many of them this run copied."""
+
+    table: str
+    rows: int
+    copied: int
+
+
+CopyProgress = Callable[[str, int], None]
+"""Told the table and the number of rows copied after each batch."""
+
+
+def move_store(
+    origin: str, target: str, *, now: datetime, progress: CopyProgress = lambda _table, _rows: None
+) -> tuple[CopiedTable, ...]:
+    """Copy every row of one store into an empty database, then compare both.
+
+    A copy that was broken off goes on where it stopped; until it has been run to its end, no other command uses the
+    target. One that was finished is compared again. Nobody may work on either store meanwhile: a daemon on a SQLite
+    store is StoreBusy, and so is a worker that holds a lease. Raises UsageError where both are the same store, and
+    StoreError where a store cannot be used, the target holds anything else, and where the two differ at the end.
+    """
+    with _idle(origin, target, now=now) as (source, destination), exclusive(destination, what="migrate-store") as hold:
+        bring_up_to_date(destination)
+        identity = source.read(identity_of) or source.write(ensure_identity)
+        if not hold.write(_begin, destination, identity, source.read(_highest)):
+            return _compared_anew(source, destination, identity)
+        copied = {table.name: _copy(source, destination, table, progress, hold) for table in raw_tables()}
+        moved = tuple(_compared(source, destination, table, copied[table.name]) for table in raw_tables())
+        hold.write(end_copy)
+        return moved
+
+
+@contextmanager
+def _idle(origin: str, target: str, *, now: datetime) -> Iterator[tuple[Database, Database]]:
+    """Open two stores that nobody works on, the one as it is and the other as it was found, which may be nothing."""
+    with ExitStack() as held:
+        source = held.enter_context(closing(connect(origin, create=False)))
+        destination = held.enter_context(closing(connect(target)))
+        _require_two(source, destination)
+        held.enter_context(without_daemon(source.path, why="moving it to another database"))
+        _require_origin(source, now=now)
+        held.enter_context(without_daemon(destination.path, why="moving another store into it"))
+        if not destination.is_sqlite:
+            destination.read(require_utf8)
+        _holds_store(destination, now=now)
+        yield source, destination
+
+
+def _require_two(source: Database, destination: Database) -> None:
+    if _location(source) == _location(destination):
+        raise UsageError("FROM and TO are the same store; there is nothing to move")
+
+
+def _location(database: Database) -> object:
+    """Return where a database really is, however its URL is written: through a link, another name or address."""
+    if not database.is_sqlite:
+        return database.read(_location_on_server)
+    if database.path is None or not database.path.exists():
+        return database
+    file = database.path.stat()
+    return file.st_dev, file.st_ino
+
+
+def _location_on_server(connection: Connection) -> tuple[Any, ...]:
+    # Two servers can be copies of each other in everything but the microsecond they were started in.
+    asked = "SELECT pg_postmaster_start_time(), oid, current_schema() FROM pg_database"
+    return tuple(connection.execute(text(f"{asked} WHERE datname = current_database()")).one())
+
+
+def _require_origin(source: Database, *, now: datetime) -> None:
+    name = describe_url(source.url)
+    if not _holds_store(source, now=now):
+        raise StoreMissing(f"store {name} {MISSING_STORE}")
+    if source.read(copied_from) is not None:
+        raise StoreError(
+            f"only a part of a store is in {name}: run `corpus-worker migrate-store` into it to its end first"
+        )
+
+
+def _holds_store(database: Database, *, now: datetime) -> bool:
+    """Return whether there is a store; raises StoreError for one that is outdated or that somebody works on."""
+    version = database.read(version_of, database)
+    if version is None:
+        return False
+    if version != VERSIONS[-1]:
+        raise outdated_error(database.url, version)
+    _require_idle(database, now=now)
+    return True
+
+
+def _require_idle(database: Database, *, now: datetime) -> None:
+    at_work = database.read(working, now=now)
+    if not at_work:
+        return
+    names, until = ", ".join(each.name for each in at_work), max(each.until for each in at_work)
+    killed = f", or where they were killed, wait until their leases end at {until:%H:%M:%S} UTC" if until > now else ""
+    raise StoreBusy(f"at work on {describe_url(database.url)}: {names}; stop them first{killed}")
+
+
+def _begin(connection: Connection, destination: Database, identity: str, highest: Mapping[str, int]) -> bool:
+    """Mark a database that holds nothing, or find the mark of the same move; return False where it holds a store."""
+    moving = copied_from(connection)
+    if moving not in {None, identity}:
+        name = describe_url(destination.url)
+        raise StoreError(f"a move of another store into {name} is not finished: name an empty database as TO")
+    if moving is None:
+        if _holds_anything(connection):
+            return False
+        connection.execute(delete(INDEX_PARAMETERS))
+        begin_copy(connection, identity)
+    if not destination.is_sqlite:
+        _set_counters(connection, highest)
+    return True
+
+
+def _holds_anything(connection: Connection) -> bool:
+    # What every new store says of itself is no part of a corpus.
+    tables = (table for table in raw_tables() if table.name not in {META.name, INDEX_PARAMETERS.name})
+    return any(connection.execute(select(*key_of(table)).limit(1)).first() for table in tables)
+
+
+def _copy(source: Database, destination: Database, table: Table, progress: CopyProgress, hold: Writer) -> int:
+    copied, last = 0, destination.read(last_key, table)
+    while rows := source.read(rows_after, table, last):
+        try:
+            copied += hold.write(add_missing, table, rows)
+        except IntegrityError as error:  # a row that others rest on had no place, as one of the worker's had taken it
+            raise _differs(destination, f"rows of table {table.name} find no place") from error
+        last = tuple(rows[-1][column.name] for column in key_of(table))
+        progress(table.name, copied)
+    return copied
+
+
+def _highest(connection: Connection) -> dict[str, int]:
+    """Return the highest id of each table that the database numbers by itself."""
+    numbered = (table for table in raw_tables() if [column.name for column in key_of(table)] == ["id"])
+    tables = [table for table in numbered if table.name != INDEX_PARAMETERS.name]
+    return {table.name: connection.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0 for table in tables}
+
+
+def _set_counters(connection: Connection, highest: Mapping[str, int]) -> None:
+    """Let the server's own numbering go on after the highest id; SQLite does so by itself."""
+    for table, number in highest.items():
+        counter = func.pg_get_serial_sequence(table, "id")
+        connection.execute(select(func.setval(counter, number + 1, literal_column("false"))))
+
+
+def _compared(source: Database, destination: Database, table: Table, copied: int) -> CopiedTable:
+    ours, theirs = table_digest(source, table), table_digest(destination, table)
+    if ours != theirs:
+        raise _differs(destination, f"table {table.name} differs after the move ({ours[0]} rows and {theirs[0]} rows)")
+    return CopiedTable(table=table.name, rows=ours[0], copied=copied)
+
+
+def _differs(destination: Database, found: str) -> StoreError:
+    name = describe_url(destination.url)
+    advice = f"{name} holds nothing but this unfinished move, so delete it and move again"
+    return StoreError(f"{found}: was one of the stores in use? {advice}")
+
+
+def _compared_anew(source: Database, destination: Database, identity: str) -> tuple[CopiedTable, ...]:
+    """Return what an earlier move brought; raises StoreError where the target is anything but the same store."""
+    name, advice = describe_url(destination.url), "nothing was changed; name an empty database as TO"
+    if destination.read(identity_of) not in {None, identity}:
+        raise StoreError(f"{name} holds another store already: {advice}")
+    moved = []
+    for table in raw_tables():
+        ours, theirs = table_digest(source, table), table_digest(destination, table)
+        if ours != theirs:
+            rows = f"{theirs[0]} rows there, {ours[0]} in FROM"
+            raise StoreError(f"{name} holds a store already, which differs in table {table.name} ({rows}): {advice}")
+        moved.append(CopiedTable(table=table.name, rows=ours[0], copied=0))
+    return tuple(moved)

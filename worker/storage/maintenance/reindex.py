@@ -1,0 +1,107 @@
+"""Makes the whole index again, after a change of how fingerprints are made: resumable, with the store at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from worker.errors import StoreError
+from worker.models import Article, Fingerprint, IndexParameters
+from worker.storage.corpus import index
+from worker.storage.corpus.views import article_from
+from worker.storage.db.database import Database
+from worker.storage.db.engine import connect
+from worker.storage.db.locks import without_daemon
+from worker.storage.db.meta import delete_meta, read_meta, require_complete, write_meta
+from worker.storage.db.migrate import bring_up_to_date
+from worker.storage.db.schema import ARTICLES, META
+
+BATCH: Final = 50
+PROGRESS: Final = "reindexed up to article"
+
+
+FingerprintOf = Callable[[Article], Fingerprint]
+"""`Deduper.fingerprint`."""
+
+
+def reindex(
+    url: str,
+    *,
+    parameters: IndexParameters,
+    fingerprint: FingerprintOf,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> int:
+    """Make every article's index rows again under new parameters; return how many articles this run indexed.
+
+    No other command may use the store until it is done: they are refused even if it is broken off, until it has been
+    run to its end. Raises StoreBusy where a daemon holds a SQLite store.
+    """
+    with closing(connect(url, create=False)) as database, without_daemon(database.path, why="making the index again"):
+        bring_up_to_date(database, create=False)
+        database.read(require_complete)
+        return _reindex_all(database, parameters, fingerprint, progress)
+
+
+def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
+    """Return whether `reindex` has to run before the store can be opened with these parameters."""
+    database = connect(url, create=False)
+    try:
+        bring_up_to_date(database, create=False)
+        database.read(require_complete)
+        return database.read(_is_stale, parameters)
+    finally:
+        database.close()
+
+
+def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
+    begun = read_meta(connection, PROGRESS)
+    held = index.stored_parameters(connection)
+    return begun is not None or (held is not None and not index.is_made_with(connection, held, parameters))
+
+
+def require_finished(connection: Connection) -> None:
+    """Raise StoreError where the index is being made again, or was not made to the end."""
+    done = read_meta(connection, PROGRESS)
+    if done is not None:
+        raise StoreError(
+            f"the store's index is being made again, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was broken off"
+        )
+
+
+def _reindex_all(
+    database: Database, parameters: IndexParameters, fingerprint: FingerprintOf, progress: Callable[[int], None]
+) -> int:
+    database.write(_begin, parameters)
+    done = 0
+    while step := database.write(_reindex_some, fingerprint):
+        done += step
+        progress(done)
+    database.write(_end)
+    return done
+
+
+def _begin(connection: Connection, parameters: IndexParameters) -> None:
+    begun = read_meta(connection, PROGRESS)
+    if begun is None or index.stored_parameters(connection) != parameters:
+        index.keep_parameters(connection, parameters)
+        write_meta(connection, PROGRESS, "0")
+
+
+def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
+    last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar_one())
+    following = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
+    rows = connection.execute(following).all()
+    for row in rows:
+        index.remove(connection, row.id)
+        index.add(connection, row.id, fingerprint(article_from(row)))
+    if rows:
+        write_meta(connection, PROGRESS, str(rows[-1].id))
+    return len(rows)
+
+
+def _end(connection: Connection) -> None:
+    delete_meta(connection, PROGRESS)

@@ -1,0 +1,1 @@
+"""The queue of candidates: what was discovered, who works on it, how it ended; sources, hosts and backfills."""

@@ -1,0 +1,290 @@
+"""The addresses seen for each candidate: who named them, how each ended, and which is tried next.
+
+A candidate's own row holds the address that is tried next or was tried last. One that was seen at a single address has
+no row here; as soon as a second one is seen, all of them have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    case,
+    delete,
+    exists,
+    select,
+    update,
+)
+
+from worker.models import Article, Authority, Candidate, Outcome, SeenAddress, State
+from worker.storage.db.codec import ID_TYPE, UtcTime, storable
+from worker.storage.db.schema import CANDIDATES, METADATA, Values
+from worker.storage.db.sql import among, upsert
+from worker.storage.queue.candidates import WITH_ARTICLE
+from worker.urls import same_site
+
+MAX_ADDRESSES: Final = 20
+"""How many addresses are kept of a candidate; those of strangers make room for the publisher's."""
+ENDED: Final = (State.FAILED, State.REJECTED, State.BLOCKED)
+"""How an address ends for good."""
+REFUSED: Final = ("rights",)
+"""Why an article is left alone at whatever address: its page says that it may not be used."""
+UNTRIED: Final = ""
+ELSEWHERE: Final = "elsewhere"
+"""The reason of an address that led to a page of another site."""
+
+ADDRESSES = Table(
+    "addresses",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("authority", Text, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("state", Text, nullable=False, default=UNTRIED),
+    Column("reason", Text, nullable=False, default=""),
+    Column("tried_at", UtcTime),
+    UniqueConstraint("candidate_id", "url"),
+    Index("ix_addresses_url", "url"),
+)
+"""`state` and `reason` are those of the last try; `authority` is whose word the address is, with `source` and
+`reference` the first place that named it by that authority."""
+
+_A = ADDRESSES.c
+_OF_CANDIDATE = _A.candidate_id == bindparam("candidate")
+_ALL = select(ADDRESSES).where(_OF_CANDIDATE).order_by(_A.id)
+_ADD = upsert(ADDRESSES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "url"]))
+_RECORD_ATTEMPT = (
+    update(ADDRESSES)
+    .where(_OF_CANDIDATE, _A.url == bindparam("address"))
+    .values(state=bindparam("as_state"), reason=bindparam("for_reason"), tried_at=bindparam("now", type_=UtcTime()))
+)
+HAS_SEVERAL: Final = exists().where(_A.candidate_id == CANDIDATES.c.id).label("has_several")
+
+
+def has_untried_address() -> ColumnElement[bool]:
+    """Return whether a candidate has another address that has not ended."""
+    theirs = (_A.candidate_id == CANDIDATES.c.id, _A.url != CANDIDATES.c.url)
+    return exists().where(*theirs, _A.state.in_([UNTRIED, State.PENDING.value]))
+
+
+def authority_of(row: Row[Any]) -> Authority:
+    """Return whose word a candidate's address is; of those found by an older program the reference tells."""
+    if row.authority:
+        return Authority(row.authority)
+    if "://" not in row.reference:
+        return Authority.OPERATOR
+    return Authority.PUBLISHER if same_site(row.reference, row.url) else Authority.STRANGER
+
+
+def all_of(connection: Connection, candidate_id: int) -> Sequence[Row[Any]]:
+    """Return the rows of a candidate's addresses, in the order they were seen."""
+    return connection.execute(_ALL, {"candidate": candidate_id}).all()
+
+
+def records(connection: Connection, row: Row[Any]) -> tuple[SeenAddress, ...]:
+    """Return every address of the candidate in one row of the candidates table."""
+    rows = all_of(connection, row.id)
+    if not rows:
+        return (_only_address(row),)
+    return tuple(
+        SeenAddress(
+            url=each.url,
+            source=each.source,
+            reference=each.reference,
+            authority=Authority(each.authority),
+            seen_at=each.seen_at,
+            state=each.state,
+            reason=each.reason,
+            tried_at=each.tried_at,
+            current=each.url == row.url,
+        )
+        for each in rows
+    )
+
+
+def _only_address(row: Row[Any]) -> SeenAddress:
+    tried = row.lane is None or row.state != State.PENDING or row.attempts > 0
+    return SeenAddress(
+        url=row.url,
+        source=row.source,
+        reference=row.reference,
+        authority=authority_of(row),
+        seen_at=row.discovered_at,
+        state=row.state if tried else UNTRIED,
+        reason=row.reason,
+        current=True,
+    )
+
+
+def of_many(connection: Connection, candidates: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    """Return the rows of the addresses of several candidates, for those that have any."""
+    found: dict[int, list[Row[Any]]] = {}
+    asked = select(ADDRESSES).where(among(_A.candidate_id, "candidates")).order_by(_A.id)
+    for each in connection.execute(asked, {"candidates": candidates}) if candidates else ():
+        found.setdefault(each.candidate_id, []).append(each)
+    return found
+
+
+def add(
+    connection: Connection, row: Row[Any], named: Sequence[Candidate], seen: Sequence[Row[Any]], *, now: datetime
+) -> list[Candidate]:
+    """Note addresses named for a known candidate, of which some were `seen`; return those that nobody had named before.
+
+    An address that only strangers had named, and the publisher names now, becomes the publisher's; where it had ended,
+    it counts as new.
+    """
+    known = {each.url: each for each in seen}
+    if not known and all(storable(each.url) == row.url for each in named):
+        return []
+    first = [] if known else [_first_row(row)]
+    urls = {*known, row.url}
+    fresh: dict[str, Candidate] = {}
+    again: list[Candidate] = []
+    for each in named:
+        url = storable(each.url)
+        if url not in urls:
+            fresh.setdefault(url, each)
+        elif url in known and each.authority.is_own and known[url].authority == Authority.STRANGER:
+            _claim_for_publisher(connection, row.id, each)
+            again += [each] if known[url].state in ENDED else []
+    spare = [each for each in known.values() if each.url != row.url]
+    accepted = _make_room(connection, spare, fresh.values(), free=MAX_ADDRESSES - len(urls))
+    rows = [*first, *(address_row(row.id, each, now=now) for each in accepted)] if accepted else []
+    if rows:
+        connection.execute(_ADD.on(connection), rows)
+    return accepted + again
+
+
+def reopen(connection: Connection, candidate_id: int, candidate: Candidate, *, now: datetime) -> None:
+    """Let an address that is asked for again be one that nobody has tried; it finds room whatever else there is."""
+    if all_of(connection, candidate_id):
+        connection.execute(_ADD.on(connection), address_row(candidate_id, candidate, now=now))
+        untried = {"as_state": UNTRIED, "for_reason": "", "now": None}
+        connection.execute(_RECORD_ATTEMPT, {"candidate": candidate_id, "address": storable(candidate.url), **untried})
+
+
+def address_row(candidate_id: int, candidate: Candidate, *, now: datetime) -> Values:
+    """Return the row of an address that was named and has not been tried."""
+    return {
+        "candidate_id": candidate_id,
+        "url": storable(candidate.url),
+        "source": storable(candidate.source),
+        "reference": storable(candidate.reference),
+        "authority": candidate.authority.value,
+        "seen_at": now,
+        "state": UNTRIED,
+        "reason": "",
+        "tried_at": None,
+    }
+
+
+def save_all(connection: Connection, found: Iterable[tuple[int, Sequence[Candidate]]], *, now: datetime) -> None:
+    """Note all addresses of new candidates that were named with several."""
+    rows = [address_row(number, each, now=now) for number, named in found for each in _distinct(named)[:MAX_ADDRESSES]]
+    if rows:
+        connection.execute(_ADD.on(connection), rows)
+
+
+def _distinct(named: Sequence[Candidate]) -> list[Candidate]:
+    """Return each address once, the publisher's first."""
+    once: dict[str, Candidate] = {}
+    for each in sorted(named, key=lambda each: not each.authority.is_own):
+        once.setdefault(storable(each.url), each)
+    return list(once.values())
+
+
+def _first_row(row: Row[Any]) -> Values:
+    only = _only_address(row)
+    return {
+        "candidate_id": row.id,
+        "url": row.url,
+        "source": row.source,
+        "reference": row.reference,
+        "authority": only.authority.value,
+        "seen_at": row.discovered_at,
+        "state": only.state,
+        "reason": only.reason,
+        "tried_at": row.due_at if only.state in ENDED else None,
+    }
+
+
+def _claim_for_publisher(connection: Connection, candidate_id: int, candidate: Candidate) -> None:
+    own = update(ADDRESSES).where(_OF_CANDIDATE, _A.url == bindparam("address"))
+    said = {"source": storable(candidate.source), "reference": storable(candidate.reference)}
+    named = {"candidate": candidate_id, "address": storable(candidate.url)}
+    afresh = {"state": case((_A.state.in_(ENDED), UNTRIED), else_=_A.state), "authority": candidate.authority.value}
+    connection.execute(own.values(**afresh, **said), named)
+
+
+def _make_room(
+    connection: Connection, known: Sequence[Row[Any]], fresh: Iterable[Candidate], *, free: int
+) -> list[Candidate]:
+    """Return those of the new addresses there is room for; a stranger's makes room for the publisher's."""
+    spare = [each for each in known if each.authority == Authority.STRANGER]
+    spare.sort(key=lambda each: (each.state not in ENDED, -each.id))
+    accepted, evicted = [], []
+    for each in sorted(fresh, key=lambda each: not each.authority.is_own):
+        if free > 0:
+            free -= 1
+        elif each.authority.is_own and spare:
+            evicted.append(spare.pop(0).id)
+        else:
+            continue
+        accepted.append(each)
+    if evicted:
+        connection.execute(delete(ADDRESSES).where(_A.id.in_(evicted)))
+    return accepted
+
+
+def record_attempt(
+    connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None, *, now: datetime
+) -> None:
+    """Note how the try of a candidate's address ended."""
+    reason = ELSEWHERE if is_elsewhere(row, article) else storable(outcome.reason)
+    named = {"candidate": row.id, "address": row.url, "as_state": outcome.state.value, "for_reason": reason, "now": now}
+    connection.execute(_RECORD_ATTEMPT, named)
+
+
+def is_elsewhere(row: Row[Any], article: Article | None) -> bool:
+    """Return whether what a candidate's address gave was served by another site than that of its key."""
+    return article is not None and not same_site(article.canonical_url, row.canonical_url)
+
+
+def next_address(rows: Sequence[Row[Any]], row: Row[Any], outcome: Outcome, *, elsewhere: bool) -> Row[Any] | None:
+    """Return the address to try after the one that has been tried; None where it is not the turn of another.
+
+    The publisher's own come before those that strangers named, those never tried before the others. After a failure
+    that may pass, a stranger's address does not take the turn of the publisher's. What a stranger's address gave may be
+    any page of the site: an address of the publisher's that nobody has tried is tried all the same.
+    """
+    left = [each for each in rows if each.url != row.url and each.state in {UNTRIED, State.PENDING}]
+    ended = outcome.state in ENDED
+    tried = next((each.authority for each in rows if each.url == row.url), row.authority)
+    doubtful = elsewhere or (outcome.state in WITH_ARTICLE and tried == Authority.STRANGER)
+    if not (ended or doubtful or outcome.state is State.PENDING) or outcome.reason in REFUSED:
+        return None
+    if doubtful or (not ended and tried != Authority.STRANGER):
+        left = [each for each in left if each.authority != Authority.STRANGER]
+    if doubtful:
+        left = [each for each in left if each.state == UNTRIED]
+    return min(left, key=_try_order, default=None)
+
+
+def _try_order(each: Row[Any]) -> tuple[Any, ...]:
+    tried = each.tried_at.timestamp() if each.tried_at else 0.0
+    return each.authority == Authority.STRANGER, each.state != UNTRIED, tried, each.id

@@ -1,0 +1,305 @@
+"""What is remembered of sources: polls, publishing statistics, and what became of their pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Executable, Row, bindparam, or_, select, update
+
+from worker.models import (
+    Alarm,
+    Article,
+    DecayingSums,
+    Outcome,
+    OutcomeStats,
+    Poll,
+    PollHistory,
+    PublishingStats,
+    SourceState,
+    State,
+    Validators,
+)
+from worker.schedule import PageOutcome, add_outcome
+from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, storable, storable_or_none, to_json
+from worker.storage.db.schema import ARTICLES, HABITS, HARVESTS, SOURCES, Values
+from worker.storage.db.sql import Insert, upsert
+
+# What is remembered of the habits of sources, and what became of their pages: rows and JSON, both ways.
+
+
+_KEYS = np.dtype("<i8")
+_SUM_NAMES = tuple(each.name for each in fields(DecayingSums))
+
+
+def _replacing(key: str) -> Any:
+    def finish(statement: Insert) -> Executable:
+        written = {column.name: column for column in statement.excluded if column.name != key}
+        return statement.on_conflict_do_update(index_elements=[key], set_=written)
+
+    return finish
+
+
+_SAVE_LEARNED = upsert(HABITS, _replacing("source"))
+_SAVE_OUTCOMES = upsert(HARVESTS, _replacing("source"))
+_OUTCOMES = select(HARVESTS.c.sums).where(HARVESTS.c.source == bindparam("source"))
+STATS_COLUMNS = tuple(column for column in HABITS.c if column.name not in {"source", "entries"})
+"""Every column of use to people."""
+
+
+def save_learned(connection: Connection, source: str, learned: PollHistory) -> None:
+    """Write what polls have taught about a source."""
+    connection.execute(_SAVE_LEARNED.on(connection), {"source": storable(source), **_learned_values(learned)})
+
+
+def learned_from(row: Row[Any], *, entries: bytes = b"") -> PollHistory:
+    """Return what polls have taught about a source, from a row that may have found nothing to join."""
+    if row.plan is None:
+        return PollHistory()
+    return PollHistory(
+        plan=row.plan,
+        failing_since=row.failing_since,
+        fault=row.fault,
+        gaps=row.gaps,
+        gap_at=row.gap_at,
+        habits=publishing_from_json(row.habits),
+        alarms=_alarms(row.alarms),
+        entries=tuple(np.frombuffer(entries, _KEYS).tolist()),
+    )
+
+
+def outcome_stats(connection: Connection, source: str) -> OutcomeStats:
+    """Return what became of a source's pages."""
+    kept = connection.execute(_OUTCOMES, {"source": storable(source)}).scalar()
+    return outcomes_from_json(kept) if kept else OutcomeStats()
+
+
+def save_outcome_stats(connection: Connection, source: str, gathered: OutcomeStats) -> None:
+    """Write what became of a source's pages."""
+    connection.execute(_SAVE_OUTCOMES.on(connection), {"source": storable(source), "sums": outcomes_to_json(gathered)})
+
+
+def publishing_to_json(habits: PublishingStats) -> str:
+    """Return the habits as JSON, with four significant digits of each sum."""
+    facts = {each.name: _plain(getattr(habits, each.name)) for each in fields(habits)}
+    return to_json({name: value for name, value in facts.items() if value})
+
+
+def publishing_from_json(text: str) -> PublishingStats:
+    """Return what `habits_to_json` was given; what it does not know any more is left out."""
+    facts = json.loads(text) if text else {}
+    return PublishingStats(
+        looked_at=_time(facts.get("looked_at")),
+        items=tuple(map(float, facts.get("items", ()))),
+        hours=tuple(map(float, facts.get("hours", ()))),
+        recent=float(facts.get("recent", 0)),
+        expected=float(facts.get("expected", 0)),
+        window=facts.get("window", 0),
+        half_window=_span(facts.get("half_window")),
+        new_at=_time(facts.get("new_at")),
+        silence=_span(facts.get("silence")) or timedelta(0),
+        arrivals=facts.get("arrivals", 0),
+        empty=facts.get("empty", 0),
+        read_at=_time(facts.get("read_at")),
+        stopped_at=facts.get("stopped_at", ""),
+        round_began=_time(facts.get("round_began")),
+    )
+
+
+def outcomes_to_json(gathered: OutcomeStats) -> str:
+    """Return a harvest as JSON."""
+    return to_json(
+        {
+            "usual": [round(getattr(gathered.usual, name), 4) for name in _SUM_NAMES],
+            "recent": [round(getattr(gathered.recent, name), 4) for name in _SUM_NAMES],
+            "language": storable(gathered.language),
+            "votes": gathered.votes,
+        }
+    )
+
+
+def outcomes_from_json(text: str) -> OutcomeStats:
+    """Return what `harvest_to_json` was given."""
+    facts = json.loads(text)
+    return OutcomeStats(
+        usual=_sums(facts["usual"]), recent=_sums(facts["recent"]), language=facts["language"], votes=facts["votes"]
+    )
+
+
+def _learned_values(learned: PollHistory) -> Values:
+    return {
+        "plan": storable(learned.plan),
+        "failing_since": learned.failing_since,
+        "fault": storable(learned.fault),
+        "gaps": learned.gaps,
+        "gap_at": learned.gap_at,
+        "habits": publishing_to_json(learned.habits),
+        "alarms": to_json([[each.what, _plain(each.since), storable(each.detail)] for each in learned.alarms]),
+        "entries": np.array(learned.entries, dtype=_KEYS).tobytes(),
+    }
+
+
+def _alarms(text: str) -> tuple[Alarm, ...]:
+    told = json.loads(text) if text else []
+    return tuple(Alarm(what=what, since=_at(since), detail=detail) for what, since, detail in told)
+
+
+def _sums(values: list[float]) -> DecayingSums:
+    known: Mapping[str, float] = dict(zip(_SUM_NAMES, map(float, values), strict=False))
+    return DecayingSums(**known)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return (value - EPOCH) // MICROSECOND
+    if isinstance(value, timedelta):
+        return value // MICROSECOND
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _at(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def _time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _at(microseconds)
+
+
+def _span(microseconds: int | None) -> timedelta | None:
+    return None if microseconds is None else timedelta(microseconds=microseconds)
+
+
+POLLED = (
+    "due_at", "etag", "last_modified", "polled_at", "succeeded_at", "failures", "error", "found", "interval",
+    "lease_until", "worker",
+)  # fmt: skip
+"""What a poll writes of its source."""
+
+
+def _newest(statement: Insert) -> Executable:
+    written = {name: statement.excluded[name] for name in POLLED}
+    return statement.on_conflict_do_update(index_elements=["name"], set_=written)
+
+
+_SAVE_POLL = upsert(SOURCES, _newest)
+_ADD_SOURCE = upsert(SOURCES, lambda new: new.on_conflict_do_nothing(index_elements=["name"]))
+_NOW = bindparam("now", type_=UtcTime())
+_FREE = or_(SOURCES.c.lease_until.is_(None), SOURCES.c.lease_until <= _NOW, SOURCES.c.worker == bindparam("by"))
+_LEAD = (
+    update(SOURCES)
+    .where(SOURCES.c.name == bindparam("source"), _FREE)
+    .values(lease_until=bindparam("until"), worker=bindparam("by"))
+)
+# A poll in the future means that the clock was set back since: the due time says nothing any more.
+_LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW, SOURCES.c.polled_at > _NOW))
+
+
+_BOTH = SOURCES.outerjoin(HABITS, HABITS.c.source == SOURCES.c.name)
+STATES = select(SOURCES, *STATS_COLUMNS).select_from(_BOTH).order_by(SOURCES.c.name)
+"""What `source_from` takes rows of."""
+_STATE = STATES.add_columns(HABITS.c.entries).where(SOURCES.c.name == bindparam("source"))
+
+
+def lead_poll(
+    connection: Connection, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
+) -> bool:
+    """Make this worker the one that polls a source until the poll is recorded or the lease ends.
+
+    False where another worker is, or where the source is not due: another has just polled it.
+    """
+    connection.execute(_ADD_SOURCE.on(connection), {"name": storable(source)})
+    wanted = {"source": storable(source), "now": now, "until": now + lease, "by": worker}
+    return connection.execute(_LEAD_IF_DUE if only_if_due else _LEAD, wanted).rowcount == 1
+
+
+def save_poll(connection: Connection, poll: Poll) -> None:
+    """Write the end of a poll; it ends the lead as well."""
+    values = _poll_values(poll, source_state(connection, poll.source))
+    connection.execute(_SAVE_POLL.on(connection), {"name": storable(poll.source), **values})
+    save_learned(connection, poll.source, poll.learned)
+
+
+def replan(connection: Connection, source: str, *, plan: str, due_at: datetime) -> None:
+    """Give a source another due time, by a rule that was changed since its last poll."""
+    connection.execute(update(SOURCES).where(SOURCES.c.name == storable(source)).values(due_at=due_at))
+    connection.execute(update(HABITS).where(HABITS.c.source == storable(source)).values(plan=storable(plan)))
+
+
+def source_state(connection: Connection, name: str) -> SourceState:
+    """Return what is remembered of a source; an empty state for one never polled."""
+    row = connection.execute(_STATE, {"source": storable(name)}).one_or_none()
+    harvest = outcome_stats(connection, name)
+    if row is None:
+        return SourceState(name=name, harvest=harvest)
+    return replace(source_from(row), learned=learned_from(row, entries=row.entries or b""), harvest=harvest)
+
+
+def source_states(connection: Connection) -> tuple[SourceState, ...]:
+    """Return what is remembered of every source, by name, but for what only its next poll needs."""
+    return tuple(source_from(row) for row in connection.execute(STATES))
+
+
+def source_from(row: Row[Any]) -> SourceState:
+    """Return the state in one row of `STATES`."""
+    return SourceState(
+        name=row.name,
+        due_at=row.due_at,
+        validators=Validators(etag=row.etag, last_modified=row.last_modified),
+        polled_at=row.polled_at,
+        succeeded_at=row.succeeded_at,
+        failures=row.failures,
+        error=row.error,
+        found=row.found,
+        interval=row.interval,
+        learned=learned_from(row),
+    )
+
+
+def _poll_values(poll: Poll, before: SourceState) -> Values:
+    keeps_validators = bool(poll.error) or (poll.not_modified and poll.validators == Validators())
+    validators = before.validators if keeps_validators else poll.validators
+    return {
+        "due_at": poll.due_at,
+        "etag": storable_or_none(validators.etag),
+        "last_modified": storable_or_none(validators.last_modified),
+        "polled_at": poll.polled_at,
+        "succeeded_at": before.succeeded_at if poll.error else poll.polled_at,
+        "failures": before.failures + 1 if poll.error else 0,
+        "error": storable(poll.error),
+        "found": poll.found,
+        "interval": poll.interval or before.interval,
+        "lease_until": None,
+        "worker": None,
+    }
+
+
+# Counts what became of a source's pages, in the transaction that ends the work on each.
+
+
+_COUNTED = frozenset({State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED, State.REJECTED, State.BLOCKED})
+_HOST_OF_ARTICLE = select(ARTICLES.c.host).where(ARTICLES.c.id == bindparam("article"))
+
+
+def count_outcome(connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None) -> None:
+    """Count the outcome of a page fetched for the first time; failures say nothing of what its source gives."""
+    if outcome.state not in _COUNTED or row.article_id is not None:
+        return
+    brought = PageOutcome(state=outcome.state, useful=_is_useful(connection, outcome, article), article=article)
+    before = outcome_stats(connection, row.source)
+    save_outcome_stats(connection, row.source, add_outcome(before, brought))
+
+
+def _is_useful(connection: Connection, outcome: Outcome, article: Article | None) -> bool:
+    """Tell whether a page brought a text that its site had not brought before."""
+    if outcome.state in {State.STORED, State.REVISED}:
+        return True
+    best = outcome.verdict.best if outcome.verdict else None
+    if outcome.state is not State.DUPLICATE or best is None or article is None:
+        return False
+    return bool(connection.execute(_HOST_OF_ARTICLE, {"article": best.article}).scalar() != article.host)

@@ -1,0 +1,120 @@
+"""Addresses that only wrap another one: AMP caches and the click counters of search engines and social sites.
+
+What an address wraps is what it says of itself: good enough for a key, but no proof of what it will show.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
+
+from worker.urls.hosts import has_public_suffix, normalise_host
+from worker.urls.keys import is_specific
+
+_CACHE_HOST = re.compile(r"(?:[\w-]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)\Z")
+_CACHE_PATH = re.compile(r"/[a-z]/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
+_GOOGLE = frozenset(
+    f"google.{ending}"
+    for ending in """
+    com ad ae al am as at az ba be bf bg bi bj bs bt by ca cat cd cf cg ch ci cl cm cn cv cz de dj dk dm dz ee es fi
+    fm fr ga ge gg gl gm gr gy hn hr ht hu ie im iq is it je jo kg ki kz la li lk lt lu lv md me mg mk ml mn mu mv
+    mw ne nl no nr nu pl pn ps pt ro rs ru rw sc se sh si sk sm sn so sr st td tg tl tm tn to tt vu ws co.ao co.bw
+    co.ck co.cr co.id co.il co.in co.jp co.ke co.kr co.ls co.ma co.mz co.nz co.th co.tz co.ug co.uk co.uz co.ve
+    co.vi co.za co.zm co.zw com.af com.ag com.ar com.au com.bd com.bh com.bn com.bo com.br com.bz com.co com.cu
+    com.cy com.do com.ec com.eg com.et com.fj com.gh com.gi com.gt com.hk com.jm com.kh com.kw com.lb com.ly com.mm
+    com.mt com.mx com.my com.na com.ng com.ni com.np com.om com.pa com.pe com.pg com.ph com.pk com.pr com.py com.qa
+    com.sa com.sb com.sg com.sl com.sv com.tj com.tr com.tw com.ua com.uy com.vc com.vn
+    """.split()  # noqa: SIM905 - two hundred short words read best as words
+)
+"""The domains of Google Search: a list, since anybody can own a name that looks like one."""
+_GOOGLE_AMP = re.compile(r"/amp/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
+_WHOLE_IN_PATH = re.compile(r"/(?P<scheme>https?):/{1,2}(?P<rest>[^/]+\.[^/]+.*)\Z")
+_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
+
+
+def wrapped_url(parts: SplitResult) -> str | None:
+    """Return the address inside, None where there is none: it lies on a host that can exist."""
+    inside = _wrapped(parts)
+    return inside if inside and _has_public_host(inside) else None
+
+
+@lru_cache(maxsize=4096)
+def _host(netloc: str) -> str:
+    """Return the host of a wrapper, an empty text for every other one."""
+    host = (SplitResult("", netloc, "", "", "").hostname or "").lower()
+    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _COUNTERS
+    return host if known else ""
+
+
+def embedded_url(parts: SplitResult) -> str | None:
+    """Return the address that an address has in the place where wrappers have theirs, whoever its host is."""
+    path = _CACHE_PATH.match(parts.path) or _GOOGLE_AMP.match(parts.path)
+    found = _inside(path, "") or _in_path(parts.path) or _in_query(parts)
+    return found if found and _has_public_host(found) else None
+
+
+def _in_path(path: str) -> str | None:
+    found = _WHOLE_IN_PATH.search(path)
+    return f"{found['scheme']}://{found['rest']}" if found else None
+
+
+def _in_query(parts: SplitResult) -> str | None:
+    """Return an address in the query; where the path names an article, one there only says where readers come from."""
+    if "http" not in parts.query or is_specific(parts.path):
+        return None
+    return next((value for _, value in parse_qsl(parts.query) if value.startswith(("http://", "https://"))), None)
+
+
+def _has_public_host(url: str) -> bool:
+    try:
+        return has_public_suffix(normalise_host(urlsplit(url).hostname or ""))
+    except ValueError:
+        return False
+
+
+def _wrapped(parts: SplitResult) -> str | None:
+    host = _host(parts.netloc)
+    if not host:
+        return None
+    if _CACHE_HOST.match(host):
+        return _inside(_CACHE_PATH.match(parts.path), parts.query)
+    if host.removeprefix("www.") in _GOOGLE:
+        if parts.path == "/url":
+            return _parameter(parts.query, "url") or _parameter(parts.query, "q")
+        return _inside(_GOOGLE_AMP.match(parts.path), parts.query)
+    return _parameter(parts.query, _COUNTERS[host]) if host in _COUNTERS else None
+
+
+def _inside(match: re.Match[str] | None, query: str) -> str | None:
+    if match is None:
+        return None
+    scheme = "https" if match["tls"] else "http"
+    return f"{scheme}://{match['rest']}" + (f"?{query}" if query else "")
+
+
+def _parameter(query: str, name: str) -> str | None:
+    found = parse_qs(query).get(name, [""])[0]
+    return found if found.startswith(("http://", "https://")) else None
+
+
+# Reads where a page sends its readers by itself: a `Refresh` header, or `meta http-equiv="refresh"` (HTML).
+
+
+# A page that sends on after more than this many seconds is meant to be read.
+LONGEST_WAIT_S: Final = 30
+_LONGEST: Final = 2_100
+_WRITTEN = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def refresh_target(written: str) -> str | None:
+    """Return the address that a refresh leads to soon; None for one that only loads its own page again, or late."""
+    match = _WRITTEN.fullmatch(written[:_LONGEST].strip())
+    if match is None or int(match[1]) > LONGEST_WAIT_S:
+        return None
+    target = match[2].strip()
+    if target[:1] in {'"', "'"}:
+        # What follows the closing quotation mark is no part of the address.
+        target = target[1:].partition(target[0])[0]
+    return target.strip() or None

@@ -1,0 +1,274 @@
+"""The three pages: `/` for people, `/healthz` for supervisors, `/metrics` for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from html import escape
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from worker.config.units import format_age, format_countdown, format_duration, format_rounded
+from worker.errors import StoreError
+from worker.logs import escape as visible
+from worker.models import Health, SourceStats, State, StoreStats
+from worker.models.status import source_warnings
+from worker.ports import Clock
+from worker.web.metrics import Metrics
+
+# The status page for people: plain HTML, everything from outside escaped, no script, nothing from elsewhere.
+
+
+_STYLE: Final = (
+    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #ddd;"
+    "overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}"
+    ".bad{color:#a40000;font-weight:600}.ok{color:#1a6b1a;font-weight:600}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}th,td{border-color:#444}"
+    ".bad{color:#ff8a80}.ok{color:#8bd48b}}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What a browser may do with the page (Content Security Policy): show it in its own style, and nothing else."""
+
+_REFRESH_S: Final = 15
+
+
+def status_page(health: Health, figures: StoreStats | None, *, now: datetime) -> str:
+    """Return the whole page."""
+    body = [f"<h1>Corpus Worker</h1>{_health(health)}"]
+    if figures is not None:
+        body += [_counts(figures), _recent(figures), _sources(figures, now=now), _latest(figures, now=now)]
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="refresh" content="{_REFRESH_S}"><meta name="viewport" content="width=device-width">'
+        f"<title>Corpus Worker</title><style>{_STYLE}</style></head><body>"
+    )
+    return f"{head}{''.join(body)}<p>{_text(_moment(now))}</p></body></html>\n"
+
+
+def _health(health: Health) -> str:
+    mood = '<span class="ok">well</span>' if health.ok else f'<span class="bad">{_text(health.reason)}</span>'
+    return f'<p>{mood} · <a href="/healthz">healthz</a> · <a href="/metrics">metrics</a></p>'
+
+
+def _counts(figures: StoreStats) -> str:
+    found = ("found", sum(figures.counts.values()))
+    named = [(state.value, figures.counts.get(state, 0)) for state in State]
+    rest = [("due now", figures.due), ("in hand", figures.in_hand)]
+    names, values = zip(found, *named, *rest, strict=True)
+    articles, seeds, texts = figures.articles, figures.seeds, figures.texts
+    corpus = (
+        f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported "
+        "(copies and earlier versions)"
+    )
+    told = "Every address found is in one of the eight states; due now and in hand are parts of pending."
+    table = _table(names, [[str(value) for value in values]], numbers=range(len(names)))
+    return f"<p>{_text(corpus)}</p>{table}<p>{told}</p>"
+
+
+def _recent(figures: StoreStats) -> str:
+    if not figures.recent:
+        return ""
+    ends = sorted({end for counts in figures.recent.values() for end in counts})
+    rows = [
+        [f"last {format_duration(span)}", *(str(counts.get(end, 0)) for end in ends)]
+        for span, counts in sorted(figures.recent.items())
+    ]
+    told = "What happened in that time; what was decided twice counts twice."
+    return f"{_table(['', *ends], rows, numbers=range(1, len(ends) + 1))}<p>{told}</p>"
+
+
+def _sources(figures: StoreStats, *, now: datetime) -> str:
+    heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "trouble")
+    rows = [_source(each, now=now) for each in figures.sources]
+    told = "found: entries of the last poll; stored, of: of the addresses it was the first to name."
+    others = sum(figures.counts.values()) - sum(source.known for source in figures.sources)
+    rest = f" {others:,} more were brought by targets, or by sources no longer configured." if others > 0 else ""
+    return f"{_table(heads, rows, numbers=range(4, 7), bad=8)}<p>{told}{rest}</p>"
+
+
+def _source(source: SourceStats, *, now: datetime) -> Sequence[str]:
+    state = source.state
+    return (
+        source.name,
+        format_age(state.polled_at, now=now),
+        "paused" if source.paused else format_countdown(state.due_at, now=now),
+        format_rounded(state.interval) if state.interval else "",
+        str(state.found),
+        str(source.counts.get(State.STORED, 0)),
+        str(source.known),
+        format_age(source.newest_at, now=now),
+        "; ".join(source_warnings(source, now=now, moment=_moment)),
+    )
+
+
+def _latest(figures: StoreStats, *, now: datetime) -> str:
+    rows = [(str(each.id), format_age(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
+    return _table(("id", "fetched", "source", "title", "address"), rows, numbers=[0]) if rows else ""
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int], bad: int = -1) -> str:
+    kinds = {**dict.fromkeys(numbers, ' class="n"'), bad: ' class="bad"'}
+    head = "".join(f"<th{kinds.get(place, '')}>{_text(name)}</th>" for place, name in enumerate(heads))
+    lines = (
+        "".join(f"<td{kinds.get(place, '')}>{_text(value)}</td>" for place, value in enumerate(row)) for row in rows
+    )
+    return (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table>"
+    )
+
+
+def _text(value: str) -> str:
+    """Return text from anywhere as HTML may hold it."""
+    return escape(visible(value))
+
+
+def _moment(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# Refuses requests under a name that is not ours: a page in somebody's browser cannot reach us by rebinding its name.
+#
+# A plain address cannot be rebound, so it always passes; so does `localhost`.
+
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::[0-9]{1,5})?")
+_REFUSAL: Final = "nothing is served under this name; ask for the address, or add the name to [web] hosts\n"
+
+
+class TrustedHosts:
+    """Lets requests through whose Host header names an address, `localhost`, or one of `names` (RFC 9110, 7.4)."""
+
+    def __init__(self, app: ASGIApp, *, names: Collection[str] = ()) -> None:
+        self._app = app
+        self._names = frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        known = is_trusted_host(Headers(scope=scope).getlist("host"), names=self._names)
+        answer = self._app if known else PlainTextResponse(_REFUSAL, status_code=421)
+        await answer(scope, receive, send)
+
+
+def is_trusted_host(hosts: list[str], *, names: Collection[str]) -> bool:
+    """Tell whether the one Host header is an address, `localhost`, or one of `names` (in lower case)."""
+    match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if match is None:
+        return False
+    host = match[1].lower().rstrip(".")
+    return host == "localhost" or host in names or _is_address(host.strip("[]"))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+log = structlog.get_logger()
+
+STATS_MAX_AGE: Final = timedelta(seconds=10)
+"""How old figures of the store may be: however many clients ask, the store is asked this often at most."""
+MIN_REST_FACTOR: Final = 50
+"""How many times as long as its answer took the store is left alone: a large one has other things to do as well."""
+STORE_PATIENCE: Final = timedelta(seconds=5)
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSource:
+    """What the pages are made of.
+
+    `health` is asked for at every probe and must not wait for anything; `figures` may ask the store and raise
+    StoreError, and gives None where no store is open yet.
+    """
+
+    health: Callable[[], Health]
+    figures: Callable[[], Awaitable[StoreStats | None]]
+    metrics: Metrics
+    clock: Clock
+
+
+def build_web_app(watched: StatusSource, *, names: Collection[str] = ()) -> Starlette:
+    """Return the application; `names` are host names it may be asked for under, besides addresses and localhost."""
+    answers = _Answers(watched)
+    return Starlette(
+        routes=[
+            Route("/", answers.status, methods=["GET"]),
+            Route("/healthz", answers.healthz, methods=["GET"]),
+            Route("/metrics", answers.metrics, methods=["GET"]),
+        ],
+        middleware=[Middleware(TrustedHosts, names=names)],
+    )
+
+
+class _Answers:
+    """Answers requests, with figures that are asked for now and then."""
+
+    def __init__(self, watched: StatusSource) -> None:
+        self._watched = watched
+        self._asking = asyncio.Lock()
+        self._figures: StoreStats | None = None
+        self._ask_again_at = float("-inf")
+
+    async def status(self, request: Request) -> Response:  # noqa: ARG002 - the page is the same for all
+        """Return the page for people."""
+        page = status_page(self._watched.health(), await self._recent(), now=self._watched.clock.now())
+        return HTMLResponse(page, headers=_HEADERS)
+
+    async def healthz(self, request: Request) -> Response:  # noqa: ARG002
+        """Return 200 where work gets on, 503 with the reason where it does not; the store is not asked."""
+        health = self._watched.health()
+        return JSONResponse(asdict(health), status_code=200 if health.ok else 503, headers=_HEADERS)
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the counters of this process and the figures of the store."""
+        body, content_type = await asyncio.to_thread(
+            self._watched.metrics.told,
+            accept=request.headers.get("accept", ""),
+            health=self._watched.health(),
+            figures=await self._recent(),
+        )
+        return Response(body, headers={**_HEADERS, "Content-Type": content_type})
+
+    async def _recent(self) -> StoreStats | None:
+        """Return figures that are not old; None where there is no store, or it does not answer in time."""
+        async with self._asking:
+            started = self._watched.clock.monotonic()
+            if started >= self._ask_again_at:
+                self._figures = await self._ask()
+                now = self._watched.clock.monotonic()
+                self._ask_again_at = now + max(STATS_MAX_AGE.total_seconds(), MIN_REST_FACTOR * (now - started))
+            return self._figures
+
+    async def _ask(self) -> StoreStats | None:
+        try:
+            async with asyncio.timeout(STORE_PATIENCE.total_seconds()):
+                return await self._watched.figures()
+        except (StoreError, TimeoutError) as exc:
+            log.warning("web.store_silent", error=str(exc) or "no answer in time")
+            return None
