@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, Validators
-from worker.pipeline import Limits, Stages
+from worker.pipeline.stages import Limits, Stages
 from worker.ports import Hints
-from worker.schedule import IntervalPolicy
+from worker.schedule.poll_interval import IntervalPolicy
 from worker.storage import Store
 
 P = ParamSpec("P")

@@ -16,7 +16,9 @@ from worker.errors import FetchBlocked, FetchError
 from worker.extract.article import ArticleExtractor
 from worker.extract.ipc import ExtractRules
 from worker.models import Article, CandidateRecord, Page, Request, Source, SourceOptions, State, Text
-from worker.pipeline import Discoverer, Ingester, Tally
+from worker.pipeline.discover import Discoverer
+from worker.pipeline.ingest import Ingester
+from worker.pipeline.stages import Tally
 from worker.ports import Hints
 from worker.sources import PARSERS, detect
 from worker.storage import Store

@@ -15,17 +15,20 @@ import structlog
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
-from worker.fetch import HttpFetcher
+from worker.fetch.client import HttpFetcher
 from worker.models import Article, Page, Request, Seed, Source
-from worker.pipeline import Discoverer, Ingester, Limits, Observer, SeedImporter, SeedReport, Stages, Tally
+from worker.pipeline.discover import Discoverer
+from worker.pipeline.ingest import Ingester
+from worker.pipeline.seeds import SeedImporter, SeedReport
+from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.ports import BackfillRegistry, Clock, Fetcher, Ledger, MetricsSink, NullMetrics
-from worker.schedule import IntervalPolicy
+from worker.schedule.poll_interval import IntervalPolicy
 from worker.sources import PARSERS, detect
-from worker.sources.files.seeds import read_seeds
+from worker.sources.files.inputs import read_seeds
 from worker.storage import PATIENCE, Store
 from worker.storage.opening import StoreExecutor, open_for_work, worker_name
 from worker.urls import canonicalise, host_of

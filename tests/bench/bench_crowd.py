@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tests.bench.bench_store import Prepared, candidate_of, empty, prepare
 from worker import logs
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.models import Article, Claim, Fingerprint, Neighbour, Verdict
 from worker.storage import Store, open_store

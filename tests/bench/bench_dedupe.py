@@ -31,8 +31,8 @@ from tests.bench.articles import SHARED, Piece, read_folder
 from tests.bench.bench_store import empty
 from tests.bench.big_store import Settled, build, resident, settle
 from tests.bench.in_memory_index import as_article
-from worker.dedupe import Deduper
 from worker.dedupe.fingerprint import BANDS, PERMUTATIONS, ROWS, fingerprint
+from worker.dedupe.judge import Deduper
 from worker.dedupe.tokenizer import SHINGLE
 from worker.models import Fingerprint
 from worker.storage import move_store

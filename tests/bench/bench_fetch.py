@@ -27,7 +27,7 @@ import trustme
 
 from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
-from worker.fetch import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.models import Request
 from worker.storage.opening import StoreExecutor
 

@@ -21,7 +21,7 @@ from tests.bench.edit_generator import Recipe, edited, material
 from tests.bench.fit_judge import cross_validate, operating_point, prepared, reached
 from tests.bench.in_memory_index import Corpus, met
 from tests.bench.judged_pairs import read_examples
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Relation
 
 MERGED = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})

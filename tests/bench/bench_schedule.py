@@ -19,14 +19,8 @@ import numpy as np
 
 from tests.bench.simulated_sources import Publisher, publishers
 from worker.models import PublishingStats
-from worker.schedule import (
-    IntervalPolicy,
-    PollObservation,
-    jittered,
-    next_interval,
-    next_poll_after_failure,
-    update_stats,
-)
+from worker.schedule.poll_interval import IntervalPolicy, PollObservation, jittered, next_interval, update_stats
+from worker.schedule.retry import next_poll_after_failure
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 START: Final = datetime(2026, 1, 5, tzinfo=ZONE).astimezone(UTC)

@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Article, AuditReport, Candidate, Fingerprint, State, Text
 from worker.storage import Store, open_store
 from worker.storage.db.schema import METADATA

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Insert, Table, column, create_engine, insert, literal_column, select, text
 
-from worker.dedupe import Deduper
 from worker.dedupe.fingerprint import fingerprint
+from worker.dedupe.judge import Deduper
 from worker.models import Article, Candidate, Claim, State, Text
 from worker.storage import Store, open_store
 from worker.storage.corpus.index import FINGERPRINTS, MAX_POSTINGS

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.charset.scripts import SPACELESS
+from worker.charset.characters import SPACELESS
 
 DATA = Path(os.environ.get("CORPUS_WORKER_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 

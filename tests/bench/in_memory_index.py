@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import create_engine
 
 from tests.bench.articles import Piece
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Article, Kind, Neighbour, Verdict
 from worker.storage.corpus import index
 from worker.storage.db.schema import METADATA

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import Desk
 from worker.config.schema import Settings
-from worker.runs import fit_judge
+from worker.runs import reprocess
 from worker.storage import open_store
 
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
@@ -63,15 +63,15 @@ def test_too_few_marks_teach_nothing(desk: Desk) -> None:
 
 
 def test_what_marks_teach_is_kept_in_the_store_and_doctor_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_judge, "FEWEST_MARKS", 2)
+    monkeypatch.setattr(reprocess, "FEWEST_MARKS", 2)
     desk.run("duplicates", "mark", "1", "2", "--same")
     desk.run("duplicates", "mark", "1", "4", "--different")
 
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{desk.folder / 'corpus.db'}"}})
-    tried = fit_judge.fit_judge(settings, dry_run=True)
+    tried = reprocess.fit_judge(settings, dry_run=True)
     with open_store(settings.store.url, parameters=None, create=False) as store:
         assert store.reader.weights() is None
-    kept = fit_judge.fit_judge(settings, dry_run=False)
+    kept = reprocess.fit_judge(settings, dry_run=False)
 
     assert (tried.applied, kept.applied) == (False, True)
     assert (kept.same, kept.different) == (1, 1)

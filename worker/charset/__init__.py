@@ -3,7 +3,7 @@
 What comes out is clean: `clean` has the characters that no text holds.
 """
 
-from worker.charset.cleaning import (
+from worker.charset.characters import (
     BYTE_ORDER_MARKS,
     clean,
     clean_bytes,

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from worker.charset.cleaning import BYTE_ORDER_MARKS, clean, read_utf8
+from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
 from worker.charset.vietnamese import LEGACY_READERS, detect_legacy_encoding, expand_entities, may_be_font_trick
 
 # Guess the charset of bytes that name none, are no UTF-8 and read as no Vietnamese.

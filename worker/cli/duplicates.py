@@ -12,7 +12,7 @@ from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from worker.runs.fit_judge import FitReport
+    from worker.runs.reprocess import FitReport
     from worker.storage.corpus.judge_model import UnsurePair
     from worker.storage.maintenance.manual_decisions import Rejudged
 
@@ -116,7 +116,7 @@ def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...])
 @options
 def review(common: CommonOptions, limit: int) -> None:
     """List the pairs about which the judge was least sure: what `duplicates mark` says of them teaches it most."""
-    from worker.runs import fit_judge
+    from worker.runs import reprocess as fit_judge
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -150,7 +150,7 @@ def _show_pairs(pairs: list[UnsurePair]) -> None:
 @options
 def fit(common: CommonOptions, dry_run: bool) -> None:
     """Refit the judge's weights with what people marked in this store; `reprocess --dedupe` applies them."""
-    from worker.runs import fit_judge
+    from worker.runs import reprocess as fit_judge
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)

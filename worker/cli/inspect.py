@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.config.schema import Settings
     from worker.models import Article, BackfillStatus, Rights, StoreStats
-    from worker.runs.extract import ExtractPreview
+    from worker.runs.preview import ExtractPreview
     from worker.storage import Store
     from worker.storage.queue.workers import WorkerRecord
 
@@ -206,7 +206,7 @@ def extract(common: CommonOptions, target: str, explain: bool) -> None:
 
 async def _extract(common: CommonOptions, settings: Settings, target: str, *, explain: bool) -> int:
     """Print a preview of everything the target holds; return how many articles there were."""
-    from worker.runs.extract import preview
+    from worker.runs.preview import preview
 
     articles = 0
     async for each in preview(settings, target):
@@ -219,7 +219,7 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
 
 
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
-    from worker.export.fields import previewed_fields, to_json_values
+    from worker.export.formats import previewed_fields, to_json_values
 
     told = preview.explanation
     record: dict[str, object] = {

@@ -18,8 +18,8 @@ from worker.models import Claim, Outcome, Source, State
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
-    from worker.fetch import Step
-    from worker.pipeline import SeedReport
+    from worker.fetch.request import Step
+    from worker.pipeline.seeds import SeedReport
     from worker.runs.ingest import IngestOptions, IngestReport
 
 
@@ -144,7 +144,7 @@ def _refused(report: SeedReport) -> str:
 
 def _no_seeds(folder: Path) -> str:
     from worker.app import NO_SEEDS
-    from worker.sources.files.seeds import SAMPLE, sample_size
+    from worker.sources.files.inputs import SAMPLE, sample_size
 
     sample = sample_size(folder)
     left_out = f"; the {sample} of the demonstration in {folder / SAMPLE} are left out unless named" if sample else ""

@@ -58,7 +58,7 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
     URL is a site's home page, a page of it, or a feed or sitemap. With --json nobody is asked: without --yes nothing is
     written.
     """
-    from worker.cli.render.sources import name_sources, print_suggestions, suggestion_record
+    from worker.cli.render.tables import name_sources, print_suggestions, suggestion_record
 
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
@@ -128,7 +128,7 @@ def _write(common: CommonOptions, new: Sequence[NewSource]) -> bool:
 @options
 def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll every source once, or those named, and tell what each gives; store nothing."""
-    from worker.cli.render.sources import check_record, print_checks
+    from worker.cli.render.tables import check_record, print_checks
     from worker.runs.doctor import check_sources
 
     settings = common.settings()

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from worker.config.units import format_duration, format_size, parse_duration, parse_size
-from worker.schedule import check_cron
+from worker.schedule.poll_interval import check_cron
 
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")

@@ -18,8 +18,7 @@ from typing import Final
 import numpy as np
 
 from worker.dedupe.alignment import Gap
-from worker.dedupe.entities import Entity, find_numbers
-from worker.dedupe.prepared import PreparedText, title_overlap
+from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_overlap
 from worker.dedupe.similarity import Coverage, Similarity, unmatched_passages
 from worker.dedupe.tokenizer import Words, in_sorted, word_pairs
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from worker.config.schema import DedupeSettings
-from worker.dedupe.classify import Classification, classify_pair, containment_relation
+from worker.dedupe.classify import (
+    Classification,
+    classify_pair,
+    containment_relation,
+    shares_only_common_text,
+    shares_only_frame,
+)
 from worker.dedupe.features import PublishedText
 from worker.dedupe.fingerprint import (
     ANCHOR_ONE_IN,
@@ -24,7 +30,6 @@ from worker.dedupe.heads import JOINING, HeadChoice, Keep, choose_head, head_can
 from worker.dedupe.model import DuplicateModel, shipped_model, weights_from_text
 from worker.dedupe.prepared import PreparedText, prepare
 from worker.dedupe.similarity import Similarity, compare
-from worker.dedupe.templates import shares_only_common_text, shares_only_frame
 from worker.dedupe.tokenizer import NORMALISATION, SHINGLE
 from worker.models import Article, Comparison, Fingerprint, IndexParameters, Kind, Neighbour, Relation, Verdict
 

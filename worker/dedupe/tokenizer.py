@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.charset.scripts import SPACELESS
+from worker.charset.characters import SPACELESS
 
 # Says of every code point what it is to a word, as lookup tables that numpy can gather from.
 #

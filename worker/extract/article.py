@@ -12,8 +12,14 @@ from worker.extract.document import Document, open_document
 from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
 from worker.extract.fields.date_parser import first_time_zone
 from worker.extract.fields.dates import DateContext, FoundDate, find_modified, find_published
-from worker.extract.fields.metadata import canonical_url_of, find_rights, notes_on_other_sites, refused_signal
-from worker.extract.fields.title import Title, find_title
+from worker.extract.fields.metadata import (
+    Title,
+    canonical_url_of,
+    find_rights,
+    find_title,
+    notes_on_other_sites,
+    refused_signal,
+)
 from worker.extract.ipc import ExtractRules
 from worker.extract.main_text.boilerplate import drop_boilerplate, folded_paragraph_key
 from worker.extract.main_text.finder import extract_with_library, find_main_text

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import filterfalse
 
 from worker.charset import clean
-from worker.charset.scripts import count_spaceless
+from worker.charset.characters import count_spaceless
 
 # Marks that show nothing: soft hyphen, zero-width space, word joiner, byte-order mark. Zero-width joiners stay: Indic
 # scripts and emoji need them.
@@ -40,7 +40,7 @@ def clean_text(raw: str) -> str:
 def count_words(text: str) -> int:
     """Count the words: what stands between blanks and holds a letter or a digit.
 
-    Of scripts without blanks, `worker.charset.scripts` says how much text counts as a word.
+    Of scripts without blanks, `worker.charset.characters` says how much text counts as a word.
     """
     spaceless, rest = count_spaceless(text)
     tokens = rest.split()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 
@@ -16,7 +16,6 @@ from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError, FetchError
 from worker.fetch.circuit_breaker import CircuitBreakers
 from worker.fetch.http.connections import Connections, TlsContext
-from worker.fetch.http.dns import Resolve, Resolver
 from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
 from worker.fetch.http.semantics import (
     PERMANENT,
@@ -32,25 +31,36 @@ from worker.fetch.http.semantics import (
     validators_after,
     validators_in,
 )
-from worker.fetch.http.ssrf import Network, check_url, parse_networks, parse_url, resolve_location, url_host, url_origin
+from worker.fetch.http.ssrf import (
+    Network,
+    Resolve,
+    Resolver,
+    check_url,
+    parse_networks,
+    parse_url,
+    resolve_location,
+    url_host,
+    url_origin,
+)
 from worker.fetch.rate_limit import HostRateLimiter
-from worker.fetch.redirects import PermanentRedirects, refresh_redirect
 from worker.fetch.request import (
     FetchTrace,
     HttpRequest,
     HttpResponse,
     PausableDeadline,
+    PermanentRedirects,
     RequestRunner,
     Step,
     StepObserver,
     ignore_step,
     page_steps,
+    refresh_redirect,
 )
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.robots_cache import RobotsCache
 from worker.fetch.tdmrep import HEADER, TdmrepCache
 from worker.models import Page, Request, Validators
-from worker.ports import Clock, HostRegistry, RunInThread
+from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
 MAX_REDIRECTS = 10
 MAX_TRACKED_URLS = 10_000
@@ -289,3 +299,51 @@ def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
         return parse_networks(texts)
     except ValueError as exc:
         raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
+
+
+# Hosts remembered by one process alone: for dry runs and checks that leave no trace in the store.
+
+
+class InMemoryHostStore:
+    """A `ports.HostBook` that forgets everything when the process ends."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, datetime] = {}
+        self._standings: dict[str, HostHealth] = {}
+        self._robots: dict[str, RobotsRecord] = {}
+        self._moved: dict[str, str] = {}
+
+    def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
+        """Take the host's next turn and return when it starts; one that was missed and is still the last moves."""
+        following = self._turns.get(host, now)
+        if instead_of is not None and following == instead_of + delay:
+            following = now
+        turn = max(now, following)
+        self._turns[host] = turn + delay
+        return turn
+
+    def standing(self, host: str) -> HostHealth:
+        """Return how the host has been answering."""
+        return self._standings.get(host, HostHealth(host=host))
+
+    def note(self, standing: HostHealth) -> None:
+        """Remember how the host has been answering."""
+        self._standings[standing.host] = standing
+
+    def robots(self, origin: str) -> RobotsRecord | None:
+        """Return what is known of an origin's robots.txt."""
+        return self._robots.get(origin)
+
+    def keep_robots(self, record: RobotsRecord) -> None:
+        """Remember a robots.txt."""
+        self._robots[record.origin] = record
+
+    def moved(self, url: str) -> str | None:
+        """Return where a URL has moved for good."""
+        return self._moved.get(url)
+
+    def keep_moved(self, url: str, target: str | None) -> None:
+        """Remember where a URL has moved for good; None: forget it."""
+        self._moved.pop(url, None)
+        if target is not None:
+            self._moved[url] = target

@@ -20,16 +20,31 @@ from worker.models.articles import (
     publication_time,
 )
 from worker.models.enums import Authority, Kind, Relation, State
-from worker.models.records import AuditReport, CandidateRecord, DuplicateLink, HistoryEvent, SeenAddress, StoredArticle
-from worker.models.source_stats import Alarm, DecayingSums, OutcomeStats, PollHistory, PublishingStats
+from worker.models.records import (
+    AuditReport,
+    CandidateRecord,
+    DuplicateLink,
+    Health,
+    HistoryEvent,
+    RecentArticle,
+    SeenAddress,
+    SourceStats,
+    StoredArticle,
+    StoreStats,
+)
 from worker.models.sources import (
+    Alarm,
     BackfillPlace,
     BackfillProgress,
     BackfillStatus,
     Candidate,
+    DecayingSums,
     Discovery,
+    OutcomeStats,
     Page,
     Poll,
+    PollHistory,
+    PublishingStats,
     Request,
     Source,
     SourceOptions,
@@ -38,7 +53,6 @@ from worker.models.sources import (
     Validators,
     backfill_batch,
 )
-from worker.models.status import Health, RecentArticle, SourceStats, StoreStats
 
 __all__ = [
     "Alarm",

@@ -18,7 +18,7 @@ from worker.pipeline import poll_result
 from worker.pipeline.poll_result import PollContext, PollProgress, SourceReport, log_alarms, log_report
 from worker.pipeline.source_pages import PageWalker
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
-from worker.schedule import plan_of
+from worker.schedule.poll_interval import plan_of
 from worker.sources import read_inputs
 from worker.urls import host_of
 

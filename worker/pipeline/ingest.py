@@ -22,11 +22,19 @@ from worker.errors import (
     as_machine_error,
 )
 from worker.models import Article, Claim, Outcome, Page, Request, State, Text
-from worker.pipeline.failures import deadline_error, may_use_feed_text, outcome_of_failure, with_feed_text
 from worker.pipeline.source_pages import with_further_pages
-from worker.pipeline.stages import Limits, Observer, Stages, Tally
+from worker.pipeline.stages import (
+    Limits,
+    Observer,
+    Stages,
+    Tally,
+    deadline_error,
+    may_use_feed_text,
+    outcome_of_failure,
+    with_feed_text,
+)
 from worker.ports import Hints, Scope
-from worker.schedule import keep_former_outcome, next_recheck
+from worker.schedule.retry import keep_former_outcome, next_recheck
 from worker.urls import same_site
 
 log = structlog.get_logger()

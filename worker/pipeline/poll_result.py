@@ -12,23 +12,18 @@ import structlog
 
 from worker.errors import FetchError, SourceError, WorkerError
 from worker.models import Alarm, Discovery, Poll, PublishingStats, Source, SourceState, Validators
-from worker.schedule import (
-    MAX_ENTRIES,
+from worker.schedule.drift import MAX_ENTRIES, drift_alarms, entry_keys, no_common_entry, useful_share
+from worker.schedule.poll_interval import (
     MIN_TRUST,
     IntervalPolicy,
     PollObservation,
-    drift_alarms,
-    entry_keys,
-    fault_class,
     next_cron_time,
-    next_poll_after_failure,
     next_poll_time,
-    no_common_entry,
     plan_of,
     update_stats,
-    useful_share,
     zone_of,
 )
+from worker.schedule.retry import fault_class, next_poll_after_failure
 
 log = structlog.get_logger()
 _MAX_NOTES: Final = 20

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError
 from worker.files.reading import read_in_thread
 from worker.models import Article, Seed

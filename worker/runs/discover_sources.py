@@ -17,12 +17,12 @@ from worker.clock import SystemClock
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
 from worker.extract import ProcessExtractor, extract_rules
-from worker.fetch import HttpFetcher
+from worker.fetch.client import HttpFetcher
 from worker.models import Candidate, Discovery, Page, Request, Source, SourceOptions
 from worker.ports import Extractor, Hints
-from worker.runs.probe import ProbeResult, SourceProbe, open_probe
+from worker.runs.preview import ProbeResult, SourceProbe, open_probe
 from worker.sources import detect
-from worker.sources.sniff import ContentKind, sniff_content
+from worker.sources.content import ContentKind, sniff_content
 from worker.sources.web.homepage import Suggestion, declared_feeds, suggestions
 from worker.sources.web.ranking import RankedSource, TrialPoll, rank_sources, summarise_poll
 

@@ -13,9 +13,10 @@ import structlog
 from worker.app import App, AppParts, BackfillDeps, build_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
-from worker.fetch import HttpFetcher, Step
+from worker.fetch.client import HttpFetcher
+from worker.fetch.request import Step
 from worker.models import (
     Article,
     BackfillPlace,
@@ -33,7 +34,7 @@ from worker.models import (
     State,
     Text,
 )
-from worker.pipeline import Observer
+from worker.pipeline.stages import Observer
 from worker.ports import BackfillRegistry, HostHealth, HostRegistry, Judge, Ledger, RobotsRecord, Scope
 from worker.storage import open_store
 from worker.storage.corpus.reader import StoreReader

@@ -14,7 +14,8 @@ from worker.app import App
 from worker.config.schema import DEFAULT_TIMEZONE
 from worker.errors import UsageError
 from worker.models import Source, State
-from worker.pipeline import SourceReport, Tally
+from worker.pipeline.poll_result import SourceReport
+from worker.pipeline.stages import Tally
 from worker.ports import Scope
 from worker.urls import host_of
 

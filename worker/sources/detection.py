@@ -9,7 +9,7 @@ from lxml import html
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Page
-from worker.sources.sniff import ContentKind, sniff_content
+from worker.sources.content import ContentKind, sniff_content
 from worker.sources.web.links import Link, link_features, page_links, parse_html
 from worker.sources.web.listing import likely_articles
 

@@ -26,13 +26,12 @@ from worker.storage.maintenance.backup import Backup, back_up
 from worker.storage.maintenance.prune import Pruned, prune, prune_steps
 from worker.storage.maintenance.reindex import require_finished
 from worker.storage.maintenance.review import StoreReview
-from worker.storage.queue import claims, intake, outcomes, recovery, sources
+from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.contents import find_fallback
 from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.outcomes import queue_rechecks
-from worker.storage.queue.recovery import correct_times
-from worker.storage.queue.workers import daemons, is_direct, name_connections
+from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
 
 # The ledger as the flows use it: each call is one transaction, described where its function is.
 
@@ -49,8 +48,8 @@ class StoredLedger(Repository):
     claim = writes(claims.claim)
     extend = writes(claims.extend)
     release = writes(claims.release)
-    holders = reads(recovery.lease_owners)
-    take_over = writes(recovery.reclaim)
+    holders = reads(workers.lease_owners)
+    take_over = writes(workers.reclaim)
     fallback = reads(find_fallback)
     finish = writes(outcomes.finish)
     settle = writes(settling.settle)

@@ -15,9 +15,17 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
 from worker.urls.forwarding import embedded_url, refresh_target, wrapped_url
-from worker.urls.hosts import host_and_port, host_key, is_within_sites, registrable_domain
 from worker.urls.keys import UrlRules, is_specific, path_key, query_key, remove_dots
-from worker.urls.syntax import check_length, encode_fragment, encode_path, split_url
+from worker.urls.syntax import (
+    check_length,
+    encode_fragment,
+    encode_path,
+    host_and_port,
+    host_key,
+    is_within_sites,
+    registrable_domain,
+    split_url,
+)
 
 __all__ = [
     "UrlRules",

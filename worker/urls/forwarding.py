@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 
-from worker.urls.hosts import has_public_suffix, normalise_host
 from worker.urls.keys import is_specific
+from worker.urls.syntax import has_public_suffix, normalise_host
 
 _CACHE_HOST = re.compile(r"(?:[\w-]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)\Z")
 _CACHE_PATH = re.compile(r"/[a-z]/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")

@@ -26,7 +26,7 @@ from worker.config.units import format_age, format_countdown, format_duration, f
 from worker.errors import StoreError
 from worker.logs import escape as visible
 from worker.models import Health, SourceStats, State, StoreStats
-from worker.models.status import source_warnings
+from worker.models.records import source_warnings
 from worker.ports import Clock
 from worker.web.metrics import Metrics
 

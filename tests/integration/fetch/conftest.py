@@ -14,7 +14,7 @@ from tests.integration.fetch.loopback import Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
-from worker.fetch import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import HttpFetcher, InMemoryHostStore
 
 FetcherFactory = Callable[..., HttpFetcher]
 

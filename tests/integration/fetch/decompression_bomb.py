@@ -19,7 +19,7 @@ from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
 from worker.errors import FetchError
-from worker.fetch import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.models import Request
 
 LIMIT = 10_000_000

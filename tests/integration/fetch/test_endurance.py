@@ -18,7 +18,7 @@ import trustme
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback, serving
 from worker.errors import FetchError
-from worker.fetch import HttpFetcher
+from worker.fetch.client import HttpFetcher
 from worker.models import Request
 
 HERE = Path(__file__).parent

@@ -16,8 +16,7 @@ import trustme
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Conversation, Exchange, Loopback, serving
 from worker.errors import FetchError
-from worker.fetch.http.dns import Resolver
-from worker.fetch.http.ssrf import Address
+from worker.fetch.http.ssrf import Address, Resolver
 from worker.models import Request
 
 TIMEOUT = timedelta(seconds=1)

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback
 from worker.errors import FetchBlocked, FetchError
-from worker.fetch import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.fetch.http.ssrf import Address
 from worker.fetch.rate_limit import HostSlot
 from worker.models import Request

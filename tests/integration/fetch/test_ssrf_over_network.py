@@ -15,7 +15,7 @@ from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback
 from tests.unit.fetch.hostile_urls import PRIVATE_V4, PRIVATE_V6, hostile_urls
 from worker.errors import FetchBlocked, FetchError
-from worker.fetch import HttpFetcher
+from worker.fetch.client import HttpFetcher
 from worker.fetch.http.ssrf import Address
 from worker.models import Request
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.contract.storage.factories import MINUTE, NOW, PARAMETERS, candidate, page, settle
 from worker.models import Claim, Outcome, State
 from worker.ports import HostHealth
-from worker.schedule import keep_former_outcome
+from worker.schedule.retry import keep_former_outcome
 from worker.storage import Store, open_store
 
 URLS = [f"https://h{number % 4}.example/{number}" for number in range(12)]

@@ -19,7 +19,7 @@ from sqlalchemy import insert, select
 
 from tests.contract.storage.factories import MINUTE, NOW, article, candidate, page
 from worker.config.schema import DedupeSettings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.storage import Store, open_store
 from worker.storage.db.schema import MARKS, STANDINGS

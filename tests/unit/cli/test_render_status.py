@@ -13,7 +13,7 @@ from tests.fakes import START
 from worker.cli.render.status import render_status, status_record
 from worker.config.schema import Settings, SourceSettings, StoreSettings
 from worker.models import BackfillProgress, BackfillStatus, SourceState, SourceStats, State, StoreStats
-from worker.models.source_stats import Alarm, PollHistory
+from worker.models.sources import Alarm, PollHistory
 from worker.storage.queue.workers import WorkerRecord
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import edited, prose
-from worker.dedupe import align_passages
-from worker.dedupe.alignment import align
+from worker.dedupe.alignment import align, align_passages
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare, is_on_topic, unmatched_passages
 from worker.dedupe.tokenizer import tokenize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.dedupe.entities import Entities
+from worker.dedupe.prepared import Entities
 from worker.dedupe.tokenizer import tokenize
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.dedupe.factories import NOW, article, neighbour
 from worker.config.schema import DedupeSettings
-from worker.dedupe import Deduper
 from worker.dedupe.heads import AddedText, HeadCandidate, HeadChoice, Keep, choose_head, publisher_of
+from worker.dedupe.judge import Deduper
 from worker.models import Article, Kind, Neighbour, Relation, Verdict, publication_time
 
 WORDS = (

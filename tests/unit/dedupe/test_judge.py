@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.dedupe.factories import article, edited, neighbour, prose
 from worker.config.schema import DedupeSettings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Article, Neighbour, Relation, Verdict
 
 STORY = prose(1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.articles import NEARDUP, SHARED, Pair, read_file, read_folder, read_labels, read_pairs
 from tests.bench.in_memory_index import met
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Relation
 
 MERGED = {Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION}

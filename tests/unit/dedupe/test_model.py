@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import NOW, article, edited, neighbour, prose
 from worker.config.schema import DedupeSettings
-from worker.dedupe import Deduper
 from worker.dedupe.classify import describe_features, has_description
 from worker.dedupe.features import FEATURE_SIGNS, PublishedText, measure_features
+from worker.dedupe.judge import Deduper
 from worker.dedupe.model import (
     FeatureCurve,
     MarkedPair,

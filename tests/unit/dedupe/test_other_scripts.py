@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from worker.dedupe.entities import number_keys
+from worker.dedupe.prepared import number_keys
 from worker.dedupe.tokenizer import shingles, tokenize
 
 

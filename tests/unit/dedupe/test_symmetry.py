@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.bench.articles import NEARDUP, Pair, read_labels, read_pairs
 from tests.bench.in_memory_index import met
 from tests.unit.dedupe.factories import article, edited, neighbour, prose
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Relation, Verdict
 
 ONE_ITEM = {Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION}

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.dedupe.factories import article, edited, neighbour, prose
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Article, Kind, Neighbour, Relation, Verdict
 
 JOINED = {Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION}

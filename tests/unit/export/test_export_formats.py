@@ -15,7 +15,7 @@ from pyarrow import parquet
 from tests.fakes import START, article
 from worker.errors import UsageError
 from worker.export import FORMATS
-from worker.export.fields import EXPORTED
+from worker.export.formats import EXPORTED
 from worker.models import Relation, StoredArticle
 
 HANOI = timezone(timedelta(hours=7))

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.fetch.fakes import VirtualClock, inline
 from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError
-from worker.fetch import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.fetch.http.connections import TlsContext
 
 

@@ -10,9 +10,8 @@ import httpcore
 import pytest
 
 from worker.errors import FetchBlocked, FetchError
-from worker.fetch.http.dns import Resolver, system_lookup
 from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
-from worker.fetch.http.ssrf import Address, parse_networks
+from worker.fetch.http.ssrf import Address, Resolver, parse_networks, system_lookup
 
 PUBLIC, PRIVATE = ip_address("93.184.216.34"), ip_address("127.0.0.1")
 

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from tests.unit.fetch.fakes import VirtualClock, inline, run_virtually
-from worker.fetch.host_store import InMemoryHostStore
+from worker.fetch.client import InMemoryHostStore
 from worker.fetch.rate_limit import HostRateLimiter, KeyedSemaphore, SlotMissed
 from worker.ports import RunInThread
 

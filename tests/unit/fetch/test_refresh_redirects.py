@@ -5,8 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from worker.fetch.redirects import refresh_redirect
-from worker.fetch.request import HttpResponse
+from worker.fetch.request import HttpResponse, refresh_redirect
 
 URL = httpx.URL("https://bao.example/c/1")
 NOTICE = "<p>Bạn đang được chuyển đến bài viết, xin chờ trong giây lát.</p>"

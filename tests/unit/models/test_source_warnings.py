@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from tests.fakes import START
 from worker.models import Source, SourceState, SourceStats, StoreStats
-from worker.models.source_stats import Alarm, PollHistory
-from worker.models.status import GAP_SHOWN_FOR, source_warnings
+from worker.models.records import GAP_SHOWN_FOR, source_warnings
+from worker.models.sources import Alarm, PollHistory
 
 
 def told(state: SourceState) -> list[str]:

@@ -9,9 +9,9 @@ import pytest
 from tests.fakes import START
 from worker.errors import FetchError
 from worker.models import PublishingStats, Source, SourceState, Validators
-from worker.models.source_stats import PollHistory
+from worker.models.sources import PollHistory
 from worker.pipeline.poll_result import PollContext, PollProgress, poll_of_failure, poll_of_success
-from worker.schedule import IntervalPolicy
+from worker.schedule.poll_interval import IntervalPolicy
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")

@@ -21,7 +21,7 @@ from tests.newspapers import (
     served_by,
     story,
 )
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.models import Authority, State
 from worker.storage import Store, open_store
 

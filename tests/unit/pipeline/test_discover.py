@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError, SourceError, StoreError
 from worker.models import Candidate, Discovery, Page, Source, State, Validators
-from worker.pipeline import Discoverer, Tally
+from worker.pipeline.discover import Discoverer
+from worker.pipeline.stages import Tally
 from worker.ports import Parser
-from worker.schedule import IntervalPolicy
+from worker.schedule.poll_interval import IntervalPolicy
 from worker.storage import Store, open_store
 
 FEED = "https://paper.example/rss"

@@ -10,11 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchError, SourceError
 from worker.models import Candidate, Discovery, OutcomeStats, Page, Source, SourceOptions, State, Validators
-from worker.pipeline import Discoverer, Tally
-from worker.schedule import IntervalPolicy, PageOutcome, add_outcome
+from worker.pipeline.discover import Discoverer
+from worker.pipeline.stages import Tally
+from worker.schedule.drift import PageOutcome, add_outcome
+from worker.schedule.poll_interval import IntervalPolicy
 from worker.storage import Store, open_store
 from worker.storage.queue import sources
 

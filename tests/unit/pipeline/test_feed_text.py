@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.fakes import START
 from worker.errors import FetchError
 from worker.models import Article
-from worker.pipeline.failures import with_feed_text
+from worker.pipeline.stages import with_feed_text
 
 PLAIN = Article(
     url="https://bao.example/1", canonical_url="https://bao.example/1", source="bao", host="bao.example", title="Tin",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes import FakeClock, FakeFetcher, faked_stages, page
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError
 from worker.extract.multipage import split_pages
 from worker.models import Page

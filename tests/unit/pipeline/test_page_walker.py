@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchError, SourceError
 from worker.models import Candidate, Discovery, Page, Request, Source
-from worker.pipeline import Discoverer, Tally
+from worker.pipeline.discover import Discoverer
+from worker.pipeline.stages import Tally
 from worker.storage import Store, open_store
 
 INDEX = "https://paper.example/index.xml"

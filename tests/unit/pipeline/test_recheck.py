@@ -9,10 +9,11 @@ import pytest
 
 from tests.fakes import START, FakeClock, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.cli.render import why
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError
 from worker.models import Candidate, Page, Source, State, Text, Validators
-from worker.pipeline import Ingester, Tally
+from worker.pipeline.ingest import Ingester
+from worker.pipeline.stages import Tally
 from worker.ports import Scope
 from worker.sources import PARSERS
 from worker.storage import Store, open_store

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from worker.config.schema import Settings, StoreSettings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
-from worker.fetch import InMemoryHostStore
+from worker.fetch.client import InMemoryHostStore
 from worker.ports import HostHealth, RobotsRecord
 from worker.runs.dry_run import SharedPacing, shared_pacing
 from worker.storage import open_store

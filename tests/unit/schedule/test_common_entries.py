@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.schedule import MAX_ENTRIES, entry_keys, no_common_entry
+from worker.schedule.drift import MAX_ENTRIES, entry_keys, no_common_entry
 
 ADDRESSES = st.lists(st.integers(0, 40).map(lambda number: f"https://bao.example/{number}"), max_size=20)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models import PublishingStats, Source
-from worker.schedule import IntervalPolicy, check_cron, jittered, next_cron_time, next_poll_time, plan_of
+from worker.schedule.poll_interval import IntervalPolicy, check_cron, jittered, next_cron_time, next_poll_time, plan_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import article
 from worker.models import Alarm, OutcomeStats, PublishingStats, State
-from worker.schedule import PageOutcome, add_outcome, drift_alarms, useful_share
+from worker.schedule.drift import PageOutcome, add_outcome, drift_alarms, useful_share
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

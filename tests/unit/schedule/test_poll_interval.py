@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models import PublishingStats
-from worker.schedule import IntervalPolicy, PollObservation, next_interval, update_stats
+from worker.schedule.poll_interval import IntervalPolicy, PollObservation, next_interval, update_stats
 
 START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

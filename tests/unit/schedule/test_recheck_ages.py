@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.models import Claim, Outcome, State
-from worker.schedule import keep_former_outcome, next_recheck, recheck_pause
+from worker.schedule.retry import keep_former_outcome, next_recheck, recheck_pause
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import FetchBlocked, FetchError, SourceError, WorkerError
-from worker.schedule import MAX_ATTEMPTS, IntervalPolicy, fault_class, next_poll_after_failure, retry_at
+from worker.schedule.poll_interval import IntervalPolicy
+from worker.schedule.retry import MAX_ATTEMPTS, fault_class, next_poll_after_failure, retry_at
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.models import Seed
-from worker.sources.files.seeds import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
+from worker.sources.files.inputs import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "{:03}_0123456789abcdef.txt"

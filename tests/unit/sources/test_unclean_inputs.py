@@ -15,8 +15,7 @@ from worker.fetch.robots import parse_robots
 from worker.models import Candidate, Text
 from worker.sources import PARSERS
 from worker.sources.feed.opml import read_opml
-from worker.sources.files.inputs import read_inputs
-from worker.sources.files.seeds import read_seeds
+from worker.sources.files.inputs import read_inputs, read_seeds
 from worker.sources.web.homepage import sitemaps_in_robots
 
 RAW = {

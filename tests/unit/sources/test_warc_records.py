@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sources.compression import GZIP, RAW, ZLIB, InflateError, decompressor
+from worker.sources.content import GZIP, RAW, ZLIB, InflateError, decompressor
 from worker.sources.files.warc import parse_response
 from worker.sources.files.warc_records import ByteStream, GzipDamage
 

@@ -10,7 +10,7 @@ import pytest
 
 from worker.app import open_app
 from worker.config.schema import Settings, StoreSettings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.runs.daemon.session import ProgressCounter
 from worker.storage import open_store
 

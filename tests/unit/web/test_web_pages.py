@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes import START, FakeClock
 from worker.errors import ListenError, StoreError
 from worker.models import Claim, Health, Outcome, RecentArticle, Source, SourceState, SourceStats, State, StoreStats
-from worker.models.source_stats import Alarm, PollHistory
+from worker.models.sources import Alarm, PollHistory
 from worker.web import server
 from worker.web.app import StatusSource, build_web_app
 from worker.web.metrics import Metrics

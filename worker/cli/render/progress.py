@@ -22,7 +22,7 @@ from worker.models import BackfillProgress, Claim, Outcome, Source, State
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from worker.fetch import Step
+    from worker.fetch.request import Step
     from worker.runs.backfill import BackfillRun
 
 

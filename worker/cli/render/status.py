@@ -16,7 +16,7 @@ from worker.config.schema import Settings, SourceSettings
 from worker.config.units import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
-from worker.models.status import source_warnings
+from worker.models.records import source_warnings
 from worker.storage.queue.workers import WorkerRecord
 
 _NUMBERS = ("found", "brought", "stored", "yield")

@@ -10,7 +10,7 @@ from worker.errors import NotFoundError
 from worker.models import Article, Authority, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
 
 if TYPE_CHECKING:
-    from worker.dedupe import AlignedPassages
+    from worker.dedupe.alignment import AlignedPassages
     from worker.storage.corpus.reader import StoreReader
 
 _MAX_SHARED = 160
@@ -101,7 +101,7 @@ def _exported(reader: StoreReader, article: StoredArticle) -> ExportedText:
 
 
 def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
-    from worker.dedupe import align_passages
+    from worker.dedupe.alignment import align_passages
 
     told = []
     for at, verdict in reader.verdicts(article.id):

@@ -7,15 +7,208 @@ schema.org `license` and `copyrightHolder`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 
+from worker.charset import strip_tags
 from worker.errors import SourceError
 from worker.extract.document import Document
-from worker.extract.text import clean_line
+from worker.extract.text import clean_line, fold
 from worker.models import Rights
 from worker.ports import Hints
 from worker.urls import page_key, resolve, same_site, trusted_canonical
+
+# Finds an article's title, without the name of the site.
+
+
+# Chinese, Japanese and Korean write no blanks beside a dash, and use bars of their own.
+_SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?[|｜ㅣ]\s?|\s::\s|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])")
+_LONGEST = 1_000
+_LONGEST_TITLE = 400
+_LONG_HEADING = 25
+# Of the pairs of characters of two titles: for the same title, and for another wording of it.
+_ALIKE = 0.65
+_RELATED = 0.45
+# Of a title's pairs of characters, which share a heading must have.
+_MAIN_PART = 0.3
+# What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
+_LAST_BAR = re.compile(r"\s?[|｜ㅣ»]\s?(?=[^|｜ㅣ»]{1,40}\Z)")
+_FEWEST_BEFORE_BAR = 20
+_MOST_HEADINGS = 20
+# `Quân khu 2` of `Báo Quân khu 2`, `Guardian` of `The Guardian`.
+_MAIN_PART_OF_NAME = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Title:
+    """A title and where it came from: `json-ld`, `meta`, `h1`, `title`, `feed`."""
+
+    text: str = ""
+    origin: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether there is a title at all."""
+        return bool(self.text)
+
+
+def find_title(document: Document, *, feed_title: str | None = None) -> Title:
+    """Return the best title there is; an empty one where the page has none.
+
+    A page says its title in up to five places: those that agree decide. A heading counts where it resembles one of the
+    others: a page has headings that are none of its article's (`Mobile`, the paper's name).
+    """
+    said = _declared_titles(document)
+    heading = _article_heading(document, said)
+    order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
+    best = (
+        _for_people(said, heading)
+        or next(filter(None, order), None)
+        or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
+    )
+    if heading and _is_followed_by_name(best.text, heading.text):
+        # What follows the heading is the name of a site that the page does not give elsewhere.
+        return heading
+    return best if best.text else Title(text="", origin="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DeclaredTitles:
+    """What a page's head says its title is, without the site's name."""
+
+    json_ld: Title
+    open_graph: Title
+    other_meta: Title
+    title_tag: Title
+
+
+def _declared_titles(document: Document) -> _DeclaredTitles:
+    names = _site_names(document)
+    return _DeclaredTitles(
+        json_ld=Title(text=_clean(document.structured.headline, names), origin="json-ld"),
+        open_graph=Title(text=_clean(document.said("og:title"), names), origin="meta"),
+        other_meta=Title(text=_clean(document.said("twitter:title", "dc.title", "title"), names), origin="meta"),
+        title_tag=Title(text=_before_bar(_clean(document.title_tag, names)), origin="title"),
+    )
+
+
+def _clean(raw: str, names: frozenset[str]) -> str:
+    """Return a title without markup and the site's name; an empty one for what is too long to be one."""
+    text = clean_line(strip_tags(raw[:_LONGEST]))
+    return without_site_name(text, names) if len(text) <= _LONGEST_TITLE else ""
+
+
+def _before_bar(title: str) -> str:
+    bar = _LAST_BAR.search(title)
+    return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
+
+
+def _for_people(said: _DeclaredTitles, heading: Title) -> Title | None:
+    """Return the wording for readers where JSON-LD and the `title` element have another, for search engines.
+
+    It is in Open Graph and the heading; or in Open Graph alone, where no further meta element sides with JSON-LD.
+    """
+    for_engines, open_graph = fold(said.json_ld.text), said.open_graph.text
+    if not (for_engines and open_graph) or for_engines == fold(open_graph) or for_engines != fold(said.title_tag.text):
+        return None
+    if heading and _says(open_graph, heading.text):
+        return heading if fold(heading.text) != for_engines else None
+    reworded = _likeness(_pairs(open_graph), _pairs(said.json_ld.text)) >= _RELATED
+    is_alone = for_engines == fold(heading.text) and for_engines != fold(said.other_meta.text)
+    return said.open_graph if is_alone and reworded else None
+
+
+def _says(title: str, wording: str) -> bool:
+    """Whether a title has this wording, whatever name of a site follows it."""
+    return fold(title) == fold(wording) or _is_followed_by_name(title, wording)
+
+
+def _is_followed_by_name(title: str, wording: str) -> bool:
+    return title.startswith(wording) and _SEPARATOR.match(title, len(wording)) is not None
+
+
+def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
+    """Return the heading that shares most with what the page says elsewhere, else one that is alone and long enough."""
+    headings, origin = list(_headings(document)), "h1"
+    if not headings and (declared := clean_line(document.said("headline")[:_LONGEST])):
+        headings, origin = [declared], "meta"
+    others = [_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title]
+    best, most = "", 0
+    for heading in headings:
+        pairs = _pairs(heading)
+        shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
+        if shared > most:
+            best, most = heading, shared
+    if not best:
+        # A site that gives its own name the first rank has its articles' titles in the second.
+        said_elsewhere = {fold(title.text) for title in (said.open_graph, said.title_tag) if title}
+        best = next((heading for heading in _headings(document, "h2") if fold(heading) in said_elsewhere), "")
+    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
+        best = headings[0]
+    return Title(text=best, origin=origin)
+
+
+def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether a heading is what another place gives as the title: alike, and not only the name of its site."""
+    return _likeness(heading, other) >= _ALIKE and len(heading & other) >= _MAIN_PART * len(other)
+
+
+def _first_heading(document: Document) -> Title:
+    return Title(text=next(_headings(document), ""), origin="h1")
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    """Return which share of the shorter title's pairs of characters the longer has: the same for every script."""
+    return len(one & other) / max(1, min(len(one), len(other)))
+
+
+def _pairs(title: str) -> frozenset[str]:
+    text = fold(title)
+    return frozenset(text[place : place + 2] for place in range(len(text) - 1))
+
+
+def _headings(document: Document, rank: str = "h1") -> Iterator[str]:
+    for heading in islice(document.tree.iter(rank), _MOST_HEADINGS):
+        text = clean_line("".join(heading.itertext())[:_LONGEST])
+        if text:
+            yield text
+
+
+def _site_names(document: Document) -> frozenset[str]:
+    said = [document.said("og:site_name"), document.said("application-name"), document.said("twitter:site")]
+    said.extend(document.structured.site_names)
+    host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
+    names = {fold(name.lstrip("@")) for name in said if name}
+    return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)
+
+
+def without_site_name(title: str, names: frozenset[str]) -> str:
+    """Cut the site's name off either end of a title: where it is known, whatever separates it."""
+    while cut := _cut_once(title, names):
+        title = cut
+    return title
+
+
+def _cut_once(title: str, names: frozenset[str]) -> str:
+    separators = list(_SEPARATOR.finditer(title))
+    if not separators:
+        return ""
+    first, last = separators[0], separators[-1]
+    if _is_name(title[last.end() :], names):
+        return title[: last.start()].strip()
+    if _is_name(title[: first.start()], names):
+        return title[first.end() :].strip()
+    return ""
+
+
+def _is_name(part: str, names: frozenset[str]) -> bool:
+    bare = fold(part)
+    return bool(bare) and (
+        bare in names
+        or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
+        or any(name.endswith(f" {bare}") and len(bare) >= _MAIN_PART_OF_NAME * len(name) for name in names)
+    )
+
 
 # Which key an article is kept under: that of the site that served it, whatever the page says of itself.
 

@@ -13,8 +13,7 @@ from typing import Any, cast
 import httpcore
 
 from worker.errors import ConfigurationError, FetchError
-from worker.fetch.http.dns import Resolve
-from worker.fetch.http.ssrf import Address, Network, check_address, ip_literal
+from worker.fetch.http.ssrf import Address, Network, Resolve, check_address, ip_literal
 
 # Connect elsewhere than the name says, as curl's `--connect-to` does.
 

@@ -4,7 +4,7 @@ look:  next place | fetch | what it says of the span | candidates into the ledge
 work:  the ingest flow, on these candidates alone
 """
 
-from worker.runs.backfill.options import BackfillOptions, today_at
 from worker.runs.backfill.run import BackfillReport, BackfillRun
+from worker.runs.backfill.walker import BackfillOptions, today_at
 
 __all__ = ["BackfillOptions", "BackfillReport", "BackfillRun", "today_at"]

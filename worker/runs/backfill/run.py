@@ -14,9 +14,8 @@ import structlog
 from worker.app import App
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.models import BackfillProgress, State
-from worker.pipeline import Tally
-from worker.runs.backfill.options import BackfillOptions
-from worker.runs.backfill.walker import ArchiveWalker, WalkCounts
+from worker.pipeline.stages import Tally
+from worker.runs.backfill.walker import ArchiveWalker, BackfillOptions, WalkCounts
 from worker.storage.opening import worker_name
 
 log = structlog.get_logger()

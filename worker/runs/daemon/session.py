@@ -17,11 +17,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from worker.app import App
 from worker.errors import MachineError, StoreError, as_machine_error
 from worker.models import Claim, Outcome, Source
-from worker.pipeline import DEADLINE
+from worker.pipeline.stages import DEADLINE
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, SourcePoller
-from worker.runs.daemon.sd_notify import SystemdNotifier
-from worker.runs.daemon.watchdog import LOOK_EVERY, LoopWatchdog, StallDetector, describe_tasks
+from worker.runs.daemon.watchdog import LOOK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
 from worker.storage import Store
 from worker.storage.maintenance.prune import Pruned
 

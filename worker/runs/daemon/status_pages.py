@@ -12,7 +12,7 @@ import structlog
 from worker.app import App
 from worker.config.schema import WebSettings
 from worker.models import Claim, Health, Outcome, Source, StoreStats
-from worker.pipeline import Observer
+from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
 from worker.runs.daemon.session import ProgressCounter, Session
 

@@ -16,7 +16,7 @@ from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.models import Page
 from worker.runs.doctor.findings import Finding, Level, make_finding
-from worker.runs.probe import ProbeResult
+from worker.runs.preview import ProbeResult
 
 _STALE: Final = timedelta(days=30)
 _ACCURATE: Final = timedelta(minutes=2)

@@ -10,10 +10,9 @@ from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.models import Source
 from worker.runs.doctor.findings import Finding
-from worker.runs.doctor.local import check_configuration, check_seeds, check_store
-from worker.runs.doctor.machine import check_machine
+from worker.runs.doctor.local import check_configuration, check_machine, check_seeds, check_store
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
-from worker.runs.probe import ProbeResult, open_probe
+from worker.runs.preview import ProbeResult, open_probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

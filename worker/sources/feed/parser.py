@@ -16,12 +16,11 @@ from worker.charset import read_json
 from worker.dates.parsing import correct_date, date_text, read_date, source_zone
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
-from worker.sources.compression import gunzip
+from worker.sources.content import ContentKind, gunzip, sniff_content
 from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
 from worker.sources.feed.full_text import TextBudget, full_text
 from worker.sources.feed.sanitise import MAX_ENTRIES, sanitise_feed
 from worker.sources.markup import to_utf8
-from worker.sources.sniff import ContentKind, sniff_content
 
 # Reads JSON Feed 1.0 and 1.1 (jsonfeed.org).
 

@@ -16,9 +16,9 @@ from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError
 from worker.files.reading import open_regular
 from worker.models import Authority, Candidate, Page, Text
+from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list
-from worker.sources.sniff import ContentKind, sniff_content
 
 _HEAD = 500_000
 

@@ -15,9 +15,8 @@ from worker.charset import decode_plain
 from worker.errors import SourceError
 from worker.files.reading import open_regular
 from worker.models import Discovery, Page, Source
-from worker.sources.compression import gunzip
+from worker.sources.content import ContentKind, gunzip, sniff_content
 from worker.sources.entries import Entry, build_discovery, link_policy
-from worker.sources.sniff import ContentKind, sniff_content
 
 _MAX_BYTES = 100 * 1024 * 1024
 _HEAD = 64 * 1024

@@ -17,7 +17,7 @@ from worker.dates.parsing import read_date
 from worker.dates.periods import TimeWindow
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Page
-from worker.sources.compression import GZIP, RAW, ZLIB, InflateError, decompressor
+from worker.sources.content import GZIP, RAW, ZLIB, InflateError, decompressor
 from worker.sources.entries import one_line
 from worker.sources.files.article_files import InputContext, InputProblem
 from worker.sources.files.warc_records import WarcRecord, header_fields, iter_records

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from worker.charset import decode_plain
 from worker.files.reading import open_regular
-from worker.sources.compression import InflateError, decompressor
+from worker.sources.content import InflateError, decompressor
 
 # Reads a file, gzipped or not, as one stream of bytes by lines and by lengths, past damaged gzip members.
 

@@ -11,9 +11,9 @@ from worker.dates.parsing import source_zone
 from worker.dates.periods import TimeWindow, lies_within, period_in_name, period_in_path
 from worker.errors import SourceError
 from worker.models import Candidate, Discovery, Page, Source
+from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
 from worker.sources.feed.parser import parse_feed, read_feed
-from worker.sources.sniff import ContentKind, sniff_content
 from worker.sources.web.links import Link, page_links
 from worker.sources.web.listing import article_links, listing_dates, next_listing_page
 from worker.sources.web.sitemap import iter_sitemap

@@ -14,8 +14,8 @@ from worker import urls
 from worker.dates.parsing import plausible_date, read_date
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
+from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
-from worker.sources.sniff import ContentKind, sniff_content
 from worker.sources.web.links import (
     Link,
     LinkFeatures,

@@ -18,11 +18,10 @@ from worker.dates.parsing import plausible_date, read_date, source_zone
 from worker.dates.periods import TimeWindow, lies_within, period_in_name, recent_window
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
-from worker.sources.compression import gunzip, iter_gunzipped
+from worker.sources.content import ContentKind, gunzip, iter_gunzipped, sniff_content
 from worker.sources.entries import Entry, EntryFilter, LinkPolicy, build_discovery, link_policy
 from worker.sources.feed.parser import parse_feed
 from worker.sources.markup import refuse_hostile_markup, repair_xml
-from worker.sources.sniff import ContentKind, sniff_content
 
 # Streams the places a sitemap names, in memory that does not grow with it.
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Row, bindparam, func, select, update
 
 from worker.models import Authority, Candidate, Poll, State
-from worker.schedule import recheck_pause
+from worker.schedule.retry import recheck_pause
 from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, Values
 from worker.storage.db.sql import Insert, is_sqlite, least, upsert

@@ -24,7 +24,7 @@ from worker.models import (
     State,
     Validators,
 )
-from worker.schedule import PageOutcome, add_outcome
+from worker.schedule.drift import PageOutcome, add_outcome
 from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, storable, storable_or_none, to_json
 from worker.storage.db.schema import ARTICLES, HABITS, HARVESTS, SOURCES, Values
 from worker.storage.db.sql import Insert, upsert

@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.storage.factories import MINUTE, NOW, add_seed, candidate, claim_one, fingerprint, judge_of, take_in
 from tests.contract.storage.factories import article as made
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.models import Article, DuplicateLink, Fingerprint, Neighbour, Outcome, Relation, State, Verdict
 from worker.storage import Store

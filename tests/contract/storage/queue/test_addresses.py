@@ -22,7 +22,7 @@ from tests.contract.storage.factories import (
 )
 from tests.former_schemas import make_second
 from worker.models import Authority, Candidate, Claim, Outcome, SeenAddress, State, Text
-from worker.schedule import keep_former_outcome
+from worker.schedule.retry import keep_former_outcome
 from worker.storage import Store, misplaced_articles
 from worker.storage.queue.addresses import MAX_ADDRESSES
 

@@ -17,7 +17,7 @@ from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import CANDIDATES, HOSTS
-from worker.storage.queue import claims, recovery
+from worker.storage.queue import claims, workers
 from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY
 from worker.storage.queue.outcomes import queue_rechecks
 
@@ -99,7 +99,7 @@ def plans(database: Database, work: Callable[[Connection], object]) -> list[str]
             lambda it: claims.claim(it, now=NOW, lease=MINUTE, limit=4, worker="w1"),
             {"ix_hosts_ready", "ix_candidates_queue"},
         ),
-        (lambda it: recovery.reclaim(it, ["gone"]), {"ix_candidates_leases"}),
+        (lambda it: workers.reclaim(it, ["gone"]), {"ix_candidates_leases"}),
         (lambda it: queue_rechecks(it, now=NOW, limit=10), {"ix_candidates_look"}),
     ],
     ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "take_over", "look_again"],

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.storage.factories import MINUTE, NOW, article, candidate, claim_one, fingerprint, judge_of, page
 from worker.models import CandidateRecord, Claim, Outcome, State
-from worker.schedule import keep_former_outcome
+from worker.schedule.retry import keep_former_outcome
 from worker.storage import Store
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

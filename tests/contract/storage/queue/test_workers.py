@@ -17,7 +17,7 @@ from tests.commands import Desk, stop
 from tests.contract.storage.factories import NOW, PARAMETERS, candidate, claim_one
 from tests.waiting import eventually
 from worker.config.schema import Settings, StoreSettings
-from worker.dedupe import Deduper
+from worker.dedupe.judge import Deduper
 from worker.errors import StoreBusy
 from worker.runs.doctor.findings import Level
 from worker.runs.doctor.local import check_store

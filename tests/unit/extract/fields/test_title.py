@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.extract.pages import TITLE, article_body, news_page, page_of
 from worker.extract.document import open_document
-from worker.extract.fields.title import find_title, without_site_name
+from worker.extract.fields.metadata import find_title, without_site_name
 
 
 @pytest.mark.parametrize(

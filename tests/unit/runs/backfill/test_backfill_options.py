@@ -12,8 +12,7 @@ from worker.config.schema import Settings, SourceSettings
 from worker.dates.periods import TimeWindow
 from worker.errors import FetchError, SourceError, UsageError
 from worker.models import Source, SourceOptions
-from worker.runs.backfill.options import BackfillOptions, today_at
-from worker.runs.backfill.walker import local_entry_points, web_entry_points
+from worker.runs.backfill.walker import BackfillOptions, local_entry_points, today_at, web_entry_points
 
 SETTINGS = Settings(
     sources=(

@@ -14,7 +14,7 @@ from tests.fakes import START, FakeClock, FakeFetcher, inline, page
 from worker.app import App, BackfillDeps
 from worker.errors import StoreError
 from worker.models import BackfillPlace, BackfillProgress, Candidate, Source
-from worker.pipeline import Tally
+from worker.pipeline.stages import Tally
 from worker.runs.backfill import BackfillOptions, BackfillRun, run
 from worker.runs.backfill.walker import ArchiveWalker
 

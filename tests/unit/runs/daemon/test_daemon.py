@@ -19,7 +19,7 @@ from worker.clock import SystemClock
 from worker.config.load import load_settings
 from worker.config.schema import Settings, StoreSettings
 from worker.errors import StoreError
-from worker.pipeline import Tally
+from worker.pipeline.stages import Tally
 from worker.runs.daemon import daemon as service
 from worker.runs.daemon import session
 from worker.runs.daemon.session import ProgressCounter, StopReason

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.runs.daemon.sd_notify import SystemdNotifier
+from worker.runs.daemon.watchdog import SystemdNotifier
 
 
 class Listener:

@@ -14,13 +14,12 @@ from tests.fakes import inline
 from worker.app import App
 from worker.clock import SystemClock
 from worker.errors import MachineError, StoreError
-from worker.pipeline import Tally
+from worker.pipeline.stages import Tally
 from worker.runs.daemon import session as under_test
 from worker.runs.daemon import session as waits
 from worker.runs.daemon.polling import SourcePoller
-from worker.runs.daemon.sd_notify import SystemdNotifier
 from worker.runs.daemon.session import ProgressCounter, Session, StopReason
-from worker.runs.daemon.watchdog import LoopWatchdog
+from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 
 
 class BusyIngester:

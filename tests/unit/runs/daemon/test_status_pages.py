@@ -9,7 +9,7 @@ from tests.fakes import FakeClock
 from worker.app import App
 from worker.config.schema import WebSettings
 from worker.models import State
-from worker.pipeline import Tally
+from worker.pipeline.stages import Tally
 from worker.runs.daemon.session import ProgressCounter, Session
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LOOK_EVERY, StallDetector

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes import START
 from worker.config.schema import Settings
 from worker.runs.doctor import Finding, Level
-from worker.runs.doctor.machine import (
+from worker.runs.doctor.local import (
     check_machine,
     clock,
     cpus,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import START, page
-from worker.fetch import Step
+from worker.fetch.request import Step
 from worker.models import Candidate, Page, Source
 from worker.runs.doctor import Level
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
-from worker.runs.probe import ProbeResult
+from worker.runs.preview import ProbeResult
 
 
 def candidate(days_ago: int = 0) -> Candidate:
