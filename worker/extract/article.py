@@ -11,7 +11,7 @@ from worker.extract import quality
 from worker.extract.document import Document, open_document
 from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
 from worker.extract.fields.date_parser import first_time_zone
-from worker.extract.fields.dates import DateContext, FoundDate, find_modified, find_published
+from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import (
     Title,
     canonical_url_of,
@@ -49,8 +49,8 @@ class ExtractedPage:
     canonical_url: str
     host: str
     authors: tuple[str, ...]
-    published: FoundDate | None
-    modified: FoundDate | None
+    published: PageDate | None
+    modified: PageDate | None
     rights: Rights
     notes: tuple[str, ...]
     fallbacks: tuple[str, ...]
@@ -70,7 +70,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     is_walled = guard.run("looking for a wall", lambda: quality.is_walled(document), otherwise=False)
     account = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, account), otherwise=None)
-    undated: tuple[FoundDate | None, FoundDate | None] = (None, None)
+    undated: tuple[PageDate | None, PageDate | None] = (None, None)
     published, modified = guard.run(
         "the dates",
         lambda: _find_dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
@@ -129,7 +129,7 @@ def _clean_blocks(
 
 def _find_dates(
     document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
-) -> tuple[FoundDate | None, FoundDate | None]:
+) -> tuple[PageDate | None, PageDate | None]:
     circumstances = DateContext(
         fetched_at=fetched_at,
         zone=first_time_zone(hints.timezone, rules.timezone),

@@ -59,8 +59,3 @@ def writes_month_first(document: Document) -> bool:
     language, _, region = document.language.lower().replace("_", "-").partition("-")
     country = document.url.partition("://")[2].partition("/")[0].rpartition(".")[2]
     return language == "en" and not {region[:2], country} & _DAY_FIRST_ENGLISH
-
-
-def parse_date(value: str, zone: tzinfo) -> datetime | None:
-    """Read a moment as pages write it; a naive one is in `zone`."""
-    return next(possible_dates(value, zone=zone), None)

@@ -61,7 +61,7 @@ _NOT_LETTERS = re.compile(r"[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDate:
+class PageDate:
     """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-…`."""
 
     at: datetime
@@ -80,13 +80,13 @@ class DateContext:
     title: str = ""
 
 
-def find_published(document: Document, circumstances: DateContext) -> FoundDate | None:
+def find_published(document: Document, circumstances: DateContext) -> PageDate | None:
     """Return when the article was published, None where nothing credible says so."""
     page = _PageDates(document, circumstances)
     return next(filter(page.is_credible, page.published()), None)
 
 
-def find_modified(document: Document, circumstances: DateContext) -> FoundDate | None:
+def find_modified(document: Document, circumstances: DateContext) -> PageDate | None:
     """Return when the article was last modified, None where nothing credible says so."""
     page = _PageDates(document, circumstances)
     return next(filter(page.is_credible, page.modified()), None)
@@ -104,11 +104,11 @@ class _PageDates:
             month_first=writes_month_first(document),
         )
 
-    def published(self) -> Iterator[FoundDate]:
+    def published(self) -> Iterator[PageDate]:
         structured, feed = self._document.structured, self._circumstances.feed_published
         yield from self._declared()
         if feed is not None:
-            yield FoundDate(at=feed, origin="feed")
+            yield PageDate(at=feed, origin="feed")
         yield from self._marked()
         yield from self._read(structured.page_published, origin="json-ld")
         yield from self._read(structured.created, origin="json-ld")
@@ -123,7 +123,7 @@ class _PageDates:
         yield from self._shown_as(changes)
         yield from self._in_scripts()
 
-    def _declared(self) -> Iterator[FoundDate]:
+    def _declared(self) -> Iterator[PageDate]:
         """Yield the dates of publication that the page's head declares, and before them what shows that they are none.
 
         The article is older than all of them where its address names a day long before, for it was moved or published
@@ -151,7 +151,7 @@ class _PageDates:
         """Return when the page was last modified by its own word, the end of time where it does not say."""
         return max((found.at for found in self.modified() if self.is_credible(found)), default=_NEVER)
 
-    def _marked(self) -> Iterator[FoundDate]:
+    def _marked(self) -> Iterator[PageDate]:
         """Yield the dates in elements that are marked as the publication's.
 
         One that nobody sees has no weight against what readers see and a meta element says, too.
@@ -164,7 +164,7 @@ class _PageDates:
                 yield agreed
             yield from self._read(shown.values, origin="time")
 
-    def _seen(self) -> list[FoundDate]:
+    def _seen(self) -> list[PageDate]:
         """Return what the date of publication that the page shows its readers may mean, empty where none is clear."""
         near = find_visible_dates(
             self._document.tree, title=self._circumstances.title, reading=self._reading, near=True
@@ -173,56 +173,56 @@ class _PageDates:
         readings = (list(filter(self.is_credible, self._shown_as([shown]))) for shown in places)
         return next(filter(None, readings), [])
 
-    def modified(self) -> Iterator[FoundDate]:
+    def modified(self) -> Iterator[PageDate]:
         feed = self._circumstances.feed_modified
         yield from self._read(self._document.structured.modified, origin="json-ld")
         yield from self._in_meta(_MODIFIED_META)
         if feed is not None:
-            yield FoundDate(at=feed, origin="feed")
+            yield PageDate(at=feed, origin="feed")
 
-    def is_credible(self, found: FoundDate) -> bool:
+    def is_credible(self, found: PageDate) -> bool:
         return _OLDEST < found.at <= self._circumstances.fetched_at + _MAX_AHEAD
 
-    def _is_today(self, found: FoundDate) -> bool:
+    def _is_today(self, found: PageDate) -> bool:
         return self._day(found) == self._circumstances.fetched_at.astimezone(self._circumstances.zone).date()
 
-    def _day(self, found: FoundDate) -> date | None:
+    def _day(self, found: PageDate) -> date | None:
         """Return the day a moment falls on in the page's zone, None at the ends of the calendar."""
         try:
             return found.at.astimezone(self._circumstances.zone).date()
         except OverflowError:
             return None
 
-    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[FoundDate]:
+    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[PageDate]:
         for value in values:
             for at in self._reading.of_value(value):
-                yield FoundDate(at=at, origin=origin, sure=sure)
+                yield PageDate(at=at, origin=origin, sure=sure)
 
-    def _in_meta(self, names: re.Pattern[str]) -> Iterator[FoundDate]:
+    def _in_meta(self, names: re.Pattern[str]) -> Iterator[PageDate]:
         for name, values in self._document.meta.items():
             if names.fullmatch(_NOT_LETTERS.sub("", name)):
                 yield from self._read(values, origin="meta")
 
-    def _guessed(self) -> Iterator[FoundDate]:
+    def _guessed(self) -> Iterator[PageDate]:
         address = self._in_address()
         if address is not None:
             yield address
         yield from self._shown_as(self._shown)
 
-    def _in_scripts(self) -> Iterator[FoundDate]:
+    def _in_scripts(self) -> Iterator[PageDate]:
         """Yield the date that the page's scripts call its publication, where they name one day alone."""
         said = dict.fromkeys(match[1].decode("ascii") for match in _IN_SCRIPT.finditer(self._document.body))
         found = list(self._read(said, origin="script", sure=False))
         if len(set(map(self._day, found))) == 1:
             yield found[0]
 
-    def _in_address(self) -> FoundDate | None:
+    def _in_address(self) -> PageDate | None:
         at = date_in_url(self._document.url)
         return (
-            None if at is None else FoundDate(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
+            None if at is None else PageDate(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
         )
 
-    def _shown_as(self, places: Iterable[VisibleDate]) -> Iterator[FoundDate]:
+    def _shown_as(self, places: Iterable[VisibleDate]) -> Iterator[PageDate]:
         """Yield the dates among these that are clearly the article's."""
         for shown in places:
             if shown.score >= _CLEAR:

@@ -183,7 +183,7 @@ def test_the_library_is_asked_only_where_there_is_a_sign_of_loss(monkeypatch: py
     def ask(_: Page) -> list[ArticleBlock]:
         raise AssertionError("the library was asked")
 
-    monkeypatch.setattr(finder, "read_as_it_comes", ask)
+    monkeypatch.setattr(finder, "extract_with_library", ask)
 
     assert read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES).fallbacks == ()
 
