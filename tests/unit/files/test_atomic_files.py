@@ -201,9 +201,12 @@ def test_a_file_that_may_not_grow_leaves_nothing(tmp_path: Path) -> None:
     assert not names(tmp_path)
 
 
+# A program started in the background or with nohup ignores SIGINT or SIGHUP, and passes that on.
 _WRITES_AND_WAITS = """
-import os, sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from worker.files.atomic import atomic_file, atomic_folder
 opened = atomic_folder if sys.argv[2] == "folder" else atomic_file
 with opened(Path(sys.argv[1])) as made:
@@ -238,12 +241,14 @@ def test_a_signal_leaves_nothing_and_a_kill_one_hidden_thing_that_is_nobody_else
 
 def test_a_signal_that_somebody_handles_is_left_to_them(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with atomic_file(tmp_path / "out"):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
