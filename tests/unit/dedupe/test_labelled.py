@@ -78,7 +78,7 @@ def test_copies_that_another_paper_cut_short_are_found_and_independent_reports_a
                 written_alone += best.containment < 0.35
 
     assert all(counted[cluster] >= least for cluster, least in CUT.items())
-    assert written_alone <= 4
+    assert written_alone <= 5
 
 
 @pytest.mark.skipif(not (SHARED / "seeds").is_dir(), reason="the real seed files are not there")
