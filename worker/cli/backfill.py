@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.runs.backfill import BackfillOptions, BackfillReport
 
 
-class _Day(click.DateTime):
+class _DayType(click.DateTime):
     """A day, told apart from what is none in words that need no knowledge of strftime."""
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -30,7 +30,7 @@ class _Day(click.DateTime):
             self.fail(f"{value!r} is no day; write one as 2026-01-31", param, ctx)
 
 
-_DAY: Final = _Day()
+_DAY: Final = _DayType()
 
 
 @click.command()
@@ -60,7 +60,7 @@ def backfill(
     from worker.runs.backfill import BackfillOptions, today_at
 
     settings = common.settings()
-    orders = BackfillOptions(
+    backfill_options = BackfillOptions(
         source=name,
         first=first.date(),
         last=last.date() if last else today_at(settings, name, now=SystemClock().now()),
@@ -70,43 +70,45 @@ def backfill(
         discover_only=flags["discover_only"] or flags["dry_run"],
         afresh=flags["again"],
     )
-    orders.source_of(settings)
-    raise SystemExit(_backfill(common, settings, orders, dry_run=flags["dry_run"]))
+    backfill_options.source_of(settings)
+    raise SystemExit(_backfill(common, settings, backfill_options, dry_run=flags["dry_run"]))
 
 
-def _backfill(common: CommonOptions, settings: Settings, orders: BackfillOptions, *, dry_run: bool) -> int:
+def _backfill(common: CommonOptions, settings: Settings, backfill_options: BackfillOptions, *, dry_run: bool) -> int:
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
     from worker.runs.backfill import BackfillRun
     from worker.runs.dry_run import open_dry_run
 
-    watch = BackfillReporter(shown=common.loudness >= 0)
-    common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)
+    reporter = BackfillReporter(shown=common.verbosity >= 0)
+    common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.verbosity >= 0)
 
     async def work() -> BackfillReport:
         opening = (
-            open_dry_run(settings, watch, watch.stepped) if dry_run else open_app(settings, watch, command="backfill")
+            open_dry_run(settings, reporter, reporter.stepped)
+            if dry_run
+            else open_app(settings, reporter, command="backfill")
         )
         async with opening as app:
-            run = BackfillRun(app, orders)
+            run = BackfillRun(app, backfill_options)
             with contextlib.suppress(asyncio.CancelledError):
-                async with watch.over(run):
+                async with reporter.reporting(run):
                     await run.run()
             return await run.report()
 
     report, stopped_by = run_until_signal(work)
-    _tell(common, report, dry_run=dry_run, stopped_by=stopped_by)
+    _print_report(common, report, dry_run=dry_run, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1
 
 
-def _tell(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+def _print_report(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
     from worker.cli.render.tables import print_backfill_summary
 
     if common.as_json:
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
-    elif common.loudness > SILENT:
+    elif common.verbosity > SILENT:
         print_backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
     if not report.did_its_work:
         reason = report.error or report.looked.last_error

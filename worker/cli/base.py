@@ -38,14 +38,14 @@ class CommonOptions:
 
     config: Path | None = None
     as_json: bool = False
-    loudness: int = 0
+    verbosity: int = 0
 
-    def over(self, outer: CommonOptions) -> CommonOptions:
+    def combined_with(self, outer: CommonOptions) -> CommonOptions:
         """Return these options over those given before the command's name."""
         return CommonOptions(
             config=self.config or outer.config,
             as_json=self.as_json or outer.as_json,
-            loudness=self.loudness + outer.loudness,
+            verbosity=self.verbosity + outer.verbosity,
         )
 
     def settings(self) -> Settings:
@@ -54,7 +54,7 @@ class CommonOptions:
 
         return load_settings(self.config or DEFAULT_CONFIG, os.environ)
 
-    def require_foreign(self, settings: Settings, output: Path) -> None:
+    def require_safe_output(self, settings: Settings, output: Path) -> None:
         """Refuse to write a result over the configuration or a file of the store; raises UsageError."""
         from worker.storage import is_store_file
 
@@ -70,7 +70,7 @@ class CommonOptions:
         from worker import logs
 
         steps = (10, 20, 30, 40, 50)
-        index = (2 if quietly else 1) - self.loudness
+        index = (2 if quietly else 1) - self.verbosity
         logs.configure(level=steps[max(0, min(index, len(steps) - 1))], form=form)
 
 
@@ -90,8 +90,8 @@ def options(command: Callable[..., R]) -> Callable[..., R]:
     def with_common(
         context: click.Context, /, config: Path | None, as_json: bool, verbose: int, quiet: int, **rest: object
     ) -> R:
-        given = CommonOptions(config=config, as_json=as_json, loudness=verbose - quiet)
-        return command(given.over(context.obj or CommonOptions()), **rest)
+        given = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
+        return command(given.combined_with(context.obj or CommonOptions()), **rest)
 
     decorated: Callable[..., R] = with_common
     for option in reversed(_OPTIONS):

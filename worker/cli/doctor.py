@@ -27,26 +27,26 @@ def doctor(common: CommonOptions) -> None:
     """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
-    findings, _ = run_until_signal(lambda: _examine(common, settings))
+    findings, _ = run_until_signal(lambda: _run_and_print(common, settings))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])
     else:
-        _sum_up(findings)
+        _print_summary(findings)
     raise SystemExit(1 if any(finding.failed for finding in findings) else 0)
 
 
-async def _examine(common: CommonOptions, settings: Settings) -> list[Finding]:
+async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Finding]:
     from worker.runs.doctor import run_checks
 
     findings = []
     async for finding in run_checks(settings):
         findings.append(finding)
         if not common.as_json:
-            _show(finding, with_steps=common.loudness > 0 or finding.failed)
+            _print_finding(finding, with_steps=common.verbosity > 0 or finding.failed)
     return findings
 
 
-def _show(finding: Finding, *, with_steps: bool) -> None:
+def _print_finding(finding: Finding, *, with_steps: bool) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out, style = console(), _STYLES[finding.level.value]
@@ -59,7 +59,7 @@ def _show(finding: Finding, *, with_steps: bool) -> None:
         out.print(f"        {escape_markup(what):<9} {escape_markup(detail)}", style="dim", soft_wrap=True)
 
 
-def _sum_up(findings: list[Finding]) -> None:
+def _print_summary(findings: list[Finding]) -> None:
     counts = Counter(finding.level.value for finding in findings)
     told = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
     click.echo(f"{len(findings)} checks: {told}; nothing was stored")
@@ -80,7 +80,7 @@ def check(common: CommonOptions) -> None:
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()
-    for remark in settings.remarks():
+    for remark in settings.warnings():
         print_note(f"corpus-worker: warning: {remark}")
     if common.as_json:
         print_json(masked_values(settings))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LARGEST_ID: Final = 2**63 - 1
 _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
-_MOVED: Final = 0.05
+_MIN_FACTOR_CHANGE: Final = 0.05
 
 
 @click.group(invoke_without_command=True)
@@ -57,7 +57,7 @@ def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: boo
     """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
     from worker.runs import reprocess
 
-    decided = _decided(ids, same=same, different=different, original=original)
+    decided = _read_decision(ids, same=same, different=different, original=original)
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     if original is not None:
@@ -65,13 +65,13 @@ def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: boo
     else:
         moved = reprocess.mark(settings, *ids, decided=decided)
     if common.as_json:
-        again = [_moved_record(each) for each in moved]
+        again = [_change_record(each) for each in moved]
         print_json({"articles": list(ids), "decided": decided, "judged_again": again})
-    elif common.loudness > SILENT:
-        _show_moved(ids, decided, moved)
+    elif common.verbosity > SILENT:
+        _print_changes(ids, decided, moved)
 
 
-def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
+def _read_decision(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
     """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
     if original is not None:
         if ids or same or different:
@@ -86,7 +86,7 @@ def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int
     return "same" if same else "different"
 
 
-def _moved_record(moved: Rejudged) -> dict[str, object]:
+def _change_record(moved: Rejudged) -> dict[str, object]:
     return {
         "id": moved.id,
         "url": moved.url,
@@ -95,7 +95,7 @@ def _moved_record(moved: Rejudged) -> dict[str, object]:
     }
 
 
-def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
+def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -124,11 +124,11 @@ def review(common: CommonOptions, limit: int) -> None:
     if common.as_json:
         for each in pairs:
             print_json(asdict(each))
-    elif common.loudness > SILENT:
-        _show_pairs(pairs)
+    elif common.verbosity > SILENT:
+        _print_pairs(pairs)
 
 
-def _show_pairs(pairs: list[UnsurePair]) -> None:
+def _print_pairs(pairs: list[UnsurePair]) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -157,18 +157,18 @@ def fit(common: CommonOptions, dry_run: bool) -> None:
     fitted = fit_judge.fit_judge(settings, dry_run=dry_run)
     if common.as_json:
         print_json(asdict(fitted))
-    elif common.loudness > SILENT:
-        _show_fitted(fitted)
+    elif common.verbosity > SILENT:
+        _print_fit(fitted)
 
 
-def _show_fitted(fitted: FitReport) -> None:
+def _print_fit(fitted: FitReport) -> None:
     from worker.cli.render.tables import console
 
     out = console()
     out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different")
     for name, score in (("shipped weights", fitted.before), ("taught, on marks left out", fitted.after)):
         out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
-    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MOVED}
+    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MIN_FACTOR_CHANGE}
     for name, factor in sorted(moved.items(), key=lambda each: -abs(each[1] - 1.0)):
         out.print(f"  {name.replace('_', ' '):<26} counts {factor:.2f} times as much")
     out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")

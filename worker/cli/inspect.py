@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.storage.queue.workers import WorkerRecord
 
 
-_EVERY: Final = timedelta(seconds=2)
+_WATCH_INTERVAL: Final = timedelta(seconds=2)
 
 
 @click.command()
@@ -45,9 +45,9 @@ def status(common: CommonOptions, watch: bool) -> None:
         if watch:
             asyncio.run(_watch(settings, store, as_json=common.as_json))
         elif common.as_json:
-            print_json(_record(settings, store))
+            print_json(_status_json(settings, store))
         else:
-            console().print(_page(settings, store))
+            console().print(_status_page(settings, store))
 
 
 async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
@@ -60,12 +60,12 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
     clock = SystemClock()
     if as_json:
         while True:
-            print_json(_record(settings, store))
-            await clock.sleep(_EVERY)
+            print_json(_status_json(settings, store))
+            await clock.sleep(_WATCH_INTERVAL)
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(_page(settings, store), refresh=True)
-            await clock.sleep(_EVERY)
+            live.update(_status_page(settings, store), refresh=True)
+            await clock.sleep(_WATCH_INTERVAL)
 
 
 class _Status(NamedTuple):
@@ -91,14 +91,14 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     )
 
 
-def _record(settings: Settings, store: Store) -> dict[str, object]:
+def _status_json(settings: Settings, store: Store) -> dict[str, object]:
     from worker.cli.render.status import status_record
 
     look = _read_status(settings, store)
     return status_record(look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
 
 
-def _page(settings: Settings, store: Store) -> RenderableType:
+def _status_page(settings: Settings, store: Store) -> RenderableType:
     from worker.cli.render.status import render_status
 
     look = _read_status(settings, store)
@@ -115,7 +115,7 @@ def _page(settings: Settings, store: Store) -> RenderableType:
 # The commands that look: `audit`, `why`, `export`.
 
 
-_NEEDS_A_PLACE: Final = MappingProxyType(
+_OUTPUT_HINTS: Final = MappingProxyType(
     {
         "text": "goes into a folder; name a new or empty one with --output DIR",
         "parquet": "goes into a file; name one with --output FILE",
@@ -172,17 +172,17 @@ def export(common: CommonOptions, form: str, output: Path | None) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    if output is None and form in _NEEDS_A_PLACE:
-        raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
+    if output is None and form in _OUTPUT_HINTS:
+        raise UsageError(f"{form} {_OUTPUT_HINTS[form]}")
     if isinstance(sys.stdout, ClosedStream) and output in {None, Path("-"), Path("/dev/stdout")}:
         raise UsageError("standard output is closed; name a file with --output FILE")
     if output:
-        common.require_foreign(settings, output)
+        common.require_safe_output(settings, output)
     with open_read_only(settings) as store:
         count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
         print_json({"exported": count, "format": form, "output": str(output)})
-    elif output and common.loudness >= 0:
+    elif output and common.verbosity >= 0:
         print_note(f"{count} texts written to {output}")
 
 
@@ -214,7 +214,7 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
         if common.as_json:
             print_json(_preview_record(each, explain=explain))
         else:
-            _show_preview(each, explain=explain)
+            _print_preview(each, explain=explain)
     return articles
 
 
@@ -236,19 +236,19 @@ def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, obje
     return record
 
 
-def _show_preview(preview: ExtractPreview, *, explain: bool) -> None:
+def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
 
     told = preview.explanation
     if told.article:
-        _show_article(told.article)
+        _print_article(told.article)
     else:
         reason = f" ({told.reason})" if told.reason else ""
         print_note(f"corpus-worker: {preview.place}: no article{reason}: {told.message}")
     if explain:
-        _show_explanation(preview)
+        _print_explanation(preview)
 
 
-def _show_article(article: Article) -> None:
+def _print_article(article: Article) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -256,10 +256,10 @@ def _show_article(article: Article) -> None:
         "url": article.url,
         "canonical": article.canonical_url,
         "authors": ", ".join(article.authors) or "unknown",
-        "published": _published(article),
-        "modified": _moment(article.modified_at),
+        "published": _format_published(article),
+        "modified": _format_time(article.modified_at),
         "language": f"{article.language}, {article.words:,} words",
-        "rights": _rights(article.rights) or "no signal",
+        "rights": _format_rights(article.rights) or "no signal",
     }
     out.print(f"[bold]{escape_markup(article.title) or 'no title'}[/]", soft_wrap=True)
     for name, value in facts.items():
@@ -269,18 +269,18 @@ def _show_article(article: Article) -> None:
     out.print()
 
 
-def _published(article: Article) -> str:
+def _format_published(article: Article) -> str:
     if not article.published_at:
         return "unknown"
     guessed = ", a guess" if article.is_date_guessed else ""
-    return f"{_moment(article.published_at)} (from {article.published_at_from or 'an unknown place'}{guessed})"
+    return f"{_format_time(article.published_at)} (from {article.published_at_from or 'an unknown place'}{guessed})"
 
 
-def _moment(when: datetime | None) -> str:
+def _format_time(when: datetime | None) -> str:
     return when.isoformat() if when else "unknown"
 
 
-def _rights(rights: Rights) -> str:
+def _format_rights(rights: Rights) -> str:
     """Return what a page says may be done with it, in one line."""
     said = {
         "robots": ", ".join(rights.robots),
@@ -291,17 +291,17 @@ def _rights(rights: Rights) -> str:
     return "; ".join(f"{name}: {value}" for name, value in said.items() if value)
 
 
-def _show_explanation(preview: ExtractPreview) -> None:
+def _print_explanation(preview: ExtractPreview) -> None:
     told = preview.explanation
-    _section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
-    _section(
+    _print_section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
+    _print_section(
         "fields, and where each came from", [(each.name, f"{each.value}  <- {each.origin}") for each in told.fields]
     )
-    _section("figures", told.figures)
-    _section("left out", [(each.why, each.text) for each in told.dropped])
+    _print_section("figures", told.figures)
+    _print_section("left out", [(each.why, each.text) for each in told.dropped])
 
 
-def _section(heading: str, rows: Sequence[tuple[str, str]]) -> None:
+def _print_section(heading: str, rows: Sequence[tuple[str, str]]) -> None:
     """Print named values under a heading; nothing where there are none."""
     from worker.cli.render.tables import console, escape_markup
 

@@ -22,7 +22,7 @@ from worker.cli.run import ingest, run, seeds
 from worker.cli.sources import sources
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
-_INTERRUPTED: Final = 130
+_EXIT_INTERRUPTED: Final = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,7 +34,7 @@ _INTERRUPTED: Final = 130
 @click.pass_context
 def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int, quiet: int) -> None:
     """Grow a text corpus from news sites, beside a seed corpus, without copies."""
-    context.obj = CommonOptions(config=config, as_json=as_json, loudness=verbose - quiet)
+    context.obj = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
 
 
 def main() -> None:
@@ -49,38 +49,38 @@ def main() -> None:
             exc.show()
         sys.exit(exc.exit_code)
     except (ConfigurationError, UsageError) as exc:
-        _complain(exc)
+        _print_error(exc)
         sys.exit(2)
     except WorkerError as exc:
-        _complain(exc)
+        _print_error(exc)
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; closing it again at exit must not complain either.
         discard_stdout()
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_INTERRUPTED)
+        sys.exit(_EXIT_INTERRUPTED)
     except Exception as exc:
-        if not _is_told(exc) and not _is_unwritable(exc):
+        if not _report_machine_error(exc) and not _report_write_error(exc):
             raise
         sys.exit(1)
 
 
-def _is_told(error: Exception) -> bool:
+def _report_machine_error(error: Exception) -> bool:
     """Say it in one line where the machine is to blame, even where there is no memory left to say it with."""
     try:
         from worker.errors import as_machine_error
 
         lack = as_machine_error(error)
         if lack is not None:
-            _complain(lack)
+            _print_error(lack)
     except (MemoryError, ImportError):
         os.write(2, b"corpus-worker: the machine has too little memory: raise the limits of this process (ulimit -v)\n")
         os._exit(1)
     return lack is not None
 
 
-def _is_unwritable(error: Exception) -> bool:
+def _report_write_error(error: Exception) -> bool:
     """Say it in one line where a result cannot be written, and try no more."""
     if not isinstance(error, OSError):
         return False
@@ -103,7 +103,7 @@ def _run() -> int:
         sys.stdout.flush()
 
 
-def _complain(error: WorkerError) -> None:
+def _print_error(error: WorkerError) -> None:
     for line in str(error).splitlines():
         print_note(f"corpus-worker: {line}")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.storage.maintenance.rejudge import VerdictChange
 
 
-_MOST_SHOWN: Final = 20
+_MAX_SHOWN: Final = 20
 
 
 @click.command()
@@ -37,7 +37,7 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
     common.set_up_logs(settings.log.format)
     if file == Path("-"):
         raise UsageError("a backup goes into a file: name one")
-    common.require_foreign(settings, file)
+    common.require_safe_output(settings, file)
     clock = SystemClock()
     started = clock.monotonic()
     with open_read_only(settings) as store:
@@ -47,7 +47,7 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
         sums = {"discovered": made.books.discovered, "articles": made.books.articles, "texts": made.books.clusters}
         print_json({"file": str(made.path), "bytes": made.size, "seconds": seconds, "balanced": True, **sums})
         return
-    click.echo(f"{made.path}: {_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
+    click.echo(f"{made.path}: {_format_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
 
 
 @click.command()
@@ -64,16 +64,16 @@ def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    before = SystemClock().now() - _age(age, settings.store.keep_pages)
+    before = SystemClock().now() - _minimum_age(age, settings.store.keep_pages)
     with open_read_only(settings) as store:
         pruned = store.prune(older_than=before, dry_run=dry_run)
     counts = {name: getattr(pruned, name) for name in ("pages", "events", "robots", "hosts", "moves", "places")}
     if common.as_json:
         print_json({"before": _iso(before), "dry_run": dry_run, **counts, "page_bytes": pruned.page_bytes})
         return
-    told = ", ".join(f"{count:,} {_CALLED.get(name, name)}" for name, count in counts.items())
+    told = ", ".join(f"{count:,} {_COUNT_LABELS.get(name, name)}" for name, count in counts.items())
     verb = "would go" if dry_run else "are gone"
-    click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
+    click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_format_size(pruned.page_bytes)} of pages")
     if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
         click.echo("the room in the store's file is used again; `VACUUM` in sqlite3, with nobody at work, shrinks it")
 
@@ -104,14 +104,14 @@ def upgrade_store(common: CommonOptions) -> None:
             f"{len(borrowed)} articles are kept under an address that only their page, or a saved file, called theirs; "
             "they stay, and such words count for nothing from now on:"
         )
-    for each in borrowed[:_MOST_SHOWN]:
+    for each in borrowed[:_MAX_SHOWN]:
         click.echo(escape(f"  article {each.id}: {each.canonical_url}, from {each.url}"))
 
 
-_CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}
+_COUNT_LABELS: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 
-def _age(given: str | None, configured: timedelta | None) -> timedelta:
+def _minimum_age(given: str | None, configured: timedelta | None) -> timedelta:
     from worker.config.units import parse_duration
 
     if given is None and configured is not None:
@@ -131,7 +131,7 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     """Return a number of bytes as people read it."""
     for unit, power in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= power:
@@ -168,7 +168,7 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
         raise UsageError("FROM and TO are the same store; there is nothing to move")
 
     def tell(table: str, rows: int) -> None:
-        if common.loudness >= 0 and not common.as_json:
+        if common.verbosity >= 0 and not common.as_json:
             print_note(f"{table}: {rows:,} rows")
 
     moved = move_store(origin, target, now=SystemClock().now(), progress=tell)
@@ -195,7 +195,7 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
     if dedupe and rejected:
         raise UsageError("say either --dedupe, which extracts nothing, or --rejected, which extracts rejected pages")
     settings = common.settings()
-    gauge = Spinner(shown=sys.stderr.isatty() and common.loudness >= 0)
+    gauge = Spinner(shown=sys.stderr.isatty() and common.verbosity >= 0)
     common.set_up_logs(settings.log.format, quietly=gauge.shown)
     work = ReprocessRun(settings, extract=not dedupe, rejected=rejected, watcher=gauge.tell)
 
@@ -210,13 +210,13 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
     if report is None:
         print_note("stopped; the same command goes on from here")
     elif common.as_json:
-        print_json(_record(report))
-    elif common.loudness > SILENT:
-        _show(report, in_full=dry_run or common.loudness > 0)
+        print_json(_report_record(report))
+    elif common.verbosity > SILENT:
+        _print_report(report, in_full=dry_run or common.verbosity > 0)
     raise SystemExit(128 + stopped_by if stopped_by else 0)
 
 
-def _record(report: ReprocessReport) -> dict[str, object]:
+def _report_record(report: ReprocessReport) -> dict[str, object]:
     made = report.extracted
     return {
         "applied": report.applied,
@@ -243,7 +243,7 @@ def _change_record(change: VerdictChange) -> dict[str, object]:
     }
 
 
-def _show(report: ReprocessReport, *, in_full: bool) -> None:
+def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -255,14 +255,14 @@ def _show(report: ReprocessReport, *, in_full: bool) -> None:
         for url in made.urls:
             out.print(f"  another text: {escape_markup(url)}")
     if in_full and report.changes:
-        _show_changes(report.changes)
+        _print_changes(report.changes)
     would = "changed" if report.applied else "would change"
     out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
     if not report.applied:
         out.print("nothing was changed (--dry-run)")
 
 
-def _show_changes(changes: tuple[VerdictChange, ...]) -> None:
+def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
     from rich.table import Table
 
     from worker.cli.render.tables import console, escape_markup

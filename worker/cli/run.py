@@ -55,24 +55,24 @@ def ingest(
     if taken_as and not targets:
         raise UsageError("--as says what a target is; name the address")
     settings = common.settings()
-    orders = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
+    ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
     if dry_run:
-        raise SystemExit(ingest_dry_run(common, settings, orders))
-    raise SystemExit(_ingest(common, settings, orders))
+        raise SystemExit(ingest_dry_run(common, settings, ingest_options))
+    raise SystemExit(_ingest(common, settings, ingest_options))
 
 
-def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
+def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.ingest import IngestRun
 
-    progress = ProgressBar(shown=sys.stderr.isatty() and common.loudness >= 0)
+    progress = ProgressBar(shown=sys.stderr.isatty() and common.verbosity >= 0)
     common.set_up_logs(settings.log.format, quietly=progress.shown)
 
     async def work() -> IngestReport:
         async with open_app(settings, progress, command="ingest") as app:
-            run = IngestRun(app, orders)
+            run = IngestRun(app, ingest_options)
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()
             return await run.report()
@@ -81,9 +81,9 @@ def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) ->
         report, stopped_by = run_until_signal(work)
     if common.as_json:
         print_json(report.as_record())
-    elif common.loudness > SILENT:
+    elif common.verbosity > SILENT:
         print_ingest_summary(report, stopped_by=stopped_by)
-    if not orders.targets and not any(source.enabled for source in settings.sources):
+    if not ingest_options.targets and not any(source.enabled for source in settings.sources):
         remedy = "add one with `corpus-worker sources add URL`"
         print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:
@@ -130,19 +130,21 @@ def import_seeds(common: CommonOptions, folder: Path | None) -> None:
         print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
     else:
         known = report.found - report.imported - report.refused
-        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused(report)}")
+        click.echo(
+            f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused_count(report)}"
+        )
     if not report.found and not report.problems:
-        print_note(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}")
+        print_note(f"corpus-worker: {_no_seeds_message(folder or Path(settings.seeds.path))}")
     if stopped_by:
         raise SystemExit(128 + stopped_by)
     raise SystemExit(0 if report.found else 1)
 
 
-def _refused(report: SeedReport) -> str:
+def _refused_count(report: SeedReport) -> str:
     return f", {report.refused} without an article" if report.refused else ""
 
 
-def _no_seeds(folder: Path) -> str:
+def _no_seeds_message(folder: Path) -> str:
     from worker.app import NO_SEEDS
     from worker.sources.files.inputs import SAMPLE, sample_size
 
@@ -154,7 +156,7 @@ def _no_seeds(folder: Path) -> str:
 # Shows what `ingest --dry-run` would do: every decision of every fetch, and each outcome.
 
 
-def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
+def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
     """Run without storing anything; return the exit status."""
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.dry_run import open_dry_run
@@ -165,7 +167,7 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOpti
 
     async def work() -> IngestReport:
         async with open_dry_run(settings, teller, teller.stepped) as app:
-            run = IngestRun(app, replace(orders, with_seeds=False))
+            run = IngestRun(app, replace(ingest_options, with_seeds=False))
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()
             return await run.report()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worker.config.schema import Settings
     from worker.runs.discover_sources import SuggestedSource
 
-_LONGEST_LIST: Final = 50_000_000
+_MAX_OPML_BYTES: Final = 50_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 
@@ -63,15 +63,19 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     _check_name(name, settings)
-    found = _survey(common, settings, _address(url))
+    found = _find_sources(common, settings, _as_web_address(url))
     new = name_sources([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
         print_suggestions(found)
-    agreed = bool(new) and (yes or (not common.as_json and _asked(new, path=_path(common))))
-    written = agreed and _write(common, new)
+    agreed = bool(new) and (yes or (not common.as_json and _confirmed(new, path=_config_path(common))))
+    written = agreed and _write_sources(common, new)
     if common.as_json:
         print_json(
-            {"written": written, "added": [_plain(each) for each in new], "found": list(map(suggestion_record, found))}
+            {
+                "written": written,
+                "added": [_source_record(each) for each in new],
+                "found": list(map(suggestion_record, found)),
+            }
         )
     if not new:
         print_note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
@@ -85,18 +89,18 @@ def _check_name(name: str | None, settings: Settings) -> None:
         raise UsageError(f"--name {name}: there is a source of that name already; choose another, or remove it first")
 
 
-def _survey(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
+def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
     from worker.runs.discover_sources import find_sources
 
     def tell(step: str) -> None:
-        if common.loudness >= 0:
+        if common.verbosity >= 0:
             print_note(step)
 
     found, _ = run_until_signal(lambda: find_sources(settings, url, tell=tell))
     return found
 
 
-def _address(url: str) -> str:
+def _as_web_address(url: str) -> str:
     """Return an address as it can be fetched: `https` where people leave the scheme out."""
     whole = url if "://" in url else f"https://{url}"
     if not re.fullmatch(r"https?://[^/\s]\S*", whole):
@@ -104,22 +108,22 @@ def _address(url: str) -> str:
     return whole
 
 
-def _asked(new: Sequence[NewSource], *, path: Path) -> bool:
+def _confirmed(new: Sequence[NewSource], *, path: Path) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("nothing was written: nobody can be asked here; say --yes to write what is picked")
     names = ", ".join(each.name for each in new)
     return click.confirm(f"Write {names} to {path}?", default=True, err=True)
 
 
-def _write(common: CommonOptions, new: Sequence[NewSource]) -> bool:
+def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
     """Add sources to the configuration file and say so."""
     from worker.config.edit import edit_file, with_sources
     from worker.logs import escape
 
-    edit_file(_path(common), lambda text: with_sources(text, new), os.environ)
+    edit_file(_config_path(common), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
         for each in new:
-            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_path(common)}"))
+            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_config_path(common)}"))
     return True
 
 
@@ -135,7 +139,7 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     common.set_up_logs(settings.log.format, quietly=True)
     known = {source.name for source in settings.sources}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(_unknown(unknown, settings))
+        raise UsageError(_unknown_names_message(unknown, settings))
     chosen = [each for each in settings.sources if (each.name in names if names else each.enabled)]
     checked, _ = run_until_signal(lambda: check_sources(settings, [each.source() for each in chosen]))
     if common.as_json:
@@ -145,7 +149,7 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     raise SystemExit(1 if any(each.finding.failed for each in checked) else 0)
 
 
-def _unknown(names: Sequence[str], settings: Settings) -> str:
+def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
     known = ", ".join(source.name for source in settings.sources) or "none"
     return f"no source is called {', '.join(names)}; the configuration has {known}"
 
@@ -159,12 +163,12 @@ def remove(common: CommonOptions, name: str) -> None:
 
     settings = common.settings()
     if name not in {source.name for source in settings.sources}:
-        raise UsageError(_unknown([name], settings))
-    edit_file(_path(common), lambda text: without_source(text, name), os.environ)
+        raise UsageError(_unknown_names_message([name], settings))
+    edit_file(_config_path(common), lambda text: without_source(text, name), os.environ)
     if common.as_json:
         print_json({"removed": name})
     else:
-        click.echo(f"removed {name} from {_path(common)}; what it brought stays in the corpus")
+        click.echo(f"removed {name} from {_config_path(common)}; what it brought stays in the corpus")
 
 
 @sources.command()
@@ -172,7 +176,7 @@ def remove(common: CommonOptions, name: str) -> None:
 @options
 def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll these sources no more until `sources resume`; what they have found already is still worked off."""
-    _switch(common, names, enabled=False)
+    _set_enabled(common, names, enabled=False)
 
 
 @sources.command()
@@ -180,27 +184,27 @@ def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
 @options
 def resume(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll paused sources again."""
-    _switch(common, names, enabled=True)
+    _set_enabled(common, names, enabled=True)
 
 
-def _switch(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
+def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
     """Write to the configuration whether sources are polled; a running daemon follows by itself."""
     from worker.config.edit import edit_file, with_enabled
 
     settings = common.settings()
     states = {source.name: source.enabled for source in settings.sources}
     if unknown := [name for name in names if name not in states]:
-        raise UsageError(_unknown(unknown, settings))
+        raise UsageError(_unknown_names_message(unknown, settings))
     changed = [name for name in dict.fromkeys(names) if states[name] is not enabled]
     if changed:
-        edit_file(_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
+        edit_file(_config_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
     done = "resumed" if enabled else "paused"
     if common.as_json:
         print_json({done: changed})
         return
     for name in dict.fromkeys(names):
         if name in changed:
-            click.echo(f"{done} {name} in {_path(common)}; a running daemon follows within a minute")
+            click.echo(f"{done} {name} in {_config_path(common)}; a running daemon follows within a minute")
         else:
             click.echo(f"{name} is {'polled' if enabled else 'paused'} already")
 
@@ -217,11 +221,11 @@ def import_sources(common: CommonOptions, file: Path) -> None:
     settings = common.settings()
     try:
         with file.open("rb") as opened:
-            body = opened.read(_LONGEST_LIST + 1)
+            body = opened.read(_MAX_OPML_BYTES + 1)
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
-    if len(body) > _LONGEST_LIST:
-        raise UsageError(f"{file}: larger than {_LONGEST_LIST:,} bytes, and so no list of feeds")
+    if len(body) > _MAX_OPML_BYTES:
+        raise UsageError(f"{file}: larger than {_MAX_OPML_BYTES:,} bytes, and so no list of feeds")
     outlines, refused = read_opml(body)
     taken = {source.name for source in settings.sources}
     known = {url_key(source.url) for source in settings.sources if source.url}
@@ -231,10 +235,14 @@ def import_sources(common: CommonOptions, file: Path) -> None:
             new.append(NewSource(name=name_for(outline.url, taken), kind="feed", url=outline.url))
             taken.add(new[-1].name)
     if new:
-        _write(common, new)
+        _write_sources(common, new)
     if common.as_json:
         print_json(
-            {"added": [_plain(each) for each in new], "known": len(outlines) - len(new), "left_out": list(refused)}
+            {
+                "added": [_source_record(each) for each in new],
+                "known": len(outlines) - len(new),
+                "left_out": list(refused),
+            }
         )
     else:
         for each in refused:
@@ -255,14 +263,14 @@ def export_sources(common: CommonOptions, output: Path | None) -> None:
     if output is None or output == Path("-"):
         click.echo(body, nl=False)
         return
-    common.require_foreign(settings, output)
+    common.require_safe_output(settings, output)
     with open_export(output) as file:
         file.write(body)
 
 
-def _path(common: CommonOptions) -> Path:
+def _config_path(common: CommonOptions) -> Path:
     return common.config or DEFAULT_CONFIG
 
 
-def _plain(source: NewSource) -> dict[str, str]:
+def _source_record(source: NewSource) -> dict[str, str]:
     return {"name": source.name, "kind": source.kind, "url": source.url}

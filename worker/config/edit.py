@@ -34,7 +34,7 @@ def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, 
             file.flush()
             return _load_edited(Path(file.name), path, environment)
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
+        raise _write_error(path, exc) from exc
 
 
 def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
@@ -45,7 +45,7 @@ def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> S
         raise ConfigurationError(str(exc).replace(str(written), str(path))) from exc
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+def _write_error(path: Path, error: OSError) -> ConfigurationError:
     advice = "check the free space, and the permissions of the file and its folder"
     return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
 
@@ -57,9 +57,9 @@ _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
 _ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
-_PARTS = re.compile(r"[^a-z0-9]+")
-_ENDING = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
-_BLAND = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
+_NON_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
+_FILE_EXTENSION = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
+_GENERIC_NAMES = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +69,21 @@ class NewSource:
     name: str
     kind: str
     url: str
-    more: Mapping[str, str | list[str]] = field(default_factory=dict)
+    extra_keys: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 def name_for(url: str, taken: Collection[str]) -> str:
     """Return a short name for a source that nobody has yet: the site, then words of the address, then a number."""
     host = urls.site_of(url)
-    site = _PARTS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40] or "feed"
-    segments = (_PARTS.sub("-", _ENDING.sub("", part)).strip("-") for part in urlsplit(url).path.lower().split("/"))
-    section = next((part for part in reversed([*segments]) if part not in _BLAND), "")
+    site = (
+        _NON_NAME_CHARACTERS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40]
+        or "feed"
+    )
+    segments = (
+        _NON_NAME_CHARACTERS.sub("-", _FILE_EXTENSION.sub("", part)).strip("-")
+        for part in urlsplit(url).path.lower().split("/")
+    )
+    section = next((part for part in reversed([*segments]) if part not in _GENERIC_NAMES), "")
     names = [site, f"{site}-{section[:40]}"] if section else [site]
     free = next((name for name in names if name not in taken), None)
     return free or next(name for number in range(2, len(taken) + 3) if (name := f"{names[-1]}-{number}") not in taken)
@@ -88,32 +94,32 @@ def with_sources(text: str, added: Sequence[NewSource]) -> str:
 
     Raises UsageError for a name it has already, ConfigurationError where the text is no TOML.
     """
-    names = [source["name"] for source in _sources(text)]
+    names = [source["name"] for source in _source_names(text)]
     for source in added:
         if source.name in names:
             raise UsageError(f"there is a source {source.name!r} already; choose another name or remove it first")
         names.append(source.name)
     lines = text.splitlines(keepends=True)
-    at = max((end for _, end in _blocks(lines)), default=len(lines))
+    at = max((end for _, end in _source_blocks(lines)), default=len(lines))
     before, after = "".join(lines[:at]), "".join(lines[at:])
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
-    return _checked(before + gap + "\n".join(_written(source) for source in added) + after, expected=names)
+    return _require_sources(before + gap + "\n".join(_source_toml(source) for source in added) + after, expected=names)
 
 
 def without_source(text: str, name: str) -> str:
     """Return a configuration without one source; raises UsageError where it has none of that name."""
-    names = [source["name"] for source in _sources(text)]
+    names = [source["name"] for source in _source_names(text)]
     if name not in names:
         raise UsageError(f"there is no source {name!r}; there are {', '.join(names) or 'none'}")
     lines = text.splitlines(keepends=True)
-    blocks = _blocks(lines)
+    blocks = _source_blocks(lines)
     if len(blocks) != len(names):
         raise ConfigurationError(_NOT_EDITABLE)
     start, end = blocks[names.index(name)]
     while end < len(lines) and not lines[end].strip():
         end += 1
     result = "".join(lines[:start] + lines[end:]).rstrip("\n") + "\n"
-    return _checked(result, expected=[each for each in names if each != name])
+    return _require_sources(result, expected=[each for each in names if each != name])
 
 
 def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
@@ -121,23 +127,23 @@ def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
 
     The key `enabled` of a source is changed where it stands, or written behind its header.
     """
-    known = [source["name"] for source in _sources(text)]
+    known = [source["name"] for source in _source_names(text)]
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
     lines = text.splitlines(keepends=True)
-    blocks = _blocks(lines)
+    blocks = _source_blocks(lines)
     if len(blocks) != len(known):
         raise ConfigurationError(_NOT_EDITABLE)
     for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):
         if name in names:
-            lines[start:end] = _switched(lines[start:end], enabled=enabled)
+            lines[start:end] = _block_with_enabled(lines[start:end], enabled=enabled)
     result = "".join(lines)
     if _values(result) != _expected_values(text, names, enabled=enabled):
         raise ConfigurationError(_NOT_EDITABLE)
     return result
 
 
-def _switched(block: Sequence[str], *, enabled: bool) -> list[str]:
+def _block_with_enabled(block: Sequence[str], *, enabled: bool) -> list[str]:
     """Return the lines of one source with its key `enabled` set."""
     value = "true" if enabled else "false"
     for number, line in enumerate(block):
@@ -164,7 +170,7 @@ def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dic
     return values
 
 
-def _sources(text: str) -> list[dict[str, str]]:
+def _source_names(text: str) -> list[dict[str, str]]:
     try:
         sources = tomllib.loads(text).get("sources", [])
     except tomllib.TOMLDecodeError as exc:
@@ -172,13 +178,13 @@ def _sources(text: str) -> list[dict[str, str]]:
     return [{"name": str(source.get("name", ""))} for source in sources if isinstance(source, dict)]
 
 
-def _blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
+def _source_blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
     """Return where each `[[sources]]` block begins and ends; comments right above a header belong to its block."""
     starts = [number for number, line in enumerate(lines) if _HEADER.match(line)]
-    return [(start, _end(lines, start)) for start in starts]
+    return [(start, _block_end(lines, start)) for start in starts]
 
 
-def _end(lines: Sequence[str], start: int) -> int:
+def _block_end(lines: Sequence[str], start: int) -> int:
     following = (number for number in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[number]))
     end = next(following, len(lines))
     while end < len(lines) and lines[end - 1].lstrip().startswith("#"):
@@ -188,16 +194,16 @@ def _end(lines: Sequence[str], start: int) -> int:
     return end
 
 
-def _written(source: NewSource) -> str:
+def _source_toml(source: NewSource) -> str:
     table = tomlkit.table()
-    for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.more}.items():
+    for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.extra_keys}.items():
         table.add(key, value)
     return f"[[sources]]\n{table.as_string()}"
 
 
-def _checked(result: str, *, expected: list[str]) -> str:
+def _require_sources(result: str, *, expected: list[str]) -> str:
     """Return the text if it says what it should; unusual ways to write TOML are not edited, but refused."""
-    if [source["name"] for source in _sources(result)] != expected:
+    if [source["name"] for source in _source_names(result)] != expected:
         raise ConfigurationError(
             "the configuration is written in a way that cannot be edited; edit its sources by hand"
         )

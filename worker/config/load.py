@@ -21,7 +21,7 @@ _MAX_SHOWN: Final = 80
 _SIMILAR_WITH_PREFIX: Final = 0.7
 _SIMILAR_WITHOUT_PREFIX: Final = 0.9
 """How alike a variable is to one of ours that is taken for it: with our prefix, and without."""
-_PATH: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
+_FILE_STORE: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
 """What begins the URL of a file: nobody logs in there, and its path may hold every sign."""
 _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=@)", re.DOTALL)
 """Scheme and user, and all that stands between them and the last @, however the scheme is mistyped."""
@@ -64,7 +64,7 @@ def masked_values(settings: Settings) -> dict[str, object]:
 
 def mask_url(url: str) -> str:
     """Hide what is or may be a secret in a store's URL, be it well spelled or not."""
-    return _SECRET.sub(r"\1***", url) if _PATH.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
+    return _SECRET.sub(r"\1***", url) if _FILE_STORE.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
 
 
 def _without_login(text: str) -> str:
@@ -98,11 +98,11 @@ def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str]
         if name in names:
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             yield (section, key), _coerce(section, key, environment[name], name)
-        elif meant := _suggestion(name, names):
+        elif meant := _misspelling_hint(name, names):
             raise ConfigurationError(f"environment: {name}: no such setting; {meant}")
 
 
-def _suggestion(name: str, names: Collection[str]) -> str:
+def _misspelling_hint(name: str, names: Collection[str]) -> str:
     """Return what to write instead of a variable that was meant for this program, empty for those of others."""
     upper = name.upper()
     if upper in names:

@@ -52,10 +52,10 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     }
 )
 """The kinds of sources for which a key does something; a key that is not here does something for all."""
-_INSTEAD: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+_REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
-_STRICTER: Final = 2.0
-_LAXER: Final = 0.6
+_SLOPE_ABOVE_DEFAULT: Final = 2.0
+_SLOPE_BELOW_DEFAULT: Final = 0.6
 """How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
 
 
@@ -124,16 +124,16 @@ class DedupeSettings(Section):
     containment: Share | None = None
 
     @property
-    def former(self) -> dict[str, float]:
+    def former_thresholds(self) -> dict[str, float]:
         """Return the former keys that are set."""
         keys = {"threshold": self.threshold, "containment": self.containment}
         return {key: value for key, value in keys.items() if value is not None}
 
-    def remarks(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Return what to write in the place of the former keys."""
-        if not self.former:
+        if not self.former_thresholds:
             return ()
-        keys = " and ".join(f"dedupe.{key}" for key in self.former)
+        keys = " and ".join(f"dedupe.{key}" for key in self.former_thresholds)
         if "merge_at" in self.model_fields_set:
             return (f"{keys} does nothing beside dedupe.merge_at; take it out",)
         return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` in its place",)
@@ -141,10 +141,10 @@ class DedupeSettings(Section):
     @property
     def probability(self) -> float:
         """Return the probability from which two texts are merged."""
-        if not self.former or "merge_at" in self.model_fields_set:
+        if not self.former_thresholds or "merge_at" in self.model_fields_set:
             return self.merge_at
-        given = sum(self.former.values()) / len(self.former)
-        steep = _STRICTER if given > _OLD_DEFAULT_THRESHOLD else _LAXER
+        given = sum(self.former_thresholds.values()) / len(self.former_thresholds)
+        steep = _SLOPE_ABOVE_DEFAULT if given > _OLD_DEFAULT_THRESHOLD else _SLOPE_BELOW_DEFAULT
         return round(0.5 + steep * (given - _OLD_DEFAULT_THRESHOLD), 2)
 
 
@@ -238,11 +238,11 @@ class SourceSettings(Section):
             return self.since if self.since.tzinfo else self.since.replace(tzinfo=ZoneInfo(self.timezone))
         return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
 
-    def unused(self) -> Iterator[str]:
+    def unused_key_warnings(self) -> Iterator[str]:
         """Yield a sentence for each key that is set and does nothing for this kind of source."""
         for key, kinds in _KINDS_OF_KEY.items():
             if key in self.model_fields_set and self.kind not in kinds:
-                advice = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
+                advice = f"; {_REPLACEMENTS[key]}" if key in _REPLACEMENTS else ""
                 yield f'source "{self.name}": {key} does nothing for kind = "{self.kind}"{advice}: remove it'
 
 
@@ -303,6 +303,9 @@ class Settings(Section):
             seen.add(source.name)
         return self
 
-    def remarks(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Return what in a valid configuration does nothing, or is a former key, in sentences; errors from 0.3 on."""
-        return (*self.dedupe.remarks(), *(sentence for source in self.sources for sentence in source.unused()))
+        return (
+            *self.dedupe.warnings(),
+            *(sentence for source in self.sources for sentence in source.unused_key_warnings()),
+        )

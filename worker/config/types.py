@@ -17,9 +17,9 @@ from worker.schedule.poll_interval import check_cron
 
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
-_PARTS_OF_A_DATE: Final = frozenset({"year", "month", "day"})
-_LAST_PORT: Final = 65535
-_FIRST_YEAR: Final = 1900
+_DATE_PARTS: Final = frozenset({"year", "month", "day"})
+_MAX_PORT: Final = 65535
+_MIN_YEAR: Final = 1900
 _EXPECTED_DAY: Final = 'a day such as "2026-11-29", or a moment such as "2026-11-29T08:00:00+07:00"'
 
 
@@ -59,7 +59,7 @@ def _network(value: str) -> str:
 
 def _endpoint(value: str) -> str:
     match = _ENDPOINT.fullmatch(value)
-    if not match or not 0 < int(match[2]) <= _LAST_PORT:
+    if not match or not 0 < int(match[2]) <= _MAX_PORT:
         raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
     return value.lower()
 
@@ -72,7 +72,7 @@ def _listen(value: str) -> str:
             ipaddress.ip_address(host)
     except ValueError:
         match = None
-    if value and (match is None or not 0 < int(match[2]) <= _LAST_PORT):
+    if value and (match is None or not 0 < int(match[2]) <= _MAX_PORT):
         raise ValueError('an address and a port of this machine such as "127.0.0.1:8750" or "[::1]:8750"')
     return value
 
@@ -101,7 +101,7 @@ def _pattern(value: str) -> str:
 
 def _archive(value: str) -> str:
     named = set(re.findall(r"\{(\w*)\}", value))
-    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _PARTS_OF_A_DATE):
+    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _DATE_PARTS):
         raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
     return value
 
@@ -151,7 +151,7 @@ def _parse_since(value: object) -> object:
 
 
 def _not_before_1900(value: date | datetime) -> date | datetime:
-    if value.year < _FIRST_YEAR:
+    if value.year < _MIN_YEAR:
         raise ValueError(_EXPECTED_DAY)
     return value
 

@@ -25,7 +25,7 @@ from typing import BinaryIO, Final, NoReturn, cast
 
 PREFIX: Final = ".corpus-worker-"
 """What the names of unfinished files begin with; one is left behind only where the process is killed."""
-_STANDARD: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+_STANDARD_STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _FILE_TYPES: Final = {
     stat.S_IFREG: "is a file",
@@ -57,13 +57,13 @@ def open_output(target: Path) -> Iterator[BinaryIO]:
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
     """Give a new file, named in its `name`, that takes the place of `target` when the block ends well."""
     require_replaceable(target)
-    made = target.parent / _fresh_name()
-    with _clean_end_on_signal():
+    made = target.parent / _random_name()
+    with _clean_up_on_signal():
         try:
-            with open(made, "xb", opener=_open_own) as file:
+            with open(made, "xb", opener=_open_private) as file:
                 yield cast("BinaryIO", file)
                 file.flush()
-                _finish(file.fileno(), target)
+                _set_mode_and_sync(file.fileno(), target)
             made.rename(target)
             _fsync_path(target.parent)
         finally:
@@ -89,8 +89,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def private_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder that only its owner may open; what is left of it when the block ends goes."""
-    made = parent / _fresh_name()
-    with _clean_end_on_signal():
+    made = parent / _random_name()
+    with _clean_up_on_signal():
         made.mkdir(mode=0o700)
         try:
             yield made
@@ -101,7 +101,7 @@ def private_folder(parent: Path) -> Iterator[Path]:
 def replace_file(made: Path, target: Path) -> None:
     """Give a finished file the name of `target`, with the permissions of the file it replaces or those of a new one."""
     with made.open("rb") as file:
-        _finish(file.fileno(), target)
+        _set_mode_and_sync(file.fileno(), target)
     made.rename(target)
     _fsync_path(target.parent)
 
@@ -112,7 +112,7 @@ def require_replaceable(target: Path) -> int | None:
     return None if found is None else _permissions(found)
 
 
-def _finish(descriptor: int, target: Path) -> None:
+def _set_mode_and_sync(descriptor: int, target: Path) -> None:
     """Have the disk keep a file, and not only the system's memory, with the permissions that `target` has or gets."""
     mode = require_replaceable(target)
     os.fchmod(descriptor, 0o666 & ~_umask() if mode is None else mode)
@@ -124,9 +124,9 @@ def _require_empty_folder(target: Path) -> int | None:
     if found is None:
         return None
     if any(target.iterdir()):
-        raise _refused("is not empty")
+        raise _refusal("is not empty")
     if target.samefile("."):
-        raise _refused("is the folder you are in, and it would be replaced")
+        raise _refusal("is the folder you are in, and it would be replaced")
     return _permissions(found)
 
 
@@ -135,7 +135,7 @@ def _checked_target(target: Path, *, expected: int) -> os.stat_result | None:
     _require_trusted_parents(target)
     found = _lstat(target)
     if found is not None and stat.S_IFMT(found.st_mode) != expected:
-        raise _refused(_FILE_TYPES.get(stat.S_IFMT(found.st_mode), "is no ordinary file"))
+        raise _refusal(_FILE_TYPES.get(stat.S_IFMT(found.st_mode), "is no ordinary file"))
     return found
 
 
@@ -144,7 +144,7 @@ def _require_trusted_parents(target: Path) -> None:
     for parent in target.absolute().parents:
         found = _lstat(parent)
         if found is not None and stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
-            raise _refused(f"lies behind {parent}, a link of another user")
+            raise _refusal(f"lies behind {parent}, a link of another user")
 
 
 def _lstat(path: Path) -> os.stat_result | None:
@@ -156,25 +156,25 @@ def _lstat(path: Path) -> os.stat_result | None:
 
 def _permissions(found: os.stat_result) -> int:
     if found.st_uid != os.geteuid():
-        raise _refused("belongs to another user")
+        raise _refusal("belongs to another user")
     return found.st_mode & 0o777
 
 
-def _refused(why: str) -> OSError:
+def _refusal(why: str) -> OSError:
     return OSError(errno.EPERM, f"it {why}")
 
 
 def _descriptor(target: Path) -> int | None:
     """Return the number of the open stream that a name stands for."""
     numbered = _DESCRIPTOR.fullmatch(str(target))
-    return int(numbered[1]) if numbered else _STANDARD.get(str(target))
+    return int(numbered[1]) if numbered else _STANDARD_STREAMS.get(str(target))
 
 
-def _open_own(name: str, flags: int) -> int:
+def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _fresh_name() -> str:
+def _random_name() -> str:
     return PREFIX + secrets.token_hex(8)
 
 
@@ -194,12 +194,12 @@ def _umask() -> int:
 
 
 @contextmanager
-def _clean_end_on_signal() -> Iterator[None]:
+def _clean_up_on_signal() -> Iterator[None]:
     """Let a signal that would end the process at once end the block first, so that nothing unfinished is left."""
     here = threading.current_thread() is threading.main_thread()
     ours = [number for number in _ENDING_SIGNALS if here and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, _end)
+        signal.signal(number, _exit_on_signal)
     try:
         yield
     finally:
@@ -207,6 +207,6 @@ def _clean_end_on_signal() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)

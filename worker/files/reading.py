@@ -70,7 +70,7 @@ class _ReaderThread(threading.Thread):
         self.last = time.monotonic()
 
     @property
-    def still(self) -> timedelta:
+    def idle_for(self) -> timedelta:
         return timedelta(seconds=time.monotonic() - self.last)
 
 
@@ -87,15 +87,15 @@ async def read_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
     Raises SourceError where nothing came for as long as PATIENCE.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[T] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
     def tell(result: T | None, error: BaseException | None) -> None:
-        if told.done():
+        if future.done():
             return
         if error is None:
-            told.set_result(cast("T", result))
+            future.set_result(cast("T", result))
         else:
-            told.set_exception(error)
+            future.set_exception(error)
 
     def run() -> None:
         result, error = None, None
@@ -109,11 +109,11 @@ async def read_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
     reader = _ReaderThread(run)
     reader.start()
     try:
-        while not (await asyncio.wait({told}, timeout=min(_CHECK_EVERY, READ_TIMEOUT).total_seconds()))[0]:
-            if reader.still >= READ_TIMEOUT:
+        while not (await asyncio.wait({future}, timeout=min(_CHECK_EVERY, READ_TIMEOUT).total_seconds()))[0]:
+            if reader.idle_for >= READ_TIMEOUT:
                 raise SourceError(
                     f"nothing could be read for {READ_TIMEOUT.total_seconds():.0f} seconds; check the disk"
                 )
-        return told.result()
+        return future.result()
     finally:
-        told.cancel()
+        future.cancel()

@@ -188,9 +188,9 @@ log = structlog.get_logger()
 
 STATS_MAX_AGE: Final = timedelta(seconds=10)
 """How old figures of the store may be: however many clients ask, the store is asked this often at most."""
-MIN_REST_FACTOR: Final = 50
+STATS_REST_FACTOR: Final = 50
 """How many times as long as its answer took the store is left alone: a large one has other things to do as well."""
-STORE_PATIENCE: Final = timedelta(seconds=5)
+STORE_TIMEOUT: Final = timedelta(seconds=5)
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": POLICY,
@@ -215,7 +215,7 @@ class StatusSource:
 
 def build_web_app(watched: StatusSource, *, names: Collection[str] = ()) -> Starlette:
     """Return the application; `names` are host names it may be asked for under, besides addresses and localhost."""
-    answers = _Answers(watched)
+    answers = _Pages(watched)
     return Starlette(
         routes=[
             Route("/", answers.status, methods=["GET"]),
@@ -226,7 +226,7 @@ def build_web_app(watched: StatusSource, *, names: Collection[str] = ()) -> Star
     )
 
 
-class _Answers:
+class _Pages:
     """Answers requests, with figures that are asked for now and then."""
 
     def __init__(self, watched: StatusSource) -> None:
@@ -248,7 +248,7 @@ class _Answers:
     async def metrics(self, request: Request) -> Response:
         """Return the counters of this process and the figures of the store."""
         body, content_type = await asyncio.to_thread(
-            self._watched.metrics.told,
+            self._watched.metrics.render,
             accept=request.headers.get("accept", ""),
             health=self._watched.health(),
             figures=await self._recent(),
@@ -262,12 +262,12 @@ class _Answers:
             if started >= self._ask_again_at:
                 self._figures = await self._ask()
                 now = self._watched.clock.monotonic()
-                self._ask_again_at = now + max(STATS_MAX_AGE.total_seconds(), MIN_REST_FACTOR * (now - started))
+                self._ask_again_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - started))
             return self._figures
 
     async def _ask(self) -> StoreStats | None:
         try:
-            async with asyncio.timeout(STORE_PATIENCE.total_seconds()):
+            async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
                 return await self._watched.figures()
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")

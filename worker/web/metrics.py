@@ -75,20 +75,20 @@ class Metrics:
         if outcome.state is State.REJECTED and outcome.reason in _PROCESS_LOST:
             self._processes.labels(outcome.reason).inc()
 
-    def told(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:
+    def render(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:
         """Return everything counted and what the store says, and the content type: OpenMetrics where it is asked for.
 
         Nothing else of `accept` is looked at: whatever a client writes there, it gets an answer.
         """
         encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept.lower() else "")
-        return encode(_Everything(registry=self._registry, health=health, figures=figures)), content_type
+        return encode(_Collector(registry=self._registry, health=health, figures=figures)), content_type
 
     def _counter(self, name: str, told: str, *labels: str) -> Counter:
         return Counter(name, told, labels, namespace="corpus_worker", registry=self._registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Everything:
+class _Collector:
     """What is counted here, and gauges made of what the store says at the moment."""
 
     registry: CollectorRegistry
@@ -106,11 +106,11 @@ class _Everything:
             yield _gauge("standing_still_seconds", told, self.health.figures["standing_still_s"])
         yield _gauge("store_answers", "1 where the store answered in time.", int(self.figures is not None))
         if self.figures is not None:
-            yield from _of_the_store(self.figures)
-            yield from _of_sources(self.figures)
+            yield from _store_gauges(self.figures)
+            yield from _source_gauges(self.figures)
 
 
-def _of_the_store(figures: StoreStats) -> Iterator[Metric]:
+def _store_gauges(figures: StoreStats) -> Iterator[Metric]:
     yield _gauge("queue_pending", "Candidates without an outcome.", figures.pending)
     yield _gauge("queue_due", "Pending candidates that could be claimed now.", figures.due)
     yield _gauge("in_hand", "Candidates this process is working on.", figures.in_hand)
@@ -123,7 +123,7 @@ def _of_the_store(figures: StoreStats) -> Iterator[Metric]:
     yield states
 
 
-def _of_sources(figures: StoreStats) -> Iterator[Metric]:
+def _source_gauges(figures: StoreStats) -> Iterator[Metric]:
     told = {
         "source_freshness_seconds": "Seconds since the last poll that worked.",
         "source_newest_article_age_seconds": "Seconds since the newest text was fetched.",

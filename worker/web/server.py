@@ -20,10 +20,10 @@ from worker.errors import ListenError
 
 log = structlog.get_logger()
 
-_BACKLOG = 64
-_REQUEST_WITHIN_S = 10.0
+_MAX_CONNECTIONS = 64
+_REQUEST_TIMEOUT_S = 10.0
 """How long a client may take over a request, from when it connects or from the last answer on."""
-_ANSWER_WITHIN_S = 60.0
+_RESPONSE_TIMEOUT_S = 60.0
 """How long an answer may take, its way to the client included."""
 
 
@@ -37,7 +37,7 @@ class _Connection(H11Protocol):
         """Begin to wait for a request; where there are too many clients, the one silent for longest has to go."""
         super().connection_made(transport)
         self._limit()
-        if len(self.connections) >= _BACKLOG:
+        if len(self.connections) >= _MAX_CONNECTIONS:
             others = (each for each in self.connections if isinstance(each, _Connection) and each is not self)
             silent = (each for each in others if each.is_silent)
             if longest := min(silent, key=lambda each: each.waits_since, default=None):
@@ -76,7 +76,7 @@ class _Connection(H11Protocol):
         if self.timer is not None:
             self.timer.cancel()
         self.waits_since = self.loop.time()
-        self.timer = self.loop.call_later(_REQUEST_WITHIN_S if self.is_silent else _ANSWER_WITHIN_S, self.end)
+        self.timer = self.loop.call_later(_REQUEST_TIMEOUT_S if self.is_silent else _RESPONSE_TIMEOUT_S, self.end)
 
 
 class _Server(uvicorn.Server):
@@ -93,8 +93,8 @@ async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
 
     Raises ListenError where nothing can be served there.
     """
-    listener = _listening(listen)
-    server = _Server(_configuration(app))
+    listener = _open_listener(listen)
+    server = _Server(_server_config(app))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
     try:
         yield listener.getsockname()[1]
@@ -106,12 +106,12 @@ async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
             log.error("web.failed", error=repr(result))
 
 
-def _listening(listen: str) -> socket.socket:
+def _open_listener(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     address = "127.0.0.1" if host == "localhost" else host.strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, int(port)), family=family, backlog=_BACKLOG)
+        return socket.create_server((address, int(port)), family=family, backlog=_MAX_CONNECTIONS)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc
         taken = ", perhaps by another daemon" if exc.errno == errno.EADDRINUSE else ""
@@ -119,7 +119,7 @@ def _listening(listen: str) -> socket.socket:
         raise ListenError(f'{why}: set [web] listen to another address, or to "" to serve nothing') from exc
 
 
-def _configuration(app: ASGIApp) -> uvicorn.Config:
+def _server_config(app: ASGIApp) -> uvicorn.Config:
     """Return a server for a handful of clients: HTTP/1.1 alone, nothing trusted, nothing logged, no long goodbyes."""
     return uvicorn.Config(
         app,
@@ -131,7 +131,7 @@ def _configuration(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_BACKLOG,
+        limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=16_384,

@@ -309,7 +309,7 @@ def test_since_is_a_day_or_a_moment_of_any_source(
     since = settings.sources[0].source().options.since
     assert since == datetime.fromisoformat(moment)
     assert again.sources[0].source().options.since == since
-    assert settings.remarks() == ()
+    assert settings.warnings() == ()
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_key_that_does_nothing_for_its_kind_of_source_is_told(
     text = f'[[sources]]\nname = "paper"\nkind = "{kind}"\n' + "".join(f"{key} = {keys[key]}\n" for key in keys)
     text += "" if "path" in keys else 'url = "https://paper.example/rss"\n'
 
-    remarks = load_settings(write(tmp_path, text), {}).remarks()
+    remarks = load_settings(write(tmp_path, text), {}).warnings()
 
     assert [remark.split(" does nothing")[0] for remark in remarks] == [f'source "paper": {key}' for key in useless]
     assert all(f'for kind = "{kind}"' in remark for remark in remarks)
@@ -407,7 +407,7 @@ def test_former_keys_of_dedupe_are_translated_with_a_remark(tmp_path: Path, writ
 
     settings = load_settings(path, {})
 
-    remarks = settings.remarks()
+    remarks = settings.warnings()
     assert settings.dedupe.probability == probability
     assert len(remarks) == (1 if "threshold" in written or "containment" in written else 0)
     if remarks and "merge_at" not in written:

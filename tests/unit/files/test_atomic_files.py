@@ -72,7 +72,7 @@ def test_the_name_of_an_unfinished_file_cannot_be_guessed_nor_the_file_be_read_b
 def test_a_file_that_is_there_under_the_unfinished_name_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic, "_fresh_name", lambda: "guessed")
+    monkeypatch.setattr(atomic, "_random_name", lambda: "guessed")
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "guessed").symlink_to("precious")
 

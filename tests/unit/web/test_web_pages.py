@@ -200,7 +200,7 @@ async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(boa
 async def test_every_metric_is_in_the_documents(board: Board) -> None:
     documents = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
 
-    told = board.metrics.told(accept="", health=WELL, figures=FIGURES)[0].decode()
+    told = board.metrics.render(accept="", health=WELL, figures=FIGURES)[0].decode()
 
     names = set(re.findall(r"^# TYPE (\S+)", told, re.MULTILINE))
     assert len(names) > 20
@@ -258,7 +258,7 @@ async def test_two_processes_or_tests_share_no_counter() -> None:
 
     first.lease_lost()
 
-    assert b"leases_lost_total 0.0" in second.told(accept="", health=WELL, figures=None)[0]
+    assert b"leases_lost_total 0.0" in second.render(accept="", health=WELL, figures=None)[0]
 
 
 async def test_prometheus_gets_the_newer_format_where_it_asks_for_it(board: Board) -> None:
@@ -376,7 +376,7 @@ async def test_who_holds_every_connection_and_says_nothing_keeps_nobody_out(boar
 async def test_a_client_without_a_whole_request_is_let_go_of(
     board: Board, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.2)
+    monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.2)
     async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
@@ -391,7 +391,7 @@ async def test_a_client_without_a_whole_request_is_let_go_of(
 async def test_part_of_a_request_now_and_then_gives_nobody_more_time(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.3)
+    monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.3)
     async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         ended = asyncio.create_task(reader.read(1000))

@@ -120,10 +120,10 @@ class Spinner:
 # Tells on one line of standard error how far a backfill has come, and about how long it will take.
 
 
-_EVERY: Final = timedelta(seconds=20)
-_EVERY_ON_A_TERMINAL: Final = timedelta(seconds=1)
-_SPAN_S: Final = 120.0
-_MIN_MOMENTS: Final = 3
+_REPORT_INTERVAL: Final = timedelta(seconds=20)
+_TERMINAL_INTERVAL: Final = timedelta(seconds=1)
+_RATE_WINDOW_S: Final = 120.0
+_MIN_SAMPLES: Final = 3
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -131,22 +131,22 @@ _MINUTE: Final = timedelta(minutes=1)
 class EtaEstimator:
     """How quickly work goes, from the moments (in seconds) at which pieces of it ended lately."""
 
-    moments: deque[float] = field(default_factory=deque)
+    end_times: deque[float] = field(default_factory=deque)
     done: int = 0
 
     def count(self, now_s: float) -> None:
         """Note that a piece of work ended."""
         self.done += 1
-        self.moments.append(now_s)
-        while now_s - self.moments[0] > _SPAN_S:
-            self.moments.popleft()
+        self.end_times.append(now_s)
+        while now_s - self.end_times[0] > _RATE_WINDOW_S:
+            self.end_times.popleft()
 
     def remaining(self, left: int, *, now_s: float) -> timedelta | None:
         """Return about how long so many more pieces take; None while that cannot be told."""
         if left == 0:
             return timedelta(0)
-        lately = [moment for moment in self.moments if now_s - moment <= _SPAN_S]
-        if len(lately) < _MIN_MOMENTS or now_s <= lately[0]:
+        lately = [moment for moment in self.end_times if now_s - moment <= _RATE_WINDOW_S]
+        if len(lately) < _MIN_SAMPLES or now_s <= lately[0]:
             return None
         return timedelta(seconds=left * (now_s - lately[0]) / len(lately))
 
@@ -168,36 +168,36 @@ class BackfillReporter:
         self._shown = shown
         self._in_place = sys.stderr.isatty()
         self._clock = SystemClock()
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
 
     def discovered(self, source: Source, *, new: int) -> None:
         """Show nothing: the places tell it."""
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - an observer is told both
         """Count the end of the work on one candidate."""
-        self._pace.count(self._clock.monotonic())
+        self._eta.count(self._clock.monotonic())
 
     def stepped(self, step: Step) -> None:
         """Show nothing: what a fetch decided is for `doctor`."""
 
     @asynccontextmanager
-    async def over(self, run: BackfillRun) -> AsyncIterator[None]:
+    async def reporting(self, run: BackfillRun) -> AsyncIterator[None]:
         """Tell the progress of a run for as long as the block lasts."""
-        telling = asyncio.create_task(self._tell_again_and_again(run))
+        reporting = asyncio.create_task(self._report_periodically(run))
         try:
             yield
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
             if self._shown and self._in_place:
                 _write("\r\x1b[K")
 
-    async def _tell_again_and_again(self, run: BackfillRun) -> None:
+    async def _report_periodically(self, run: BackfillRun) -> None:
         while self._shown:
-            await self._clock.sleep(_EVERY_ON_A_TERMINAL if self._in_place else _EVERY)
+            await self._clock.sleep(_TERMINAL_INTERVAL if self._in_place else _REPORT_INTERVAL)
             state, left = await run.progress()
-            remaining = self._pace.remaining(left, now_s=self._clock.monotonic())
-            told = progress_line(state, done=self._pace.done, left=left, remaining=remaining)
+            remaining = self._eta.remaining(left, now_s=self._clock.monotonic())
+            told = progress_line(state, done=self._eta.done, left=left, remaining=remaining)
             if self._in_place:
                 _write(f"\r\x1b[K{told}")
             else:

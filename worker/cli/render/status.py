@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.render.tables import STATE_ORDER, corpus_sum, format_time, poll_record
+from worker.cli.render.tables import STATE_ORDER, corpus_equation, format_time, poll_record
 from worker.config.load import mask_url
 from worker.config.schema import Settings, SourceSettings
 from worker.config.units import format_age, format_countdown, format_duration, format_rounded
@@ -19,9 +19,9 @@ from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State
 from worker.models.records import source_warnings
 from worker.storage.queue.workers import WorkerRecord
 
-_NUMBERS = ("found", "brought", "stored", "yield")
-_HEADS = ("source", "polled", "next", "every", *_NUMBERS)
-_COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
+_NUMERIC_COLUMNS = ("found", "brought", "stored", "yield")
+_COLUMNS = ("source", "polled", "next", "every", *_NUMERIC_COLUMNS)
+_COUNT_COLUMNS = ("discovered", *(state.value for state in STATE_ORDER))
 
 
 def status_record(
@@ -101,23 +101,23 @@ def render_status(
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
     return Group(
-        *_head(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
+        *_header(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
-        *_meanings(_meaning_of_counts(figures)),
-        *_rejected(figures),
+        *_legend(_counts_legend(figures)),
+        *_rejections(figures),
         "",
         *_sources(sources, settings, now=now),
-        *_meanings(_meaning_of_sources(figures, [each for _, each in sources])),
+        *_legend(_sources_legend(figures, [each for _, each in sources])),
     )
 
 
-def _meanings(lines: Sequence[str]) -> Iterator[Text]:
-    return (_plain(line, style="dim") for line in lines)
+def _legend(lines: Sequence[str]) -> Iterator[Text]:
+    return (_line(line, style="dim") for line in lines)
 
 
-def _meaning_of_counts(figures: StoreStats) -> tuple[str, ...]:
+def _counts_legend(figures: StoreStats) -> tuple[str, ...]:
     """Say what is counted, so that whoever adds the numbers up knows what comes out."""
     return (
         f"in all: every address found, by its state now; {figures.pending:,} more are pending",
@@ -125,7 +125,7 @@ def _meaning_of_counts(figures: StoreStats) -> tuple[str, ...]:
     )
 
 
-def _meaning_of_sources(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
+def _sources_legend(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
     if not shown:
         return ()
     others = sum(figures.counts.values()) - sum(source.known for source in shown)
@@ -138,7 +138,7 @@ def _never_polled(source: SourceSettings) -> SourceStats:
     return SourceStats(name=source.name, state=SourceState(name=source.name), paused=not source.enabled)
 
 
-def _head(
+def _header(
     settings: Settings, figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord]
 ) -> Iterator[RenderableType]:
     size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
@@ -146,11 +146,11 @@ def _head(
         "store": f"{mask_url(settings.store.url)}{size}",
         "daemon": daemon,
         "at work": ", ".join(map(str, workers)) or "nobody",
-        "corpus": corpus_sum(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
+        "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
     for name, value in lines.items():
-        yield _plain(f"{name:<8}{value}")
+        yield _line(f"{name:<8}{value}")
 
 
 def no_daemon(*, known: bool) -> str:
@@ -162,7 +162,7 @@ def _backfill_line(standing: BackfillStatus) -> Text:
     state = standing.state
     places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
     # Named as it is kept: the source, the first day and, where one was given, the last.
-    return _plain(
+    return _line(
         f"backfill {state.name}: {places}, {state.found:,} found, {standing.pending:,} pending, "
         f"{f'at work: {standing.worker}' if standing.worker else 'nobody at it'}"
     )
@@ -174,20 +174,20 @@ def _counts(figures: StoreStats) -> Table:
         rows[f"last {format_duration(span)}"] = dict(counts)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
-    for name in _COUNTED[:-1]:
+    for name in _COUNT_COLUMNS[:-1]:
         table.add_column("found" if name == "discovered" else name, justify="right")
     for name, counts in rows.items():
-        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNTED[:-1]))
+        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNT_COLUMNS[:-1]))
     return table
 
 
-def _rejected(figures: StoreStats) -> Iterator[Text]:
+def _rejections(figures: StoreStats) -> Iterator[Text]:
     """Yield why pages gave no article, if any did, and how many of them can be extracted again."""
     if not figures.rejected:
         return
     reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
     kept = sum(kept for _, kept in figures.rejected.values())
-    yield _plain(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
+    yield _line(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
 
 
 def _sources(
@@ -197,15 +197,15 @@ def _sources(
     troubled = [pair for pair in sources if _warnings(pair[1], now=now)]
     well = [pair for pair in sources if not _warnings(pair[1], now=now)]
     rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows.values(), strict=True)]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows.values(), strict=True)]
     for title, group in (("with trouble", troubled), ("in order" if troubled else "", well)):
         if not group:
             continue
         if title:
-            yield _plain(f"{title}:", style="bold")
+            yield _line(f"{title}:", style="bold")
         yield _source_table([rows[source.name] for _, source in group], widths)
         for _, source in group:
-            told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _warnings(source, now=now))
+            told = (_line(f"{source.name}: {trouble}", style="red") for trouble in _warnings(source, now=now))
             yield from (Padding(each, (0, 0, 0, 2)) for each in told)
         if title and group is troubled and well:
             yield ""
@@ -213,8 +213,8 @@ def _sources(
 
 def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    for name, width in zip(_HEADS, widths, strict=True):
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True, min_width=width)
+    for name, width in zip(_COLUMNS, widths, strict=True):
+        table.add_column(name, justify="right" if name in _NUMERIC_COLUMNS else "left", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
     return table
@@ -239,7 +239,7 @@ def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
     return source_warnings(source, now=now, moment=format_time)
 
 
-def _plain(line: str, *, style: str = "") -> Text:
+def _line(line: str, *, style: str = "") -> Text:
     """Return a line as it is: nothing in it is markup, and nothing forges another line."""
     return Text(escape(line), style=style)
 

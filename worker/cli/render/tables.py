@@ -168,14 +168,14 @@ def print_audit(books: AuditReport) -> None:
     out = console()
     parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in STATE_ORDER)
     out.print(f"{books.discovered} discovered = {parts}")
-    out.print(corpus_sum(texts=books.clusters, articles=books.articles, seeds=books.seeds))
+    out.print(corpus_equation(texts=books.clusters, articles=books.articles, seeds=books.seeds))
     out.print("not exported are copies and earlier versions: another text of their cluster stands for them")
     for problem in books.problems:
         out.print(f"problem: {escape_markup(problem)}", style="red")
     out.print("the books balance" if books.balanced else "the books do not balance", style="bold")
 
 
-def corpus_sum(*, texts: int, articles: int, seeds: int) -> str:
+def corpus_equation(*, texts: int, articles: int, seeds: int) -> str:
     """Return how the texts that `export` writes come about from what is kept."""
     return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
 
@@ -204,7 +204,7 @@ def _iso(when: datetime | None) -> str | None:
     return when.isoformat() if when else None
 
 
-def _times(published_at: datetime | None, fetched_at: datetime | None) -> str:
+def _format_times(published_at: datetime | None, fetched_at: datetime | None) -> str:
     return f"published {format_time(published_at)}, fetched {format_time(fetched_at)}"
 
 
@@ -217,14 +217,14 @@ def print_duplicates(links: Iterable[DuplicateLink]) -> int:
             kept = link.duplicate_of
             out.print(f"[bold]{kept}  {escape_markup(link.duplicate_of_title)}[/]", soft_wrap=True)
             out.print(f"  {escape_markup(link.duplicate_of_url)}", soft_wrap=True)
-            times = _times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
+            times = _format_times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
             first = f"; first: {escape_markup(link.first_host)}" if link.first_host else ""
             out.print(f"  {times}{first}", soft_wrap=True)
         figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
         out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
         out.print(f"      {escape_markup(link.title)}", soft_wrap=True)
         out.print(f"      {escape_markup(link.url)}", soft_wrap=True)
-        out.print(f"      {_times(link.published_at, link.fetched_at)}", soft_wrap=True)
+        out.print(f"      {_format_times(link.published_at, link.fetched_at)}", soft_wrap=True)
     out.print(f"{len(rows):,} recognised")
     return len(rows)
 
@@ -252,8 +252,8 @@ def name_sources(picked: Sequence[TrialPoll], name: str | None, settings: Settin
     new: list[NewSource] = []
     for trial in picked:
         wish = name if name and not new else f"{name}-{len(new) + 1}" if name else name_for(trial.url, taken)
-        more = {"sites": [trial.site]} if trial.site else {}
-        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, more=more))
+        extra_keys = {"sites": [trial.site]} if trial.site else {}
+        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, extra_keys=extra_keys))
         taken.add(wish)
     return new
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
     from worker.storage.corpus.reader import StoreReader
 
-_MAX_SHARED = 160
-_AUTHORITIES = {
+_MAX_SHARED_SHOWN = 160
+_AUTHORITY_LABELS = {
     Authority.PUBLISHER: "its own site",
     Authority.OPERATOR: "the operator",
     Authority.STRANGER: "a stranger",
@@ -37,8 +37,8 @@ class Decision:
             return None
         apart = [each for each in self.passages.passages if not each.shared]
         return Difference(
-            added=tuple(_flat(each.newcomer) for each in apart if each.newcomer.strip()),
-            removed=tuple(_flat(each.other) for each in apart if each.other.strip()),
+            added=tuple(_one_line(each.newcomer) for each in apart if each.newcomer.strip()),
+            removed=tuple(_one_line(each.other) for each in apart if each.other.strip()),
         )
 
 
@@ -88,11 +88,11 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
-    exported = {article.id: _exported(reader, article) for article in articles}
+    exported = {article.id: _exported_text(reader, article) for article in articles}
     return ArticleHistory(candidate=candidate, articles=articles, decisions=decisions, exported=exported)
 
 
-def _exported(reader: StoreReader, article: StoredArticle) -> ExportedText:
+def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
     """Return what the cluster of an article exports; the later word of the two articles is why."""
     head = article if article.head else reader.head_of(article.cluster) or article
     latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
@@ -114,7 +114,7 @@ def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
 def history_record(told: ArticleHistory) -> dict[str, object]:
     """Return the whole history for `why --json`."""
     return {
-        "candidate": _plain(told.candidate) if told.candidate else None,
+        "candidate": _as_json_values(told.candidate) if told.candidate else None,
         "articles": [
             {
                 "id": stored.id,
@@ -151,14 +151,14 @@ def _decision_record(decision: Decision) -> dict[str, object]:
     return {
         "at": decision.at.isoformat(),
         "relation": decision.verdict.relation.value,
-        "rule": _rule(decision.verdict),
+        "rule": _rule_text(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
         "jaccard": best.jaccard if best else None,
         "containment": best.containment if best else None,
         "shared_words": best.shared_words if best else 0,
-        "considered": [_plain(comparison) for comparison in decision.verdict.considered],
-        "passages": [_plain(passage) for passage in decision.passages.passages] if decision.passages else [],
+        "considered": [_as_json_values(comparison) for comparison in decision.verdict.considered],
+        "passages": [_as_json_values(passage) for passage in decision.passages.passages] if decision.passages else [],
         "difference": _difference_record(decision.difference),
     }
 
@@ -174,7 +174,7 @@ def _difference_record(difference: Difference | None) -> dict[str, object] | Non
     }
 
 
-def _rule(verdict: Verdict) -> str:
+def _rule_text(verdict: Verdict) -> str:
     """Return by which rule a verdict fell, with what people said in plain words."""
     if verdict.best:
         said_same = verdict.best.rule == "marked same"
@@ -186,12 +186,12 @@ def _rule(verdict: Verdict) -> str:
     return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
 
 
-def _plain(value: object) -> object:
+def _as_json_values(value: object) -> object:
     """Return a dataclass as JSON can hold it."""
-    return asdict(value, dict_factory=lambda pairs: {key: _scalar(item) for key, item in pairs})  # type: ignore[call-overload]
+    return asdict(value, dict_factory=lambda pairs: {key: _as_json_scalar(item) for key, item in pairs})  # type: ignore[call-overload]
 
 
-def _scalar(value: object) -> object:
+def _as_json_scalar(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -207,14 +207,14 @@ def print_history(told: ArticleHistory) -> None:
         out.print(f"  {record.state.value}{reason}, source {escape_markup(record.source)}, candidate {record.id}")
         if record.detail and not (record.events and record.detail in record.events[-1].detail):
             out.print(f"  {escape_markup(record.detail)}")
-        _show_addresses(record)
+        _print_addresses(record)
         for event in record.events:
             out.print(f"  {format_time(event.at)}  {event.what:<11} {escape_markup(event.detail)}")
     for stored in told.articles:
-        _show_article(stored, told.decisions[stored.id], told.exported[stored.id])
+        _print_article(stored, told.decisions[stored.id], told.exported[stored.id])
 
 
-def _show_addresses(record: CandidateRecord) -> None:
+def _print_addresses(record: CandidateRecord) -> None:
     """Print every address seen for a candidate: who named it, and how it ended."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
@@ -224,10 +224,12 @@ def _show_addresses(record: CandidateRecord) -> None:
         mark = ">" if each.current and len(record.addresses) > 1 else " "
         out.print(f"  {mark} {escape_markup(each.url)}  {ended}", soft_wrap=True)
         where = f"{escape_markup(each.source)}, {escape_markup(each.reference)}"
-        out.print(f"      named {format_time(each.seen_at)} by {_AUTHORITIES[each.authority]}: {where}", soft_wrap=True)
+        out.print(
+            f"      named {format_time(each.seen_at)} by {_AUTHORITY_LABELS[each.authority]}: {where}", soft_wrap=True
+        )
 
 
-def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -235,16 +237,16 @@ def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...], export
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
     out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
-    for line in (_dated(stored.article), *stored.article.notes):
+    for line in (_format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
     which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
     out.print(f"  exported of its cluster: {escape_markup(which)} ({escape_markup(exported.reason)})", soft_wrap=True)
     for decision in decisions:
-        _show_decision(decision)
+        _print_decision(decision)
 
 
-def _dated(article: Article) -> str:
+def _format_dates(article: Article) -> str:
     """Return when an article was published and modified, and who says so."""
     from worker.cli.render.tables import format_time
 
@@ -256,45 +258,45 @@ def _dated(article: Article) -> str:
     return "; ".join(f"{what} {format_time(at)} ({origin})" for what, at, origin in dates if at)
 
 
-def _show_decision(decision: Decision) -> None:
+def _print_decision(decision: Decision) -> None:
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
-        relation, rule = decision.verdict.relation.value, _rule(decision.verdict)
+        relation, rule = decision.verdict.relation.value, _rule_text(decision.verdict)
         out.print(f"  {format_time(decision.at)}  judged [bold]{relation}[/]: {rule}")
-        _show_considered(decision.verdict)
+        _print_comparisons(decision.verdict)
         return
     other = decision.against
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     out.print(f"    {escape_markup(other.article.title)}\n    {escape_markup(other.article.url)}")
-    out.print(f"    rule: {escape_markup(_rule(decision.verdict))}")
-    _show_considered(decision.verdict)
+    out.print(f"    rule: {escape_markup(_rule_text(decision.verdict))}")
+    _print_comparisons(decision.verdict)
     if change := decision.difference:
         out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
     if decision.passages:
-        _show_passages(decision.passages)
+        _print_passages(decision.passages)
 
 
-def _show_considered(verdict: Verdict) -> None:
+def _print_comparisons(verdict: Verdict) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
     for comparison in verdict.considered:
-        out.print(f"    {_figures(comparison)}")
+        out.print(f"    {_format_comparison(comparison)}")
         for reason in comparison.notes:
             if reason.startswith(("for: ", "against: ")):
                 out.print(f"              {escape_markup(reason)}", style="dim")
 
 
-def _figures(comparison: Comparison) -> str:
+def _format_comparison(comparison: Comparison) -> str:
     figures = f"jaccard {comparison.jaccard:.3f}, containment {comparison.containment:.3f}"
     probability = "" if comparison.probability is None else f", probability of one item {comparison.probability:.2f}"
     shared = f"{comparison.shared_words} shared words{probability}"
     return f"{comparison.article:>6}  {comparison.relation.value:<9} {figures}, {shared}"
 
 
-def _show_passages(passages: AlignedPassages) -> None:
+def _print_passages(passages: AlignedPassages) -> None:
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -304,18 +306,18 @@ def _show_passages(passages: AlignedPassages) -> None:
             out.print(f"    = {escape_markup(_shortened(passage.newcomer))}", style="dim")
             continue
         if passage.newcomer.strip():
-            out.print(f"    + {escape_markup(_flat(passage.newcomer))}", style="green")
+            out.print(f"    + {escape_markup(_one_line(passage.newcomer))}", style="green")
         if passage.other.strip():
-            out.print(f"    - {escape_markup(_flat(passage.other))}", style="red")
+            out.print(f"    - {escape_markup(_one_line(passage.other))}", style="red")
 
 
-def _flat(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
 def _shortened(text: str) -> str:
-    flat = _flat(text)
-    if len(flat) <= _MAX_SHARED:
+    flat = _one_line(text)
+    if len(flat) <= _MAX_SHARED_SHOWN:
         return flat
-    half = _MAX_SHARED // 2
+    half = _MAX_SHARED_SHOWN // 2
     return f"{flat[:half]} … {flat[-half:]}"
