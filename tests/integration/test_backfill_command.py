@@ -238,7 +238,7 @@ def test_interrupted_and_killed_in_the_middle_it_goes_on_where_it_was(desk: Desk
 
     record = ended.record()
     assert interrupted.status == 130
-    assert "the same command goes on from here" in interrupted.out
+    assert "run the same command again to resume" in interrupted.out
     assert (ended.status, record["finished"]) == (0, True), ended.err
     assert 2 <= first < second < 24
     assert stored(desk) == 24

@@ -433,7 +433,7 @@ def test_a_whole_store_moves_to_another_database_and_back_to_work(filled: Desk) 
     ("words", "status", "expected"),
     [
         (["sqlite:///nothing.db", "sqlite:///moved.db"], 1, "does not exist yet"),
-        (["corpus.db", "sqlite:///moved.db"], 2, "corpus.db: no store URL"),
+        (["corpus.db", "sqlite:///moved.db"], 2, "corpus.db: not a store URL"),
         (["sqlite:///a.db", "sqlite:///a.db"], 2, "the same store"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_move_run_again_makes_the_store_whole(desk: Desk) -> None:
 
     desk.environment = {"CORPUS_WORKER_STORE__URL": "sqlite:///moved.db"}
     second = desk.run("ingest", "--json").record()
-    assert "both stores hold the same" in moved.out
+    assert "both stores are identical" in moved.out
     assert (second["stored"], second["duplicate"]) == (0, 3)
     assert desk.run("audit").status == 0
 

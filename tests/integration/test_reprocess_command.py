@@ -132,7 +132,7 @@ def test_a_person_joins_two_texts(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("1", "1", "--same"), "article 1 is named twice"),
+        (("1", "1", "--same"), "article 1 is given twice"),
         (("1", "2"), "either --same or --different"),
         (("1", "2", "--same", "--different"), "either --same or --different"),
     ],
@@ -181,7 +181,7 @@ def test_pages_are_extracted_again_from_what_is_kept(desk: Desk) -> None:
     done = desk.run("reprocess", "--json")
     again = desk.run("reprocess", "--json").record()
 
-    assert "another text: https://mot.example/1" in shown.out
+    assert "a different text: https://mot.example/1" in shown.out
     record = done.record()
     assert (record["extracted"]["other"], record["extracted"]["same"], record["extracted"]["none"]) == (1, 3, 0)
     assert (again["extracted"]["other"], again["changes"]) == (0, [])

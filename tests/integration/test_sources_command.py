@@ -172,7 +172,8 @@ def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: 
 
     assert ended.status == 2
     assert (
-        ended.err == "corpus-worker: nothing was written: nobody can be asked here; say --yes to write what is picked\n"
+        ended.err
+        == "corpus-worker: nothing was written: there is no terminal to ask on; add --yes to write what was picked\n"
     )
     assert "https://bao.example/rss/tin.rss" in ended.out
     assert text_of(desk) == before
@@ -251,7 +252,7 @@ def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk) ->
     ended = desk.run("sources", "add", "trong.example", "--yes", "-q")
 
     assert ended.status == 1
-    assert "nothing new was found that is worth polling" in ended.err
+    assert "no new source worth polling was found" in ended.err
     assert text_of(desk) == before
 
 
@@ -289,7 +290,7 @@ def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
     exported = desk.run("sources", "export")
     removed = desk.run("sources", "remove", "bao")
 
-    assert imported.out.splitlines()[-1] == "2 feeds in mine.opml: 1 added, 1 known already"
+    assert imported.out.splitlines()[-1] == "2 feeds in mine.opml: 1 added, 1 already known"
     assert 'xmlUrl="https://bao.example/rss/tin.rss"' in exported.out
     assert 'xmlUrl="https://cu.example/rss.xml"' in exported.out
     assert removed.status == 0, removed.err
@@ -306,7 +307,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
     resumed = desk.run("sources", "resume", "cu", "--json")
 
     assert (paused.status, paused.err) == (0, "")
-    assert paused.out == "paused cu in worker.toml; a running daemon follows within a minute\n"
+    assert paused.out == "paused cu in worker.toml; a running daemon applies it within a minute\n"
     assert again.record() == {"paused": []}
     assert "paused" in listed.out
     assert "0 of 1 enabled; paused: cu" in {finding["detail"] for finding in shown}
@@ -321,7 +322,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
         (["resume", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["add", "not a site"], 2, "not a web address"),
         (["add", "bao.example", "--name", "a b"], 2, "--name a b: use letters"),
-        (["add", "bao.example", "--name", "cu"], 2, "there is a source of that name already"),
+        (["add", "bao.example", "--name", "cu"], 2, "a source of that name already exists"),
         (["add", "https://nobody.invalid/"], 1, "nobody.invalid"),
         (["check", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["remove", "nobody"], 2, "no source is called nobody; the configuration has cu"),

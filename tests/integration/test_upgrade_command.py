@@ -43,8 +43,8 @@ def test_an_older_store_is_brought_up_to_date_once(desk: Desk) -> None:
     first, again = desk.run("upgrade-store"), desk.run("upgrade-store")
 
     assert (first.status, again.status) == (0, 0), first.err
-    assert f"corpus.db is up to date, and was at 0001: schema {NEWEST}" in first.out
-    assert f"corpus.db is up to date already: schema {NEWEST}" in again.out
+    assert f"corpus.db was upgraded from 0001: schema {NEWEST}" in first.out
+    assert f"corpus.db is already up to date: schema {NEWEST}" in again.out
     assert desk.run("upgrade-store", "--json").record() == {"before": NEWEST, "after": NEWEST, "borrowed_keys": []}
     assert desk.run("audit").status == 0
 

@@ -1,4 +1,4 @@
-"""The command that goes back: `backfill`."""
+"""The command `backfill`: collects what a source published between two days."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class _DayType(click.DateTime):
-    """A day, told apart from what is none in words that need no knowledge of strftime."""
+    """A day as an option value; its error message shows an example instead of a strftime format."""
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the day at midnight; anything but year, month and day is refused."""
+        """Return midnight UTC of the day; fails for everything but `YYYY-MM-DD`."""
         try:
             return (
                 value if isinstance(value, datetime) else datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
@@ -36,11 +36,13 @@ _DAY: Final = _DayType()
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
-@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today, where the source is, if left out.")
+@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; default: today in the source's time zone.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
-@click.option("--changed-later", is_flag=True, help="Take what was changed after the span, but perhaps written in it.")
-@click.option("--discover-only", is_flag=True, help="Only find candidates; leave the work on them to the daemon.")
-@click.option("--again", is_flag=True, help="Look at everything again, even what was looked at before.")
+@click.option(
+    "--changed-later", is_flag=True, help="Include pages last changed after the span; they may have been written in it."
+)
+@click.option("--discover-only", is_flag=True, help="Only find candidates; the daemon or `ingest` processes them.")
+@click.option("--again", is_flag=True, help="Read all sitemaps and pages again, even those read before.")
 @click.option("--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
 @options
 def backfill(
@@ -51,10 +53,10 @@ def backfill(
     limit: int | None,
     **flags: bool,
 ) -> None:
-    """Go back through the past of the source NAME: its sitemaps, archive and listing pages, or its WARC files.
+    """Collect older articles of the source NAME from its sitemaps, archive and listing pages, or WARC files.
 
-    What was published in the days from --from to --to is found, fetched and judged like everything else, behind the
-    news. Stopped in whatever way, the same command goes on where it was.
+    Articles published from --from to --to are found, fetched and deduplicated like all others, at a lower priority than
+    news. After any kind of stop, the same command resumes.
     """
     from worker.clock import SystemClock
     from worker.runs.backfill import BackfillOptions, today_at

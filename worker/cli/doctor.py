@@ -1,4 +1,4 @@
-"""The command `doctor`."""
+"""The commands that check: `doctor` (machine, store, network, sources) and `config check`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bol
 @click.command()
 @options
 def doctor(common: CommonOptions) -> None:
-    """Check the machine, the configuration, the store, the network and each source; say what to do.
+    """Check the machine, the configuration, the store, the network and each source; print what to do.
 
-    Nothing is stored. With -v every step of every fetch is shown, otherwise those of the sources that failed.
+    Nothing is stored. -v prints the fetch steps of every source; by default only those of failed sources are printed.
     """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
@@ -36,6 +36,7 @@ def doctor(common: CommonOptions) -> None:
 
 
 async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Finding]:
+    """Run every check and print each finding as soon as it is known; return all of them."""
     from worker.runs.doctor import run_checks
 
     findings = []
@@ -61,27 +62,24 @@ def _print_finding(finding: Finding, *, with_steps: bool) -> None:
 
 def _print_summary(findings: list[Finding]) -> None:
     counts = Counter(finding.level.value for finding in findings)
-    told = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
-    click.echo(f"{len(findings)} checks: {told}; nothing was stored")
-
-
-# The command about the configuration: `config check`.
+    by_level = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
+    click.echo(f"{len(findings)} checks: {by_level}; nothing was stored")
 
 
 @click.group()
 def config() -> None:
-    """Look after the configuration."""
+    """Check the configuration."""
 
 
 @config.command("check")
 @options
 def check(common: CommonOptions) -> None:
-    """Validate the configuration and print the effective one, secrets masked."""
+    """Validate the configuration and print the effective values, secrets masked."""
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()
-    for remark in settings.warnings():
-        print_note(f"corpus-worker: warning: {remark}")
+    for warning in settings.warnings():
+        print_note(f"corpus-worker: warning: {warning}")
     if common.as_json:
         print_json(masked_values(settings))
         return

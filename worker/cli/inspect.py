@@ -1,4 +1,4 @@
-"""The command `status`: what is going on, once or again every two seconds."""
+"""The read-only commands: `status`, `audit`, `why`, `export` and `extract`. They open the store without writing."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from worker.storage.queue.workers import WorkerRecord
 
 
-_WATCH_INTERVAL: Final = timedelta(seconds=2)
+_WATCH_INTERVAL: Final = timedelta(seconds=2)  # chosen: reads as live, and is long beside the time of one status query
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @options
 def status(common: CommonOptions, watch: bool) -> None:
-    """Show what is going on: the queue, what was done lately, who is at work, and every source."""
+    """Show the queue, recent outcomes, running workers and backfills, and every source."""
     from worker.cli.render.tables import console
     from worker.storage.opening import open_read_only
 
@@ -51,7 +51,7 @@ def status(common: CommonOptions, watch: bool) -> None:
 
 
 async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
-    """Show it again and again; only a signal ends that."""
+    """Print the status every two seconds, until a signal ends the process."""
     from rich.live import Live
 
     from worker.cli.render.tables import console
@@ -69,6 +69,8 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
 
 
 class _Status(NamedTuple):
+    """Everything that `status` shows, read from the store at one time."""
+
     figures: StoreStats
     daemon: str
     daemons_known: bool
@@ -77,7 +79,7 @@ class _Status(NamedTuple):
 
 
 def _read_status(settings: Settings, store: Store) -> _Status:
-    """Return the figures of a store, who holds it as its daemon, who is at work on it, and who goes back on it."""
+    """Return the store's statistics, its daemon, its workers and its unfinished backfills."""
     from worker.clock import SystemClock
 
     now = SystemClock().now()
@@ -94,25 +96,22 @@ def _read_status(settings: Settings, store: Store) -> _Status:
 def _status_json(settings: Settings, store: Store) -> dict[str, object]:
     from worker.cli.render.status import status_record
 
-    look = _read_status(settings, store)
-    return status_record(look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
+    read = _read_status(settings, store)
+    return status_record(read.figures, daemon=read.daemon, workers=read.workers, backfills=read.backfills)
 
 
 def _status_page(settings: Settings, store: Store) -> RenderableType:
     from worker.cli.render.status import render_status
 
-    look = _read_status(settings, store)
+    read = _read_status(settings, store)
     return render_status(
         settings,
-        look.figures,
-        daemon=look.daemon,
-        workers=look.workers,
-        backfills=look.backfills,
-        daemons_known=look.daemons_known,
+        read.figures,
+        daemon=read.daemon,
+        workers=read.workers,
+        backfills=read.backfills,
+        daemons_known=read.daemons_known,
     )
-
-
-# The commands that look: `audit`, `why`, `export`.
 
 
 _OUTPUT_HINTS: Final = MappingProxyType(
@@ -121,12 +120,13 @@ _OUTPUT_HINTS: Final = MappingProxyType(
         "parquet": "goes into a file; name one with --output FILE",
     }
 )
+"""What to do where a format cannot be written to standard output and --output is missing."""
 
 
 @click.command()
 @options
 def audit(common: CommonOptions) -> None:
-    """Check that the books balance: every candidate in one state, every article with its index rows."""
+    """Check that the books balance: every candidate is in one state, every article has its index rows."""
     from worker.cli.render.tables import audit_record, print_audit
     from worker.storage.opening import open_read_only
 
@@ -145,18 +145,18 @@ def audit(common: CommonOptions) -> None:
 @click.argument("url_or_id", metavar="URL-or-ID")
 @options
 def why(common: CommonOptions, url_or_id: str) -> None:
-    """Tell one article's whole history: discovered where, fetched when, decided what and against which article."""
+    """Show one article's history: where it was discovered, when it was fetched, and how it was judged and why."""
     from worker.cli.render.why import history_record, load_history, print_history
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     with open_read_only(settings) as store:
-        told = load_history(store.reader, url_or_id)
+        history = load_history(store.reader, url_or_id)
     if common.as_json:
-        print_json(history_record(told))
+        print_json(history_record(history))
     else:
-        print_history(told)
+        print_history(history)
 
 
 @click.command()
@@ -166,7 +166,7 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 )
 @options
 def export(common: CommonOptions, form: str, output: Path | None) -> None:
-    """Write the corpus out, one text a cluster, ordered by id."""
+    """Export the corpus: one text for each cluster of copies, ordered by id."""
     from worker.export import FORMATS
     from worker.storage.opening import open_read_only
 
@@ -186,10 +186,10 @@ def export(common: CommonOptions, form: str, output: Path | None) -> None:
         print_note(f"{count} texts written to {output}")
 
 
-# The command `extract`.
+# The command `extract`: a preview of one page, of a file, or of every file in a folder.
 
 
-_MAX_SHOWN: Final = 200
+_MAX_SHOWN: Final = 200  # characters of one value of `--explain`: about two lines of a wide terminal
 
 
 @click.command()
@@ -197,7 +197,7 @@ _MAX_SHOWN: Final = 200
 @click.option("--explain", is_flag=True, help="Also show where each field and each dropped block came from.")
 @options
 def extract(common: CommonOptions, target: str, explain: bool) -> None:
-    """Print what would be stored of a page, a file or every file of a folder; store nothing."""
+    """Print what would be stored from a page, a file or every file of a folder; store nothing."""
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     articles, _ = run_until_signal(lambda: _extract(common, settings, target, explain=explain))
@@ -205,7 +205,7 @@ def extract(common: CommonOptions, target: str, explain: bool) -> None:
 
 
 async def _extract(common: CommonOptions, settings: Settings, target: str, *, explain: bool) -> int:
-    """Print a preview of everything the target holds; return how many articles there were."""
+    """Print a preview of each page of the target; return the number of articles found."""
     from worker.runs.preview import preview
 
     articles = 0
@@ -221,29 +221,28 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
     from worker.export.formats import previewed_fields, to_json_values
 
-    told = preview.explanation
+    found = preview.explanation
     record: dict[str, object] = {
         "place": preview.place,
-        "article": to_json_values(previewed_fields(told.article)) if told.article else None,
-        "reason": told.reason,
-        "message": told.message,
+        "article": to_json_values(previewed_fields(found.article)) if found.article else None,
+        "reason": found.reason,
+        "message": found.message,
     }
     if explain:
-        record["fields"] = [{"name": each.name, "value": each.value, "origin": each.origin} for each in told.fields]
-        record["figures"] = dict(told.figures)
-        record["dropped"] = [{"text": each.text, "why": each.why} for each in told.dropped]
+        record["fields"] = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found.fields]
+        record["figures"] = dict(found.figures)
+        record["dropped"] = [{"text": each.text, "why": each.why} for each in found.dropped]
         record["steps"] = [{"what": step.what, "detail": step.detail, "url": step.url} for step in preview.steps]
     return record
 
 
 def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
-
-    told = preview.explanation
-    if told.article:
-        _print_article(told.article)
+    found = preview.explanation
+    if found.article:
+        _print_article(found.article)
     else:
-        reason = f" ({told.reason})" if told.reason else ""
-        print_note(f"corpus-worker: {preview.place}: no article{reason}: {told.message}")
+        reason = f" ({found.reason})" if found.reason else ""
+        print_note(f"corpus-worker: {preview.place}: no article{reason}: {found.message}")
     if explain:
         _print_explanation(preview)
 
@@ -281,28 +280,28 @@ def _format_time(when: datetime | None) -> str:
 
 
 def _format_rights(rights: Rights) -> str:
-    """Return what a page says may be done with it, in one line."""
-    said = {
+    """Return the rights signals of a page in one line, empty if it has none."""
+    signals = {
         "robots": ", ".join(rights.robots),
         "tdm-reservation": rights.tdm_reservation,
         "licence": rights.licence,
         "copyright": rights.copyright_holder,
     }
-    return "; ".join(f"{name}: {value}" for name, value in said.items() if value)
+    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
 def _print_explanation(preview: ExtractPreview) -> None:
-    told = preview.explanation
+    found = preview.explanation
     _print_section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
     _print_section(
-        "fields, and where each came from", [(each.name, f"{each.value}  <- {each.origin}") for each in told.fields]
+        "fields, and where each came from", [(each.name, f"{each.value}  <- {each.origin}") for each in found.fields]
     )
-    _print_section("figures", told.figures)
-    _print_section("left out", [(each.why, each.text) for each in told.dropped])
+    _print_section("figures", found.figures)
+    _print_section("left out", [(each.why, each.text) for each in found.dropped])
 
 
 def _print_section(heading: str, rows: Sequence[tuple[str, str]]) -> None:
-    """Print named values under a heading; nothing where there are none."""
+    """Print named values under a heading; print nothing if there are none."""
     from worker.cli.render.tables import console, escape_markup
 
     if not rows:

@@ -1,4 +1,4 @@
-"""The commands that work: `ingest`, `run`, `seeds import`."""
+"""The commands that fetch and store: `ingest` (with `--dry-run`), `run` (the daemon) and `seeds import`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--as",
     "taken_as",
     type=click.Choice(["article", "feed", "sitemap", "listing"]),
-    help="What a URL is; left out: told from the page.",
+    help="What each URL is; detected from the page by default.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
@@ -43,10 +43,10 @@ def ingest(
     limit: int | None,
     dry_run: bool,
 ) -> None:
-    """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
+    """Poll every enabled source once, then fetch, extract and deduplicate until nothing is due.
 
-    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), taken instead of the configured
-    sources. A URL is taken for an article unless its page is clearly a feed, a sitemap or a listing page; --as decides.
+    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), used instead of the configured
+    sources. Without --as, a URL is an article unless its page is clearly a feed, a sitemap or a listing page.
     """
     from worker.runs.ingest import IngestOptions
 
@@ -94,7 +94,7 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
 @click.command()
 @options
 def run(common: CommonOptions) -> None:
-    """Run as a daemon: poll each source when it is due, work off what it finds, until stopped."""
+    """Run as a daemon: poll each source when it is due and process what it finds, until stopped."""
     from worker.runs.daemon import Daemon
 
     settings = common.settings()
@@ -104,16 +104,16 @@ def run(common: CommonOptions) -> None:
 
 @click.group()
 def seeds() -> None:
-    """Look after the seed corpus."""
+    """Manage the seed corpus."""
 
 
 @seeds.command("import")
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @options
 def import_seeds(common: CommonOptions, folder: Path | None) -> None:
-    """Import the seed corpus, or the files of DIR and its sub-folders; what was imported before is left alone.
+    """Import the seed corpus, or the files of DIR and its sub-folders; seeds imported before are skipped.
 
-    A sub-folder called `sample` holds the demonstration's texts and is left out; name it to import it.
+    The sub-folder `sample` holds the texts of the demonstration and is skipped; name it as DIR to import it.
     """
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
@@ -153,20 +153,20 @@ def _no_seeds_message(folder: Path) -> str:
     return f"{folder}: {NO_SEEDS}{left_out}"
 
 
-# Shows what `ingest --dry-run` would do: every decision of every fetch, and each outcome.
+# `ingest --dry-run`: prints every decision of every fetch, and the outcome each candidate would have.
 
 
 def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
-    """Run without storing anything; return the exit status."""
+    """Run `ingest` without storing anything; return the exit status."""
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.dry_run import open_dry_run
     from worker.runs.ingest import IngestRun
 
     common.set_up_logs(settings.log.format, quietly=True)
-    teller = _StepPrinter(to_error=common.as_json)
+    printer = _StepPrinter(to_error=common.as_json)
 
     async def work() -> IngestReport:
-        async with open_dry_run(settings, teller, teller.stepped) as app:
+        async with open_dry_run(settings, printer, printer.stepped) as app:
             run = IngestRun(app, replace(ingest_options, with_seeds=False))
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()
@@ -184,24 +184,24 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: In
 
 
 class _StepPrinter:
-    """Prints what happens as it happens."""
+    """An observer that prints each fetch step and outcome; `to_error` sends them to standard error."""
 
     def __init__(self, *, to_error: bool) -> None:
         self._to_error = to_error
 
     def stepped(self, step: Step) -> None:
         """Print one decision of a fetch."""
-        self._say(f"  {step.what:<10} {step.detail}" + (f"  ({step.url})" if step.url else ""))
+        self._print(f"  {step.what:<10} {step.detail}" + (f"  ({step.url})" if step.url else ""))
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Print how many candidates a source gave that the store does not know."""
-        self._say(f"{source.name}: {new} candidates the store does not know")
+        """Print how many new candidates a poll of the source found."""
+        self._print(f"{source.name}: {new} candidates the store does not know")
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
-        """Print what would become of a candidate."""
+        """Print the outcome that a candidate would have."""
         would = "would be tried again" if outcome.state is State.PENDING else f"would be {outcome.state.value}"
         reason = f" ({outcome.reason})" if outcome.reason else ""
-        self._say(f"{claim.url}\n  {would}{reason}: {outcome.detail}")
+        self._print(f"{claim.url}\n  {would}{reason}: {outcome.detail}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         click.echo("\n".join(map(escape, text.split("\n"))), err=self._to_error)

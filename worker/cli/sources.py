@@ -1,4 +1,8 @@
-"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import`, `export`."""
+"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import` and `export`.
+
+All changes are made to the configuration file, as edits of its text (`worker.config.edit`); a running daemon re-reads
+the file within a minute.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import click
 
 from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
-from worker.logs import escape as visible
+from worker.logs import escape
 
 if TYPE_CHECKING:
     from worker.config.edit import NewSource
@@ -21,12 +25,13 @@ if TYPE_CHECKING:
     from worker.runs.discover_sources import SuggestedSource
 
 _MAX_OPML_BYTES: Final = 50_000_000
+"""Chosen, not measured: hundreds of thousands of feeds, and still small enough to parse in memory."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 
 @click.group()
 def sources() -> None:
-    """Look after what is polled."""
+    """Manage the sources that are polled."""
 
 
 @sources.command("list")
@@ -43,19 +48,19 @@ def list_sources(common: CommonOptions) -> None:
         with open_read_only(settings) as store:
             states = {state.name: state for state in store.reader.sources()}
     except StoreError:
-        states = {}  # nothing was polled yet; the list is worth reading all the same
+        states = {}  # there is no store before the first run; the configured sources are listed all the same
     print_source_table(settings, states, as_json=common.as_json)
 
 
 @sources.command()
 @click.argument("url", metavar="URL")
-@click.option("--yes", is_flag=True, help="Write the best without asking.")
-@click.option("--name", metavar="NAME", help="What to call the source.")
+@click.option("--yes", is_flag=True, help="Write the best sources without asking.")
+@click.option("--name", metavar="NAME", help="The name of the new source.")
 @options
 def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
-    """Find what can be polled on a site, test-poll it, and write the best to the configuration.
+    """Find the feeds, sitemaps and listing pages of a site, test-poll them, and add the best to the configuration.
 
-    URL is a site's home page, a page of it, or a feed or sitemap. With --json nobody is asked: without --yes nothing is
+    URL is a site's home page, one of its pages, or a feed or sitemap. --json never prompts: without --yes, nothing is
     written.
     """
     from worker.cli.render.tables import name_sources, print_suggestions, suggestion_record
@@ -78,30 +83,31 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
             }
         )
     if not new:
-        print_note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
+        print_note(f"corpus-worker: {url}: no new source worth polling was found; nothing was written")
     raise SystemExit(0 if written else 1)
 
 
 def _check_name(name: str | None, settings: Settings) -> None:
+    """Raise UsageError if a name has other characters than a source's name may have, or is taken."""
     if name and not _NAME.fullmatch(name):
         raise UsageError(f"--name {name}: use letters, digits, '.', '_' and '-'")
     if name in {source.name for source in settings.sources}:
-        raise UsageError(f"--name {name}: there is a source of that name already; choose another, or remove it first")
+        raise UsageError(f"--name {name}: a source of that name already exists; choose another, or remove it first")
 
 
 def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
     from worker.runs.discover_sources import find_sources
 
-    def tell(step: str) -> None:
+    def report_step(step: str) -> None:
         if common.verbosity >= 0:
             print_note(step)
 
-    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=tell))
+    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=report_step))
     return found
 
 
 def _as_web_address(url: str) -> str:
-    """Return an address as it can be fetched: `https` where people leave the scheme out."""
+    """Return a complete web address, with `https://` where the scheme is missing; raises UsageError."""
     whole = url if "://" in url else f"https://{url}"
     if not re.fullmatch(r"https?://[^/\s]\S*", whole):
         raise UsageError(f"{url}: not a web address; write https://… or the name of the site")
@@ -110,15 +116,14 @@ def _as_web_address(url: str) -> str:
 
 def _confirmed(new: Sequence[NewSource], *, path: Path) -> bool:
     if not sys.stdin.isatty():
-        raise UsageError("nothing was written: nobody can be asked here; say --yes to write what is picked")
+        raise UsageError("nothing was written: there is no terminal to ask on; add --yes to write what was picked")
     names = ", ".join(each.name for each in new)
     return click.confirm(f"Write {names} to {path}?", default=True, err=True)
 
 
 def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
-    """Add sources to the configuration file and say so."""
+    """Add sources to the configuration file and print their names; return True."""
     from worker.config.edit import edit_file, with_sources
-    from worker.logs import escape
 
     edit_file(_config_path(common), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
@@ -131,7 +136,7 @@ def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @options
 def check(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Poll every source once, or those named, and tell what each gives; store nothing."""
+    """Poll every source, or the named ones, once and show what each returns; store nothing."""
     from worker.cli.render.tables import check_record, print_checks
     from worker.runs.doctor import check_sources
 
@@ -158,7 +163,7 @@ def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
 @click.argument("name", metavar="NAME")
 @options
 def remove(common: CommonOptions, name: str) -> None:
-    """Take a source out of the configuration; what it brought stays in the corpus."""
+    """Remove a source from the configuration; its articles stay in the corpus."""
     from worker.config.edit import edit_file, without_source
 
     settings = common.settings()
@@ -168,14 +173,14 @@ def remove(common: CommonOptions, name: str) -> None:
     if common.as_json:
         print_json({"removed": name})
     else:
-        click.echo(f"removed {name} from {_config_path(common)}; what it brought stays in the corpus")
+        click.echo(f"removed {name} from {_config_path(common)}; its articles stay in the corpus")
 
 
 @sources.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
 def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Poll these sources no more until `sources resume`; what they have found already is still worked off."""
+    """Stop polling these sources until `sources resume`; articles they have already found are still processed."""
     _set_enabled(common, names, enabled=False)
 
 
@@ -188,7 +193,7 @@ def resume(common: CommonOptions, names: tuple[str, ...]) -> None:
 
 
 def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
-    """Write to the configuration whether sources are polled; a running daemon follows by itself."""
+    """Write the `enabled` key of sources to the configuration; a running daemon notices the change itself."""
     from worker.config.edit import edit_file, with_enabled
 
     settings = common.settings()
@@ -204,16 +209,16 @@ def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) 
         return
     for name in dict.fromkeys(names):
         if name in changed:
-            click.echo(f"{done} {name} in {_config_path(common)}; a running daemon follows within a minute")
+            click.echo(f"{done} {name} in {_config_path(common)}; a running daemon applies it within a minute")
         else:
-            click.echo(f"{name} is {'polled' if enabled else 'paused'} already")
+            click.echo(f"{name} is already {'polled' if enabled else 'paused'}")
 
 
 @sources.command("import")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.opml")
 @options
 def import_sources(common: CommonOptions, file: Path) -> None:
-    """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
+    """Add the feeds of an OPML list to the configuration without polling them; known feeds are skipped."""
     from worker.config.edit import NewSource, name_for
     from worker.runs.discover_sources import url_key
     from worker.sources.feed.opml import read_opml
@@ -225,7 +230,7 @@ def import_sources(common: CommonOptions, file: Path) -> None:
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
     if len(body) > _MAX_OPML_BYTES:
-        raise UsageError(f"{file}: larger than {_MAX_OPML_BYTES:,} bytes, and so no list of feeds")
+        raise UsageError(f"{file}: larger than {_MAX_OPML_BYTES:,} bytes; not a list of feeds")
     outlines, refused = read_opml(body)
     taken = {source.name for source in settings.sources}
     known = {url_key(source.url) for source in settings.sources if source.url}
@@ -246,12 +251,14 @@ def import_sources(common: CommonOptions, file: Path) -> None:
         )
     else:
         for each in refused:
-            click.echo(f"{file}: {visible(each)}", err=True)
-        click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} known already")
+            click.echo(f"{file}: {escape(each)}", err=True)
+        click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} already known")
 
 
 @sources.command("export")
-@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file instead of standard output.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="PATH", help="Output file; default: standard output."
+)
 @options
 def export_sources(common: CommonOptions, output: Path | None) -> None:
     """Write the configured feeds as an OPML list."""

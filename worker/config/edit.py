@@ -1,4 +1,9 @@
-"""Changes the configuration file: the new text is checked as a whole, and takes the old one's place at once."""
+"""Edits of the configuration file: adding, removing, pausing and resuming sources.
+
+`with_sources`, `without_source` and `with_enabled` take the text of the file and return the new text; comments and
+formatting of everything else stay. `edit_file` applies such an edit: the new text must load as valid settings, and
+replaces the old file atomically.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +26,9 @@ from worker.files.atomic import atomic_file
 
 
 def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
-    """Replace a configuration file by its edited text, whole or not at all; return the settings it now gives.
+    """Replace a configuration file atomically by its edited text; return the new settings.
 
-    Raises ConfigurationError where the file cannot be written, or the new text would not be valid: the old one stays.
+    Raises ConfigurationError, and leaves the file unchanged, if it cannot be written or the new text is invalid.
     """
     target = path.resolve()
     try:
@@ -38,7 +43,7 @@ def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, 
 
 
 def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read the new file as the program will; complaints name the file it is to become."""
+    """Load the temporary file; error messages name the configuration file instead of it."""
     try:
         return load_settings(written, environment)
     except ConfigurationError as exc:
@@ -50,7 +55,8 @@ def _write_error(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
 
 
-# Writes sources into the text of a configuration file, and takes them out, leaving all else as it stands.
+# Edits of the text. Lines are replaced instead of dumping parsed TOML, so that everything else keeps its form; each
+# result is parsed again and compared with what the edit should give.
 
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
@@ -64,7 +70,7 @@ _GENERIC_NAMES = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSource:
-    """A source to be written down; `more` are further keys with their values."""
+    """A source to be added to the configuration; `extra_keys` are written after name, kind and url."""
 
     name: str
     kind: str
@@ -73,7 +79,10 @@ class NewSource:
 
 
 def name_for(url: str, taken: Collection[str]) -> str:
-    """Return a short name for a source that nobody has yet: the site, then words of the address, then a number."""
+    """Return a short unused name for a source.
+
+    Tried are the site's name, then with the last telling part of the address (`site-section`), then with a number.
+    """
     host = urls.site_of(url)
     site = (
         _NON_NAME_CHARACTERS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40]
@@ -90,14 +99,14 @@ def name_for(url: str, taken: Collection[str]) -> str:
 
 
 def with_sources(text: str, added: Sequence[NewSource]) -> str:
-    """Return a configuration with sources added behind those it has.
+    """Return the text with sources added after the existing ones.
 
-    Raises UsageError for a name it has already, ConfigurationError where the text is no TOML.
+    Raises UsageError for a name that is taken, ConfigurationError if the text is not TOML.
     """
     names = [source["name"] for source in _source_names(text)]
     for source in added:
         if source.name in names:
-            raise UsageError(f"there is a source {source.name!r} already; choose another name or remove it first")
+            raise UsageError(f"a source {source.name!r} already exists; choose another name or remove it first")
         names.append(source.name)
     lines = text.splitlines(keepends=True)
     at = max((end for _, end in _source_blocks(lines)), default=len(lines))
@@ -107,7 +116,7 @@ def with_sources(text: str, added: Sequence[NewSource]) -> str:
 
 
 def without_source(text: str, name: str) -> str:
-    """Return a configuration without one source; raises UsageError where it has none of that name."""
+    """Return the text without one source; raises UsageError if there is no source of that name."""
     names = [source["name"] for source in _source_names(text)]
     if name not in names:
         raise UsageError(f"there is no source {name!r}; there are {', '.join(names) or 'none'}")
@@ -123,9 +132,9 @@ def without_source(text: str, name: str) -> str:
 
 
 def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
-    """Return a configuration in which some sources are polled or not; raises UsageError for a name it has not.
+    """Return the text with the key `enabled` of some sources set; raises UsageError for an unknown name.
 
-    The key `enabled` of a source is changed where it stands, or written behind its header.
+    An existing `enabled` line is changed in place; otherwise a line is inserted below the source's header.
     """
     known = [source["name"] for source in _source_names(text)]
     if unknown := [name for name in names if name not in known]:
@@ -179,7 +188,7 @@ def _source_names(text: str) -> list[dict[str, str]]:
 
 
 def _source_blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where each `[[sources]]` block begins and ends; comments right above a header belong to its block."""
+    """Return the line range of each `[[sources]]` block; a comment above a header is part of no block before it."""
     starts = [number for number, line in enumerate(lines) if _HEADER.match(line)]
     return [(start, _block_end(lines, start)) for start in starts]
 
@@ -202,7 +211,7 @@ def _source_toml(source: NewSource) -> str:
 
 
 def _require_sources(result: str, *, expected: list[str]) -> str:
-    """Return the text if it says what it should; unusual ways to write TOML are not edited, but refused."""
+    """Return the text if it has the expected sources; raises ConfigurationError for TOML written in unusual ways."""
     if [source["name"] for source in _source_names(result)] != expected:
         raise ConfigurationError(
             "the configuration is written in a way that cannot be edited; edit its sources by hand"

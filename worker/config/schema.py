@@ -1,4 +1,7 @@
-"""The shape of the configuration: every section, key, default and check."""
+"""The schema of the configuration: every section, key, default and check, as pydantic models.
+
+`docs/reference.md` describes each key; a test holds that none is missing there. Load with `config.load.load_settings`.
+"""
 
 from __future__ import annotations
 
@@ -51,29 +54,30 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "archive": _POLLED_KINDS,
     }
 )
-"""The kinds of sources for which a key does something; a key that is not here does something for all."""
+"""The source kinds that use a key; a key that is not listed applies to all kinds."""
 _REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+# The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet where
+# both have their default. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
 _SLOPE_ABOVE_DEFAULT: Final = 2.0
 _SLOPE_BELOW_DEFAULT: Final = 0.6
-"""How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
 
 
 class Section(BaseModel):
-    """A part of the configuration: an unknown key is an error, and so is a value of another type."""
+    """Base class of all sections: unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StoreSettings(Section):
-    """Where the corpus lies."""
+    """The store's database, and for how long raw pages are kept."""
 
     url: StoreUrl = "sqlite:///data/corpus.db"
     keep_pages: Duration | None = None
 
 
 class SeedSettings(Section):
-    """Where the seed corpus lies; empty: there is none."""
+    """The folder of the seed corpus; empty: there is none."""
 
     path: str = "seeds"
 
@@ -98,7 +102,7 @@ class FetchSettings(Section):
 
 
 class ExtractSettings(Section):
-    """How articles are taken out of pages."""
+    """How articles are extracted from pages."""
 
     processes: Annotated[int, Field(ge=0, le=256)] = 0
     timeout: Duration = timedelta(seconds=20)
@@ -107,15 +111,15 @@ class ExtractSettings(Section):
 
 
 class RightsSettings(Section):
-    """Which signals about rights keep an article out."""
+    """Which rights signals of a page cause its article to be refused."""
 
     refuse: tuple[Signal, ...] = Field(default=(), strict=False)
 
 
 class DedupeSettings(Section):
-    """What counts as a copy.
+    """What counts as a copy, and which text of a cluster is exported.
 
-    `threshold` and `containment` are former keys: where `merge_at` is missing they are translated into it.
+    `threshold` and `containment` are former keys, translated into `merge_at` if that is not set.
     """
 
     merge_at: Share = 0.5
@@ -125,12 +129,12 @@ class DedupeSettings(Section):
 
     @property
     def former_thresholds(self) -> dict[str, float]:
-        """Return the former keys that are set."""
+        """The former keys that are set, with their values."""
         keys = {"threshold": self.threshold, "containment": self.containment}
         return {key: value for key, value in keys.items() if value is not None}
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what to write in the place of the former keys."""
+        """Return a warning with what to write instead, if former keys are set."""
         if not self.former_thresholds:
             return ()
         keys = " and ".join(f"dedupe.{key}" for key in self.former_thresholds)
@@ -140,7 +144,7 @@ class DedupeSettings(Section):
 
     @property
     def probability(self) -> float:
-        """Return the probability from which two texts are merged."""
+        """The probability of being one item from which two texts are merged."""
         if not self.former_thresholds or "merge_at" in self.model_fields_set:
             return self.merge_at
         given = sum(self.former_thresholds.values()) / len(self.former_thresholds)
@@ -149,7 +153,7 @@ class DedupeSettings(Section):
 
 
 class ScheduleSettings(Section):
-    """How often sources are polled."""
+    """How often sources are polled: the first guess, its bounds and the random part of each interval."""
 
     every: Duration = timedelta(minutes=15)
     min_every: Duration = timedelta(minutes=5)
@@ -167,7 +171,7 @@ class ScheduleSettings(Section):
 
 
 class SourceSettings(Section):
-    """One place to poll."""
+    """One configured source: a `[[sources]]` table."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
@@ -206,7 +210,7 @@ class SourceSettings(Section):
         return self
 
     def source(self) -> Source:
-        """Return the source as the flows know it."""
+        """Return the source as the type that the pipeline uses."""
         return Source(
             name=self.name,
             kind=self.kind,
@@ -231,7 +235,7 @@ class SourceSettings(Section):
         )
 
     def wanted_since(self) -> datetime | None:
-        """Return the moment from which articles are wanted: of a day its beginning in the source's time zone."""
+        """Return `since` as a time; a day starts at midnight in the source's time zone."""
         if self.since is None:
             return None
         if isinstance(self.since, datetime):
@@ -239,7 +243,7 @@ class SourceSettings(Section):
         return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
 
     def unused_key_warnings(self) -> Iterator[str]:
-        """Yield a sentence for each key that is set and does nothing for this kind of source."""
+        """Yield a warning for each key that is set and not used by this kind of source."""
         for key, kinds in _KINDS_OF_KEY.items():
             if key in self.model_fields_set and self.kind not in kinds:
                 advice = f"; {_REPLACEMENTS[key]}" if key in _REPLACEMENTS else ""
@@ -251,13 +255,13 @@ def _lower_case(words: Iterable[str]) -> frozenset[str]:
 
 
 class DaemonSettings(Section):
-    """How the daemon watches itself."""
+    """When the daemon considers itself stalled."""
 
     stall_after: Duration = timedelta(minutes=30)
 
 
 class WebSettings(Section):
-    """Where the daemon can be watched; nowhere without `listen`."""
+    """Where the daemon serves its status page, health check and metrics; empty `listen`: nowhere."""
 
     listen: Listen = ""
     allow_public: bool = False
@@ -267,14 +271,14 @@ class WebSettings(Section):
     def _kept_private(self) -> Self:
         if self.listen and not self.allow_public and not is_loopback(self.listen):
             raise ValueError(
-                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages ask '
-                "nobody for a password and show every address; allow_public = true says that others may see them)"
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages '
+                "have no password and show every address; set allow_public = true to let others see them)"
             )
         return self
 
 
 class LogSettings(Section):
-    """How the log is written."""
+    """The format of the log."""
 
     format: Literal["auto", "console", "json"] = "auto"
 
@@ -304,7 +308,7 @@ class Settings(Section):
         return self
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what in a valid configuration does nothing, or is a former key, in sentences; errors from 0.3 on."""
+        """Return a sentence for each unused or former key of a valid configuration; these become errors in 0.3."""
         return (
             *self.dedupe.warnings(),
             *(sentence for source in self.sources for sentence in source.unused_key_warnings()),

@@ -1,4 +1,7 @@
-"""The kinds of values a setting can have, each with what it allows: durations, sizes, addresses, languages and more."""
+"""Pydantic field types for settings: durations, sizes, networks, endpoints, languages, time zones and more.
+
+Every validator raises ValueError with a description of what is allowed; `config.load` puts it behind "expected".
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from worker.schedule.poll_interval import check_cron
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
 _DATE_PARTS: Final = frozenset({"year", "month", "day"})
-_MAX_PORT: Final = 65535
-_MIN_YEAR: Final = 1900
+_MAX_PORT: Final = 65535  # the largest TCP port, 16 bits
+_MIN_YEAR: Final = 1900  # an earlier `since` is a typing error; older news is not on the web
 _EXPECTED_DAY: Final = 'a day such as "2026-11-29", or a moment such as "2026-11-29T08:00:00+07:00"'
 
 
 def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
-    """Return a validator that reads text with `parse` and lets values of the final type through."""
+    """Return a validator that parses strings with `parse` and passes values of the final type through."""
 
     def read(value: object) -> object:
         return parse(value.strip()) if isinstance(value, str) else value
@@ -122,13 +125,13 @@ def _web_address(value: str) -> str:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Tell whether an address and port can be reached from this machine alone."""
+    """Return whether an address with a port is on the loopback interface."""
     host = endpoint.rpartition(":")[0].strip("[]")
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def is_store_url(value: str) -> bool:
-    """Tell whether a text names a store."""
+    """Return whether a text is a store URL of a supported database."""
     return bool(_STORE_URL.fullmatch(value))
 
 
@@ -177,13 +180,13 @@ Since = Annotated[
     BeforeValidator(_require_day),
     PlainSerializer(lambda value: value.isoformat(), return_type=str),
 ]
-"""A day or a moment; datetime is a kind of date."""
+"""A day or a time; `datetime` is a subclass of `date`."""
 Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Listen = Annotated[str, AfterValidator(_listen)]
-"""An address and a port to be reached at, or nothing."""
+"""A local address and port to listen on, or empty."""
 Language = Annotated[str, AfterValidator(_language)]
 Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]

@@ -1,4 +1,4 @@
-"""Writes the corpus out; a new format is one module here and one line in `FORMATS`."""
+"""Export of the corpus. A format is a function that writes articles to a path, and one line in `FORMATS`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""The one door for files this program writes: whole or not at all, and over nothing but a user's own plain files.
+"""Atomic writing of files and folders; every file this program writes for the user goes through this module.
 
-A file grows under a name of its own that nobody can guess, in the folder it is for, readable by its owner alone. Only
-when it is finished and on the disk does it take its name, at once. Nothing is ever written through a link, or to a
-pipe, a socket, a device or a file of another user. What is refused is an OSError that says why.
+A file is written in its target's folder under a random name, readable by its owner only. When it is complete and
+synced to disk, it is renamed to its target. Symbolic links, pipes, sockets, devices and files of other users are never
+written to: such targets raise OSError with the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from types import FrameType
 from typing import BinaryIO, Final, NoReturn, cast
 
 PREFIX: Final = ".corpus-worker-"
-"""What the names of unfinished files begin with; one is left behind only where the process is killed."""
+"""Prefix of the names of temporary files; one is left behind only if the process is killed."""
 _STANDARD_STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _FILE_TYPES: Final = {
@@ -37,12 +37,13 @@ _FILE_TYPES: Final = {
     stat.S_IFBLK: "is a device",
 }
 _FSYNC_THREADS: Final = 16
+"""Threads that sync the files of a folder. Chosen, not measured: fsync waits for the disk, which accepts many at once."""
 _ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def open_output(target: Path) -> Iterator[BinaryIO]:
-    """Give what to write a file into, or an open stream where `target` names one: `-`, `/dev/stdout`, `/dev/fd/3`."""
+    """Yield a binary file for `target`: an atomic file, or the open stream it names (`-`, `/dev/stdout`, `/dev/fd/3`)."""
     descriptor = _descriptor(target)
     if descriptor is None:
         with atomic_file(target) as file:
@@ -55,7 +56,10 @@ def open_output(target: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """Give a new file, named in its `name`, that takes the place of `target` when the block ends well."""
+    """Yield a temporary file (its path is `file.name`) that replaces `target` when the block succeeds.
+
+    Raises OSError if `target` must not be replaced or the file cannot be written.
+    """
     require_replaceable(target)
     made = target.parent / _random_name()
     with _clean_up_on_signal():
@@ -73,11 +77,14 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Give a new folder that takes the place of `target`, which may be an empty one, when the block ends well."""
+    """Yield a temporary folder that becomes `target` when the block succeeds.
+
+    Raises OSError if `target` exists and is not an empty folder of this user.
+    """
     mode = _require_empty_folder(target)
     with private_folder(target.parent) as private:
         yield private
-        with ThreadPoolExecutor(_FSYNC_THREADS) as threads:  # a disk keeps many at once about as fast as one
+        with ThreadPoolExecutor(_FSYNC_THREADS) as threads:  # many files sync in about the time of one
             for _ in threads.map(_fsync_path, private.iterdir()):
                 pass
         private.chmod(0o777 & ~_umask() if mode is None else mode)
@@ -88,7 +95,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def private_folder(parent: Path) -> Iterator[Path]:
-    """Give a new folder that only its owner may open; what is left of it when the block ends goes."""
+    """Yield a new folder in `parent` with mode 0700; it is deleted when the block ends, unless renamed by then."""
     made = parent / _random_name()
     with _clean_up_on_signal():
         made.mkdir(mode=0o700)
@@ -99,7 +106,7 @@ def private_folder(parent: Path) -> Iterator[Path]:
 
 
 def replace_file(made: Path, target: Path) -> None:
-    """Give a finished file the name of `target`, with the permissions of the file it replaces or those of a new one."""
+    """Rename a complete file to `target`, with the permissions of the file it replaces, or else those of a new file."""
     with made.open("rb") as file:
         _set_mode_and_sync(file.fileno(), target)
     made.rename(target)
@@ -107,13 +114,16 @@ def replace_file(made: Path, target: Path) -> None:
 
 
 def require_replaceable(target: Path) -> int | None:
-    """Return the permissions of the file that `target` names, None where there is none; raises OSError otherwise."""
+    """Return the permissions of the existing file `target`, None if there is none.
+
+    Raises OSError if it is not a regular file, belongs to another user, or is reached through another user's link.
+    """
     found = _checked_target(target, expected=stat.S_IFREG)
     return None if found is None else _permissions(found)
 
 
 def _set_mode_and_sync(descriptor: int, target: Path) -> None:
-    """Have the disk keep a file, and not only the system's memory, with the permissions that `target` has or gets."""
+    """Give a file the permissions of `target` (those of a new file if there is none) and sync it to disk."""
     mode = require_replaceable(target)
     os.fchmod(descriptor, 0o666 & ~_umask() if mode is None else mode)
     os.fsync(descriptor)
@@ -131,7 +141,7 @@ def _require_empty_folder(target: Path) -> int | None:
 
 
 def _checked_target(target: Path, *, expected: int) -> os.stat_result | None:
-    """Return what lies at a path, None where nothing does; raises OSError where it is not of the expected type."""
+    """Return the status of `target`, None if it does not exist; raises OSError if it has another type than expected."""
     _require_trusted_parents(target)
     found = _lstat(target)
     if found is not None and stat.S_IFMT(found.st_mode) != expected:
@@ -140,7 +150,7 @@ def _checked_target(target: Path, *, expected: int) -> os.stat_result | None:
 
 
 def _require_trusted_parents(target: Path) -> None:
-    """Refuse to be led elsewhere by a link that somebody else has laid, as in a folder that all may write."""
+    """Raise OSError if a parent is a symbolic link of another user, as can be planted in a world-writable folder."""
     for parent in target.absolute().parents:
         found = _lstat(parent)
         if found is not None and stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
@@ -165,7 +175,7 @@ def _refusal(why: str) -> OSError:
 
 
 def _descriptor(target: Path) -> int | None:
-    """Return the number of the open stream that a name stands for."""
+    """Return the file descriptor that a name such as `-` or `/dev/fd/3` denotes, None for an ordinary path."""
     numbered = _DESCRIPTOR.fullmatch(str(target))
     return int(numbered[1]) if numbered else _STANDARD_STREAMS.get(str(target))
 
@@ -179,7 +189,7 @@ def _random_name() -> str:
 
 
 def _fsync_path(path: Path) -> None:
-    """Have the disk keep what was written: a file's bytes, or a folder's names."""
+    """Sync a file's content or a folder's entries to disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -188,14 +198,17 @@ def _fsync_path(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0o077)  # the only way to look is to set it; meanwhile to the strictest
+    mask = os.umask(0o077)  # the umask can only be read by setting it; until it is restored, the strictest applies
     os.umask(mask)
     return mask
 
 
 @contextmanager
 def _clean_up_on_signal() -> Iterator[None]:
-    """Let a signal that would end the process at once end the block first, so that nothing unfinished is left."""
+    """Turn signals that would kill the process into SystemExit while the block runs, so that it can clean up.
+
+    Only signals without a handler are affected, and only in the main thread, where Python allows to set handlers.
+    """
     here = threading.current_thread() is threading.main_thread()
     ours = [number for number in _ENDING_SIGNALS if here and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:

@@ -199,7 +199,7 @@ def test_every_number_of_the_page_adds_up_or_says_what_is_missing() -> None:
 
     found = lines(shown, "bao")
 
-    assert "in all: every address found, by its state now; 3 more are pending" in found
-    assert "10 more were brought by targets, or by sources no longer configured" in found
-    assert "the last hour and day: what happened then; what was decided twice counts twice" in found
+    assert "in all: every address found, by its current state; 3 more are pending" in found
+    assert "10 more came from targets, or from sources no longer configured" in found
+    assert "the last hour and day: what happened then; an address decided twice counts twice" in found
     assert max(map(len, found)) <= 80

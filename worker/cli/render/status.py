@@ -1,4 +1,4 @@
-"""How a store and its sources stand, for `status`: a page of at most 80 columns, and a record for programs."""
+"""The output of `status`: a page of at most 80 columns (as long as names and numbers are short), and a JSON record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNT_COLUMNS = ("discovered", *(state.value for state in STATE_ORDER))
 def status_record(
     figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord], backfills: Sequence[BackfillStatus] = ()
 ) -> dict[str, object]:
-    """Return everything as `status --json` prints it."""
+    """Return the status as `status --json` prints it."""
     return {
         "discovered": sum(figures.counts.values()),
         **{state.value: figures.counts.get(state, 0) for state in STATE_ORDER},
@@ -51,16 +51,16 @@ def _worker_record(worker: WorkerRecord) -> dict[str, object]:
     return {"candidates": worker.candidates, "sources": worker.sources, "command": worker.command or None}
 
 
-def _backfill_record(standing: BackfillStatus) -> dict[str, object]:
-    state = standing.state
+def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
+    state = backfill.state
     return {
         "begun_at": _iso(state.begun_at),
-        "worker": standing.worker,
+        "worker": backfill.worker,
         "looked": state.looked,
         "waiting": state.waiting,
         "unread": state.unread,
         "found": state.found,
-        "pending": standing.pending,
+        "pending": backfill.pending,
     }
 
 
@@ -94,9 +94,9 @@ def render_status(
     backfills: Sequence[BackfillStatus] = (),
     daemons_known: bool = True,
 ) -> RenderableType:
-    """Return everything for people: the store, the counts, the sources, those with trouble first.
+    """Return the status page: the store, the counts by outcome, and the sources, those with warnings first.
 
-    `daemons_known` says whether no name of a daemon means that there is none.
+    `daemons_known` is False where an empty `daemon` does not prove that none is running (a connection pooler).
     """
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
@@ -118,10 +118,10 @@ def _legend(lines: Sequence[str]) -> Iterator[Text]:
 
 
 def _counts_legend(figures: StoreStats) -> tuple[str, ...]:
-    """Say what is counted, so that whoever adds the numbers up knows what comes out."""
+    """Explain the rows of the counts table: only the row `in all` adds up to the number of addresses."""
     return (
-        f"in all: every address found, by its state now; {figures.pending:,} more are pending",
-        "the last hour and day: what happened then; what was decided twice counts twice",
+        f"in all: every address found, by its current state; {figures.pending:,} more are pending",
+        "the last hour and day: what happened then; an address decided twice counts twice",
     )
 
 
@@ -129,8 +129,8 @@ def _sources_legend(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[
     if not shown:
         return ()
     others = sum(figures.counts.values()) - sum(source.known for source in shown)
-    rest = (f"{others:,} more were brought by targets, or by sources no longer configured",) if others > 0 else ()
-    meaning = "found: entries of the last poll; brought: addresses it was first to name"
+    rest = (f"{others:,} more came from targets, or from sources no longer configured",) if others > 0 else ()
+    meaning = "found: entries of the last poll; brought: addresses this source named first"
     return (meaning, *rest)
 
 
@@ -154,17 +154,17 @@ def _header(
 
 
 def no_daemon(*, known: bool) -> str:
-    """Say that there is no daemon, or that none can be told."""
+    """Return the text for an empty daemon name: none is running, or it cannot be known."""
     return "not running" if known else "not known: a connection pooler hides who is connected"
 
 
-def _backfill_line(standing: BackfillStatus) -> Text:
-    state = standing.state
+def _backfill_line(backfill: BackfillStatus) -> Text:
+    state = backfill.state
     places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
     # Named as it is kept: the source, the first day and, where one was given, the last.
     return _line(
-        f"backfill {state.name}: {places}, {state.found:,} found, {standing.pending:,} pending, "
-        f"{f'at work: {standing.worker}' if standing.worker else 'nobody at it'}"
+        f"backfill {state.name}: {places}, {state.found:,} found, {backfill.pending:,} pending, "
+        f"{f'at work: {backfill.worker}' if backfill.worker else 'nobody at it'}"
     )
 
 
@@ -182,32 +182,32 @@ def _counts(figures: StoreStats) -> Table:
 
 
 def _rejections(figures: StoreStats) -> Iterator[Text]:
-    """Yield why pages gave no article, if any did, and how many of them can be extracted again."""
+    """Yield a line with the rejected pages by reason, and how many of them can be extracted again."""
     if not figures.rejected:
         return
     reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
     kept = sum(kept for _, kept in figures.rejected.values())
-    yield _line(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
+    yield _line(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` extracts them again)")
 
 
 def _sources(
     sources: Sequence[tuple[SourceSettings, SourceStats]], settings: Settings, *, now: datetime
 ) -> Iterator[RenderableType]:
-    """Yield one table of all sources in the same columns, those with trouble first and what it is below them."""
-    troubled = [pair for pair in sources if _warnings(pair[1], now=now)]
+    """Yield the sources as two tables with equal column widths: those with warnings, each below it, then the others."""
+    warned = [pair for pair in sources if _warnings(pair[1], now=now)]
     well = [pair for pair in sources if not _warnings(pair[1], now=now)]
     rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
     widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows.values(), strict=True)]
-    for title, group in (("with trouble", troubled), ("in order" if troubled else "", well)):
+    for title, group in (("with trouble", warned), ("in order" if warned else "", well)):
         if not group:
             continue
         if title:
             yield _line(f"{title}:", style="bold")
         yield _source_table([rows[source.name] for _, source in group], widths)
         for _, source in group:
-            told = (_line(f"{source.name}: {trouble}", style="red") for trouble in _warnings(source, now=now))
-            yield from (Padding(each, (0, 0, 0, 2)) for each in told)
-        if title and group is troubled and well:
+            lines = (_line(f"{source.name}: {warning}", style="red") for warning in _warnings(source, now=now))
+            yield from (Padding(each, (0, 0, 0, 2)) for each in lines)
+        if title and group is warned and well:
             yield ""
 
 
@@ -240,7 +240,7 @@ def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
 
 
 def _line(line: str, *, style: str = "") -> Text:
-    """Return a line as it is: nothing in it is markup, and nothing forges another line."""
+    """Return a line as text without markup, its control characters escaped."""
     return Text(escape(line), style=style)
 
 

@@ -1,4 +1,4 @@
-"""Tells one article's history for `why`."""
+"""The history of one article, for `why`: loading it from the store, printing it, and its JSON record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
     from worker.storage.corpus.reader import StoreReader
 
-_MAX_SHARED_SHOWN = 160
+_MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
 _AUTHORITY_LABELS = {
     Authority.PUBLISHER: "its own site",
     Authority.OPERATOR: "the operator",
@@ -23,7 +23,7 @@ _AUTHORITY_LABELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision about an article: when, what, against which article, and the two texts side by side."""
+    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
 
     at: datetime
     verdict: Verdict
@@ -32,7 +32,7 @@ class Decision:
 
     @property
     def difference(self) -> Difference | None:
-        """What a new version of a text has that the version before it had not, and the other way round."""
+        """What a revision added to the previous version and removed from it; None for other relations."""
         if self.verdict.relation is not Relation.REVISION or self.passages is None:
             return None
         apart = [each for each in self.passages.passages if not each.shared]
@@ -44,25 +44,25 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What was added to a text and what was removed from it, passage by passage."""
+    """The passages that a revision added to a text and removed from it."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
     @property
     def words_added(self) -> int:
-        """How many words were added."""
+        """The number of words added."""
         return sum(len(passage.split()) for passage in self.added)
 
     @property
     def words_removed(self) -> int:
-        """How many words were removed."""
+        """The number of words removed."""
         return sum(len(passage.split()) for passage in self.removed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedText:
-    """The text of a cluster that is exported, and why that one: what was said when it took or held that place."""
+    """The exported text of a cluster (its head), and the reason for that choice as its verdict recorded it."""
 
     head: StoredArticle
     reason: str
@@ -70,7 +70,7 @@ class ExportedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleHistory:
-    """Everything there is to say about one URL or id."""
+    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id."""
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
@@ -79,7 +79,7 @@ class ArticleHistory:
 
 
 def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
-    """Collect the history of a URL or an article's id; raises NotFoundError where the store knows neither."""
+    """Load the history of a URL or an article id; raises NotFoundError if the store has neither."""
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
     articles = tuple(article for article in map(reader.article, ids) if article)
@@ -93,28 +93,28 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
 
 
 def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
-    """Return what the cluster of an article exports; the later word of the two articles is why."""
+    """Return the exported text of an article's cluster; its reason is in the later verdict of head and article."""
     head = article if article.head else reader.head_of(article.cluster) or article
     latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
-    told = [(at, verdict.reason) for made in latest for at, verdict in made if verdict.reason]
-    return ExportedText(head=head, reason=max(told)[1] if told else "the first of its cluster")
+    reasons = [(at, verdict.reason) for verdicts in latest for at, verdict in verdicts if verdict.reason]
+    return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
 
 
 def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
     from worker.dedupe.alignment import align_passages
 
-    told = []
+    decisions = []
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
         passages = align_passages(article.article.text, against.article.text) if against else None
-        told.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
-    return told
+        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+    return decisions
 
 
-def history_record(told: ArticleHistory) -> dict[str, object]:
-    """Return the whole history for `why --json`."""
+def history_record(history: ArticleHistory) -> dict[str, object]:
+    """Return the whole history as `why --json` prints it."""
     return {
-        "candidate": _as_json_values(told.candidate) if told.candidate else None,
+        "candidate": _as_json_values(history.candidate) if history.candidate else None,
         "articles": [
             {
                 "id": stored.id,
@@ -135,13 +135,13 @@ def history_record(told: ArticleHistory) -> dict[str, object]:
                 "head": stored.head,
                 "relation": stored.relation.value,
                 "exported": {
-                    "id": told.exported[stored.id].head.id,
-                    "url": told.exported[stored.id].head.article.url,
-                    "reason": told.exported[stored.id].reason,
+                    "id": history.exported[stored.id].head.id,
+                    "url": history.exported[stored.id].head.article.url,
+                    "reason": history.exported[stored.id].reason,
                 },
-                "decisions": [_decision_record(decision) for decision in told.decisions[stored.id]],
+                "decisions": [_decision_record(decision) for decision in history.decisions[stored.id]],
             }
-            for stored in told.articles
+            for stored in history.articles
         ],
     }
 
@@ -175,7 +175,7 @@ def _difference_record(difference: Difference | None) -> dict[str, object] | Non
 
 
 def _rule_text(verdict: Verdict) -> str:
-    """Return by which rule a verdict fell, with what people said in plain words."""
+    """Return the rule behind a verdict, or the human mark that decided it."""
     if verdict.best:
         said_same = verdict.best.rule == "marked same"
         return "a person said that they are the same" if said_same else verdict.best.rule
@@ -187,7 +187,7 @@ def _rule_text(verdict: Verdict) -> str:
 
 
 def _as_json_values(value: object) -> object:
-    """Return a dataclass as JSON can hold it."""
+    """Return a dataclass as a dictionary with JSON values, times in ISO 8601."""
     return asdict(value, dict_factory=lambda pairs: {key: _as_json_scalar(item) for key, item in pairs})  # type: ignore[call-overload]
 
 
@@ -195,13 +195,13 @@ def _as_json_scalar(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def print_history(told: ArticleHistory) -> None:
-    """Print the history for people."""
+def print_history(history: ArticleHistory) -> None:
+    """Print the history in human-readable form."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
-    if told.candidate:
-        record = told.candidate
+    if history.candidate:
+        record = history.candidate
         reason = f" ({record.reason})" if record.reason else ""
         out.print(f"[bold]{escape_markup(record.url)}[/]")
         out.print(f"  {record.state.value}{reason}, source {escape_markup(record.source)}, candidate {record.id}")
@@ -210,12 +210,12 @@ def print_history(told: ArticleHistory) -> None:
         _print_addresses(record)
         for event in record.events:
             out.print(f"  {format_time(event.at)}  {event.what:<11} {escape_markup(event.detail)}")
-    for stored in told.articles:
-        _print_article(stored, told.decisions[stored.id], told.exported[stored.id])
+    for stored in history.articles:
+        _print_article(stored, history.decisions[stored.id], history.exported[stored.id])
 
 
 def _print_addresses(record: CandidateRecord) -> None:
-    """Print every address seen for a candidate: who named it, and how it ended."""
+    """Print every address of a candidate, with the source that named it and its outcome."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
@@ -233,10 +233,10 @@ def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], expor
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
-    standing = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
+    export_state = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
-    out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
+    out.print(f"  {stored.article.words} words, revision {stored.revision}, {export_state}")
     for line in (_format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
@@ -247,7 +247,7 @@ def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], expor
 
 
 def _format_dates(article: Article) -> str:
-    """Return when an article was published and modified, and who says so."""
+    """Return the dates of an article, each with the place it was read from."""
     from worker.cli.render.tables import format_time
 
     guessed = ", a guess" if article.is_date_guessed else ""
