@@ -56,8 +56,8 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 """The source kinds that use a key; a key that is not listed applies to all kinds."""
 _REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
-# The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet where
-# both have their default. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
+# The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet at
+# both defaults. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
 _SLOPE_ABOVE_DEFAULT: Final = 2.0
 _SLOPE_BELOW_DEFAULT: Final = 0.6

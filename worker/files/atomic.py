@@ -37,13 +37,13 @@ _FILE_TYPES: Final = {
     stat.S_IFBLK: "is a device",
 }
 _FSYNC_THREADS: Final = 16
-"""Threads that sync the files of a folder. Chosen, not measured: fsync waits for the disk, which accepts many at once."""
+"""Threads that sync a folder's files. Chosen, not measured: fsync waits for the disk, which accepts many at once."""
 _ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def open_output(target: Path) -> Iterator[BinaryIO]:
-    """Yield a binary file for `target`: an atomic file, or the open stream it names (`-`, `/dev/stdout`, `/dev/fd/3`)."""
+    """Yield a binary file: an atomic one, or the stream that `target` names (`-`, `/dev/stdout`, `/dev/fd/3`)."""
     descriptor = _descriptor(target)
     if descriptor is None:
         with atomic_file(target) as file:
