@@ -1,4 +1,4 @@
-"""Serving the status pages with uvicorn inside the daemon's event loop, without touching its signal handlers.
+"""Serves the status pages with uvicorn inside the daemon's event loop, without touching its signal handlers.
 
 Each connection has a time limit for the request and for the response, and the number of connections is limited, so
 that clients that send or read slowly cannot exhaust the server.
