@@ -261,7 +261,7 @@ def test_input_files_of_every_kind_are_taken(desk: Desk) -> None:
     [
         (["ingest", "no-such-file"], 2, "no-such-file: neither a web address nor a file or folder that exists"),
         (["ingest", "--source", "nobody"], 2, "no source is called nobody; the configuration has mot, hai"),
-        (["ingest", "--source", "mot", "x"], 2, "targets and --source do not go together"),
+        (["ingest", "--source", "mot", "x"], 2, "targets and --source exclude each other"),
         (["ingest", "--limit", "0"], 2, "--limit"),
         (["bogus"], 2, "No such command"),
         (["export", "--format", "text"], 2, "name a new or empty one with --output DIR"),

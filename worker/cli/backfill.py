@@ -77,6 +77,7 @@ def backfill(
 
 
 def _backfill(common: CommonOptions, settings: Settings, backfill_options: BackfillOptions, *, dry_run: bool) -> int:
+    """Run the backfill (or its dry run) and print the result; return the exit status."""
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
     from worker.runs.backfill import BackfillRun
@@ -106,6 +107,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
 
 
 def _print_report(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    """Print the summary of a backfill, and its error on standard error if nothing could be read."""
     from worker.cli.render.tables import print_backfill_summary
 
     if common.as_json:

@@ -138,6 +138,7 @@ def run_until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int
 
 
 async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int]:
+    """Do what `run_until_signal` describes, inside a running event loop."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work())
     received: list[int] = []
@@ -186,6 +187,7 @@ def repair_streams() -> None:
 
 
 def _is_open(number: int) -> bool:
+    """Return whether a file descriptor is open."""
     try:
         os.fstat(number)
     except OSError:

@@ -48,6 +48,7 @@ async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Find
 
 
 def _print_finding(finding: Finding, *, with_steps: bool) -> None:
+    """Print a finding on one line: level, area, name, detail and remedy; then the fetch steps, if wanted."""
     from worker.cli.render.tables import console, escape_markup
 
     out, style = console(), _STYLES[finding.level.value]
@@ -61,6 +62,7 @@ def _print_finding(finding: Finding, *, with_steps: bool) -> None:
 
 
 def _print_summary(findings: list[Finding]) -> None:
+    """Print the number of findings by level."""
     counts = Counter(finding.level.value for finding in findings)
     by_level = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
     click.echo(f"{len(findings)} checks: {by_level}; nothing was stored")

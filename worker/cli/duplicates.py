@@ -88,6 +88,7 @@ def _read_decision(ids: tuple[int, ...], *, same: bool, different: bool, origina
 
 
 def _change_record(moved: Rejudged) -> dict[str, object]:
+    """Return how a mark changed one article's verdict, as JSON values."""
     return {
         "id": moved.id,
         "url": moved.url,
@@ -97,6 +98,7 @@ def _change_record(moved: Rejudged) -> dict[str, object]:
 
 
 def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
+    """Print the stored mark, and every article whose relation, cluster or export changed because of it."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -130,6 +132,7 @@ def review(common: CommonOptions, limit: int) -> None:
 
 
 def _print_pairs(pairs: list[UnsurePair]) -> None:
+    """Print the probability and relation of each pair, and below it the titles and addresses of both articles."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -163,6 +166,11 @@ def fit(common: CommonOptions, dry_run: bool) -> None:
 
 
 def _print_fit(fitted: FitReport) -> None:
+    """Print how well shipped and fitted weights do on the marks, and which weights changed.
+
+    `wrong` and the log loss of the fitted weights come from cross-validation: each mark is judged by weights fitted
+    without it.
+    """
     from worker.cli.render.tables import console
 
     out = console()

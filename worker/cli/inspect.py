@@ -94,6 +94,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
 
 
 def _status_json(settings: Settings, store: Store) -> dict[str, object]:
+    """Return the record that `status --json` prints."""
     from worker.cli.render.status import status_record
 
     read = _read_status(settings, store)
@@ -101,6 +102,7 @@ def _status_json(settings: Settings, store: Store) -> dict[str, object]:
 
 
 def _status_page(settings: Settings, store: Store) -> RenderableType:
+    """Return the page that `status` prints."""
     from worker.cli.render.status import render_status
 
     read = _read_status(settings, store)
@@ -219,6 +221,7 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
 
 
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
+    """Return the preview of one page as JSON values; `explain` adds origins, figures and left-out blocks."""
     from worker.export.formats import previewed_fields, to_json_values
 
     found = preview.explanation
@@ -237,6 +240,7 @@ def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, obje
 
 
 def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
+    """Print the article of a page, or why it has none; `explain` adds how it was extracted."""
     found = preview.explanation
     if found.article:
         _print_article(found.article)
@@ -248,6 +252,7 @@ def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
 
 
 def _print_article(article: Article) -> None:
+    """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -269,6 +274,7 @@ def _print_article(article: Article) -> None:
 
 
 def _format_published(article: Article) -> str:
+    """Return the publication date with its origin, marked as a guess if no place states it."""
     if not article.published_at:
         return "unknown"
     guessed = ", a guess" if article.is_date_guessed else ""
@@ -291,6 +297,7 @@ def _format_rights(rights: Rights) -> str:
 
 
 def _print_explanation(preview: ExtractPreview) -> None:
+    """Print the fetch steps, the origin of each field, the figures and the left-out blocks."""
     found = preview.explanation
     _print_section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
     _print_section(

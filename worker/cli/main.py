@@ -115,6 +115,7 @@ def _run() -> int:
 
 
 def _print_error(error: WorkerError) -> None:
+    """Print each line of an error's message on standard error, after the program's name."""
     for line in str(error).splitlines():
         print_note(f"corpus-worker: {line}")
 

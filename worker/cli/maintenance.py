@@ -36,7 +36,7 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     if file == Path("-"):
-        raise UsageError("a backup goes into a file: name one")
+        raise UsageError("a backup goes into a file: give its name")
     common.require_safe_output(settings, file)
     clock = SystemClock()
     started = clock.monotonic()
@@ -218,6 +218,7 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
 
 
 def _report_record(report: ReprocessReport) -> dict[str, object]:
+    """Return the result of `reprocess` as JSON values."""
     made = report.extracted
     return {
         "applied": report.applied,
@@ -232,6 +233,7 @@ def _report_record(report: ReprocessReport) -> dict[str, object]:
 
 
 def _change_record(change: VerdictChange) -> dict[str, object]:
+    """Return how `reprocess` changed one article's verdict, as JSON values."""
     return {
         "id": change.id,
         "url": change.url,
@@ -245,6 +247,7 @@ def _change_record(change: VerdictChange) -> dict[str, object]:
 
 
 def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
+    """Print the result of `reprocess`; `in_full` includes a table of all changed verdicts."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -264,6 +267,7 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
 
 
 def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
+    """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
     from rich.table import Table
 
     from worker.cli.render.tables import console, escape_markup

@@ -51,9 +51,9 @@ def ingest(
     from worker.runs.ingest import IngestOptions
 
     if targets and sources:
-        raise UsageError("targets and --source do not go together; give one or the other")
+        raise UsageError("targets and --source exclude each other; give one or the other")
     if taken_as and not targets:
-        raise UsageError("--as says what a target is; name the address")
+        raise UsageError("--as sets the kind of a target, and there is none; give its URL")
     settings = common.settings()
     ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
     if dry_run:
@@ -62,6 +62,7 @@ def ingest(
 
 
 def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
+    """Run `ingest` with a progress bar on a terminal; print the summary and return the exit status."""
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
     from worker.cli.render.tables import print_ingest_summary
@@ -145,6 +146,7 @@ def _refused_count(report: SeedReport) -> str:
 
 
 def _no_seeds_message(folder: Path) -> str:
+    """Return what to do if a folder has no seeds, and whether sample texts were skipped in it."""
     from worker.app import NO_SEEDS
     from worker.sources.files.inputs import SAMPLE, sample_size
 

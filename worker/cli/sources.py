@@ -96,6 +96,7 @@ def _check_name(name: str | None, settings: Settings) -> None:
 
 
 def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
+    """Search a site for sources, and report each step on standard error."""
     from worker.runs.discover_sources import find_sources
 
     def report_step(step: str) -> None:
@@ -115,6 +116,7 @@ def _as_web_address(url: str) -> str:
 
 
 def _confirmed(new: Sequence[NewSource], *, path: Path) -> bool:
+    """Ask on the terminal whether to write the new sources; raises UsageError without a terminal."""
     if not sys.stdin.isatty():
         raise UsageError("nothing was written: there is no terminal to ask on; add --yes to write what was picked")
     names = ", ".join(each.name for each in new)

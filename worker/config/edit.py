@@ -165,6 +165,7 @@ def _block_with_enabled(block: Sequence[str], *, enabled: bool) -> list[str]:
 
 
 def _values(text: str) -> dict[str, Any]:
+    """Return the parsed TOML, empty if the text is invalid."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -172,6 +173,7 @@ def _values(text: str) -> dict[str, Any]:
 
 
 def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dict[str, Any]:
+    """Return the values that the text should have after `enabled` was set for some sources."""
     values = _values(text)
     for source in values["sources"]:
         if source["name"] in names:
@@ -180,6 +182,7 @@ def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dic
 
 
 def _source_names(text: str) -> list[dict[str, str]]:
+    """Return the names of the sources in a configuration; raises ConfigurationError if it is not TOML."""
     try:
         sources = tomllib.loads(text).get("sources", [])
     except tomllib.TOMLDecodeError as exc:
@@ -194,6 +197,7 @@ def _source_blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _block_end(lines: Sequence[str], start: int) -> int:
+    """Return the line after a block: blank lines, and comments above the next header, are not part of it."""
     following = (number for number in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[number]))
     end = next(following, len(lines))
     while end < len(lines) and lines[end - 1].lstrip().startswith("#"):
@@ -204,6 +208,7 @@ def _block_end(lines: Sequence[str], start: int) -> int:
 
 
 def _source_toml(source: NewSource) -> str:
+    """Return the `[[sources]]` table of a source."""
     table = tomlkit.table()
     for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.extra_keys}.items():
         table.add(key, value)

@@ -83,6 +83,7 @@ def _masked_login(found: re.Match[str]) -> str:
 
 
 def _read(path: Path) -> dict[str, object]:
+    """Return the parsed configuration file; raises ConfigurationError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -98,6 +99,7 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
+    """Yield (section, key) and value of every setting in the environment; raises ConfigurationError."""
     names = frozenset(_environment_names())
     for name in sorted(environment):
         if name in names:
@@ -140,6 +142,7 @@ def _coerce(section: str, key: str, text: str, name: str) -> object:
 
 
 def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
+    """Return the parsed text of a list or table, other text unchanged; raises ConfigurationError."""
     if not text.startswith(("[", "{")):
         return text
     try:
@@ -152,12 +155,14 @@ def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
 
 
 def _environment_names() -> Iterator[str]:
+    """Yield the names of all variables that can override a setting."""
     for section, part in Settings.model_fields.items():
         if isinstance(part.annotation, type) and issubclass(part.annotation, Section):
             yield from (f"{PREFIX}{section}__{key}".upper() for key in part.annotation.model_fields)
 
 
 def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
+    """Yield one message for each problem that pydantic found."""
     for problem in error.errors():
         where = _key_path(problem["loc"])
         origin = "environment" if problem["loc"][:2] in overrides else str(path)
@@ -179,6 +184,7 @@ def _key_path(location: Sequence[int | str]) -> str:
 
 
 def _known_keys(location: Sequence[int | str]) -> str:
+    """Return a list of the keys that are allowed where an unknown one was found."""
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
@@ -192,6 +198,7 @@ def _known_keys(location: Sequence[int | str]) -> str:
 
 
 def _expected(problem: ErrorDetails) -> str:
+    """Return what is allowed: the text of our own ValueError, or pydantic's message without its prefix."""
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     return problem["msg"].removeprefix("Input should be ")

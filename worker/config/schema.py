@@ -55,7 +55,7 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     }
 )
 """The source kinds that use a key; a key that is not listed applies to all kinds."""
-_REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+_REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" works for every kind'})
 # The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet at
 # both defaults. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
@@ -73,7 +73,7 @@ class StoreSettings(Section):
     """The store's database, and for how long raw pages are kept."""
 
     url: StoreUrl = "sqlite:///data/corpus.db"
-    keep_pages: Duration | None = None
+    keep_pages: Duration | None = None  # None: raw pages are kept forever
 
 
 class SeedSettings(Section):
@@ -88,26 +88,26 @@ class FetchSettings(Section):
     user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
         "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
     )
-    per_host_delay: DurationOrZero = timedelta(seconds=2)
+    per_host_delay: DurationOrZero = timedelta(seconds=2)  # a longer Crawl-delay in robots.txt is used instead
     per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
-    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32
-    timeout: Duration = timedelta(seconds=15)
-    deadline: Duration = timedelta(seconds=60)
-    max_bytes: Size = 10_000_000
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32  # over all hosts
+    timeout: Duration = timedelta(seconds=15)  # for connecting, and for each wait for bytes
+    deadline: Duration = timedelta(seconds=60)  # for a whole fetch, redirects included
+    max_bytes: Size = 10_000_000  # after decompression
     obey_robots: bool = True
-    recheck: tuple[Duration, ...] = Field(default=(), strict=False)
-    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)
-    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)
-    ca_file: str = ""
+    recheck: tuple[Duration, ...] = Field(default=(), strict=False)  # ages at which an article is fetched again
+    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)  # private networks, refused by default
+    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)  # like curl --connect-to
+    ca_file: str = ""  # additional certificate authorities, PEM
 
 
 class ExtractSettings(Section):
     """How articles are extracted from pages."""
 
-    processes: Annotated[int, Field(ge=0, le=256)] = 0
-    timeout: Duration = timedelta(seconds=20)
-    min_words: Annotated[int, Field(ge=0)] = 60
-    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)
+    processes: Annotated[int, Field(ge=0, le=256)] = 0  # 0: one for each core
+    timeout: Duration = timedelta(seconds=20)  # for one page; then its process is killed
+    min_words: Annotated[int, Field(ge=0)] = 60  # shorter texts are rejected
+    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)  # empty: all
 
 
 class RightsSettings(Section):
@@ -122,7 +122,7 @@ class DedupeSettings(Section):
     `threshold` and `containment` are former keys, translated into `merge_at` if that is not set.
     """
 
-    merge_at: Share = 0.5
+    merge_at: Share = 0.5  # a probability; docs/dedupe.md has the curve of errors over it
     keep: Literal["earliest", "first", "longest"] = "earliest"
     threshold: Share | None = None
     containment: Share | None = None
@@ -139,8 +139,8 @@ class DedupeSettings(Section):
             return ()
         keys = " and ".join(f"dedupe.{key}" for key in self.former_thresholds)
         if "merge_at" in self.model_fields_set:
-            return (f"{keys} does nothing beside dedupe.merge_at; take it out",)
-        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` in its place",)
+            return (f"{keys} does nothing beside dedupe.merge_at; remove it",)
+        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` instead",)
 
     @property
     def probability(self) -> float:
@@ -148,17 +148,17 @@ class DedupeSettings(Section):
         if not self.former_thresholds or "merge_at" in self.model_fields_set:
             return self.merge_at
         given = sum(self.former_thresholds.values()) / len(self.former_thresholds)
-        steep = _SLOPE_ABOVE_DEFAULT if given > _OLD_DEFAULT_THRESHOLD else _SLOPE_BELOW_DEFAULT
-        return round(0.5 + steep * (given - _OLD_DEFAULT_THRESHOLD), 2)
+        slope = _SLOPE_ABOVE_DEFAULT if given > _OLD_DEFAULT_THRESHOLD else _SLOPE_BELOW_DEFAULT
+        return round(0.5 + slope * (given - _OLD_DEFAULT_THRESHOLD), 2)
 
 
 class ScheduleSettings(Section):
     """How often sources are polled: the first guess, its bounds and the random part of each interval."""
 
-    every: Duration = timedelta(minutes=15)
+    every: Duration = timedelta(minutes=15)  # until enough is known about a source
     min_every: Duration = timedelta(minutes=5)
     max_every: Duration = timedelta(hours=12)
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1  # share of each interval
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -175,23 +175,23 @@ class SourceSettings(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
-    url: str = ""
+    url: str = ""  # exactly one of url and path
     path: str = ""
-    enabled: bool = True
-    every: Duration | None = None
+    enabled: bool = True  # False: paused
+    every: Duration | None = None  # None: adapted; at most one of every and cron
     cron: Cron = ""
-    sitemap: WebAddress = ""
-    timezone: TimeZone = DEFAULT_TIMEZONE
+    sitemap: WebAddress = ""  # searched when polls leave a gap
+    timezone: TimeZone = DEFAULT_TIMEZONE  # of dates without a zone
     other_sites: Literal["skip", "follow"] = "skip"
-    sites: tuple[Word, ...] = Field(default=(), strict=False)
-    keep_params: tuple[Word, ...] = Field(default=(), strict=False)
-    drop_params: tuple[Word, ...] = Field(default=(), strict=False)
-    fold_case: bool = False
-    pages: Annotated[int, Field(ge=1, le=1000)] = 1
-    article_pattern: Pattern = ""
-    max_age: Duration = timedelta(days=30)
-    since: Since | None = None
-    archive: Archive = ""
+    sites: tuple[Word, ...] = Field(default=(), strict=False)  # further domains of this source
+    keep_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters that distinguish articles
+    drop_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters without meaning
+    fold_case: bool = False  # True: addresses that differ only in case are the same
+    pages: Annotated[int, Field(ge=1, le=1000)] = 1  # of a listing, following "next"
+    article_pattern: Pattern = ""  # of article addresses on a listing; empty: learned
+    max_age: Duration = timedelta(days=30)  # of a sitemap's entries
+    since: Since | None = None  # older articles are not stored
+    archive: Archive = ""  # archive pages by date, for backfill
 
     @model_validator(mode="after")
     def _located(self) -> Self:
@@ -257,15 +257,15 @@ def _lower_case(words: Iterable[str]) -> frozenset[str]:
 class DaemonSettings(Section):
     """When the daemon considers itself stalled."""
 
-    stall_after: Duration = timedelta(minutes=30)
+    stall_after: Duration = timedelta(minutes=30)  # longer than the longest Crawl-delay, during which nothing is done
 
 
 class WebSettings(Section):
     """Where the daemon serves its status page, health check and metrics; empty `listen`: nowhere."""
 
     listen: Listen = ""
-    allow_public: bool = False
-    hosts: tuple[Word, ...] = Field(default=(), strict=False)
+    allow_public: bool = False  # True: other addresses than loopback may be listened on
+    hosts: tuple[Word, ...] = Field(default=(), strict=False)  # accepted Host headers besides addresses and localhost
 
     @model_validator(mode="after")
     def _kept_private(self) -> Self:

@@ -61,6 +61,7 @@ def _network(value: str) -> str:
 
 
 def _endpoint(value: str) -> str:
+    """Return a `host:port` in lower case; raises ValueError."""
     match = _ENDPOINT.fullmatch(value)
     if not match or not 0 < int(match[2]) <= _MAX_PORT:
         raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
@@ -68,6 +69,7 @@ def _endpoint(value: str) -> str:
 
 
 def _listen(value: str) -> str:
+    """Return an `address:port` of this machine, or empty text; raises ValueError."""
     match = _ENDPOINT.fullmatch(value)
     host = match[1].strip("[]") if match else ""
     try:
@@ -103,6 +105,7 @@ def _pattern(value: str) -> str:
 
 
 def _archive(value: str) -> str:
+    """Return an address template with `{year}` and perhaps `{month}` and `{day}`; raises ValueError."""
     named = set(re.findall(r"\{(\w*)\}", value))
     if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _DATE_PARTS):
         raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
@@ -136,14 +139,16 @@ def is_store_url(value: str) -> bool:
 
 
 def _store_url(value: str) -> str:
+    """Return a store URL; raises ValueError, with its own message for a store in memory."""
     if value == "sqlite:///:memory:":
-        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is gone at the end of the command')
+        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is lost when the command ends')
     if not is_store_url(value):
         raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
     return value
 
 
 def _parse_since(value: object) -> object:
+    """Return text as a date or a time where it is one; everything else is passed on to the next validator."""
     if isinstance(value, str):
         text = value.strip()
         with contextlib.suppress(ValueError):

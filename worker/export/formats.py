@@ -57,6 +57,7 @@ def to_json_values(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _values(article: Article) -> dict[str, object]:
+    """Return every field of an article that any output uses."""
     rights = article.rights
     return {
         "url": article.url,
@@ -103,6 +104,7 @@ def open_export_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _as_usage_error(target: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a UsageError that names the target."""
     try:
         yield
     except BrokenPipeError:
@@ -129,6 +131,7 @@ def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
 
 @contextmanager
 def _lines(target: Path | None) -> Iterator[TextIO]:
+    """Yield the text stream to write lines to: a file written atomically, or standard output."""
     if target is None:
         yield sys.stdout
         return
@@ -195,6 +198,7 @@ def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int
 
 
 def _groups(articles: Iterable[StoredArticle]) -> Iterator[list[dict[str, object]]]:
+    """Yield the rows of one row group after another."""
     left = iter(articles)
     while rows := [exported_fields(stored) for stored in islice(left, ROWS_AT_ONCE)]:
         yield rows

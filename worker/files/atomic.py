@@ -130,6 +130,10 @@ def _set_mode_and_sync(descriptor: int, target: Path) -> None:
 
 
 def _require_empty_folder(target: Path) -> int | None:
+    """Return the permissions of the existing empty folder `target`, None if there is none.
+
+    Raises OSError if it is not empty, not a folder of this user, or the current folder.
+    """
     found = _checked_target(target, expected=stat.S_IFDIR)
     if found is None:
         return None
@@ -154,7 +158,7 @@ def _require_trusted_parents(target: Path) -> None:
     for parent in target.absolute().parents:
         found = _lstat(parent)
         if found is not None and stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
-            raise _refusal(f"lies behind {parent}, a link of another user")
+            raise _refusal(f"is reached through {parent}, a link of another user")
 
 
 def _lstat(path: Path) -> os.stat_result | None:
@@ -165,6 +169,7 @@ def _lstat(path: Path) -> os.stat_result | None:
 
 
 def _permissions(found: os.stat_result) -> int:
+    """Return the permission bits of a file; raises OSError if it belongs to another user."""
     if found.st_uid != os.geteuid():
         raise _refusal("belongs to another user")
     return found.st_mode & 0o777
@@ -181,10 +186,12 @@ def _descriptor(target: Path) -> int | None:
 
 
 def _open_private(name: str, flags: int) -> int:
+    """Open a new file, readable by its owner only, without following a link (an `opener` for `open`)."""
     return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _random_name() -> str:
+    """Return a name that other users cannot guess, and so cannot create before us."""
     return PREFIX + secrets.token_hex(8)
 
 
@@ -221,5 +228,6 @@ def _clean_up_on_signal() -> Iterator[None]:
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    """Raise SystemExit so that `finally` blocks run; the same signal again is ignored."""
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)

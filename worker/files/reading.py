@@ -52,6 +52,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def _require_regular(found: os.stat_result) -> None:
+    """Raise OSError if a file's status is not that of a regular file."""
     if not stat.S_ISREG(found.st_mode):
         kind = _FILE_TYPES.get(stat.S_IFMT(found.st_mode), "of another kind")
         raise OSError(errno.EINVAL, f"it is {kind}, no ordinary file")

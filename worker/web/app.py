@@ -73,6 +73,7 @@ def _health(health: Health) -> str:
 
 
 def _counts(figures: StoreStats) -> str:
+    """Return the size of the corpus and the table of candidates by state."""
     found = ("found", sum(figures.counts.values()))
     named = [(state.value, figures.counts.get(state, 0)) for state in State]
     rest = [("due now", figures.due), ("in hand", figures.in_hand)]
@@ -88,6 +89,7 @@ def _counts(figures: StoreStats) -> str:
 
 
 def _recent(figures: StoreStats) -> str:
+    """Return the table of outcomes within the last hour and day, empty without any."""
     if not figures.recent:
         return ""
     ends = sorted({end for counts in figures.recent.values() for end in counts})
@@ -100,6 +102,7 @@ def _recent(figures: StoreStats) -> str:
 
 
 def _sources(figures: StoreStats, *, now: datetime) -> str:
+    """Return the table of sources with its legend."""
     heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "trouble")
     rows = [_source(each, now=now) for each in figures.sources]
     legend = "found: entries of the last poll; stored, of: of the addresses this source named first."
@@ -109,6 +112,7 @@ def _sources(figures: StoreStats, *, now: datetime) -> str:
 
 
 def _source(source: SourceStats, *, now: datetime) -> Sequence[str]:
+    """Return the cells of one source."""
     state = source.state
     return (
         source.name,
@@ -124,11 +128,13 @@ def _source(source: SourceStats, *, now: datetime) -> Sequence[str]:
 
 
 def _latest(figures: StoreStats, *, now: datetime) -> str:
+    """Return the table of the newest articles."""
     rows = [(str(each.id), format_age(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
     return _table(("id", "fetched", "source", "title", "address"), rows, numbers=[0]) if rows else ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int], bad: int = -1) -> str:
+    """Return an HTML table; `numbers` are the columns aligned to the right, `bad` is the column shown in red."""
     kinds = {**dict.fromkeys(numbers, ' class="n"'), bad: ' class="bad"'}
     head = "".join(f"<th{kinds.get(place, '')}>{_text(name)}</th>" for place, name in enumerate(heads))
     lines = (
@@ -276,6 +282,7 @@ class _Pages:
             return self._figures
 
     async def _query_store(self) -> StoreStats | None:
+        """Return the statistics of the store; None, with a warning in the log, if it fails or takes too long."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
                 return await self._source.figures()

@@ -103,6 +103,7 @@ class _Collector:
     figures: StoreStats | None
 
     def collect(self) -> Iterator[Metric]:
+        """Yield all metric families (prometheus_client's collector protocol)."""
         for metric in self.registry.collect():
             # The time at which a counter was created is of no use here, and would double the number of lines.
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
@@ -118,6 +119,7 @@ class _Collector:
 
 
 def _store_gauges(figures: StoreStats) -> Iterator[Metric]:
+    """Yield the gauges of the queue, the corpus and the store's size."""
     yield _gauge("queue_pending", "Candidates without an outcome.", figures.pending)
     yield _gauge("queue_due", "Pending candidates that could be claimed now.", figures.due)
     yield _gauge("in_hand", "Candidates that this process is working on.", figures.in_hand)
@@ -131,6 +133,7 @@ def _store_gauges(figures: StoreStats) -> Iterator[Metric]:
 
 
 def _source_gauges(figures: StoreStats) -> Iterator[Metric]:
+    """Yield one gauge family for each figure of the sources, labelled by source."""
     help_texts = {
         "source_freshness_seconds": "Seconds since the last successful poll.",
         "source_newest_article_age_seconds": "Seconds since the newest text was fetched.",
@@ -151,6 +154,7 @@ def _source_gauges(figures: StoreStats) -> Iterator[Metric]:
 
 
 def _source_values(source: SourceStats, figures: StoreStats) -> dict[str, float | None]:
+    """Return the gauges of one source; None where the value is not known yet."""
     state = source.state
     if source.paused:
         return {"source_paused": 1}

@@ -81,6 +81,7 @@ class _Connection(H11Protocol):
         self.transport.abort()
 
     def _limit(self) -> None:
+        """Restart the timer: abort the connection when the current request or response takes too long."""
         if self.timer is not None:
             self.timer.cancel()
         self.waits_since = self.loop.time()
@@ -115,6 +116,7 @@ async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
 
 
 def _open_listener(listen: str) -> socket.socket:
+    """Return a listening socket; raises ListenError with what to change."""
     host, _, port = listen.rpartition(":")
     address = "127.0.0.1" if host == "localhost" else host.strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -170,7 +170,7 @@ def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
     told = status_record(figures(), daemon="", workers=(), backfills=(alone,))["backfills"]
 
     shown = " ".join(out.getvalue().split())
-    assert f"backfill {name}: 1,200 of 1,234 places looked at, 56,000 found, 7 pending, nobody at it" in shown
+    assert f"backfill {name}: 1,200 of 1,234 places looked at, 56,000 found, 7 pending, no worker" in shown
     assert max(len(line) for line in out.getvalue().splitlines()) <= 80
     assert told == {
         name: {

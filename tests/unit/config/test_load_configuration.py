@@ -387,7 +387,7 @@ def test_variables_of_other_programs_are_none_of_ours(tmp_path: Path, name: str)
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     message = complaint(tmp_path, '[store]\nurl = "sqlite:///:memory:"\n')
 
-    assert "a store in memory is gone at the end of the command" in message
+    assert "a store in memory is lost when the command ends" in message
 
 
 @pytest.mark.parametrize(

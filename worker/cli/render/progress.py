@@ -60,6 +60,7 @@ class ProgressBar:
         self._draw(claim.host or claim.source)
 
     def _draw(self, where: str) -> None:
+        """Update the bar: total, counts by state, and rate; before the first outcome, the current source."""
         if not self._bar:
             return
         task = self._bar.tasks[0]
@@ -75,6 +76,7 @@ class ProgressBar:
 
 
 def _make_bar() -> Bar:
+    """Return a rich progress bar on standard error that disappears when it stops."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -201,6 +203,7 @@ class BackfillReporter:
                 _write("\r\x1b[K")
 
     async def _report_periodically(self, run: BackfillRun) -> None:
+        """Print the progress line in an endless loop, which `reporting` cancels."""
         while self._shown:
             await self._clock.sleep(_TERMINAL_INTERVAL if self._in_place else _REPORT_INTERVAL)
             state, left = await run.progress()
@@ -213,5 +216,6 @@ class BackfillReporter:
 
 
 def _write(text: str) -> None:
+    """Write to standard error without a newline; a closed stream is ignored."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True, nl=False)

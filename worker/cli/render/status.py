@@ -52,6 +52,7 @@ def _worker_record(worker: WorkerRecord) -> dict[str, object]:
 
 
 def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
+    """Return an unfinished backfill as JSON values."""
     state = backfill.state
     return {
         "begun_at": _iso(state.begun_at),
@@ -65,6 +66,7 @@ def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
 
 
 def _source_record(source: SourceStats) -> dict[str, object]:
+    """Return the poll state, the learned statistics and the counts of a source as JSON values."""
     learned = source.state.learned
     return {
         **poll_record(source.state),
@@ -114,6 +116,7 @@ def render_status(
 
 
 def _legend(lines: Sequence[str]) -> Iterator[Text]:
+    """Return explanations of a table as dimmed lines."""
     return (_line(line, style="dim") for line in lines)
 
 
@@ -126,6 +129,7 @@ def _counts_legend(figures: StoreStats) -> tuple[str, ...]:
 
 
 def _sources_legend(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
+    """Explain the columns of the sources table, and count the candidates of no configured source."""
     if not shown:
         return ()
     others = sum(figures.counts.values()) - sum(source.known for source in shown)
@@ -135,17 +139,19 @@ def _sources_legend(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[
 
 
 def _never_polled(source: SourceSettings) -> SourceStats:
+    """Return empty statistics for a configured source that the store does not know."""
     return SourceStats(name=source.name, state=SourceState(name=source.name), paused=not source.enabled)
 
 
 def _header(
     settings: Settings, figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord]
 ) -> Iterator[RenderableType]:
+    """Yield the lines about the store, the daemon, the workers, the corpus and the queue."""
     size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
     lines = {
         "store": f"{mask_url(settings.store.url)}{size}",
         "daemon": daemon,
-        "at work": ", ".join(map(str, workers)) or "nobody",
+        "at work": ", ".join(map(str, workers)) or "none",
         "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
@@ -155,20 +161,22 @@ def _header(
 
 def no_daemon(*, known: bool) -> str:
     """Return the text for an empty daemon name: none is running, or it cannot be known."""
-    return "not running" if known else "not known: a connection pooler hides who is connected"
+    return "not running" if known else "not known: a connection pooler hides the connections"
 
 
 def _backfill_line(backfill: BackfillStatus) -> Text:
+    """Return the line about one unfinished backfill."""
     state = backfill.state
     places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
-    # Named as it is kept: the source, the first day and, where one was given, the last.
+    # The stored name is the source, the first day and, if one was given, the last day.
     return _line(
         f"backfill {state.name}: {places}, {state.found:,} found, {backfill.pending:,} pending, "
-        f"{f'at work: {backfill.worker}' if backfill.worker else 'nobody at it'}"
+        f"{f'at work: {backfill.worker}' if backfill.worker else 'no worker'}"
     )
 
 
 def _counts(figures: StoreStats) -> Table:
+    """Return the table of candidates by state: in all, and within the last hour and day."""
     rows = {"in all": {"discovered": sum(figures.counts.values()), **{s.value: n for s, n in figures.counts.items()}}}
     for span, counts in sorted(figures.recent.items()):
         rows[f"last {format_duration(span)}"] = dict(counts)
@@ -212,6 +220,7 @@ def _sources(
 
 
 def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
+    """Return a table of sources; `widths` makes both tables of the page line up."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
     for name, width in zip(_COLUMNS, widths, strict=True):
         table.add_column(name, justify="right" if name in _NUMERIC_COLUMNS else "left", no_wrap=True, min_width=width)
@@ -221,6 +230,7 @@ def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table
 
 
 def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, *, now: datetime) -> Sequence[str]:
+    """Return the cells of one source; a name is cut to 24 characters so that the line stays within 80 columns."""
     state, stored = source.state, source.counts.get(State.STORED, 0)
     share = f"{stored / source.known:.0%}" if source.known else ""
     return (

@@ -97,6 +97,7 @@ def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by:
 
 
 def _counts_table(record: Mapping[str, object]) -> Table:
+    """Return a table with one column for each state."""
     names = ("discovered", *(state.value for state in STATE_ORDER))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 79 columns
     for name in names:
@@ -106,6 +107,7 @@ def _counts_table(record: Mapping[str, object]) -> Table:
 
 
 def _poll_table(report: IngestReport) -> Table:
+    """Return a table of the polled sources, with the entries found, the new ones, and the result."""
     table = Table(box=None, pad_edge=False)
     for name in ("source", "found", "new", "result"):  # found: entries in the source; new: those never seen before
         table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
@@ -325,6 +327,7 @@ def print_checks(checked: Sequence[CheckedSource]) -> None:
 
 
 def _remark(checked: CheckedSource) -> str:
+    """Return what to print below the table for a checked source: its problem, or the links left out; may be empty."""
     finding, strangers = checked.finding, checked.result.strangers
     if finding.remedy:
         return f"{finding.detail} -> {finding.remedy}"

@@ -101,6 +101,7 @@ def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
 
 
 def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
+    """Return all verdicts on an article, oldest first, each with the two texts aligned."""
     from worker.dedupe.alignment import align_passages
 
     decisions = []
@@ -147,6 +148,7 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
 
 
 def _decision_record(decision: Decision) -> dict[str, object]:
+    """Return one verdict as JSON values."""
     best, against = decision.verdict.best, decision.against
     return {
         "at": decision.at.isoformat(),
@@ -164,6 +166,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
 
 
 def _difference_record(difference: Difference | None) -> dict[str, object] | None:
+    """Return the difference of a revision as JSON values, None for other relations."""
     if difference is None:
         return None
     return {
@@ -230,6 +233,7 @@ def _print_addresses(record: CandidateRecord) -> None:
 
 
 def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+    """Print an article's size, dates, notes and export state, then every verdict on it."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -259,6 +263,7 @@ def _format_dates(article: Article) -> str:
 
 
 def _print_decision(decision: Decision) -> None:
+    """Print one verdict: the rule, the article compared with, the figures and the passages."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out, best = console(), decision.verdict.best
@@ -279,6 +284,7 @@ def _print_decision(decision: Decision) -> None:
 
 
 def _print_comparisons(verdict: Verdict) -> None:
+    """Print the figures of every article that was compared, and the strongest reasons for and against."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -297,6 +303,7 @@ def _format_comparison(comparison: Comparison) -> str:
 
 
 def _print_passages(passages: AlignedPassages) -> None:
+    """Print the aligned passages: shared ones shortened, differing ones in full and in color."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -316,6 +323,7 @@ def _one_line(text: str) -> str:
 
 
 def _shortened(text: str) -> str:
+    """Return the start and the end of a long text, on one line."""
     flat = _one_line(text)
     if len(flat) <= _MAX_SHARED_SHOWN:
         return flat
