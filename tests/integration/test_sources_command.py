@@ -141,7 +141,7 @@ def text_of(desk: Desk) -> str:
 OLD = ("cu", "feed", "https://cu.example/rss.xml")
 
 
-def test_a_home_page_gives_the_best_feeds_without_overlap_and_the_file_keeps_its_words(desk: Desk) -> None:
+def test_add_writes_the_best_feeds_without_overlap_and_keeps_the_rest_of_the_file(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "bao.example", "--yes", "--json")
@@ -165,7 +165,7 @@ def test_a_home_page_gives_the_best_feeds_without_overlap_and_the_file_keeps_its
     assert (best["entries"], best["overlap"], best["sample"], best["picked"]) == (12, 0.0, "3 of 3", True)
 
 
-def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: Desk) -> None:
+def test_without_a_terminal_the_table_is_shown_and_nothing_written(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "-q")
@@ -179,7 +179,7 @@ def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: 
     assert text_of(desk) == before
 
 
-def test_with_json_and_without_yes_what_would_be_written_is_told_and_nothing_written(desk: Desk) -> None:
+def test_json_without_yes_shows_what_would_be_written_and_writes_nothing(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "--json", "-q")
@@ -256,7 +256,7 @@ def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk) ->
     assert text_of(desk) == before
 
 
-def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk: Desk) -> None:
+def test_check_shows_the_entries_of_each_source_and_their_overlap(desk: Desk) -> None:
     desk.configure(
         "".join(
             f'[[sources]]\nname = "{name}"\nkind = "feed"\nurl = "https://bao.example/rss/{name}.rss"\n'
@@ -280,7 +280,7 @@ def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk:
     assert "mot-phan" not in one.out
 
 
-def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
+def test_sources_are_exported_and_imported_as_opml_and_removed(desk: Desk) -> None:
     before = text_of(desk)
     listed = '<outline text="Tin" xmlUrl="https://bao.example/rss/tin.rss"/><outline text="Cũ" xmlUrl="http://cu.example/rss.xml"/>'
     opml = f'<opml version="2.0"><head/><body><outline text="Báo">{listed}</outline></body></opml>'

@@ -23,12 +23,12 @@ _MIN_FACTOR_CHANGE: Final = 0.05
 
 
 @click.group(invoke_without_command=True)
-@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
+@click.option("--format", "output_format", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
 @click.option(
     "--all", "everything", is_flag=True, help="Also list pairs that keep both texts: follow-ups, templates, overlaps."
 )
 @options
-def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
+def duplicates(common: CommonOptions, output_format: str, everything: bool) -> None:
     """List the recognised copies, each with the text that is exported instead."""
     context = click.get_current_context()
     if context.invoked_subcommand:
@@ -41,7 +41,7 @@ def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
     common.set_up_logs(settings.log.format)
     with open_read_only(settings) as store:
         links = store.reader.duplicates(links_that_keep_both=everything)
-        if form == "table" and not common.as_json:
+        if output_format == "table" and not common.as_json:
             print_duplicates(links)
             return
         for link in links:

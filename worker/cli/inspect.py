@@ -162,28 +162,30 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "text", "parquet"]), default="jsonl", show_default=True)
+@click.option(
+    "--format", "output_format", type=click.Choice(["jsonl", "text", "parquet"]), default="jsonl", show_default=True
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), help="File, or new folder for text; default for jsonl: stdout."
 )
 @options
-def export(common: CommonOptions, form: str, output: Path | None) -> None:
+def export(common: CommonOptions, output_format: str, output: Path | None) -> None:
     """Export the corpus: one text for each cluster of copies, ordered by id."""
     from worker.export import FORMATS
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    if output is None and form in _OUTPUT_HINTS:
-        raise UsageError(f"{form} {_OUTPUT_HINTS[form]}")
+    if output is None and output_format in _OUTPUT_HINTS:
+        raise UsageError(f"{output_format} {_OUTPUT_HINTS[output_format]}")
     if isinstance(sys.stdout, ClosedStream) and output in {None, Path("-"), Path("/dev/stdout")}:
         raise UsageError("standard output is closed; name a file with --output FILE")
     if output:
         common.require_safe_output(settings, output)
     with open_read_only(settings) as store:
-        count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
+        count = FORMATS[output_format](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
-        print_json({"exported": count, "format": form, "output": str(output)})
+        print_json({"exported": count, "format": output_format, "output": str(output)})
     elif output and common.verbosity >= 0:
         print_note(f"{count} texts written to {output}")
 
