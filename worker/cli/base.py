@@ -75,7 +75,7 @@ class CommonOptions:
         """
         from worker import logs
 
-        steps = (10, 20, 30, 40, 50)
+        steps = (10, 20, 30, 40, 50)  # DEBUG to CRITICAL; INFO without -v or -q
         index = (2 if quietly else 1) - self.verbosity
         logs.configure(level=steps[max(0, min(index, len(steps) - 1))], form=form)
 
@@ -144,7 +144,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
     received: list[int] = []
 
     def stop(number: int) -> None:
-        if received:
+        if received:  # the second signal: end without cleaning up
             os._exit(128 + number)
         received.append(number)
         task.cancel()
@@ -153,7 +153,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
         loop.add_signal_handler(number, stop, number)
     try:
         return await task, received[0] if received else 0
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # `work` had no partial result to return
         raise SystemExit(128 + received[0]) from None
     finally:
         for number in _SIGNALS:

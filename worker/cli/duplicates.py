@@ -23,7 +23,14 @@ _MIN_FACTOR_CHANGE: Final = 0.05
 
 
 @click.group(invoke_without_command=True)
-@click.option("--format", "output_format", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="The output format.",
+)
 @click.option(
     "--all", "everything", is_flag=True, help="Also list pairs that keep both texts: follow-ups, templates, overlaps."
 )
@@ -31,7 +38,7 @@ _MIN_FACTOR_CHANGE: Final = 0.05
 def duplicates(common: CommonOptions, output_format: str, everything: bool) -> None:
     """List the recognised copies, each with the text that is exported instead."""
     context = click.get_current_context()
-    if context.invoked_subcommand:
+    if context.invoked_subcommand:  # `duplicates mark` and the like: hand the common options on
         context.obj = common
         return
     from worker.cli.render.tables import duplicate_record, print_duplicates

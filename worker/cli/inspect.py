@@ -51,7 +51,10 @@ def status(common: CommonOptions, watch: bool) -> None:
 
 
 async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
-    """Print the status every two seconds, until a signal ends the process."""
+    """Print the status every two seconds, until a signal ends the process.
+
+    On a terminal each page replaces the one before on the alternate screen; with `as_json`, each record is a line.
+    """
     from rich.live import Live
 
     from worker.cli.render.tables import console
@@ -79,7 +82,10 @@ class _Status(NamedTuple):
 
 
 def _read_status(settings: Settings, store: Store) -> _Status:
-    """Return the store's statistics, its daemon, its workers and its unfinished backfills."""
+    """Return the store's statistics, its daemon, its workers and its unfinished backfills.
+
+    Sources are ordered as in the configuration; those that are no longer configured are left out.
+    """
     from worker.clock import SystemClock
 
     now = SystemClock().now()
@@ -163,11 +169,14 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 
 @click.command()
 @click.option(
-    "--format", "output_format", type=click.Choice(["jsonl", "text", "parquet"]), default="jsonl", show_default=True
+    "--format",
+    "output_format",
+    type=click.Choice(["jsonl", "text", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="The output format.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="File, or new folder for text; default for jsonl: stdout."
-)
+@click.option("--output", type=click.Path(path_type=Path), help="File, or new folder for text (jsonl: default stdout).")
 @options
 def export(common: CommonOptions, output_format: str, output: Path | None) -> None:
     """Export the corpus: one text for each cluster of copies, ordered by id."""

@@ -157,6 +157,7 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
 
 
 def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
+    """Return the error for names that are not configured, with those that are."""
     known = ", ".join(source.name for source in settings.sources) or "none"
     return f"no source is called {', '.join(names)}; the configuration has {known}"
 
@@ -282,4 +283,5 @@ def _config_path(common: CommonOptions) -> Path:
 
 
 def _source_record(source: NewSource) -> dict[str, str]:
+    """Return a new source as JSON values."""
     return {"name": source.name, "kind": source.kind, "url": source.url}

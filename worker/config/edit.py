@@ -51,6 +51,7 @@ def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> S
 
 
 def _write_error(path: Path, error: OSError) -> ConfigurationError:
+    """Return the error for a configuration file that cannot be replaced."""
     advice = "check the free space, and the permissions of the file and its folder"
     return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
 
@@ -60,12 +61,15 @@ def _write_error(path: Path, error: OSError) -> ConfigurationError:
 
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
+"""A line that starts a source: `[[sources]]`, perhaps with a comment."""
 _ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
+"""A line that starts another table, and so ends a source."""
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
 _NON_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 _FILE_EXTENSION = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
 _GENERIC_NAMES = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
+"""Parts of feed addresses that do not distinguish the feeds of a site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +85,21 @@ class NewSource:
 def name_for(url: str, taken: Collection[str]) -> str:
     """Return a short unused name for a source.
 
-    Tried are the site's name, then with the last telling part of the address (`site-section`), then with a number.
+    Tried are the site's name, `site-section` with the last distinctive part of the address, then `site-section-2` and
+    so on. Parts are cut to 40 characters, within the 100 that the schema allows.
     """
     host = urls.site_of(url)
-    site = (
-        _NON_NAME_CHARACTERS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40]
-        or "feed"
-    )
-    segments = (
-        _NON_NAME_CHARACTERS.sub("-", _FILE_EXTENSION.sub("", part)).strip("-")
-        for part in urlsplit(url).path.lower().split("/")
-    )
-    section = next((part for part in reversed([*segments]) if part not in _GENERIC_NAMES), "")
+    site = _slug(host if host.startswith("[") else host.partition(".")[0])[:40] or "feed"  # "[": an IPv6 address
+    segments = [_slug(_FILE_EXTENSION.sub("", part)) for part in urlsplit(url).path.lower().split("/")]
+    section = next((part for part in reversed(segments) if part not in _GENERIC_NAMES), "")
     names = [site, f"{site}-{section[:40]}"] if section else [site]
     free = next((name for name in names if name not in taken), None)
     return free or next(name for number in range(2, len(taken) + 3) if (name := f"{names[-1]}-{number}") not in taken)
+
+
+def _slug(text: str) -> str:
+    """Return text with each run of characters other than lower-case letters and digits replaced by a hyphen."""
+    return _NON_NAME_CHARACTERS.sub("-", text).strip("-")
 
 
 def with_sources(text: str, added: Sequence[NewSource]) -> str:
@@ -103,7 +107,7 @@ def with_sources(text: str, added: Sequence[NewSource]) -> str:
 
     Raises UsageError for a name that is taken, ConfigurationError if the text is not TOML.
     """
-    names = [source["name"] for source in _source_names(text)]
+    names = _source_names(text)
     for source in added:
         if source.name in names:
             raise UsageError(f"a source {source.name!r} already exists; choose another name or remove it first")
@@ -117,7 +121,7 @@ def with_sources(text: str, added: Sequence[NewSource]) -> str:
 
 def without_source(text: str, name: str) -> str:
     """Return the text without one source; raises UsageError if there is no source of that name."""
-    names = [source["name"] for source in _source_names(text)]
+    names = _source_names(text)
     if name not in names:
         raise UsageError(f"there is no source {name!r}; there are {', '.join(names) or 'none'}")
     lines = text.splitlines(keepends=True)
@@ -136,14 +140,14 @@ def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
 
     An existing `enabled` line is changed in place; otherwise a line is inserted below the source's header.
     """
-    known = [source["name"] for source in _source_names(text)]
+    known = _source_names(text)
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
     lines = text.splitlines(keepends=True)
     blocks = _source_blocks(lines)
     if len(blocks) != len(known):
         raise ConfigurationError(_NOT_EDITABLE)
-    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):
+    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):  # from the end: line numbers stay valid
         if name in names:
             lines[start:end] = _block_with_enabled(lines[start:end], enabled=enabled)
     result = "".join(lines)
@@ -181,13 +185,13 @@ def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dic
     return values
 
 
-def _source_names(text: str) -> list[dict[str, str]]:
+def _source_names(text: str) -> list[str]:
     """Return the names of the sources in a configuration; raises ConfigurationError if it is not TOML."""
     try:
         sources = tomllib.loads(text).get("sources", [])
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"the configuration is not valid TOML ({exc}); correct it first") from exc
-    return [{"name": str(source.get("name", ""))} for source in sources if isinstance(source, dict)]
+    return [str(source.get("name", "")) for source in sources if isinstance(source, dict)]
 
 
 def _source_blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
@@ -217,7 +221,7 @@ def _source_toml(source: NewSource) -> str:
 
 def _require_sources(result: str, *, expected: list[str]) -> str:
     """Return the text if it has the expected sources; raises ConfigurationError for TOML written in unusual ways."""
-    if [source["name"] for source in _source_names(result)] != expected:
+    if _source_names(result) != expected:
         raise ConfigurationError(
             "the configuration is written in a way that cannot be edited; edit its sources by hand"
         )

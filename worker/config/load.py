@@ -78,6 +78,7 @@ def _without_login(text: str) -> str:
 
 
 def _masked_login(found: re.Match[str]) -> str:
+    """Return scheme and user of a matched login, with `***` in the place of a password."""
     known, colon, rest = found.groups()
     return f"{known}{colon}{'***' if rest or colon else ''}"
 

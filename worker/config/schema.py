@@ -162,6 +162,7 @@ class ScheduleSettings(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        """Check that `every` lies within its bounds."""
         if not self.min_every <= self.every <= self.max_every:
             found = f"min_every {format_duration(self.min_every)}, every {format_duration(self.every)}"
             raise ValueError(
@@ -195,6 +196,7 @@ class SourceSettings(Section):
 
     @model_validator(mode="after")
     def _located(self) -> Self:
+        """Check that the source has a place of the form that its kind needs."""
         if bool(self.url) == bool(self.path):
             raise ValueError('exactly one of "url" and "path"')
         if self.path and self.kind not in (*_LOCAL_KINDS, "urls"):
@@ -205,6 +207,7 @@ class SourceSettings(Section):
 
     @model_validator(mode="after")
     def _planned(self) -> Self:
+        """Check that the polling times are not given twice."""
         if self.every and self.cron:
             raise ValueError('at most one of "every" and "cron"')
         return self
@@ -269,6 +272,7 @@ class WebSettings(Section):
 
     @model_validator(mode="after")
     def _kept_private(self) -> Self:
+        """Check that pages without a password are only served to other machines on explicit request."""
         if self.listen and not self.allow_public and not is_loopback(self.listen):
             raise ValueError(
                 f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages '
@@ -300,6 +304,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
+        """Check that the names of sources differ: the store identifies sources by them."""
         seen: set[str] = set()
         for source in self.sources:
             if source.name in seen:

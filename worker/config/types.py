@@ -36,6 +36,7 @@ def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
 
 
 def _refuse_number(value: object) -> object:
+    """Refuse a number without a unit, which would be ambiguous; raises ValueError."""
     if isinstance(value, bool | int | float):
         raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
     return value
@@ -54,6 +55,7 @@ def _not_negative(value: timedelta) -> timedelta:
 
 
 def _network(value: str) -> str:
+    """Return a network in its normal form; raises ValueError."""
     try:
         return str(ipaddress.ip_network(value))
     except ValueError:
@@ -89,6 +91,7 @@ def _language(value: str) -> str:
 
 
 def _timezone(value: str) -> str:
+    """Return the name of a time zone that this machine knows; raises ValueError."""
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -97,6 +100,7 @@ def _timezone(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    """Return the text of a regular expression; raises ValueError with the compiler's message."""
     try:
         re.compile(value)
     except re.error as exc:
@@ -113,6 +117,7 @@ def _archive(value: str) -> str:
 
 
 def _cron(value: str) -> str:
+    """Return fixed times that the scheduler can read, or empty text; raises ValueError."""
     try:
         if value:
             check_cron(value)
@@ -165,12 +170,15 @@ def _not_before_1900(value: date | datetime) -> date | datetime:
 
 
 def _require_day(value: object) -> object:
+    """Return a date or a time, from text or from a TOML value of that type; raises ValueError."""
     read = _parse_since(value)
     if not isinstance(read, date):
         raise ValueError(_EXPECTED_DAY)  # noqa: TRY004 - pydantic reports ValueError
     return read
 
 
+# The field types. Each parses the text of the configuration, checks it, and is written back in the same form by
+# `config check`.
 _WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
 _READ_DURATION: Final = BeforeValidator(_parser(parse_duration))
 Duration = Annotated[
@@ -187,6 +195,7 @@ Since = Annotated[
 ]
 """A day or a time; `datetime` is a subclass of `date`."""
 Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
+"""A number of bytes above zero."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

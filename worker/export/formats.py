@@ -161,6 +161,7 @@ def file_name(stored: StoredArticle) -> str:
 
 
 def _write_one(stored: StoredArticle, place: Path) -> int:
+    """Write the file of one article and return 1, for counting."""
     body = f"{stored.article.title}\n{stored.article.text}\n"
     (place / file_name(stored)).write_text(body, encoding="utf-8", newline="\n")
     return 1

@@ -25,6 +25,7 @@ from typing import BinaryIO, Final, NoReturn, cast
 
 PREFIX: Final = ".corpus-worker-"
 """Prefix of the names of temporary files; one is left behind only if the process is killed."""
+# Names of open streams: a target of one of these is written to, not replaced.
 _STANDARD_STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _FILE_TYPES: Final = {
@@ -38,7 +39,7 @@ _FILE_TYPES: Final = {
 }
 _FSYNC_THREADS: Final = 16
 """Threads that sync a folder's files. Chosen, not measured: fsync waits for the disk, which accepts many at once."""
-_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)  # SIGINT raises KeyboardInterrupt and needs no help
 
 
 @contextmanager
@@ -176,6 +177,7 @@ def _permissions(found: os.stat_result) -> int:
 
 
 def _refusal(why: str) -> OSError:
+    """Return the error for a target that must not be written; `why` completes the sentence "it …"."""
     return OSError(errno.EPERM, f"it {why}")
 
 

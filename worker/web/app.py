@@ -37,6 +37,7 @@ from worker.web.metrics import Metrics
 # The status page: plain HTML, all foreign text escaped, no scripts, no external resources.
 
 
+# One string, inside the page: its hash in the policy below is what allows the browser to apply it.
 _STYLE: Final = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #ddd;"
@@ -68,6 +69,7 @@ def status_page(health: Health, figures: StoreStats | None, *, now: datetime) ->
 
 
 def _health(health: Health) -> str:
+    """Return the health line: `well` or the reason, and links to the other two pages."""
     label = '<span class="ok">well</span>' if health.ok else f'<span class="bad">{_text(health.reason)}</span>'
     return f'<p>{label} · <a href="/healthz">healthz</a> · <a href="/metrics">metrics</a></p>'
 

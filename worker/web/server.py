@@ -142,7 +142,7 @@ def _server_config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=16_384,
+        timeout_keep_alive=5,  # seconds; uvicorn's default
+        timeout_graceful_shutdown=1,  # seconds; a daemon that stops does not wait for browsers
+        h11_max_incomplete_event_size=16_384,  # bytes of headers; no client of these pages needs more
     )

@@ -246,6 +246,7 @@ def placement_after(place: Rejudged | VerdictChange) -> str:
 
 
 def _placement(relation: str, cluster: int, *, exported: bool) -> str:
+    """Return a relation, a cluster and whether the article is exported, as one phrase."""
     return f"{relation} in {cluster}, {'exported' if exported else 'not exported'}"
 
 

@@ -296,6 +296,7 @@ def _print_comparisons(verdict: Verdict) -> None:
 
 
 def _format_comparison(comparison: Comparison) -> str:
+    """Return a compared article's id, relation and similarity figures on one line."""
     figures = f"jaccard {comparison.jaccard:.3f}, containment {comparison.containment:.3f}"
     probability = "" if comparison.probability is None else f", probability of one item {comparison.probability:.2f}"
     shared = f"{comparison.shared_words} shared words{probability}"
@@ -319,6 +320,7 @@ def _print_passages(passages: AlignedPassages) -> None:
 
 
 def _one_line(text: str) -> str:
+    """Return text with every run of white space replaced by one space."""
     return " ".join(text.split())
 
 
