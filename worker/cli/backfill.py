@@ -94,7 +94,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
         )
         async with opening as app:
             run = BackfillRun(app, backfill_options)
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
                 async with reporter.reporting(run):
                     await run.run()
             return await run.report()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worker.runs.doctor import Finding
 
 
+# Levels of findings, in the order of the summary, with their colors on a terminal.
 _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bold red"})
 
 

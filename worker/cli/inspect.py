@@ -84,7 +84,7 @@ class _Status(NamedTuple):
 def _read_status(settings: Settings, store: Store) -> _Status:
     """Return the store's statistics, its daemon, its workers and its unfinished backfills.
 
-    Sources are ordered as in the configuration; those that are no longer configured are left out.
+    Sources that are disabled or no longer configured are marked as paused.
     """
     from worker.clock import SystemClock
 

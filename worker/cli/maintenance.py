@@ -108,6 +108,7 @@ def upgrade_store(common: CommonOptions) -> None:
         click.echo(escape(f"  article {each.id}: {each.canonical_url}, from {each.url}"))
 
 
+# Counts of `prune` whose field names do not explain themselves in the printed summary.
 _COUNT_LABELS: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 
@@ -200,7 +201,7 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
     common.set_up_logs(settings.log.format, quietly=spinner.shown)
     work = ReprocessRun(settings, extract=not dedupe, rejected=rejected, watcher=spinner.update)
 
-    async def until_done() -> ReprocessReport | None:
+    async def until_done() -> ReprocessReport | None:  # None: stopped by a signal; the progress is in the store
         try:
             return await (work.rehearse() if dry_run else work.carry_out())
         except asyncio.CancelledError:

@@ -68,13 +68,14 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.ingest import IngestRun
 
+    # With a bar on the terminal, the log lines of single outcomes would only tear it apart: log warnings only.
     progress = ProgressBar(shown=sys.stderr.isatty() and common.verbosity >= 0)
     common.set_up_logs(settings.log.format, quietly=progress.shown)
 
     async def work() -> IngestReport:
         async with open_app(settings, progress, command="ingest") as app:
             run = IngestRun(app, ingest_options)
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
                 await run.run()
             return await run.report()
 

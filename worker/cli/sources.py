@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_OPML_BYTES: Final = 50_000_000
 """Chosen, not measured: hundreds of thousands of feeds, and still small enough to parse in memory."""
+# As in the schema, but shorter: `-2` and so on may be appended.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 

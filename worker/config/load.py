@@ -37,7 +37,10 @@ _SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DO
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Return the effective settings; raises ConfigurationError with file, key, what was found and what is allowed."""
+    """Return the effective settings: the file at `path`, with the variables of `environment` over it.
+
+    Raises ConfigurationError with a line for each problem: file or variable, key, what was found, what is allowed.
+    """
     values: dict[str, object] = _read(path)
     overrides = dict(_overrides(environment))
     for (section, key), value in overrides.items():

@@ -6,7 +6,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
+# The units of durations, in seconds.
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+# The units of sizes, in bytes: SI prefixes are powers of ten, IEC prefixes powers of two.
 _BYTES: Final = {
     "B": 1,
     "kB": 10**3,
@@ -25,7 +27,11 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]?i?B)")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse `90s`, `15m`, `1h30m`, `50ms`, `2d`; raises ValueError for anything else."""
+    """Parse `90s`, `15m`, `1h30m`, `50ms`, `2d` or `0`.
+
+    Raises ValueError for anything else, and for more than a hundred years. Its text says what is allowed, to be put
+    behind "expected" or "give".
+    """
     if text == "0":
         return timedelta(0)
     if not _DURATION.fullmatch(text):

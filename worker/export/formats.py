@@ -172,6 +172,7 @@ def _write_one(stored: StoredArticle, place: Path) -> int:
 
 ROWS_AT_ONCE: Final = 2_000
 """Rows of one row group: a few megabytes of text, which bounds memory for a corpus of any size."""
+# Parquet types by field; all other fields are strings, `authors` is a list of strings.
 _NUMBERS: Final = {"id": "int64", "cluster": "int64", "words": "int32", "revision": "int32"}
 _TIMES: Final = frozenset({"published_at", "modified_at", "fetched_at"})
 _NULLABLE: Final = frozenset({"published_at", "modified_at"})

@@ -30,6 +30,7 @@ T = TypeVar("T")
 READ_TIMEOUT: Final = timedelta(minutes=1)
 """How long reading may make no progress. Chosen, not measured: longer than a disk takes to spin up."""
 _CHECK_EVERY: Final = timedelta(seconds=1)  # precise enough beside a minute, and cheap
+# What a path is if it is no regular file, for error messages.
 _FILE_TYPES: Final = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

@@ -20,6 +20,7 @@ from worker.models import Claim, Health, Outcome, Source, SourceStats, State, St
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 _OPEN_METRICS: Final = "application/openmetrics-text"
 _STAGES: Final = ("fetch", "extract", "fingerprint", "settle")
+# Reasons of rejection for which the page's extraction process was ended.
 _PROCESS_LOST: Final = frozenset({"timeout", "crash", "memory"})
 
 

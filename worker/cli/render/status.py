@@ -19,6 +19,8 @@ from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State
 from worker.models.records import source_warnings
 from worker.storage.queue.workers import WorkerRecord
 
+# Columns of the table of sources. `brought` counts the addresses that a source named first, `yield` is the share of
+# them that were stored.
 _NUMERIC_COLUMNS = ("found", "brought", "stored", "yield")
 _COLUMNS = ("source", "polled", "next", "every", *_NUMERIC_COLUMNS)
 _COUNT_COLUMNS = ("discovered", *(state.value for state in STATE_ORDER))
@@ -27,7 +29,10 @@ _COUNT_COLUMNS = ("discovered", *(state.value for state in STATE_ORDER))
 def status_record(
     figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord], backfills: Sequence[BackfillStatus] = ()
 ) -> dict[str, object]:
-    """Return the status as `status --json` prints it."""
+    """Return the status as `status --json` prints it.
+
+    The names are part of the outside interface; `docs/reference.md` lists them.
+    """
     return {
         "discovered": sum(figures.counts.values()),
         **{state.value: figures.counts.get(state, 0) for state in STATE_ORDER},
@@ -113,6 +118,9 @@ def render_status(
         *_sources(sources, settings, now=now),
         *_legend(_sources_legend(figures, [each for _, each in sources])),
     )
+
+
+# The legends below both tables explain which numbers add up to which.
 
 
 def _legend(lines: Sequence[str]) -> Iterator[Text]:
@@ -201,7 +209,10 @@ def _rejections(figures: StoreStats) -> Iterator[Text]:
 def _sources(
     sources: Sequence[tuple[SourceSettings, SourceStats]], settings: Settings, *, now: datetime
 ) -> Iterator[RenderableType]:
-    """Yield the sources as two tables with equal column widths: those with warnings, each below it, then the others."""
+    """Yield the sources as two tables with equal column widths: those with warnings, and the others.
+
+    The warnings follow below the first table, in red. Without any, there is one table and no heading.
+    """
     warned = [pair for pair in sources if _warnings(pair[1], now=now)]
     well = [pair for pair in sources if not _warnings(pair[1], now=now)]
     rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}

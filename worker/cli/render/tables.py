@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _MARKUP: Final = re.compile(r"\\+|\[")
+# The order of states in every output: what was stored, what was not and why, and what is still waiting.
 STATE_ORDER = (
     State.STORED,
     State.DUPLICATE,

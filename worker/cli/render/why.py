@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from worker.storage.corpus.reader import StoreReader
 
 _MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
+# Who named an address: what its own site says of a page is believed, what other sites say is not.
 _AUTHORITY_LABELS = {
     Authority.PUBLISHER: "its own site",
     Authority.OPERATOR: "the operator",
@@ -79,7 +80,11 @@ class ArticleHistory:
 
 
 def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
-    """Load the history of a URL or an article id; raises NotFoundError if the store has neither."""
+    """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
+
+    A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
+    the figures of a comparison.
+    """
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
     articles = tuple(article for article in map(reader.article, ids) if article)
@@ -178,7 +183,7 @@ def _difference_record(difference: Difference | None) -> dict[str, object] | Non
 
 
 def _rule_text(verdict: Verdict) -> str:
-    """Return the rule behind a verdict, or the human mark that decided it."""
+    """Return the rule behind a verdict, the human mark that decided it, or how many articles were compared in vain."""
     if verdict.best:
         said_same = verdict.best.rule == "marked same"
         return "a person said that they are the same" if said_same else verdict.best.rule
@@ -199,7 +204,7 @@ def _as_json_scalar(value: object) -> object:
 
 
 def print_history(history: ArticleHistory) -> None:
-    """Print the history in human-readable form."""
+    """Print the candidate with its addresses and events, then each of its articles with all verdicts."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
