@@ -53,10 +53,11 @@ def backfill(
     limit: int | None,
     **flags: bool,
 ) -> None:
-    """Collect older articles of the source NAME from its sitemaps, archive and listing pages, or WARC files.
+    """Collect older articles of the source NAME.
 
-    Articles published from --from to --to are found, fetched and deduplicated like all others, at a lower priority than
-    news. After any kind of stop, the same command resumes.
+    Articles published from --from to --to are found in the source's sitemaps, archive and listing pages, or WARC files.
+    They are fetched and deduplicated like all others, at a lower priority than news. After any kind of stop, the same
+    command resumes.
     """
     from worker.clock import SystemClock
     from worker.runs.backfill import BackfillOptions, today_at

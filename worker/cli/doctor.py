@@ -22,9 +22,10 @@ _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bol
 @click.command()
 @options
 def doctor(common: CommonOptions) -> None:
-    """Check the machine, the configuration, the store, the network and each source; print what to do.
+    """Check machine, configuration, store, network and sources.
 
-    Nothing is stored. -v prints the fetch steps of every source; by default only those of failed sources are printed.
+    Each problem is printed with what to do about it. Nothing is stored. -v prints the fetch steps of every source; by
+    default only those of failed sources are printed.
     """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
@@ -77,7 +78,10 @@ def config() -> None:
 @config.command("check")
 @options
 def check(common: CommonOptions) -> None:
-    """Validate the configuration and print the effective values, secrets masked."""
+    """Validate and print the effective configuration.
+
+    Defaults are included, secrets are masked.
+    """
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()

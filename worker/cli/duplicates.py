@@ -36,7 +36,10 @@ _MIN_FACTOR_CHANGE: Final = 0.05
 )
 @options
 def duplicates(common: CommonOptions, output_format: str, everything: bool) -> None:
-    """List the recognised copies, each with the text that is exported instead."""
+    """List the recognised copies.
+
+    Each is listed below the text that is exported instead.
+    """
     context = click.get_current_context()
     if context.invoked_subcommand:  # `duplicates mark` and the like: hand the common options on
         context.obj = common
@@ -62,7 +65,10 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
 @click.option("--original", type=_ID, metavar="ID", help="This article is the original; its cluster exports it.")
 @options
 def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
-    """Mark two articles as the same or different, or one as the original; a mark overrides the judge."""
+    """Mark articles as the same, different or the original.
+
+    Give two ids with --same or --different, or one with --original. A mark overrides the judge.
+    """
     from worker.runs import reprocess
 
     decided = _read_decision(ids, same=same, different=different, original=original)
@@ -125,7 +131,10 @@ def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ..
 @click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
 @options
 def review(common: CommonOptions, limit: int) -> None:
-    """List the pairs about which the judge was least sure; marking these with `duplicates mark` improves it most."""
+    """List the pairs about which the judge was least sure.
+
+    Marking these with `duplicates mark` improves the judge most.
+    """
     from worker.runs import reprocess as fit_judge
 
     settings = common.settings()
@@ -160,7 +169,10 @@ def _print_pairs(pairs: list[UnsurePair]) -> None:
 @click.option("--dry-run", is_flag=True, help="Show the fitted weights; store nothing.")
 @options
 def fit(common: CommonOptions, dry_run: bool) -> None:
-    """Fit the judge's weights to the marks in this store; `reprocess --dedupe` applies them to stored articles."""
+    """Fit the judge's weights to the marks in this store.
+
+    New articles are judged with these weights; `reprocess --dedupe` applies them to stored ones.
+    """
     from worker.runs import reprocess as fit_judge
 
     settings = common.settings()

@@ -33,7 +33,10 @@ _WATCH_INTERVAL: Final = timedelta(seconds=2)  # chosen: reads as live, and is l
 @click.option("--watch", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @options
 def status(common: CommonOptions, watch: bool) -> None:
-    """Show the queue, recent outcomes, running workers and backfills, and every source."""
+    """Show the queue, recent outcomes, workers and sources.
+
+    Unfinished backfills are shown as well. The store is only read, so this works beside a running daemon.
+    """
     from worker.cli.render.tables import console
     from worker.storage.opening import open_read_only
 
@@ -134,7 +137,10 @@ _OUTPUT_HINTS: Final = MappingProxyType(
 @click.command()
 @options
 def audit(common: CommonOptions) -> None:
-    """Check that the books balance: every candidate is in one state, every article has its index rows."""
+    """Check that the books balance.
+
+    Every candidate must be in exactly one state, and every article must have its index rows.
+    """
     from worker.cli.render.tables import audit_record, print_audit
     from worker.storage.opening import open_read_only
 
@@ -153,7 +159,10 @@ def audit(common: CommonOptions) -> None:
 @click.argument("url_or_id", metavar="URL-or-ID")
 @options
 def why(common: CommonOptions, url_or_id: str) -> None:
-    """Show one article's history: where it was discovered, when it was fetched, and how it was judged and why."""
+    """Show the history of one article.
+
+    The history shows where the article was discovered, when it was fetched, and how it was judged and why.
+    """
     from worker.cli.render.why import history_record, load_history, print_history
     from worker.storage.opening import open_read_only
 
@@ -179,7 +188,10 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="File, or new folder for text (jsonl: default stdout).")
 @options
 def export(common: CommonOptions, output_format: str, output: Path | None) -> None:
-    """Export the corpus: one text for each cluster of copies, ordered by id."""
+    """Export the corpus, one text for each cluster of copies.
+
+    Texts are ordered by id. A file or folder is written completely or not at all.
+    """
     from worker.export import FORMATS
     from worker.storage.opening import open_read_only
 
@@ -210,7 +222,10 @@ _MAX_SHOWN: Final = 200  # characters of one value of `--explain`: about two lin
 @click.option("--explain", is_flag=True, help="Also show where each field and each dropped block came from.")
 @options
 def extract(common: CommonOptions, target: str, explain: bool) -> None:
-    """Print what would be stored from a page, a file or every file of a folder; store nothing."""
+    """Print what would be stored from a page, file or folder.
+
+    Nothing is stored. A URL is fetched as politely as in a run.
+    """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     articles, _ = run_until_signal(lambda: _extract(common, settings, target, explain=explain))

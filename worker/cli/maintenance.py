@@ -29,7 +29,10 @@ _MAX_SHOWN: Final = 20  # articles that `upgrade-store` lists: one screen; `--js
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @options
 def backup(common: CommonOptions, file: Path, force: bool) -> None:
-    """Copy a SQLite store to FILE while it is in use, then check the copy's pages and that its books balance."""
+    """Copy a SQLite store to FILE, also while it is in use.
+
+    The copy is checked (every page of the file, and whether its books balance) before it gets its name.
+    """
     from worker.clock import SystemClock
     from worker.storage.opening import open_read_only
 
@@ -55,9 +58,10 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Count what would be deleted; delete nothing.")
 @options
 def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
-    """Delete raw pages, histories and other records older than AGE that are no longer needed; never a text.
+    """Delete old raw pages, histories and other records.
 
-    `reprocess` cannot extract deleted pages again. The store stays usable meanwhile.
+    Deleted is what is older than AGE and no longer needed, never a text. `reprocess` cannot extract deleted pages
+    again. The store stays usable meanwhile.
     """
     from worker.clock import SystemClock
     from worker.storage.opening import open_read_only
@@ -81,10 +85,10 @@ def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
 @click.command("upgrade-store")
 @options
 def upgrade_store(common: CommonOptions) -> None:
-    """Upgrade the tables of a store from an older version of the program; all data is kept.
+    """Upgrade the tables of a store from an older version.
 
-    Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` also upgrade when they start. On PostgreSQL,
-    only the owner of the tables can upgrade them.
+    All data is kept. Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` also upgrade when they
+    start. On PostgreSQL, only the owner of the tables can upgrade them.
     """
     from worker.config.load import mask_url
     from worker.logs import escape
@@ -149,10 +153,11 @@ def _format_size(count: int) -> str:
 @click.argument("target", metavar="TO")
 @options
 def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
-    """Copy a whole store into an empty database and compare both, row by row.
+    """Copy a whole store into an empty database.
 
-    FROM and TO are store URLs (sqlite:///path, postgresql+psycopg://user@host/database). Stop all workers on both
-    stores first. An interrupted copy resumes when it is repeated; no other command uses TO before it is complete.
+    Both stores are then compared, row by row. FROM and TO are store URLs (sqlite:///path,
+    postgresql+psycopg://user@host/database). Stop all workers on both stores first. An interrupted copy resumes when it
+    is repeated; no other command uses TO before it is complete.
     """
     from worker.clock import SystemClock
     from worker.config.load import mask_url
@@ -191,7 +196,10 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @options
 def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool) -> None:
-    """Extract all stored pages and judge all articles again, with the current settings; needs no network."""
+    """Extract and judge everything in the store again.
+
+    The current settings are used; no network is needed. After any kind of stop, the same command resumes.
+    """
     from worker.runs.reprocess import ReprocessRun
 
     if dedupe and rejected:

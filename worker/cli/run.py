@@ -43,7 +43,9 @@ def ingest(
     limit: int | None,
     dry_run: bool,
 ) -> None:
-    """Poll every enabled source once, then fetch, extract and deduplicate until nothing is due.
+    """Poll all sources once and process what they have.
+
+    Candidates are fetched, extracted and deduplicated until nothing is due.
 
     A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), used instead of the configured
     sources. Without --as, a URL is an article unless its page is clearly a feed, a sitemap or a listing page.
@@ -96,7 +98,10 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
 @click.command()
 @options
 def run(common: CommonOptions) -> None:
-    """Run as a daemon: poll each source when it is due and process what it finds, until stopped."""
+    """Run as a daemon, until stopped.
+
+    Each source is polled when it is due, and its candidates are fetched, extracted and deduplicated.
+    """
     from worker.runs.daemon import Daemon
 
     settings = common.settings()
@@ -113,9 +118,10 @@ def seeds() -> None:
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @options
 def import_seeds(common: CommonOptions, folder: Path | None) -> None:
-    """Import the seed corpus, or the files of DIR and its sub-folders; seeds imported before are skipped.
+    """Import the seed corpus, or the files of DIR.
 
-    The sub-folder `sample` holds the texts of the demonstration and is skipped; name it as DIR to import it.
+    Sub-folders are included; seeds imported before are skipped. The sub-folder `sample` holds the texts of the
+    demonstration and is skipped; name it as DIR to import it.
     """
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar

@@ -59,10 +59,10 @@ def list_sources(common: CommonOptions) -> None:
 @click.option("--name", metavar="NAME", help="The name of the new source.")
 @options
 def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
-    """Find the feeds, sitemaps and listing pages of a site, test-poll them, and add the best to the configuration.
+    """Find sources of a site and add the best of them.
 
-    URL is a site's home page, one of its pages, or a feed or sitemap. --json never prompts: without --yes, nothing is
-    written.
+    The site's feeds, sitemaps and listing pages are test-polled; the best are written to the configuration. URL is a
+    site's home page, one of its pages, or a feed or sitemap. --json never prompts: without --yes, nothing is written.
     """
     from worker.cli.render.tables import name_sources, print_suggestions, suggestion_record
 
@@ -139,7 +139,10 @@ def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @options
 def check(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Poll every source, or the named ones, once and show what each returns; store nothing."""
+    """Poll sources once and show what each returns.
+
+    Without a NAME, every enabled source is polled. Nothing is stored.
+    """
     from worker.cli.render.tables import check_record, print_checks
     from worker.runs.doctor import check_sources
 
@@ -167,7 +170,10 @@ def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
 @click.argument("name", metavar="NAME")
 @options
 def remove(common: CommonOptions, name: str) -> None:
-    """Remove a source from the configuration; its articles stay in the corpus."""
+    """Remove a source from the configuration.
+
+    Its articles stay in the corpus.
+    """
     from worker.config.edit import edit_file, without_source
 
     settings = common.settings()
@@ -184,7 +190,10 @@ def remove(common: CommonOptions, name: str) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
 def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Stop polling these sources until `sources resume`; articles they have already found are still processed."""
+    """Stop polling sources until `sources resume`.
+
+    Articles they have already found are still processed.
+    """
     _set_enabled(common, names, enabled=False)
 
 
@@ -222,7 +231,10 @@ def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) 
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.opml")
 @options
 def import_sources(common: CommonOptions, file: Path) -> None:
-    """Add the feeds of an OPML list to the configuration without polling them; known feeds are skipped."""
+    """Add the feeds of an OPML list to the configuration.
+
+    Nothing is polled; feeds that are already configured are skipped.
+    """
     from worker.config.edit import NewSource, name_for
     from worker.runs.discover_sources import url_key
     from worker.sources.feed.opml import read_opml
