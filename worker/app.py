@@ -135,7 +135,7 @@ async def open_app(
         await open_for_work(settings.store.url, parameters, patience, command=command, create=create) as store,
         StoreExecutor(count=_threads(settings)) as offload,
     ):
-        for remark in settings.remarks():
+        for remark in settings.warnings():
             log.warning("configuration.unused", remark=remark)
         inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())

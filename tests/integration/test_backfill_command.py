@@ -1,4 +1,4 @@
-"""`backfill`: back through sitemaps, listings, archives by date and WARC files, and on from wherever it was stopped."""
+"""`backfill` through sitemaps, listings, archives by date and WARC files, and its resumption after a stop."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def of_month(month: int, days: Sequence[int]) -> set[str]:
     return {f"Bài ngày {day} tháng {month}" for day in days}
 
 
-def test_a_month_is_taken_from_the_sitemaps_that_robots_txt_names_and_nothing_else(desk: Desk, room: Newsroom) -> None:
+def test_only_the_span_is_collected_from_the_sitemaps_in_robots_txt(desk: Desk, room: Newsroom) -> None:
     already = len(room.asked("kho.example", "/sitemap-2026-03.xml"))
 
     ended = desk.run("backfill", "kho", *JANUARY, "--json", "-q")
@@ -189,7 +189,7 @@ def test_a_month_is_taken_from_the_sitemaps_that_robots_txt_names_and_nothing_el
     assert desk.run("audit", "--json").record()["balanced"] is True
 
 
-def test_doing_it_again_looks_again_and_finds_nothing_new(desk: Desk, room: Newsroom) -> None:
+def test_repeating_a_backfill_finds_nothing_new(desk: Desk, room: Newsroom) -> None:
     desk.run("backfill", "kho", *JANUARY, "-q")
     asked = len(room.asked("kho.example", slug(1, 3)))
 
@@ -210,7 +210,7 @@ def test_a_listing_is_followed_page_by_page_until_it_is_older_than_the_span(desk
     assert not room.asked("muc.example", "/thoi-su?page=6")
 
 
-def test_an_archive_by_date_is_looked_at_day_by_day(desk: Desk) -> None:
+def test_an_archive_by_date_is_read_day_by_day(desk: Desk) -> None:
     ended = desk.run(
         "backfill", "lich", "--from", "2026-01-03", "--to", "2026-01-10", "--discover-only", "--json", "-q"
     )
@@ -221,7 +221,7 @@ def test_an_archive_by_date_is_looked_at_day_by_day(desk: Desk) -> None:
     assert record["places"] == {"looked": 8, "waiting": 0, "unread": 6}
 
 
-def test_interrupted_and_killed_in_the_middle_it_goes_on_where_it_was(desk: Desk, room: Newsroom) -> None:
+def test_an_interrupted_or_killed_backfill_resumes(desk: Desk, room: Newsroom) -> None:
     slowly(desk)
     order = ("backfill", "kho", "--from", "2026-03-01", "--to", "2026-06-30")
     before = len(room.asked("kho.example", "/sitemap-2026-05.xml"))
@@ -238,7 +238,7 @@ def test_interrupted_and_killed_in_the_middle_it_goes_on_where_it_was(desk: Desk
 
     record = ended.record()
     assert interrupted.status == 130
-    assert "the same command goes on from here" in interrupted.out
+    assert "run the same command again to resume" in interrupted.out
     assert (ended.status, record["finished"]) == (0, True), ended.err
     assert 2 <= first < second < 24
     assert stored(desk) == 24
@@ -247,7 +247,7 @@ def test_interrupted_and_killed_in_the_middle_it_goes_on_where_it_was(desk: Desk
     assert desk.run("audit", "--json").record()["balanced"] is True
 
 
-def test_only_finding_leaves_the_work_to_others(desk: Desk) -> None:
+def test_discover_only_leaves_the_candidates_to_others(desk: Desk) -> None:
     found = desk.run("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
     later = desk.run("ingest", "--source", "kho", "--json", "-q").record()
 
@@ -256,7 +256,7 @@ def test_only_finding_leaves_the_work_to_others(desk: Desk) -> None:
     assert stored(desk) == 7
 
 
-def test_a_limit_bounds_what_is_taken_and_the_rest_follows(desk: Desk) -> None:
+def test_a_limit_stops_a_backfill_and_the_next_run_continues(desk: Desk) -> None:
     first = desk.run("backfill", "kho", *JANUARY, "--limit", "2", "--json", "-q").record()
     second = desk.run("backfill", "kho", *JANUARY, "--discover-only", "--json", "-q").record()
 
@@ -264,7 +264,7 @@ def test_a_limit_bounds_what_is_taken_and_the_rest_follows(desk: Desk) -> None:
     assert (second["finished"], second["pending"], stored(desk)) == (False, 4, 2)
 
 
-def test_a_dry_run_tells_what_would_be_found_and_stores_nothing(desk: Desk, room: Newsroom) -> None:
+def test_a_dry_run_shows_what_would_be_found_and_stores_nothing(desk: Desk, room: Newsroom) -> None:
     asked = len(room.asked("kho.example", slug(1, 3)))
 
     record = desk.run("backfill", "kho", *JANUARY, "--dry-run", "--json", "-q").record()
@@ -274,7 +274,7 @@ def test_a_dry_run_tells_what_would_be_found_and_stores_nothing(desk: Desk, room
     assert len(room.asked("kho.example", slug(1, 3))) == asked
 
 
-def test_where_nothing_can_be_looked_at_it_fails_and_says_why(desk: Desk) -> None:
+def test_a_backfill_that_can_read_nothing_fails_with_the_reason(desk: Desk) -> None:
     ended = desk.run("backfill", "cam", *JANUARY, "--json", "-q")
 
     assert ended.status == 1
@@ -292,7 +292,7 @@ def test_where_nothing_can_be_looked_at_it_fails_and_says_why(desk: Desk) -> Non
         (("kho",), "--from"),
     ],
 )
-def test_orders_that_make_no_sense_are_refused(desk: Desk, words: Sequence[str], said: str) -> None:
+def test_contradictory_options_are_refused(desk: Desk, words: Sequence[str], said: str) -> None:
     ended = desk.run("backfill", *words)
 
     assert ended.status == 2
@@ -309,7 +309,7 @@ def record_of(host: str, month: int, day: int) -> bytes:
     return gzip.compress(head.encode() + block + b"\r\n\r\n", mtime=0)
 
 
-def test_archives_on_disk_give_the_pages_of_the_span_and_the_sites_asked_for(desk: Desk) -> None:
+def test_web_archives_give_the_pages_of_the_span_and_the_sites(desk: Desk) -> None:
     folder = desk.folder / "archives" / "2026"
     folder.mkdir(parents=True)
     for number, months in enumerate(((1, 2), (1, 3))):

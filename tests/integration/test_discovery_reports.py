@@ -1,4 +1,4 @@
-"""What a poll tells: links to other sites, moves, and a feed's own text in the place of a page."""
+"""Reports of a poll: links to other sites, permanent redirects, and a feed's text as fallback for a page."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
     return made
 
 
-def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(desk: Desk) -> None:
+def test_links_to_other_sites_are_counted_in_every_report_of_a_poll(desk: Desk) -> None:
     run = desk.run("ingest", "--json")
     checked = desk.run("sources", "check", "mot", "--json").record()
     table = desk.run("sources", "check", "mot").out
@@ -72,7 +72,7 @@ def test_links_to_other_sites_are_counted_wherever_a_poll_is_told_of(desk: Desk)
     assert "2 links to other sites left out" in table
 
 
-def test_a_permanent_move_of_a_source_is_told_once_for_each_place_it_moves_to(desk: Desk, room: Newsroom) -> None:
+def test_a_permanent_redirect_of_a_source_is_reported_once_per_target(desk: Desk, room: Newsroom) -> None:
     room.put(HOST, "/rss.xml", redirect("/tin.xml", status=301))
     room.put(HOST, "/tin.xml", rss([(f"https://{HOST}/a.html", "A")]))
     room.put(HOST, "/moi.xml", rss([(f"https://{HOST}/a.html", "A")]))
@@ -87,7 +87,7 @@ def test_a_permanent_move_of_a_source_is_told_once_for_each_place_it_moves_to(de
     assert "moved for good" not in fourth
 
 
-def test_a_feed_s_own_text_stands_in_for_a_page_that_is_gone_and_why_says_so(desk: Desk) -> None:
+def test_a_feed_s_text_replaces_a_missing_page_and_why_shows_it(desk: Desk) -> None:
     record = desk.run("ingest", "--source", "day-du", "--json").record()
     gone = desk.run("why", f"https://{HOST}/mat.html", "--json").record()
     there = desk.run("why", f"https://{HOST}/con.html", "--json").record()

@@ -83,7 +83,7 @@ def test_a_healthy_source_is_polled_and_nothing_is_stored(tmp_path: Path, room: 
     assert [path.name for path in desk.folder.iterdir()] == ["worker.toml"]
 
 
-def test_each_fault_is_told_with_what_to_do_and_the_exit_status_is_1(tmp_path: Path, room: Newsroom) -> None:
+def test_each_fault_is_reported_with_a_remedy_and_exit_status_1(tmp_path: Path, room: Newsroom) -> None:
     desk = desk_at(tmp_path, room, HEALTHY + ILL)
 
     ended = desk.run("doctor", "--json")

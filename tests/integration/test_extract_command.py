@@ -38,7 +38,7 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
     return made
 
 
-def test_a_page_is_told_with_where_everything_came_from(desk: Desk) -> None:
+def test_a_page_is_shown_with_the_origin_of_every_field(desk: Desk) -> None:
     ended = desk.run("extract", URL, "--explain")
 
     assert ended.status == 0, ended.err
@@ -54,7 +54,7 @@ def test_a_page_is_told_with_where_everything_came_from(desk: Desk) -> None:
     assert [path.name for path in desk.folder.iterdir()] == ["worker.toml"]
 
 
-def test_files_of_a_folder_are_one_object_each_and_what_is_no_article_says_why(desk: Desk) -> None:
+def test_each_file_of_a_folder_is_one_object_with_an_article_or_a_reason(desk: Desk) -> None:
     inputs = desk.folder / "in"
     inputs.mkdir()
     (inputs / "a.html").write_text(ARTICLE, encoding="utf-8")
@@ -83,7 +83,7 @@ def test_files_of_a_folder_are_one_object_each_and_what_is_no_article_says_why(d
         ("worker.toml", 1, "worker.toml: unknown kind of file"),
     ],
 )
-def test_where_there_is_no_article_the_reason_is_one_line(desk: Desk, target: str, status: int, told: str) -> None:
+def test_without_an_article_the_reason_is_one_line(desk: Desk, target: str, status: int, told: str) -> None:
     ended = desk.run("extract", target)
 
     assert ended.status == status

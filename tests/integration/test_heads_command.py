@@ -1,4 +1,4 @@
-"""Which text is exported, run as users run it: takeovers in vain, a person's word, and one frame around many items."""
+"""Which text of a cluster is exported, run as users run it: claimed dates, marks, and items in one template."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ PAPER, STRANGER = "https://paper.vn/bai-11111.html", "https://stranger.vn/bai-22
     [STORY, NEGATED, [*NEGATED, *told("more", 4)], [*STORY, *ADVERTISING], STORY[:9], [*STORY[6:], *STORY[:6]]],
     ids=["the same", "negated", "negated and more", "advertising", "cut", "reordered"],
 )
-def test_another_paper_does_not_take_an_article_over_by_an_older_date_of_its_own(desk: Desk, text: list[str]) -> None:
+def test_an_older_claimed_date_does_not_make_another_paper_the_head(desk: Desk, text: list[str]) -> None:
     ingest(desk, url=PAPER, html=html(TITLE, STORY, published="2026-05-04T08:00:00+07:00"))
 
     counts = ingest(desk, url=STRANGER, html=html(TITLE, text, published="2026-05-03T22:00:00+07:00"))
@@ -93,7 +93,7 @@ def test_another_paper_does_not_take_an_article_over_by_an_older_date_of_its_own
     assert desk.run("audit").status == 0
 
 
-def test_more_of_the_story_takes_its_place_and_why_says_so(desk: Desk) -> None:
+def test_a_fuller_text_becomes_the_head_and_why_shows_it(desk: Desk) -> None:
     ingest(desk, url=PAPER, html=html(TITLE, STORY[:9]))
 
     counts = ingest(desk, url=STRANGER, html=html(TITLE, [*STORY[:9], *STORY[9:]]))
@@ -117,7 +117,7 @@ def test_the_copy_that_the_operator_dates_earlier_is_exported(desk: Desk) -> Non
     assert (link["url"], link["first_host"]) == (PAPER, "stranger.vn")
 
 
-def test_a_person_names_the_original(desk: Desk) -> None:
+def test_a_mark_as_original_sets_the_head(desk: Desk) -> None:
     for url in (PAPER, STRANGER):
         ingest(desk, url=url, html=html(TITLE, STORY, published="2026-05-04T08:00:00+07:00"))
 
@@ -132,12 +132,12 @@ def test_a_person_names_the_original(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("words", [("1", "--original", "2"), ("--original", "2", "--same"), ("1", "2", "3", "--same")])
-def test_an_unclear_word_on_the_original_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
+def test_an_unclear_mark_of_the_original_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
     assert desk.run("duplicates", "mark", *words).status == 2
 
 
 @pytest.mark.parametrize("form", ["html", "text", "txt"])
-def test_items_in_one_frame_are_all_kept_however_they_come(desk: Desk, form: str) -> None:
+def test_items_in_one_template_are_all_kept_in_any_order(desk: Desk, form: str) -> None:
     items = []
     for number in range(1, 8):
         own = told(f"item {number}", 4, " ".join(f"{word}{number}" for word in WORDS.split()))

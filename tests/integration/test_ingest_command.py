@@ -1,4 +1,4 @@
-"""`ingest` and the commands that look, run as users run them, against sites on loopback."""
+"""`ingest` and the read-only commands, run as users run them, against sites on loopback."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_run_accounts_for_every_page_and_a_second_one_stores_nothing(desk: Des
     assert again["discovered"] == sum(again[state] for state in STATES) == 0
 
 
-def test_the_books_balance_and_say_so(filled: Desk) -> None:
+def test_audit_reports_balanced_books(filled: Desk) -> None:
     told, record = filled.run("audit"), filled.run("audit", "--json").record()
 
     assert told.status == 0
@@ -96,7 +96,7 @@ def test_the_books_balance_and_say_so(filled: Desk) -> None:
     assert record["discovered"] == sum(record[state] for state in STATES) == 4
 
 
-def test_books_that_do_not_balance_end_with_1_and_say_what_is_wrong(filled: Desk) -> None:
+def test_unbalanced_books_are_explained_with_exit_status_1(filled: Desk) -> None:
     with sqlite3.connect(filled.folder / "corpus.db") as database:
         database.execute("DELETE FROM index_keys")
         database.execute("DELETE FROM fingerprints WHERE article_id = 1")
@@ -109,7 +109,7 @@ def test_books_that_do_not_balance_end_with_1_and_say_what_is_wrong(filled: Desk
     assert any("without index rows" in problem for problem in ended.record()["problems"])
 
 
-def test_why_tells_where_from_what_and_against_which(filled: Desk) -> None:
+def test_why_shows_source_decision_and_the_compared_article(filled: Desk) -> None:
     duplicate = filled.run("duplicates", "--format", "jsonl").records()[0]
 
     told = filled.run("why", duplicate["url"])
@@ -124,7 +124,7 @@ def test_why_tells_where_from_what_and_against_which(filled: Desk) -> None:
     assert decision["passages"][0]["shared"] is True
 
 
-def test_why_tells_the_end_once(filled: Desk) -> None:
+def test_why_shows_the_outcome_once(filled: Desk) -> None:
     record = filled.run("export", "--format", "jsonl").records()[0]
 
     told = filled.run("why", record["url"]).out
@@ -133,7 +133,7 @@ def test_why_tells_the_end_once(filled: Desk) -> None:
     assert "judged unique: no article shares enough to be compared" in told
 
 
-def test_why_tells_who_says_when_an_article_was_published_and_modified(desk: Desk) -> None:
+def test_why_shows_the_origin_of_the_dates(desk: Desk) -> None:
     head = (
         '<meta property="article:published_time" content="2024-03-07T08:00:00+07:00">'
         '<meta property="article:modified_time" content="2024-03-08T10:00:00+07:00">'
@@ -152,7 +152,7 @@ def test_why_tells_who_says_when_an_article_was_published_and_modified(desk: Des
     assert told.count("(meta)") == 2
 
 
-def test_copies_stand_below_the_text_that_is_kept(filled: Desk) -> None:
+def test_copies_are_listed_below_the_exported_text(filled: Desk) -> None:
     kept, kept_url, since, copy, title, url, its_times, count = filled.run("duplicates").out.splitlines()
 
     assert {kept[3:], title.strip()} == {"Khánh thành cầu mới", "Cầu mới thông xe"}
@@ -186,7 +186,7 @@ def test_the_export_holds_one_text_a_cluster_in_both_formats(filled: Desk) -> No
     assert text.rstrip("\n") == records[0]["text"]
 
 
-def test_text_is_not_exported_over_what_is_there(filled: Desk) -> None:
+def test_text_export_does_not_overwrite(filled: Desk) -> None:
     (filled.folder / "mine").mkdir()
     (filled.folder / "mine" / "notes.txt").write_text("dear diary")
 
@@ -197,7 +197,7 @@ def test_text_is_not_exported_over_what_is_there(filled: Desk) -> None:
     assert [path.name for path in (filled.folder / "mine").iterdir()] == ["notes.txt"]
 
 
-def test_a_dry_run_tells_each_decision_and_stores_nothing(desk: Desk, room: Newsroom) -> None:
+def test_a_dry_run_shows_each_decision_and_stores_nothing(desk: Desk, room: Newsroom) -> None:
     ended = desk.run("ingest", "--dry-run", "https://mot.example/cau-moi.html")
 
     assert ended.status == 0, ended.err
@@ -214,7 +214,7 @@ def test_a_dry_run_judges_against_the_real_store(desk: Desk) -> None:
     assert desk.run("audit", "--json").record()["discovered"] == 2
 
 
-def test_an_article_named_as_target_is_looked_at_again(desk: Desk) -> None:
+def test_an_article_named_as_target_is_fetched_again(desk: Desk) -> None:
     first = desk.run("ingest", "--json", "https://mot.example/cau-moi.html").record()
     second = desk.run("ingest", "--json", "https://mot.example/cau-moi.html").record()
 
@@ -236,7 +236,7 @@ def test_one_source_can_be_chosen_and_the_work_limited(desk: Desk) -> None:
     assert (record["discovered"], record["stored"], record["pending"]) == (2, 1, 1)
 
 
-def test_input_files_of_every_kind_are_taken(desk: Desk) -> None:
+def test_input_files_of_every_kind_are_ingested(desk: Desk) -> None:
     inputs = desk.folder / "in"
     inputs.mkdir()
     body = story("bến cảng")
@@ -261,7 +261,7 @@ def test_input_files_of_every_kind_are_taken(desk: Desk) -> None:
     [
         (["ingest", "no-such-file"], 2, "no-such-file: neither a web address nor a file or folder that exists"),
         (["ingest", "--source", "nobody"], 2, "no source is called nobody; the configuration has mot, hai"),
-        (["ingest", "--source", "mot", "x"], 2, "targets and --source do not go together"),
+        (["ingest", "--source", "mot", "x"], 2, "targets and --source exclude each other"),
         (["ingest", "--limit", "0"], 2, "--limit"),
         (["bogus"], 2, "No such command"),
         (["export", "--format", "text"], 2, "name a new or empty one with --output DIR"),
@@ -416,7 +416,7 @@ def test_redirects_and_robots_are_followed_and_obeyed(tmp_path: Path) -> None:
     assert not asked
 
 
-def test_a_whole_store_moves_to_another_database_and_back_to_work(filled: Desk) -> None:
+def test_a_copied_store_can_be_used(filled: Desk) -> None:
     moved = filled.run("migrate-store", "sqlite:///corpus.db", "sqlite:///moved.db", "--json")
     again = filled.run("migrate-store", "sqlite:///corpus.db", "sqlite:///moved.db")
 
@@ -433,11 +433,11 @@ def test_a_whole_store_moves_to_another_database_and_back_to_work(filled: Desk) 
     ("words", "status", "expected"),
     [
         (["sqlite:///nothing.db", "sqlite:///moved.db"], 1, "does not exist yet"),
-        (["corpus.db", "sqlite:///moved.db"], 2, "corpus.db: no store URL"),
+        (["corpus.db", "sqlite:///moved.db"], 2, "corpus.db: not a store URL"),
         (["sqlite:///a.db", "sqlite:///a.db"], 2, "the same store"),
     ],
 )
-def test_a_move_that_makes_no_sense_is_one_clear_line(desk: Desk, words: list[str], status: int, expected: str) -> None:
+def test_an_impossible_copy_is_one_clear_line(desk: Desk, words: list[str], status: int, expected: str) -> None:
     ended = desk.run("migrate-store", *words)
 
     assert ended.status == status

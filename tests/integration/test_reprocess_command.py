@@ -98,7 +98,7 @@ def execute(desk: Desk, statement: str) -> None:
         database.execute(statement)
 
 
-def test_a_person_parts_two_texts_and_it_lasts(desk: Desk) -> None:
+def test_a_mark_as_different_separates_two_texts_permanently(desk: Desk) -> None:
     before = copies(desk)
     first, copy = id_of(desk, "https://mot.example/1"), id_of(desk, "https://hai.example/1")
 
@@ -117,7 +117,7 @@ def test_a_person_parts_two_texts_and_it_lasts(desk: Desk) -> None:
     assert audit(desk)
 
 
-def test_a_person_joins_two_texts(desk: Desk) -> None:
+def test_a_mark_as_same_joins_two_texts(desk: Desk) -> None:
     first, other = id_of(desk, "https://mot.example/1"), id_of(desk, "https://bon.example/1")
 
     record = desk.run("duplicates", "--json", "mark", first, other, "--same").record()
@@ -132,17 +132,17 @@ def test_a_person_joins_two_texts(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("1", "1", "--same"), "article 1 is named twice"),
+        (("1", "1", "--same"), "article 1 is given twice"),
         (("1", "2"), "either --same or --different"),
         (("1", "2", "--same", "--different"), "either --same or --different"),
     ],
 )
-def test_an_unclear_word_is_refused(words: tuple[str, ...], complaint: str) -> None:
+def test_an_unclear_mark_is_refused(words: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         cli.main(["duplicates", "mark", *words], standalone_mode=False)
 
 
-def test_a_word_about_an_unknown_article_is_one_clear_line(desk: Desk) -> None:
+def test_a_mark_of_an_unknown_article_is_one_clear_line(desk: Desk) -> None:
     unknown = desk.run("duplicates", "mark", "1", "99", "--same")
     unclear = desk.run("duplicates", "mark", "1", "1", "--same")
 
@@ -151,7 +151,7 @@ def test_a_word_about_an_unknown_article_is_one_clear_line(desk: Desk) -> None:
     assert len(unclear.err.splitlines()) == 1
 
 
-def test_other_rules_are_shown_then_take_effect_and_can_be_taken_back(desk: Desk) -> None:
+def test_changed_settings_are_previewed_applied_and_reverted(desk: Desk) -> None:
     before, links = exported(desk), copies(desk)
 
     desk.environment = {"CORPUS_WORKER_DEDUPE__KEEP": "longest", "CORPUS_WORKER_DEDUPE__CONTAINMENT": "1.0"}
@@ -173,7 +173,7 @@ def test_other_rules_are_shown_then_take_effect_and_can_be_taken_back(desk: Desk
     assert audit(desk)
 
 
-def test_pages_are_extracted_again_from_what_is_kept(desk: Desk) -> None:
+def test_stored_pages_are_extracted_again(desk: Desk) -> None:
     before = exported(desk)
     execute(desk, "UPDATE articles SET text = 'Menu', sha256 = 'x' WHERE url = 'https://mot.example/1'")
 
@@ -181,7 +181,7 @@ def test_pages_are_extracted_again_from_what_is_kept(desk: Desk) -> None:
     done = desk.run("reprocess", "--json")
     again = desk.run("reprocess", "--json").record()
 
-    assert "another text: https://mot.example/1" in shown.out
+    assert "a different text: https://mot.example/1" in shown.out
     record = done.record()
     assert (record["extracted"]["other"], record["extracted"]["same"], record["extracted"]["none"]) == (1, 3, 0)
     assert (again["extracted"]["other"], again["changes"]) == (0, [])
@@ -189,7 +189,7 @@ def test_pages_are_extracted_again_from_what_is_kept(desk: Desk) -> None:
     assert audit(desk) == {"stored": 2, "duplicate": 2}
 
 
-def test_a_page_that_gives_no_article_any_more_keeps_its_text(desk: Desk) -> None:
+def test_a_page_that_no_longer_gives_an_article_keeps_its_text(desk: Desk) -> None:
     before = exported(desk)
     desk.environment = {"CORPUS_WORKER_EXTRACT__MIN_WORDS": "100000"}
 
@@ -200,7 +200,7 @@ def test_a_page_that_gives_no_article_any_more_keeps_its_text(desk: Desk) -> Non
     assert audit(desk) == {"stored": 2, "duplicate": 2}
 
 
-def test_a_store_with_another_index_is_made_fit(desk: Desk) -> None:
+def test_reprocess_rebuilds_an_outdated_index(desk: Desk) -> None:
     before = copies(desk)
     execute(desk, "UPDATE index_parameters SET parameters = replace(parameters, '\"seed\": 1', '\"seed\": 7')")
     execute(desk, "DELETE FROM index_keys")
@@ -243,7 +243,7 @@ def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
         asyncio.run(second.carry_out())
 
 
-def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_reprocess_resumes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.storage.maintenance.rejudge.BATCH", 1)
     reached: list[int] = []
 
@@ -271,7 +271,7 @@ def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: p
     assert audit(desk)
 
 
-def test_rejected_pages_are_read_again_and_nothing_else_is(tmp_path: Path) -> None:
+def test_only_rejected_pages_are_extracted_again(tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path)
     desk.configure(base=CONFIG.replace("languages", "min_words = 400\nlanguages"))
     texts = {"mot": BRIDGE, "hai": lines("trường", 30)}

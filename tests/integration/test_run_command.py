@@ -61,7 +61,7 @@ def test_the_daemon_polls_picks_up_what_is_new_and_stops_cleanly(desk: Desk, roo
     assert len(room.asked(HOST, "/mot.html")) == 1
 
 
-def test_the_daemon_outlives_a_site_that_goes_away_and_comes_back(desk: Desk, room: Newsroom) -> None:
+def test_the_daemon_survives_an_outage_of_a_site(desk: Desk, room: Newsroom) -> None:
     process = desk.start("run")
     eventually(lambda: stored(desk) == 1)
 
@@ -77,7 +77,7 @@ def test_the_daemon_outlives_a_site_that_goes_away_and_comes_back(desk: Desk, ro
     assert "Traceback" not in desk.log()
 
 
-def test_a_daemon_that_was_killed_makes_room_for_the_next(desk: Desk) -> None:
+def test_a_killed_daemon_does_not_block_the_next(desk: Desk) -> None:
     process = desk.start("run")
     eventually(lambda: stored(desk) == 1)
     process.kill()
@@ -89,7 +89,7 @@ def test_a_daemon_that_was_killed_makes_room_for_the_next(desk: Desk) -> None:
     assert stop(again).status == 143, desk.log()
 
 
-def test_a_configuration_that_is_wrong_ends_the_daemon_at_once(desk: Desk) -> None:
+def test_an_invalid_configuration_ends_the_daemon_immediately(desk: Desk) -> None:
     desk.configure("[colour]\n")
 
     ended = desk.run("run")

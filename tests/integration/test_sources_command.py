@@ -141,7 +141,7 @@ def text_of(desk: Desk) -> str:
 OLD = ("cu", "feed", "https://cu.example/rss.xml")
 
 
-def test_a_home_page_gives_the_best_feeds_without_overlap_and_the_file_keeps_its_words(desk: Desk) -> None:
+def test_add_writes_the_best_feeds_without_overlap_and_keeps_the_rest_of_the_file(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "bao.example", "--yes", "--json")
@@ -165,20 +165,21 @@ def test_a_home_page_gives_the_best_feeds_without_overlap_and_the_file_keeps_its
     assert (best["entries"], best["overlap"], best["sample"], best["picked"]) == (12, 0.0, "3 of 3", True)
 
 
-def test_where_nobody_can_be_asked_the_table_is_shown_and_nothing_written(desk: Desk) -> None:
+def test_without_a_terminal_the_table_is_shown_and_nothing_written(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "-q")
 
     assert ended.status == 2
     assert (
-        ended.err == "corpus-worker: nothing was written: nobody can be asked here; say --yes to write what is picked\n"
+        ended.err
+        == "corpus-worker: nothing was written: there is no terminal to ask on; add --yes to write what was picked\n"
     )
     assert "https://bao.example/rss/tin.rss" in ended.out
     assert text_of(desk) == before
 
 
-def test_with_json_and_without_yes_what_would_be_written_is_told_and_nothing_written(desk: Desk) -> None:
+def test_json_without_yes_shows_what_would_be_written_and_writes_nothing(desk: Desk) -> None:
     before = text_of(desk)
 
     ended = desk.run("sources", "add", "https://bao.example/rss/tin.rss", "--json", "-q")
@@ -251,11 +252,11 @@ def test_a_site_with_nothing_to_poll_adds_nothing_and_ends_with_1(desk: Desk) ->
     ended = desk.run("sources", "add", "trong.example", "--yes", "-q")
 
     assert ended.status == 1
-    assert "nothing new was found that is worth polling" in ended.err
+    assert "no new source worth polling was found" in ended.err
     assert text_of(desk) == before
 
 
-def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk: Desk) -> None:
+def test_check_shows_the_entries_of_each_source_and_their_overlap(desk: Desk) -> None:
     desk.configure(
         "".join(
             f'[[sources]]\nname = "{name}"\nkind = "feed"\nurl = "https://bao.example/rss/{name}.rss"\n'
@@ -279,7 +280,7 @@ def test_check_tells_what_each_source_gives_and_how_much_of_it_others_give(desk:
     assert "mot-phan" not in one.out
 
 
-def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
+def test_sources_are_exported_and_imported_as_opml_and_removed(desk: Desk) -> None:
     before = text_of(desk)
     listed = '<outline text="Tin" xmlUrl="https://bao.example/rss/tin.rss"/><outline text="Cũ" xmlUrl="http://cu.example/rss.xml"/>'
     opml = f'<opml version="2.0"><head/><body><outline text="Báo">{listed}</outline></body></opml>'
@@ -289,7 +290,7 @@ def test_sources_travel_as_opml_and_can_be_removed_again(desk: Desk) -> None:
     exported = desk.run("sources", "export")
     removed = desk.run("sources", "remove", "bao")
 
-    assert imported.out.splitlines()[-1] == "2 feeds in mine.opml: 1 added, 1 known already"
+    assert imported.out.splitlines()[-1] == "2 feeds in mine.opml: 1 added, 1 already known"
     assert 'xmlUrl="https://bao.example/rss/tin.rss"' in exported.out
     assert 'xmlUrl="https://cu.example/rss.xml"' in exported.out
     assert removed.status == 0, removed.err
@@ -306,7 +307,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
     resumed = desk.run("sources", "resume", "cu", "--json")
 
     assert (paused.status, paused.err) == (0, "")
-    assert paused.out == "paused cu in worker.toml; a running daemon follows within a minute\n"
+    assert paused.out == "paused cu in worker.toml; a running daemon applies it within a minute\n"
     assert again.record() == {"paused": []}
     assert "paused" in listed.out
     assert "0 of 1 enabled; paused: cu" in {finding["detail"] for finding in shown}
@@ -321,7 +322,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
         (["resume", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["add", "not a site"], 2, "not a web address"),
         (["add", "bao.example", "--name", "a b"], 2, "--name a b: use letters"),
-        (["add", "bao.example", "--name", "cu"], 2, "there is a source of that name already"),
+        (["add", "bao.example", "--name", "cu"], 2, "a source of that name already exists"),
         (["add", "https://nobody.invalid/"], 1, "nobody.invalid"),
         (["check", "nobody"], 2, "no source is called nobody; the configuration has cu"),
         (["remove", "nobody"], 2, "no source is called nobody; the configuration has cu"),

@@ -1,4 +1,4 @@
-"""`status` beside whatever else goes on."""
+"""`status`, beside other commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def desk(tmp_path: Path) -> Desk:
     return made
 
 
-def test_status_tells_people_and_programs_the_same(desk: Desk) -> None:
+def test_the_page_and_the_record_of_status_agree(desk: Desk) -> None:
     told = run_inside(desk.folder, "status")
     record = run_inside(desk.folder, "status", "--json").record()
 
@@ -37,7 +37,7 @@ def test_status_tells_people_and_programs_the_same(desk: Desk) -> None:
     assert record["bytes"] > 1000
 
 
-def test_a_store_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported(tmp_path: Path) -> None:
     Desk(folder=tmp_path).configure()
 
     ended = run_inside(tmp_path, "status")
@@ -46,14 +46,14 @@ def test_a_store_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
     assert "does not exist yet" in ended.err
 
 
-def test_watching_needs_a_terminal_or_somebody_who_reads_json(desk: Desk) -> None:
+def test_watch_needs_a_terminal_or_json(desk: Desk) -> None:
     ended = run_inside(desk.folder, "status", "--watch")
 
     assert ended.status == 2
     assert "--watch needs a terminal" in ended.err
 
 
-def test_watching_looks_again_and_again_until_it_is_stopped(desk: Desk) -> None:
+def test_watch_refreshes_until_it_is_stopped(desk: Desk) -> None:
     process = desk.start("status", "--watch", "--json")
     assert process.stdout
 

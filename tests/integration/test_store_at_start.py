@@ -1,4 +1,4 @@
-"""`run` and a store that is not there when it starts."""
+"""`run` with a store that is unavailable when it starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.end_all()
 
 
-def test_a_daemon_that_starts_before_its_server_waits_for_it_and_hears_signals(desk: Desk) -> None:
+def test_a_daemon_started_before_its_server_waits_for_it_and_obeys_signals(desk: Desk) -> None:
     process = desk.start("run")
     eventually(lambda: "again_in=5s" in desk.log())
 
@@ -35,7 +35,7 @@ def test_a_daemon_that_starts_before_its_server_waits_for_it_and_hears_signals(d
     assert "Traceback" not in desk.log()
 
 
-def test_a_command_that_works_once_does_not_wait_for_a_server_that_never_answered(desk: Desk) -> None:
+def test_a_one_shot_command_does_not_wait_for_a_server_that_never_answered(desk: Desk) -> None:
     ended = desk.run("ingest")
 
     assert ended.status == 1
@@ -44,7 +44,7 @@ def test_a_command_that_works_once_does_not_wait_for_a_server_that_never_answere
 
 
 @pytest.mark.parametrize("command", ["run", "ingest", "status"])
-def test_a_url_with_a_parameter_nobody_knows_ends_every_command_in_one_line(desk: Desk, command: str) -> None:
+def test_a_store_url_with_an_unknown_parameter_is_one_line(desk: Desk, command: str) -> None:
     desk.environment = {"CORPUS_WORKER_STORE__URL": "postgresql+psycopg://u@127.0.0.1:1/db?passwort=secret"}
 
     process = desk.start(command)

@@ -1,4 +1,4 @@
-"""Commands whose standard streams are closed, full, cut short, or of another encoding."""
+"""Commands with standard streams that are closed, full, truncated, or in another encoding."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-", "2>/dev/full"])
-def test_a_run_does_its_work_whatever_is_closed(folder: Path, closed: str) -> None:
+def test_a_run_works_with_closed_streams(folder: Path, closed: str) -> None:
     ended = shell(folder, f"cw ingest more {closed}")
 
     assert (ended.returncode, ended.stderr.count("Traceback")) == (0, 0), ended.stderr
@@ -66,7 +66,7 @@ def test_a_run_does_its_work_whatever_is_closed(folder: Path, closed: str) -> No
         ("export", "| head -c 0", 0),
     ],
 )
-def test_what_cannot_be_printed_is_one_line(folder: Path, command: str, where: str, status: int) -> None:
+def test_a_failed_write_to_standard_output_is_one_line(folder: Path, command: str, where: str, status: int) -> None:
     ended = shell(folder, f"set -o pipefail; cw {command} {where}")
 
     assert ended.returncode == status, ended.stderr
@@ -77,7 +77,7 @@ def test_what_cannot_be_printed_is_one_line(folder: Path, command: str, where: s
 
 
 @pytest.mark.parametrize("line", ["cw nonsense 2>/dev/full", "cw ingest nowhere 2>/dev/full", "cw ingest nowhere 2>&-"])
-def test_a_complaint_that_nobody_hears_keeps_its_exit_status(folder: Path, line: str) -> None:
+def test_an_error_keeps_its_exit_status_with_standard_error_closed(folder: Path, line: str) -> None:
     assert shell(folder, line).returncode == 2
 
 
@@ -90,14 +90,14 @@ def test_an_export_to_nowhere_is_refused(folder: Path, output: str) -> None:
 
 
 @pytest.mark.parametrize(("command", "encoding"), [("why 1", "ascii"), ("export", "latin-1")])
-def test_what_another_program_reads_is_utf_8_whatever_the_locale(folder: Path, command: str, encoding: str) -> None:
+def test_piped_output_is_utf_8_in_every_locale(folder: Path, command: str, encoding: str) -> None:
     ended = shell(folder, f"cw {command}", PYTHONIOENCODING=encoding)
 
     assert ended.returncode == 0, ended.stderr
     assert "Tiêu đề một" in ended.stdout
 
 
-def test_an_argument_that_is_no_text_is_complained_of_in_one_line(folder: Path) -> None:
+def test_an_undecodable_argument_is_one_line(folder: Path) -> None:
     ended = shell(folder, "cw ingest $'bi\\xff\\xfe'")
 
     assert ended.returncode == 2

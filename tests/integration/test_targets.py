@@ -1,4 +1,4 @@
-"""Every kind of target that `ingest` takes from the command line is told by itself and read."""
+"""Every kind of target of `ingest` is detected and read."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def room() -> Iterator[Newsroom]:
 
 
 @pytest.mark.parametrize("target", ["thoi-su", "sitemap.xml", "danh-sach.txt"])
-def test_listings_sitemaps_and_lists_of_addresses_are_told_by_themselves(
-    tmp_path: Path, room: Newsroom, target: str
-) -> None:
+def test_listings_sitemaps_and_lists_of_addresses_are_detected(tmp_path: Path, room: Newsroom, target: str) -> None:
     desk = Desk(folder=tmp_path, environment=room.environment)
     desk.configure()
 
@@ -76,7 +74,7 @@ def test_the_pages_of_a_warc_file_are_taken_without_fetching_and_extracted(tmp_p
     assert not room.requests
 
 
-def test_an_article_named_by_hand_is_one_however_many_links_stand_around_it(tmp_path: Path, room: Newsroom) -> None:
+def test_an_article_target_with_many_links_around_it_is_an_article(tmp_path: Path, room: Newsroom) -> None:
     desk = Desk(folder=tmp_path, environment=room.environment)
     desk.configure()
     room.forget()
@@ -100,7 +98,7 @@ def test_an_article_named_by_hand_is_one_however_many_links_stand_around_it(tmp_
         ("sitemap", "ke-chuyen", 0, "not a sitemap"),
     ],
 )
-def test_as_decides_what_an_address_is(
+def test_as_sets_the_kind_of_a_target(
     tmp_path: Path, room: Newsroom, kind: str, target: str, discovered: int, error: str
 ) -> None:
     desk = Desk(folder=tmp_path, environment=room.environment)
@@ -112,7 +110,7 @@ def test_as_decides_what_an_address_is(
     assert error in ended.record()["sources"][f"{HOST}/{target}"]["error"]
 
 
-def test_what_an_address_was_taken_for_is_told(tmp_path: Path, room: Newsroom) -> None:
+def test_the_detected_kind_of_a_target_is_reported(tmp_path: Path, room: Newsroom) -> None:
     desk = Desk(folder=tmp_path, environment=room.environment)
     desk.configure()
     targets = [f"{HOST}/{name}" for name in ("thoi-su", "sitemap.xml", "danh-sach.txt", "ke-chuyen")]
@@ -131,7 +129,7 @@ def test_what_an_address_was_taken_for_is_told(tmp_path: Path, room: Newsroom) -
         (["https://mot.example/a", "--as", "page"], "'page' is not one of"),
     ],
 )
-def test_as_goes_with_addresses_alone(tmp_path: Path, words: list[str], told: str) -> None:
+def test_as_is_only_for_urls(tmp_path: Path, words: list[str], told: str) -> None:
     desk = Desk(folder=tmp_path)
     desk.configure()
     (tmp_path / "in.txt").write_text("Tựa\nBài", encoding="utf-8")

@@ -1,4 +1,8 @@
-"""The command line: commands and exit codes, nothing else. Heavy imports stand inside the commands."""
+"""The command line: one module for each group of commands, `base` for what they share, `render` for what they print.
+
+Commands translate arguments into a call of `worker.runs` or a read of the store, and its result into output and an
+exit status. Heavy imports are inside the functions that need them, so that `--help` and `status` start quickly.
+"""
 
 from worker.cli.main import main
 

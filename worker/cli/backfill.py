@@ -1,4 +1,4 @@
-"""The command that goes back: `backfill`."""
+"""The command `backfill`: collects what a source published between two days."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from worker.runs.backfill import BackfillOptions, BackfillReport
 
 
-class _Day(click.DateTime):
-    """A day, told apart from what is none in words that need no knowledge of strftime."""
+class _DayType(click.DateTime):
+    """A day as an option value; its error message shows an example instead of a strftime format."""
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the day at midnight; anything but year, month and day is refused."""
+        """Return midnight UTC of the day; fails for everything but `YYYY-MM-DD`."""
         try:
             return (
                 value if isinstance(value, datetime) else datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
@@ -30,17 +30,19 @@ class _Day(click.DateTime):
             self.fail(f"{value!r} is no day; write one as 2026-01-31", param, ctx)
 
 
-_DAY: Final = _Day()
+_DAY: Final = _DayType()
 
 
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
-@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; today, where the source is, if left out.")
+@click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; default: today in the source's time zone.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
-@click.option("--changed-later", is_flag=True, help="Take what was changed after the span, but perhaps written in it.")
-@click.option("--discover-only", is_flag=True, help="Only find candidates; leave the work on them to the daemon.")
-@click.option("--again", is_flag=True, help="Look at everything again, even what was looked at before.")
+@click.option(
+    "--changed-later", is_flag=True, help="Include pages last changed after the span; they may have been written in it."
+)
+@click.option("--discover-only", is_flag=True, help="Only find candidates; the daemon or `ingest` processes them.")
+@click.option("--again", is_flag=True, help="Read all sitemaps and pages again, even those read before.")
 @click.option("--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
 @options
 def backfill(
@@ -51,16 +53,17 @@ def backfill(
     limit: int | None,
     **flags: bool,
 ) -> None:
-    """Go back through the past of the source NAME: its sitemaps, archive and listing pages, or its WARC files.
+    """Collect older articles of the source NAME.
 
-    What was published in the days from --from to --to is found, fetched and judged like everything else, behind the
-    news. Stopped in whatever way, the same command goes on where it was.
+    Articles published from --from to --to are found in the source's sitemaps, archive and listing pages, or WARC files.
+    They are fetched and deduplicated like all others, at a lower priority than news. After any kind of stop, the same
+    command resumes.
     """
     from worker.clock import SystemClock
     from worker.runs.backfill import BackfillOptions, today_at
 
     settings = common.settings()
-    orders = BackfillOptions(
+    backfill_options = BackfillOptions(
         source=name,
         first=first.date(),
         last=last.date() if last else today_at(settings, name, now=SystemClock().now()),
@@ -70,43 +73,47 @@ def backfill(
         discover_only=flags["discover_only"] or flags["dry_run"],
         afresh=flags["again"],
     )
-    orders.source_of(settings)
-    raise SystemExit(_backfill(common, settings, orders, dry_run=flags["dry_run"]))
+    backfill_options.source_of(settings)
+    raise SystemExit(_backfill(common, settings, backfill_options, dry_run=flags["dry_run"]))
 
 
-def _backfill(common: CommonOptions, settings: Settings, orders: BackfillOptions, *, dry_run: bool) -> int:
+def _backfill(common: CommonOptions, settings: Settings, backfill_options: BackfillOptions, *, dry_run: bool) -> int:
+    """Run the backfill (or its dry run) and print the result; return the exit status."""
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
     from worker.runs.backfill import BackfillRun
     from worker.runs.dry_run import open_dry_run
 
-    watch = BackfillReporter(shown=common.loudness >= 0)
-    common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.loudness >= 0)
+    reporter = BackfillReporter(shown=common.verbosity >= 0)
+    common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.verbosity >= 0)
 
     async def work() -> BackfillReport:
         opening = (
-            open_dry_run(settings, watch, watch.stepped) if dry_run else open_app(settings, watch, command="backfill")
+            open_dry_run(settings, reporter, reporter.stepped)
+            if dry_run
+            else open_app(settings, reporter, command="backfill")
         )
         async with opening as app:
-            run = BackfillRun(app, orders)
-            with contextlib.suppress(asyncio.CancelledError):
-                async with watch.over(run):
+            run = BackfillRun(app, backfill_options)
+            with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
+                async with reporter.reporting(run):
                     await run.run()
             return await run.report()
 
     report, stopped_by = run_until_signal(work)
-    _tell(common, report, dry_run=dry_run, stopped_by=stopped_by)
+    _print_report(common, report, dry_run=dry_run, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by
     return 0 if report.did_its_work else 1
 
 
-def _tell(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+def _print_report(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
+    """Print the summary of a backfill, and its error on standard error if nothing could be read."""
     from worker.cli.render.tables import print_backfill_summary
 
     if common.as_json:
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
-    elif common.loudness > SILENT:
+    elif common.verbosity > SILENT:
         print_backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
     if not report.did_its_work:
         reason = report.error or report.looked.last_error

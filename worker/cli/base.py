@@ -1,4 +1,4 @@
-"""The options every command takes, and what they come to."""
+"""What all commands share: the common options, printing, a clean stop on signals, and usable standard streams."""
 
 from __future__ import annotations
 
@@ -29,33 +29,36 @@ R = TypeVar("R")
 
 DEFAULT_CONFIG: Final = Path("config/worker.toml")
 SILENT: Final = -2
-"""The verbosity of `-qq`: not even the result is printed for people."""
+"""The verbosity of `-qq`: the human-readable result is not printed either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
-    """The common options of one call; `loudness` is the count of -v less the count of -q."""
+    """The common options of one invocation; `verbosity` is the number of -v minus the number of -q."""
 
     config: Path | None = None
     as_json: bool = False
-    loudness: int = 0
+    verbosity: int = 0
 
-    def over(self, outer: CommonOptions) -> CommonOptions:
-        """Return these options over those given before the command's name."""
+    def combined_with(self, outer: CommonOptions) -> CommonOptions:
+        """Return these options combined with `outer`, those given before the command's name.
+
+        `--config` given here wins; the verbosities add up.
+        """
         return CommonOptions(
             config=self.config or outer.config,
             as_json=self.as_json or outer.as_json,
-            loudness=self.loudness + outer.loudness,
+            verbosity=self.verbosity + outer.verbosity,
         )
 
     def settings(self) -> Settings:
-        """Read the configuration; raises ConfigurationError."""
+        """Load the configuration file and the environment; raises ConfigurationError."""
         from worker.config.load import load_settings
 
         return load_settings(self.config or DEFAULT_CONFIG, os.environ)
 
-    def require_foreign(self, settings: Settings, output: Path) -> None:
-        """Refuse to write a result over the configuration or a file of the store; raises UsageError."""
+    def require_safe_output(self, settings: Settings, output: Path) -> None:
+        """Refuse to overwrite the configuration or a file of the store with a result; raises UsageError."""
         from worker.storage import is_store_file
 
         config = self.config or DEFAULT_CONFIG
@@ -66,11 +69,14 @@ class CommonOptions:
                 raise UsageError(f"{output}: is the configuration; name another file")
 
     def set_up_logs(self, form: str = "auto", *, quietly: bool = False) -> None:
-        """Send logs to standard error as `[log] format` says; `quietly` where something else shows the progress."""
+        """Send logs to standard error in the format `form`, at the level that -v and -q select.
+
+        `quietly` raises that level by one step, for commands that show their progress themselves.
+        """
         from worker import logs
 
-        steps = (10, 20, 30, 40, 50)
-        index = (2 if quietly else 1) - self.loudness
+        steps = (10, 20, 30, 40, 50)  # DEBUG to CRITICAL; INFO without -v or -q
+        index = (2 if quietly else 1) - self.verbosity
         logs.configure(level=steps[max(0, min(index, len(steps) - 1))], form=form)
 
 
@@ -83,15 +89,15 @@ _OPTIONS: Final = (
 
 
 def options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the common options; it receives them as one `Common`."""
+    """Decorate a command with the common options, which it receives as one `CommonOptions`."""
 
     @click.pass_context
     @functools.wraps(command)
     def with_common(
         context: click.Context, /, config: Path | None, as_json: bool, verbose: int, quiet: int, **rest: object
     ) -> R:
-        given = CommonOptions(config=config, as_json=as_json, loudness=verbose - quiet)
-        return command(given.over(context.obj or CommonOptions()), **rest)
+        given = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
+        return command(given.combined_with(context.obj or CommonOptions()), **rest)
 
     decorated: Callable[..., R] = with_common
     for option in reversed(_OPTIONS):
@@ -100,21 +106,21 @@ def options(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def print_json(value: object) -> None:
-    """Print one value as one line of JSON."""
+    """Print a value as one line of JSON, control characters escaped."""
     from worker.logs import escape_json
 
     click.echo(escape_json(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def print_note(line: str) -> None:
-    """Write a line to standard error, what came from outside in it made visible; if nobody takes it, work goes on."""
+    """Write a line to standard error, control characters escaped; errors of the stream are ignored."""
     from worker.logs import escape
 
     with contextlib.suppress(OSError):
         click.echo(escape(line), err=True)
 
 
-# Runs asynchronous work until it ends or a signal asks for a clean stop.
+# Running asynchronous work until it ends or a signal requests a clean stop.
 
 
 T = TypeVar("T")
@@ -123,21 +129,22 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int]:
-    """Run `work`, cancelling it at SIGINT or SIGTERM; return its result and the signal's number, 0 where none came.
+    """Run `work`, and cancel it on SIGINT or SIGTERM; return its result and the signal's number, 0 without a signal.
 
-    `work` returns what it has when it is cancelled. A second signal ends the process at once: leases and
-    transactions make that safe, it is only less tidy.
+    A cancelled `work` returns its partial result. A second signal ends the process immediately, which is safe: the
+    store relies on leases and transactions, not on a clean end.
     """
     return asyncio.run(_until_signal(work))
 
 
 async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int]:
+    """Do what `run_until_signal` describes, inside a running event loop."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work())
     received: list[int] = []
 
     def stop(number: int) -> None:
-        if received:
+        if received:  # the second signal: end without cleaning up
             os._exit(128 + number)
         received.append(number)
         task.cancel()
@@ -146,39 +153,41 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
         loop.add_signal_handler(number, stop, number)
     try:
         return await task, received[0] if received else 0
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # `work` had no partial result to return
         raise SystemExit(128 + received[0]) from None
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
 
 
-# Standard streams that may be closed, full, or of an encoding that lacks letters: none of that breaks a command.
+# Standard streams may be closed, full, or in an encoding that lacks characters; no command fails because of that.
 
 
 class ClosedStream(io.TextIOWrapper):
-    """Stands for a stream that was closed when the program began: what is written to it is gone."""
+    """A replacement for a stream that was closed when the program started; its output is discarded."""
 
 
 def repair_streams() -> None:
-    """Put something in the place of each standard stream that is closed, and let no letter be one too many.
+    """Replace closed standard streams, and make the output streams accept every character.
 
-    The next file that is opened would get a closed stream's number, and whatever a library writes there: a store too.
+    Without this, the next file to be opened would get the closed stream's number (it may be the store), and would
+    receive what a library prints.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if not _is_open(number):
-            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free, which is this
-            os.set_inheritable(number, True)  # noqa: FBT003 - it takes it by place alone
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is `number`
+            os.set_inheritable(number, True)  # noqa: FBT003 - a positional-only parameter
             file = open(number, "r+b" if number else "rb", buffering=0, closefd=False)  # noqa: SIM115
             setattr(sys, name, ClosedStream(io.BufferedWriter(file) if number else io.BufferedReader(file), "utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-        sys.stdout.reconfigure(encoding="utf-8")  # what another program reads is UTF-8 whatever the locale
+        sys.stdout.reconfigure(encoding="utf-8")  # output for other programs is UTF-8 in every locale
 
 
 def _is_open(number: int) -> bool:
+    """Return whether a file descriptor is open."""
     try:
         os.fstat(number)
     except OSError:
@@ -187,7 +196,7 @@ def _is_open(number: int) -> bool:
 
 
 def discard_stdout() -> None:
-    """Write no more to standard output: what is left of it is not tried again when the program ends."""
+    """Redirect standard output to /dev/null, so that flushing it at exit cannot fail again."""
     with suppress(OSError, ValueError):
         if sys.stdout.fileno() == 1:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

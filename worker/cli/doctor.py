@@ -1,4 +1,4 @@
-"""The command `doctor`."""
+"""The commands that check: `doctor` (machine, store, network, sources) and `config check`."""
 
 from __future__ import annotations
 
@@ -15,38 +15,42 @@ if TYPE_CHECKING:
     from worker.runs.doctor import Finding
 
 
+# Levels of findings, in the order of the summary, with their colors on a terminal.
 _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bold red"})
 
 
 @click.command()
 @options
 def doctor(common: CommonOptions) -> None:
-    """Check the machine, the configuration, the store, the network and each source; say what to do.
+    """Check machine, configuration, store, network and sources.
 
-    Nothing is stored. With -v every step of every fetch is shown, otherwise those of the sources that failed.
+    Each problem is printed with what to do about it. Nothing is stored. -v prints the fetch steps of every source; by
+    default only those of failed sources are printed.
     """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
-    findings, _ = run_until_signal(lambda: _examine(common, settings))
+    findings, _ = run_until_signal(lambda: _run_and_print(common, settings))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])
     else:
-        _sum_up(findings)
+        _print_summary(findings)
     raise SystemExit(1 if any(finding.failed for finding in findings) else 0)
 
 
-async def _examine(common: CommonOptions, settings: Settings) -> list[Finding]:
+async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Finding]:
+    """Run every check and print each finding as soon as it is known; return all of them."""
     from worker.runs.doctor import run_checks
 
     findings = []
     async for finding in run_checks(settings):
         findings.append(finding)
         if not common.as_json:
-            _show(finding, with_steps=common.loudness > 0 or finding.failed)
+            _print_finding(finding, with_steps=common.verbosity > 0 or finding.failed)
     return findings
 
 
-def _show(finding: Finding, *, with_steps: bool) -> None:
+def _print_finding(finding: Finding, *, with_steps: bool) -> None:
+    """Print a finding on one line: level, area, name, detail and remedy; then the fetch steps, if wanted."""
     from worker.cli.render.tables import console, escape_markup
 
     out, style = console(), _STYLES[finding.level.value]
@@ -59,29 +63,30 @@ def _show(finding: Finding, *, with_steps: bool) -> None:
         out.print(f"        {escape_markup(what):<9} {escape_markup(detail)}", style="dim", soft_wrap=True)
 
 
-def _sum_up(findings: list[Finding]) -> None:
+def _print_summary(findings: list[Finding]) -> None:
+    """Print the number of findings by level."""
     counts = Counter(finding.level.value for finding in findings)
-    told = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
-    click.echo(f"{len(findings)} checks: {told}; nothing was stored")
-
-
-# The command about the configuration: `config check`.
+    by_level = ", ".join(f"{counts[level]} {level}" for level in _STYLES)
+    click.echo(f"{len(findings)} checks: {by_level}; nothing was stored")
 
 
 @click.group()
 def config() -> None:
-    """Look after the configuration."""
+    """Check the configuration."""
 
 
 @config.command("check")
 @options
 def check(common: CommonOptions) -> None:
-    """Validate the configuration and print the effective one, secrets masked."""
+    """Validate and print the effective configuration.
+
+    Defaults are included, secrets are masked.
+    """
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()
-    for remark in settings.remarks():
-        print_note(f"corpus-worker: warning: {remark}")
+    for warning in settings.warnings():
+        print_note(f"corpus-worker: warning: {warning}")
     if common.as_json:
         print_json(masked_values(settings))
         return

@@ -1,4 +1,4 @@
-"""The commands about copies: `duplicates`, and its `mark`, `review` and `fit`, by which people teach the judge."""
+"""The commands about copies: `duplicates` lists them; `mark`, `review` and `fit` let people correct the judge."""
 
 from __future__ import annotations
 
@@ -16,21 +16,32 @@ if TYPE_CHECKING:
     from worker.storage.corpus.judge_model import UnsurePair
     from worker.storage.maintenance.manual_decisions import Rejudged
 
-_LARGEST_ID: Final = 2**63 - 1
+_LARGEST_ID: Final = 2**63 - 1  # the largest integer that SQLite and PostgreSQL (bigint) can store
 _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
-_MOVED: Final = 0.05
+_MIN_FACTOR_CHANGE: Final = 0.05
+"""Weights that `fit` changed by less than 5% are not printed: chosen to keep the list short, not measured."""
 
 
 @click.group(invoke_without_command=True)
-@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
 @click.option(
-    "--all", "everything", is_flag=True, help="Also links that keep both texts: follow-ups, templates and overlaps."
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="The output format.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Also list pairs that keep both texts: follow-ups, templates, overlaps."
 )
 @options
-def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
-    """List the recognised copies, each with the text that is kept instead."""
+def duplicates(common: CommonOptions, output_format: str, everything: bool) -> None:
+    """List the recognised copies.
+
+    Each is listed below the text that is exported instead.
+    """
     context = click.get_current_context()
-    if context.invoked_subcommand:
+    if context.invoked_subcommand:  # `duplicates mark` and the like: hand the common options on
         context.obj = common
         return
     from worker.cli.render.tables import duplicate_record, print_duplicates
@@ -40,7 +51,7 @@ def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
     common.set_up_logs(settings.log.format)
     with open_read_only(settings) as store:
         links = store.reader.duplicates(links_that_keep_both=everything)
-        if form == "table" and not common.as_json:
+        if output_format == "table" and not common.as_json:
             print_duplicates(links)
             return
         for link in links:
@@ -49,15 +60,18 @@ def duplicates(common: CommonOptions, form: str, everything: bool) -> None:
 
 @click.command()
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
-@click.option("--same", is_flag=True, help="They are one item: one text is exported.")
-@click.option("--different", is_flag=True, help="They are two items: both are exported.")
-@click.option("--original", type=_ID, metavar="ID", help="This one had it first: its cluster exports it.")
+@click.option("--same", is_flag=True, help="Both are the same item; one text is exported.")
+@click.option("--different", is_flag=True, help="They are two items; both texts are exported.")
+@click.option("--original", type=_ID, metavar="ID", help="This article is the original; its cluster exports it.")
 @options
 def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
-    """Say of two articles whether they are the same, or of one that it is the original; it wins over the rules."""
+    """Mark articles as the same, different or the original.
+
+    Give two ids with --same or --different, or one with --original. A mark overrides the judge.
+    """
     from worker.runs import reprocess
 
-    decided = _decided(ids, same=same, different=different, original=original)
+    decided = _read_decision(ids, same=same, different=different, original=original)
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     if original is not None:
@@ -65,28 +79,29 @@ def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: boo
     else:
         moved = reprocess.mark(settings, *ids, decided=decided)
     if common.as_json:
-        again = [_moved_record(each) for each in moved]
+        again = [_change_record(each) for each in moved]
         print_json({"articles": list(ids), "decided": decided, "judged_again": again})
-    elif common.loudness > SILENT:
-        _show_moved(ids, decided, moved)
+    elif common.verbosity > SILENT:
+        _print_changes(ids, decided, moved)
 
 
-def _decided(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
-    """Return what a person says: `same`, `different` or `original`; raises UsageError where that is unclear."""
+def _read_decision(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
+    """Return the decision on the command line: `same`, `different` or `original`; raises UsageError if unclear."""
     if original is not None:
         if ids or same or different:
             raise UsageError("--original names one article by itself: leave out the other ids and options")
         return "original"
     if same == different:
-        raise UsageError("say either --same or --different of two articles, or --original ID of one")
+        raise UsageError("give either --same or --different with two article ids, or --original ID")
     if len(ids) != 2:
-        raise UsageError(f"name two articles, by the ids that `why URL` shows; found {len(ids)}")
+        raise UsageError(f"give the ids of two articles, as `why URL` shows them; found {len(ids)}")
     if ids[0] == ids[1]:
-        raise UsageError(f"article {ids[0]} is named twice: name two articles, by the ids that `why URL` shows")
+        raise UsageError(f"article {ids[0]} is given twice: give the ids of two articles, as `why URL` shows them")
     return "same" if same else "different"
 
 
-def _moved_record(moved: Rejudged) -> dict[str, object]:
+def _change_record(moved: Rejudged) -> dict[str, object]:
+    """Return how a mark changed one article's verdict, as JSON values."""
     return {
         "id": moved.id,
         "url": moved.url,
@@ -95,7 +110,8 @@ def _moved_record(moved: Rejudged) -> dict[str, object]:
     }
 
 
-def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
+def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
+    """Print the stored mark, and every article whose relation, cluster or export changed because of it."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -108,14 +124,17 @@ def _show_moved(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...])
     for each in changed:
         out.print(f"  {each.id}  {placement_before(each)} -> {placement_after(each)}  {escape_markup(each.url)}")
     if not changed:
-        out.print("  nothing stands otherwise than before")
+        out.print("  no verdict changed")
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
 @options
 def review(common: CommonOptions, limit: int) -> None:
-    """List the pairs about which the judge was least sure: what `duplicates mark` says of them teaches it most."""
+    """List the pairs about which the judge was least sure.
+
+    Marking these with `duplicates mark` improves the judge most.
+    """
     from worker.runs import reprocess as fit_judge
 
     settings = common.settings()
@@ -124,11 +143,12 @@ def review(common: CommonOptions, limit: int) -> None:
     if common.as_json:
         for each in pairs:
             print_json(asdict(each))
-    elif common.loudness > SILENT:
-        _show_pairs(pairs)
+    elif common.verbosity > SILENT:
+        _print_pairs(pairs)
 
 
-def _show_pairs(pairs: list[UnsurePair]) -> None:
+def _print_pairs(pairs: list[UnsurePair]) -> None:
+    """Print the probability and relation of each pair, and below it the titles and addresses of both articles."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -140,16 +160,19 @@ def _show_pairs(pairs: list[UnsurePair]) -> None:
         ):
             out.print(f"  {number:>6}  {escape_markup(title)}\n          {escape_markup(url)}")
     if pairs:
-        out.print("say what they are: corpus-worker duplicates mark ID ID --same (or --different)")
+        out.print("to decide a pair: corpus-worker duplicates mark ID ID --same (or --different)")
     else:
-        out.print("nothing to review: no two articles were compared that nobody marked")
+        out.print("nothing to review: there is no compared pair without a mark")
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Show what would be learned; keep nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the fitted weights; store nothing.")
 @options
 def fit(common: CommonOptions, dry_run: bool) -> None:
-    """Refit the judge's weights with what people marked in this store; `reprocess --dedupe` applies them."""
+    """Fit the judge's weights to the marks in this store.
+
+    New articles are judged with these weights; `reprocess --dedupe` applies them to stored ones.
+    """
     from worker.runs import reprocess as fit_judge
 
     settings = common.settings()
@@ -157,29 +180,34 @@ def fit(common: CommonOptions, dry_run: bool) -> None:
     fitted = fit_judge.fit_judge(settings, dry_run=dry_run)
     if common.as_json:
         print_json(asdict(fitted))
-    elif common.loudness > SILENT:
-        _show_fitted(fitted)
+    elif common.verbosity > SILENT:
+        _print_fit(fitted)
 
 
-def _show_fitted(fitted: FitReport) -> None:
+def _print_fit(fitted: FitReport) -> None:
+    """Print how well shipped and fitted weights do on the marks, and which weights changed.
+
+    `wrong` and the log loss of the fitted weights come from cross-validation: each mark is judged by weights fitted
+    without it.
+    """
     from worker.cli.render.tables import console
 
     out = console()
     out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different")
-    for name, score in (("shipped weights", fitted.before), ("taught, on marks left out", fitted.after)):
+    for name, score in (("shipped weights", fitted.before), ("fitted, on marks left out", fitted.after)):
         out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
-    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MOVED}
+    moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MIN_FACTOR_CHANGE}
     for name, factor in sorted(moved.items(), key=lambda each: -abs(each[1] - 1.0)):
         out.print(f"  {name.replace('_', ' '):<26} counts {factor:.2f} times as much")
     out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")
     if fitted.after.loss >= fitted.before.loss:
-        out.print("on marks left out the taught weights do no better: more marks are needed")
+        out.print("on marks left out the fitted weights are no better: more marks are needed")
     if not fitted.applied:
-        out.print("nothing was kept (--dry-run)")
+        out.print("nothing was stored (--dry-run)")
         return
-    out.print("kept in the store; daemons use them from their next start or SIGHUP on")
+    out.print("the weights are stored; a running daemon loads them at its next start or SIGHUP")
     out.print(
-        "what is stored keeps its verdict until `corpus-worker reprocess --dedupe` (--dry-run shows what would change)"
+        "stored articles keep their verdict until `corpus-worker reprocess --dedupe` (--dry-run shows the changes)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The command `status`: what is going on, once or again every two seconds."""
+"""The read-only commands: `status`, `audit`, `why`, `export` and `extract`. They open the store without writing."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from worker.storage.queue.workers import WorkerRecord
 
 
-_EVERY: Final = timedelta(seconds=2)
+_WATCH_INTERVAL: Final = timedelta(seconds=2)  # chosen: reads as live, and is long beside the time of one status query
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @options
 def status(common: CommonOptions, watch: bool) -> None:
-    """Show what is going on: the queue, what was done lately, who is at work, and every source."""
+    """Show the queue, recent outcomes, workers and sources.
+
+    Unfinished backfills are shown as well. The store is only read, so this works beside a running daemon.
+    """
     from worker.cli.render.tables import console
     from worker.storage.opening import open_read_only
 
@@ -45,13 +48,16 @@ def status(common: CommonOptions, watch: bool) -> None:
         if watch:
             asyncio.run(_watch(settings, store, as_json=common.as_json))
         elif common.as_json:
-            print_json(_record(settings, store))
+            print_json(_status_json(settings, store))
         else:
-            console().print(_page(settings, store))
+            console().print(_status_page(settings, store))
 
 
 async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
-    """Show it again and again; only a signal ends that."""
+    """Print the status every two seconds, until a signal ends the process.
+
+    On a terminal each page replaces the one before on the alternate screen; with `as_json`, each record is a line.
+    """
     from rich.live import Live
 
     from worker.cli.render.tables import console
@@ -60,15 +66,17 @@ async def _watch(settings: Settings, store: Store, *, as_json: bool) -> None:
     clock = SystemClock()
     if as_json:
         while True:
-            print_json(_record(settings, store))
-            await clock.sleep(_EVERY)
+            print_json(_status_json(settings, store))
+            await clock.sleep(_WATCH_INTERVAL)
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(_page(settings, store), refresh=True)
-            await clock.sleep(_EVERY)
+            live.update(_status_page(settings, store), refresh=True)
+            await clock.sleep(_WATCH_INTERVAL)
 
 
 class _Status(NamedTuple):
+    """Everything that `status` shows, read from the store at one time."""
+
     figures: StoreStats
     daemon: str
     daemons_known: bool
@@ -77,7 +85,10 @@ class _Status(NamedTuple):
 
 
 def _read_status(settings: Settings, store: Store) -> _Status:
-    """Return the figures of a store, who holds it as its daemon, who is at work on it, and who goes back on it."""
+    """Return the store's statistics, its daemon, its workers and its unfinished backfills.
+
+    Sources that are disabled or no longer configured are marked as paused.
+    """
     from worker.clock import SystemClock
 
     now = SystemClock().now()
@@ -91,42 +102,45 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     )
 
 
-def _record(settings: Settings, store: Store) -> dict[str, object]:
+def _status_json(settings: Settings, store: Store) -> dict[str, object]:
+    """Return the record that `status --json` prints."""
     from worker.cli.render.status import status_record
 
-    look = _read_status(settings, store)
-    return status_record(look.figures, daemon=look.daemon, workers=look.workers, backfills=look.backfills)
+    read = _read_status(settings, store)
+    return status_record(read.figures, daemon=read.daemon, workers=read.workers, backfills=read.backfills)
 
 
-def _page(settings: Settings, store: Store) -> RenderableType:
+def _status_page(settings: Settings, store: Store) -> RenderableType:
+    """Return the page that `status` prints."""
     from worker.cli.render.status import render_status
 
-    look = _read_status(settings, store)
+    read = _read_status(settings, store)
     return render_status(
         settings,
-        look.figures,
-        daemon=look.daemon,
-        workers=look.workers,
-        backfills=look.backfills,
-        daemons_known=look.daemons_known,
+        read.figures,
+        daemon=read.daemon,
+        workers=read.workers,
+        backfills=read.backfills,
+        daemons_known=read.daemons_known,
     )
 
 
-# The commands that look: `audit`, `why`, `export`.
-
-
-_NEEDS_A_PLACE: Final = MappingProxyType(
+_OUTPUT_HINTS: Final = MappingProxyType(
     {
         "text": "goes into a folder; name a new or empty one with --output DIR",
         "parquet": "goes into a file; name one with --output FILE",
     }
 )
+"""What to do where a format cannot be written to standard output and --output is missing."""
 
 
 @click.command()
 @options
 def audit(common: CommonOptions) -> None:
-    """Check that the books balance: every candidate in one state, every article with its index rows."""
+    """Check that the books balance.
+
+    Every candidate must be in exactly one state, and every article must have its index rows.
+    """
     from worker.cli.render.tables import audit_record, print_audit
     from worker.storage.opening import open_read_only
 
@@ -145,51 +159,62 @@ def audit(common: CommonOptions) -> None:
 @click.argument("url_or_id", metavar="URL-or-ID")
 @options
 def why(common: CommonOptions, url_or_id: str) -> None:
-    """Tell one article's whole history: discovered where, fetched when, decided what and against which article."""
+    """Show the history of one article.
+
+    The history shows where the article was discovered, when it was fetched, and how it was judged and why.
+    """
     from worker.cli.render.why import history_record, load_history, print_history
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     with open_read_only(settings) as store:
-        told = load_history(store.reader, url_or_id)
+        history = load_history(store.reader, url_or_id)
     if common.as_json:
-        print_json(history_record(told))
+        print_json(history_record(history))
     else:
-        print_history(told)
+        print_history(history)
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "text", "parquet"]), default="jsonl", show_default=True)
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="File, or new folder for text; default for jsonl: stdout."
+    "--format",
+    "output_format",
+    type=click.Choice(["jsonl", "text", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="The output format.",
 )
+@click.option("--output", type=click.Path(path_type=Path), help="File, or new folder for text (jsonl: default stdout).")
 @options
-def export(common: CommonOptions, form: str, output: Path | None) -> None:
-    """Write the corpus out, one text a cluster, ordered by id."""
+def export(common: CommonOptions, output_format: str, output: Path | None) -> None:
+    """Export the corpus, one text for each cluster of copies.
+
+    Texts are ordered by id. A file or folder is written completely or not at all.
+    """
     from worker.export import FORMATS
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    if output is None and form in _NEEDS_A_PLACE:
-        raise UsageError(f"{form} {_NEEDS_A_PLACE[form]}")
+    if output is None and output_format in _OUTPUT_HINTS:
+        raise UsageError(f"{output_format} {_OUTPUT_HINTS[output_format]}")
     if isinstance(sys.stdout, ClosedStream) and output in {None, Path("-"), Path("/dev/stdout")}:
         raise UsageError("standard output is closed; name a file with --output FILE")
     if output:
-        common.require_foreign(settings, output)
+        common.require_safe_output(settings, output)
     with open_read_only(settings) as store:
-        count = FORMATS[form](store.reader.heads(), None if output == Path("-") else output)
+        count = FORMATS[output_format](store.reader.heads(), None if output == Path("-") else output)
     if output and common.as_json:
-        print_json({"exported": count, "format": form, "output": str(output)})
-    elif output and common.loudness >= 0:
+        print_json({"exported": count, "format": output_format, "output": str(output)})
+    elif output and common.verbosity >= 0:
         print_note(f"{count} texts written to {output}")
 
 
-# The command `extract`.
+# The command `extract`: a preview of one page, of a file, or of every file in a folder.
 
 
-_MAX_SHOWN: Final = 200
+_MAX_SHOWN: Final = 200  # characters of one value of `--explain`: about two lines of a wide terminal
 
 
 @click.command()
@@ -197,7 +222,10 @@ _MAX_SHOWN: Final = 200
 @click.option("--explain", is_flag=True, help="Also show where each field and each dropped block came from.")
 @options
 def extract(common: CommonOptions, target: str, explain: bool) -> None:
-    """Print what would be stored of a page, a file or every file of a folder; store nothing."""
+    """Print what would be stored from a page, file or folder.
+
+    Nothing is stored. A URL is fetched as politely as in a run.
+    """
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     articles, _ = run_until_signal(lambda: _extract(common, settings, target, explain=explain))
@@ -205,7 +233,7 @@ def extract(common: CommonOptions, target: str, explain: bool) -> None:
 
 
 async def _extract(common: CommonOptions, settings: Settings, target: str, *, explain: bool) -> int:
-    """Print a preview of everything the target holds; return how many articles there were."""
+    """Print a preview of each page of the target; return the number of articles found."""
     from worker.runs.preview import preview
 
     articles = 0
@@ -214,41 +242,43 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
         if common.as_json:
             print_json(_preview_record(each, explain=explain))
         else:
-            _show_preview(each, explain=explain)
+            _print_preview(each, explain=explain)
     return articles
 
 
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
+    """Return the preview of one page as JSON values; `explain` adds origins, figures and left-out blocks."""
     from worker.export.formats import previewed_fields, to_json_values
 
-    told = preview.explanation
+    found = preview.explanation
     record: dict[str, object] = {
         "place": preview.place,
-        "article": to_json_values(previewed_fields(told.article)) if told.article else None,
-        "reason": told.reason,
-        "message": told.message,
+        "article": to_json_values(previewed_fields(found.article)) if found.article else None,
+        "reason": found.reason,
+        "message": found.message,
     }
     if explain:
-        record["fields"] = [{"name": each.name, "value": each.value, "origin": each.origin} for each in told.fields]
-        record["figures"] = dict(told.figures)
-        record["dropped"] = [{"text": each.text, "why": each.why} for each in told.dropped]
+        record["fields"] = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found.fields]
+        record["figures"] = dict(found.figures)
+        record["dropped"] = [{"text": each.text, "why": each.why} for each in found.dropped]
         record["steps"] = [{"what": step.what, "detail": step.detail, "url": step.url} for step in preview.steps]
     return record
 
 
-def _show_preview(preview: ExtractPreview, *, explain: bool) -> None:
-
-    told = preview.explanation
-    if told.article:
-        _show_article(told.article)
+def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
+    """Print the article of a page, or why it has none; `explain` adds how it was extracted."""
+    found = preview.explanation
+    if found.article:
+        _print_article(found.article)
     else:
-        reason = f" ({told.reason})" if told.reason else ""
-        print_note(f"corpus-worker: {preview.place}: no article{reason}: {told.message}")
+        reason = f" ({found.reason})" if found.reason else ""
+        print_note(f"corpus-worker: {preview.place}: no article{reason}: {found.message}")
     if explain:
-        _show_explanation(preview)
+        _print_explanation(preview)
 
 
-def _show_article(article: Article) -> None:
+def _print_article(article: Article) -> None:
+    """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -256,10 +286,10 @@ def _show_article(article: Article) -> None:
         "url": article.url,
         "canonical": article.canonical_url,
         "authors": ", ".join(article.authors) or "unknown",
-        "published": _published(article),
-        "modified": _moment(article.modified_at),
+        "published": _format_published(article),
+        "modified": _format_time(article.modified_at),
         "language": f"{article.language}, {article.words:,} words",
-        "rights": _rights(article.rights) or "no signal",
+        "rights": _format_rights(article.rights) or "no signal",
     }
     out.print(f"[bold]{escape_markup(article.title) or 'no title'}[/]", soft_wrap=True)
     for name, value in facts.items():
@@ -269,40 +299,42 @@ def _show_article(article: Article) -> None:
     out.print()
 
 
-def _published(article: Article) -> str:
+def _format_published(article: Article) -> str:
+    """Return the publication date with its origin, marked as a guess if no place states it."""
     if not article.published_at:
         return "unknown"
     guessed = ", a guess" if article.is_date_guessed else ""
-    return f"{_moment(article.published_at)} (from {article.published_at_from or 'an unknown place'}{guessed})"
+    return f"{_format_time(article.published_at)} (from {article.published_at_from or 'an unknown place'}{guessed})"
 
 
-def _moment(when: datetime | None) -> str:
+def _format_time(when: datetime | None) -> str:
     return when.isoformat() if when else "unknown"
 
 
-def _rights(rights: Rights) -> str:
-    """Return what a page says may be done with it, in one line."""
-    said = {
+def _format_rights(rights: Rights) -> str:
+    """Return the rights signals of a page in one line, empty if it has none."""
+    signals = {
         "robots": ", ".join(rights.robots),
         "tdm-reservation": rights.tdm_reservation,
         "licence": rights.licence,
         "copyright": rights.copyright_holder,
     }
-    return "; ".join(f"{name}: {value}" for name, value in said.items() if value)
+    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
-def _show_explanation(preview: ExtractPreview) -> None:
-    told = preview.explanation
-    _section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
-    _section(
-        "fields, and where each came from", [(each.name, f"{each.value}  <- {each.origin}") for each in told.fields]
+def _print_explanation(preview: ExtractPreview) -> None:
+    """Print the fetch steps, the origin of each field, the figures and the left-out blocks."""
+    found = preview.explanation
+    _print_section("fetch", [(step.what, f"{step.detail}  ({step.url})") for step in preview.steps])
+    _print_section(
+        "fields, and where each came from", [(each.name, f"{each.value}  <- {each.origin}") for each in found.fields]
     )
-    _section("figures", told.figures)
-    _section("left out", [(each.why, each.text) for each in told.dropped])
+    _print_section("figures", found.figures)
+    _print_section("left out", [(each.why, each.text) for each in found.dropped])
 
 
-def _section(heading: str, rows: Sequence[tuple[str, str]]) -> None:
-    """Print named values under a heading; nothing where there are none."""
+def _print_section(heading: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print named values under a heading; print nothing if there are none."""
     from worker.cli.render.tables import console, escape_markup
 
     if not rows:

@@ -1,4 +1,12 @@
-"""The group of commands, and how an error becomes a line and an exit status."""
+"""The command group, and the translation of errors into one line on standard error and an exit status.
+
+| exit status | raised |
+|---|---|
+| 0 | nothing, or BrokenPipeError: the reader of our output has stopped |
+| 1 | WorkerError, or an OSError from the machine (disk full, no memory) |
+| 2 | UsageError, ConfigurationError, click's own usage errors |
+| 130 | KeyboardInterrupt; commands that stop cleanly return 128 plus the signal's number themselves |
+"""
 
 from __future__ import annotations
 
@@ -22,7 +30,7 @@ from worker.cli.run import ingest, run, seeds
 from worker.cli.sources import sources
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
-_INTERRUPTED: Final = 130
+_EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,14 +41,14 @@ _INTERRUPTED: Final = 130
 @click.option("-q", "--quiet", count=True, help="Log less.")
 @click.pass_context
 def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int, quiet: int) -> None:
-    """Grow a text corpus from news sites, beside a seed corpus, without copies."""
-    context.obj = CommonOptions(config=config, as_json=as_json, loudness=verbose - quiet)
+    """Collect news articles into a text corpus, next to a seed corpus, and recognise duplicates."""
+    context.obj = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
     repair_streams()
-    # Nothing here gains by numpy's threads, whose memory is taken when it is loaded.
+    # numpy's BLAS threads bring no speed here, and their memory is allocated when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         sys.exit(_run())
@@ -49,39 +57,42 @@ def main() -> None:
             exc.show()
         sys.exit(exc.exit_code)
     except (ConfigurationError, UsageError) as exc:
-        _complain(exc)
+        _print_error(exc)
         sys.exit(2)
     except WorkerError as exc:
-        _complain(exc)
+        _print_error(exc)
         sys.exit(1)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; closing it again at exit must not complain either.
+        # The program that reads our output has stopped reading (`| head`): that is no error, at exit either.
         discard_stdout()
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_INTERRUPTED)
+        sys.exit(_EXIT_INTERRUPTED)
     except Exception as exc:
-        if not _is_told(exc) and not _is_unwritable(exc):
+        if not _report_machine_error(exc) and not _report_write_error(exc):
             raise
         sys.exit(1)
 
 
-def _is_told(error: Exception) -> bool:
-    """Say it in one line where the machine is to blame, even where there is no memory left to say it with."""
+def _report_machine_error(error: Exception) -> bool:
+    """Print one line if the machine caused the error (memory, disk, file limits), and return whether it did.
+
+    Where memory is too short even for that, write a fixed line and exit with status 1.
+    """
     try:
         from worker.errors import as_machine_error
 
         lack = as_machine_error(error)
         if lack is not None:
-            _complain(lack)
+            _print_error(lack)
     except (MemoryError, ImportError):
         os.write(2, b"corpus-worker: the machine has too little memory: raise the limits of this process (ulimit -v)\n")
         os._exit(1)
     return lack is not None
 
 
-def _is_unwritable(error: Exception) -> bool:
-    """Say it in one line where a result cannot be written, and try no more."""
+def _report_write_error(error: Exception) -> bool:
+    """Print one line if the error is a failed write of a result, and return whether it is."""
     if not isinstance(error, OSError):
         return False
     discard_stdout()
@@ -92,18 +103,19 @@ def _is_unwritable(error: Exception) -> bool:
 
 
 def _run() -> int:
-    """Run the command; raises OSError where what it has printed cannot be written, also at its end."""
+    """Run the command and return its exit status; raises OSError if its output cannot be written, also on flush."""
     try:
         return cli.main(prog_name="corpus-worker", standalone_mode=False) or 0
     except SystemExit:
-        if not isinstance(sys.stdout, io.TextIOBase):  # click puts another thing there where nobody reads on
+        if not isinstance(sys.stdout, io.TextIOBase):  # click replaces stdout after a broken pipe
             raise BrokenPipeError from None
         raise
     finally:
         sys.stdout.flush()
 
 
-def _complain(error: WorkerError) -> None:
+def _print_error(error: WorkerError) -> None:
+    """Print each line of an error's message on standard error, after the program's name."""
     for line in str(error).splitlines():
         print_note(f"corpus-worker: {line}")
 

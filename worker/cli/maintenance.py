@@ -1,4 +1,4 @@
-"""The commands that look after a store: `backup`, `prune`, `upgrade-store`."""
+"""The commands that maintain a store: `backup`, `prune`, `upgrade-store`, `migrate-store` and `reprocess`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.storage.maintenance.rejudge import VerdictChange
 
 
-_MOST_SHOWN: Final = 20
+_MAX_SHOWN: Final = 20  # articles that `upgrade-store` lists: one screen; `--json` prints all of them
 
 
 @click.command()
@@ -29,15 +29,18 @@ _MOST_SHOWN: Final = 20
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @options
 def backup(common: CommonOptions, file: Path, force: bool) -> None:
-    """Copy a SQLite store to FILE while it is in use, and check the copy: its pages, and whether its books balance."""
+    """Copy a SQLite store to FILE, also while it is in use.
+
+    The copy is checked (every page of the file, and whether its books balance) before it gets its name.
+    """
     from worker.clock import SystemClock
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     if file == Path("-"):
-        raise UsageError("a backup goes into a file: name one")
-    common.require_foreign(settings, file)
+        raise UsageError("a backup goes into a file: give its name")
+    common.require_safe_output(settings, file)
     clock = SystemClock()
     started = clock.monotonic()
     with open_read_only(settings) as store:
@@ -47,44 +50,45 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
         sums = {"discovered": made.books.discovered, "articles": made.books.articles, "texts": made.books.clusters}
         print_json({"file": str(made.path), "bytes": made.size, "seconds": seconds, "balanced": True, **sums})
         return
-    click.echo(f"{made.path}: {_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
+    click.echo(f"{made.path}: {_format_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
 
 
 @click.command()
-@click.option("--older-than", "age", metavar="AGE", help='For example "90d"; by default what [store] keep_pages says.')
-@click.option("--dry-run", is_flag=True, help="Count what would go; delete nothing.")
+@click.option("--older-than", "age", metavar="AGE", help='For example "90d"; default: [store] keep_pages.')
+@click.option("--dry-run", is_flag=True, help="Count what would be deleted; delete nothing.")
 @options
 def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
-    """Let go of raw pages, histories and what else is not needed any more from before AGE; never of a text.
+    """Delete old raw pages, histories and other records.
 
-    Pages that are gone cannot be extracted again by `reprocess`. Work on the store goes on meanwhile.
+    Deleted is what is older than AGE and no longer needed, never a text. `reprocess` cannot extract deleted pages
+    again. The store stays usable meanwhile.
     """
     from worker.clock import SystemClock
     from worker.storage.opening import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    before = SystemClock().now() - _age(age, settings.store.keep_pages)
+    before = SystemClock().now() - _minimum_age(age, settings.store.keep_pages)
     with open_read_only(settings) as store:
         pruned = store.prune(older_than=before, dry_run=dry_run)
     counts = {name: getattr(pruned, name) for name in ("pages", "events", "robots", "hosts", "moves", "places")}
     if common.as_json:
         print_json({"before": _iso(before), "dry_run": dry_run, **counts, "page_bytes": pruned.page_bytes})
         return
-    told = ", ".join(f"{count:,} {_CALLED.get(name, name)}" for name, count in counts.items())
-    verb = "would go" if dry_run else "are gone"
-    click.echo(f"from before {before:%Y-%m-%d %H:%M} UTC {verb}: {told}; {_size(pruned.page_bytes)} of pages")
+    listed = ", ".join(f"{count:,} {_COUNT_LABELS.get(name, name)}" for name, count in counts.items())
+    verb = "would be deleted" if dry_run else "deleted"
+    click.echo(f"older than {before:%Y-%m-%d %H:%M} UTC, {verb}: {listed}; {_format_size(pruned.page_bytes)} of pages")
     if pruned.pages and not dry_run and settings.store.url.startswith("sqlite"):
-        click.echo("the room in the store's file is used again; `VACUUM` in sqlite3, with nobody at work, shrinks it")
+        click.echo("SQLite reuses the freed space; to shrink the file, stop all workers and run VACUUM in sqlite3")
 
 
 @click.command("upgrade-store")
 @options
 def upgrade_store(common: CommonOptions) -> None:
-    """Change the tables of a store from an older version of the program, with everything in it.
+    """Upgrade the tables of a store from an older version.
 
-    Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` do the same at their start; on PostgreSQL
-    only the owner of the tables can.
+    All data is kept. Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` also upgrade when they
+    start. On PostgreSQL, only the owner of the tables can upgrade them.
     """
     from worker.config.load import mask_url
     from worker.logs import escape
@@ -97,33 +101,35 @@ def upgrade_store(common: CommonOptions) -> None:
     if common.as_json:
         print_json({"before": before, "after": after, "borrowed_keys": [asdict(each) for each in borrowed]})
         return
-    told = "is up to date already" if before == after else f"is up to date, and was at {before}"
-    click.echo(f"{mask_url(settings.store.url)} {told}: schema {after}")
+    result = "is already up to date" if before == after else f"was upgraded from {before}"
+    click.echo(f"{mask_url(settings.store.url)} {result}: schema {after}")
     if borrowed:
         click.echo(
-            f"{len(borrowed)} articles are kept under an address that only their page, or a saved file, called theirs; "
-            "they stay, and such words count for nothing from now on:"
+            f"{len(borrowed)} articles are stored under an address that only their own page, or a saved file, claims; "
+            "they stay as they are, and such claims are ignored from now on:"
         )
-    for each in borrowed[:_MOST_SHOWN]:
+    for each in borrowed[:_MAX_SHOWN]:
         click.echo(escape(f"  article {each.id}: {each.canonical_url}, from {each.url}"))
 
 
-_CALLED: Final = {"robots": "robots.txt", "places": "places of backfills"}
+# Counts of `prune` whose field names do not explain themselves in the printed summary.
+_COUNT_LABELS: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 
-def _age(given: str | None, configured: timedelta | None) -> timedelta:
+def _minimum_age(given: str | None, configured: timedelta | None) -> timedelta:
+    """Return the age from which records are deleted, given or else configured; raises UsageError."""
     from worker.config.units import parse_duration
 
     if given is None and configured is not None:
         return configured
     if given is None:
-        raise UsageError("say how old: give --older-than AGE, such as 90d, or set [store] keep_pages")
+        raise UsageError("no age: give --older-than AGE, such as 90d, or set [store] keep_pages")
     try:
         age = parse_duration(given)
     except ValueError as exc:
         raise UsageError(f'--older-than "{given}": give {exc}') from None
     if age <= timedelta(0):
-        raise UsageError("--older-than 0: everything would go; give an age such as 90d")
+        raise UsageError("--older-than 0: everything would be deleted; give an age such as 90d")
     return age
 
 
@@ -131,15 +137,15 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _size(count: int) -> str:
-    """Return a number of bytes as people read it."""
+def _format_size(count: int) -> str:
+    """Return a number of bytes in its largest decimal unit, such as `1.5 MB`."""
     for unit, power in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= power:
             return f"{count / power:.1f} {unit}"
     return f"{count} bytes"
 
 
-# The command that moves a whole store: `migrate-store`.
+# The command `migrate-store`: copies a whole store into another database.
 
 
 @click.command("migrate-store")
@@ -147,10 +153,11 @@ def _size(count: int) -> str:
 @click.argument("target", metavar="TO")
 @options
 def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
-    """Copy a whole store into an empty database and compare both, row by row.
+    """Copy a whole store into an empty database.
 
-    FROM and TO are store URLs (sqlite:///path, postgresql+psycopg://user@host/database). A copy that was broken off
-    goes on where it stopped, and until then no other command uses TO. Nobody may work on either store meanwhile.
+    Both stores are then compared, row by row. FROM and TO are store URLs (sqlite:///path,
+    postgresql+psycopg://user@host/database). Stop all workers on both stores first. An interrupted copy resumes when it
+    is repeated; no other command uses TO before it is complete.
     """
     from worker.clock import SystemClock
     from worker.config.load import mask_url
@@ -162,61 +169,65 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
     for url in (origin, target):
         if not is_store_url(url):
             raise UsageError(
-                f"{mask_url(url)}: no store URL; write sqlite:///path or postgresql+psycopg://user@host/database"
+                f"{mask_url(url)}: not a store URL; write sqlite:///path or postgresql+psycopg://user@host/database"
             )
     if origin == target:
         raise UsageError("FROM and TO are the same store; there is nothing to move")
 
-    def tell(table: str, rows: int) -> None:
-        if common.loudness >= 0 and not common.as_json:
+    def report_table(table: str, rows: int) -> None:
+        if common.verbosity >= 0 and not common.as_json:
             print_note(f"{table}: {rows:,} rows")
 
-    moved = move_store(origin, target, now=SystemClock().now(), progress=tell)
+    moved = move_store(origin, target, now=SystemClock().now(), progress=report_table)
     if common.as_json:
         print_json({"tables": {each.table: {"rows": each.rows, "copied": each.copied} for each in moved}})
         return
     rows, copied = sum(each.rows for each in moved), sum(each.copied for each in moved)
-    click.echo(f"{rows:,} rows in {len(moved)} tables, {copied:,} of them copied now; both stores hold the same")
-    click.echo(f'set [store] url = "{mask_url(target)}" to work on it')
+    click.echo(f"{rows:,} rows in {len(moved)} tables, {copied:,} of them copied now; both stores are identical")
+    click.echo(f'set [store] url = "{mask_url(target)}" to use the new store')
 
 
-# The command `reprocess`.
+# The command `reprocess`: extracts and judges again, from what is stored.
 
 
 @click.command()
-@click.option("--dedupe", is_flag=True, help="Judge again only; extract nothing again.")
-@click.option("--rejected", is_flag=True, help="Extract only the kept pages that gave no article; judge nothing else.")
+@click.option("--dedupe", is_flag=True, help="Only judge all articles again; extract nothing.")
+@click.option("--rejected", is_flag=True, help="Only extract (and judge) stored pages that were rejected.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @options
 def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool) -> None:
-    """Extract every kept page and judge every article again, under the settings as they are now; needs no network."""
+    """Extract and judge everything in the store again.
+
+    The current settings are used; no network is needed. After any kind of stop, the same command resumes.
+    """
     from worker.runs.reprocess import ReprocessRun
 
     if dedupe and rejected:
-        raise UsageError("say either --dedupe, which extracts nothing, or --rejected, which extracts rejected pages")
+        raise UsageError("give either --dedupe, which extracts nothing, or --rejected, which extracts rejected pages")
     settings = common.settings()
-    gauge = Spinner(shown=sys.stderr.isatty() and common.loudness >= 0)
-    common.set_up_logs(settings.log.format, quietly=gauge.shown)
-    work = ReprocessRun(settings, extract=not dedupe, rejected=rejected, watcher=gauge.tell)
+    spinner = Spinner(shown=sys.stderr.isatty() and common.verbosity >= 0)
+    common.set_up_logs(settings.log.format, quietly=spinner.shown)
+    work = ReprocessRun(settings, extract=not dedupe, rejected=rejected, watcher=spinner.update)
 
-    async def until_done() -> ReprocessReport | None:
+    async def until_done() -> ReprocessReport | None:  # None: stopped by a signal; the progress is in the store
         try:
             return await (work.rehearse() if dry_run else work.carry_out())
         except asyncio.CancelledError:
             return None
 
-    with gauge:
+    with spinner:
         report, stopped_by = run_until_signal(until_done)
     if report is None:
-        print_note("stopped; the same command goes on from here")
+        print_note("stopped; run the same command again to resume")
     elif common.as_json:
-        print_json(_record(report))
-    elif common.loudness > SILENT:
-        _show(report, in_full=dry_run or common.loudness > 0)
+        print_json(_report_record(report))
+    elif common.verbosity > SILENT:
+        _print_report(report, in_full=dry_run or common.verbosity > 0)
     raise SystemExit(128 + stopped_by if stopped_by else 0)
 
 
-def _record(report: ReprocessReport) -> dict[str, object]:
+def _report_record(report: ReprocessReport) -> dict[str, object]:
+    """Return the result of `reprocess` as JSON values."""
     made = report.extracted
     return {
         "applied": report.applied,
@@ -231,6 +242,7 @@ def _record(report: ReprocessReport) -> dict[str, object]:
 
 
 def _change_record(change: VerdictChange) -> dict[str, object]:
+    """Return how `reprocess` changed one article's verdict, as JSON values."""
     return {
         "id": change.id,
         "url": change.url,
@@ -243,7 +255,8 @@ def _change_record(change: VerdictChange) -> dict[str, object]:
     }
 
 
-def _show(report: ReprocessReport, *, in_full: bool) -> None:
+def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
+    """Print the result of `reprocess`; `in_full` includes a table of all changed verdicts."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -251,18 +264,19 @@ def _show(report: ReprocessReport, *, in_full: bool) -> None:
         out.print(f"{report.indexed} articles indexed again")
     if made := report.extracted:
         kept = f", {made.none} without an article, whose text is kept" if made.none else ""
-        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} other texts{kept}")
+        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{kept}")
         for url in made.urls:
-            out.print(f"  another text: {escape_markup(url)}")
+            out.print(f"  a different text: {escape_markup(url)}")
     if in_full and report.changes:
-        _show_changes(report.changes)
+        _print_changes(report.changes)
     would = "changed" if report.applied else "would change"
     out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
     if not report.applied:
         out.print("nothing was changed (--dry-run)")
 
 
-def _show_changes(changes: tuple[VerdictChange, ...]) -> None:
+def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
+    """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
     from rich.table import Table
 
     from worker.cli.render.tables import console, escape_markup

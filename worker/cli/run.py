@@ -1,4 +1,4 @@
-"""The commands that work: `ingest`, `run`, `seeds import`."""
+"""The commands that fetch and store: `ingest` (with `--dry-run`), `run` (the daemon) and `seeds import`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--as",
     "taken_as",
     type=click.Choice(["article", "feed", "sitemap", "listing"]),
-    help="What a URL is; left out: told from the page.",
+    help="What each URL is; detected from the page by default.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
@@ -43,37 +43,41 @@ def ingest(
     limit: int | None,
     dry_run: bool,
 ) -> None:
-    """Work once: poll every enabled source, then fetch, extract and judge until nothing is due.
+    """Poll all sources once and process what they have.
 
-    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), taken instead of the configured
-    sources. A URL is taken for an article unless its page is clearly a feed, a sitemap or a listing page; --as decides.
+    Candidates are fetched, extracted and deduplicated until nothing is due.
+
+    A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), used instead of the configured
+    sources. Without --as, a URL is an article unless its page is clearly a feed, a sitemap or a listing page.
     """
     from worker.runs.ingest import IngestOptions
 
     if targets and sources:
-        raise UsageError("targets and --source do not go together; give one or the other")
+        raise UsageError("targets and --source exclude each other; give one or the other")
     if taken_as and not targets:
-        raise UsageError("--as says what a target is; name the address")
+        raise UsageError("--as sets the kind of a target, and there is none; give its URL")
     settings = common.settings()
-    orders = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
+    ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
     if dry_run:
-        raise SystemExit(ingest_dry_run(common, settings, orders))
-    raise SystemExit(_ingest(common, settings, orders))
+        raise SystemExit(ingest_dry_run(common, settings, ingest_options))
+    raise SystemExit(_ingest(common, settings, ingest_options))
 
 
-def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
+def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
+    """Run `ingest` with a progress bar on a terminal; print the summary and return the exit status."""
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.ingest import IngestRun
 
-    progress = ProgressBar(shown=sys.stderr.isatty() and common.loudness >= 0)
+    # With a bar on the terminal, the log lines of single outcomes would only tear it apart: log warnings only.
+    progress = ProgressBar(shown=sys.stderr.isatty() and common.verbosity >= 0)
     common.set_up_logs(settings.log.format, quietly=progress.shown)
 
     async def work() -> IngestReport:
         async with open_app(settings, progress, command="ingest") as app:
-            run = IngestRun(app, orders)
-            with contextlib.suppress(asyncio.CancelledError):
+            run = IngestRun(app, ingest_options)
+            with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
                 await run.run()
             return await run.report()
 
@@ -81,9 +85,9 @@ def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) ->
         report, stopped_by = run_until_signal(work)
     if common.as_json:
         print_json(report.as_record())
-    elif common.loudness > SILENT:
+    elif common.verbosity > SILENT:
         print_ingest_summary(report, stopped_by=stopped_by)
-    if not orders.targets and not any(source.enabled for source in settings.sources):
+    if not ingest_options.targets and not any(source.enabled for source in settings.sources):
         remedy = "add one with `corpus-worker sources add URL`"
         print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:
@@ -94,7 +98,10 @@ def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) ->
 @click.command()
 @options
 def run(common: CommonOptions) -> None:
-    """Run as a daemon: poll each source when it is due, work off what it finds, until stopped."""
+    """Run as a daemon, until stopped.
+
+    Each source is polled when it is due, and its candidates are fetched, extracted and deduplicated.
+    """
     from worker.runs.daemon import Daemon
 
     settings = common.settings()
@@ -104,16 +111,17 @@ def run(common: CommonOptions) -> None:
 
 @click.group()
 def seeds() -> None:
-    """Look after the seed corpus."""
+    """Manage the seed corpus."""
 
 
 @seeds.command("import")
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @options
 def import_seeds(common: CommonOptions, folder: Path | None) -> None:
-    """Import the seed corpus, or the files of DIR and its sub-folders; what was imported before is left alone.
+    """Import the seed corpus, or the files of DIR.
 
-    A sub-folder called `sample` holds the demonstration's texts and is left out; name it to import it.
+    Sub-folders are included; seeds imported before are skipped. The sub-folder `sample` holds the texts of the
+    demonstration and is skipped; name it as DIR to import it.
     """
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
@@ -130,19 +138,22 @@ def import_seeds(common: CommonOptions, folder: Path | None) -> None:
         print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
     else:
         known = report.found - report.imported - report.refused
-        click.echo(f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused(report)}")
+        click.echo(
+            f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused_count(report)}"
+        )
     if not report.found and not report.problems:
-        print_note(f"corpus-worker: {_no_seeds(folder or Path(settings.seeds.path))}")
+        print_note(f"corpus-worker: {_no_seeds_message(folder or Path(settings.seeds.path))}")
     if stopped_by:
         raise SystemExit(128 + stopped_by)
     raise SystemExit(0 if report.found else 1)
 
 
-def _refused(report: SeedReport) -> str:
+def _refused_count(report: SeedReport) -> str:
     return f", {report.refused} without an article" if report.refused else ""
 
 
-def _no_seeds(folder: Path) -> str:
+def _no_seeds_message(folder: Path) -> str:
+    """Return what to do if a folder has no seeds, and whether sample texts were skipped in it."""
     from worker.app import NO_SEEDS
     from worker.sources.files.inputs import SAMPLE, sample_size
 
@@ -151,21 +162,21 @@ def _no_seeds(folder: Path) -> str:
     return f"{folder}: {NO_SEEDS}{left_out}"
 
 
-# Shows what `ingest --dry-run` would do: every decision of every fetch, and each outcome.
+# `ingest --dry-run`: prints every decision of every fetch, and the outcome each candidate would have.
 
 
-def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOptions) -> int:
-    """Run without storing anything; return the exit status."""
+def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
+    """Run `ingest` without storing anything; return the exit status."""
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.dry_run import open_dry_run
     from worker.runs.ingest import IngestRun
 
     common.set_up_logs(settings.log.format, quietly=True)
-    teller = _StepPrinter(to_error=common.as_json)
+    printer = _StepPrinter(to_error=common.as_json)
 
     async def work() -> IngestReport:
-        async with open_dry_run(settings, teller, teller.stepped) as app:
-            run = IngestRun(app, replace(orders, with_seeds=False))
+        async with open_dry_run(settings, printer, printer.stepped) as app:
+            run = IngestRun(app, replace(ingest_options, with_seeds=False))
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()
             return await run.report()
@@ -182,24 +193,24 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOpti
 
 
 class _StepPrinter:
-    """Prints what happens as it happens."""
+    """An observer that prints each fetch step and outcome; `to_error` sends them to standard error."""
 
     def __init__(self, *, to_error: bool) -> None:
         self._to_error = to_error
 
     def stepped(self, step: Step) -> None:
         """Print one decision of a fetch."""
-        self._say(f"  {step.what:<10} {step.detail}" + (f"  ({step.url})" if step.url else ""))
+        self._print(f"  {step.what:<10} {step.detail}" + (f"  ({step.url})" if step.url else ""))
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Print how many candidates a source gave that the store does not know."""
-        self._say(f"{source.name}: {new} candidates the store does not know")
+        """Print how many new candidates a poll of the source found."""
+        self._print(f"{source.name}: {new} candidates the store does not know")
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
-        """Print what would become of a candidate."""
+        """Print the outcome that a candidate would have."""
         would = "would be tried again" if outcome.state is State.PENDING else f"would be {outcome.state.value}"
         reason = f" ({outcome.reason})" if outcome.reason else ""
-        self._say(f"{claim.url}\n  {would}{reason}: {outcome.detail}")
+        self._print(f"{claim.url}\n  {would}{reason}: {outcome.detail}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         click.echo("\n".join(map(escape, text.split("\n"))), err=self._to_error)

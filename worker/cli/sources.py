@@ -1,4 +1,8 @@
-"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import`, `export`."""
+"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import` and `export`.
+
+All changes are made to the configuration file, as edits of its text (`worker.config.edit`); a running daemon re-reads
+the file within a minute.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,22 @@ import click
 
 from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
-from worker.logs import escape as visible
+from worker.logs import escape
 
 if TYPE_CHECKING:
     from worker.config.edit import NewSource
     from worker.config.schema import Settings
     from worker.runs.discover_sources import SuggestedSource
 
-_LONGEST_LIST: Final = 50_000_000
+_MAX_OPML_BYTES: Final = 50_000_000
+"""Chosen, not measured: hundreds of thousands of feeds, and still small enough to parse in memory."""
+# As in the schema, but shorter: `-2` and so on may be appended.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 
 @click.group()
 def sources() -> None:
-    """Look after what is polled."""
+    """Manage the sources that are polled."""
 
 
 @sources.command("list")
@@ -43,83 +49,89 @@ def list_sources(common: CommonOptions) -> None:
         with open_read_only(settings) as store:
             states = {state.name: state for state in store.reader.sources()}
     except StoreError:
-        states = {}  # nothing was polled yet; the list is worth reading all the same
+        states = {}  # there is no store before the first run; the configured sources are listed all the same
     print_source_table(settings, states, as_json=common.as_json)
 
 
 @sources.command()
 @click.argument("url", metavar="URL")
-@click.option("--yes", is_flag=True, help="Write the best without asking.")
-@click.option("--name", metavar="NAME", help="What to call the source.")
+@click.option("--yes", is_flag=True, help="Write the best sources without asking.")
+@click.option("--name", metavar="NAME", help="The name of the new source.")
 @options
 def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
-    """Find what can be polled on a site, test-poll it, and write the best to the configuration.
+    """Find sources of a site and add the best of them.
 
-    URL is a site's home page, a page of it, or a feed or sitemap. With --json nobody is asked: without --yes nothing is
-    written.
+    The site's feeds, sitemaps and listing pages are test-polled; the best are written to the configuration. URL is a
+    site's home page, one of its pages, or a feed or sitemap. --json never prompts: without --yes, nothing is written.
     """
     from worker.cli.render.tables import name_sources, print_suggestions, suggestion_record
 
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     _check_name(name, settings)
-    found = _survey(common, settings, _address(url))
+    found = _find_sources(common, settings, _as_web_address(url))
     new = name_sources([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
         print_suggestions(found)
-    agreed = bool(new) and (yes or (not common.as_json and _asked(new, path=_path(common))))
-    written = agreed and _write(common, new)
+    agreed = bool(new) and (yes or (not common.as_json and _confirmed(new, path=_config_path(common))))
+    written = agreed and _write_sources(common, new)
     if common.as_json:
         print_json(
-            {"written": written, "added": [_plain(each) for each in new], "found": list(map(suggestion_record, found))}
+            {
+                "written": written,
+                "added": [_source_record(each) for each in new],
+                "found": list(map(suggestion_record, found)),
+            }
         )
     if not new:
-        print_note(f"corpus-worker: {url}: nothing new was found that is worth polling; nothing was written")
+        print_note(f"corpus-worker: {url}: no new source worth polling was found; nothing was written")
     raise SystemExit(0 if written else 1)
 
 
 def _check_name(name: str | None, settings: Settings) -> None:
+    """Raise UsageError if a name has other characters than a source's name may have, or is taken."""
     if name and not _NAME.fullmatch(name):
         raise UsageError(f"--name {name}: use letters, digits, '.', '_' and '-'")
     if name in {source.name for source in settings.sources}:
-        raise UsageError(f"--name {name}: there is a source of that name already; choose another, or remove it first")
+        raise UsageError(f"--name {name}: a source of that name already exists; choose another, or remove it first")
 
 
-def _survey(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
+def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
+    """Search a site for sources, and report each step on standard error."""
     from worker.runs.discover_sources import find_sources
 
-    def tell(step: str) -> None:
-        if common.loudness >= 0:
+    def report_step(step: str) -> None:
+        if common.verbosity >= 0:
             print_note(step)
 
-    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=tell))
+    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=report_step))
     return found
 
 
-def _address(url: str) -> str:
-    """Return an address as it can be fetched: `https` where people leave the scheme out."""
+def _as_web_address(url: str) -> str:
+    """Return a complete web address, with `https://` where the scheme is missing; raises UsageError."""
     whole = url if "://" in url else f"https://{url}"
     if not re.fullmatch(r"https?://[^/\s]\S*", whole):
         raise UsageError(f"{url}: not a web address; write https://… or the name of the site")
     return whole
 
 
-def _asked(new: Sequence[NewSource], *, path: Path) -> bool:
+def _confirmed(new: Sequence[NewSource], *, path: Path) -> bool:
+    """Ask on the terminal whether to write the new sources; raises UsageError without a terminal."""
     if not sys.stdin.isatty():
-        raise UsageError("nothing was written: nobody can be asked here; say --yes to write what is picked")
+        raise UsageError("nothing was written: there is no terminal to ask on; add --yes to write what was picked")
     names = ", ".join(each.name for each in new)
     return click.confirm(f"Write {names} to {path}?", default=True, err=True)
 
 
-def _write(common: CommonOptions, new: Sequence[NewSource]) -> bool:
-    """Add sources to the configuration file and say so."""
+def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
+    """Add sources to the configuration file and print their names; return True."""
     from worker.config.edit import edit_file, with_sources
-    from worker.logs import escape
 
-    edit_file(_path(common), lambda text: with_sources(text, new), os.environ)
+    edit_file(_config_path(common), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
         for each in new:
-            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_path(common)}"))
+            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_config_path(common)}"))
     return True
 
 
@@ -127,7 +139,10 @@ def _write(common: CommonOptions, new: Sequence[NewSource]) -> bool:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @options
 def check(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Poll every source once, or those named, and tell what each gives; store nothing."""
+    """Poll sources once and show what each returns.
+
+    Without a NAME, every enabled source is polled. Nothing is stored.
+    """
     from worker.cli.render.tables import check_record, print_checks
     from worker.runs.doctor import check_sources
 
@@ -135,7 +150,7 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     common.set_up_logs(settings.log.format, quietly=True)
     known = {source.name for source in settings.sources}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(_unknown(unknown, settings))
+        raise UsageError(_unknown_names_message(unknown, settings))
     chosen = [each for each in settings.sources if (each.name in names if names else each.enabled)]
     checked, _ = run_until_signal(lambda: check_sources(settings, [each.source() for each in chosen]))
     if common.as_json:
@@ -145,7 +160,8 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
     raise SystemExit(1 if any(each.finding.failed for each in checked) else 0)
 
 
-def _unknown(names: Sequence[str], settings: Settings) -> str:
+def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
+    """Return the error for names that are not configured, with those that are."""
     known = ", ".join(source.name for source in settings.sources) or "none"
     return f"no source is called {', '.join(names)}; the configuration has {known}"
 
@@ -154,25 +170,31 @@ def _unknown(names: Sequence[str], settings: Settings) -> str:
 @click.argument("name", metavar="NAME")
 @options
 def remove(common: CommonOptions, name: str) -> None:
-    """Take a source out of the configuration; what it brought stays in the corpus."""
+    """Remove a source from the configuration.
+
+    Its articles stay in the corpus.
+    """
     from worker.config.edit import edit_file, without_source
 
     settings = common.settings()
     if name not in {source.name for source in settings.sources}:
-        raise UsageError(_unknown([name], settings))
-    edit_file(_path(common), lambda text: without_source(text, name), os.environ)
+        raise UsageError(_unknown_names_message([name], settings))
+    edit_file(_config_path(common), lambda text: without_source(text, name), os.environ)
     if common.as_json:
         print_json({"removed": name})
     else:
-        click.echo(f"removed {name} from {_path(common)}; what it brought stays in the corpus")
+        click.echo(f"removed {name} from {_config_path(common)}; its articles stay in the corpus")
 
 
 @sources.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
 def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
-    """Poll these sources no more until `sources resume`; what they have found already is still worked off."""
-    _switch(common, names, enabled=False)
+    """Stop polling sources until `sources resume`.
+
+    Articles they have already found are still processed.
+    """
+    _set_enabled(common, names, enabled=False)
 
 
 @sources.command()
@@ -180,36 +202,39 @@ def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
 @options
 def resume(common: CommonOptions, names: tuple[str, ...]) -> None:
     """Poll paused sources again."""
-    _switch(common, names, enabled=True)
+    _set_enabled(common, names, enabled=True)
 
 
-def _switch(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
-    """Write to the configuration whether sources are polled; a running daemon follows by itself."""
+def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) -> None:
+    """Write the `enabled` key of sources to the configuration; a running daemon notices the change itself."""
     from worker.config.edit import edit_file, with_enabled
 
     settings = common.settings()
     states = {source.name: source.enabled for source in settings.sources}
     if unknown := [name for name in names if name not in states]:
-        raise UsageError(_unknown(unknown, settings))
+        raise UsageError(_unknown_names_message(unknown, settings))
     changed = [name for name in dict.fromkeys(names) if states[name] is not enabled]
     if changed:
-        edit_file(_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
+        edit_file(_config_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
     done = "resumed" if enabled else "paused"
     if common.as_json:
         print_json({done: changed})
         return
     for name in dict.fromkeys(names):
         if name in changed:
-            click.echo(f"{done} {name} in {_path(common)}; a running daemon follows within a minute")
+            click.echo(f"{done} {name} in {_config_path(common)}; a running daemon applies it within a minute")
         else:
-            click.echo(f"{name} is {'polled' if enabled else 'paused'} already")
+            click.echo(f"{name} is already {'polled' if enabled else 'paused'}")
 
 
 @sources.command("import")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.opml")
 @options
 def import_sources(common: CommonOptions, file: Path) -> None:
-    """Add the feeds of an OPML list to the configuration, without polling them; known ones are passed over."""
+    """Add the feeds of an OPML list to the configuration.
+
+    Nothing is polled; feeds that are already configured are skipped.
+    """
     from worker.config.edit import NewSource, name_for
     from worker.runs.discover_sources import url_key
     from worker.sources.feed.opml import read_opml
@@ -217,11 +242,11 @@ def import_sources(common: CommonOptions, file: Path) -> None:
     settings = common.settings()
     try:
         with file.open("rb") as opened:
-            body = opened.read(_LONGEST_LIST + 1)
+            body = opened.read(_MAX_OPML_BYTES + 1)
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
-    if len(body) > _LONGEST_LIST:
-        raise UsageError(f"{file}: larger than {_LONGEST_LIST:,} bytes, and so no list of feeds")
+    if len(body) > _MAX_OPML_BYTES:
+        raise UsageError(f"{file}: larger than {_MAX_OPML_BYTES:,} bytes; not a list of feeds")
     outlines, refused = read_opml(body)
     taken = {source.name for source in settings.sources}
     known = {url_key(source.url) for source in settings.sources if source.url}
@@ -231,19 +256,25 @@ def import_sources(common: CommonOptions, file: Path) -> None:
             new.append(NewSource(name=name_for(outline.url, taken), kind="feed", url=outline.url))
             taken.add(new[-1].name)
     if new:
-        _write(common, new)
+        _write_sources(common, new)
     if common.as_json:
         print_json(
-            {"added": [_plain(each) for each in new], "known": len(outlines) - len(new), "left_out": list(refused)}
+            {
+                "added": [_source_record(each) for each in new],
+                "known": len(outlines) - len(new),
+                "left_out": list(refused),
+            }
         )
     else:
         for each in refused:
-            click.echo(f"{file}: {visible(each)}", err=True)
-        click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} known already")
+            click.echo(f"{file}: {escape(each)}", err=True)
+        click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} already known")
 
 
 @sources.command("export")
-@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file instead of standard output.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="PATH", help="Output file; default: standard output."
+)
 @options
 def export_sources(common: CommonOptions, output: Path | None) -> None:
     """Write the configured feeds as an OPML list."""
@@ -255,14 +286,15 @@ def export_sources(common: CommonOptions, output: Path | None) -> None:
     if output is None or output == Path("-"):
         click.echo(body, nl=False)
         return
-    common.require_foreign(settings, output)
+    common.require_safe_output(settings, output)
     with open_export(output) as file:
         file.write(body)
 
 
-def _path(common: CommonOptions) -> Path:
+def _config_path(common: CommonOptions) -> Path:
     return common.config or DEFAULT_CONFIG
 
 
-def _plain(source: NewSource) -> dict[str, str]:
+def _source_record(source: NewSource) -> dict[str, str]:
+    """Return a new source as JSON values."""
     return {"name": source.name, "kind": source.kind, "url": source.url}

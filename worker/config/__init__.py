@@ -1,1 +1,1 @@
-"""The configuration: its shape, its types of values, how it is read and edited."""
+"""The configuration: its schema, its field types and units, and how it is loaded and edited."""

@@ -1,4 +1,9 @@
-"""Changes the configuration file: the new text is checked as a whole, and takes the old one's place at once."""
+"""Edits of the configuration file: adding, removing, pausing and resuming sources.
+
+`with_sources`, `without_source` and `with_enabled` take the text of the file and return the new text; comments and
+formatting of everything else stay. `edit_file` applies such an edit: the new text must load as valid settings, and
+replaces the old file atomically.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +26,9 @@ from worker.files.atomic import atomic_file
 
 
 def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
-    """Replace a configuration file by its edited text, whole or not at all; return the settings it now gives.
+    """Replace a configuration file atomically by its edited text; return the new settings.
 
-    Raises ConfigurationError where the file cannot be written, or the new text would not be valid: the old one stays.
+    Raises ConfigurationError, and leaves the file unchanged, if it cannot be written or the new text is invalid.
     """
     target = path.resolve()
     try:
@@ -34,110 +39,124 @@ def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, 
             file.flush()
             return _load_edited(Path(file.name), path, environment)
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
+        raise _write_error(path, exc) from exc
 
 
 def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read the new file as the program will; complaints name the file it is to become."""
+    """Load the temporary file; error messages name the configuration file instead of it."""
     try:
         return load_settings(written, environment)
     except ConfigurationError as exc:
         raise ConfigurationError(str(exc).replace(str(written), str(path))) from exc
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+def _write_error(path: Path, error: OSError) -> ConfigurationError:
+    """Return the error for a configuration file that cannot be replaced."""
     advice = "check the free space, and the permissions of the file and its folder"
     return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
 
 
-# Writes sources into the text of a configuration file, and takes them out, leaving all else as it stands.
+# Edits of the text. Lines are replaced instead of dumping parsed TOML, so that everything else keeps its form; each
+# result is parsed again and compared with what the edit should give.
 
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
+"""A line that starts a source: `[[sources]]`, perhaps with a comment."""
 _ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
+"""A line that starts another table, and so ends a source."""
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
-_PARTS = re.compile(r"[^a-z0-9]+")
-_ENDING = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
-_BLAND = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
+_NON_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
+_FILE_EXTENSION = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
+_GENERIC_NAMES = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
+"""Parts of feed addresses that do not distinguish the feeds of a site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSource:
-    """A source to be written down; `more` are further keys with their values."""
+    """A source to be added to the configuration; `extra_keys` are written after name, kind and url."""
 
     name: str
     kind: str
     url: str
-    more: Mapping[str, str | list[str]] = field(default_factory=dict)
+    extra_keys: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 def name_for(url: str, taken: Collection[str]) -> str:
-    """Return a short name for a source that nobody has yet: the site, then words of the address, then a number."""
+    """Return a short unused name for a source.
+
+    Tried are the site's name, `site-section` with the last distinctive part of the address, then `site-section-2` and
+    so on. Parts are cut to 40 characters, within the 100 that the schema allows.
+    """
     host = urls.site_of(url)
-    site = _PARTS.sub("-", host if host.startswith("[") else host.partition(".")[0]).strip("-")[:40] or "feed"
-    segments = (_PARTS.sub("-", _ENDING.sub("", part)).strip("-") for part in urlsplit(url).path.lower().split("/"))
-    section = next((part for part in reversed([*segments]) if part not in _BLAND), "")
+    site = _slug(host if host.startswith("[") else host.partition(".")[0])[:40] or "feed"  # "[": an IPv6 address
+    segments = [_slug(_FILE_EXTENSION.sub("", part)) for part in urlsplit(url).path.lower().split("/")]
+    section = next((part for part in reversed(segments) if part not in _GENERIC_NAMES), "")
     names = [site, f"{site}-{section[:40]}"] if section else [site]
     free = next((name for name in names if name not in taken), None)
     return free or next(name for number in range(2, len(taken) + 3) if (name := f"{names[-1]}-{number}") not in taken)
 
 
-def with_sources(text: str, added: Sequence[NewSource]) -> str:
-    """Return a configuration with sources added behind those it has.
+def _slug(text: str) -> str:
+    """Return text with each run of characters other than lower-case letters and digits replaced by a hyphen."""
+    return _NON_NAME_CHARACTERS.sub("-", text).strip("-")
 
-    Raises UsageError for a name it has already, ConfigurationError where the text is no TOML.
+
+def with_sources(text: str, added: Sequence[NewSource]) -> str:
+    """Return the text with sources added after the existing ones.
+
+    Raises UsageError for a name that is taken, ConfigurationError if the text is not TOML.
     """
-    names = [source["name"] for source in _sources(text)]
+    names = _source_names(text)
     for source in added:
         if source.name in names:
-            raise UsageError(f"there is a source {source.name!r} already; choose another name or remove it first")
+            raise UsageError(f"a source {source.name!r} already exists; choose another name or remove it first")
         names.append(source.name)
     lines = text.splitlines(keepends=True)
-    at = max((end for _, end in _blocks(lines)), default=len(lines))
+    at = max((end for _, end in _source_blocks(lines)), default=len(lines))
     before, after = "".join(lines[:at]), "".join(lines[at:])
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
-    return _checked(before + gap + "\n".join(_written(source) for source in added) + after, expected=names)
+    return _require_sources(before + gap + "\n".join(_source_toml(source) for source in added) + after, expected=names)
 
 
 def without_source(text: str, name: str) -> str:
-    """Return a configuration without one source; raises UsageError where it has none of that name."""
-    names = [source["name"] for source in _sources(text)]
+    """Return the text without one source; raises UsageError if there is no source of that name."""
+    names = _source_names(text)
     if name not in names:
         raise UsageError(f"there is no source {name!r}; there are {', '.join(names) or 'none'}")
     lines = text.splitlines(keepends=True)
-    blocks = _blocks(lines)
+    blocks = _source_blocks(lines)
     if len(blocks) != len(names):
         raise ConfigurationError(_NOT_EDITABLE)
     start, end = blocks[names.index(name)]
     while end < len(lines) and not lines[end].strip():
         end += 1
     result = "".join(lines[:start] + lines[end:]).rstrip("\n") + "\n"
-    return _checked(result, expected=[each for each in names if each != name])
+    return _require_sources(result, expected=[each for each in names if each != name])
 
 
 def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
-    """Return a configuration in which some sources are polled or not; raises UsageError for a name it has not.
+    """Return the text with the key `enabled` of some sources set; raises UsageError for an unknown name.
 
-    The key `enabled` of a source is changed where it stands, or written behind its header.
+    An existing `enabled` line is changed in place; otherwise a line is inserted below the source's header.
     """
-    known = [source["name"] for source in _sources(text)]
+    known = _source_names(text)
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
     lines = text.splitlines(keepends=True)
-    blocks = _blocks(lines)
+    blocks = _source_blocks(lines)
     if len(blocks) != len(known):
         raise ConfigurationError(_NOT_EDITABLE)
-    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):
+    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):  # from the end: line numbers stay valid
         if name in names:
-            lines[start:end] = _switched(lines[start:end], enabled=enabled)
+            lines[start:end] = _block_with_enabled(lines[start:end], enabled=enabled)
     result = "".join(lines)
     if _values(result) != _expected_values(text, names, enabled=enabled):
         raise ConfigurationError(_NOT_EDITABLE)
     return result
 
 
-def _switched(block: Sequence[str], *, enabled: bool) -> list[str]:
+def _block_with_enabled(block: Sequence[str], *, enabled: bool) -> list[str]:
     """Return the lines of one source with its key `enabled` set."""
     value = "true" if enabled else "false"
     for number, line in enumerate(block):
@@ -150,6 +169,7 @@ def _switched(block: Sequence[str], *, enabled: bool) -> list[str]:
 
 
 def _values(text: str) -> dict[str, Any]:
+    """Return the parsed TOML, empty if the text is invalid."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -157,6 +177,7 @@ def _values(text: str) -> dict[str, Any]:
 
 
 def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dict[str, Any]:
+    """Return the values that the text should have after `enabled` was set for some sources."""
     values = _values(text)
     for source in values["sources"]:
         if source["name"] in names:
@@ -164,21 +185,23 @@ def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dic
     return values
 
 
-def _sources(text: str) -> list[dict[str, str]]:
+def _source_names(text: str) -> list[str]:
+    """Return the names of the sources in a configuration; raises ConfigurationError if it is not TOML."""
     try:
         sources = tomllib.loads(text).get("sources", [])
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"the configuration is not valid TOML ({exc}); correct it first") from exc
-    return [{"name": str(source.get("name", ""))} for source in sources if isinstance(source, dict)]
+    return [str(source.get("name", "")) for source in sources if isinstance(source, dict)]
 
 
-def _blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where each `[[sources]]` block begins and ends; comments right above a header belong to its block."""
+def _source_blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the line range of each `[[sources]]` block; a comment above a header is part of no block before it."""
     starts = [number for number, line in enumerate(lines) if _HEADER.match(line)]
-    return [(start, _end(lines, start)) for start in starts]
+    return [(start, _block_end(lines, start)) for start in starts]
 
 
-def _end(lines: Sequence[str], start: int) -> int:
+def _block_end(lines: Sequence[str], start: int) -> int:
+    """Return the line after a block: blank lines, and comments above the next header, are not part of it."""
     following = (number for number in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[number]))
     end = next(following, len(lines))
     while end < len(lines) and lines[end - 1].lstrip().startswith("#"):
@@ -188,16 +211,17 @@ def _end(lines: Sequence[str], start: int) -> int:
     return end
 
 
-def _written(source: NewSource) -> str:
+def _source_toml(source: NewSource) -> str:
+    """Return the `[[sources]]` table of a source."""
     table = tomlkit.table()
-    for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.more}.items():
+    for key, value in {"name": source.name, "kind": source.kind, "url": source.url, **source.extra_keys}.items():
         table.add(key, value)
     return f"[[sources]]\n{table.as_string()}"
 
 
-def _checked(result: str, *, expected: list[str]) -> str:
-    """Return the text if it says what it should; unusual ways to write TOML are not edited, but refused."""
-    if [source["name"] for source in _sources(result)] != expected:
+def _require_sources(result: str, *, expected: list[str]) -> str:
+    """Return the text if it has the expected sources; raises ConfigurationError for TOML written in unusual ways."""
+    if _source_names(result) != expected:
         raise ConfigurationError(
             "the configuration is written in a way that cannot be edited; edit its sources by hand"
         )

@@ -1,4 +1,8 @@
-"""Reads the configuration: a TOML file, then the environment over it, then the checks of `settings`."""
+"""Loading the configuration: a TOML file, overridden by environment variables, validated by `config.schema`.
+
+Error messages name the file or variable, the key, what was found and what is allowed. Passwords are masked in
+everything that is printed: messages, `config check`, and store URLs in logs.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +21,26 @@ from worker.config.schema import Section, Settings
 from worker.errors import ConfigurationError
 
 PREFIX: Final = "CORPUS_WORKER_"
-_MAX_SHOWN: Final = 80
+_MAX_SHOWN: Final = 80  # characters of a found value in a message, so that the message stays one readable line
+# The difflib ratio above which an unknown variable counts as a misspelt setting. Chosen, not measured: such a variable
+# stops the program, so one without our prefix, which may belong to another program, needs a closer match.
 _SIMILAR_WITH_PREFIX: Final = 0.7
 _SIMILAR_WITHOUT_PREFIX: Final = 0.9
-"""How alike a variable is to one of ours that is taken for it: with our prefix, and without."""
-_PATH: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
-"""What begins the URL of a file: nobody logs in there, and its path may hold every sign."""
+_FILE_STORE: Final = re.compile(r"sqlite:(?!/{0,2}[^/].*@)", re.DOTALL)
+"""The start of a SQLite URL: it has no login, and its path may contain any character."""
 _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=@)", re.DOTALL)
-"""Scheme and user, and all that stands between them and the last @, however the scheme is mistyped."""
+"""Scheme and user, then everything up to the last @ (the password), even if the scheme is misspelt."""
 _NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
-"""What stands where a port does and is none: a password behind which the host was forgotten."""
+"""Text in the position of a port that is not a port: a password without the @ and host that should follow it."""
 _SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
-"""A parameter that holds a secret, in a query or in libpq's own form, and all behind it: quotes may be broken."""
+"""A secret parameter in a query or in libpq's key=value form, and everything after it: its quotes may be broken."""
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Return the effective settings; raises ConfigurationError naming file, key, what was found and what is allowed."""
+    """Return the effective settings: the file at `path`, with the variables of `environment` over it.
+
+    Raises ConfigurationError with a line for each problem: file or variable, key, what was found, what is allowed.
+    """
     values: dict[str, object] = _read(path)
     overrides = dict(_overrides(environment))
     for (section, key), value in overrides.items():
@@ -49,35 +57,37 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
 
 
 def to_toml(settings: Settings) -> str:
-    """Write settings as TOML with secrets masked."""
+    """Return settings as TOML, secrets masked."""
     import tomlkit
 
     return tomlkit.dumps(masked_values(settings))
 
 
 def masked_values(settings: Settings) -> dict[str, object]:
-    """Return settings as plain values with secrets masked, for printing."""
+    """Return settings as JSON-like values for printing, secrets masked."""
     values: dict[str, object] = settings.model_dump(mode="json", exclude_none=True)
     values["store"] = {"url": mask_url(settings.store.url)}
     return values
 
 
 def mask_url(url: str) -> str:
-    """Hide what is or may be a secret in a store's URL, be it well spelled or not."""
-    return _SECRET.sub(r"\1***", url) if _PATH.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
+    """Return a store URL with its password and other secrets replaced by `***`, even if the URL is malformed."""
+    return _SECRET.sub(r"\1***", url) if _FILE_STORE.match(url) else _NO_PORT.sub(r"\1***", _without_login(url))
 
 
 def _without_login(text: str) -> str:
-    """Hide the password of an address, and what is called one."""
+    """Mask the password of a URL, and the values of parameters named like a secret."""
     return _LOGIN.sub(_masked_login, _SECRET.sub(r"\1***", text))
 
 
 def _masked_login(found: re.Match[str]) -> str:
+    """Return scheme and user of a matched login, with `***` in the place of a password."""
     known, colon, rest = found.groups()
     return f"{known}{colon}{'***' if rest or colon else ''}"
 
 
 def _read(path: Path) -> dict[str, object]:
+    """Return the parsed configuration file; raises ConfigurationError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -93,24 +103,25 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
+    """Yield (section, key) and value of every setting in the environment; raises ConfigurationError."""
     names = frozenset(_environment_names())
     for name in sorted(environment):
         if name in names:
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             yield (section, key), _coerce(section, key, environment[name], name)
-        elif meant := _suggestion(name, names):
+        elif meant := _misspelling_hint(name, names):
             raise ConfigurationError(f"environment: {name}: no such setting; {meant}")
 
 
-def _suggestion(name: str, names: Collection[str]) -> str:
-    """Return what to write instead of a variable that was meant for this program, empty for those of others."""
+def _misspelling_hint(name: str, names: Collection[str]) -> str:
+    """Return a correction for a variable that was meant for this program, empty for variables of other programs."""
     upper = name.upper()
     if upper in names:
         return f"write it in capitals: {upper}"
     ours = upper.startswith(PREFIX) and "__" in upper
     if not ours and "CORPUS" not in upper and "WORKER" not in upper:
         return ""
-    # What all have in common would make everything alike.
+    # The common prefix is cut off: it would make all names similar.
     cut, least = (PREFIX, _SIMILAR_WITH_PREFIX) if ours else ("", _SIMILAR_WITHOUT_PREFIX)
     known = {each.removeprefix(cut): each for each in names}
     near = [known[each] for each in get_close_matches(upper.removeprefix(cut), known, n=1, cutoff=least)]
@@ -120,7 +131,7 @@ def _suggestion(name: str, names: Collection[str]) -> str:
 
 
 def _coerce(section: str, key: str, text: str, name: str) -> object:
-    """Read an environment variable's text as the type the setting has."""
+    """Convert the text of an environment variable to the type of its setting; raises ConfigurationError."""
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type)
     assert issubclass(model, Section)
@@ -135,6 +146,7 @@ def _coerce(section: str, key: str, text: str, name: str) -> object:
 
 
 def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
+    """Return the parsed text of a list or table, other text unchanged; raises ConfigurationError."""
     if not text.startswith(("[", "{")):
         return text
     try:
@@ -147,12 +159,14 @@ def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
 
 
 def _environment_names() -> Iterator[str]:
+    """Yield the names of all variables that can override a setting."""
     for section, part in Settings.model_fields.items():
         if isinstance(part.annotation, type) and issubclass(part.annotation, Section):
             yield from (f"{PREFIX}{section}__{key}".upper() for key in part.annotation.model_fields)
 
 
 def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
+    """Yield one message for each problem that pydantic found."""
     for problem in error.errors():
         where = _key_path(problem["loc"])
         origin = "environment" if problem["loc"][:2] in overrides else str(path)
@@ -168,12 +182,13 @@ def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple
 
 
 def _key_path(location: Sequence[int | str]) -> str:
-    """Write a key's place the way TOML users say it: `sources[2].kind`, counting from 1."""
+    """Return the path of a key as shown to users: `sources[2].kind`, counting from 1."""
     parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
     return "".join(parts).lstrip(".")
 
 
 def _known_keys(location: Sequence[int | str]) -> str:
+    """Return a list of the keys that are allowed where an unknown one was found."""
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
@@ -187,19 +202,20 @@ def _known_keys(location: Sequence[int | str]) -> str:
 
 
 def _expected(problem: ErrorDetails) -> str:
+    """Return what is allowed: the text of our own ValueError, or pydantic's message without its prefix."""
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     return problem["msg"].removeprefix("Input should be ")
 
 
 def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
-    """Write a value as it was found; secrets are masked before quotation marks and escapes hide where they are."""
+    """Return a found value as JSON; secrets are masked first, as quoting could hide them from the patterns."""
     text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
 def _masked(value: object, masking: Callable[[str], str]) -> object:
-    """Return a value ready to be written as JSON, with every text in it masked."""
+    """Return a value with every string in it masked, ready for JSON."""
     if isinstance(value, Mapping):
         return {_masked(str(key), masking): _masked(inner, masking) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,7 @@
-"""The shape of the configuration: every section, key, default and check."""
+"""The schema of the configuration: every section, key, default and check, as pydantic models.
+
+`docs/reference.md` describes each key; a test holds that none is missing there. Load with `config.load.load_settings`.
+"""
 
 from __future__ import annotations
 
@@ -51,29 +54,30 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "archive": _POLLED_KINDS,
     }
 )
-"""The kinds of sources for which a key does something; a key that is not here does something for all."""
-_INSTEAD: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" says it for every kind'})
+"""The source kinds that use a key; a key that is not listed applies to all kinds."""
+_REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" works for every kind'})
+# The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet at
+# both defaults. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
-_STRICTER: Final = 2.0
-_LAXER: Final = 0.6
-"""How much a tenth of the former `threshold` and `containment` weighs in the probability that took their place."""
+_SLOPE_ABOVE_DEFAULT: Final = 2.0
+_SLOPE_BELOW_DEFAULT: Final = 0.6
 
 
 class Section(BaseModel):
-    """A part of the configuration: an unknown key is an error, and so is a value of another type."""
+    """Base class of all sections: unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StoreSettings(Section):
-    """Where the corpus lies."""
+    """The store's database, and for how long raw pages are kept."""
 
     url: StoreUrl = "sqlite:///data/corpus.db"
-    keep_pages: Duration | None = None
+    keep_pages: Duration | None = None  # None: raw pages are kept forever
 
 
 class SeedSettings(Section):
-    """Where the seed corpus lies; empty: there is none."""
+    """The folder of the seed corpus; empty: there is none."""
 
     path: str = "seeds"
 
@@ -84,80 +88,81 @@ class FetchSettings(Section):
     user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
         "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
     )
-    per_host_delay: DurationOrZero = timedelta(seconds=2)
+    per_host_delay: DurationOrZero = timedelta(seconds=2)  # a longer Crawl-delay in robots.txt is used instead
     per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
-    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32
-    timeout: Duration = timedelta(seconds=15)
-    deadline: Duration = timedelta(seconds=60)
-    max_bytes: Size = 10_000_000
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 32  # over all hosts
+    timeout: Duration = timedelta(seconds=15)  # for connecting, and for each wait for bytes
+    deadline: Duration = timedelta(seconds=60)  # for a whole fetch, redirects included
+    max_bytes: Size = 10_000_000  # after decompression
     obey_robots: bool = True
-    recheck: tuple[Duration, ...] = Field(default=(), strict=False)
-    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)
-    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)
-    ca_file: str = ""
+    recheck: tuple[Duration, ...] = Field(default=(), strict=False)  # ages at which an article is fetched again
+    allow_networks: tuple[Network, ...] = Field(default=(), strict=False)  # private networks, refused by default
+    connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)  # like curl --connect-to
+    ca_file: str = ""  # additional certificate authorities, PEM
 
 
 class ExtractSettings(Section):
-    """How articles are taken out of pages."""
+    """How articles are extracted from pages."""
 
-    processes: Annotated[int, Field(ge=0, le=256)] = 0
-    timeout: Duration = timedelta(seconds=20)
-    min_words: Annotated[int, Field(ge=0)] = 60
-    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)
+    processes: Annotated[int, Field(ge=0, le=256)] = 0  # 0: one for each core
+    timeout: Duration = timedelta(seconds=20)  # for one page; then its process is killed
+    min_words: Annotated[int, Field(ge=0)] = 60  # shorter texts are rejected
+    languages: tuple[Language, ...] = Field(default=("vi",), strict=False)  # empty: all
 
 
 class RightsSettings(Section):
-    """Which signals about rights keep an article out."""
+    """Which rights signals of a page cause its article to be refused."""
 
     refuse: tuple[Signal, ...] = Field(default=(), strict=False)
 
 
 class DedupeSettings(Section):
-    """What counts as a copy.
+    """What counts as a copy, and which text of a cluster is exported.
 
-    `threshold` and `containment` are former keys: where `merge_at` is missing they are translated into it.
+    `threshold` and `containment` are former keys, translated into `merge_at` if that is not set.
     """
 
-    merge_at: Share = 0.5
+    merge_at: Share = 0.5  # a probability; docs/dedupe.md has the curve of errors over it
     keep: Literal["earliest", "first", "longest"] = "earliest"
     threshold: Share | None = None
     containment: Share | None = None
 
     @property
-    def former(self) -> dict[str, float]:
-        """Return the former keys that are set."""
+    def former_thresholds(self) -> dict[str, float]:
+        """The former keys that are set, with their values."""
         keys = {"threshold": self.threshold, "containment": self.containment}
         return {key: value for key, value in keys.items() if value is not None}
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what to write in the place of the former keys."""
-        if not self.former:
+    def warnings(self) -> tuple[str, ...]:
+        """Return a warning with what to write instead, if former keys are set."""
+        if not self.former_thresholds:
             return ()
-        keys = " and ".join(f"dedupe.{key}" for key in self.former)
+        keys = " and ".join(f"dedupe.{key}" for key in self.former_thresholds)
         if "merge_at" in self.model_fields_set:
-            return (f"{keys} does nothing beside dedupe.merge_at; take it out",)
-        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` in its place",)
+            return (f"{keys} does nothing beside dedupe.merge_at; remove it",)
+        return (f"{keys}: a fitted model decides now; write `merge_at = {self.probability:g}` instead",)
 
     @property
     def probability(self) -> float:
-        """Return the probability from which two texts are merged."""
-        if not self.former or "merge_at" in self.model_fields_set:
+        """The probability of being one item from which two texts are merged."""
+        if not self.former_thresholds or "merge_at" in self.model_fields_set:
             return self.merge_at
-        given = sum(self.former.values()) / len(self.former)
-        steep = _STRICTER if given > _OLD_DEFAULT_THRESHOLD else _LAXER
-        return round(0.5 + steep * (given - _OLD_DEFAULT_THRESHOLD), 2)
+        given = sum(self.former_thresholds.values()) / len(self.former_thresholds)
+        slope = _SLOPE_ABOVE_DEFAULT if given > _OLD_DEFAULT_THRESHOLD else _SLOPE_BELOW_DEFAULT
+        return round(0.5 + slope * (given - _OLD_DEFAULT_THRESHOLD), 2)
 
 
 class ScheduleSettings(Section):
-    """How often sources are polled."""
+    """How often sources are polled: the first guess, its bounds and the random part of each interval."""
 
-    every: Duration = timedelta(minutes=15)
+    every: Duration = timedelta(minutes=15)  # until enough is known about a source
     min_every: Duration = timedelta(minutes=5)
     max_every: Duration = timedelta(hours=12)
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1  # share of each interval
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        """Check that `every` lies within its bounds."""
         if not self.min_every <= self.every <= self.max_every:
             found = f"min_every {format_duration(self.min_every)}, every {format_duration(self.every)}"
             raise ValueError(
@@ -167,30 +172,31 @@ class ScheduleSettings(Section):
 
 
 class SourceSettings(Section):
-    """One place to poll."""
+    """One configured source: a `[[sources]]` table."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
-    url: str = ""
+    url: str = ""  # exactly one of url and path
     path: str = ""
-    enabled: bool = True
-    every: Duration | None = None
+    enabled: bool = True  # False: paused
+    every: Duration | None = None  # None: adapted; at most one of every and cron
     cron: Cron = ""
-    sitemap: WebAddress = ""
-    timezone: TimeZone = DEFAULT_TIMEZONE
+    sitemap: WebAddress = ""  # searched when polls leave a gap
+    timezone: TimeZone = DEFAULT_TIMEZONE  # of dates without a zone
     other_sites: Literal["skip", "follow"] = "skip"
-    sites: tuple[Word, ...] = Field(default=(), strict=False)
-    keep_params: tuple[Word, ...] = Field(default=(), strict=False)
-    drop_params: tuple[Word, ...] = Field(default=(), strict=False)
-    fold_case: bool = False
-    pages: Annotated[int, Field(ge=1, le=1000)] = 1
-    article_pattern: Pattern = ""
-    max_age: Duration = timedelta(days=30)
-    since: Since | None = None
-    archive: Archive = ""
+    sites: tuple[Word, ...] = Field(default=(), strict=False)  # further domains of this source
+    keep_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters that distinguish articles
+    drop_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters without meaning
+    fold_case: bool = False  # True: addresses that differ only in case are the same
+    pages: Annotated[int, Field(ge=1, le=1000)] = 1  # of a listing, following "next"
+    article_pattern: Pattern = ""  # of article addresses on a listing; empty: learned
+    max_age: Duration = timedelta(days=30)  # of a sitemap's entries
+    since: Since | None = None  # older articles are not stored
+    archive: Archive = ""  # archive pages by date, for backfill
 
     @model_validator(mode="after")
     def _located(self) -> Self:
+        """Check that the source has a place of the form that its kind needs."""
         if bool(self.url) == bool(self.path):
             raise ValueError('exactly one of "url" and "path"')
         if self.path and self.kind not in (*_LOCAL_KINDS, "urls"):
@@ -201,12 +207,13 @@ class SourceSettings(Section):
 
     @model_validator(mode="after")
     def _planned(self) -> Self:
+        """Check that the polling times are not given twice."""
         if self.every and self.cron:
             raise ValueError('at most one of "every" and "cron"')
         return self
 
     def source(self) -> Source:
-        """Return the source as the flows know it."""
+        """Return the source as the type that the pipeline uses."""
         return Source(
             name=self.name,
             kind=self.kind,
@@ -231,18 +238,18 @@ class SourceSettings(Section):
         )
 
     def wanted_since(self) -> datetime | None:
-        """Return the moment from which articles are wanted: of a day its beginning in the source's time zone."""
+        """Return `since` as a time; a day starts at midnight in the source's time zone."""
         if self.since is None:
             return None
         if isinstance(self.since, datetime):
             return self.since if self.since.tzinfo else self.since.replace(tzinfo=ZoneInfo(self.timezone))
         return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
 
-    def unused(self) -> Iterator[str]:
-        """Yield a sentence for each key that is set and does nothing for this kind of source."""
+    def unused_key_warnings(self) -> Iterator[str]:
+        """Yield a warning for each key that is set and not used by this kind of source."""
         for key, kinds in _KINDS_OF_KEY.items():
             if key in self.model_fields_set and self.kind not in kinds:
-                advice = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
+                advice = f"; {_REPLACEMENTS[key]}" if key in _REPLACEMENTS else ""
                 yield f'source "{self.name}": {key} does nothing for kind = "{self.kind}"{advice}: remove it'
 
 
@@ -251,30 +258,31 @@ def _lower_case(words: Iterable[str]) -> frozenset[str]:
 
 
 class DaemonSettings(Section):
-    """How the daemon watches itself."""
+    """When the daemon considers itself stalled."""
 
-    stall_after: Duration = timedelta(minutes=30)
+    stall_after: Duration = timedelta(minutes=30)  # longer than the longest Crawl-delay, during which nothing is done
 
 
 class WebSettings(Section):
-    """Where the daemon can be watched; nowhere without `listen`."""
+    """Where the daemon serves its status page, health check and metrics; empty `listen`: nowhere."""
 
     listen: Listen = ""
-    allow_public: bool = False
-    hosts: tuple[Word, ...] = Field(default=(), strict=False)
+    allow_public: bool = False  # True: other addresses than loopback may be listened on
+    hosts: tuple[Word, ...] = Field(default=(), strict=False)  # accepted Host headers besides addresses and localhost
 
     @model_validator(mode="after")
     def _kept_private(self) -> Self:
+        """Check that pages without a password are only served to other machines on explicit request."""
         if self.listen and not self.allow_public and not is_loopback(self.listen):
             raise ValueError(
-                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages ask '
-                "nobody for a password and show every address; allow_public = true says that others may see them)"
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages '
+                "have no password and show every address; set allow_public = true to let others see them)"
             )
         return self
 
 
 class LogSettings(Section):
-    """How the log is written."""
+    """The format of the log."""
 
     format: Literal["auto", "console", "json"] = "auto"
 
@@ -296,6 +304,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
+        """Check that the names of sources differ: the store identifies sources by them."""
         seen: set[str] = set()
         for source in self.sources:
             if source.name in seen:
@@ -303,6 +312,9 @@ class Settings(Section):
             seen.add(source.name)
         return self
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what in a valid configuration does nothing, or is a former key, in sentences; errors from 0.3 on."""
-        return (*self.dedupe.remarks(), *(sentence for source in self.sources for sentence in source.unused()))
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each unused or former key of a valid configuration; these become errors in 0.3."""
+        return (
+            *self.dedupe.warnings(),
+            *(sentence for source in self.sources for sentence in source.unused_key_warnings()),
+        )

@@ -1,4 +1,7 @@
-"""The kinds of values a setting can have, each with what it allows: durations, sizes, addresses, languages and more."""
+"""Pydantic field types for settings: durations, sizes, networks, endpoints, languages, time zones and more.
+
+Every validator raises ValueError with a description of what is allowed; `config.load` puts it behind "expected".
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ from worker.schedule.poll_interval import check_cron
 
 _STORE_URL: Final = re.compile(r"(sqlite:///.+|postgresql\+psycopg://.+)")
 _ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):([0-9]{1,5})")
-_PARTS_OF_A_DATE: Final = frozenset({"year", "month", "day"})
-_LAST_PORT: Final = 65535
-_FIRST_YEAR: Final = 1900
+_DATE_PARTS: Final = frozenset({"year", "month", "day"})
+_MAX_PORT: Final = 65535  # the largest TCP port, 16 bits
+_MIN_YEAR: Final = 1900  # an earlier `since` is a typing error; older news is not on the web
 _EXPECTED_DAY: Final = 'a day such as "2026-11-29", or a moment such as "2026-11-29T08:00:00+07:00"'
 
 
 def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
-    """Return a validator that reads text with `parse` and lets values of the final type through."""
+    """Return a validator that parses strings with `parse` and passes values of the final type through."""
 
     def read(value: object) -> object:
         return parse(value.strip()) if isinstance(value, str) else value
@@ -33,6 +36,7 @@ def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
 
 
 def _refuse_number(value: object) -> object:
+    """Refuse a number without a unit, which would be ambiguous; raises ValueError."""
     if isinstance(value, bool | int | float):
         raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
     return value
@@ -51,6 +55,7 @@ def _not_negative(value: timedelta) -> timedelta:
 
 
 def _network(value: str) -> str:
+    """Return a network in its normal form; raises ValueError."""
     try:
         return str(ipaddress.ip_network(value))
     except ValueError:
@@ -58,13 +63,15 @@ def _network(value: str) -> str:
 
 
 def _endpoint(value: str) -> str:
+    """Return a `host:port` in lower case; raises ValueError."""
     match = _ENDPOINT.fullmatch(value)
-    if not match or not 0 < int(match[2]) <= _LAST_PORT:
+    if not match or not 0 < int(match[2]) <= _MAX_PORT:
         raise ValueError('a host and a port such as "news.example:443" or "127.0.0.1:8443"')
     return value.lower()
 
 
 def _listen(value: str) -> str:
+    """Return an `address:port` of this machine, or empty text; raises ValueError."""
     match = _ENDPOINT.fullmatch(value)
     host = match[1].strip("[]") if match else ""
     try:
@@ -72,7 +79,7 @@ def _listen(value: str) -> str:
             ipaddress.ip_address(host)
     except ValueError:
         match = None
-    if value and (match is None or not 0 < int(match[2]) <= _LAST_PORT):
+    if value and (match is None or not 0 < int(match[2]) <= _MAX_PORT):
         raise ValueError('an address and a port of this machine such as "127.0.0.1:8750" or "[::1]:8750"')
     return value
 
@@ -84,6 +91,7 @@ def _language(value: str) -> str:
 
 
 def _timezone(value: str) -> str:
+    """Return the name of a time zone that this machine knows; raises ValueError."""
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -92,6 +100,7 @@ def _timezone(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    """Return the text of a regular expression; raises ValueError with the compiler's message."""
     try:
         re.compile(value)
     except re.error as exc:
@@ -100,13 +109,15 @@ def _pattern(value: str) -> str:
 
 
 def _archive(value: str) -> str:
+    """Return an address template with `{year}` and perhaps `{month}` and `{day}`; raises ValueError."""
     named = set(re.findall(r"\{(\w*)\}", value))
-    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _PARTS_OF_A_DATE):
+    if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _DATE_PARTS):
         raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
     return value
 
 
 def _cron(value: str) -> str:
+    """Return fixed times that the scheduler can read, or empty text; raises ValueError."""
     try:
         if value:
             check_cron(value)
@@ -122,25 +133,27 @@ def _web_address(value: str) -> str:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Tell whether an address and port can be reached from this machine alone."""
+    """Return whether an address with a port is on the loopback interface."""
     host = endpoint.rpartition(":")[0].strip("[]")
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def is_store_url(value: str) -> bool:
-    """Tell whether a text names a store."""
+    """Return whether a text is a store URL of a supported database."""
     return bool(_STORE_URL.fullmatch(value))
 
 
 def _store_url(value: str) -> str:
+    """Return a store URL; raises ValueError, with its own message for a store in memory."""
     if value == "sqlite:///:memory:":
-        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is gone at the end of the command')
+        raise ValueError('a file, "sqlite:///path/to/file.db": a store in memory is lost when the command ends')
     if not is_store_url(value):
         raise ValueError('"sqlite:///path/to/file.db" or "postgresql+psycopg://user@host/database"')
     return value
 
 
 def _parse_since(value: object) -> object:
+    """Return text as a date or a time where it is one; everything else is passed on to the next validator."""
     if isinstance(value, str):
         text = value.strip()
         with contextlib.suppress(ValueError):
@@ -151,18 +164,21 @@ def _parse_since(value: object) -> object:
 
 
 def _not_before_1900(value: date | datetime) -> date | datetime:
-    if value.year < _FIRST_YEAR:
+    if value.year < _MIN_YEAR:
         raise ValueError(_EXPECTED_DAY)
     return value
 
 
 def _require_day(value: object) -> object:
+    """Return a date or a time, from text or from a TOML value of that type; raises ValueError."""
     read = _parse_since(value)
     if not isinstance(read, date):
         raise ValueError(_EXPECTED_DAY)  # noqa: TRY004 - pydantic reports ValueError
     return read
 
 
+# The field types. Each parses the text of the configuration, checks it, and is written back in the same form by
+# `config check`.
 _WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
 _READ_DURATION: Final = BeforeValidator(_parser(parse_duration))
 Duration = Annotated[
@@ -177,13 +193,14 @@ Since = Annotated[
     BeforeValidator(_require_day),
     PlainSerializer(lambda value: value.isoformat(), return_type=str),
 ]
-"""A day or a moment; datetime is a kind of date."""
+"""A day or a time; `datetime` is a subclass of `date`."""
 Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
+"""A number of bytes above zero."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Listen = Annotated[str, AfterValidator(_listen)]
-"""An address and a port to be reached at, or nothing."""
+"""A local address and port to listen on, or empty."""
 Language = Annotated[str, AfterValidator(_language)]
 Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]

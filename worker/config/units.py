@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: "15m", "10MB"."""
+"""Parsing and formatting of durations ("15m") and sizes ("10MB") as written in the configuration and on pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
+# The units of durations, in seconds.
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+# The units of sizes, in bytes: SI prefixes are powers of ten, IEC prefixes powers of two.
 _BYTES: Final = {
     "B": 1,
     "kB": 10**3,
@@ -18,14 +20,18 @@ _BYTES: Final = {
     "GiB": 2**30,
 }
 _LONGEST_S: Final = 36_500 * 86_400
-"""So that any moment now and any duration make a moment that has a date."""
+"""A hundred years, so that now plus any duration is still a valid `datetime`."""
 _PART: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]?i?B)")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `90s`, `15m`, `1h30m`, `50ms`, `2d`; raises ValueError for anything else."""
+    """Parse `90s`, `15m`, `1h30m`, `50ms`, `2d` or `0`.
+
+    Raises ValueError for anything else, and for more than a hundred years. Its text says what is allowed, to be put
+    behind "expected" or "give".
+    """
     if text == "0":
         return timedelta(0)
     if not _DURATION.fullmatch(text):
@@ -37,7 +43,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration the way `parse_duration` reads it, in as few units as it takes."""
+    """Return a duration in the form that `parse_duration` reads, with as few units as possible."""
     left = round(duration.total_seconds() * 1000)
     if left == 0:
         return "0s"
@@ -52,7 +58,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def format_rounded(span: timedelta) -> str:
-    """Write a span in its one largest unit that there are two of, short enough for a column: `90s`, `47h`, `3d`."""
+    """Return a span in the largest unit that gives at least 2, for narrow columns: `90s`, `47h`, `3d`."""
     seconds = max(0, int(span.total_seconds()))
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size:
@@ -61,17 +67,17 @@ def format_rounded(span: timedelta) -> str:
 
 
 def format_age(when: datetime | None, *, now: datetime) -> str:
-    """Write how long ago something was; `never` where it was not."""
+    """Return how long ago `when` was, such as `5m ago`; `never` for None."""
     return f"{format_rounded(now - when)} ago" if when else "never"
 
 
 def format_countdown(when: datetime | None, *, now: datetime) -> str:
-    """Write in how long something is to be done; `due` where that is now."""
+    """Return the time left until `when`, such as `in 5m`; `due` if it is over or None."""
     return "due" if when is None or when <= now else f"in {format_rounded(when - now)}"
 
 
 def parse_size(text: str) -> int:
-    """Read `10MB` (powers of ten) or `10MiB` (powers of two) as bytes; raises ValueError for anything else."""
+    """Parse `10MB` (powers of ten) or `10MiB` (powers of two) as bytes; raises ValueError for anything else."""
     match = _SIZE.fullmatch(text)
     if not match or match[2] not in _BYTES:
         raise ValueError('a size such as "500kB", "10MB" or "1GiB"')
@@ -79,7 +85,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """Write a size the way `parse_size` reads it."""
+    """Return a size in the form that `parse_size` reads, in the largest unit that divides it."""
     for unit in ("GiB", "GB", "MiB", "MB", "KiB", "kB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"

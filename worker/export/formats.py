@@ -1,4 +1,8 @@
-"""Where an export goes: files and folders that appear whole or not at all, and streams that are open."""
+"""The export formats (JSON Lines, text files, Parquet), the fields they write, and their output files.
+
+Files and folders are written atomically: they appear complete or not at all. `-` and `/dev/fd/N` are written as open
+streams.
+"""
 
 from __future__ import annotations
 
@@ -20,40 +24,40 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# The fields of an article, named and ordered once for every output.
+# The fields of an article, with one order for all formats.
 
 
 EXPORTED: Final = (
     "id", "url", "canonical_url", "source", "host", "title", "authors", "published_at", "published_at_from",
     "modified_at", "fetched_at", "language", "text", "words", "sha256", "cluster", "revision", "kind",
 )  # fmt: skip
-"""What `export` writes of an article."""
+"""The fields that `export` writes."""
 PREVIEWED: Final = (
     "url", "canonical_url", "host", "title", "authors", "published_at", "published_at_from", "modified_at", "language",
     "words", "rights", "sha256", "text",
 )  # fmt: skip
-"""What is told of an article that is in no store."""
+"""The fields that `extract` prints of an article that is not stored."""
 
 
 def exported_fields(stored: StoredArticle) -> dict[str, object]:
-    """Return the values of `EXPORTED`, times as times."""
-    standing = {"id": stored.id, "cluster": stored.cluster, "revision": stored.revision}
-    values = _values(stored.article) | standing
+    """Return the values of the fields in `EXPORTED`, times as `datetime`."""
+    values = _values(stored.article) | {"id": stored.id, "cluster": stored.cluster, "revision": stored.revision}
     return {name: values[name] for name in EXPORTED}
 
 
 def previewed_fields(article: Article) -> dict[str, object]:
-    """Return the values of `PREVIEWED`, times as times."""
+    """Return the values of the fields in `PREVIEWED`, times as `datetime`."""
     values = _values(article)
     return {name: values[name] for name in PREVIEWED}
 
 
 def to_json_values(values: Mapping[str, object]) -> dict[str, object]:
-    """Return values as JSON can hold them: times in ISO 8601 with their offset."""
+    """Return values with each `datetime` replaced by ISO 8601 text with its offset."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _values(article: Article) -> dict[str, object]:
+    """Return every field of an article that any output uses."""
     rights = article.rights
     return {
         "url": article.url,
@@ -82,7 +86,7 @@ def _values(article: Article) -> dict[str, object]:
 
 @contextmanager
 def open_export(target: Path) -> Iterator[BinaryIO]:
-    """Give what to write a file into, which becomes `target` when the block ends well; raises UsageError."""
+    """Yield a binary file that becomes `target` when the block succeeds; raises UsageError if it cannot be written."""
     with _as_usage_error(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with open_output(target) as file:
@@ -91,7 +95,7 @@ def open_export(target: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_export_folder(target: Path) -> Iterator[Path]:
-    """Give a folder to write into, which becomes `target` when the block ends well; raises UsageError."""
+    """Yield a new folder that becomes `target` when the block succeeds; raises UsageError if it cannot be written."""
     with _as_usage_error(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target) as made:
@@ -100,21 +104,22 @@ def open_export_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _as_usage_error(target: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a UsageError that names the target."""
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever reads has seen enough
+        raise  # the reader of our output has stopped, which is no error of ours
     except OSError as exc:
         raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --output") from exc
 
 
-# One JSON object a line.
+# JSON Lines: one object a line.
 
 
 def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
     """Write articles to a file, or to standard output where `target` is None; return how many.
 
-    The file appears whole or not at all. Raises UsageError where it cannot be written.
+    The file is written atomically. Raises UsageError if it cannot be written.
     """
     count = 0
     with _lines(target) as stream:
@@ -126,22 +131,23 @@ def write_jsonl(articles: Iterable[StoredArticle], target: Path | None) -> int:
 
 @contextmanager
 def _lines(target: Path | None) -> Iterator[TextIO]:
+    """Yield the text stream to write lines to: a file written atomically, or standard output."""
     if target is None:
         yield sys.stdout
         return
     with open_export(target) as file:
         stream = TextIOWrapper(file, encoding="utf-8", newline="\n")
         yield stream
-        stream.detach()  # which flushes it; the file is closed by its own door
+        stream.detach()  # flushes; `open_export` closes the file
 
 
-# One text file an article, laid out like the seed corpus: first line the title, then the text.
+# Text: one file for each article, in the form of the seed corpus (the title on the first line, then the text).
 
 
 def write_text(articles: Iterable[StoredArticle], target: Path | None) -> int:
-    """Write one file for each article into a new or empty folder, which appears whole or not at all; return how many.
+    """Write one file for each article into a new or empty folder; return how many.
 
-    Raises UsageError where the folder is missing from the command line, holds something, or cannot be written.
+    The folder is written atomically. Raises UsageError if none is given, if it is not empty or cannot be written.
     """
     if target is None:
         raise UsageError("text goes into a folder; name a new or empty one with --output DIR")
@@ -150,31 +156,33 @@ def write_text(articles: Iterable[StoredArticle], target: Path | None) -> int:
 
 
 def file_name(stored: StoredArticle) -> str:
-    """Return the file's name: the article's id and the first 16 hexadecimal digits of its text's SHA-256."""
+    """Return the file name of an article: its id and the first 16 hexadecimal digits of its text's SHA-256."""
     return f"{stored.id:03d}_{stored.article.sha256[:16]}.txt"
 
 
 def _write_one(stored: StoredArticle, place: Path) -> int:
+    """Write the file of one article and return 1, for counting."""
     body = f"{stored.article.title}\n{stored.article.text}\n"
     (place / file_name(stored)).write_text(body, encoding="utf-8", newline="\n")
     return 1
 
 
-# One row an article in an Apache Parquet file, with typed columns; pyarrow is an extra.
+# Apache Parquet: one row for each article, with typed columns. pyarrow is an optional dependency.
 
 
 ROWS_AT_ONCE: Final = 2_000
-"""Rows of one group: a few megabytes of text, so that memory stays flat however large the corpus is."""
+"""Rows of one row group: a few megabytes of text, which bounds memory for a corpus of any size."""
+# Parquet types by field; all other fields are strings, `authors` is a list of strings.
 _NUMBERS: Final = {"id": "int64", "cluster": "int64", "words": "int32", "revision": "int32"}
 _TIMES: Final = frozenset({"published_at", "modified_at", "fetched_at"})
 _NULLABLE: Final = frozenset({"published_at", "modified_at"})
 
 
 def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int:
-    """Write articles to a file; return how many.
+    """Write articles to a Parquet file (zstd); return how many.
 
-    The file appears whole or not at all. Raises UsageError where no file is named, pyarrow is missing, or the file
-    cannot be written.
+    The file is written atomically. Raises UsageError if no file is given, pyarrow is missing, or the file cannot be
+    written.
     """
     if target is None:
         raise UsageError("parquet goes into a file; name one with --output FILE")
@@ -192,13 +200,14 @@ def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int
 
 
 def _groups(articles: Iterable[StoredArticle]) -> Iterator[list[dict[str, object]]]:
+    """Yield the rows of one row group after another."""
     left = iter(articles)
     while rows := [exported_fields(stored) for stored in islice(left, ROWS_AT_ONCE)]:
         yield rows
 
 
 def _schema() -> pa.Schema:
-    """Return the columns: the fields of `export` in their order, times as instants in UTC to the microsecond."""
+    """Return the columns: `EXPORTED` in order, times as UTC timestamps in microseconds."""
     try:
         import pyarrow as pa
     except ImportError:

@@ -1,1 +1,1 @@
-"""Files on the user's disk, written whole or not at all."""
+"""Files on the user's disk: `atomic` writes them completely or not at all, `reading` reads them without hanging."""

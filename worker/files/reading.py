@@ -1,4 +1,8 @@
-"""The one door for input files: ordinary files alone, read on threads that may be left behind where a file hangs."""
+"""Reading of input files: regular files only, on daemon threads that are abandoned if a read hangs.
+
+A read can hang forever on a network file system or a broken disk, and a blocked thread cannot be cancelled. Usage:
+`await read_in_thread(parse, path)`, where `parse` opens its file with `open_regular`.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READ_TIMEOUT: Final = timedelta(minutes=1)
-"""How long a file may give nothing at all."""
-_CHECK_EVERY: Final = timedelta(seconds=1)
+"""How long reading may make no progress. Chosen, not measured: longer than a disk takes to spin up."""
+_CHECK_EVERY: Final = timedelta(seconds=1)  # precise enough beside a minute, and cheap
+# What a path is if it is no regular file, for error messages.
 _FILE_TYPES: Final = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -36,8 +41,8 @@ _FILE_TYPES: Final = {
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; raises OSError, without having touched it, where it is a pipe, a device or the like."""
-    _require_regular(path.stat())  # first: merely to open a device may do something
+    """Open a regular file for reading; raises OSError for a pipe, a device or the like, without opening it."""
+    _require_regular(path.stat())  # before opening: opening a device can have side effects
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         _require_regular(os.fstat(descriptor))
@@ -48,13 +53,14 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def _require_regular(found: os.stat_result) -> None:
+    """Raise OSError if a file's status is not that of a regular file."""
     if not stat.S_ISREG(found.st_mode):
         kind = _FILE_TYPES.get(stat.S_IFMT(found.st_mode), "of another kind")
         raise OSError(errno.EINVAL, f"it is {kind}, no ordinary file")
 
 
 class _ProgressFile(io.FileIO):
-    """A file that notes each of its reads."""
+    """A file that calls `note_progress` after each read."""
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         count = super().readinto(buffer)
@@ -63,57 +69,58 @@ class _ProgressFile(io.FileIO):
 
 
 class _ReaderThread(threading.Thread):
-    """A thread for one blocking call, which ends with the process even where the call never returns."""
+    """A daemon thread for one blocking call: it does not keep the process alive if the call never returns."""
 
     def __init__(self, run: Callable[[], None]) -> None:
         super().__init__(target=run, name="input", daemon=True)
         self.last = time.monotonic()
 
     @property
-    def still(self) -> timedelta:
+    def idle_for(self) -> timedelta:
+        """The time since the last progress."""
         return timedelta(seconds=time.monotonic() - self.last)
 
 
 def note_progress() -> None:
-    """Note that the reading on this thread has come on."""
+    """Record that the reading on the current thread has made progress; does nothing on other threads."""
     thread = threading.current_thread()
     if isinstance(thread, _ReaderThread):
         thread.last = time.monotonic()
 
 
 async def read_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what a call that reads files returns; cancelled, or where it hangs, it is left behind on its thread.
+    """Run a call that reads files on its own thread and return its result.
 
-    Raises SourceError where nothing came for as long as PATIENCE.
+    Raises SourceError after `READ_TIMEOUT` without progress. Then, and on cancellation, the thread is abandoned.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[T] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if told.done():
+    def set_result(result: T | None, error: BaseException | None) -> None:
+        if future.done():
             return
         if error is None:
-            told.set_result(cast("T", result))
+            future.set_result(cast("T", result))
         else:
-            told.set_exception(error)
+            future.set_exception(error)
 
     def run() -> None:
         result, error = None, None
         try:
             result = call(*args, **kwargs)
-        except BaseException as exc:  # noqa: BLE001 - it is the caller's
+        except BaseException as exc:  # noqa: BLE001 - raised again in the caller
             error = exc
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, result, error)
+        with suppress(RuntimeError):  # the loop is closed: no caller is waiting
+            loop.call_soon_threadsafe(set_result, result, error)
 
     reader = _ReaderThread(run)
     reader.start()
     try:
-        while not (await asyncio.wait({told}, timeout=min(_CHECK_EVERY, READ_TIMEOUT).total_seconds()))[0]:
-            if reader.still >= READ_TIMEOUT:
+        while not (await asyncio.wait({future}, timeout=min(_CHECK_EVERY, READ_TIMEOUT).total_seconds()))[0]:
+            if reader.idle_for >= READ_TIMEOUT:
                 raise SourceError(
                     f"nothing could be read for {READ_TIMEOUT.total_seconds():.0f} seconds; check the disk"
                 )
-        return told.result()
+        return future.result()
     finally:
-        told.cancel()
+        future.cancel()

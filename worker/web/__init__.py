@@ -1,1 +1,1 @@
-"""The status page, `/healthz` and `/metrics` of a running daemon."""
+"""The HTTP server of a running daemon: the status page, `/healthz` and `/metrics`."""

@@ -1,4 +1,8 @@
-"""The three pages: `/` for people, `/healthz` for supervisors, `/metrics` for Prometheus."""
+"""The web application of the daemon: `/` (status page), `/healthz` (for supervisors), `/metrics` (for Prometheus).
+
+`build_web_app` makes it from a `StatusSource`. Statistics of the store are cached, so that many requests cost the
+store no more than few. Pages are static HTML under a strict Content Security Policy, without scripts.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +34,10 @@ from worker.models.records import source_warnings
 from worker.ports import Clock
 from worker.web.metrics import Metrics
 
-# The status page for people: plain HTML, everything from outside escaped, no script, nothing from elsewhere.
+# The status page: plain HTML, all foreign text escaped, no scripts, no external resources.
 
 
+# One string, inside the page: its hash in the policy below is what allows the browser to apply it.
 _STYLE: Final = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #ddd;"
@@ -45,13 +50,13 @@ _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What a browser may do with the page (Content Security Policy): show it in its own style, and nothing else."""
+"""The Content Security Policy: a browser may apply the page's own style, and load or run nothing."""
 
-_REFRESH_S: Final = 15
+_REFRESH_S: Final = 15  # a little longer than STATS_MAX_AGE, so that each refresh can show new numbers
 
 
 def status_page(health: Health, figures: StoreStats | None, *, now: datetime) -> str:
-    """Return the whole page."""
+    """Return the status page as HTML; `figures` is None if the store is not open or did not answer."""
     body = [f"<h1>Corpus Worker</h1>{_health(health)}"]
     if figures is not None:
         body += [_counts(figures), _recent(figures), _sources(figures, now=now), _latest(figures, now=now)]
@@ -64,11 +69,13 @@ def status_page(health: Health, figures: StoreStats | None, *, now: datetime) ->
 
 
 def _health(health: Health) -> str:
-    mood = '<span class="ok">well</span>' if health.ok else f'<span class="bad">{_text(health.reason)}</span>'
-    return f'<p>{mood} · <a href="/healthz">healthz</a> · <a href="/metrics">metrics</a></p>'
+    """Return the health line: `well` or the reason, and links to the other two pages."""
+    label = '<span class="ok">well</span>' if health.ok else f'<span class="bad">{_text(health.reason)}</span>'
+    return f'<p>{label} · <a href="/healthz">healthz</a> · <a href="/metrics">metrics</a></p>'
 
 
 def _counts(figures: StoreStats) -> str:
+    """Return the size of the corpus and the table of candidates by state."""
     found = ("found", sum(figures.counts.values()))
     named = [(state.value, figures.counts.get(state, 0)) for state in State]
     rest = [("due now", figures.due), ("in hand", figures.in_hand)]
@@ -78,12 +85,13 @@ def _counts(figures: StoreStats) -> str:
         f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported "
         "(copies and earlier versions)"
     )
-    told = "Every address found is in one of the eight states; due now and in hand are parts of pending."
+    legend = "Every address found is in one of the eight states; due now and in hand are parts of pending."
     table = _table(names, [[str(value) for value in values]], numbers=range(len(names)))
-    return f"<p>{_text(corpus)}</p>{table}<p>{told}</p>"
+    return f"<p>{_text(corpus)}</p>{table}<p>{legend}</p>"
 
 
 def _recent(figures: StoreStats) -> str:
+    """Return the table of outcomes within the last hour and day, empty without any."""
     if not figures.recent:
         return ""
     ends = sorted({end for counts in figures.recent.values() for end in counts})
@@ -91,20 +99,22 @@ def _recent(figures: StoreStats) -> str:
         [f"last {format_duration(span)}", *(str(counts.get(end, 0)) for end in ends)]
         for span, counts in sorted(figures.recent.items())
     ]
-    told = "What happened in that time; what was decided twice counts twice."
-    return f"{_table(['', *ends], rows, numbers=range(1, len(ends) + 1))}<p>{told}</p>"
+    legend = "What happened in that time; an address decided twice counts twice."
+    return f"{_table(['', *ends], rows, numbers=range(1, len(ends) + 1))}<p>{legend}</p>"
 
 
 def _sources(figures: StoreStats, *, now: datetime) -> str:
+    """Return the table of sources with its legend."""
     heads = ("source", "last poll", "next", "every", "found", "stored", "of", "newest text", "trouble")
     rows = [_source(each, now=now) for each in figures.sources]
-    told = "found: entries of the last poll; stored, of: of the addresses it was the first to name."
+    legend = "found: entries of the last poll; stored, of: of the addresses this source named first."
     others = sum(figures.counts.values()) - sum(source.known for source in figures.sources)
-    rest = f" {others:,} more were brought by targets, or by sources no longer configured." if others > 0 else ""
-    return f"{_table(heads, rows, numbers=range(4, 7), bad=8)}<p>{told}{rest}</p>"
+    rest = f" {others:,} more came from targets, or from sources no longer configured." if others > 0 else ""
+    return f"{_table(heads, rows, numbers=range(4, 7), bad=8)}<p>{legend}{rest}</p>"
 
 
 def _source(source: SourceStats, *, now: datetime) -> Sequence[str]:
+    """Return the cells of one source."""
     state = source.state
     return (
         source.name,
@@ -120,11 +130,13 @@ def _source(source: SourceStats, *, now: datetime) -> Sequence[str]:
 
 
 def _latest(figures: StoreStats, *, now: datetime) -> str:
+    """Return the table of the newest articles."""
     rows = [(str(each.id), format_age(each.at, now=now), each.source, each.title, each.url) for each in figures.latest]
     return _table(("id", "fetched", "source", "title", "address"), rows, numbers=[0]) if rows else ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int], bad: int = -1) -> str:
+    """Return an HTML table; `numbers` are the columns aligned to the right, `bad` is the column shown in red."""
     kinds = {**dict.fromkeys(numbers, ' class="n"'), bad: ' class="bad"'}
     head = "".join(f"<th{kinds.get(place, '')}>{_text(name)}</th>" for place, name in enumerate(heads))
     lines = (
@@ -136,7 +148,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iter
 
 
 def _text(value: str) -> str:
-    """Return text from anywhere as HTML may hold it."""
+    """Return text from outside as HTML: control characters made visible, markup escaped."""
     return escape(visible(value))
 
 
@@ -144,31 +156,34 @@ def _moment(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-# Refuses requests under a name that is not ours: a page in somebody's browser cannot reach us by rebinding its name.
-#
-# A plain address cannot be rebound, so it always passes; so does `localhost`.
+# Protection against DNS rebinding: a web page in a user's browser could let its own host name resolve to this
+# machine and so read the status pages. Requests with an unknown Host header are refused; a plain IP address or
+# `localhost` cannot be rebound and always passes.
 
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(?::[0-9]{1,5})?")
-_REFUSAL: Final = "nothing is served under this name; ask for the address, or add the name to [web] hosts\n"
+_REFUSAL: Final = "nothing is served under this name; use the IP address, or add the name to [web] hosts\n"
 
 
 class TrustedHosts:
-    """Lets requests through whose Host header names an address, `localhost`, or one of `names` (RFC 9110, 7.4)."""
+    """ASGI middleware that refuses requests whose Host header is not an address, `localhost` or one of `names`.
+
+    Others get status 421, Misdirected Request (RFC 9110, section 7.4).
+    """
 
     def __init__(self, app: ASGIApp, *, names: Collection[str] = ()) -> None:
         self._app = app
         self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Pass a request on to the application, or refuse it."""
         known = is_trusted_host(Headers(scope=scope).getlist("host"), names=self._names)
         answer = self._app if known else PlainTextResponse(_REFUSAL, status_code=421)
         await answer(scope, receive, send)
 
 
 def is_trusted_host(hosts: list[str], *, names: Collection[str]) -> bool:
-    """Tell whether the one Host header is an address, `localhost`, or one of `names` (in lower case)."""
+    """Return whether there is exactly one Host header, with an address, `localhost`, or one of `names` (lower case)."""
     match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     if match is None:
         return False
@@ -184,13 +199,16 @@ def _is_address(host: str) -> bool:
     return True
 
 
+# The application and its routes.
+
 log = structlog.get_logger()
 
 STATS_MAX_AGE: Final = timedelta(seconds=10)
-"""How old figures of the store may be: however many clients ask, the store is asked this often at most."""
-MIN_REST_FACTOR: Final = 50
-"""How many times as long as its answer took the store is left alone: a large one has other things to do as well."""
-STORE_PATIENCE: Final = timedelta(seconds=5)
+"""For how long statistics of the store are cached: the store is queried no more often, however many requests come."""
+STATS_REST_FACTOR: Final = 50
+"""Statistics are cached for at least 50 times the duration of their query, so they cost the store 2% at most."""
+STORE_TIMEOUT: Final = timedelta(seconds=5)
+"""How long a request waits for the store: half of Prometheus' default scrape timeout of ten seconds."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": POLICY,
@@ -201,10 +219,10 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSource:
-    """What the pages are made of.
+    """Where the pages get their data from.
 
-    `health` is asked for at every probe and must not wait for anything; `figures` may ask the store and raise
-    StoreError, and gives None where no store is open yet.
+    `health` is called for every request and must not block. `figures` queries the store; it returns None while no
+    store is open, and may raise StoreError.
     """
 
     health: Callable[[], Health]
@@ -213,62 +231,63 @@ class StatusSource:
     clock: Clock
 
 
-def build_web_app(watched: StatusSource, *, names: Collection[str] = ()) -> Starlette:
-    """Return the application; `names` are host names it may be asked for under, besides addresses and localhost."""
-    answers = _Answers(watched)
+def build_web_app(source: StatusSource, *, names: Collection[str] = ()) -> Starlette:
+    """Return the application; `names` are the accepted host names besides IP addresses and localhost."""
+    pages = _Pages(source)
     return Starlette(
         routes=[
-            Route("/", answers.status, methods=["GET"]),
-            Route("/healthz", answers.healthz, methods=["GET"]),
-            Route("/metrics", answers.metrics, methods=["GET"]),
+            Route("/", pages.status, methods=["GET"]),
+            Route("/healthz", pages.healthz, methods=["GET"]),
+            Route("/metrics", pages.metrics, methods=["GET"]),
         ],
         middleware=[Middleware(TrustedHosts, names=names)],
     )
 
 
-class _Answers:
-    """Answers requests, with figures that are asked for now and then."""
+class _Pages:
+    """The request handlers, with cached statistics of the store."""
 
-    def __init__(self, watched: StatusSource) -> None:
-        self._watched = watched
-        self._asking = asyncio.Lock()
+    def __init__(self, source: StatusSource) -> None:
+        self._source = source
+        self._stats_lock = asyncio.Lock()
         self._figures: StoreStats | None = None
-        self._ask_again_at = float("-inf")
+        self._next_query_at = float("-inf")
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - the page is the same for all
-        """Return the page for people."""
-        page = status_page(self._watched.health(), await self._recent(), now=self._watched.clock.now())
+        """Return the status page."""
+        page = status_page(self._source.health(), await self._recent(), now=self._source.clock.now())
         return HTMLResponse(page, headers=_HEADERS)
 
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002
-        """Return 200 where work gets on, 503 with the reason where it does not; the store is not asked."""
-        health = self._watched.health()
+        """Return 200 if the daemon makes progress, else 503 with the reason; the store is not queried."""
+        health = self._source.health()
         return JSONResponse(asdict(health), status_code=200 if health.ok else 503, headers=_HEADERS)
 
     async def metrics(self, request: Request) -> Response:
-        """Return the counters of this process and the figures of the store."""
+        """Return the metrics of this process and of the store."""
         body, content_type = await asyncio.to_thread(
-            self._watched.metrics.told,
+            self._source.metrics.render,
             accept=request.headers.get("accept", ""),
-            health=self._watched.health(),
+            health=self._source.health(),
             figures=await self._recent(),
         )
         return Response(body, headers={**_HEADERS, "Content-Type": content_type})
 
     async def _recent(self) -> StoreStats | None:
-        """Return figures that are not old; None where there is no store, or it does not answer in time."""
-        async with self._asking:
-            started = self._watched.clock.monotonic()
-            if started >= self._ask_again_at:
-                self._figures = await self._ask()
-                now = self._watched.clock.monotonic()
-                self._ask_again_at = now + max(STATS_MAX_AGE.total_seconds(), MIN_REST_FACTOR * (now - started))
+        """Return cached or new statistics; None if no store is open or it does not answer in time."""
+        async with self._stats_lock:
+            started = self._source.clock.monotonic()
+            if started >= self._next_query_at:
+                self._figures = await self._query_store()
+                now = self._source.clock.monotonic()
+                self._next_query_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - started))
             return self._figures
 
-    async def _ask(self) -> StoreStats | None:
+    async def _query_store(self) -> StoreStats | None:
+        """Return the statistics of the store; None, with a warning in the log, if it fails or takes too long."""
         try:
-            async with asyncio.timeout(STORE_PATIENCE.total_seconds()):
-                return await self._watched.figures()
+            async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
+                return await self._source.figures()
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")
             return None

@@ -1,4 +1,8 @@
-"""Counts and times what happens, and tells it in the words of Prometheus, with a registry of its own."""
+"""Prometheus metrics: counters and histograms of this process, and gauges read from the store at each scrape.
+
+The registry is private, so that nothing of the process (or of other tests) is exported by accident. Metric names are
+part of the outside interface; `docs/operating.md` lists them.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,16 @@ from prometheus_client.exposition import choose_encoder
 
 from worker.models import Claim, Health, Outcome, Source, SourceStats, State, StoreStats
 
+# Buckets of `stage_seconds`: from a fingerprint (about a millisecond) to the deadline of a fetch (a minute).
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 _OPEN_METRICS: Final = "application/openmetrics-text"
 _STAGES: Final = ("fetch", "extract", "fingerprint", "settle")
+# Reasons of rejection for which the page's extraction process was ended.
 _PROCESS_LOST: Final = frozenset({"timeout", "crash", "memory"})
 
 
 class Metrics:
-    """The counters of one process; fits `Meter` and `Observer`."""
+    """The metrics of one process; implements `MetricsSink` and `Observer` of `worker.ports`."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -27,13 +33,15 @@ class Metrics:
         self._discovered = self._counter("discovered", "Candidates found for the first time.", "source")
         self._polls = self._counter("polls", "Polls of sources by how they went.", "result")
         self._fetch_errors = self._counter("fetch_errors", "Fetches that gave no page, by kind.", "kind")
-        self._expiries = self._counter("lease_expiries", "Candidates taken over after a lease had run out.")
-        self._fallbacks = self._counter("extract_fallbacks", "Pages of which a part was not read our own way.", "to")
-        self._lost = self._counter("leases_lost", "Work that came to nothing because its lease had run out.")
-        self._processes = self._counter("extract_processes_lost", "Extraction processes a page has ended.", "reason")
+        self._expiries = self._counter("lease_expiries", "Candidates claimed again after a lease had expired.")
+        self._fallbacks = self._counter(
+            "extract_fallbacks", "Pages for which a fallback replaced a part of extraction.", "to"
+        )
+        self._lost = self._counter("leases_lost", "Work that was lost because its lease had expired.")
+        self._processes = self._counter("extract_processes_lost", "Extraction processes ended by a page.", "reason")
         stages = Histogram(
             "stage_seconds",
-            "Time of one piece of work; fetch counts the wait for the host's turn.",
+            "Duration of one stage for one page; fetch includes the wait for the host's rate limit.",
             ("stage",),
             namespace="corpus_worker",
             registry=self._registry,
@@ -42,79 +50,81 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in _STAGES}
 
     def took(self, stage: str, *, seconds: float) -> None:
-        """Note how long one piece of work took."""
+        """Record the duration of one stage."""
         self._stages[stage].observe(seconds)
 
     def fetch_failed(self, reason: str) -> None:
-        """Note a fetch that gave no page."""
+        """Count a fetch that failed with `reason`."""
         self._fetch_errors.labels(reason).inc()
 
     def fell_back(self, to: str) -> None:
-        """Note what stood in for a part of our reading of a page."""
+        """Count a page for which the fallback `to` replaced a part of extraction."""
         self._fallbacks.labels(to).inc()
 
-    def polled(self, source: str, *, result: str) -> None:  # noqa: ARG002 - the sources have figures of their own
-        """Note the end of a poll."""
+    def polled(self, source: str, *, result: str) -> None:  # noqa: ARG002 - sources have gauges
+        """Count a poll by its result."""
         self._polls.labels(result).inc()
 
     def leases_expired(self, count: int) -> None:
-        """Note candidates taken over after a lease had run out."""
+        """Count candidates that were claimed again after a lease had expired."""
         self._expiries.inc(count)
 
     def lease_lost(self) -> None:
-        """Note work that came to nothing."""
+        """Count work that was lost because its lease had expired."""
         self._lost.inc()
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Note that candidates were added."""
+        """Count candidates that were added."""
         self._discovered.labels(source.name).inc(new)
 
-    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - an address is no label
-        """Note that the work on one candidate ended."""
+    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - URLs are no labels: too many values
+        """Count the outcome of one candidate, and the extraction process if the page ended one."""
         self._outcomes.labels(outcome.state.value, outcome.reason).inc()
         if outcome.state is State.REJECTED and outcome.reason in _PROCESS_LOST:
             self._processes.labels(outcome.reason).inc()
 
-    def told(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:
-        """Return everything counted and what the store says, and the content type: OpenMetrics where it is asked for.
+    def render(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:
+        """Return the exposition of all metrics and its content type.
 
-        Nothing else of `accept` is looked at: whatever a client writes there, it gets an answer.
+        The format is OpenMetrics if `accept` names it, otherwise Prometheus text; no value of `accept` is an error.
         """
         encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept.lower() else "")
-        return encode(_Everything(registry=self._registry, health=health, figures=figures)), content_type
+        return encode(_Collector(registry=self._registry, health=health, figures=figures)), content_type
 
-    def _counter(self, name: str, told: str, *labels: str) -> Counter:
-        return Counter(name, told, labels, namespace="corpus_worker", registry=self._registry)
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, namespace="corpus_worker", registry=self._registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Everything:
-    """What is counted here, and gauges made of what the store says at the moment."""
+class _Collector:
+    """A collector of the registry's metrics and of gauges from the health and the store's statistics."""
 
     registry: CollectorRegistry
     health: Health
     figures: StoreStats | None
 
     def collect(self) -> Iterator[Metric]:
+        """Yield all metric families (prometheus_client's collector protocol)."""
         for metric in self.registry.collect():
-            # When a counter was made says nothing here, and would double the number of lines.
+            # The time at which a counter was created is of no use here, and would double the number of lines.
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
-        yield _gauge("healthy", "1 where work gets on.", int(self.health.ok))
+        yield _gauge("healthy", "1 if the daemon makes progress.", int(self.health.ok))
         if "standing_still_s" in self.health.figures:
-            told = "Seconds for which work has waited and none was done."
-            yield _gauge("standing_still_seconds", told, self.health.figures["standing_still_s"])
-        yield _gauge("store_answers", "1 where the store answered in time.", int(self.figures is not None))
+            text = "Seconds without progress while work was waiting."
+            yield _gauge("standing_still_seconds", text, self.health.figures["standing_still_s"])
+        yield _gauge("store_answers", "1 if the store answered in time.", int(self.figures is not None))
         if self.figures is not None:
-            yield from _of_the_store(self.figures)
-            yield from _of_sources(self.figures)
+            yield from _store_gauges(self.figures)
+            yield from _source_gauges(self.figures)
 
 
-def _of_the_store(figures: StoreStats) -> Iterator[Metric]:
+def _store_gauges(figures: StoreStats) -> Iterator[Metric]:
+    """Yield the gauges of the queue, the corpus and the store's size."""
     yield _gauge("queue_pending", "Candidates without an outcome.", figures.pending)
     yield _gauge("queue_due", "Pending candidates that could be claimed now.", figures.due)
-    yield _gauge("in_hand", "Candidates this process is working on.", figures.in_hand)
-    yield _gauge("texts", "Texts that export would write.", figures.texts)
+    yield _gauge("in_hand", "Candidates that this process is working on.", figures.in_hand)
+    yield _gauge("texts", "Texts that `export` would write.", figures.texts)
     if figures.size is not None:
         yield _gauge("store_bytes", "Size of the store.", figures.size)
     states = GaugeMetricFamily("corpus_worker_candidates", "Candidates by state.", labels=("state",))
@@ -123,18 +133,19 @@ def _of_the_store(figures: StoreStats) -> Iterator[Metric]:
     yield states
 
 
-def _of_sources(figures: StoreStats) -> Iterator[Metric]:
-    told = {
-        "source_freshness_seconds": "Seconds since the last poll that worked.",
+def _source_gauges(figures: StoreStats) -> Iterator[Metric]:
+    """Yield one gauge family for each figure of the sources, labelled by source."""
+    help_texts = {
+        "source_freshness_seconds": "Seconds since the last successful poll.",
         "source_newest_article_age_seconds": "Seconds since the newest text was fetched.",
-        "source_failures": "Polls that failed in a row.",
+        "source_failures": "Consecutive failed polls.",
         "source_interval_seconds": "Seconds between two polls.",
-        "source_gaps": "Polls that shared no entry with the one before.",
-        "source_alarms": "Warnings about drift that hold now.",
-        "source_paused": "1 where the configuration keeps the source from being polled: it has no other figures then.",
+        "source_gaps": "Polls that had no entry in common with the previous one.",
+        "source_alarms": "Active warnings about drift.",
+        "source_paused": "1 for a source that is paused in the configuration; it has no other metrics.",
     }
     families = {
-        name: GaugeMetricFamily(f"corpus_worker_{name}", sense, labels=("source",)) for name, sense in told.items()
+        name: GaugeMetricFamily(f"corpus_worker_{name}", text, labels=("source",)) for name, text in help_texts.items()
     }
     for source in figures.sources:
         for name, value in _source_values(source, figures).items():
@@ -144,6 +155,7 @@ def _of_sources(figures: StoreStats) -> Iterator[Metric]:
 
 
 def _source_values(source: SourceStats, figures: StoreStats) -> dict[str, float | None]:
+    """Return the gauges of one source; None where the value is not known yet."""
     state = source.state
     if source.paused:
         return {"source_paused": 1}
@@ -160,5 +172,5 @@ def _source_values(source: SourceStats, figures: StoreStats) -> dict[str, float 
     }
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"corpus_worker_{name}", told, value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"corpus_worker_{name}", help_text, value=value)

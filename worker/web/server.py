@@ -1,4 +1,8 @@
-"""Serves the pages inside the daemon's own event loop, and leaves its signals alone."""
+"""Serves the status pages with uvicorn inside the daemon's event loop, without touching its signal handlers.
+
+Each connection has a time limit for the request and for the response, and the number of connections is limited, so
+that clients that send or read slowly cannot exhaust the server.
+"""
 
 from __future__ import annotations
 
@@ -20,67 +24,72 @@ from worker.errors import ListenError
 
 log = structlog.get_logger()
 
-_BACKLOG = 64
-_REQUEST_WITHIN_S = 10.0
-"""How long a client may take over a request, from when it connects or from the last answer on."""
-_ANSWER_WITHIN_S = 60.0
-"""How long an answer may take, its way to the client included."""
+_MAX_CONNECTIONS = 64
+"""Chosen, not measured: far more than a browser, a supervisor and Prometheus open, few enough file descriptors."""
+_REQUEST_TIMEOUT_S = 10.0
+"""The time a client has to send a request, counted from connecting or from the previous response.
+
+Chosen, not measured: a request is one small packet, so 10 seconds suffice on any usable network.
+"""
+_RESPONSE_TIMEOUT_S = 60.0
+"""The time a response may take until the client has received it; the store itself is given five seconds."""
 
 
 class _Connection(H11Protocol):
-    """A connection that nobody can hold for ever: uvicorn itself only limits the wait for a second request."""
+    """A connection with time limits; uvicorn itself only limits the wait for a second request."""
 
     timer: asyncio.TimerHandle | None = None
     waits_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request; where there are too many clients, the one silent for longest has to go."""
+        """Start the request timeout; with too many connections, abort the one that has been idle for longest."""
         super().connection_made(transport)
         self._limit()
-        if len(self.connections) >= _BACKLOG:
+        if len(self.connections) >= _MAX_CONNECTIONS:
             others = (each for each in self.connections if isinstance(each, _Connection) and each is not self)
             silent = (each for each in others if each.is_silent)
             if longest := min(silent, key=lambda each: each.waits_since, default=None):
                 longest.end()
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the answer's end once a request is whole; a part of one gives nobody more time."""
+        """Start the response timeout when a request is complete; an incomplete one does not extend the time."""
         was_silent = self.is_silent
         super().data_received(data)
         if was_silent and not self.is_silent:
             self._limit()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for its answer where it is there already."""
+        """Start the timeout for the next request, or for its response if it has already arrived."""
         super().on_response_complete()
         self._limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Cancel the timeout."""
         if self.timer is not None:
             self.timer.cancel()
         super().connection_lost(exc)
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing is being answered."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # none before the first request
+        """Whether no request is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is None or cycle.response_complete
 
     def end(self) -> None:
-        """Let go of the client, without a word more."""
+        """Abort the connection without a response."""
         self.connections.discard(self)
         self.transport.abort()
 
     def _limit(self) -> None:
+        """Restart the timer: abort the connection when the current request or response takes too long."""
         if self.timer is not None:
             self.timer.cancel()
         self.waits_since = self.loop.time()
-        self.timer = self.loop.call_later(_REQUEST_WITHIN_S if self.is_silent else _ANSWER_WITHIN_S, self.end)
+        self.timer = self.loop.call_later(_REQUEST_TIMEOUT_S if self.is_silent else _RESPONSE_TIMEOUT_S, self.end)
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers: its own would take the daemon's place."""
+    """Uvicorn without signal handlers: its own would replace the daemon's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -89,12 +98,12 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
-    """Serve for as long as the block lasts, at an address and port such as `127.0.0.1:8750`; yields the port.
+    """Serve an application while the block runs, at an address such as `127.0.0.1:8750`; yield the port.
 
-    Raises ListenError where nothing can be served there.
+    Raises ListenError if the address cannot be listened on.
     """
-    listener = _listening(listen)
-    server = _Server(_configuration(app))
+    listener = _open_listener(listen)
+    server = _Server(_server_config(app))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
     try:
         yield listener.getsockname()[1]
@@ -106,12 +115,13 @@ async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
             log.error("web.failed", error=repr(result))
 
 
-def _listening(listen: str) -> socket.socket:
+def _open_listener(listen: str) -> socket.socket:
+    """Return a listening socket; raises ListenError with what to change."""
     host, _, port = listen.rpartition(":")
     address = "127.0.0.1" if host == "localhost" else host.strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, int(port)), family=family, backlog=_BACKLOG)
+        return socket.create_server((address, int(port)), family=family, backlog=_MAX_CONNECTIONS)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc
         taken = ", perhaps by another daemon" if exc.errno == errno.EADDRINUSE else ""
@@ -119,8 +129,8 @@ def _listening(listen: str) -> socket.socket:
         raise ListenError(f'{why}: set [web] listen to another address, or to "" to serve nothing') from exc
 
 
-def _configuration(app: ASGIApp) -> uvicorn.Config:
-    """Return a server for a handful of clients: HTTP/1.1 alone, nothing trusted, nothing logged, no long goodbyes."""
+def _server_config(app: ASGIApp) -> uvicorn.Config:
+    """Return uvicorn's settings: HTTP/1.1 only, no proxy headers, no access log, one second to shut down."""
     return uvicorn.Config(
         app,
         http=_Connection,
@@ -131,8 +141,8 @@ def _configuration(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_BACKLOG,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=16_384,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=5,  # seconds; uvicorn's default
+        timeout_graceful_shutdown=1,  # seconds; a daemon that stops does not wait for browsers
+        h11_max_incomplete_event_size=16_384,  # bytes of headers; no client of these pages needs more
     )

@@ -45,7 +45,7 @@ def test_the_time_left_follows_the_pace_of_the_last_minutes(
         (STATE, None, "320 done, 3,090 left"),
     ],
 )
-def test_the_line_tells_places_counts_and_time(state: BackfillProgress, remaining: timedelta | None, end: str) -> None:
+def test_the_line_shows_places_counts_and_time(state: BackfillProgress, remaining: timedelta | None, end: str) -> None:
     told = progress_line(state, done=320, left=3090, remaining=remaining)
 
     assert told.startswith(f"{state.looked} of 40 places looked at, ")

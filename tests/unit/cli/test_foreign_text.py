@@ -1,4 +1,4 @@
-"""Text from outside is printed as it is, wherever in a line it stands."""
+"""Foreign text is printed unchanged at every position of a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.logs import escape as visible
 
 @pytest.mark.parametrize("after", ["", "\n", " more", "[b]more[/b]", "[/b]"])
 @given(text=st.text(alphabet="a\\[]/ b:#é\u202e\n", max_size=12))
-def test_text_from_outside_is_shown_as_it_is_whatever_follows_it(text: str, after: str) -> None:
+def test_foreign_text_is_shown_unchanged_before_any_other_text(text: str, after: str) -> None:
     plain = {"[b]more[/b]": "more", "[/b]": ""}.get(after, after)
 
     shown = render(f"[b]{escape_markup(text)}{after}" + ("[/b]" if after != "[/b]" else ""), emoji=False)
@@ -22,5 +22,5 @@ def test_text_from_outside_is_shown_as_it_is_whatever_follows_it(text: str, afte
 
 
 @pytest.mark.parametrize("text", ["ends so \\", "ends so \\\\", "\\", "[b]\\", "\\[b]", "[/]", "[none]", ":bomb: \\"])
-def test_no_backslash_and_no_bracket_is_one_too_many_or_too_few(text: str) -> None:
+def test_every_backslash_and_bracket_is_shown_once(text: str) -> None:
     assert render(escape_markup(text), emoji=False).plain == text

@@ -1,4 +1,4 @@
-"""The page of `status`: clean at 80 columns, trouble first, nothing forged."""
+"""The page of `status`: at most 80 columns, sources with trouble first, nothing forged by foreign text."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def lines(shown: StoreStats, *names: str, daemon: str = "box:17, since 2026-03-0
     return out.getvalue().splitlines()
 
 
-def test_the_page_fits_80_columns_whatever_a_source_is_called() -> None:
+def test_the_page_fits_80_columns_with_long_source_names() -> None:
     found = lines(figures(well("a" * 100), failing("b" * 60, "x" * 300)), "a" * 100, "b" * 60)
 
     assert max(len(line) for line in found) <= 80
 
 
-def test_the_page_tells_the_store_the_queue_and_who_is_at_work() -> None:
+def test_the_page_shows_the_store_the_queue_and_the_workers() -> None:
     found = "\n".join(lines(figures(), "bao"))
 
     assert "secret" not in found
@@ -82,19 +82,19 @@ def test_the_page_tells_the_store_the_queue_and_who_is_at_work() -> None:
     assert "345" in found
 
 
-def test_a_source_tells_when_it_was_polled_and_what_it_yields() -> None:
+def test_a_source_shows_its_last_poll_and_its_yield() -> None:
     (line,) = (line for line in lines(figures(well("bao")), "bao") if line.startswith("bao"))
 
     assert line.split() == ["bao", "30m", "ago", "in", "60m", "90m", "30", "40", "30", "75%"]
 
 
-def test_a_source_that_was_never_polled_or_is_disabled_says_so() -> None:
+def test_a_source_never_polled_or_disabled_is_shown_as_such() -> None:
     (line,) = (line for line in lines(figures(), "new") if line.startswith("new"))
 
     assert line.split()[:3] == ["new", "never", "due"]
 
 
-def test_sources_with_trouble_come_first_with_what_is_wrong_and_since_when() -> None:
+def test_sources_with_trouble_come_first_with_the_problem_and_its_start() -> None:
     found = lines(figures(well("good"), failing("bad", "dns: no such host")), "good", "bad")
 
     text = " ".join(" ".join(found).split())
@@ -108,7 +108,7 @@ def test_sources_with_trouble_come_first_with_what_is_wrong_and_since_when() -> 
     assert "half as long as usual: 120 words, not 260" in text
 
 
-def test_sources_with_trouble_and_the_others_stand_in_the_same_columns_under_what_they_are() -> None:
+def test_both_tables_of_sources_have_the_same_columns_and_a_heading() -> None:
     found = lines(figures(well("a-long-name"), failing("bad", "dns: no such host")), "a-long-name", "bad")
 
     heads = [line for line in found if line.startswith("source ")]
@@ -120,14 +120,14 @@ def test_sources_with_trouble_and_the_others_stand_in_the_same_columns_under_wha
     ]
 
 
-def test_where_all_is_well_there_is_one_table_without_a_word_of_trouble() -> None:
+def test_without_trouble_there_is_one_table_without_a_heading() -> None:
     found = lines(figures(well("bao")), "bao")
 
     assert sum(line.startswith("source ") for line in found) == 1
     assert not any(line.endswith(":") for line in map(str.strip, found))
 
 
-def test_an_old_gap_is_no_trouble_any_more() -> None:
+def test_an_old_gap_is_no_longer_shown_as_trouble() -> None:
     source = SourceStats(
         name="bao", state=SourceState(name="bao", learned=PollHistory(gaps=3, gap_at=START - timedelta(days=8)))
     )
@@ -135,7 +135,7 @@ def test_an_old_gap_is_no_trouble_any_more() -> None:
     assert "gaps" not in "\n".join(lines(figures(source), "bao"))
 
 
-def test_what_a_server_says_cannot_forge_a_line_or_a_colour() -> None:
+def test_text_of_a_server_cannot_forge_a_line_or_a_colour() -> None:
     found = lines(figures(failing("bad", "oops\ngood  1m ago\x1b[32m [bold]all well[/]")), "bad")
 
     assert not [line for line in found if line.startswith("good")]
@@ -143,7 +143,7 @@ def test_what_a_server_says_cannot_forge_a_line_or_a_colour() -> None:
     assert "[bold]all well[/]" in "".join(found)
 
 
-def test_the_record_has_everything_under_names_that_stay() -> None:
+def test_the_record_has_every_field_under_its_fixed_name() -> None:
     told = status_record(figures(failing("bad", "dns")), daemon="box:17", workers=(WORKER,))
 
     assert list(told) == [
@@ -160,7 +160,7 @@ def test_the_record_has_everything_under_names_that_stay() -> None:
     assert source["alarms"][0]["what"] == "length"
 
 
-def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
+def test_unfinished_backfills_are_on_the_page_and_in_the_record() -> None:
     name = "a" * 24 + ":2025-01-01:2025-12-31"
     state = BackfillProgress(name=name, begun_at=START, looked=1200, waiting=34, found=56_000)
     alone = BackfillStatus(state=state, pending=7)
@@ -170,7 +170,7 @@ def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
     told = status_record(figures(), daemon="", workers=(), backfills=(alone,))["backfills"]
 
     shown = " ".join(out.getvalue().split())
-    assert f"backfill {name}: 1,200 of 1,234 places looked at, 56,000 found, 7 pending, nobody at it" in shown
+    assert f"backfill {name}: 1,200 of 1,234 places looked at, 56,000 found, 7 pending, no worker" in shown
     assert max(len(line) for line in out.getvalue().splitlines()) <= 80
     assert told == {
         name: {
@@ -180,7 +180,7 @@ def test_backfills_that_are_not_done_are_told_to_people_and_programs() -> None:
     }  # fmt: skip
 
 
-def test_a_paused_source_is_in_order_and_says_so() -> None:
+def test_a_paused_source_is_listed_without_trouble() -> None:
     paused = replace(failing("cu", "dns"), paused=True)
     own = settings("cu")
     own = own.model_copy(update={"sources": (own.sources[0].model_copy(update={"enabled": False}),)})
@@ -194,12 +194,12 @@ def test_a_paused_source_is_in_order_and_says_so() -> None:
     assert (told["paused"], told["alarms"]) == (True, [])
 
 
-def test_every_number_of_the_page_adds_up_or_says_what_is_missing() -> None:
+def test_the_numbers_add_up_or_the_page_explains_the_difference() -> None:
     shown = replace(figures(well("bao")), counts={State.STORED: 35, State.DUPLICATE: 12, State.PENDING: 3}, pending=3)
 
     found = lines(shown, "bao")
 
-    assert "in all: every address found, by its state now; 3 more are pending" in found
-    assert "10 more were brought by targets, or by sources no longer configured" in found
-    assert "the last hour and day: what happened then; what was decided twice counts twice" in found
+    assert "in all: every address found, by its current state; 3 more are pending" in found
+    assert "10 more came from targets, or from sources no longer configured" in found
+    assert "the last hour and day: what happened then; an address decided twice counts twice" in found
     assert max(map(len, found)) <= 80

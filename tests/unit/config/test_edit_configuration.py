@@ -1,4 +1,4 @@
-"""The configuration file is changed whole or not at all."""
+"""The configuration file is changed atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_new_text_takes_the_old_one_s_place_with_its_permissions(path: Path) -> None:
+def test_the_new_text_replaces_the_old_one_and_keeps_its_permissions(path: Path) -> None:
     settings = edit_file(path, lambda text: text.replace("3s", "4s"), {})
 
     assert path.read_bytes() == TEXT.replace("3s", "4s").encode()
@@ -56,7 +56,7 @@ def test_a_link_to_the_file_stays_a_link(path: Path) -> None:
     assert path.read_text().endswith("# more\n")
 
 
-def test_a_text_that_would_not_be_valid_leaves_the_old_one_and_the_complaint_names_the_file(path: Path) -> None:
+def test_an_invalid_text_is_not_written_and_the_error_names_the_file(path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"worker\.toml: fetch\.bogus: unknown key"):
         edit_file(path, lambda text: text + "bogus = 1\n", {})
 
@@ -64,7 +64,7 @@ def test_a_text_that_would_not_be_valid_leaves_the_old_one_and_the_complaint_nam
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_edit_that_is_refused_leaves_the_file(path: Path) -> None:
+def test_a_refused_edit_leaves_the_file_unchanged(path: Path) -> None:
     def refuse(_text: str) -> str:
         raise UsageError("no")
 
@@ -74,6 +74,6 @@ def test_an_edit_that_is_refused_leaves_the_file(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be changed: No such file"):
         edit_file(tmp_path / "none.toml", str, {})

@@ -1,4 +1,4 @@
-"""The configuration: what is read, what overrides it, and what is said about mistakes."""
+"""Loading the configuration: the file, overrides from the environment, and error messages."""
 
 from __future__ import annotations
 
@@ -172,11 +172,11 @@ def test_a_mistake_in_the_environment_names_the_variable(
     assert all(part in message for part in expected), message
 
 
-def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_other_variables_are_ignored(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, ""), {"CORPUS_WORKER_HOME": "x", "PATH": "y"}) == Settings()
 
 
-def test_a_section_that_is_no_table_is_said_so_even_with_an_override(tmp_path: Path) -> None:
+def test_a_section_that_is_no_table_is_an_error_even_with_an_override(tmp_path: Path) -> None:
     message = complaint(tmp_path, "fetch = 3\n", {"CORPUS_WORKER_FETCH__TIMEOUT": "5s"})
 
     assert "fetch: found 3; expected a table [fetch]" in message
@@ -309,13 +309,13 @@ def test_since_is_a_day_or_a_moment_of_any_source(
     since = settings.sources[0].source().options.since
     assert since == datetime.fromisoformat(moment)
     assert again.sources[0].source().options.since == since
-    assert settings.remarks() == ()
+    assert settings.warnings() == ()
 
 
 @pytest.mark.parametrize(
     "written", ['"yesterday"', '"2026-13-01"', "3", '"29.11.2026"', '"0026-11-29"', "08:00:00", '""']
 )
-def test_what_is_no_day_is_refused(tmp_path: Path, written: str) -> None:
+def test_a_since_that_is_no_day_is_refused(tmp_path: Path, written: str) -> None:
     assert 'expected a day such as "2026-11-29"' in complaint(tmp_path, SOURCE + f"since = {written}\n")
 
 
@@ -331,19 +331,19 @@ def test_what_is_no_day_is_refused(tmp_path: Path, written: str) -> None:
         ("warc", {"path": '"in"', "sites": '["a.vn"]', "drop_params": '["b"]', "every": '"1h"'}, ["drop_params"]),
     ],
 )
-def test_a_key_that_does_nothing_for_its_kind_of_source_is_told(
+def test_a_key_unused_by_its_kind_of_source_is_a_warning(
     tmp_path: Path, kind: str, keys: dict[str, str], useless: list[str]
 ) -> None:
     text = f'[[sources]]\nname = "paper"\nkind = "{kind}"\n' + "".join(f"{key} = {keys[key]}\n" for key in keys)
     text += "" if "path" in keys else 'url = "https://paper.example/rss"\n'
 
-    remarks = load_settings(write(tmp_path, text), {}).remarks()
+    remarks = load_settings(write(tmp_path, text), {}).warnings()
 
     assert [remark.split(" does nothing")[0] for remark in remarks] == [f'source "paper": {key}' for key in useless]
     assert all(f'for kind = "{kind}"' in remark for remark in remarks)
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "worker.toml").write_text(SOURCE, encoding="utf-8-sig")
 
     assert load_settings(tmp_path / "worker.toml", {}).sources[0].name == "paper"
@@ -365,9 +365,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
         ("CORPUS_WORKER_SOURCES__X", "expected one of "),
     ],
 )
-def test_a_variable_that_is_nearly_one_of_ours_is_named_with_the_right_name(
-    tmp_path: Path, name: str, meant: str
-) -> None:
+def test_a_misspelt_variable_is_an_error_with_the_right_name(tmp_path: Path, name: str, meant: str) -> None:
     message = complaint(tmp_path, "", {name: "x"})
 
     assert message.startswith(f"environment: {name}: no such setting; {meant}")
@@ -380,14 +378,14 @@ def test_a_variable_that_is_nearly_one_of_ours_is_named_with_the_right_name(
         "CORPUS_WORKER_VERSION", "NLTK_CORPUS__URL", "WORKER_URL", "CELERY_WORKER_STORE__URL", "CORPUS_DIR",
     ],
 )  # fmt: skip
-def test_variables_of_other_programs_are_none_of_ours(tmp_path: Path, name: str) -> None:
+def test_variables_of_other_programs_are_accepted(tmp_path: Path, name: str) -> None:
     assert load_settings(write(tmp_path, ""), {name: "x"}) == Settings()
 
 
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     message = complaint(tmp_path, '[store]\nurl = "sqlite:///:memory:"\n')
 
-    assert "a store in memory is gone at the end of the command" in message
+    assert "a store in memory is lost when the command ends" in message
 
 
 @pytest.mark.parametrize(
@@ -401,13 +399,13 @@ def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
         ("threshold = 0.3\nmerge_at = 0.6\n", 0.6),
     ],
 )
-def test_former_keys_of_dedupe_are_translated_with_a_remark(tmp_path: Path, written: str, probability: float) -> None:
+def test_former_keys_of_dedupe_are_translated_with_a_warning(tmp_path: Path, written: str, probability: float) -> None:
     path = tmp_path / "worker.toml"
     path.write_text(f"[dedupe]\n{written}", encoding="utf-8")
 
     settings = load_settings(path, {})
 
-    remarks = settings.remarks()
+    remarks = settings.warnings()
     assert settings.dedupe.probability == probability
     assert len(remarks) == (1 if "threshold" in written or "containment" in written else 0)
     if remarks and "merge_at" not in written:

@@ -1,4 +1,4 @@
-"""What the configuration says reaches the stages."""
+"""Settings of the configuration reach the stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.models import SourceOptions
 SOURCE = {"name": "bao", "kind": "listing", "url": "https://bao.example/"}
 
 
-def test_extraction_is_told_everything_with_the_signals_to_refuse() -> None:
+def test_extraction_gets_all_its_settings_and_the_signals_to_refuse() -> None:
     settings = Settings(
         extract=ExtractSettings(processes=3, timeout=timedelta(seconds=7), min_words=9, languages=("en",)),
         rights=RightsSettings(refuse=("noai",)),
@@ -27,7 +27,7 @@ def test_extraction_is_told_everything_with_the_signals_to_refuse() -> None:
     assert (rules.languages, rules.refuse) == (("en",), ("noai",))
 
 
-def test_a_source_hands_its_own_rules_to_its_reader() -> None:
+def test_the_options_of_a_source_reach_its_reader() -> None:
     written = SOURCE | {
         "sites": ["bao.vn", "bao.com"],
         "drop_params": ["ref"],
@@ -56,6 +56,6 @@ def test_a_source_without_rules_learns_what_an_article_is() -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("article_pattern", "("), ("sites", ["a,b"]), ("pages", 0), ("keep_params", ["a b"])]
 )
-def test_a_rule_that_cannot_be_is_refused(key: str, value: object) -> None:
+def test_an_impossible_option_is_refused(key: str, value: object) -> None:
     with pytest.raises(ValidationError):
         SourceSettings.model_validate(SOURCE | {key: value})

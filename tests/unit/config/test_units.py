@@ -88,11 +88,11 @@ def test_a_size_that_is_written_reads_back(size: int) -> None:
         (172800, "2d"),
     ],
 )
-def test_a_span_is_told_in_one_unit(seconds: float, told: str) -> None:
+def test_a_span_is_rounded_to_one_unit(seconds: float, told: str) -> None:
     assert format_rounded(timedelta(seconds=seconds)) == told
 
 
-def test_times_are_told_from_now() -> None:
+def test_times_are_formatted_relative_to_now() -> None:
     hour = timedelta(hours=1)
 
     since = [format_age(at, now=START) for at in (None, START - hour)]

@@ -1,4 +1,4 @@
-"""Files of the corpus: the same fields in every format, and a file appears whole or not at all."""
+"""Exports of the corpus: the same fields in every format, written atomically."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path: Path, fo
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, form: str) -> None:
+def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path, form: str) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(UsageError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and over nothing but a user's own plain files."""
+"""Files are written atomically, and only regular files of the same user are replaced."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_new_file_has_the_permissions_the_umask_gives(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-def test_a_file_is_replaced_with_its_permissions_and_its_other_names_keep_what_they_had(tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_permissions_and_other_hard_links_their_content(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_text("old")
     target.chmod(0o604)
@@ -59,7 +59,7 @@ def test_a_file_is_replaced_with_its_permissions_and_its_other_names_keep_what_t
     assert (tmp_path / "other").read_text() == "old"
 
 
-def test_the_name_of_an_unfinished_file_cannot_be_guessed_nor_the_file_be_read_by_others(tmp_path: Path) -> None:
+def test_a_temporary_file_has_a_random_name_and_is_private(tmp_path: Path) -> None:
     given = set()
     for _ in range(3):
         with atomic_file(tmp_path / "out") as file:
@@ -69,10 +69,10 @@ def test_the_name_of_an_unfinished_file_cannot_be_guessed_nor_the_file_be_read_b
     assert len(given) == 3
 
 
-def test_a_file_that_is_there_under_the_unfinished_name_is_left_alone(
+def test_an_existing_file_under_the_temporary_name_is_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic, "_fresh_name", lambda: "guessed")
+    monkeypatch.setattr(atomic, "_random_name", lambda: "guessed")
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "guessed").symlink_to("precious")
 
@@ -82,7 +82,7 @@ def test_a_file_that_is_there_under_the_unfinished_name_is_left_alone(
     assert (tmp_path / "precious").read_text() == "mine"
 
 
-def test_a_file_of_the_old_unfinished_name_is_nothing_special(tmp_path: Path) -> None:
+def test_a_file_named_like_an_old_temporary_file_is_ordinary(tmp_path: Path) -> None:
     (tmp_path / "out.partial").write_text("mine")
     (tmp_path / "out.unfinished").symlink_to("out.partial")
 
@@ -124,7 +124,7 @@ def made_odd(folder: Path) -> None:
         ("nowhere/out", "No such file"),
     ],
 )
-def test_what_is_no_plain_file_is_not_written_to(tmp_path: Path, name: str, told: str) -> None:
+def test_only_regular_files_are_replaced(tmp_path: Path, name: str, told: str) -> None:
     made_odd(tmp_path)
     before = names(tmp_path)
 
@@ -136,7 +136,7 @@ def test_what_is_no_plain_file_is_not_written_to(tmp_path: Path, name: str, told
 
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
-def test_what_takes_the_name_meanwhile_is_left_alone(tmp_path: Path, planted: str) -> None:
+def test_a_target_that_appears_meanwhile_is_not_touched(tmp_path: Path, planted: str) -> None:
     (tmp_path / "precious").write_text("mine")
     target = tmp_path / "out"
 
@@ -154,7 +154,7 @@ def test_what_takes_the_name_meanwhile_is_left_alone(tmp_path: Path, planted: st
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
-def test_a_file_of_another_user_is_not_replaced_nor_one_behind_their_link(tmp_path: Path) -> None:
+def test_files_of_other_users_or_behind_their_links_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("theirs")
     os.chown(tmp_path / "theirs", 65_534, 65_534)
     (tmp_path / "real").mkdir()
@@ -169,7 +169,7 @@ def test_a_file_of_another_user_is_not_replaced_nor_one_behind_their_link(tmp_pa
     assert (tmp_path / "theirs").read_text() == "theirs"
 
 
-def test_a_folder_may_lie_behind_an_own_link(tmp_path: Path) -> None:
+def test_a_link_of_the_same_user_in_the_path_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "way").symlink_to("real")
 
@@ -178,7 +178,7 @@ def test_a_folder_may_lie_behind_an_own_link(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "out").read_bytes() == b"new"
 
 
-def test_what_breaks_off_leaves_the_file_before_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
 
     with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "out") as file:
@@ -189,7 +189,7 @@ def test_what_breaks_off_leaves_the_file_before_and_nothing_beside_it(tmp_path: 
     assert names(tmp_path) == ["out"]
 
 
-def test_a_file_that_may_not_grow_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_that_exceeds_the_size_limit_leaves_nothing(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
     try:
@@ -223,7 +223,7 @@ with opened(Path(sys.argv[1])) as made:
 @pytest.mark.parametrize(
     ("number", "left"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 0), (signal.SIGKILL, 1)]
 )
-def test_a_signal_leaves_nothing_and_a_kill_one_hidden_thing_that_is_nobody_elses(
+def test_a_signal_leaves_nothing_and_a_kill_one_private_temporary_file(
     tmp_path: Path, kind: str, number: signal.Signals, left: int
 ) -> None:
     words = [sys.executable, "-c", _WRITES_AND_WAITS, str(tmp_path / "out"), kind]
@@ -239,7 +239,7 @@ def test_a_signal_leaves_nothing_and_a_kill_one_hidden_thing_that_is_nobody_else
     assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in found)
 
 
-def test_a_signal_that_somebody_handles_is_left_to_them(tmp_path: Path) -> None:
+def test_a_signal_with_a_handler_is_left_to_it(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
@@ -264,7 +264,7 @@ def test_an_open_stream_is_written_to(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-def test_standard_output_is_written_to_where_it_stands(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_output_is_written_at_its_position(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     sys.stdout.write("first\n")
     with open_output(Path(name)) as stream:
         stream.write(b"second\n")
@@ -273,7 +273,7 @@ def test_standard_output_is_written_to_where_it_stands(name: str, capfd: pytest.
     assert capfd.readouterr().out == "first\nsecond\nthird\n"
 
 
-def test_a_stream_that_is_not_open_is_told() -> None:
+def test_a_stream_that_is_not_open_is_an_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"), open_output(Path("/dev/fd/987")):
         pass
 
@@ -303,7 +303,7 @@ def test_an_empty_folder_is_replaced_with_its_permissions(tmp_path: Path) -> Non
     ("name", "told"),
     [("file", "is a file"), ("link", "is a link"), ("pipe", "is a pipe"), ("full", "is not empty"), ("here", "are in")],
 )
-def test_what_is_no_empty_folder_is_not_replaced_by_one(
+def test_only_an_empty_folder_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
 ) -> None:
     (tmp_path / "file").write_text("mine")
@@ -321,7 +321,7 @@ def test_what_is_no_empty_folder_is_not_replaced_by_one(
     assert names(tmp_path) == before
 
 
-def test_a_folder_that_breaks_off_or_is_filled_meanwhile_leaves_nothing_of_ours(tmp_path: Path) -> None:
+def test_a_folder_that_fails_or_is_filled_meanwhile_leaves_no_temporary_folder(tmp_path: Path) -> None:
     with pytest.raises(KeyError), atomic_folder(tmp_path / "out") as made:
         (made / "one").write_text("1")
         raise KeyError
@@ -334,7 +334,7 @@ def test_a_folder_that_breaks_off_or_is_filled_meanwhile_leaves_nothing_of_ours(
     assert names(tmp_path / "out") == ["mine"]
 
 
-def test_a_private_folder_is_nobody_elses_and_goes(tmp_path: Path) -> None:
+def test_a_private_folder_is_private_and_deleted(tmp_path: Path) -> None:
     with private_folder(tmp_path) as made:
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
         (made / "deep").mkdir()
@@ -343,7 +343,7 @@ def test_a_private_folder_is_nobody_elses_and_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(PermissionError) as refused:

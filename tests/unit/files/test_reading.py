@@ -1,4 +1,4 @@
-"""Input files are read so that none of them can hold the program."""
+"""Input files are read so that none of them can block the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_ordinary_file_is_read_also_through_a_link(tmp_path: Path) -> None:
     ("name", "told"),
     [("pipe", "a pipe"), ("folder", "a folder"), ("zeros", "a device"), ("terminal", "a device"), ("loop", "")],
 )
-def test_what_is_no_ordinary_file_is_never_opened(tmp_path: Path, name: str, told: str) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path, name: str, told: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "zeros").symlink_to("/dev/zero")
@@ -48,7 +48,7 @@ def test_what_is_no_ordinary_file_is_never_opened(tmp_path: Path, name: str, tol
         open_regular(tmp_path / name)
 
 
-async def test_what_a_call_gives_or_raises_comes_back() -> None:
+async def test_the_result_or_error_of_a_call_is_passed_on() -> None:
     def broken() -> None:
         raise KeyError("mine")
 
@@ -57,14 +57,14 @@ async def test_what_a_call_gives_or_raises_comes_back() -> None:
         await read_in_thread(broken)
 
 
-async def test_a_read_that_hangs_is_given_up(hangs: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_that_hangs_is_abandoned(hangs: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.files.reading.READ_TIMEOUT", timedelta(0))
 
     with pytest.raises(SourceError, match="nothing could be read for 0 seconds"):
         await read_in_thread(hangs.wait)
 
 
-async def test_who_is_cancelled_does_not_wait_for_a_read_that_hangs(hangs: threading.Event) -> None:
+async def test_cancelling_does_not_wait_for_a_read_that_hangs(hangs: threading.Event) -> None:
     waiting = asyncio.create_task(read_in_thread(hangs.wait))
     await asyncio.sleep(0)
 
@@ -74,7 +74,7 @@ async def test_who_is_cancelled_does_not_wait_for_a_read_that_hangs(hangs: threa
         await waiting
 
 
-async def test_a_file_that_comes_slowly_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_file_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is the time since the last read that gave something, not the time of the whole."""
     (tmp_path / "a").write_bytes(b"x" * 1_000_000)
     noted: list[float] = []

@@ -32,7 +32,7 @@ kind = "feed"
 [schedule]
 every = "15m"
 """
-NEW = NewSource(name="ba", kind="feed", url='https://ba.vn/"rss"', more={"timezone": "Asia/Ho_Chi_Minh"})
+NEW = NewSource(name="ba", kind="feed", url='https://ba.vn/"rss"', extra_keys={"timezone": "Asia/Ho_Chi_Minh"})
 
 
 def names(text: str) -> list[str]:

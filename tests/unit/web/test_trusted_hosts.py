@@ -1,4 +1,4 @@
-"""The Host header: addresses and known names pass, what a browser could be tricked into does not."""
+"""The Host header: addresses and known names pass; names that a browser could be tricked into using do not."""
 
 from __future__ import annotations
 

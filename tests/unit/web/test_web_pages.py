@@ -1,4 +1,4 @@
-"""The pages of a running daemon, asked for over a real connection."""
+"""The pages of a running daemon, requested over a real connection."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def board() -> Board:
     return Board()
 
 
-async def test_a_daemon_that_gets_on_is_healthy(board: Board) -> None:
+async def test_a_daemon_that_makes_progress_is_healthy(board: Board) -> None:
     async with board.client() as client:
         answer = await client.get("/healthz")
 
@@ -101,7 +101,7 @@ async def test_a_daemon_that_gets_on_is_healthy(board: Board) -> None:
     assert answer.json() == {"ok": True, "reason": "", "figures": {"standing_still_s": 7}}
 
 
-async def test_a_daemon_that_stands_still_says_why_with_503(board: Board) -> None:
+async def test_a_stalled_daemon_returns_503_with_the_reason(board: Board) -> None:
     board.well = Health(ok=False, reason="nothing done for 10 minutes", figures={"due": 9})
 
     async with board.client() as client:
@@ -111,7 +111,7 @@ async def test_a_daemon_that_stands_still_says_why_with_503(board: Board) -> Non
     assert answer.json() == {"ok": False, "reason": "nothing done for 10 minutes", "figures": {"due": 9}}
 
 
-async def test_health_is_told_without_asking_the_store(board: Board) -> None:
+async def test_health_is_reported_without_querying_the_store(board: Board) -> None:
     board.trouble = StoreError("locked")
 
     async with board.client() as client:
@@ -180,7 +180,7 @@ async def test_metrics_count_and_time_what_stages_and_polls_do(board: Board) -> 
     assert found["discovered_total", labels(source="bao")] == 5
 
 
-async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(board: Board) -> None:
+async def test_metrics_show_the_queue_the_store_and_the_freshness_of_sources(board: Board) -> None:
     async with board.client() as client:
         found = samples((await client.get("/metrics")).text)
 
@@ -200,14 +200,14 @@ async def test_metrics_tell_the_queue_the_store_and_how_fresh_each_source_is(boa
 async def test_every_metric_is_in_the_documents(board: Board) -> None:
     documents = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
 
-    told = board.metrics.told(accept="", health=WELL, figures=FIGURES)[0].decode()
+    told = board.metrics.render(accept="", health=WELL, figures=FIGURES)[0].decode()
 
     names = set(re.findall(r"^# TYPE (\S+)", told, re.MULTILINE))
     assert len(names) > 20
     assert {name for name in names if f"`{name}`" not in documents} == set()
 
 
-async def test_a_store_that_does_not_answer_costs_its_figures_alone(board: Board) -> None:
+async def test_if_the_store_does_not_answer_only_its_metrics_are_missing(board: Board) -> None:
     board.metrics.lease_lost()
     board.trouble = StoreError("locked")
 
@@ -219,7 +219,7 @@ async def test_a_store_that_does_not_answer_costs_its_figures_alone(board: Board
     assert ("queue_pending", labels()) not in found
 
 
-async def test_a_store_that_is_not_open_yet_is_told_as_silent(board: Board) -> None:
+async def test_a_store_that_is_not_open_yet_is_reported_as_not_answering(board: Board) -> None:
     board.well, board.shown = Health(ok=False, reason="starting"), None
 
     async with board.client() as client:
@@ -230,7 +230,7 @@ async def test_a_store_that_is_not_open_yet_is_told_as_silent(board: Board) -> N
     assert "starting" in page
 
 
-async def test_the_store_is_asked_seldom_however_many_look(board: Board) -> None:
+async def test_many_requests_query_the_store_once(board: Board) -> None:
     async with board.client() as client:
         await asyncio.gather(*(client.get("/metrics") for _ in range(5)), client.get("/"))
         once = board.asked
@@ -240,7 +240,7 @@ async def test_the_store_is_asked_seldom_however_many_look(board: Board) -> None
     assert (once, board.asked) == (1, 2)
 
 
-async def test_a_store_that_takes_long_is_asked_the_more_seldom(board: Board) -> None:
+async def test_a_slow_store_is_queried_less_often(board: Board) -> None:
     board.takes = timedelta(seconds=1)
     async with board.client() as client:
         await client.get("/metrics")
@@ -258,10 +258,10 @@ async def test_two_processes_or_tests_share_no_counter() -> None:
 
     first.lease_lost()
 
-    assert b"leases_lost_total 0.0" in second.told(accept="", health=WELL, figures=None)[0]
+    assert b"leases_lost_total 0.0" in second.render(accept="", health=WELL, figures=None)[0]
 
 
-async def test_prometheus_gets_the_newer_format_where_it_asks_for_it(board: Board) -> None:
+async def test_prometheus_gets_openmetrics_if_it_accepts_it(board: Board) -> None:
     async with board.client() as client:
         answer = await client.get("/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
 
@@ -269,7 +269,7 @@ async def test_prometheus_gets_the_newer_format_where_it_asks_for_it(board: Boar
     assert answer.text.endswith("# EOF\n")
 
 
-async def test_the_page_for_people_shows_what_came_from_outside_escaped(board: Board) -> None:
+async def test_the_status_page_escapes_foreign_text(board: Board) -> None:
     async with board.client() as client:
         answer = await client.get("/")
 
@@ -305,7 +305,7 @@ def hash_of(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-async def test_a_page_in_a_browser_cannot_ask_under_a_name_of_its_own(board: Board) -> None:
+async def test_a_web_page_cannot_read_the_pages_by_dns_rebinding(board: Board) -> None:
     async with board.client(names=("box",)) as client:
         rebound = await client.get("/metrics", headers={"host": "evil.example:8750"})
         known = await client.get("/healthz", headers={"host": "box:8750"})
@@ -334,7 +334,7 @@ async def test_serving_leaves_the_signals_of_the_process_alone(board: Board) -> 
     assert during == before
 
 
-async def test_an_address_in_use_is_told_with_what_to_do(board: Board) -> None:
+async def test_an_address_in_use_is_an_error_with_what_to_do(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
@@ -359,7 +359,7 @@ async def test_a_client_that_hangs_does_not_hold_up_the_stop(board: Board) -> No
     del reader
 
 
-async def test_who_holds_every_connection_and_says_nothing_keeps_nobody_out(board: Board) -> None:
+async def test_idle_connections_do_not_keep_others_out(board: Board) -> None:
     async with board.client() as client:
         port = client.base_url.port
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
@@ -373,10 +373,10 @@ async def test_who_holds_every_connection_and_says_nothing_keeps_nobody_out(boar
 @pytest.mark.parametrize(
     "said", [b"", b"GET /healthz HTTP/1.1\r\nhost: 127", b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\nGET"]
 )
-async def test_a_client_without_a_whole_request_is_let_go_of(
+async def test_a_client_with_an_incomplete_request_is_disconnected(
     board: Board, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.2)
+    monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.2)
     async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
@@ -388,10 +388,8 @@ async def test_a_client_without_a_whole_request_is_let_go_of(
     writer.close()
 
 
-async def test_part_of_a_request_now_and_then_gives_nobody_more_time(
-    board: Board, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_REQUEST_WITHIN_S", 0.3)
+async def test_sending_a_request_slowly_does_not_extend_the_time(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.3)
     async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         ended = asyncio.create_task(reader.read(1000))
@@ -415,7 +413,7 @@ async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
         assert port
 
 
-async def test_a_paused_source_is_shown_as_paused_and_gives_nothing_to_alert_on(board: Board) -> None:
+async def test_a_paused_source_has_no_metrics_to_alert_on(board: Board) -> None:
     board.shown = replace(FIGURES, sources=(replace(FIGURES.sources[0], paused=True),))
 
     async with board.client() as client:
@@ -437,7 +435,7 @@ ODD = [
 ]  # fmt: skip
 
 
-async def test_metrics_are_told_whatever_is_asked(board: Board) -> None:
+async def test_metrics_are_returned_for_every_accept_header(board: Board) -> None:
     async with board.client() as client:
         answers = [
             await client.get("/metrics", headers=[(b"accept", each.encode("latin-1"))]) for each in [*ODD, "\xff"]
@@ -460,4 +458,4 @@ async def test_the_numbers_of_the_page_add_up(board: Board) -> None:
 
     assert "45 texts = 50 articles + 5 seeds - 10 not exported" in page
     assert '<td class="n">50</td><td class="n">10</td>' in page
-    assert "3 more were brought by targets" in page
+    assert "3 more came from targets" in page

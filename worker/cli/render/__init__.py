@@ -1,1 +1,1 @@
-"""What the commands print: tables, histories, progress."""
+"""What the commands print: tables, the status page, an article's history, and progress."""

@@ -1,4 +1,7 @@
-"""Shows how a run goes: a bar with counts and rate on a terminal, nothing elsewhere (the log tells it there)."""
+"""Progress on standard error: a bar for `ingest`, a spinner for `reprocess`, a line with an estimate for `backfill`.
+
+The bar and the spinner are drawn on a terminal only; elsewhere the log has one line for each outcome.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """Counts what happens, and draws it where `shown`."""
+    """An observer that counts candidates and outcomes, and draws them as a progress bar if `shown`."""
 
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
@@ -47,16 +50,17 @@ class ProgressBar:
             self._bar.stop()
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Note that candidates were added."""
+        """Count the candidates that were added."""
         self._found += new
         self._draw(source.name)
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
-        """Note that the work on one candidate ended."""
+        """Count the outcome of one candidate."""
         self._states[outcome.state] += 1
         self._draw(claim.host or claim.source)
 
     def _draw(self, where: str) -> None:
+        """Update the bar: total, counts by state, and rate; before the first outcome, the current source."""
         if not self._bar:
             return
         task = self._bar.tasks[0]
@@ -72,6 +76,7 @@ class ProgressBar:
 
 
 def _make_bar() -> Bar:
+    """Return a rich progress bar on standard error that disappears when it stops."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -88,7 +93,7 @@ def _make_bar() -> Bar:
 
 
 class Spinner:
-    """Shows on a terminal what is being done and how far it came."""
+    """A spinner with the current step and the number of pages or articles done, drawn if `shown`."""
 
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
@@ -110,49 +115,54 @@ class Spinner:
         if self._bar:
             self._bar.stop()
 
-    def tell(self, what: str, done: int) -> None:
-        """Show what is being done, and to how many."""
+    def update(self, what: str, done: int) -> None:
+        """Show the current step, such as `extracted`, and the number of pages or articles it has reached."""
         if self._bar:
             things = "pages" if what == "extracted" else "articles"
             self._bar.update(self._bar.tasks[0].id, description=f"{done} {things} {what}")
 
 
-# Tells on one line of standard error how far a backfill has come, and about how long it will take.
+# The progress line of `backfill`: how far it has come, and roughly how long it will take. None of the following
+# values is measured; each trades a quick reaction for a calm display.
 
 
-_EVERY: Final = timedelta(seconds=20)
-_EVERY_ON_A_TERMINAL: Final = timedelta(seconds=1)
-_SPAN_S: Final = 120.0
-_MIN_MOMENTS: Final = 3
-_MINUTE: Final = timedelta(minutes=1)
+_REPORT_INTERVAL: Final = timedelta(seconds=20)  # in a log file: three lines a minute
+_TERMINAL_INTERVAL: Final = timedelta(seconds=1)  # on a terminal, where the line is overwritten
+_RATE_WINDOW_S: Final = 120.0
+"""The rate is averaged over two minutes: one host's delay of seconds evens out, a change of pace still shows."""
+_MIN_SAMPLES: Final = 3  # with fewer finished candidates, an estimate would jump with each of them
+_MINUTE: Final = timedelta(minutes=1)  # estimates are rounded to whole minutes
 
 
 @dataclass(slots=True)
 class EtaEstimator:
-    """How quickly work goes, from the moments (in seconds) at which pieces of it ended lately."""
+    """Estimates the remaining time from `end_times`, the monotonic times in seconds of recent outcomes."""
 
-    moments: deque[float] = field(default_factory=deque)
+    end_times: deque[float] = field(default_factory=deque)
     done: int = 0
 
     def count(self, now_s: float) -> None:
-        """Note that a piece of work ended."""
+        """Record that a candidate ended at `now_s`."""
         self.done += 1
-        self.moments.append(now_s)
-        while now_s - self.moments[0] > _SPAN_S:
-            self.moments.popleft()
+        self.end_times.append(now_s)
+        while now_s - self.end_times[0] > _RATE_WINDOW_S:
+            self.end_times.popleft()
 
     def remaining(self, left: int, *, now_s: float) -> timedelta | None:
-        """Return about how long so many more pieces take; None while that cannot be told."""
+        """Return an estimate of the time for `left` more candidates; None with too few samples."""
         if left == 0:
             return timedelta(0)
-        lately = [moment for moment in self.moments if now_s - moment <= _SPAN_S]
-        if len(lately) < _MIN_MOMENTS or now_s <= lately[0]:
+        lately = [moment for moment in self.end_times if now_s - moment <= _RATE_WINDOW_S]
+        if len(lately) < _MIN_SAMPLES or now_s <= lately[0]:
             return None
         return timedelta(seconds=left * (now_s - lately[0]) / len(lately))
 
 
 def progress_line(state: BackfillProgress, *, done: int, left: int, remaining: timedelta | None) -> str:
-    """Return the progress for people."""
+    """Return the progress of a backfill as one line.
+
+    Counted are the places (sitemaps, pages) read and known, the articles found, and the candidates done and left.
+    """
     parts = [f"{state.looked:,} of {state.looked + state.waiting:,} places looked at", f"{state.found:,} found"]
     parts += [f"{done:,} done", f"{left:,} left"]
     if remaining:
@@ -162,48 +172,50 @@ def progress_line(state: BackfillProgress, *, done: int, left: int, remaining: t
 
 
 class BackfillReporter:
-    """An observer that tells how a backfill goes, where `shown`; on a terminal in place, elsewhere line after line."""
+    """An observer that prints the progress of a backfill if `shown`: in place on a terminal, else line by line."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
         self._in_place = sys.stderr.isatty()
         self._clock = SystemClock()
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Show nothing: the places tell it."""
+        """Do nothing: the number of articles found is read with the backfill's progress."""
 
-    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - an observer is told both
-        """Count the end of the work on one candidate."""
-        self._pace.count(self._clock.monotonic())
+    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - the observer's signature
+        """Count one finished candidate for the estimate."""
+        self._eta.count(self._clock.monotonic())
 
     def stepped(self, step: Step) -> None:
-        """Show nothing: what a fetch decided is for `doctor`."""
+        """Do nothing: fetch steps are printed by `doctor` only."""
 
     @asynccontextmanager
-    async def over(self, run: BackfillRun) -> AsyncIterator[None]:
-        """Tell the progress of a run for as long as the block lasts."""
-        telling = asyncio.create_task(self._tell_again_and_again(run))
+    async def reporting(self, run: BackfillRun) -> AsyncIterator[None]:
+        """Print the progress of a run repeatedly while the block runs."""
+        reporting = asyncio.create_task(self._report_periodically(run))
         try:
             yield
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
             if self._shown and self._in_place:
                 _write("\r\x1b[K")
 
-    async def _tell_again_and_again(self, run: BackfillRun) -> None:
+    async def _report_periodically(self, run: BackfillRun) -> None:
+        """Print the progress line in an endless loop, which `reporting` cancels."""
         while self._shown:
-            await self._clock.sleep(_EVERY_ON_A_TERMINAL if self._in_place else _EVERY)
+            await self._clock.sleep(_TERMINAL_INTERVAL if self._in_place else _REPORT_INTERVAL)
             state, left = await run.progress()
-            remaining = self._pace.remaining(left, now_s=self._clock.monotonic())
-            told = progress_line(state, done=self._pace.done, left=left, remaining=remaining)
+            remaining = self._eta.remaining(left, now_s=self._clock.monotonic())
+            line = progress_line(state, done=self._eta.done, left=left, remaining=remaining)
             if self._in_place:
-                _write(f"\r\x1b[K{told}")
+                _write(f"\r\x1b[K{line}")
             else:
-                print_note(told)
+                print_note(line)
 
 
 def _write(text: str) -> None:
+    """Write to standard error without a newline; a closed stream is ignored."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True, nl=False)

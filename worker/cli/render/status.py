@@ -1,4 +1,4 @@
-"""How a store and its sources stand, for `status`: a page of at most 80 columns, and a record for programs."""
+"""The output of `status`: a page of at most 80 columns (as long as names and numbers are short), and a JSON record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.render.tables import STATE_ORDER, corpus_sum, format_time, poll_record
+from worker.cli.render.tables import STATE_ORDER, corpus_equation, format_time, poll_record
 from worker.config.load import mask_url
 from worker.config.schema import Settings, SourceSettings
 from worker.config.units import format_age, format_countdown, format_duration, format_rounded
@@ -19,15 +19,20 @@ from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State
 from worker.models.records import source_warnings
 from worker.storage.queue.workers import WorkerRecord
 
-_NUMBERS = ("found", "brought", "stored", "yield")
-_HEADS = ("source", "polled", "next", "every", *_NUMBERS)
-_COUNTED = ("discovered", *(state.value for state in STATE_ORDER))
+# Columns of the table of sources. `brought` counts the addresses that a source named first, `yield` is the share of
+# them that were stored.
+_NUMERIC_COLUMNS = ("found", "brought", "stored", "yield")
+_COLUMNS = ("source", "polled", "next", "every", *_NUMERIC_COLUMNS)
+_COUNT_COLUMNS = ("discovered", *(state.value for state in STATE_ORDER))
 
 
 def status_record(
     figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord], backfills: Sequence[BackfillStatus] = ()
 ) -> dict[str, object]:
-    """Return everything as `status --json` prints it."""
+    """Return the status as `status --json` prints it.
+
+    The names are part of the outside interface; `docs/reference.md` lists them.
+    """
     return {
         "discovered": sum(figures.counts.values()),
         **{state.value: figures.counts.get(state, 0) for state in STATE_ORDER},
@@ -51,20 +56,22 @@ def _worker_record(worker: WorkerRecord) -> dict[str, object]:
     return {"candidates": worker.candidates, "sources": worker.sources, "command": worker.command or None}
 
 
-def _backfill_record(standing: BackfillStatus) -> dict[str, object]:
-    state = standing.state
+def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
+    """Return an unfinished backfill as JSON values."""
+    state = backfill.state
     return {
         "begun_at": _iso(state.begun_at),
-        "worker": standing.worker,
+        "worker": backfill.worker,
         "looked": state.looked,
         "waiting": state.waiting,
         "unread": state.unread,
         "found": state.found,
-        "pending": standing.pending,
+        "pending": backfill.pending,
     }
 
 
 def _source_record(source: SourceStats) -> dict[str, object]:
+    """Return the poll state, the learned statistics and the counts of a source as JSON values."""
     learned = source.state.learned
     return {
         **poll_record(source.state),
@@ -94,133 +101,147 @@ def render_status(
     backfills: Sequence[BackfillStatus] = (),
     daemons_known: bool = True,
 ) -> RenderableType:
-    """Return everything for people: the store, the counts, the sources, those with trouble first.
+    """Return the status page: the store, the counts by outcome, and the sources, those with warnings first.
 
-    `daemons_known` says whether no name of a daemon means that there is none.
+    `daemons_known` is False where an empty `daemon` does not prove that none is running (a connection pooler).
     """
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
     return Group(
-        *_head(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
+        *_header(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
-        *_meanings(_meaning_of_counts(figures)),
-        *_rejected(figures),
+        *_legend(_counts_legend(figures)),
+        *_rejections(figures),
         "",
         *_sources(sources, settings, now=now),
-        *_meanings(_meaning_of_sources(figures, [each for _, each in sources])),
+        *_legend(_sources_legend(figures, [each for _, each in sources])),
     )
 
 
-def _meanings(lines: Sequence[str]) -> Iterator[Text]:
-    return (_plain(line, style="dim") for line in lines)
+# The legends below both tables explain which numbers add up to which.
 
 
-def _meaning_of_counts(figures: StoreStats) -> tuple[str, ...]:
-    """Say what is counted, so that whoever adds the numbers up knows what comes out."""
+def _legend(lines: Sequence[str]) -> Iterator[Text]:
+    """Return explanations of a table as dimmed lines."""
+    return (_line(line, style="dim") for line in lines)
+
+
+def _counts_legend(figures: StoreStats) -> tuple[str, ...]:
+    """Explain the rows of the counts table: only the row `in all` adds up to the number of addresses."""
     return (
-        f"in all: every address found, by its state now; {figures.pending:,} more are pending",
-        "the last hour and day: what happened then; what was decided twice counts twice",
+        f"in all: every address found, by its current state; {figures.pending:,} more are pending",
+        "the last hour and day: what happened then; an address decided twice counts twice",
     )
 
 
-def _meaning_of_sources(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
+def _sources_legend(figures: StoreStats, shown: Sequence[SourceStats]) -> tuple[str, ...]:
+    """Explain the columns of the sources table, and count the candidates of no configured source."""
     if not shown:
         return ()
     others = sum(figures.counts.values()) - sum(source.known for source in shown)
-    rest = (f"{others:,} more were brought by targets, or by sources no longer configured",) if others > 0 else ()
-    meaning = "found: entries of the last poll; brought: addresses it was first to name"
+    rest = (f"{others:,} more came from targets, or from sources no longer configured",) if others > 0 else ()
+    meaning = "found: entries of the last poll; brought: addresses this source named first"
     return (meaning, *rest)
 
 
 def _never_polled(source: SourceSettings) -> SourceStats:
+    """Return empty statistics for a configured source that the store does not know."""
     return SourceStats(name=source.name, state=SourceState(name=source.name), paused=not source.enabled)
 
 
-def _head(
+def _header(
     settings: Settings, figures: StoreStats, *, daemon: str, workers: Sequence[WorkerRecord]
 ) -> Iterator[RenderableType]:
+    """Yield the lines about the store, the daemon, the workers, the corpus and the queue."""
     size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
     lines = {
         "store": f"{mask_url(settings.store.url)}{size}",
         "daemon": daemon,
-        "at work": ", ".join(map(str, workers)) or "nobody",
-        "corpus": corpus_sum(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
+        "at work": ", ".join(map(str, workers)) or "none",
+        "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
     for name, value in lines.items():
-        yield _plain(f"{name:<8}{value}")
+        yield _line(f"{name:<8}{value}")
 
 
 def no_daemon(*, known: bool) -> str:
-    """Say that there is no daemon, or that none can be told."""
-    return "not running" if known else "not known: a connection pooler hides who is connected"
+    """Return the text for an empty daemon name: none is running, or it cannot be known."""
+    return "not running" if known else "not known: a connection pooler hides the connections"
 
 
-def _backfill_line(standing: BackfillStatus) -> Text:
-    state = standing.state
+def _backfill_line(backfill: BackfillStatus) -> Text:
+    """Return the line about one unfinished backfill."""
+    state = backfill.state
     places = f"{state.looked:,} of {state.looked + state.waiting:,} places looked at"
-    # Named as it is kept: the source, the first day and, where one was given, the last.
-    return _plain(
-        f"backfill {state.name}: {places}, {state.found:,} found, {standing.pending:,} pending, "
-        f"{f'at work: {standing.worker}' if standing.worker else 'nobody at it'}"
+    # The stored name is the source, the first day and, if one was given, the last day.
+    return _line(
+        f"backfill {state.name}: {places}, {state.found:,} found, {backfill.pending:,} pending, "
+        f"{f'at work: {backfill.worker}' if backfill.worker else 'no worker'}"
     )
 
 
 def _counts(figures: StoreStats) -> Table:
+    """Return the table of candidates by state: in all, and within the last hour and day."""
     rows = {"in all": {"discovered": sum(figures.counts.values()), **{s.value: n for s, n in figures.counts.items()}}}
     for span, counts in sorted(figures.recent.items()):
         rows[f"last {format_duration(span)}"] = dict(counts)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
-    for name in _COUNTED[:-1]:
+    for name in _COUNT_COLUMNS[:-1]:
         table.add_column("found" if name == "discovered" else name, justify="right")
     for name, counts in rows.items():
-        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNTED[:-1]))
+        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNT_COLUMNS[:-1]))
     return table
 
 
-def _rejected(figures: StoreStats) -> Iterator[Text]:
-    """Yield why pages gave no article, if any did, and how many of them can be extracted again."""
+def _rejections(figures: StoreStats) -> Iterator[Text]:
+    """Yield a line with the rejected pages by reason, and how many of them can be extracted again."""
     if not figures.rejected:
         return
     reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
     kept = sum(kept for _, kept in figures.rejected.values())
-    yield _plain(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` reads them again)")
+    yield _line(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` extracts them again)")
 
 
 def _sources(
     sources: Sequence[tuple[SourceSettings, SourceStats]], settings: Settings, *, now: datetime
 ) -> Iterator[RenderableType]:
-    """Yield one table of all sources in the same columns, those with trouble first and what it is below them."""
-    troubled = [pair for pair in sources if _warnings(pair[1], now=now)]
+    """Yield the sources as two tables with equal column widths: those with warnings, and the others.
+
+    The warnings follow below the first table, in red. Without any, there is one table and no heading.
+    """
+    warned = [pair for pair in sources if _warnings(pair[1], now=now)]
     well = [pair for pair in sources if not _warnings(pair[1], now=now)]
     rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows.values(), strict=True)]
-    for title, group in (("with trouble", troubled), ("in order" if troubled else "", well)):
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows.values(), strict=True)]
+    for title, group in (("with trouble", warned), ("in order" if warned else "", well)):
         if not group:
             continue
         if title:
-            yield _plain(f"{title}:", style="bold")
+            yield _line(f"{title}:", style="bold")
         yield _source_table([rows[source.name] for _, source in group], widths)
         for _, source in group:
-            told = (_plain(f"{source.name}: {trouble}", style="red") for trouble in _warnings(source, now=now))
-            yield from (Padding(each, (0, 0, 0, 2)) for each in told)
-        if title and group is troubled and well:
+            lines = (_line(f"{source.name}: {warning}", style="red") for warning in _warnings(source, now=now))
+            yield from (Padding(each, (0, 0, 0, 2)) for each in lines)
+        if title and group is warned and well:
             yield ""
 
 
 def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
+    """Return a table of sources; `widths` makes both tables of the page line up."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    for name, width in zip(_HEADS, widths, strict=True):
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True, min_width=width)
+    for name, width in zip(_COLUMNS, widths, strict=True):
+        table.add_column(name, justify="right" if name in _NUMERIC_COLUMNS else "left", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
     return table
 
 
 def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, *, now: datetime) -> Sequence[str]:
+    """Return the cells of one source; a name is cut to 24 characters so that the line stays within 80 columns."""
     state, stored = source.state, source.counts.get(State.STORED, 0)
     share = f"{stored / source.known:.0%}" if source.known else ""
     return (
@@ -239,8 +260,8 @@ def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
     return source_warnings(source, now=now, moment=format_time)
 
 
-def _plain(line: str, *, style: str = "") -> Text:
-    """Return a line as it is: nothing in it is markup, and nothing forges another line."""
+def _line(line: str, *, style: str = "") -> Text:
+    """Return a line as text without markup, its control characters escaped."""
     return Text(escape(line), style=style)
 
 

@@ -1,4 +1,8 @@
-"""Tables and lines for people, on standard output."""
+"""Tables and summaries for standard output, and the JSON records of the same data.
+
+Each kind of data has a `print_…` function for people and a `…_record` function for `--json`. Text from outside passes
+through `escape_markup` before rich prints it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from worker.cli.base import print_json
 from worker.config.edit import NewSource, name_for
 from worker.config.schema import Settings
 from worker.config.units import format_duration
-from worker.logs import escape as visible
+from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _MARKUP: Final = re.compile(r"\\+|\[")
+# The order of states in every output: what was stored, what was not and why, and what is still waiting.
 STATE_ORDER = (
     State.STORED,
     State.DUPLICATE,
@@ -42,24 +47,24 @@ STATE_ORDER = (
 
 
 def escape_markup(text: str) -> str:
-    """Return text from outside as a terminal may show it: no control characters, no markup."""
-    # rich halves backslashes before a tag and nowhere else: behind each sign of its own goes a tag that does nothing.
-    return _MARKUP.sub(lambda found: found[0] * (2 if found[0][0] == "\\" else 1) + "[none][/none]", visible(text))
+    """Return text with control characters escaped and rich's markup disabled."""
+    # rich unescapes backslashes only in front of a tag, so an empty tag is put behind each `\` run and each `[`.
+    return _MARKUP.sub(lambda found: found[0] * (2 if found[0][0] == "\\" else 1) + "[none][/none]", escape(text))
 
 
 def format_time(when: datetime | None) -> str:
-    """Return a time as people read it, in the machine's time zone."""
+    """Return a time in the machine's time zone to the second, `-` for None."""
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "-"
 
 
 def console() -> Console:
-    """Return the console for results; it is as wide as it needs to be where nobody looks at it."""
+    """Return the console for results; without a terminal it is 200 columns wide, so that few lines wrap."""
     found = Console(highlight=False, emoji=False)
     return found if found.is_terminal else Console(highlight=False, emoji=False, width=200)
 
 
 def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
-    """Print what a run did."""
+    """Print the polls, the counts by outcome and the duration of an `ingest` run."""
     out, record = console(), report.as_record()
     if report.sources:
         out.print(_poll_table(report))
@@ -67,7 +72,7 @@ def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
     worked = sum(report.tally.outcomes.values())
     earlier = worked + report.pending - report.tally.discovered
     if earlier > 0:
-        out.print(f"{earlier:,} of these were discovered before this run: they were waiting, or were looked at again")
+        out.print(f"{earlier:,} of these were discovered before this run: they were pending, or were rechecked")
     seconds = report.elapsed.total_seconds()
     rate = f", {worked / seconds:.1f} a second" if worked and seconds else ""
     ended = "stopped by a signal after" if stopped_by else "done in"
@@ -75,7 +80,7 @@ def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
 
 
 def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
-    """Print what a backfill did, and how far it has come in all."""
+    """Print the outcomes of this run of a backfill, and the progress of the whole backfill."""
     out, state = console(), report.state
     if not dry_run and not report.orders.discover_only:
         out.print(_counts_table(report.as_record()))
@@ -89,12 +94,13 @@ def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by:
     elif not report.finished:
         stopped = "stopped by a signal" if stopped_by else "not finished"
         waiting = f"{report.pending:,} found and not yet worked on; " if report.pending else ""
-        out.print(f"{stopped}: {waiting}the same command goes on from here")
+        out.print(f"{stopped}: {waiting}run the same command again to resume")
 
 
 def _counts_table(record: Mapping[str, object]) -> Table:
+    """Return a table with one column for each state."""
     names = ("discovered", *(state.value for state in STATE_ORDER))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # 79 columns
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 79 columns
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(*(str(record[name]) for name in names))
@@ -102,8 +108,9 @@ def _counts_table(record: Mapping[str, object]) -> Table:
 
 
 def _poll_table(report: IngestReport) -> Table:
+    """Return a table of the polled sources, with the entries found, the new ones, and the result."""
     table = Table(box=None, pad_edge=False)
-    for name in ("source", "found", "new", "result"):  # entries shown, and those never seen before
+    for name in ("source", "found", "new", "result"):  # found: entries in the source; new: those never seen before
         table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
     for name, source in report.sources.items():
         table.add_row(escape_markup(name), str(source.found), str(source.new), escape_markup(source.result))
@@ -111,7 +118,7 @@ def _poll_table(report: IngestReport) -> Table:
 
 
 def print_source_table(settings: Settings, states: Mapping[str, SourceState], *, as_json: bool) -> None:
-    """Print the configured sources with what the store remembers of each."""
+    """Print the configured sources, each with the state of its polls from the store."""
     rows = [(source, states.get(source.name, SourceState(name=source.name))) for source in settings.sources]
     if as_json:
         print_json([{**source.model_dump(mode="json"), **poll_record(state)} for source, state in rows])
@@ -136,7 +143,7 @@ def print_source_table(settings: Settings, states: Mapping[str, SourceState], *,
 
 
 def poll_record(state: SourceState) -> dict[str, object]:
-    """Return what the store remembers of a source, for JSON."""
+    """Return the state of a source's polls as JSON values."""
     return {
         "polled_at": state.polled_at.isoformat() if state.polled_at else None,
         "succeeded_at": state.succeeded_at.isoformat() if state.succeeded_at else None,
@@ -148,12 +155,12 @@ def poll_record(state: SourceState) -> dict[str, object]:
 
 
 def audit_record(books: AuditReport) -> dict[str, object]:
-    """Return the sum of the books as `audit --json` prints it."""
+    """Return the result of an audit as `audit --json` prints it."""
     return {"balanced": books.balanced, **counts_record(books), "problems": list(books.problems)}
 
 
 def counts_record(books: AuditReport) -> dict[str, object]:
-    """Return the counts by state, and those of the corpus."""
+    """Return the number of candidates by state, and of articles, seeds and clusters."""
     return {
         "discovered": books.discovered,
         **{state.value: books.counts.get(state, 0) for state in STATE_ORDER},
@@ -164,19 +171,19 @@ def counts_record(books: AuditReport) -> dict[str, object]:
 
 
 def print_audit(books: AuditReport) -> None:
-    """Print the sum of the books, and what is wrong."""
+    """Print the books (discovered = the sum of all states), the size of the corpus, and the problems found."""
     out = console()
     parts = " + ".join(f"{books.counts.get(state, 0)} {state.value}" for state in STATE_ORDER)
     out.print(f"{books.discovered} discovered = {parts}")
-    out.print(corpus_sum(texts=books.clusters, articles=books.articles, seeds=books.seeds))
-    out.print("not exported are copies and earlier versions: another text of their cluster stands for them")
+    out.print(corpus_equation(texts=books.clusters, articles=books.articles, seeds=books.seeds))
+    out.print("not exported are copies and earlier versions: one text of each cluster is exported")
     for problem in books.problems:
         out.print(f"problem: {escape_markup(problem)}", style="red")
     out.print("the books balance" if books.balanced else "the books do not balance", style="bold")
 
 
-def corpus_sum(*, texts: int, articles: int, seeds: int) -> str:
-    """Return how the texts that `export` writes come about from what is kept."""
+def corpus_equation(*, texts: int, articles: int, seeds: int) -> str:
+    """Return the line that relates the exported texts to the stored articles and seeds."""
     return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
 
 
@@ -204,12 +211,12 @@ def _iso(when: datetime | None) -> str | None:
     return when.isoformat() if when else None
 
 
-def _times(published_at: datetime | None, fetched_at: datetime | None) -> str:
+def _format_times(published_at: datetime | None, fetched_at: datetime | None) -> str:
     return f"published {format_time(published_at)}, fetched {format_time(fetched_at)}"
 
 
 def print_duplicates(links: Iterable[DuplicateLink]) -> int:
-    """Print recognised copies, those of one text below it; return how many."""
+    """Print the recognised copies grouped by the exported text; return their number."""
     out, kept = console(), None
     rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
     for link in rows:
@@ -217,49 +224,53 @@ def print_duplicates(links: Iterable[DuplicateLink]) -> int:
             kept = link.duplicate_of
             out.print(f"[bold]{kept}  {escape_markup(link.duplicate_of_title)}[/]", soft_wrap=True)
             out.print(f"  {escape_markup(link.duplicate_of_url)}", soft_wrap=True)
-            times = _times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
+            times = _format_times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
             first = f"; first: {escape_markup(link.first_host)}" if link.first_host else ""
             out.print(f"  {times}{first}", soft_wrap=True)
         figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
         out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
         out.print(f"      {escape_markup(link.title)}", soft_wrap=True)
         out.print(f"      {escape_markup(link.url)}", soft_wrap=True)
-        out.print(f"      {_times(link.published_at, link.fetched_at)}", soft_wrap=True)
+        out.print(f"      {_format_times(link.published_at, link.fetched_at)}", soft_wrap=True)
     out.print(f"{len(rows):,} recognised")
     return len(rows)
 
 
 def placement_before(place: Rejudged | VerdictChange) -> str:
-    """Return where an article was: its relation, its cluster, and whether it was exported."""
+    """Return an article's relation and cluster before a change, and whether it was exported."""
     return _placement(place.relation.value, place.cluster, exported=place.head)
 
 
 def placement_after(place: Rejudged | VerdictChange) -> str:
-    """Return where an article is now."""
+    """Return an article's relation and cluster after a change, and whether it is exported."""
     return _placement(place.new_relation.value, place.new_cluster, exported=place.new_head)
 
 
 def _placement(relation: str, cluster: int, *, exported: bool) -> str:
+    """Return a relation, a cluster and whether the article is exported, as one phrase."""
     return f"{relation} in {cluster}, {'exported' if exported else 'not exported'}"
 
 
-# Tables and records of what can be polled, for `sources add` and `sources check`.
+# For `sources add` and `sources check`: what can be polled.
 
 
 def name_sources(picked: Sequence[TrialPoll], name: str | None, settings: Settings) -> list[NewSource]:
-    """Return what was picked as sources, each with a name nobody has yet; the first one has the name given."""
+    """Return the picked test polls as new sources with unused names.
+
+    With `name` they are called `name`, `name-2`, …; without it, names are derived from the addresses.
+    """
     taken = {source.name for source in settings.sources}
     new: list[NewSource] = []
     for trial in picked:
         wish = name if name and not new else f"{name}-{len(new) + 1}" if name else name_for(trial.url, taken)
-        more = {"sites": [trial.site]} if trial.site else {}
-        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, more=more))
+        extra_keys = {"sites": [trial.site]} if trial.site else {}
+        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, extra_keys=extra_keys))
         taken.add(wish)
     return new
 
 
 def print_suggestions(found: Sequence[SuggestedSource]) -> None:
-    """Print what was found, best first, each with its address and the reason beneath."""
+    """Print the suggested sources, best first, each with its address and the reason below it; `*` marks the picked."""
     out, line = console(), "{:<3}{:<9}{:>7}  {:<16}  {:>7}  {}"
     out.print(line.format("", "kind", "entries", "newest", "overlap", "articles"), style="bold")
     for proposal in found:
@@ -274,7 +285,7 @@ def print_suggestions(found: Sequence[SuggestedSource]) -> None:
 
 
 def suggestion_record(proposal: SuggestedSource) -> dict[str, object]:
-    """Return one thing that was found, for JSON."""
+    """Return a suggested source as JSON values."""
     rated = proposal.rated
     poll = rated.poll
     return {
@@ -292,7 +303,7 @@ def suggestion_record(proposal: SuggestedSource) -> dict[str, object]:
 
 
 def print_checks(checked: Sequence[CheckedSource]) -> None:
-    """Print what each source gives now, and beneath what is to be known of those that are not simply well."""
+    """Print the result of checking each source as a table, and below it the problems found and what to do."""
     table = Table(box=None, pad_edge=False)
     for name in ("name", "kind", "result", "entries", "newest", "overlap"):
         table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
@@ -318,6 +329,7 @@ def print_checks(checked: Sequence[CheckedSource]) -> None:
 
 
 def _remark(checked: CheckedSource) -> str:
+    """Return what to print below the table for a checked source: its problem, or the links left out; may be empty."""
     finding, strangers = checked.finding, checked.result.strangers
     if finding.remedy:
         return f"{finding.detail} -> {finding.remedy}"
@@ -325,7 +337,7 @@ def _remark(checked: CheckedSource) -> str:
 
 
 def check_record(checked: CheckedSource) -> dict[str, object]:
-    """Return what a source gives now, for JSON."""
+    """Return the result of checking one source as JSON values."""
     result, finding = checked.result, checked.finding
     return {
         "name": result.source.name,

@@ -1,4 +1,4 @@
-"""Tells one article's history for `why`."""
+"""The history of one article, for `why`: loading it from the store, printing it, and its JSON record."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
     from worker.storage.corpus.reader import StoreReader
 
-_MAX_SHARED = 160
-_AUTHORITIES = {
+_MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
+# Who named an address: what its own site says of a page is believed, what other sites say is not.
+_AUTHORITY_LABELS = {
     Authority.PUBLISHER: "its own site",
     Authority.OPERATOR: "the operator",
     Authority.STRANGER: "a stranger",
@@ -23,7 +24,7 @@ _AUTHORITIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision about an article: when, what, against which article, and the two texts side by side."""
+    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
 
     at: datetime
     verdict: Verdict
@@ -32,37 +33,37 @@ class Decision:
 
     @property
     def difference(self) -> Difference | None:
-        """What a new version of a text has that the version before it had not, and the other way round."""
+        """What a revision added to the previous version and removed from it; None for other relations."""
         if self.verdict.relation is not Relation.REVISION or self.passages is None:
             return None
         apart = [each for each in self.passages.passages if not each.shared]
         return Difference(
-            added=tuple(_flat(each.newcomer) for each in apart if each.newcomer.strip()),
-            removed=tuple(_flat(each.other) for each in apart if each.other.strip()),
+            added=tuple(_one_line(each.newcomer) for each in apart if each.newcomer.strip()),
+            removed=tuple(_one_line(each.other) for each in apart if each.other.strip()),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What was added to a text and what was removed from it, passage by passage."""
+    """The passages that a revision added to a text and removed from it."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
     @property
     def words_added(self) -> int:
-        """How many words were added."""
+        """The number of words added."""
         return sum(len(passage.split()) for passage in self.added)
 
     @property
     def words_removed(self) -> int:
-        """How many words were removed."""
+        """The number of words removed."""
         return sum(len(passage.split()) for passage in self.removed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedText:
-    """The text of a cluster that is exported, and why that one: what was said when it took or held that place."""
+    """The exported text of a cluster (its head), and the reason for that choice as its verdict recorded it."""
 
     head: StoredArticle
     reason: str
@@ -70,7 +71,7 @@ class ExportedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleHistory:
-    """Everything there is to say about one URL or id."""
+    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id."""
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
@@ -79,7 +80,11 @@ class ArticleHistory:
 
 
 def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
-    """Collect the history of a URL or an article's id; raises NotFoundError where the store knows neither."""
+    """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
+
+    A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
+    the figures of a comparison.
+    """
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
     articles = tuple(article for article in map(reader.article, ids) if article)
@@ -88,33 +93,34 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
-    exported = {article.id: _exported(reader, article) for article in articles}
+    exported = {article.id: _exported_text(reader, article) for article in articles}
     return ArticleHistory(candidate=candidate, articles=articles, decisions=decisions, exported=exported)
 
 
-def _exported(reader: StoreReader, article: StoredArticle) -> ExportedText:
-    """Return what the cluster of an article exports; the later word of the two articles is why."""
+def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
+    """Return the exported text of an article's cluster; its reason is in the later verdict of head and article."""
     head = article if article.head else reader.head_of(article.cluster) or article
     latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
-    told = [(at, verdict.reason) for made in latest for at, verdict in made if verdict.reason]
-    return ExportedText(head=head, reason=max(told)[1] if told else "the first of its cluster")
+    reasons = [(at, verdict.reason) for verdicts in latest for at, verdict in verdicts if verdict.reason]
+    return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
 
 
 def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
+    """Return all verdicts on an article, oldest first, each with the two texts aligned."""
     from worker.dedupe.alignment import align_passages
 
-    told = []
+    decisions = []
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
         passages = align_passages(article.article.text, against.article.text) if against else None
-        told.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
-    return told
+        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+    return decisions
 
 
-def history_record(told: ArticleHistory) -> dict[str, object]:
-    """Return the whole history for `why --json`."""
+def history_record(history: ArticleHistory) -> dict[str, object]:
+    """Return the whole history as `why --json` prints it."""
     return {
-        "candidate": _plain(told.candidate) if told.candidate else None,
+        "candidate": _as_json_values(history.candidate) if history.candidate else None,
         "articles": [
             {
                 "id": stored.id,
@@ -135,35 +141,37 @@ def history_record(told: ArticleHistory) -> dict[str, object]:
                 "head": stored.head,
                 "relation": stored.relation.value,
                 "exported": {
-                    "id": told.exported[stored.id].head.id,
-                    "url": told.exported[stored.id].head.article.url,
-                    "reason": told.exported[stored.id].reason,
+                    "id": history.exported[stored.id].head.id,
+                    "url": history.exported[stored.id].head.article.url,
+                    "reason": history.exported[stored.id].reason,
                 },
-                "decisions": [_decision_record(decision) for decision in told.decisions[stored.id]],
+                "decisions": [_decision_record(decision) for decision in history.decisions[stored.id]],
             }
-            for stored in told.articles
+            for stored in history.articles
         ],
     }
 
 
 def _decision_record(decision: Decision) -> dict[str, object]:
+    """Return one verdict as JSON values."""
     best, against = decision.verdict.best, decision.against
     return {
         "at": decision.at.isoformat(),
         "relation": decision.verdict.relation.value,
-        "rule": _rule(decision.verdict),
+        "rule": _rule_text(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
         "jaccard": best.jaccard if best else None,
         "containment": best.containment if best else None,
         "shared_words": best.shared_words if best else 0,
-        "considered": [_plain(comparison) for comparison in decision.verdict.considered],
-        "passages": [_plain(passage) for passage in decision.passages.passages] if decision.passages else [],
+        "considered": [_as_json_values(comparison) for comparison in decision.verdict.considered],
+        "passages": [_as_json_values(passage) for passage in decision.passages.passages] if decision.passages else [],
         "difference": _difference_record(decision.difference),
     }
 
 
 def _difference_record(difference: Difference | None) -> dict[str, object] | None:
+    """Return the difference of a revision as JSON values, None for other relations."""
     if difference is None:
         return None
     return {
@@ -174,8 +182,8 @@ def _difference_record(difference: Difference | None) -> dict[str, object] | Non
     }
 
 
-def _rule(verdict: Verdict) -> str:
-    """Return by which rule a verdict fell, with what people said in plain words."""
+def _rule_text(verdict: Verdict) -> str:
+    """Return the rule behind a verdict, the human mark that decided it, or how many articles were compared in vain."""
     if verdict.best:
         said_same = verdict.best.rule == "marked same"
         return "a person said that they are the same" if said_same else verdict.best.rule
@@ -186,36 +194,36 @@ def _rule(verdict: Verdict) -> str:
     return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
 
 
-def _plain(value: object) -> object:
-    """Return a dataclass as JSON can hold it."""
-    return asdict(value, dict_factory=lambda pairs: {key: _scalar(item) for key, item in pairs})  # type: ignore[call-overload]
+def _as_json_values(value: object) -> object:
+    """Return a dataclass as a dictionary with JSON values, times in ISO 8601."""
+    return asdict(value, dict_factory=lambda pairs: {key: _as_json_scalar(item) for key, item in pairs})  # type: ignore[call-overload]
 
 
-def _scalar(value: object) -> object:
+def _as_json_scalar(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def print_history(told: ArticleHistory) -> None:
-    """Print the history for people."""
+def print_history(history: ArticleHistory) -> None:
+    """Print the candidate with its addresses and events, then each of its articles with all verdicts."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
-    if told.candidate:
-        record = told.candidate
+    if history.candidate:
+        record = history.candidate
         reason = f" ({record.reason})" if record.reason else ""
         out.print(f"[bold]{escape_markup(record.url)}[/]")
         out.print(f"  {record.state.value}{reason}, source {escape_markup(record.source)}, candidate {record.id}")
         if record.detail and not (record.events and record.detail in record.events[-1].detail):
             out.print(f"  {escape_markup(record.detail)}")
-        _show_addresses(record)
+        _print_addresses(record)
         for event in record.events:
             out.print(f"  {format_time(event.at)}  {event.what:<11} {escape_markup(event.detail)}")
-    for stored in told.articles:
-        _show_article(stored, told.decisions[stored.id], told.exported[stored.id])
+    for stored in history.articles:
+        _print_article(stored, history.decisions[stored.id], history.exported[stored.id])
 
 
-def _show_addresses(record: CandidateRecord) -> None:
-    """Print every address seen for a candidate: who named it, and how it ended."""
+def _print_addresses(record: CandidateRecord) -> None:
+    """Print every address of a candidate, with the source that named it and its outcome."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
@@ -224,28 +232,31 @@ def _show_addresses(record: CandidateRecord) -> None:
         mark = ">" if each.current and len(record.addresses) > 1 else " "
         out.print(f"  {mark} {escape_markup(each.url)}  {ended}", soft_wrap=True)
         where = f"{escape_markup(each.source)}, {escape_markup(each.reference)}"
-        out.print(f"      named {format_time(each.seen_at)} by {_AUTHORITIES[each.authority]}: {where}", soft_wrap=True)
+        out.print(
+            f"      named {format_time(each.seen_at)} by {_AUTHORITY_LABELS[each.authority]}: {where}", soft_wrap=True
+        )
 
 
-def _show_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+    """Print an article's size, dates, notes and export state, then every verdict on it."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
-    standing = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
+    export_state = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
-    out.print(f"  {stored.article.words} words, revision {stored.revision}, {standing}")
-    for line in (_dated(stored.article), *stored.article.notes):
+    out.print(f"  {stored.article.words} words, revision {stored.revision}, {export_state}")
+    for line in (_format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
     which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
     out.print(f"  exported of its cluster: {escape_markup(which)} ({escape_markup(exported.reason)})", soft_wrap=True)
     for decision in decisions:
-        _show_decision(decision)
+        _print_decision(decision)
 
 
-def _dated(article: Article) -> str:
-    """Return when an article was published and modified, and who says so."""
+def _format_dates(article: Article) -> str:
+    """Return the dates of an article, each with the place it was read from."""
     from worker.cli.render.tables import format_time
 
     guessed = ", a guess" if article.is_date_guessed else ""
@@ -256,45 +267,49 @@ def _dated(article: Article) -> str:
     return "; ".join(f"{what} {format_time(at)} ({origin})" for what, at, origin in dates if at)
 
 
-def _show_decision(decision: Decision) -> None:
+def _print_decision(decision: Decision) -> None:
+    """Print one verdict: the rule, the article compared with, the figures and the passages."""
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
-        relation, rule = decision.verdict.relation.value, _rule(decision.verdict)
+        relation, rule = decision.verdict.relation.value, _rule_text(decision.verdict)
         out.print(f"  {format_time(decision.at)}  judged [bold]{relation}[/]: {rule}")
-        _show_considered(decision.verdict)
+        _print_comparisons(decision.verdict)
         return
     other = decision.against
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     out.print(f"    {escape_markup(other.article.title)}\n    {escape_markup(other.article.url)}")
-    out.print(f"    rule: {escape_markup(_rule(decision.verdict))}")
-    _show_considered(decision.verdict)
+    out.print(f"    rule: {escape_markup(_rule_text(decision.verdict))}")
+    _print_comparisons(decision.verdict)
     if change := decision.difference:
         out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
     if decision.passages:
-        _show_passages(decision.passages)
+        _print_passages(decision.passages)
 
 
-def _show_considered(verdict: Verdict) -> None:
+def _print_comparisons(verdict: Verdict) -> None:
+    """Print the figures of every article that was compared, and the strongest reasons for and against."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
     for comparison in verdict.considered:
-        out.print(f"    {_figures(comparison)}")
+        out.print(f"    {_format_comparison(comparison)}")
         for reason in comparison.notes:
             if reason.startswith(("for: ", "against: ")):
                 out.print(f"              {escape_markup(reason)}", style="dim")
 
 
-def _figures(comparison: Comparison) -> str:
+def _format_comparison(comparison: Comparison) -> str:
+    """Return a compared article's id, relation and similarity figures on one line."""
     figures = f"jaccard {comparison.jaccard:.3f}, containment {comparison.containment:.3f}"
     probability = "" if comparison.probability is None else f", probability of one item {comparison.probability:.2f}"
     shared = f"{comparison.shared_words} shared words{probability}"
     return f"{comparison.article:>6}  {comparison.relation.value:<9} {figures}, {shared}"
 
 
-def _show_passages(passages: AlignedPassages) -> None:
+def _print_passages(passages: AlignedPassages) -> None:
+    """Print the aligned passages: shared ones shortened, differing ones in full and in color."""
     from worker.cli.render.tables import console, escape_markup
 
     out = console()
@@ -304,18 +319,20 @@ def _show_passages(passages: AlignedPassages) -> None:
             out.print(f"    = {escape_markup(_shortened(passage.newcomer))}", style="dim")
             continue
         if passage.newcomer.strip():
-            out.print(f"    + {escape_markup(_flat(passage.newcomer))}", style="green")
+            out.print(f"    + {escape_markup(_one_line(passage.newcomer))}", style="green")
         if passage.other.strip():
-            out.print(f"    - {escape_markup(_flat(passage.other))}", style="red")
+            out.print(f"    - {escape_markup(_one_line(passage.other))}", style="red")
 
 
-def _flat(text: str) -> str:
+def _one_line(text: str) -> str:
+    """Return text with every run of white space replaced by one space."""
     return " ".join(text.split())
 
 
 def _shortened(text: str) -> str:
-    flat = _flat(text)
-    if len(flat) <= _MAX_SHARED:
+    """Return the start and the end of a long text, on one line."""
+    flat = _one_line(text)
+    if len(flat) <= _MAX_SHARED_SHOWN:
         return flat
-    half = _MAX_SHARED // 2
+    half = _MAX_SHARED_SHOWN // 2
     return f"{flat[:half]} … {flat[-half:]}"

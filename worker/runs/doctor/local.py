@@ -166,7 +166,7 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
 
 def _unused(settings: Settings) -> Iterator[Finding]:
     """Yield the keys that do nothing for their kind of source."""
-    for remark in settings.remarks():
+    for remark in settings.warnings():
         yield make_finding("configuration", "sources", remark, warn=True, remedy="from version 0.3 on this is an error")
 
 

@@ -1,4 +1,4 @@
-"""`migrate-store` run as users run it, and what every other command says of a store that has not wholly arrived."""
+"""`migrate-store`, run as users run it, and how every other command refuses an incomplete copy."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def dump(path: Path) -> list[str]:
     ],
     ids=lambda words: words[0],
 )
-def test_every_command_refuses_a_store_that_has_not_wholly_arrived(desk: Desk, words: list[str]) -> None:
+def test_every_command_refuses_an_incomplete_copy_of_a_store(desk: Desk, words: list[str]) -> None:
     desk.environment = {"CORPUS_WORKER_STORE__URL": "sqlite:///moved.db"}
     part = dump(desk.folder / "moved.db")
 
@@ -86,17 +86,17 @@ def test_every_command_refuses_a_store_that_has_not_wholly_arrived(desk: Desk, w
     assert dump(desk.folder / "moved.db") == part
 
 
-def test_a_move_run_again_makes_the_store_whole(desk: Desk) -> None:
+def test_repeating_the_copy_completes_the_store(desk: Desk) -> None:
     moved = desk.run("migrate-store", "sqlite:///corpus.db", "sqlite:///moved.db")
 
     desk.environment = {"CORPUS_WORKER_STORE__URL": "sqlite:///moved.db"}
     second = desk.run("ingest", "--json").record()
-    assert "both stores hold the same" in moved.out
+    assert "both stores are identical" in moved.out
     assert (second["stored"], second["duplicate"]) == (0, 3)
     assert desk.run("audit").status == 0
 
 
-def test_a_store_that_holds_another_corpus_is_left_as_it_was(desk: Desk) -> None:
+def test_a_store_with_another_corpus_is_left_unchanged(desk: Desk) -> None:
     former = dump(desk.folder / "other.db")
 
     ended = desk.run("migrate-store", "sqlite:///corpus.db", "sqlite:///other.db")

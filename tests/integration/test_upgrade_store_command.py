@@ -1,4 +1,4 @@
-"""`upgrade-store` as people run it, on a store that an older program left."""
+"""`upgrade-store`, run as users run it, on a store of an older version."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def test_commands_that_make_no_store_say_what_to_do_about_an_older_one(desk: Des
     assert ADVICE in refused.err
 
 
-def test_an_older_store_is_brought_up_to_date_once(desk: Desk) -> None:
+def test_an_older_store_is_upgraded_once(desk: Desk) -> None:
     first, again = desk.run("upgrade-store"), desk.run("upgrade-store")
 
     assert (first.status, again.status) == (0, 0), first.err
-    assert f"corpus.db is up to date, and was at 0001: schema {NEWEST}" in first.out
-    assert f"corpus.db is up to date already: schema {NEWEST}" in again.out
+    assert f"corpus.db was upgraded from 0001: schema {NEWEST}" in first.out
+    assert f"corpus.db is already up to date: schema {NEWEST}" in again.out
     assert desk.run("upgrade-store", "--json").record() == {"before": NEWEST, "after": NEWEST, "borrowed_keys": []}
     assert desk.run("audit").status == 0
 
 
-def test_whoever_works_on_a_store_changes_an_older_one(desk: Desk) -> None:
+def test_a_command_that_writes_upgrades_an_older_store(desk: Desk) -> None:
     assert desk.run("ingest", "in.txt").status in {0, 1}
 
     assert desk.run("upgrade-store", "--json").record()["before"] == NEWEST
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created(tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path)
     desk.configure()
 

@@ -1,4 +1,4 @@
-"""`backup` and `prune` as people run them, restoring included."""
+"""`backup` (with restoring) and `prune`, run as users run them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, filled: Path) -> Path:
     return shutil.copytree(filled, tmp_path / "desk")
 
 
-def test_a_backup_is_put_in_the_place_of_a_lost_store(folder: Path) -> None:
+def test_a_backup_restores_a_lost_store(folder: Path) -> None:
     before = run_inside(folder, "export").out
 
     made = run_inside(folder, "backup", "copy.db")
@@ -54,7 +54,7 @@ def test_a_backup_is_put_in_the_place_of_a_lost_store(folder: Path) -> None:
     assert (again["discovered"], again["stored"]) == (0, 0)
 
 
-def test_a_backup_tells_what_it_holds_and_overwrites_only_by_force(folder: Path) -> None:
+def test_a_backup_reports_its_content_and_overwrites_only_with_force(folder: Path) -> None:
     first = run_inside(folder, "backup", "copy.db", "--json").record()
 
     refused = run_inside(folder, "backup", "copy.db")
@@ -67,7 +67,7 @@ def test_a_backup_tells_what_it_holds_and_overwrites_only_by_force(folder: Path)
     assert forced.status == 0
 
 
-def test_pruning_counts_first_and_then_lets_go_of_pages_alone(folder: Path) -> None:
+def test_prune_counts_first_and_then_deletes_only_pages(folder: Path) -> None:
     before = run_inside(folder, "export").out
 
     nothing = run_inside(folder, "prune", "--older-than", "90d", "--json").record()
@@ -84,7 +84,7 @@ def test_pruning_counts_first_and_then_lets_go_of_pages_alone(folder: Path) -> N
     assert run_inside(folder, "audit", "--json").record()["balanced"] is True
 
 
-def test_what_was_pruned_is_still_known_and_its_copies_are_recognised(folder: Path) -> None:
+def test_pruned_articles_are_still_known_and_their_copies_recognised(folder: Path) -> None:
     run_inside(folder, "prune", "--older-than", "1ms")
     with (folder / "in.jsonl").open("a", encoding="utf-8") as file:
         file.write(line("d", story("hai")))

@@ -1,4 +1,4 @@
-"""`run` with its pages: what a supervisor, Prometheus and a person see of a daemon at work."""
+"""The web pages of `run`: what a supervisor, Prometheus and a person see of a running daemon."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def settled(told: dict[str, Any]) -> bool:
     return told["ok"] and (told["figures"]["in_hand"], told["figures"]["done"]) == (0, 1)
 
 
-def test_an_address_that_is_taken_ends_the_daemon_with_a_word(desk: Desk, address: str) -> None:
+def test_an_address_in_use_ends_the_daemon_with_a_message(desk: Desk, address: str) -> None:
     host, _, port = address.partition(":")
     with socket.create_server((host, int(port))):
         ended = desk.run("run")
@@ -93,7 +93,7 @@ def test_an_address_that_is_taken_ends_the_daemon_with_a_word(desk: Desk, addres
     assert "Traceback" not in ended.err
 
 
-def test_pages_for_everybody_have_to_be_wanted_in_so_many_words(desk: Desk) -> None:
+def test_public_pages_need_allow_public(desk: Desk) -> None:
     desk.configure('[web]\nlisten = "0.0.0.0:8750"\n')
 
     refused = desk.run("config", "check")

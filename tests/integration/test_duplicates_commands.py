@@ -52,7 +52,7 @@ def test_review_lists_what_was_compared_until_it_is_marked(desk: Desk) -> None:
     assert all({each["article"], each["other"]} != pair for each in again)
 
 
-def test_too_few_marks_teach_nothing(desk: Desk) -> None:
+def test_too_few_marks_are_refused(desk: Desk) -> None:
     desk.run("duplicates", "mark", "1", "2", "--same")
 
     ended = desk.run("duplicates", "fit")
@@ -62,7 +62,7 @@ def test_too_few_marks_teach_nothing(desk: Desk) -> None:
     assert "duplicates review" in ended.err
 
 
-def test_what_marks_teach_is_kept_in_the_store_and_doctor_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitted_weights_are_stored_and_doctor_reports_them(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reprocess, "FEWEST_MARKS", 2)
     desk.run("duplicates", "mark", "1", "2", "--same")
     desk.run("duplicates", "mark", "1", "4", "--different")
