@@ -11,7 +11,7 @@ from typing import Final
 # Names of months, in the languages that news is written in.
 
 
-_COMBINING_LATIN: Final = 0x370
+_COMBINING_MARKS_END: Final = 0x370
 # January to December: in full, cut short, in the cases that stand beside a day; folded as `fold_name` does.
 _NAMES: Final = (
     (
@@ -127,7 +127,7 @@ def fold_name(word: str) -> str:
     if word.isascii():
         return word.lower().rstrip(".")
     marked = unicodedata.normalize("NFD", word.lower().replace("ı", "i").rstrip("."))
-    bare = "".join(char for char in marked if not (unicodedata.combining(char) and ord(char) < _COMBINING_LATIN))
+    bare = "".join(char for char in marked if not (unicodedata.combining(char) and ord(char) < _COMBINING_MARKS_END))
     return unicodedata.normalize("NFC", bare)
 
 
@@ -142,10 +142,10 @@ _NUMBERS: Final = MappingProxyType(
 )
 
 
-_BUDDHIST: Final = 543
-_BUDDHIST_FROM: Final = 2400
+_BUDDHIST_OFFSET: Final = 543
+_MIN_BUDDHIST_YEAR: Final = 2400
 # Two-digit years from this one on are of the last century (as in Python's `email.utils`).
-_TURN: Final = 69
+_CENTURY_PIVOT: Final = 69
 _ERAS: Final = MappingProxyType({"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911})
 
 _NO_NUMBER_BEFORE = r"(?<![\d.,/-])"
@@ -160,14 +160,14 @@ _CLOCK_BETWEEN = r"\s\d{1,2}:\d\d(?::\d\d)?\s(?:[A-Z]{2,5}\s|[+-]\d{4}\s)?"
 
 @dataclass(frozen=True, slots=True)
 class WrittenDay:
-    """A day as written, from `start` to `end`; `exchangeable` where the form does not say which number is the month."""
+    """A day as written, from `start` to `end`; `is_ambiguous` where the form does not say which number is the month."""
 
     year: int
     month: int
     day: int
     start: int
     end: int
-    exchangeable: bool = False
+    is_ambiguous: bool = False
 
 
 def find_day(text: str, *, language: str = "") -> WrittenDay | None:
@@ -181,7 +181,7 @@ class _Form:
     """A pattern with groups `year`, `day`, and `month` (a number) or `name` (a word)."""
 
     pattern: re.Pattern[str]
-    exchangeable: bool = False
+    is_ambiguous: bool = False
 
     def first(self, text: str, language: str) -> WrittenDay | None:
         place = 0
@@ -198,7 +198,7 @@ class _Form:
             return None
         year = _ERAS[said["era"]] + _number(said["year"]) if said.get("era") else _common_era(said["year"])
         end = match.end("day") if said.get("between") else match.end()
-        return WrittenDay(year, month, int(said["day"]), match.start(), end, self.exchangeable)
+        return WrittenDay(year, month, int(said["day"]), match.start(), end, self.is_ambiguous)
 
 
 def _number(year: str) -> int:
@@ -209,12 +209,12 @@ def _common_era(year: str) -> int:
     """Return a year of four digits, or of two as mail programs read them, or of the Buddhist era, as one of ours."""
     number = _number(year)
     if len(year) == 2:
-        return number + (1900 if number >= _TURN else 2000)
-    return number - _BUDDHIST if number >= _BUDDHIST_FROM else number
+        return number + (1900 if number >= _CENTURY_PIVOT else 2000)
+    return number - _BUDDHIST_OFFSET if number >= _MIN_BUDDHIST_YEAR else number
 
 
-def _form(*parts: str, exchangeable: bool = False) -> _Form:
-    return _Form(re.compile("".join(parts), re.IGNORECASE), exchangeable)
+def _form(*parts: str, is_ambiguous: bool = False) -> _Form:
+    return _Form(re.compile("".join(parts), re.IGNORECASE), is_ambiguous)
 
 
 _FORMS: Final[tuple[_Form, ...]] = (
@@ -227,12 +227,12 @@ _FORMS: Final[tuple[_Form, ...]] = (
         _NO_NUMBER_BEFORE,
         rf"(?P<day>\d{{1,2}})\s?(?P<by>[-/.])\s?(?P<month>\d{{1,2}})\s?(?P=by)\s?(?P<year>{_YEAR}|\d{{2}})",
         r"(?![\d/]|[-.]\d)",
-        exchangeable=True,
+        is_ambiguous=True,
     ),
     # 7 | 3 | 2026
     _form(
         rf"(?<![\d|])(?P<day>\d{{1,2}})(?P<by>\s?[|·]\s?)(?P<month>\d{{1,2}})(?P=by)(?P<year>{_YEAR})(?![\d|])",
-        exchangeable=True,
+        is_ambiguous=True,
     ),
     # 7 March 2026, 7. März 2026, 7 de marzo de 2026, 07-Mar-26
     _form(

@@ -18,7 +18,7 @@ from worker.models import Source
 # Reads moments out of short texts: the forms in which programs and people write a date.
 
 
-_LONGEST: Final = 200
+_MAX_TEXT: Final = 200
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T?(\d\d)(\d\d)?(?:(\d\d)\d{0,3})?)?")
 _COMPACT_ISO = re.compile(r"\A(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(?=\d\d)")
 _FOUR_DIGITS = re.compile(r"\d{4}")
@@ -41,18 +41,18 @@ _VIETNAMESE: Final = MappingProxyType({
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDate:
-    """A moment as it stands in a text, from `start` to `end`: naive where it names no zone.
+class ParsedDate:
+    """A date found in `text[start:end]`; `at` is naive if the text names no zone.
 
-    `timed` says that it has a time of day; `other` is what it would be with day and month exchanged, where nothing in
-    the text decides between the two.
+    `has_time`: the text gives a time of day. `swapped` is the reading with day and month exchanged; it is None if the
+    text leaves no doubt about their order.
     """
 
     at: datetime
     start: int
     end: int
-    timed: bool = False
-    other: datetime | None = None
+    has_time: bool = False
+    swapped: datetime | None = None
 
 
 def possible_dates(value: str, *, zone: tzinfo, month_first: bool = False, language: str = "") -> Iterator[datetime]:
@@ -61,20 +61,20 @@ def possible_dates(value: str, *, zone: tzinfo, month_first: bool = False, langu
     The value of a meta element or attribute, or a feed's date: ISO 8601, RFC 5322, Unix times in seconds or smaller
     units, what JavaScript, ASP.NET and content systems write, dates in words.
     """
-    text = " ".join(value[:_LONGEST].split())
+    text = " ".join(value[:_MAX_TEXT].split())
     if call := _CALL.fullmatch(text):
         text = call[1].strip()
         text = offset[1] if (offset := _CALL_OFFSET.fullmatch(text)) else text
     text = _COMPACT_ISO.sub(r"\1-\2-\3T\4:\5:", text)
     if text.replace(".", "", 1).isdecimal():
-        yield from _of_digits(text, zone)
-    written = find_date(text, home=zone, month_first=month_first, language=language)
+        yield from _parse_digits(text, zone)
+    written = find_date(text, default_zone=zone, month_first=month_first, language=language)
     if written is not None:
-        for at in filter(None, (written.at, written.other)):
+        for at in filter(None, (written.at, written.swapped)):
             yield at if at.tzinfo is not None else at.replace(tzinfo=zone)
 
 
-def _of_digits(text: str, zone: tzinfo) -> Iterator[datetime]:
+def _parse_digits(text: str, zone: tzinfo) -> Iterator[datetime]:
     """Yield what a value of digits alone may be: a date without separators, or a Unix time."""
     compact = _compact(text)
     # A Unix time in seconds or thousandths is one first: the digits of one in a hundred look like a date.
@@ -97,38 +97,38 @@ def _compact(text: str) -> datetime | None:
     return _midnight(WrittenDay(year, month, day, 0, 0), timedelta(hours=hour, minutes=minute, seconds=second))
 
 
-def find_date(text: str, *, home: tzinfo, month_first: bool = False, language: str = "") -> FoundDate | None:
-    """Return the first date in a short text with all its parts, day, month and year; None where there is none.
+def find_date(text: str, *, default_zone: tzinfo, month_first: bool = False, language: str = "") -> ParsedDate | None:
+    """Return the first complete date (day, month and year) in a short text, or None.
 
-    `home` decides between zones of one name; `month_first` how `3/4/2024` is read, where nothing in the text decides;
-    `language` between months of one name.
+    If a zone abbreviation is ambiguous, the zone that `default_zone` uses wins. `month_first` decides how `3/4/2024` is
+    read if nothing in the text does. `language` decides between months of the same name (`lipanj`/`lipiec`).
     """
-    text = _spelled(text[:_LONGEST])
+    text = _normalise(text[:_MAX_TEXT])
     found = find_day(text, language=language)
     if found is None:
         return None
-    day = _ordered(found, text, month_first=month_first)
+    day = _resolve_order(found, text, month_first=month_first)
     at = _midnight(day)
     if at is None:
         return None
-    written = _with_clock(text, at, day, home)
-    if day.exchangeable and (other := _midnight(replace(day, month=day.day, day=day.month))) is not None:
-        return replace(written, other=written.at + (other - at))
+    written = _add_time(text, at, day, default_zone)
+    if day.is_ambiguous and (other := _midnight(replace(day, month=day.day, day=day.month))) is not None:
+        return replace(written, swapped=written.at + (other - at))
     return written
 
 
 def is_impossible_date(text: str) -> bool:
     """Tell whether a text names a day, with a year of four digits, that no calendar has (`2026-02-30`)."""
-    text = _spelled(text[:_LONGEST])
+    text = _normalise(text[:_MAX_TEXT])
     day = find_day(text)
     return (
         day is not None
         and _FOUR_DIGITS.search(text[day.start : day.end]) is not None
-        and _midnight(_ordered(day, text, month_first=False)) is None
+        and _midnight(_resolve_order(day, text, month_first=False)) is None
     )
 
 
-def _spelled(text: str) -> str:
+def _normalise(text: str) -> str:
     """Return a text with the digits of any script as 0 to 9, and months in Vietnamese words as numbers."""
     if text.isascii():
         return text
@@ -138,24 +138,24 @@ def _spelled(text: str) -> str:
     return _VIETNAMESE_MONTH.sub(lambda match: f"tháng {_VIETNAMESE[' '.join(match[1].lower().split())]}", text)
 
 
-def _with_clock(text: str, at: datetime, day: WrittenDay, home: tzinfo) -> FoundDate:
+def _add_time(text: str, at: datetime, day: WrittenDay, default_zone: tzinfo) -> ParsedDate:
     """Add the time of day that stands behind or before the day, and the zone behind both."""
     after = time_after(text, day.end)
     # A time followed by another date belongs to that one: `20:15 12/3/2024 21:00 13/3/2024`.
     is_taken = after is not None and _ANOTHER_DAY.match(text, after.end) is not None
     clock = (time_before(text, day.start) if after is None or is_taken else None) or after
     if clock is None:
-        return FoundDate(at=at, start=day.start, end=day.end)
+        return ParsedDate(at=at, start=day.start, end=day.end)
     start, end = min(day.start, clock.start), max(day.end, clock.end)
     at += timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second)
     in_iso = text[day.end : day.end + 1] == "T"
-    zone, length = zone_at_start(text[clock.end :], local=at, home=home, lost_plus=in_iso)
+    zone, length = zone_at_start(text[clock.end :], local=at, default_zone=default_zone, lost_plus=in_iso)
     if zone is not None:
         end = max(end, clock.end + length)
     elif clock.end != end:
-        zone, length = zone_at_start(text[end:], local=at, home=home)
+        zone, length = zone_at_start(text[end:], local=at, default_zone=default_zone)
         end += length
-    return FoundDate(at=at.replace(tzinfo=zone), start=start, end=end, timed=True)
+    return ParsedDate(at=at.replace(tzinfo=zone), start=start, end=end, has_time=True)
 
 
 def _midnight(day: WrittenDay, clock: timedelta = timedelta(0)) -> datetime | None:
@@ -168,18 +168,18 @@ def _midnight(day: WrittenDay, clock: timedelta = timedelta(0)) -> datetime | No
         return None
 
 
-def _ordered(day: WrittenDay, text: str, *, month_first: bool) -> WrittenDay:
+def _resolve_order(day: WrittenDay, text: str, *, month_first: bool) -> WrittenDay:
     """Decide which of two numbers is the month: what can be none, the weekday, an American time, then the custom."""
-    if not day.exchangeable:
+    if not day.is_ambiguous:
         return day
-    turned = replace(day, month=day.day, day=day.month)
+    swapped = replace(day, month=day.day, day=day.month)
     if day.month > 12 or day.day > 12:
-        return replace(day if day.month <= 12 else turned, exchangeable=False)
+        return replace(day if day.month <= 12 else swapped, is_ambiguous=False)
     if named := _WEEKDAY.search(text[: day.start]):
-        fitting = [each for each in (day, turned) if _falls_on(each, named[1])]
+        fitting = [each for each in (day, swapped) if _falls_on(each, named[1])]
         if len(fitting) == 1:
-            return replace(fitting[0], exchangeable=False)
-    return turned if month_first or _is_american(text, day) else day
+            return replace(fitting[0], is_ambiguous=False)
+    return swapped if month_first or _is_american(text, day) else day
 
 
 def _falls_on(day: WrittenDay, weekday: str) -> bool:
@@ -192,20 +192,20 @@ def _is_american(text: str, day: WrittenDay) -> bool:
 
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-_TOLERANCE = timedelta(days=2)
+_MAX_AHEAD = timedelta(days=2)
 # What programs write that know no date: Unix time 0, in any zone.
-_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _A_DAY = timedelta(days=1)
 _MAX_LENGTH = 100
 # More than a Unix time in billionths of a second.
-_LATEST = 10**19
+_MAX_TIMESTAMP = 10**19
 # How far apart one time of day can be in two zones.
-_ROUND_THE_CLOCK = timedelta(hours=28)
+_MAX_ZONE_DIFFERENCE = timedelta(hours=28)
 # Of a year of four digits or a Unix time our reading is certain; of `03-12-31` the library's is as likely.
 _CERTAIN = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|\A\s*\d{9,19}(?:\.\d+)?\s*\Z")
 _ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s{0,9}\)?\s{0,9}\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_USUAL_MAIL = re.compile(
+_COMMON_MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) (?:GMT|UTC|Z|([+-])(\d\d):?(\d\d))"
 )
 
@@ -233,7 +233,7 @@ def read_date(text: str | None, *, zone: tzinfo) -> datetime | None:
     if not text or len(text) > _MAX_LENGTH:
         return None
     text = text.strip()
-    found = _iso(text) or _usual_mail(text) or next(possible_dates(text, zone=zone), None)
+    found = _iso(text) or _common_mail_date(text) or next(possible_dates(text, zone=zone), None)
     if found is None:
         return None
     return found.replace(tzinfo=zone) if found.tzinfo is None else found
@@ -241,23 +241,23 @@ def read_date(text: str | None, *, zone: tzinfo) -> datetime | None:
 
 def date_text(value: object) -> str | None:
     """Return a date as a JSON document gives it: a text, or a number that is a Unix time."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LATEST:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_TIMESTAMP:
         return f"{value:.0f}"
     return value if isinstance(value, str) and value.strip() else None
 
 
-def correct_date(theirs: datetime, text: str, *, zone: tzinfo) -> datetime | None:
+def correct_date(library_reading: datetime, text: str, *, zone: tzinfo) -> datetime | None:
     """Return a date that a library read, in UTC, with the zone that the text names, or else `zone`.
 
     Libraries take zones whose names they do not know for UTC, make a day that cannot be into another, and a year alone
     into its first day: what is not read here too is None.
     """
-    ours = read_date(text, zone=zone)
-    if ours is None or is_impossible_date(text):
+    our_reading = read_date(text, zone=zone)
+    if our_reading is None or is_impossible_date(text):
         return None
-    if _CERTAIN.search(text) or abs(ours - theirs) < _ROUND_THE_CLOCK:
-        return ours.replace(microsecond=0)
-    return theirs if _names_zone(text) else theirs.replace(tzinfo=zone)
+    if _CERTAIN.search(text) or abs(our_reading - library_reading) < _MAX_ZONE_DIFFERENCE:
+        return our_reading.replace(microsecond=0)
+    return library_reading if _names_zone(text) else library_reading.replace(tzinfo=zone)
 
 
 def _iso(text: str) -> datetime | None:
@@ -271,9 +271,9 @@ def _iso(text: str) -> datetime | None:
         return None
 
 
-def _usual_mail(text: str) -> datetime | None:
+def _common_mail_date(text: str) -> datetime | None:
     """Read the form that nearly every feed uses, ten times faster than `email.utils` does."""
-    found = _USUAL_MAIL.fullmatch(text)
+    found = _COMMON_MAIL.fullmatch(text)
     if not found or found[2] not in _MONTHS:
         return None
     sign, hours, minutes = (found[7] or "+"), int(found[8] or 0), int(found[9] or 0)
@@ -295,5 +295,5 @@ def plausible_date(found: datetime | None, *, now: datetime) -> datetime | None:
         found = found.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
-    is_zero = abs(found - _ZERO) <= _A_DAY
-    return found if _EARLIEST <= found <= now + _TOLERANCE and not is_zero else None
+    is_zero = abs(found - _EPOCH_START) <= _A_DAY
+    return found if _EARLIEST <= found <= now + _MAX_AHEAD and not is_zero else None

@@ -40,11 +40,11 @@ def date_in_url(url: str) -> datetime | None:
         path = urlsplit(address).path
     except ValueError:
         return None
-    return next(_moments(path[:2_000]), None)
+    return next(_dates_in(path[:2_000]), None)
 
 
-def _moments(path: str) -> Iterator[datetime]:
-    for year, month, day, *clock in _read(path):
+def _dates_in(path: str) -> Iterator[datetime]:
+    for year, month, day, *clock in _day_parts(path):
         hour, minute, second = (*clock, 0, 0, 0)[:3]
         try:
             yield datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the caller knows the zone
@@ -52,7 +52,7 @@ def _moments(path: str) -> Iterator[datetime]:
             continue
 
 
-def _read(path: str) -> Iterator[tuple[int, ...]]:
+def _day_parts(path: str) -> Iterator[tuple[int, ...]]:
     if match := _FOLDERS.search(path):
         yield tuple(map(int, match.groups()))
     if (match := _NAMED_FOLDERS.search(path)) and (month := month_of(match[2])):
@@ -87,15 +87,15 @@ class TimeWindow:
     start: datetime | None = None
     end: datetime | None = None
 
-    def meets(self, other: TimeWindow) -> bool:
+    def overlaps(self, other: TimeWindow) -> bool:
         """Tell whether two spans have a moment in common."""
         starts_late = self.end and other.start and other.start > self.end
         ends_early = self.start and other.end and other.end < self.start
         return not (starts_late or ends_early)
 
-    def holds(self, moment: datetime) -> bool:
+    def contains(self, moment: datetime) -> bool:
         """Tell whether a moment lies within the span."""
-        return self.meets(TimeWindow(start=moment, end=moment))
+        return self.overlaps(TimeWindow(start=moment, end=moment))
 
 
 def recent_window(source: Source, *, now: datetime) -> TimeWindow:
@@ -129,20 +129,20 @@ def lies_within(
     as outside, unless `changed_later` asks for these too. What bears no date at all counts as within.
     """
     if published:
-        return window.holds(published)
+        return window.contains(published)
     if modified and window.start and modified < window.start:
         return False
     if window.end is None:
         return True
     written = period_in_path(url)
     if written:
-        return window.meets(written)
+        return window.overlaps(written)
     if period and (modified is None or (period.end and modified > period.end)):
-        return window.meets(_meant(period, zone=window.end.tzinfo))
+        return window.overlaps(_without_margin(period, zone=window.end.tzinfo))
     return modified is None or modified <= window.end or changed_later
 
 
-def _meant(period: TimeWindow, *, zone: tzinfo | None) -> TimeWindow:
+def _without_margin(period: TimeWindow, *, zone: tzinfo | None) -> TimeWindow:
     """Return a named period without the day on either side, its days those of the zone the span is given in."""
     start, end = period.start, period.end
     return TimeWindow(

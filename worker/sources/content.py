@@ -46,7 +46,7 @@ _ROOTS = {
 
 def sniff_content(body: bytes) -> ContentKind:
     """Tell what a body is, looking at its first 64 kB."""
-    head = _readable(body)
+    head = _decode_head(body)
     binary = body.startswith(_MEDIA_MAGIC) or not is_text(head.encode("utf-8", "surrogatepass"))
     head = clean(head)
     if not (head.strip() or binary):
@@ -79,7 +79,7 @@ def _markup(head: str) -> ContentKind:
     return ContentKind.TEXT
 
 
-def _readable(body: bytes) -> str:
+def _decode_head(body: bytes) -> str:
     """Decode the first bytes well enough to see the markup; undecodable bytes are harmless there."""
     head = body[:_HEAD]
     if head.startswith(b"\x1f\x8b"):
@@ -109,16 +109,16 @@ def _gunzipped_head(head: bytes) -> bytes:
 
 
 try:
-    from zlib_ng import zlib_ng as _fastest
+    from zlib_ng import zlib_ng as _zlib
 except ImportError:
     # A machine that nobody builds it for reads the same, at less than half the speed.
-    import zlib as _fastest  # type: ignore[no-redef]
+    import zlib as _zlib  # type: ignore[no-redef]
 
 GZIP = zlib.MAX_WBITS | 16
 ZLIB = zlib.MAX_WBITS
 RAW = -zlib.MAX_WBITS
 
-InflateError = cast("type[Exception]", _fastest.error)
+InflateError = cast("type[Exception]", _zlib.error)
 """What is to be unpacked is damaged, or nothing of the kind."""
 
 
@@ -135,7 +135,7 @@ class Decompressor(Protocol):
 
     @property
     def unconsumed_tail(self) -> bytes:
-        """What there was no room for."""
+        """What there was no remaining for."""
 
     def decompress(self, packed: bytes, most: int, /) -> bytes:
         """Return at most so many bytes; raises InflateError."""
@@ -143,7 +143,7 @@ class Decompressor(Protocol):
 
 def decompressor(form: int = GZIP) -> Decompressor:
     """Return an unpacker of one member of a form: `GZIP` (RFC 1952), `ZLIB` (RFC 1950) or `RAW` (RFC 1951)."""
-    made: Decompressor = _fastest.decompressobj(form)
+    made: Decompressor = _zlib.decompressobj(form)
     return made
 
 
@@ -164,15 +164,15 @@ def iter_gunzipped(body: bytes, *, limit: int) -> Iterator[bytes]:
     if not body.startswith(_MAGIC):
         yield from (body[at : at + CHUNK] for at in range(0, len(body), CHUNK))
         return
-    room = limit
-    for chunk in _unpacked(body):
-        room -= len(chunk)
-        if room < 0:
+    remaining = limit
+    for chunk in _iter_members(body):
+        remaining -= len(chunk)
+        if remaining < 0:
             raise SourceError(f"it unpacks to more than {limit:,} bytes and was not read to its end")
         yield chunk
 
 
-def _unpacked(body: bytes) -> Iterator[bytes]:
+def _iter_members(body: bytes) -> Iterator[bytes]:
     """Yield the content of every member of a gzip file, in pieces."""
     while body.startswith(_MAGIC):
         member = decompressor()

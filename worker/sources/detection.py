@@ -16,9 +16,9 @@ from worker.sources.web.listing import likely_articles
 # Tells running text from teasers, for a page that does not say what it is.
 
 
-_LONG = 12  # words outside links, for a paragraph to be prose
-_ENOUGH = 3  # such paragraphs side by side
-_HEADLINE = 4  # words of a link that may be a headline
+_MIN_PROSE_WORDS = 12  # words outside links, for a paragraph to be prose
+_MIN_PROSE_PARAGRAPHS = 3  # such paragraphs side by side
+_MIN_HEADLINE_WORDS = 4  # words of a link that may be a headline
 _LINKS_PER_PARAGRAPH = 12
 
 
@@ -32,13 +32,13 @@ def is_probably_article(tree: html.HtmlElement) -> bool:
         if _is_prose(paragraph) and (parent := paragraph.getparent()) is not None:
             runs[parent] = runs.get(parent, 0) + 1
     longest = max(runs.values(), default=0)
-    links = sum(1 for link in tree.iter("a") if len(_words(link)) >= _HEADLINE)
-    return longest >= _ENOUGH and links <= longest * _LINKS_PER_PARAGRAPH
+    links = sum(1 for link in tree.iter("a") if len(_words(link)) >= _MIN_HEADLINE_WORDS)
+    return longest >= _MIN_PROSE_PARAGRAPHS and links <= longest * _LINKS_PER_PARAGRAPH
 
 
 def _is_prose(paragraph: html.HtmlElement) -> bool:
     linked = sum(len(_words(link)) for link in paragraph.iter("a"))
-    return len(_words(paragraph)) - linked >= _LONG
+    return len(_words(paragraph)) - linked >= _MIN_PROSE_WORDS
 
 
 def _words(element: html.HtmlElement) -> list[str]:
@@ -54,18 +54,18 @@ _KINDS = {
     ContentKind.WARC: "warc",
     ContentKind.TEXT: "urls",
 }
-_SAYS_ARTICLE = re.compile(
+_DECLARES_ARTICLE = re.compile(
     rb"""<meta[^>]{0,200}(?:property|name)\s*=\s*["']?article:published_time"""
     rb"""|"@type"\s{0,20}:\s{0,20}\[?\s{0,20}"(?:(?:News|Report|\w{1,20}News)?Article|(?:Live)?BlogPosting)["]"""
     rb"""|itemtype\s*=\s*["']?https?://schema\.org/(?:News)?Article""",
     re.IGNORECASE,
 )
-_SAYS_LISTING = re.compile(
+_DECLARES_LISTING = re.compile(
     rb""""@type"\s{0,20}:\s{0,20}\[?\s{0,20}"(?:Collection|SearchResults|Profile)Page["]""", re.IGNORECASE
 )
-_MANY = 10
-_FEW = 3
-_NO_TEXT = frozenset({"short", "empty"})
+_MIN_LINKS_OF_LISTING = 10
+_MIN_LINKS_WITHOUT_TEXT = 3
+_GATES_WITHOUT_TEXT = frozenset({"short", "empty"})
 
 
 def detect(page: Page, *, gate: str | None = None) -> str:
@@ -74,13 +74,13 @@ def detect(page: Page, *, gate: str | None = None) -> str:
     `gate` is why extraction found no article on the page, empty where it found one. With it the page is taken for an
     article unless it is clearly none; without it the page is weighed.
     """
-    shape = sniff_content(page.body)
-    if shape in {ContentKind.HTML, ContentKind.XML}:
+    kind = sniff_content(page.body)
+    if kind in {ContentKind.HTML, ContentKind.XML}:
         return _kind_of_page(page) if gate is None else _kind_by_gate(page, gate)
-    if shape in _KINDS:
-        return _KINDS[shape]
+    if kind in _KINDS:
+        return _KINDS[kind]
     raise SourceError(
-        f"{page.url}: this is {shape.value}, not an article, feed, sitemap or listing page; check the address"
+        f"{page.url}: this is {kind.value}, not an article, feed, sitemap or listing page; check the address"
     )
 
 
@@ -89,16 +89,16 @@ def _kind_of_page(page: Page) -> str:
     if urls.is_home(page.final_url):
         return "listing"
     own = link_features(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
-    if own.service:
+    if own.is_service:
         return "listing"
-    numbered = bool(own.shape.number) or own.shape.dated
-    if (numbered and own.shape.wordy) or is_probably_article(parse_html(page)):
+    numbered = bool(own.pattern.number) or own.pattern.has_date
+    if (numbered and own.pattern.has_slug) or is_probably_article(parse_html(page)):
         return "article"
-    says_so = _SAYS_ARTICLE.search(page.body, 0, _HEAD) is not None
+    declares_article = _DECLARES_ARTICLE.search(page.body, 0, _HEAD) is not None
     linked = len(likely_articles(page_links(page), page))
-    if numbered or own.shape.wordy:
-        return "article" if says_so or linked < _MANY else "listing"
-    return "article" if linked < (_MANY if says_so else 1) else "listing"
+    if numbered or own.pattern.has_slug:
+        return "article" if declares_article or linked < _MIN_LINKS_OF_LISTING else "listing"
+    return "article" if linked < (_MIN_LINKS_OF_LISTING if declares_article else 1) else "listing"
 
 
 def _kind_by_gate(page: Page, gate: str) -> str:
@@ -109,17 +109,21 @@ def _kind_by_gate(page: Page, gate: str) -> str:
     """
     if urls.is_home(page.final_url):
         return "listing"
-    if _SAYS_ARTICLE.search(page.body, 0, _HEAD):
+    if _DECLARES_ARTICLE.search(page.body, 0, _HEAD):
         return "article"
-    if _SAYS_LISTING.search(page.body, 0, _HEAD):
+    if _DECLARES_LISTING.search(page.body, 0, _HEAD):
         return "listing"
     own = link_features(Link(url=page.final_url, key=urls.canonicalise(page.final_url), text=""))
-    named = bool(own.shape.number) or own.shape.dated or own.shape.wordy
+    has_article_url = bool(own.pattern.number) or own.pattern.has_date or own.pattern.has_slug
     linked = len(likely_articles(page_links(page), page))
     if gate == "listing":
-        return "article" if named and linked < _MANY else "listing"
-    if named or is_probably_article(parse_html(page)):
+        return "article" if has_article_url and linked < _MIN_LINKS_OF_LISTING else "listing"
+    if has_article_url or is_probably_article(parse_html(page)):
         return "article"
-    if own.service and gate not in _NO_TEXT:
+    if own.is_service and gate not in _GATES_WITHOUT_TEXT:
         return "listing"
-    return "listing" if linked >= (_FEW if gate in _NO_TEXT else _MANY) else "article"
+    return (
+        "listing"
+        if linked >= (_MIN_LINKS_WITHOUT_TEXT if gate in _GATES_WITHOUT_TEXT else _MIN_LINKS_OF_LISTING)
+        else "article"
+    )

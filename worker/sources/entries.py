@@ -1,4 +1,4 @@
-"""From what a parser found to candidates: links made absolute, strangers and repetitions counted and left out."""
+"""From what a parser found to candidates: links made absolute, offsite and repetitions counted and left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 
 _MAX_TITLE = 500
-_MOST_ELSEWHERE = 3
+_MAX_OFFSITE_EXAMPLES = 3
 _MAX_WRITTEN_TITLE = 20_000
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
@@ -49,33 +49,33 @@ class LinkPolicy:
     `listed` says that the source is a list of the operator's own.
     """
 
-    own: frozenset[str]
+    own_sites: frozenset[str]
     rules: urls.UrlRules
-    claimed: frozenset[str] = frozenset()
+    claimed_sites: frozenset[str] = frozenset()
     follow_others: bool = False
-    listed: bool = False
+    from_operator: bool = False
 
-    def admits(self, url: str) -> bool:
+    def allows(self, url: str) -> bool:
         """Tell whether a link is followed: it stays within the source's sites or may leave them."""
-        return self.follow_others or urls.belongs_to(url, self.own | self.claimed)
+        return self.follow_others or urls.belongs_to(url, self.own_sites | self.claimed_sites)
 
     def authority(self, url: str, key: str) -> Authority:
         """Return whose word an address is: what a source says of another site than its own is a stranger's."""
-        if self.listed:
+        if self.from_operator:
             return Authority.OPERATOR
-        own = urls.belongs_to(url, self.own) and urls.belongs_to(key, self.own)
+        own = urls.belongs_to(url, self.own_sites) and urls.belongs_to(key, self.own_sites)
         return Authority.PUBLISHER if own else Authority.STRANGER
 
 
 def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolicy:
-    """Return the scope of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
+    """Return the policy of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
 
     Its options count: `sites` and `follow_others`, and its rules for addresses.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
     return LinkPolicy(
-        own=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
-        claimed=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
+        own_sites=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
+        claimed_sites=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
         follow_others=source.options.follow_others,
         rules=url_rules(source),
     )
@@ -100,32 +100,32 @@ def build_discovery(
     *,
     page: Page,
     source: Source,
-    scope: LinkPolicy,
+    policy: LinkPolicy,
     now: datetime,
     notes: tuple[str, ...] = (),
     title: str | None = None,
     follow: tuple[str, ...] = (),
 ) -> Discovery:
     """Return the candidates among entries: one for each article, whatever ids the source gave them."""
-    sieve = EntryFilter(page=page, source=source, scope=scope, now=now)
-    found = tuple(sieve.pass_through(entries))
+    entry_filter = EntryFilter(page=page, source=source, policy=policy, now=now)
+    found = tuple(entry_filter.iter_candidates(entries))
     return Discovery(
         candidates=found,
         follow=follow,
-        skipped=sieve.skipped.total(),
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
-        notes=(*notes, *_not_vouched_for(found, scope), *sieve.notes()),
+        skipped=entry_filter.skipped.total(),
+        offsite=entry_filter.offsite,
+        offsite_examples=tuple(entry_filter.offsite_examples),
+        notes=(*notes, *_not_vouched_for(found, policy), *entry_filter.notes()),
         title=title,
     )
 
 
-def _not_vouched_for(found: Sequence[Candidate], scope: LinkPolicy) -> tuple[str, ...]:
+def _not_vouched_for(found: Sequence[Candidate], policy: LinkPolicy) -> tuple[str, ...]:
     """Say that nothing but addresses is taken of a source that calls a site its own, which only the operator can do."""
     count = sum(not each.authority.is_own for each in found)
-    if not (count and scope.claimed):
+    if not (count and policy.claimed_sites):
         return ()
-    site = next(iter(scope.claimed))
+    site = next(iter(policy.claimed_sites))
     taken = f"{count:,} entries are of {site}, which does not lead to this source: only their addresses are taken"
     return (f'{taken}, no title, date or text; set sites = ["{site}"] if it is that site\'s own',)
 
@@ -136,13 +136,13 @@ class EntryFilter:
 
     page: Page
     source: Source
-    scope: LinkPolicy
+    policy: LinkPolicy
     now: datetime
     skipped: Counter[str] = field(default_factory=Counter)
-    elsewhere: dict[str, None] = field(default_factory=dict)
+    offsite_examples: dict[str, None] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
-    def pass_through(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
+    def iter_candidates(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
         """Yield a candidate for each entry that leads to an address not met before; nothing else of them is kept.
 
         An entry that links to a wrapper leads to the address inside first, and to the wrapper where that is dead.
@@ -157,25 +157,25 @@ class EntryFilter:
                 continue
             self.skipped[found] += 1
             if found == _OFFSITE:
-                self._note_elsewhere(urls.resolve(entry.link, base=entry.base or self.page.final_url))
+                self._note_offsite(urls.resolve(entry.link, base=entry.base or self.page.final_url))
 
     def _read(self, entry: Entry) -> Candidate | str:
-        return _candidate(entry, page=self.page, source=self.source, scope=self.scope, now=self.now)
+        return _candidate(entry, page=self.page, source=self.source, policy=self.policy, now=self.now)
 
     def _new(self, candidate: Candidate) -> Iterator[Candidate]:
         # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
         if (address := hash(candidate.url)) not in self._seen:
             self._seen.add(address)
             if candidate.authority is Authority.STRANGER:
-                self._note_elsewhere(candidate.url)
+                self._note_offsite(candidate.url)
             yield candidate
 
-    def _note_elsewhere(self, url: str) -> None:
-        if len(self.elsewhere) < _MOST_ELSEWHERE:
-            self.elsewhere[_front_of(url)] = None
+    def _note_offsite(self, url: str) -> None:
+        if len(self.offsite_examples) < _MAX_OFFSITE_EXAMPLES:
+            self.offsite_examples[_front_of(url)] = None
 
     @property
-    def strangers(self) -> int:
+    def offsite(self) -> int:
         """How many led to other sites."""
         return self.skipped[_OFFSITE]
 
@@ -184,26 +184,26 @@ class EntryFilter:
         return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
-def _candidate(entry: Entry, *, page: Page, source: Source, scope: LinkPolicy, now: datetime) -> Candidate | str:
+def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, now: datetime) -> Candidate | str:
     """Return the candidate, or the reason there is none."""
     if not entry.link.strip():
         return "no link"
     try:
         url = urls.resolve(entry.link, base=entry.base or page.final_url)
-        key = urls.canonicalise(url, rules=scope.rules)
+        key = urls.canonicalise(url, rules=policy.rules)
     except SourceError:
         return "a link that is no web address"
     if not url.startswith("http"):
         return "a link that is no web address"
-    if not (scope.admits(url) or scope.admits(key)):
+    if not (policy.allows(url) or policy.allows(key)):
         return _OFFSITE
     if _NOT_A_PAGE.search(key.partition("?")[0]):
         return "a link to a file that is no page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    if not scope.listed and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
+    if not policy.from_operator and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
-    authority = scope.authority(url, key)
+    authority = policy.authority(url, key)
     # What a source says of another site's page is not known of that page.
     said = entry if authority.is_own else Entry(link=entry.link)
     found = Candidate(
@@ -238,7 +238,7 @@ def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
     if since is None:
         return True
     if not found.published_at and not found.modified_at and (dated := period_in_path(found.url)):
-        return dated.meets(TimeWindow(start=since))
+        return dated.overlaps(TimeWindow(start=since))
     return lies_within(TimeWindow(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
 
 

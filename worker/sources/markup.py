@@ -27,8 +27,8 @@ _DECLARED = re.compile(rb"\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']\s*([\w.:-]
 UTF8_DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>'
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 # None of these writes feeds; some of them take quadratic time.
-_NO_ENCODINGS = frozenset({"punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"})
-_MARKED = (
+_REFUSED_CODECS = frozenset({"punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"})
+_SIGNATURES = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -47,7 +47,7 @@ def to_utf8(body: bytes, content_type: str | None) -> bytes:
     UTF-8 may have a little damage: a feed is not read as Latin for one byte. Tried are the byte order mark, UTF-8,
     what the server says, what the document declares, and Latin. EBCDIC is left to others.
     """
-    marked = next((name for mark, name in _MARKED if body.startswith(mark)), None)
+    marked = next((name for mark, name in _SIGNATURES if body.startswith(mark)), None)
     if marked:
         return _redeclared(body.decode(marked, "replace"))
     served, declared = _CHARSET.search(content_type or ""), _DECLARED.match(body)
@@ -62,7 +62,7 @@ def to_utf8(body: bytes, content_type: str | None) -> bytes:
 
 def xml_codec(beginning: bytes, content_type: str | None) -> str:
     """Return the codec of XML of which only the beginning is known, by the same signs as `as_utf8`."""
-    marked = next((name for mark, name in _MARKED if beginning.startswith(mark)), None)
+    marked = next((name for mark, name in _SIGNATURES if beginning.startswith(mark)), None)
     if marked:
         return marked
     # A piece may end inside a character.
@@ -79,7 +79,7 @@ def xml_codec(beginning: bytes, content_type: str | None) -> str:
 def _decoded(body: bytes, name: str) -> str | None:
     try:
         codec = codecs.lookup(name)
-        return None if codec.name in _NO_ENCODINGS else body.decode(codec.name)
+        return None if codec.name in _REFUSED_CODECS else body.decode(codec.name)
     except (LookupError, ValueError):
         return None
 
@@ -91,11 +91,11 @@ def _redeclared(text: str) -> bytes:
 _QUOTED = re.compile(r"<!(?:\[CDATA\[|--)", re.IGNORECASE)
 _ENDS = {"<![CDATA[": "]]>", "<!--": "-->"}
 _AMPERSAND = re.compile(r"&(?:(\w{1,31});|(?!#(?:[0-9]{1,16}|[xX][0-9a-fA-F]{1,16});))")
-_OF_XML = frozenset({"lt", "gt", "amp", "quot", "apos"})
-_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_XML_ENTITIES = frozenset({"lt", "gt", "amp", "quot", "apos"})
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _NO_ENTITIES: Mapping[str, str] = MappingProxyType({})
-_LONGEST_REFERENCE = 40
-_CLOSEST = 4
+_MAX_REFERENCE = 40
+_MIN_AMPERSAND_DISTANCE = 4
 
 
 def repair_xml(pieces: Iterable[bytes], *, content_type: str | None) -> Iterator[bytes]:
@@ -103,16 +103,16 @@ def repair_xml(pieces: Iterable[bytes], *, content_type: str | None) -> Iterator
     texts = _decoded_pieces(pieces, content_type)
     first = next(texts, "")
     yield UTF8_DECLARATION
-    mender = _Repairer()
-    yield mender.take(XML_DECLARATION.sub("", clean(first), count=1)).encode()
+    repairer = _Repairer()
+    yield repairer.feed(XML_DECLARATION.sub("", clean(first), count=1)).encode()
     for text in texts:
-        yield mender.take(text).encode()
-    yield mender.rest().encode()
+        yield repairer.feed(text).encode()
+    yield repairer.finish().encode()
 
 
 def escape_ampersands(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
     """Return markup with HTML's entities and those of the document written out, and all other ampersands escaped."""
-    if markup.count("&") * _CLOSEST > len(markup):
+    if markup.count("&") * _MIN_AMPERSAND_DISTANCE > len(markup):
         # Nobody writes that many: escaped once too often they do no harm, one by one they take time.
         return markup.replace("&", "&amp;")
     return _AMPERSAND.sub(partial(_replacement, own=own), markup)
@@ -120,15 +120,15 @@ def escape_ampersands(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> 
 
 def escape_document(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
     """Do the same to a whole document, of which CDATA sections and comments stay as they are; it comes out clean."""
-    mender = _Repairer(own)
-    return mender.take(markup) + mender.rest()
+    repairer = _Repairer(own)
+    return repairer.feed(markup) + repairer.finish()
 
 
 def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
     name = match[1]
     if name is None:
         return "&amp;"
-    if name in _OF_XML:
+    if name in _XML_ENTITIES:
         return match[0]
     if name in own:
         return own[name]
@@ -145,7 +145,7 @@ def _decoded_pieces(pieces: Iterable[bytes], content_type: str | None) -> Iterat
             codec = xml_codec(piece, content_type)
             decoder = codecs.getincrementaldecoder(codec)("replace")
         # Halves of surrogate pairs, which some programs write, are no damage to UTF-8 around them.
-        yield decoder.decode(_HALF.sub(b"", piece) if codec == "utf-8" else piece)
+        yield decoder.decode(_SURROGATE.sub(b"", piece) if codec == "utf-8" else piece)
     if decoder is not None:
         yield decoder.decode(b"", final=True)
 
@@ -158,42 +158,42 @@ class _Repairer:
         self._waiting = ""
         self._until = ""
 
-    def take(self, text: str) -> str:
+    def feed(self, text: str) -> str:
         """Return what of the document is finished so far and was not returned before."""
-        return self._mend(self._waiting + text, last=False)
+        return self._repair(self._waiting + text, last=False)
 
-    def rest(self) -> str:
+    def finish(self) -> str:
         """Return the end of the document."""
-        return self._mend(self._waiting, last=True)
+        return self._repair(self._waiting, last=True)
 
-    def _mend(self, text: str, *, last: bool) -> str:
+    def _repair(self, text: str, *, last: bool) -> str:
         done: list[str] = []
         at = 0
         while at < len(text):
             if self._until:
                 end = text.find(self._until, at)
-                stop = end + len(self._until) if end >= 0 else _safe(text, at, last=last)
+                stop = end + len(self._until) if end >= 0 else _safe_cut(text, at, last=last)
                 done.append(clean(text[at:stop]))
                 self._until = self._until if end < 0 else ""
-                going_on = end >= 0
+                found = end >= 0
             else:
                 quoted = _QUOTED.search(text, at)
-                stop = quoted.end() if quoted else _safe(text, at, last=last)
+                stop = quoted.end() if quoted else _safe_cut(text, at, last=last)
                 done.append(escape_ampersands(clean_markup(text[at:stop]), own=self._own))
                 self._until = _ENDS[quoted[0].upper()] if quoted else ""
-                going_on = quoted is not None
+                found = quoted is not None
             at = stop
-            if not going_on:
+            if not found:
                 break
         self._waiting = text[at:]
         return "".join(done)
 
 
-def _safe(text: str, at: int, *, last: bool) -> int:
+def _safe_cut(text: str, at: int, *, last: bool) -> int:
     """Return where a text may be cut: before what could be the beginning of a reference, or of a mark or its end."""
     if last:
         return len(text)
-    tail = max(at, len(text) - _LONGEST_REFERENCE)
+    tail = max(at, len(text) - _MAX_REFERENCE)
     places = (text.find(mark, tail) for mark in ("&", "<", "]", "-"))
     return min((place for place in places if place >= 0), default=len(text))
 

@@ -147,11 +147,11 @@ def test_months_of_one_name_are_told_apart_by_the_language() -> None:
 def test_a_date_is_found_where_it_stands_in_a_line() -> None:
     line = "Đăng lúc 20:15 ngày 12/03/2024 (GMT+7) trong Kinh tế"
 
-    written = find_date(line, home=UTC)
+    written = find_date(line, default_zone=UTC)
 
     assert written is not None
     assert line[written.start : written.end].strip() == "20:15 ngày 12/03/2024 (GMT+7"
-    assert (written.at.isoformat(), written.timed) == (EVENING, True)
+    assert (written.at.isoformat(), written.has_time) == (EVENING, True)
 
 
 @settings(deadline=None)

@@ -19,8 +19,8 @@ DAYS = st.integers(0, 400).map(lambda days: NOW - timedelta(days=days)) | st.non
 def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other: datetime, last: datetime) -> None:
     one, two = TimeWindow(start=start, end=end), TimeWindow(start=other, end=last)
 
-    assert one.meets(two) == two.meets(one)
-    assert one.meets(TimeWindow())
+    assert one.overlaps(two) == two.overlaps(one)
+    assert one.overlaps(TimeWindow())
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def together(portions: Iterable[ArchivePage]) -> ArchivePage:
     """Return all portions of a look as one."""
     all_portions = list(portions)
     candidates = tuple(each for portion in all_portions for each in portion.candidates)
-    left_out = sum(portion.left_out for portion in all_portions)
-    return replace(all_portions[-1], candidates=candidates, left_out=left_out)
+    outside = sum(portion.outside for portion in all_portions)
+    return replace(all_portions[-1], candidates=candidates, outside=outside)
 
 
 def day(month: int, number: int, *, year: int = 2024) -> datetime:
@@ -99,7 +99,7 @@ def test_a_sitemap_gives_what_is_of_the_span_and_counts_the_rest() -> None:
     with_later = look("sitemap", body, url="https://bao.vn/sitemap.xml", later=True)
 
     assert [each.url[-11:] for each in found.candidates] == ["a-1234.html"]
-    assert found.left_out == 2
+    assert found.outside == 2
     assert [each.url[-11:] for each in with_later.candidates] == ["a-1234.html", "b-1234.html"]
 
 
@@ -151,7 +151,7 @@ def test_dates_beside_teasers_tell_which_articles_are_of_the_span(form: str) -> 
     found = look("listing", body, url="https://bao.vn/thoi-su?page=2")
 
     assert numbers(found) == [1]
-    assert found.left_out == 2
+    assert found.outside == 2
     assert found.follow == (("listing", "https://bao.vn/thoi-su?page=3"),)
 
 
@@ -235,7 +235,7 @@ def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
     ]
     assert len(expected) > 80
     assert [each.url for each in glimpse.candidates] == expected
-    assert glimpse.left_out == 5_100 - len(expected)
+    assert glimpse.outside == 5_100 - len(expected)
 
 
 def test_a_large_sitemap_comes_in_portions_that_repeat_nothing() -> None:

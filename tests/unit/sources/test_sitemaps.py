@@ -170,9 +170,9 @@ def test_a_sitemap_may_be_named_after_its_period(
         assert period is None
     else:
         assert period is not None
-        assert period.holds(datetime(*first, tzinfo=UTC))
-        assert period.holds(datetime(*last, 23, 59, tzinfo=UTC))
-        assert not period.holds(datetime(first[0] - 1, 12, 29, tzinfo=UTC))
+        assert period.contains(datetime(*first, tzinfo=UTC))
+        assert period.contains(datetime(*last, 23, 59, tzinfo=UTC))
+        assert not period.contains(datetime(first[0] - 1, 12, 29, tzinfo=UTC))
 
 
 def test_gzip_text_and_feeds_serve_as_sitemaps() -> None:

@@ -250,7 +250,7 @@ def test_a_portion_counts_the_pages_it_left_out(tmp_path: Path) -> None:
     (portion,) = read_portions(file, intake, WarcFilter(sites=frozenset({"bao.vn"})))
 
     assert [each.url for each in portion.candidates] == ["https://bao.vn/a.html"]
-    assert portion.left_out == 2
+    assert portion.rejected == 2
 
 
 def arc_record(url: str, body: bytes, *, length: int | None = None) -> bytes:

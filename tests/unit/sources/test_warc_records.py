@@ -45,7 +45,7 @@ def test_reads_of_all_kinds_follow_one_another_without_a_byte_lost(reads: list[t
             if how == "skip":
                 given_out += reader.skip(size)
                 continue
-            piece = reader.line() if how == "line" else b"".join(reader.take(size))
+            piece = reader.read_line() if how == "line" else b"".join(reader.read(size))
             assert piece == CONTENT[given_out : given_out + len(piece)]
             assert how == "line" or len(piece) == min(size, len(CONTENT) - given_out)
             given_out += len(piece)
@@ -54,7 +54,7 @@ def test_reads_of_all_kinds_follow_one_another_without_a_byte_lost(reads: list[t
 def test_a_line_of_many_thousand_bytes_is_given_in_parts() -> None:
     reader = stream(b"a" * 40_000 + b"\n" + LINE)
 
-    assert [len(reader.line()) for _ in range(5)] == [16_384, 16_384, 7_233, len(LINE), 0]
+    assert [len(reader.read_line()) for _ in range(5)] == [16_384, 16_384, 7_233, len(LINE), 0]
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -65,7 +65,7 @@ def test_a_line_that_begins_a_member_or_stands_in_a_plain_file_has_a_place_to_go
 
     starts = []
     for piece in pieces:
-        starts.append(reader.start_of(reader.line()))
+        starts.append(reader.start_of(reader.read_line()))
         reader.skip(len(piece) - len(LINE))
 
     assert starts == [0, len(members[0]), len(members[0]) + len(members[1])]
@@ -74,9 +74,9 @@ def test_a_line_that_begins_a_member_or_stands_in_a_plain_file_has_a_place_to_go
 def test_a_line_inside_a_member_has_no_place() -> None:
     reader = stream(gzip.compress(LINE * 2, mtime=0))
 
-    reader.line()
+    reader.read_line()
 
-    assert reader.start_of(reader.line()) is None
+    assert reader.start_of(reader.read_line()) is None
 
 
 def test_damage_is_told_once_and_reading_goes_on_with_the_next_member() -> None:
@@ -85,12 +85,12 @@ def test_damage_is_told_once_and_reading_goes_on_with_the_next_member() -> None:
     hurt[-8:-4] = b"\xff" * 4
     reader = stream(gzip.compress(LINE, mtime=0) + hurt + gzip.compress(b"after\n", mtime=0))
 
-    first = reader.line()
+    first = reader.read_line()
     with pytest.raises(GzipDamage):
-        reader.take(1_000_000)
-    after = reader.line()
+        reader.read(1_000_000)
+    after = reader.read_line()
 
-    assert (first, after, reader.line()) == (LINE, b"after\n", b"")
+    assert (first, after, reader.read_line()) == (LINE, b"after\n", b"")
     assert reader.start_of(b"") is None
 
 

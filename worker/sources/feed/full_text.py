@@ -13,15 +13,15 @@ from worker.sources.entries import one_line
 from worker.sources.markup import strip_code
 
 MAX_MARKUP = 200_000
-_MOST_TEXT = 100_000
-_LEAST_WORDS = 60
+_MAX_TEXT = 100_000
+_MIN_WORDS = 60
 _BLOCKS = frozenset(
     ["p", "div", "br", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "table", "tr", "section",
      "article", "header", "footer", "pre", "hr", "dl", "dt", "dd", "figure", "figcaption"]
 )  # fmt: skip
 _NO_TEXT = frozenset(["script", "style", "iframe", "figure", "form", "noscript", "template", "svg", "video", "audio"])
 _TEASER = re.compile(r"(?:\[\s*(?:…|\.{3}|&hellip;)\s*\]|…|\.{3})\s*\Z")
-_LEADS_ON = re.compile(
+_READ_MORE = re.compile(
     r"(?:the post .{1,300} appeared first on .{1,100}|(?:đọc|xem) (?:tiếp|thêm|chi tiết)\b.{0,60}"
     r"|(?:read|continue reading|learn) more\b.{0,60}|continue reading\b.{0,200})[.…→»\s]*\Z",
     re.IGNORECASE,
@@ -34,16 +34,16 @@ def full_text(markup: str | None, *, marked_up: bool = True) -> str | None:
         return None
     lines = _lines(markup) if marked_up else iter(markup.splitlines())
     paragraphs = [paragraph for line in lines if (paragraph := one_line(line))]
-    if paragraphs and _LEADS_ON.fullmatch(paragraphs[-1]):
+    if paragraphs and _READ_MORE.fullmatch(paragraphs[-1]):
         paragraphs.pop()
     text = "\n".join(paragraphs)
-    if len(text.split()) < _LEAST_WORDS or len(text) > _MOST_TEXT or _TEASER.search(text):
+    if len(text.split()) < _MIN_WORDS or len(text) > _MAX_TEXT or _TEASER.search(text):
         return None
     return text
 
 
 def _lines(markup: str) -> Iterator[str]:
-    """Yield the text of each block; captions, scripts and embedded things are left out."""
+    """Yield the text of each block; captions, scripts and embedded things are remaining out."""
     try:
         plain = strip_code(clean_markup(markup).encode())
         root = html.fromstring(b"<div>" + plain + b"</div>", parser=html.HTMLParser(encoding="utf-8"))
@@ -71,10 +71,10 @@ MAX_TEXT_OF_FEED = 3_000_000
 class TextBudget:
     """How many more characters of full text are kept."""
 
-    left: int = MAX_TEXT_OF_FEED
+    remaining: int = MAX_TEXT_OF_FEED
 
-    def take(self, size: int) -> bool:
-        """Tell whether a text of this size is kept, and if so make the room smaller."""
-        fits = size <= min(MAX_MARKUP, self.left)
-        self.left -= size if fits else 0
+    def reserve(self, size: int) -> bool:
+        """Tell whether a text of this size is kept, and if so make the budget smaller."""
+        fits = size <= min(MAX_MARKUP, self.remaining)
+        self.remaining -= size if fits else 0
         return fits

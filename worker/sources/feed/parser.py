@@ -38,13 +38,13 @@ class JsonFeed:
 
 def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
     """Read a JSON feed, tolerant of missing and mistyped members; raises SourceError where the JSON is no feed."""
-    document = _loaded(body, url)
+    document = _load_json(body, url)
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(items, list):
         raise SourceError(f"{url}: this is JSON, but no JSON Feed (it has no list of items); check the address")
-    room = TextBudget()
+    budget = TextBudget()
     return JsonFeed(
-        entries=tuple(_entry(item, zone, room) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        entries=tuple(_entry(item, zone, budget) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
         rest=json.dumps({**document, "items": items[MAX_ENTRIES:]}).encode() if len(items) > MAX_ENTRIES else b"",
         older=_text(document, "next_url"),
         title=_text(document, "title"),
@@ -52,7 +52,7 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
     )
 
 
-def _loaded(body: bytes, url: str) -> object:
+def _load_json(body: bytes, url: str) -> object:
     try:
         loaded = read_json(body)
     except (ValueError, RecursionError) as exc:
@@ -60,7 +60,7 @@ def _loaded(body: bytes, url: str) -> object:
     return loaded
 
 
-def _entry(item: dict[str, object], zone: tzinfo, room: TextBudget) -> Entry:
+def _entry(item: dict[str, object], zone: tzinfo, budget: TextBudget) -> Entry:
     identity = _text(item, "id")
     link = _text(item, "url") or _text(item, "external_url")
     if not link and identity and identity.startswith(("http://", "https://")):
@@ -71,15 +71,15 @@ def _entry(item: dict[str, object], zone: tzinfo, room: TextBudget) -> Entry:
         published_at=read_date(date_text(item.get("date_published")), zone=zone),
         modified_at=read_date(date_text(item.get("date_modified")), zone=zone),
         external_id=identity,
-        fallback=_json_full_text(item, room),
+        fallback=_json_full_text(item, budget),
     )
 
 
-def _json_full_text(item: dict[str, object], room: TextBudget) -> str | None:
+def _json_full_text(item: dict[str, object], budget: TextBudget) -> str | None:
     markup, plain = item.get("content_html"), item.get("content_text")
-    if isinstance(markup, str) and markup and room.take(len(markup)):
+    if isinstance(markup, str) and markup and budget.reserve(len(markup)):
         return full_text(markup)
-    return full_text(plain, marked_up=False) if isinstance(plain, str) and room.take(len(plain)) else None
+    return full_text(plain, marked_up=False) if isinstance(plain, str) and budget.reserve(len(plain)) else None
 
 
 def _text(members: dict[str, object], name: str) -> str | None:
@@ -131,7 +131,7 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
         feed.entries,
         page=page,
         source=source,
-        scope=link_policy(source, page.url, page.final_url, claimed=feed.site),
+        policy=link_policy(source, page.url, page.final_url, claimed=feed.site),
         now=now,
         notes=notes,
         title=feed.title,
@@ -142,10 +142,10 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
 def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
     """Read a feed of any kind; a damaged one gives what can be read. Raises SourceError where the page is no feed."""
     body = gunzip(page.body, limit=_MAX_BYTES)
-    shape = sniff_content(body)
-    if shape in _NOT_A_FEED:
-        raise SourceError(f"{page.url}: {_NOT_A_FEED[shape]}")
-    if shape is ContentKind.JSON:
+    kind = sniff_content(body)
+    if kind in _NOT_A_FEED:
+        raise SourceError(f"{page.url}: {_NOT_A_FEED[kind]}")
+    if kind is ContentKind.JSON:
         document = read_json_feed(body, url=page.url, zone=zone)
         return Feed(
             entries=document.entries,
@@ -202,7 +202,7 @@ def _cause(parsed: feedparser.FeedParserDict) -> str:
 
 
 def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
-    room = TextBudget()
+    budget = TextBudget()
     for item in parsed.entries[:MAX_ENTRIES]:
         published = _date(item, "published", zone)
         updated = _date(item, "updated", zone)
@@ -213,7 +213,7 @@ def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Ite
             modified_at=updated,
             external_id=item.get("id") or None,
             base=page.final_url,
-            fallback=_full_text(item, room),
+            fallback=_full_text(item, budget),
         )
 
 
@@ -255,11 +255,11 @@ def _older(parsed: feedparser.FeedParserDict, base: str) -> str:
     return _absolute(links.get("prev-archive") or links.get("next"), base)
 
 
-def _full_text(item: feedparser.FeedParserDict, room: TextBudget) -> str | None:
-    """Return the entry's text, where the feed gives it in full and there is room for it."""
+def _full_text(item: feedparser.FeedParserDict, budget: TextBudget) -> str | None:
+    """Return the entry's text, where the feed gives it in full and there is budget for it."""
     for part in item.get("content", ())[:_MAX_PARTS]:
         value, kind = part.get("value"), str(part.get("type") or "")
-        if isinstance(value, str) and value and room.take(len(value)):
+        if isinstance(value, str) and value and budget.reserve(len(value)):
             return full_text(value, marked_up=kind != "text/plain")
     return None
 

@@ -37,8 +37,8 @@ _MONTHS = {
 }
 _CLOSED = re.compile(rb"</(?:[\w.-]{1,20}:)?(?:item|entry)\s*>", re.IGNORECASE)
 _ENTRY = (b"item", b"entry")
-Moment = tuple[int, ...]
-_NO_MOMENT: Moment = ()
+DateParts = tuple[int, ...]
+_NO_DATE: DateParts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +62,13 @@ def newest_entries(body: bytes, *, keep: int) -> ThinnedFeed:
     lower = body.lower()
     if sum(lower.count(name) for name in _ENTRY) <= keep:
         return ThinnedFeed(body=body)
-    starts, moments = _find_entries(body)
+    starts, dates = _find_entries(body)
     if len(starts) <= keep:
         return ThinnedFeed(body=body)
     end = _end_of_last(body, starts[-1])
     ends = [*starts[1:], end]
     last = len(starts) - 1
-    by_age = sorted(range(len(starts)), key=lambda number: (moments[number], -min(number, last - number)), reverse=True)
+    by_age = sorted(range(len(starts)), key=lambda number: (dates[number], -min(number, last - number)), reverse=True)
 
     def only(numbers: Iterable[int]) -> bytes:
         return body[: starts[0]] + b"".join(body[starts[n] : ends[n]] for n in sorted(numbers)) + body[end:]
@@ -84,13 +84,13 @@ def _end_of_last(body: bytes, start: int) -> int:
     return tag or len(body)
 
 
-def _find_entries(body: bytes) -> tuple[list[int], list[Moment]]:
+def _find_entries(body: bytes) -> tuple[list[int], list[DateParts]]:
     """Return where the entries of a feed begin, and when each says, roughly and without its zone, that it was written.
 
     What is quoted or commented out is passed over. Two lists rather than one of pairs: there may be very many.
     """
     starts: list[int] = []
-    moments: list[Moment] = []
+    dates: list[DateParts] = []
     quoted_until = 0
     for mark in _ENTRY_OR_DATE.finditer(body):
         start = mark.start()
@@ -99,22 +99,22 @@ def _find_entries(body: bytes) -> tuple[list[int], list[Moment]]:
         quoted, entry, written = mark.groups()
         if entry:
             starts.append(start)
-            moments.append(_NO_MOMENT)
+            dates.append(_NO_DATE)
         elif quoted:
             quoted_until = body.find(_ENDS[quoted.upper()], mark.end())
             if quoted_until < 0:
                 break
-        elif moments and not moments[-1]:
-            moments[-1] = _moment(written)
-    return starts, moments
+        elif dates and not dates[-1]:
+            dates[-1] = _date_parts(written)
+    return starts, dates
 
 
-def _moment(written: bytes) -> Moment:
+def _date_parts(written: bytes) -> DateParts:
     if found := _ISO.match(written):
         return tuple(int(part or 0) for part in found.groups())
     if (found := _MAIL.match(written)) and (month := _MONTHS.get(found[2].lower())):
         return (int(found[3]), month, int(found[1]), *(int(part or 0) for part in found.groups()[3:]))
-    return _NO_MOMENT
+    return _NO_DATE
 
 
 MAX_ENTRIES = 2_500
@@ -147,7 +147,7 @@ _NEEDED = frozenset(
         "origlink",
     ]
 )
-_ADDRESSES = frozenset({"link", "guid", "id", "origlink"})
+_URL_FIELDS = frozenset({"link", "guid", "id", "origlink"})
 _DATES = ("pubdate", "published", "issued", "date", "updated", "modified", "created")
 _MARK = "ENTRIES-STAND-HERE"
 _HARMLESS_ENTITY = re.compile(r"<!ENTITY\s{1,20}([a-zA-Z]\w{0,30})\s{1,20}\"([^\"&<%]{0,64})\"\s{0,20}>")
@@ -201,15 +201,15 @@ def reduce_feed(body: bytes) -> SanitisedFeed:
     heap: list[_HeapEntry] = []
     skeleton: _Skeleton | None = None
     count = 0
-    room = TextBudget()
+    budget = TextBudget()
     for entry in islice(_stream(body), _MAX_COUNT):
         skeleton = skeleton or _Skeleton(entry)
         count += 1
         date = _date_of(entry)
         if len(heap) < MAX_ENTRIES:
-            heapq.heappush(heap, _kept(entry, date, count, room))
+            heapq.heappush(heap, _heap_entry(entry, date, count, budget))
         elif date > heap[0].date:
-            heapq.heapreplace(heap, _kept(entry, date, count, room))
+            heapq.heapreplace(heap, _heap_entry(entry, date, count, budget))
     if skeleton is None:
         return SanitisedFeed(body=_root_alone(body))
     entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
@@ -221,8 +221,8 @@ def _root_alone(body: bytes) -> bytes:
     return UTF8_DECLARATION + root[0].rstrip(b"/>") + b"/>" if root else b""
 
 
-def _kept(entry: etree._Element, date: datetime, count: int, room: TextBudget) -> _HeapEntry:
-    return _HeapEntry(date=date, order=-count, xml=_as_bytes(_reduced(entry, room)))
+def _heap_entry(entry: etree._Element, date: datetime, count: int, budget: TextBudget) -> _HeapEntry:
+    return _HeapEntry(date=date, order=-count, xml=_as_bytes(_reduced(entry, budget)))
 
 
 def _without_doctype(body: bytes) -> bytes:
@@ -255,7 +255,7 @@ class _Skeleton:
         about = (child for child in islice(channel, _MAX_PIECES) if _local(child) in {"title", "link"})
         for child in islice(about, _MAX_FIELDS):
             kept = deepcopy(child)
-            _shorten(kept, address=_local(child) in _ADDRESSES)
+            _shorten(kept, is_url=_local(child) in _URL_FIELDS)
             self._inner.append(kept)
 
     def filled_with(self, entries: Iterable[bytes]) -> bytes:
@@ -283,7 +283,7 @@ def _stream(body: bytes) -> Iterator[etree._Element]:
         for _, element in events:
             if not _is_inner(element):
                 yield element
-                _forget(element)
+                _free_memory(element)
     except etree.XMLSyntaxError:
         # What was read before the damage counts.
         return
@@ -293,7 +293,7 @@ def _is_inner(element: etree._Element) -> bool:
     return any(_local(outer) in _ENTRIES for outer in element.iterancestors())
 
 
-def _forget(element: etree._Element) -> None:
+def _free_memory(element: etree._Element) -> None:
     parent = element.getparent()
     element.clear()
     if parent is not None:
@@ -309,15 +309,15 @@ def _bare(element: etree._Element) -> etree._Element:
     return copy
 
 
-def _reduced(entry: etree._Element, room: TextBudget) -> etree._Element:
+def _reduced(entry: etree._Element, budget: TextBudget) -> etree._Element:
     """Cut an entry down in place: a new element cannot have the odd namespaces that feeds have."""
     needed = 0
     entry.text = entry.tail = None
     for child in list(entry):
         needed += _local(child) in _NEEDED
         if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
-            _shorten(child, address=_local(child) in _ADDRESSES)
-        elif not (_is_full_text(child) and _keep_whole(child, room)):
+            _shorten(child, is_url=_local(child) in _URL_FIELDS)
+        elif not (_is_full_text(child) and _keep_whole(child, budget)):
             entry.remove(child)
     _without_long_attributes(entry)
     return entry
@@ -327,13 +327,13 @@ def _is_full_text(child: etree._Element) -> bool:
     return _local(child) == "encoded" or (_local(child) == "content" and not (child.get("url") or child.get("src")))
 
 
-def _keep_whole(field: etree._Element, room: TextBudget) -> bool:
-    """Make a field that holds a whole text plain, and tell whether there was room for it."""
+def _keep_whole(field: etree._Element, budget: TextBudget) -> bool:
+    """Make a field that holds a whole text plain, and tell whether there was budget for it."""
     if len(field) > _MAX_PIECES:
         return False
     inner = b"".join(etree.tostring(child, encoding="utf-8") for child in field).decode("utf-8")
     written = (field.text or "") + inner
-    if not room.take(len(written)):
+    if not budget.reserve(len(written)):
         return False
     del field[:]
     field.text = etree.CDATA(written.replace("]]>", "]] >"))
@@ -344,14 +344,14 @@ def _keep_whole(field: etree._Element, room: TextBudget) -> bool:
     return True
 
 
-def _shorten(field: etree._Element, *, address: bool = False) -> None:
+def _shorten(field: etree._Element, *, is_url: bool = False) -> None:
     text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
-    if address and len(text) > MAX_LENGTH:
+    if is_url and len(text) > MAX_LENGTH:
         # Part of an address is another address.
         text = ""
     del field[:]
     # As CDATA: feedparser is called back for every single escaped character otherwise.
-    field.text = etree.CDATA((text if address else text[:_MAX_FIELD]).replace("]]>", "]] >"))
+    field.text = etree.CDATA((text if is_url else text[:_MAX_FIELD]).replace("]]>", "]] >"))
     field.tail = None
     _without_long_attributes(field)
     if field.get("type") == "xhtml":

@@ -49,28 +49,28 @@ class InputContext:
     zone: tzinfo = UTC
 
 
-def read_html(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def read_html(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
     """Yield a page, named by its `rel=canonical` where that is complete and no front page, and known by its file.
 
     What a saved page says of its address is not proved by anything: it is no reason to take two files for one page, nor
     a file for a page of the web.
     """
-    body = _bounded(file, intake)
+    body = _read_bounded(file, context)
     if isinstance(body, InputProblem):
         yield body
         return
-    shape = sniff_content(body)
-    if shape not in {ContentKind.HTML, ContentKind.XML}:
+    kind = sniff_content(body)
+    if kind not in {ContentKind.HTML, ContentKind.XML}:
         yield InputProblem(
-            where=str(file), why=f"is {shape.value}, not an HTML page; remove it or give it its own ending"
+            where=str(file), why=f"is {kind.value}, not an HTML page; remove it or give it its own ending"
         )
         return
     key = urls.file_url(file)
-    yield page_candidate(declared_canonical(body) or key, body, key=key, intake=intake, reference=str(file))
+    yield page_candidate(declared_canonical(body) or key, body, key=key, context=context, reference=str(file))
 
 
 def page_candidate(
-    url: str, body: bytes, *, key: str, intake: InputContext, reference: str, content_type: str | None = None
+    url: str, body: bytes, *, key: str, context: InputContext, reference: str, content_type: str | None = None
 ) -> Candidate:
     """Return a candidate that brings its page along."""
     page = Page(
@@ -78,13 +78,13 @@ def page_candidate(
         final_url=url,
         status=200,
         body=body,
-        fetched_at=intake.now,
+        fetched_at=context.now,
         content_type=content_type,
     )
     return Candidate(
         url=url,
         canonical_url=key,
-        source=intake.source,
+        source=context.source,
         reference=reference,
         authority=Authority.OPERATOR,
         payload=page,
@@ -100,11 +100,11 @@ def declared_canonical(body: bytes) -> str | None:
         return None
     for link in root.iter("link"):
         if "canonical" in (link.get("rel") or "").lower().split():
-            return _usable(link.get("href") or "")
+            return _page_url(link.get("href") or "")
     return None
 
 
-def _usable(href: str) -> str | None:
+def _page_url(href: str) -> str | None:
     try:
         url = urls.resolve(href)
     except SourceError:
@@ -112,9 +112,9 @@ def _usable(href: str) -> str | None:
     return url if url.startswith("http") and not urls.is_home(url) else None
 
 
-def read_text(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def read_text(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
     """Yield an article written as plain text: the first line its title, the rest its paragraphs."""
-    body = _bounded(file, intake)
+    body = _read_bounded(file, context)
     text = decode_text_file(body) if isinstance(body, bytes) else None
     if isinstance(body, InputProblem):
         yield body
@@ -127,10 +127,10 @@ def read_text(file: Path, intake: InputContext) -> Iterator[Candidate | InputPro
             where=str(file), why='is a list of addresses, no article; read it with kind = "urls", or name it'
         )
     else:
-        yield _article(file, text, intake)
+        yield _article(file, text, context)
 
 
-def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputProblem:
+def _article(file: Path, text: str, context: InputContext) -> Candidate | InputProblem:
     title, _, rest = text.strip().partition("\n")
     paragraphs = plain_paragraphs(rest)
     if not paragraphs:
@@ -139,7 +139,7 @@ def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputPr
     return Candidate(
         url=url,
         canonical_url=url,
-        source=intake.source,
+        source=context.source,
         reference=str(file),
         authority=Authority.OPERATOR,
         title=clean_title(title),
@@ -162,12 +162,12 @@ def decode_text_file(body: bytes) -> str | None:
     return told.text if sure else None
 
 
-def _bounded(file: Path, intake: InputContext) -> bytes | InputProblem:
+def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
     with open_regular(file) as opened:
-        body = opened.read(intake.max_bytes + 1)
-    if len(body) > intake.max_bytes:
+        body = opened.read(context.max_bytes + 1)
+    if len(body) > context.max_bytes:
         return InputProblem(
-            where=str(file), why=f"is larger than {intake.max_bytes:,} bytes; raise fetch.max_bytes or split it"
+            where=str(file), why=f"is larger than {context.max_bytes:,} bytes; raise fetch.max_bytes or split it"
         )
     return body if body.strip() else InputProblem(where=str(file), why="is empty; remove it")
 
@@ -178,21 +178,21 @@ def _bounded(file: Path, intake: InputContext) -> bytes | InputProblem:
 _OPTIONAL = ("title", "published_at", "source")
 
 
-def read_json_lines(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
     """Yield the article of each line; a line that gives none is remarked on and the rest goes on.
 
     Of the optional members `title`, `published_at`, `source` and `id`, one of a wrong type is ignored with a remark.
     A line with both `text` and `html` is taken as text.
     """
     with open_regular(file) as opened:
-        for number, line in _lines(opened, intake.max_bytes):
+        for number, line in _lines(opened, context.max_bytes):
             where = f"{file}:{number}"
-            if len(line) > intake.max_bytes:
+            if len(line) > context.max_bytes:
                 yield InputProblem(
-                    where=where, why=f"the line is longer than {intake.max_bytes:,} bytes; raise fetch.max_bytes"
+                    where=where, why=f"the line is longer than {context.max_bytes:,} bytes; raise fetch.max_bytes"
                 )
             elif line.strip():
-                yield from _read_line(line, where, intake)
+                yield from _read_line(line, where, context)
 
 
 def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
@@ -205,7 +205,7 @@ def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
             line = opened.readline(longest + 1)
 
 
-def _read_line(line: bytes, where: str, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candidate | InputProblem]:
     try:
         members = read_json(line)
     except (ValueError, RecursionError) as exc:
@@ -216,13 +216,13 @@ def _read_line(line: bytes, where: str, intake: InputContext) -> Iterator[Candid
             where=where, why=f"the line holds a {type(members).__name__}, not an object; write one object a line"
         )
         return
-    candidate = _candidate(members, where, intake)
+    candidate = _candidate(members, where, context)
     yield candidate
     if isinstance(candidate, Candidate):
         yield from _ignored(members, where)
 
 
-def _candidate(members: dict[str, object], where: str, intake: InputContext) -> Candidate | InputProblem:
+def _candidate(members: dict[str, object], where: str, context: InputContext) -> Candidate | InputProblem:
     url, text, html = (_text(members, name) for name in ("url", "text", "html"))
     if not url:
         return InputProblem(where=where, why="the object has no url; add the article's address")
@@ -238,7 +238,7 @@ def _candidate(members: dict[str, object], where: str, intake: InputContext) -> 
         candidate = Candidate(
             url=address,
             canonical_url=key,
-            source=intake.source,
+            source=context.source,
             reference=where,
             authority=Authority.OPERATOR,
             payload=payload,
@@ -246,19 +246,19 @@ def _candidate(members: dict[str, object], where: str, intake: InputContext) -> 
     else:
         body = (html or "").encode("utf-8", "replace")
         candidate = page_candidate(
-            address, body, key=key, intake=intake, reference=where, content_type="text/html; charset=utf-8"
+            address, body, key=key, context=context, reference=where, content_type="text/html; charset=utf-8"
         )
-    return _described(candidate, members, intake)
+    return _described(candidate, members, context)
 
 
-def _described(candidate: Candidate, members: dict[str, object], intake: InputContext) -> Candidate:
-    published = read_date(date_text(members.get("published_at")), zone=intake.zone)
+def _described(candidate: Candidate, members: dict[str, object], context: InputContext) -> Candidate:
+    published = read_date(date_text(members.get("published_at")), zone=context.zone)
     identity = members.get("id")
     return replace(
         candidate,
         title=clean_title(_text(members, "title")),
-        published_at=plausible_date(published, now=intake.now),
-        source=one_line(_text(members, "source")) or intake.source,
+        published_at=plausible_date(published, now=context.now),
+        source=one_line(_text(members, "source")) or context.source,
         external_id=one_line(str(identity)) or None if isinstance(identity, str | int) else None,
     )
 

@@ -52,19 +52,19 @@ def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
     if source.kind == "urls":
-        return _lists(path, source, now=now)
-    if not path.is_dir() and _ending(path) in {None, ".txt"} and is_file_of_urls(path):
+        return _url_lists(path, source, now=now)
+    if not path.is_dir() and _extension(path) in {None, ".txt"} and is_file_of_urls(path):
         return iter((read_url_list(path, source, now=now),))
-    if not path.is_dir() and _ending(path) is None:
+    if not path.is_dir() and _extension(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
-    files = _below(path) if path.is_dir() else iter((path,))
-    intake = InputContext(
+    files = _files_below(path) if path.is_dir() else iter((path,))
+    context = InputContext(
         source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=source_zone(source)
     )
-    return _batches(_contents(files, intake), path)
+    return _batches(_contents(files, context), path)
 
 
-def _lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
+def _url_lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
     """Yield the addresses of a list, or of every file in a folder; a file that is no list is noted there."""
     if not path.is_dir():
         yield read_url_list(path, source, now=now)
@@ -80,35 +80,35 @@ def archives_below(path: Path) -> list[Path]:
     """Return the WARC file at a path, or all of them in the folder, in the order of names; raises SourceError."""
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
-    files = [each for each in _below(path) if isinstance(each, Path)] if path.is_dir() else [path]
-    archives = [file for file in files if _ending(file) in _ARCHIVES]
+    files = [each for each in _files_below(path) if isinstance(each, Path)] if path.is_dir() else [path]
+    archives = [file for file in files if _extension(file) in _ARCHIVES]
     if not archives:
         raise SourceError(f"{path}: no {' or '.join(sorted(_ARCHIVES))} file; check the path")
     return archives
 
 
-def _ending(path: Path) -> str | None:
+def _extension(path: Path) -> str | None:
     name = path.name.lower()
     return next((ending for ending in READERS if name.endswith(ending)), None)
 
 
-def _below(folder: Path) -> Iterator[Path | InputProblem]:
+def _files_below(folder: Path) -> Iterator[Path | InputProblem]:
     refused: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=refused.append):
         note_progress()
         folders.sort()
-        yield from (path for name in sorted(names) if _ending(path := Path(place, name)))
+        yield from (path for name in sorted(names) if _extension(path := Path(place, name)))
     for error in refused:
         yield InputProblem(where=str(error.filename), why=f"cannot be opened ({error.strerror}); check its permissions")
 
 
-def _contents(files: Iterator[Path | InputProblem], intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def _contents(files: Iterator[Path | InputProblem], context: InputContext) -> Iterator[Candidate | InputProblem]:
     for file in files:
         if isinstance(file, InputProblem):
             yield file
             continue
         try:
-            yield from READERS[_ending(file) or ""](file, intake)
+            yield from READERS[_extension(file) or ""](file, context)
         except OSError as exc:
             yield InputProblem(where=str(file), why=f"cannot be read: {exc.strerror or exc}; {_advice(exc)}")
 
@@ -121,11 +121,11 @@ def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[
     empty = True
     while batch := list(islice(found, BATCH)):
         empty = False
-        remarks = [item for item in batch if isinstance(item, InputProblem)]
+        problems = [item for item in batch if isinstance(item, InputProblem)]
         yield Discovery(
             candidates=tuple(item for item in batch if isinstance(item, Candidate)),
-            skipped=sum(remark.lost for remark in remarks),
-            notes=tuple(f"{remark.where}: {remark.why}" for remark in remarks),
+            skipped=sum(problem.lost for problem in problems),
+            notes=tuple(f"{problem.where}: {problem.why}" for problem in problems),
         )
     if empty:
         yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))
@@ -134,8 +134,8 @@ def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[
 # Reads the seed corpus: a folder of `NNN_<16 hex digits>.txt` files, with its sub-folders.
 
 
-_NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
-_MOST_BYTES: Final = 10_000_000
+_SEED_NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
+_MAX_SEED_BYTES: Final = 10_000_000
 
 SAMPLE: Final = "sample"
 """The sub-folder that holds the seeds of the demonstration."""
@@ -168,7 +168,7 @@ def read_seeds(folder: Path) -> Iterator[Seed | str]:
     for place, folders, names in os.walk(folder, onerror=refused.append):
         left_out = {SAMPLE} if Path(place) == folder else set()
         folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
-        yield from (_read(Path(place, name)) for name in sorted(names) if name.endswith(".txt"))
+        yield from (_read_seed(Path(place, name)) for name in sorted(names) if name.endswith(".txt"))
     for error in refused:
         advice = "set [seeds] path" if Path(str(error.filename)) == folder else "check its permissions"
         yield f"{error.filename}: cannot be read: {error.strerror}; {advice}"
@@ -176,19 +176,19 @@ def read_seeds(folder: Path) -> Iterator[Seed | str]:
 
 def sample_size(folder: Path) -> int:
     """Return how many seeds lie in the sub-folder `sample`, which is left out when the folder is read."""
-    return sum(_NAME.fullmatch(path.name) is not None for path in (folder / SAMPLE).glob("*.txt"))
+    return sum(_SEED_NAME.fullmatch(path.name) is not None for path in (folder / SAMPLE).glob("*.txt"))
 
 
-def _read(path: Path) -> Seed | str:
-    if not _NAME.fullmatch(path.name):
+def _read_seed(path: Path) -> Seed | str:
+    if not _SEED_NAME.fullmatch(path.name):
         return f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
     if not path.is_file():
         return f"{path}: no ordinary file; remove it"
     try:
         with open_regular(path) as opened:
-            body = opened.read(_MOST_BYTES + 1)
-        if len(body) > _MOST_BYTES:
-            return f"{path}: larger than {_MOST_BYTES:,} bytes; split it"
+            body = opened.read(_MAX_SEED_BYTES + 1)
+        if len(body) > _MAX_SEED_BYTES:
+            return f"{path}: larger than {_MAX_SEED_BYTES:,} bytes; split it"
         raw = nearly_utf8(body.removeprefix(BOM_UTF8))
     except OSError as exc:
         return f"{path}: cannot be read: {exc.strerror}"

@@ -48,20 +48,20 @@ class ByteStream:
             return self._read - len(self._raw) - self._left - len(line)
         return self._member if self._given == len(line) else None
 
-    def line(self) -> bytes:
+    def read_line(self) -> bytes:
         """Return the next line with its end, of an over-long one a part; empty at the end of the file."""
         while (end := self._ready.find(b"\n", self._at, self._at + _MAX_LINE)) < 0 and self._left < _MAX_LINE:
-            piece = self._piece(after_all=self._left == 0)
+            piece = self._piece(all_given=self._left == 0)
             if not piece:
                 break
             self._ready, self._at = self._ready[self._at :] + piece, 0
         return self._give(_MAX_LINE if end < 0 else end + 1 - self._at)
 
-    def take(self, size: int) -> tuple[bytes, ...]:
+    def read(self, size: int) -> tuple[bytes, ...]:
         """Return the next bytes, fewer at the end of the file, in the pieces they come in: joining them costs time."""
         pieces, left = [self._give(size)], size
         while (left := left - len(pieces[-1])) > 0:
-            self._ready, self._at = self._piece(after_all=left == size), 0
+            self._ready, self._at = self._piece(all_given=left == size), 0
             if not self._ready:
                 break
             pieces.append(self._give(left))
@@ -72,7 +72,7 @@ class ByteStream:
         left = size
         while left > 0:
             if self._left == 0:
-                self._ready, self._at = self._piece(after_all=True), 0
+                self._ready, self._at = self._piece(all_given=True), 0
                 if not self._ready:
                     break
             passed = min(left, self._left)
@@ -91,18 +91,18 @@ class ByteStream:
         self._given += len(piece)
         return piece
 
-    def _piece(self, *, after_all: bool) -> bytes:
-        """Return the next bytes of the content, none at its end; `after_all` where all before them was given."""
+    def _piece(self, *, all_given: bool) -> bytes:
+        """Return the next bytes of the content, none at its end; `all_given` where all before them was given."""
         if self._packed:
-            return self._unpacked(after_all=after_all)
+            return self._unpacked(all_given=all_given)
         piece, self._raw = self._raw or self._more(), b""
         return piece
 
-    def _unpacked(self, *, after_all: bool) -> bytes:
+    def _unpacked(self, *, all_given: bool) -> bytes:
         while self._more_raw():
             if self._unpacker.eof:
                 self._unpacker = decompressor()
-                if after_all:
+                if all_given:
                     self._member, self._given = self._read - len(self._raw), 0
             try:
                 piece = self._unpacker.decompress(self._raw, _UNPACKED)
@@ -174,7 +174,7 @@ def iter_records(
         number, lost = 0, False
         while True:
             try:
-                line = stream.line()
+                line = stream.read_line()
                 if not line:
                     return
                 before, head = _head(line, stream)
@@ -194,7 +194,7 @@ def _head(line: bytes, stream: ByteStream) -> tuple[bytes, WarcRecord | None]:
     """Return the record that begins in a line, still without its block, and what the line holds before it."""
     if warc := _WARC.search(line):
         begins = stream.start_of(line[warc.start() :])
-        return line[: warc.start()], WarcRecord(number=0, start=begins, fields=header_fields(stream.line))
+        return line[: warc.start()], WarcRecord(number=0, start=begins, fields=header_fields(stream.read_line))
     if arc := _ARC.fullmatch(line):
         return b"", WarcRecord(number=0, start=stream.start_of(line), fields=_arc_fields(arc))
     return line, None
@@ -223,7 +223,7 @@ def _whole(
     size = int(length)
     if size > max_bytes or not wanted(head.fields):
         return head if stream.skip(size) == size else replace(head, damaged=True)
-    block = stream.take(size)
+    block = stream.read(size)
     return replace(head, block=block, damaged=sum(map(len, block)) < size)
 
 

@@ -36,53 +36,51 @@ class ArchivePage:
 
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[tuple[str, str], ...] = ()
-    left_out: int = 0
+    outside: int = 0
     digest: str = ""
     notes: tuple[str, ...] = ()
 
 
-def scan_archive(
-    kind: str, page: Page, source: Source, sought: ArchiveQuery, *, now: datetime
-) -> Iterator[ArchivePage]:
+def scan_archive(kind: str, page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
     """Yield what a place of this kind says of the span, in portions of some hundred articles; the last has the rest.
 
     Raises SourceError where the page is nothing of the kind.
     """
     if kind == "sitemap":
-        yield from _sitemap(page, source, sought, now=now)
+        yield from _sitemap(page, source, query, now=now)
     elif kind == "listing":
-        yield _listing(page, source, sought, now=now)
+        yield _listing(page, source, query, now=now)
     elif kind == "feed":
-        yield _feed(page, source, sought, now=now)
+        yield _feed(page, source, query, now=now)
     else:
         raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
 
 
-def _sitemap(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
+def _sitemap(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
     is_feed = sniff_content(page.body) is ContentKind.FEED
-    for found in iter_sitemap(page, source, window=sought.window, now=now, changed_later=sought.changed_later):
+    for found in iter_sitemap(page, source, window=query.window, now=now, changed_later=query.changed_later):
         if is_feed:
-            yield _together(_within(each, page, sought) for each in _whole(found, source, now=now))
+            yield _together(_within(each, page, query) for each in _whole(found, source, now=now))
             return
         yield ArchivePage(
             candidates=found.candidates,
             follow=tuple(("sitemap", url) for url in found.follow),
-            left_out=found.outside,
+            outside=found.outside,
             notes=found.notes,
         )
 
 
-def _feed(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> ArchivePage:
+def _feed(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
     """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it.
 
     What bears no date in a feed is news: it belongs to a span that lasts until now.
     """
     read = _whole(parse_feed(page, source, now=now), source, now=now)
-    if not sought.window.holds(now):
+    if not query.window.contains(now):
         read = (_only_dated(each) for each in read)
-    glimpse = _together(_within(each, page, sought) for each in read)
+    read_page = _together(_within(each, page, query) for each in read)
     older = read_feed(page).older
-    return replace(glimpse, follow=(("feed", older),) if older and glimpse.digest else ())
+    return replace(read_page, follow=(("feed", older),) if older and read_page.digest else ())
 
 
 def _whole(found: Discovery | None, source: Source, *, now: datetime) -> Iterator[Discovery]:
@@ -101,13 +99,13 @@ def _together(parts: Iterable[ArchivePage]) -> ArchivePage:
     all_parts = list(parts)
     return ArchivePage(
         candidates=tuple(each for part in all_parts for each in part.candidates),
-        left_out=sum(part.left_out for part in all_parts),
+        outside=sum(part.outside for part in all_parts),
         digest=all_parts[0].digest,
         notes=tuple(dict.fromkeys(note for part in all_parts for note in part.notes)),
     )
 
 
-def _listing(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> ArchivePage:
+def _listing(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
     """Read a listing page, with the dates beside its teasers, and go on until a page is older than the span."""
     links = page_links(page)
     chosen = article_links(links, page, source)
@@ -117,11 +115,11 @@ def _listing(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime)
         for link in chosen
         for url in (link.url, *link.others)
     ]
-    scope = link_policy(source, page.url, page.final_url)
-    found = build_discovery(entries, page=page, source=source, scope=scope, now=now)
-    glimpse = _within(found, page, sought)
-    goes_on = glimpse.digest and not _is_before(found.candidates, sought.window)
-    return replace(glimpse, follow=_next(links, page, sought.window) if goes_on else ())
+    policy = link_policy(source, page.url, page.final_url)
+    found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
+    read_page = _within(found, page, query)
+    goes_on = read_page.digest and not _is_before(found.candidates, query.window)
+    return replace(read_page, follow=_next(links, page, query.window) if goes_on else ())
 
 
 def _next(links: Iterable[Link], page: Page, window: TimeWindow) -> tuple[tuple[str, str], ...]:
@@ -130,7 +128,7 @@ def _next(links: Iterable[Link], page: Page, window: TimeWindow) -> tuple[tuple[
     if following is None:
         return ()
     period = period_in_name(following.url) if period_in_name(page.final_url) else None
-    return () if period and not window.meets(period) else (("listing", following.url),)
+    return () if period and not window.overlaps(period) else (("listing", following.url),)
 
 
 def _is_before(candidates: Iterable[Candidate], window: TimeWindow) -> bool:
@@ -145,23 +143,23 @@ def _latest(candidate: Candidate) -> datetime | None:
     return candidate.published_at or (written.end if written else None)
 
 
-def _within(found: Discovery, page: Page, sought: ArchiveQuery) -> ArchivePage:
+def _within(found: Discovery, page: Page, query: ArchiveQuery) -> ArchivePage:
     period = period_in_name(page.final_url)
     kept = tuple(
         each
         for each in found.candidates
         if lies_within(
-            sought.window,
+            query.window,
             url=each.url,
             published=each.published_at,
             modified=each.modified_at,
             period=period,
-            changed_later=sought.changed_later,
+            changed_later=query.changed_later,
         )
     )
     return ArchivePage(
         candidates=kept,
-        left_out=len(found.candidates) - len(kept),
+        outside=len(found.candidates) - len(kept),
         digest=_digest(found.candidates),
         notes=found.notes,
     )

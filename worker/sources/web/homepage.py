@@ -26,8 +26,8 @@ _FEED_PATHS = (
 _SITEMAP_PATHS = (
     "/sitemap.xml", "/sitemap_index.xml", "/news-sitemap.xml", "/sitemap-news.xml", "/sitemaps.xml", "/sitemap.xml.gz",
 )  # fmt: skip
-_MOST_SECTIONS = 30
-_MOST_ROBOTS = 500_000
+_MAX_SECTIONS = 30
+_MAX_ROBOTS_BYTES = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ def suggestions(home: Page, *, robots: bytes = b"") -> tuple[Suggestion, ...]:
     found = [
         *declared_feeds(home),
         *sitemaps_in_robots(robots, base=home.final_url),
-        *_usual("sitemap", _SITEMAP_PATHS, home),
-        *_usual("feed", _FEED_PATHS, home),
+        *_at_usual_paths("sitemap", _SITEMAP_PATHS, home),
+        *_at_usual_paths("feed", _FEED_PATHS, home),
         Suggestion(kind="listing", url=home.final_url, seen="page", title=None),
         *find_sections(home),
     ]
@@ -92,7 +92,7 @@ def _feeds(places: Iterable[tuple[str, str | None]], page: Page) -> Iterator[Sug
 def sitemaps_in_robots(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
     """Return the sitemaps that a robots.txt names (RFC 9309, section 2.2.4)."""
     found = []
-    for match in _SITEMAP_LINE.finditer(clean_bytes(robots[:_MOST_ROBOTS]).replace(b"\r", b"\n")):
+    for match in _SITEMAP_LINE.finditer(clean_bytes(robots[:_MAX_ROBOTS_BYTES]).replace(b"\r", b"\n")):
         try:
             url = urls.resolve(decode_plain(match[1]), base=base)
         except SourceError:
@@ -106,7 +106,7 @@ def usual_sitemaps(url: str) -> tuple[str, ...]:
     return tuple(urls.resolve(path, base=url) for path in _SITEMAP_PATHS)
 
 
-def _usual(kind: str, paths: Iterable[str], home: Page) -> Iterator[Suggestion]:
+def _at_usual_paths(kind: str, paths: Iterable[str], home: Page) -> Iterator[Suggestion]:
     return (Suggestion(kind=kind, url=urls.resolve(path, base=home.final_url), seen="path") for path in paths)
 
 
@@ -114,23 +114,23 @@ def find_sections(page: Page) -> tuple[Suggestion, ...]:
     """Return the sections a site's menu leads to, the main ones first, at most 30."""
     host = urls.host_of(page.final_url)
     sections = [
-        link for link in page_links(page) if link.furniture and urls.host_of(link.url) == host and _is_section(link)
+        link for link in page_links(page) if link.in_navigation and urls.host_of(link.url) == host and _is_section(link)
     ]
     sections.sort(key=lambda link: urlsplit(link.key).path.count("/"))
     return tuple(
         Suggestion(kind="listing", url=link.url, seen="section", title=clean_title(link.text))
-        for link in sections[:_MOST_SECTIONS]
+        for link in sections[:_MAX_SECTIONS]
     )
 
 
 def _is_section(link: Link) -> bool:
-    reading = link_features(link)
-    shape = reading.shape
-    article = bool(shape.number) or shape.dated or shape.wordy
+    features = link_features(link)
+    pattern = features.pattern
+    article = bool(pattern.number) or pattern.has_date or pattern.has_slug
     path = urlsplit(link.key).path
     return (
         not article
-        and not reading.service
+        and not features.is_service
         and not urls.is_home_key(link.key)
         and not urlsplit(link.key).query
         and path.count("/") <= 2

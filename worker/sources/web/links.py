@@ -23,7 +23,7 @@ _MAX_LINKS = 5000
 _MAX_TEXT = 400
 _MAX_CLIMB = 12
 _MAX_OTHERS = 5
-_FURNITURE = re.compile(
+_NAVIGATION = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|footer|breadcrumbs?|topbar|submenu)(?:$|[\s_-])", re.IGNORECASE
 )
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5"})
@@ -35,15 +35,15 @@ class Link:
     """One address a page links to, with the best of the texts that lead there; `others` have the same key.
 
     `headed` says that one of the links stands in a heading, `furniture` that all stand in menus or the page's foot,
-    `next_page` that the page calls it the next one.
+    `is_next_page` that the page calls it the next one.
     """
 
     url: str
     key: str
     text: str
-    headed: bool = False
-    furniture: bool = False
-    next_page: bool = False
+    in_heading: bool = False
+    in_navigation: bool = False
+    is_next_page: bool = False
     others: tuple[str, ...] = ()
 
 
@@ -101,14 +101,14 @@ def _link(anchor: html.HtmlElement, base: str) -> Link | None:
         return None
     if not url.startswith("http"):
         return None
-    headed, furniture = _surroundings(anchor)
+    in_heading, in_navigation = _position(anchor)
     return Link(
         url=url,
         key=key,
         text=_text(anchor),
-        headed=headed,
-        furniture=furniture,
-        next_page="next" in (anchor.get("rel") or "").lower().split(),
+        in_heading=in_heading,
+        in_navigation=in_navigation,
+        is_next_page="next" in (anchor.get("rel") or "").lower().split(),
     )
 
 
@@ -120,31 +120,31 @@ def _text(anchor: html.HtmlElement) -> str:
     return one_line((anchor.get("title") or image or "")[:_MAX_TEXT])
 
 
-def _surroundings(anchor: html.HtmlElement) -> tuple[bool, bool]:
+def _position(anchor: html.HtmlElement) -> tuple[bool, bool]:
     """Tell whether a link stands in a heading, or is one, and whether in a menu or the page's foot."""
-    headed = any(str(child.tag) in _HEADINGS for child in anchor)
+    in_heading = any(str(child.tag) in _HEADINGS for child in anchor)
     for count, outer in enumerate(anchor.iterancestors()):
         tag = str(outer.tag)
         if tag in _TOP or count > _MAX_CLIMB:
             break
-        headed = headed or tag in _HEADINGS
-        if tag in {"nav", "footer"} or _FURNITURE.search(f"{outer.get('class') or ''} {outer.get('id') or ''}"):
-            return headed, True
-    return headed, False
+        in_heading = in_heading or tag in _HEADINGS
+        if tag in {"nav", "footer"} or _NAVIGATION.search(f"{outer.get('class') or ''} {outer.get('id') or ''}"):
+            return in_heading, True
+    return in_heading, False
 
 
 def _merged(one: Link, other: Link) -> Link:
     """Return two links to one address as one; a link in a heading has the title, else the longer text."""
-    best = max((one, other), key=lambda link: (link.headed and bool(link.text), len(link.text)))
+    best = max((one, other), key=lambda link: (link.in_heading and bool(link.text), len(link.text)))
     further = [url for url in (other.url, *other.others) if url != one.url]
     return Link(
         url=one.url,
         key=one.key,
         others=tuple(dict.fromkeys((*one.others, *further)))[:_MAX_OTHERS],
         text=best.text,
-        headed=one.headed or other.headed,
-        furniture=one.furniture and other.furniture,
-        next_page=one.next_page or other.next_page,
+        in_heading=one.in_heading or other.in_heading,
+        in_navigation=one.in_navigation and other.in_navigation,
+        is_next_page=one.is_next_page or other.is_next_page,
     )
 
 
@@ -162,27 +162,27 @@ _SERVICE = re.compile(
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"[-_](?:tag|topic|sk|event|cat|author)\d{3}\w*\Z", re.IGNORECASE)
-_LETTERS = str.maketrans("đĐ", "dD")
+_D_WITH_STROKE = str.maketrans("đĐ", "dD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlPattern:
     """How an address is written: what all articles of one site have in common."""
 
-    ending: str
+    extension: str
     number: str
-    dated: bool
-    wordy: bool
-    deep: bool
+    has_date: bool
+    has_slug: bool
+    is_nested: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFeatures:
-    """What an address and the link to it say by themselves: the shape, and points for being an article."""
+    """What an address and the link to it say by themselves: the pattern, and points for being an article."""
 
-    shape: UrlPattern
-    points: int
-    service: bool
+    pattern: UrlPattern
+    score: int
+    is_service: bool
 
 
 def link_features(link: Link) -> LinkFeatures:
@@ -190,22 +190,22 @@ def link_features(link: Link) -> LinkFeatures:
     parts = urlsplit(link.key)
     path = unquote(parts.path).lower()
     last = path.rstrip("/").rpartition("/")[2]
-    ending = _ENDING.search(last)
-    stem = last[: ending.start()] if ending else last
-    number = _numbered(stem, path, parts.query)
+    extension = _ENDING.search(last)
+    stem = last[: extension.start()] if extension else last
+    number = _number_style(stem, path, parts.query)
     words = [word for word in _WORD_BREAK.split(stem) if word and not word.isdigit()]
-    shape = UrlPattern(
-        ending=ending[0] if ending else "",
+    pattern = UrlPattern(
+        extension=extension[0] if extension else "",
         number=number,
-        dated=_DATED.search(path) is not None,
-        wordy=len(words) >= 5,
-        deep=path.count("/") > 2,
+        has_date=_DATED.search(path) is not None,
+        has_slug=len(words) >= 5,
+        is_nested=path.count("/") > 2,
     )
-    service = _SERVICE.search(path) is not None or _TAGGED.search(stem) is not None
-    return LinkFeatures(shape=shape, points=_points(link, shape, words), service=service)
+    is_service = _SERVICE.search(path) is not None or _TAGGED.search(stem) is not None
+    return LinkFeatures(pattern=pattern, score=_score(link, pattern, words), is_service=is_service)
 
 
-def _numbered(stem: str, path: str, query: str) -> str:
+def _number_style(stem: str, path: str, query: str) -> str:
     """Return how an address carries the article's number: the letters before it, or a sign; empty for none."""
     number = _NUMBER.search(stem)
     if number:
@@ -217,15 +217,15 @@ def _numbered(stem: str, path: str, query: str) -> str:
     return "?" if re.search(r"(?:\A|&)(?:id|p|aid|newsid|article_?id|sid)=\d{3,}(?:&|\Z)", query) else ""
 
 
-def _points(link: Link, shape: UrlPattern, words: list[str]) -> int:
-    said = _plain(link.text)
+def _score(link: Link, pattern: UrlPattern, words: list[str]) -> int:
+    said = _slug_words(link.text)
     length = _length(link.text)
     points = 2 * (length >= 6) + (length in {4, 5}) - (0 < length <= 2)
-    points += 2 * bool(shape.number) + 2 * shape.dated
+    points += 2 * bool(pattern.number) + 2 * pattern.has_date
     points += (len(words) >= 4) + (len(words) >= 7)
-    points += len(words) >= 4 and _alike(words, said)
-    points += link.headed
-    return points - 3 * link.furniture
+    points += len(words) >= 4 and _is_slug_of(words, said)
+    points += link.in_heading
+    return points - 3 * link.in_navigation
 
 
 def _length(text: str) -> int:
@@ -233,22 +233,24 @@ def _length(text: str) -> int:
     return max(len(text.split()), sum(letter >= "\u2e80" for letter in text) // 2)
 
 
-def _plain(text: str) -> list[str]:
+def _slug_words(text: str) -> list[str]:
     """Return the words of a text as an address would spell them: without marks, in small letters."""
     bare = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
-    return re.findall(r"[a-z0-9]+", bare.translate(_LETTERS).lower())
+    return re.findall(r"[a-z0-9]+", bare.translate(_D_WITH_STROKE).lower())
 
 
-def _alike(words: list[str], said: list[str]) -> bool:
+def _is_slug_of(words: list[str], said: list[str]) -> bool:
     """Tell whether a slug was made of a title."""
     return bool(said) and len(set(words) & set(said)) >= 0.6 * min(len(set(words)), len(set(said)))
 
 
-def article_url_patterns(readings: Iterable[LinkFeatures]) -> Mapping[UrlPattern, float]:
-    """Learn from one page the shapes of its articles: each with the mean points of the links written so."""
+def article_url_patterns(all_features: Iterable[LinkFeatures]) -> Mapping[UrlPattern, float]:
+    """Learn from one page the pattern of its articles: each with the mean points of the links written so."""
     sums: dict[UrlPattern, list[int]] = {}
-    for reading in readings:
-        if not reading.service:
-            sums.setdefault(reading.shape, []).append(reading.points)
-    means = {shape: sum(points) / len(points) for shape, points in sums.items()}
-    return {shape: mean for shape, mean in means.items() if mean >= 3.0 and (len(sums[shape]) >= 3 or mean >= 5.0)}
+    for features in all_features:
+        if not features.is_service:
+            sums.setdefault(features.pattern, []).append(features.score)
+    means = {pattern: sum(points) / len(points) for pattern, points in sums.items()}
+    return {
+        pattern: mean for pattern, mean in means.items() if mean >= 3.0 and (len(sums[pattern]) >= 3 or mean >= 5.0)
+    }

@@ -26,7 +26,7 @@ from worker.sources.web.links import (
     parse_html,
 )
 
-_ALONE = 6
+_MIN_SCORE_ALONE = 6
 _NEXT_WORDS = frozenset(
     ["›", "»", ">", ">>", "next", "next page", "older posts", "sau", "trang sau", "tiếp", "tiếp theo", "trang tiếp"]
 )
@@ -39,9 +39,9 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
     The option `article_pattern`, a regular expression on the whole address, tells articles apart where learning from
     the page does not. Raises SourceError where the page is no HTML.
     """
-    shape = sniff_content(page.body)
-    if shape not in {ContentKind.HTML, ContentKind.XML}:
-        raise SourceError(f"{page.url}: this is {shape.value}, not a listing page; check the source's address and kind")
+    kind = sniff_content(page.body)
+    if kind not in {ContentKind.HTML, ContentKind.XML}:
+        raise SourceError(f"{page.url}: this is {kind.value}, not a listing page; check the source's address and kind")
     links = page_links(page)
     entries = [
         Entry(link=url, title=clean_title(link.text))
@@ -52,9 +52,9 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
         entries,
         page=page,
         source=source,
-        scope=link_policy(source, page.url, page.final_url),
+        policy=link_policy(source, page.url, page.final_url),
         now=now,
-        follow=_following(links, page, source),
+        follow=_next_pages(links, page, source),
         notes=() if entries else ("no article links were found; set the option article_pattern",),
     )
 
@@ -67,24 +67,24 @@ def article_links(links: Sequence[Link], page: Page, source: Source) -> list[Lin
 
 def likely_articles(links: Sequence[Link], page: Page) -> list[Link]:
     """Return the links that lead to articles of the page's own site, by their structure and by the site's pattern."""
-    near = [link for link in _near(links, page) if not urls.is_home_key(link.key)]
-    readings = [(link, link_features(link)) for link in near]
-    shapes = article_url_patterns(reading for _, reading in readings)
-    return [link for link, reading in readings if _is_article(reading, shapes)]
+    near = [link for link in _same_site_links(links, page) if not urls.is_home_key(link.key)]
+    all_features = [(link, link_features(link)) for link in near]
+    patterns = article_url_patterns(features for _, features in all_features)
+    return [link for link, features in all_features if _is_article(features, patterns)]
 
 
-def _near(links: Sequence[Link], page: Page) -> list[Link]:
+def _same_site_links(links: Sequence[Link], page: Page) -> list[Link]:
     """Return the links to other pages of the page's own site."""
     own = urls.canonicalise(page.final_url)
     return [link for link in links if link.key != own and urls.same_site(link.url, own)]
 
 
-def _is_article(reading: LinkFeatures, shapes: Collection[UrlPattern]) -> bool:
-    enough = 1 if reading.shape in shapes else _ALONE
-    return reading.points >= enough and not reading.service
+def _is_article(features: LinkFeatures, patterns: Collection[UrlPattern]) -> bool:
+    enough = 1 if features.pattern in patterns else _MIN_SCORE_ALONE
+    return features.score >= enough and not features.is_service
 
 
-def _following(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
+def _next_pages(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
     number = page_number(page.final_url)
     return (
         () if number >= source.options.pages else tuple(link.url for link in (next_listing_page(links, page),) if link)
@@ -101,17 +101,17 @@ def page_number(url: str) -> int:
 def next_listing_page(links: Sequence[Link], page: Page) -> Link | None:
     """Return the link to the page after this one: the one that says so, or the one with the next number."""
     own = urls.canonicalise(page.final_url)
-    near = _near(links, page)
-    said = next((link for link in near if link.next_page), None)
+    near = _same_site_links(links, page)
+    said = next((link for link in near if link.is_next_page), None)
     if said:
         return said
     here = next((int(link.text) for link in links if link.key == own and link.text.isdecimal()), page_number(own))
-    further = [link for link in near if _belongs(link.key, own)]
+    further = [link for link in near if _is_further_page(link.key, own)]
     numbered = next((link for link in further if link.text == str(here + 1)), None)
     return numbered or next((link for link in further if link.text.lower() in _NEXT_WORDS), None)
 
 
-def _belongs(key: str, own: str) -> bool:
+def _is_further_page(key: str, own: str) -> bool:
     """Tell whether an address is a further page of a listing: it begins like the listing and carries a number."""
     stem = re.sub(r"(?:\.\w{2,5}|[-_/?=]?(?:page|trang|p)?[-_/=]?\d+)*\Z", "", own.partition("?")[0])
     return key.startswith(stem.rstrip("/")) and re.search(r"\d", key[len(stem.rstrip("/")) :]) is not None
@@ -124,7 +124,9 @@ _MAX_DATES = 1000
 _MAX_CLIMB = 6
 _MAX_LINKS = 12
 _MAX_TEXT = 100
-_NAMED = re.compile(r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE)
+_DATE_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE
+)
 
 
 def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: datetime) -> Mapping[str, datetime]:
@@ -134,7 +136,7 @@ def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: d
     links to no other.
     """
     found: dict[str, datetime] = {}
-    for element in islice(_dated(parse_html(page)), _MAX_DATES):
+    for element in islice(_elements_with_dates(parse_html(page)), _MAX_DATES):
         written = element.get("datetime") or element.get("content") or element.text_content()[:_MAX_TEXT]
         moment = plausible_date(read_date(written, zone=zone), now=now)
         key = _article_beside(element, articles, base=page.final_url) if moment else None
@@ -143,9 +145,9 @@ def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: d
     return found
 
 
-def _dated(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
+def _elements_with_dates(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
     for element in root.iter("time", "span", "div", "p", "small", "em", "i", "meta"):
-        if element.tag == "time" or _NAMED.search(f"{element.get('class') or ''} {element.get('itemprop') or ''}"):
+        if element.tag == "time" or _DATE_CLASS.search(f"{element.get('class') or ''} {element.get('itemprop') or ''}"):
             yield element
 
 

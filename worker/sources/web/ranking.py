@@ -10,10 +10,10 @@ from worker.models import Discovery
 from worker.sources.web.links import Link, link_features
 
 _KIND_POINTS = {"feed": 3.0, "sitemap": 2.0, "listing": 1.0}
-_STALE = timedelta(days=30)
-_LEAST_SHARE = 0.5
-_LEAST_NEW = 3
-_LEAST_NEW_SHARE = 0.2
+_MAX_AGE = timedelta(days=30)
+_MIN_ARTICLE_SHARE = 0.5
+_MIN_NEW = 3
+_MIN_NEW_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,28 +68,28 @@ def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> Tri
 
 
 def _names_article(key: str) -> bool:
-    reading = link_features(Link(url=key, key=key, text=""))
-    shape = reading.shape
-    return not reading.service and (bool(shape.number) or shape.dated or shape.wordy)
+    features = link_features(Link(url=key, key=key, text=""))
+    pattern = features.pattern
+    return not features.is_service and (bool(pattern.number) or pattern.has_date or pattern.has_slug)
 
 
 def rank_sources(polls: Sequence[TrialPoll], *, now: datetime) -> tuple[RankedSource, ...]:
-    """Return every poll rated, best first: each is picked if it is sound and adds enough to what was picked before."""
+    """Return every poll ranked, best first: each is picked if it is sound and adds enough to what was picked before."""
     ordered = sorted(polls, key=lambda poll: (-_score(poll, now), len(poll.url), poll.url))
     seen: set[str] = set()
-    rated = []
+    ranked = []
     for poll in ordered:
         new = poll.keys - seen
         overlap = 1 - len(new) / len(poll.keys) if poll.keys else 0.0
         refusal = _refusal(poll, now) or _adds_too_little(new, poll, nothing_yet=not seen)
         if not refusal:
             seen |= poll.keys
-        rated.append(
+        ranked.append(
             RankedSource(
                 poll=poll, score=_score(poll, now), overlap=overlap, picked=not refusal, reason=refusal or "picked"
             )
         )
-    return tuple(rated)
+    return tuple(ranked)
 
 
 def _score(poll: TrialPoll, now: datetime) -> float:
@@ -107,13 +107,13 @@ def _refusal(poll: TrialPoll, now: datetime) -> str:
         return poll.error
     if not poll.keys:
         return "no entries"
-    if poll.newest and now - poll.newest > _STALE:
+    if poll.newest and now - poll.newest > _MAX_AGE:
         return f"nothing new since {poll.newest:%Y-%m-%d}"
-    return "" if poll.share >= _LEAST_SHARE else "mostly no articles"
+    return "" if poll.share >= _MIN_ARTICLE_SHARE else "mostly no articles"
 
 
 def _adds_too_little(new: frozenset[str], poll: TrialPoll, *, nothing_yet: bool) -> str:
     if nothing_yet:
         return ""
-    enough = len(new) >= _LEAST_NEW and len(new) >= _LEAST_NEW_SHARE * len(poll.keys)
+    enough = len(new) >= _MIN_NEW and len(new) >= _MIN_NEW_SHARE * len(poll.keys)
     return "" if enough else "others have it already"

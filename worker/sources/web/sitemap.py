@@ -49,16 +49,16 @@ class SitemapProblems:
     without_address: int = 0
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for people about each kind of damage there is."""
+        """Return a sentence for people about each kind of problems there is."""
         broken = f"the sitemap is not well-formed; what could be read was read ({self.broken})"
         count = f"{self.without_address:,} left out: an entry of the sitemap without an address"
         return (*((broken,) if self.broken else ()), *((count,) if self.without_address else ()))
 
 
 def iter_entries(
-    pieces: Iterable[bytes], *, url: str, damage: SitemapProblems, content_type: str | None = None
+    pieces: Iterable[bytes], *, url: str, problems: SitemapProblems, content_type: str | None = None
 ) -> Iterator[SitemapEntry]:
-    """Yield the places of a sitemap given in pieces; what cannot be mended is noted in `damage`.
+    """Yield the places of a sitemap given in pieces; what cannot be mended is noted in `problems`.
 
     Entities that the document declares have no effect. Raises SourceError for hostile markup.
     """
@@ -74,12 +74,12 @@ def iter_entries(
         try:
             parser.feed(piece)
         except etree.XMLSyntaxError as exc:
-            damage.broken = _in_words(exc.lineno, str(exc.msg))
+            problems.broken = _in_words(exc.lineno, str(exc.msg))
             return
-        yield from _ended(parser, damage)
+        yield from _ended(parser, problems)
     with suppress(etree.XMLSyntaxError):
         parser.close()
-    damage.broken = _first_error(parser)
+    problems.broken = _first_error(parser)
 
 
 def _first_error(parser: etree.XMLPullParser) -> str:
@@ -93,20 +93,20 @@ def _in_words(line: int | None, message: str) -> str:
     return f"line {line}: {' '.join(message.split())[:200]}"
 
 
-def _ended(parser: etree.XMLPullParser, damage: SitemapProblems) -> Iterator[SitemapEntry]:
+def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[SitemapEntry]:
     for _, ended in parser.read_events():
         element = cast("etree._Element", ended)  # noqa: SLF001 - lxml gives its element no other name
         name = _local(element)
         if name in {"url", "sitemap"}:
-            place = _place(element, leads_to_sitemap=name == "sitemap")
-            _forget(element)
-            if place.url:
-                yield place
+            entry = _entry_of(element, leads_to_sitemap=name == "sitemap")
+            _free_memory(element)
+            if entry.url:
+                yield entry
             else:
-                damage.without_address += 1
+                problems.without_address += 1
 
 
-def _place(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
+def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
     said = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
     # Some write the address without `<loc>` around it; a cut one would be another address.
     address = next((child.text for child in element if _local(child) == "loc"), element.text)
@@ -121,7 +121,7 @@ def _place(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
     )
 
 
-def _forget(element: etree._Element) -> None:
+def _free_memory(element: etree._Element) -> None:
     """Let go of an element and of all that stood before it."""
     element.clear()
     parent = element.getparent()
@@ -157,10 +157,10 @@ class _OutsideCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SitemapQuery:
-    """What one look at a sitemap is about: the span, what tells whether an article is of it, and the time."""
+    """What one query at a sitemap is about: the span, what tells whether an article is of it, and the time."""
 
     window: TimeWindow
-    judge: Callable[..., bool]
+    is_inside: Callable[..., bool]
     now: datetime
 
 
@@ -185,94 +185,94 @@ def iter_sitemap(
     page: Page, source: Source, *, window: TimeWindow, now: datetime, changed_later: bool = False
 ) -> Iterator[Discovery]:
     """Yield the same in portions of some hundred articles, the last with everything else, in little memory."""
-    shape = sniff_content(page.body)
-    if shape is ContentKind.FEED:
+    kind = sniff_content(page.body)
+    if kind is ContentKind.FEED:
         yield parse_feed(page, source, now=now)
         return
-    scope = link_policy(source, page.url, page.final_url)
-    if shape in {ContentKind.URLS, ContentKind.TEXT}:
+    policy = link_policy(source, page.url, page.final_url)
+    if kind in {ContentKind.URLS, ContentKind.TEXT}:
         lines = decode_plain(gunzip(page.body, limit=MAX_BYTES)).split()
         entries = (Entry(link=line) for line in lines if line.startswith("http"))
-        yield build_discovery(entries, page=page, source=source, scope=scope, now=now)
+        yield build_discovery(entries, page=page, source=source, policy=policy, now=now)
         return
-    if shape not in {ContentKind.SITEMAP, ContentKind.XML}:
-        raise SourceError(f"{page.url}: this is {shape.value}, not a sitemap; check the address and the source's kind")
-    judge = partial(lies_within, window, period=period_in_name(page.final_url), changed_later=changed_later)
-    yield from _xml(page, source, scope=scope, look=_SitemapQuery(window=window, judge=judge, now=now))
+    if kind not in {ContentKind.SITEMAP, ContentKind.XML}:
+        raise SourceError(f"{page.url}: this is {kind.value}, not a sitemap; check the address and the source's kind")
+    is_inside = partial(lies_within, window, period=period_in_name(page.final_url), changed_later=changed_later)
+    yield from _xml(page, source, policy=policy, query=_SitemapQuery(window=window, is_inside=is_inside, now=now))
 
 
-def _xml(page: Page, source: Source, *, scope: LinkPolicy, look: _SitemapQuery) -> Iterator[Discovery]:
-    damage = SitemapProblems()
+def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery) -> Iterator[Discovery]:
+    problems = SitemapProblems()
     pieces = iter_gunzipped(page.body, limit=MAX_BYTES)
-    found = iter_entries(pieces, url=page.url, damage=damage, content_type=page.content_type)
+    found = iter_entries(pieces, url=page.url, problems=problems, content_type=page.content_type)
     first = next(found, None)
     if first is None:
-        yield Discovery(notes=("the sitemap is empty", *damage.notes()), skipped=damage.without_address)
+        yield Discovery(notes=("the sitemap is empty", *problems.notes()), skipped=problems.without_address)
         return
     found = _without_false_lastmod(chain((first,), found))
-    omitted = _OutsideCount()
+    outside = _OutsideCount()
     if first.leads_to_sitemap:
-        index = _index(found, page, scope=scope, look=look, omitted=omitted)
-        skipped = index.skipped + damage.without_address
-        yield replace(index, notes=(*index.notes, *damage.notes()), skipped=skipped)
+        index = _index(found, page, policy=policy, query=query, outside=outside)
+        skipped = index.skipped + problems.without_address
+        yield replace(index, notes=(*index.notes, *problems.notes()), skipped=skipped)
         return
-    sieve = EntryFilter(page=page, source=source, scope=scope, now=look.now)
-    candidates = sieve.pass_through(_entries(found, look, zone=source_zone(source), omitted=omitted))
+    entry_filter = EntryFilter(page=page, source=source, policy=policy, now=query.now)
+    candidates = entry_filter.iter_candidates(_entries(found, query, zone=source_zone(source), outside=outside))
     while some := tuple(islice(candidates, _PORTION)):
         yield Discovery(candidates=some)
     yield Discovery(
-        skipped=sieve.skipped.total() + damage.without_address,
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
-        outside=omitted.count,
-        notes=(*sieve.notes(), *omitted.note(), *damage.notes()),
+        skipped=entry_filter.skipped.total() + problems.without_address,
+        offsite=entry_filter.offsite,
+        offsite_examples=tuple(entry_filter.offsite_examples),
+        outside=outside.count,
+        notes=(*entry_filter.notes(), *outside.note(), *problems.notes()),
     )
 
 
 def _without_false_lastmod(found: Iterator[SitemapEntry]) -> Iterator[SitemapEntry]:
     """Take away `lastmod` where many places share one: that is the clock of the program that wrote the file."""
     sample = list(islice(found, _SAMPLE))
-    alike = len({place.lastmod for place in sample}) == 1
+    alike = len({entry.lastmod for entry in sample}) == 1
     if not alike or len(sample) < _SAME_CLOCK[sample[0].leads_to_sitemap]:
         return chain(sample, found)
-    return (replace(place, lastmod=None) for place in chain(sample, found))
+    return (replace(entry, lastmod=None) for entry in chain(sample, found))
 
 
 def _entries(
-    found: Iterable[SitemapEntry], look: _SitemapQuery, *, zone: tzinfo, omitted: _OutsideCount
+    found: Iterable[SitemapEntry], query: _SitemapQuery, *, zone: tzinfo, outside: _OutsideCount
 ) -> Iterator[Entry]:
-    for place in found:
-        published = plausible_date(read_date(place.published, zone=zone), now=look.now)
-        modified = plausible_date(read_date(place.lastmod, zone=zone), now=look.now)
-        if place.leads_to_sitemap or not look.judge(url=place.url, published=published, modified=modified):
-            omitted.count += 1
+    for entry in found:
+        published = plausible_date(read_date(entry.published, zone=zone), now=query.now)
+        modified = plausible_date(read_date(entry.lastmod, zone=zone), now=query.now)
+        if entry.leads_to_sitemap or not query.is_inside(url=entry.url, published=published, modified=modified):
+            outside.count += 1
             continue
-        yield Entry(link=place.url, title=place.title, published_at=published, modified_at=modified)
+        yield Entry(link=entry.url, title=entry.title, published_at=published, modified_at=modified)
 
 
 def _index(
-    found: Iterable[SitemapEntry], page: Page, *, scope: LinkPolicy, look: _SitemapQuery, omitted: _OutsideCount
+    found: Iterable[SitemapEntry], page: Page, *, policy: LinkPolicy, query: _SitemapQuery, outside: _OutsideCount
 ) -> Discovery:
     children: list[tuple[datetime, str]] = []
-    strangers = 0
-    for place in found:
+    offsite = 0
+    for entry in found:
         try:
-            url = urls.resolve(place.url, base=page.final_url)
+            url = urls.resolve(entry.url, base=page.final_url)
         except SourceError:
-            strangers += 1
+            offsite += 1
             continue
-        modified, period = plausible_date(read_date(place.lastmod, zone=UTC), now=look.now), period_in_name(url)
-        if not scope.admits(url):
-            strangers += 1
-        elif _may_hold(look.window, modified, period):
+        modified, period = plausible_date(read_date(entry.lastmod, zone=UTC), now=query.now), period_in_name(url)
+        if not policy.allows(url):
+            offsite += 1
+        elif _may_hold(query.window, modified, period):
             children.append((modified or (period and period.end) or _NEVER, url))
         else:
-            omitted.count += 1
+            outside.count += 1
     # Undated ones first: the sitemap of the latest news rarely says when it changed.
     children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
-    stray = (f"{strangers:,} left out: sitemaps of other sites, or no addresses",) if strangers else ()
+    stray = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
     return Discovery(
-        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=strangers, notes=(*stray, *omitted.note())
+        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=offsite, notes=(*stray, *outside.note())
     )
 
 
@@ -280,4 +280,4 @@ def _may_hold(window: TimeWindow, modified: datetime | None, period: TimeWindow 
     """Tell whether a sitemap may name something of the span: it changed after its start, and its name allows it."""
     if modified and window.start and modified < window.start:
         return False
-    return period is None or window.meets(period)
+    return period is None or window.overlaps(period)
