@@ -1,4 +1,9 @@
-"""From what a parser found to candidates: links made absolute, offsite and repetitions counted and left out."""
+"""Turn the entries that a parser found into candidates.
+
+Every parser yields `Entry` objects with links as written. `build_discovery` makes the links absolute and canonical,
+drops repetitions, links to other sites, files that are no pages and entries before the source's `since`, and counts
+what it dropped by reason. `link_policy` decides which sites a source may link to, and with which authority.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,9 @@ from worker.dates.periods import TimeWindow, lies_within, period_in_path
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 
-_MAX_TITLE = 500
-_MAX_OFFSITE_EXAMPLES = 3
-_MAX_WRITTEN_TITLE = 20_000
+_MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
+_MAX_OFFSITE_EXAMPLES = 3  # sites; each costs one request to see whether that site names this source as its own
+_MAX_WRITTEN_TITLE = 20_000  # characters of markup, which bounds the time to strip tags; chosen, not measured
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -31,7 +36,11 @@ _NOT_A_PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing a source points at, as written there; `fallback` is its text, where the source gives it in full."""
+    """One item of a source as written there.
+
+    `link` is relative to `base`, or to the page's URL if there is no base. `fallback` is the article's full text if the
+    source contains it.
+    """
 
     link: str
     title: str | None = None
@@ -44,9 +53,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkPolicy:
-    """What a source's links are measured against: the sites it speaks for, those it only names, its rules for URLs.
+    """Which links of a source are followed, and with which authority.
 
-    `listed` says that the source is a list of the operator's own.
+    `own_sites`: sites that the source may describe. `claimed_sites`: sites that the source calls its own without proof;
+    links to them are followed, but only the URL is used. `follow_others`: links to any site are followed.
+    `from_operator`: the source is a local list of URLs. `rules`: how URLs are canonicalised.
     """
 
     own_sites: frozenset[str]
@@ -56,11 +67,11 @@ class LinkPolicy:
     from_operator: bool = False
 
     def allows(self, url: str) -> bool:
-        """Tell whether a link is followed: it stays within the source's sites or may leave them."""
+        """Return whether a link is followed."""
         return self.follow_others or urls.belongs_to(url, self.own_sites | self.claimed_sites)
 
     def authority(self, url: str, key: str) -> Authority:
-        """Return whose word an address is: what a source says of another site than its own is a stranger's."""
+        """Return the authority of a URL and its key: only a link within the source's own sites is the publisher's."""
         if self.from_operator:
             return Authority.OPERATOR
         own = urls.belongs_to(url, self.own_sites) and urls.belongs_to(key, self.own_sites)
@@ -68,9 +79,10 @@ class LinkPolicy:
 
 
 def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolicy:
-    """Return the policy of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
+    """Return the link policy of a source.
 
-    Its options count: `sites` and `follow_others`, and its rules for addresses.
+    Its own sites are those of its URL, of `addresses` and of its option `sites`. `claimed` is the URL that the source
+    itself gives as its home page.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
     return LinkPolicy(
@@ -82,7 +94,7 @@ def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolic
 
 
 def url_rules(source: Source) -> urls.UrlRules:
-    """Return a source's own rules for URLs."""
+    """Return the rules by which a source's URLs are canonicalised (its options `keep_params`, `drop_params`, …)."""
     return urls.UrlRules(
         keep=source.options.keep_params, drop=source.options.drop_params, fold_case=source.options.fold_case
     )
@@ -106,7 +118,7 @@ def build_discovery(
     title: str | None = None,
     follow: tuple[str, ...] = (),
 ) -> Discovery:
-    """Return the candidates among entries: one for each article, whatever ids the source gave them."""
+    """Return the candidates among entries, one for each URL, with the number and the reasons of the dropped ones."""
     entry_filter = EntryFilter(page=page, source=source, policy=policy, now=now)
     found = tuple(entry_filter.iter_candidates(entries))
     return Discovery(
@@ -121,7 +133,7 @@ def build_discovery(
 
 
 def _not_vouched_for(found: Sequence[Candidate], policy: LinkPolicy) -> tuple[str, ...]:
-    """Say that nothing but addresses is taken of a source that calls a site its own, which only the operator can do."""
+    """Return a note if a source only claims to belong to a site: of its entries just the URLs are used."""
     count = sum(not each.authority.is_own for each in found)
     if not (count and policy.claimed_sites):
         return ()
@@ -132,7 +144,11 @@ def _not_vouched_for(found: Sequence[Candidate], policy: LinkPolicy) -> tuple[st
 
 @dataclass(slots=True, kw_only=True)
 class EntryFilter:
-    """Lets through the candidates among the entries of one page, one for each address, and counts the others."""
+    """Turns entries of one page into candidates, one for each URL, and counts the dropped entries by reason.
+
+    `skipped`: number of dropped entries by reason. `offsite_examples`: front pages of a few other sites that entries
+    link to, in order (a dict serves as an ordered set).
+    """
 
     page: Page
     source: Source
@@ -143,13 +159,14 @@ class EntryFilter:
     _seen: set[int] = field(default_factory=set)
 
     def iter_candidates(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
-        """Yield a candidate for each entry that leads to an address not met before; nothing else of them is kept.
+        """Yield a candidate for each entry whose URL has not been met before; memory use stays small.
 
-        An entry that links to a wrapper leads to the address inside first, and to the wrapper where that is dead.
+        An entry that links to a wrapper (`https://t.example/?url=…`) gives two candidates: the wrapped URL, then the
+        wrapper, in case the wrapped URL is dead.
         """
         for entry in entries:
-            if (inside := _inside(entry.link)) is not None:
-                found = self._read(replace(entry, link=inside))
+            if (wrapped := _unwrapped(entry.link)) is not None:
+                found = self._read(replace(entry, link=wrapped))
                 yield from self._new(found) if isinstance(found, Candidate) else ()
             found = self._read(entry)
             if isinstance(found, Candidate):
@@ -163,7 +180,7 @@ class EntryFilter:
         return _candidate(entry, page=self.page, source=self.source, policy=self.policy, now=self.now)
 
     def _new(self, candidate: Candidate) -> Iterator[Candidate]:
-        # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
+        # The hashes of a large sitemap's URLs need a tenth of the memory of the URLs.
         if (address := hash(candidate.url)) not in self._seen:
             self._seen.add(address)
             if candidate.authority is Authority.STRANGER:
@@ -172,20 +189,20 @@ class EntryFilter:
 
     def _note_offsite(self, url: str) -> None:
         if len(self.offsite_examples) < _MAX_OFFSITE_EXAMPLES:
-            self.offsite_examples[_front_of(url)] = None
+            self.offsite_examples[_front_page(url)] = None
 
     @property
     def offsite(self) -> int:
-        """How many led to other sites."""
+        """The number of entries dropped because they link to other sites."""
         return self.skipped[_OFFSITE]
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was held back, for people."""
+        """Return one sentence for each reason for which entries were dropped."""
         return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
 def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, now: datetime) -> Candidate | str:
-    """Return the candidate, or the reason there is none."""
+    """Return the candidate of an entry, or the reason for dropping it."""
     if not entry.link.strip():
         return "no link"
     try:
@@ -204,7 +221,7 @@ def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, 
     if not policy.from_operator and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
     authority = policy.authority(url, key)
-    # What a source says of another site's page is not known of that page.
+    # A source is no authority on another site's page, so only the URL is used.
     said = entry if authority.is_own else Entry(link=entry.link)
     found = Candidate(
         url=url,
@@ -221,20 +238,21 @@ def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, 
     return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 
 
-def _inside(link: str) -> str | None:
+def _unwrapped(link: str) -> str | None:
+    """Return the URL inside a wrapper, or None if the link is no wrapper."""
     try:
         return urls.unwrap(link)
     except SourceError:
         return None
 
 
-def _front_of(url: str) -> str:
+def _front_page(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
 
 
 def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
-    """Tell whether an article may have been published since a time, by its dates or else by its address."""
+    """Return whether a candidate may have been published at `since` or later, by its dates or else by its URL."""
     if since is None:
         return True
     if not found.published_at and not found.modified_at and (dated := period_in_path(found.url)):
@@ -243,10 +261,10 @@ def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
 
 
 def clean_title(title: str | None) -> str | None:
-    """Return a title as plain text on one line, None where nothing is left."""
+    """Return a title as plain text on one line, at most 500 characters, or None if nothing is left."""
     return one_line(strip_tags((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
 
 
 def one_line(text: str | None) -> str:
-    """Return a text on one line, in NFC, without control characters and lone surrogates."""
+    """Return a text on one line in NFC, without control characters and lone surrogates."""
     return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))

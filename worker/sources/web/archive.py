@@ -1,4 +1,8 @@
-"""Looks at one place of a source for what it says of one span of the past: articles, and where to look next."""
+"""Read one page of a source for `backfill`: the articles of a past time window, and the pages to read next.
+
+`scan_archive` accepts sitemaps, listing pages and feeds. It applies the parsers of regular polls and keeps the
+candidates in the window. The walk from page to page is in `worker.runs.backfill`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from worker.sources.web.sitemap import iter_sitemap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveQuery:
-    """Which part of the past is looked for; `changed_later` takes what was only changed after it (`periods.within`)."""
+    """The time window of a backfill; see `worker.dates.periods.lies_within` for `changed_later`."""
 
     window: TimeWindow
     changed_later: bool = False
@@ -29,9 +33,11 @@ class ArchiveQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivePage:
-    """What one place says of the span: articles, further places (kind and URL), and how many it named of other times.
+    """What one page has for the time window.
 
-    `digest` stands for all the articles it named, those of other times too: two pages with one digest are one page.
+    `follow`: further pages to read, as pairs of kind and URL. `outside`: the number of articles outside the window.
+    `digest`: hash of the canonical URLs of all its articles, inside and outside; two pages with one digest are the same
+    page under two URLs.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -42,9 +48,9 @@ class ArchivePage:
 
 
 def scan_archive(kind: str, page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
-    """Yield what a place of this kind says of the span, in portions of some hundred articles; the last has the rest.
+    """Yield the articles of a page in portions of at most 500; the last portion has `follow` and `digest`.
 
-    Raises SourceError where the page is nothing of the kind.
+    Raises SourceError if the page is not of this kind, or if the kind has no archive.
     """
     if kind == "sitemap":
         yield from _sitemap(page, source, query, now=now)
@@ -71,9 +77,9 @@ def _sitemap(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) 
 
 
 def _feed(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
-    """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it.
+    """Read a feed; if it is part of a chain (RFC 5005), the previous part follows.
 
-    What bears no date in a feed is news: it belongs to a span that lasts until now.
+    An entry without a date is recent, so it counts only if the window extends to the present.
     """
     read = _whole(parse_feed(page, source, now=now), source, now=now)
     if not query.window.contains(now):
@@ -84,7 +90,7 @@ def _feed(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> 
 
 
 def _whole(found: Discovery | None, source: Source, *, now: datetime) -> Iterator[Discovery]:
-    """Yield a feed and, where it has very many entries, what else is in it."""
+    """Yield a feed and, if it has very many entries, its further parts."""
     while found is not None:
         yield found
         found = parse_feed(found.rest, source, now=now) if found.rest else None
@@ -95,7 +101,7 @@ def _only_dated(found: Discovery) -> Discovery:
 
 
 def _together(parts: Iterable[ArchivePage]) -> ArchivePage:
-    """Return what all parts of one feed say; its digest is that of the first, the newest."""
+    """Merge the parts of one feed; the digest is that of the first part, which has the newest entries."""
     all_parts = list(parts)
     return ArchivePage(
         candidates=tuple(each for part in all_parts for each in part.candidates),
@@ -106,7 +112,7 @@ def _together(parts: Iterable[ArchivePage]) -> ArchivePage:
 
 
 def _listing(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
-    """Read a listing page, with the dates beside its teasers, and go on until a page is older than the span."""
+    """Read a listing page with the dates beside its links; the next page follows unless this one is too old already."""
     links = page_links(page)
     chosen = article_links(links, page, source)
     dates = listing_dates(page, {link.key for link in chosen}, zone=source_zone(source), now=now)
@@ -123,7 +129,7 @@ def _listing(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) 
 
 
 def _next(links: Iterable[Link], page: Page, window: TimeWindow) -> tuple[tuple[str, str], ...]:
-    """Return the page after this one, unless its address names another time than the one looked for."""
+    """Return the next page, unless the date in its URL is outside the window."""
     following = next_listing_page(list(links), page)
     if following is None:
         return ()
@@ -132,18 +138,20 @@ def _next(links: Iterable[Link], page: Page, window: TimeWindow) -> tuple[tuple[
 
 
 def _is_before(candidates: Iterable[Candidate], window: TimeWindow) -> bool:
-    """Tell whether everything that bears a date on a page is older than the span: what follows is older still."""
+    """Return whether all dated articles of a page are older than the window; further pages are older still."""
     start = window.start
     ends = [end for each in candidates if (end := _latest(each))]
     return bool(start and ends) and all(start and end < start for end in ends)
 
 
 def _latest(candidate: Candidate) -> datetime | None:
+    """Return the latest time at which a candidate may have been published, by its date or its URL."""
     written = period_in_path(candidate.url)
     return candidate.published_at or (written.end if written else None)
 
 
 def _within(found: Discovery, page: Page, query: ArchiveQuery) -> ArchivePage:
+    """Keep the candidates inside the window."""
     period = period_in_name(page.final_url)
     kept = tuple(
         each
@@ -166,5 +174,6 @@ def _within(found: Discovery, page: Page, query: ArchiveQuery) -> ArchivePage:
 
 
 def _digest(candidates: Iterable[Candidate]) -> str:
+    """Return the SHA-256 of the sorted canonical URLs, or "" if there are none."""
     keys = sorted(each.canonical_url for each in candidates)
     return hashlib.sha256("\n".join(keys).encode("utf-8", "replace")).hexdigest() if keys else ""

@@ -1,4 +1,9 @@
-"""Reads listing pages: section fronts, home pages, archives."""
+"""Read listing pages: section fronts, home pages, archive pages.
+
+`parse_listing` returns the articles on a page and the next page to read. Links count as articles by the source's option
+`article_pattern` or, without it, by their score and the URL patterns of the page (`worker.sources.web.links`).
+`listing_dates` reads the dates beside the links; only `backfill` needs them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,8 @@ from worker.sources.web.links import (
     parse_html,
 )
 
+# The score a link needs if its URL pattern is not one of the page's articles. Chosen together
+# with the scores, see `worker.sources.web.links`.
 _MIN_SCORE_ALONE = 6
 _NEXT_WORDS = frozenset(
     ["›", "»", ">", ">>", "next", "next page", "older posts", "sau", "trang sau", "tiếp", "tiếp theo", "trang tiếp"]
@@ -34,10 +41,9 @@ _PAGE_NUMBER = re.compile(r"(?:page|trang|paged|[?&/_-]pg?)[-_/=.]?(\d{1,5})(?!\
 
 
 def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the articles a listing page shows, and the page after it within the source's option `pages`.
+    """Return the articles on a listing page and, up to the source's option `pages`, the URL of the next page.
 
-    The option `article_pattern`, a regular expression on the whole address, tells articles apart where learning from
-    the page does not. Raises SourceError where the page is no HTML.
+    Raises SourceError if the page is not HTML.
     """
     kind = sniff_content(page.body)
     if kind not in {ContentKind.HTML, ContentKind.XML}:
@@ -60,21 +66,21 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
 
 
 def article_links(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
-    """Return the links to articles: by the source's pattern where it has one, else as learned from the page."""
+    """Return the links to articles: those whose URL `article_pattern` matches anywhere, or the likely ones without it."""
     pattern = source.options.article_pattern
     return [link for link in links if pattern.search(link.url)] if pattern else likely_articles(links, page)
 
 
 def likely_articles(links: Sequence[Link], page: Page) -> list[Link]:
-    """Return the links that lead to articles of the page's own site, by their structure and by the site's pattern."""
-    near = [link for link in _same_site_links(links, page) if not urls.is_home_key(link.key)]
-    all_features = [(link, link_features(link)) for link in near]
+    """Return the links to articles on the page's own site, by their scores and the page's URL patterns."""
+    own_links = [link for link in _same_site_links(links, page) if not urls.is_home_key(link.key)]
+    all_features = [(link, link_features(link)) for link in own_links]
     patterns = article_url_patterns(features for _, features in all_features)
     return [link for link, features in all_features if _is_article(features, patterns)]
 
 
 def _same_site_links(links: Sequence[Link], page: Page) -> list[Link]:
-    """Return the links to other pages of the page's own site."""
+    """Return the links to other pages of the same site."""
     own = urls.canonicalise(page.final_url)
     return [link for link in links if link.key != own and urls.same_site(link.url, own)]
 
@@ -92,19 +98,19 @@ def _next_pages(links: Sequence[Link], page: Page, source: Source) -> tuple[str,
 
 
 def page_number(url: str) -> int:
-    """Return which page of a listing an address is; 1 where it does not say."""
+    """Return the page number in the URL of a listing page, or 1."""
     parts = urlsplit(url)
     found = _PAGE_NUMBER.search(f"{parts.path}?{parts.query}")
     return max(int(found[1]), 1) if found else 1
 
 
 def next_listing_page(links: Sequence[Link], page: Page) -> Link | None:
-    """Return the link to the page after this one: the one that says so, or the one with the next number."""
+    """Return the link to the next page: one with `rel="next"`, else with the next number, else with a word for next."""
     own = urls.canonicalise(page.final_url)
     near = _same_site_links(links, page)
-    said = next((link for link in near if link.is_next_page), None)
-    if said:
-        return said
+    declared = next((link for link in near if link.is_next_page), None)
+    if declared:
+        return declared
     here = next((int(link.text) for link in links if link.key == own and link.text.isdecimal()), page_number(own))
     further = [link for link in near if _is_further_page(link.key, own)]
     numbered = next((link for link in further if link.text == str(here + 1)), None)
@@ -112,28 +118,27 @@ def next_listing_page(links: Sequence[Link], page: Page) -> Link | None:
 
 
 def _is_further_page(key: str, own: str) -> bool:
-    """Tell whether an address is a further page of a listing: it begins like the listing and carries a number."""
+    """Return whether a URL is another page of a listing: it begins like the listing's URL, and a number follows."""
     stem = re.sub(r"(?:\.\w{2,5}|[-_/?=]?(?:page|trang|p)?[-_/=]?\d+)*\Z", "", own.partition("?")[0])
     return key.startswith(stem.rstrip("/")) and re.search(r"\d", key[len(stem.rstrip("/")) :]) is not None
 
 
-# Reads the dates that stand beside the teasers of a listing page.
+# Dates beside the teasers of a listing page. The bounds keep hostile pages cheap; they were chosen, not measured.
 
-
-_MAX_DATES = 1000
-_MAX_CLIMB = 6
-_MAX_LINKS = 12
-_MAX_TEXT = 100
+_MAX_DATES = 1000  # elements with a date
+_MAX_CLIMB = 6  # ancestors of a date that may be its teaser
+_MAX_LINKS = 12  # links in a teaser (heading, picture, section, author, comments); an element with more is a list
+_MAX_TEXT = 100  # characters of a date
 _DATE_CLASS = re.compile(
     r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE
 )
 
 
 def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: datetime) -> Mapping[str, datetime]:
-    """Return when articles of a page (by their keys) were published, as far as the page says so beside their links.
+    """Return the publication dates shown beside the links to articles, by the canonical URL (`articles`: those wanted).
 
-    A date belongs to an article where the smallest part of the page that has both a date and a link to an article has
-    links to no other.
+    A date belongs to an article if the smallest element that contains the date and a link to an article contains links
+    to no other article. Dates without a zone are in `zone`.
     """
     found: dict[str, datetime] = {}
     for element in islice(_elements_with_dates(parse_html(page)), _MAX_DATES):

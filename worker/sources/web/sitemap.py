@@ -1,4 +1,9 @@
-"""Reads sitemaps (sitemaps.org): indexes, sets of URLs, news sitemaps, plain text and feeds, gzipped or not."""
+"""Read sitemaps (sitemaps.org): indexes, URL sets, news sitemaps, text sitemaps and feeds, gzipped or not.
+
+`parse_sitemap` is for a regular poll: it returns the recent articles and the child sitemaps to read next.
+`iter_sitemap` takes any time window and yields portions, so that a sitemap of any size needs little memory; `backfill`
+uses it.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +28,15 @@ from worker.sources.entries import Entry, EntryFilter, LinkPolicy, build_discove
 from worker.sources.feed.parser import parse_feed
 from worker.sources.markup import refuse_hostile_markup, repair_xml
 
-# Streams the places a sitemap names, in memory that does not grow with it.
+# Streaming of the entries of a sitemap.
 
-
-_MAX_TEXT = 8192
-_NOT_DAMAGE = "NS_"
+_MAX_TEXT = 8192  # characters of a date or title; bounds what a hostile sitemap keeps in memory
+_NOT_DAMAGE = "NS_"  # prefix of libxml2's namespace errors, which lose nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SitemapEntry:
-    """One `<url>` or `<sitemap>` as written: where it is, when it is said to have changed, and its news fields."""
+    """One `<url>` or `<sitemap>` element as written: URL, `lastmod`, and the fields of Google's news extension."""
 
     url: str
     leads_to_sitemap: bool
@@ -43,13 +47,16 @@ class SitemapEntry:
 
 @dataclass(slots=True)
 class SitemapProblems:
-    """What of a sitemap could not be read, although it was mended."""
+    """What could not be read of a sitemap although it was repaired.
+
+    `broken` is the first error of the parser, `without_address` the number of entries without a URL.
+    """
 
     broken: str = ""
     without_address: int = 0
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for people about each kind of problems there is."""
+        """Return one sentence for each kind of problem."""
         broken = f"the sitemap is not well-formed; what could be read was read ({self.broken})"
         count = f"{self.without_address:,} left out: an entry of the sitemap without an address"
         return (*((broken,) if self.broken else ()), *((count,) if self.without_address else ()))
@@ -58,9 +65,9 @@ class SitemapProblems:
 def iter_entries(
     pieces: Iterable[bytes], *, url: str, problems: SitemapProblems, content_type: str | None = None
 ) -> Iterator[SitemapEntry]:
-    """Yield the places of a sitemap given in pieces; what cannot be mended is noted in `problems`.
+    """Yield the entries of a sitemap given as pieces of bytes; damage that cannot be repaired is noted in `problems`.
 
-    Entities that the document declares have no effect. Raises SourceError for hostile markup.
+    Entities declared by the document are not resolved. Raises SourceError for hostile markup.
     """
     parser = etree.XMLPullParser(
         ("end",), recover=True, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
@@ -108,7 +115,7 @@ def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[S
 
 def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
     said = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
-    # Some write the address without `<loc>` around it; a cut one would be another address.
+    # Some sites write the URL without `<loc>`. It is not shortened: part of a URL is another URL.
     address = next((child.text for child in element if _local(child) == "loc"), element.text)
     news = next((child for child in element if _local(child) == "news"), None)
     about = {} if news is None else {_local(child): _text(child) for child in news}
@@ -122,7 +129,7 @@ def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntr
 
 
 def _free_memory(element: etree._Element) -> None:
-    """Let go of an element and of all that stood before it."""
+    """Remove an element's content and its earlier siblings from the tree."""
     element.clear()
     parent = element.getparent()
     while parent is not None and (earlier := element.getprevious()) is not None:
@@ -137,27 +144,31 @@ def _local(element: etree._Element) -> str:
     return str(element.tag).rpartition("}")[2].lower()
 
 
+# Selection of the entries in a time window.
+
+# Inflated bytes: four times the 50 MB that sitemaps.org allows, because some sites exceed it. Chosen, not measured.
 MAX_BYTES = 200 * 1024 * 1024
-_SAMPLE = 200
-_PORTION = 500
+_SAMPLE = 200  # entries looked at for a repeated `lastmod`
+_PORTION = 500  # articles yielded at a time; portions save about 15 MB of memory on a sitemap of 150,000 URLs
+# How many entries with the same `lastmod` show that it is the time of the file: in an index, and in a URL set.
 _SAME_CLOCK = {True: 3, False: 10}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class _OutsideCount:
-    """How many places were outside the span looked for."""
+    """The number of entries outside the time window."""
 
     count: int = 0
 
     def note(self) -> tuple[str, ...]:
-        """Return the sentence for people, if there is anything to say."""
+        """Return a sentence with the count, unless it is zero."""
         return (f"{self.count:,} passed over: dated outside the span looked for",) if self.count else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SitemapQuery:
-    """What one query at a sitemap is about: the span, what tells whether an article is of it, and the time."""
+    """The time window, the predicate `is_inside` for an entry's URL and dates, and the current time."""
 
     window: TimeWindow
     is_inside: Callable[..., bool]
@@ -165,17 +176,17 @@ class _SitemapQuery:
 
 
 def parse_sitemap(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` says what is recent)."""
+    """Return the recent articles of a sitemap (see `recent_window`) and the sitemaps to read next."""
     return read_sitemap(page, source, window=recent_window(source, now=now), now=now)
 
 
 def read_sitemap(
     page: Page, source: Source, *, window: TimeWindow, now: datetime, changed_later: bool = False
 ) -> Discovery:
-    """Return what a sitemap says of one span of time: articles, and further sitemaps to read, the newest first.
+    """Return the articles of a sitemap in a time window, and the further sitemaps to read, the newest first.
 
-    What bears no date, or one that cannot be believed, counts as within the span; `periods.within` has the evidence,
-    and what `changed_later` means. Raises SourceError where the page is no sitemap.
+    Entries without a plausible date count as inside; `worker.dates.periods.lies_within` has the rules and explains
+    `changed_later`. Raises SourceError if the page is no sitemap.
     """
     parts = list(iter_sitemap(page, source, window=window, now=now, changed_later=changed_later))
     return replace(parts[-1], candidates=tuple(each for part in parts for each in part.candidates))
@@ -184,7 +195,7 @@ def read_sitemap(
 def iter_sitemap(
     page: Page, source: Source, *, window: TimeWindow, now: datetime, changed_later: bool = False
 ) -> Iterator[Discovery]:
-    """Yield the same in portions of some hundred articles, the last with everything else, in little memory."""
+    """Yield the result of `read_sitemap` in portions of at most 500 articles; the last one has everything else."""
     kind = sniff_content(page.body)
     if kind is ContentKind.FEED:
         yield parse_feed(page, source, now=now)
@@ -230,7 +241,7 @@ def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery
 
 
 def _without_false_lastmod(found: Iterator[SitemapEntry]) -> Iterator[SitemapEntry]:
-    """Take away `lastmod` where many places share one: that is the clock of the program that wrote the file."""
+    """Drop `lastmod` if all first entries share one: then it is the time at which the file was generated."""
     sample = list(islice(found, _SAMPLE))
     alike = len({entry.lastmod for entry in sample}) == 1
     if not alike or len(sample) < _SAME_CLOCK[sample[0].leads_to_sitemap]:
@@ -264,11 +275,11 @@ def _index(
         modified, period = plausible_date(read_date(entry.lastmod, zone=UTC), now=query.now), period_in_name(url)
         if not policy.allows(url):
             offsite += 1
-        elif _may_hold(query.window, modified, period):
+        elif _may_contain(query.window, modified, period):
             children.append((modified or (period and period.end) or _NEVER, url))
         else:
             outside.count += 1
-    # Undated ones first: the sitemap of the latest news rarely says when it changed.
+    # Undated ones first: the sitemap of the latest news often has no `lastmod`.
     children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
     stray = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
     return Discovery(
@@ -276,8 +287,8 @@ def _index(
     )
 
 
-def _may_hold(window: TimeWindow, modified: datetime | None, period: TimeWindow | None) -> bool:
-    """Tell whether a sitemap may name something of the span: it changed after its start, and its name allows it."""
+def _may_contain(window: TimeWindow, modified: datetime | None, period: TimeWindow | None) -> bool:
+    """Return whether a child sitemap may have entries in a time window, by its `lastmod` and the period in its name."""
     if modified and window.start and modified < window.start:
         return False
     return period is None or window.overlaps(period)
