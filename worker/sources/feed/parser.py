@@ -1,4 +1,8 @@
-"""Reads feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x."""
+"""Read feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x.
+
+`parse_feed` returns the candidates of a fetched feed, `read_feed` its entries as written. XML feeds are decoded
+(`worker.sources.markup`), cut down if large or risky (`sanitise`) and parsed by feedparser; JSON feeds are read here.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,12 @@ from worker.sources.feed.full_text import TextBudget, full_text
 from worker.sources.feed.sanitise import MAX_ENTRIES, sanitise_feed
 from worker.sources.markup import to_utf8
 
-# Reads JSON Feed 1.0 and 1.1 (jsonfeed.org).
+# JSON Feed 1.0 and 1.1 (jsonfeed.org).
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonFeed:
-    """A JSON feed as read; `older` is where the part before this one is, `rest` the feed of the entries not read."""
+    """The content of a JSON feed; see `Feed` for the fields."""
 
     entries: tuple[Entry, ...]
     rest: bytes
@@ -37,7 +41,10 @@ class JsonFeed:
 
 
 def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
-    """Read a JSON feed, tolerant of missing and mistyped members; raises SourceError where the JSON is no feed."""
+    """Read a JSON feed; missing members and members of a wrong type are ignored.
+
+    Raises SourceError if the body is no JSON or no object with a list of `items`.
+    """
     document = _load_json(body, url)
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(items, list):
@@ -54,10 +61,9 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
 
 def _load_json(body: bytes, url: str) -> object:
     try:
-        loaded = read_json(body)
+        return read_json(body)
     except (ValueError, RecursionError) as exc:
         raise SourceError(f"{url}: this looks like JSON but cannot be read ({exc}); check the address") from exc
-    return loaded
 
 
 def _entry(item: dict[str, object], zone: tzinfo, budget: TextBudget) -> Entry:
@@ -76,6 +82,7 @@ def _entry(item: dict[str, object], zone: tzinfo, budget: TextBudget) -> Entry:
 
 
 def _json_full_text(item: dict[str, object], budget: TextBudget) -> str | None:
+    """Return the text of an item if it is complete and fits into the budget; HTML is preferred to plain text."""
     markup, plain = item.get("content_html"), item.get("content_text")
     if isinstance(markup, str) and markup and budget.reserve(len(markup)):
         return full_text(markup)
@@ -83,14 +90,17 @@ def _json_full_text(item: dict[str, object], budget: TextBudget) -> str | None:
 
 
 def _text(members: dict[str, object], name: str) -> str | None:
+    """Return a member that is a string or an integer (ids often are) as a string."""
     value = members.get(name)
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-_MAX_BYTES = 100 * 1024 * 1024
-_MAX_PARTS = 3
+# XML feeds.
+
+_MAX_BYTES = 100 * 1024 * 1024  # inflated bytes; four times a feed of 100,000 entries (26 MB, docs/discovery.md)
+_MAX_PARTS = 3  # content elements of an entry that are tried; each costs a look at a text that may be large
 _NOT_A_FEED = {
     ContentKind.EMPTY: "the answer is empty",
     ContentKind.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
@@ -104,10 +114,10 @@ _NOT_A_FEED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people.
+    """The content of a feed: its entries in document order, its title, and notes for people.
 
-    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4);
-    `rest` is the feed of the entries not read, where it has very many.
+    `site`: the URL that the feed gives as its home page. `older`: the URL of the previous part of a paged or archived
+    feed (RFC 5005, sections 3 and 4). `rest`: a feed of the unread entries, if there were more than `MAX_ENTRIES`.
     """
 
     entries: tuple[Entry, ...]
@@ -119,11 +129,11 @@ class Feed:
 
 
 def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the articles a feed points at; raises SourceError where the page is no feed.
+    """Return the candidates in a feed; raises SourceError if the page is no feed.
 
-    Entries that lead to other sites than the feed's own are left out and counted, unless the feed says that it belongs
-    to their site, or the source's option `other_sites` is `follow`: of these only the address is taken. Of a feed with
-    very many entries the newest are read; the others are in `rest`.
+    Entries that link to other sites are dropped and counted, unless the feed names that site as its home page or the
+    source's option `other_sites` is `follow`; of such an entry only the URL is used. Of a feed with very many entries
+    the newest are read, and `rest` is a page with the others.
     """
     feed = read_feed(page, zone=source_zone(source))
     notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
@@ -140,7 +150,10 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
 
 
 def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
-    """Read a feed of any kind; a damaged one gives what can be read. Raises SourceError where the page is no feed."""
+    """Read a feed in any format, as far as it is undamaged. Raises SourceError if the page is no feed.
+
+    Dates without a time zone are in `zone`.
+    """
     body = gunzip(page.body, limit=_MAX_BYTES)
     kind = sniff_content(body)
     if kind in _NOT_A_FEED:
@@ -185,7 +198,7 @@ def _cut_short(entries: int) -> tuple[str, ...]:
 def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
     headers = {"content-location": page.final_url}
     try:
-        # Never bytes or a string: feedparser opens what looks like a path or a URL.
+        # Never pass bytes or a string: feedparser would open one that looks like a path or a URL.
         return feedparser.parse(
             io.BytesIO(body), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
         )
@@ -194,6 +207,7 @@ def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
 
 
 def _harmless(parsed: feedparser.FeedParserDict) -> bool:
+    """Return whether feedparser only reports a wrong encoding or content type, which loses nothing."""
     return isinstance(parsed.bozo_exception, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
 
 
@@ -218,7 +232,7 @@ def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Ite
 
 
 def _link(item: feedparser.FeedParserDict, page: Page) -> str:
-    """Return the entry's own page: what a click counter wraps, the link, or an id that is an address."""
+    """Return the URL of an entry's page: the original of a FeedBurner link, the link, or an id that is a URL."""
     link: str = item.get("feedburner_origlink") or item.get("link") or ""
     if link and not _is_front(link, page):
         return link
@@ -234,9 +248,9 @@ def _is_front(link: str, page: Page) -> bool:
 
 
 def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime | None:
-    """Return one of an entry's dates: feedparser's reading, corrected where the date names no zone."""
+    """Return one of an entry's dates; feedparser's result is corrected by our own reading, see `correct_date`."""
     if name not in item:
-        # Asked for `updated`, a feedparser dictionary without one answers with `published`.
+        # Without `updated`, a feedparser dictionary returns `published` for it.
         return None
     written, parsed = item.get(name), item.get(f"{name}_parsed")
     if not isinstance(written, str):
@@ -256,7 +270,7 @@ def _older(parsed: feedparser.FeedParserDict, base: str) -> str:
 
 
 def _full_text(item: feedparser.FeedParserDict, budget: TextBudget) -> str | None:
-    """Return the entry's text, where the feed gives it in full and there is budget for it."""
+    """Return the text of an entry if the feed contains it in full and it fits into the budget."""
     for part in item.get("content", ())[:_MAX_PARTS]:
         value, kind = part.get("value"), str(part.get("type") or "")
         if isinstance(value, str) and value and budget.reserve(len(value)):

@@ -1,4 +1,8 @@
-"""Reads one `.html` or `.txt` file as one article."""
+"""Read articles from local files: one from an `.html` or `.txt` file, one from each line of a `.jsonl` file.
+
+Each reader takes a file and an `InputContext` and yields candidates that bring their content along, and an
+`InputProblem` for whatever cannot be read. They raise OSError if the file cannot be opened.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,14 @@ from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list
 
-_HEAD = 500_000
+_HEAD = 500_000  # bytes searched for `<link rel="canonical">`; it belongs into the head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputProblem:
-    """Something about an input for people: where it stands, what is wrong and what to do.
+    """A problem with an input file: where it is (file and line or record), what is wrong and what to do.
 
-    `lost` says whether an article was lost by it.
+    `lost`: an article could not be read because of it.
     """
 
     where: str
@@ -37,9 +41,10 @@ class InputProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputContext:
-    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes.
+    """What the readers of input files need besides the file.
 
-    `sites` are those whose pages are taken from archives; none: all. `zone` is that of dates that name none.
+    `source`: the name of the source. `max_bytes`: the size limit of one article. `sites`: the sites whose pages are
+    taken from archives (empty: all). `zone`: the time zone of dates without one.
     """
 
     source: str
@@ -50,10 +55,10 @@ class InputContext:
 
 
 def read_html(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield a page, named by its `rel=canonical` where that is complete and no front page, and known by its file.
+    """Yield the page in an HTML file.
 
-    What a saved page says of its address is not proved by anything: it is no reason to take two files for one page, nor
-    a file for a page of the web.
+    Its URL is the declared canonical URL if that is absolute and no front page. Its canonical URL is that of the file:
+    the declaration is unproven, so it must not make two files one candidate, or a file a page of the web.
     """
     body = _read_bounded(file, context)
     if isinstance(body, InputProblem):
@@ -72,7 +77,7 @@ def read_html(file: Path, context: InputContext) -> Iterator[Candidate | InputPr
 def page_candidate(
     url: str, body: bytes, *, key: str, context: InputContext, reference: str, content_type: str | None = None
 ) -> Candidate:
-    """Return a candidate that brings its page along."""
+    """Return a candidate with its page as content."""
     page = Page(
         url=url,
         final_url=url,
@@ -92,7 +97,7 @@ def page_candidate(
 
 
 def declared_canonical(body: bytes) -> str | None:
-    """Return the address a page declares as its canonical one: complete, and no front page."""
+    """Return the URL in a page's `<link rel="canonical">` if it is absolute and no front page, or None."""
     try:
         markup = clean_markup(decode_plain(body[:_HEAD])).encode()
         root = html.document_fromstring(markup, parser=html.HTMLParser(encoding="utf-8"))
@@ -113,7 +118,7 @@ def _page_url(href: str) -> str | None:
 
 
 def read_text(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield an article written as plain text: the first line its title, the rest its paragraphs."""
+    """Yield the article in a plain text file: the first line is the title, the others are the paragraphs."""
     body = _read_bounded(file, context)
     text = decode_text_file(body) if isinstance(body, bytes) else None
     if isinstance(body, InputProblem):
@@ -148,21 +153,22 @@ def _article(file: Path, text: str, context: InputContext) -> Candidate | InputP
 
 
 def plain_paragraphs(text: str) -> str:
-    """Return the paragraphs of a text, clean, one a line, without blank lines."""
+    """Return the paragraphs of a text, cleaned, one a line, without blank lines."""
     return "\n".join(paragraph for line in text.splitlines() if (paragraph := one_line(line)))
 
 
 def decode_text_file(body: bytes) -> str | None:
-    """Decode a text file like a page, by its mark or by what it reads as; None where that is a guess at best."""
+    """Decode a text file by its byte order mark, as UTF-8, or by detection; None if the encoding is uncertain."""
     marked = any(body.startswith(mark) for mark, _ in BYTE_ORDER_MARKS)
     if marked or (is_text(body) and nearly_utf8(body) is not None):
         return decode_plain(body)
-    told = decode(body)
-    sure = is_text(body) and told.chosen_by == "detection" and "\ufffd" not in told.text
-    return told.text if sure else None
+    decoded = decode(body)
+    is_certain = is_text(body) and decoded.chosen_by == "detection" and "\ufffd" not in decoded.text
+    return decoded.text if is_certain else None
 
 
 def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
+    """Return the content of a file, or a problem if it is empty or larger than allowed."""
     with open_regular(file) as opened:
         body = opened.read(context.max_bytes + 1)
     if len(body) > context.max_bytes:
@@ -172,17 +178,16 @@ def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
     return body if body.strip() else InputProblem(where=str(file), why="is empty; remove it")
 
 
-# Reads `.jsonl` files: one object a line with `url` and either `html` or `text`.
-
+# JSON Lines: one object a line with `url` and either `html` or `text`.
 
 _OPTIONAL = ("title", "published_at", "source")
 
 
 def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield the article of each line; a line that gives none is remarked on and the rest goes on.
+    """Yield the article in each line; a line without one gives a problem, and reading continues.
 
-    Of the optional members `title`, `published_at`, `source` and `id`, one of a wrong type is ignored with a remark.
-    A line with both `text` and `html` is taken as text.
+    An optional member (`title`, `published_at`, `source`) of a wrong type is ignored and reported. A line with both
+    `text` and `html` is read as text.
     """
     with open_regular(file) as opened:
         for number, line in _lines(opened, context.max_bytes):
@@ -196,7 +201,7 @@ def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | I
 
 
 def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines, of an over-long one only the beginning."""
+    """Yield numbered lines; of a line longer than `longest` bytes only the first `longest + 1` bytes."""
     number = 0
     while line := opened.readline(longest + 1):
         number += 1

@@ -1,4 +1,9 @@
-"""Reads the pages of a WARC file, filtered early: by host and date before their content is looked at."""
+"""Read the web pages of WARC and ARC files.
+
+`read_warc` yields all pages of a file for `ingest`; `read_portions` yields them with the position to resume from, for
+`backfill`. A `WarcFilter` selects pages by site and date from the record header, before the content is read, and by
+language afterwards.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,7 @@ from worker.sources.entries import one_line
 from worker.sources.files.article_files import InputContext, InputProblem
 from worker.sources.files.warc_records import WarcRecord, header_fields, iter_records
 
-# Reads the HTTP response that a WARC record holds: status, fields, and the body without its codings.
-
+# The HTTP response in a record.
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]*\r?\n")
@@ -31,7 +35,7 @@ _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]*\r?\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcResponse:
-    """A stored HTTP response; `body` is as the reader saw it, cut off at the limit it was read with."""
+    """A stored HTTP response; `body` has no transfer or content coding any more."""
 
     status: int
     fields: Mapping[str, str]
@@ -39,13 +43,14 @@ class WarcResponse:
 
 
 def parse_response(block: Sequence[bytes], *, limit: int) -> WarcResponse | None:
-    """Read a response; None where the block holds none, or a body in a coding nobody knows or of more than `limit`.
+    """Return the HTTP response in a record's block, given as pieces.
 
-    The block comes in pieces, so that what is large in it, the body, is joined once.
+    None if the block contains no response, if the body has an unknown or damaged coding, or more than `limit` bytes.
     """
     stream = io.BytesIO(block[0])
     status = _STATUS.match(stream.readline(1000))
     fields = header_fields(lambda: stream.readline(16_384)) if status else {}
+    # The header may extend beyond the first piece. That is rare, so then all pieces are joined.
     if stream.tell() == len(block[0]) and len(block) > 1:
         return parse_response((b"".join(block),), limit=limit)
     if not status:
@@ -58,7 +63,7 @@ def parse_response(block: Sequence[bytes], *, limit: int) -> WarcResponse | None
 
 
 def _dechunked(body: bytes) -> bytes:
-    """Join the chunks of a body (RFC 9112, section 7.1); one that is not chunked after all is returned as it is."""
+    """Return a body without chunked transfer coding (RFC 9112, section 7.1), unchanged if it is not chunked."""
     pieces: list[bytes] = []
     at = 0
     while size := _CHUNK_SIZE.match(body, at):
@@ -68,7 +73,7 @@ def _dechunked(body: bytes) -> bytes:
         pieces.append(body[size.end() : size.end() + length])
         at = size.end() + length
         at += 2 if body[at : at + 2] == b"\r\n" else 0
-    # Many archives keep the field but store the body joined already.
+    # Many archives keep the header field but store the decoded body.
     return b"".join(pieces) if pieces and at >= len(body) else body
 
 
@@ -88,7 +93,7 @@ def _inflated(body: bytes, limit: int) -> bytes | None:
         except InflateError:
             continue
         return plain if len(plain) <= limit and member.eof else None
-    # Stored decoded, with the field left as it was.
+    # The same with Content-Encoding: the body is plain HTML already.
     return body if body.lstrip()[:1] == b"<" and len(body) <= limit else None
 
 
@@ -114,25 +119,26 @@ _KEPT_FIELDS = (
     "x-robots-tag",
 )
 _HTML_LANGUAGE = re.compile(rb"<html[^>]{0,500}?\blang\s*=\s*[\"']?([a-zA-Z]{2,3})\b", re.IGNORECASE)
-# Letters with two marks (U+1EA0 to U+1EF9) in UTF-8: Vietnamese has them in every line, no other language does.
+# U+1EA0 to U+1EF9 in UTF-8: letters that every line of Vietnamese contains and other languages hardly use.
 _VIETNAMESE = re.compile(rb"\xe1(?:\xba[\xa0-\xbf]|\xbb[\x80-\xb9])")
 _FIRST_BYTE = b"\xe1"
-_MIN_VIETNAMESE_LETTERS = 30
-_MAX_SCANNED = 200_000
+_MIN_VIETNAMESE_LETTERS = 30  # a page in another language that quotes some Vietnamese has fewer; chosen, not measured
+_MAX_SCANNED = 200_000  # bytes of a page searched for its language; bounds the time for large pages
+# Size of a portion, after which the position is saved: small enough to lose little work, large enough to save rarely.
 _MAX_PAGES = 50
 _MAX_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcFilter:
-    """Which pages of an archive to take: of these sites, recorded in this span, in these languages; empty takes all."""
+    """Which pages of an archive are wanted, by site, time of recording and two-letter language; empty means all."""
 
     sites: frozenset[str] = frozenset()
     window: TimeWindow = field(default_factory=TimeWindow)
     languages: frozenset[str] = frozenset()
 
     def accepts_header(self, fields: Mapping[str, str]) -> bool:
-        """Tell from a record's header whether its content is worth reading."""
+        """Return whether a record is wanted as far as its header fields show."""
         if fields.get("warc-type", "").lower() not in _KINDS:
             return False
         recorded = read_date(fields.get("warc-date"), zone=UTC)
@@ -141,16 +147,16 @@ class WarcFilter:
         return not self.sites or urls.belongs_to(_address(fields), self.sites)
 
     def accepts_content(self, response: WarcResponse) -> bool:
-        """Tell from a page whether it is in a wanted language; one that does not say is taken."""
+        """Return whether a page is in a wanted language; a page of unknown language is."""
         return not self.languages or (language := language_of(response)) is None or language in self.languages
 
 
 def read_warc(
     file: Path, context: InputContext, wanted: WarcFilter | None = None
 ) -> Iterator[Candidate | InputProblem]:
-    """Yield the pages of an archive with their content, their address and the time they were recorded.
+    """Yield the pages of an archive as candidates with content and time of recording.
 
-    Damaged records are remarked on and the rest goes on; what is no page (pictures, requests, errors) is passed over.
+    A damaged record gives an `InputProblem`. Records that are no pages (images, requests, errors) are skipped.
     """
     wanted = wanted or WarcFilter(sites=context.sites)
     for record in iter_records(file, max_bytes=2 * context.max_bytes, wanted=wanted.accepts_header):
@@ -161,7 +167,10 @@ def read_warc(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcPortion:
-    """Some records of an archive: the pages in them, problems, how many were left out, and the byte to go on from."""
+    """Some records of an archive.
+
+    `rejected`: the number of pages that the filter refused. `position`: the offset in the file to resume from.
+    """
 
     candidates: tuple[Candidate, ...]
     problems: tuple[InputProblem, ...]
@@ -170,13 +179,13 @@ class WarcPortion:
 
 
 def read_portions(file: Path, context: InputContext, wanted: WarcFilter, *, start: int = 0) -> Iterator[WarcPortion]:
-    """Yield an archive from a byte on in portions of some fifty pages or a thousand records, the last at its end."""
+    """Yield an archive from byte `start` on, in portions of about fifty pages or a thousand records."""
     found: list[Candidate] = []
     problems: list[InputProblem] = []
     records_read, refused = 0, _CountingFilter(wanted)
     for record in iter_records(file, max_bytes=2 * context.max_bytes, wanted=refused.accepts_header, start=start):
         if record.start is not None and (len(found) >= _MAX_PAGES or records_read >= _MAX_RECORDS):
-            # This record's own refusal was counted with the portion before: nothing is lost by that but a place.
+            # If the filter refused this record, it is counted in the previous portion. The sum is right.
             yield WarcPortion(
                 candidates=tuple(found), problems=tuple(problems), rejected=refused.take_count(), position=record.start
             )
@@ -194,7 +203,7 @@ def read_portions(file: Path, context: InputContext, wanted: WarcFilter, *, star
 
 @dataclass(slots=True)
 class _CountingFilter:
-    """Asks whether a record is wanted, and counts the pages that are not."""
+    """A filter of record headers that counts the refused pages."""
 
     wanted: WarcFilter
     count: int = 0
@@ -210,6 +219,7 @@ class _CountingFilter:
 
 
 def _read(record: WarcRecord, where: str, context: InputContext, wanted: WarcFilter) -> Candidate | InputProblem | None:
+    """Return the page in a record, a problem, or None if the record is no wanted page."""
     if record.damaged:
         return InputProblem(where=where, why="the record is damaged and was skipped")
     if record.block is None:
@@ -269,14 +279,14 @@ def _is_page(response: WarcResponse) -> bool:
 
 
 def _address(fields: Mapping[str, str]) -> str:
-    # Some writers put the address between angle brackets, as WARC 1.0's grammar has it.
+    # Some programs write the URL in angle brackets, as the grammar of WARC 1.0 has it.
     return fields.get("warc-target-uri", "").strip("<> ")
 
 
 def language_of(response: WarcResponse) -> str | None:
-    """Return the two-letter language a page shows or declares, None where it does neither.
+    """Return the two-letter language of a page, or None if it is unknown.
 
-    Vietnamese is told by its letters: templates often declare `en` around it.
+    Vietnamese is recognised by its letters, because its pages often declare `en`; other languages as declared.
     """
     scanned = response.body[:_MAX_SCANNED]
     if _is_vietnamese(scanned):
@@ -287,7 +297,7 @@ def language_of(response: WarcResponse) -> str | None:
 
 
 def _is_vietnamese(scanned: bytes) -> bool:
-    # Most pages have few of the letters' first byte, and looking for one byte takes a tenth of a pattern's time.
+    # In most pages the first byte of these letters is rare, and finding a byte is ten times faster than a pattern.
     at = -1
     for _ in range(_MIN_VIETNAMESE_LETTERS):
         at = scanned.find(_FIRST_BYTE, at + 1)

@@ -66,7 +66,7 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
 
 
 def article_links(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
-    """Return the links to articles: those whose URL `article_pattern` matches anywhere, or the likely ones without it."""
+    """Return the links to articles: those whose URL `article_pattern` matches, or the likely ones without a pattern."""
     pattern = source.options.article_pattern
     return [link for link in links if pattern.search(link.url)] if pattern else likely_articles(links, page)
 
