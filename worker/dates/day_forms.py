@@ -203,13 +203,13 @@ class _Form:
         return None
 
     def _read(self, match: re.Match[str], language: str) -> WrittenDay | None:
-        said = match.groupdict()
-        month = month_of(said["name"], language=language) if said.get("name") else int(said["month"])
+        groups = match.groupdict()
+        month = month_of(groups["name"], language=language) if groups.get("name") else int(groups["month"])
         if month is None:
             return None
-        year = _ERAS[said["era"]] + _number(said["year"]) if said.get("era") else _common_era(said["year"])
-        end = match.end("day") if said.get("between") else match.end()
-        return WrittenDay(year, month, int(said["day"]), match.start(), end, self.is_ambiguous)
+        year = _ERAS[groups["era"]] + _number(groups["year"]) if groups.get("era") else _common_era(groups["year"])
+        end = match.end("day") if groups.get("between") else match.end()
+        return WrittenDay(year, month, int(groups["day"]), match.start(), end, self.is_ambiguous)
 
 
 def _number(year: str) -> int:

@@ -75,13 +75,13 @@ def time_before(text: str, start: int) -> TimeOfDay | None:
 
 def _clock(match: re.Match[str]) -> TimeOfDay | None:
     """Return the time of day in a match, on the 24-hour clock; None if it does not exist."""
-    said = match.groupdict()
-    hour = int(said["hour"] or said["hour_a"] or said["hour_b"] or said["hour_c"])
-    minute, second = int(said["minute"] or said["minute_a"] or said["minute_b"] or 0), int(said["second"] or 0)
-    half = (said["half"] or said["half_c"] or said["half_d"] or said["front"] or "").lower()
-    if half.startswith(_AFTERNOON) and hour < 12 and not (half == "trưa" and hour > 9):
+    groups = match.groupdict()
+    hour = int(groups["hour"] or groups["hour_a"] or groups["hour_b"] or groups["hour_c"])
+    minute, second = int(groups["minute"] or groups["minute_a"] or groups["minute_b"] or 0), int(groups["second"] or 0)
+    half_of_day = (groups["half"] or groups["half_c"] or groups["half_d"] or groups["front"] or "").lower()
+    if half_of_day.startswith(_AFTERNOON) and hour < 12 and not (half_of_day == "trưa" and hour > 9):
         hour += 12
-    elif half.startswith(_MORNING) and hour == 12:
+    elif half_of_day.startswith(_MORNING) and hour == 12:
         hour = 0
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute or second)):
         return None

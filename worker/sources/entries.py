@@ -138,8 +138,8 @@ def _not_vouched_for(found: Sequence[Candidate], policy: LinkPolicy) -> tuple[st
     if not (count and policy.claimed_sites):
         return ()
     site = next(iter(policy.claimed_sites))
-    taken = f"{count:,} entries are of {site}, which does not lead to this source: only their addresses are taken"
-    return (f'{taken}, no title, date or text; set sites = ["{site}"] if it is that site\'s own',)
+    used = f"{count:,} entries link to {site}, which does not name this source as its own: only their URLs are used"
+    return (f'{used}, not titles, dates or texts; set sites = ["{site}"] if the source belongs to that site',)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,25 +215,25 @@ def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, 
     if not (policy.allows(url) or policy.allows(key)):
         return _OFFSITE
     if _NOT_A_PAGE.search(key.partition("?")[0]):
-        return "a link to a file that is no page"
+        return "a link to a file that is not a web page"
     if urls.is_home_key(key):
         return "a link to a front page"
     if not policy.from_operator and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
     authority = policy.authority(url, key)
     # A source is no authority on another site's page, so only the URL is used.
-    said = entry if authority.is_own else Entry(link=entry.link)
+    trusted = entry if authority.is_own else Entry(link=entry.link)
     found = Candidate(
         url=url,
         canonical_url=key,
         source=source.name,
         reference=page.url,
         authority=authority,
-        title=clean_title(said.title),
-        published_at=plausible_date(said.published_at, now=now),
-        modified_at=plausible_date(said.modified_at, now=now),
-        external_id=one_line(said.external_id)[:_MAX_TITLE] or None,
-        fallback=said.fallback,
+        title=clean_title(trusted.title),
+        published_at=plausible_date(trusted.published_at, now=now),
+        modified_at=plausible_date(trusted.modified_at, now=now),
+        external_id=one_line(trusted.external_id)[:_MAX_TITLE] or None,
+        fallback=trusted.fallback,
     )
     return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 

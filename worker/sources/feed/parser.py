@@ -106,8 +106,8 @@ _NOT_A_FEED = {
     ContentKind.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
     ContentKind.SITEMAP: 'this is a sitemap, not a feed; set kind = "sitemap"',
     ContentKind.OPML: "this is a list of feeds (OPML), not a feed; import it instead",
-    ContentKind.BINARY: "this is no text at all, not a feed; check the address",
-    ContentKind.URLS: 'this is a list of addresses, not a feed; set kind = "urls"',
+    ContentKind.BINARY: "this is binary data, not a feed; check the address",
+    ContentKind.URLS: 'this is a list of URLs, not a feed; set kind = "urls"',
     ContentKind.WARC: 'this is a WARC file, not a feed; set kind = "warc"',
 }
 

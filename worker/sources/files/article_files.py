@@ -125,11 +125,11 @@ def read_text(file: Path, context: InputContext) -> Iterator[Candidate | InputPr
         yield body
     elif text is None:
         yield InputProblem(
-            where=str(file), why="is no text in UTF-8 nor in an encoding that can be told; save it as UTF-8"
+            where=str(file), why="is not text in UTF-8 or another recognisable encoding; save it as UTF-8"
         )
     elif is_url_list(text):
         yield InputProblem(
-            where=str(file), why='is a list of addresses, no article; read it with kind = "urls", or name it'
+            where=str(file), why='is a list of URLs, not an article; give the file by itself, or set kind = "urls"'
         )
     else:
         yield _article(file, text, context)
@@ -272,10 +272,10 @@ def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
     for name in _OPTIONAL:
         value = members.get(name)
         if value is not None and not isinstance(value, str) and not (name == "published_at" and date_text(value)):
-            yield InputProblem(where=where, why=f"{name} is no text and was ignored", lost=False)
+            yield InputProblem(where=where, why=f"{name} is not a string and was ignored", lost=False)
     written = date_text(members.get("published_at"))
     if written and read_date(written, zone=UTC) is None:
-        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is no date and was ignored", lost=False)
+        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=False)
 
 
 def _text(members: dict[str, object], name: str) -> str | None:

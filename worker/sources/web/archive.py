@@ -59,7 +59,7 @@ def scan_archive(kind: str, page: Page, source: Source, query: ArchiveQuery, *, 
     elif kind == "feed":
         yield _feed(page, source, query, now=now)
     else:
-        raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
+        raise SourceError(f"{page.url}: a source of kind {kind} has no archive to read")
 
 
 def _sitemap(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:

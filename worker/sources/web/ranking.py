@@ -119,11 +119,11 @@ def _refusal(poll: TrialPoll, now: datetime) -> str:
         return "no entries"
     if poll.newest and now - poll.newest > _MAX_AGE:
         return f"nothing new since {poll.newest:%Y-%m-%d}"
-    return "" if poll.share >= _MIN_ARTICLE_SHARE else "mostly no articles"
+    return "" if poll.share >= _MIN_ARTICLE_SHARE else "mostly not articles"
 
 
 def _adds_too_little(new: frozenset[str], poll: TrialPoll, *, nothing_yet: bool) -> str:
     if nothing_yet:
         return ""
     enough = len(new) >= _MIN_NEW and len(new) >= _MIN_NEW_SHARE * len(poll.keys)
-    return "" if enough else "others have it already"
+    return "" if enough else "other sources have its entries already"

@@ -114,17 +114,17 @@ def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[S
 
 
 def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
-    said = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
+    fields = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
     # Some sites write the URL without `<loc>`. It is not shortened: part of a URL is another URL.
     address = next((child.text for child in element if _local(child) == "loc"), element.text)
     news = next((child for child in element if _local(child) == "news"), None)
-    about = {} if news is None else {_local(child): _text(child) for child in news}
+    news_fields = {} if news is None else {_local(child): _text(child) for child in news}
     return SitemapEntry(
         url=(address or "").strip(),
         leads_to_sitemap=leads_to_sitemap,
-        lastmod=said.get("lastmod") or None,
-        published=about.get("publication_date") or None,
-        title=about.get("title") or None,
+        lastmod=fields.get("lastmod") or None,
+        published=news_fields.get("publication_date") or None,
+        title=news_fields.get("title") or None,
     )
 
 
@@ -163,7 +163,7 @@ class _OutsideCount:
 
     def note(self) -> tuple[str, ...]:
         """Return a sentence with the count, unless it is zero."""
-        return (f"{self.count:,} passed over: dated outside the span looked for",) if self.count else ()
+        return (f"{self.count:,} left out: dated outside the requested period",) if self.count else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +229,8 @@ def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery
         return
     entry_filter = EntryFilter(page=page, source=source, policy=policy, now=query.now)
     candidates = entry_filter.iter_candidates(_entries(found, query, zone=source_zone(source), outside=outside))
-    while some := tuple(islice(candidates, _PORTION)):
-        yield Discovery(candidates=some)
+    while portion := tuple(islice(candidates, _PORTION)):
+        yield Discovery(candidates=portion)
     yield Discovery(
         skipped=entry_filter.skipped.total() + problems.without_address,
         offsite=entry_filter.offsite,
@@ -281,9 +281,9 @@ def _index(
             outside.count += 1
     # Undated ones first: the sitemap of the latest news often has no `lastmod`.
     children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
-    stray = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
+    offsite_note = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
     return Discovery(
-        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=offsite, notes=(*stray, *outside.note())
+        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=offsite, notes=(*offsite_note, *outside.note())
     )
 
 
