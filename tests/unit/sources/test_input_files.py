@@ -134,9 +134,9 @@ def test_a_member_of_the_wrong_type_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "sentence"),
     [
-        ("a.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "no text in UTF-8"),
-        ("a.txt", "Mưa".encode("utf-16-le"), "no text in UTF-8"),
-        ("a.txt", b"Ti\xea\xf2n", "no text in UTF-8"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "not text in UTF-8"),
+        ("a.txt", "Mưa".encode("utf-16-le"), "not text in UTF-8"),
+        ("a.txt", b"Ti\xea\xf2n", "not text in UTF-8"),
         ("a.txt", b"Title only\n\n", "no text below"),
         ("a.txt", b"", "is empty"),
         ("a.html", b"   \n", "is empty"),
