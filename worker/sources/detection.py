@@ -17,8 +17,7 @@ from worker.sources.content import ContentKind, sniff_content
 from worker.sources.web.links import Link, link_features, page_links, parse_html
 from worker.sources.web.listing import likely_articles
 
-# The four limits of `is_probably_article`. The result was measured with all of them in place (933 articles and 118
-# listing pages, see `_detect_by_gate`); each single value was chosen by reading such pages.
+# The four limits of `is_probably_article`, chosen by hand. Only the whole decision was measured, see `_detect_by_gate`.
 _MIN_PROSE_WORDS = 12  # a paragraph with so many words outside links is prose
 _MIN_PROSE_PARAGRAPHS = 3  # an article has so many prose paragraphs under one parent element
 _MIN_HEADLINE_WORDS = 4  # a link text of so many words may be a headline

@@ -23,7 +23,7 @@ from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 
 _MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
-_MAX_OFFSITE_EXAMPLES = 3  # sites; each costs one request to see whether that site names this source as its own
+_MAX_OFFSITE_EXAMPLES = 3  # sites; for each, its robots.txt is fetched to see whether it names this source
 _MAX_WRITTEN_TITLE = 20_000  # characters of markup, which bounds the time to strip tags; chosen, not measured
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'

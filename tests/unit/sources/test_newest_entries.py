@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.sources.factories import NOW, page, rss, source
 from worker.sources.feed.parser import parse_feed
-from worker.sources.feed.sanitise import ThinnedFeed, newest_entries
+from worker.sources.feed.sanitise import SanitisedFeed, newest_entries
 
 LAST = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -83,7 +83,7 @@ def test_entries_in_cdata_and_comments_are_ignored() -> None:
 def test_a_feed_of_few_entries_is_unchanged() -> None:
     body = rss(*(item(n) for n in range(100))).encode()
 
-    assert newest_entries(body, keep=100) == ThinnedFeed(body=body)
+    assert newest_entries(body, keep=100) == SanitisedFeed(body=body)
 
 
 def test_content_around_the_entries_is_kept() -> None:

@@ -46,10 +46,10 @@ _NO_DATE: DateParts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThinnedFeed:
-    """A feed reduced to its newest entries.
+class SanitisedFeed:
+    """A feed that was cut down.
 
-    `entries`: the number of entries it had (0: few, not counted). `rest`: a feed of the other entries, or b"".
+    `entries`: the number of entries it had (0: not counted). `rest`: a feed of the entries that were cut off, or b"".
     """
 
     body: bytes
@@ -57,7 +57,7 @@ class ThinnedFeed:
     rest: bytes = b""
 
 
-def newest_entries(body: bytes, *, keep: int) -> ThinnedFeed:
+def newest_entries(body: bytes, *, keep: int) -> SanitisedFeed:
     """Return a feed with only its `keep` newest entries; a feed with no more entries is returned unchanged.
 
     Undated entries count as the oldest; among them those near either end of the feed count as newer, because feeds add
@@ -65,10 +65,10 @@ def newest_entries(body: bytes, *, keep: int) -> ThinnedFeed:
     """
     lower = body.lower()
     if sum(lower.count(name) for name in _ENTRY) <= keep:
-        return ThinnedFeed(body=body)
+        return SanitisedFeed(body=body)
     starts, dates = _find_entries(body)
     if len(starts) <= keep:
-        return ThinnedFeed(body=body)
+        return SanitisedFeed(body=body)
     end = _end_of_last(body, starts[-1])
     ends = [*starts[1:], end]
     last = len(starts) - 1
@@ -77,7 +77,7 @@ def newest_entries(body: bytes, *, keep: int) -> ThinnedFeed:
     def only(numbers: Iterable[int]) -> bytes:
         return body[: starts[0]] + b"".join(body[starts[n] : ends[n]] for n in sorted(numbers)) + body[end:]
 
-    return ThinnedFeed(body=only(by_age[:keep]), entries=len(starts), rest=only(by_age[keep:]))
+    return SanitisedFeed(body=only(by_age[:keep]), entries=len(starts), rest=only(by_age[keep:]))
 
 
 def _end_of_last(body: bytes, start: int) -> int:
@@ -165,15 +165,6 @@ _START_TAG = re.compile(rb"<[a-zA-Z][^<>]{0,2000}>")
 _FIRST_TAG = re.compile(r"<[a-zA-Z]")
 _HEAD = 65_536  # bytes searched for the document type and the root; as in worker.sources.content
 _UNDATED = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SanitisedFeed:
-    """A feed that is safe to parse; `entries` and `rest` as in `ThinnedFeed`."""
-
-    body: bytes
-    entries: int = 0
-    rest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, order=True)

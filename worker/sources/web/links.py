@@ -256,7 +256,7 @@ def _score(link: Link, pattern: UrlPattern, words: list[str]) -> int:
 
 
 def _length(text: str) -> int:
-    """Return the number of words of a text; two letters of a script without spaces (Chinese, Thai …) count as one."""
+    """Return the number of words of a text; two Chinese or Japanese characters count as one."""
     return max(len(text.split()), sum(letter >= "\u2e80" for letter in text) // 2)
 
 

@@ -91,10 +91,10 @@ def _is_article(features: LinkFeatures, patterns: Collection[UrlPattern]) -> boo
 
 
 def _next_pages(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
-    number = page_number(page.final_url)
-    return (
-        () if number >= source.options.pages else tuple(link.url for link in (next_listing_page(links, page),) if link)
-    )
+    if page_number(page.final_url) >= source.options.pages:
+        return ()
+    following = next_listing_page(links, page)
+    return (following.url,) if following else ()
 
 
 def page_number(url: str) -> int:

@@ -146,7 +146,7 @@ def _local(element: etree._Element) -> str:
 
 # Selection of the entries in a time window.
 
-# Inflated bytes: four times the 50 MB that sitemaps.org allows, because some sites exceed it. Chosen, not measured.
+# Inflated bytes: four times the 50 MB that sitemaps.org allows. Chosen, not measured.
 MAX_BYTES = 200 * 1024 * 1024
 _SAMPLE = 200  # entries looked at for a repeated `lastmod`
 _PORTION = 500  # articles yielded at a time; portions save about 15 MB of memory on a sitemap of 150,000 URLs
