@@ -1,4 +1,4 @@
-"""Sources written into a configuration, and taken out, with everything else left as it stands."""
+"""Sources are added to a configuration file and removed from it; everything else is unchanged."""
 
 from __future__ import annotations
 

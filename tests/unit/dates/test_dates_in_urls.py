@@ -1,4 +1,4 @@
-"""Days in addresses, and numbers that only look like one."""
+"""Dates in URLs, and numbers that only look like dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dates, as people and programs write them."""
+"""Dates of feeds and JSON documents."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_any_text_gives_an_aware_date_or_none(text: str) -> None:
     ],
 )  # fmt: skip
 def test_the_reading_of_a_library_gets_the_written_zone(written: str, moment: str) -> None:
-    """As feedparser reads them: a zone whose name it does not know, and none at all, are UTC to it."""
+    """feedparser reads a date without a zone, or with an unknown abbreviation, as UTC."""
     theirs = datetime.fromisoformat("2026-11-20T10:05:00+00:00")
 
     assert correct_date(theirs, written, zone=ZoneInfo("Asia/Tokyo")) == datetime.fromisoformat(f"{moment}+00:00")

@@ -1,4 +1,4 @@
-"""Written dates: the forms of programs and of people, and what is none."""
+"""Dates in the formats of programs and people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans of time, and archives kept by date."""
+"""Time windows, and archives by date."""
 
 from __future__ import annotations
 

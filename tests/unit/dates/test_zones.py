@@ -1,4 +1,4 @@
-"""Zones as dates name them."""
+"""Time zones of dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One span of the past: what belongs to it, and where to look next."""
+"""Pages read for a backfill: which articles are in the time window, and which pages follow."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MARCH = TimeWindow(start=datetime(2024, 3, 1, tzinfo=ZONE), end=datetime(2024, 3
 PLAIN = "https://bao.vn/mua-lon-keo-dai-o-mien-trung-123456.html"
 
 
-def together(portions: Iterable[ArchivePage]) -> ArchivePage:
-    """Return all portions of a look as one."""
+def merged(portions: Iterable[ArchivePage]) -> ArchivePage:
+    """Return all portions of a page as one."""
     all_portions = list(portions)
     candidates = tuple(each for portion in all_portions for each in portion.candidates)
     outside = sum(portion.outside for portion in all_portions)
@@ -77,10 +77,10 @@ def test_articles_changed_after_the_window_are_included_on_demand() -> None:
     assert not lies_within(MARCH, url=PLAIN, published=None, modified=day(2, 9), changed_later=True)
 
 
-def look(kind: str, body: str, *, url: str, later: bool = False) -> ArchivePage:
+def scan(kind: str, body: str, *, url: str, later: bool = False) -> ArchivePage:
     shown = page(body, url=url)
     asked = source(kind=kind, timezone="Asia/Ho_Chi_Minh")
-    return together(scan_archive(kind, shown, asked, ArchiveQuery(window=MARCH, changed_later=later), now=NOW))
+    return merged(scan_archive(kind, shown, asked, ArchiveQuery(window=MARCH, changed_later=later), now=NOW))
 
 
 def urlset(*entries: tuple[str, str]) -> str:
@@ -95,8 +95,8 @@ def test_a_sitemap_gives_the_articles_in_the_window_and_counts_the_others() -> N
         ("https://bao.vn/c-1234.html", "2024-02-05"),
     )
 
-    found = look("sitemap", body, url="https://bao.vn/sitemap.xml")
-    with_later = look("sitemap", body, url="https://bao.vn/sitemap.xml", later=True)
+    found = scan("sitemap", body, url="https://bao.vn/sitemap.xml")
+    with_later = scan("sitemap", body, url="https://bao.vn/sitemap.xml", later=True)
 
     assert [each.url[-11:] for each in found.candidates] == ["a-1234.html"]
     assert found.outside == 2
@@ -115,7 +115,7 @@ def test_only_child_sitemaps_that_may_have_articles_in_the_window_follow() -> No
         ]
     )
 
-    found = look("sitemap", f"<sitemapindex>{parts}</sitemapindex>", url="https://bao.vn/sitemap.xml")
+    found = scan("sitemap", f"<sitemapindex>{parts}</sitemapindex>", url="https://bao.vn/sitemap.xml")
 
     assert [url for _, url in found.follow] == ["https://bao.vn/tin.xml", "https://bao.vn/sitemap-2024-03.xml"]
 
@@ -131,8 +131,8 @@ def listing(*teasers: str, following: str = "/thoi-su?page=3") -> str:
     return f'<html><body>{"".join(teasers)}<a rel="next" href="{following}">Sau</a></body></html>'
 
 
-def numbers(glimpse: ArchivePage) -> list[int]:
-    return [int(each.url[-11:-5]) - 100200 for each in glimpse.candidates]
+def numbers(result: ArchivePage) -> list[int]:
+    return [int(each.url[-11:-5]) - 100200 for each in result.candidates]
 
 
 DATES = [
@@ -148,7 +148,7 @@ def test_dates_beside_teasers_decide_which_articles_are_in_the_window(form: str)
     dates = [form.format(iso=f"2024-{month:02}-10", dmy=f"10/{month:02}/2024") for month in (4, 3, 2)]
     body = listing(*(teaser(number, date) for number, date in enumerate(dates)))
 
-    found = look("listing", body, url="https://bao.vn/thoi-su?page=2")
+    found = scan("listing", body, url="https://bao.vn/thoi-su?page=2")
 
     assert numbers(found) == [1]
     assert found.outside == 2
@@ -158,11 +158,11 @@ def test_dates_beside_teasers_decide_which_articles_are_in_the_window(form: str)
 def test_a_page_older_than_the_window_is_the_last_one() -> None:
     body = listing(*(teaser(n, f'<time datetime="2024-02-1{n}T08:00:00+07:00"></time>') for n in range(3)))
 
-    assert look("listing", body, url="https://bao.vn/thoi-su?page=2").follow == ()
+    assert scan("listing", body, url="https://bao.vn/thoi-su?page=2").follow == ()
 
 
 def test_a_listing_without_dates_gives_all_articles_and_the_next_page() -> None:
-    found = look("listing", listing(*(teaser(n, "") for n in range(3))), url="https://bao.vn/thoi-su?page=2")
+    found = scan("listing", listing(*(teaser(n, "") for n in range(3))), url="https://bao.vn/thoi-su?page=2")
 
     assert numbers(found) == [0, 1, 2]
     assert found.follow == (("listing", "https://bao.vn/thoi-su?page=3"),)
@@ -171,23 +171,23 @@ def test_a_listing_without_dates_gives_all_articles_and_the_next_page() -> None:
 def test_a_date_beside_several_articles_belongs_to_none_of_them() -> None:
     box = f'<div><span class="date">10/02/2024</span>{teaser(1, "")}{teaser(2, "")}{teaser(3, "")}</div>'
 
-    assert numbers(look("listing", listing(box), url="https://bao.vn/thoi-su")) == [1, 2, 3]
+    assert numbers(scan("listing", listing(box), url="https://bao.vn/thoi-su")) == [1, 2, 3]
 
 
 def test_a_page_of_another_month_does_not_follow() -> None:
     body = listing(*(teaser(n, "") for n in range(3)), following="/luu-tru/2024/02/29.html")
 
-    assert look("listing", body, url="https://bao.vn/luu-tru/2024/03/01.html").follow == (
+    assert scan("listing", body, url="https://bao.vn/luu-tru/2024/03/01.html").follow == (
         ("listing", "https://bao.vn/luu-tru/2024/02/29.html"),
     )
     earlier = body.replace("/02/29", "/01/29")
-    assert look("listing", earlier, url="https://bao.vn/luu-tru/2024/03/01.html").follow == ()
+    assert scan("listing", earlier, url="https://bao.vn/luu-tru/2024/03/01.html").follow == ()
 
 
 def test_pages_with_the_same_articles_have_the_same_digest() -> None:
-    one = look("listing", listing(teaser(1, ""), teaser(2, ""), teaser(3, "")), url="https://bao.vn/thoi-su?page=8")
-    other = look("listing", listing(teaser(3, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
-    third = look("listing", listing(teaser(4, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
+    one = scan("listing", listing(teaser(1, ""), teaser(2, ""), teaser(3, "")), url="https://bao.vn/thoi-su?page=8")
+    other = scan("listing", listing(teaser(3, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
+    third = scan("listing", listing(teaser(4, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
 
     assert one.digest == other.digest != third.digest
 
@@ -204,19 +204,19 @@ def feed(link: str) -> str:
 
 @pytest.mark.parametrize("rel", ["prev-archive", "next"])
 def test_the_previous_part_of_a_paged_feed_follows(rel: str) -> None:
-    found = look("feed", feed(f"<link rel='{rel}' href='/rss/2'/>"), url="https://bao.vn/rss/1")
+    found = scan("feed", feed(f"<link rel='{rel}' href='/rss/2'/>"), url="https://bao.vn/rss/1")
 
     assert [each.url for each in found.candidates] == ["https://bao.vn/tin-0234.html"]
     assert found.follow == (("feed", "https://bao.vn/rss/2"),)
 
 
 def test_no_page_follows_a_feed_without_parts() -> None:
-    assert look("feed", feed("<link rel='self' href='/rss/1'/>"), url="https://bao.vn/rss/1").follow == ()
+    assert scan("feed", feed("<link rel='self' href='/rss/1'/>"), url="https://bao.vn/rss/1").follow == ()
 
 
 def test_a_kind_without_an_archive_is_refused() -> None:
-    with pytest.raises(SourceError, match="no past"):
-        look("urls", "https://bao.vn/a", url="https://bao.vn/list.txt")
+    with pytest.raises(SourceError, match="no archive"):
+        scan("urls", "https://bao.vn/a", url="https://bao.vn/list.txt")
 
 
 @pytest.mark.parametrize("kind", ["feed", "sitemap"])
@@ -228,14 +228,14 @@ def test_all_parts_of_a_huge_feed_are_read(kind: str) -> None:
     )  # fmt: skip
     long_ago = TimeWindow(start=datetime(2023, 1, 1, tzinfo=UTC), end=datetime(2023, 8, 10, tzinfo=UTC))
 
-    glimpse = together(scan_archive(kind, page(body), source(kind=kind), ArchiveQuery(window=long_ago), now=NOW))
+    result = merged(scan_archive(kind, page(body), source(kind=kind), ArchiveQuery(window=long_ago), now=NOW))
 
     expected = [
         f"https://bao.vn/tin-{n}.html" for n, at in enumerate(moments) if at <= datetime(2023, 8, 10, tzinfo=UTC)
     ]
     assert len(expected) > 80
-    assert [each.url for each in glimpse.candidates] == expected
-    assert glimpse.outside == 5_100 - len(expected)
+    assert [each.url for each in result.candidates] == expected
+    assert result.outside == 5_100 - len(expected)
 
 
 def test_a_large_sitemap_comes_in_portions_that_repeat_nothing() -> None:

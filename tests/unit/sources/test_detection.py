@@ -1,4 +1,4 @@
-"""What a page is, told from its bytes and its address."""
+"""Detection of what a page is, by its bytes and its URL; lists of URLs."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_real_articles_and_listings_are_told_apart(shared: Path) -> None:
     reader = ArticleExtractor(rules)
     right = {"article": 0, "listing": 0}
     found = {"article": 0, "listing": 0}
-    for kind, file, url in named_by_hand(shared / "data"):
+    for kind, file, url in real_pages(shared / "data"):
         body = page(gzip.decompress(file.read_bytes()), url=url)
         try:
             reader.read(body, Hints(url=url, canonical_url=url, source="x"), fetched_at=NOW)
@@ -120,8 +120,8 @@ def test_real_articles_and_listings_are_told_apart(shared: Path) -> None:
     assert right["listing"] >= 0.8 * found["listing"]
 
 
-def named_by_hand(folder: Path) -> Iterator[tuple[str, Path, str]]:
-    """Yield real pages: what each is, its file, and its address, or one that says nothing where it is not known."""
+def real_pages(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield real pages: the kind, the file and the URL (a neutral one if it is unknown)."""
     for info in sorted(folder.glob("fundus/*/meta.info")):
         for name, told in json.loads(info.read_text("utf-8")).items():
             if (info.parent / name).exists():

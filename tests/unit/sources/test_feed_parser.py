@@ -1,4 +1,4 @@
-"""Feeds: what they point at, whatever their state."""
+"""Feeds in every format and condition."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_the_original_url_of_a_click_counter_is_used() -> None:
         ('{"loi": "khong co tin"}', "no JSON Feed"),
         ("[1, 2", "cannot be read"),
         ("không có gì ở đây", "neither RSS"),
-        (b"\x89PNG\r\n\x1a\n", "no text"),
+        (b"\x89PNG\r\n\x1a\n", "binary data"),
         ("https://bao.vn/a\nhttps://bao.vn/b\n", "list of URLs"),
     ],
 )

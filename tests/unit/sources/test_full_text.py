@@ -1,4 +1,4 @@
-"""The full text that a feed gives along with a link."""
+"""The full text of an article in a feed entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a home page to what can be polled, and to the best of it."""
+"""Suggestions from a home page, the ranking of test polls, and OPML."""
 
 from __future__ import annotations
 

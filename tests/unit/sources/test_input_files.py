@@ -1,4 +1,4 @@
-"""Input files: what they give, and what is said of those that give nothing."""
+"""Input files: their articles, and the reports about files that have none."""
 
 from __future__ import annotations
 

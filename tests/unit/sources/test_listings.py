@@ -1,4 +1,4 @@
-"""Listing pages: articles told from everything else, and the page after this one."""
+"""Listing pages: articles among other links, and the next page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feeds of very many entries: the newest are kept, by their bytes alone."""
+"""Feeds of very many entries: the newest are kept, by a scan of the bytes."""
 
 from __future__ import annotations
 

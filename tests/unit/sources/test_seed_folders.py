@@ -1,4 +1,4 @@
-"""Folders of seeds: what is read of them, what is left out, and the demonstration's own."""
+"""Seed folders: which files are read, which are skipped, and the sample of the demonstration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sitemaps: what is recent, what to read next, and what damage and malice cost."""
+"""Sitemaps: recent entries, child sitemaps, damaged and hostile ones."""
 
 from __future__ import annotations
 

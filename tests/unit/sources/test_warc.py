@@ -1,4 +1,4 @@
-"""WARC files: pages out, everything else and every damage passed over."""
+"""WARC and ARC files: pages are read; other records and damage are skipped."""
 
 from __future__ import annotations
 

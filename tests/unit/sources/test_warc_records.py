@@ -1,4 +1,4 @@
-"""A file as one stream of bytes: the same content whatever way it is packed, and in whatever pieces it comes."""
+"""The byte stream under WARC files: the same content in every packing and in pieces of any size."""
 
 from __future__ import annotations
 
