@@ -157,7 +157,7 @@ def test_add_writes_the_best_feeds_without_overlap_and_keeps_the_rest_of_the_fil
     assert record["written"] is True
     assert [each["name"] for each in record["added"]] == ["bao", "bao-the-thao"]
     reasons = {each["url"].removeprefix("https://bao.example"): each["reason"] for each in record["found"]}
-    assert reasons["/rss/mot-phan.rss"] == reasons["/"] == "others have it already"
+    assert reasons["/rss/mot-phan.rss"] == reasons["/"] == "other sources have its entries already"
     assert reasons["/rss/bo-hoang.rss"].startswith("nothing new since")
     assert "Disallow: /kin/" in reasons["/kin/rss"]
     assert "gone" in reasons["/rss/da-go.rss"]

@@ -1,4 +1,8 @@
-"""The forms in which a day is written: which numbers and words stand in which order, and what they mean."""
+"""Find a day (day, month and year) in a text, in the forms and languages in which news sites write it.
+
+`find_day` tries every pattern of `_FORMS` and returns the first match, the longest one if several begin at one place.
+The names of months in many languages are below; `month_of` looks them up.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-# Names of months, in the languages that news is written in.
+# Names of months.
 
-
-_COMBINING_LATIN: Final = 0x370
-# January to December: in full, cut short, in the cases that stand beside a day; folded as `fold_name` does.
+_COMBINING_MARKS_END: Final = 0x370  # end of the Unicode block "Combining Diacritical Marks"
+# January to December: full names, abbreviations, and the grammatical cases used beside a day; folded by `fold_name`.
 _NAMES: Final = (
     (
         "january jan januar janvier janv enero ene gennaio gen janeiro januari tammikuuta tammi tammikuu jaanuar "
@@ -116,23 +119,23 @@ _NAMES: Final = (
         "dicembru"
     ),
 )
-# Croatian gives names to other months than its neighbours do.
+# Croatian uses some month names for other months than its neighbours do.
 _CROATIAN: Final = MappingProxyType(
     {"lip": 6, "lipnja": 6, "srp": 7, "srpnja": 7, "lis": 10, "listopad": 10, "listopada": 10}
 )
 
 
 def fold_name(word: str) -> str:
-    """Return a word in lower case without the accents of Latin, Greek and Cyrillic letters, and without a last dot."""
+    """Return a word in lower case, without accents (Latin, Greek and Cyrillic) and without a final dot."""
     if word.isascii():
         return word.lower().rstrip(".")
     marked = unicodedata.normalize("NFD", word.lower().replace("ı", "i").rstrip("."))
-    bare = "".join(char for char in marked if not (unicodedata.combining(char) and ord(char) < _COMBINING_LATIN))
+    bare = "".join(char for char in marked if not (unicodedata.combining(char) and ord(char) < _COMBINING_MARKS_END))
     return unicodedata.normalize("NFC", bare)
 
 
 def month_of(word: str, *, language: str = "") -> int | None:
-    """Return the number of the month that a word names; `language` decides where two languages disagree."""
+    """Return the number of the month that a word names, or None; `language` decides between languages that disagree."""
     name = fold_name(word)
     return (_CROATIAN.get(name) if language[:2] == "hr" else None) or _NUMBERS.get(name)
 
@@ -142,10 +145,12 @@ _NUMBERS: Final = MappingProxyType(
 )
 
 
-_BUDDHIST: Final = 543
-_BUDDHIST_FROM: Final = 2400
-# Two-digit years from this one on are of the last century (as in Python's `email.utils`).
-_TURN: Final = 69
+# Eras and patterns.
+
+_BUDDHIST_OFFSET: Final = 543  # years from the Buddhist to the common era (Thailand)
+_MIN_BUDDHIST_YEAR: Final = 2400  # 1857; no article is dated in a later year of the common era
+# Two-digit years from this one on are in the last century, as in Python's `email.utils`.
+_CENTURY_PIVOT: Final = 69
 _ERAS: Final = MappingProxyType({"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911})
 
 _NO_NUMBER_BEFORE = r"(?<![\d.,/-])"
@@ -154,34 +159,40 @@ _YEAR = r"(?:1[89]|2[05])\d{2}"
 _ORDINAL = r"(?:st|nd|rd|th|er|re|[ºª°])?"
 _TO_MONTH = r"[\s.,/–-]{0,4}(?:(?:de|del|di|of|do|dia|ta'|den|min)\s{1,2})?"
 _TO_YEAR = r"[.,]?[\s,/–-]{0,3}(?:(?:de|del|of|do|năm)\s{1,2})?"
-# `Mar 12 20:15:00 ICT 2024`: Unix writes the time between day and year.
+# `Mar 12 20:15:00 ICT 2024`: the Unix `date` command writes the time between day and year.
 _CLOCK_BETWEEN = r"\s\d{1,2}:\d\d(?::\d\d)?\s(?:[A-Z]{2,5}\s|[+-]\d{4}\s)?"
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenDay:
-    """A day as written, from `start` to `end`; `exchangeable` where the form does not say which number is the month."""
+    """A day found in `text[start:end]`; it need not exist in the calendar.
+
+    `is_ambiguous`: the form does not show which number is the month (`3/4/2024`).
+    """
 
     year: int
     month: int
     day: int
     start: int
     end: int
-    exchangeable: bool = False
+    is_ambiguous: bool = False
 
 
 def find_day(text: str, *, language: str = "") -> WrittenDay | None:
-    """Return the first day in a text, the longest where several begin at one place; it may be one that cannot be."""
+    """Return the first day in a text, the longest if several begin at one place; it need not exist in the calendar."""
     found = [day for form in _FORMS if (day := form.first(text, language)) is not None]
     return min(found, key=lambda day: (day.start, day.start - day.end), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A pattern with groups `year`, `day`, and `month` (a number) or `name` (a word)."""
+    """A pattern with the groups `year`, `day` and either `month` (a number) or `name` (a word).
+
+    Optional groups: `era` (a Japanese or Taiwanese era), `between` (the time of day between day and year).
+    """
 
     pattern: re.Pattern[str]
-    exchangeable: bool = False
+    is_ambiguous: bool = False
 
     def first(self, text: str, language: str) -> WrittenDay | None:
         place = 0
@@ -192,13 +203,13 @@ class _Form:
         return None
 
     def _read(self, match: re.Match[str], language: str) -> WrittenDay | None:
-        said = match.groupdict()
-        month = month_of(said["name"], language=language) if said.get("name") else int(said["month"])
+        groups = match.groupdict()
+        month = month_of(groups["name"], language=language) if groups.get("name") else int(groups["month"])
         if month is None:
             return None
-        year = _ERAS[said["era"]] + _number(said["year"]) if said.get("era") else _common_era(said["year"])
-        end = match.end("day") if said.get("between") else match.end()
-        return WrittenDay(year, month, int(said["day"]), match.start(), end, self.exchangeable)
+        year = _ERAS[groups["era"]] + _number(groups["year"]) if groups.get("era") else _common_era(groups["year"])
+        end = match.end("day") if groups.get("between") else match.end()
+        return WrittenDay(year, month, int(groups["day"]), match.start(), end, self.is_ambiguous)
 
 
 def _number(year: str) -> int:
@@ -206,15 +217,15 @@ def _number(year: str) -> int:
 
 
 def _common_era(year: str) -> int:
-    """Return a year of four digits, or of two as mail programs read them, or of the Buddhist era, as one of ours."""
+    """Return a year of the common era for a written year of four or two digits, or of the Buddhist era."""
     number = _number(year)
     if len(year) == 2:
-        return number + (1900 if number >= _TURN else 2000)
-    return number - _BUDDHIST if number >= _BUDDHIST_FROM else number
+        return number + (1900 if number >= _CENTURY_PIVOT else 2000)
+    return number - _BUDDHIST_OFFSET if number >= _MIN_BUDDHIST_YEAR else number
 
 
-def _form(*parts: str, exchangeable: bool = False) -> _Form:
-    return _Form(re.compile("".join(parts), re.IGNORECASE), exchangeable)
+def _form(*parts: str, is_ambiguous: bool = False) -> _Form:
+    return _Form(re.compile("".join(parts), re.IGNORECASE), is_ambiguous)
 
 
 _FORMS: Final[tuple[_Form, ...]] = (
@@ -227,12 +238,12 @@ _FORMS: Final[tuple[_Form, ...]] = (
         _NO_NUMBER_BEFORE,
         rf"(?P<day>\d{{1,2}})\s?(?P<by>[-/.])\s?(?P<month>\d{{1,2}})\s?(?P=by)\s?(?P<year>{_YEAR}|\d{{2}})",
         r"(?![\d/]|[-.]\d)",
-        exchangeable=True,
+        is_ambiguous=True,
     ),
     # 7 | 3 | 2026
     _form(
         rf"(?<![\d|])(?P<day>\d{{1,2}})(?P<by>\s?[|·]\s?)(?P<month>\d{{1,2}})(?P=by)(?P<year>{_YEAR})(?![\d|])",
-        exchangeable=True,
+        is_ambiguous=True,
     ),
     # 7 March 2026, 7. März 2026, 7 de marzo de 2026, 07-Mar-26
     _form(

@@ -1,4 +1,9 @@
-"""Dates as feeds, sitemaps and input files write them, made aware."""
+"""Parse dates written by programs and people, and check whether they are plausible.
+
+`find_date` finds the first date in a short text; `possible_dates` reads a value that is nothing but a date, which may
+also be a Unix time. `read_date` is the fast entry point for feeds, sitemaps and input files and always returns an aware
+datetime. `plausible_date` rejects dates that no article can have.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +20,9 @@ from worker.dates.day_forms import WrittenDay, find_day
 from worker.dates.time_of_day import time_after, time_before, zone_at_start
 from worker.models import Source
 
-# Reads moments out of short texts: the forms in which programs and people write a date.
+# Dates in short texts.
 
-
-_LONGEST: Final = 200
+_MAX_TEXT: Final = 200  # characters that are searched, which bounds the time; chosen, not measured
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T?(\d\d)(\d\d)?(?:(\d\d)\d{0,3})?)?")
 _COMPACT_ISO = re.compile(r"\A(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(?=\d\d)")
 _FOUR_DIGITS = re.compile(r"\d{4}")
@@ -27,7 +31,7 @@ _CALL = re.compile(r"\\?/?\s?(?:new\s)?date\(['\"]?([^()'\"]{8,60})['\"]?\)\\?/?
 _CALL_OFFSET = re.compile(r"(\d{9,13})[+-]\d{4}")
 _WEEKDAY = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}[.,]?\s{1,2}\Z", re.IGNORECASE)
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-# `3/12/2024 8:15:00 PM`: how ASP.NET and browsers write a moment for Americans where nobody says otherwise.
+# `3/12/2024 8:15:00 PM`: the default (US) format of ASP.NET and of JavaScript in browsers.
 _AMERICAN_CLOCK = re.compile(r",? \d{1,2}:\d\d:\d\d\s?[AP]M\b")
 _PADDED = re.compile(r"(?<!\d)0")
 _ANOTHER_DAY = re.compile(r"[\s,|·•-]{1,5}(?:\d{4}[./-]\d{1,2}[./-]\d|\d{1,2}[./-]\d{1,2}[./-]\d)")
@@ -41,43 +45,44 @@ _VIETNAMESE: Final = MappingProxyType({
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDate:
-    """A moment as it stands in a text, from `start` to `end`: naive where it names no zone.
+class ParsedDate:
+    """A date found in `text[start:end]`; `at` is naive if the text names no zone.
 
-    `timed` says that it has a time of day; `other` is what it would be with day and month exchanged, where nothing in
-    the text decides between the two.
+    `has_time`: the text gives a time of day. `swapped` is the reading with day and month exchanged; it is None if the
+    text leaves no doubt about their order.
     """
 
     at: datetime
     start: int
     end: int
-    timed: bool = False
-    other: datetime | None = None
+    has_time: bool = False
+    swapped: datetime | None = None
 
 
 def possible_dates(value: str, *, zone: tzinfo, month_first: bool = False, language: str = "") -> Iterator[datetime]:
-    """Yield what a value that is a date may mean, the most likely first; a naive one is in `zone`.
+    """Yield the possible meanings of a value that is a date, the most likely first; all are aware.
 
-    The value of a meta element or attribute, or a feed's date: ISO 8601, RFC 5322, Unix times in seconds or smaller
-    units, what JavaScript, ASP.NET and content systems write, dates in words.
+    For values of meta elements, attributes and feeds: ISO 8601, RFC 5322, Unix times in seconds or smaller units, the
+    formats of JavaScript, ASP.NET and content management systems, and dates in words. A date without a zone is in
+    `zone`. `month_first` and `language` as in `find_date`.
     """
-    text = " ".join(value[:_LONGEST].split())
+    text = " ".join(value[:_MAX_TEXT].split())
     if call := _CALL.fullmatch(text):
         text = call[1].strip()
         text = offset[1] if (offset := _CALL_OFFSET.fullmatch(text)) else text
     text = _COMPACT_ISO.sub(r"\1-\2-\3T\4:\5:", text)
     if text.replace(".", "", 1).isdecimal():
-        yield from _of_digits(text, zone)
-    written = find_date(text, home=zone, month_first=month_first, language=language)
+        yield from _parse_digits(text, zone)
+    written = find_date(text, default_zone=zone, month_first=month_first, language=language)
     if written is not None:
-        for at in filter(None, (written.at, written.other)):
+        for at in filter(None, (written.at, written.swapped)):
             yield at if at.tzinfo is not None else at.replace(tzinfo=zone)
 
 
-def _of_digits(text: str, zone: tzinfo) -> Iterator[datetime]:
-    """Yield what a value of digits alone may be: a date without separators, or a Unix time."""
+def _parse_digits(text: str, zone: tzinfo) -> Iterator[datetime]:
+    """Yield the possible meanings of a value of digits: a date without separators, or a Unix time."""
     compact = _compact(text)
-    # A Unix time in seconds or thousandths is one first: the digits of one in a hundred look like a date.
+    # With 10 or 13 digits, a Unix time in seconds or milliseconds is more likely: one in a hundred looks like a date.
     if compact is not None and len(text) not in {10, 13}:
         yield compact.replace(tzinfo=zone)
     if match := _EPOCH.fullmatch(text):
@@ -90,6 +95,7 @@ def _of_digits(text: str, zone: tzinfo) -> Iterator[datetime]:
 
 
 def _compact(text: str) -> datetime | None:
+    """Return the date in a text like `20260307`, `20260307T0815` or `20260307081500123`; naive."""
     match = _COMPACT.fullmatch(text)
     if match is None:
         return None
@@ -97,39 +103,40 @@ def _compact(text: str) -> datetime | None:
     return _midnight(WrittenDay(year, month, day, 0, 0), timedelta(hours=hour, minutes=minute, seconds=second))
 
 
-def find_date(text: str, *, home: tzinfo, month_first: bool = False, language: str = "") -> FoundDate | None:
-    """Return the first date in a short text with all its parts, day, month and year; None where there is none.
+def find_date(text: str, *, default_zone: tzinfo, month_first: bool = False, language: str = "") -> ParsedDate | None:
+    """Return the first complete date (day, month and year) in a short text, or None.
 
-    `home` decides between zones of one name; `month_first` how `3/4/2024` is read, where nothing in the text decides;
-    `language` between months of one name.
+    If a zone abbreviation is ambiguous, the zone that `default_zone` uses wins. `month_first` decides how `3/4/2024` is
+    read if nothing in the text does. `language` decides between months of the same name (`lip`: June in Croatian, July
+    in Polish).
     """
-    text = _spelled(text[:_LONGEST])
+    text = _normalise(text[:_MAX_TEXT])
     found = find_day(text, language=language)
     if found is None:
         return None
-    day = _ordered(found, text, month_first=month_first)
+    day = _resolve_order(found, text, month_first=month_first)
     at = _midnight(day)
     if at is None:
         return None
-    written = _with_clock(text, at, day, home)
-    if day.exchangeable and (other := _midnight(replace(day, month=day.day, day=day.month))) is not None:
-        return replace(written, other=written.at + (other - at))
+    written = _add_time(text, at, day, default_zone)
+    if day.is_ambiguous and (other := _midnight(replace(day, month=day.day, day=day.month))) is not None:
+        return replace(written, swapped=written.at + (other - at))
     return written
 
 
 def is_impossible_date(text: str) -> bool:
-    """Tell whether a text names a day, with a year of four digits, that no calendar has (`2026-02-30`)."""
-    text = _spelled(text[:_LONGEST])
+    """Return whether a text has a date with a four-digit year that does not exist (`2026-02-30`)."""
+    text = _normalise(text[:_MAX_TEXT])
     day = find_day(text)
     return (
         day is not None
         and _FOUR_DIGITS.search(text[day.start : day.end]) is not None
-        and _midnight(_ordered(day, text, month_first=False)) is None
+        and _midnight(_resolve_order(day, text, month_first=False)) is None
     )
 
 
-def _spelled(text: str) -> str:
-    """Return a text with the digits of any script as 0 to 9, and months in Vietnamese words as numbers."""
+def _normalise(text: str) -> str:
+    """Return a text with all digits as ASCII digits and Vietnamese month names (`tháng ba`) as numbers."""
     if text.isascii():
         return text
     text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
@@ -138,28 +145,28 @@ def _spelled(text: str) -> str:
     return _VIETNAMESE_MONTH.sub(lambda match: f"tháng {_VIETNAMESE[' '.join(match[1].lower().split())]}", text)
 
 
-def _with_clock(text: str, at: datetime, day: WrittenDay, home: tzinfo) -> FoundDate:
-    """Add the time of day that stands behind or before the day, and the zone behind both."""
+def _add_time(text: str, at: datetime, day: WrittenDay, default_zone: tzinfo) -> ParsedDate:
+    """Add the time of day after or before the day in a text, and the zone after both."""
     after = time_after(text, day.end)
-    # A time followed by another date belongs to that one: `20:15 12/3/2024 21:00 13/3/2024`.
+    # A time that another date follows belongs to that date: `20:15 12/3/2024 21:00 13/3/2024`.
     is_taken = after is not None and _ANOTHER_DAY.match(text, after.end) is not None
     clock = (time_before(text, day.start) if after is None or is_taken else None) or after
     if clock is None:
-        return FoundDate(at=at, start=day.start, end=day.end)
+        return ParsedDate(at=at, start=day.start, end=day.end)
     start, end = min(day.start, clock.start), max(day.end, clock.end)
     at += timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second)
     in_iso = text[day.end : day.end + 1] == "T"
-    zone, length = zone_at_start(text[clock.end :], local=at, home=home, lost_plus=in_iso)
+    zone, length = zone_at_start(text[clock.end :], local=at, default_zone=default_zone, lost_plus=in_iso)
     if zone is not None:
         end = max(end, clock.end + length)
     elif clock.end != end:
-        zone, length = zone_at_start(text[end:], local=at, home=home)
+        zone, length = zone_at_start(text[end:], local=at, default_zone=default_zone)
         end += length
-    return FoundDate(at=at.replace(tzinfo=zone), start=start, end=end, timed=True)
+    return ParsedDate(at=at.replace(tzinfo=zone), start=start, end=end, has_time=True)
 
 
 def _midnight(day: WrittenDay, clock: timedelta = timedelta(0)) -> datetime | None:
-    """Return the moment at which a day begins, naive, with a time added; None for a day or a time that cannot be."""
+    """Return the start of a day plus a time of day, naive, or None if the day or the time does not exist."""
     if not timedelta(0) <= clock <= timedelta(days=1):
         return None
     try:
@@ -168,18 +175,18 @@ def _midnight(day: WrittenDay, clock: timedelta = timedelta(0)) -> datetime | No
         return None
 
 
-def _ordered(day: WrittenDay, text: str, *, month_first: bool) -> WrittenDay:
-    """Decide which of two numbers is the month: what can be none, the weekday, an American time, then the custom."""
-    if not day.exchangeable:
+def _resolve_order(day: WrittenDay, text: str, *, month_first: bool) -> WrittenDay:
+    """Return the day with the month decided by, in this order: the range, the weekday, a US time, `month_first`."""
+    if not day.is_ambiguous:
         return day
-    turned = replace(day, month=day.day, day=day.month)
+    swapped = replace(day, month=day.day, day=day.month)
     if day.month > 12 or day.day > 12:
-        return replace(day if day.month <= 12 else turned, exchangeable=False)
+        return replace(day if day.month <= 12 else swapped, is_ambiguous=False)
     if named := _WEEKDAY.search(text[: day.start]):
-        fitting = [each for each in (day, turned) if _falls_on(each, named[1])]
+        fitting = [each for each in (day, swapped) if _falls_on(each, named[1])]
         if len(fitting) == 1:
-            return replace(fitting[0], exchangeable=False)
-    return turned if month_first or _is_american(text, day) else day
+            return replace(fitting[0], is_ambiguous=False)
+    return swapped if month_first or _is_american(text, day) else day
 
 
 def _falls_on(day: WrittenDay, weekday: str) -> bool:
@@ -191,27 +198,30 @@ def _is_american(text: str, day: WrittenDay) -> bool:
     return not _PADDED.search(text[day.start : day.end]) and _AMERICAN_CLOCK.match(text, day.end) is not None
 
 
+# Dates of feeds and files, and their plausibility.
+
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-_TOLERANCE = timedelta(days=2)
-# What programs write that know no date: Unix time 0, in any zone.
-_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+# Covers wrong time zones and articles dated ahead by a day. Chosen, not measured.
+_MAX_AHEAD = timedelta(days=2)
+# Unix time 0 in any zone: programs write it for an unknown date.
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _A_DAY = timedelta(days=1)
-_MAX_LENGTH = 100
-# More than a Unix time in billionths of a second.
-_LATEST = 10**19
-# How far apart one time of day can be in two zones.
-_ROUND_THE_CLOCK = timedelta(hours=28)
-# Of a year of four digits or a Unix time our reading is certain; of `03-12-31` the library's is as likely.
+_MAX_LENGTH = 100  # characters; a longer "date" in a feed is something else
+# More than a Unix time in nanoseconds.
+_MAX_TIMESTAMP = 10**19
+# The largest difference between the readings of one local time in two zones (UTC+14 and UTC-12, plus summer time).
+_MAX_ZONE_DIFFERENCE = timedelta(hours=28)
+# With a four-digit year or a Unix time our reading is certain; for `03-12-31` the library's reading is as likely.
 _CERTAIN = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|\A\s*\d{9,19}(?:\.\d+)?\s*\Z")
 _ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|\d\s?Z|\b(?:GMT|UTC?|[A-Z]{1,2}[SD]?T))\s{0,9}\)?\s{0,9}\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_USUAL_MAIL = re.compile(
+_COMMON_MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) (?:GMT|UTC|Z|([+-])(\d\d):?(\d\d))"
 )
 
 
 def source_zone(source: Source) -> tzinfo:
-    """Return the zone in which a source's dates without one are meant: its own, or UTC."""
+    """Return the time zone of a source's dates that name none: the configured one, or UTC."""
     if not source.timezone:
         return UTC
     try:
@@ -221,43 +231,43 @@ def source_zone(source: Source) -> tzinfo:
 
 
 def _names_zone(text: str) -> bool:
-    """Tell whether a written date ends in an offset or a zone that mail programs know."""
+    """Return whether a date ends in an offset or a zone abbreviation of RFC 5322."""
     return _ZONE.search(text.strip()) is not None
 
 
 def read_date(text: str | None, *, zone: tzinfo) -> datetime | None:
-    """Read a date in ISO 8601 (W3C-DTF), RFC 5322 or any form that people write; None where it is none of these.
+    """Return an aware datetime for a date in ISO 8601 (W3C-DTF), RFC 5322 or a form that people write, or None.
 
-    A date that names no zone is in `zone`. So is one whose zone's name stands for several, none of which is `zone`.
+    A date without a zone, or with an abbreviation that cannot be resolved, is in `zone`.
     """
     if not text or len(text) > _MAX_LENGTH:
         return None
     text = text.strip()
-    found = _iso(text) or _usual_mail(text) or next(possible_dates(text, zone=zone), None)
+    found = _iso(text) or _common_mail_date(text) or next(possible_dates(text, zone=zone), None)
     if found is None:
         return None
     return found.replace(tzinfo=zone) if found.tzinfo is None else found
 
 
 def date_text(value: object) -> str | None:
-    """Return a date as a JSON document gives it: a text, or a number that is a Unix time."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LATEST:
+    """Return a date from a JSON document as text: a non-empty string, or a positive number (a Unix time)."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_TIMESTAMP:
         return f"{value:.0f}"
     return value if isinstance(value, str) and value.strip() else None
 
 
-def correct_date(theirs: datetime, text: str, *, zone: tzinfo) -> datetime | None:
-    """Return a date that a library read, in UTC, with the zone that the text names, or else `zone`.
+def correct_date(library_reading: datetime, text: str, *, zone: tzinfo) -> datetime | None:
+    """Return the correct datetime for a text that a library parsed as `library_reading` (in UTC), or None.
 
-    Libraries take zones whose names they do not know for UTC, make a day that cannot be into another, and a year alone
-    into its first day: what is not read here too is None.
+    Libraries treat unknown zone abbreviations as UTC, turn impossible days into other days and a bare year into its
+    first day. So our own reading decides, and a text that we cannot read gives None.
     """
-    ours = read_date(text, zone=zone)
-    if ours is None or is_impossible_date(text):
+    our_reading = read_date(text, zone=zone)
+    if our_reading is None or is_impossible_date(text):
         return None
-    if _CERTAIN.search(text) or abs(ours - theirs) < _ROUND_THE_CLOCK:
-        return ours.replace(microsecond=0)
-    return theirs if _names_zone(text) else theirs.replace(tzinfo=zone)
+    if _CERTAIN.search(text) or abs(our_reading - library_reading) < _MAX_ZONE_DIFFERENCE:
+        return our_reading.replace(microsecond=0)
+    return library_reading if _names_zone(text) else library_reading.replace(tzinfo=zone)
 
 
 def _iso(text: str) -> datetime | None:
@@ -271,9 +281,9 @@ def _iso(text: str) -> datetime | None:
         return None
 
 
-def _usual_mail(text: str) -> datetime | None:
-    """Read the form that nearly every feed uses, ten times faster than `email.utils` does."""
-    found = _USUAL_MAIL.fullmatch(text)
+def _common_mail_date(text: str) -> datetime | None:
+    """Parse the form that nearly every feed uses, ten times faster than `email.utils`."""
+    found = _COMMON_MAIL.fullmatch(text)
     if not found or found[2] not in _MONTHS:
         return None
     sign, hours, minutes = (found[7] or "+"), int(found[8] or 0), int(found[9] or 0)
@@ -288,12 +298,12 @@ def _usual_mail(text: str) -> datetime | None:
 
 
 def plausible_date(found: datetime | None, *, now: datetime) -> datetime | None:
-    """Return a date in UTC, None where no article can have it: before 1900, Unix time 0, more than two days ahead."""
+    """Return a date in UTC, or None for one before 1900, at Unix time 0 or more than two days in the future."""
     if found is None:
         return None
     try:
         found = found.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
-    is_zero = abs(found - _ZERO) <= _A_DAY
-    return found if _EARLIEST <= found <= now + _TOLERANCE and not is_zero else None
+    is_zero = abs(found - _EPOCH_START) <= _A_DAY
+    return found if _EARLIEST <= found <= now + _MAX_AHEAD and not is_zero else None

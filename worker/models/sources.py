@@ -220,17 +220,17 @@ class Candidate:
 class Discovery:
     """What reading one page of a source gave: candidates, and further pages of the source to read.
 
-    `skipped` counts entries that could not become candidates, `strangers` those among them that lead to other sites
-    (`elsewhere`: one address on each of a few of these), `outside` those of another time than was looked for; `notes`
-    say why, for people. `itself` says that the page read
-    is the one candidate. `rest` is what was not read of a very long page, as a page of its own.
+    `skipped` counts entries that could not become candidates, `offsite` those among them that lead to other sites
+    (`offsite_examples`: the front pages of a few of these sites), `outside` those outside the requested time window;
+    `notes` explain the counts for people. `itself`: the page read is the one candidate. `rest` is the unread part of a
+    very long page, as a page of its own.
     """
 
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[str, ...] = ()
     skipped: int = 0
-    strangers: int = 0
-    elsewhere: tuple[str, ...] = ()
+    offsite: int = 0
+    offsite_examples: tuple[str, ...] = ()
     outside: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None

@@ -38,7 +38,7 @@ class CrossSubmissions:
         """Ask the sites that a sitemap's entries lead to; return what to read it again as, where one vouches for it."""
         if self.source.kind != "sitemap":
             return None
-        named = {url: await self._names(url) for url in discovery.elsewhere}
+        named = {url: await self._names(url) for url in discovery.offsite_examples}
         read_as = self.source
         self.source = _with_sites(self.source, [url for url in named if canonicalise(self.source.url) in named[url]])
         of_page = _with_sites(self.source, [url for url in named if canonicalise(page.url) in named[url]])

@@ -1,4 +1,8 @@
-"""Reads sources: bytes in, candidates out. Nothing in here fetches, sleeps or stores."""
+"""Parsers of sources: they turn a fetched page or a local file into candidates, and never fetch or store anything.
+
+`PARSERS` maps the `kind` of a configured source to its parser. To add a kind, write a module with a function of type
+`worker.ports.Parser` and register it there. `read_inputs` reads local files and folders, `detect` identifies a page.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,6 @@ from worker.sources.web.listing import parse_listing
 from worker.sources.web.sitemap import parse_sitemap
 
 __all__ = ["PARSERS", "detect", "read_inputs"]
-
-
-# The kinds of sources and what reads each: a new kind is one module and one line here.
 
 
 PARSERS: Mapping[str, Parser] = MappingProxyType(

@@ -1,4 +1,9 @@
-"""From what a parser found to candidates: links made absolute, strangers and repetitions counted and left out."""
+"""Turn the entries that a parser found into candidates.
+
+Every parser yields `Entry` objects with links as written. `build_discovery` makes the links absolute and canonical,
+drops repetitions, links to other sites, files that are no pages and entries before the source's `since`, and counts
+what it dropped by reason. `link_policy` decides which sites a source may link to, and with which authority.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,9 @@ from worker.dates.periods import TimeWindow, lies_within, period_in_path
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 
-_MAX_TITLE = 500
-_MOST_ELSEWHERE = 3
-_MAX_WRITTEN_TITLE = 20_000
+_MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
+_MAX_OFFSITE_EXAMPLES = 3  # sites; for each, its robots.txt is fetched to see whether it names this source
+_MAX_WRITTEN_TITLE = 20_000  # characters of markup, which bounds the time to strip tags; chosen, not measured
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -31,7 +36,11 @@ _NOT_A_PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing a source points at, as written there; `fallback` is its text, where the source gives it in full."""
+    """One item of a source as written there.
+
+    `link` is relative to `base`, or to the page's URL if there is no base. `fallback` is the article's full text if the
+    source contains it.
+    """
 
     link: str
     title: str | None = None
@@ -44,45 +53,48 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkPolicy:
-    """What a source's links are measured against: the sites it speaks for, those it only names, its rules for URLs.
+    """Which links of a source are followed, and with which authority.
 
-    `listed` says that the source is a list of the operator's own.
+    `own_sites`: sites that the source may describe. `claimed_sites`: sites that the source calls its own without proof;
+    links to them are followed, but only the URL is used. `follow_others`: links to any site are followed.
+    `from_operator`: the source is a local list of URLs. `rules`: how URLs are canonicalised.
     """
 
-    own: frozenset[str]
+    own_sites: frozenset[str]
     rules: urls.UrlRules
-    claimed: frozenset[str] = frozenset()
+    claimed_sites: frozenset[str] = frozenset()
     follow_others: bool = False
-    listed: bool = False
+    from_operator: bool = False
 
-    def admits(self, url: str) -> bool:
-        """Tell whether a link is followed: it stays within the source's sites or may leave them."""
-        return self.follow_others or urls.belongs_to(url, self.own | self.claimed)
+    def allows(self, url: str) -> bool:
+        """Return whether a link is followed."""
+        return self.follow_others or urls.belongs_to(url, self.own_sites | self.claimed_sites)
 
     def authority(self, url: str, key: str) -> Authority:
-        """Return whose word an address is: what a source says of another site than its own is a stranger's."""
-        if self.listed:
+        """Return the authority of a URL and its key: only a link within the source's own sites is the publisher's."""
+        if self.from_operator:
             return Authority.OPERATOR
-        own = urls.belongs_to(url, self.own) and urls.belongs_to(key, self.own)
+        own = urls.belongs_to(url, self.own_sites) and urls.belongs_to(key, self.own_sites)
         return Authority.PUBLISHER if own else Authority.STRANGER
 
 
 def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolicy:
-    """Return the scope of a source whose own addresses are its URL and these; `claimed` it only says to be its site.
+    """Return the link policy of a source.
 
-    Its options count: `sites` and `follow_others`, and its rules for addresses.
+    Its own sites are those of its URL, of `addresses` and of its option `sites`. `claimed` is the URL that the source
+    itself gives as its home page.
     """
     own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
     return LinkPolicy(
-        own=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
-        claimed=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
+        own_sites=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
+        claimed_sites=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),
         follow_others=source.options.follow_others,
         rules=url_rules(source),
     )
 
 
 def url_rules(source: Source) -> urls.UrlRules:
-    """Return a source's own rules for URLs."""
+    """Return the rules by which a source's URLs are canonicalised (its options `keep_params`, `drop_params`, …)."""
     return urls.UrlRules(
         keep=source.options.keep_params, drop=source.options.drop_params, fold_case=source.options.fold_case
     )
@@ -100,56 +112,61 @@ def build_discovery(
     *,
     page: Page,
     source: Source,
-    scope: LinkPolicy,
+    policy: LinkPolicy,
     now: datetime,
     notes: tuple[str, ...] = (),
     title: str | None = None,
     follow: tuple[str, ...] = (),
 ) -> Discovery:
-    """Return the candidates among entries: one for each article, whatever ids the source gave them."""
-    sieve = EntryFilter(page=page, source=source, scope=scope, now=now)
-    found = tuple(sieve.pass_through(entries))
+    """Return the candidates among entries, one for each URL, with the number and the reasons of the dropped ones."""
+    entry_filter = EntryFilter(page=page, source=source, policy=policy, now=now)
+    found = tuple(entry_filter.iter_candidates(entries))
     return Discovery(
         candidates=found,
         follow=follow,
-        skipped=sieve.skipped.total(),
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
-        notes=(*notes, *_not_vouched_for(found, scope), *sieve.notes()),
+        skipped=entry_filter.skipped.total(),
+        offsite=entry_filter.offsite,
+        offsite_examples=tuple(entry_filter.offsite_examples),
+        notes=(*notes, *_not_vouched_for(found, policy), *entry_filter.notes()),
         title=title,
     )
 
 
-def _not_vouched_for(found: Sequence[Candidate], scope: LinkPolicy) -> tuple[str, ...]:
-    """Say that nothing but addresses is taken of a source that calls a site its own, which only the operator can do."""
+def _not_vouched_for(found: Sequence[Candidate], policy: LinkPolicy) -> tuple[str, ...]:
+    """Return a note if a source only claims to belong to a site: of its entries just the URLs are used."""
     count = sum(not each.authority.is_own for each in found)
-    if not (count and scope.claimed):
+    if not (count and policy.claimed_sites):
         return ()
-    site = next(iter(scope.claimed))
-    taken = f"{count:,} entries are of {site}, which does not lead to this source: only their addresses are taken"
-    return (f'{taken}, no title, date or text; set sites = ["{site}"] if it is that site\'s own',)
+    site = next(iter(policy.claimed_sites))
+    used = f"{count:,} entries link to {site}, which does not name this source as its own: only their URLs are used"
+    return (f'{used}, not titles, dates or texts; set sites = ["{site}"] if the source belongs to that site',)
 
 
 @dataclass(slots=True, kw_only=True)
 class EntryFilter:
-    """Lets through the candidates among the entries of one page, one for each address, and counts the others."""
+    """Turns entries of one page into candidates, one for each URL, and counts the dropped entries by reason.
+
+    `skipped`: number of dropped entries by reason. `offsite_examples`: front pages of a few other sites that entries
+    link to, in order (a dict serves as an ordered set).
+    """
 
     page: Page
     source: Source
-    scope: LinkPolicy
+    policy: LinkPolicy
     now: datetime
     skipped: Counter[str] = field(default_factory=Counter)
-    elsewhere: dict[str, None] = field(default_factory=dict)
+    offsite_examples: dict[str, None] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
-    def pass_through(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
-        """Yield a candidate for each entry that leads to an address not met before; nothing else of them is kept.
+    def iter_candidates(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
+        """Yield a candidate for each entry whose URL has not been met before; memory use stays small.
 
-        An entry that links to a wrapper leads to the address inside first, and to the wrapper where that is dead.
+        An entry that links to a wrapper (`https://t.example/?url=…`) gives two candidates: the wrapped URL, then the
+        wrapper, in case the wrapped URL is dead.
         """
         for entry in entries:
-            if (inside := _inside(entry.link)) is not None:
-                found = self._read(replace(entry, link=inside))
+            if (wrapped := _unwrapped(entry.link)) is not None:
+                found = self._read(replace(entry, link=wrapped))
                 yield from self._new(found) if isinstance(found, Candidate) else ()
             found = self._read(entry)
             if isinstance(found, Candidate):
@@ -157,96 +174,97 @@ class EntryFilter:
                 continue
             self.skipped[found] += 1
             if found == _OFFSITE:
-                self._note_elsewhere(urls.resolve(entry.link, base=entry.base or self.page.final_url))
+                self._note_offsite(urls.resolve(entry.link, base=entry.base or self.page.final_url))
 
     def _read(self, entry: Entry) -> Candidate | str:
-        return _candidate(entry, page=self.page, source=self.source, scope=self.scope, now=self.now)
+        return _candidate(entry, page=self.page, source=self.source, policy=self.policy, now=self.now)
 
     def _new(self, candidate: Candidate) -> Iterator[Candidate]:
-        # A number for each address, of 64 bits: a tenth of what the addresses of a large sitemap take.
+        # The hashes of a large sitemap's URLs need a tenth of the memory of the URLs.
         if (address := hash(candidate.url)) not in self._seen:
             self._seen.add(address)
             if candidate.authority is Authority.STRANGER:
-                self._note_elsewhere(candidate.url)
+                self._note_offsite(candidate.url)
             yield candidate
 
-    def _note_elsewhere(self, url: str) -> None:
-        if len(self.elsewhere) < _MOST_ELSEWHERE:
-            self.elsewhere[_front_of(url)] = None
+    def _note_offsite(self, url: str) -> None:
+        if len(self.offsite_examples) < _MAX_OFFSITE_EXAMPLES:
+            self.offsite_examples[_front_page(url)] = None
 
     @property
-    def strangers(self) -> int:
-        """How many led to other sites."""
+    def offsite(self) -> int:
+        """The number of entries dropped because they link to other sites."""
         return self.skipped[_OFFSITE]
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was held back, for people."""
+        """Return one sentence for each reason for which entries were dropped."""
         return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
-def _candidate(entry: Entry, *, page: Page, source: Source, scope: LinkPolicy, now: datetime) -> Candidate | str:
-    """Return the candidate, or the reason there is none."""
+def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, now: datetime) -> Candidate | str:
+    """Return the candidate of an entry, or the reason for dropping it."""
     if not entry.link.strip():
         return "no link"
     try:
         url = urls.resolve(entry.link, base=entry.base or page.final_url)
-        key = urls.canonicalise(url, rules=scope.rules)
+        key = urls.canonicalise(url, rules=policy.rules)
     except SourceError:
         return "a link that is no web address"
     if not url.startswith("http"):
         return "a link that is no web address"
-    if not (scope.admits(url) or scope.admits(key)):
+    if not (policy.allows(url) or policy.allows(key)):
         return _OFFSITE
     if _NOT_A_PAGE.search(key.partition("?")[0]):
-        return "a link to a file that is no page"
+        return "a link to a file that is not a web page"
     if urls.is_home_key(key):
         return "a link to a front page"
-    if not scope.listed and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
+    if not policy.from_operator and (urls.embeds_other_site(key) or urls.embeds_other_site(url.partition("?")[0])):
         return "a link that carries the address of another site; give the address itself"
-    authority = scope.authority(url, key)
-    # What a source says of another site's page is not known of that page.
-    said = entry if authority.is_own else Entry(link=entry.link)
+    authority = policy.authority(url, key)
+    # A source is no authority on another site's page, so only the URL is used.
+    trusted = entry if authority.is_own else Entry(link=entry.link)
     found = Candidate(
         url=url,
         canonical_url=key,
         source=source.name,
         reference=page.url,
         authority=authority,
-        title=clean_title(said.title),
-        published_at=plausible_date(said.published_at, now=now),
-        modified_at=plausible_date(said.modified_at, now=now),
-        external_id=one_line(said.external_id)[:_MAX_TITLE] or None,
-        fallback=said.fallback,
+        title=clean_title(trusted.title),
+        published_at=plausible_date(trusted.published_at, now=now),
+        modified_at=plausible_date(trusted.modified_at, now=now),
+        external_id=one_line(trusted.external_id)[:_MAX_TITLE] or None,
+        fallback=trusted.fallback,
     )
     return found if _is_wanted(found, since=source.options.since) else _TOO_OLD
 
 
-def _inside(link: str) -> str | None:
+def _unwrapped(link: str) -> str | None:
+    """Return the URL inside a wrapper, or None if the link is no wrapper."""
     try:
         return urls.unwrap(link)
     except SourceError:
         return None
 
 
-def _front_of(url: str) -> str:
+def _front_page(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
 
 
 def _is_wanted(found: Candidate, *, since: datetime | None) -> bool:
-    """Tell whether an article may have been published since a time, by its dates or else by its address."""
+    """Return whether a candidate may have been published at `since` or later, by its dates or else by its URL."""
     if since is None:
         return True
     if not found.published_at and not found.modified_at and (dated := period_in_path(found.url)):
-        return dated.meets(TimeWindow(start=since))
+        return dated.overlaps(TimeWindow(start=since))
     return lies_within(TimeWindow(start=since), url=found.url, published=found.published_at, modified=found.modified_at)
 
 
 def clean_title(title: str | None) -> str | None:
-    """Return a title as plain text on one line, None where nothing is left."""
+    """Return a title as plain text on one line, at most 500 characters, or None if nothing is left."""
     return one_line(strip_tags((title or "")[:_MAX_WRITTEN_TITLE]))[:_MAX_TITLE].rstrip() or None
 
 
 def one_line(text: str | None) -> str:
-    """Return a text on one line, in NFC, without control characters and lone surrogates."""
+    """Return a text on one line in NFC, without control characters and lone surrogates."""
     return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))

@@ -1,7 +1,9 @@
-"""Mends XML before it is parsed, in one pass over pieces of any size: its encoding, its characters, its ampersands.
+"""Make foreign XML and HTML safe and readable for libxml2.
 
-Programs write addresses into sitemaps and feeds as they are: `?a=1&b=2` is no XML, nor is `&nbsp;`. A parser that
-recovers leaves out such a reference or stops there, and an address is mangled without a word.
+Three steps, in the order in which a document passes them: `to_utf8` decodes XML; `repair_xml` and `escape_document`
+escape stray ampersands and HTML entities, because `?a=1&b=2` and `&nbsp;` are common in feeds and sitemaps but are not
+XML, and a recovering parser drops them and so corrupts URLs; `refuse_hostile_markup` and `strip_code` reject markup on
+which libxml2 needs quadratic time. `repair_xml` works on pieces, so its memory use does not grow with the document.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from types import MappingProxyType
 from worker.charset import clean, clean_markup, nearly_utf8
 from worker.errors import SourceError
 
-# Brings XML to UTF-8 before anything parses it: what the bytes show counts more than what they declare.
-
+# Decoding to UTF-8. Evidence in the bytes counts more than the declared encoding.
 
 XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]{0,200}?\?>")
 _CUT_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
@@ -26,9 +27,10 @@ _EBCDIC = b"\x4c\x6f\xa7\x94"
 _DECLARED = re.compile(rb"\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']\s*([\w.:-]{1,40})")
 UTF8_DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>'
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
-# None of these writes feeds; some of them take quadratic time.
-_NO_ENCODINGS = frozenset({"punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"})
-_MARKED = (
+# Codecs of Python that no feed uses; some of them need quadratic time.
+_REFUSED_CODECS = frozenset({"punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"})
+# Byte order marks, and `<?` or `<` in encodings of two and four bytes. The longer marks come first.
+_SIGNATURES = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -42,12 +44,13 @@ _MARKED = (
 
 
 def to_utf8(body: bytes, content_type: str | None) -> bytes:
-    """Return XML as UTF-8 and declared so, clean, in the first encoding that fits all its bytes.
+    """Return an XML document as clean UTF-8 with a matching declaration.
 
-    UTF-8 may have a little damage: a feed is not read as Latin for one byte. Tried are the byte order mark, UTF-8,
-    what the server says, what the document declares, and Latin. EBCDIC is left to others.
+    Tried in order: the byte order mark, UTF-8, the charset of `content_type`, the declared encoding, windows-1252 and
+    Latin-1; the first that decodes all bytes is used. UTF-8 may have a little damage: one wrong byte does not turn a
+    feed into Latin-1. EBCDIC is returned unchanged; feedparser decodes it.
     """
-    marked = next((name for mark, name in _MARKED if body.startswith(mark)), None)
+    marked = next((name for mark, name in _SIGNATURES if body.startswith(mark)), None)
     if marked:
         return _redeclared(body.decode(marked, "replace"))
     served, declared = _CHARSET.search(content_type or ""), _DECLARED.match(body)
@@ -61,11 +64,11 @@ def to_utf8(body: bytes, content_type: str | None) -> bytes:
 
 
 def xml_codec(beginning: bytes, content_type: str | None) -> str:
-    """Return the codec of XML of which only the beginning is known, by the same signs as `as_utf8`."""
-    marked = next((name for mark, name in _MARKED if beginning.startswith(mark)), None)
+    """Return the codec of an XML document by its first piece, with the same evidence as `to_utf8`."""
+    marked = next((name for mark, name in _SIGNATURES if beginning.startswith(mark)), None)
     if marked:
         return marked
-    # A piece may end inside a character.
+    # The piece may end in the middle of a character.
     if not beginning.isascii() and nearly_utf8(_CUT_CHARACTER.sub(b"", beginning)) is not None:
         return "utf-8"
     served, declared = _CHARSET.search(content_type or ""), _DECLARED.match(beginning)
@@ -79,7 +82,7 @@ def xml_codec(beginning: bytes, content_type: str | None) -> str:
 def _decoded(body: bytes, name: str) -> str | None:
     try:
         codec = codecs.lookup(name)
-        return None if codec.name in _NO_ENCODINGS else body.decode(codec.name)
+        return None if codec.name in _REFUSED_CODECS else body.decode(codec.name)
     except (LookupError, ValueError):
         return None
 
@@ -88,52 +91,61 @@ def _redeclared(text: str) -> bytes:
     return UTF8_DECLARATION + XML_DECLARATION.sub("", clean_markup(text), count=1).encode()
 
 
+# Repair of ampersands and entities, piece by piece.
+
 _QUOTED = re.compile(r"<!(?:\[CDATA\[|--)", re.IGNORECASE)
 _ENDS = {"<![CDATA[": "]]>", "<!--": "-->"}
 _AMPERSAND = re.compile(r"&(?:(\w{1,31});|(?!#(?:[0-9]{1,16}|[xX][0-9a-fA-F]{1,16});))")
-_OF_XML = frozenset({"lt", "gt", "amp", "quot", "apos"})
-_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_XML_ENTITIES = frozenset({"lt", "gt", "amp", "quot", "apos"})
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _NO_ENTITIES: Mapping[str, str] = MappingProxyType({})
-_LONGEST_REFERENCE = 40
-_CLOSEST = 4
+_MAX_REFERENCE = 40  # characters; more than the longest entity name of HTML (31) with its `&` and `;`
+# Text with an ampersand in every fourth character is not written by people; see `escape_ampersands`.
+_MIN_AMPERSAND_DISTANCE = 4
 
 
 def repair_xml(pieces: Iterable[bytes], *, content_type: str | None) -> Iterator[bytes]:
-    """Yield a document as clean UTF-8 that declares itself so; entities that are not HTML's own are plain text."""
+    """Yield a document as clean, well-declared UTF-8, given as pieces of bytes.
+
+    Stray ampersands are escaped and entities of HTML replaced; other entities become plain text.
+    """
     texts = _decoded_pieces(pieces, content_type)
     first = next(texts, "")
     yield UTF8_DECLARATION
-    mender = _Repairer()
-    yield mender.take(XML_DECLARATION.sub("", clean(first), count=1)).encode()
+    repairer = _Repairer()
+    yield repairer.feed(XML_DECLARATION.sub("", clean(first), count=1)).encode()
     for text in texts:
-        yield mender.take(text).encode()
-    yield mender.rest().encode()
+        yield repairer.feed(text).encode()
+    yield repairer.finish().encode()
 
 
 def escape_ampersands(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
-    """Return markup with HTML's entities and those of the document written out, and all other ampersands escaped."""
-    if markup.count("&") * _CLOSEST > len(markup):
-        # Nobody writes that many: escaped once too often they do no harm, one by one they take time.
+    """Return markup with the entities of HTML and of the document (`own`) replaced, and other ampersands escaped.
+
+    The five entities of XML and character references stay.
+    """
+    if markup.count("&") * _MIN_AMPERSAND_DISTANCE > len(markup):
+        # Hostile input. Escaping all of them is wrong for real entities but harmless, and much faster.
         return markup.replace("&", "&amp;")
     return _AMPERSAND.sub(partial(_replacement, own=own), markup)
 
 
 def escape_document(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> str:
-    """Do the same to a whole document, of which CDATA sections and comments stay as they are; it comes out clean."""
-    mender = _Repairer(own)
-    return mender.take(markup) + mender.rest()
+    """Return a whole document, cleaned and escaped like `escape_ampersands`; CDATA sections and comments stay."""
+    repairer = _Repairer(own)
+    return repairer.feed(markup) + repairer.finish()
 
 
 def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
     name = match[1]
     if name is None:
         return "&amp;"
-    if name in _OF_XML:
+    if name in _XML_ENTITIES:
         return match[0]
     if name in own:
         return own[name]
     written = html5.get(f"{name};", "")
-    # As numbers: `&AMP;` and `&LT;` are HTML's too.
+    # As character references: the HTML entities `&AMP;` and `&LT;` stand for characters that need escaping.
     return "".join(f"&#{ord(letter)};" for letter in written) if written else f"&amp;{name};"
 
 
@@ -144,68 +156,71 @@ def _decoded_pieces(pieces: Iterable[bytes], content_type: str | None) -> Iterat
         if decoder is None:
             codec = xml_codec(piece, content_type)
             decoder = codecs.getincrementaldecoder(codec)("replace")
-        # Halves of surrogate pairs, which some programs write, are no damage to UTF-8 around them.
-        yield decoder.decode(_HALF.sub(b"", piece) if codec == "utf-8" else piece)
+        # Some programs write surrogates in UTF-8. They are removed, so that the rest still decodes.
+        yield decoder.decode(_SURROGATE.sub(b"", piece) if codec == "utf-8" else piece)
     if decoder is not None:
         yield decoder.decode(b"", final=True)
 
 
 class _Repairer:
-    """Mends a document given in pieces; what a piece ends in the middle of waits for the next one."""
+    """Repairs a document given in pieces; the unfinished end of a piece is kept until the next one.
+
+    `_until` is the end mark of the CDATA section or comment that the text is in, or "".
+    """
 
     def __init__(self, own: Mapping[str, str] = _NO_ENTITIES) -> None:
         self._own = own
         self._waiting = ""
         self._until = ""
 
-    def take(self, text: str) -> str:
-        """Return what of the document is finished so far and was not returned before."""
-        return self._mend(self._waiting + text, last=False)
+    def feed(self, text: str) -> str:
+        """Return the part of the document that this text completes."""
+        return self._repair(self._waiting + text, last=False)
 
-    def rest(self) -> str:
-        """Return the end of the document."""
-        return self._mend(self._waiting, last=True)
+    def finish(self) -> str:
+        """Return the rest of the document."""
+        return self._repair(self._waiting, last=True)
 
-    def _mend(self, text: str, *, last: bool) -> str:
+    def _repair(self, text: str, *, last: bool) -> str:
         done: list[str] = []
         at = 0
         while at < len(text):
             if self._until:
                 end = text.find(self._until, at)
-                stop = end + len(self._until) if end >= 0 else _safe(text, at, last=last)
+                stop = end + len(self._until) if end >= 0 else _safe_cut(text, at, last=last)
                 done.append(clean(text[at:stop]))
                 self._until = self._until if end < 0 else ""
-                going_on = end >= 0
+                found = end >= 0
             else:
                 quoted = _QUOTED.search(text, at)
-                stop = quoted.end() if quoted else _safe(text, at, last=last)
+                stop = quoted.end() if quoted else _safe_cut(text, at, last=last)
                 done.append(escape_ampersands(clean_markup(text[at:stop]), own=self._own))
                 self._until = _ENDS[quoted[0].upper()] if quoted else ""
-                going_on = quoted is not None
+                found = quoted is not None
             at = stop
-            if not going_on:
+            if not found:
                 break
         self._waiting = text[at:]
         return "".join(done)
 
 
-def _safe(text: str, at: int, *, last: bool) -> int:
-    """Return where a text may be cut: before what could be the beginning of a reference, or of a mark or its end."""
+def _safe_cut(text: str, at: int, *, last: bool) -> int:
+    """Return where a text may be cut: before anything that may be the start of a reference, a mark or an end mark."""
     if last:
         return len(text)
-    tail = max(at, len(text) - _LONGEST_REFERENCE)
+    tail = max(at, len(text) - _MAX_REFERENCE)
     places = (text.find(mark, tail) for mark in ("&", "<", "]", "-"))
     return min((place for place in places if place >= 0), default=len(text))
 
 
-# Refuses markup that the XML parser would choke on: it takes time quadratic in the size of some nonsense.
+# Refusal of hostile markup: libxml2 needs time quadratic in the size of some invalid documents. The limits were chosen
+# far above what real documents contain: none of the 3,395 feeds of the benchmark (docs/discovery.md) is refused.
 
-
-# libxml2 compares each attribute with every other one of its tag.
+# libxml2 compares each attribute with every other attribute of its tag.
 _ENDLESS_TAG = re.compile(rb"<[a-zA-Z?][^<>]{20000}")
-# Its recovery costs more with every tag that begins inside another.
+# The cost of its recovery grows with every tag that begins inside another tag.
 _BROKEN_TAG = re.compile(rb"<[a-zA-Z][^<>]*(?=<)")
-_MAX_BROKEN = 2000
+_MAX_BROKEN = 2000  # broken tags a document
 _CODE = re.compile(rb"<(?:(script|style)\b|!--)", re.IGNORECASE)
 _CODE_ENDS = {
     b"script": re.compile(rb"</script[^<>]*>?", re.IGNORECASE),
@@ -214,11 +229,11 @@ _CODE_ENDS = {
 }
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{20000,}")
 _ATTRIBUTE = re.compile(rb"\s[\w:.@-]+\s*=")
-_MAX_ATTRIBUTES = 2000
+_MAX_ATTRIBUTES = 2000  # attributes a tag of an HTML page
 
 
 def refuse_hostile_markup(markup: bytes) -> None:
-    """Raise SourceError for a tag that does not end, and for thousands of broken ones; linear in the size."""
+    """Raise SourceError for a tag of more than 20,000 characters or for thousands of broken tags; takes linear time."""
     if _ENDLESS_TAG.search(markup):
         raise SourceError("it has a tag of more than 20,000 characters and was not read")
     if sum(1 for _ in islice(_BROKEN_TAG.finditer(markup), _MAX_BROKEN)) == _MAX_BROKEN:
@@ -226,9 +241,10 @@ def refuse_hostile_markup(markup: bytes) -> None:
 
 
 def strip_code(page: bytes) -> bytes:
-    """Return an HTML page without scripts, styles and comments; raises SourceError for tags with endless attributes.
+    """Return an HTML page without scripts, styles and comments.
 
-    Long attributes are common in pages (pictures, state of scripts); it is their number that costs.
+    Raises SourceError for a tag with thousands of attributes. Long attributes are allowed: pages embed images and state
+    in them, and they cost libxml2 little.
     """
     plain = b"".join(_outside_code(page))
     for tag in _LONG_TAG.finditer(plain):
@@ -238,7 +254,7 @@ def strip_code(page: bytes) -> bytes:
 
 
 def _outside_code(page: bytes) -> Iterator[bytes]:
-    """Yield what stands between scripts, styles and comments; one without an end takes the rest with it."""
+    """Yield the parts between scripts, styles and comments; one that is not closed extends to the end of the page."""
     at = 0
     while code := _CODE.search(page, at):
         yield page[at : code.start()]

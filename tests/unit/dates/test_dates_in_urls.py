@@ -1,4 +1,4 @@
-"""Days in addresses, and numbers that only look like one."""
+"""Dates in URLs, and numbers that only look like dates."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from worker.dates import date_in_url
         ("", None),
     ],
 )
-def test_an_address_names_a_day_or_does_not(address: str, moment: str | None) -> None:
+def test_the_date_in_a_url_is_found(address: str, moment: str | None) -> None:
     found = date_in_url(address)
 
     assert (found and found.isoformat(sep=" ")) == moment

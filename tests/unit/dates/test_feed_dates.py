@@ -1,4 +1,4 @@
-"""Dates, as people and programs write them."""
+"""Dates of feeds and JSON documents."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def test_parts_that_are_missing_are_the_first_ones(written: str, moment: datetim
         "Nov",
     ],
 )
-def test_what_is_no_date_is_none(written: str | None) -> None:
+def test_other_texts_than_dates_give_none(written: str | None) -> None:
     assert read_date(written, zone=UTC) is None
 
 
 @given(st.integers(-2_000_000_000, 4_000_000_000), st.integers(-12, 14))
-def test_iso_and_mail_forms_come_back_as_they_went(seconds: int, hours: int) -> None:
+def test_iso_and_mail_forms_round_trip(seconds: int, hours: int) -> None:
     aware = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
 
     assert read_date(aware.isoformat(), zone=UTC) == aware
@@ -96,14 +96,14 @@ def test_any_text_gives_an_aware_date_or_none(text: str) -> None:
         ("2026-11-20T08:05:00.5+07:00", "2026-11-20T01:05:00"),
     ],
 )  # fmt: skip
-def test_what_a_library_read_gets_the_zone_that_is_written(written: str, moment: str) -> None:
-    """As feedparser reads them: a zone whose name it does not know, and none at all, are UTC to it."""
+def test_the_reading_of_a_library_gets_the_written_zone(written: str, moment: str) -> None:
+    """feedparser reads a date without a zone, or with an unknown abbreviation, as UTC."""
     theirs = datetime.fromisoformat("2026-11-20T10:05:00+00:00")
 
     assert correct_date(theirs, written, zone=ZoneInfo("Asia/Tokyo")) == datetime.fromisoformat(f"{moment}+00:00")
 
 
-def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_s_zone() -> None:
+def test_a_different_day_read_by_a_library_is_kept_in_the_source_s_zone() -> None:
     theirs = datetime(2003, 12, 31, 10, tzinfo=UTC)
 
     assert correct_date(theirs, "03-12-31 10:00", zone=HANOI) == datetime(2003, 12, 31, 10, tzinfo=HANOI)
@@ -111,7 +111,7 @@ def test_where_a_library_reads_another_day_it_keeps_its_day_and_gets_the_source_
 
 
 @pytest.mark.parametrize("written", ["1791162901", "1791162901000", "Mon, 05 Oct 2026 08:15:01 +700"])
-def test_a_unix_time_and_a_short_offset_are_not_left_to_a_library(written: str) -> None:
+def test_unix_times_and_short_offsets_are_read_without_the_library(written: str) -> None:
     theirs = datetime(1792, 4, 29, tzinfo=UTC)
 
     assert correct_date(theirs, written, zone=UTC) == datetime(2026, 10, 5, 1, 15, 1, tzinfo=UTC)
@@ -124,7 +124,7 @@ def test_a_unix_time_and_a_short_offset_are_not_left_to_a_library(written: str) 
         "20260230101010", "20260000", "-0001-11-30T00:00:00+00:00", "0000-00-00 00:00:00", "2026", "2026-061",
     ],
 )  # fmt: skip
-def test_what_a_library_makes_of_a_day_that_cannot_be_is_no_date(written: str) -> None:
+def test_an_impossible_day_corrected_by_a_library_gives_no_date(written: str) -> None:
     assert correct_date(datetime(2026, 3, 2, tzinfo=UTC), written, zone=UTC) is None
 
 
@@ -133,7 +133,7 @@ def test_what_a_library_makes_of_a_day_that_cannot_be_is_no_date(written: str) -
     [(1772845200, "1772845200"), (1772845200000.0, "1772845200000"), ("2026-03-07", "2026-03-07"), (True, None),
      (-1, None), (10**30, None), ("  ", None), (None, None), ([], None)],
 )  # fmt: skip
-def test_a_document_may_give_a_date_as_a_number(value: object, written: str | None) -> None:
+def test_a_json_number_is_a_unix_time(value: object, written: str | None) -> None:
     assert date_text(value) == written
 
 
@@ -145,7 +145,7 @@ def test_a_document_may_give_a_date_as_a_number(value: object, written: str | No
      (datetime(1970, 1, 3, tzinfo=UTC), True), (datetime(1954, 5, 7, tzinfo=UTC), True),
      (datetime.min.replace(tzinfo=HANOI), False)],
 )  # fmt: skip
-def test_a_date_that_no_article_can_have_is_dropped(moment: datetime, kept: bool) -> None:
+def test_an_implausible_date_is_dropped(moment: datetime, kept: bool) -> None:
     assert (plausible_date(moment, now=NOW) is not None) is kept
 
 

@@ -1,4 +1,4 @@
-"""Written dates: the forms of programs and of people, and what is none."""
+"""Dates in the formats of programs and people."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def first(value: str, *, month_first: bool = False, language: str = "") -> str |
         "Tue, 03/12/2024 - 20:15", "3/12/2024 8:15:00 PM", "3/12/2024, 8:15:00 PM",
     ],
 )  # fmt: skip
-def test_what_programs_write(value: str) -> None:
+def test_formats_of_programs(value: str) -> None:
     moment = first(value, month_first=value.startswith("Tue, 03/12"))
 
     assert moment is not None
@@ -61,12 +61,12 @@ def test_what_programs_write(value: str) -> None:
         "2024. március 12. 20:15", "2024 m. kovo 12 d. 20:15", "12 Mart 2024 20:15", "12 Maret 2024 20.15 WIB",
     ],
 )  # fmt: skip
-def test_what_people_write(value: str) -> None:
+def test_formats_of_people(value: str) -> None:
     assert first(value) == EVENING
 
 
 @pytest.mark.parametrize("value", ["8 giờ tối 12/03/2024", "12/03/2024, 8h tối", "8 giờ tối ngày 12 tháng 3 năm 2024"])
-def test_an_hour_alone_is_of_the_half_of_the_day_beside_it(value: str) -> None:
+def test_an_hour_alone_needs_a_half_of_the_day(value: str) -> None:
     assert first(value) == "2024-03-12T20:00:00+07:00"
 
 
@@ -76,7 +76,7 @@ def test_an_hour_alone_is_of_the_half_of_the_day_beside_it(value: str) -> None:
     "12-Mar-24",
      "12 آذار 2024", "2024-Mar-12", "Mar. 12, 2024", "12 thg 3, 2024"],
 )  # fmt: skip
-def test_a_day_alone_is_its_midnight(value: str) -> None:
+def test_a_day_without_a_time_is_midnight(value: str) -> None:
     assert first(value) == MIDNIGHT
 
 
@@ -90,7 +90,7 @@ def test_a_day_alone_is_its_midnight(value: str) -> None:
         "February 30, 2024", "x" * 10_000, "1" * 10_000, "12:30", "24/7/365", "1.234.567",
     ],
 )  # fmt: skip
-def test_what_is_no_day_of_any_year_gives_none(value: str) -> None:
+def test_incomplete_dates_give_none(value: str) -> None:
     assert first(value) is None
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_day_of_any_year_gives_none(value: str) -> None:
         ("04/03/2024 09:05 AM", False, "2024-03-04"),
     ],
 )
-def test_of_two_numbers_the_month_is_told_by_what_can_be_none_the_weekday_an_american_time_and_the_custom(
+def test_the_month_among_two_numbers_is_decided_by_range_weekday_us_time_and_default(
     value: str, month_first: bool, day: str
 ) -> None:
     moment = first(value, month_first=month_first)
@@ -117,7 +117,7 @@ def test_of_two_numbers_the_month_is_told_by_what_can_be_none_the_weekday_an_ame
     assert moment[:10] == day
 
 
-def test_where_both_numbers_may_be_the_month_the_other_reading_comes_second() -> None:
+def test_the_reading_with_day_and_month_exchanged_comes_second() -> None:
     readings = [at.date().isoformat() for at in possible_dates("11/12/2024", zone=UTC)]
 
     assert readings == ["2024-12-11", "2024-11-12"]
@@ -132,31 +132,31 @@ def test_where_both_numbers_may_be_the_month_the_other_reading_comes_second() ->
         ("25/4/2024, 8.15", "00:00"), ("20h 25/4/2024", "20:00"), ("25/4/2024 lúc 9h", "09:00"),
     ],
 )  # fmt: skip
-def test_the_time_of_day_is_the_one_that_stands_beside_the_day(value: str, clock: str) -> None:
+def test_the_time_beside_the_day_is_used(value: str, clock: str) -> None:
     moment = first(value)
 
     assert moment is not None
     assert moment[11:16] == clock
 
 
-def test_months_of_one_name_are_told_apart_by_the_language() -> None:
+def test_the_language_decides_between_months_of_one_name() -> None:
     assert first("5. listopada 2024", language="hr") == "2024-10-05T00:00:00+07:00"
     assert first("5 listopada 2024", language="pl") == "2024-11-05T00:00:00+07:00"
 
 
-def test_a_date_is_found_where_it_stands_in_a_line() -> None:
+def test_a_date_is_found_inside_a_line() -> None:
     line = "Đăng lúc 20:15 ngày 12/03/2024 (GMT+7) trong Kinh tế"
 
-    written = find_date(line, home=UTC)
+    written = find_date(line, default_zone=UTC)
 
     assert written is not None
     assert line[written.start : written.end].strip() == "20:15 ngày 12/03/2024 (GMT+7"
-    assert (written.at.isoformat(), written.timed) == (EVENING, True)
+    assert (written.at.isoformat(), written.has_time) == (EVENING, True)
 
 
 @settings(deadline=None)
 @given(st.integers(400_000_000, 4_000_000_000), st.integers(-12, 14))
-def test_iso_and_unix_times_come_back_as_they_went(seconds: int, hours: int) -> None:
+def test_iso_and_unix_times_round_trip(seconds: int, hours: int) -> None:
     at = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
 
     assert at in set(possible_dates(at.isoformat(), zone=HANOI))
@@ -166,5 +166,5 @@ def test_iso_and_unix_times_come_back_as_they_went(seconds: int, hours: int) -> 
 
 @settings(deadline=None)
 @given(st.text(alphabet="0123456789/-.: ,TZ+年月日abMar", max_size=60))
-def test_any_text_gives_aware_moments(text: str) -> None:
+def test_any_text_gives_aware_dates(text: str) -> None:
     assert all(at.tzinfo is not None for at in possible_dates(text, zone=HANOI))

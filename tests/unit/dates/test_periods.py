@@ -1,4 +1,4 @@
-"""Spans of time, and archives kept by date."""
+"""Time windows, and archives by date."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DAYS = st.integers(0, 400).map(lambda days: NOW - timedelta(days=days)) | st.non
 
 
 @given(DAYS, DAYS, DAYS, DAYS)
-def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other: datetime, last: datetime) -> None:
+def test_overlap_is_symmetric(start: datetime, end: datetime, other: datetime, last: datetime) -> None:
     one, two = TimeWindow(start=start, end=end), TimeWindow(start=other, end=last)
 
-    assert one.meets(two) == two.meets(one)
-    assert one.meets(TimeWindow())
+    assert one.overlaps(two) == two.overlaps(one)
+    assert one.overlaps(TimeWindow())
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_two_spans_meet_whichever_is_asked(start: datetime, end: datetime, other
         ({"since": NOW - timedelta(days=5), "read_at": NOW - timedelta(days=2)}, 3),
     ],
 )
-def test_a_regular_look_begins_where_the_last_one_or_the_age_allows(options: dict[str, Any], days: float) -> None:
+def test_a_poll_begins_at_the_latest_of_its_limits(options: dict[str, Any], days: float) -> None:
     assert recent_window(source(timezone=None, **options), now=NOW) == TimeWindow(start=NOW - timedelta(days=days))
 
 
-def test_a_look_at_everything_has_no_beginning() -> None:
+def test_a_poll_without_limits_has_no_beginning() -> None:
     assert recent_window(source(max_age=None), now=NOW) == TimeWindow()
 
 
@@ -62,6 +62,6 @@ def test_an_archive_by_date_is_walked_newest_first_each_page_once(template: str,
     assert list(archive_urls(template, window)) == [f"https://bao.vn/{page}" for page in pages]
 
 
-def test_an_archive_needs_both_ends_of_its_span() -> None:
+def test_an_archive_needs_both_bounds_of_the_window() -> None:
     with pytest.raises(ValueError, match="first and a last day"):
         next(archive_urls("https://bao.vn/{year}", TimeWindow(start=NOW)))

@@ -1,4 +1,4 @@
-"""Zones as dates name them."""
+"""Time zones of dates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def hours_ahead(written: str, home: tzinfo) -> float:
         (" Asia/Ho_Chi_Minh", 7), (" (Europe/Berlin)", 2), (" America/Argentina/Buenos_Aires", -3), (" Etc/GMT-7", 7),
     ],
 )  # fmt: skip
-def test_a_zone_is_read_however_it_is_named(written: str, hours: float) -> None:
+def test_every_form_of_a_zone_is_read(written: str, hours: float) -> None:
     assert hours_ahead(written, UTC) == hours
 
 
@@ -51,10 +51,10 @@ def test_a_zone_is_read_however_it_is_named(written: str, hours: float) -> None:
         ("MST", "Asia/Kuala_Lumpur", 8),
     ],
 )
-def test_a_name_of_several_zones_is_the_one_that_the_source_lives_in(name: str, home: str, hours: float) -> None:
+def test_an_ambiguous_abbreviation_means_the_zone_of_the_source(name: str, home: str, hours: float) -> None:
     assert hours_ahead(f" {name}", ZoneInfo(home)) == hours
 
 
 @pytest.mark.parametrize("name", ["IST", "BST", "AST", "GST", "XYZ", "est", "MLAT", "+9900", "Sao/Hoa"])
-def test_a_name_that_nothing_decides_is_read_as_none(name: str) -> None:
+def test_an_undecided_abbreviation_is_ignored(name: str) -> None:
     assert hours_ahead(f" {name}", ZoneInfo("Asia/Ho_Chi_Minh")) == 7

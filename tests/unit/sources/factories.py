@@ -1,4 +1,4 @@
-"""Pages and sources made on the spot."""
+"""Factories for pages, sources and RSS feeds."""
 
 from __future__ import annotations
 

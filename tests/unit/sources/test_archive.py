@@ -1,4 +1,4 @@
-"""One span of the past: what belongs to it, and where to look next."""
+"""Pages read for a backfill: which articles are in the time window, and which pages follow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MARCH = TimeWindow(start=datetime(2024, 3, 1, tzinfo=ZONE), end=datetime(2024, 3
 PLAIN = "https://bao.vn/mua-lon-keo-dai-o-mien-trung-123456.html"
 
 
-def together(portions: Iterable[ArchivePage]) -> ArchivePage:
-    """Return all portions of a look as one."""
+def merged(portions: Iterable[ArchivePage]) -> ArchivePage:
+    """Return all portions of a page as one."""
     all_portions = list(portions)
     candidates = tuple(each for portion in all_portions for each in portion.candidates)
-    left_out = sum(portion.left_out for portion in all_portions)
-    return replace(all_portions[-1], candidates=candidates, left_out=left_out)
+    outside = sum(portion.outside for portion in all_portions)
+    return replace(all_portions[-1], candidates=candidates, outside=outside)
 
 
 def day(month: int, number: int, *, year: int = 2024) -> datetime:
@@ -64,7 +64,7 @@ def day(month: int, number: int, *, year: int = 2024) -> datetime:
         (None, None, PLAIN, "", True),
     ],
 )
-def test_the_best_evidence_tells_whether_an_article_is_of_the_span(
+def test_the_best_evidence_decides_whether_an_article_is_in_the_window(
     published: datetime | None, modified: datetime | None, url: str, sitemap: str, is_within: bool
 ) -> None:
     period = period_in_name(f"https://bao.vn/{sitemap}") if sitemap else None
@@ -72,15 +72,15 @@ def test_the_best_evidence_tells_whether_an_article_is_of_the_span(
     assert lies_within(MARCH, url=url, published=published, modified=modified, period=period) is is_within
 
 
-def test_what_was_only_changed_later_is_taken_on_demand() -> None:
+def test_articles_changed_after_the_window_are_included_on_demand() -> None:
     assert lies_within(MARCH, url=PLAIN, published=None, modified=day(4, 9), changed_later=True)
     assert not lies_within(MARCH, url=PLAIN, published=None, modified=day(2, 9), changed_later=True)
 
 
-def look(kind: str, body: str, *, url: str, later: bool = False) -> ArchivePage:
+def scan(kind: str, body: str, *, url: str, later: bool = False) -> ArchivePage:
     shown = page(body, url=url)
     asked = source(kind=kind, timezone="Asia/Ho_Chi_Minh")
-    return together(scan_archive(kind, shown, asked, ArchiveQuery(window=MARCH, changed_later=later), now=NOW))
+    return merged(scan_archive(kind, shown, asked, ArchiveQuery(window=MARCH, changed_later=later), now=NOW))
 
 
 def urlset(*entries: tuple[str, str]) -> str:
@@ -88,22 +88,22 @@ def urlset(*entries: tuple[str, str]) -> str:
     return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{inside}</urlset>'
 
 
-def test_a_sitemap_gives_what_is_of_the_span_and_counts_the_rest() -> None:
+def test_a_sitemap_gives_the_articles_in_the_window_and_counts_the_others() -> None:
     body = urlset(
         ("https://bao.vn/a-1234.html", "2024-03-05"),
         ("https://bao.vn/b-1234.html", "2024-04-05"),
         ("https://bao.vn/c-1234.html", "2024-02-05"),
     )
 
-    found = look("sitemap", body, url="https://bao.vn/sitemap.xml")
-    with_later = look("sitemap", body, url="https://bao.vn/sitemap.xml", later=True)
+    found = scan("sitemap", body, url="https://bao.vn/sitemap.xml")
+    with_later = scan("sitemap", body, url="https://bao.vn/sitemap.xml", later=True)
 
     assert [each.url[-11:] for each in found.candidates] == ["a-1234.html"]
-    assert found.left_out == 2
+    assert found.outside == 2
     assert [each.url[-11:] for each in with_later.candidates] == ["a-1234.html", "b-1234.html"]
 
 
-def test_an_index_leads_to_the_sitemaps_that_may_hold_something_of_the_span() -> None:
+def test_only_child_sitemaps_that_may_have_articles_in_the_window_follow() -> None:
     parts = "".join(
         f"<sitemap><loc>https://bao.vn/{name}.xml</loc>{more}</sitemap>"
         for name, more in [
@@ -115,7 +115,7 @@ def test_an_index_leads_to_the_sitemaps_that_may_hold_something_of_the_span() ->
         ]
     )
 
-    found = look("sitemap", f"<sitemapindex>{parts}</sitemapindex>", url="https://bao.vn/sitemap.xml")
+    found = scan("sitemap", f"<sitemapindex>{parts}</sitemapindex>", url="https://bao.vn/sitemap.xml")
 
     assert [url for _, url in found.follow] == ["https://bao.vn/tin.xml", "https://bao.vn/sitemap-2024-03.xml"]
 
@@ -131,8 +131,8 @@ def listing(*teasers: str, following: str = "/thoi-su?page=3") -> str:
     return f'<html><body>{"".join(teasers)}<a rel="next" href="{following}">Sau</a></body></html>'
 
 
-def numbers(glimpse: ArchivePage) -> list[int]:
-    return [int(each.url[-11:-5]) - 100200 for each in glimpse.candidates]
+def numbers(result: ArchivePage) -> list[int]:
+    return [int(each.url[-11:-5]) - 100200 for each in result.candidates]
 
 
 DATES = [
@@ -144,50 +144,50 @@ DATES = [
 
 
 @pytest.mark.parametrize("form", DATES)
-def test_dates_beside_teasers_tell_which_articles_are_of_the_span(form: str) -> None:
+def test_dates_beside_teasers_decide_which_articles_are_in_the_window(form: str) -> None:
     dates = [form.format(iso=f"2024-{month:02}-10", dmy=f"10/{month:02}/2024") for month in (4, 3, 2)]
     body = listing(*(teaser(number, date) for number, date in enumerate(dates)))
 
-    found = look("listing", body, url="https://bao.vn/thoi-su?page=2")
+    found = scan("listing", body, url="https://bao.vn/thoi-su?page=2")
 
     assert numbers(found) == [1]
-    assert found.left_out == 2
+    assert found.outside == 2
     assert found.follow == (("listing", "https://bao.vn/thoi-su?page=3"),)
 
 
-def test_a_page_older_than_the_span_is_the_last_one() -> None:
+def test_a_page_older_than_the_window_is_the_last_one() -> None:
     body = listing(*(teaser(n, f'<time datetime="2024-02-1{n}T08:00:00+07:00"></time>') for n in range(3)))
 
-    assert look("listing", body, url="https://bao.vn/thoi-su?page=2").follow == ()
+    assert scan("listing", body, url="https://bao.vn/thoi-su?page=2").follow == ()
 
 
-def test_a_listing_without_dates_gives_everything_and_goes_on() -> None:
-    found = look("listing", listing(*(teaser(n, "") for n in range(3))), url="https://bao.vn/thoi-su?page=2")
+def test_a_listing_without_dates_gives_all_articles_and_the_next_page() -> None:
+    found = scan("listing", listing(*(teaser(n, "") for n in range(3))), url="https://bao.vn/thoi-su?page=2")
 
     assert numbers(found) == [0, 1, 2]
     assert found.follow == (("listing", "https://bao.vn/thoi-su?page=3"),)
 
 
-def test_a_date_that_stands_beside_several_articles_is_of_none_of_them() -> None:
+def test_a_date_beside_several_articles_belongs_to_none_of_them() -> None:
     box = f'<div><span class="date">10/02/2024</span>{teaser(1, "")}{teaser(2, "")}{teaser(3, "")}</div>'
 
-    assert numbers(look("listing", listing(box), url="https://bao.vn/thoi-su")) == [1, 2, 3]
+    assert numbers(scan("listing", listing(box), url="https://bao.vn/thoi-su")) == [1, 2, 3]
 
 
-def test_an_archive_by_date_is_not_left_for_another_month() -> None:
+def test_a_page_of_another_month_does_not_follow() -> None:
     body = listing(*(teaser(n, "") for n in range(3)), following="/luu-tru/2024/02/29.html")
 
-    assert look("listing", body, url="https://bao.vn/luu-tru/2024/03/01.html").follow == (
+    assert scan("listing", body, url="https://bao.vn/luu-tru/2024/03/01.html").follow == (
         ("listing", "https://bao.vn/luu-tru/2024/02/29.html"),
     )
     earlier = body.replace("/02/29", "/01/29")
-    assert look("listing", earlier, url="https://bao.vn/luu-tru/2024/03/01.html").follow == ()
+    assert scan("listing", earlier, url="https://bao.vn/luu-tru/2024/03/01.html").follow == ()
 
 
-def test_two_pages_that_name_the_same_articles_are_told_to_be_one() -> None:
-    one = look("listing", listing(teaser(1, ""), teaser(2, ""), teaser(3, "")), url="https://bao.vn/thoi-su?page=8")
-    other = look("listing", listing(teaser(3, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
-    third = look("listing", listing(teaser(4, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
+def test_pages_with_the_same_articles_have_the_same_digest() -> None:
+    one = scan("listing", listing(teaser(1, ""), teaser(2, ""), teaser(3, "")), url="https://bao.vn/thoi-su?page=8")
+    other = scan("listing", listing(teaser(3, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
+    third = scan("listing", listing(teaser(4, ""), teaser(2, ""), teaser(1, "")), url="https://bao.vn/thoi-su?page=9")
 
     assert one.digest == other.digest != third.digest
 
@@ -203,24 +203,24 @@ def feed(link: str) -> str:
 
 
 @pytest.mark.parametrize("rel", ["prev-archive", "next"])
-def test_a_feed_in_parts_is_followed_back(rel: str) -> None:
-    found = look("feed", feed(f"<link rel='{rel}' href='/rss/2'/>"), url="https://bao.vn/rss/1")
+def test_the_previous_part_of_a_paged_feed_follows(rel: str) -> None:
+    found = scan("feed", feed(f"<link rel='{rel}' href='/rss/2'/>"), url="https://bao.vn/rss/1")
 
     assert [each.url for each in found.candidates] == ["https://bao.vn/tin-0234.html"]
     assert found.follow == (("feed", "https://bao.vn/rss/2"),)
 
 
-def test_a_feed_by_itself_leads_nowhere() -> None:
-    assert look("feed", feed("<link rel='self' href='/rss/1'/>"), url="https://bao.vn/rss/1").follow == ()
+def test_no_page_follows_a_feed_without_parts() -> None:
+    assert scan("feed", feed("<link rel='self' href='/rss/1'/>"), url="https://bao.vn/rss/1").follow == ()
 
 
-def test_a_kind_without_a_past_is_refused() -> None:
-    with pytest.raises(SourceError, match="no past"):
-        look("urls", "https://bao.vn/a", url="https://bao.vn/list.txt")
+def test_a_kind_without_an_archive_is_refused() -> None:
+    with pytest.raises(SourceError, match="no archive"):
+        scan("urls", "https://bao.vn/a", url="https://bao.vn/list.txt")
 
 
 @pytest.mark.parametrize("kind", ["feed", "sitemap"])
-def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
+def test_all_parts_of_a_huge_feed_are_read(kind: str) -> None:
     moments = [datetime(2024, 3, 5, tzinfo=UTC) - timedelta(hours=n) for n in range(5_100)]
     body = rss(
         *(f"<link>https://bao.vn/tin-{n}.html</link><pubDate>{at:%a, %d %b %Y %H:%M:%S} GMT</pubDate>"
@@ -228,14 +228,14 @@ def test_all_entries_of_a_huge_feed_are_looked_through(kind: str) -> None:
     )  # fmt: skip
     long_ago = TimeWindow(start=datetime(2023, 1, 1, tzinfo=UTC), end=datetime(2023, 8, 10, tzinfo=UTC))
 
-    glimpse = together(scan_archive(kind, page(body), source(kind=kind), ArchiveQuery(window=long_ago), now=NOW))
+    result = merged(scan_archive(kind, page(body), source(kind=kind), ArchiveQuery(window=long_ago), now=NOW))
 
     expected = [
         f"https://bao.vn/tin-{n}.html" for n, at in enumerate(moments) if at <= datetime(2023, 8, 10, tzinfo=UTC)
     ]
     assert len(expected) > 80
-    assert [each.url for each in glimpse.candidates] == expected
-    assert glimpse.left_out == 5_100 - len(expected)
+    assert [each.url for each in result.candidates] == expected
+    assert result.outside == 5_100 - len(expected)
 
 
 def test_a_large_sitemap_comes_in_portions_that_repeat_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What a page is, told from its bytes and its address."""
+"""Detection of what a page is, by its bytes and its URL; lists of URLs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DECLARED = (
         ("<html><body>Mưa</body></html>", "https://bao.vn/mua-lon-1234.html", "article"),
     ],
 )
-def test_the_kind_of_a_page_is_told_from_its_bytes_and_address(body: bytes | str, url: str, kind: str) -> None:
+def test_the_kind_of_a_page_is_detected_by_its_bytes_and_url(body: bytes | str, url: str, kind: str) -> None:
     assert detect(page(body, url=url, content_type="application/octet-stream")) == kind
 
 
@@ -96,18 +96,16 @@ def declared(kind: str, body: str = LISTING) -> str:
         ("<urlset></urlset>", "sitemap.xml", "", "sitemap"),
     ],
 )
-def test_a_page_named_by_hand_is_an_article_unless_it_is_clearly_none(
-    body: str, path: str, gate: str, kind: str
-) -> None:
+def test_a_given_page_is_an_article_unless_it_is_clearly_a_listing(body: str, path: str, gate: str, kind: str) -> None:
     assert detect(page(body, url=f"https://bao.vn/{path}"), gate=gate) == kind
 
 
-def test_real_pages_named_by_hand_are_articles_and_real_listings_are_not(shared: Path) -> None:
+def test_real_articles_and_listings_are_told_apart(shared: Path) -> None:
     rules = ExtractRules(languages=())
     reader = ArticleExtractor(rules)
     right = {"article": 0, "listing": 0}
     found = {"article": 0, "listing": 0}
-    for kind, file, url in named_by_hand(shared / "data"):
+    for kind, file, url in real_pages(shared / "data"):
         body = page(gzip.decompress(file.read_bytes()), url=url)
         try:
             reader.read(body, Hints(url=url, canonical_url=url, source="x"), fetched_at=NOW)
@@ -122,8 +120,8 @@ def test_real_pages_named_by_hand_are_articles_and_real_listings_are_not(shared:
     assert right["listing"] >= 0.8 * found["listing"]
 
 
-def named_by_hand(folder: Path) -> Iterator[tuple[str, Path, str]]:
-    """Yield real pages: what each is, its file, and its address, or one that says nothing where it is not known."""
+def real_pages(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield real pages: the kind, the file and the URL (a neutral one if it is unknown)."""
     for info in sorted(folder.glob("fundus/*/meta.info")):
         for name, told in json.loads(info.read_text("utf-8")).items():
             if (info.parent / name).exists():
@@ -133,12 +131,12 @@ def named_by_hand(folder: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 @pytest.mark.parametrize("body", [b"", b"%PDF-1.7", b"\x89PNG\r\n", b"\x00\x01\x02\x03", b"<opml version='2.0'/>"])
-def test_what_is_nothing_to_read_is_refused_with_a_sentence(body: bytes) -> None:
+def test_an_unreadable_body_is_refused_with_a_message(body: bytes) -> None:
     with pytest.raises(SourceError, match="check the address"):
         detect(page(body, url="https://bao.vn/a"))
 
 
-def test_real_pages_are_what_they_are() -> None:
+def test_the_kind_of_real_pages_is_detected() -> None:
     folder = Path(__file__).parents[4] / "shared/data"
     articles = sorted(folder.glob("fundus/*/*.html.gz"))
     if not articles:
@@ -153,7 +151,7 @@ def test_real_pages_are_what_they_are() -> None:
     assert set(kinds) == {"article"}
 
 
-def test_a_list_of_urls_may_lead_anywhere_and_repeats_nothing() -> None:
+def test_a_url_list_may_link_anywhere_and_repetitions_are_dropped() -> None:
     lines = ["\ufeff# hôm nay", "", "https://bao.vn/0", "https://bao.vn/a-1.html  # hay", "https://bao.vn/a-1.html#b"]
     body = "\n".join([*lines, "https://xa-la.com/b", "không phải", ""])
 
@@ -172,5 +170,5 @@ def test_a_list_of_urls_that_is_a_page_is_refused() -> None:
         PARSERS["urls"](page(LISTING), source(kind="urls"), now=NOW)
 
 
-def test_an_empty_list_of_urls_says_so() -> None:
+def test_an_empty_url_list_gives_a_note() -> None:
     assert PARSERS["urls"](page("# nothing\n"), source(kind="urls"), now=NOW).notes == ("the list has no URLs",)

@@ -1,4 +1,4 @@
-"""Feeds: what they point at, whatever their state."""
+"""Feeds in every format and condition."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def only(discovery: Discovery) -> Candidate:
 ITEM = "<title>Mưa lớn ở miền Trung</title><link>https://bao.vn/mua-lon-1234.html?utm_source=rss</link>"
 
 
-def test_an_rss_item_becomes_a_candidate_with_all_that_the_feed_says() -> None:
+def test_an_rss_item_becomes_a_candidate_with_all_its_fields() -> None:
     dates = "<guid isPermaLink='false'>tin-1234</guid><pubDate>Fri, 20 Nov 2026 08:00:00 +0700</pubDate>"
 
     candidate = only(parse(rss(ITEM + dates)))
@@ -74,7 +74,7 @@ def test_a_json_feed_is_read() -> None:
     assert discovery.skipped == 1
 
 
-def test_rdf_items_stand_beside_their_channel() -> None:
+def test_rdf_items_outside_the_channel_are_read() -> None:
     body = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/"
       xmlns:dc="http://purl.org/dc/elements/1.1/"><channel><link>https://bao.vn/</link></channel>
       <item rdf:about="https://bao.vn/a-1234.html"><title>A</title><dc:date>2026-11-20</dc:date></item></rdf:RDF>"""
@@ -151,7 +151,7 @@ def test_links_to_other_sites_are_left_out_and_counted_unless_the_source_follows
 @pytest.mark.parametrize(
     ("sites", "authority", "title"), [("", "stranger", None), ("bao.vn", "publisher", "Mưa lớn ở miền Trung")]
 )
-def test_of_a_feed_elsewhere_that_calls_a_site_its_own_the_addresses_are_taken(
+def test_of_a_feed_that_only_claims_a_site_just_the_urls_are_used(
     sites: str, authority: str, title: str | None
 ) -> None:
     options = source(sites=frozenset({sites})) if sites else source()
@@ -163,7 +163,7 @@ def test_of_a_feed_elsewhere_that_calls_a_site_its_own_the_addresses_are_taken(
     assert [note.partition("set ")[2][:16] for note in discovery.notes] == ([] if sites else ['sites = ["bao.vn'])
 
 
-def test_a_click_counter_is_looked_behind() -> None:
+def test_the_original_url_of_a_click_counter_is_used() -> None:
     body = rss(
         "<link>https://feedproxy.google.com/~r/bao/1</link><feedburner:origLink>https://bao.vn/a-1234.html</feedburner:origLink>"
     ).replace("<rss ", '<rss xmlns:feedburner="http://rssnamespace.org/feedburner/ext/1.0" ')
@@ -182,11 +182,11 @@ def test_a_click_counter_is_looked_behind() -> None:
         ('{"loi": "khong co tin"}', "no JSON Feed"),
         ("[1, 2", "cannot be read"),
         ("không có gì ở đây", "neither RSS"),
-        (b"\x89PNG\r\n\x1a\n", "no text"),
-        ("https://bao.vn/a\nhttps://bao.vn/b\n", "list of addresses"),
+        (b"\x89PNG\r\n\x1a\n", "binary data"),
+        ("https://bao.vn/a\nhttps://bao.vn/b\n", "list of URLs"),
     ],
 )
-def test_what_is_no_feed_is_refused_with_a_sentence(body: bytes | str, sentence: str) -> None:
+def test_other_content_is_refused_with_a_message(body: bytes | str, sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence):
         parse(body)
 
@@ -207,7 +207,7 @@ def test_a_feed_cut_off_in_the_middle_gives_what_came_before() -> None:
     assert any("not well-formed" in note for note in discovery.notes)
 
 
-def test_undeclared_entities_and_bare_ampersands_cost_nothing() -> None:
+def test_undeclared_entities_and_bare_ampersands_lose_nothing() -> None:
     body = rss("<title>Cà&nbsp;phê & trà</title><link>https://bao.vn/a.html?x=1&y=2</link>")
 
     candidate = only(parse(body))
@@ -224,7 +224,7 @@ def test_utf8_is_read_as_utf8_whatever_the_feed_declares(declared: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
-def test_marked_encodings_are_read(encoding: str) -> None:
+def test_encodings_with_a_byte_order_mark_are_read(encoding: str) -> None:
     body = rss(ITEM).replace("utf-8", encoding.removesuffix("-sig")).encode(encoding)
 
     assert only(parse(body)).title == "Mưa lớn ở miền Trung"
@@ -273,7 +273,7 @@ def test_of_a_huge_json_feed_nothing_is_lost_either() -> None:
     assert rest.rest is None
 
 
-def test_an_entity_bomb_explodes_nowhere() -> None:
+def test_an_entity_bomb_is_not_expanded() -> None:
     bomb = '<!ENTITY a0 "ha">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
     body = rss("<title>&a11;</title><link>https://bao.vn/a-1.html</link>").replace(
         "<rss", f"<!DOCTYPE rss [{bomb}]><rss"
@@ -321,7 +321,7 @@ def test_a_hostile_feed_costs_less_than_two_seconds(part: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["rss", "feed", "rdf", "cdf"])
-def test_a_feed_that_is_cut_down_says_the_same_as_one_that_is_not(form: str) -> None:
+def test_reducing_a_feed_does_not_change_its_entries(form: str) -> None:
     bodies = {
         "rss": rss(ITEM + "<guid>7</guid><pubDate>Fri, 20 Nov 2026 08:00:00 +0700</pubDate>"),
         "feed": "<feed xmlns='http://www.w3.org/2005/Atom' xml:base='https://bao.vn/a/'><title>Báo</title><entry><id>7</id>"
@@ -341,13 +341,13 @@ def test_a_feed_that_is_cut_down_says_the_same_as_one_that_is_not(form: str) -> 
     assert len(cut.candidates) == 1
 
 
-def test_long_text_without_markup_is_no_endless_tag() -> None:
+def test_long_text_without_markup_is_not_taken_for_a_tag() -> None:
     body = rss(f"<description><![CDATA[{'mưa ' * 20_000}]]></description>{ITEM}")
 
     assert only(parse(body)).title == "Mưa lớn ở miền Trung"
 
 
-def test_text_between_the_fields_of_an_entry_costs_nothing() -> None:
+def test_text_between_the_fields_of_an_entry_is_ignored() -> None:
     started = time.process_time()
 
     candidate = only(parse(rss("&" * 1_000_000 + ITEM)))
@@ -357,7 +357,7 @@ def test_text_between_the_fields_of_an_entry_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("written", ["<link>{}</link>", '<guid isPermaLink="true">{}</guid>', '<link href="{}"/>'])
-def test_an_address_is_never_cut_to_one_that_nobody_wrote(written: str) -> None:
+def test_a_url_is_never_shortened(written: str) -> None:
     whole, endless = (f"https://bao.vn/{'a' * length}-11111.html" for length in (1800, 9000))
     others = [
         f"<link>https://bao.vn/tin-{number}.html</link><description>{'x' * 60}</description>" for number in range(2000)
@@ -371,7 +371,7 @@ def test_an_address_is_never_cut_to_one_that_nobody_wrote(written: str) -> None:
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_a_tag_that_a_title_writes_about_stays(many: bool) -> None:
+def test_an_escaped_tag_in_a_title_stays(many: bool) -> None:
     titles = ("Thẻ &lt;head&gt; là gì", "<![CDATA[Jahresr&uuml;ckblick <b>nóng</b>]]>", "A &amp;lt;title&amp;gt; tag")
     items = [f"<title>{title}</title><link>https://bao.vn/tin-{n}1111.html</link>" for n, title in enumerate(titles)]
     more = [f"<title>t</title><link>https://bao.vn/them-{n}.html</link>" for n in range(10_000, 11_700)] if many else []
@@ -383,7 +383,7 @@ def test_a_tag_that_a_title_writes_about_stays(many: bool) -> None:
 
 @pytest.mark.parametrize("length", [1400, 1600, 2400, 5000, 9000])
 @pytest.mark.parametrize("atom", [False, True])
-def test_an_address_is_whole_or_none(length: int, atom: bool) -> None:
+def test_a_long_url_is_kept_whole_or_dropped(length: int, atom: bool) -> None:
     long = "https://bao.vn/" + "a" * length + "-1111.html"
     links = [long, *(f"https://bao.vn/tin-{n}.html" for n in range(10_000, 12_000))]
     if atom:

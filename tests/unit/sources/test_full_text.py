@@ -1,4 +1,4 @@
-"""The full text that a feed gives along with a link."""
+"""The full text of an article in a feed entry."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def atom(content: str) -> str:
     ids=["rss", "html", "xhtml", "json", "plain"],
 )
 @pytest.mark.parametrize("padding", [0, 200_000])
-def test_the_text_of_an_entry_comes_along_however_large_the_feed(body: str, padding: int) -> None:
+def test_the_full_text_of_an_entry_is_kept_in_a_feed_of_any_size(body: str, padding: int) -> None:
     padded = body.replace("<title>", f"<!--{' ' * padding}--><title>", 1)
 
     assert only(padded).fallback == TEXT
@@ -73,25 +73,25 @@ def test_a_description_is_never_taken_for_the_text() -> None:
     assert only(rss(f"{LINK}<description><![CDATA[{MARKUP}]]></description>")).fallback is None
 
 
-def test_pictures_scripts_captions_and_lines_that_lead_on_are_left_out() -> None:
+def test_images_scripts_captions_and_read_more_lines_are_removed() -> None:
     around = "<script>let a = 1</script><figure><img src=x><figcaption>Ảnh: TTXVN</figcaption></figure>"
     after = "<p>The post Mưa appeared first on Báo.</p>"
 
     assert full_text(around + MARKUP + "<style>p {}</style>" + after) == TEXT
 
 
-def test_lines_are_parted_where_blocks_are_and_not_where_words_are_marked() -> None:
+def test_block_elements_separate_lines_and_inline_elements_do_not() -> None:
     marked = MARKUP.replace("mưa lớn", "<b>mưa</b> <a href=x>lớn</a>").replace("</p><p>", "<br/><br/>")
 
     assert full_text(marked) == TEXT
 
 
 @pytest.mark.parametrize("markup", ["<p", "<" * 5000, "<p>" * 20_000, "&#0;" * 2000, "\x00" * 100])
-def test_nonsense_gives_nothing_and_harms_nothing(markup: str) -> None:
+def test_invalid_markup_gives_no_text(markup: str) -> None:
     assert full_text(markup) is None
 
 
-def test_of_a_feed_full_of_long_texts_only_so_many_are_kept() -> None:
+def test_the_full_texts_kept_of_a_feed_are_limited() -> None:
     long = "".join(f"<p>{line}</p>" for line in LINES * 200)
     items = "".join(
         f"<item><link>https://bao.vn/a-{n + 1000}.html</link>"

@@ -1,4 +1,4 @@
-"""From a home page to what can be polled, and to the best of it."""
+"""Suggestions from a home page, the ranking of test polls, and OPML."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_robots_txt_names_sitemaps_wherever_they_stand() -> None:
     assert [each.url for each in found] == ["https://bao.vn/a.xml", "https://bao.vn/b.xml"]
 
 
-def test_everything_worth_a_look_is_suggested_once_the_site_s_own_word_first() -> None:
+def test_suggestions_are_unique_and_declared_ones_come_first() -> None:
     found = suggestions(page(HOME, url="https://bao.vn/"), robots=b"Sitemap: https://bao.vn/sitemap.xml")
 
     addresses = [each.url for each in found]
@@ -65,7 +65,7 @@ def test_everything_worth_a_look_is_suggested_once_the_site_s_own_word_first() -
     assert "https://bao.vn/" in addresses
 
 
-def test_a_home_page_that_is_no_page_is_refused() -> None:
+def test_a_home_page_that_is_not_html_is_refused() -> None:
     with pytest.raises(SourceError):
         suggestions(page("", url="https://bao.vn/"))
 
@@ -109,26 +109,26 @@ def test_a_feed_is_preferred_to_a_listing_of_the_same_articles() -> None:
     ("bad", "reason"),
     [
         (trial("x", 0, 20, days=90), "nothing new since 2026-08-22"),
-        (trial("x", 0, 20, share=0.2), "mostly no articles"),
+        (trial("x", 0, 20, share=0.2), "mostly not articles"),
         (trial("x", 0, 0), "no entries"),
         (trial("x", 0, 20, error="http 404"), "http 404"),
     ],
 )
-def test_what_is_stale_empty_broken_or_no_news_is_not_picked_and_says_why(bad: TrialPoll, reason: str) -> None:
+def test_a_stale_empty_broken_or_articleless_source_is_not_picked(bad: TrialPoll, reason: str) -> None:
     (rated,) = rank_sources([bad], now=NOW)
 
     assert not rated.picked
     assert rated.reason == reason
 
 
-def test_the_overlap_with_better_ones_is_told() -> None:
+def test_the_overlap_with_better_sources_is_reported() -> None:
     second = rank_sources([trial("all", 0, 50), trial("part", 25, 75, kind="sitemap")], now=NOW)[1]
 
     assert second.overlap == 0.5
     assert second.picked
 
 
-def test_a_trial_sums_up_what_was_read() -> None:
+def test_a_test_poll_is_summarised() -> None:
     items = [
         f"<link>https://bao.vn/mua-lon-keo-dai-{n}2345.html</link><pubDate>2026-11-1{n}T00:00:00Z</pubDate>"
         for n in (1, 2)
@@ -163,7 +163,7 @@ def test_an_opml_list_gives_each_feed_once_with_its_groups() -> None:
 
 @pytest.mark.parametrize("bad", ["http://a..b/f", "http://bao.vn:99999/f", "ftp://bao.vn/f", "file:///etc/passwd", "http://",
                                  "http://[::1", "x" * 9000, "http://bao.vn/" + "a" * 3000])  # fmt: skip
-def test_one_bad_line_of_a_list_costs_that_line(bad: str) -> None:
+def test_one_bad_outline_does_not_affect_the_others(bad: str) -> None:
     lines = "".join(
         f'<outline text="x" xmlUrl="{each}"/>\n' for each in ("https://a.vn/f", bad, "https://b.vn/f?x=1&y=2")
     )
@@ -174,13 +174,13 @@ def test_one_bad_line_of_a_list_costs_that_line(bad: str) -> None:
     assert len(refused) == 1
 
 
-def test_what_was_exported_can_be_imported() -> None:
+def test_an_exported_list_can_be_imported() -> None:
     body = write_opml([source(), source(kind="sitemap")])
 
     assert read_opml(body) == ((OpmlFeed(url="https://bao.vn/rss/tin.rss", title="bao"),), ())
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b"nonsense", b"<opml" * 5000])
-def test_what_is_no_opml_is_refused_with_a_sentence(body: bytes) -> None:
+def test_other_files_than_opml_are_refused_with_a_message(body: bytes) -> None:
     with pytest.raises(SourceError):
         read_opml(body)

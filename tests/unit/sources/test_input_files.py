@@ -1,4 +1,4 @@
-"""Input files: what they give, and what is said of those that give nothing."""
+"""Input files: their articles, and the reports about files that have none."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_text_file_is_a_title_and_paragraphs(tmp_path: Path) -> None:
     assert candidate.url.startswith("file:///")
 
 
-def test_a_json_line_gives_text_or_page_with_all_that_it_says(tmp_path: Path) -> None:
+def test_a_json_line_gives_a_text_or_a_page_with_all_its_fields(tmp_path: Path) -> None:
     file = lines(
         tmp_path / "a.jsonl",
         {"url": "https://bao.vn/a-1.html", "text": "Một.\n\nHai.", "title": "A", "published_at": "2026-11-20T01:00:00Z",
@@ -107,7 +107,7 @@ def test_a_json_line_gives_text_or_page_with_all_that_it_says(tmp_path: Path) ->
         ('{"url": "https://bao.vn/a", "text": "' + "x" * 200_000 + '"}', "longer than"),
     ],
 )
-def test_a_bad_line_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, line: str, sentence: str) -> None:
+def test_a_bad_line_is_counted_and_reported_and_the_others_are_read(tmp_path: Path, line: str, sentence: str) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text(f'\n{line}\n{{"url": "https://bao.vn/b", "text": "Hai."}}', "utf-8")
 
@@ -119,7 +119,7 @@ def test_a_bad_line_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, li
     assert sentence in discovery.notes[0]
 
 
-def test_a_member_of_the_wrong_type_costs_only_itself(tmp_path: Path) -> None:
+def test_a_member_of_the_wrong_type_is_ignored(tmp_path: Path) -> None:
     file = lines(
         tmp_path / "a.jsonl", {"url": "https://bao.vn/a", "text": "Một.", "title": 5, "published_at": "hôm qua"}
     )
@@ -128,15 +128,15 @@ def test_a_member_of_the_wrong_type_costs_only_itself(tmp_path: Path) -> None:
 
     assert len(discovery.candidates) == 1
     assert discovery.skipped == 0
-    assert [note.partition(": ")[2][:12] for note in discovery.notes] == ["title is no ", "published_at"]
+    assert [note.partition(": ")[2][:12] for note in discovery.notes] == ["title is not", "published_at"]
 
 
 @pytest.mark.parametrize(
     ("name", "body", "sentence"),
     [
-        ("a.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "no text in UTF-8"),
-        ("a.txt", "Mưa".encode("utf-16-le"), "no text in UTF-8"),
-        ("a.txt", b"Ti\xea\xf2n", "no text in UTF-8"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "not text in UTF-8"),
+        ("a.txt", "Mưa".encode("utf-16-le"), "not text in UTF-8"),
+        ("a.txt", b"Ti\xea\xf2n", "not text in UTF-8"),
         ("a.txt", b"Title only\n\n", "no text below"),
         ("a.txt", b"", "is empty"),
         ("a.html", b"   \n", "is empty"),
@@ -145,7 +145,9 @@ def test_a_member_of_the_wrong_type_costs_only_itself(tmp_path: Path) -> None:
         ("a.txt", b"x" * 200_000, "is larger than"),
     ],
 )
-def test_a_file_without_an_article_is_counted_and_named(tmp_path: Path, name: str, body: bytes, sentence: str) -> None:
+def test_a_file_without_an_article_is_counted_and_reported(
+    tmp_path: Path, name: str, body: bytes, sentence: str
+) -> None:
     (tmp_path / name).write_bytes(body)
 
     (discovery,) = read(tmp_path / name)
@@ -156,7 +158,7 @@ def test_a_file_without_an_article_is_counted_and_named(tmp_path: Path, name: st
     assert sentence in discovery.notes[0]
 
 
-def test_a_folder_is_read_with_all_below_in_the_order_of_names(tmp_path: Path) -> None:
+def test_a_folder_is_read_recursively_in_the_order_of_names(tmp_path: Path) -> None:
     for name in ("b/2.txt", "b/1.TXT", "a.txt", "c.pdf", "b/x/0.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("Một\nHai", "utf-8")
@@ -167,7 +169,7 @@ def test_a_folder_is_read_with_all_below_in_the_order_of_names(tmp_path: Path) -
     assert found == ["a.txt", "b/1.TXT", "b/2.txt", "b/x/0.txt"]
 
 
-def test_a_link_that_leads_back_up_is_no_trap(tmp_path: Path) -> None:
+def test_a_symbolic_link_to_a_parent_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Một\nHai", "utf-8")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
@@ -181,7 +183,7 @@ def test_a_link_that_leads_back_up_is_no_trap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", sorted(READERS))
-def test_what_is_no_ordinary_file_is_named_and_passed_over(tmp_path: Path, ending: str) -> None:
+def test_special_files_are_reported_and_skipped(tmp_path: Path, ending: str) -> None:
     (tmp_path / "z.txt").write_text("Một\nHai", "utf-8")
     os.mkfifo(tmp_path / f"pipe{ending}")
     (tmp_path / f"to-pipe{ending}").symlink_to(f"pipe{ending}")
@@ -197,7 +199,7 @@ def test_what_is_no_ordinary_file_is_named_and_passed_over(tmp_path: Path, endin
 
 
 @pytest.mark.parametrize("ending", sorted(READERS))
-def test_a_pipe_given_by_hand_is_refused_in_one_sentence(tmp_path: Path, ending: str) -> None:
+def test_a_given_pipe_is_refused_with_a_message(tmp_path: Path, ending: str) -> None:
     os.mkfifo(tmp_path / f"pipe{ending}")
 
     (discovery,) = read(tmp_path / f"pipe{ending}")
@@ -212,7 +214,7 @@ def test_many_articles_come_in_batches_of_a_hundred(tmp_path: Path) -> None:
     assert [len(discovery.candidates) for discovery in read(file)] == [100, 100, 50]
 
 
-def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+def test_an_empty_folder_gives_a_note(tmp_path: Path) -> None:
     (discovery,) = read(tmp_path)
 
     assert discovery.candidates == ()
@@ -220,7 +222,7 @@ def test_an_empty_folder_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("nothing", "no such file"), ("a.docx", "unknown kind of file")])
-def test_what_cannot_be_read_at_all_is_refused_at_once(tmp_path: Path, name: str, sentence: str) -> None:
+def test_an_unreadable_path_is_refused_at_once(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "a.docx").write_bytes(b"PK")
 
     with pytest.raises(SourceError, match=sentence):
@@ -279,7 +281,7 @@ def test_a_table_of_kind_urls_gives_the_address_of_each_row(tmp_path: Path, name
     assert listed(tmp_path / name, "urls") == (["11.html", "12.html"], [])
 
 
-def test_a_folder_of_kind_urls_is_read_list_by_list_and_what_is_none_is_named(tmp_path: Path) -> None:
+def test_a_folder_of_kind_urls_is_read_list_by_list_and_other_files_are_reported(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "a.txt").write_text(URLS.format(1))
     (tmp_path / "more" / "b.lst").write_text(URLS.format(2))
@@ -295,17 +297,17 @@ def test_a_folder_of_kind_urls_is_read_list_by_list_and_what_is_none_is_named(tm
 
 @pytest.mark.parametrize("kind", ["files", "warc"])
 @pytest.mark.parametrize("name", ["a.txt", "a.urls"])
-def test_a_list_that_is_named_itself_is_read_as_one_and_never_an_article(tmp_path: Path, kind: str, name: str) -> None:
+def test_a_url_list_given_by_itself_is_read_as_a_list(tmp_path: Path, kind: str, name: str) -> None:
     (tmp_path / name).write_text("# mine\n" + "\n".join(URLS.format(n) for n in range(2000)))
 
     assert len(listed(tmp_path / name, kind)[0]) == 4000
 
 
-def test_a_list_among_texts_is_named_and_left_out(tmp_path: Path) -> None:
+def test_a_url_list_in_a_folder_of_texts_is_reported_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(URLS.format(1))
     (tmp_path / "b.txt").write_text("Tựa\nhttps://bao.vn/a là địa chỉ của bài.", encoding="utf-8")
 
     (discovery,) = read(tmp_path)
 
     assert [candidate.title for candidate in discovery.candidates] == ["Tựa"]
-    assert 'a list of addresses, no article; read it with kind = "urls"' in discovery.notes[0]
+    assert 'a list of URLs, not an article; give the file by itself, or set kind = "urls"' in discovery.notes[0]

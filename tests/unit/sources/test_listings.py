@@ -1,4 +1,4 @@
-"""Listing pages: articles told from everything else, and the page after this one."""
+"""Listing pages: articles among other links, and the next page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def listing(*hrefs: str, url: str = "https://bao.vn/thoi-su", foot: str = FOOT, 
         "/articles/c{}x2ge7k39lo",
     ],
 )
-def test_articles_are_found_however_the_site_writes_their_addresses(form: str) -> None:
+def test_articles_are_found_with_any_form_of_urls(form: str) -> None:
     discovery = listing(*(form.format(n) for n in range(1, 8)))
 
     assert len(discovery.candidates) == 7
@@ -60,21 +60,21 @@ def test_articles_are_found_however_the_site_writes_their_addresses(form: str) -
     assert discovery.skipped == 0
 
 
-def test_a_page_without_articles_says_so() -> None:
+def test_a_page_without_articles_gives_a_note() -> None:
     discovery = listing()
 
     assert discovery.candidates == ()
     assert "article_pattern" in discovery.notes[0]
 
 
-def test_a_pattern_of_the_source_decides_where_learning_fails() -> None:
+def test_the_article_pattern_of_the_source_decides() -> None:
     discovery = listing("/a", "/b", article_pattern=re.compile(r"/[ab]$"))
 
     assert [candidate.url for candidate in discovery.candidates] == ["https://bao.vn/a", "https://bao.vn/b"]
 
 
 @pytest.mark.parametrize("body", ["", "<rss></rss>", "\x89PNG"])
-def test_what_is_no_page_is_refused_with_a_sentence(body: str) -> None:
+def test_other_content_than_html_is_refused_with_a_message(body: str) -> None:
     with pytest.raises(SourceError, match="not a listing page"):
         parse_listing(page(body), source(kind="listing"), now=NOW)
 
@@ -94,13 +94,13 @@ def test_what_is_no_page_is_refused_with_a_sentence(body: str) -> None:
         ("https://bao.vn/thoi-su-p5", "<a href='/thoi-su-p6'>6</a>", None),
     ],
 )
-def test_the_page_after_this_one_is_followed_within_the_budget(url: str, links: str, following: str | None) -> None:
+def test_the_next_page_follows_up_to_the_option_pages(url: str, links: str, following: str | None) -> None:
     discovery = listing("/mua-lon-keo-dai-o-mien-trung-112345.html", url=url, foot=links, pages=5)
 
     assert discovery.follow == ((f"https://bao.vn{following}",) if following else ())
 
 
-def test_no_further_page_is_read_unless_the_source_asks_for_it() -> None:
+def test_no_next_page_follows_by_default() -> None:
     assert listing("/a-1.html", foot="<a href='/thoi-su-p2'>2</a>").follow == ()
 
 
@@ -108,7 +108,7 @@ def test_no_further_page_is_read_unless_the_source_asks_for_it() -> None:
     ("url", "number"),
     [("/thoi-su", 1), ("/thoi-su-p3", 3), ("/a/trang-12.htm", 12), ("/a?page=4", 4), ("/page/7/", 7), ("/sp500", 1)],
 )
-def test_an_address_says_which_page_of_a_listing_it_is(url: str, number: int) -> None:
+def test_the_page_number_is_read_from_the_url(url: str, number: int) -> None:
     assert page_number("https://bao.vn" + url) == number
 
 

@@ -1,4 +1,4 @@
-"""Feeds of very many entries: the newest are kept, by their bytes alone."""
+"""Feeds of very many entries: the newest are kept, by a scan of the bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.sources.factories import NOW, page, rss, source
 from worker.sources.feed.parser import parse_feed
-from worker.sources.feed.sanitise import ThinnedFeed, newest_entries
+from worker.sources.feed.sanitise import SanitisedFeed, newest_entries
 
 LAST = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def test_of_undated_entries_those_at_both_ends_are_kept() -> None:
 
 
 @pytest.mark.parametrize("dated", [True, False])
-def test_what_is_cut_out_and_what_is_left_make_up_the_whole_feed(dated: bool) -> None:
+def test_the_kept_and_the_other_entries_make_up_the_whole_feed(dated: bool) -> None:
     dates = [format_datetime(LAST - timedelta(hours=n)) if dated else "" for n in range(350)]
     rest, seen = rss(*(item(n, date=dates[n]) for n in range(350))).encode(), []
 
@@ -69,7 +69,7 @@ def test_a_dated_entry_is_newer_than_any_undated_one() -> None:
     assert 9999 in numbers(body)
 
 
-def test_what_is_quoted_or_commented_out_is_no_entry() -> None:
+def test_entries_in_cdata_and_comments_are_ignored() -> None:
     quoted = "<description><![CDATA[<item>x</item><pubDate>2030-01-01</pubDate>]]></description><!-- <item> -->"
     body = rss(*(item(n, date=f"2026-10-{1 + n % 28:02}", more=quoted) for n in range(210)))
 
@@ -80,13 +80,13 @@ def test_what_is_quoted_or_commented_out_is_no_entry() -> None:
     assert len(numbers(body)) == 100
 
 
-def test_a_feed_of_few_entries_is_left_as_it_is() -> None:
+def test_a_feed_of_few_entries_is_unchanged() -> None:
     body = rss(*(item(n) for n in range(100))).encode()
 
-    assert newest_entries(body, keep=100) == ThinnedFeed(body=body)
+    assert newest_entries(body, keep=100) == SanitisedFeed(body=body)
 
 
-def test_what_stands_around_the_entries_stays() -> None:
+def test_content_around_the_entries_is_kept() -> None:
     body = rss(*(item(n) for n in range(250))).encode() + b"<!-- end -->"
 
     cut = newest_entries(body, keep=10)
@@ -96,7 +96,7 @@ def test_what_stands_around_the_entries_stays() -> None:
         assert part.endswith(b"</item></channel></rss><!-- end -->")
 
 
-def test_atom_entries_are_thinned_too() -> None:
+def test_the_newest_atom_entries_are_kept() -> None:
     entries = "".join(
         f'<entry><title>Tin</title><link href="https://bao.vn/tin-{n:06}.html"/>'
         f"<updated>{(LAST - timedelta(minutes=n)).isoformat()}</updated></entry>"

@@ -1,4 +1,4 @@
-"""Folders of seeds: what is read of them, what is left out, and the demonstration's own."""
+"""Seed folders: which files are read, which are skipped, and the sample of the demonstration."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_sample_is_read_where_it_is_named(tmp_path: Path) -> None:
     assert sample_size(tmp_path) == 1
 
 
-def test_what_is_no_ordinary_file_is_named_and_not_opened(tmp_path: Path) -> None:
+def test_special_files_are_reported_and_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NAME.format(1))
     (tmp_path / NAME.format(2)).symlink_to(tmp_path / "nowhere")
 
@@ -62,7 +62,7 @@ def test_what_is_no_ordinary_file_is_named_and_not_opened(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("what", ["missing", "a file"])
-def test_a_folder_that_is_none_is_one_problem(tmp_path: Path, what: str) -> None:
+def test_a_missing_folder_gives_one_problem(tmp_path: Path, what: str) -> None:
     path = tmp_path / "seeds"
     if what == "a file":
         path.write_text("x")

@@ -1,4 +1,4 @@
-"""Sitemaps: what is recent, what to read next, and what damage and malice cost."""
+"""Sitemaps: recent entries, child sitemaps, damaged and hostile ones."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_images_and_other_languages_of_a_page_are_no_articles() -> None:
     assert names(parse(body)) == ["a-1.html"]
 
 
-def test_an_index_leads_to_what_may_hold_recent_articles_undated_first_then_the_newest() -> None:
+def test_child_sitemaps_with_recent_articles_follow_undated_ones_first() -> None:
     body = index(
         ("https://bao.vn/sitemap-2026-10.xml", "2026-11-01T00:00:00Z"),
         ("https://bao.vn/sitemap-2026-11.xml", "2026-11-20T00:00:00Z"),
@@ -94,7 +94,7 @@ def test_an_index_leads_to_what_may_hold_recent_articles_undated_first_then_the_
     assert discovery.skipped == 1
 
 
-def test_the_second_look_follows_only_what_changed() -> None:
+def test_the_second_poll_follows_only_changed_sitemaps() -> None:
     body = index(*((f"https://bao.vn/part{n}.xml", f"2026-11-{n:02}T00:00:00Z") for n in range(1, 20)))
 
     discovery = parse(body, read_at=datetime(2026, 11, 18, 12, tzinfo=UTC))
@@ -102,7 +102,7 @@ def test_the_second_look_follows_only_what_changed() -> None:
     assert [url.rpartition("/")[2] for url in discovery.follow] == ["part19.xml", "part18.xml"]
 
 
-def test_a_time_that_all_parts_share_is_the_clock_of_a_program_and_not_believed() -> None:
+def test_a_lastmod_that_all_entries_share_is_ignored() -> None:
     children = index(*((f"https://bao.vn/part{n}.xml", "2020-01-01") for n in range(5)))
     articles = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2020-01-01</lastmod>" for n in range(20)))
 
@@ -113,7 +113,7 @@ def test_a_time_that_all_parts_share_is_the_clock_of_a_program_and_not_believed(
 @pytest.mark.parametrize(
     "never", ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00+07:00", "0001-01-01", "9999-12-31", "-0001-11-30T00:00:00Z"]
 )
-def test_a_time_that_cannot_be_hides_nothing(never: str) -> None:
+def test_an_impossible_lastmod_hides_nothing(never: str) -> None:
     known = [(f"https://bao.vn/part{n}.xml", f"2026-11-{n:02}") for n in (18, 19)]
     children = index(("https://bao.vn/news.xml", never), *known)
     articles = urlset(
@@ -126,15 +126,15 @@ def test_a_time_that_cannot_be_hides_nothing(never: str) -> None:
     assert parse(articles).candidates[0].modified_at is None
 
 
-def test_what_is_older_than_a_month_is_passed_over_unless_the_source_wants_it() -> None:
+def test_entries_older_than_max_age_are_left_out() -> None:
     body = urlset(*(f"<loc>https://bao.vn/a-{n}.html</loc><lastmod>2026-{n:02}-15</lastmod>" for n in (1, 8, 11)))
 
     assert names(parse(body)) == ["a-11.html"]
-    assert "2 passed over" in parse(body).notes[0]
+    assert "2 left out: dated outside" in parse(body).notes[0]
     assert len(parse(body, max_age=None).candidates) == 3
 
 
-def test_a_span_of_the_past_can_be_looked_through() -> None:
+def test_a_past_time_window_can_be_read() -> None:
     window = TimeWindow(start=datetime(2024, 3, 1, tzinfo=UTC), end=datetime(2024, 3, 31, tzinfo=UTC))
     parts = index(
         ("https://bao.vn/2024/03.xml", "2026-11-01"), ("https://bao.vn/2024/07.xml", "2026-10-01"),
@@ -170,12 +170,12 @@ def test_a_sitemap_may_be_named_after_its_period(
         assert period is None
     else:
         assert period is not None
-        assert period.holds(datetime(*first, tzinfo=UTC))
-        assert period.holds(datetime(*last, 23, 59, tzinfo=UTC))
-        assert not period.holds(datetime(first[0] - 1, 12, 29, tzinfo=UTC))
+        assert period.contains(datetime(*first, tzinfo=UTC))
+        assert period.contains(datetime(*last, 23, 59, tzinfo=UTC))
+        assert not period.contains(datetime(first[0] - 1, 12, 29, tzinfo=UTC))
 
 
-def test_gzip_text_and_feeds_serve_as_sitemaps() -> None:
+def test_gzipped_and_text_sitemaps_and_feeds_are_read() -> None:
     text = "\ufeffhttps://bao.vn/a-1.html\nhttps://bao.vn/b-1.html\n"
     feed = "<rss version='2.0'><channel><item><link>https://bao.vn/a-1.html</link></item></channel></rss>"
 
@@ -196,7 +196,7 @@ def test_a_sitemap_cut_off_in_the_middle_gives_what_came_before() -> None:
 
 
 @pytest.mark.parametrize("body", ["<html><body>404</body></html>", "", '{"a": 1}'])
-def test_what_is_no_sitemap_is_refused_with_a_sentence(body: str) -> None:
+def test_other_content_than_sitemaps_is_refused_with_a_message(body: str) -> None:
     with pytest.raises(SourceError, match="not a sitemap"):
         parse(body)
 
@@ -229,7 +229,7 @@ def test_declared_entities_have_no_effect() -> None:
         gzip.compress(b"<urlset>" + b" " * 300_000_000, mtime=0),
     ],
 )
-def test_a_hostile_sitemap_costs_little(body: str | bytes) -> None:
+def test_a_hostile_sitemap_takes_little_time(body: str | bytes) -> None:
     started = time.process_time()
 
     with contextlib.suppress(SourceError):
@@ -238,7 +238,7 @@ def test_a_hostile_sitemap_costs_little(body: str | bytes) -> None:
     assert time.process_time() - started < 30
 
 
-def test_memory_does_not_grow_with_what_is_passed_over() -> None:
+def test_memory_does_not_grow_with_entries_that_are_left_out() -> None:
     entry = "<url><loc>https://bao.vn/a-{0}.html</loc><lastmod>2020-01-{1:02}</lastmod></url>"
     body = gzip.compress(urlset().replace("</urlset>", "").encode() + "".join(
         entry.format(number, number % 28 + 1) for number in range(5000)).encode() + b"</urlset>", mtime=0)  # fmt: skip
@@ -270,7 +270,7 @@ def test_memory_does_not_grow_with_what_is_passed_over() -> None:
 )
 @pytest.mark.parametrize("shape", ["urlset", "index"])
 @pytest.mark.parametrize("padding", [0, 65_490, 65_500, 65_515])
-def test_an_address_arrives_whole_however_it_is_written(shape: str, padding: int, written: str, meant: str) -> None:
+def test_a_url_is_kept_whole_in_every_form(shape: str, padding: int, written: str, meant: str) -> None:
     loc = f"<loc>https://bao.vn/{written}</loc>".replace("https://bao.vn/<![CDATA[", "<![CDATA[https://bao.vn/")
     blank = "<!--" + "x" * padding + "-->"
     body = f"<urlset>{blank}<url>{loc}</url></urlset>" if shape == "urlset" else (
@@ -296,7 +296,7 @@ def test_an_address_arrives_whole_however_it_is_written(shape: str, padding: int
         ("<urlset></urlset>", "empty"),
     ],
 )
-def test_what_could_not_be_mended_is_said(body: str, said: str) -> None:
+def test_damage_that_cannot_be_repaired_is_reported(body: str, said: str) -> None:
     notes = parse(body).notes
 
     assert any(said in note for note in notes), notes

@@ -1,4 +1,4 @@
-"""A text file in an old Vietnamese encoding is read for what it says."""
+"""Text files in old Vietnamese encodings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One character that no text may hold costs no feed, no sitemap, no list and no article, however it is written."""
+"""One forbidden character, in whatever form, makes no feed, sitemap, list or article unreadable."""
 
 from __future__ import annotations
 

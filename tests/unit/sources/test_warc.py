@@ -1,4 +1,4 @@
-"""WARC files: pages out, everything else and every damage passed over."""
+"""WARC and ARC files: pages are read; other records and damage are skipped."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def test_a_response_becomes_a_page_with_its_address_and_date(tmp_path: Path, pac
         ("", PAGE.encode()),
     ],
 )
-def test_bodies_are_unpacked_and_those_stored_unpacked_are_taken_as_they_are(
-    tmp_path: Path, coding: str, body: bytes
-) -> None:
+def test_encoded_and_already_decoded_bodies_are_read(tmp_path: Path, coding: str, body: bytes) -> None:
     (candidate,) = read(written(tmp_path, [record("https://bao.vn/a-1.html", body, {"Content-Encoding": coding})]))
 
     assert isinstance(candidate, Candidate)
@@ -105,7 +103,7 @@ def test_chunks_are_joined(tmp_path: Path) -> None:
     assert found[0].payload.body == raw
 
 
-def test_what_is_no_page_is_passed_over(tmp_path: Path) -> None:
+def test_records_without_a_page_are_skipped(tmp_path: Path) -> None:
     pieces = [
         record("https://bao.vn/404", b"gone", status="404 Not Found"),
         record("https://bao.vn/a.jpg", b"\xff\xd8", {"Content-Type": "image/jpeg"}),
@@ -137,7 +135,7 @@ def test_pages_are_filtered_by_site_date_and_language(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_damaged_record_costs_only_itself(tmp_path: Path, packed: bool) -> None:
+def test_a_damaged_record_does_not_affect_the_others(tmp_path: Path, packed: bool) -> None:
     pieces = [record(f"https://bao.vn/a-{n}.html", PAGE.encode(), packed=packed) for n in range(5)]
     hurt = pieces[2]
     pieces[2] = (hurt[: len(hurt) // 2] + b"\x00" * 40 + hurt[len(hurt) // 2 + 40 :]) if packed else hurt[300:]
@@ -152,7 +150,7 @@ def test_a_damaged_record_costs_only_itself(tmp_path: Path, packed: bool) -> Non
 
 
 @pytest.mark.parametrize("left", [b"</p></body>", b"\x00\xffWARC/", b"x\r\n\r\n</html>", b"HTTP/1.1 200 OK", b"\n\n  "])
-def test_what_is_left_of_a_damaged_record_does_not_hide_the_next_one(tmp_path: Path, left: bytes) -> None:
+def test_the_rest_of_a_damaged_record_does_not_hide_the_next_one(tmp_path: Path, left: bytes) -> None:
     pieces = [record(f"https://bao.vn/a-{n}.html", PAGE.encode(), packed=False) for n in range(3)]
     file = written(tmp_path, [pieces[0], left, *pieces[1:]], "a.warc")
 
@@ -175,7 +173,7 @@ def test_a_file_cut_off_in_the_middle_gives_what_came_before(tmp_path: Path, pac
     assert sum(isinstance(item, Candidate) for item in found) == 2
 
 
-def test_a_length_that_lies_costs_one_record(tmp_path: Path) -> None:
+def test_a_wrong_content_length_damages_one_record(tmp_path: Path) -> None:
     pieces = [record(f"https://bao.vn/a-{n}.html", PAGE.encode(), packed=False) for n in range(3)]
     pieces[1] = pieces[1].replace(b"Content-Length: ", b"Content-Length: -")
 
@@ -184,7 +182,7 @@ def test_a_length_that_lies_costs_one_record(tmp_path: Path) -> None:
     assert [item.url for item in found if isinstance(item, Candidate)] == [f"https://bao.vn/a-{n}.html" for n in (0, 2)]
 
 
-def test_a_body_that_unpacks_beyond_the_limit_is_remarked_on(tmp_path: Path) -> None:
+def test_a_body_that_inflates_beyond_the_limit_is_reported(tmp_path: Path) -> None:
     bombs = [gzip.compress(b" " * 12_000_000, mtime=0), brotli.compress(b" " * 12_000_000)]
     pieces = [
         record("https://bao.vn/a-1.html", bomb, {"Content-Encoding": coding})
@@ -204,11 +202,11 @@ def test_one_gzip_member_around_many_records_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"\x1f\x8b\x08nonsense", b"WARC/1.0\r\n", b"WARC/1.0\r\n\r\n" * 3])
-def test_nonsense_gives_no_candidates_and_no_error(tmp_path: Path, body: bytes) -> None:
+def test_other_content_than_records_gives_no_candidates(tmp_path: Path, body: bytes) -> None:
     assert not any(isinstance(item, Candidate) for item in read(written(tmp_path, [body])))
 
 
-def test_archives_are_input_files_among_others(tmp_path: Path) -> None:
+def test_archives_are_read_in_a_folder_with_other_files(tmp_path: Path) -> None:
     written(tmp_path, [record("https://bao.vn/a-1.html", PAGE.encode())])
     written(tmp_path, [record("https://bao.vn/b-1.html", PAGE.encode(), packed=False)], "b.warc")
 
@@ -221,7 +219,7 @@ def test_archives_are_input_files_among_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(tmp_path: Path, packed: bool) -> None:
+def test_reading_can_resume_after_any_portion_without_loss_or_repetition(tmp_path: Path, packed: bool) -> None:
     pieces = [
         record(f"https://bao.vn/a-{n}.html", f"<p>{n}</p>".encode() + PAGE.encode(), packed=packed) for n in range(180)
     ]
@@ -243,14 +241,14 @@ def test_an_archive_is_read_on_from_any_portion_and_nothing_is_lost_or_doubled(t
     assert len(whole) >= 178
 
 
-def test_a_portion_counts_the_pages_it_left_out(tmp_path: Path) -> None:
+def test_a_portion_counts_the_rejected_pages(tmp_path: Path) -> None:
     file = written(tmp_path, [record(f"https://{host}/a.html", PAGE.encode()) for host in ("bao.vn", "x.vn", "y.vn")])
     intake = InputContext(source="kho", now=NOW, max_bytes=1_000_000)
 
     (portion,) = read_portions(file, intake, WarcFilter(sites=frozenset({"bao.vn"})))
 
     assert [each.url for each in portion.candidates] == ["https://bao.vn/a.html"]
-    assert portion.left_out == 2
+    assert portion.rejected == 2
 
 
 def arc_record(url: str, body: bytes, *, length: int | None = None) -> bytes:
@@ -259,7 +257,7 @@ def arc_record(url: str, body: bytes, *, length: int | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_arc_file_is_read_like_its_successor(tmp_path: Path, packed: bool) -> None:
+def test_an_arc_file_is_read_like_a_warc_file(tmp_path: Path, packed: bool) -> None:
     about = b"filedesc://a.arc.gz 127.0.0.1 20140216050221 text/plain 75\n" + b"1 0 Kho\n".ljust(75) + b"\n"
     pieces = [
         about,

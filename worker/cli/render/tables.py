@@ -330,10 +330,10 @@ def print_checks(checked: Sequence[CheckedSource]) -> None:
 
 def _remark(checked: CheckedSource) -> str:
     """Return what to print below the table for a checked source: its problem, or the links left out; may be empty."""
-    finding, strangers = checked.finding, checked.result.strangers
+    finding, offsite = checked.finding, checked.result.offsite
     if finding.remedy:
         return f"{finding.detail} -> {finding.remedy}"
-    return f"{strangers:,} {'link' if strangers == 1 else 'links'} to other sites left out" if strangers else ""
+    return f"{offsite:,} {'link' if offsite == 1 else 'links'} to other sites left out" if offsite else ""
 
 
 def check_record(checked: CheckedSource) -> dict[str, object]:
@@ -347,7 +347,7 @@ def check_record(checked: CheckedSource) -> dict[str, object]:
         "entries": result.entries,
         "newest": result.newest.isoformat() if result.newest else None,
         "overlap": round(checked.overlap, 3),
-        "other_sites": result.strangers,
+        "other_sites": result.offsite,
         "detail": finding.detail,
         "remedy": finding.remedy,
     }

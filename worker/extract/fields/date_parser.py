@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lxml.html import HtmlElement
 
-from worker.dates import FoundDate, find_date, possible_dates
+from worker.dates import ParsedDate, find_date, possible_dates
 from worker.extract.document import Document
 
 _MACHINE_READABLE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
@@ -27,9 +27,9 @@ class DateParser:
         """Yield what a value that is a date may mean, the most likely first."""
         return possible_dates(value, zone=self.zone, month_first=self.month_first, language=self.language)
 
-    def of_text(self, text: str) -> FoundDate | None:
+    def of_text(self, text: str) -> ParsedDate | None:
         """Return the first date in a line of text."""
-        return find_date(text, home=self.zone, month_first=self.month_first, language=self.language)
+        return find_date(text, default_zone=self.zone, month_first=self.month_first, language=self.language)
 
     def of_element(self, element: HtmlElement, text: str) -> Iterator[str]:
         """Yield what an element gives as its date, for programs and for readers, as far as it can be read."""

@@ -268,7 +268,9 @@ def _dates_in_line(
         if not in_title and not any(first <= start < last for first, last in spans):
             before = line.text[max(begin, start - _LABEL) : start] or line.label
             beside = len(line.text) - (end - start)
-            yield _DatePosition(element, (line.text[begin:end],), before, beside, written.timed, distance, after_title)
+            yield _DatePosition(
+                element, (line.text[begin:end],), before, beside, written.has_time, distance, after_title
+            )
         begin = end
 
 

@@ -262,7 +262,7 @@ class ArchiveWalker:
         glimpses = scan_archive(place.kind, page, self._source, self._sought, now=self._app.clock.now())
         last = ArchivePage()
         while (glimpse := await asyncio.to_thread(next, glimpses, None)) is not None:
-            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.left_out)
+            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.outside)
             at = 0
             while at < len(glimpse.candidates):
                 if self._enough:
@@ -280,13 +280,13 @@ class ArchiveWalker:
         """Read an archive in portions, no further ahead of the work than a few hundred pages."""
         portions = self._portions(place)
         while (portion := await read_in_thread(next, portions, None)) is not None:
-            for remark in portion.remarks:
+            for remark in portion.problems:
                 log.warning("backfill.note", note=f"{remark.where}: {remark.why}")
             place = replace(
                 place,
                 position=portion.position,
                 found=place.found + len(portion.candidates),
-                left_out=place.left_out + portion.left_out,
+                left_out=place.left_out + portion.rejected,
             )
             place = await self._take(place, portion.candidates)
             if self._enough:

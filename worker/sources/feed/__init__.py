@@ -1,1 +1,5 @@
-"""Feeds: RSS, RDF, Atom, CDF and JSON Feed, made safe to parse; lists of feeds (OPML)."""
+"""Parsers of feeds (RSS, RDF, Atom, CDF, JSON Feed) and of lists of feeds (OPML).
+
+`parser.parse_feed` is the entry point. `sanitise` cuts a large or hostile feed down before feedparser reads it,
+`full_text` extracts an article's text from an entry.
+"""

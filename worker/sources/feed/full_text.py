@@ -1,4 +1,8 @@
-"""Reads the full text of an article that a feed gives along with the link, where it is more than a teaser."""
+"""Extract the full text of an article from a feed entry.
+
+Some feeds contain whole articles. The pipeline uses that text if the article's page cannot be fetched. Teasers and
+texts that end in "read more" are not full texts.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,17 @@ from worker.charset import clean_markup
 from worker.sources.entries import one_line
 from worker.sources.markup import strip_code
 
+# Sizes in characters, far above what articles need; chosen, not measured.
 MAX_MARKUP = 200_000
-_MOST_TEXT = 100_000
-_LEAST_WORDS = 60
+_MAX_TEXT = 100_000
+_MIN_WORDS = 60  # a shorter text is a teaser or a notice; chosen, not measured
 _BLOCKS = frozenset(
     ["p", "div", "br", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "table", "tr", "section",
      "article", "header", "footer", "pre", "hr", "dl", "dt", "dd", "figure", "figcaption"]
 )  # fmt: skip
 _NO_TEXT = frozenset(["script", "style", "iframe", "figure", "form", "noscript", "template", "svg", "video", "audio"])
 _TEASER = re.compile(r"(?:\[\s*(?:…|\.{3}|&hellip;)\s*\]|…|\.{3})\s*\Z")
-_LEADS_ON = re.compile(
+_READ_MORE = re.compile(
     r"(?:the post .{1,300} appeared first on .{1,100}|(?:đọc|xem) (?:tiếp|thêm|chi tiết)\b.{0,60}"
     r"|(?:read|continue reading|learn) more\b.{0,60}|continue reading\b.{0,200})[.…→»\s]*\Z",
     re.IGNORECASE,
@@ -29,21 +34,24 @@ _LEADS_ON = re.compile(
 
 
 def full_text(markup: str | None, *, marked_up: bool = True) -> str | None:
-    """Return the paragraphs of an article, one a line; None for what is cut short, or too short to be an article."""
+    """Return the paragraphs of an article, one a line, or None if the text is a teaser, shortened or too short.
+
+    `marked_up`: the input is HTML; otherwise it is plain text.
+    """
     if not markup or len(markup) > MAX_MARKUP:
         return None
     lines = _lines(markup) if marked_up else iter(markup.splitlines())
     paragraphs = [paragraph for line in lines if (paragraph := one_line(line))]
-    if paragraphs and _LEADS_ON.fullmatch(paragraphs[-1]):
+    if paragraphs and _READ_MORE.fullmatch(paragraphs[-1]):
         paragraphs.pop()
     text = "\n".join(paragraphs)
-    if len(text.split()) < _LEAST_WORDS or len(text) > _MOST_TEXT or _TEASER.search(text):
+    if len(text.split()) < _MIN_WORDS or len(text) > _MAX_TEXT or _TEASER.search(text):
         return None
     return text
 
 
 def _lines(markup: str) -> Iterator[str]:
-    """Yield the text of each block; captions, scripts and embedded things are left out."""
+    """Yield the text of each block element; captions, scripts and embedded objects are skipped."""
     try:
         plain = strip_code(clean_markup(markup).encode())
         root = html.fromstring(b"<div>" + plain + b"</div>", parser=html.HTMLParser(encoding="utf-8"))
@@ -64,17 +72,18 @@ def _lines(markup: str) -> Iterator[str]:
     yield "".join(line)
 
 
+# Characters of full texts kept of one feed: 600 articles of 5,000 characters. Chosen to bound memory, not measured.
 MAX_TEXT_OF_FEED = 3_000_000
 
 
 @dataclass(slots=True)
 class TextBudget:
-    """How many more characters of full text are kept."""
+    """The number of characters of full text that may still be kept of a feed."""
 
-    left: int = MAX_TEXT_OF_FEED
+    remaining: int = MAX_TEXT_OF_FEED
 
-    def take(self, size: int) -> bool:
-        """Tell whether a text of this size is kept, and if so make the room smaller."""
-        fits = size <= min(MAX_MARKUP, self.left)
-        self.left -= size if fits else 0
+    def reserve(self, size: int) -> bool:
+        """Return whether a text of `size` characters may be kept, and deduct it if so."""
+        fits = size <= min(MAX_MARKUP, self.remaining)
+        self.remaining -= size if fits else 0
         return fits

@@ -1,4 +1,4 @@
-"""Reads and writes lists of feeds as OPML 2.0 (opml.org)."""
+"""Read and write lists of feeds as OPML 2.0 (opml.org), for `sources import` and `sources export`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.sources.markup import UTF8_DECLARATION, escape_document, refuse_host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpmlFeed:
-    """One feed of a list: its address, what it is called, and the names of the groups it stands in."""
+    """One feed of a list: its URL, its title, and the names of the groups around it from the outermost inwards."""
 
     url: str
     title: str | None = None
@@ -24,9 +24,9 @@ class OpmlFeed:
 
 
 def read_opml(body: bytes) -> tuple[tuple[OpmlFeed, ...], tuple[str, ...]]:
-    """Return the feeds of a list, each address once, and a sentence for each that has no usable address.
+    """Return the feeds of a list, each URL once, and one sentence for each feed without a usable URL.
 
-    Raises SourceError where the file is no OPML.
+    Raises SourceError if the file is no OPML.
     """
     try:
         markup = (
@@ -61,7 +61,7 @@ def _outline(element: etree._Element, url: str) -> OpmlFeed:
 
 
 def _attribute(element: etree._Element, name: str) -> str:
-    """Return an attribute whatever its case: writers disagree about `xmlUrl`."""
+    """Return an attribute by its name in any case: programs disagree about `xmlUrl`."""
     return next((str(value).strip() for key, value in element.attrib.items() if str(key).lower() == name), "")
 
 
@@ -70,7 +70,7 @@ def _name(element: etree._Element) -> str | None:
 
 
 def write_opml(sources: Iterable[Source]) -> bytes:
-    """Return the feeds among sources as an OPML file."""
+    """Return an OPML document with the sources that are feeds."""
     root = etree.Element("opml", version="2.0")
     etree.SubElement(etree.SubElement(root, "head"), "title").text = "Corpus Worker sources"
     body = etree.SubElement(root, "body")

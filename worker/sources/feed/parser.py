@@ -1,4 +1,8 @@
-"""Reads feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x."""
+"""Read feeds: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, CDF, JSON Feed 1.x.
+
+`parse_feed` returns the candidates of a fetched feed, `read_feed` its entries as written. XML feeds are decoded
+(`worker.sources.markup`), cut down if large or risky (`sanitise`) and parsed by feedparser; JSON feeds are read here.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,12 @@ from worker.sources.feed.full_text import TextBudget, full_text
 from worker.sources.feed.sanitise import MAX_ENTRIES, sanitise_feed
 from worker.sources.markup import to_utf8
 
-# Reads JSON Feed 1.0 and 1.1 (jsonfeed.org).
+# JSON Feed 1.0 and 1.1 (jsonfeed.org).
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonFeed:
-    """A JSON feed as read; `older` is where the part before this one is, `rest` the feed of the entries not read."""
+    """The content of a JSON feed; see `Feed` for the fields."""
 
     entries: tuple[Entry, ...]
     rest: bytes
@@ -37,14 +41,17 @@ class JsonFeed:
 
 
 def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
-    """Read a JSON feed, tolerant of missing and mistyped members; raises SourceError where the JSON is no feed."""
-    document = _loaded(body, url)
+    """Read a JSON feed; missing members and members of a wrong type are ignored.
+
+    Raises SourceError if the body is no JSON or no object with a list of `items`.
+    """
+    document = _load_json(body, url)
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(items, list):
         raise SourceError(f"{url}: this is JSON, but no JSON Feed (it has no list of items); check the address")
-    room = TextBudget()
+    budget = TextBudget()
     return JsonFeed(
-        entries=tuple(_entry(item, zone, room) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
+        entries=tuple(_entry(item, zone, budget) for item in items[:MAX_ENTRIES] if isinstance(item, dict)),
         rest=json.dumps({**document, "items": items[MAX_ENTRIES:]}).encode() if len(items) > MAX_ENTRIES else b"",
         older=_text(document, "next_url"),
         title=_text(document, "title"),
@@ -52,15 +59,14 @@ def read_json_feed(body: bytes, *, url: str, zone: tzinfo) -> JsonFeed:
     )
 
 
-def _loaded(body: bytes, url: str) -> object:
+def _load_json(body: bytes, url: str) -> object:
     try:
-        loaded = read_json(body)
+        return read_json(body)
     except (ValueError, RecursionError) as exc:
         raise SourceError(f"{url}: this looks like JSON but cannot be read ({exc}); check the address") from exc
-    return loaded
 
 
-def _entry(item: dict[str, object], zone: tzinfo, room: TextBudget) -> Entry:
+def _entry(item: dict[str, object], zone: tzinfo, budget: TextBudget) -> Entry:
     identity = _text(item, "id")
     link = _text(item, "url") or _text(item, "external_url")
     if not link and identity and identity.startswith(("http://", "https://")):
@@ -71,43 +77,47 @@ def _entry(item: dict[str, object], zone: tzinfo, room: TextBudget) -> Entry:
         published_at=read_date(date_text(item.get("date_published")), zone=zone),
         modified_at=read_date(date_text(item.get("date_modified")), zone=zone),
         external_id=identity,
-        fallback=_json_full_text(item, room),
+        fallback=_json_full_text(item, budget),
     )
 
 
-def _json_full_text(item: dict[str, object], room: TextBudget) -> str | None:
+def _json_full_text(item: dict[str, object], budget: TextBudget) -> str | None:
+    """Return the text of an item if it is complete and fits into the budget; HTML is preferred to plain text."""
     markup, plain = item.get("content_html"), item.get("content_text")
-    if isinstance(markup, str) and markup and room.take(len(markup)):
+    if isinstance(markup, str) and markup and budget.reserve(len(markup)):
         return full_text(markup)
-    return full_text(plain, marked_up=False) if isinstance(plain, str) and room.take(len(plain)) else None
+    return full_text(plain, marked_up=False) if isinstance(plain, str) and budget.reserve(len(plain)) else None
 
 
 def _text(members: dict[str, object], name: str) -> str | None:
+    """Return a member that is a string or an integer (ids often are) as a string."""
     value = members.get(name)
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-_MAX_BYTES = 100 * 1024 * 1024
-_MAX_PARTS = 3
+# XML feeds.
+
+_MAX_BYTES = 100 * 1024 * 1024  # inflated bytes; four times a feed of 100,000 entries (26 MB, docs/discovery.md)
+_MAX_PARTS = 3  # content elements of an entry that are tried; each costs a look at a text that may be large
 _NOT_A_FEED = {
     ContentKind.EMPTY: "the answer is empty",
     ContentKind.HTML: 'this is an HTML page, not a feed; give the address of the feed, or set kind = "listing"',
     ContentKind.SITEMAP: 'this is a sitemap, not a feed; set kind = "sitemap"',
     ContentKind.OPML: "this is a list of feeds (OPML), not a feed; import it instead",
-    ContentKind.BINARY: "this is no text at all, not a feed; check the address",
-    ContentKind.URLS: 'this is a list of addresses, not a feed; set kind = "urls"',
+    ContentKind.BINARY: "this is binary data, not a feed; check the address",
+    ContentKind.URLS: 'this is a list of URLs, not a feed; set kind = "urls"',
     ContentKind.WARC: 'this is a WARC file, not a feed; set kind = "warc"',
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A feed as read: its entries in its own order, its title, its own site's address, and notes for people.
+    """The content of a feed: its entries in document order, its title, and notes for people.
 
-    `older` is the address of the part before this one, where a feed is kept in parts (RFC 5005, sections 3 and 4);
-    `rest` is the feed of the entries not read, where it has very many.
+    `site`: the URL that the feed gives as its home page. `older`: the URL of the previous part of a paged or archived
+    feed (RFC 5005, sections 3 and 4). `rest`: a feed of the unread entries, if there were more than `MAX_ENTRIES`.
     """
 
     entries: tuple[Entry, ...]
@@ -119,11 +129,11 @@ class Feed:
 
 
 def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the articles a feed points at; raises SourceError where the page is no feed.
+    """Return the candidates in a feed; raises SourceError if the page is no feed.
 
-    Entries that lead to other sites than the feed's own are left out and counted, unless the feed says that it belongs
-    to their site, or the source's option `other_sites` is `follow`: of these only the address is taken. Of a feed with
-    very many entries the newest are read; the others are in `rest`.
+    Entries that link to other sites are dropped and counted, unless the feed names that site as its home page or the
+    source's option `other_sites` is `follow`; of such an entry only the URL is used. Of a feed with very many entries
+    the newest are read, and `rest` is a page with the others.
     """
     feed = read_feed(page, zone=source_zone(source))
     notes = feed.notes if feed.entries else (*feed.notes, "the feed has no entries")
@@ -131,7 +141,7 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
         feed.entries,
         page=page,
         source=source,
-        scope=link_policy(source, page.url, page.final_url, claimed=feed.site),
+        policy=link_policy(source, page.url, page.final_url, claimed=feed.site),
         now=now,
         notes=notes,
         title=feed.title,
@@ -140,12 +150,15 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
 
 
 def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
-    """Read a feed of any kind; a damaged one gives what can be read. Raises SourceError where the page is no feed."""
+    """Read a feed in any format, as far as it is undamaged. Raises SourceError if the page is no feed.
+
+    Dates without a time zone are in `zone`.
+    """
     body = gunzip(page.body, limit=_MAX_BYTES)
-    shape = sniff_content(body)
-    if shape in _NOT_A_FEED:
-        raise SourceError(f"{page.url}: {_NOT_A_FEED[shape]}")
-    if shape is ContentKind.JSON:
+    kind = sniff_content(body)
+    if kind in _NOT_A_FEED:
+        raise SourceError(f"{page.url}: {_NOT_A_FEED[kind]}")
+    if kind is ContentKind.JSON:
         document = read_json_feed(body, url=page.url, zone=zone)
         return Feed(
             entries=document.entries,
@@ -185,7 +198,7 @@ def _cut_short(entries: int) -> tuple[str, ...]:
 def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
     headers = {"content-location": page.final_url}
     try:
-        # Never bytes or a string: feedparser opens what looks like a path or a URL.
+        # Never pass bytes or a string: feedparser would open one that looks like a path or a URL.
         return feedparser.parse(
             io.BytesIO(body), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
         )
@@ -194,6 +207,7 @@ def _parsed(body: bytes, page: Page) -> feedparser.FeedParserDict:
 
 
 def _harmless(parsed: feedparser.FeedParserDict) -> bool:
+    """Return whether feedparser only reports a wrong encoding or content type, which loses nothing."""
     return isinstance(parsed.bozo_exception, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
 
 
@@ -202,7 +216,7 @@ def _cause(parsed: feedparser.FeedParserDict) -> str:
 
 
 def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
-    room = TextBudget()
+    budget = TextBudget()
     for item in parsed.entries[:MAX_ENTRIES]:
         published = _date(item, "published", zone)
         updated = _date(item, "updated", zone)
@@ -213,12 +227,12 @@ def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Ite
             modified_at=updated,
             external_id=item.get("id") or None,
             base=page.final_url,
-            fallback=_full_text(item, room),
+            fallback=_full_text(item, budget),
         )
 
 
 def _link(item: feedparser.FeedParserDict, page: Page) -> str:
-    """Return the entry's own page: what a click counter wraps, the link, or an id that is an address."""
+    """Return the URL of an entry's page: the original of a FeedBurner link, the link, or an id that is a URL."""
     link: str = item.get("feedburner_origlink") or item.get("link") or ""
     if link and not _is_front(link, page):
         return link
@@ -234,9 +248,9 @@ def _is_front(link: str, page: Page) -> bool:
 
 
 def _date(item: feedparser.FeedParserDict, name: str, zone: tzinfo) -> datetime | None:
-    """Return one of an entry's dates: feedparser's reading, corrected where the date names no zone."""
+    """Return one of an entry's dates; feedparser's result is corrected by our own reading, see `correct_date`."""
     if name not in item:
-        # Asked for `updated`, a feedparser dictionary without one answers with `published`.
+        # Without `updated`, a feedparser dictionary returns `published` for it.
         return None
     written, parsed = item.get(name), item.get(f"{name}_parsed")
     if not isinstance(written, str):
@@ -255,11 +269,11 @@ def _older(parsed: feedparser.FeedParserDict, base: str) -> str:
     return _absolute(links.get("prev-archive") or links.get("next"), base)
 
 
-def _full_text(item: feedparser.FeedParserDict, room: TextBudget) -> str | None:
-    """Return the entry's text, where the feed gives it in full and there is room for it."""
+def _full_text(item: feedparser.FeedParserDict, budget: TextBudget) -> str | None:
+    """Return the text of an entry if the feed contains it in full and it fits into the budget."""
     for part in item.get("content", ())[:_MAX_PARTS]:
         value, kind = part.get("value"), str(part.get("type") or "")
-        if isinstance(value, str) and value and room.take(len(value)):
+        if isinstance(value, str) and value and budget.reserve(len(value)):
             return full_text(value, marked_up=kind != "text/plain")
     return None
 

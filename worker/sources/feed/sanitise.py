@@ -1,4 +1,9 @@
-"""Cuts huge or hostile feeds down to what is needed of their newest entries, in one streaming pass."""
+"""Cut large or hostile feeds down before feedparser reads them, in two linear passes.
+
+`newest_entries` keeps the newest entries of a very long feed by a scan of its bytes. `reduce_feed` rebuilds a risky
+feed from the fields that are needed, with a streaming parser. `sanitise_feed` applies both if necessary; small plain
+feeds pass unchanged. feedparser alone needs 7.8 s for a feed of 20,000 entries (docs/design.md).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +23,7 @@ from worker.sources.feed.full_text import TextBudget
 from worker.sources.markup import UTF8_DECLARATION, escape_document, refuse_hostile_markup
 from worker.urls.syntax import MAX_LENGTH
 
-# Cuts the newest entries out of a feed of very many before anything parses it, in one pass over its bytes.
-
+# Selection of the newest entries by a scan of the bytes.
 
 _ENTRY_OR_DATE = re.compile(
     rb"<(?:(!\[CDATA\[|!--)|(?:[\w.-]{1,20}:)?(?:"
@@ -37,15 +41,15 @@ _MONTHS = {
 }
 _CLOSED = re.compile(rb"</(?:[\w.-]{1,20}:)?(?:item|entry)\s*>", re.IGNORECASE)
 _ENTRY = (b"item", b"entry")
-Moment = tuple[int, ...]
-_NO_MOMENT: Moment = ()
+DateParts = tuple[int, ...]
+_NO_DATE: DateParts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThinnedFeed:
-    """A feed with only its newest entries, how many it had (zero where nobody counted), and the feed of the others.
+class SanitisedFeed:
+    """A feed that was cut down.
 
-    `rest` is empty where there are none.
+    `entries`: the number of entries it had (0: not counted). `rest`: a feed of the entries that were cut off, or b"".
     """
 
     body: bytes
@@ -53,27 +57,27 @@ class ThinnedFeed:
     rest: bytes = b""
 
 
-def newest_entries(body: bytes, *, keep: int) -> ThinnedFeed:
-    """Cut the newest entries out of a feed; one of few entries stays as it is.
+def newest_entries(body: bytes, *, keep: int) -> SanitisedFeed:
+    """Return a feed with only its `keep` newest entries; a feed with no more entries is returned unchanged.
 
-    Undated entries count as the oldest, those at either end of the feed as newer than those between: nobody says at
-    which end new ones are added. What stands before the first entry and behind the last one stays, with both parts.
+    Undated entries count as the oldest; among them those near either end of the feed count as newer, because feeds add
+    new entries at either end. Both parts keep everything before the first and after the last entry.
     """
     lower = body.lower()
     if sum(lower.count(name) for name in _ENTRY) <= keep:
-        return ThinnedFeed(body=body)
-    starts, moments = _find_entries(body)
+        return SanitisedFeed(body=body)
+    starts, dates = _find_entries(body)
     if len(starts) <= keep:
-        return ThinnedFeed(body=body)
+        return SanitisedFeed(body=body)
     end = _end_of_last(body, starts[-1])
     ends = [*starts[1:], end]
     last = len(starts) - 1
-    by_age = sorted(range(len(starts)), key=lambda number: (moments[number], -min(number, last - number)), reverse=True)
+    by_age = sorted(range(len(starts)), key=lambda number: (dates[number], -min(number, last - number)), reverse=True)
 
     def only(numbers: Iterable[int]) -> bytes:
         return body[: starts[0]] + b"".join(body[starts[n] : ends[n]] for n in sorted(numbers)) + body[end:]
 
-    return ThinnedFeed(body=only(by_age[:keep]), entries=len(starts), rest=only(by_age[keep:]))
+    return SanitisedFeed(body=only(by_age[:keep]), entries=len(starts), rest=only(by_age[keep:]))
 
 
 def _end_of_last(body: bytes, start: int) -> int:
@@ -84,13 +88,13 @@ def _end_of_last(body: bytes, start: int) -> int:
     return tag or len(body)
 
 
-def _find_entries(body: bytes) -> tuple[list[int], list[Moment]]:
-    """Return where the entries of a feed begin, and when each says, roughly and without its zone, that it was written.
+def _find_entries(body: bytes) -> tuple[list[int], list[DateParts]]:
+    """Return the offsets of a feed's entries and their approximate dates without zones, outside CDATA and comments.
 
-    What is quoted or commented out is passed over. Two lists rather than one of pairs: there may be very many.
+    These are two lists because a list of very many pairs needs more memory.
     """
     starts: list[int] = []
-    moments: list[Moment] = []
+    dates: list[DateParts] = []
     quoted_until = 0
     for mark in _ENTRY_OR_DATE.finditer(body):
         start = mark.start()
@@ -99,35 +103,40 @@ def _find_entries(body: bytes) -> tuple[list[int], list[Moment]]:
         quoted, entry, written = mark.groups()
         if entry:
             starts.append(start)
-            moments.append(_NO_MOMENT)
+            dates.append(_NO_DATE)
         elif quoted:
             quoted_until = body.find(_ENDS[quoted.upper()], mark.end())
             if quoted_until < 0:
                 break
-        elif moments and not moments[-1]:
-            moments[-1] = _moment(written)
-    return starts, moments
+        elif dates and not dates[-1]:
+            dates[-1] = _date_parts(written)
+    return starts, dates
 
 
-def _moment(written: bytes) -> Moment:
+def _date_parts(written: bytes) -> DateParts:
     if found := _ISO.match(written):
         return tuple(int(part or 0) for part in found.groups())
     if (found := _MAIL.match(written)) and (month := _MONTHS.get(found[2].lower())):
         return (int(found[3]), month, int(found[1]), *(int(part or 0) for part in found.groups()[3:]))
-    return _NO_MOMENT
+    return _NO_DATE
 
+
+# Reduction of a feed to the needed fields.
 
 MAX_ENTRIES = 2_500
-"""So many entries are read at a time, in less than two seconds: of a longer feed the newest, then of those left."""
+"""Entries read at a time, which takes at most two seconds (docs/discovery.md, `huge`)."""
+# Limits of what feedparser gets unchanged, and of what is kept of an entry. They were chosen above what real feeds
+# have, not measured one by one; docs/design.md ("The steps before feedparser") has what the reduction saves.
 _SAFE_BYTES = 100_000
-_MAX_FIELD = 1500
-_MAX_FIELDS = 12
-_MAX_UNCLOSED = 500
-_MAX_PIECES = 1000
-_MAX_COUNT = 300_000
+_MAX_FIELD = 1500  # characters of a title, id or date; titles are shortened further later
+_MAX_FIELDS = 12  # fields of an entry: more than the names in _NEEDED that one format uses
+_MAX_UNCLOSED = 500  # surplus of start tags over end tags; a sign of deep nesting
+_MAX_PIECES = 1000  # pieces of text or child elements of one field
+_MAX_COUNT = 300_000  # entries; so many empty ones take 0.7 s (docs/discovery.md, `huge`)
 _DOCTYPE_START = re.compile(r"<!doctype", re.IGNORECASE)
 _DOCTYPE = re.compile(r"<!doctype[^>\[]{0,1000}(?:\[.*?\]\s{0,100})?>", re.IGNORECASE | re.DOTALL)
-# feedparser looks for an e-mail address in every author, in time quadratic in the longest run of such characters.
+# feedparser searches authors for e-mail addresses in time quadratic in the longest run of these characters: over 18 s
+# for 60 kB.
 _LONG_RUN = re.compile(rb"[\w.+-]{1000}")
 _ENTRIES = frozenset({"item", "entry"})
 _ENTRY_TAGS = ["{*}item", "{*}entry", "{*}ITEM", "{*}Item", "{*}ENTRY", "{*}Entry"]
@@ -147,29 +156,20 @@ _NEEDED = frozenset(
         "origlink",
     ]
 )
-_ADDRESSES = frozenset({"link", "guid", "id", "origlink"})
+_URL_FIELDS = frozenset({"link", "guid", "id", "origlink"})
 _DATES = ("pubdate", "published", "issued", "date", "updated", "modified", "created")
 _MARK = "ENTRIES-STAND-HERE"
 _HARMLESS_ENTITY = re.compile(r"<!ENTITY\s{1,20}([a-zA-Z]\w{0,30})\s{1,20}\"([^\"&<%]{0,64})\"\s{0,20}>")
-_MAX_ENTITIES = 100
+_MAX_ENTITIES = 100  # of a document type; real ones declare a few
 _START_TAG = re.compile(rb"<[a-zA-Z][^<>]{0,2000}>")
 _FIRST_TAG = re.compile(r"<[a-zA-Z]")
-_HEAD = 65_536
+_HEAD = 65_536  # bytes searched for the document type and the root; as in worker.sources.content
 _UNDATED = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SanitisedFeed:
-    """A feed cut down; `entries` is how many it had, zero where nobody counted; `rest` is the feed of those cut off."""
-
-    body: bytes
-    entries: int = 0
-    rest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _HeapEntry:
-    """One entry on the heap: the oldest falls out first, of undated ones the last."""
+    """One kept entry. The smallest is dropped first: the oldest, among undated entries the last."""
 
     date: datetime
     order: int
@@ -177,9 +177,9 @@ class _HeapEntry:
 
 
 def sanitise_feed(body: bytes) -> SanitisedFeed:
-    """Return a feed that is safe to parse: as it is where it is small and plain, else cut down.
+    """Return a feed that feedparser can read safely; a small, plain feed is unchanged.
 
-    Raises SourceError for a tag without an end, and for thousands of broken ones.
+    Raises SourceError for a tag without an end and for thousands of broken tags.
     """
     newest = newest_entries(body, keep=MAX_ENTRIES)
     refuse_hostile_markup(newest.body)
@@ -188,28 +188,29 @@ def sanitise_feed(body: bytes) -> SanitisedFeed:
 
 
 def _is_risky(body: bytes) -> bool:
+    """Return whether a feed is large, deeply nested, declares entities or has very long words."""
     deep = body.count(b"<") - 2 * body.count(b"</") - body.count(b"/>") > _MAX_UNCLOSED
     return deep or len(body) > _SAFE_BYTES or b"<!ENTITY" in body or _LONG_RUN.search(body) is not None
 
 
 def reduce_feed(body: bytes) -> SanitisedFeed:
-    """Return a feed with the newest entries only and of these only links, titles, ids and dates.
+    """Return a feed with the newest entries, and of these only links, titles, ids, dates and full texts.
 
-    Document types go first, and with them every entity somebody declared.
+    The document type is removed first, and with it all declared entities.
     """
     body = _without_doctype(body)
     heap: list[_HeapEntry] = []
     skeleton: _Skeleton | None = None
     count = 0
-    room = TextBudget()
+    budget = TextBudget()
     for entry in islice(_stream(body), _MAX_COUNT):
         skeleton = skeleton or _Skeleton(entry)
         count += 1
         date = _date_of(entry)
         if len(heap) < MAX_ENTRIES:
-            heapq.heappush(heap, _kept(entry, date, count, room))
+            heapq.heappush(heap, _heap_entry(entry, date, count, budget))
         elif date > heap[0].date:
-            heapq.heapreplace(heap, _kept(entry, date, count, room))
+            heapq.heapreplace(heap, _heap_entry(entry, date, count, budget))
     if skeleton is None:
         return SanitisedFeed(body=_root_alone(body))
     entries = (kept.xml for kept in sorted(heap, key=lambda kept: -kept.order))
@@ -217,18 +218,19 @@ def reduce_feed(body: bytes) -> SanitisedFeed:
 
 
 def _root_alone(body: bytes) -> bytes:
+    """Return an empty feed with the root element of a feed without entries."""
     root = _START_TAG.search(body, 0, _HEAD)
     return UTF8_DECLARATION + root[0].rstrip(b"/>") + b"/>" if root else b""
 
 
-def _kept(entry: etree._Element, date: datetime, count: int, room: TextBudget) -> _HeapEntry:
-    return _HeapEntry(date=date, order=-count, xml=_as_bytes(_reduced(entry, room)))
+def _heap_entry(entry: etree._Element, date: datetime, count: int, budget: TextBudget) -> _HeapEntry:
+    return _HeapEntry(date=date, order=-count, xml=_as_bytes(_reduced(entry, budget)))
 
 
 def _without_doctype(body: bytes) -> bytes:
-    """Return a feed without its document type, its ampersands mended; short plain entities it declares are written out.
+    """Return a feed without its document type and with repaired ampersands; short plain entities are replaced.
 
-    One in EBCDIC stays as it is.
+    A feed in EBCDIC is returned unchanged.
     """
     if not body.startswith(UTF8_DECLARATION):
         return body
@@ -242,7 +244,7 @@ def _without_doctype(body: bytes) -> bytes:
 
 
 class _Skeleton:
-    """What stands around the entries: the root, and the title and link of the feed itself."""
+    """The document around the entries: the root element, and the title and link of the feed itself."""
 
     def __init__(self, entry: etree._Element) -> None:
         root = entry.getroottree().getroot()
@@ -255,7 +257,7 @@ class _Skeleton:
         about = (child for child in islice(channel, _MAX_PIECES) if _local(child) in {"title", "link"})
         for child in islice(about, _MAX_FIELDS):
             kept = deepcopy(child)
-            _shorten(kept, address=_local(child) in _ADDRESSES)
+            _shorten(kept, is_url=_local(child) in _URL_FIELDS)
             self._inner.append(kept)
 
     def filled_with(self, entries: Iterable[bytes]) -> bytes:
@@ -274,7 +276,7 @@ def _as_bytes(element: etree._Element) -> bytes:
 
 
 def _stream(body: bytes) -> Iterator[etree._Element]:
-    """Yield each entry, complete, and forget it afterwards."""
+    """Yield each complete entry, and free its memory afterwards."""
     events = etree.iterparse(
         io.BytesIO(body), events=("end",), tag=_ENTRY_TAGS, recover=True, resolve_entities=False, no_network=True,
         remove_comments=True, remove_pis=True, load_dtd=False, huge_tree=False,
@@ -283,9 +285,9 @@ def _stream(body: bytes) -> Iterator[etree._Element]:
         for _, element in events:
             if not _is_inner(element):
                 yield element
-                _forget(element)
+                _free_memory(element)
     except etree.XMLSyntaxError:
-        # What was read before the damage counts.
+        # Entries before the damage are used.
         return
 
 
@@ -293,7 +295,7 @@ def _is_inner(element: etree._Element) -> bool:
     return any(_local(outer) in _ENTRIES for outer in element.iterancestors())
 
 
-def _forget(element: etree._Element) -> None:
+def _free_memory(element: etree._Element) -> None:
     parent = element.getparent()
     element.clear()
     if parent is not None:
@@ -302,22 +304,22 @@ def _forget(element: etree._Element) -> None:
 
 
 def _bare(element: etree._Element) -> etree._Element:
-    """Copy an element without what is in it: the parser is always some elements ahead."""
+    """Copy an element without its content, of which the parser has already read some."""
     copy = deepcopy(element)
     del copy[:]
     copy.text = None
     return copy
 
 
-def _reduced(entry: etree._Element, room: TextBudget) -> etree._Element:
-    """Cut an entry down in place: a new element cannot have the odd namespaces that feeds have."""
+def _reduced(entry: etree._Element, budget: TextBudget) -> etree._Element:
+    """Reduce an entry in place: lxml cannot create elements with the invalid namespaces that some feeds use."""
     needed = 0
     entry.text = entry.tail = None
     for child in list(entry):
         needed += _local(child) in _NEEDED
         if _local(child) in _NEEDED and needed <= _MAX_FIELDS:
-            _shorten(child, address=_local(child) in _ADDRESSES)
-        elif not (_is_full_text(child) and _keep_whole(child, room)):
+            _shorten(child, is_url=_local(child) in _URL_FIELDS)
+        elif not (_is_full_text(child) and _keep_whole(child, budget)):
             entry.remove(child)
     _without_long_attributes(entry)
     return entry
@@ -327,13 +329,13 @@ def _is_full_text(child: etree._Element) -> bool:
     return _local(child) == "encoded" or (_local(child) == "content" and not (child.get("url") or child.get("src")))
 
 
-def _keep_whole(field: etree._Element, room: TextBudget) -> bool:
-    """Make a field that holds a whole text plain, and tell whether there was room for it."""
+def _keep_whole(field: etree._Element, budget: TextBudget) -> bool:
+    """Turn a field with a full text into CDATA; return False if it is too large or the budget is used up."""
     if len(field) > _MAX_PIECES:
         return False
     inner = b"".join(etree.tostring(child, encoding="utf-8") for child in field).decode("utf-8")
     written = (field.text or "") + inner
-    if not room.take(len(written)):
+    if not budget.reserve(len(written)):
         return False
     del field[:]
     field.text = etree.CDATA(written.replace("]]>", "]] >"))
@@ -344,14 +346,14 @@ def _keep_whole(field: etree._Element, room: TextBudget) -> bool:
     return True
 
 
-def _shorten(field: etree._Element, *, address: bool = False) -> None:
+def _shorten(field: etree._Element, *, is_url: bool = False) -> None:
     text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
-    if address and len(text) > MAX_LENGTH:
-        # Part of an address is another address.
+    if is_url and len(text) > MAX_LENGTH:
+        # Part of a URL is another URL.
         text = ""
     del field[:]
-    # As CDATA: feedparser is called back for every single escaped character otherwise.
-    field.text = etree.CDATA((text if address else text[:_MAX_FIELD]).replace("]]>", "]] >"))
+    # As CDATA, because feedparser handles every escaped character with a callback.
+    field.text = etree.CDATA((text if is_url else text[:_MAX_FIELD]).replace("]]>", "]] >"))
     field.tail = None
     _without_long_attributes(field)
     if field.get("type") == "xhtml":

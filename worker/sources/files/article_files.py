@@ -1,4 +1,8 @@
-"""Reads one `.html` or `.txt` file as one article."""
+"""Read articles from local files: one from an `.html` or `.txt` file, one from each line of a `.jsonl` file.
+
+Each reader takes a file and an `InputContext` and yields candidates that bring their content along, and an
+`InputProblem` for whatever cannot be read. They raise OSError if the file cannot be opened.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,14 @@ from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list
 
-_HEAD = 500_000
+_HEAD = 500_000  # bytes searched for `<link rel="canonical">`; it belongs into the head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputProblem:
-    """Something about an input for people: where it stands, what is wrong and what to do.
+    """A problem with an input file: where it is (file and line or record), what is wrong and what to do.
 
-    `lost` says whether an article was lost by it.
+    `lost`: an article could not be read because of it.
     """
 
     where: str
@@ -37,9 +41,10 @@ class InputProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputContext:
-    """What every reader of input files is told: the name of the source, the time, and the largest article in bytes.
+    """What the readers of input files need besides the file.
 
-    `sites` are those whose pages are taken from archives; none: all. `zone` is that of dates that name none.
+    `source`: the name of the source. `max_bytes`: the size limit of one article. `sites`: the sites whose pages are
+    taken from archives (empty: all). `zone`: the time zone of dates without one.
     """
 
     source: str
@@ -49,42 +54,42 @@ class InputContext:
     zone: tzinfo = UTC
 
 
-def read_html(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield a page, named by its `rel=canonical` where that is complete and no front page, and known by its file.
+def read_html(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield the page in an HTML file.
 
-    What a saved page says of its address is not proved by anything: it is no reason to take two files for one page, nor
-    a file for a page of the web.
+    Its URL is the declared canonical URL if that is absolute and no front page. Its canonical URL is that of the file:
+    the declaration is unproven, so it must not make two files one candidate, or a file a page of the web.
     """
-    body = _bounded(file, intake)
+    body = _read_bounded(file, context)
     if isinstance(body, InputProblem):
         yield body
         return
-    shape = sniff_content(body)
-    if shape not in {ContentKind.HTML, ContentKind.XML}:
+    kind = sniff_content(body)
+    if kind not in {ContentKind.HTML, ContentKind.XML}:
         yield InputProblem(
-            where=str(file), why=f"is {shape.value}, not an HTML page; remove it or give it its own ending"
+            where=str(file), why=f"is {kind.value}, not an HTML page; remove it or give it its own ending"
         )
         return
     key = urls.file_url(file)
-    yield page_candidate(declared_canonical(body) or key, body, key=key, intake=intake, reference=str(file))
+    yield page_candidate(declared_canonical(body) or key, body, key=key, context=context, reference=str(file))
 
 
 def page_candidate(
-    url: str, body: bytes, *, key: str, intake: InputContext, reference: str, content_type: str | None = None
+    url: str, body: bytes, *, key: str, context: InputContext, reference: str, content_type: str | None = None
 ) -> Candidate:
-    """Return a candidate that brings its page along."""
+    """Return a candidate with its page as content."""
     page = Page(
         url=url,
         final_url=url,
         status=200,
         body=body,
-        fetched_at=intake.now,
+        fetched_at=context.now,
         content_type=content_type,
     )
     return Candidate(
         url=url,
         canonical_url=key,
-        source=intake.source,
+        source=context.source,
         reference=reference,
         authority=Authority.OPERATOR,
         payload=page,
@@ -92,7 +97,7 @@ def page_candidate(
 
 
 def declared_canonical(body: bytes) -> str | None:
-    """Return the address a page declares as its canonical one: complete, and no front page."""
+    """Return the URL in a page's `<link rel="canonical">` if it is absolute and no front page, or None."""
     try:
         markup = clean_markup(decode_plain(body[:_HEAD])).encode()
         root = html.document_fromstring(markup, parser=html.HTMLParser(encoding="utf-8"))
@@ -100,11 +105,11 @@ def declared_canonical(body: bytes) -> str | None:
         return None
     for link in root.iter("link"):
         if "canonical" in (link.get("rel") or "").lower().split():
-            return _usable(link.get("href") or "")
+            return _page_url(link.get("href") or "")
     return None
 
 
-def _usable(href: str) -> str | None:
+def _page_url(href: str) -> str | None:
     try:
         url = urls.resolve(href)
     except SourceError:
@@ -112,25 +117,25 @@ def _usable(href: str) -> str | None:
     return url if url.startswith("http") and not urls.is_home(url) else None
 
 
-def read_text(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield an article written as plain text: the first line its title, the rest its paragraphs."""
-    body = _bounded(file, intake)
+def read_text(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield the article in a plain text file: the first line is the title, the others are the paragraphs."""
+    body = _read_bounded(file, context)
     text = decode_text_file(body) if isinstance(body, bytes) else None
     if isinstance(body, InputProblem):
         yield body
     elif text is None:
         yield InputProblem(
-            where=str(file), why="is no text in UTF-8 nor in an encoding that can be told; save it as UTF-8"
+            where=str(file), why="is not text in UTF-8 or another recognisable encoding; save it as UTF-8"
         )
     elif is_url_list(text):
         yield InputProblem(
-            where=str(file), why='is a list of addresses, no article; read it with kind = "urls", or name it'
+            where=str(file), why='is a list of URLs, not an article; give the file by itself, or set kind = "urls"'
         )
     else:
-        yield _article(file, text, intake)
+        yield _article(file, text, context)
 
 
-def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputProblem:
+def _article(file: Path, text: str, context: InputContext) -> Candidate | InputProblem:
     title, _, rest = text.strip().partition("\n")
     paragraphs = plain_paragraphs(rest)
     if not paragraphs:
@@ -139,7 +144,7 @@ def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputPr
     return Candidate(
         url=url,
         canonical_url=url,
-        source=intake.source,
+        source=context.source,
         reference=str(file),
         authority=Authority.OPERATOR,
         title=clean_title(title),
@@ -148,55 +153,55 @@ def _article(file: Path, text: str, intake: InputContext) -> Candidate | InputPr
 
 
 def plain_paragraphs(text: str) -> str:
-    """Return the paragraphs of a text, clean, one a line, without blank lines."""
+    """Return the paragraphs of a text, cleaned, one a line, without blank lines."""
     return "\n".join(paragraph for line in text.splitlines() if (paragraph := one_line(line)))
 
 
 def decode_text_file(body: bytes) -> str | None:
-    """Decode a text file like a page, by its mark or by what it reads as; None where that is a guess at best."""
+    """Decode a text file by its byte order mark, as UTF-8, or by detection; None if the encoding is uncertain."""
     marked = any(body.startswith(mark) for mark, _ in BYTE_ORDER_MARKS)
     if marked or (is_text(body) and nearly_utf8(body) is not None):
         return decode_plain(body)
-    told = decode(body)
-    sure = is_text(body) and told.chosen_by == "detection" and "\ufffd" not in told.text
-    return told.text if sure else None
+    decoded = decode(body)
+    is_certain = is_text(body) and decoded.chosen_by == "detection" and "\ufffd" not in decoded.text
+    return decoded.text if is_certain else None
 
 
-def _bounded(file: Path, intake: InputContext) -> bytes | InputProblem:
+def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
+    """Return the content of a file, or a problem if it is empty or larger than allowed."""
     with open_regular(file) as opened:
-        body = opened.read(intake.max_bytes + 1)
-    if len(body) > intake.max_bytes:
+        body = opened.read(context.max_bytes + 1)
+    if len(body) > context.max_bytes:
         return InputProblem(
-            where=str(file), why=f"is larger than {intake.max_bytes:,} bytes; raise fetch.max_bytes or split it"
+            where=str(file), why=f"is larger than {context.max_bytes:,} bytes; raise fetch.max_bytes or split it"
         )
     return body if body.strip() else InputProblem(where=str(file), why="is empty; remove it")
 
 
-# Reads `.jsonl` files: one object a line with `url` and either `html` or `text`.
-
+# JSON Lines: one object a line with `url` and either `html` or `text`.
 
 _OPTIONAL = ("title", "published_at", "source")
 
 
-def read_json_lines(file: Path, intake: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield the article of each line; a line that gives none is remarked on and the rest goes on.
+def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield the article in each line; a line without one gives a problem, and reading continues.
 
-    Of the optional members `title`, `published_at`, `source` and `id`, one of a wrong type is ignored with a remark.
-    A line with both `text` and `html` is taken as text.
+    An optional member (`title`, `published_at`, `source`) of a wrong type is ignored and reported. A line with both
+    `text` and `html` is read as text.
     """
     with open_regular(file) as opened:
-        for number, line in _lines(opened, intake.max_bytes):
+        for number, line in _lines(opened, context.max_bytes):
             where = f"{file}:{number}"
-            if len(line) > intake.max_bytes:
+            if len(line) > context.max_bytes:
                 yield InputProblem(
-                    where=where, why=f"the line is longer than {intake.max_bytes:,} bytes; raise fetch.max_bytes"
+                    where=where, why=f"the line is longer than {context.max_bytes:,} bytes; raise fetch.max_bytes"
                 )
             elif line.strip():
-                yield from _read_line(line, where, intake)
+                yield from _read_line(line, where, context)
 
 
 def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines, of an over-long one only the beginning."""
+    """Yield numbered lines; of a line longer than `longest` bytes only the first `longest + 1` bytes."""
     number = 0
     while line := opened.readline(longest + 1):
         number += 1
@@ -205,7 +210,7 @@ def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
             line = opened.readline(longest + 1)
 
 
-def _read_line(line: bytes, where: str, intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candidate | InputProblem]:
     try:
         members = read_json(line)
     except (ValueError, RecursionError) as exc:
@@ -216,13 +221,13 @@ def _read_line(line: bytes, where: str, intake: InputContext) -> Iterator[Candid
             where=where, why=f"the line holds a {type(members).__name__}, not an object; write one object a line"
         )
         return
-    candidate = _candidate(members, where, intake)
+    candidate = _candidate(members, where, context)
     yield candidate
     if isinstance(candidate, Candidate):
         yield from _ignored(members, where)
 
 
-def _candidate(members: dict[str, object], where: str, intake: InputContext) -> Candidate | InputProblem:
+def _candidate(members: dict[str, object], where: str, context: InputContext) -> Candidate | InputProblem:
     url, text, html = (_text(members, name) for name in ("url", "text", "html"))
     if not url:
         return InputProblem(where=where, why="the object has no url; add the article's address")
@@ -238,7 +243,7 @@ def _candidate(members: dict[str, object], where: str, intake: InputContext) -> 
         candidate = Candidate(
             url=address,
             canonical_url=key,
-            source=intake.source,
+            source=context.source,
             reference=where,
             authority=Authority.OPERATOR,
             payload=payload,
@@ -246,19 +251,19 @@ def _candidate(members: dict[str, object], where: str, intake: InputContext) -> 
     else:
         body = (html or "").encode("utf-8", "replace")
         candidate = page_candidate(
-            address, body, key=key, intake=intake, reference=where, content_type="text/html; charset=utf-8"
+            address, body, key=key, context=context, reference=where, content_type="text/html; charset=utf-8"
         )
-    return _described(candidate, members, intake)
+    return _described(candidate, members, context)
 
 
-def _described(candidate: Candidate, members: dict[str, object], intake: InputContext) -> Candidate:
-    published = read_date(date_text(members.get("published_at")), zone=intake.zone)
+def _described(candidate: Candidate, members: dict[str, object], context: InputContext) -> Candidate:
+    published = read_date(date_text(members.get("published_at")), zone=context.zone)
     identity = members.get("id")
     return replace(
         candidate,
         title=clean_title(_text(members, "title")),
-        published_at=plausible_date(published, now=intake.now),
-        source=one_line(_text(members, "source")) or intake.source,
+        published_at=plausible_date(published, now=context.now),
+        source=one_line(_text(members, "source")) or context.source,
         external_id=one_line(str(identity)) or None if isinstance(identity, str | int) else None,
     )
 
@@ -267,10 +272,10 @@ def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
     for name in _OPTIONAL:
         value = members.get(name)
         if value is not None and not isinstance(value, str) and not (name == "published_at" and date_text(value)):
-            yield InputProblem(where=where, why=f"{name} is no text and was ignored", lost=False)
+            yield InputProblem(where=where, why=f"{name} is not a string and was ignored", lost=False)
     written = date_text(members.get("published_at"))
     if written and read_date(written, zone=UTC) is None:
-        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is no date and was ignored", lost=False)
+        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=False)
 
 
 def _text(members: dict[str, object], name: str) -> str | None:

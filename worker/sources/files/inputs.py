@@ -1,4 +1,9 @@
-"""Reads input files: `.html`, `.txt`, `.jsonl`, `.warc`, and folders of these."""
+"""Read local files and folders as candidates, and the seed corpus.
+
+`read_inputs` serves `ingest PATH`: it walks a folder and reads each file with the reader of its extension. `read_seeds`
+reads the seed corpus, whose files have names of a fixed form. What cannot be read is reported with file and line, and
+reading continues.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,7 @@ from worker.sources.files.article_files import InputContext, InputProblem, read_
 from worker.sources.files.url_list import is_file_of_urls, read_url_list
 from worker.sources.files.warc import read_warc
 
+# Candidates yielded at a time: they carry their content, so a batch of the largest pages must fit into memory.
 BATCH = 100
 FileReader = Callable[[Path, InputContext], Iterator[Candidate | InputProblem]]
 READERS: Mapping[str, FileReader] = MappingProxyType(
@@ -41,31 +47,30 @@ _ARCHIVES = frozenset({".warc", ".warc.gz", ".arc", ".arc.gz"})
 
 
 def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
-    """Yield what a file or a folder holds, with its content, in batches of at most 100 candidates.
+    """Yield the articles in a file or folder, with their content, in batches of at most 100 candidates.
 
-    Folders are read with all that is below, in the order of names; links to folders are not followed. What cannot be
-    read is counted and noted with file and line, and the rest goes on. `max_bytes` bounds one article; the source's
-    option `sites` says whose pages are taken from archives (none: all). The kind of the source decides what a file is
-    read as: of kind `urls` each is a list of addresses, whatever it is called. Raises SourceError, at once, where the
-    path does not exist or is of no known kind.
+    A folder is read recursively in the order of names; symbolic links to folders are not followed. A file that cannot
+    be read is counted in `skipped` and described in `notes`. `max_bytes` limits one article. The option `sites` of the
+    source limits the pages taken from archives. If the kind of the source is `urls`, every file is read as a list of
+    URLs, whatever its name. Raises SourceError at once if the path does not exist or is a file of unknown kind.
     """
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
     if source.kind == "urls":
-        return _lists(path, source, now=now)
-    if not path.is_dir() and _ending(path) in {None, ".txt"} and is_file_of_urls(path):
+        return _url_lists(path, source, now=now)
+    if not path.is_dir() and _extension(path) in {None, ".txt"} and is_file_of_urls(path):
         return iter((read_url_list(path, source, now=now),))
-    if not path.is_dir() and _ending(path) is None:
+    if not path.is_dir() and _extension(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
-    files = _below(path) if path.is_dir() else iter((path,))
-    intake = InputContext(
+    files = _files_below(path) if path.is_dir() else iter((path,))
+    context = InputContext(
         source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=source_zone(source)
     )
-    return _batches(_contents(files, intake), path)
+    return _batches(_contents(files, context), path)
 
 
-def _lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
-    """Yield the addresses of a list, or of every file in a folder; a file that is no list is noted there."""
+def _url_lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
+    """Yield the URLs of a list, or of every file in a folder; a file that is no list becomes a note."""
     if not path.is_dir():
         yield read_url_list(path, source, now=now)
         return
@@ -77,38 +82,42 @@ def _lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
 
 
 def archives_below(path: Path) -> list[Path]:
-    """Return the WARC file at a path, or all of them in the folder, in the order of names; raises SourceError."""
+    """Return the archive at a path, or all archives in a folder, in the order of names.
+
+    Raises SourceError if the path does not exist or has no archive.
+    """
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
-    files = [each for each in _below(path) if isinstance(each, Path)] if path.is_dir() else [path]
-    archives = [file for file in files if _ending(file) in _ARCHIVES]
+    files = [each for each in _files_below(path) if isinstance(each, Path)] if path.is_dir() else [path]
+    archives = [file for file in files if _extension(file) in _ARCHIVES]
     if not archives:
         raise SourceError(f"{path}: no {' or '.join(sorted(_ARCHIVES))} file; check the path")
     return archives
 
 
-def _ending(path: Path) -> str | None:
+def _extension(path: Path) -> str | None:
     name = path.name.lower()
     return next((ending for ending in READERS if name.endswith(ending)), None)
 
 
-def _below(folder: Path) -> Iterator[Path | InputProblem]:
+def _files_below(folder: Path) -> Iterator[Path | InputProblem]:
+    """Yield the files with a known extension in a folder and its sub-folders, then the folders that cannot be read."""
     refused: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=refused.append):
         note_progress()
         folders.sort()
-        yield from (path for name in sorted(names) if _ending(path := Path(place, name)))
+        yield from (path for name in sorted(names) if _extension(path := Path(place, name)))
     for error in refused:
         yield InputProblem(where=str(error.filename), why=f"cannot be opened ({error.strerror}); check its permissions")
 
 
-def _contents(files: Iterator[Path | InputProblem], intake: InputContext) -> Iterator[Candidate | InputProblem]:
+def _contents(files: Iterator[Path | InputProblem], context: InputContext) -> Iterator[Candidate | InputProblem]:
     for file in files:
         if isinstance(file, InputProblem):
             yield file
             continue
         try:
-            yield from READERS[_ending(file) or ""](file, intake)
+            yield from READERS[_extension(file) or ""](file, context)
         except OSError as exc:
             yield InputProblem(where=str(file), why=f"cannot be read: {exc.strerror or exc}; {_advice(exc)}")
 
@@ -121,24 +130,23 @@ def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[
     empty = True
     while batch := list(islice(found, BATCH)):
         empty = False
-        remarks = [item for item in batch if isinstance(item, InputProblem)]
+        problems = [item for item in batch if isinstance(item, InputProblem)]
         yield Discovery(
             candidates=tuple(item for item in batch if isinstance(item, Candidate)),
-            skipped=sum(remark.lost for remark in remarks),
-            notes=tuple(f"{remark.where}: {remark.why}" for remark in remarks),
+            skipped=sum(problem.lost for problem in problems),
+            notes=tuple(f"{problem.where}: {problem.why}" for problem in problems),
         )
     if empty:
         yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))
 
 
-# Reads the seed corpus: a folder of `NNN_<16 hex digits>.txt` files, with its sub-folders.
+# The seed corpus: a folder with sub-folders and files named `NNN_<16 hex digits>.txt`.
 
-
-_NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
-_MOST_BYTES: Final = 10_000_000
+_SEED_NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
+_MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger file is no seed. Chosen, not measured
 
 SAMPLE: Final = "sample"
-"""The sub-folder that holds the seeds of the demonstration."""
+"""The sub-folder with the invented seeds of `make demo`."""
 SAMPLE_DIGESTS: Final = frozenset(
     {
         "289d76102012cee2",
@@ -155,40 +163,41 @@ SAMPLE_DIGESTS: Final = frozenset(
         "a95d2deb0b45c5eb",
     }
 )
-"""The first 16 hexadecimal digits of the SHA-256 of each seed of the demonstration."""
+"""The first 16 hexadecimal digits of the SHA-256 of each seed in `SAMPLE`."""
 
 
 def read_seeds(folder: Path) -> Iterator[Seed | str]:
-    """Yield every seed of a folder and its sub-folders in the order of their names.
+    """Yield the seeds in a folder and its sub-folders in the order of names.
 
-    For each file that cannot be a seed a sentence is yielded instead. The sub-folder `sample` holds the invented texts
-    of the demonstration: it is read only where it is named itself. Hidden folders and links to folders are left out.
+    For each `.txt` file that cannot be a seed, yield a sentence that explains why. The sub-folder `sample` (invented
+    texts for the demonstration) is skipped unless it is `folder` itself. Hidden folders and symbolic links to folders
+    are skipped.
     """
     refused: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=refused.append):
         left_out = {SAMPLE} if Path(place) == folder else set()
         folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
-        yield from (_read(Path(place, name)) for name in sorted(names) if name.endswith(".txt"))
+        yield from (_read_seed(Path(place, name)) for name in sorted(names) if name.endswith(".txt"))
     for error in refused:
         advice = "set [seeds] path" if Path(str(error.filename)) == folder else "check its permissions"
         yield f"{error.filename}: cannot be read: {error.strerror}; {advice}"
 
 
 def sample_size(folder: Path) -> int:
-    """Return how many seeds lie in the sub-folder `sample`, which is left out when the folder is read."""
-    return sum(_NAME.fullmatch(path.name) is not None for path in (folder / SAMPLE).glob("*.txt"))
+    """Return the number of seeds in the sub-folder `sample`, which `read_seeds` skips."""
+    return sum(_SEED_NAME.fullmatch(path.name) is not None for path in (folder / SAMPLE).glob("*.txt"))
 
 
-def _read(path: Path) -> Seed | str:
-    if not _NAME.fullmatch(path.name):
+def _read_seed(path: Path) -> Seed | str:
+    if not _SEED_NAME.fullmatch(path.name):
         return f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
     if not path.is_file():
         return f"{path}: no ordinary file; remove it"
     try:
         with open_regular(path) as opened:
-            body = opened.read(_MOST_BYTES + 1)
-        if len(body) > _MOST_BYTES:
-            return f"{path}: larger than {_MOST_BYTES:,} bytes; split it"
+            body = opened.read(_MAX_SEED_BYTES + 1)
+        if len(body) > _MAX_SEED_BYTES:
+            return f"{path}: larger than {_MAX_SEED_BYTES:,} bytes; split it"
         raw = nearly_utf8(body.removeprefix(BOM_UTF8))
     except OSError as exc:
         return f"{path}: cannot be read: {exc.strerror}"

@@ -1,4 +1,8 @@
-"""Reads a list of URLs: text, one a line, `#` begins a comment; or the first URL of each row of a table."""
+"""Read a list of URLs: a text with one URL a line, or a CSV or TSV table with one URL a row.
+
+In a text, `#` starts a comment and only the first word of a line counts. A local list is the operator's own, so its
+URLs may lead anywhere and have the operator's authority.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,29 @@ from worker.models import Discovery, Page, Source
 from worker.sources.content import ContentKind, gunzip, sniff_content
 from worker.sources.entries import Entry, build_discovery, link_policy
 
-_MAX_BYTES = 100 * 1024 * 1024
-_HEAD = 64 * 1024
-_WHOLE = ("http://", "https://")
+_MAX_BYTES = 100 * 1024 * 1024  # over a million URLs; lists are read into memory. Chosen, not measured
+_HEAD_BYTES = 64 * 1024  # enough to see whether every line is a URL
+_WEB_SCHEMES = ("http://", "https://")
 _TABLE = re.compile(r"\.[ct]sv(?:\.gz)?\Z", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the URLs of a list; they may lead to any site. Raises SourceError where the page is no list."""
+    """Return the URLs of a list; they may be of any site. Raises SourceError if the page is no list of URLs."""
     body = gunzip(page.body, limit=_MAX_BYTES)
-    shape = sniff_content(body)
-    if shape not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
-        raise SourceError(f"{page.url}: this is {shape.value}, not a list of URLs; write one URL a line as plain text")
-    words = (_cells if _TABLE.search(urlsplit(page.url).path) else _words)(decode_plain(body))
-    entries = [Entry(link=word if word.lower().startswith(_WHOLE) else "") for word in words]
-    listed = page.url.startswith("file:")
-    scope = replace(link_policy(source, page.url, page.final_url), follow_others=True, listed=listed)
+    kind = sniff_content(body)
+    if kind not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
+        raise SourceError(f"{page.url}: this is {kind.value}, not a list of URLs; write one URL a line as plain text")
+    words = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _urls_of_text)(decode_plain(body))
+    entries = [Entry(link=word if word.lower().startswith(_WEB_SCHEMES) else "") for word in words]
+    from_operator = page.url.startswith("file:")
+    policy = replace(link_policy(source, page.url, page.final_url), follow_others=True, from_operator=from_operator)
     notes = () if entries else ("the list has no URLs",)
-    return build_discovery(entries, page=page, source=source, scope=scope, now=now, notes=notes)
+    return build_discovery(entries, page=page, source=source, policy=policy, now=now, notes=notes)
 
 
 def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
-    """Return the URLs of a list on this machine; raises SourceError where the file cannot be read or is no list."""
+    """Return the URLs of a local list; raises SourceError if the file is unreadable, too large or no list of URLs."""
     try:
         with open_regular(file) as opened:
             body = opened.read(_MAX_BYTES + 1)
@@ -53,36 +57,36 @@ def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
 
 
 def is_url_list(text: str) -> bool:
-    """Tell whether a text is a list of URLs: each of its lines begins with one, comments aside."""
-    words = list(_words(text))
-    return bool(words) and all(word.lower().startswith(_WHOLE) for word in words)
+    """Return whether every line of a text, except comments, begins with a URL."""
+    words = list(_urls_of_text(text))
+    return bool(words) and all(word.lower().startswith(_WEB_SCHEMES) for word in words)
 
 
 def is_file_of_urls(file: Path) -> bool:
-    """Tell whether a file begins like a list of URLs; False where it cannot be read."""
+    """Return whether the first 64 kB of a file are a list of URLs; False if it cannot be read."""
     try:
         with open_regular(file) as opened:
-            head = opened.read(_HEAD)
+            head = opened.read(_HEAD_BYTES)
     except OSError:
         return False
-    # The last line may be cut in the middle.
-    whole = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1]
+    # The last line may be incomplete.
+    whole = head if len(head) < _HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     return is_url_list(decode_plain(whole))
 
 
-def _words(text: str) -> Iterator[str]:
-    """Yield the first word of each line that is no comment."""
+def _urls_of_text(text: str) -> Iterator[str]:
+    """Yield the first word of each line without comments; it need not be a URL."""
     lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
     return (line.split()[0] for line in lines if line)
 
 
-def _cells(text: str) -> Iterator[str]:
-    """Yield the first URL of each row of a table, "" for a row without one; comments and a heading are left out."""
+def _urls_of_table(text: str) -> Iterator[str]:
+    """Yield the first URL of each row of a table, "" for a row without one; comments and the heading are skipped."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     separator = max("\t;,", key=lambda mark: sum(mark in line for line in lines[:100]))
     try:
         for number, row in enumerate(csv.reader(lines, delimiter=separator)):
-            found = next((cell.strip() for cell in row if cell.strip().lower().startswith(_WHOLE)), "")
+            found = next((cell.strip() for cell in row if cell.strip().lower().startswith(_WEB_SCHEMES)), "")
             if found or number:
                 yield found
     except csv.Error as exc:

@@ -1,4 +1,9 @@
-"""Reads the pages of a WARC file, filtered early: by host and date before their content is looked at."""
+"""Read the web pages of WARC and ARC files.
+
+`read_warc` yields all pages of a file for `ingest`; `read_portions` yields them with the position to resume from, for
+`backfill`. A `WarcFilter` selects pages by site and date from the record header, before the content is read, and by
+language afterwards.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,7 @@ from worker.sources.entries import one_line
 from worker.sources.files.article_files import InputContext, InputProblem
 from worker.sources.files.warc_records import WarcRecord, header_fields, iter_records
 
-# Reads the HTTP response that a WARC record holds: status, fields, and the body without its codings.
-
+# The HTTP response in a record.
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]*\r?\n")
@@ -31,7 +35,7 @@ _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]*\r?\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcResponse:
-    """A stored HTTP response; `body` is as the reader saw it, cut off at the limit it was read with."""
+    """A stored HTTP response; `body` has no transfer or content coding any more."""
 
     status: int
     fields: Mapping[str, str]
@@ -39,26 +43,27 @@ class WarcResponse:
 
 
 def parse_response(block: Sequence[bytes], *, limit: int) -> WarcResponse | None:
-    """Read a response; None where the block holds none, or a body in a coding nobody knows or of more than `limit`.
+    """Return the HTTP response in a record's block, given as pieces.
 
-    The block comes in pieces, so that what is large in it, the body, is joined once.
+    None if the block contains no response, if the body has an unknown or damaged coding, or more than `limit` bytes.
     """
     stream = io.BytesIO(block[0])
     status = _STATUS.match(stream.readline(1000))
     fields = header_fields(lambda: stream.readline(16_384)) if status else {}
+    # The header may extend beyond the first piece. That is rare, so then all pieces are joined.
     if stream.tell() == len(block[0]) and len(block) > 1:
         return parse_response((b"".join(block),), limit=limit)
     if not status:
         return None
     body = b"".join((memoryview(block[0])[stream.tell() :], *block[1:]))
     if "chunked" in fields.get("transfer-encoding", "").lower():
-        body = _joined(body)
+        body = _dechunked(body)
     decoded = _decoded(body, fields.get("content-encoding", "").strip().lower(), limit)
     return None if decoded is None else WarcResponse(status=int(status[1]), fields=fields, body=decoded)
 
 
-def _joined(body: bytes) -> bytes:
-    """Join the chunks of a body (RFC 9112, section 7.1); one that is not chunked after all is returned as it is."""
+def _dechunked(body: bytes) -> bytes:
+    """Return a body without chunked transfer coding (RFC 9112, section 7.1), unchanged if it is not chunked."""
     pieces: list[bytes] = []
     at = 0
     while size := _CHUNK_SIZE.match(body, at):
@@ -68,7 +73,7 @@ def _joined(body: bytes) -> bytes:
         pieces.append(body[size.end() : size.end() + length])
         at = size.end() + length
         at += 2 if body[at : at + 2] == b"\r\n" else 0
-    # Many archives keep the field but store the body joined already.
+    # Many archives keep the header field but store the decoded body.
     return b"".join(pieces) if pieces and at >= len(body) else body
 
 
@@ -77,7 +82,7 @@ def _decoded(body: bytes, coding: str, limit: int) -> bytes | None:
         return body if len(body) <= limit else None
     if coding in {"gzip", "x-gzip", "deflate"}:
         return _inflated(body, limit)
-    return _unbrotlied(body, limit) if coding == "br" else None
+    return _unbrotli(body, limit) if coding == "br" else None
 
 
 def _inflated(body: bytes, limit: int) -> bytes | None:
@@ -88,11 +93,11 @@ def _inflated(body: bytes, limit: int) -> bytes | None:
         except InflateError:
             continue
         return plain if len(plain) <= limit and member.eof else None
-    # Stored decoded, with the field left as it was.
+    # The same with Content-Encoding: the body is plain HTML already.
     return body if body.lstrip()[:1] == b"<" and len(body) <= limit else None
 
 
-def _unbrotlied(body: bytes, limit: int) -> bytes | None:
+def _unbrotli(body: bytes, limit: int) -> bytes | None:
     unpacker = brotli.Decompressor()
     try:
         plain = bytes(unpacker.process(body, output_buffer_limit=limit + 1))
@@ -114,116 +119,123 @@ _KEPT_FIELDS = (
     "x-robots-tag",
 )
 _HTML_LANGUAGE = re.compile(rb"<html[^>]{0,500}?\blang\s*=\s*[\"']?([a-zA-Z]{2,3})\b", re.IGNORECASE)
-# Letters with two marks (U+1EA0 to U+1EF9) in UTF-8: Vietnamese has them in every line, no other language does.
+# U+1EA0 to U+1EF9 in UTF-8: letters that every line of Vietnamese contains and other languages hardly use.
 _VIETNAMESE = re.compile(rb"\xe1(?:\xba[\xa0-\xbf]|\xbb[\x80-\xb9])")
 _FIRST_BYTE = b"\xe1"
-_MANY_LETTERS = 30
-_LOOK = 200_000
-_PORTION = 50
-_MANY_RECORDS = 1000
+_MIN_VIETNAMESE_LETTERS = 30  # a page in another language that quotes some Vietnamese has fewer; chosen, not measured
+_MAX_SCANNED = 200_000  # bytes of a page searched for its language; bounds the time for large pages
+# Size of a portion, after which the position is saved: small enough to lose little work, large enough to save rarely.
+_MAX_PAGES = 50
+_MAX_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcFilter:
-    """Which pages of an archive to take: of these sites, recorded in this span, in these languages; empty takes all."""
+    """Which pages of an archive are wanted, by site, time of recording and two-letter language; empty means all."""
 
     sites: frozenset[str] = frozenset()
     window: TimeWindow = field(default_factory=TimeWindow)
     languages: frozenset[str] = frozenset()
 
-    def header(self, fields: Mapping[str, str]) -> bool:
-        """Tell from a record's header whether its content is worth reading."""
+    def accepts_header(self, fields: Mapping[str, str]) -> bool:
+        """Return whether a record is wanted as far as its header fields show."""
         if fields.get("warc-type", "").lower() not in _KINDS:
             return False
         recorded = read_date(fields.get("warc-date"), zone=UTC)
-        if recorded and not self.window.holds(recorded):
+        if recorded and not self.window.contains(recorded):
             return False
         return not self.sites or urls.belongs_to(_address(fields), self.sites)
 
-    def content(self, response: WarcResponse) -> bool:
-        """Tell from a page whether it is in a wanted language; one that does not say is taken."""
+    def accepts_content(self, response: WarcResponse) -> bool:
+        """Return whether a page is in a wanted language; a page of unknown language is."""
         return not self.languages or (language := language_of(response)) is None or language in self.languages
 
 
-def read_warc(file: Path, intake: InputContext, wanted: WarcFilter | None = None) -> Iterator[Candidate | InputProblem]:
-    """Yield the pages of an archive with their content, their address and the time they were recorded.
+def read_warc(
+    file: Path, context: InputContext, wanted: WarcFilter | None = None
+) -> Iterator[Candidate | InputProblem]:
+    """Yield the pages of an archive as candidates with content and time of recording.
 
-    Damaged records are remarked on and the rest goes on; what is no page (pictures, requests, errors) is passed over.
+    A damaged record gives an `InputProblem`. Records that are no pages (images, requests, errors) are skipped.
     """
-    wanted = wanted or WarcFilter(sites=intake.sites)
-    for record in iter_records(file, max_bytes=2 * intake.max_bytes, wanted=wanted.header):
-        item = _read(record, f"{file}:{record.number}", intake, wanted)
+    wanted = wanted or WarcFilter(sites=context.sites)
+    for record in iter_records(file, max_bytes=2 * context.max_bytes, wanted=wanted.accepts_header):
+        item = _read(record, f"{file}:{record.number}", context, wanted)
         if item is not None:
             yield item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcPortion:
-    """Some records of an archive: the pages in them, remarks, how many were left out, and the byte to go on from."""
+    """Some records of an archive.
+
+    `rejected`: the number of pages that the filter refused. `position`: the offset in the file to resume from.
+    """
 
     candidates: tuple[Candidate, ...]
-    remarks: tuple[InputProblem, ...]
-    left_out: int
+    problems: tuple[InputProblem, ...]
+    rejected: int
     position: int
 
 
-def read_portions(file: Path, intake: InputContext, wanted: WarcFilter, *, start: int = 0) -> Iterator[WarcPortion]:
-    """Yield an archive from a byte on in portions of some fifty pages or a thousand records, the last at its end."""
+def read_portions(file: Path, context: InputContext, wanted: WarcFilter, *, start: int = 0) -> Iterator[WarcPortion]:
+    """Yield an archive from byte `start` on, in portions of about fifty pages or a thousand records."""
     found: list[Candidate] = []
-    remarks: list[InputProblem] = []
-    records_read, refused = 0, _Refused(wanted)
-    for record in iter_records(file, max_bytes=2 * intake.max_bytes, wanted=refused.header, start=start):
-        if record.start is not None and (len(found) >= _PORTION or records_read >= _MANY_RECORDS):
-            # This record's own refusal was counted with the portion before: nothing is lost by that but a place.
+    problems: list[InputProblem] = []
+    records_read, refused = 0, _CountingFilter(wanted)
+    for record in iter_records(file, max_bytes=2 * context.max_bytes, wanted=refused.accepts_header, start=start):
+        if record.start is not None and (len(found) >= _MAX_PAGES or records_read >= _MAX_RECORDS):
+            # If the filter refused this record, it is counted in the previous portion. The sum is right.
             yield WarcPortion(
-                candidates=tuple(found), remarks=tuple(remarks), left_out=refused.take(), position=record.start
+                candidates=tuple(found), problems=tuple(problems), rejected=refused.take_count(), position=record.start
             )
-            found, remarks, records_read = [], [], 0
+            found, problems, records_read = [], [], 0
         records_read += 1
         where = f"{file}@{record.start if record.start is not None else f'record {record.number}'}"
-        item = _read(record, where, intake, wanted)
+        item = _read(record, where, context, wanted)
         if isinstance(item, Candidate):
             found.append(item)
         elif item is not None:
-            remarks.append(item)
+            problems.append(item)
     end = file.stat().st_size
-    yield WarcPortion(candidates=tuple(found), remarks=tuple(remarks), left_out=refused.take(), position=end)
+    yield WarcPortion(candidates=tuple(found), problems=tuple(problems), rejected=refused.take_count(), position=end)
 
 
 @dataclass(slots=True)
-class _Refused:
-    """Asks whether a record is wanted, and counts the pages that are not."""
+class _CountingFilter:
+    """A filter of record headers that counts the refused pages."""
 
     wanted: WarcFilter
     count: int = 0
 
-    def header(self, fields: Mapping[str, str]) -> bool:
-        wanted = self.wanted.header(fields)
+    def accepts_header(self, fields: Mapping[str, str]) -> bool:
+        wanted = self.wanted.accepts_header(fields)
         self.count += not wanted and fields.get("warc-type", "").lower() in _KINDS
         return wanted
 
-    def take(self) -> int:
+    def take_count(self) -> int:
         count, self.count = self.count, 0
         return count
 
 
-def _read(record: WarcRecord, where: str, intake: InputContext, wanted: WarcFilter) -> Candidate | InputProblem | None:
+def _read(record: WarcRecord, where: str, context: InputContext, wanted: WarcFilter) -> Candidate | InputProblem | None:
+    """Return the page in a record, a problem, or None if the record is no wanted page."""
     if record.damaged:
         return InputProblem(where=where, why="the record is damaged and was skipped")
     if record.block is None:
         return None
-    response = _response(record, record.block, intake.max_bytes)
+    response = _response(record, record.block, context.max_bytes)
     if response is None:
         return InputProblem(
-            where=where, why=f"the record's content cannot be unpacked within {intake.max_bytes:,} bytes"
+            where=where, why=f"the record's content cannot be unpacked within {context.max_bytes:,} bytes"
         )
-    if response.status != 200 or not _is_page(response) or not wanted.content(response):
+    if response.status != 200 or not _is_page(response) or not wanted.accepts_content(response):
         return None
-    return _candidate(record, response, where, intake)
+    return _candidate(record, response, where, context)
 
 
 def _candidate(
-    record: WarcRecord, response: WarcResponse, where: str, intake: InputContext
+    record: WarcRecord, response: WarcResponse, where: str, context: InputContext
 ) -> Candidate | InputProblem:
     try:
         url = urls.resolve(_address(record.fields))
@@ -231,11 +243,11 @@ def _candidate(
     except SourceError as exc:
         return InputProblem(where=where, why=str(exc))
     recorded = read_date(record.fields.get("warc-date"), zone=UTC)
-    page = _page(url, response, recorded or intake.now)
+    page = _page(url, response, recorded or context.now)
     return Candidate(
         url=url,
         canonical_url=key,
-        source=intake.source,
+        source=context.source,
         reference=where,
         authority=Authority.PUBLISHER,
         payload=page,
@@ -267,28 +279,28 @@ def _is_page(response: WarcResponse) -> bool:
 
 
 def _address(fields: Mapping[str, str]) -> str:
-    # Some writers put the address between angle brackets, as WARC 1.0's grammar has it.
+    # Some programs write the URL in angle brackets, as the grammar of WARC 1.0 has it.
     return fields.get("warc-target-uri", "").strip("<> ")
 
 
 def language_of(response: WarcResponse) -> str | None:
-    """Return the two-letter language a page shows or declares, None where it does neither.
+    """Return the two-letter language of a page, or None if it is unknown.
 
-    Vietnamese is told by its letters: templates often declare `en` around it.
+    Vietnamese is recognised by its letters, because its pages often declare `en`; other languages as declared.
     """
-    look = response.body[:_LOOK]
-    if _has_many_letters(look):
+    scanned = response.body[:_MAX_SCANNED]
+    if _is_vietnamese(scanned):
         return "vi"
-    declared = _HTML_LANGUAGE.search(look)
+    declared = _HTML_LANGUAGE.search(scanned)
     written = declared[1].decode("ascii") if declared else response.fields.get("content-language", "")[:2]
     return written.lower()[:2] or None
 
 
-def _has_many_letters(look: bytes) -> bool:
-    # Most pages have few of the letters' first byte, and looking for one byte takes a tenth of a pattern's time.
+def _is_vietnamese(scanned: bytes) -> bool:
+    # In most pages the first byte of these letters is rare, and finding a byte is ten times faster than a pattern.
     at = -1
-    for _ in range(_MANY_LETTERS):
-        at = look.find(_FIRST_BYTE, at + 1)
+    for _ in range(_MIN_VIETNAMESE_LETTERS):
+        at = scanned.find(_FIRST_BYTE, at + 1)
         if at < 0:
             return False
-    return sum(1 for _ in islice(_VIETNAMESE.finditer(look), _MANY_LETTERS)) == _MANY_LETTERS
+    return sum(1 for _ in islice(_VIETNAMESE.finditer(scanned), _MIN_VIETNAMESE_LETTERS)) == _MIN_VIETNAMESE_LETTERS

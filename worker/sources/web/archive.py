@@ -1,4 +1,8 @@
-"""Looks at one place of a source for what it says of one span of the past: articles, and where to look next."""
+"""Read one page of a source for `backfill`: the articles of a past time window, and the pages to read next.
+
+`scan_archive` accepts sitemaps, listing pages and feeds. It applies the parsers of regular polls and keeps the
+candidates in the window. The walk from page to page is in `worker.runs.backfill`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from worker.sources.web.sitemap import iter_sitemap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveQuery:
-    """Which part of the past is looked for; `changed_later` takes what was only changed after it (`periods.within`)."""
+    """The time window of a backfill; see `worker.dates.periods.lies_within` for `changed_later`."""
 
     window: TimeWindow
     changed_later: bool = False
@@ -29,64 +33,64 @@ class ArchiveQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivePage:
-    """What one place says of the span: articles, further places (kind and URL), and how many it named of other times.
+    """What one page has for the time window.
 
-    `digest` stands for all the articles it named, those of other times too: two pages with one digest are one page.
+    `follow`: further pages to read, as pairs of kind and URL. `outside`: the number of articles outside the window.
+    `digest`: hash of the canonical URLs of all its articles, inside and outside; two pages with one digest are the same
+    page under two URLs.
     """
 
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[tuple[str, str], ...] = ()
-    left_out: int = 0
+    outside: int = 0
     digest: str = ""
     notes: tuple[str, ...] = ()
 
 
-def scan_archive(
-    kind: str, page: Page, source: Source, sought: ArchiveQuery, *, now: datetime
-) -> Iterator[ArchivePage]:
-    """Yield what a place of this kind says of the span, in portions of some hundred articles; the last has the rest.
+def scan_archive(kind: str, page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
+    """Yield the articles of a page in portions of at most 500; the last portion has `follow` and `digest`.
 
-    Raises SourceError where the page is nothing of the kind.
+    Raises SourceError if the page is not of this kind, or if the kind has no archive.
     """
     if kind == "sitemap":
-        yield from _sitemap(page, source, sought, now=now)
+        yield from _sitemap(page, source, query, now=now)
     elif kind == "listing":
-        yield _listing(page, source, sought, now=now)
+        yield _listing(page, source, query, now=now)
     elif kind == "feed":
-        yield _feed(page, source, sought, now=now)
+        yield _feed(page, source, query, now=now)
     else:
-        raise SourceError(f"{page.url}: a source of kind {kind} has no past to look through")
+        raise SourceError(f"{page.url}: a source of kind {kind} has no archive to read")
 
 
-def _sitemap(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
+def _sitemap(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> Iterator[ArchivePage]:
     is_feed = sniff_content(page.body) is ContentKind.FEED
-    for found in iter_sitemap(page, source, window=sought.window, now=now, changed_later=sought.changed_later):
+    for found in iter_sitemap(page, source, window=query.window, now=now, changed_later=query.changed_later):
         if is_feed:
-            yield _together(_within(each, page, sought) for each in _whole(found, source, now=now))
+            yield _together(_within(each, page, query) for each in _whole(found, source, now=now))
             return
         yield ArchivePage(
             candidates=found.candidates,
             follow=tuple(("sitemap", url) for url in found.follow),
-            left_out=found.outside,
+            outside=found.outside,
             notes=found.notes,
         )
 
 
-def _feed(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> ArchivePage:
-    """Read a feed and, where it is one of a chain (RFC 5005), go on with the one before it.
+def _feed(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
+    """Read a feed; if it is part of a chain (RFC 5005), the previous part follows.
 
-    What bears no date in a feed is news: it belongs to a span that lasts until now.
+    An entry without a date is recent, so it counts only if the window extends to the present.
     """
     read = _whole(parse_feed(page, source, now=now), source, now=now)
-    if not sought.window.holds(now):
+    if not query.window.contains(now):
         read = (_only_dated(each) for each in read)
-    glimpse = _together(_within(each, page, sought) for each in read)
+    read_page = _together(_within(each, page, query) for each in read)
     older = read_feed(page).older
-    return replace(glimpse, follow=(("feed", older),) if older and glimpse.digest else ())
+    return replace(read_page, follow=(("feed", older),) if older and read_page.digest else ())
 
 
 def _whole(found: Discovery | None, source: Source, *, now: datetime) -> Iterator[Discovery]:
-    """Yield a feed and, where it has very many entries, what else is in it."""
+    """Yield a feed and, if it has very many entries, its further parts."""
     while found is not None:
         yield found
         found = parse_feed(found.rest, source, now=now) if found.rest else None
@@ -97,18 +101,18 @@ def _only_dated(found: Discovery) -> Discovery:
 
 
 def _together(parts: Iterable[ArchivePage]) -> ArchivePage:
-    """Return what all parts of one feed say; its digest is that of the first, the newest."""
+    """Merge the parts of one feed; the digest is that of the first part, which has the newest entries."""
     all_parts = list(parts)
     return ArchivePage(
         candidates=tuple(each for part in all_parts for each in part.candidates),
-        left_out=sum(part.left_out for part in all_parts),
+        outside=sum(part.outside for part in all_parts),
         digest=all_parts[0].digest,
         notes=tuple(dict.fromkeys(note for part in all_parts for note in part.notes)),
     )
 
 
-def _listing(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime) -> ArchivePage:
-    """Read a listing page, with the dates beside its teasers, and go on until a page is older than the span."""
+def _listing(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) -> ArchivePage:
+    """Read a listing page with the dates beside its links; the next page follows unless this one is too old already."""
     links = page_links(page)
     chosen = article_links(links, page, source)
     dates = listing_dates(page, {link.key for link in chosen}, zone=source_zone(source), now=now)
@@ -117,56 +121,59 @@ def _listing(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime)
         for link in chosen
         for url in (link.url, *link.others)
     ]
-    scope = link_policy(source, page.url, page.final_url)
-    found = build_discovery(entries, page=page, source=source, scope=scope, now=now)
-    glimpse = _within(found, page, sought)
-    goes_on = glimpse.digest and not _is_before(found.candidates, sought.window)
-    return replace(glimpse, follow=_next(links, page, sought.window) if goes_on else ())
+    policy = link_policy(source, page.url, page.final_url)
+    found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
+    read_page = _within(found, page, query)
+    goes_on = read_page.digest and not _is_before(found.candidates, query.window)
+    return replace(read_page, follow=_next(links, page, query.window) if goes_on else ())
 
 
 def _next(links: Iterable[Link], page: Page, window: TimeWindow) -> tuple[tuple[str, str], ...]:
-    """Return the page after this one, unless its address names another time than the one looked for."""
+    """Return the next page, unless the date in its URL is outside the window."""
     following = next_listing_page(list(links), page)
     if following is None:
         return ()
     period = period_in_name(following.url) if period_in_name(page.final_url) else None
-    return () if period and not window.meets(period) else (("listing", following.url),)
+    return () if period and not window.overlaps(period) else (("listing", following.url),)
 
 
 def _is_before(candidates: Iterable[Candidate], window: TimeWindow) -> bool:
-    """Tell whether everything that bears a date on a page is older than the span: what follows is older still."""
+    """Return whether all dated articles of a page are older than the window; further pages are older still."""
     start = window.start
     ends = [end for each in candidates if (end := _latest(each))]
     return bool(start and ends) and all(start and end < start for end in ends)
 
 
 def _latest(candidate: Candidate) -> datetime | None:
+    """Return the latest time at which a candidate may have been published, by its date or its URL."""
     written = period_in_path(candidate.url)
     return candidate.published_at or (written.end if written else None)
 
 
-def _within(found: Discovery, page: Page, sought: ArchiveQuery) -> ArchivePage:
+def _within(found: Discovery, page: Page, query: ArchiveQuery) -> ArchivePage:
+    """Keep the candidates inside the window."""
     period = period_in_name(page.final_url)
     kept = tuple(
         each
         for each in found.candidates
         if lies_within(
-            sought.window,
+            query.window,
             url=each.url,
             published=each.published_at,
             modified=each.modified_at,
             period=period,
-            changed_later=sought.changed_later,
+            changed_later=query.changed_later,
         )
     )
     return ArchivePage(
         candidates=kept,
-        left_out=len(found.candidates) - len(kept),
+        outside=len(found.candidates) - len(kept),
         digest=_digest(found.candidates),
         notes=found.notes,
     )
 
 
 def _digest(candidates: Iterable[Candidate]) -> str:
+    """Return the SHA-256 of the sorted canonical URLs, or "" if there are none."""
     keys = sorted(each.canonical_url for each in candidates)
     return hashlib.sha256("\n".join(keys).encode("utf-8", "replace")).hexdigest() if keys else ""

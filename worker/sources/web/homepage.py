@@ -1,4 +1,8 @@
-"""Finds what could be polled, from a site's home page and its robots.txt: feeds, sitemaps, sections."""
+"""Suggest sources of a site from its home page and robots.txt: feeds, sitemaps, section pages.
+
+`sources add` fetches the home page, test-polls the suggestions in order and ranks the results
+(`worker.sources.web.ranking`). Nothing is fetched here.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from worker.sources.web.links import Link, link_features, page_links, parse_html
 _FEED_TYPES = re.compile(r"application/(?:rss|atom|rdf|feed)\+(?:xml|json)|application/json|text/xml", re.IGNORECASE)
 _FEED_LINK = re.compile(r"/(?:rss|feeds?|atom)(?:[/_.-]|\Z)|\.(?:rss|atom|rdf)\Z", re.IGNORECASE)
 _SITEMAP_LINE = re.compile(rb"^[ \t]*sitemap[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
+# Where feeds and sitemaps usually are, Vietnamese news sites first.
 _FEED_PATHS = (
     "/rss/home.rss", "/rss/trang-chu.rss", "/rss_feed/trang-chu", "/rss/tin-moi-nhat.rss", "/rss.xml", "/feed", "/rss",
     "/feed.xml", "/atom.xml", "/index.rss", "/home.rss", "/feeds/posts/default", "/feed.json",
@@ -26,15 +31,16 @@ _FEED_PATHS = (
 _SITEMAP_PATHS = (
     "/sitemap.xml", "/sitemap_index.xml", "/news-sitemap.xml", "/sitemap-news.xml", "/sitemaps.xml", "/sitemap.xml.gz",
 )  # fmt: skip
-_MOST_SECTIONS = 30
-_MOST_ROBOTS = 500_000
+_MAX_SECTIONS = 30  # each costs at least one polite request; chosen, not measured
+_MAX_ROBOTS_BYTES = 500_000  # RFC 9309, section 2.5: parsers must read at least 500 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """Something that may be worth polling: what kind it is thought to be, and where it was seen.
+    """A URL that may be worth polling, with its presumed kind.
 
-    `seen` is `page` (the site says so itself), `robots`, `path` (a usual place), or `section`.
+    `seen` is where it was found: `page` (declared or linked on the home page), `robots` (named in robots.txt), `path`
+    (guessed from usual paths) or `section` (a menu entry).
     """
 
     kind: str
@@ -44,16 +50,16 @@ class Suggestion:
 
 
 def suggestions(home: Page, *, robots: bytes = b"") -> tuple[Suggestion, ...]:
-    """Return what to test-poll for a site, the most promising first, each address once.
+    """Return the URLs to test-poll for a site, the most promising first, each once.
 
-    A page that lists a site's feeds is suggested as a feed too: where one answers with HTML, call this on it again.
-    Raises SourceError where the page is no HTML.
+    A page that lists the site's feeds is suggested as a feed, too: if such a URL returns HTML, call `declared_feeds` on
+    it. Raises SourceError if the home page is not HTML.
     """
     found = [
         *declared_feeds(home),
         *sitemaps_in_robots(robots, base=home.final_url),
-        *_usual("sitemap", _SITEMAP_PATHS, home),
-        *_usual("feed", _FEED_PATHS, home),
+        *_at_usual_paths("sitemap", _SITEMAP_PATHS, home),
+        *_at_usual_paths("feed", _FEED_PATHS, home),
         Suggestion(kind="listing", url=home.final_url, seen="page", title=None),
         *find_sections(home),
     ]
@@ -64,7 +70,7 @@ def suggestions(home: Page, *, robots: bytes = b"") -> tuple[Suggestion, ...]:
 
 
 def declared_feeds(page: Page) -> tuple[Suggestion, ...]:
-    """Return the feeds a page declares in its head, and those it links to."""
+    """Return the feeds that a page declares with `<link rel="alternate">`, then those that it links to."""
     root = parse_html(page)
     declared = (
         (element.get("href") or "", element.get("title")) for element in root.iter("link") if _declares_feed(element)
@@ -90,9 +96,9 @@ def _feeds(places: Iterable[tuple[str, str | None]], page: Page) -> Iterator[Sug
 
 
 def sitemaps_in_robots(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
-    """Return the sitemaps that a robots.txt names (RFC 9309, section 2.2.4)."""
+    """Return the sitemaps named in a robots.txt (RFC 9309, section 2.2.4)."""
     found = []
-    for match in _SITEMAP_LINE.finditer(clean_bytes(robots[:_MOST_ROBOTS]).replace(b"\r", b"\n")):
+    for match in _SITEMAP_LINE.finditer(clean_bytes(robots[:_MAX_ROBOTS_BYTES]).replace(b"\r", b"\n")):
         try:
             url = urls.resolve(decode_plain(match[1]), base=base)
         except SourceError:
@@ -102,35 +108,34 @@ def sitemaps_in_robots(robots: bytes, *, base: str) -> tuple[Suggestion, ...]:
 
 
 def usual_sitemaps(url: str) -> tuple[str, ...]:
-    """Return the addresses at which sites usually keep their sitemaps."""
+    """Return the URLs at which the sitemaps of a site usually are."""
     return tuple(urls.resolve(path, base=url) for path in _SITEMAP_PATHS)
 
 
-def _usual(kind: str, paths: Iterable[str], home: Page) -> Iterator[Suggestion]:
+def _at_usual_paths(kind: str, paths: Iterable[str], home: Page) -> Iterator[Suggestion]:
     return (Suggestion(kind=kind, url=urls.resolve(path, base=home.final_url), seen="path") for path in paths)
 
 
 def find_sections(page: Page) -> tuple[Suggestion, ...]:
-    """Return the sections a site's menu leads to, the main ones first, at most 30."""
+    """Return the section pages in a site's menu, the shortest paths first, at most 30."""
     host = urls.host_of(page.final_url)
     sections = [
-        link for link in page_links(page) if link.furniture and urls.host_of(link.url) == host and _is_section(link)
+        link for link in page_links(page) if link.in_navigation and urls.host_of(link.url) == host and _is_section(link)
     ]
     sections.sort(key=lambda link: urlsplit(link.key).path.count("/"))
     return tuple(
         Suggestion(kind="listing", url=link.url, seen="section", title=clean_title(link.text))
-        for link in sections[:_MOST_SECTIONS]
+        for link in sections[:_MAX_SECTIONS]
     )
 
 
 def _is_section(link: Link) -> bool:
-    reading = link_features(link)
-    shape = reading.shape
-    article = bool(shape.number) or shape.dated or shape.wordy
+    """Return whether a menu link leads to a section: a short path and text, and no article, service or home page."""
+    features = link_features(link)
     path = urlsplit(link.key).path
     return (
-        not article
-        and not reading.service
+        not features.pattern.is_article_like
+        and not features.is_service
         and not urls.is_home_key(link.key)
         and not urlsplit(link.key).query
         and path.count("/") <= 2

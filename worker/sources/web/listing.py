@@ -1,4 +1,9 @@
-"""Reads listing pages: section fronts, home pages, archives."""
+"""Read listing pages: section fronts, home pages, archive pages.
+
+`parse_listing` returns the articles on a page and the next page to read. Links count as articles by the source's option
+`article_pattern` or, without it, by their score and the URL patterns of the page (`worker.sources.web.links`).
+`listing_dates` reads the dates beside the links; only `backfill` needs them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,9 @@ from worker.sources.web.links import (
     parse_html,
 )
 
-_ALONE = 6
+# The score a link needs if its URL pattern is not one of the page's articles. Chosen together
+# with the scores, see `worker.sources.web.links`.
+_MIN_SCORE_ALONE = 6
 _NEXT_WORDS = frozenset(
     ["›", "»", ">", ">>", "next", "next page", "older posts", "sau", "trang sau", "tiếp", "tiếp theo", "trang tiếp"]
 )
@@ -34,14 +41,13 @@ _PAGE_NUMBER = re.compile(r"(?:page|trang|paged|[?&/_-]pg?)[-_/=.]?(\d{1,5})(?!\
 
 
 def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return the articles a listing page shows, and the page after it within the source's option `pages`.
+    """Return the articles on a listing page and, up to the source's option `pages`, the URL of the next page.
 
-    The option `article_pattern`, a regular expression on the whole address, tells articles apart where learning from
-    the page does not. Raises SourceError where the page is no HTML.
+    Raises SourceError if the page is not HTML.
     """
-    shape = sniff_content(page.body)
-    if shape not in {ContentKind.HTML, ContentKind.XML}:
-        raise SourceError(f"{page.url}: this is {shape.value}, not a listing page; check the source's address and kind")
+    kind = sniff_content(page.body)
+    if kind not in {ContentKind.HTML, ContentKind.XML}:
+        raise SourceError(f"{page.url}: this is {kind.value}, not a listing page; check the source's address and kind")
     links = page_links(page)
     entries = [
         Entry(link=url, title=clean_title(link.text))
@@ -52,89 +58,90 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
         entries,
         page=page,
         source=source,
-        scope=link_policy(source, page.url, page.final_url),
+        policy=link_policy(source, page.url, page.final_url),
         now=now,
-        follow=_following(links, page, source),
+        follow=_next_pages(links, page, source),
         notes=() if entries else ("no article links were found; set the option article_pattern",),
     )
 
 
 def article_links(links: Sequence[Link], page: Page, source: Source) -> list[Link]:
-    """Return the links to articles: by the source's pattern where it has one, else as learned from the page."""
+    """Return the links to articles: those whose URL `article_pattern` matches, or the likely ones without a pattern."""
     pattern = source.options.article_pattern
     return [link for link in links if pattern.search(link.url)] if pattern else likely_articles(links, page)
 
 
 def likely_articles(links: Sequence[Link], page: Page) -> list[Link]:
-    """Return the links that lead to articles of the page's own site, by their structure and by the site's pattern."""
-    near = [link for link in _near(links, page) if not urls.is_home_key(link.key)]
-    readings = [(link, link_features(link)) for link in near]
-    shapes = article_url_patterns(reading for _, reading in readings)
-    return [link for link, reading in readings if _is_article(reading, shapes)]
+    """Return the links to articles on the page's own site, by their scores and the page's URL patterns."""
+    own_links = [link for link in _same_site_links(links, page) if not urls.is_home_key(link.key)]
+    all_features = [(link, link_features(link)) for link in own_links]
+    patterns = article_url_patterns(features for _, features in all_features)
+    return [link for link, features in all_features if _is_article(features, patterns)]
 
 
-def _near(links: Sequence[Link], page: Page) -> list[Link]:
-    """Return the links to other pages of the page's own site."""
+def _same_site_links(links: Sequence[Link], page: Page) -> list[Link]:
+    """Return the links to other pages of the same site."""
     own = urls.canonicalise(page.final_url)
     return [link for link in links if link.key != own and urls.same_site(link.url, own)]
 
 
-def _is_article(reading: LinkFeatures, shapes: Collection[UrlPattern]) -> bool:
-    enough = 1 if reading.shape in shapes else _ALONE
-    return reading.points >= enough and not reading.service
+def _is_article(features: LinkFeatures, patterns: Collection[UrlPattern]) -> bool:
+    enough = 1 if features.pattern in patterns else _MIN_SCORE_ALONE
+    return features.score >= enough and not features.is_service
 
 
-def _following(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
-    number = page_number(page.final_url)
-    return (
-        () if number >= source.options.pages else tuple(link.url for link in (next_listing_page(links, page),) if link)
-    )
+def _next_pages(links: Sequence[Link], page: Page, source: Source) -> tuple[str, ...]:
+    if page_number(page.final_url) >= source.options.pages:
+        return ()
+    following = next_listing_page(links, page)
+    return (following.url,) if following else ()
 
 
 def page_number(url: str) -> int:
-    """Return which page of a listing an address is; 1 where it does not say."""
+    """Return the page number in the URL of a listing page, or 1."""
     parts = urlsplit(url)
     found = _PAGE_NUMBER.search(f"{parts.path}?{parts.query}")
     return max(int(found[1]), 1) if found else 1
 
 
 def next_listing_page(links: Sequence[Link], page: Page) -> Link | None:
-    """Return the link to the page after this one: the one that says so, or the one with the next number."""
+    """Return the link to the next page: one with `rel="next"`, else with the next number, else with a word for next."""
     own = urls.canonicalise(page.final_url)
-    near = _near(links, page)
-    said = next((link for link in near if link.next_page), None)
-    if said:
-        return said
+    near = _same_site_links(links, page)
+    declared = next((link for link in near if link.is_next_page), None)
+    if declared:
+        return declared
     here = next((int(link.text) for link in links if link.key == own and link.text.isdecimal()), page_number(own))
-    further = [link for link in near if _belongs(link.key, own)]
+    further = [link for link in near if _is_further_page(link.key, own)]
     numbered = next((link for link in further if link.text == str(here + 1)), None)
     return numbered or next((link for link in further if link.text.lower() in _NEXT_WORDS), None)
 
 
-def _belongs(key: str, own: str) -> bool:
-    """Tell whether an address is a further page of a listing: it begins like the listing and carries a number."""
+def _is_further_page(key: str, own: str) -> bool:
+    """Return whether a URL is another page of a listing: it begins like the listing's URL, and a number follows."""
     stem = re.sub(r"(?:\.\w{2,5}|[-_/?=]?(?:page|trang|p)?[-_/=]?\d+)*\Z", "", own.partition("?")[0])
     return key.startswith(stem.rstrip("/")) and re.search(r"\d", key[len(stem.rstrip("/")) :]) is not None
 
 
-# Reads the dates that stand beside the teasers of a listing page.
+# Dates beside the teasers of a listing page. The bounds keep hostile pages cheap; they were chosen, not measured.
 
-
-_MAX_DATES = 1000
-_MAX_CLIMB = 6
-_MAX_LINKS = 12
-_MAX_TEXT = 100
-_NAMED = re.compile(r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE)
+_MAX_DATES = 1000  # elements with a date
+_MAX_CLIMB = 6  # ancestors of a date that may be its teaser
+_MAX_LINKS = 12  # links in a teaser (heading, picture, section, author, comments); an element with more is a list
+_MAX_TEXT = 100  # characters of a date
+_DATE_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:time|date|datetime|published|pubdate|ngay|thoi-gian)(?:$|[\s_-])", re.IGNORECASE
+)
 
 
 def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: datetime) -> Mapping[str, datetime]:
-    """Return when articles of a page (by their keys) were published, as far as the page says so beside their links.
+    """Return the publication dates shown beside the links to articles, by the canonical URL (`articles`: those wanted).
 
-    A date belongs to an article where the smallest part of the page that has both a date and a link to an article has
-    links to no other.
+    A date belongs to an article if the smallest element that contains the date and a link to an article contains links
+    to no other article. Dates without a zone are in `zone`.
     """
     found: dict[str, datetime] = {}
-    for element in islice(_dated(parse_html(page)), _MAX_DATES):
+    for element in islice(_elements_with_dates(parse_html(page)), _MAX_DATES):
         written = element.get("datetime") or element.get("content") or element.text_content()[:_MAX_TEXT]
         moment = plausible_date(read_date(written, zone=zone), now=now)
         key = _article_beside(element, articles, base=page.final_url) if moment else None
@@ -143,9 +150,9 @@ def listing_dates(page: Page, articles: Collection[str], *, zone: tzinfo, now: d
     return found
 
 
-def _dated(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
+def _elements_with_dates(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
     for element in root.iter("time", "span", "div", "p", "small", "em", "i", "meta"):
-        if element.tag == "time" or _NAMED.search(f"{element.get('class') or ''} {element.get('itemprop') or ''}"):
+        if element.tag == "time" or _DATE_CLASS.search(f"{element.get('class') or ''} {element.get('itemprop') or ''}"):
             yield element
 
 

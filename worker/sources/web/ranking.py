@@ -1,4 +1,8 @@
-"""Ranks what was test-polled and picks the best set: fresh, real articles, without overlap."""
+"""Rank test-polled sources of a site and pick the best set of them.
+
+`sources add` uses it: `summarise_poll` reduces a test poll to figures, `rank_sources` sorts the polls by score and
+picks, from the best downwards, each that is fresh, consists of articles and adds URLs that the picked ones lack.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,22 @@ from datetime import datetime, timedelta
 from worker.models import Discovery
 from worker.sources.web.links import Link, link_features
 
+# A feed is preferred to a sitemap and a sitemap to a listing page, unless it is worse in nearly everything else.
 _KIND_POINTS = {"feed": 3.0, "sitemap": 2.0, "listing": 1.0}
-_STALE = timedelta(days=30)
-_LEAST_SHARE = 0.5
-_LEAST_NEW = 3
-_LEAST_NEW_SHARE = 0.2
+# Thresholds for picking a source; chosen, not measured. A person sees the result and the reasons before it is written.
+_MAX_AGE = timedelta(days=30)  # of the newest entry; an older one belongs to an abandoned feed
+_MIN_ARTICLE_SHARE = 0.5  # of the entries
+_MIN_NEW = 3  # entries that no better source has
+_MIN_NEW_SHARE = 0.2  # of the entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPoll:
-    """What one look at a suggestion gave: the keys of its entries, the newest date, and the share of real articles.
+    """The result of one test poll of a suggested source.
 
-    `share` lies in 0..1; `error` is empty where the look worked. `site` is the one that names it as its own, where it
-    lies on another.
+    `keys`: canonical URLs of its entries. `newest`: the latest date. `dated`: how many entries have a date. `share`:
+    how many of the entries look like articles, 0 to 1. `error`: "" if the poll succeeded. `site`: if the source is on
+    another site, the site that names it as its own.
     """
 
     kind: str
@@ -37,9 +44,9 @@ class TrialPoll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedSource:
-    """A test-poll with its place in the order: how much of it better ones have already, and whether it is picked.
+    """A test poll with its score and whether it was picked, with the reason in a few words.
 
-    `overlap` lies in 0..1; `reason` says in a few words why it was picked or not.
+    `overlap` is the share of its entries that better sources have already, 0 to 1.
     """
 
     poll: TrialPoll
@@ -50,7 +57,7 @@ class RankedSource:
 
 
 def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> TrialPoll:
-    """Sum up what a suggestion's page, and the pages it leads to, gave."""
+    """Return the figures of a test poll from the pages that it read."""
     read_pages = list(discoveries)
     candidates = {candidate.canonical_url: candidate for page in read_pages for candidate in page.candidates}
     dates = [candidate.published_at or candidate.modified_at for candidate in candidates.values()]
@@ -68,32 +75,34 @@ def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> Tri
 
 
 def _names_article(key: str) -> bool:
-    reading = link_features(Link(url=key, key=key, text=""))
-    shape = reading.shape
-    return not reading.service and (bool(shape.number) or shape.dated or shape.wordy)
+    features = link_features(Link(url=key, key=key, text=""))
+    return features.pattern.is_article_like and not features.is_service
 
 
 def rank_sources(polls: Sequence[TrialPoll], *, now: datetime) -> tuple[RankedSource, ...]:
-    """Return every poll rated, best first: each is picked if it is sound and adds enough to what was picked before."""
+    """Return all polls, best first; a poll is picked if it is usable and adds enough entries to those picked before."""
     ordered = sorted(polls, key=lambda poll: (-_score(poll, now), len(poll.url), poll.url))
     seen: set[str] = set()
-    rated = []
+    ranked = []
     for poll in ordered:
         new = poll.keys - seen
         overlap = 1 - len(new) / len(poll.keys) if poll.keys else 0.0
         refusal = _refusal(poll, now) or _adds_too_little(new, poll, nothing_yet=not seen)
         if not refusal:
             seen |= poll.keys
-        rated.append(
+        ranked.append(
             RankedSource(
                 poll=poll, score=_score(poll, now), overlap=overlap, picked=not refusal, reason=refusal or "picked"
             )
         )
-    return tuple(rated)
+    return tuple(ranked)
 
 
 def _score(poll: TrialPoll, now: datetime) -> float:
-    """Return how good a source is: its kind, its size up to a hundred entries, its dates, its freshness."""
+    """Return how good a source is: the sum of its kind, its share of articles, its size, its dates and its freshness.
+
+    The size counts up to a hundred entries; freshness falls to zero within a week.
+    """
     if poll.error or not poll.keys:
         return 0.0
     size = min(len(poll.keys), 100) / 100
@@ -103,17 +112,18 @@ def _score(poll: TrialPoll, now: datetime) -> float:
 
 
 def _refusal(poll: TrialPoll, now: datetime) -> str:
+    """Return why a source is not usable, or ""."""
     if poll.error:
         return poll.error
     if not poll.keys:
         return "no entries"
-    if poll.newest and now - poll.newest > _STALE:
+    if poll.newest and now - poll.newest > _MAX_AGE:
         return f"nothing new since {poll.newest:%Y-%m-%d}"
-    return "" if poll.share >= _LEAST_SHARE else "mostly no articles"
+    return "" if poll.share >= _MIN_ARTICLE_SHARE else "mostly not articles"
 
 
 def _adds_too_little(new: frozenset[str], poll: TrialPoll, *, nothing_yet: bool) -> str:
     if nothing_yet:
         return ""
-    enough = len(new) >= _LEAST_NEW and len(new) >= _LEAST_NEW_SHARE * len(poll.keys)
-    return "" if enough else "others have it already"
+    enough = len(new) >= _MIN_NEW and len(new) >= _MIN_NEW_SHARE * len(poll.keys)
+    return "" if enough else "other sources have its entries already"

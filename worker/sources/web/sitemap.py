@@ -1,4 +1,9 @@
-"""Reads sitemaps (sitemaps.org): indexes, sets of URLs, news sitemaps, plain text and feeds, gzipped or not."""
+"""Read sitemaps (sitemaps.org): indexes, URL sets, news sitemaps, text sitemaps and feeds, gzipped or not.
+
+`parse_sitemap` is for a regular poll: it returns the recent articles and the child sitemaps to read next.
+`iter_sitemap` takes any time window and yields portions, so that a sitemap of any size needs little memory; `backfill`
+uses it.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +28,15 @@ from worker.sources.entries import Entry, EntryFilter, LinkPolicy, build_discove
 from worker.sources.feed.parser import parse_feed
 from worker.sources.markup import refuse_hostile_markup, repair_xml
 
-# Streams the places a sitemap names, in memory that does not grow with it.
+# Streaming of the entries of a sitemap.
 
-
-_MAX_TEXT = 8192
-_NOT_DAMAGE = "NS_"
+_MAX_TEXT = 8192  # characters of a date or title; bounds what a hostile sitemap keeps in memory
+_NOT_DAMAGE = "NS_"  # prefix of libxml2's namespace errors, which lose nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SitemapEntry:
-    """One `<url>` or `<sitemap>` as written: where it is, when it is said to have changed, and its news fields."""
+    """One `<url>` or `<sitemap>` element as written: URL, `lastmod`, and the fields of Google's news extension."""
 
     url: str
     leads_to_sitemap: bool
@@ -43,24 +47,27 @@ class SitemapEntry:
 
 @dataclass(slots=True)
 class SitemapProblems:
-    """What of a sitemap could not be read, although it was mended."""
+    """What could not be read of a sitemap although it was repaired.
+
+    `broken` is the first error of the parser, `without_address` the number of entries without a URL.
+    """
 
     broken: str = ""
     without_address: int = 0
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for people about each kind of damage there is."""
+        """Return one sentence for each kind of problem."""
         broken = f"the sitemap is not well-formed; what could be read was read ({self.broken})"
         count = f"{self.without_address:,} left out: an entry of the sitemap without an address"
         return (*((broken,) if self.broken else ()), *((count,) if self.without_address else ()))
 
 
 def iter_entries(
-    pieces: Iterable[bytes], *, url: str, damage: SitemapProblems, content_type: str | None = None
+    pieces: Iterable[bytes], *, url: str, problems: SitemapProblems, content_type: str | None = None
 ) -> Iterator[SitemapEntry]:
-    """Yield the places of a sitemap given in pieces; what cannot be mended is noted in `damage`.
+    """Yield the entries of a sitemap given as pieces of bytes; damage that cannot be repaired is noted in `problems`.
 
-    Entities that the document declares have no effect. Raises SourceError for hostile markup.
+    Entities declared by the document are not resolved. Raises SourceError for hostile markup.
     """
     parser = etree.XMLPullParser(
         ("end",), recover=True, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
@@ -74,12 +81,12 @@ def iter_entries(
         try:
             parser.feed(piece)
         except etree.XMLSyntaxError as exc:
-            damage.broken = _in_words(exc.lineno, str(exc.msg))
+            problems.broken = _in_words(exc.lineno, str(exc.msg))
             return
-        yield from _ended(parser, damage)
+        yield from _ended(parser, problems)
     with suppress(etree.XMLSyntaxError):
         parser.close()
-    damage.broken = _first_error(parser)
+    problems.broken = _first_error(parser)
 
 
 def _first_error(parser: etree.XMLPullParser) -> str:
@@ -93,36 +100,36 @@ def _in_words(line: int | None, message: str) -> str:
     return f"line {line}: {' '.join(message.split())[:200]}"
 
 
-def _ended(parser: etree.XMLPullParser, damage: SitemapProblems) -> Iterator[SitemapEntry]:
+def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[SitemapEntry]:
     for _, ended in parser.read_events():
         element = cast("etree._Element", ended)  # noqa: SLF001 - lxml gives its element no other name
         name = _local(element)
         if name in {"url", "sitemap"}:
-            place = _place(element, leads_to_sitemap=name == "sitemap")
-            _forget(element)
-            if place.url:
-                yield place
+            entry = _entry_of(element, leads_to_sitemap=name == "sitemap")
+            _free_memory(element)
+            if entry.url:
+                yield entry
             else:
-                damage.without_address += 1
+                problems.without_address += 1
 
 
-def _place(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
-    said = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
-    # Some write the address without `<loc>` around it; a cut one would be another address.
+def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
+    fields = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
+    # Some sites write the URL without `<loc>`. It is not shortened: part of a URL is another URL.
     address = next((child.text for child in element if _local(child) == "loc"), element.text)
     news = next((child for child in element if _local(child) == "news"), None)
-    about = {} if news is None else {_local(child): _text(child) for child in news}
+    news_fields = {} if news is None else {_local(child): _text(child) for child in news}
     return SitemapEntry(
         url=(address or "").strip(),
         leads_to_sitemap=leads_to_sitemap,
-        lastmod=said.get("lastmod") or None,
-        published=about.get("publication_date") or None,
-        title=about.get("title") or None,
+        lastmod=fields.get("lastmod") or None,
+        published=news_fields.get("publication_date") or None,
+        title=news_fields.get("title") or None,
     )
 
 
-def _forget(element: etree._Element) -> None:
-    """Let go of an element and of all that stood before it."""
+def _free_memory(element: etree._Element) -> None:
+    """Remove an element's content and its earlier siblings from the tree."""
     element.clear()
     parent = element.getparent()
     while parent is not None and (earlier := element.getprevious()) is not None:
@@ -137,45 +144,49 @@ def _local(element: etree._Element) -> str:
     return str(element.tag).rpartition("}")[2].lower()
 
 
+# Selection of the entries in a time window.
+
+# Inflated bytes: four times the 50 MB that sitemaps.org allows. Chosen, not measured.
 MAX_BYTES = 200 * 1024 * 1024
-_SAMPLE = 200
-_PORTION = 500
+_SAMPLE = 200  # entries looked at for a repeated `lastmod`
+_PORTION = 500  # articles yielded at a time; portions save about 15 MB of memory on a sitemap of 150,000 URLs
+# How many entries with the same `lastmod` show that it is the time of the file: in an index, and in a URL set.
 _SAME_CLOCK = {True: 3, False: 10}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class _OutsideCount:
-    """How many places were outside the span looked for."""
+    """The number of entries outside the time window."""
 
     count: int = 0
 
     def note(self) -> tuple[str, ...]:
-        """Return the sentence for people, if there is anything to say."""
-        return (f"{self.count:,} passed over: dated outside the span looked for",) if self.count else ()
+        """Return a sentence with the count, unless it is zero."""
+        return (f"{self.count:,} left out: dated outside the requested period",) if self.count else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SitemapQuery:
-    """What one look at a sitemap is about: the span, what tells whether an article is of it, and the time."""
+    """The time window, the predicate `is_inside` for an entry's URL and dates, and the current time."""
 
     window: TimeWindow
-    judge: Callable[..., bool]
+    is_inside: Callable[..., bool]
     now: datetime
 
 
 def parse_sitemap(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Return what is recent in a sitemap, and the sitemaps to read next (`periods.recent` says what is recent)."""
+    """Return the recent articles of a sitemap (see `recent_window`) and the sitemaps to read next."""
     return read_sitemap(page, source, window=recent_window(source, now=now), now=now)
 
 
 def read_sitemap(
     page: Page, source: Source, *, window: TimeWindow, now: datetime, changed_later: bool = False
 ) -> Discovery:
-    """Return what a sitemap says of one span of time: articles, and further sitemaps to read, the newest first.
+    """Return the articles of a sitemap in a time window, and the further sitemaps to read, the newest first.
 
-    What bears no date, or one that cannot be believed, counts as within the span; `periods.within` has the evidence,
-    and what `changed_later` means. Raises SourceError where the page is no sitemap.
+    Entries without a plausible date count as inside; `worker.dates.periods.lies_within` has the rules and explains
+    `changed_later`. Raises SourceError if the page is no sitemap.
     """
     parts = list(iter_sitemap(page, source, window=window, now=now, changed_later=changed_later))
     return replace(parts[-1], candidates=tuple(each for part in parts for each in part.candidates))
@@ -184,100 +195,100 @@ def read_sitemap(
 def iter_sitemap(
     page: Page, source: Source, *, window: TimeWindow, now: datetime, changed_later: bool = False
 ) -> Iterator[Discovery]:
-    """Yield the same in portions of some hundred articles, the last with everything else, in little memory."""
-    shape = sniff_content(page.body)
-    if shape is ContentKind.FEED:
+    """Yield the result of `read_sitemap` in portions of at most 500 articles; the last one has everything else."""
+    kind = sniff_content(page.body)
+    if kind is ContentKind.FEED:
         yield parse_feed(page, source, now=now)
         return
-    scope = link_policy(source, page.url, page.final_url)
-    if shape in {ContentKind.URLS, ContentKind.TEXT}:
+    policy = link_policy(source, page.url, page.final_url)
+    if kind in {ContentKind.URLS, ContentKind.TEXT}:
         lines = decode_plain(gunzip(page.body, limit=MAX_BYTES)).split()
         entries = (Entry(link=line) for line in lines if line.startswith("http"))
-        yield build_discovery(entries, page=page, source=source, scope=scope, now=now)
+        yield build_discovery(entries, page=page, source=source, policy=policy, now=now)
         return
-    if shape not in {ContentKind.SITEMAP, ContentKind.XML}:
-        raise SourceError(f"{page.url}: this is {shape.value}, not a sitemap; check the address and the source's kind")
-    judge = partial(lies_within, window, period=period_in_name(page.final_url), changed_later=changed_later)
-    yield from _xml(page, source, scope=scope, look=_SitemapQuery(window=window, judge=judge, now=now))
+    if kind not in {ContentKind.SITEMAP, ContentKind.XML}:
+        raise SourceError(f"{page.url}: this is {kind.value}, not a sitemap; check the address and the source's kind")
+    is_inside = partial(lies_within, window, period=period_in_name(page.final_url), changed_later=changed_later)
+    yield from _xml(page, source, policy=policy, query=_SitemapQuery(window=window, is_inside=is_inside, now=now))
 
 
-def _xml(page: Page, source: Source, *, scope: LinkPolicy, look: _SitemapQuery) -> Iterator[Discovery]:
-    damage = SitemapProblems()
+def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery) -> Iterator[Discovery]:
+    problems = SitemapProblems()
     pieces = iter_gunzipped(page.body, limit=MAX_BYTES)
-    found = iter_entries(pieces, url=page.url, damage=damage, content_type=page.content_type)
+    found = iter_entries(pieces, url=page.url, problems=problems, content_type=page.content_type)
     first = next(found, None)
     if first is None:
-        yield Discovery(notes=("the sitemap is empty", *damage.notes()), skipped=damage.without_address)
+        yield Discovery(notes=("the sitemap is empty", *problems.notes()), skipped=problems.without_address)
         return
     found = _without_false_lastmod(chain((first,), found))
-    omitted = _OutsideCount()
+    outside = _OutsideCount()
     if first.leads_to_sitemap:
-        index = _index(found, page, scope=scope, look=look, omitted=omitted)
-        skipped = index.skipped + damage.without_address
-        yield replace(index, notes=(*index.notes, *damage.notes()), skipped=skipped)
+        index = _index(found, page, policy=policy, query=query, outside=outside)
+        skipped = index.skipped + problems.without_address
+        yield replace(index, notes=(*index.notes, *problems.notes()), skipped=skipped)
         return
-    sieve = EntryFilter(page=page, source=source, scope=scope, now=look.now)
-    candidates = sieve.pass_through(_entries(found, look, zone=source_zone(source), omitted=omitted))
-    while some := tuple(islice(candidates, _PORTION)):
-        yield Discovery(candidates=some)
+    entry_filter = EntryFilter(page=page, source=source, policy=policy, now=query.now)
+    candidates = entry_filter.iter_candidates(_entries(found, query, zone=source_zone(source), outside=outside))
+    while portion := tuple(islice(candidates, _PORTION)):
+        yield Discovery(candidates=portion)
     yield Discovery(
-        skipped=sieve.skipped.total() + damage.without_address,
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
-        outside=omitted.count,
-        notes=(*sieve.notes(), *omitted.note(), *damage.notes()),
+        skipped=entry_filter.skipped.total() + problems.without_address,
+        offsite=entry_filter.offsite,
+        offsite_examples=tuple(entry_filter.offsite_examples),
+        outside=outside.count,
+        notes=(*entry_filter.notes(), *outside.note(), *problems.notes()),
     )
 
 
 def _without_false_lastmod(found: Iterator[SitemapEntry]) -> Iterator[SitemapEntry]:
-    """Take away `lastmod` where many places share one: that is the clock of the program that wrote the file."""
+    """Drop `lastmod` if all first entries share one: then it is the time at which the file was generated."""
     sample = list(islice(found, _SAMPLE))
-    alike = len({place.lastmod for place in sample}) == 1
+    alike = len({entry.lastmod for entry in sample}) == 1
     if not alike or len(sample) < _SAME_CLOCK[sample[0].leads_to_sitemap]:
         return chain(sample, found)
-    return (replace(place, lastmod=None) for place in chain(sample, found))
+    return (replace(entry, lastmod=None) for entry in chain(sample, found))
 
 
 def _entries(
-    found: Iterable[SitemapEntry], look: _SitemapQuery, *, zone: tzinfo, omitted: _OutsideCount
+    found: Iterable[SitemapEntry], query: _SitemapQuery, *, zone: tzinfo, outside: _OutsideCount
 ) -> Iterator[Entry]:
-    for place in found:
-        published = plausible_date(read_date(place.published, zone=zone), now=look.now)
-        modified = plausible_date(read_date(place.lastmod, zone=zone), now=look.now)
-        if place.leads_to_sitemap or not look.judge(url=place.url, published=published, modified=modified):
-            omitted.count += 1
+    for entry in found:
+        published = plausible_date(read_date(entry.published, zone=zone), now=query.now)
+        modified = plausible_date(read_date(entry.lastmod, zone=zone), now=query.now)
+        if entry.leads_to_sitemap or not query.is_inside(url=entry.url, published=published, modified=modified):
+            outside.count += 1
             continue
-        yield Entry(link=place.url, title=place.title, published_at=published, modified_at=modified)
+        yield Entry(link=entry.url, title=entry.title, published_at=published, modified_at=modified)
 
 
 def _index(
-    found: Iterable[SitemapEntry], page: Page, *, scope: LinkPolicy, look: _SitemapQuery, omitted: _OutsideCount
+    found: Iterable[SitemapEntry], page: Page, *, policy: LinkPolicy, query: _SitemapQuery, outside: _OutsideCount
 ) -> Discovery:
     children: list[tuple[datetime, str]] = []
-    strangers = 0
-    for place in found:
+    offsite = 0
+    for entry in found:
         try:
-            url = urls.resolve(place.url, base=page.final_url)
+            url = urls.resolve(entry.url, base=page.final_url)
         except SourceError:
-            strangers += 1
+            offsite += 1
             continue
-        modified, period = plausible_date(read_date(place.lastmod, zone=UTC), now=look.now), period_in_name(url)
-        if not scope.admits(url):
-            strangers += 1
-        elif _may_hold(look.window, modified, period):
+        modified, period = plausible_date(read_date(entry.lastmod, zone=UTC), now=query.now), period_in_name(url)
+        if not policy.allows(url):
+            offsite += 1
+        elif _may_contain(query.window, modified, period):
             children.append((modified or (period and period.end) or _NEVER, url))
         else:
-            omitted.count += 1
-    # Undated ones first: the sitemap of the latest news rarely says when it changed.
+            outside.count += 1
+    # Undated ones first: the sitemap of the latest news often has no `lastmod`.
     children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
-    stray = (f"{strangers:,} left out: sitemaps of other sites, or no addresses",) if strangers else ()
+    offsite_note = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
     return Discovery(
-        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=strangers, notes=(*stray, *omitted.note())
+        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=offsite, notes=(*offsite_note, *outside.note())
     )
 
 
-def _may_hold(window: TimeWindow, modified: datetime | None, period: TimeWindow | None) -> bool:
-    """Tell whether a sitemap may name something of the span: it changed after its start, and its name allows it."""
+def _may_contain(window: TimeWindow, modified: datetime | None, period: TimeWindow | None) -> bool:
+    """Return whether a child sitemap may have entries in a time window, by its `lastmod` and the period in its name."""
     if modified and window.start and modified < window.start:
         return False
-    return period is None or window.meets(period)
+    return period is None or window.overlaps(period)

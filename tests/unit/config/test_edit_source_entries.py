@@ -1,4 +1,4 @@
-"""Sources written into a configuration, and taken out, with everything else left as it stands."""
+"""Sources are added to a configuration file and removed from it; everything else is unchanged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def names(text: str) -> list[str]:
     return [source["name"] for source in tomllib.loads(text).get("sources", [])]
 
 
-def test_a_source_is_added_behind_the_others_and_nothing_else_changes() -> None:
+def test_a_source_is_added_after_the_others_and_nothing_else_changes() -> None:
     text = with_sources(TEXT, [NEW])
 
     assert names(text) == ["một", "hai", "ba"]
@@ -75,12 +75,12 @@ def test_the_first_source_can_be_added_to_any_file(text: str) -> None:
     assert names(result) == ["ba"]
 
 
-def test_a_name_that_is_there_already_is_refused() -> None:
+def test_an_existing_name_is_refused() -> None:
     with pytest.raises(UsageError, match="'hai' already"):
         with_sources(TEXT, [NewSource(name="hai", kind="feed", url="https://x.vn")])
 
 
-def test_a_name_that_is_not_there_cannot_be_removed() -> None:
+def test_an_unknown_name_cannot_be_removed() -> None:
     with pytest.raises(UsageError, match="there are một, hai"):
         without_source(TEXT, "ba")
 
@@ -156,7 +156,7 @@ def test_pausing_and_resuming_change_one_line_and_keep_the_rest() -> None:
     ],
 )
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_the_key_is_changed_where_it_stands_and_however_it_is_written(line: str, ending: str) -> None:
+def test_an_existing_key_is_changed_in_place(line: str, ending: str) -> None:
     text = f'[[sources]]\nname = "một"\n{line}\n\n[[sources]]\nname = "hai"'.replace("\n", ending)
 
     result = with_enabled(text, ["một", "hai"], enabled=False)
@@ -173,11 +173,11 @@ def test_the_key_is_changed_where_it_stands_and_however_it_is_written(line: str,
         '[[sources]]\nname = "một"\nenabled = 1',
     ],
 )
-def test_what_cannot_be_changed_by_one_line_is_refused_and_left(text: str) -> None:
+def test_an_entry_that_cannot_be_changed_in_one_line_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="by hand"):
         with_enabled(text, ["một"], enabled=False)
 
 
-def test_pausing_a_source_that_is_not_there_is_refused() -> None:
+def test_pausing_an_unknown_source_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no source 'ba'"):
         with_enabled(TEXT, ["hai", "ba"], enabled=False)
