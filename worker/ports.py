@@ -201,22 +201,22 @@ class HostRegistry(Protocol):
         A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
         """
 
-    def standing(self, host: str) -> HostHealth:
+    def health_of(self, host: str) -> HostHealth:
         """Return how the host has been answering."""
 
-    def note(self, standing: HostHealth) -> None:
+    def save_health(self, health: HostHealth) -> None:
         """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
 
     def robots(self, origin: str) -> RobotsRecord | None:
         """Return what is known of the robots.txt of an origin (`https://host:port`)."""
 
-    def keep_robots(self, record: RobotsRecord) -> None:
+    def save_robots(self, record: RobotsRecord) -> None:
         """Remember a robots.txt."""
 
-    def moved(self, url: str) -> str | None:
+    def redirect_of(self, url: str) -> str | None:
         """Return where a URL has moved for good, as far as is known."""
 
-    def keep_moved(self, url: str, target: str | None) -> None:
+    def save_redirect(self, url: str, target: str | None) -> None:
         """Remember where a URL has moved for good; None: forget it."""
 
 

@@ -31,19 +31,19 @@ def is_host_failure(error: FetchError) -> bool:
     return error.reason in _HOST_FAILURES or overloaded
 
 
-def health_after_failure(standing: HostHealth, *, now: datetime, retry_at: datetime | None = None) -> HostHealth:
+def health_after_failure(health: HostHealth, *, now: datetime, retry_at: datetime | None = None) -> HostHealth:
     """Return a host's standing after one more failure; `retry_at` is what the host itself asked for."""
-    failures = standing.failures + 1
+    failures = health.failures + 1
     closed_until = now + pause_after(failures) if failures >= FAILURE_THRESHOLD else None
     if retry_at is not None:
         asked = min(retry_at, now + MAX_REQUESTED_PAUSE)
         closed_until = max(asked, closed_until or asked)
-    return HostHealth(host=standing.host, failures=failures, closed_until=closed_until)
+    return HostHealth(host=health.host, failures=failures, closed_until=closed_until)
 
 
-def health_after_success(standing: HostHealth) -> HostHealth:
+def health_after_success(health: HostHealth) -> HostHealth:
     """Return a host's standing after an answer."""
-    return HostHealth(host=standing.host)
+    return HostHealth(host=health.host)
 
 
 def pause_after(failures: int) -> timedelta:
@@ -52,21 +52,21 @@ def pause_after(failures: int) -> timedelta:
     return min(FIRST_PAUSE * (1 << doublings), MAX_PAUSE)
 
 
-def refuse_while_paused(standing: HostHealth, *, now: datetime) -> None:
+def raise_if_paused(health: HostHealth, *, now: datetime) -> None:
     """Raise FetchError (`host-closed`) while the host is left alone."""
-    if standing.closed_until is None or standing.closed_until <= now:
+    if health.closed_until is None or health.closed_until <= now:
         return
     raise FetchError(
-        f"{standing.host} is left alone until {standing.closed_until:%Y-%m-%d %H:%M:%S} UTC "
-        f"after {standing.failures} failed fetches in a row",
+        f"{health.host} is left alone until {health.closed_until:%Y-%m-%d %H:%M:%S} UTC "
+        f"after {health.failures} failed fetches in a row",
         reason="host-closed",
         retry=True,
-        retry_at=standing.closed_until,
+        retry_at=health.closed_until,
     )
 
 
-FRESH_S = 5.0
-MAX_HOSTS = 4_096
+CACHE_TTL_S = 5.0
+MAX_CACHED_HOSTS = 4_096
 
 
 class CircuitBreakers:
@@ -76,38 +76,38 @@ class CircuitBreakers:
         self._clock = clock
         self._hosts = hosts
         self._offload = offload
-        self._known: dict[str, tuple[float, HostHealth]] = {}
+        self._cache: dict[str, tuple[float, HostHealth]] = {}
 
-    async def check(self, host: str) -> None:
+    async def raise_if_paused(self, host: str) -> None:
         """Raise FetchError (`host-closed`) while the host is left alone."""
-        refuse_while_paused(await self._standing(host), now=self._clock.now())
+        raise_if_paused(await self._health(host), now=self._clock.now())
 
-    async def failed(self, host: str, error: FetchError) -> None:
+    async def record_failure(self, host: str, error: FetchError) -> None:
         """Count a failure that is the host's fault."""
         if is_host_failure(error):
             now, asked = self._clock.now(), error.retry_at
-            await self._change(host, lambda standing: health_after_failure(standing, now=now, retry_at=asked))
+            await self._change(host, lambda health: health_after_failure(health, now=now, retry_at=asked))
 
-    async def answered(self, host: str, status: int, headers: Mapping[str, str]) -> None:
+    async def record_response(self, host: str, status: int, headers: Mapping[str, str]) -> None:
         """Forget the failures of a host that answers, unless its answer is that it cannot."""
         error = status_error(status, headers, host=host, now=self._clock.now())
         if error is not None and is_host_failure(error):
-            await self.failed(host, error)
-        elif (await self._standing(host)).failures:
+            await self.record_failure(host, error)
+        elif (await self._health(host)).failures:
             await self._change(host, health_after_success)
 
     async def _change(self, host: str, change: Callable[[HostHealth], HostHealth]) -> None:
-        standing = await self._offload(self._hosts.standing, host)
-        await self._offload(self._hosts.note, self._remember(change(standing)))
+        health = await self._offload(self._hosts.health_of, host)
+        await self._offload(self._hosts.save_health, self._store(change(health)))
 
-    async def _standing(self, host: str) -> HostHealth:
-        known = self._known.get(host)
-        if known is not None and self._clock.monotonic() - known[0] < FRESH_S:
-            return known[1]
-        return self._remember(await self._offload(self._hosts.standing, host))
+    async def _health(self, host: str) -> HostHealth:
+        cached = self._cache.get(host)
+        if cached is not None and self._clock.monotonic() - cached[0] < CACHE_TTL_S:
+            return cached[1]
+        return self._store(await self._offload(self._hosts.health_of, host))
 
-    def _remember(self, standing: HostHealth) -> HostHealth:
-        if len(self._known) >= MAX_HOSTS:
-            self._known.clear()
-        self._known[standing.host] = (self._clock.monotonic(), standing)
-        return standing
+    def _store(self, health: HostHealth) -> HostHealth:
+        if len(self._cache) >= MAX_CACHED_HOSTS:
+            self._cache.clear()
+        self._cache[health.host] = (self._clock.monotonic(), health)
+        return health

@@ -80,11 +80,11 @@ class HttpRequest:
 
     url: httpx.URL
     accept: str
-    wants: Callable[[int, httpx.Headers], bool]
+    wants_body: Callable[[int, httpx.Headers], bool]
     max_bytes: int
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: timedelta = timedelta(0)
-    cut: bool = False
+    truncate: bool = False
 
 
 class PausableDeadline:
@@ -92,10 +92,10 @@ class PausableDeadline:
 
     def __init__(self, deadline: timedelta) -> None:
         self._deadline = deadline
-        self._left_s = deadline.total_seconds()
+        self._remaining_s = deadline.total_seconds()
         self._limit: asyncio.Timeout | None = None
-        self._stood_s = 0.0
-        self.spent = timedelta(0)
+        self._paused_s = 0.0
+        self.elapsed = timedelta(0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -103,7 +103,7 @@ class PausableDeadline:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout(self._left_s) as limit:
+            async with asyncio.timeout(self._remaining_s) as limit:
                 self._limit = limit
                 yield
         except TimeoutError as exc:
@@ -113,13 +113,13 @@ class PausableDeadline:
             raise FetchError(message, reason="timeout", retry=True) from exc
         finally:
             self._limit = None
-            passed = loop.time() - started - self._stood_s
-            self._stood_s = 0.0
-            self._left_s = max(0.0, self._left_s - passed)
-            self.spent += timedelta(seconds=passed)
+            passed = loop.time() - started - self._paused_s
+            self._paused_s = 0.0
+            self._remaining_s = max(0.0, self._remaining_s - passed)
+            self.elapsed += timedelta(seconds=passed)
 
     @asynccontextmanager
-    async def standing_still(self) -> AsyncIterator[None]:
+    async def paused(self) -> AsyncIterator[None]:
         """Stop the time for a while, in the middle of its running."""
         loop, limit = asyncio.get_running_loop(), self._limit
         end = limit.when() if limit else None
@@ -131,9 +131,9 @@ class PausableDeadline:
         try:
             yield
         finally:
-            stood_s = loop.time() - stopped
-            self._stood_s += stood_s
-            limit.reschedule(end + stood_s)
+            paused_s = loop.time() - stopped
+            self._paused_s += paused_s
+            limit.reschedule(end + paused_s)
 
 
 class RequestRunner:
@@ -142,98 +142,100 @@ class RequestRunner:
     def __init__(
         self,
         *,
-        wire: Connections,
-        turns: HostRateLimiter,
-        standings: CircuitBreakers,
+        connections: Connections,
+        limiter: HostRateLimiter,
+        breakers: CircuitBreakers,
         networks: tuple[Network, ...],
         user_agent: str,
     ) -> None:
-        self._wire = wire
-        self._turns = turns
-        self._standings = standings
+        self._connections = connections
+        self._limiter = limiter
+        self._breakers = breakers
         self._networks = networks
         self._user_agent = user_agent
 
-    async def visit(self, errand: HttpRequest, budget: PausableDeadline, observe: StepObserver) -> HttpResponse:
+    async def run(self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver) -> HttpResponse:
         """Return the reply, whatever its status; raises FetchBlocked and FetchError."""
-        check_url(errand.url, self._networks)
+        check_url(request.url, self._networks)
         missed: SlotMissed | None = None
         while True:
             try:
-                return await self._in_turn(errand, budget, observe, missed)
+                return await self._run_once(request, deadline, observe, missed)
             except SlotMissed as again:
                 missed = again
 
-    async def _in_turn(
-        self, errand: HttpRequest, budget: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
+    async def _run_once(
+        self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
     ) -> HttpResponse:
-        host = url_host(errand.url)
-        await self._standings.check(host)
-        async with self._turns.take(host, delay=errand.delay, missed=missed) as turn:
+        host = url_host(request.url)
+        await self._breakers.raise_if_paused(host)
+        async with self._limiter.acquire(host, delay=request.delay, missed=missed) as slot:
             # Whoever stood in front may have been told to go away meanwhile.
-            await self._standings.check(host)
-            observe(Step(what="turn", detail=f"after {turn.waited.total_seconds():.2f} s", url=str(errand.url)))
+            await self._breakers.raise_if_paused(host)
+            observe(Step(what="turn", detail=f"after {slot.waited.total_seconds():.2f} s", url=str(request.url)))
             try:
-                reply = await self._exchange(errand, turn, budget, observe)
+                response = await self._exchange(request, slot, deadline, observe)
             except FetchError as error:
-                await self._standings.failed(host, error)
+                await self._breakers.record_failure(host, error)
                 raise
-            await self._standings.answered(host, reply.status, reply.headers)
-            return reply
+            await self._breakers.record_response(host, response.status, response.headers)
+            return response
 
     async def _exchange(
-        self, errand: HttpRequest, turn: HostSlot, budget: PausableDeadline, observe: StepObserver
+        self, request: HttpRequest, slot: HostSlot, deadline: PausableDeadline, observe: StepObserver
     ) -> HttpResponse:
         try:
-            async with budget.running():
-                return await self._talk(errand, _PacedSend(turn, budget), observe)
+            async with deadline.running():
+                return await self._send(request, _PacedSend(slot, deadline), observe)
         except LIBRARY_ERRORS as exc:
-            raise to_fetch_error(exc, host=url_host(errand.url)) from exc
+            raise to_fetch_error(exc, host=url_host(request.url)) from exc
 
-    async def _talk(self, errand: HttpRequest, pace: _PacedSend, observe: StepObserver) -> HttpResponse:
-        headers = self._request_headers(errand)
-        async with self._wire.send(errand.url, headers, before=pace.ready, after=pace.sent) as answer:
-            observe(Step(what="address", detail=answer.peer, url=str(errand.url)))
-            observe(Step(what="status", detail=str(answer.status), url=str(errand.url)))
-            body = await _read(answer, errand) if errand.wants(answer.status, answer.headers) else b""
-            return HttpResponse(status=answer.status, headers=answer.headers, body=body)
+    async def _send(self, request: HttpRequest, paced: _PacedSend, observe: StepObserver) -> HttpResponse:
+        headers = self._request_headers(request)
+        async with self._connections.send(
+            request.url, headers, before_send=paced.wait_before_send, after_send=paced.after_send
+        ) as raw:
+            observe(Step(what="address", detail=raw.peer, url=str(request.url)))
+            observe(Step(what="status", detail=str(raw.status), url=str(request.url)))
+            body = await _read(raw, request) if request.wants_body(raw.status, raw.headers) else b""
+            return HttpResponse(status=raw.status, headers=raw.headers, body=body)
 
-    def _request_headers(self, errand: HttpRequest) -> list[Header]:
+    def _request_headers(self, request: HttpRequest) -> list[Header]:
         headers = {
-            "Host": errand.url.netloc.decode("ascii"),
+            "Host": request.url.netloc.decode("ascii"),
             "User-Agent": self._user_agent,
-            "Accept": errand.accept,
+            "Accept": request.accept,
             "Accept-Encoding": ACCEPT_ENCODING,
         }
         return [
-            (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(errand.headers)).items()
+            (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(request.headers)).items()
         ]
 
 
 class _PacedSend:
     """A request that goes out in its turn; the wait for it is no part of the budget."""
 
-    def __init__(self, turn: HostSlot, budget: PausableDeadline) -> None:
-        self._turn = turn
-        self._budget = budget
+    def __init__(self, slot: HostSlot, deadline: PausableDeadline) -> None:
+        self._slot = slot
+        self._deadline = deadline
 
-    async def ready(self) -> None:
+    async def wait_before_send(self) -> None:
         """Wait for the turn."""
-        async with self._budget.standing_still():
-            await self._turn.ready()
+        async with self._deadline.paused():
+            await self._slot.wait_before_send()
 
-    async def sent(self) -> None:
+    async def after_send(self) -> None:
         """Make up for a request that left late."""
-        async with self._budget.standing_still():
-            await self._turn.sent()
+        async with self._deadline.paused():
+            await self._slot.after_send()
 
 
-async def _read(answer: RawResponse, errand: HttpRequest) -> bytes:
-    announced = answer.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:15]) > errand.max_bytes and not errand.cut:
-        raise size_error(errand.max_bytes)
-    body = BodyDecoder(answer.headers.get("content-encoding", ""), max_bytes=errand.max_bytes, cut=errand.cut)
-    async for chunk in answer.chunks():
+async def _read(raw: RawResponse, request: HttpRequest) -> bytes:
+    announced = raw.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:15]) > request.max_bytes and not request.truncate:
+        raise size_error(request.max_bytes)
+    body = BodyDecoder(raw.headers.get("content-encoding", ""), max_bytes=request.max_bytes, truncate=request.truncate)
+    async for chunk in raw.chunks():
         body.feed(chunk)
         if body.full:
             break
@@ -243,29 +245,33 @@ async def _read(answer: RawResponse, errand: HttpRequest) -> bytes:
 # Tells where a page leads that holds nothing but the way to another: followed as a redirect is, by the same rules.
 
 
-_LARGEST: Final = 64 * 1024
+_MAX_NOTICE_BYTES: Final = 64 * 1024
 # Characters of text, blanks left out: what is longer is read, whatever it leads to.
-_LONGEST_NOTICE: Final = 800
-_UNSEEN: Final = ("script", "style", "noscript", "template", "title", "svg")
+_MAX_NOTICE_CHARACTERS: Final = 800
+_INVISIBLE: Final = ("script", "style", "noscript", "template", "title", "svg")
 
 
-def refresh_redirect(url: httpx.URL, reply: HttpResponse) -> httpx.URL | None:
+def refresh_redirect(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
     """Return the address that a page sends its reader on to within seconds, None where it is a page to be read.
 
     Only a page without an article of its own leads on: one whose visible text is no more than a notice. Raises
     FetchError where the address cannot be fetched.
     """
-    header = reply.headers.get("refresh", "")
-    folded = reply.body.lower() if len(reply.body) <= _LARGEST else b""
+    header = response.headers.get("refresh", "")
+    folded = response.body.lower() if len(response.body) <= _MAX_NOTICE_BYTES else b""
     if not (header or b"refresh" in folded) or b"articlebody" in folded:
         return None
-    tree = _tree(reply.body[:_LARGEST])
-    targets = filter(None, map(refresh_target, (header, *(_metas(tree) if tree is not None else ()))))
+    tree = _tree(response.body[:_MAX_NOTICE_BYTES])
+    targets = filter(None, map(refresh_target, (header, *(_meta_refreshes(tree) if tree is not None else ()))))
     target = next(targets, None)
-    if target is None or (tree is not None and _visible(tree) > _LONGEST_NOTICE) or len(reply.body) > _LARGEST:
+    if (
+        target is None
+        or (tree is not None and _visible_length(tree) > _MAX_NOTICE_CHARACTERS)
+        or len(response.body) > _MAX_NOTICE_BYTES
+    ):
         return None
-    led = resolve_location(url, target)
-    return None if led.copy_with(fragment=None) == url.copy_with(fragment=None) else led
+    target_url = resolve_location(url, target)
+    return None if target_url.copy_with(fragment=None) == url.copy_with(fragment=None) else target_url
 
 
 def _tree(body: bytes) -> html.HtmlElement | None:
@@ -276,14 +282,14 @@ def _tree(body: bytes) -> html.HtmlElement | None:
         return None
 
 
-def _metas(tree: html.HtmlElement) -> Iterator[str]:
+def _meta_refreshes(tree: html.HtmlElement) -> Iterator[str]:
     for meta in tree.iter("meta"):
         if (meta.get("http-equiv") or "").strip().lower() == "refresh":
             yield meta.get("content") or ""
 
 
-def _visible(tree: html.HtmlElement) -> int:
-    for element in list(tree.iter(*_UNSEEN)):
+def _visible_length(tree: html.HtmlElement) -> int:
+    for element in list(tree.iter(*_INVISIBLE)):
         element.drop_tree()
     return sum(len("".join(text.split())) for text in tree.itertext() if isinstance(text, str))
 
@@ -298,16 +304,16 @@ class PermanentRedirects:
         self._hosts = hosts
         self._offload = offload
 
-    async def start_of(self, request: Request) -> str:
+    async def starting_url(self, request: Request) -> str:
         """Return the URL to begin with."""
-        return await self._offload(self._hosts.moved, request.url) or request.url
+        return await self._offload(self._hosts.redirect_of, request.url) or request.url
 
-    async def arrived(self, page: Page, *, start: str) -> None:
+    async def remember(self, page: Page, *, start: str) -> None:
         """Remember where a page that came has moved."""
         if page.permanent_url and page.permanent_url != start:
-            await self._offload(self._hosts.keep_moved, page.url, page.permanent_url)
+            await self._offload(self._hosts.save_redirect, page.url, page.permanent_url)
 
-    async def lost(self, request: Request, *, start: str) -> None:
+    async def forget(self, request: Request, *, start: str) -> None:
         """Forget a move that led to nothing: the next try begins where the first did."""
         if start != request.url:
-            await self._offload(self._hosts.keep_moved, request.url, None)
+            await self._offload(self._hosts.save_redirect, request.url, None)

@@ -73,8 +73,8 @@ class RobotsRule:
     allow: bool
     text: str
     line: int
-    strictly: PathPattern
-    loosely: PathPattern | None = None
+    pattern: PathPattern
+    unescaped_pattern: PathPattern | None = None
 
     def __str__(self) -> str:
         return f"{'Allow' if self.allow else 'Disallow'}: {self.text} (line {self.line})"
@@ -99,7 +99,7 @@ class Robots:
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
 
-    def ruling(self, url: str) -> RobotsDecision:
+    def decide(self, url: str) -> RobotsDecision:
         """Judge a percent-encoded URL; the longest rule that speaks of it wins, and of equals the one that allows."""
         path = path_of(url)
         plain = _decode_unreserved(path)
@@ -107,7 +107,9 @@ class Robots:
         for rule in self.rules:
             if best is not None and _weight(rule) <= _weight(best):
                 continue
-            if rule.strictly.matches(path) or (rule.loosely is not None and rule.loosely.matches(plain)):
+            if rule.pattern.matches(path) or (
+                rule.unescaped_pattern is not None and rule.unescaped_pattern.matches(plain)
+            ):
                 best = rule
         return RobotsDecision(best is None or best.allow, best)
 
@@ -130,12 +132,12 @@ def path_of(url: str) -> str:
 
 def parse_robots(body: bytes, token: str) -> Robots:
     """Read a robots.txt for one product token; never raises, whatever the bytes are."""
-    reading = _RobotsParser(token.lower())
+    parser = _RobotsParser(token.lower())
     text = body[:MAX_BYTES]
     for number, line in enumerate(_LINE_END.split(_without_bom(text)), start=1):
         key, value = _split(line[:MAX_LINE])
-        reading.take(key, value, number)
-    return reading.result()
+        parser.add_line(key, value, number)
+    return parser.result()
 
 
 def _without_bom(body: bytes) -> bytes:
@@ -169,12 +171,12 @@ class _RobotsParser:
 
     def __init__(self, token: str) -> None:
         self._token = token.encode("utf-8", "replace")
-        self._ours, self._everybody = _Group(), _Group()
+        self._own, self._wildcard = _Group(), _Group()
         self._current: list[_Group] = []
         self._in_rules = False
         self._sitemaps: dict[str, None] = {}
 
-    def take(self, key: str, value: bytes, line: int) -> None:
+    def add_line(self, key: str, value: bytes, line: int) -> None:
         if key == "user-agent":
             self._agent(value)
         elif key in {"allow", "disallow"}:
@@ -185,16 +187,16 @@ class _RobotsParser:
             self._sitemaps[value.decode("utf-8", "replace")] = None
 
     def result(self) -> Robots:
-        group = self._ours if self._ours.named else self._everybody
+        group = self._own if self._own.named else self._wildcard
         return Robots(tuple(group.rules), group.crawl_delay, tuple(self._sitemaps))
 
     def _agent(self, value: bytes) -> None:
         if self._in_rules:
             self._current, self._in_rules = [], False
         if value == b"*" or (value[:1] == b"*" and value[1:2].isspace()):
-            self._join(self._everybody)
+            self._join(self._wildcard)
         elif _token_of(value).lower() == self._token:
-            self._join(self._ours)
+            self._join(self._own)
 
     def _join(self, group: _Group) -> None:
         group.named = True

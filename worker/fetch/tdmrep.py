@@ -25,7 +25,7 @@ HEADER = "well-known-tdm-reservation"
 
 MAX_BYTES = 200_000
 MAX_RULES = 1_000
-MAX_ORIGINS = 1_024
+MAX_CACHED_ORIGINS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class TdmRule:
 def parse_tdmrep(body: bytes) -> tuple[TdmRule, ...]:
     """Read the rules of a file; what is no rule is passed over, whatever the bytes are."""
     try:
-        said = read_json(body)
+        data = read_json(body)
     except (ValueError, RecursionError):
         return ()
-    rules = [_rule(each) for each in said[:MAX_RULES]] if isinstance(said, list) else []
+    rules = [_rule(each) for each in data[:MAX_RULES]] if isinstance(data, list) else []
     return tuple(rule for rule in rules if rule is not None)
 
 
-def _rule(said: object) -> TdmRule | None:
-    if not isinstance(said, dict):
+def _rule(data: object) -> TdmRule | None:
+    if not isinstance(data, dict):
         return None
-    location, value = said.get("location"), str(said.get("tdm-reservation"))
+    location, value = data.get("location"), str(data.get("tdm-reservation"))
     if not isinstance(location, str) or value not in {"0", "1"}:
         return None
     anchored = location.endswith("$")
@@ -61,8 +61,8 @@ def _rule(said: object) -> TdmRule | None:
 def reservation_for(rules: tuple[TdmRule, ...], url: str) -> str:
     """Return what the rules say of a URL: the longest location that fits wins, of equals the one that reserves."""
     path = path_of(url)
-    fitting = [rule for rule in rules if rule.pattern.matches(path)]
-    best = max(fitting, key=lambda rule: (len(rule.location), rule.value), default=None)
+    matching = [rule for rule in rules if rule.pattern.matches(path)]
+    best = max(matching, key=lambda rule: (len(rule.location), rule.value), default=None)
     return best.value if best is not None else ""
 
 
@@ -75,67 +75,76 @@ class _CachedRules:
 class TdmrepCache:
     """Holds the file of every origin, and asks for it when it is due."""
 
-    def __init__(self, visitor: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
-        self._visitor = visitor
+    def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
+        self._runner = runner
         self._clock = clock
         self._hosts = hosts
         self._offload = offload
-        self._known: dict[str, _CachedRules] = {}
-        self._asking = KeyedSemaphore(1)
+        self._cache: dict[str, _CachedRules] = {}
+        self._locks = KeyedSemaphore(1)
 
-    async def reservation(self, url: httpx.URL, robots: Robots, budget: PausableDeadline, observe: StepObserver) -> str:
+    async def reservation(
+        self, url: httpx.URL, robots: Robots, deadline: PausableDeadline, observe: StepObserver
+    ) -> str:
         """Return `1` where a site reserves the rights to a page, `0` where it says it does not, else nothing.
 
         Raises nothing for a file that cannot be had: the page is there.
         """
         origin = url_origin(url)
-        known = self._fresh(origin)
-        if known is None:
-            async with self._asking.enter(origin):
-                known = self._fresh(origin) or await self._find(origin, robots, budget, observe)
-        return reservation_for(known.rules, str(url))
+        cached = self._cached(origin)
+        if cached is None:
+            async with self._locks.acquire(origin):
+                cached = self._cached(origin) or await self._load(origin, robots, deadline, observe)
+        return reservation_for(cached.rules, str(url))
 
-    def _fresh(self, origin: str) -> _CachedRules | None:
-        known = self._known.get(origin)
-        return known if known is not None and is_fresh(known.record, now=self._clock.now()) else None
+    def _cached(self, origin: str) -> _CachedRules | None:
+        cached = self._cache.get(origin)
+        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
 
-    async def _find(self, origin: str, robots: Robots, budget: PausableDeadline, observe: StepObserver) -> _CachedRules:
+    async def _load(
+        self, origin: str, robots: Robots, deadline: PausableDeadline, observe: StepObserver
+    ) -> _CachedRules:
         address = f"{origin}{PATH}"
         stored = await self._offload(self._hosts.robots, address)
         if stored is None or not is_fresh(stored, now=self._clock.now()):
-            stored = await self._ask(address, stored, robots, budget, observe)
-            await self._offload(self._hosts.keep_robots, stored)
+            stored = await self._fetch(address, stored, robots, deadline, observe)
+            await self._offload(self._hosts.save_robots, stored)
         # The store keeps the body, as it does that of robots.txt: of every origin it would add up in memory.
-        known = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
-        self._known.pop(origin, None)
-        self._known[origin] = known
-        if len(self._known) > MAX_ORIGINS:
-            self._known.pop(next(iter(self._known)))
-        return known
+        cached = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
+        self._cache.pop(origin, None)
+        self._cache[origin] = cached
+        if len(self._cache) > MAX_CACHED_ORIGINS:
+            self._cache.pop(next(iter(self._cache)))
+        return cached
 
-    async def _ask(
-        self, address: str, stored: RobotsRecord | None, robots: Robots, budget: PausableDeadline, observe: StepObserver
+    async def _fetch(
+        self,
+        address: str,
+        stored: RobotsRecord | None,
+        robots: Robots,
+        deadline: PausableDeadline,
+        observe: StepObserver,
     ) -> RobotsRecord:
         now, body = self._clock.now(), stored.body if stored is not None else b""
-        if not robots.ruling(address).allowed:
+        if not robots.decide(address).allowed:
             return RobotsRecord(origin=address, checked_at=now, status=403)
         try:
-            reply = await self._visitor.visit(_tdmrep_request(address, robots), budget, observe)
+            response = await self._runner.run(_tdmrep_request(address, robots), deadline, observe)
         except FetchError as error:
             return RobotsRecord(origin=address, checked_at=self._clock.now(), status=None, body=body, error=str(error))
-        observe(Step(what="tdm reservation", detail=f"asked, answered {reply.status}", url=address))
+        observe(Step(what="tdm reservation", detail=f"asked, answered {response.status}", url=address))
         now = self._clock.now()
-        if reply.status >= 500 or reply.status == 429:
-            return RobotsRecord(origin=address, checked_at=now, status=reply.status, body=body)
-        return RobotsRecord(origin=address, checked_at=now, status=reply.status, body=reply.body, good_at=now)
+        if response.status >= 500 or response.status == 429:
+            return RobotsRecord(origin=address, checked_at=now, status=response.status, body=body)
+        return RobotsRecord(origin=address, checked_at=now, status=response.status, body=response.body, good_at=now)
 
 
 def _tdmrep_request(address: str, robots: Robots) -> HttpRequest:
     return HttpRequest(
         url=parse_url(address),
         accept="application/json,*/*;q=0.5",
-        wants=lambda status, _headers: status == 200,
+        wants_body=lambda status, _headers: status == 200,
         max_bytes=MAX_BYTES,
         delay=robots.crawl_delay,
-        cut=True,
+        truncate=True,
     )

@@ -32,7 +32,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     made: list[HttpFetcher] = []
 
     def make(
-        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, ask_reservations: bool = False, **changes: Any
+        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, read_tdmrep: bool = False, **changes: Any
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
@@ -48,7 +48,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             hosts=book,
             offload=inline,
             resolve=resolve,
-            ask_reservations=ask_reservations,
+            read_tdmrep=read_tdmrep,
         )
         made.append(fetcher)
         return fetcher

@@ -77,7 +77,7 @@ async def main(coding: str) -> None:
             per_host_delay=timedelta(0), max_bytes=LIMIT, connect_to={":80": f"127.0.0.1:{server.port}"}
         )
         fetcher = HttpFetcher(
-            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=inline, ask_reservations=False
+            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=inline, read_tdmrep=False
         )
         await fetcher.fetch(Request(url="http://news.example/warm"))
         forget_peak()

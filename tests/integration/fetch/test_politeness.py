@@ -123,7 +123,7 @@ async def test_the_last_good_copy_serves_while_the_site_is_silent(
         body=b"User-agent: *\nDisallow: /a",
     )
     hosts = InMemoryHostStore()
-    hosts.keep_robots(old)
+    hosts.save_robots(old)
     fetcher = make_fetcher(hosts=hosts)
 
     reasons = [await reason_of(fetcher), await reason_of(fetcher, "http://news.example/b")]
@@ -139,7 +139,7 @@ async def test_the_last_good_copy_serves_for_a_day_only(server: Loopback, make_f
     server.robots("", status=500)
     long_ago = datetime.now(UTC) - timedelta(hours=25)
     hosts = InMemoryHostStore()
-    hosts.keep_robots(RobotsRecord(origin=ORIGIN, checked_at=long_ago, good_at=long_ago, status=200, body=b""))
+    hosts.save_robots(RobotsRecord(origin=ORIGIN, checked_at=long_ago, good_at=long_ago, status=200, body=b""))
 
     with pytest.raises(FetchError, match="answered 500"):
         await make_fetcher(hosts=hosts).fetch(Request(url=URL))
@@ -148,7 +148,7 @@ async def test_the_last_good_copy_serves_for_a_day_only(server: Loopback, make_f
 async def test_the_last_good_copy_serves_where_the_site_cannot_be_reached(make_fetcher: FetcherFactory) -> None:
     now = datetime.now(UTC)
     hosts = InMemoryHostStore()
-    hosts.keep_robots(
+    hosts.save_robots(
         RobotsRecord(
             origin=ORIGIN,
             checked_at=now - timedelta(hours=25),
@@ -177,7 +177,7 @@ async def test_thousands_of_large_robots_txt_do_not_fill_the_memory(
         await reason_of(fetcher, f"http://h{number}.example/a")
 
     assert server.paths.count("/robots.txt") == 3
-    assert fetcher._gate._rules <= 100_000
+    assert fetcher._robots_cache._rules <= 100_000
 
 
 async def test_robots_txt_is_followed_through_five_redirects(server: Loopback, make_fetcher: FetcherFactory) -> None:
@@ -323,7 +323,7 @@ async def test_a_host_that_keeps_failing_is_left_alone_and_tried_again(
     reasons = [await reason_of(fetcher) for _ in range(7)]
 
     assert reasons == ["http"] * 5 + ["host-closed"] * 2
-    standing = hosts.standing("news.example")
+    standing = hosts.health_of("news.example")
     assert standing.failures == 5
     assert standing.closed_until is not None
     assert standing.closed_until > datetime.now(UTC)
@@ -338,7 +338,7 @@ async def test_an_answer_forgives_earlier_failures(server: Loopback, make_fetche
 
     await reason_of(fetcher, "http://news.example/b")
 
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
 async def test_a_page_that_is_missing_says_nothing_about_its_host(
@@ -351,7 +351,7 @@ async def test_a_page_that_is_missing_says_nothing_about_its_host(
     for _ in range(8):
         await reason_of(fetcher)
 
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
 async def test_pages_that_are_too_large_say_nothing_about_their_host(
@@ -364,20 +364,20 @@ async def test_pages_that_are_too_large_say_nothing_about_their_host(
     reasons = {await reason_of(fetcher) for _ in range(8)}
 
     assert reasons == {"size"}
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
 async def test_a_process_stopped_right_before_it_asks_makes_the_next_one_wait(
     server: Loopback, make_fetcher: FetcherFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hosts, ready = InMemoryHostStore(), HostSlot.ready
+    hosts, ready = InMemoryHostStore(), HostSlot.wait_before_send
     arrivals = noting(server, "/a", status=200)
 
-    async def stopped(turn: HostSlot) -> None:
-        await ready(turn)
+    async def stopped(slot: HostSlot) -> None:
+        await ready(slot)
         time.sleep(1.2 * (not arrivals))  # noqa: ASYNC251 - as a whole process is stopped, not as a task waits
 
-    monkeypatch.setattr(HostSlot, "ready", stopped)
+    monkeypatch.setattr(HostSlot, "wait_before_send", stopped)
     for _ in range(2):
         fetcher = make_fetcher(hosts=hosts, obey_robots=False, per_host_delay=timedelta(seconds=1))
         await fetcher.fetch(Request(url=URL))

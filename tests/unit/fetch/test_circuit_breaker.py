@@ -13,7 +13,7 @@ from worker.fetch.circuit_breaker import (
     health_after_success,
     is_host_failure,
     pause_after,
-    refuse_while_paused,
+    raise_if_paused,
 )
 from worker.ports import HostHealth
 
@@ -21,11 +21,11 @@ FRESH = HostHealth(host="a")
 
 
 def test_a_few_failures_do_not_close_a_host() -> None:
-    standing = FRESH
+    health = FRESH
     for _ in range(4):
-        standing = health_after_failure(standing, now=NOON)
+        health = health_after_failure(health, now=NOON)
 
-    assert (standing.failures, standing.closed_until) == (4, None)
+    assert (health.failures, health.closed_until) == (4, None)
 
 
 def test_every_further_failure_doubles_the_rest_up_to_an_hour() -> None:
@@ -36,21 +36,21 @@ def test_every_further_failure_doubles_the_rest_up_to_an_hour() -> None:
 
 
 def test_a_closed_host_says_until_when() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
+    health = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
 
     with pytest.raises(FetchError, match=r"left alone until 2026-03-01 12:01:00 UTC after 5 failed") as caught:
-        refuse_while_paused(standing, now=NOON)
+        raise_if_paused(health, now=NOON)
 
     assert (caught.value.reason, caught.value.retry) == ("host-closed", True)
     assert caught.value.retry_at == NOON + timedelta(minutes=1)
 
 
 def test_after_its_rest_a_host_is_tried_again_and_a_failure_closes_it_for_longer() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
+    health = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
     later = NOON + timedelta(minutes=1)
 
-    refuse_while_paused(standing, now=later)
-    again = health_after_failure(standing, now=later)
+    raise_if_paused(health, now=later)
+    again = health_after_failure(health, now=later)
 
     assert again.closed_until == later + timedelta(minutes=2)
 
@@ -64,9 +64,9 @@ def test_a_host_that_asks_for_patience_gets_it_at_once_within_reason() -> None:
 
 
 def test_a_short_wish_does_not_shorten_a_long_rest() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=20), now=NOON, retry_at=NOON + timedelta(seconds=1))
+    health = health_after_failure(HostHealth(host="a", failures=20), now=NOON, retry_at=NOON + timedelta(seconds=1))
 
-    assert standing.closed_until == NOON + timedelta(hours=1)
+    assert health.closed_until == NOON + timedelta(hours=1)
 
 
 def test_an_answer_forgives_everything() -> None:

@@ -34,8 +34,8 @@ NAMES = st.sampled_from(sorted(CODINGS))
 PACKED = ("gzip", "deflate", "br", "zstd")
 
 
-def unpack(coding: str, packed: bytes, *, step: int = 1_000, limit: int = 10**9, cut: bool = False) -> bytes:
-    body = BodyDecoder(coding, max_bytes=limit, cut=cut)
+def unpack(coding: str, packed: bytes, *, step: int = 1_000, limit: int = 10**9, truncate: bool = False) -> bytes:
+    body = BodyDecoder(coding, max_bytes=limit, truncate=truncate)
     for start in range(0, len(packed), step):
         body.feed(packed[start : start + step])
     return body.finish()
@@ -119,7 +119,7 @@ def test_a_body_that_unpacks_to_nothing_is_bounded_too() -> None:
 def test_a_body_can_be_cut_instead(coding: str) -> None:
     packed = CODINGS[coding](b"x" * 1_000_000)
 
-    assert unpack(coding, packed, limit=777, cut=True) == b"x" * 777
+    assert unpack(coding, packed, limit=777, truncate=True) == b"x" * 777
 
 
 @pytest.mark.parametrize("coding", ["compress", "gzip2", "gzip, gzip, gzip, gzip", "zlib\x00", "br;q=1"])

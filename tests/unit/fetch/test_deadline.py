@@ -14,25 +14,25 @@ from worker.fetch.request import PausableDeadline
 
 def test_time_that_stands_still_in_the_middle_is_not_spent() -> None:
     async def main() -> PausableDeadline:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.running():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.running():
             await asyncio.sleep(1)
-            async with budget.standing_still():
+            async with deadline.paused():
                 await asyncio.sleep(100)
             await asyncio.sleep(1)
-        async with budget.running():
+        async with deadline.running():
             await asyncio.sleep(1)
-        return budget
+        return deadline
 
-    assert run_virtually(main()).spent == timedelta(seconds=3)
+    assert run_virtually(main()).elapsed == timedelta(seconds=3)
 
 
 def test_what_is_left_afterwards_is_all_there_is() -> None:
     async def main() -> None:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.running():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.running():
             await asyncio.sleep(3)
-            async with budget.standing_still():
+            async with deadline.paused():
                 await asyncio.sleep(100)
             await asyncio.sleep(2)
 
@@ -42,9 +42,9 @@ def test_what_is_left_afterwards_is_all_there_is() -> None:
 
 def test_nothing_stands_still_where_nothing_runs() -> None:
     async def main() -> PausableDeadline:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.standing_still():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.paused():
             await asyncio.sleep(100)
-        return budget
+        return deadline
 
-    assert run_virtually(main()).spent == timedelta(0)
+    assert run_virtually(main()).elapsed == timedelta(0)

@@ -34,12 +34,12 @@ class Wiring:
             return httpcore.AsyncNetworkStream()
         raise FetchError("nobody there", reason="connect", retry=True)
 
-    def dialer(self, *networks: str, **routes: str) -> GuardedBackend:
-        table = {key.replace("__", ":"): value for key, value in routes.items()}
+    def dialer(self, *networks: str, **connect_to: str) -> GuardedBackend:
+        table = {key.replace("__", ":"): value for key, value in connect_to.items()}
         return GuardedBackend(
             resolve=self.resolve,
             networks=parse_networks(networks),
-            routes=parse_connect_to(table),
+            connect_to=parse_connect_to(table),
             connect=self.connect,
         )
 

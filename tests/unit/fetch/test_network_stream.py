@@ -9,7 +9,7 @@ from typing import Any
 import httpcore
 import pytest
 
-from worker.fetch.http.network_backend import HIGH_WATER, NetworkStream, ReceiveBuffer
+from worker.fetch.http.network_backend import HIGH_WATER_BYTES, NetworkStream, ReceiveBuffer
 
 
 class Line(asyncio.Transport):
@@ -80,7 +80,7 @@ async def test_reading_what_is_there_lets_others_have_their_turn() -> None:
 async def test_a_peer_that_sends_more_than_is_read_has_to_wait() -> None:
     line, inbox, stream = connected()
 
-    inbox.data_received(bytes(HIGH_WATER + 1))
+    inbox.data_received(bytes(HIGH_WATER_BYTES + 1))
     assert line.asked == ["pause"]
     await stream.read(10)
 

@@ -31,12 +31,12 @@ def turns(
     hosts: InMemoryHostStore | None = None,
     delay: timedelta = DELAY,
     per_host: int = 1,
-    in_all: int = 32,
+    total: int = 32,
     offload: RunInThread = inline,
 ) -> HostRateLimiter:
     return HostRateLimiter(
         per_host=per_host,
-        in_all=in_all,
+        total=total,
         delay=delay,
         clock=VirtualClock(),
         hosts=hosts or InMemoryHostStore(),
@@ -60,9 +60,9 @@ class Visits:
         asked, missed, visited = VirtualClock().now(), None, False
         while not visited:
             try:
-                async with turns.take(host, delay=delay, missed=missed) as turn:
+                async with turns.acquire(host, delay=delay, missed=missed) as slot:
                     await asyncio.sleep(connects_s)
-                    await turn.ready()
+                    await slot.wait_before_send()
                     visited = True
                     await self.stay(host, takes_s, asked=asked)
             except SlotMissed as again:
@@ -106,7 +106,7 @@ def test_the_longer_delay_wins() -> None:
 
 def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=2)
+        visits, taking = Visits(), turns(total=2)
         slow = [asyncio.create_task(visits.make(taking, "slow", takes_s=1_000)) for _ in range(10)]
         await asyncio.sleep(1)
         await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
@@ -124,7 +124,7 @@ def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
 
 def test_a_visit_made_late_by_the_others_pushes_the_next_one() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=1)
+        visits, taking = Visits(), turns(total=1)
         await asyncio.gather(
             visits.make(taking, "hog", takes_s=3), *(visits.make(taking, "a", takes_s=0) for _ in range(3))
         )
@@ -154,7 +154,7 @@ def test_without_a_delay_nobody_waits() -> None:
 
 def test_all_hosts_together_get_no_more_than_the_shared_places() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=3)
+        visits, taking = Visits(), turns(total=3)
         await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
         return visits
 
@@ -164,7 +164,7 @@ def test_all_hosts_together_get_no_more_than_the_shared_places() -> None:
 def test_a_visit_made_late_pushes_the_turns_of_other_workers_too() -> None:
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
-        late, other = turns(hosts=hosts, in_all=1), turns(hosts=hosts)
+        late, other = turns(hosts=hosts, total=1), turns(hosts=hosts)
         hog = asyncio.create_task(visits.make(late, "hog", takes_s=1.5))
         await asyncio.sleep(0)
         held_up = asyncio.create_task(visits.make(late, "a", takes_s=0))
@@ -189,7 +189,7 @@ def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) 
 
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
-        workers = [turns(hosts=hosts, in_all=chance.choice((1, 2)), offload=slow_store) for _ in range(5)]
+        workers = [turns(hosts=hosts, total=chance.choice((1, 2)), offload=slow_store) for _ in range(5)]
         async with asyncio.TaskGroup() as group:
             for _ in range(120):
                 takes_s, connects_s = chance.choice((0, 0.05, 0.5, 3)), chance.choice((0, 0.01, 0.2, 3))
@@ -211,10 +211,10 @@ def test_a_request_stopped_on_its_last_way_out_pushes_the_turns_to_come() -> Non
         hosts, visits = InMemoryHostStore(), Visits()
         for stopped_s in (0, 1.5, 0.04, 30, 0):
             # Every time another worker, as one that ends with a host hands it on.
-            async with turns(hosts=hosts).take("a", delay=NONE) as turn:
-                await turn.ready()
+            async with turns(hosts=hosts).acquire("a", delay=NONE) as slot:
+                await slot.wait_before_send()
                 await asyncio.sleep(stopped_s)
-                await turn.sent()
+                await slot.after_send()
                 await visits.stay("a", takes_s=0, asked=VirtualClock().now())
         return visits
 
@@ -230,7 +230,7 @@ def test_where_the_store_is_slower_than_the_slack_visits_go_ahead_all_the_same()
         return call(*args, **kwargs)
 
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=1, offload=very_slow_store)
+        visits, taking = Visits(), turns(total=1, offload=very_slow_store)
         await asyncio.gather(*(visits.make(taking, host, takes_s=1) for host in "aabbcc"))
         return visits
 
@@ -241,9 +241,9 @@ def test_hosts_that_nobody_visits_any_more_are_forgotten() -> None:
     async def main() -> int:
         places = KeyedSemaphore(1)
         for number in range(100):
-            async with places.enter(str(number)):
+            async with places.acquire(str(number)):
                 pass
-        return len(places._places)
+        return len(places._entries)
 
     assert run_virtually(main()) == 0
 
@@ -253,7 +253,7 @@ def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
         places, order = KeyedSemaphore(1), []
 
         async def sit(name: str, takes_s: float) -> None:
-            async with places.enter("a"):
+            async with places.acquire("a"):
                 order.append(name)
                 await asyncio.sleep(takes_s)
 
@@ -270,12 +270,12 @@ def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
 
 def test_a_day_of_a_thousand_hosts() -> None:
     """Bursts of links from a thousand hosts, a few of them slow: none visited early, none starved."""
-    in_all = 32
+    total = 32
     chance = random.Random(5)
     bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(2)]
 
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=in_all)
+        visits, taking = Visits(), turns(total=total)
 
         async def burst(at_s: float, host: str, pages: int) -> None:
             await asyncio.sleep(at_s)
@@ -290,5 +290,5 @@ def test_a_day_of_a_thousand_hosts() -> None:
     assert sum(map(len, visits.began.values())) == sum(pages for _, _, pages in bursts)
     assert visits.shortest_pause() >= DELAY
     assert visits.most_at_a_host == 1
-    assert visits.most_in_all <= in_all
+    assert visits.most_in_all <= total
     assert visits.longest_wait <= timedelta(minutes=10)

@@ -114,7 +114,7 @@ CASES = [
 def test_what_a_robots_txt_means(case: Case) -> None:
     robots = parse_robots(case.text.encode(), case.agent)
 
-    ruled = {path: robots.ruling(SITE + path).allowed for path in (*case.allowed, *case.forbidden)}
+    ruled = {path: robots.decide(SITE + path).allowed for path in (*case.allowed, *case.forbidden)}
 
     assert ruled == dict.fromkeys(case.allowed, True) | dict.fromkeys(case.forbidden, False)
 
@@ -122,8 +122,8 @@ def test_what_a_robots_txt_means(case: Case) -> None:
 def test_a_ruling_names_the_rule_and_its_line() -> None:
     robots = parse_robots(b"User-agent: *\n\nDisallow: /priv\xc3\xa9", "x")
 
-    assert str(robots.ruling(f"{SITE}/priv%C3%A9/a").rule) == "Disallow: /priv%C3%A9 (line 3)"
-    assert str(robots.ruling(f"{SITE}/a")) == "no rule speaks of it"
+    assert str(robots.decide(f"{SITE}/priv%C3%A9/a").rule) == "Disallow: /priv%C3%A9 (line 3)"
+    assert str(robots.decide(f"{SITE}/a")) == "no rule speaks of it"
 
 
 def test_sitemaps_belong_to_everybody_wherever_they_stand() -> None:
@@ -152,7 +152,7 @@ def test_a_crawl_delay_belongs_to_its_group() -> None:
 def test_what_lies_beyond_five_hundred_kibibytes_is_not_read() -> None:
     text = b"User-agent: *\n" + b"#" * (MAX_BYTES - 14) + b"\nDisallow: /x"
 
-    assert parse_robots(text, "x").ruling(f"{SITE}/x").allowed
+    assert parse_robots(text, "x").decide(f"{SITE}/x").allowed
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,14 @@ def test_rules_speak_of_path_and_query(url: str, path: str) -> None:
 def test_any_bytes_can_be_read_and_any_url_judged(body: bytes, path: str) -> None:
     robots = parse_robots(b"User-agent: *\n" + body, "corpus-worker")
 
-    assert robots.ruling(f"{SITE}/{path}").allowed in {True, False}
+    assert robots.decide(f"{SITE}/{path}").allowed in {True, False}
 
 
 @given(st.text(alphabet="ab/*$", max_size=12), st.text(alphabet="ab/", max_size=12))
 def test_matching_agrees_with_trying_every_way(pattern: str, path: str) -> None:
     robots = parse_robots(f"User-agent: *\nDisallow: /{pattern}".encode(), "x")
 
-    assert robots.ruling(f"{SITE}/{path}").allowed is not fits(f"/{pattern}", f"/{path}")
+    assert robots.decide(f"{SITE}/{path}").allowed is not fits(f"/{pattern}", f"/{path}")
 
 
 def fits(pattern: str, path: str) -> bool:

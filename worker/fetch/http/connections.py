@@ -51,8 +51,8 @@ def _load(context: ssl.SSLContext, ca_file: str) -> None:
 
 
 KEEP_ALIVE_S = 30.0
-DRAIN_TIME_S = 1.0
-DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
+DRAIN_TIMEOUT_S = 1.0
+MAX_DRAIN_BYTES = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
 
 Header = tuple[bytes, bytes]
 Hook = Callable[[], Awaitable[None]]
@@ -84,10 +84,10 @@ class RawResponse:
     async def finish(self) -> bool:
         """Read what is left of a short body; tell whether the answer ended where it said."""
         length = self.headers.get("content-length", "")
-        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= DRAINABLE)):
+        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= MAX_DRAIN_BYTES)):
             # The answer is known already: a body that will not come costs the connection, not the fetch.
             with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-                async with asyncio.timeout(DRAIN_TIME_S):
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
                     async for _ in self.chunks():
                         pass
         if self.read:
@@ -100,47 +100,47 @@ class IdlePool:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
+        self._connections: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
 
-    async def take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
+    async def acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
         """Return a connection that still works as far as one can tell."""
-        for connection in [kept for kept, its_origin in self._kept.items() if its_origin == origin]:
-            del self._kept[connection]
+        for connection in [kept for kept, its_origin in self._connections.items() if its_origin == origin]:
+            del self._connections[connection]
             if connection.is_idle() and not connection.has_expired():
                 return connection
             await connection.aclose()
         return None
 
-    async def keep(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
+    async def release(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
         """Take a connection back; False where it cannot serve again."""
         if self._size < 1 or not connection.is_idle():
             return False
-        self._kept[connection] = origin
-        if len(self._kept) > self._size:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
+        self._connections[connection] = origin
+        if len(self._connections) > self._size:
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]
             await oldest.aclose()
         return True
 
     async def clear(self) -> None:
         """Close them all."""
-        while self._kept:
-            connection, _ = self._kept.popitem()
+        while self._connections:
+            connection, _ = self._connections.popitem()
             await connection.aclose()
 
 
 class Connections:
     """Sends requests and keeps what connections can be kept."""
 
-    def __init__(self, dialer: GuardedBackend, trust: TlsContext, *, max_idle: int, timeout_s: float) -> None:
-        self._dialer = dialer
-        self._trust = trust
-        self._shelf = IdlePool(max_idle)
+    def __init__(self, backend: GuardedBackend, tls: TlsContext, *, max_idle: int, timeout_s: float) -> None:
+        self._backend = backend
+        self._tls = tls
+        self._idle = IdlePool(max_idle)
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
     @asynccontextmanager
     async def send(
-        self, url: httpx.URL, headers: Sequence[Header], *, before: Hook, after: Hook
+        self, url: httpx.URL, headers: Sequence[Header], *, before_send: Hook, after_send: Hook
     ) -> AsyncIterator[RawResponse]:
         """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
 
@@ -150,40 +150,40 @@ class Connections:
             b"GET",
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url_port(url), target=url.raw_path),
             headers=headers,
-            extensions={"timeout": self._timeouts, "trace": _around(before, after)},
+            extensions={"timeout": self._timeouts, "trace": _send_hooks(before_send, after_send)},
         )
         connection, response = await self._open(request)
         kept = False
         try:
-            answer = RawResponse(response.status, httpx.Headers(response.headers), response)
-            yield answer
-            if await answer.finish():
-                kept = await self._shelf.keep(request.url.origin, connection)
+            raw = RawResponse(response.status, httpx.Headers(response.headers), response)
+            yield raw
+            if await raw.finish():
+                kept = await self._idle.release(request.url.origin, connection)
         finally:
             if not kept:
                 await connection.aclose()
 
     async def aclose(self) -> None:
         """Close the kept connections."""
-        await self._shelf.clear()
+        await self._idle.clear()
 
     async def _open(self, request: httpcore.Request) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
-        kept = await self._shelf.take(request.url.origin)
+        kept = await self._idle.acquire(request.url.origin)
         if kept is not None:
             try:
-                return kept, await self._ask(kept, request)
+                return kept, await self._send(kept, request)
             except _STALE:
                 # The server may close a kept connection at any moment: that says nothing about a new one.
                 pass
         fresh = httpcore.AsyncHTTPConnection(
             request.url.origin,
-            ssl_context=self._trust.context() if request.url.origin.scheme == b"https" else None,
+            ssl_context=self._tls.context() if request.url.origin.scheme == b"https" else None,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=self._dialer,
+            network_backend=self._backend,
         )
-        return fresh, await self._ask(fresh, request)
+        return fresh, await self._send(fresh, request)
 
-    async def _ask(self, connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> httpcore.Response:
+    async def _send(self, connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> httpcore.Response:
         try:
             return await connection.handle_async_request(request)
         except BaseException:
@@ -191,12 +191,12 @@ class Connections:
             raise
 
 
-def _around(before: Hook, after: Hook) -> Callable[[str, object], Awaitable[None]]:
+def _send_hooks(before_send: Hook, after_send: Hook) -> Callable[[str, object], Awaitable[None]]:
     async def trace(event: str, _details: object) -> None:
         if event == "http11.send_request_headers.started":
-            await before()
+            await before_send()
         elif event == "http11.send_request_headers.complete":
-            await after()
+            await after_send()
 
     return trace
 

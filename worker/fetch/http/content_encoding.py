@@ -156,10 +156,10 @@ class BodyDecoder:
     With `cut`, the beginning is kept instead, and `full` says that the rest is of no interest.
     """
 
-    def __init__(self, content_encoding: str, *, max_bytes: int, cut: bool = False) -> None:
+    def __init__(self, content_encoding: str, *, max_bytes: int, truncate: bool = False) -> None:
         self._decoders = decoders_for(content_encoding)
         self._limit = max_bytes
-        self._cut = cut
+        self._truncate = truncate
         self.full = False
         self._sizes = [0] * (len(self._decoders) + 1)
         # BytesIO hands out its own buffer: joining a list would hold the body twice.
@@ -182,7 +182,7 @@ class BodyDecoder:
     def _push(self, data: bytes, stage: int) -> None:
         last = stage == len(self._decoders)
         room = self._limit - self._sizes[stage]
-        if len(data) > room and (last or not self._cut):
+        if len(data) > room and (last or not self._truncate):
             data = self._overflow(data, room)
         self._sizes[stage] += len(data)
         if last:
@@ -194,7 +194,7 @@ class BodyDecoder:
             self._push(piece, stage + 1)
 
     def _overflow(self, data: bytes, room: int) -> bytes:
-        if not self._cut:
+        if not self._truncate:
             raise size_error(self._limit)
         self.full = True
         return data[:room]

@@ -67,7 +67,7 @@ def _parse_host_port(text: str) -> HostPort:
 # httpcore's own streams close by awaiting, so a cancelled fetch could leave a socket behind; `abort` never waits.
 
 
-HIGH_WATER = 128 * 1024
+HIGH_WATER_BYTES = 128 * 1024
 HANDSHAKE_TIMEOUT_S = 60.0
 
 
@@ -97,7 +97,7 @@ class ReceiveBuffer(asyncio.Protocol):
         """Keep the bytes."""
         self._chunks.append(data)
         self._size += len(data)
-        if self._size > HIGH_WATER and self.transport is not None:
+        if self._size > HIGH_WATER_BYTES and self.transport is not None:
             self.transport.pause_reading()
         self._wake()
 
@@ -150,9 +150,9 @@ class ReceiveBuffer(asyncio.Protocol):
         if len(chunk) > max_bytes:
             self._chunks.appendleft(chunk[max_bytes:])
             chunk = chunk[:max_bytes]
-        was_full = self._size > HIGH_WATER
+        was_full = self._size > HIGH_WATER_BYTES
         self._size -= len(chunk)
-        if was_full and self._size <= HIGH_WATER and self.transport is not None and not self.ended:
+        if was_full and self._size <= HIGH_WATER_BYTES and self.transport is not None and not self.ended:
             self.transport.resume_reading()
         return chunk
 
@@ -164,15 +164,15 @@ class ReceiveBuffer(asyncio.Protocol):
 class NetworkStream(httpcore.AsyncNetworkStream):
     """A connection, plain until `start_tls`."""
 
-    def __init__(self, transport: asyncio.Transport, inbox: ReceiveBuffer) -> None:
+    def __init__(self, transport: asyncio.Transport, buffer: ReceiveBuffer) -> None:
         self._transport = transport
-        self._inbox = inbox
+        self._buffer = buffer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
         """Return the next bytes, nothing at the end."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._inbox.read(max_bytes)
+                return await self._buffer.read(max_bytes)
         except TimeoutError as exc:
             raise httpcore.ReadTimeout(f"no byte for {timeout:g} s") from exc
         except (OSError, ssl.SSLError) as exc:
@@ -185,7 +185,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         try:
             async with asyncio.timeout(timeout):
                 self._transport.write(buffer)
-                await self._inbox.drained()
+                await self._buffer.drained()
         except TimeoutError as exc:
             raise httpcore.WriteTimeout(f"the server takes nothing for {timeout:g} s") from exc
         except OSError as exc:
@@ -198,7 +198,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
         """Encrypt; raises httpcore.ConnectError from the ssl module's error."""
-        if self._inbox.readable:
+        if self._buffer.readable:
             # What was sent before the handshake must never be taken for an answer that came through it.
             self.abort()
             raise httpcore.ConnectError("the server spoke or hung up before the TLS handshake")
@@ -207,7 +207,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
             async with asyncio.timeout(timeout):
                 secured = await asyncio.get_running_loop().start_tls(
                     self._transport,
-                    self._inbox,
+                    self._buffer,
                     ssl_context,
                     server_hostname=server_hostname,
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if timeout is None else timeout,
@@ -220,8 +220,8 @@ class NetworkStream(httpcore.AsyncNetworkStream):
             if secured is None:
                 self.abort()
         assert secured is not None
-        self._inbox.transport = secured
-        return NetworkStream(secured, self._inbox)
+        self._buffer.transport = secured
+        return NetworkStream(secured, self._buffer)
 
     async def aclose(self) -> None:
         """Drop the connection."""
@@ -234,12 +234,12 @@ class NetworkStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Answer what httpcore asks."""
         if info == "is_readable":
-            return self._inbox.readable
+            return self._buffer.readable
         return self._transport.get_extra_info("peername" if info == "server_addr" else info)
 
 
-MOST_ADDRESSES = 4
-FIRST_TRIES_TIMEOUT_S = 5.0
+MAX_ADDRESSES = 4
+EARLY_TIMEOUT_S = 5.0
 
 Connect = Callable[[Address, int, float | None], Awaitable[httpcore.AsyncNetworkStream]]
 
@@ -248,16 +248,16 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """The network as httpcore sees it. The name stays on TLS and in the Host header, whatever is connected to."""
 
     def __init__(
-        self, *, resolve: Resolve, networks: Sequence[Network], routes: ConnectTo, connect: Connect | None = None
+        self, *, resolve: Resolve, networks: Sequence[Network], connect_to: ConnectTo, connect: Connect | None = None
     ) -> None:
         self._connect = connect or open_stream
         self._resolve = resolve
         self._networks = networks
-        self._routes = routes
+        self._connect_to = connect_to
 
     async def addresses(self, host: str, port: int, timeout_s: float | None) -> tuple[list[Address], int]:
         """Return where to connect for a host and port, checked; raises FetchBlocked or FetchError (`dns`)."""
-        route = self._routes.find(host, port)
+        route = self._connect_to.find(host, port)
         target, target_port = (host, port) if route is None else (route.host, route.port)
         found = await self._find(target, target_port, timeout_s)
         if route is None:
@@ -285,12 +285,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Return a connection to the first address that answers."""
         addresses, target_port = await self.addresses(host, port, timeout)
-        *first, last = addresses[:MOST_ADDRESSES]
+        *first, last = addresses[:MAX_ADDRESSES]
         for address in first:
             try:
-                return await self._connect(
-                    address, target_port, min(timeout or FIRST_TRIES_TIMEOUT_S, FIRST_TRIES_TIMEOUT_S)
-                )
+                return await self._connect(address, target_port, min(timeout or EARLY_TIMEOUT_S, EARLY_TIMEOUT_S))
             except FetchError:
                 continue
         return await self._connect(last, target_port, timeout)
@@ -301,10 +299,10 @@ async def open_stream(address: Address, port: int, timeout_s: float | None) -> N
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            transport, inbox = await loop.create_connection(ReceiveBuffer, str(address), port)
+            transport, buffer = await loop.create_connection(ReceiveBuffer, str(address), port)
     except TimeoutError as exc:
         raise FetchError(f"{address} port {port} does not answer", reason="timeout", retry=True) from exc
     except OSError as exc:
         message = f"cannot connect to {address} port {port}: {exc.strerror or exc}"
         raise FetchError(message, reason="connect", retry=True) from exc
-    return NetworkStream(transport, inbox)
+    return NetworkStream(transport, buffer)

@@ -53,13 +53,13 @@ def status_error(status: int, headers: Mapping[str, str], *, host: str, now: dat
         return None
     if status in GONE:
         return FetchError(f"{host} says the page is gone ({status})", reason="gone", retry=False, status=status)
-    asked = _requested_wait(status, headers, now=now)
+    retry_at = _requested_wait(status, headers, now=now)
     return FetchError(
-        f"{host} answered {status}" + (f" and asks to be left alone until {asked:%H:%M:%S} UTC" if asked else ""),
+        f"{host} answered {status}" + (f" and asks to be left alone until {retry_at:%H:%M:%S} UTC" if retry_at else ""),
         reason="http",
         retry=status in RETRYABLE,
         status=status,
-        retry_at=asked,
+        retry_at=retry_at,
     )
 
 
@@ -67,9 +67,9 @@ def _requested_wait(status: int, headers: Mapping[str, str], *, now: datetime) -
     if status not in OVERLOADED:
         return None
     server_now = parse_http_date(headers.get("date", ""))
-    asked = retry_after(headers.get("retry-after", ""), now=now, server_now=server_now)
+    retry_at = retry_after(headers.get("retry-after", ""), now=now, server_now=server_now)
     # "Too many requests" asks for patience even where it does not say how much.
-    return now + DEFAULT_RETRY_AFTER if asked is None and status == 429 else asked
+    return now + DEFAULT_RETRY_AFTER if retry_at is None and status == 429 else retry_at
 
 
 MAX_VALIDATOR = 1_000

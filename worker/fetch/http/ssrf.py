@@ -132,7 +132,7 @@ def ip_literal(host: str) -> Address | None:
 
 MAX_URL_LENGTH = 8_000
 WELL_KNOWN_WEB_PORTS = frozenset({80, 443})
-LOWEST_FREE_PORT = 1024
+FIRST_USER_PORT = 1024
 
 # Services that speak something else than HTTP and may act on it (from the Fetch Standard's port blocking), and
 # databases and caches that are often open to their own network.
@@ -201,7 +201,7 @@ def _check_port(url: httpx.URL) -> None:
     port = url_port(url)
     if not 0 < port < 65536:
         raise FetchBlocked(f"port {port} does not exist", reason="port")
-    if port in WELL_KNOWN_WEB_PORTS or (port >= LOWEST_FREE_PORT and port not in SERVICE_PORTS):
+    if port in WELL_KNOWN_WEB_PORTS or (port >= FIRST_USER_PORT and port not in SERVICE_PORTS):
         return
     raise FetchBlocked(f"port {port} belongs to another service than the web", reason="port")
 
@@ -259,29 +259,29 @@ class Resolver:
 
     def __init__(self, lookup: Lookup = system_lookup, *, threads: int = MAX_THREADS) -> None:
         self._lookup = lookup
-        self._places = asyncio.Semaphore(threads)
-        self._under_way: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._slots = asyncio.Semaphore(threads)
+        self._pending: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
 
     async def __call__(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a name, at least one; raises FetchError (`dns`)."""
         key = (host, port)
-        task = self._under_way.get(key)
+        task = self._pending.get(key)
         if task is None:
-            task = asyncio.create_task(self._in_thread(host, port))
-            self._under_way[key] = task
+            task = asyncio.create_task(self._resolve(host, port))
+            self._pending[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         # Shielded: who gives up waiting does not take the answer from the others.
         return await asyncio.shield(task)
 
     def _forget(self, key: tuple[str, int], task: asyncio.Task[list[Address]]) -> None:
-        self._under_way.pop(key, None)
+        self._pending.pop(key, None)
         if not task.cancelled():
             task.exception()
 
-    async def _in_thread(self, host: str, port: int) -> list[Address]:
-        async with self._places:
+    async def _resolve(self, host: str, port: int) -> list[Address]:
+        async with self._slots:
             try:
-                addresses = await self._answer(host, port)
+                addresses = await self._lookup_in_thread(host, port)
             except (OSError, ValueError) as exc:
                 why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
                 message = f"the name {host} cannot be resolved ({why})"
@@ -290,7 +290,7 @@ class Resolver:
             raise FetchError(f"the name {host} has no address", reason="dns", retry=True)
         return addresses
 
-    def _answer(self, host: str, port: int) -> asyncio.Future[list[Address]]:
+    def _lookup_in_thread(self, host: str, port: int) -> asyncio.Future[list[Address]]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Address]] = loop.create_future()
 
@@ -317,5 +317,5 @@ class Resolver:
 
     def close(self) -> None:
         """Stop waiting for answers; threads that hang end by themselves."""
-        for task in self._under_way.values():
+        for task in self._pending.values():
             task.cancel()
