@@ -28,7 +28,7 @@ _SUSPECT_ONE: Final = (
 _SUSPECT: Final = re.compile(f"{_SUSPECT_ONE}(?:{_SUSPECT_ONE})*")
 _ESCAPED: Final = re.compile(r"\\u(?:00[01789]|[dD][89a-fA-F]|[fF][dDfF])")
 _CONTROL_BYTES: Final = bytes({*range(32), 127} - set(b"\t\n\x0b\x0c\r\x1b"))
-_MOST_CONTROL: Final = 0.08
+_MAX_CONTROL_SHARE: Final = 0.08
 """A larger share of control characters is no text: packed data has a tenth, most programs and pictures have more."""
 BYTE_ORDER_MARKS: Final = (
     (BOM_UTF8, "utf-8"),
@@ -60,7 +60,7 @@ def clean_markup(markup: str) -> str:
 
 def is_text(head: bytes) -> bool:
     """Tell from its control characters whether the beginning of a file is text, in an encoding based on ASCII."""
-    return len(head) - len(head.translate(None, _CONTROL_BYTES)) <= _MOST_CONTROL * len(head)
+    return len(head) - len(head.translate(None, _CONTROL_BYTES)) <= _MAX_CONTROL_SHARE * len(head)
 
 
 def clean_bytes(line: bytes) -> bytes:
@@ -143,45 +143,45 @@ def _references(match: re.Match[str]) -> str:
 
 
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w:-]{0,30})((?:[\s/][^<>]{0,1000})?)>|<[!?][^<>]{0,1000}>")
-_UNREAD: Final = frozenset({"script", "style", "head"})
+_HIDDEN: Final = frozenset({"script", "style", "head"})
 # Those that stand alone or whose end may be left out.
-_ALONE: Final = frozenset(
+_UNPAIRED: Final = frozenset(
     {"br", "img", "hr", "wbr", "input", "p", "li", "dt", "dd", "td", "th", "tr", "embed", "source", "col", "area"}
 )
 
 
-def strip_tags(written: str) -> str:
+def strip_tags(markup: str) -> str:
     """Return what a short piece of HTML says, once escaped or twice; linear in its length.
 
     A tag is taken for markup where it has its other half or attributes, where it needs no other half, and where it is
     an element of somebody's own (`<o:p>`). What is left (`<head>`, `Vector<int>`, half of a pair) is text.
     """
-    return _stripped(unescape(_stripped(written)))
+    return _strip_once(unescape(_strip_once(markup)))
 
 
-def _stripped(text: str) -> str:
+def _strip_once(text: str) -> str:
     if "<" not in text:
         return text
     tags = list(_TAG.finditer(text))
-    halves = Counter((tag[2].lower(), tag[1]) for tag in tags if tag[2])
+    counts = Counter((tag[2].lower(), tag[1]) for tag in tags if tag[2])
     pieces: list[str] = []
-    at = 0
-    unread = ""
+    position = 0
+    hidden = ""
     for tag in tags:
         name, closing = (tag[2] or "").lower(), bool(tag[1])
-        paired = halves[name, ""] > 0 and halves[name, "/"] > 0
-        if not unread:
-            instead = (" " if name in _ALONE else "") if _is_markup(tag, name, paired=paired) else tag[0]
-            pieces.append(text[at : tag.start()] + instead)
-            unread = name if name in _UNREAD and paired and not closing else ""
-        elif closing and name == unread:
-            unread = ""
-        at = tag.end()
-    return "".join(pieces) + ("" if unread else text[at:])
+        paired = counts[name, ""] > 0 and counts[name, "/"] > 0
+        if not hidden:
+            replacement = (" " if name in _UNPAIRED else "") if _is_markup(tag, name, paired=paired) else tag[0]
+            pieces.append(text[position : tag.start()] + replacement)
+            hidden = name if name in _HIDDEN and paired and not closing else ""
+        elif closing and name == hidden:
+            hidden = ""
+        position = tag.end()
+    return "".join(pieces) + ("" if hidden else text[position:])
 
 
 def _is_markup(tag: re.Match[str], name: str, *, paired: bool) -> bool:
-    return not name or paired or name in _ALONE or ":" in name or "-" in name or "=" in tag[3]
+    return not name or paired or name in _UNPAIRED or ":" in name or "-" in name or "=" in tag[3]
 
 
 # Scripts that write no blanks between words, and how much of their text counts as one word.
@@ -214,21 +214,21 @@ _SOUTH_EAST_ASIAN: Final = (
 SPACELESS: Final = (*_SOUTH_EAST_ASIAN, *_HAN_AND_KANA)
 """The code points of scripts without blanks between words, as first and last of each range."""
 
-_LETTERS_A_WORD: Final = ((_HAN_AND_KANA, 2), (_SOUTH_EAST_ASIAN, 3))
+_LETTERS_PER_WORD: Final = ((_HAN_AND_KANA, 2), (_SOUTH_EAST_ASIAN, 3))
 
 
 def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
 
 
-_ANY: Final = re.compile(f"[{_class_of(SPACELESS)}]")
+_SPACELESS_LETTER: Final = re.compile(f"[{_class_of(SPACELESS)}]")
 # Letters without their marks: `\w` holds no marks, nor the vowel signs above and below a consonant.
-_LETTERS: Final = tuple((re.compile(rf"(?=\w)[{_class_of(ranges)}]"), size) for ranges, size in _LETTERS_A_WORD)
+_LETTERS: Final = tuple((re.compile(rf"(?=\w)[{_class_of(ranges)}]"), size) for ranges, size in _LETTERS_PER_WORD)
 
 
 def count_spaceless(text: str) -> tuple[int, str]:
     """Return how many words of scripts without blanks a text holds, rounded up, and the text without them."""
-    if _ANY.search(text) is None:
+    if _SPACELESS_LETTER.search(text) is None:
         return 0, text
     words = sum(-(-len(letters.findall(text)) // size) for letters, size in _LETTERS)
-    return words, _ANY.sub(" ", text)
+    return words, _SPACELESS_LETTER.sub(" ", text)

@@ -17,13 +17,13 @@ from types import MappingProxyType
 
 SAMPLE_BYTES = 200_000
 SAMPLE_WORDS = 400
-FEWEST_WORDS = 3
-GOOD_SHARE = 0.75
-MARGIN = 0.15
-FIRST_WORDS = 60  # show whether reading more of them could lead anywhere
-HOPELESS_SHARE = 0.5
-SEVERAL_LETTERS = 60
-FEWEST_KINDS = 10
+MIN_WORDS = 3
+MIN_SYLLABLE_SHARE = 0.75
+MIN_LEAD = 0.15
+PROBE_WORDS = 60  # show whether reading more of them could lead anywhere
+MIN_PROBE_SHARE = 0.5
+MANY_LETTERS = 60
+MIN_DISTINCT_LETTERS = 10
 
 _TCVN3_CHARACTERS = {
     0xA1: "ĂÂÊÔƠƯĐăâêôơưđ",
@@ -57,9 +57,9 @@ _SYLLABLE = re.compile(
 _MARKED_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
 _WINDOWS_1252 = frozenset(bytes(range(128, 256)).decode("cp1252", "ignore"))
 # No letter in any of the encodings: quotation marks, dashes, no-break space.
-_MARKS = frozenset(bytes(range(128, 161)).decode("cp1252", "ignore"))
+_PUNCTUATION = frozenset(bytes(range(128, 161)).decode("cp1252", "ignore"))
 _UMLAUTS = frozenset("äöüßÄÖÜ")
-MOSTLY_UMLAUTS = 0.6
+MAX_UMLAUT_SHARE = 0.6
 _ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
 LegacyReader = Callable[[str], str]
@@ -112,31 +112,31 @@ def expand_entities(latin: str) -> str:
     return _ENTITY.sub(expand, latin)
 
 
-def may_be_font_trick(foreign: str) -> bool:
+def may_be_font_trick(non_ascii: str) -> bool:
     """Tell, in microseconds, whether a page in UTF-8 may hold a font trick that was saved as what it looks like.
 
     `foreign` is all of the page that is not ASCII. All of it is of windows-1252 then, and a line of Vietnamese needs
     more kinds of letters than German has, and other ones.
     """
-    kinds = set(foreign)
-    if kinds.difference(_WINDOWS_1252):
+    distinct = set(non_ascii)
+    if distinct.difference(_WINDOWS_1252):
         return False
-    letters = len(foreign) - sum(map(foreign.count, kinds & _MARKS))
-    if len(kinds - _MARKS) < (FEWEST_KINDS if letters >= SEVERAL_LETTERS else FEWEST_WORDS):
+    letters = len(non_ascii) - sum(map(non_ascii.count, distinct & _PUNCTUATION))
+    if len(distinct - _PUNCTUATION) < (MIN_DISTINCT_LETTERS if letters >= MANY_LETTERS else MIN_WORDS):
         return False
-    return sum(map(foreign.count, kinds & _UMLAUTS)) < MOSTLY_UMLAUTS * letters
+    return sum(map(non_ascii.count, distinct & _UMLAUTS)) < MAX_UMLAUT_SHARE * letters
 
 
 def detect_legacy_encoding(latin: str) -> str | None:
     """Return the legacy encoding in which a text reads as Vietnamese; None where none clearly does."""
-    coming = _marked_words(latin[:SAMPLE_BYTES])
-    words = list(islice(coming, FIRST_WORDS))
-    if len(words) < FEWEST_WORDS or max(_shares(words).values()) < HOPELESS_SHARE:
+    marked = _marked_words(latin[:SAMPLE_BYTES])
+    words = list(islice(marked, PROBE_WORDS))
+    if len(words) < MIN_WORDS or max(_shares(words).values()) < MIN_PROBE_SHARE:
         return None
-    words.extend(islice(coming, SAMPLE_WORDS - FIRST_WORDS))
+    words.extend(islice(marked, SAMPLE_WORDS - PROBE_WORDS))
     shares = _shares(words)
     best = max(shares, key=lambda name: shares[name])
-    return best if shares[best] >= max(GOOD_SHARE, share_of_syllables(words) + MARGIN) else None
+    return best if shares[best] >= max(MIN_SYLLABLE_SHARE, share_of_syllables(words) + MIN_LEAD) else None
 
 
 def _shares(words: list[str]) -> dict[str, float]:

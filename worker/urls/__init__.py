@@ -48,7 +48,7 @@ __all__ = [
 _COMMON_RULES = UrlRules()
 _MAX_WRAPPERS = 3
 _HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
-_MAY_CARRY = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
+_MAY_EMBED = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
 _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 
@@ -73,7 +73,7 @@ def unwrap(url: str) -> str | None:
 
 def embeds_other_site(url: str) -> bool:
     """Tell whether a URL has the address of another site inside, and is no known wrapper of it."""
-    if not _MAY_CARRY.match(url):
+    if not _MAY_EMBED.match(url):
         return False
     parts = split_url(url)
     inner = embedded_url(parts)
@@ -89,7 +89,7 @@ def _key(parts: SplitResult, rules: UrlRules) -> str:
     kept = query_key(parts.query, specific=is_specific(path), rules=rules)
     # A server on a port of its own speaks one scheme there: nothing to merge.
     scheme, netloc = ("https", host_key(host)) if port is None else (parts.scheme, f"{host}:{port}")
-    return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
+    return urlunsplit((scheme, netloc, path or "/", kept, _fragment_key(parts.fragment)))
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
@@ -105,7 +105,7 @@ def _file_key(path: str) -> str:
     return "file://" + (remove_dots(path) or "/")
 
 
-def _route(fragment: str) -> str:
+def _fragment_key(fragment: str) -> str:
     """Keep a fragment that selects an article in a page of scripts (`#!/bai/1`, `#/bai/1`); others mark a place."""
     return encode_fragment(fragment) if re.match(r"![^!]|/[^/]", fragment) else ""
 
@@ -120,8 +120,8 @@ def resolve(url: str, *, base: str | None = None) -> str:
         return "file://" + encode_path(parts.path)
     host, port = host_and_port(parts)
     netloc = host if port is None else f"{host}:{port}"
-    path, asked = (_ascii(part) for part in (parts.path, parts.query))
-    return check_length(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
+    path, query = (_ascii(part) for part in (parts.path, parts.query))
+    return check_length(urlunsplit((parts.scheme, netloc, path or "/", query, "")))
 
 
 def _ascii(text: str) -> str:

@@ -31,36 +31,36 @@ _GOOGLE = frozenset(
 """The domains of Google Search: a list, since anybody can own a name that looks like one."""
 _GOOGLE_AMP = re.compile(r"/amp/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _WHOLE_IN_PATH = re.compile(r"/(?P<scheme>https?):/{1,2}(?P<rest>[^/]+\.[^/]+.*)\Z")
-_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
+_CLICK_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
 
 
 def wrapped_url(parts: SplitResult) -> str | None:
     """Return the address inside, None where there is none: it lies on a host that can exist."""
-    inside = _wrapped(parts)
-    return inside if inside and _has_public_host(inside) else None
+    inner = _wrapped(parts)
+    return inner if inner and _has_public_host(inner) else None
 
 
 @lru_cache(maxsize=4096)
-def _host(netloc: str) -> str:
+def _wrapper_host(netloc: str) -> str:
     """Return the host of a wrapper, an empty text for every other one."""
     host = (SplitResult("", netloc, "", "", "").hostname or "").lower()
-    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _COUNTERS
+    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _CLICK_COUNTERS
     return host if known else ""
 
 
 def embedded_url(parts: SplitResult) -> str | None:
     """Return the address that an address has in the place where wrappers have theirs, whoever its host is."""
     path = _CACHE_PATH.match(parts.path) or _GOOGLE_AMP.match(parts.path)
-    found = _inside(path, "") or _in_path(parts.path) or _in_query(parts)
+    found = _url_from_match(path, "") or _url_in_path(parts.path) or _url_in_query(parts)
     return found if found and _has_public_host(found) else None
 
 
-def _in_path(path: str) -> str | None:
+def _url_in_path(path: str) -> str | None:
     found = _WHOLE_IN_PATH.search(path)
     return f"{found['scheme']}://{found['rest']}" if found else None
 
 
-def _in_query(parts: SplitResult) -> str | None:
+def _url_in_query(parts: SplitResult) -> str | None:
     """Return an address in the query; where the path names an article, one there only says where readers come from."""
     if "http" not in parts.query or is_specific(parts.path):
         return None
@@ -75,19 +75,19 @@ def _has_public_host(url: str) -> bool:
 
 
 def _wrapped(parts: SplitResult) -> str | None:
-    host = _host(parts.netloc)
+    host = _wrapper_host(parts.netloc)
     if not host:
         return None
     if _CACHE_HOST.match(host):
-        return _inside(_CACHE_PATH.match(parts.path), parts.query)
+        return _url_from_match(_CACHE_PATH.match(parts.path), parts.query)
     if host.removeprefix("www.") in _GOOGLE:
         if parts.path == "/url":
             return _parameter(parts.query, "url") or _parameter(parts.query, "q")
-        return _inside(_GOOGLE_AMP.match(parts.path), parts.query)
-    return _parameter(parts.query, _COUNTERS[host]) if host in _COUNTERS else None
+        return _url_from_match(_GOOGLE_AMP.match(parts.path), parts.query)
+    return _parameter(parts.query, _CLICK_COUNTERS[host]) if host in _CLICK_COUNTERS else None
 
 
-def _inside(match: re.Match[str] | None, query: str) -> str | None:
+def _url_from_match(match: re.Match[str] | None, query: str) -> str | None:
     if match is None:
         return None
     scheme = "https" if match["tls"] else "http"
@@ -103,15 +103,15 @@ def _parameter(query: str, name: str) -> str | None:
 
 
 # A page that sends on after more than this many seconds is meant to be read.
-LONGEST_WAIT_S: Final = 30
-_LONGEST: Final = 2_100
-_WRITTEN = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
+MAX_REFRESH_DELAY_S: Final = 30
+_MAX_REFRESH_LENGTH: Final = 2_100
+_REFRESH = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
 
 
-def refresh_target(written: str) -> str | None:
+def refresh_target(content: str) -> str | None:
     """Return the address that a refresh leads to soon; None for one that only loads its own page again, or late."""
-    match = _WRITTEN.fullmatch(written[:_LONGEST].strip())
-    if match is None or int(match[1]) > LONGEST_WAIT_S:
+    match = _REFRESH.fullmatch(content[:_MAX_REFRESH_LENGTH].strip())
+    if match is None or int(match[1]) > MAX_REFRESH_DELAY_S:
         return None
     target = match[2].strip()
     if target[:1] in {'"', "'"}:

@@ -12,7 +12,7 @@ _SESSION = re.compile(r";(?:jsessionid|phpsessid|sessionid|sid|cfid|cftoken)[=:]
 _ASP_SESSION = re.compile(r"/(?:\([A-Za-z]\([A-Za-z0-9]{16,}\)\)|\([a-z0-9]{24}\))(?=/)")
 _STRAY_QUERY = re.compile(r"[&;](?:utm_[a-z]+|fbclid|gclid)=[^/]*\Z", re.IGNORECASE)
 _INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml|cfm)\Z", re.IGNORECASE)
-_TAIL = ("/", "%20", "%C2%A0", "%E2%80%8B")
+_TRAILING = ("/", "%20", "%C2%A0", "%E2%80%8B")
 _DOUBLE_SLASH = re.compile(r"(?<!:)/{2,}")
 _AMP_FRONT = re.compile(r"/amp(?=/.)", re.IGNORECASE)
 _AMP_END = re.compile(r"(?<=.)/(?:amp|amp\.html?|index\.amp(?:\.html?)?)\Z", re.IGNORECASE)
@@ -28,20 +28,20 @@ def path_key(path: str) -> str:
     """Return what of an encoded path tells one article from another, without a trailing slash (empty for the root)."""
     path = remove_dots(path)
     while True:
-        shorter = _without_tail(_trim(path))
+        shorter = _strip_trailing(_strip_variants(path))
         if shorter == path:
             return path
         path = shorter
 
 
-def _without_tail(path: str) -> str:
+def _strip_trailing(path: str) -> str:
     end = len(path)
-    while blank := next((mark for mark in _TAIL if path.endswith(mark, 0, end)), ""):
-        end -= len(blank)
+    while ending := next((each for each in _TRAILING if path.endswith(each, 0, end)), ""):
+        end -= len(ending)
     return path[:end]
 
 
-def _trim(path: str) -> str:
+def _strip_variants(path: str) -> str:
     path = _DOUBLE_SLASH.sub("/", path)
     if ";" in path or "&" in path:
         path = _STRAY_QUERY.sub("", _SESSION.sub("", path))
@@ -117,14 +117,14 @@ _SESSION_VALUES = {
     "s": re.compile(r"[0-9a-fA-F]{32,}"),
 }
 _SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cfid|cftoken|oscsid|zenid|sess(?:ion_?)?id")
-_SOFT = frozenset(
+_AMBIGUOUS = frozenset(
     """
     ref ref_ refer referer referrer source src from via campaign medium rss feed fr icid smid smtyp scm csi nb _
     rss_id feed_id feedname partner_id rand_id m mobile device theme
     """.split()  # noqa: SIM905 - as above
 )
 """Left out only where the path alone names an article: elsewhere they may choose one."""
-_SAYS_VIEW = {
+_VIEW_VALUES = {
     "view": frozenset({"print", "printable", "mobile", "amp", "full"}),
     "mode": frozenset({"print", "amp", "mobile"}),
     "print": frozenset({"", "1", "true", "yes", "y", "on", "pdf", "print"}),
@@ -181,6 +181,6 @@ def _dropped(name: str, value: str | None, *, specific: bool, rules: UrlRules) -
         return True
     if _SESSION_NAME.fullmatch(key) or (key in _SESSION_VALUES and _SESSION_VALUES[key].fullmatch(content)):
         return True
-    if content.lower() in _SAYS_VIEW.get(key, ()):
+    if content.lower() in _VIEW_VALUES.get(key, ()):
         return True
-    return specific and key in _SOFT
+    return specific and key in _AMBIGUOUS

@@ -32,31 +32,31 @@ _QUERY_SAFE = "-._~!$'()*,;:@/[]"
 def split_url(url: str, *, base: str | None = None) -> SplitResult:
     """Repair and resolve a URL, and split it; raises SourceError for what is no http, https or file URL."""
     if base is None or _CLEAN.fullmatch(url):
-        return _whole(url)
+        return _split_absolute(url)
     repaired = _repair(url, relative=True)
     try:
         return _checked(url, urlsplit(urljoin(base, repaired)))
     except ValueError as exc:
-        raise _refused(url, str(exc).lower()) from exc
+        raise _url_error(url, str(exc).lower()) from exc
 
 
 # One URL is looked at several times in a row: its address, its key, its site.
 @lru_cache(maxsize=512)
-def _whole(url: str) -> SplitResult:
+def _split_absolute(url: str) -> SplitResult:
     repaired = url if _CLEAN.fullmatch(url) else _repair(url, relative=False)
     try:
         return _checked(url, urlsplit(repaired))
     except ValueError as exc:
-        raise _refused(url, str(exc).lower()) from exc
+        raise _url_error(url, str(exc).lower()) from exc
 
 
 def _checked(url: str, parts: SplitResult) -> SplitResult:
     if parts.scheme == "file":
         return parts._replace(netloc="")
     if parts.scheme not in {"http", "https"}:
-        raise _refused(url, "it is not an http, https or file address")
+        raise _url_error(url, "it is not an http, https or file address")
     if not parts.netloc:
-        raise _refused(url, "it names no host")
+        raise _url_error(url, "it names no host")
     return parts
 
 
@@ -66,7 +66,7 @@ def _repair(url: str, *, relative: bool) -> str:
     start = _JUNK.match(text)
     text = text[start.end() if start else 0 :].rstrip("\x00 \u200b\ufeff")
     if not text or len(text) > MAX_LENGTH:
-        raise _refused(url, "it is empty" if not text else f"it is longer than {MAX_LENGTH} characters")
+        raise _url_error(url, "it is empty" if not text else f"it is longer than {MAX_LENGTH} characters")
     if "&" in text and "amp;" in text:
         text = unescape(text.replace("&amp;", "&"))
     text = _slashes(text)
@@ -84,7 +84,7 @@ def _slashes(text: str) -> str:
     return text[:end].replace("\\", "/") + text[end:]
 
 
-def _refused(url: str, why: str) -> SourceError:
+def _url_error(url: str, why: str) -> SourceError:
     shown = url if len(url) <= 200 else url[:200] + "…"
     return SourceError(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
 
@@ -92,7 +92,7 @@ def _refused(url: str, why: str) -> SourceError:
 def check_length(url: str) -> str:
     """Return a finished URL unless it is too long; raises SourceError."""
     if len(url) > MAX_FINISHED_LENGTH:
-        raise _refused(url, f"it has {len(url):,} characters, more than {MAX_FINISHED_LENGTH:,}")
+        raise _url_error(url, f"it has {len(url):,} characters, more than {MAX_FINISHED_LENGTH:,}")
     return url
 
 
@@ -147,11 +147,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 def host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     """Return the host in lower-case ASCII (IDNA 2008, RFC 5891) and the port where it is not the scheme's own."""
-    return _read(parts.scheme, parts.netloc)
+    return _parse_netloc(parts.scheme, parts.netloc)
 
 
 @lru_cache(maxsize=4096)
-def _read(scheme: str, netloc: str) -> tuple[str, int | None]:
+def _parse_netloc(scheme: str, netloc: str) -> tuple[str, int | None]:
     parts = SplitResult(scheme, netloc, "", "", "")
     try:
         host, port = normalise_host(parts.hostname or ""), parts.port
@@ -182,13 +182,13 @@ def registrable_domain(host: str) -> str:
     """
     if host.startswith("[") or _is_ipv4(host):
         return host
-    if (hosted := _hosted(host)) is not None:
+    if (hosted := _site_at_hoster(host)) is not None:
         return hosted
     known = get_fld(f"http://{host}/", fail_silently=True)
     return known if isinstance(known, str) else ".".join(host.split(".")[-2:])
 
 
-def _hosted(host: str) -> str | None:
+def _site_at_hoster(host: str) -> str | None:
     """Return the site of a host at one of the hosters, None where it is at none of them."""
     labels = host.split(".")
     if ".".join(labels[-2:]) in _HOSTERS and len(labels) > 2 and not _TWIN_LABEL.match(labels[-3]):
