@@ -1,7 +1,10 @@
-"""Fetch one page: robots, turns, redirects, conditions and limits in the order they come.
+"""The HTTP client: fetch one page, with robots.txt, redirects, conditional requests and limits.
 
-fetch:  check URL | robots.txt | visit | redirect? again | status | body | page
-visit:  check URL | host closed? | wait for the turn | resolve, check, connect | ask | read within limits
+    fetch:    known redirect | request, again for each redirect | status | body | page | tdmrep.json
+    request:  check URL | robots.txt | host paused? | wait for the slot | resolve, check, connect | send | read
+
+`HttpFetcher.fetch` returns a `Page` or raises FetchError; `HttpFetcher.explain` returns every step and raises nothing,
+for `--dry-run` and `doctor`. `InMemoryHostStore` stands in for the store's host table where nothing may be stored.
 """
 
 from __future__ import annotations
@@ -62,12 +65,18 @@ from worker.fetch.tdmrep import HEADER, TdmrepCache
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
+# The Fetch Standard allows 20. Chosen, not measured: a longer chain is nearly always a loop, and each redirect takes a
+# slot of its host.
 MAX_REDIRECTS = 10
+# URLs whose conditional requests are counted. Only sources are requested conditionally and often; this many take about
+# two megabytes, and a URL that drops out merely starts counting again.
 MAX_TRACKED_URLS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FinalResponse:
+    """The response at the end of the redirects. `permanent_url`: the end of the leading run of 301 and 308."""
+
     url: httpx.URL
     response: HttpResponse
     permanent_url: str | None
@@ -77,9 +86,9 @@ class _FinalResponse:
 class HttpFetcher:
     """A `ports.Fetcher` over HTTP and HTTPS.
 
-    Raises ConfigurationError where the settings cannot be used (unreadable `ca_file`, `connect_to`, networks).
-    `resolve` looks names up; by default the system does. `ask_reservations` fetches the `/.well-known/tdmrep.json` of
-    every site, once a day.
+    `resolve` looks up names (default: the system's resolver, in threads). `read_tdmrep` also fetches the
+    `/.well-known/tdmrep.json` of every site, once a day. Raises ConfigurationError if a setting cannot be used
+    (`ca_file`, `connect_to`, `allow_networks`).
     """
 
     def __init__(
@@ -132,9 +141,10 @@ class HttpFetcher:
         )
 
     async def fetch(self, request: Request, *, observe: StepObserver = ignore_step) -> Page:
-        """Return the page (200, or 304 where validators were sent).
+        """Return the page (status 200, or 304 where validators were sent).
 
-        Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
+        `observe` is called with each step. Raises FetchBlocked where fetching is forbidden (robots.txt, SSRF checks),
+        and FetchError for everything else that prevents a page.
         """
         deadline = PausableDeadline(self._settings.deadline)
         conditional = self._with_due_validators(request)
@@ -153,7 +163,7 @@ class HttpFetcher:
         return page
 
     async def explain(self, request: Request) -> FetchTrace:
-        """Fetch, and return what was decided at each step; an error is returned, not raised."""
+        """Fetch, and return every step with the page or the error; raises no FetchError."""
         steps: list[Step] = []
         try:
             page = await self.fetch(request, observe=steps.append)
@@ -162,20 +172,20 @@ class HttpFetcher:
         return FetchTrace(steps=tuple(steps), page=page)
 
     async def robots(self, url: str) -> Robots:
-        """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
+        """Return the parsed robots.txt for a URL; raises FetchBlocked or FetchError if it cannot be read."""
         parsed = parse_url(url)
         check_url(parsed, self._networks)
         return await self._robots_cache.robots(parsed, PausableDeadline(self._settings.deadline), ignore_step)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
-        """Return the sitemaps that the robots.txt of a URL's site names."""
+        """Return the sitemaps listed in the robots.txt of a URL's site; raises FetchError."""
         return tuple((await self.robots(url)).sitemaps)
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close idle connections and the resolver."""
         await self._connections.aclose()
         self._resolver.close()
-        # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
+        # Aborted sockets are closed in the next iteration of the event loop: let it run once, in case it ends now.
         await self._clock.sleep(timedelta(0))
 
     async def _follow_redirects(
@@ -222,7 +232,7 @@ class HttpFetcher:
     async def _with_reservation(
         self, page: Page, request: Request, deadline: PausableDeadline, observe: StepObserver
     ) -> Page:
-        """Return the page with what its site reserves in `/.well-known/tdmrep.json`, where that is asked for."""
+        """Add the reservation of the site's `/.well-known/tdmrep.json` to the headers of a page, if there is one."""
         if not self._read_tdmrep or request.accept != "page" or page.status == 304:
             return page
         url = parse_url(page.final_url)
@@ -261,7 +271,7 @@ class HttpFetcher:
             raise error
 
     def _with_due_validators(self, request: Request) -> Request:
-        """Leave the validators out now and then: some servers say 304 whatever happened to the page."""
+        """Omit the validators of every 24th request for a URL: some servers answer 304 although the page changed."""
         if request.validators == Validators():
             return request
         count = self._conditional_count.pop(request.url, 0) + 1
@@ -272,7 +282,7 @@ class HttpFetcher:
 
 
 def _next_url(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
-    """Return the address that a reply sends on to: by its status, or as a page that holds nothing else."""
+    """Return the target of a redirect, by status and Location header or by a refresh in the page; else None."""
     if response.status in USABLE:
         return refresh_redirect(url, response)
     location = response.headers.get("location")
@@ -301,11 +311,11 @@ def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
         raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
 
 
-# Hosts remembered by one process alone: for dry runs and checks that leave no trace in the store.
-
-
 class InMemoryHostStore:
-    """A `ports.HostBook` that forgets everything when the process ends."""
+    """A `ports.HostRegistry` in memory, for dry runs and checks that must not write to the store.
+
+    `SharedPacing` (runs/dry_run.py) combines it with the slots of the real store.
+    """
 
     def __init__(self) -> None:
         self._next_slots: dict[str, datetime] = {}
@@ -314,7 +324,7 @@ class InMemoryHostStore:
         self._moved: dict[str, str] = {}
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn and return when it starts; one that was missed and is still the last moves."""
+        """Reserve the host's next slot and return its start; see `ports.HostRegistry.reserve`."""
         following = self._next_slots.get(host, now)
         if instead_of is not None and following == instead_of + delay:
             following = now
@@ -323,27 +333,27 @@ class InMemoryHostStore:
         return slot
 
     def health_of(self, host: str) -> HostHealth:
-        """Return how the host has been answering."""
+        """Return the host's failures in a row and its pause."""
         return self._health.get(host, HostHealth(host=host))
 
     def save_health(self, health: HostHealth) -> None:
-        """Remember how the host has been answering."""
+        """Save a host's health."""
         self._health[health.host] = health
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what is known of an origin's robots.txt."""
+        """Return the saved robots.txt of an origin, None if there is none."""
         return self._robots.get(origin)
 
     def save_robots(self, record: RobotsRecord) -> None:
-        """Remember a robots.txt."""
+        """Save a robots.txt."""
         self._robots[record.origin] = record
 
     def redirect_of(self, url: str) -> str | None:
-        """Return where a URL has moved for good."""
+        """Return the target of a URL's permanent redirect, None if none is known."""
         return self._moved.get(url)
 
     def save_redirect(self, url: str, target: str | None) -> None:
-        """Remember where a URL has moved for good; None: forget it."""
+        """Save the target of a permanent redirect; None deletes it."""
         self._moved.pop(url, None)
         if target is not None:
             self._moved[url] = target

@@ -1,4 +1,10 @@
-"""One polite, safe, bounded visit to one URL: guard, standing, turn, exchange. Follows nothing, decides no page."""
+"""Send one request to one URL: politely, safely, and within time and size limits.
+
+`RequestRunner.run` checks the URL (SSRF), the circuit breaker and the rate limit, sends the request, and reads the body
+if the caller wants it. It follows no redirects and accepts any status; `client.HttpFetcher` does both. The other parts
+belong to one fetch as well: its trace (`Step`, `FetchTrace`), its deadline (`PausableDeadline`), redirects written in a
+page (`refresh_redirect`), and permanent redirects known from earlier fetches (`PermanentRedirects`).
+"""
 
 from __future__ import annotations
 
@@ -23,12 +29,10 @@ from worker.models import Page, Request
 from worker.ports import HostRegistry, RunInThread
 from worker.urls import refresh_target
 
-# What was decided at each step of one fetch, for `--dry-run` and `doctor`.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One decision: what about (`robots`, `turn`, `address`, `status`…), what was decided, and for which URL."""
+    """One decision of a fetch, shown by `--dry-run`: its subject (`robots`, `turn`, `status`…), the result, the URL."""
 
     what: str
     detail: str
@@ -37,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchTrace:
-    """A fetch with everything that was decided on the way; either `page` or `error` is set."""
+    """The steps and the result of one fetch; either `page` or `error` is set."""
 
     steps: tuple[Step, ...]
     page: Page | None = None
@@ -45,15 +49,15 @@ class FetchTrace:
 
 
 StepObserver = Callable[[Step], None]
-"""Called with every step as it is decided."""
+"""A callback for each step of a fetch, called at once."""
 
 
 def ignore_step(_step: Step) -> None:
-    """Watch nothing."""
+    """Ignore a step: the observer of a fetch that nobody observes."""
 
 
 def page_steps(page: Page) -> tuple[Step, ...]:
-    """Return what can be told of a page after it came: headers that mattered, charset, size, time."""
+    """Return the steps known only once the page is there: kept headers, charset, size, time on the network."""
     headers = "; ".join(f"{name}: {value}" for name, value in page.headers.items())
     steps = [Step(what="headers", detail=headers, url=page.final_url)]
     if page.body:
@@ -67,7 +71,7 @@ def page_steps(page: Page) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What one URL answered; `body` is empty where it was not wanted."""
+    """The response of one URL, whatever its status; `body` is decompressed, and empty if it was not wanted."""
 
     status: int
     headers: httpx.Headers
@@ -76,7 +80,12 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """What to ask one URL for. `wants` sees the head and says whether the body is read; it may raise FetchError."""
+    """One GET request.
+
+    `wants_body` is called with status and headers and returns whether the body is read; it may raise FetchError.
+    `max_bytes` limits the decompressed body: a larger one is an error, or with `truncate` cut off there. `delay` is the
+    crawl delay of robots.txt, which counts where it is longer than the configured one.
+    """
 
     url: httpx.URL
     accept: str
@@ -88,7 +97,7 @@ class HttpRequest:
 
 
 class PausableDeadline:
-    """The time one whole fetch may take on the network; waiting for a turn costs nothing."""
+    """The time limit of a whole fetch, redirects included; it does not run while the fetch waits for its slot."""
 
     def __init__(self, deadline: timedelta) -> None:
         self._deadline = deadline
@@ -99,7 +108,7 @@ class PausableDeadline:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let the time run; raises FetchError (`timeout`) when it is used up."""
+        """Run the clock inside this block; raises FetchError (`timeout`) when no time is left."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -120,7 +129,7 @@ class PausableDeadline:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Stop the time for a while, in the middle of its running."""
+        """Stop the clock inside this block, which lies within `running`; without a running clock, do nothing."""
         loop, limit = asyncio.get_running_loop(), self._limit
         end = limit.when() if limit else None
         if limit is None or end is None:
@@ -137,7 +146,7 @@ class PausableDeadline:
 
 
 class RequestRunner:
-    """Makes visits."""
+    """Sends single requests through the circuit breaker and the rate limiter."""
 
     def __init__(
         self,
@@ -155,7 +164,7 @@ class RequestRunner:
         self._user_agent = user_agent
 
     async def run(self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver) -> HttpResponse:
-        """Return the reply, whatever its status; raises FetchBlocked and FetchError."""
+        """Return the response, whatever its status; raises FetchBlocked or FetchError where there is none."""
         check_url(request.url, self._networks)
         missed: SlotMissed | None = None
         while True:
@@ -170,7 +179,7 @@ class RequestRunner:
         host = url_host(request.url)
         await self._breakers.raise_if_paused(host)
         async with self._limiter.acquire(host, delay=request.delay, missed=missed) as slot:
-            # Whoever stood in front may have been told to go away meanwhile.
+            # The request ahead of this one may have opened the circuit meanwhile.
             await self._breakers.raise_if_paused(host)
             observe(Step(what="turn", detail=f"after {slot.waited.total_seconds():.2f} s", url=str(request.url)))
             try:
@@ -213,19 +222,19 @@ class RequestRunner:
 
 
 class _PacedSend:
-    """A request that goes out in its turn; the wait for it is no part of the budget."""
+    """The hooks around sending: wait for the slot, with the deadline stopped meanwhile."""
 
     def __init__(self, slot: HostSlot, deadline: PausableDeadline) -> None:
         self._slot = slot
         self._deadline = deadline
 
     async def wait_before_send(self) -> None:
-        """Wait for the turn."""
+        """Wait for the slot."""
         async with self._deadline.paused():
             await self._slot.wait_before_send()
 
     async def after_send(self) -> None:
-        """Make up for a request that left late."""
+        """Delay the following slots if the request left late."""
         async with self._deadline.paused():
             await self._slot.after_send()
 
@@ -242,20 +251,21 @@ async def _read(raw: RawResponse, request: HttpRequest) -> bytes:
     return body.finish()
 
 
-# Tells where a page leads that holds nothing but the way to another: followed as a redirect is, by the same rules.
+# Redirects written in a page: a `Refresh` header or `<meta http-equiv="refresh">` in a page without an article.
 
-
+# Larger pages are not parsed here: a redirect notice takes a few kilobytes, and every page would pay for the parse.
 _MAX_NOTICE_BYTES: Final = 64 * 1024
-# Characters of text, blanks left out: what is longer is read, whatever it leads to.
+# Characters of visible text without blanks; a page with more is read, wherever it redirects. Chosen, not measured:
+# notices have a sentence or two, and even short news items are longer.
 _MAX_NOTICE_CHARACTERS: Final = 800
 _INVISIBLE: Final = ("script", "style", "noscript", "template", "title", "svg")
 
 
 def refresh_redirect(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
-    """Return the address that a page sends its reader on to within seconds, None where it is a page to be read.
+    """Return the target of a page that only redirects (HTML, "refresh"); None for any other page.
 
-    Only a page without an article of its own leads on: one whose visible text is no more than a notice. Raises
-    FetchError where the address cannot be fetched.
+    A page counts as a redirect if its visible text is no longer than a notice, it has no JSON-LD `articleBody`, and
+    the target is another URL that browsers load within 30 seconds. Raises FetchError (`redirects`) if that is no URL.
     """
     header = response.headers.get("refresh", "")
     folded = response.body.lower() if len(response.body) <= _MAX_NOTICE_BYTES else b""
@@ -275,7 +285,7 @@ def refresh_redirect(url: httpx.URL, response: HttpResponse) -> httpx.URL | None
 
 
 def _tree(body: bytes) -> html.HtmlElement | None:
-    # What is looked for is written in ASCII, in every charset that pages are sent in; the rest is only counted.
+    # The meta element is ASCII in every charset of the web, and other text is only counted: no charset detection.
     try:
         return html.document_fromstring(body.decode("utf-8", "replace").replace("\0", " ")) if body.strip() else None
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
@@ -294,26 +304,26 @@ def _visible_length(tree: html.HtmlElement) -> int:
     return sum(len("".join(text.split())) for text in tree.itertext() if isinstance(text, str))
 
 
-# Permanent redirects (RFC 9110, sections 15.4.2 and 15.4.9): the next fetch starts where the last one was sent.
-
-
 class PermanentRedirects:
-    """Where URLs have moved for good, remembered with the hosts."""
+    """Permanent redirects of earlier fetches (RFC 9110, 15.4.2 and 15.4.9), kept in the host store.
+
+    The next fetch of a redirected URL starts at its target.
+    """
 
     def __init__(self, *, hosts: HostRegistry, offload: RunInThread) -> None:
         self._hosts = hosts
         self._offload = offload
 
     async def starting_url(self, request: Request) -> str:
-        """Return the URL to begin with."""
+        """Return the URL to fetch first: the known target of the request's URL, else the URL itself."""
         return await self._offload(self._hosts.redirect_of, request.url) or request.url
 
     async def remember(self, page: Page, *, start: str) -> None:
-        """Remember where a page that came has moved."""
+        """Save the permanent redirect of a fetched page if it is not the one known at the start."""
         if page.permanent_url and page.permanent_url != start:
             await self._offload(self._hosts.save_redirect, page.url, page.permanent_url)
 
     async def forget(self, request: Request, *, start: str) -> None:
-        """Forget a move that led to nothing: the next try begins where the first did."""
+        """Delete the redirect that a failed fetch started with: the next attempt starts at the original URL."""
         if start != request.url:
             await self._offload(self._hosts.save_redirect, request.url, None)

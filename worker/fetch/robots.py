@@ -1,9 +1,12 @@
-"""Read robots.txt and say what it allows (RFC 9309); takes bytes, fetches nothing.
+"""Parse robots.txt and decide whether a URL may be fetched (RFC 9309); takes bytes, fetches nothing.
 
-Where the RFC leaves room, this follows Google's parser, which site owners test against: missing colons and a few
-misspelt keys are understood, `index.htm…` stands for its folder, partial byte order marks are skipped. In one place
-the RFC and that parser differ: whether `%62` in a rule means `b`. A rule that forbids is read both ways, a rule that
-allows only as written, so neither reading is ever broken towards fetching more.
+    robots = parse_robots(body, product_token("corpus-worker/1.0"))
+    decision = robots.decide("https://bao.example/tin/1.html")
+
+Where the RFC leaves room, this follows Google's parser, against which site owners test: missing colons and a few
+misspelt keys are accepted, a rule for `index.htm…` also applies to its folder, partial byte order marks are skipped.
+In one place the RFC and that parser differ: whether `%62` in a rule means `b`. A disallow rule is read both ways, an
+allow rule only as written, so under neither reading is more fetched than allowed.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from worker.charset import clean_bytes
 
 MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
 MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
+# A longer delay would stop a site's polls, which are due every few minutes to hours (chosen, not measured).
 MAX_CRAWL_DELAY = timedelta(minutes=10)
-MAX_SITEMAPS = 1_000
+MAX_SITEMAPS = 1_000  # 500 KiB could list ten times as many; `sources add` shows and tests each of them
 
 _AGENT = ("user-agent", "useragent", "user agent")
 _DISALLOW = ("disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")
@@ -42,13 +46,16 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 @dataclass(frozen=True, slots=True)
 class PathPattern:
-    """A path pattern: texts between the stars, and whether the last one must end the path (RFC 9309, 2.2.3)."""
+    """A compiled path pattern (RFC 9309, 2.2.3).
+
+    `segments` are the literal texts between the `*`; `anchored` (a final `$`): the last one must end the path.
+    """
 
     segments: tuple[str, ...]
     anchored: bool
 
     def matches(self, path: str) -> bool:
-        """Tell whether a path fits. Taking every text at its first place is enough, so this never goes back."""
+        """Return whether a path matches. Leftmost matching of each segment suffices, so there is no backtracking."""
         first, *rest = self.segments
         if not rest:
             return path == first if self.anchored else path.startswith(first)
@@ -67,7 +74,7 @@ class PathPattern:
 class RobotsRule:
     """One allow or disallow line, percent-encoded; `line` counts from 1.
 
-    `loosely` is the pattern with needless escapes undone, for rules that forbid.
+    `unescaped_pattern` has escapes of unreserved characters decoded; only disallow rules have one.
     """
 
     allow: bool
@@ -82,25 +89,25 @@ class RobotsRule:
 
 @dataclass(frozen=True, slots=True)
 class RobotsDecision:
-    """Whether a URL may be fetched, and the rule that decided; None where no rule speaks of it."""
+    """Whether a URL may be fetched, and the rule that decided; no rule if none matches."""
 
     allowed: bool
     rule: RobotsRule | None = None
 
     def __str__(self) -> str:
-        return str(self.rule) if self.rule is not None else "no rule speaks of it"
+        return str(self.rule) if self.rule is not None else "no rule matches"
 
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """What one robots.txt says to one crawler."""
+    """The part of one robots.txt that applies to one crawler; the default allows everything."""
 
     rules: tuple[RobotsRule, ...] = ()
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
 
     def decide(self, url: str) -> RobotsDecision:
-        """Judge a percent-encoded URL; the longest rule that speaks of it wins, and of equals the one that allows."""
+        """Decide on a percent-encoded URL: the longest matching rule wins, and of equally long ones the allow rule."""
         path = path_of(url)
         plain = _decode_unreserved(path)
         best: RobotsRule | None = None
@@ -123,7 +130,7 @@ def product_token(user_agent: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """Return the part of a URL that rules speak of: path, parameters and query, without the fragment."""
+    """Return the part of a URL that rules are matched against: path, parameters and query, no fragment."""
     found = _AUTHORITY.match(url)
     rest = (url[found.end() :] if found else url).partition("#")[0]
     start = min((rest.find(mark) for mark in "/?;" if mark in rest), default=len(rest))
@@ -131,7 +138,7 @@ def path_of(url: str) -> str:
 
 
 def parse_robots(body: bytes, token: str) -> Robots:
-    """Read a robots.txt for one product token; never raises, whatever the bytes are."""
+    """Parse a robots.txt for one product token (`product_token`); never raises, whatever the bytes are."""
     parser = _RobotsParser(token.lower())
     text = body[:MAX_BYTES]
     for number, line in enumerate(_LINE_END.split(_without_bom(text)), start=1):
@@ -152,7 +159,7 @@ def _split(line: bytes) -> tuple[str, bytes]:
     key, colon, value = text.partition(b":")
     if not colon:
         words = text.split()
-        # A forgotten colon is understood where nothing else can be meant.
+        # A missing colon is accepted if the line can mean nothing else.
         if len(words) != 2:
             return "", b""
         key, value = words
@@ -167,7 +174,10 @@ class _Group:
 
 
 class _RobotsParser:
-    """The state while going down the lines: whose group this is, and what was found for us and for everybody."""
+    """Parser state: the groups that the current lines belong to, and what was found so far.
+
+    Rules are collected for this crawler's own groups and for `*`; the latter count only if there is no own group.
+    """
 
     def __init__(self, token: str) -> None:
         self._token = token.encode("utf-8", "replace")
@@ -210,7 +220,7 @@ class _RobotsParser:
                 group.rules.append(rule)
 
     def _delay(self, value: bytes) -> None:
-        # It never ends the list of agents: records outside the RFC must not interfere with its own (2.2.4).
+        # Does not end the list of agents: records outside the RFC must not interfere with its own (2.2.4).
         delay = _seconds(value)
         for group in self._current:
             group.crawl_delay = max(group.crawl_delay, delay)
@@ -233,7 +243,7 @@ def _seconds(value: bytes) -> timedelta:
 
 def _rules(allow: bool, value: bytes, line: int) -> list[RobotsRule]:  # noqa: FBT001 - private
     if not value:
-        return []  # an empty value names no path: the line says nothing
+        return []  # an empty value names no path: the line has no effect
     text = _encoded(value)
     if not allow:
         return [RobotsRule(allow, text, line, _pattern(text), _pattern(_decode_unreserved(text)))]

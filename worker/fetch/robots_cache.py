@@ -1,7 +1,8 @@
-"""Keep every origin's robots.txt at hand: fetch it when it is due, remember it in the store, judge URLs by it.
+"""Fetch and cache the robots.txt of every origin, in memory and in the host store, and check URLs against it.
 
-RFC 9309, 2.3.1: an answer of 4xx allows everything, 5xx and silence forbid everything; a good copy up to a day old
-is used meanwhile. 429 is counted as silence: a server that asks for patience has not said "come in".
+RFC 9309, 2.3.1: a 4xx response allows everything; a 5xx response or none at all forbids everything, but the last good
+copy is used for up to a day. 429 is treated like 5xx: "too many requests" is no permission to send more. Workers on one
+store share the copies, so each robots.txt is fetched once a day.
 """
 
 from __future__ import annotations
@@ -19,26 +20,29 @@ from worker.fetch.request import HttpRequest, HttpResponse, PausableDeadline, Re
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, Robots, parse_robots, product_token
 from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
-MAX_AGE = timedelta(hours=24)
+MAX_AGE = timedelta(hours=24)  # RFC 9309, 2.4: no copy should be used for longer
+# How soon an unavailable robots.txt is fetched again: it blocks the whole site (chosen, not measured).
 RETRY_INTERVAL = timedelta(minutes=5)
-MAX_REDIRECTS = 5
+MAX_REDIRECTS = 5  # RFC 9309, 2.3.1.2: at least five must be followed
+# Both bound the memory of the cache. A rule takes about half a kilobyte parsed, so all of them about 50 MB, whatever
+# hostile files hold; an origin that was evicted is read from the store again.
 MAX_CACHED_ORIGINS = 1_024
 MAX_CACHED_RULES = 100_000
 
 
 def is_fresh(record: RobotsRecord, *, now: datetime) -> bool:
-    """Tell whether a robots.txt need not be asked for again yet."""
+    """Return whether a record can be used without fetching the file again."""
     age = now - record.checked_at
     return timedelta(0) <= age < (RETRY_INTERVAL if is_unavailable(record.status) else MAX_AGE)
 
 
 def is_unavailable(status: int | None) -> bool:
-    """Tell whether a site left open what may be fetched: unreachable, or an error of its own."""
+    """Return whether a status (None: no response) leaves open what may be fetched: no response, 5xx, 429."""
     return status is None or status >= 500 or status == 429
 
 
 def robots_of_record(record: RobotsRecord, token: str, *, now: datetime) -> Robots | None:
-    """Return what a record means; None where nothing may be fetched for now."""
+    """Return the rules of a record; None if nothing may be fetched for now."""
     if not is_unavailable(record.status):
         return parse_robots(record.body, token) if record.status in range(200, 300) else ALLOW_ALL
     if record.good_at is not None and now - record.good_at < MAX_AGE:
@@ -48,6 +52,8 @@ def robots_of_record(record: RobotsRecord, token: str, *, now: datetime) -> Robo
 
 @dataclass(frozen=True, slots=True)
 class _CachedRobots:
+    """A parsed robots.txt; its record comes without the body."""
+
     record: RobotsRecord
     robots: Robots | None
 
@@ -57,7 +63,7 @@ class _CachedRobots:
 
 
 class RobotsCache:
-    """Lets through what robots.txt allows."""
+    """The robots.txt of every origin, for one user agent."""
 
     def __init__(
         self, runner: RequestRunner, *, user_agent: str, clock: Clock, hosts: HostRegistry, offload: RunInThread
@@ -72,7 +78,11 @@ class RobotsCache:
         self._locks = KeyedSemaphore(1)
 
     async def check(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
-        """Return the site's wishes; raises FetchBlocked (`robots`) with the rule, FetchError where it is silent."""
+        """Return the robots.txt of a URL that it allows.
+
+        Raises FetchBlocked (`robots`) with the rule that forbids the URL, and FetchError (`robots-silent`) if the file
+        cannot be read for now.
+        """
         robots = await self.robots(url, deadline, observe)
         decision = robots.decide(str(url))
         observe(
@@ -83,7 +93,7 @@ class RobotsCache:
         return robots
 
     async def robots(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
-        """Return the robots.txt that rules a URL, fetched if it is due."""
+        """Return the robots.txt that applies to a URL, fetched if the copy is too old; raises FetchError."""
         origin = url_origin(url)
         cached = self._cached(origin)
         if cached is None:
@@ -106,7 +116,7 @@ class RobotsCache:
         return self._store(record)
 
     def _store(self, record: RobotsRecord) -> _CachedRobots:
-        # The store keeps the body; here a hostile half megabyte a site would add up to all memory there is.
+        # The store keeps the body. In memory, half a megabyte for each hostile site would add up.
         cached = _CachedRobots(replace(record, body=b""), robots_of_record(record, self._token, now=self._clock.now()))
         self._evict(record.origin)
         self._cache[record.origin] = cached
@@ -158,7 +168,7 @@ class RobotsCache:
                 return response
             observe(Step(what="redirect", detail=f"{response.status} to {location[:200]}", url=str(url)))
             url = resolve_location(url, location)
-        # RFC 9309, 2.3.1.2: a longer chain counts as "there is none".
+        # RFC 9309, 2.3.1.2: after more redirects the file may be treated as missing.
         return HttpResponse(status=404, headers=httpx.Headers())
 
 

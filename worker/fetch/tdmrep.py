@@ -1,7 +1,8 @@
-"""Know what a site reserves in `/.well-known/tdmrep.json` (TDM Reservation Protocol, W3C community report of 2024).
+"""Fetch and parse `/.well-known/tdmrep.json` (TDM Reservation Protocol, W3C community group report, 2024).
 
-Asked for once a day and origin, kept in the store beside the site's robots.txt, under the same guard and pace. A site
-that has no such file, or cannot say, reserves nothing by it: then the page's own header and meta element speak alone.
+With this file a site reserves its rights to text and data mining. It is fetched once a day for each origin, with the
+same SSRF checks and rate limit as pages, and kept in the store beside the site's robots.txt. A missing or unreadable
+file reserves nothing; the page's own header and meta element are read elsewhere (`extract`) and take precedence.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 PATH = "/.well-known/tdmrep.json"
 HEADER = "well-known-tdm-reservation"
-"""The name under which a page carries what the file says of it; no header of HTTP."""
+"""The name under which the result is added to the headers of a page; servers do not send it."""
 
+# Bounds for hostile files, chosen, not measured: real files hold a handful of rules in a kilobyte. Together with the
+# number of origins they bound the memory of the cache.
 MAX_BYTES = 200_000
 MAX_RULES = 1_000
 MAX_CACHED_ORIGINS = 1_024
@@ -30,7 +33,7 @@ MAX_CACHED_ORIGINS = 1_024
 
 @dataclass(frozen=True, slots=True)
 class TdmRule:
-    """One rule: which paths, and `1` where rights are reserved, `0` where they are not."""
+    """One rule: a path pattern, and `1` if rights are reserved for these paths, `0` if not."""
 
     location: str
     pattern: PathPattern
@@ -38,7 +41,7 @@ class TdmRule:
 
 
 def parse_tdmrep(body: bytes) -> tuple[TdmRule, ...]:
-    """Read the rules of a file; what is no rule is passed over, whatever the bytes are."""
+    """Parse a file; entries that are no rule are skipped, and anything that is no JSON list has no rules."""
     try:
         data = read_json(body)
     except (ValueError, RecursionError):
@@ -59,7 +62,10 @@ def _rule(data: object) -> TdmRule | None:
 
 
 def reservation_for(rules: tuple[TdmRule, ...], url: str) -> str:
-    """Return what the rules say of a URL: the longest location that fits wins, of equals the one that reserves."""
+    """Return `1`, `0`, or an empty text if no rule matches the URL.
+
+    The longest matching location wins, and of equally long ones the rule that reserves.
+    """
     path = path_of(url)
     matching = [rule for rule in rules if rule.pattern.matches(path)]
     best = max(matching, key=lambda rule: (len(rule.location), rule.value), default=None)
@@ -73,7 +79,7 @@ class _CachedRules:
 
 
 class TdmrepCache:
-    """Holds the file of every origin, and asks for it when it is due."""
+    """The tdmrep.json of every origin, in memory and in the host store."""
 
     def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
         self._runner = runner
@@ -86,9 +92,9 @@ class TdmrepCache:
     async def reservation(
         self, url: httpx.URL, robots: Robots, deadline: PausableDeadline, observe: StepObserver
     ) -> str:
-        """Return `1` where a site reserves the rights to a page, `0` where it says it does not, else nothing.
+        """Return `1` if the site reserves the rights to a page, `0` if it does not, an empty text if it does not say.
 
-        Raises nothing for a file that cannot be had: the page is there.
+        Never raises FetchError: a page is not lost because this file cannot be fetched. `robots` is that of the page.
         """
         origin = url_origin(url)
         cached = self._cached(origin)
@@ -109,7 +115,7 @@ class TdmrepCache:
         if stored is None or not is_fresh(stored, now=self._clock.now()):
             stored = await self._fetch(address, stored, robots, deadline, observe)
             await self._offload(self._hosts.save_robots, stored)
-        # The store keeps the body, as it does that of robots.txt: of every origin it would add up in memory.
+        # The store keeps the body; in memory, those of all origins would add up.
         cached = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
         self._cache.pop(origin, None)
         self._cache[origin] = cached

@@ -1,4 +1,4 @@
-"""When a host is left alone."""
+"""When a host is paused after failures, and for how long."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_further_failure_doubles_the_rest_up_to_an_hour() -> None:
 def test_a_closed_host_says_until_when() -> None:
     health = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
 
-    with pytest.raises(FetchError, match=r"left alone until 2026-03-01 12:01:00 UTC after 5 failed") as caught:
+    with pytest.raises(FetchError, match=r"paused until 2026-03-01 12:01:00 UTC after 5 failed") as caught:
         raise_if_paused(health, now=NOON)
 
     assert (caught.value.reason, caught.value.retry) == ("host-closed", True)

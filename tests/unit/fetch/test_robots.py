@@ -123,7 +123,7 @@ def test_a_ruling_names_the_rule_and_its_line() -> None:
     robots = parse_robots(b"User-agent: *\n\nDisallow: /priv\xc3\xa9", "x")
 
     assert str(robots.decide(f"{SITE}/priv%C3%A9/a").rule) == "Disallow: /priv%C3%A9 (line 3)"
-    assert str(robots.decide(f"{SITE}/a")) == "no rule speaks of it"
+    assert str(robots.decide(f"{SITE}/a")) == "no rule matches"
 
 
 def test_sitemaps_belong_to_everybody_wherever_they_stand() -> None:
