@@ -74,6 +74,8 @@ def reservation_for(rules: tuple[TdmRule, ...], url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _CachedRules:
+    """The parsed rules of one file; the record comes without the body."""
+
     record: RobotsRecord
     rules: tuple[TdmRule, ...]
 

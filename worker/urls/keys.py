@@ -1,4 +1,8 @@
-"""Paths: dot segments, session ids, AMP and print twins, directory indexes, trailing slashes."""
+"""The path and the query of a key: the parts of a URL that identify an article.
+
+`path_key` removes dot segments, session ids, AMP and print variants, directory indexes and trailing slashes.
+`query_key` drops tracking, session and view parameters, and sorts the others. A site's own `UrlRules` go first.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ _SCRIPT = re.compile(r"\.(?:php|aspx?|jsp|cfm|do|cgi)\Z", re.IGNORECASE)
 
 
 def path_key(path: str) -> str:
-    """Return what of an encoded path tells one article from another, without a trailing slash (empty for the root)."""
+    """Return the identifying part of an encoded path, without a trailing slash (empty for the root)."""
     path = remove_dots(path)
     while True:
         shorter = _strip_trailing(_strip_variants(path))
@@ -66,15 +70,15 @@ def _without_print(path: str) -> str:
     shorter = _PRINT_END.sub("", path)
     front = _PRINT_FRONT.match(shorter)
     if front and is_specific(shorter):
-        # A paper may have a section "print"; only what names one article is a view of it.
+        # A paper may have a section "print"; it is a print view only if the rest names one article.
         shorter = shorter[front.end() :]
     return shorter if is_specific(shorter) else path
 
 
 def is_specific(path: str) -> bool:
-    """Tell whether a path names one article by itself: a number of four digits, or a slug of four words.
+    """Return whether a path alone names one article: its last segment has four digits in a row or four words.
 
-    A script (`chi-tiet-tin-tuc.aspx`) gets its article from the query whatever it is called.
+    Not for a script (`chi-tiet-tin-tuc.aspx`): it takes the article from the query, whatever its name.
     """
     last = path.rstrip("/").rpartition("/")[2]
     return _SPECIFIC.search(last) is not None and not _SCRIPT.search(last)
@@ -93,8 +97,7 @@ def remove_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-# Query parameters: what says where a reader came from goes, what names the article stays.
-
+# Query parameters that do not identify an article: tracking, sessions, views of a page.
 
 _TRACKING_PREFIX = re.compile(
     r"utm_|utm-|itm_|mtm_|matomo_|piwik_|hsa_|_hs|__hs|mc_[ce]id|oly_(?:enc|anon)_id|vero_|stm_|zalo_|gads?_|gs_lc?p?\Z|trk_|"
@@ -123,7 +126,7 @@ _AMBIGUOUS = frozenset(
     rss_id feed_id feedname partner_id rand_id m mobile device theme
     """.split()  # noqa: SIM905 - as above
 )
-"""Left out only where the path alone names an article: elsewhere they may choose one."""
+"""Dropped only if the path alone names an article: elsewhere they may select one."""
 _VIEW_VALUES = {
     "view": frozenset({"print", "printable", "mobile", "amp", "full"}),
     "mode": frozenset({"print", "amp", "mobile"}),
@@ -144,9 +147,9 @@ _VIEW_VALUES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRules:
-    """A site's own rules: parameters (lower case) to keep or to drop whatever the common rules say.
+    """A site's own rules: query parameters (in lower case) to keep or to drop against the common rules.
 
-    `fold_case` reads paths without regard to case.
+    With `fold_case`, paths are compared in lower case.
     """
 
     keep: frozenset[str] = frozenset()
@@ -155,7 +158,7 @@ class UrlRules:
 
 
 def query_key(query: str, *, specific: bool, rules: UrlRules) -> str:
-    """Return the parameters that tell articles apart, sorted by name; `specific`: the path alone names an article."""
+    """Return the identifying parameters, sorted by name; `specific` means that the path alone names an article."""
     if not query:
         return ""
     kept = dict.fromkeys(
@@ -166,7 +169,7 @@ def query_key(query: str, *, specific: bool, rules: UrlRules) -> str:
 
 
 def _parameters(query: str) -> Iterator[tuple[str, str | None]]:
-    # "?id=5?utm_source=x" is common where a share button adds to a URL that had a query already.
+    # Share buttons often add a second query to a URL that has one: "?id=5?utm_source=x".
     for piece in query.replace("?utm_", "&utm_").split("&"):
         name, equals, value = piece.removeprefix("amp;").partition("=")
         if name or value:
