@@ -1,4 +1,9 @@
-"""Choose the charset of a body and decode it; never raises, whatever the bytes and the names are."""
+"""Choose the charset of a body and decode it; never raises, whatever the bytes and the declared names are.
+
+The order of `decode`: byte order mark; UTF-8, if the bytes are valid UTF-8; the charset of the Content-Type header;
+that of the page's own meta element; a legacy Vietnamese encoding (`vietnamese`); a guess among other scripts
+(`guess_codec`); windows-1252, as in browsers. Charset labels are those of the WHATWG Encoding Standard.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +15,13 @@ from types import MappingProxyType
 from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
 from worker.charset.vietnamese import LEGACY_READERS, detect_legacy_encoding, expand_entities, may_be_font_trick
 
-# Guess the charset of bytes that name none, are no UTF-8 and read as no Vietnamese.
-
-
+# How much of a body the guess is made from: enough for any article, and a bound for its time (chosen, not measured).
 SAMPLE_BYTES = 64_000
-MIN_BYTES = 64
+MIN_BYTES = 64  # bytes in lines that are not ASCII; with fewer, the guess is chance (chosen, not measured)
 MIN_NON_ASCII_SHARE = 0.3  # of the letters; Latin scripts stay well below, all others well above
 
-# Scripts other than Latin can be told from each other; the Latin code pages cannot (of 191 western pages, 123 were
-# taken for cp1250), so all of those stay what browsers take them for.
+# Scripts other than Latin can be distinguished; the Latin code pages cannot (of 191 western pages, 123 were taken for
+# cp1250), so all of those are decoded as windows-1252, as in browsers.
 _LATIN_CODEC = "cp1252"
 _GUESSED_CODECS = [
     *(_LATIN_CODEC, "cp1251", "cp1253", "cp1255", "cp1256", "cp874", "koi8_r"),
@@ -27,7 +30,7 @@ _GUESSED_CODECS = [
 
 
 def guess_codec(body: bytes) -> str | None:
-    """Return the most likely codec of another script than Latin; None where there is too little to tell by."""
+    """Return the most likely codec of a script other than Latin; None for Latin, or if there is too little text."""
     # Splitting takes one pass over anything; a pattern for tags takes hours over a page of opening brackets.
     text = b" ".join(part.rpartition(b">")[2] for part in body[:SAMPLE_BYTES].split(b"<"))
     non_ascii = [line for line in text.splitlines() if not line.isascii()]
@@ -47,17 +50,15 @@ def _share_beyond_ascii(sample: bytes) -> float:
     return beyond / max(1, beyond + letters)
 
 
-# What a charset name stands for, and where a page names one.
-#
-# Only names of the WHATWG Encoding Standard are known. Python's own registry would also take `zlib`, `idna`,
-# `unicode_escape` or `punycode`, which are no charsets, and UTF-7, which smuggles markup.
+# Charset labels, in a header or in a page. Only those of the WHATWG Encoding Standard and the Vietnamese ones are known:
+# Python's own registry also accepts `zlib`, `idna`, `unicode_escape` or `punycode`, which are no charsets, and UTF-7,
+# which can hide markup from filters.
 
-
-MAX_LABEL_LENGTH = 40
+MAX_LABEL_LENGTH = 40  # the longest label below has 17 characters
 HEAD_BYTES = 8_192  # the standard looks at 1,024 bytes; real pages put scripts before their meta
 
 WINDOWS_1252 = "cp1252"
-"""Stands for every kind of Latin-1, as browsers read it."""
+"""The codec for every label of Latin-1, as in browsers."""
 
 _LABELS = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
@@ -110,22 +111,22 @@ _IN_META = re.compile(
 
 
 def codec_for_label(label: str) -> str | None:
-    """Return the codec for a charset name; None for one that names no charset."""
+    """Return Python's codec (or `tcvn3`, `vni`) for a charset label; None for an unknown label."""
     return _CODECS.get(label.strip().strip("\"'").lower()) if len(label) <= MAX_LABEL_LENGTH else None
 
 
 def codec_in_header(content_type: str | None) -> str | None:
-    """Return the codec that a Content-Type header names."""
+    """Return the codec that a Content-Type header declares, None if it declares none that is known."""
     found = _IN_HEADER.search((content_type or "")[:1_000])
     return codec_for_label(found.group(1)) if found else None
 
 
 def codec_in_page(body: bytes) -> str | None:
-    """Return the codec that the page's head or XML declaration names."""
+    """Return the codec that the page's meta element or XML declaration declares, None if there is none."""
     for found in _IN_META.finditer(_without_comments(body[:HEAD_BYTES])):
         codec = codec_for_label((found.group(1) or found.group(2)).decode("ascii"))
         if codec is not None:
-            # A meta element that could be read is not in UTF-16, whatever it says (HTML, 13.2.3.2).
+            # A meta element that is readable as ASCII is not in UTF-16, whatever it declares (HTML, 13.2.3.2).
             return "utf-8" if codec.startswith("utf-16") else codec
     return None
 
@@ -137,12 +138,16 @@ def _without_comments(head: bytes) -> bytes:
 
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
 _ASCII = bytes(range(128))
-MAX_DAMAGED_SHARE = 0.05  # of the letters beyond ASCII
+# Of the non-ASCII letters. A body cut in the middle has one damaged letter; in another charset nearly all are.
+MAX_DAMAGED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A decoded body, clean and in NFC; `chosen_by` is `bom`, `header`, `meta`, `detection` or `default`."""
+    """A decoded body: clean text in NFC.
+
+    `chosen_by` says where the charset came from: `bom`, `header`, `meta`, `detection` or `default`.
+    """
 
     text: str
     charset: str
@@ -150,7 +155,7 @@ class Decoded:
 
 
 def decode(body: bytes, content_type: str | None = None) -> Decoded:
-    """Decode a body by its byte order mark, its header, its own meta element, or by what it reads as."""
+    """Decode a body by its byte order mark, as UTF-8, by header, meta element or detection; never raises."""
     for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
@@ -168,14 +173,14 @@ def decode(body: bytes, content_type: str | None = None) -> Decoded:
 def _declared(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
     header, page = codec_in_header(content_type), codec_in_page(body)
     declared = [(codec, by) for codec, by in ((header, "header"), (page, "meta")) if codec is not None]
-    # Servers say Latin-1 of everything where nobody told them better: then the page knows more about itself.
+    # Servers declare Latin-1 by default, for pages of any charset: the page's own declaration is better.
     return declared[::-1] if header in _LATIN else declared
 
 
 def _decode_utf8(body: bytes, declared: dict[str, str]) -> Decoded | None:
-    """Prefer UTF-8 wherever the bytes are valid and say something: no other charset looks like it by chance."""
+    """Decode valid UTF-8 whatever is declared: text in another charset is hardly ever valid UTF-8 by chance."""
     if body.isascii():
-        # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
+        # ASCII is valid UTF-8, unless the declared charset encodes other letters in ASCII bytes.
         plain = _decoded(body.decode("ascii"), "utf-8", declared.get("utf-8", "default"))
         return None if "iso2022_jp" in declared else plain
     text = nearly_utf8(body)
@@ -190,16 +195,16 @@ def _decode_utf8(body: bytes, declared: dict[str, str]) -> Decoded | None:
 
 
 def _is_composed(non_ascii: str) -> bool:
-    """Tell from what is not ASCII of a text whether all of it is in NFC; most of a page is ASCII.
+    """Return whether a text is in NFC, from its non-ASCII characters alone: most of a page is ASCII.
 
-    What combines with a letter of ASCII has a combining class; what has none combines with its neighbour alone.
+    Characters that compose with an ASCII letter have a combining class; the others compose only with each other.
     """
     return not any(map(unicodedata.combining, set(non_ascii))) and unicodedata.is_normalized("NFC", non_ascii)
 
 
 def nearly_utf8(body: bytes) -> str | None:
-    """Return a body that is UTF-8 but for little damage, which is what a page or a feed cut in two has; else None."""
-    # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
+    """Return a body decoded as UTF-8, None if it is not; a little damage is tolerated (a page cut in the middle)."""
+    # Valid UTF-8 may contain U+FFFD: damage from an earlier decoding, saved as it was.
     try:
         return read_utf8(body)
     except UnicodeDecodeError:
@@ -208,7 +213,7 @@ def nearly_utf8(body: bytes) -> str | None:
 
 
 def _is_mostly_valid(text: str) -> bool:
-    """Tell whether nearly all letters beyond ASCII could be read: a page cut in two has one that could not."""
+    """Return whether nearly all non-ASCII letters were decoded; in a page cut in the middle one was not."""
     damage = text.count("\ufffd")
     if not damage:
         return True
@@ -217,7 +222,7 @@ def _is_mostly_valid(text: str) -> bool:
 
 
 def _read_font_trick(text: str) -> Decoded | None:
-    """Read a font trick that was saved as UTF-8: every character of it is still one byte of the old encoding."""
+    """Decode a legacy encoding that was saved as UTF-8: each character is one byte of it. None if it is not one."""
     try:
         latin = text.encode("cp1252").decode("latin-1")
     except UnicodeError:

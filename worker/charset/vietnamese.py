@@ -1,9 +1,11 @@
-"""The legacy Vietnamese encodings: TCVN3 (ABC), VNI-Windows and windows-1258, and how to tell them apart.
+"""The legacy Vietnamese encodings TCVN3 (ABC), VNI-Windows and windows-1258: detect and decode them.
 
-The first two are font tricks: pages declare Latin-1 or nothing, and a font draws other letters. What tells them is
-what they read as: text is taken for the encoding in which its words are Vietnamese syllables. Sources: TCVN 5712:1993
-(VN3) and the VNI-Windows chart; windows-1258 is Python's own codec. TCVN3 writes capitals with the small letters
-and another font, so they come out small.
+The first two are font tricks: the page declares Latin-1 or nothing, and its font draws Vietnamese letters for Latin-1
+characters. `detect_legacy_encoding` decodes a sample in each encoding and takes the one in which its words are
+Vietnamese syllables. Sources: TCVN 5712:1993 (VN3) and the VNI-Windows chart; windows-1258 is Python's codec. TCVN3
+encodes capitals as small letters (a second font draws them), so they come out small.
+
+Measured (docs/fetch.md): 1,338 of 1,338 Vietnamese pages detected, none of 191 western pages mistaken.
 """
 
 from __future__ import annotations
@@ -15,13 +17,21 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from types import MappingProxyType
 
+# The sample: enough words for a stable share, and a bound for the time (chosen, not measured). Only words with letters
+# beyond ASCII count.
 SAMPLE_BYTES = 200_000
 SAMPLE_WORDS = 400
+# With fewer marked words a share means nothing; a headline has about three (chosen, not measured).
 MIN_WORDS = 3
+# An encoding is detected if this share of the marked words are syllables in it, and this much more than as Latin-1.
+# The rest leaves room for foreign names and typing errors. The figures above were measured with these values.
 MIN_SYLLABLE_SHARE = 0.75
 MIN_LEAD = 0.15
-PROBE_WORDS = 60  # show whether reading more of them could lead anywhere
+# The first words show whether the rest is worth decoding: from below this share none gets above the other.
+PROBE_WORDS = 60
 MIN_PROBE_SHARE = 0.5
+# `may_be_font_trick`: so many non-ASCII letters of Vietnamese contain at least so many different ones; German has seven
+# (ÄÖÜäöüß). Chosen, not measured; it only saves time.
 MANY_LETTERS = 60
 MIN_DISTINCT_LETTERS = 10
 
@@ -53,31 +63,31 @@ _SYLLABLE = re.compile(
     "|oi|oo|ôi|ôô|ơi|ai|ao|au|ay|âu|ây|eo|êu|a|ă|â|e|ê|i|o|ô|ơ|u|ư|y)"
     "(?:ch|c|k|m|ng|nh|n|p|t)?"
 )
-# A word that is not plain ASCII; it is looked for only where words begin, or long words would take quadratic time.
+# A word with letters beyond ASCII. It can match only at the start of a word, or long words would take quadratic time.
 _MARKED_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
 _WINDOWS_1252 = frozenset(bytes(range(128, 256)).decode("cp1252", "ignore"))
-# No letter in any of the encodings: quotation marks, dashes, no-break space.
+# No letters in any of the encodings: quotation marks, dashes, no-break space.
 _PUNCTUATION = frozenset(bytes(range(128, 161)).decode("cp1252", "ignore"))
 _UMLAUTS = frozenset("äöüßÄÖÜ")
-MAX_UMLAUT_SHARE = 0.6
+MAX_UMLAUT_SHARE = 0.6  # of the non-ASCII letters: a page with more is German (chosen, not measured)
 _ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
 LegacyReader = Callable[[str], str]
-"""Turns Latin-1 text, one character a byte, into what it stands for."""
+"""Decodes a legacy encoding, given as Latin-1 text (one character for each byte)."""
 
 
 def read_tcvn3(latin: str) -> str:
-    """Read TCVN3."""
+    """Decode TCVN3, given as Latin-1 text."""
     return latin.translate(_TCVN3)
 
 
 def read_vni(latin: str) -> str:
-    """Read VNI-Windows: most letters are a base letter and a second character for its marks."""
+    """Decode VNI-Windows, given as Latin-1 text: a base letter and, for most, a second character with its marks."""
     return _VNI_UNIT.sub(_vni_unit, latin)
 
 
 def read_windows_1258(latin: str) -> str:
-    """Read windows-1258, whose tones are combining marks."""
+    """Decode windows-1258, given as Latin-1 text; its tones are combining marks, the result is in NFC."""
     return unicodedata.normalize("NFC", latin.encode("latin-1").decode("cp1258", "replace"))
 
 
@@ -103,7 +113,7 @@ LEGACY_READERS: MappingProxyType[str, LegacyReader] = MappingProxyType(
 
 
 def expand_entities(latin: str) -> str:
-    """Replace character references to Latin-1 letters: in a font trick they stand for bytes like all others."""
+    """Replace character references to Latin-1 letters: in a font trick they are bytes like all others."""
 
     def expand(found: re.Match[str]) -> str:
         text = html.unescape(found.group())
@@ -113,10 +123,10 @@ def expand_entities(latin: str) -> str:
 
 
 def may_be_font_trick(non_ascii: str) -> bool:
-    """Tell, in microseconds, whether a page in UTF-8 may hold a font trick that was saved as what it looks like.
+    """Return, within microseconds, whether a page in UTF-8 may contain a font trick that was converted to UTF-8.
 
-    `foreign` is all of the page that is not ASCII. All of it is of windows-1252 then, and a line of Vietnamese needs
-    more kinds of letters than German has, and other ones.
+    `non_ascii` are all non-ASCII characters of the page. In a font trick they are all in windows-1252, and Vietnamese
+    uses more different letters than German, and other ones.
     """
     distinct = set(non_ascii)
     if distinct.difference(_WINDOWS_1252):
@@ -128,7 +138,7 @@ def may_be_font_trick(non_ascii: str) -> bool:
 
 
 def detect_legacy_encoding(latin: str) -> str | None:
-    """Return the legacy encoding in which a text reads as Vietnamese; None where none clearly does."""
+    """Return the encoding (a key of `LEGACY_READERS`) in which a text is clearly Vietnamese, None if there is none."""
     marked = _marked_words(latin[:SAMPLE_BYTES])
     words = list(islice(marked, PROBE_WORDS))
     if len(words) < MIN_WORDS or max(_shares(words).values()) < MIN_PROBE_SHARE:
@@ -144,7 +154,7 @@ def _shares(words: list[str]) -> dict[str, float]:
 
 
 def _marked_words(latin: str) -> Iterator[str]:
-    """Yield the words outside tags that are not plain ASCII."""
+    """Yield the words outside tags that have letters beyond ASCII."""
     for part in latin.split("<"):
         text = part.rpartition(">")[2]
         if "&" in text:
@@ -154,12 +164,12 @@ def _marked_words(latin: str) -> Iterator[str]:
 
 
 def share_of_syllables(words: list[str]) -> float:
-    """Return the share of words that could be Vietnamese syllables."""
+    """Return the share of words that are spelt like Vietnamese syllables, from 0 to 1."""
     return sum(map(is_syllable, words)) / len(words) if words else 0.0
 
 
 def is_syllable(word: str) -> bool:
-    """Tell whether a word is spelt like a Vietnamese syllable, with one tone at most."""
+    """Return whether a word is spelt like a Vietnamese syllable, with at most one tone."""
     decomposed = unicodedata.normalize("NFD", word.lower())
     bare = unicodedata.normalize("NFC", _TONES.sub("", decomposed))
     return len(_TONES.findall(decomposed)) <= 1 and _SYLLABLE.fullmatch(bare) is not None
