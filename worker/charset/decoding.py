@@ -50,9 +50,9 @@ def _share_beyond_ascii(sample: bytes) -> float:
     return beyond / max(1, beyond + letters)
 
 
-# Charset labels, in a header or in a page. Only those of the WHATWG Encoding Standard and the Vietnamese ones are known:
-# Python's own registry also accepts `zlib`, `idna`, `unicode_escape` or `punycode`, which are no charsets, and UTF-7,
-# which can hide markup from filters.
+# Charset labels, in a header or in a page. Only those of the WHATWG Encoding Standard and the Vietnamese ones are
+# known: Python's own registry also accepts `zlib`, `idna`, `unicode_escape` or `punycode`, which are no charsets, and
+# UTF-7, which can hide markup from filters.
 
 MAX_LABEL_LENGTH = 40  # the longest label below has 17 characters
 HEAD_BYTES = 8_192  # the standard looks at 1,024 bytes; real pages put scripts before their meta
