@@ -1,4 +1,4 @@
-"""What a site reserves in its tdmrep.json travels with its pages; asked for politely, and never at a page's cost."""
+"""The reservation of a site's tdmrep.json is added to its pages; fetching it never costs a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = (
 )
 
 
-async def test_a_page_carries_what_its_site_reserves_and_the_file_is_asked_for_once(
+async def test_a_page_has_the_reservation_of_its_site_and_the_file_is_fetched_once(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     server.says(PATH, FILE, Content_Type="application/json")
@@ -30,7 +30,7 @@ async def test_a_page_carries_what_its_site_reserves_and_the_file_is_asked_for_o
     assert server.paths.count(PATH) == 1
 
 
-async def test_the_file_is_shared_through_the_host_book(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_file_is_shared_through_the_host_store(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says(PATH, FILE)
     hosts = InMemoryHostStore()
     await make_fetcher(hosts=hosts, read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
@@ -41,7 +41,7 @@ async def test_the_file_is_shared_through_the_host_book(server: Loopback, make_f
     assert server.paths.count(PATH) == 1
 
 
-async def test_nobody_asks_unless_the_answer_decides_something(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_file_is_fetched_only_for_pages_that_need_it(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says(PATH, FILE)
 
     await make_fetcher().fetch(Request(url="http://news.example/tin/1"))
@@ -50,7 +50,7 @@ async def test_nobody_asks_unless_the_answer_decides_something(server: Loopback,
     assert PATH not in server.paths
 
 
-async def test_robots_txt_is_obeyed_for_the_file_too(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_is_obeyed_for_the_file(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("User-agent: *\nDisallow: /.well-known/").says(PATH, FILE)
 
     page = await make_fetcher(read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
@@ -72,7 +72,7 @@ async def test_a_site_without_the_file_reserves_nothing(
     assert server.paths.count(PATH) == 1
 
 
-async def test_a_file_that_cannot_be_had_costs_no_page(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_file_that_cannot_be_fetched_costs_no_page(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async def hang_up(exchange: Exchange) -> None:
         exchange.reset()
 
