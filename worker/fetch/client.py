@@ -147,11 +147,11 @@ class HttpFetcher:
         and FetchError for everything else that prevents a page.
         """
         deadline = PausableDeadline(self._settings.deadline)
-        conditional = self._with_due_validators(request)
+        to_send = self._with_due_validators(request)
         start = await self._redirects.starting_url(request)
         try:
-            final = await self._follow_redirects(conditional, start, deadline, observe)
-            page = self._page(conditional, final, deadline)
+            final = await self._follow_redirects(to_send, start, deadline, observe)
+            page = self._page(to_send, final, deadline)
         except FetchError:
             await self._redirects.forget(request, start=start)
             raise
@@ -191,6 +191,8 @@ class HttpFetcher:
     async def _follow_redirects(
         self, request: Request, start: str, deadline: PausableDeadline, observe: StepObserver
     ) -> _FinalResponse:
+        # `permanent` is the end of the permanent redirects so far, until the first redirect of another kind ends the
+        # leading run. A redirect that an earlier fetch found counts as the first of them.
         url, cookies, leading = parse_url(start), Cookies(), True
         permanent = None if start == request.url else start
         seen: set[tuple[str, str]] = set()
@@ -204,7 +206,7 @@ class HttpFetcher:
                 return _FinalResponse(url=url, response=response, permanent_url=permanent, moved_before=known)
             how = response.status if response.status in REDIRECTS else "refresh"
             observe(Step(what="redirect", detail=f"{how} to {str(next_url)[:200]}", url=str(url)))
-            cookies.take(url_origin(url), response.headers.get_list("set-cookie"))
+            cookies.store(url_origin(url), response.headers.get_list("set-cookie"))
             url = next_url
             leading = leading and response.status in PERMANENT
             permanent = str(url) if leading else permanent
@@ -217,6 +219,7 @@ class HttpFetcher:
         deadline: PausableDeadline,
         observe: StepObserver,
     ) -> HttpResponse:
+        """Send one request of a fetch, to its first URL or the target of a redirect."""
         check_url(url, self._networks)
         robots = await self._robots_cache.check(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
         http_request = HttpRequest(
@@ -237,10 +240,11 @@ class HttpFetcher:
             return page
         url = parse_url(page.final_url)
         robots = await self._robots_cache.robots(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
-        said = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
-        return replace(page, headers={**page.headers, HEADER: said}) if said else page
+        reservation = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
+        return replace(page, headers={**page.headers, HEADER: reservation}) if reservation else page
 
     def _page(self, request: Request, final: _FinalResponse, deadline: PausableDeadline) -> Page:
+        """Return the page of a response; raises FetchError for a status that is no page."""
         response, now = final.response, self._clock.now()
         conditional = bool(condition_headers(request.validators))
         if not (response.status == 304 and conditional):
@@ -290,6 +294,7 @@ def _next_url(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
 
 
 def _refuse_loop(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
+    """Raise FetchError (`redirects`) for a URL that was sent with the same cookies before, and for too many URLs."""
     if (url, cookies) in seen:
         raise FetchError(f"redirects in a circle, back to {url[:200]}", reason="redirects", retry=False)
     if len(seen) > MAX_REDIRECTS:
@@ -298,6 +303,7 @@ def _refuse_loop(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
 
 
 def _wants_body(status: int, headers: httpx.Headers, accept: str) -> bool:
+    """Return whether a status comes with a page; raises FetchError (`content-type`) for another kind of body."""
     if status not in USABLE:
         return False
     check_content_type(headers.get("content-type"), accept)

@@ -176,6 +176,7 @@ class RequestRunner:
     async def _run_once(
         self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
     ) -> HttpResponse:
+        """Wait for a slot and send the request; raises SlotMissed if its slot passed before it could be sent."""
         host = url_host(request.url)
         await self._breakers.raise_if_paused(host)
         async with self._limiter.acquire(host, delay=request.delay, missed=missed) as slot:
@@ -240,6 +241,7 @@ class _PacedSend:
 
 
 async def _read(raw: RawResponse, request: HttpRequest) -> bytes:
+    """Return the decoded body; raises FetchError (`size`) at once if its announced length exceeds the limit."""
     announced = raw.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:15]) > request.max_bytes and not request.truncate:
         raise size_error(request.max_bytes)
@@ -285,6 +287,7 @@ def refresh_redirect(url: httpx.URL, response: HttpResponse) -> httpx.URL | None
 
 
 def _tree(body: bytes) -> html.HtmlElement | None:
+    """Parse a page; None if it is empty or cannot be parsed."""
     # The meta element is ASCII in every charset of the web, and other text is only counted: no charset detection.
     try:
         return html.document_fromstring(body.decode("utf-8", "replace").replace("\0", " ")) if body.strip() else None
@@ -299,6 +302,7 @@ def _meta_refreshes(tree: html.HtmlElement) -> Iterator[str]:
 
 
 def _visible_length(tree: html.HtmlElement) -> int:
+    """Return the number of visible characters without blanks; removes invisible elements from the tree."""
     for element in list(tree.iter(*_INVISIBLE)):
         element.drop_tree()
     return sum(len("".join(text.split())) for text in tree.itertext() if isinstance(text, str))

@@ -52,7 +52,9 @@ __all__ = [
 
 _COMMON_RULES = UrlRules()
 _MAX_WRAPPERS = 3  # a click counter around an AMP cache is two; one more, then a hostile URL gains nothing
+# Front pages: `/home`, `/trang-chu`, `/en`, `/pt-br`, also with `.html`.
 _HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
+# A cheap test for `embeds_other_site`, which is called for every link.
 _MAY_EMBED = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
 _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
@@ -204,6 +206,7 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: UrlRules = 
 
 
 def _loses_the_article(key: str, own: str) -> bool:
+    """Return whether a declared key names no article although the page's own key does."""
     declared, page = split_url(key), split_url(own)
     named = bool(declared.query) or is_specific(declared.path)
     return not named and (is_specific(page.path) or bool(page.query))

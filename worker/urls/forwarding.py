@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 from worker.urls.keys import is_specific
 from worker.urls.syntax import has_public_suffix, normalise_host
 
+# AMP caches: `/c/s/bao.vn/tin-1.html`, where `s` means https.
 _CACHE_HOST = re.compile(r"(?:[\w-]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)\Z")
 _CACHE_PATH = re.compile(r"/[a-z]/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _GOOGLE = frozenset(
@@ -33,6 +34,7 @@ _GOOGLE = frozenset(
 """The domains of Google Search: a list, because anybody can register a name that looks like one of them."""
 _GOOGLE_AMP = re.compile(r"/amp/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _WHOLE_IN_PATH = re.compile(r"/(?P<scheme>https?):/{1,2}(?P<rest>[^/]+\.[^/]+.*)\Z")
+# Hosts of click counters, and the parameter with the address inside.
 _CLICK_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
 
 
@@ -97,6 +99,7 @@ def _url_from_match(match: re.Match[str] | None, query: str) -> str | None:
 
 
 def _parameter(query: str, name: str) -> str | None:
+    """Return a query parameter if it is an absolute http(s) URL."""
     found = parse_qs(query).get(name, [""])[0]
     return found if found.startswith(("http://", "https://")) else None
 

@@ -12,18 +12,23 @@ from dataclasses import dataclass
 
 from worker.urls.syntax import encode_query
 
+# Session ids that servers write into paths: `;jsessionid=…` (Java, PHP, ColdFusion), `/(S(…))/` (ASP.NET).
 _SESSION = re.compile(r";(?:jsessionid|phpsessid|sessionid|sid|cfid|cftoken)[=:][^/;]*", re.IGNORECASE)
 _ASP_SESSION = re.compile(r"/(?:\([A-Za-z]\([A-Za-z0-9]{16,}\)\)|\([a-z0-9]{24}\))(?=/)")
+# Tracking parameters appended with `&` or `;` to a URL without a query.
 _STRAY_QUERY = re.compile(r"[&;](?:utm_[a-z]+|fbclid|gclid)=[^/]*\Z", re.IGNORECASE)
 _INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml|cfm)\Z", re.IGNORECASE)
+# Slashes, and percent-encoded blanks of every kind: a link's text often runs into its URL.
 _TRAILING = ("/", "%20", "%C2%A0", "%E2%80%8B")
 _DOUBLE_SLASH = re.compile(r"(?<!:)/{2,}")
+# AMP and print variants: a folder in front, a page at the end, a suffix of the page.
 _AMP_FRONT = re.compile(r"/amp(?=/.)", re.IGNORECASE)
 _AMP_END = re.compile(r"(?<=.)/(?:amp|amp\.html?|index\.amp(?:\.html?)?)\Z", re.IGNORECASE)
 _AMP_SUFFIX = re.compile(r"(?<=[^/])\.amp(?=\.(?:html?|shtml|php|epi)\Z|\Z)|(?<=\.html)\.amp\Z", re.IGNORECASE)
 _AMP_NUMBERED = re.compile(r"(?<=\d{5})[-_.]amp(?=\.(?:html?|vnp|tpo|chn|vov)\Z|\Z)", re.IGNORECASE)
 _PRINT_FRONT = re.compile(r"/(?:print|printer|printable|in-bai)(?=/.)", re.IGNORECASE)
 _PRINT_END = re.compile(r"(?<=.)/(?:print|printer|printable)(?:\.html?)?\Z", re.IGNORECASE)
+# Four digits in a row, or four words joined by hyphens.
 _SPECIFIC = re.compile(r"\d{4}|[^/-]-[^/-]+-[^/-]+-")
 _SCRIPT = re.compile(r"\.(?:php|aspx?|jsp|cfm|do|cgi)\Z", re.IGNORECASE)
 
@@ -46,6 +51,7 @@ def _strip_trailing(path: str) -> str:
 
 
 def _strip_variants(path: str) -> str:
+    """Remove session ids, index pages, AMP and print variants; cheap checks first, since most paths have none."""
     path = _DOUBLE_SLASH.sub("/", path)
     if ";" in path or "&" in path:
         path = _STRAY_QUERY.sub("", _SESSION.sub("", path))
@@ -99,6 +105,7 @@ def remove_dots(path: str) -> str:
 
 # Query parameters that do not identify an article: tracking, sessions, views of a page.
 
+# Prefixes and names of the usual analytics and advertising systems, and of Vietnamese papers (`vn_`, `zalo_`).
 _TRACKING_PREFIX = re.compile(
     r"utm_|utm-|itm_|mtm_|matomo_|piwik_|hsa_|_hs|__hs|mc_[ce]id|oly_(?:enc|anon)_id|vero_|stm_|zalo_|gads?_|gs_lc?p?\Z|trk_|"
     r"vn_(?:source|campaign|medium|term|content|thumb|aid|zone)|pk_(?:campaign|kwd|keyword|source|medium|content|cid)|"
@@ -115,6 +122,7 @@ _TRACKING = frozenset(
     usqp aoh outputtype ampshare fb_comment_id replytocom share cachebuster nocache xtor xtref xtcr sc_cmp sc_campaign
     """.split()  # noqa: SIM905 - sixty short words read best as words
 )
+# Names that are sessions only with a value that looks random; elsewhere they select an article.
 _SESSION_VALUES = {
     "sid": re.compile(r"(?=.{16})[A-Za-z_.!-]{0,100}\d[0-9A-Za-z_.!-]*"),
     "s": re.compile(r"[0-9a-fA-F]{32,}"),
@@ -127,6 +135,7 @@ _AMBIGUOUS = frozenset(
     """.split()  # noqa: SIM905 - as above
 )
 """Dropped only if the path alone names an article: elsewhere they may select one."""
+# Parameters that select a view of the article, with the values that do.
 _VIEW_VALUES = {
     "view": frozenset({"print", "printable", "mobile", "amp", "full"}),
     "mode": frozenset({"print", "amp", "mobile"}),
@@ -177,6 +186,7 @@ def _parameters(query: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _dropped(name: str, value: str | None, *, specific: bool, rules: UrlRules) -> bool:
+    """Return whether a parameter is no part of the key: the site's rules first, then the common ones."""
     key, content = name.lower(), value or ""
     if key in rules.keep:
         return False

@@ -176,6 +176,7 @@ class Connections:
         await self._idle.clear()
 
     async def _open(self, request: httpcore.Request) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
+        """Send a request over an idle connection, or over a new one if there is none or the server has closed it."""
         kept = await self._idle.acquire(request.url.origin)
         if kept is not None:
             try:
@@ -200,6 +201,8 @@ class Connections:
 
 
 def _send_hooks(before_send: Hook, after_send: Hook) -> Callable[[str, object], Awaitable[None]]:
+    """Return a trace function of httpcore that calls the hooks around the headers of a request; GET has no body."""
+
     async def trace(event: str, _details: object) -> None:
         if event == "http11.send_request_headers.started":
             await before_send()
@@ -238,6 +241,7 @@ def to_fetch_error(exc: BaseException, *, host: str) -> FetchError:
 
 
 def _protocol_error(exc: BaseException, host: str) -> FetchError:
+    # h11 has one exception for all of these; only its text tells them apart.
     words = str(exc) or type(exc).__name__
     if "incomplete" in words or "without sending complete" in words:
         return FetchError(f"{host} sent only a part of the body", reason="truncated", retry=True)

@@ -72,6 +72,7 @@ def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
 
 
 def _wrapping(data: bytes) -> int:
+    """Return the `wbits` for deflate: some servers send it without the zlib header (RFC 1950, 2.2)."""
     wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
     return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
 
@@ -180,6 +181,7 @@ class BodyDecoder:
         return self._buffer.getvalue()
 
     def _push(self, data: bytes, stage: int) -> None:
+        """Pass bytes through the decoders from `stage` on; the last stage is the buffer. Each stage has the limit."""
         last = stage == len(self._decoders)
         room = self._limit - self._sizes[stage]
         if len(data) > room and (last or not self._truncate):
@@ -194,6 +196,7 @@ class BodyDecoder:
             self._push(piece, stage + 1)
 
     def _overflow(self, data: bytes, room: int) -> bytes:
+        """Return the bytes that fit in; raises FetchError (`size`) unless the body may be truncated."""
         if not self._truncate:
             raise size_error(self._limit)
         self.full = True

@@ -149,6 +149,7 @@ class ReceiveBuffer(asyncio.Protocol):
             raise self._error
 
     def _take(self, max_bytes: int) -> bytes:
+        """Remove and return the first bytes of the buffer, and resume reading below the high-water mark."""
         chunk = self._chunks.popleft()
         if len(chunk) > max_bytes:
             self._chunks.appendleft(chunk[max_bytes:])
@@ -246,6 +247,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
 MAX_ADDRESSES = 4
 EARLY_TIMEOUT_S = 5.0
 
+# Opens a connection to an address and port within a time limit in seconds; tests replace it.
 Connect = Callable[[Address, int, float | None], Awaitable[httpcore.AsyncNetworkStream]]
 
 
@@ -275,6 +277,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         return found, target_port
 
     async def _find(self, host: str, port: int, timeout_s: float | None) -> list[Address]:
+        """Return the addresses of a host, unchecked."""
         address = ip_literal(host)
         if address is not None:
             return [address]

@@ -81,6 +81,7 @@ MAX_VALIDATOR = 1_000  # characters; longer ones could exceed a server's limit f
 # the page changed: once a day for an hourly poll (chosen, not measured).
 UNCONDITIONAL_EVERY = 24
 
+# Optional weakness mark, then any characters but quotes, controls and blanks (RFC 9110, 8.8.3).
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
@@ -198,7 +199,7 @@ class Cookies:
     def __init__(self) -> None:
         self._set: dict[str, dict[str, str]] = {}
 
-    def take(self, origin: str, set_cookie: Sequence[str]) -> None:
+    def store(self, origin: str, set_cookie: Sequence[str]) -> None:
         """Store the cookies of a response; malformed and excess ones are ignored."""
         for header in set_cookie:
             pair = header.partition(";")[0].strip()
