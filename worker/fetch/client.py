@@ -269,7 +269,7 @@ class HttpFetcher:
         response, host = final.response, url_host(final.url)
         error = status_error(response.status, response.headers, host=host, now=self._clock.now())
         if error is None and response.status not in USABLE:
-            message = f"{host} answered {response.status} without saying where to"
+            message = f"{host} answered {response.status} without a target in Location"
             error = FetchError(message, reason="redirects", retry=False, status=response.status)
         if error is not None:
             raise error
@@ -296,7 +296,7 @@ def _next_url(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
 def _refuse_loop(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
     """Raise FetchError (`redirects`) for a URL that was sent with the same cookies before, and for too many URLs."""
     if (url, cookies) in seen:
-        raise FetchError(f"redirects in a circle, back to {url[:200]}", reason="redirects", retry=False)
+        raise FetchError(f"redirect loop, back to {url[:200]}", reason="redirects", retry=False)
     if len(seen) > MAX_REDIRECTS:
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", reason="redirects", retry=False)
     seen.add((url, cookies))

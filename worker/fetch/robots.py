@@ -23,7 +23,7 @@ MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
 MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
 # A longer delay would stop a site's polls, which are due every few minutes to hours (chosen, not measured).
 MAX_CRAWL_DELAY = timedelta(minutes=10)
-MAX_SITEMAPS = 1_000  # 500 KiB could list ten times as many; `sources add` shows and tests each of them
+MAX_SITEMAPS = 1_000  # 500 KiB could list ten times as many, and each costs requests (chosen, not measured)
 
 _AGENT = ("user-agent", "useragent", "user agent")
 _DISALLOW = ("disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")

@@ -185,7 +185,7 @@ def _robots_request(url: httpx.URL) -> HttpRequest:
 def _unavailable_error(record: RobotsRecord) -> FetchError:
     what = f"answered {record.status}" if record.status is not None else record.error
     return FetchError(
-        f"{record.origin}/robots.txt cannot be read ({what}): nothing is fetched there until it can",
+        f"{record.origin}/robots.txt cannot be read ({what}); nothing is fetched from this site until it can be",
         reason="robots-silent",
         retry=True,
         status=record.status,

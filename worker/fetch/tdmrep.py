@@ -140,7 +140,7 @@ class TdmrepCache:
             response = await self._runner.run(_tdmrep_request(address, robots), deadline, observe)
         except FetchError as error:
             return RobotsRecord(origin=address, checked_at=self._clock.now(), status=None, body=body, error=str(error))
-        observe(Step(what="tdm reservation", detail=f"asked, answered {response.status}", url=address))
+        observe(Step(what="tdm reservation", detail=f"fetched, status {response.status}", url=address))
         now = self._clock.now()
         if response.status >= 500 or response.status == 429:
             return RobotsRecord(origin=address, checked_at=now, status=response.status, body=body)

@@ -79,7 +79,7 @@ def unwrap(url: str) -> str | None:
 
 
 def embeds_other_site(url: str) -> bool:
-    """Return whether a URL contains the address of another site and is no known wrapper: nobody can vouch for it."""
+    """Return whether a URL contains the address of another site and is no known wrapper (an unknown redirector)."""
     if not _MAY_EMBED.match(url):
         return False
     parts = split_url(url)

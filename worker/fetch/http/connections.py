@@ -244,10 +244,10 @@ def _protocol_error(exc: BaseException, host: str) -> FetchError:
     # h11 has one exception for all of these; only its text tells them apart.
     words = str(exc) or type(exc).__name__
     if "incomplete" in words or "without sending complete" in words:
-        return FetchError(f"{host} sent only a part of the body", reason="truncated", retry=True)
+        return FetchError(f"{host} sent an incomplete body", reason="truncated", retry=True)
     if "disconnected without" in words:
-        return FetchError(f"{host} closed the connection without an answer", reason="reset", retry=True)
-    return FetchError(f"{host} does not speak HTTP properly: {words[:200]}", reason="protocol", retry=True)
+        return FetchError(f"{host} closed the connection without a response", reason="reset", retry=True)
+    return FetchError(f"{host} broke the HTTP protocol: {words[:200]}", reason="protocol", retry=True)
 
 
 def tls_error(exc: BaseException | None) -> ssl.SSLError | None:

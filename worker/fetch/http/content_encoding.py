@@ -132,7 +132,7 @@ def _decoder(coding: str) -> Decoder:
     }
     maker = makers.get(coding)
     if maker is None:
-        raise FetchError(f"content coding {coding[:40]!r} was not asked for", reason="encoding", retry=False)
+        raise FetchError(f"content coding {coding[:40]!r} was not requested", reason="encoding", retry=False)
     return maker()
 
 
@@ -171,13 +171,13 @@ class BodyDecoder:
         try:
             self._push(chunk, 0)
         except (zlib.error, brotli.error, zstandard.ZstdError) as exc:
-            message = f"the body is not in the content coding it claims ({exc})"
+            message = f"the body cannot be decoded by its content coding ({exc})"
             raise FetchError(message, reason="encoding", retry=True) from exc
 
     def finish(self) -> bytes:
         """Return the decoded body; raises FetchError (`truncated`) if an encoded stream is incomplete."""
         if not self.full and not all(decoder.complete() for decoder in self._decoders):
-            raise FetchError("the compressed body ends before its end", reason="truncated", retry=True)
+            raise FetchError("the compressed body is incomplete", reason="truncated", retry=True)
         return self._buffer.getvalue()
 
     def _push(self, data: bytes, stage: int) -> None:

@@ -191,7 +191,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
                 self._transport.write(buffer)
                 await self._buffer.drained()
         except TimeoutError as exc:
-            raise httpcore.WriteTimeout(f"the server takes nothing for {timeout:g} s") from exc
+            raise httpcore.WriteTimeout(f"the server accepts no bytes for {timeout:g} s") from exc
         except OSError as exc:
             raise httpcore.WriteError(str(exc) or type(exc).__name__) from exc
 
@@ -205,7 +205,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         if self._buffer.readable:
             # Bytes sent in plain text before the handshake must never count as an encrypted response.
             self.abort()
-            raise httpcore.ConnectError("the server spoke or hung up before the TLS handshake")
+            raise httpcore.ConnectError("the server sent bytes or closed the connection before the TLS handshake")
         secured: asyncio.Transport | None = None
         try:
             async with asyncio.timeout(timeout):
@@ -217,7 +217,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if timeout is None else timeout,
                 )
         except TimeoutError as exc:
-            raise httpcore.ConnectTimeout("the TLS handshake takes too long") from exc
+            raise httpcore.ConnectTimeout("the TLS handshake timed out") from exc
         except (OSError, ssl.SSLError) as exc:
             raise httpcore.ConnectError(str(exc) or type(exc).__name__) from exc
         finally:

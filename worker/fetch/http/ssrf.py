@@ -172,7 +172,7 @@ def resolve_location(base: httpx.URL, location: str) -> httpx.URL:
     try:
         return parse_url(str(base.join(location)))
     except (FetchError, httpx.InvalidURL, ValueError, TypeError) as exc:
-        message = f"{url_host(base)} redirects to what is no URL: {location[:200]!r}"
+        message = f"{url_host(base)} redirects to an invalid URL: {location[:200]!r}"
         raise FetchError(message, reason="redirects", retry=False) from exc
 
 
@@ -197,7 +197,7 @@ def _check_host(url: httpx.URL, networks: Sequence[Network]) -> None:
         # Resolvers take 127.1, 0x7f.1 and 2130706433 for addresses; no public host name ends in a number.
         raise FetchBlocked(f"host {host!r} is an address written in an unusual way", reason="network")
     elif not re.fullmatch(r"[a-z0-9_.-]+", host):
-        raise FetchBlocked(f"host {host[:100]!r} has characters that no host name has", reason="host")
+        raise FetchBlocked(f"host {host[:100]!r} has characters that host names cannot have", reason="host")
 
 
 def _check_port(url: httpx.URL) -> None:
@@ -206,7 +206,7 @@ def _check_port(url: httpx.URL) -> None:
         raise FetchBlocked(f"port {port} does not exist", reason="port")
     if port in WELL_KNOWN_WEB_PORTS or (port >= FIRST_USER_PORT and port not in SERVICE_PORTS):
         return
-    raise FetchBlocked(f"port {port} belongs to another service than the web", reason="port")
+    raise FetchBlocked(f"port {port} belongs to a service other than the web", reason="port")
 
 
 def check_address(address: Address, networks: Sequence[Network], *, host: str) -> None:
