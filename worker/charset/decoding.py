@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
-from worker.charset.vietnamese import LEGACY_READERS, detect_legacy_encoding, expand_entities, may_be_font_trick
+from worker.charset.vietnamese import LEGACY_DECODERS, detect_legacy_encoding, expand_entities, may_be_font_trick
 
 # How much of a body the guess is made from: enough for any article, and a bound for its time (chosen, not measured).
 SAMPLE_BYTES = 64_000
@@ -103,6 +103,7 @@ _LABELS = {
 }
 _CODECS = MappingProxyType({label: codec for codec, labels in _LABELS.items() for label in labels.split()})
 
+# Declarations in a Content-Type header, and in a meta element or XML declaration, with bounds against hostile pages.
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _IN_META = re.compile(
     rb"<meta\b[^>]{0,300}?\bcharset\s*=\s*[\"']?\s*([a-z0-9_.:-]{1,40})|^\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([a-z0-9_.:-]{1,40})",
@@ -171,6 +172,7 @@ def decode(body: bytes, content_type: str | None = None) -> Decoded:
 
 
 def _declared(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
+    """Return the declared codecs in the order to try them, each with where it was declared."""
     header, page = codec_in_header(content_type), codec_in_page(body)
     declared = [(codec, by) for codec, by in ((header, "header"), (page, "meta")) if codec is not None]
     # Servers declare Latin-1 by default, for pages of any charset: the page's own declaration is better.
@@ -232,7 +234,8 @@ def _read_font_trick(text: str) -> Decoded | None:
 
 
 def _decode_declared(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
-    if codec in LEGACY_READERS and codec != "cp1258":
+    """Decode by a declared codec; None if too many bytes are invalid in it."""
+    if codec in LEGACY_DECODERS and codec != "cp1258":
         return _decode_legacy(body.decode("latin-1"), codec, chosen_by)
     if codec in _LATIN:
         return _decode_latin(body, codec, chosen_by)
@@ -241,6 +244,7 @@ def _decode_declared(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
 
 
 def _decode_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
+    """Decode a body declared as a Latin charset, or by the legacy encoding that it really has."""
     latin = body.decode("latin-1")
     detected = detect_legacy_encoding(latin)
     if detected is not None and detected != codec:
@@ -249,6 +253,7 @@ def _decode_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
 
 
 def _decode_detected(body: bytes) -> Decoded:
+    """Decode a body without a usable declaration."""
     latin = body.decode("latin-1")
     detected = detect_legacy_encoding(latin)
     if detected is not None:
@@ -261,7 +266,7 @@ def _decode_detected(body: bytes) -> Decoded:
 
 def _decode_legacy(latin: str, detected: str, chosen_by: str) -> Decoded:
     text = latin if detected == "cp1258" else expand_entities(latin)
-    return _decoded(LEGACY_READERS[detected](text), detected, chosen_by)
+    return _decoded(LEGACY_DECODERS[detected](text), detected, chosen_by)
 
 
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:

@@ -72,21 +72,21 @@ _UMLAUTS = frozenset("äöüßÄÖÜ")
 MAX_UMLAUT_SHARE = 0.6  # of the non-ASCII letters: a page with more is German (chosen, not measured)
 _ENTITY = re.compile(r"&(?!(?:amp|quot|nbsp|lt|gt);)(?:#\d{2,3}|#[xX][0-9a-fA-F]{2}|[A-Za-z]{2,8});")
 
-LegacyReader = Callable[[str], str]
+LegacyDecoder = Callable[[str], str]
 """Decodes a legacy encoding, given as Latin-1 text (one character for each byte)."""
 
 
-def read_tcvn3(latin: str) -> str:
+def decode_tcvn3(latin: str) -> str:
     """Decode TCVN3, given as Latin-1 text."""
     return latin.translate(_TCVN3)
 
 
-def read_vni(latin: str) -> str:
+def decode_vni(latin: str) -> str:
     """Decode VNI-Windows, given as Latin-1 text: a base letter and, for most, a second character with its marks."""
     return _VNI_UNIT.sub(_vni_unit, latin)
 
 
-def read_windows_1258(latin: str) -> str:
+def decode_windows_1258(latin: str) -> str:
     """Decode windows-1258, given as Latin-1 text; its tones are combining marks, the result is in NFC."""
     return unicodedata.normalize("NFC", latin.encode("latin-1").decode("cp1258", "replace"))
 
@@ -107,8 +107,8 @@ def _vni_unit(found: re.Match[str]) -> str:
     return unicodedata.normalize("NFC", base + marks)
 
 
-LEGACY_READERS: MappingProxyType[str, LegacyReader] = MappingProxyType(
-    {"tcvn3": read_tcvn3, "vni": read_vni, "cp1258": read_windows_1258}
+LEGACY_DECODERS: MappingProxyType[str, LegacyDecoder] = MappingProxyType(
+    {"tcvn3": decode_tcvn3, "vni": decode_vni, "cp1258": decode_windows_1258}
 )
 
 
@@ -138,7 +138,7 @@ def may_be_font_trick(non_ascii: str) -> bool:
 
 
 def detect_legacy_encoding(latin: str) -> str | None:
-    """Return the encoding (a key of `LEGACY_READERS`) in which a text is clearly Vietnamese, None if there is none."""
+    """Return the encoding (a key of `LEGACY_DECODERS`) in which a text is clearly Vietnamese, None if there is none."""
     marked = _marked_words(latin[:SAMPLE_BYTES])
     words = list(islice(marked, PROBE_WORDS))
     if len(words) < MIN_WORDS or max(_shares(words).values()) < MIN_PROBE_SHARE:
@@ -150,7 +150,7 @@ def detect_legacy_encoding(latin: str) -> str | None:
 
 
 def _shares(words: list[str]) -> dict[str, float]:
-    return {name: share_of_syllables([reading(word) for word in words]) for name, reading in LEGACY_READERS.items()}
+    return {name: share_of_syllables([decode(word) for word in words]) for name, decode in LEGACY_DECODERS.items()}
 
 
 def _marked_words(latin: str) -> Iterator[str]:

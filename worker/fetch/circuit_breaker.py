@@ -109,10 +109,12 @@ class CircuitBreakers:
             await self._change(host, health_after_success)
 
     async def _change(self, host: str, change: Callable[[HostHealth], HostHealth]) -> None:
+        """Apply a change to the stored health, not to the cached one: another worker may have changed it."""
         health = await self._offload(self._hosts.health_of, host)
         await self._offload(self._hosts.save_health, self._store(change(health)))
 
     async def _health(self, host: str) -> HostHealth:
+        """Return a host's health, from the cache if it is recent."""
         cached = self._cache.get(host)
         if cached is not None and self._clock.monotonic() - cached[0] < CACHE_TTL_S:
             return cached[1]

@@ -25,6 +25,7 @@ MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL
 MAX_CRAWL_DELAY = timedelta(minutes=10)
 MAX_SITEMAPS = 1_000  # 500 KiB could list ten times as many, and each costs requests (chosen, not measured)
 
+# Spellings of keys that Google's parser accepts.
 _AGENT = ("user-agent", "useragent", "user agent")
 _DISALLOW = ("disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")
 _SITEMAP = ("sitemap", "site-map")
@@ -38,9 +39,11 @@ _KEYS = (
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb"[A-Za-z_-]*")
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+# Scheme and authority of a URL, up to its path.
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+# RFC 3986, 2.3: an escaped unreserved character is equivalent to the character.
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -148,6 +151,7 @@ def parse_robots(body: bytes, token: str) -> Robots:
 
 
 def _without_bom(body: bytes) -> bytes:
+    """Remove a UTF-8 byte order mark, also an incomplete one."""
     length = 0
     while length < len(_BOM) and body[length : length + 1] == _BOM[length : length + 1]:
         length += 1
@@ -155,6 +159,7 @@ def _without_bom(body: bytes) -> bytes:
 
 
 def _split(line: bytes) -> tuple[str, bytes]:
+    """Return the normalised key and the value of a line without its comment."""
     text = clean_bytes(line).partition(b"#")[0].strip()
     key, colon, value = text.partition(b":")
     if not colon:
@@ -187,6 +192,7 @@ class _RobotsParser:
         self._sitemaps: dict[str, None] = {}
 
     def add_line(self, key: str, value: bytes, line: int) -> None:
+        """Process one line, split into its normalised key (empty if unknown) and its value."""
         if key == "user-agent":
             self._agent(value)
         elif key in {"allow", "disallow"}:
@@ -197,10 +203,12 @@ class _RobotsParser:
             self._sitemaps[value.decode("utf-8", "replace")] = None
 
     def result(self) -> Robots:
+        """Return the rules of the own groups if there are any, else of the `*` groups; sitemaps belong to no group."""
         group = self._own if self._own.named else self._wildcard
         return Robots(tuple(group.rules), group.crawl_delay, tuple(self._sitemaps))
 
     def _agent(self, value: bytes) -> None:
+        """Add a user-agent line to the current group; after a rule, it starts a new one (RFC 9309, 2.2.1)."""
         if self._in_rules:
             self._current, self._in_rules = [], False
         if value == b"*" or (value[:1] == b"*" and value[1:2].isspace()):
@@ -232,6 +240,7 @@ def _token_of(value: bytes) -> bytes:
 
 
 def _seconds(value: bytes) -> timedelta:
+    """Parse a crawl delay, at most `MAX_CRAWL_DELAY`; zero if it is no positive number."""
     try:
         seconds = float(value)
     except ValueError:
@@ -242,6 +251,7 @@ def _seconds(value: bytes) -> timedelta:
 
 
 def _rules(allow: bool, value: bytes, line: int) -> list[RobotsRule]:  # noqa: FBT001 - private
+    """Return the rules of one line: two for an allow rule that ends in `index.htm…`, none for an empty value."""
     if not value:
         return []  # an empty value names no path: the line has no effect
     text = _encoded(value)
@@ -258,15 +268,19 @@ def _pattern(text: str) -> PathPattern:
 
 
 def _weight(rule: RobotsRule) -> tuple[int, bool]:
+    """Return the precedence of a rule: its length, then allow before disallow (RFC 9309, 2.2.2)."""
     return len(rule.text), rule.allow
 
 
 def _encoded(value: bytes) -> str:
+    """Percent-encode bytes beyond ASCII, with escapes in upper case."""
     text = quote_from_bytes(value, safe=_PRINTABLE)
     return _ESCAPE.sub(lambda found: found.group().upper(), text) if "%" in text else text
 
 
 def _decode_unreserved(path: str) -> str:
+    """Decode escapes of unreserved characters (`%62` is `b`); all others stay."""
+
     def plain(found: re.Match[str]) -> str:
         character = chr(int(found.group()[1:], 16))
         return character if character in _UNRESERVED else found.group().upper()

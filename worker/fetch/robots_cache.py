@@ -108,6 +108,7 @@ class RobotsCache:
         return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
 
     async def _load(self, origin: str, deadline: PausableDeadline, observe: StepObserver) -> _CachedRobots:
+        """Return the robots.txt from the store if it is fresh, else fetch and save it."""
         stored = await self._offload(self._hosts.robots, origin)
         if stored is not None and is_fresh(stored, now=self._clock.now()):
             return self._store(stored)
@@ -116,6 +117,7 @@ class RobotsCache:
         return self._store(record)
 
     def _store(self, record: RobotsRecord) -> _CachedRobots:
+        """Add a robots.txt to the cache, and evict the oldest ones while it is too large."""
         # The store keeps the body. In memory, half a megabyte for each hostile site would add up.
         cached = _CachedRobots(replace(record, body=b""), robots_of_record(record, self._token, now=self._clock.now()))
         self._evict(record.origin)
@@ -132,6 +134,7 @@ class RobotsCache:
     async def _fetch(
         self, origin: str, stored: RobotsRecord | None, deadline: PausableDeadline, observe: StepObserver
     ) -> RobotsRecord:
+        """Fetch a robots.txt; on failure return the stored copy as unavailable, or raise if there is none."""
         try:
             response = await self._follow_redirects(parse_url(f"{origin}/robots.txt"), deadline, observe)
         except FetchBlocked as error:
@@ -183,6 +186,7 @@ def _robots_request(url: httpx.URL) -> HttpRequest:
 
 
 def _unavailable_error(record: RobotsRecord) -> FetchError:
+    """Return the FetchError (`robots-silent`) for a site whose robots.txt is unavailable."""
     what = f"answered {record.status}" if record.status is not None else record.error
     return FetchError(
         f"{record.origin}/robots.txt cannot be read ({what}); nothing is fetched from this site until it can be",

@@ -51,6 +51,7 @@ def parse_tdmrep(body: bytes) -> tuple[TdmRule, ...]:
 
 
 def _rule(data: object) -> TdmRule | None:
+    """Return one entry of the list as a rule, None if it is not one."""
     if not isinstance(data, dict):
         return None
     location, value = data.get("location"), str(data.get("tdm-reservation"))
@@ -112,6 +113,7 @@ class TdmrepCache:
     async def _load(
         self, origin: str, robots: Robots, deadline: PausableDeadline, observe: StepObserver
     ) -> _CachedRules:
+        # Stored like a robots.txt, with the URL of the file in place of the origin.
         address = f"{origin}{PATH}"
         stored = await self._offload(self._hosts.robots, address)
         if stored is None or not is_fresh(stored, now=self._clock.now()):
@@ -133,6 +135,7 @@ class TdmrepCache:
         deadline: PausableDeadline,
         observe: StepObserver,
     ) -> RobotsRecord:
+        """Fetch the file unless robots.txt forbids it; a failure keeps the stored body and is recorded."""
         now, body = self._clock.now(), stored.body if stored is not None else b""
         if not robots.decide(address).allowed:
             return RobotsRecord(origin=address, checked_at=now, status=403)

@@ -79,6 +79,7 @@ def _has_public_host(url: str) -> bool:
 
 
 def _wrapped(parts: SplitResult) -> str | None:
+    """Return the text inside a known wrapper; it may be no usable URL."""
     host = _wrapper_host(parts.netloc)
     if not host:
         return None
@@ -92,6 +93,7 @@ def _wrapped(parts: SplitResult) -> str | None:
 
 
 def _url_from_match(match: re.Match[str] | None, query: str) -> str | None:
+    """Return the URL inside the path of an AMP cache; the query of the cache's URL is that of the URL inside."""
     if match is None:
         return None
     scheme = "https" if match["tls"] else "http"

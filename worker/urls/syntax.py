@@ -24,10 +24,14 @@ MAX_LENGTH = 8192
 MAX_FINISHED_LENGTH = 2500
 """The longest URL to fetch or store: an index row of PostgreSQL holds no more than 2,704 bytes."""
 
+# Blanks, control characters and invisible marks in front of a URL.
 _JUNK = re.compile(r"[\x00-\x20\x7f\u200b\u200e\u200f\u2060\ufeff]+")
+# URLs that need no repair: nearly all of them, so this saves most of the work.
 _CLEAN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._~/%=?+,-]{0,2000}")
 _LINE_BREAKS = re.compile(r"[\t\r\n]+")
+# `http://https://bao.vn`: a scheme put before a complete URL.
 _DOUBLED_SCHEME = re.compile(r"https?:/*(?=https?:/)", re.IGNORECASE)
+# `http:/bao.vn`, `http:bao.vn`: slashes are missing or too many.
 _LOOSE_SCHEME = re.compile(r"(https?):/*", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 _PATH_SAFE = "-._~!$&'()*+,;=:@"
@@ -90,6 +94,7 @@ def _slashes(text: str) -> str:
 
 
 def _url_error(url: str, why: str) -> SourceError:
+    """Return the error for an unusable URL, which is shown with at most 200 characters."""
     shown = url if len(url) <= 200 else url[:200] + "…"
     return SourceError(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
 
@@ -132,6 +137,7 @@ def _recode(text: str, safe: str) -> str:
 # Hosts: their normal form, the site they belong to, and their mobile and AMP variants.
 
 _ASCII_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+# Labels in front of a site that select a variant of the same pages.
 _TWIN_LABEL = re.compile(r"(?:www\d?|m|mobile|amp|wap)\Z")
 _BLOGGER = re.compile(r"(?:.+\.)?(?P<site>[^.]+\.blogspot\.[a-z]{2,3}(?:\.[a-z]{2})?)\Z")
 """Blogger serves each blog under one domain for every country."""
