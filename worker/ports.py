@@ -193,31 +193,35 @@ class HostHealth:
 
 
 class HostRegistry(Protocol):
-    """What is remembered of hosts, shared by every worker on one store. Blocking: call it through Offload."""
+    """The state of hosts, shared by all workers on one store: rate limit, circuit breaker, robots.txt, redirects.
+
+    Every method blocks: call it through a `RunInThread`.
+    """
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
+        """Reserve the host's next request slot and return when it starts, now or later.
 
-        A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
+        The slot after it starts `delay` later. `instead_of` is the start of a slot that was missed: if no other was
+        reserved after it, it is moved to `now` and no further one is reserved.
         """
 
-    def standing(self, host: str) -> HostHealth:
-        """Return how the host has been answering."""
+    def health_of(self, host: str) -> HostHealth:
+        """Return the health of a host; a healthy one if nothing is known."""
 
-    def note(self, standing: HostHealth) -> None:
-        """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
+    def save_health(self, health: HostHealth) -> None:
+        """Save the health of a host; the candidates of a paused host are not claimed until `closed_until`."""
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what is known of the robots.txt of an origin (`https://host:port`)."""
+        """Return the robots.txt of an origin (`https://host:port`), None if it was never fetched."""
 
-    def keep_robots(self, record: RobotsRecord) -> None:
-        """Remember a robots.txt."""
+    def save_robots(self, record: RobotsRecord) -> None:
+        """Save a robots.txt. The `origin` of a tdmrep.json is its URL."""
 
-    def moved(self, url: str) -> str | None:
-        """Return where a URL has moved for good, as far as is known."""
+    def redirect_of(self, url: str) -> str | None:
+        """Return the target of a URL's permanent redirect, None if none is known."""
 
-    def keep_moved(self, url: str, target: str | None) -> None:
-        """Remember where a URL has moved for good; None: forget it."""
+    def save_redirect(self, url: str, target: str | None) -> None:
+        """Save the target of a permanent redirect; None deletes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ async def round_of_ours(bases: list[str], ca_file: str) -> float:
     )
     with StoreExecutor(count=1) as offload:
         fetcher = HttpFetcher(
-            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=offload, ask_reservations=False
+            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=offload, read_tdmrep=False
         )
 
         async def fetch(url: str) -> int:

@@ -1,6 +1,8 @@
-"""Bytes to text: by byte order mark, header, meta, then detection, UTF-8 first; hostile names are harmless.
+"""Bytes to text: choose the charset, decode, and remove characters that no text may hold.
 
-What comes out is clean: `clean` has the characters that no text holds.
+`decode` is for pages and feeds: by byte order mark, as UTF-8 if the bytes are valid, by the header, by the page's meta
+element, else by detection. `decode_plain` and `read_json` are for lists and JSON. All of them return clean text
+(`clean`) and never fail because of damaged bytes or unknown charset names.
 """
 
 from worker.charset.characters import (

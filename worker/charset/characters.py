@@ -1,7 +1,9 @@
-"""The one door for characters: what no text may hold is taken out where bytes become text.
+"""Characters: remove those that no text may hold, strip tags from titles, count words of scripts without blanks.
 
-These are control characters, NUL, halves of surrogate pairs and noncharacters (Unicode 16, sections 23.1, 23.6, 23.7).
-XML, databases and libraries refuse them; an article, a feed or a sitemap must not be lost for one of them.
+`clean`, `clean_markup` and `clean_bytes` remove control characters, NUL, lone surrogates and noncharacters (Unicode 16,
+sections 23.1, 23.6, 23.7). XML, databases and libraries refuse these, and no article, feed or sitemap should be lost
+because of one. `strip_tags` reads a title that may contain markup. `count_spaceless` counts words in scripts that write
+no blanks between them (Chinese, Japanese, Thai…).
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from collections import Counter
 from html import unescape
 from typing import Final
 
-# Beyond the basic plane the last two characters of each plane are none; one range is quicker to search than 16 of them.
+# The last two code points of each plane are noncharacters. Searching for the whole range above the first plane, with
+# the check in `_replacement`, is faster than a pattern of 16 ranges.
 _UNCLEAN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U00010000-\U0010ffff]"
 )
 _REFERENCE: Final = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,16})|([0-9]{1,16}));?")
-# Those that may stand for a character no text holds; any other is left to the parser. A pattern that begins with the
-# two letters themselves is searched for ten times as fast as one that begins with a group.
+# References that may resolve to such a character; the parser resolves all others. A pattern that starts with the two
+# literal characters is found ten times as fast as one that starts with a group.
 _SUSPECT_ONE: Final = (
     r"&#(?:[xX]0{0,9}(?:[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[dD][89a-fA-F][0-9a-fA-F]{2}"
     r"|[fF][dDfF][0-9a-fA-F]{2}|[0-9a-fA-F]{5,16})(?![0-9a-fA-F])"
@@ -28,8 +31,8 @@ _SUSPECT_ONE: Final = (
 _SUSPECT: Final = re.compile(f"{_SUSPECT_ONE}(?:{_SUSPECT_ONE})*")
 _ESCAPED: Final = re.compile(r"\\u(?:00[01789]|[dD][89a-fA-F]|[fF][dDfF])")
 _CONTROL_BYTES: Final = bytes({*range(32), 127} - set(b"\t\n\x0b\x0c\r\x1b"))
-_MOST_CONTROL: Final = 0.08
-"""A larger share of control characters is no text: packed data has a tenth, most programs and pictures have more."""
+_MAX_CONTROL_SHARE: Final = 0.08
+"""Bytes with a larger share of control characters are no text: compressed data has a tenth, most binaries more."""
 BYTE_ORDER_MARKS: Final = (
     (BOM_UTF8, "utf-8"),
     (BOM_UTF32_LE, "utf-32-le"),
@@ -37,41 +40,41 @@ BYTE_ORDER_MARKS: Final = (
     (BOM_UTF16_LE, "utf-16-le"),
     (BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks and what they say, in the order to try them."""
+"""Byte order marks and their codecs, in the order to try them."""
 
 
 def clean(text: str) -> str:
-    """Return a text without the characters that no text may hold; a vertical tab and a form feed become a blank.
+    """Return a text without the characters that no text may hold; a vertical tab or form feed becomes a blank.
 
-    Cleaning twice changes nothing.
+    Idempotent.
     """
     return _UNCLEAN.sub(_replacement, text)
 
 
 def clean_markup(markup: str) -> str:
-    """Return HTML or XML without such characters, nor numbers (`&#0;`, `&#xFFFE;`) that stand for them.
+    """Return HTML or XML without such characters and without numeric references to them (`&#0;`, `&#xFFFE;`).
 
-    What browsers do is done: numbers from 128 to 159 mean the characters of windows-1252, and the two halves of a
-    pair (`&#55357;&#56832;`) mean the character they make up.
+    As in browsers, numbers from 128 to 159 are those of windows-1252, and the two references of a surrogate pair
+    (`&#55357;&#56832;`) are one character.
     """
     cleaned = clean(markup)
     return _SUSPECT.sub(_references, cleaned) if "&#" in cleaned else cleaned
 
 
 def is_text(head: bytes) -> bool:
-    """Tell from its control characters whether the beginning of a file is text, in an encoding based on ASCII."""
-    return len(head) - len(head.translate(None, _CONTROL_BYTES)) <= _MOST_CONTROL * len(head)
+    """Return whether the beginning of a file is text in an encoding based on ASCII, by its control characters."""
+    return len(head) - len(head.translate(None, _CONTROL_BYTES)) <= _MAX_CONTROL_SHARE * len(head)
 
 
 def clean_bytes(line: bytes) -> bytes:
-    """Return bytes in an encoding based on ASCII without control characters; tabs and line ends stay."""
+    """Return bytes in an encoding based on ASCII without control characters; tabs and line ends are kept."""
     return line.translate(None, _CONTROL_BYTES)
 
 
 def decode_plain(body: bytes) -> str:
-    """Decode what is no page (a list, JSON) by its byte order mark, else as UTF-8, damaged or not; clean.
+    """Decode a list or JSON by its byte order mark, else as UTF-8, damaged or not, and clean it.
 
-    Unlike a page it is not brought into one normal form: addresses stay as they are.
+    Unlike `decode` this does not normalise to NFC, because URLs have to stay as they are.
     """
     for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -83,7 +86,7 @@ def decode_plain(body: bytes) -> str:
 
 
 def read_utf8(body: bytes) -> str:
-    """Decode UTF-8, also where one character was written as two halves; raises UnicodeDecodeError."""
+    """Decode UTF-8, also with characters encoded as surrogate pairs (CESU-8); raises UnicodeDecodeError."""
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
@@ -91,14 +94,14 @@ def read_utf8(body: bytes) -> str:
 
 
 def _joined(text: str) -> str:
-    """Return a text with the halves of surrogate pairs joined, and without those that are alone."""
+    """Return a text with surrogate pairs joined and lone surrogates removed."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def read_json(body: bytes) -> object:
-    """Return what JSON holds, every string in it clean; raises ValueError or RecursionError where it cannot be read.
+    """Parse JSON in any UTF encoding, and clean every string; raises ValueError or RecursionError.
 
-    Control characters that stand in strings unescaped, damaged UTF-8 and escapes of lone surrogates harm nothing.
+    Unescaped control characters in strings, damaged UTF-8 and escapes of lone surrogates are tolerated.
     """
     encoding = json.detect_encoding(body[:4]) if body.count(b"\x00") * 4 >= len(body) else ""
     text = clean(body.decode(encoding, "replace")) if encoding else decode_plain(body)
@@ -124,7 +127,7 @@ def _replacement(match: re.Match[str]) -> str:
 
 
 def _references(match: re.Match[str]) -> str:
-    """Return a run of numeric references with those resolved that no parser takes."""
+    """Return a run of numeric references with those resolved or removed that parsers refuse."""
     pieces: list[str] = []
     for each in _REFERENCE.finditer(match[0]):
         code = int(each[1], 16) if each[1] else int(each[2])
@@ -139,60 +142,56 @@ def _references(match: re.Match[str]) -> str:
     return _joined("".join(pieces))
 
 
-# Reads a title that may hold markup: tags that format go, a tag that is written about (`the <head> element`) stays.
-
+# Titles with markup: formatting tags are removed, a tag that the title is about (`the <head> element`) is kept.
 
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w:-]{0,30})((?:[\s/][^<>]{0,1000})?)>|<[!?][^<>]{0,1000}>")
-_UNREAD: Final = frozenset({"script", "style", "head"})
-# Those that stand alone or whose end may be left out.
-_ALONE: Final = frozenset(
+_HIDDEN: Final = frozenset({"script", "style", "head"})
+# Elements without an end tag, and those whose end tag may be omitted.
+_UNPAIRED: Final = frozenset(
     {"br", "img", "hr", "wbr", "input", "p", "li", "dt", "dd", "td", "th", "tr", "embed", "source", "col", "area"}
 )
 
 
-def strip_tags(written: str) -> str:
-    """Return what a short piece of HTML says, once escaped or twice; linear in its length.
+def strip_tags(markup: str) -> str:
+    """Return the text of a short piece of HTML that is escaped once or twice; takes linear time.
 
-    A tag is taken for markup where it has its other half or attributes, where it needs no other half, and where it is
-    an element of somebody's own (`<o:p>`). What is left (`<head>`, `Vector<int>`, half of a pair) is text.
+    A tag is markup if its counterpart is there, if it has attributes, if it needs no counterpart, or if it is a custom
+    element (`<o:p>`). All others (`<head>`, `Vector<int>`, an unpaired tag) are text.
     """
-    return _stripped(unescape(_stripped(written)))
+    return _strip_once(unescape(_strip_once(markup)))
 
 
-def _stripped(text: str) -> str:
+def _strip_once(text: str) -> str:
     if "<" not in text:
         return text
     tags = list(_TAG.finditer(text))
-    halves = Counter((tag[2].lower(), tag[1]) for tag in tags if tag[2])
+    counts = Counter((tag[2].lower(), tag[1]) for tag in tags if tag[2])
     pieces: list[str] = []
-    at = 0
-    unread = ""
+    position = 0
+    hidden = ""
     for tag in tags:
         name, closing = (tag[2] or "").lower(), bool(tag[1])
-        paired = halves[name, ""] > 0 and halves[name, "/"] > 0
-        if not unread:
-            instead = (" " if name in _ALONE else "") if _is_markup(tag, name, paired=paired) else tag[0]
-            pieces.append(text[at : tag.start()] + instead)
-            unread = name if name in _UNREAD and paired and not closing else ""
-        elif closing and name == unread:
-            unread = ""
-        at = tag.end()
-    return "".join(pieces) + ("" if unread else text[at:])
+        paired = counts[name, ""] > 0 and counts[name, "/"] > 0
+        if not hidden:
+            replacement = (" " if name in _UNPAIRED else "") if _is_markup(tag, name, paired=paired) else tag[0]
+            pieces.append(text[position : tag.start()] + replacement)
+            hidden = name if name in _HIDDEN and paired and not closing else ""
+        elif closing and name == hidden:
+            hidden = ""
+        position = tag.end()
+    return "".join(pieces) + ("" if hidden else text[position:])
 
 
 def _is_markup(tag: re.Match[str], name: str, *, paired: bool) -> bool:
-    return not name or paired or name in _ALONE or ":" in name or "-" in name or "=" in tag[3]
+    return not name or paired or name in _UNPAIRED or ":" in name or "-" in name or "=" in tag[3]
 
 
-# Scripts that write no blanks between words, and how much of their text counts as one word.
+# Word counts of scripts that write no blanks between words.
 #
-# A word is a run of letters, digits and marks between blanks. Chinese, Japanese, Thai, Lao, Khmer and Burmese write
-# none:
-# there a letter with its marks counts as a part of a word, so that a number of words is about the same amount of text
-# in
-# every language. The parts come from translations of the same text: 1,000 words of English are about 1,700 letters of
+# Elsewhere a word is a run of letters, digits and marks between blanks. In Chinese, Japanese, Thai, Lao, Khmer and
+# Burmese a fixed number of letters counts as one word, so that a number of words is about the same amount of text in
+# every language. The numbers come from translations of one text: 1,000 words of English are about 1,700 letters of
 # Chinese, 2,300 of Japanese and 3,000 to 3,500 of Thai, Lao, Khmer and Burmese, marks not counted.
-
 
 _HAN_AND_KANA: Final = (
     (0x3005, 0x3007),  # iteration mark, closing mark, zero
@@ -212,23 +211,23 @@ _SOUTH_EAST_ASIAN: Final = (
     (0xAA60, 0xAA7F),  # Myanmar, extended A
 )
 SPACELESS: Final = (*_SOUTH_EAST_ASIAN, *_HAN_AND_KANA)
-"""The code points of scripts without blanks between words, as first and last of each range."""
+"""The code points of scripts without blanks between words: first and last of each range, inclusive."""
 
-_LETTERS_A_WORD: Final = ((_HAN_AND_KANA, 2), (_SOUTH_EAST_ASIAN, 3))
+_LETTERS_PER_WORD: Final = ((_HAN_AND_KANA, 2), (_SOUTH_EAST_ASIAN, 3))
 
 
 def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
 
 
-_ANY: Final = re.compile(f"[{_class_of(SPACELESS)}]")
-# Letters without their marks: `\w` holds no marks, nor the vowel signs above and below a consonant.
-_LETTERS: Final = tuple((re.compile(rf"(?=\w)[{_class_of(ranges)}]"), size) for ranges, size in _LETTERS_A_WORD)
+_SPACELESS_LETTER: Final = re.compile(f"[{_class_of(SPACELESS)}]")
+# Letters without their marks: `\w` matches neither marks nor the vowel signs above and below a consonant.
+_LETTERS: Final = tuple((re.compile(rf"(?=\w)[{_class_of(ranges)}]"), size) for ranges, size in _LETTERS_PER_WORD)
 
 
 def count_spaceless(text: str) -> tuple[int, str]:
-    """Return how many words of scripts without blanks a text holds, rounded up, and the text without them."""
-    if _ANY.search(text) is None:
+    """Return the number of words in scripts without blanks, rounded up, and the text without their letters."""
+    if _SPACELESS_LETTER.search(text) is None:
         return 0, text
     words = sum(-(-len(letters.findall(text)) // size) for letters, size in _LETTERS)
-    return words, _ANY.sub(" ", text)
+    return words, _SPACELESS_LETTER.sub(" ", text)

@@ -1,4 +1,9 @@
-"""Choose the charset of a body and decode it; never raises, whatever the bytes and the names are."""
+"""Choose the charset of a body and decode it; never raises, whatever the bytes and the declared names are.
+
+The order of `decode`: byte order mark; UTF-8, if the bytes are valid UTF-8; the charset of the Content-Type header;
+that of the page's own meta element; a legacy Vietnamese encoding (`vietnamese`); a guess among other scripts
+(`guess_codec`); windows-1252, as in browsers. Charset labels are those of the WHATWG Encoding Standard.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +13,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
-from worker.charset.vietnamese import LEGACY_READERS, detect_legacy_encoding, expand_entities, may_be_font_trick
+from worker.charset.vietnamese import LEGACY_DECODERS, detect_legacy_encoding, expand_entities, may_be_font_trick
 
-# Guess the charset of bytes that name none, are no UTF-8 and read as no Vietnamese.
-
-
+# How much of a body the guess is made from: enough for any article, and a bound for its time (chosen, not measured).
 SAMPLE_BYTES = 64_000
-FEWEST_BYTES = 64
-FOREIGN_SHARE = 0.3  # of the letters; Latin scripts stay well below, all others well above
+MIN_BYTES = 64  # bytes in lines that are not ASCII; with fewer, the guess is chance (chosen, not measured)
+MIN_NON_ASCII_SHARE = 0.3  # of the letters; Latin scripts stay well below, all others well above
 
-# Scripts other than Latin can be told from each other; the Latin code pages cannot (of 191 western pages, 123 were
-# taken for cp1250), so all of those stay what browsers take them for.
+# Scripts other than Latin can be distinguished; the Latin code pages cannot (of 191 western pages, 123 were taken for
+# cp1250), so all of those are decoded as windows-1252, as in browsers.
 _LATIN_CODEC = "cp1252"
 _GUESSED_CODECS = [
     *(_LATIN_CODEC, "cp1251", "cp1253", "cp1255", "cp1256", "cp874", "koi8_r"),
@@ -27,12 +30,12 @@ _GUESSED_CODECS = [
 
 
 def guess_codec(body: bytes) -> str | None:
-    """Return the most likely codec of another script than Latin; None where there is too little to tell by."""
+    """Return the most likely codec of a script other than Latin; None for Latin, or if there is too little text."""
     # Splitting takes one pass over anything; a pattern for tags takes hours over a page of opening brackets.
     text = b" ".join(part.rpartition(b">")[2] for part in body[:SAMPLE_BYTES].split(b"<"))
-    foreign = [line for line in text.splitlines() if not line.isascii()]
-    sample = b"\n".join(foreign)[:SAMPLE_BYTES]
-    if len(sample) < FEWEST_BYTES or _share_beyond_ascii(sample) < FOREIGN_SHARE:
+    non_ascii = [line for line in text.splitlines() if not line.isascii()]
+    sample = b"\n".join(non_ascii)[:SAMPLE_BYTES]
+    if len(sample) < MIN_BYTES or _share_beyond_ascii(sample) < MIN_NON_ASCII_SHARE:
         return None
     # Heavy, and needed by one page in thousands.
     from charset_normalizer import from_bytes
@@ -47,19 +50,17 @@ def _share_beyond_ascii(sample: bytes) -> float:
     return beyond / max(1, beyond + letters)
 
 
-# What a charset name stands for, and where a page names one.
-#
-# Only names of the WHATWG Encoding Standard are known. Python's own registry would also take `zlib`, `idna`,
-# `unicode_escape` or `punycode`, which are no charsets, and UTF-7, which smuggles markup.
+# Charset labels, in a header or in a page. Only those of the WHATWG Encoding Standard and the Vietnamese ones are
+# known: Python's own registry also accepts `zlib`, `idna`, `unicode_escape` or `punycode`, which are no charsets, and
+# UTF-7, which can hide markup from filters.
 
-
-MAX_LABEL = 40
-HEAD = 8_192  # the standard looks at 1,024 bytes; real pages put scripts before their meta
+MAX_LABEL_LENGTH = 40  # the longest label below has 17 characters
+HEAD_BYTES = 8_192  # the standard looks at 1,024 bytes; real pages put scripts before their meta
 
 WINDOWS_1252 = "cp1252"
-"""Stands for every kind of Latin-1, as browsers read it."""
+"""The codec for every label of Latin-1, as in browsers."""
 
-_NAMES = {
+_LABELS = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
     "utf-16-le": "utf-16 utf-16le ucs-2 unicode csunicode iso-10646-ucs-2 unicodefeff",
     "utf-16-be": "utf-16be unicodefffe",
@@ -100,8 +101,9 @@ _NAMES = {
     "tcvn3": "tcvn tcvn3 tcvn5712 tcvn-5712 x-tcvn tcvn5712-1 tcvn5712-1:1993 x-viet-tcvn5712 x-viet-tcvn",
     "vni": "vni vni-windows x-viet-vni x-vni",
 }
-_CODECS = MappingProxyType({label: codec for codec, labels in _NAMES.items() for label in labels.split()})
+_CODECS = MappingProxyType({label: codec for codec, labels in _LABELS.items() for label in labels.split()})
 
+# Declarations in a Content-Type header, and in a meta element or XML declaration, with bounds against hostile pages.
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _IN_META = re.compile(
     rb"<meta\b[^>]{0,300}?\bcharset\s*=\s*[\"']?\s*([a-z0-9_.:-]{1,40})|^\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([a-z0-9_.:-]{1,40})",
@@ -110,22 +112,22 @@ _IN_META = re.compile(
 
 
 def codec_for_label(label: str) -> str | None:
-    """Return the codec for a charset name; None for one that names no charset."""
-    return _CODECS.get(label.strip().strip("\"'").lower()) if len(label) <= MAX_LABEL else None
+    """Return Python's codec (or `tcvn3`, `vni`) for a charset label; None for an unknown label."""
+    return _CODECS.get(label.strip().strip("\"'").lower()) if len(label) <= MAX_LABEL_LENGTH else None
 
 
 def codec_in_header(content_type: str | None) -> str | None:
-    """Return the codec that a Content-Type header names."""
+    """Return the codec that a Content-Type header declares, None if it declares none that is known."""
     found = _IN_HEADER.search((content_type or "")[:1_000])
     return codec_for_label(found.group(1)) if found else None
 
 
 def codec_in_page(body: bytes) -> str | None:
-    """Return the codec that the page's head or XML declaration names."""
-    for found in _IN_META.finditer(_without_comments(body[:HEAD])):
+    """Return the codec that the page's meta element or XML declaration declares, None if there is none."""
+    for found in _IN_META.finditer(_without_comments(body[:HEAD_BYTES])):
         codec = codec_for_label((found.group(1) or found.group(2)).decode("ascii"))
         if codec is not None:
-            # A meta element that could be read is not in UTF-16, whatever it says (HTML, 13.2.3.2).
+            # A meta element that is readable as ASCII is not in UTF-16, whatever it declares (HTML, 13.2.3.2).
             return "utf-8" if codec.startswith("utf-16") else codec
     return None
 
@@ -137,12 +139,16 @@ def _without_comments(head: bytes) -> bytes:
 
 _LATIN = frozenset({WINDOWS_1252, "cp1258", "iso8859-15"})
 _ASCII = bytes(range(128))
-TOLERATED_DAMAGE = 0.05  # of the letters beyond ASCII
+# Of the non-ASCII letters. A body cut in the middle has one damaged letter; in another charset nearly all are.
+MAX_DAMAGED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A decoded body, clean and in NFC; `chosen_by` is `bom`, `header`, `meta`, `detection` or `default`."""
+    """A decoded body: clean text in NFC.
+
+    `chosen_by` says where the charset came from: `bom`, `header`, `meta`, `detection` or `default`.
+    """
 
     text: str
     charset: str
@@ -150,113 +156,117 @@ class Decoded:
 
 
 def decode(body: bytes, content_type: str | None = None) -> Decoded:
-    """Decode a body by its byte order mark, its header, its own meta element, or by what it reads as."""
+    """Decode a body by its byte order mark, as UTF-8, by header, meta element or detection; never raises."""
     for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
-    named = _named(body, content_type)
-    utf8 = _as_utf8(body, dict(named))
+    declared = _declared(body, content_type)
+    utf8 = _decode_utf8(body, dict(declared))
     if utf8 is not None:
         return utf8
-    for codec, chosen_by in named:
-        decoded = _as_named(body, codec, chosen_by)
+    for codec, chosen_by in declared:
+        decoded = _decode_declared(body, codec, chosen_by)
         if decoded is not None:
             return decoded
-    return _detected(body)
+    return _decode_detected(body)
 
 
-def _named(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
+def _declared(body: bytes, content_type: str | None) -> list[tuple[str, str]]:
+    """Return the declared codecs in the order to try them, each with where it was declared."""
     header, page = codec_in_header(content_type), codec_in_page(body)
-    named = [(codec, by) for codec, by in ((header, "header"), (page, "meta")) if codec is not None]
-    # Servers say Latin-1 of everything where nobody told them better: then the page knows more about itself.
-    return named[::-1] if header in _LATIN else named
+    declared = [(codec, by) for codec, by in ((header, "header"), (page, "meta")) if codec is not None]
+    # Servers declare Latin-1 by default, for pages of any charset: the page's own declaration is better.
+    return declared[::-1] if header in _LATIN else declared
 
 
-def _as_utf8(body: bytes, named: dict[str, str]) -> Decoded | None:
-    """Prefer UTF-8 wherever the bytes are valid and say something: no other charset looks like it by chance."""
+def _decode_utf8(body: bytes, declared: dict[str, str]) -> Decoded | None:
+    """Decode valid UTF-8 whatever is declared: text in another charset is hardly ever valid UTF-8 by chance."""
     if body.isascii():
-        # Plain ASCII is UTF-8 too, unless the name stands for a charset that writes other letters with it.
-        plain = _decoded(body.decode("ascii"), "utf-8", named.get("utf-8", "default"))
-        return None if "iso2022_jp" in named else plain
+        # ASCII is valid UTF-8, unless the declared charset encodes other letters in ASCII bytes.
+        plain = _decoded(body.decode("ascii"), "utf-8", declared.get("utf-8", "default"))
+        return None if "iso2022_jp" in declared else plain
     text = nearly_utf8(body)
     if text is None:
         return None
-    foreign = body.translate(None, _ASCII).decode("utf-8", "replace")
-    mended = _mended(text) if may_be_font_trick(foreign) else None
-    chosen_by = named.get("utf-8", "detection")
-    if mended is None and "\ufffd" not in text and _is_composed(foreign):
+    non_ascii = body.translate(None, _ASCII).decode("utf-8", "replace")
+    font_trick = _read_font_trick(text) if may_be_font_trick(non_ascii) else None
+    chosen_by = declared.get("utf-8", "detection")
+    if font_trick is None and "\ufffd" not in text and _is_composed(non_ascii):
         return Decoded(text=clean(text), charset="utf-8", chosen_by=chosen_by)
-    return mended or _decoded(text, "utf-8", chosen_by)
+    return font_trick or _decoded(text, "utf-8", chosen_by)
 
 
-def _is_composed(foreign: str) -> bool:
-    """Tell from what is not ASCII of a text whether all of it is in NFC; most of a page is ASCII.
+def _is_composed(non_ascii: str) -> bool:
+    """Return whether a text is in NFC, from its non-ASCII characters alone: most of a page is ASCII.
 
-    What combines with a letter of ASCII has a combining class; what has none combines with its neighbour alone.
+    Characters that compose with an ASCII letter have a combining class; the others compose only with each other.
     """
-    return not any(map(unicodedata.combining, set(foreign))) and unicodedata.is_normalized("NFC", foreign)
+    return not any(map(unicodedata.combining, set(non_ascii))) and unicodedata.is_normalized("NFC", non_ascii)
 
 
 def nearly_utf8(body: bytes) -> str | None:
-    """Return a body that is UTF-8 but for little damage, which is what a page or a feed cut in two has; else None."""
-    # A page may hold U+FFFD of its own: somebody else's damage, saved as what it is.
+    """Return a body decoded as UTF-8, None if it is not; a little damage is tolerated (a page cut in the middle)."""
+    # Valid UTF-8 may contain U+FFFD: damage from an earlier decoding, saved as it was.
     try:
         return read_utf8(body)
     except UnicodeDecodeError:
         text = body.decode("utf-8", "replace")
-    return text if _is_sound(text) else None
+    return text if _is_mostly_valid(text) else None
 
 
-def _is_sound(text: str) -> bool:
-    """Tell whether nearly all letters beyond ASCII could be read: a page cut in two has one that could not."""
+def _is_mostly_valid(text: str) -> bool:
+    """Return whether nearly all non-ASCII letters were decoded; in a page cut in the middle one was not."""
     damage = text.count("\ufffd")
     if not damage:
         return True
-    foreign = len(text) - len(text.encode("ascii", "ignore"))
-    return damage <= max(1, TOLERATED_DAMAGE * foreign) and 3 * damage < foreign
+    non_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    return damage <= max(1, MAX_DAMAGED_SHARE * non_ascii) and 3 * damage < non_ascii
 
 
-def _mended(text: str) -> Decoded | None:
-    """Read a font trick that was saved as UTF-8: every character of it is still one byte of the old encoding."""
+def _read_font_trick(text: str) -> Decoded | None:
+    """Decode a legacy encoding that was saved as UTF-8: each character is one byte of it. None if it is not one."""
     try:
         latin = text.encode("cp1252").decode("latin-1")
     except UnicodeError:
         return None
-    told = detect_legacy_encoding(latin)
-    return None if told is None or told == "cp1258" else _legacy(latin, told, "detection")
+    detected = detect_legacy_encoding(latin)
+    return None if detected is None or detected == "cp1258" else _decode_legacy(latin, detected, "detection")
 
 
-def _as_named(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
-    if codec in LEGACY_READERS and codec != "cp1258":
-        return _legacy(body.decode("latin-1"), codec, chosen_by)
+def _decode_declared(body: bytes, codec: str, chosen_by: str) -> Decoded | None:
+    """Decode by a declared codec; None if too many bytes are invalid in it."""
+    if codec in LEGACY_DECODERS and codec != "cp1258":
+        return _decode_legacy(body.decode("latin-1"), codec, chosen_by)
     if codec in _LATIN:
-        return _as_latin(body, codec, chosen_by)
+        return _decode_latin(body, codec, chosen_by)
     text = body.decode(codec, "replace")
-    return _decoded(text, codec, chosen_by) if _is_sound(text) else None
+    return _decoded(text, codec, chosen_by) if _is_mostly_valid(text) else None
 
 
-def _as_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
+def _decode_latin(body: bytes, codec: str, chosen_by: str) -> Decoded:
+    """Decode a body declared as a Latin charset, or by the legacy encoding that it really has."""
     latin = body.decode("latin-1")
-    told = detect_legacy_encoding(latin)
-    if told is not None and told != codec:
-        return _legacy(latin, told, "detection")
+    detected = detect_legacy_encoding(latin)
+    if detected is not None and detected != codec:
+        return _decode_legacy(latin, detected, "detection")
     return _decoded(body.decode(codec, "replace"), codec, chosen_by)
 
 
-def _detected(body: bytes) -> Decoded:
+def _decode_detected(body: bytes) -> Decoded:
+    """Decode a body without a usable declaration."""
     latin = body.decode("latin-1")
-    told = detect_legacy_encoding(latin)
-    if told is not None:
-        return _legacy(latin, told, "detection")
+    detected = detect_legacy_encoding(latin)
+    if detected is not None:
+        return _decode_legacy(latin, detected, "detection")
     codec = guess_codec(body)
     if codec is not None:
         return _decoded(body.decode(codec, "replace"), codec, "detection")
     return _decoded(body.decode(WINDOWS_1252, "replace"), WINDOWS_1252, "default")
 
 
-def _legacy(latin: str, told: str, chosen_by: str) -> Decoded:
-    text = latin if told == "cp1258" else expand_entities(latin)
-    return _decoded(LEGACY_READERS[told](text), told, chosen_by)
+def _decode_legacy(latin: str, detected: str, chosen_by: str) -> Decoded:
+    text = latin if detected == "cp1258" else expand_entities(latin)
+    return _decoded(LEGACY_DECODERS[detected](text), detected, chosen_by)
 
 
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:

@@ -1,1 +1,1 @@
-"""Fetch one URL at a time: politely, safely, and within limits that hold."""
+"""Fetch one URL at a time: robots.txt, rate limits, SSRF checks, and limits of time and size."""

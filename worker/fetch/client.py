@@ -1,7 +1,10 @@
-"""Fetch one page: robots, turns, redirects, conditions and limits in the order they come.
+"""The HTTP client: fetch one page, with robots.txt, redirects, conditional requests and limits.
 
-fetch:  check URL | robots.txt | visit | redirect? again | status | body | page
-visit:  check URL | host closed? | wait for the turn | resolve, check, connect | ask | read within limits
+    fetch:    known redirect | request, again for each redirect | status | body | page | tdmrep.json
+    request:  check URL | robots.txt | host paused? | wait for the slot | resolve, check, connect | send | read
+
+`HttpFetcher.fetch` returns a `Page` or raises FetchError; `HttpFetcher.explain` returns every step and raises nothing,
+for `--dry-run` and `doctor`. `InMemoryHostStore` stands in for the store's host table where nothing may be stored.
 """
 
 from __future__ import annotations
@@ -62,14 +65,20 @@ from worker.fetch.tdmrep import HEADER, TdmrepCache
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
+# The Fetch Standard allows 20. Chosen, not measured: a longer chain is nearly always a loop, and each redirect takes a
+# slot of its host.
 MAX_REDIRECTS = 10
+# URLs whose conditional requests are counted. Only sources are requested conditionally and often; this many take about
+# two megabytes, and a URL that drops out merely starts counting again.
 MAX_TRACKED_URLS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FinalResponse:
+    """The response at the end of the redirects. `permanent_url`: the end of the leading run of 301 and 308."""
+
     url: httpx.URL
-    reply: HttpResponse
+    response: HttpResponse
     permanent_url: str | None
     moved_before: bool
 
@@ -77,9 +86,9 @@ class _FinalResponse:
 class HttpFetcher:
     """A `ports.Fetcher` over HTTP and HTTPS.
 
-    Raises ConfigurationError where the settings cannot be used (unreadable `ca_file`, `connect_to`, networks).
-    `resolve` looks names up; by default the system does. `ask_reservations` fetches the `/.well-known/tdmrep.json` of
-    every site, once a day.
+    `resolve` looks up names (default: the system's resolver, in threads). `read_tdmrep` also fetches the
+    `/.well-known/tdmrep.json` of every site, once a day. Raises ConfigurationError if a setting cannot be used
+    (`ca_file`, `connect_to`, `allow_networks`).
     """
 
     def __init__(
@@ -90,70 +99,71 @@ class HttpFetcher:
         hosts: HostRegistry,
         offload: RunInThread,
         resolve: Resolve | None = None,
-        ask_reservations: bool = True,
+        read_tdmrep: bool = True,
     ) -> None:
         self._settings = settings
-        self._ask_reservations = ask_reservations
+        self._read_tdmrep = read_tdmrep
         self._clock = clock
         self._networks = _networks(settings.allow_networks)
         self._resolver = Resolver()
-        routes = parse_connect_to(settings.connect_to)
-        dialer = GuardedBackend(resolve=resolve or self._resolver, networks=self._networks, routes=routes)
-        self._wire = Connections(
-            dialer,
+        connect_to = parse_connect_to(settings.connect_to)
+        backend = GuardedBackend(resolve=resolve or self._resolver, networks=self._networks, connect_to=connect_to)
+        self._connections = Connections(
+            backend,
             TlsContext(settings.ca_file),
             max_idle=settings.max_connections,
             timeout_s=settings.timeout.total_seconds(),
         )
-        self._visitor = self._make_visitor(hosts, offload)
-        self._moves = PermanentRedirects(hosts=hosts, offload=offload)
-        self._gate = RobotsCache(
-            self._visitor, user_agent=settings.user_agent, clock=clock, hosts=hosts, offload=offload
+        self._runner = self._make_runner(hosts, offload)
+        self._redirects = PermanentRedirects(hosts=hosts, offload=offload)
+        self._robots_cache = RobotsCache(
+            self._runner, user_agent=settings.user_agent, clock=clock, hosts=hosts, offload=offload
         )
-        self._reservations = TdmrepCache(self._visitor, clock=clock, hosts=hosts, offload=offload)
-        self._asked: dict[str, int] = {}
+        self._tdmrep_cache = TdmrepCache(self._runner, clock=clock, hosts=hosts, offload=offload)
+        self._conditional_count: dict[str, int] = {}
 
-    def _make_visitor(self, hosts: HostRegistry, offload: RunInThread) -> RequestRunner:
+    def _make_runner(self, hosts: HostRegistry, offload: RunInThread) -> RequestRunner:
         settings = self._settings
-        turns = HostRateLimiter(
+        limiter = HostRateLimiter(
             per_host=settings.per_host_connections,
-            in_all=settings.max_connections,
+            total=settings.max_connections,
             delay=settings.per_host_delay,
             clock=self._clock,
             hosts=hosts,
             offload=offload,
         )
         return RequestRunner(
-            wire=self._wire,
-            turns=turns,
-            standings=CircuitBreakers(clock=self._clock, hosts=hosts, offload=offload),
+            connections=self._connections,
+            limiter=limiter,
+            breakers=CircuitBreakers(clock=self._clock, hosts=hosts, offload=offload),
             networks=self._networks,
             user_agent=settings.user_agent,
         )
 
     async def fetch(self, request: Request, *, observe: StepObserver = ignore_step) -> Page:
-        """Return the page (200, or 304 where validators were sent).
+        """Return the page (status 200, or 304 where validators were sent).
 
-        Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
+        `observe` is called with each step. Raises FetchBlocked where fetching is forbidden (robots.txt, SSRF checks),
+        and FetchError for everything else that prevents a page.
         """
-        budget = PausableDeadline(self._settings.deadline)
-        asked = self._with_due_validators(request)
-        start = await self._moves.start_of(request)
+        deadline = PausableDeadline(self._settings.deadline)
+        to_send = self._with_due_validators(request)
+        start = await self._redirects.starting_url(request)
         try:
-            arrival = await self._arrive(asked, start, budget, observe)
-            page = self._page(asked, arrival, budget)
+            final = await self._follow_redirects(to_send, start, deadline, observe)
+            page = self._page(to_send, final, deadline)
         except FetchError:
-            await self._moves.lost(request, start=start)
+            await self._redirects.forget(request, start=start)
             raise
-        await self._moves.arrived(page, start=start)
-        page = await self._with_reservation(page, request, budget, observe)
+        await self._redirects.remember(page, start=start)
+        page = await self._with_reservation(page, request, deadline, observe)
         if observe is not ignore_step:
             for step in page_steps(page):
                 observe(step)
         return page
 
     async def explain(self, request: Request) -> FetchTrace:
-        """Fetch, and return what was decided at each step; an error is returned, not raised."""
+        """Fetch, and return every step with the page or the error; raises no FetchError."""
         steps: list[Step] = []
         try:
             page = await self.fetch(request, observe=steps.append)
@@ -162,132 +172,138 @@ class HttpFetcher:
         return FetchTrace(steps=tuple(steps), page=page)
 
     async def robots(self, url: str) -> Robots:
-        """Return the robots.txt that rules a URL: its sitemaps, its crawl delay, its rules for this worker."""
+        """Return the parsed robots.txt for a URL; raises FetchBlocked or FetchError if it cannot be read."""
         parsed = parse_url(url)
         check_url(parsed, self._networks)
-        return await self._gate.robots(parsed, PausableDeadline(self._settings.deadline), ignore_step)
+        return await self._robots_cache.robots(parsed, PausableDeadline(self._settings.deadline), ignore_step)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
-        """Return the sitemaps that the robots.txt of a URL's site names."""
+        """Return the sitemaps listed in the robots.txt of a URL's site; raises FetchError."""
         return tuple((await self.robots(url)).sitemaps)
 
     async def aclose(self) -> None:
-        """Close what is open."""
-        await self._wire.aclose()
+        """Close idle connections and the resolver."""
+        await self._connections.aclose()
         self._resolver.close()
-        # Dropped sockets are closed in the loop's next turn: a loop that ends right now would leave them open.
+        # Aborted sockets are closed in the next iteration of the event loop: let it run once, in case it ends now.
         await self._clock.sleep(timedelta(0))
 
-    async def _arrive(
-        self, request: Request, start: str, budget: PausableDeadline, observe: StepObserver
+    async def _follow_redirects(
+        self, request: Request, start: str, deadline: PausableDeadline, observe: StepObserver
     ) -> _FinalResponse:
+        # `permanent` is the end of the permanent redirects so far, until the first redirect of another kind ends the
+        # leading run. A redirect that an earlier fetch found counts as the first of them.
         url, cookies, leading = parse_url(start), Cookies(), True
         permanent = None if start == request.url else start
         seen: set[tuple[str, str]] = set()
         while True:
             sent = cookies.header(url_origin(url))
             _refuse_loop(seen, str(url), sent.get("Cookie", ""))
-            reply = await self._hop(url, request, sent, budget, observe)
-            onward = _next_url(url, reply)
-            if onward is None:
+            response = await self._send(url, request, sent, deadline, observe)
+            next_url = _next_url(url, response)
+            if next_url is None:
                 known = permanent is not None and permanent == start
-                return _FinalResponse(url=url, reply=reply, permanent_url=permanent, moved_before=known)
-            how = reply.status if reply.status in REDIRECTS else "refresh"
-            observe(Step(what="redirect", detail=f"{how} to {str(onward)[:200]}", url=str(url)))
-            cookies.take(url_origin(url), reply.headers.get_list("set-cookie"))
-            url = onward
-            leading = leading and reply.status in PERMANENT
+                return _FinalResponse(url=url, response=response, permanent_url=permanent, moved_before=known)
+            how = response.status if response.status in REDIRECTS else "refresh"
+            observe(Step(what="redirect", detail=f"{how} to {str(next_url)[:200]}", url=str(url)))
+            cookies.store(url_origin(url), response.headers.get_list("set-cookie"))
+            url = next_url
+            leading = leading and response.status in PERMANENT
             permanent = str(url) if leading else permanent
 
-    async def _hop(
+    async def _send(
         self,
         url: httpx.URL,
         request: Request,
         cookies: Mapping[str, str],
-        budget: PausableDeadline,
+        deadline: PausableDeadline,
         observe: StepObserver,
     ) -> HttpResponse:
+        """Send one request of a fetch, to its first URL or the target of a redirect."""
         check_url(url, self._networks)
-        robots = await self._gate.check(url, budget, observe) if self._settings.obey_robots else ALLOW_ALL
-        errand = HttpRequest(
+        robots = await self._robots_cache.check(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
+        http_request = HttpRequest(
             url=url,
             accept=accept_header(request.accept),
-            wants=lambda status, headers: _wants(status, headers, request.accept),
+            wants_body=lambda status, headers: _wants_body(status, headers, request.accept),
             max_bytes=self._settings.max_bytes,
             headers={**condition_headers(request.validators), **cookies},
             delay=robots.crawl_delay,
         )
-        return await self._visitor.visit(errand, budget, observe)
+        return await self._runner.run(http_request, deadline, observe)
 
     async def _with_reservation(
-        self, page: Page, request: Request, budget: PausableDeadline, observe: StepObserver
+        self, page: Page, request: Request, deadline: PausableDeadline, observe: StepObserver
     ) -> Page:
-        """Return the page with what its site reserves in `/.well-known/tdmrep.json`, where that is asked for."""
-        if not self._ask_reservations or request.accept != "page" or page.status == 304:
+        """Add the reservation of the site's `/.well-known/tdmrep.json` to the headers of a page, if there is one."""
+        if not self._read_tdmrep or request.accept != "page" or page.status == 304:
             return page
         url = parse_url(page.final_url)
-        robots = await self._gate.robots(url, budget, observe) if self._settings.obey_robots else ALLOW_ALL
-        said = await self._reservations.reservation(url, robots, budget, observe)
-        return replace(page, headers={**page.headers, HEADER: said}) if said else page
+        robots = await self._robots_cache.robots(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
+        reservation = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
+        return replace(page, headers={**page.headers, HEADER: reservation}) if reservation else page
 
-    def _page(self, request: Request, arrival: _FinalResponse, budget: PausableDeadline) -> Page:
-        reply, now = arrival.reply, self._clock.now()
+    def _page(self, request: Request, final: _FinalResponse, deadline: PausableDeadline) -> Page:
+        """Return the page of a response; raises FetchError for a status that is no page."""
+        response, now = final.response, self._clock.now()
         conditional = bool(condition_headers(request.validators))
-        if not (reply.status == 304 and conditional):
-            self._check_status(arrival)
+        if not (response.status == 304 and conditional):
+            self._check_status(final)
         return Page(
             url=request.url,
-            final_url=str(arrival.url),
-            status=reply.status,
-            body=reply.body,
+            final_url=str(final.url),
+            status=response.status,
+            body=response.body,
             fetched_at=now,
-            content_type=reply.headers.get("content-type"),
-            headers=kept_headers(reply.headers),
-            validators=validators_after(request.validators, reply.headers)
-            if reply.status == 304
-            else validators_in(reply.headers),
-            permanent_url=arrival.permanent_url,
-            moved_before=arrival.moved_before,
-            elapsed=budget.spent,
+            content_type=response.headers.get("content-type"),
+            headers=kept_headers(response.headers),
+            validators=validators_after(request.validators, response.headers)
+            if response.status == 304
+            else validators_in(response.headers),
+            permanent_url=final.permanent_url,
+            moved_before=final.moved_before,
+            elapsed=deadline.elapsed,
         )
 
-    def _check_status(self, arrival: _FinalResponse) -> None:
-        reply, host = arrival.reply, url_host(arrival.url)
-        error = status_error(reply.status, reply.headers, host=host, now=self._clock.now())
-        if error is None and reply.status not in USABLE:
-            message = f"{host} answered {reply.status} without saying where to"
-            error = FetchError(message, reason="redirects", retry=False, status=reply.status)
+    def _check_status(self, final: _FinalResponse) -> None:
+        response, host = final.response, url_host(final.url)
+        error = status_error(response.status, response.headers, host=host, now=self._clock.now())
+        if error is None and response.status not in USABLE:
+            message = f"{host} answered {response.status} without a target in Location"
+            error = FetchError(message, reason="redirects", retry=False, status=response.status)
         if error is not None:
             raise error
 
     def _with_due_validators(self, request: Request) -> Request:
-        """Leave the validators out now and then: some servers say 304 whatever happened to the page."""
+        """Omit the validators of every 24th request for a URL: some servers answer 304 although the page changed."""
         if request.validators == Validators():
             return request
-        count = self._asked.pop(request.url, 0) + 1
-        self._asked[request.url] = count % UNCONDITIONAL_EVERY
-        if len(self._asked) > MAX_TRACKED_URLS:
-            self._asked.pop(next(iter(self._asked)))
+        count = self._conditional_count.pop(request.url, 0) + 1
+        self._conditional_count[request.url] = count % UNCONDITIONAL_EVERY
+        if len(self._conditional_count) > MAX_TRACKED_URLS:
+            self._conditional_count.pop(next(iter(self._conditional_count)))
         return replace(request, validators=Validators()) if count == UNCONDITIONAL_EVERY else request
 
 
-def _next_url(url: httpx.URL, reply: HttpResponse) -> httpx.URL | None:
-    """Return the address that a reply sends on to: by its status, or as a page that holds nothing else."""
-    if reply.status in USABLE:
-        return refresh_redirect(url, reply)
-    location = reply.headers.get("location")
-    return resolve_location(url, location) if reply.status in REDIRECTS and location is not None else None
+def _next_url(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
+    """Return the target of a redirect, by status and Location header or by a refresh in the page; else None."""
+    if response.status in USABLE:
+        return refresh_redirect(url, response)
+    location = response.headers.get("location")
+    return resolve_location(url, location) if response.status in REDIRECTS and location is not None else None
 
 
 def _refuse_loop(seen: set[tuple[str, str]], url: str, cookies: str) -> None:
+    """Raise FetchError (`redirects`) for a URL that was sent with the same cookies before, and for too many URLs."""
     if (url, cookies) in seen:
-        raise FetchError(f"redirects in a circle, back to {url[:200]}", reason="redirects", retry=False)
+        raise FetchError(f"redirect loop, back to {url[:200]}", reason="redirects", retry=False)
     if len(seen) > MAX_REDIRECTS:
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", reason="redirects", retry=False)
     seen.add((url, cookies))
 
 
-def _wants(status: int, headers: httpx.Headers, accept: str) -> bool:
+def _wants_body(status: int, headers: httpx.Headers, accept: str) -> bool:
+    """Return whether a status comes with a page; raises FetchError (`content-type`) for another kind of body."""
     if status not in USABLE:
         return False
     check_content_type(headers.get("content-type"), accept)
@@ -301,49 +317,49 @@ def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
         raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
 
 
-# Hosts remembered by one process alone: for dry runs and checks that leave no trace in the store.
-
-
 class InMemoryHostStore:
-    """A `ports.HostBook` that forgets everything when the process ends."""
+    """A `ports.HostRegistry` in memory, for dry runs and checks that must not write to the store.
+
+    `SharedPacing` (runs/dry_run.py) combines it with the slots of the real store.
+    """
 
     def __init__(self) -> None:
-        self._turns: dict[str, datetime] = {}
-        self._standings: dict[str, HostHealth] = {}
+        self._next_slots: dict[str, datetime] = {}
+        self._health: dict[str, HostHealth] = {}
         self._robots: dict[str, RobotsRecord] = {}
         self._moved: dict[str, str] = {}
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn and return when it starts; one that was missed and is still the last moves."""
-        following = self._turns.get(host, now)
+        """Reserve the host's next slot and return its start; see `ports.HostRegistry.reserve`."""
+        following = self._next_slots.get(host, now)
         if instead_of is not None and following == instead_of + delay:
             following = now
-        turn = max(now, following)
-        self._turns[host] = turn + delay
-        return turn
+        slot = max(now, following)
+        self._next_slots[host] = slot + delay
+        return slot
 
-    def standing(self, host: str) -> HostHealth:
-        """Return how the host has been answering."""
-        return self._standings.get(host, HostHealth(host=host))
+    def health_of(self, host: str) -> HostHealth:
+        """Return the host's failures in a row and its pause."""
+        return self._health.get(host, HostHealth(host=host))
 
-    def note(self, standing: HostHealth) -> None:
-        """Remember how the host has been answering."""
-        self._standings[standing.host] = standing
+    def save_health(self, health: HostHealth) -> None:
+        """Save a host's health."""
+        self._health[health.host] = health
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what is known of an origin's robots.txt."""
+        """Return the saved robots.txt of an origin, None if there is none."""
         return self._robots.get(origin)
 
-    def keep_robots(self, record: RobotsRecord) -> None:
-        """Remember a robots.txt."""
+    def save_robots(self, record: RobotsRecord) -> None:
+        """Save a robots.txt."""
         self._robots[record.origin] = record
 
-    def moved(self, url: str) -> str | None:
-        """Return where a URL has moved for good."""
+    def redirect_of(self, url: str) -> str | None:
+        """Return the target of a URL's permanent redirect, None if none is known."""
         return self._moved.get(url)
 
-    def keep_moved(self, url: str, target: str | None) -> None:
-        """Remember where a URL has moved for good; None: forget it."""
+    def save_redirect(self, url: str, target: str | None) -> None:
+        """Save the target of a permanent redirect; None deletes it."""
         self._moved.pop(url, None)
         if target is not None:
             self._moved[url] = target

@@ -1,4 +1,10 @@
-"""One polite, safe, bounded visit to one URL: guard, standing, turn, exchange. Follows nothing, decides no page."""
+"""Send one request to one URL: politely, safely, and within time and size limits.
+
+`RequestRunner.run` checks the URL (SSRF), the circuit breaker and the rate limit, sends the request, and reads the body
+if the caller wants it. It follows no redirects and accepts any status; `client.HttpFetcher` does both. The other parts
+belong to one fetch as well: its trace (`Step`, `FetchTrace`), its deadline (`PausableDeadline`), redirects written in a
+page (`refresh_redirect`), and permanent redirects known from earlier fetches (`PermanentRedirects`).
+"""
 
 from __future__ import annotations
 
@@ -23,12 +29,10 @@ from worker.models import Page, Request
 from worker.ports import HostRegistry, RunInThread
 from worker.urls import refresh_target
 
-# What was decided at each step of one fetch, for `--dry-run` and `doctor`.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One decision: what about (`robots`, `turn`, `address`, `status`…), what was decided, and for which URL."""
+    """One decision of a fetch, shown by `--dry-run`: its subject (`robots`, `turn`, `status`…), the result, the URL."""
 
     what: str
     detail: str
@@ -37,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchTrace:
-    """A fetch with everything that was decided on the way; either `page` or `error` is set."""
+    """The steps and the result of one fetch; either `page` or `error` is set."""
 
     steps: tuple[Step, ...]
     page: Page | None = None
@@ -45,15 +49,15 @@ class FetchTrace:
 
 
 StepObserver = Callable[[Step], None]
-"""Called with every step as it is decided."""
+"""A callback for each step of a fetch, called at once."""
 
 
 def ignore_step(_step: Step) -> None:
-    """Watch nothing."""
+    """Ignore a step: the observer of a fetch that nobody observes."""
 
 
 def page_steps(page: Page) -> tuple[Step, ...]:
-    """Return what can be told of a page after it came: headers that mattered, charset, size, time."""
+    """Return the steps known only once the page is there: kept headers, charset, size, time on the network."""
     headers = "; ".join(f"{name}: {value}" for name, value in page.headers.items())
     steps = [Step(what="headers", detail=headers, url=page.final_url)]
     if page.body:
@@ -67,7 +71,7 @@ def page_steps(page: Page) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What one URL answered; `body` is empty where it was not wanted."""
+    """The response of one URL, whatever its status; `body` is decompressed, and empty if it was not wanted."""
 
     status: int
     headers: httpx.Headers
@@ -76,34 +80,39 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """What to ask one URL for. `wants` sees the head and says whether the body is read; it may raise FetchError."""
+    """One GET request.
+
+    `wants_body` is called with status and headers and returns whether the body is read; it may raise FetchError.
+    `max_bytes` limits the decompressed body: a larger one is an error, or with `truncate` cut off there. `delay` is the
+    crawl delay of robots.txt, which counts where it is longer than the configured one.
+    """
 
     url: httpx.URL
     accept: str
-    wants: Callable[[int, httpx.Headers], bool]
+    wants_body: Callable[[int, httpx.Headers], bool]
     max_bytes: int
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: timedelta = timedelta(0)
-    cut: bool = False
+    truncate: bool = False
 
 
 class PausableDeadline:
-    """The time one whole fetch may take on the network; waiting for a turn costs nothing."""
+    """The time limit of a whole fetch, redirects included; it does not run while the fetch waits for its slot."""
 
     def __init__(self, deadline: timedelta) -> None:
         self._deadline = deadline
-        self._left_s = deadline.total_seconds()
+        self._remaining_s = deadline.total_seconds()
         self._limit: asyncio.Timeout | None = None
-        self._stood_s = 0.0
-        self.spent = timedelta(0)
+        self._paused_s = 0.0
+        self.elapsed = timedelta(0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let the time run; raises FetchError (`timeout`) when it is used up."""
+        """Run the clock inside this block; raises FetchError (`timeout`) when no time is left."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout(self._left_s) as limit:
+            async with asyncio.timeout(self._remaining_s) as limit:
                 self._limit = limit
                 yield
         except TimeoutError as exc:
@@ -113,14 +122,14 @@ class PausableDeadline:
             raise FetchError(message, reason="timeout", retry=True) from exc
         finally:
             self._limit = None
-            passed = loop.time() - started - self._stood_s
-            self._stood_s = 0.0
-            self._left_s = max(0.0, self._left_s - passed)
-            self.spent += timedelta(seconds=passed)
+            passed = loop.time() - started - self._paused_s
+            self._paused_s = 0.0
+            self._remaining_s = max(0.0, self._remaining_s - passed)
+            self.elapsed += timedelta(seconds=passed)
 
     @asynccontextmanager
-    async def standing_still(self) -> AsyncIterator[None]:
-        """Stop the time for a while, in the middle of its running."""
+    async def paused(self) -> AsyncIterator[None]:
+        """Stop the clock inside this block, which lies within `running`; without a running clock, do nothing."""
         loop, limit = asyncio.get_running_loop(), self._limit
         end = limit.when() if limit else None
         if limit is None or end is None:
@@ -131,183 +140,194 @@ class PausableDeadline:
         try:
             yield
         finally:
-            stood_s = loop.time() - stopped
-            self._stood_s += stood_s
-            limit.reschedule(end + stood_s)
+            paused_s = loop.time() - stopped
+            self._paused_s += paused_s
+            limit.reschedule(end + paused_s)
 
 
 class RequestRunner:
-    """Makes visits."""
+    """Sends single requests through the circuit breaker and the rate limiter."""
 
     def __init__(
         self,
         *,
-        wire: Connections,
-        turns: HostRateLimiter,
-        standings: CircuitBreakers,
+        connections: Connections,
+        limiter: HostRateLimiter,
+        breakers: CircuitBreakers,
         networks: tuple[Network, ...],
         user_agent: str,
     ) -> None:
-        self._wire = wire
-        self._turns = turns
-        self._standings = standings
+        self._connections = connections
+        self._limiter = limiter
+        self._breakers = breakers
         self._networks = networks
         self._user_agent = user_agent
 
-    async def visit(self, errand: HttpRequest, budget: PausableDeadline, observe: StepObserver) -> HttpResponse:
-        """Return the reply, whatever its status; raises FetchBlocked and FetchError."""
-        check_url(errand.url, self._networks)
+    async def run(self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver) -> HttpResponse:
+        """Return the response, whatever its status; raises FetchBlocked or FetchError where there is none."""
+        check_url(request.url, self._networks)
         missed: SlotMissed | None = None
         while True:
             try:
-                return await self._in_turn(errand, budget, observe, missed)
+                return await self._run_once(request, deadline, observe, missed)
             except SlotMissed as again:
                 missed = again
 
-    async def _in_turn(
-        self, errand: HttpRequest, budget: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
+    async def _run_once(
+        self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
     ) -> HttpResponse:
-        host = url_host(errand.url)
-        await self._standings.check(host)
-        async with self._turns.take(host, delay=errand.delay, missed=missed) as turn:
-            # Whoever stood in front may have been told to go away meanwhile.
-            await self._standings.check(host)
-            observe(Step(what="turn", detail=f"after {turn.waited.total_seconds():.2f} s", url=str(errand.url)))
+        """Wait for a slot and send the request; raises SlotMissed if its slot passed before it could be sent."""
+        host = url_host(request.url)
+        await self._breakers.raise_if_paused(host)
+        async with self._limiter.acquire(host, delay=request.delay, missed=missed) as slot:
+            # The request ahead of this one may have opened the circuit meanwhile.
+            await self._breakers.raise_if_paused(host)
+            observe(Step(what="turn", detail=f"after {slot.waited.total_seconds():.2f} s", url=str(request.url)))
             try:
-                reply = await self._exchange(errand, turn, budget, observe)
+                response = await self._exchange(request, slot, deadline, observe)
             except FetchError as error:
-                await self._standings.failed(host, error)
+                await self._breakers.record_failure(host, error)
                 raise
-            await self._standings.answered(host, reply.status, reply.headers)
-            return reply
+            await self._breakers.record_response(host, response.status, response.headers)
+            return response
 
     async def _exchange(
-        self, errand: HttpRequest, turn: HostSlot, budget: PausableDeadline, observe: StepObserver
+        self, request: HttpRequest, slot: HostSlot, deadline: PausableDeadline, observe: StepObserver
     ) -> HttpResponse:
         try:
-            async with budget.running():
-                return await self._talk(errand, _PacedSend(turn, budget), observe)
+            async with deadline.running():
+                return await self._send(request, _PacedSend(slot, deadline), observe)
         except LIBRARY_ERRORS as exc:
-            raise to_fetch_error(exc, host=url_host(errand.url)) from exc
+            raise to_fetch_error(exc, host=url_host(request.url)) from exc
 
-    async def _talk(self, errand: HttpRequest, pace: _PacedSend, observe: StepObserver) -> HttpResponse:
-        headers = self._request_headers(errand)
-        async with self._wire.send(errand.url, headers, before=pace.ready, after=pace.sent) as answer:
-            observe(Step(what="address", detail=answer.peer, url=str(errand.url)))
-            observe(Step(what="status", detail=str(answer.status), url=str(errand.url)))
-            body = await _read(answer, errand) if errand.wants(answer.status, answer.headers) else b""
-            return HttpResponse(status=answer.status, headers=answer.headers, body=body)
+    async def _send(self, request: HttpRequest, paced: _PacedSend, observe: StepObserver) -> HttpResponse:
+        headers = self._request_headers(request)
+        async with self._connections.send(
+            request.url, headers, before_send=paced.wait_before_send, after_send=paced.after_send
+        ) as raw:
+            observe(Step(what="address", detail=raw.peer, url=str(request.url)))
+            observe(Step(what="status", detail=str(raw.status), url=str(request.url)))
+            body = await _read(raw, request) if request.wants_body(raw.status, raw.headers) else b""
+            return HttpResponse(status=raw.status, headers=raw.headers, body=body)
 
-    def _request_headers(self, errand: HttpRequest) -> list[Header]:
+    def _request_headers(self, request: HttpRequest) -> list[Header]:
         headers = {
-            "Host": errand.url.netloc.decode("ascii"),
+            "Host": request.url.netloc.decode("ascii"),
             "User-Agent": self._user_agent,
-            "Accept": errand.accept,
+            "Accept": request.accept,
             "Accept-Encoding": ACCEPT_ENCODING,
         }
         return [
-            (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(errand.headers)).items()
+            (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(request.headers)).items()
         ]
 
 
 class _PacedSend:
-    """A request that goes out in its turn; the wait for it is no part of the budget."""
+    """The hooks around sending: wait for the slot, with the deadline stopped meanwhile."""
 
-    def __init__(self, turn: HostSlot, budget: PausableDeadline) -> None:
-        self._turn = turn
-        self._budget = budget
+    def __init__(self, slot: HostSlot, deadline: PausableDeadline) -> None:
+        self._slot = slot
+        self._deadline = deadline
 
-    async def ready(self) -> None:
-        """Wait for the turn."""
-        async with self._budget.standing_still():
-            await self._turn.ready()
+    async def wait_before_send(self) -> None:
+        """Wait for the slot."""
+        async with self._deadline.paused():
+            await self._slot.wait_before_send()
 
-    async def sent(self) -> None:
-        """Make up for a request that left late."""
-        async with self._budget.standing_still():
-            await self._turn.sent()
+    async def after_send(self) -> None:
+        """Delay the following slots if the request left late."""
+        async with self._deadline.paused():
+            await self._slot.after_send()
 
 
-async def _read(answer: RawResponse, errand: HttpRequest) -> bytes:
-    announced = answer.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:15]) > errand.max_bytes and not errand.cut:
-        raise size_error(errand.max_bytes)
-    body = BodyDecoder(answer.headers.get("content-encoding", ""), max_bytes=errand.max_bytes, cut=errand.cut)
-    async for chunk in answer.chunks():
+async def _read(raw: RawResponse, request: HttpRequest) -> bytes:
+    """Return the decoded body; raises FetchError (`size`) at once if its announced length exceeds the limit."""
+    announced = raw.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:15]) > request.max_bytes and not request.truncate:
+        raise size_error(request.max_bytes)
+    body = BodyDecoder(raw.headers.get("content-encoding", ""), max_bytes=request.max_bytes, truncate=request.truncate)
+    async for chunk in raw.chunks():
         body.feed(chunk)
         if body.full:
             break
     return body.finish()
 
 
-# Tells where a page leads that holds nothing but the way to another: followed as a redirect is, by the same rules.
+# Redirects written in a page: a `Refresh` header or `<meta http-equiv="refresh">` in a page without an article.
+
+# Larger pages are not parsed here: a redirect notice takes a few kilobytes, and every page would pay for the parse.
+_MAX_NOTICE_BYTES: Final = 64 * 1024
+# Characters of visible text without blanks; a page with more is read, wherever it redirects. Chosen, not measured:
+# notices have a sentence or two, and even short news items are longer.
+_MAX_NOTICE_CHARACTERS: Final = 800
+_INVISIBLE: Final = ("script", "style", "noscript", "template", "title", "svg")
 
 
-_LARGEST: Final = 64 * 1024
-# Characters of text, blanks left out: what is longer is read, whatever it leads to.
-_LONGEST_NOTICE: Final = 800
-_UNSEEN: Final = ("script", "style", "noscript", "template", "title", "svg")
+def refresh_redirect(url: httpx.URL, response: HttpResponse) -> httpx.URL | None:
+    """Return the target of a page that only redirects (HTML, "refresh"); None for any other page.
 
-
-def refresh_redirect(url: httpx.URL, reply: HttpResponse) -> httpx.URL | None:
-    """Return the address that a page sends its reader on to within seconds, None where it is a page to be read.
-
-    Only a page without an article of its own leads on: one whose visible text is no more than a notice. Raises
-    FetchError where the address cannot be fetched.
+    A page counts as a redirect if its visible text is no longer than a notice, it has no JSON-LD `articleBody`, and
+    the target is another URL that browsers load within 30 seconds. Raises FetchError (`redirects`) if that is no URL.
     """
-    header = reply.headers.get("refresh", "")
-    folded = reply.body.lower() if len(reply.body) <= _LARGEST else b""
+    header = response.headers.get("refresh", "")
+    folded = response.body.lower() if len(response.body) <= _MAX_NOTICE_BYTES else b""
     if not (header or b"refresh" in folded) or b"articlebody" in folded:
         return None
-    tree = _tree(reply.body[:_LARGEST])
-    targets = filter(None, map(refresh_target, (header, *(_metas(tree) if tree is not None else ()))))
+    tree = _tree(response.body[:_MAX_NOTICE_BYTES])
+    targets = filter(None, map(refresh_target, (header, *(_meta_refreshes(tree) if tree is not None else ()))))
     target = next(targets, None)
-    if target is None or (tree is not None and _visible(tree) > _LONGEST_NOTICE) or len(reply.body) > _LARGEST:
+    if (
+        target is None
+        or (tree is not None and _visible_length(tree) > _MAX_NOTICE_CHARACTERS)
+        or len(response.body) > _MAX_NOTICE_BYTES
+    ):
         return None
-    led = resolve_location(url, target)
-    return None if led.copy_with(fragment=None) == url.copy_with(fragment=None) else led
+    target_url = resolve_location(url, target)
+    return None if target_url.copy_with(fragment=None) == url.copy_with(fragment=None) else target_url
 
 
 def _tree(body: bytes) -> html.HtmlElement | None:
-    # What is looked for is written in ASCII, in every charset that pages are sent in; the rest is only counted.
+    """Parse a page; None if it is empty or cannot be parsed."""
+    # The meta element is ASCII in every charset of the web, and other text is only counted: no charset detection.
     try:
         return html.document_fromstring(body.decode("utf-8", "replace").replace("\0", " ")) if body.strip() else None
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return None
 
 
-def _metas(tree: html.HtmlElement) -> Iterator[str]:
+def _meta_refreshes(tree: html.HtmlElement) -> Iterator[str]:
     for meta in tree.iter("meta"):
         if (meta.get("http-equiv") or "").strip().lower() == "refresh":
             yield meta.get("content") or ""
 
 
-def _visible(tree: html.HtmlElement) -> int:
-    for element in list(tree.iter(*_UNSEEN)):
+def _visible_length(tree: html.HtmlElement) -> int:
+    """Return the number of visible characters without blanks; removes invisible elements from the tree."""
+    for element in list(tree.iter(*_INVISIBLE)):
         element.drop_tree()
     return sum(len("".join(text.split())) for text in tree.itertext() if isinstance(text, str))
 
 
-# Permanent redirects (RFC 9110, sections 15.4.2 and 15.4.9): the next fetch starts where the last one was sent.
-
-
 class PermanentRedirects:
-    """Where URLs have moved for good, remembered with the hosts."""
+    """Permanent redirects of earlier fetches (RFC 9110, 15.4.2 and 15.4.9), kept in the host store.
+
+    The next fetch of a redirected URL starts at its target.
+    """
 
     def __init__(self, *, hosts: HostRegistry, offload: RunInThread) -> None:
         self._hosts = hosts
         self._offload = offload
 
-    async def start_of(self, request: Request) -> str:
-        """Return the URL to begin with."""
-        return await self._offload(self._hosts.moved, request.url) or request.url
+    async def starting_url(self, request: Request) -> str:
+        """Return the URL to fetch first: the known target of the request's URL, else the URL itself."""
+        return await self._offload(self._hosts.redirect_of, request.url) or request.url
 
-    async def arrived(self, page: Page, *, start: str) -> None:
-        """Remember where a page that came has moved."""
+    async def remember(self, page: Page, *, start: str) -> None:
+        """Save the permanent redirect of a fetched page if it is not the one known at the start."""
         if page.permanent_url and page.permanent_url != start:
-            await self._offload(self._hosts.keep_moved, page.url, page.permanent_url)
+            await self._offload(self._hosts.save_redirect, page.url, page.permanent_url)
 
-    async def lost(self, request: Request, *, start: str) -> None:
-        """Forget a move that led to nothing: the next try begins where the first did."""
+    async def forget(self, request: Request, *, start: str) -> None:
+        """Delete the redirect that a failed fetch started with: the next attempt starts at the original URL."""
         if start != request.url:
-            await self._offload(self._hosts.keep_moved, request.url, None)
+            await self._offload(self._hosts.save_redirect, request.url, None)

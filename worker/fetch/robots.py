@@ -1,9 +1,12 @@
-"""Read robots.txt and say what it allows (RFC 9309); takes bytes, fetches nothing.
+"""Parse robots.txt and decide whether a URL may be fetched (RFC 9309); takes bytes, fetches nothing.
 
-Where the RFC leaves room, this follows Google's parser, which site owners test against: missing colons and a few
-misspelt keys are understood, `index.htm…` stands for its folder, partial byte order marks are skipped. In one place
-the RFC and that parser differ: whether `%62` in a rule means `b`. A rule that forbids is read both ways, a rule that
-allows only as written, so neither reading is ever broken towards fetching more.
+    robots = parse_robots(body, product_token("corpus-worker/1.0"))
+    decision = robots.decide("https://bao.example/tin/1.html")
+
+Where the RFC leaves room, this follows Google's parser, against which site owners test: missing colons and a few
+misspelt keys are accepted, a rule for `index.htm…` also applies to its folder, partial byte order marks are skipped.
+In one place the RFC and that parser differ: whether `%62` in a rule means `b`. A disallow rule is read both ways, an
+allow rule only as written, so under neither reading is more fetched than allowed.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from worker.charset import clean_bytes
 
 MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
 MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
+# A longer delay would stop a site's polls, which are due every few minutes to hours (chosen, not measured).
 MAX_CRAWL_DELAY = timedelta(minutes=10)
-MAX_SITEMAPS = 1_000
+MAX_SITEMAPS = 1_000  # 500 KiB could list ten times as many, and each costs requests (chosen, not measured)
 
+# Spellings of keys that Google's parser accepts.
 _AGENT = ("user-agent", "useragent", "user agent")
 _DISALLOW = ("disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")
 _SITEMAP = ("sitemap", "site-map")
@@ -34,21 +39,26 @@ _KEYS = (
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb"[A-Za-z_-]*")
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+# Scheme and authority of a URL, up to its path.
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+# RFC 3986, 2.3: an escaped unreserved character is equivalent to the character.
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 @dataclass(frozen=True, slots=True)
 class PathPattern:
-    """A path pattern: texts between the stars, and whether the last one must end the path (RFC 9309, 2.2.3)."""
+    """A compiled path pattern (RFC 9309, 2.2.3).
+
+    `segments` are the literal texts between the `*`; `anchored` (a final `$`): the last one must end the path.
+    """
 
     segments: tuple[str, ...]
     anchored: bool
 
     def matches(self, path: str) -> bool:
-        """Tell whether a path fits. Taking every text at its first place is enough, so this never goes back."""
+        """Return whether a path matches. Leftmost matching of each segment suffices, so there is no backtracking."""
         first, *rest = self.segments
         if not rest:
             return path == first if self.anchored else path.startswith(first)
@@ -67,14 +77,14 @@ class PathPattern:
 class RobotsRule:
     """One allow or disallow line, percent-encoded; `line` counts from 1.
 
-    `loosely` is the pattern with needless escapes undone, for rules that forbid.
+    `unescaped_pattern` has escapes of unreserved characters decoded; only disallow rules have one.
     """
 
     allow: bool
     text: str
     line: int
-    strictly: PathPattern
-    loosely: PathPattern | None = None
+    pattern: PathPattern
+    unescaped_pattern: PathPattern | None = None
 
     def __str__(self) -> str:
         return f"{'Allow' if self.allow else 'Disallow'}: {self.text} (line {self.line})"
@@ -82,32 +92,34 @@ class RobotsRule:
 
 @dataclass(frozen=True, slots=True)
 class RobotsDecision:
-    """Whether a URL may be fetched, and the rule that decided; None where no rule speaks of it."""
+    """Whether a URL may be fetched, and the rule that decided; no rule if none matches."""
 
     allowed: bool
     rule: RobotsRule | None = None
 
     def __str__(self) -> str:
-        return str(self.rule) if self.rule is not None else "no rule speaks of it"
+        return str(self.rule) if self.rule is not None else "no rule matches"
 
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """What one robots.txt says to one crawler."""
+    """The part of one robots.txt that applies to one crawler; the default allows everything."""
 
     rules: tuple[RobotsRule, ...] = ()
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
 
-    def ruling(self, url: str) -> RobotsDecision:
-        """Judge a percent-encoded URL; the longest rule that speaks of it wins, and of equals the one that allows."""
+    def decide(self, url: str) -> RobotsDecision:
+        """Decide on a percent-encoded URL: the longest matching rule wins, and of equally long ones the allow rule."""
         path = path_of(url)
         plain = _decode_unreserved(path)
         best: RobotsRule | None = None
         for rule in self.rules:
             if best is not None and _weight(rule) <= _weight(best):
                 continue
-            if rule.strictly.matches(path) or (rule.loosely is not None and rule.loosely.matches(plain)):
+            if rule.pattern.matches(path) or (
+                rule.unescaped_pattern is not None and rule.unescaped_pattern.matches(plain)
+            ):
                 best = rule
         return RobotsDecision(best is None or best.allow, best)
 
@@ -121,7 +133,7 @@ def product_token(user_agent: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """Return the part of a URL that rules speak of: path, parameters and query, without the fragment."""
+    """Return the part of a URL that rules are matched against: path, parameters and query, no fragment."""
     found = _AUTHORITY.match(url)
     rest = (url[found.end() :] if found else url).partition("#")[0]
     start = min((rest.find(mark) for mark in "/?;" if mark in rest), default=len(rest))
@@ -129,16 +141,17 @@ def path_of(url: str) -> str:
 
 
 def parse_robots(body: bytes, token: str) -> Robots:
-    """Read a robots.txt for one product token; never raises, whatever the bytes are."""
-    reading = _RobotsParser(token.lower())
+    """Parse a robots.txt for one product token (`product_token`); never raises, whatever the bytes are."""
+    parser = _RobotsParser(token.lower())
     text = body[:MAX_BYTES]
     for number, line in enumerate(_LINE_END.split(_without_bom(text)), start=1):
         key, value = _split(line[:MAX_LINE])
-        reading.take(key, value, number)
-    return reading.result()
+        parser.add_line(key, value, number)
+    return parser.result()
 
 
 def _without_bom(body: bytes) -> bytes:
+    """Remove a UTF-8 byte order mark, also an incomplete one."""
     length = 0
     while length < len(_BOM) and body[length : length + 1] == _BOM[length : length + 1]:
         length += 1
@@ -146,11 +159,12 @@ def _without_bom(body: bytes) -> bytes:
 
 
 def _split(line: bytes) -> tuple[str, bytes]:
+    """Return the normalised key and the value of a line without its comment."""
     text = clean_bytes(line).partition(b"#")[0].strip()
     key, colon, value = text.partition(b":")
     if not colon:
         words = text.split()
-        # A forgotten colon is understood where nothing else can be meant.
+        # A missing colon is accepted if the line can mean nothing else.
         if len(words) != 2:
             return "", b""
         key, value = words
@@ -165,16 +179,20 @@ class _Group:
 
 
 class _RobotsParser:
-    """The state while going down the lines: whose group this is, and what was found for us and for everybody."""
+    """Parser state: the groups that the current lines belong to, and what was found so far.
+
+    Rules are collected for this crawler's own groups and for `*`; the latter count only if there is no own group.
+    """
 
     def __init__(self, token: str) -> None:
         self._token = token.encode("utf-8", "replace")
-        self._ours, self._everybody = _Group(), _Group()
+        self._own, self._wildcard = _Group(), _Group()
         self._current: list[_Group] = []
         self._in_rules = False
         self._sitemaps: dict[str, None] = {}
 
-    def take(self, key: str, value: bytes, line: int) -> None:
+    def add_line(self, key: str, value: bytes, line: int) -> None:
+        """Process one line, split into its normalised key (empty if unknown) and its value."""
         if key == "user-agent":
             self._agent(value)
         elif key in {"allow", "disallow"}:
@@ -185,16 +203,18 @@ class _RobotsParser:
             self._sitemaps[value.decode("utf-8", "replace")] = None
 
     def result(self) -> Robots:
-        group = self._ours if self._ours.named else self._everybody
+        """Return the rules of the own groups if there are any, else of the `*` groups; sitemaps belong to no group."""
+        group = self._own if self._own.named else self._wildcard
         return Robots(tuple(group.rules), group.crawl_delay, tuple(self._sitemaps))
 
     def _agent(self, value: bytes) -> None:
+        """Add a user-agent line to the current group; after a rule, it starts a new one (RFC 9309, 2.2.1)."""
         if self._in_rules:
             self._current, self._in_rules = [], False
         if value == b"*" or (value[:1] == b"*" and value[1:2].isspace()):
-            self._join(self._everybody)
+            self._join(self._wildcard)
         elif _token_of(value).lower() == self._token:
-            self._join(self._ours)
+            self._join(self._own)
 
     def _join(self, group: _Group) -> None:
         group.named = True
@@ -208,7 +228,7 @@ class _RobotsParser:
                 group.rules.append(rule)
 
     def _delay(self, value: bytes) -> None:
-        # It never ends the list of agents: records outside the RFC must not interfere with its own (2.2.4).
+        # Does not end the list of agents: records outside the RFC must not interfere with its own (2.2.4).
         delay = _seconds(value)
         for group in self._current:
             group.crawl_delay = max(group.crawl_delay, delay)
@@ -220,6 +240,7 @@ def _token_of(value: bytes) -> bytes:
 
 
 def _seconds(value: bytes) -> timedelta:
+    """Parse a crawl delay, at most `MAX_CRAWL_DELAY`; zero if it is no positive number."""
     try:
         seconds = float(value)
     except ValueError:
@@ -230,8 +251,9 @@ def _seconds(value: bytes) -> timedelta:
 
 
 def _rules(allow: bool, value: bytes, line: int) -> list[RobotsRule]:  # noqa: FBT001 - private
+    """Return the rules of one line: two for an allow rule that ends in `index.htm…`, none for an empty value."""
     if not value:
-        return []  # an empty value names no path: the line says nothing
+        return []  # an empty value names no path: the line has no effect
     text = _encoded(value)
     if not allow:
         return [RobotsRule(allow, text, line, _pattern(text), _pattern(_decode_unreserved(text)))]
@@ -246,15 +268,19 @@ def _pattern(text: str) -> PathPattern:
 
 
 def _weight(rule: RobotsRule) -> tuple[int, bool]:
+    """Return the precedence of a rule: its length, then allow before disallow (RFC 9309, 2.2.2)."""
     return len(rule.text), rule.allow
 
 
 def _encoded(value: bytes) -> str:
+    """Percent-encode bytes beyond ASCII, with escapes in upper case."""
     text = quote_from_bytes(value, safe=_PRINTABLE)
     return _ESCAPE.sub(lambda found: found.group().upper(), text) if "%" in text else text
 
 
 def _decode_unreserved(path: str) -> str:
+    """Decode escapes of unreserved characters (`%62` is `b`); all others stay."""
+
     def plain(found: re.Match[str]) -> str:
         character = chr(int(found.group()[1:], 16))
         return character if character in _UNRESERVED else found.group().upper()

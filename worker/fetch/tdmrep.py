@@ -1,7 +1,8 @@
-"""Know what a site reserves in `/.well-known/tdmrep.json` (TDM Reservation Protocol, W3C community report of 2024).
+"""Fetch and parse `/.well-known/tdmrep.json` (TDM Reservation Protocol, W3C community group report, 2024).
 
-Asked for once a day and origin, kept in the store beside the site's robots.txt, under the same guard and pace. A site
-that has no such file, or cannot say, reserves nothing by it: then the page's own header and meta element speak alone.
+With this file a site reserves its rights to text and data mining. It is fetched once a day for each origin, with the
+same SSRF checks and rate limit as pages, and kept in the store beside the site's robots.txt. A missing or unreadable
+file reserves nothing; the page's own header and meta element are read elsewhere (`extract`) and take precedence.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 PATH = "/.well-known/tdmrep.json"
 HEADER = "well-known-tdm-reservation"
-"""The name under which a page carries what the file says of it; no header of HTTP."""
+"""The name under which the result is added to the headers of a page; servers do not send it."""
 
+# Bounds for hostile files, chosen, not measured: real files hold a handful of rules in a kilobyte. Together with the
+# number of origins they bound the memory of the cache.
 MAX_BYTES = 200_000
 MAX_RULES = 1_000
-MAX_ORIGINS = 1_024
+MAX_CACHED_ORIGINS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class TdmRule:
-    """One rule: which paths, and `1` where rights are reserved, `0` where they are not."""
+    """One rule: a path pattern, and `1` if rights are reserved for these paths, `0` if not."""
 
     location: str
     pattern: PathPattern
@@ -38,19 +41,20 @@ class TdmRule:
 
 
 def parse_tdmrep(body: bytes) -> tuple[TdmRule, ...]:
-    """Read the rules of a file; what is no rule is passed over, whatever the bytes are."""
+    """Parse a file; entries that are no rule are skipped, and anything that is no JSON list has no rules."""
     try:
-        said = read_json(body)
+        data = read_json(body)
     except (ValueError, RecursionError):
         return ()
-    rules = [_rule(each) for each in said[:MAX_RULES]] if isinstance(said, list) else []
+    rules = [_rule(each) for each in data[:MAX_RULES]] if isinstance(data, list) else []
     return tuple(rule for rule in rules if rule is not None)
 
 
-def _rule(said: object) -> TdmRule | None:
-    if not isinstance(said, dict):
+def _rule(data: object) -> TdmRule | None:
+    """Return one entry of the list as a rule, None if it is not one."""
+    if not isinstance(data, dict):
         return None
-    location, value = said.get("location"), str(said.get("tdm-reservation"))
+    location, value = data.get("location"), str(data.get("tdm-reservation"))
     if not isinstance(location, str) or value not in {"0", "1"}:
         return None
     anchored = location.endswith("$")
@@ -59,83 +63,99 @@ def _rule(said: object) -> TdmRule | None:
 
 
 def reservation_for(rules: tuple[TdmRule, ...], url: str) -> str:
-    """Return what the rules say of a URL: the longest location that fits wins, of equals the one that reserves."""
+    """Return `1`, `0`, or an empty text if no rule matches the URL.
+
+    The longest matching location wins, and of equally long ones the rule that reserves.
+    """
     path = path_of(url)
-    fitting = [rule for rule in rules if rule.pattern.matches(path)]
-    best = max(fitting, key=lambda rule: (len(rule.location), rule.value), default=None)
+    matching = [rule for rule in rules if rule.pattern.matches(path)]
+    best = max(matching, key=lambda rule: (len(rule.location), rule.value), default=None)
     return best.value if best is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedRules:
+    """The parsed rules of one file; the record comes without the body."""
+
     record: RobotsRecord
     rules: tuple[TdmRule, ...]
 
 
 class TdmrepCache:
-    """Holds the file of every origin, and asks for it when it is due."""
+    """The tdmrep.json of every origin, in memory and in the host store."""
 
-    def __init__(self, visitor: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
-        self._visitor = visitor
+    def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
+        self._runner = runner
         self._clock = clock
         self._hosts = hosts
         self._offload = offload
-        self._known: dict[str, _CachedRules] = {}
-        self._asking = KeyedSemaphore(1)
+        self._cache: dict[str, _CachedRules] = {}
+        self._locks = KeyedSemaphore(1)
 
-    async def reservation(self, url: httpx.URL, robots: Robots, budget: PausableDeadline, observe: StepObserver) -> str:
-        """Return `1` where a site reserves the rights to a page, `0` where it says it does not, else nothing.
+    async def reservation(
+        self, url: httpx.URL, robots: Robots, deadline: PausableDeadline, observe: StepObserver
+    ) -> str:
+        """Return `1` if the site reserves the rights to a page, `0` if it does not, an empty text if it does not say.
 
-        Raises nothing for a file that cannot be had: the page is there.
+        Never raises FetchError: a page is not lost because this file cannot be fetched. `robots` is that of the page.
         """
         origin = url_origin(url)
-        known = self._fresh(origin)
-        if known is None:
-            async with self._asking.enter(origin):
-                known = self._fresh(origin) or await self._find(origin, robots, budget, observe)
-        return reservation_for(known.rules, str(url))
+        cached = self._cached(origin)
+        if cached is None:
+            async with self._locks.acquire(origin):
+                cached = self._cached(origin) or await self._load(origin, robots, deadline, observe)
+        return reservation_for(cached.rules, str(url))
 
-    def _fresh(self, origin: str) -> _CachedRules | None:
-        known = self._known.get(origin)
-        return known if known is not None and is_fresh(known.record, now=self._clock.now()) else None
+    def _cached(self, origin: str) -> _CachedRules | None:
+        cached = self._cache.get(origin)
+        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
 
-    async def _find(self, origin: str, robots: Robots, budget: PausableDeadline, observe: StepObserver) -> _CachedRules:
+    async def _load(
+        self, origin: str, robots: Robots, deadline: PausableDeadline, observe: StepObserver
+    ) -> _CachedRules:
+        # Stored like a robots.txt, with the URL of the file in place of the origin.
         address = f"{origin}{PATH}"
         stored = await self._offload(self._hosts.robots, address)
         if stored is None or not is_fresh(stored, now=self._clock.now()):
-            stored = await self._ask(address, stored, robots, budget, observe)
-            await self._offload(self._hosts.keep_robots, stored)
-        # The store keeps the body, as it does that of robots.txt: of every origin it would add up in memory.
-        known = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
-        self._known.pop(origin, None)
-        self._known[origin] = known
-        if len(self._known) > MAX_ORIGINS:
-            self._known.pop(next(iter(self._known)))
-        return known
+            stored = await self._fetch(address, stored, robots, deadline, observe)
+            await self._offload(self._hosts.save_robots, stored)
+        # The store keeps the body; in memory, those of all origins would add up.
+        cached = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
+        self._cache.pop(origin, None)
+        self._cache[origin] = cached
+        if len(self._cache) > MAX_CACHED_ORIGINS:
+            self._cache.pop(next(iter(self._cache)))
+        return cached
 
-    async def _ask(
-        self, address: str, stored: RobotsRecord | None, robots: Robots, budget: PausableDeadline, observe: StepObserver
+    async def _fetch(
+        self,
+        address: str,
+        stored: RobotsRecord | None,
+        robots: Robots,
+        deadline: PausableDeadline,
+        observe: StepObserver,
     ) -> RobotsRecord:
+        """Fetch the file unless robots.txt forbids it; a failure keeps the stored body and is recorded."""
         now, body = self._clock.now(), stored.body if stored is not None else b""
-        if not robots.ruling(address).allowed:
+        if not robots.decide(address).allowed:
             return RobotsRecord(origin=address, checked_at=now, status=403)
         try:
-            reply = await self._visitor.visit(_tdmrep_request(address, robots), budget, observe)
+            response = await self._runner.run(_tdmrep_request(address, robots), deadline, observe)
         except FetchError as error:
             return RobotsRecord(origin=address, checked_at=self._clock.now(), status=None, body=body, error=str(error))
-        observe(Step(what="tdm reservation", detail=f"asked, answered {reply.status}", url=address))
+        observe(Step(what="tdm reservation", detail=f"fetched, status {response.status}", url=address))
         now = self._clock.now()
-        if reply.status >= 500 or reply.status == 429:
-            return RobotsRecord(origin=address, checked_at=now, status=reply.status, body=body)
-        return RobotsRecord(origin=address, checked_at=now, status=reply.status, body=reply.body, good_at=now)
+        if response.status >= 500 or response.status == 429:
+            return RobotsRecord(origin=address, checked_at=now, status=response.status, body=body)
+        return RobotsRecord(origin=address, checked_at=now, status=response.status, body=response.body, good_at=now)
 
 
 def _tdmrep_request(address: str, robots: Robots) -> HttpRequest:
     return HttpRequest(
         url=parse_url(address),
         accept="application/json,*/*;q=0.5",
-        wants=lambda status, _headers: status == 200,
+        wants_body=lambda status, _headers: status == 200,
         max_bytes=MAX_BYTES,
         delay=robots.crawl_delay,
-        cut=True,
+        truncate=True,
     )

@@ -291,20 +291,20 @@ class SharedPacing:
                 self._give_up(exc)
         return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
 
-    def standing(self, host: str) -> HostHealth:
+    def health_of(self, host: str) -> HostHealth:
         """Return how the host has been answering this run, or else the others."""
-        own = self._own.standing(host)
+        own = self._own.health_of(host)
         if own.failures or own.closed_until or self._shared is None:
             return own
         try:
-            return self._shared.standing(host)
+            return self._shared.health_of(host)
         except StoreError as exc:
             self._give_up(exc)
             return own
 
-    def note(self, standing: HostHealth) -> None:
+    def save_health(self, health: HostHealth) -> None:
         """Remember it for this run alone."""
-        self._own.note(standing)
+        self._own.save_health(health)
 
     def robots(self, origin: str) -> RobotsRecord | None:
         """Return what this run knows of a robots.txt, or else the others."""
@@ -317,17 +317,17 @@ class SharedPacing:
             self._give_up(exc)
             return None
 
-    def keep_robots(self, record: RobotsRecord) -> None:
+    def save_robots(self, record: RobotsRecord) -> None:
         """Remember it for this run alone."""
-        self._own.keep_robots(record)
+        self._own.save_robots(record)
 
-    def moved(self, url: str) -> str | None:
+    def redirect_of(self, url: str) -> str | None:
         """Return where this run knows a URL to have moved: what others know is checked anew."""
-        return self._own.moved(url)
+        return self._own.redirect_of(url)
 
-    def keep_moved(self, url: str, target: str | None) -> None:
+    def save_redirect(self, url: str, target: str | None) -> None:
         """Remember it for this run alone."""
-        self._own.keep_moved(url, target)
+        self._own.save_redirect(url, target)
 
     def _give_up(self, error: StoreError) -> None:
         log.warning("pacing.alone", error=str(error))

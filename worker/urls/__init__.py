@@ -1,9 +1,14 @@
-"""URLs: what to fetch, what a page is known by, and which site it belongs to.
+"""URLs: the address to fetch, the key that identifies an article, and the site that a URL belongs to.
 
-`resolve` gives an address to fetch. `canonicalise` gives a key: every address of one article has the same key, and
-two articles never share one. The key of a web page always says `https` and has no `www`, mobile or AMP label, so it
-need not be an address that answers: fetch what was found, compare keys. `key_of_page` is the key of a page that has
-answered: that of the address itself, whatever it wraps.
+    resolve("/tin/1?utm_source=x", base="http://m.bao.vn/")       # "http://m.bao.vn/tin/1?utm_source=x": to fetch
+    canonicalise("/tin/1?utm_source=x", base="http://m.bao.vn/")  # "https://bao.vn/tin/1": the key
+    site_of("http://m.bao.vn/tin/1")                              # "bao.vn"
+
+All addresses of one article have the same key, and two articles never share one. The key of a web page always has the
+scheme `https` and no `www`, mobile or AMP label, so it may be an address that no server answers: fetch the address that
+was found, and compare keys. `page_key` is the key of a page that was fetched; unlike `canonicalise` it does not replace
+a wrapper (an AMP cache, a click counter) by the address inside. Every function raises SourceError for an unusable URL
+unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -46,34 +51,36 @@ __all__ = [
 ]
 
 _COMMON_RULES = UrlRules()
-_MAX_WRAPPERS = 3
+_MAX_WRAPPERS = 3  # a click counter around an AMP cache is two; one more, then a hostile URL gains nothing
+# Front pages: `/home`, `/trang-chu`, `/en`, `/pt-br`, also with `.html`.
 _HOME_PATH = re.compile(r"/(?:home|trang-chu|[a-z]{2}(?:[-_][a-z]{2})?)(?:\.html?)?", re.IGNORECASE)
-_MAY_CARRY = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
+# A cheap test for `embeds_other_site`, which is called for every link.
+_MAY_EMBED = re.compile(r"https?://[^/]*/(?:[a-z]/|amp/|.*https?:/)")
 _FETCH_SAFE = "-._~!$&'()*+,;=:@/?%[]"
 
 
 def canonicalise(url: str, *, base: str | None = None, rules: UrlRules = _COMMON_RULES) -> str:
-    """Return the key of a URL; idempotent. Raises SourceError for what is no http, https or file URL, or too long."""
+    """Return the key of a URL; idempotent. Raises SourceError if it is no http, https or file URL, or too long."""
     key = _key(_without_wrappers(split_url(url, base=base)), rules)
-    # What is left of a path may wrap an address that it did not wrap before.
+    # A shortened path may be that of a wrapper although the full one was not.
     return check_length(key) if wrapped_url(urlsplit(key)) is None else canonicalise(key, rules=rules)
 
 
 def page_key(url: str) -> str:
-    """Return the key of the page that answered at a URL: a wrapper is taken for itself; raises SourceError."""
+    """Return the key of a page that was fetched from a URL, wrapper or not; raises SourceError."""
     return check_length(_key(split_url(url), _COMMON_RULES))
 
 
 def unwrap(url: str) -> str | None:
-    """Return the address that a URL wraps, as one to fetch; None where it wraps none."""
+    """Return the address inside a wrapper, as one to fetch; None if the URL is no wrapper. Raises SourceError."""
     parts = split_url(url)
     inside = _without_wrappers(parts)
     return None if inside is parts else resolve(urlunsplit(inside))
 
 
 def embeds_other_site(url: str) -> bool:
-    """Tell whether a URL has the address of another site inside, and is no known wrapper of it."""
-    if not _MAY_CARRY.match(url):
+    """Return whether a URL contains the address of another site and is no known wrapper (an unknown redirector)."""
+    if not _MAY_EMBED.match(url):
         return False
     parts = split_url(url)
     inner = embedded_url(parts)
@@ -87,9 +94,9 @@ def _key(parts: SplitResult, rules: UrlRules) -> str:
     host, port = host_and_port(parts)
     path = path_key(path.lower() if rules.fold_case else path)
     kept = query_key(parts.query, specific=is_specific(path), rules=rules)
-    # A server on a port of its own speaks one scheme there: nothing to merge.
+    # A server on another port has one scheme there, so there is nothing to merge.
     scheme, netloc = ("https", host_key(host)) if port is None else (parts.scheme, f"{host}:{port}")
-    return urlunsplit((scheme, netloc, path or "/", kept, _route(parts.fragment)))
+    return urlunsplit((scheme, netloc, path or "/", kept, _fragment_key(parts.fragment)))
 
 
 def _without_wrappers(parts: SplitResult) -> SplitResult:
@@ -105,23 +112,23 @@ def _file_key(path: str) -> str:
     return "file://" + (remove_dots(path) or "/")
 
 
-def _route(fragment: str) -> str:
-    """Keep a fragment that selects an article in a page of scripts (`#!/bai/1`, `#/bai/1`); others mark a place."""
+def _fragment_key(fragment: str) -> str:
+    """Keep a fragment that selects an article in a script-driven page (`#!/bai/1`, `#/bai/1`); drop anchors."""
     return encode_fragment(fragment) if re.match(r"![^!]|/[^/]", fragment) else ""
 
 
 def resolve(url: str, *, base: str | None = None) -> str:
-    """Return the address to fetch: absolute, ASCII, without fragment, otherwise as found; raises SourceError.
+    """Return the address to fetch: absolute, ASCII, without fragment, otherwise unchanged.
 
-    So does an address of more than `syntax.LONGEST` characters.
+    Raises SourceError if it is unusable or has more than `syntax.MAX_FINISHED_LENGTH` characters.
     """
     parts = split_url(url, base=base)
     if parts.scheme == "file":
         return "file://" + encode_path(parts.path)
     host, port = host_and_port(parts)
     netloc = host if port is None else f"{host}:{port}"
-    path, asked = (_ascii(part) for part in (parts.path, parts.query))
-    return check_length(urlunsplit((parts.scheme, netloc, path or "/", asked, "")))
+    path, query = (_ascii(part) for part in (parts.path, parts.query))
+    return check_length(urlunsplit((parts.scheme, netloc, path or "/", query, "")))
 
 
 def _ascii(text: str) -> str:
@@ -134,9 +141,9 @@ def file_url(path: Path) -> str:
 
 
 def host_of(url: str) -> str:
-    """Return the real host, for pacing and for people: lower case, ASCII (IDNA), `www.` kept, empty for a file.
+    """Return the host for rate limiting and messages: lower case, ASCII (IDNA), `www.` kept; empty for a file.
 
-    A port that is not the scheme's own is part of it (`127.0.0.1:8080`): it is another server. Raises SourceError.
+    A port other than the scheme's default is part of it (`127.0.0.1:8080`): that is another server. Raises SourceError.
     """
     parts = split_url(url)
     if parts.scheme == "file":
@@ -146,13 +153,13 @@ def host_of(url: str) -> str:
 
 
 def site_of(url: str) -> str:
-    """Return the site of a URL: one publisher (`registrable_domain`), empty for a file. Raises SourceError."""
+    """Return the site of a URL (`syntax.registrable_domain`), empty for a file; raises SourceError."""
     parts = split_url(url)
     return "" if parts.scheme == "file" else registrable_domain(host_and_port(parts)[0])
 
 
 def same_site(one: str, other: str) -> bool:
-    """Tell whether two URLs belong to one site; False where either is no URL."""
+    """Return whether two URLs belong to one site; False if either is unusable."""
     try:
         return site_of(one) == site_of(other)
     except SourceError:
@@ -160,7 +167,7 @@ def same_site(one: str, other: str) -> bool:
 
 
 def belongs_to(url: str, sites: Collection[str]) -> bool:
-    """Tell whether a URL lies on one of these sites, or below one of these domains; False where it is no URL."""
+    """Return whether a URL is on one of these sites or below one of these domains; False if it is unusable."""
     try:
         parts = split_url(url)
         return parts.scheme != "file" and is_within_sites(host_and_port(parts)[0], frozenset(sites))
@@ -169,12 +176,12 @@ def belongs_to(url: str, sites: Collection[str]) -> bool:
 
 
 def is_home(url: str) -> bool:
-    """Tell whether a URL is the front page of a host or of one of its languages; raises SourceError."""
+    """Return whether a URL is the front page of a host or of one of its languages; raises SourceError."""
     return is_home_key(canonicalise(url))
 
 
 def is_home_key(key: str) -> bool:
-    """Tell the same of a key, as `canonicalise` gives it."""
+    """Return the same as `is_home` for a key made by `canonicalise`."""
     parts = urlsplit(key)
     if parts.query or parts.fragment:
         return False
@@ -182,10 +189,10 @@ def is_home_key(key: str) -> bool:
 
 
 def trusted_canonical(declared: str | None, *, page_url: str, rules: UrlRules = _COMMON_RULES) -> str | None:
-    """Return the key of what a page declares as its `rel=canonical`, None where that is not to be trusted.
+    """Return the key of a page's declared `rel=canonical`, None if the declaration cannot be trusted.
 
-    Trusted within the site only, and neither where it is a home page nor where it names less than the page's own
-    address does (a section for one of its articles): some systems write the same canonical on every page.
+    It is trusted within the site only, and neither if it is a home page nor if it is less specific than the page's own
+    address (a section, say): some content management systems write the same canonical on every page.
     """
     try:
         key, own = canonicalise(declared or "", base=page_url, rules=rules), _key(split_url(page_url), rules)
@@ -199,6 +206,7 @@ def trusted_canonical(declared: str | None, *, page_url: str, rules: UrlRules = 
 
 
 def _loses_the_article(key: str, own: str) -> bool:
+    """Return whether a declared key names no article although the page's own key does."""
     declared, page = split_url(key), split_url(own)
     named = bool(declared.query) or is_specific(declared.path)
     return not named and (is_specific(page.path) or bool(page.query))

@@ -1,6 +1,8 @@
-"""Addresses that only wrap another one: AMP caches and the click counters of search engines and social sites.
+"""URLs that lead to another one: AMP caches, click counters, and the target of an HTML refresh.
 
-What an address wraps is what it says of itself: good enough for a key, but no proof of what it will show.
+`wrapped_url` reads the address inside a wrapper: an AMP cache or a click counter of a search engine or social site. The
+address inside is only claimed by the wrapper: good enough for a key, but no proof of which page will be served.
+`refresh_target` parses a `Refresh` header or `<meta http-equiv="refresh">`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
 from worker.urls.keys import is_specific
 from worker.urls.syntax import has_public_suffix, normalise_host
 
+# AMP caches: `/c/s/bao.vn/tin-1.html`, where `s` means https.
 _CACHE_HOST = re.compile(r"(?:[\w-]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)\Z")
 _CACHE_PATH = re.compile(r"/[a-z]/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _GOOGLE = frozenset(
@@ -28,40 +31,41 @@ _GOOGLE = frozenset(
     com.sa com.sb com.sg com.sl com.sv com.tj com.tr com.tw com.ua com.uy com.vc com.vn
     """.split()  # noqa: SIM905 - two hundred short words read best as words
 )
-"""The domains of Google Search: a list, since anybody can own a name that looks like one."""
+"""The domains of Google Search: a list, because anybody can register a name that looks like one of them."""
 _GOOGLE_AMP = re.compile(r"/amp/(?P<tls>s/)?(?P<rest>[^/]+\.[^/]+(?:/.*)?)\Z")
 _WHOLE_IN_PATH = re.compile(r"/(?P<scheme>https?):/{1,2}(?P<rest>[^/]+\.[^/]+.*)\Z")
-_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
+# Hosts of click counters, and the parameter with the address inside.
+_CLICK_COUNTERS = {"l.facebook.com": "u", "lm.facebook.com": "u", "l.instagram.com": "u", "l.messenger.com": "u"}
 
 
 def wrapped_url(parts: SplitResult) -> str | None:
-    """Return the address inside, None where there is none: it lies on a host that can exist."""
-    inside = _wrapped(parts)
-    return inside if inside and _has_public_host(inside) else None
+    """Return the address inside a wrapper, None if the URL is no wrapper or the host inside cannot exist."""
+    inner = _wrapped(parts)
+    return inner if inner and _has_public_host(inner) else None
 
 
 @lru_cache(maxsize=4096)
-def _host(netloc: str) -> str:
-    """Return the host of a wrapper, an empty text for every other one."""
+def _wrapper_host(netloc: str) -> str:
+    """Return the host if it is that of a wrapper, else an empty text."""
     host = (SplitResult("", netloc, "", "", "").hostname or "").lower()
-    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _COUNTERS
+    known = _CACHE_HOST.match(host) or host.removeprefix("www.") in _GOOGLE or host in _CLICK_COUNTERS
     return host if known else ""
 
 
 def embedded_url(parts: SplitResult) -> str | None:
-    """Return the address that an address has in the place where wrappers have theirs, whoever its host is."""
+    """Return the address that a URL of any host contains in the places where wrappers have theirs; None if none."""
     path = _CACHE_PATH.match(parts.path) or _GOOGLE_AMP.match(parts.path)
-    found = _inside(path, "") or _in_path(parts.path) or _in_query(parts)
+    found = _url_from_match(path, "") or _url_in_path(parts.path) or _url_in_query(parts)
     return found if found and _has_public_host(found) else None
 
 
-def _in_path(path: str) -> str | None:
+def _url_in_path(path: str) -> str | None:
     found = _WHOLE_IN_PATH.search(path)
     return f"{found['scheme']}://{found['rest']}" if found else None
 
 
-def _in_query(parts: SplitResult) -> str | None:
-    """Return an address in the query; where the path names an article, one there only says where readers come from."""
+def _url_in_query(parts: SplitResult) -> str | None:
+    """Return an address in the query, unless the path names an article: then it is only a referrer."""
     if "http" not in parts.query or is_specific(parts.path):
         return None
     return next((value for _, value in parse_qsl(parts.query) if value.startswith(("http://", "https://"))), None)
@@ -75,19 +79,21 @@ def _has_public_host(url: str) -> bool:
 
 
 def _wrapped(parts: SplitResult) -> str | None:
-    host = _host(parts.netloc)
+    """Return the text inside a known wrapper; it may be no usable URL."""
+    host = _wrapper_host(parts.netloc)
     if not host:
         return None
     if _CACHE_HOST.match(host):
-        return _inside(_CACHE_PATH.match(parts.path), parts.query)
+        return _url_from_match(_CACHE_PATH.match(parts.path), parts.query)
     if host.removeprefix("www.") in _GOOGLE:
         if parts.path == "/url":
             return _parameter(parts.query, "url") or _parameter(parts.query, "q")
-        return _inside(_GOOGLE_AMP.match(parts.path), parts.query)
-    return _parameter(parts.query, _COUNTERS[host]) if host in _COUNTERS else None
+        return _url_from_match(_GOOGLE_AMP.match(parts.path), parts.query)
+    return _parameter(parts.query, _CLICK_COUNTERS[host]) if host in _CLICK_COUNTERS else None
 
 
-def _inside(match: re.Match[str] | None, query: str) -> str | None:
+def _url_from_match(match: re.Match[str] | None, query: str) -> str | None:
+    """Return the URL inside the path of an AMP cache; the query of the cache's URL is that of the URL inside."""
     if match is None:
         return None
     scheme = "https" if match["tls"] else "http"
@@ -95,26 +101,25 @@ def _inside(match: re.Match[str] | None, query: str) -> str | None:
 
 
 def _parameter(query: str, name: str) -> str | None:
+    """Return a query parameter if it is an absolute http(s) URL."""
     found = parse_qs(query).get(name, [""])[0]
     return found if found.startswith(("http://", "https://")) else None
 
 
-# Reads where a page sends its readers by itself: a `Refresh` header, or `meta http-equiv="refresh"` (HTML).
+MAX_REFRESH_DELAY_S: Final = 30
+"""A page that redirects after more seconds than this is meant to be read (chosen, not measured)."""
+_MAX_REFRESH_LENGTH: Final = 2_100
+"""Characters of a refresh that are parsed: a delay and a URL of the length that browsers take."""
+_REFRESH = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
 
 
-# A page that sends on after more than this many seconds is meant to be read.
-LONGEST_WAIT_S: Final = 30
-_LONGEST: Final = 2_100
-_WRITTEN = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
-
-
-def refresh_target(written: str) -> str | None:
-    """Return the address that a refresh leads to soon; None for one that only loads its own page again, or late."""
-    match = _WRITTEN.fullmatch(written[:_LONGEST].strip())
-    if match is None or int(match[1]) > LONGEST_WAIT_S:
+def refresh_target(content: str) -> str | None:
+    """Return the URL of a refresh, as written; None if it has none (it reloads its page) or redirects too late."""
+    match = _REFRESH.fullmatch(content[:_MAX_REFRESH_LENGTH].strip())
+    if match is None or int(match[1]) > MAX_REFRESH_DELAY_S:
         return None
     target = match[2].strip()
     if target[:1] in {'"', "'"}:
-        # What follows the closing quotation mark is no part of the address.
+        # Text after the closing quotation mark is no part of the URL.
         target = target[1:].partition(target[0])[0]
     return target.strip() or None

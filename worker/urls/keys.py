@@ -1,4 +1,8 @@
-"""Paths: dot segments, session ids, AMP and print twins, directory indexes, trailing slashes."""
+"""The path and the query of a key: the parts of a URL that identify an article.
+
+`path_key` removes dot segments, session ids, AMP and print variants, directory indexes and trailing slashes.
+`query_key` drops tracking, session and view parameters, and sorts the others. A site's own `UrlRules` go first.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +12,46 @@ from dataclasses import dataclass
 
 from worker.urls.syntax import encode_query
 
+# Session ids that servers write into paths: `;jsessionid=…` (Java, PHP, ColdFusion), `/(S(…))/` (ASP.NET).
 _SESSION = re.compile(r";(?:jsessionid|phpsessid|sessionid|sid|cfid|cftoken)[=:][^/;]*", re.IGNORECASE)
 _ASP_SESSION = re.compile(r"/(?:\([A-Za-z]\([A-Za-z0-9]{16,}\)\)|\([a-z0-9]{24}\))(?=/)")
+# Tracking parameters appended with `&` or `;` to a URL without a query.
 _STRAY_QUERY = re.compile(r"[&;](?:utm_[a-z]+|fbclid|gclid)=[^/]*\Z", re.IGNORECASE)
 _INDEX = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml|cfm)\Z", re.IGNORECASE)
-_TAIL = ("/", "%20", "%C2%A0", "%E2%80%8B")
+# Slashes, and percent-encoded blanks of every kind: a link's text often runs into its URL.
+_TRAILING = ("/", "%20", "%C2%A0", "%E2%80%8B")
 _DOUBLE_SLASH = re.compile(r"(?<!:)/{2,}")
+# AMP and print variants: a folder in front, a page at the end, a suffix of the page.
 _AMP_FRONT = re.compile(r"/amp(?=/.)", re.IGNORECASE)
 _AMP_END = re.compile(r"(?<=.)/(?:amp|amp\.html?|index\.amp(?:\.html?)?)\Z", re.IGNORECASE)
 _AMP_SUFFIX = re.compile(r"(?<=[^/])\.amp(?=\.(?:html?|shtml|php|epi)\Z|\Z)|(?<=\.html)\.amp\Z", re.IGNORECASE)
 _AMP_NUMBERED = re.compile(r"(?<=\d{5})[-_.]amp(?=\.(?:html?|vnp|tpo|chn|vov)\Z|\Z)", re.IGNORECASE)
 _PRINT_FRONT = re.compile(r"/(?:print|printer|printable|in-bai)(?=/.)", re.IGNORECASE)
 _PRINT_END = re.compile(r"(?<=.)/(?:print|printer|printable)(?:\.html?)?\Z", re.IGNORECASE)
+# Four digits in a row, or four words joined by hyphens.
 _SPECIFIC = re.compile(r"\d{4}|[^/-]-[^/-]+-[^/-]+-")
 _SCRIPT = re.compile(r"\.(?:php|aspx?|jsp|cfm|do|cgi)\Z", re.IGNORECASE)
 
 
 def path_key(path: str) -> str:
-    """Return what of an encoded path tells one article from another, without a trailing slash (empty for the root)."""
+    """Return the identifying part of an encoded path, without a trailing slash (empty for the root)."""
     path = remove_dots(path)
     while True:
-        shorter = _without_tail(_trim(path))
+        shorter = _strip_trailing(_strip_variants(path))
         if shorter == path:
             return path
         path = shorter
 
 
-def _without_tail(path: str) -> str:
+def _strip_trailing(path: str) -> str:
     end = len(path)
-    while blank := next((mark for mark in _TAIL if path.endswith(mark, 0, end)), ""):
-        end -= len(blank)
+    while ending := next((each for each in _TRAILING if path.endswith(each, 0, end)), ""):
+        end -= len(ending)
     return path[:end]
 
 
-def _trim(path: str) -> str:
+def _strip_variants(path: str) -> str:
+    """Remove session ids, index pages, AMP and print variants; cheap checks first, since most paths have none."""
     path = _DOUBLE_SLASH.sub("/", path)
     if ";" in path or "&" in path:
         path = _STRAY_QUERY.sub("", _SESSION.sub("", path))
@@ -66,15 +76,15 @@ def _without_print(path: str) -> str:
     shorter = _PRINT_END.sub("", path)
     front = _PRINT_FRONT.match(shorter)
     if front and is_specific(shorter):
-        # A paper may have a section "print"; only what names one article is a view of it.
+        # A paper may have a section "print"; it is a print view only if the rest names one article.
         shorter = shorter[front.end() :]
     return shorter if is_specific(shorter) else path
 
 
 def is_specific(path: str) -> bool:
-    """Tell whether a path names one article by itself: a number of four digits, or a slug of four words.
+    """Return whether a path alone names one article: its last segment has four digits in a row or four words.
 
-    A script (`chi-tiet-tin-tuc.aspx`) gets its article from the query whatever it is called.
+    Not for a script (`chi-tiet-tin-tuc.aspx`): it takes the article from the query, whatever its name.
     """
     last = path.rstrip("/").rpartition("/")[2]
     return _SPECIFIC.search(last) is not None and not _SCRIPT.search(last)
@@ -93,9 +103,9 @@ def remove_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-# Query parameters: what says where a reader came from goes, what names the article stays.
+# Query parameters that do not identify an article: tracking, sessions, views of a page.
 
-
+# Prefixes and names of the usual analytics and advertising systems, and of Vietnamese papers (`vn_`, `zalo_`).
 _TRACKING_PREFIX = re.compile(
     r"utm_|utm-|itm_|mtm_|matomo_|piwik_|hsa_|_hs|__hs|mc_[ce]id|oly_(?:enc|anon)_id|vero_|stm_|zalo_|gads?_|gs_lc?p?\Z|trk_|"
     r"vn_(?:source|campaign|medium|term|content|thumb|aid|zone)|pk_(?:campaign|kwd|keyword|source|medium|content|cid)|"
@@ -112,19 +122,21 @@ _TRACKING = frozenset(
     usqp aoh outputtype ampshare fb_comment_id replytocom share cachebuster nocache xtor xtref xtcr sc_cmp sc_campaign
     """.split()  # noqa: SIM905 - sixty short words read best as words
 )
+# Names that are sessions only with a value that looks random; elsewhere they select an article.
 _SESSION_VALUES = {
     "sid": re.compile(r"(?=.{16})[A-Za-z_.!-]{0,100}\d[0-9A-Za-z_.!-]*"),
     "s": re.compile(r"[0-9a-fA-F]{32,}"),
 }
 _SESSION_NAME = re.compile(r"jsessionid|phpsessid|aspsessionid\w*|cfid|cftoken|oscsid|zenid|sess(?:ion_?)?id")
-_SOFT = frozenset(
+_AMBIGUOUS = frozenset(
     """
     ref ref_ refer referer referrer source src from via campaign medium rss feed fr icid smid smtyp scm csi nb _
     rss_id feed_id feedname partner_id rand_id m mobile device theme
     """.split()  # noqa: SIM905 - as above
 )
-"""Left out only where the path alone names an article: elsewhere they may choose one."""
-_SAYS_VIEW = {
+"""Dropped only if the path alone names an article: elsewhere they may select one."""
+# Parameters that select a view of the article, with the values that do.
+_VIEW_VALUES = {
     "view": frozenset({"print", "printable", "mobile", "amp", "full"}),
     "mode": frozenset({"print", "amp", "mobile"}),
     "print": frozenset({"", "1", "true", "yes", "y", "on", "pdf", "print"}),
@@ -144,9 +156,9 @@ _SAYS_VIEW = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRules:
-    """A site's own rules: parameters (lower case) to keep or to drop whatever the common rules say.
+    """A site's own rules: query parameters (in lower case) to keep or to drop against the common rules.
 
-    `fold_case` reads paths without regard to case.
+    With `fold_case`, paths are compared in lower case.
     """
 
     keep: frozenset[str] = frozenset()
@@ -155,7 +167,7 @@ class UrlRules:
 
 
 def query_key(query: str, *, specific: bool, rules: UrlRules) -> str:
-    """Return the parameters that tell articles apart, sorted by name; `specific`: the path alone names an article."""
+    """Return the identifying parameters, sorted by name; `specific` means that the path alone names an article."""
     if not query:
         return ""
     kept = dict.fromkeys(
@@ -166,7 +178,7 @@ def query_key(query: str, *, specific: bool, rules: UrlRules) -> str:
 
 
 def _parameters(query: str) -> Iterator[tuple[str, str | None]]:
-    # "?id=5?utm_source=x" is common where a share button adds to a URL that had a query already.
+    # Share buttons often add a second query to a URL that has one: "?id=5?utm_source=x".
     for piece in query.replace("?utm_", "&utm_").split("&"):
         name, equals, value = piece.removeprefix("amp;").partition("=")
         if name or value:
@@ -174,6 +186,7 @@ def _parameters(query: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _dropped(name: str, value: str | None, *, specific: bool, rules: UrlRules) -> bool:
+    """Return whether a parameter is no part of the key: the site's rules first, then the common ones."""
     key, content = name.lower(), value or ""
     if key in rules.keep:
         return False
@@ -181,6 +194,6 @@ def _dropped(name: str, value: str | None, *, specific: bool, rules: UrlRules) -
         return True
     if _SESSION_NAME.fullmatch(key) or (key in _SESSION_VALUES and _SESSION_VALUES[key].fullmatch(content)):
         return True
-    if content.lower() in _SAYS_VIEW.get(key, ()):
+    if content.lower() in _VIEW_VALUES.get(key, ()):
         return True
-    return specific and key in _SOFT
+    return specific and key in _AMBIGUOUS

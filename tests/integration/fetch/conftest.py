@@ -1,4 +1,4 @@
-"""What the tests of fetching share: a server on loopback and a fetcher that takes it for `news.example`."""
+"""Fixtures of the fetching tests: a server on loopback, and a fetcher that connects to it for `news.example`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ async def server() -> AsyncIterator[Loopback]:
 
 @pytest.fixture
 async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
-    """Make fetchers that connect to the server for every name of port 80, and close them at the end."""
+    """Return a factory of fetchers that connect to the server for every host with port 80, closed at the end."""
     made: list[HttpFetcher] = []
 
     def make(
-        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, ask_reservations: bool = False, **changes: Any
+        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, read_tdmrep: bool = False, **changes: Any
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
@@ -48,7 +48,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             hosts=book,
             offload=inline,
             resolve=resolve,
-            ask_reservations=ask_reservations,
+            read_tdmrep=read_tdmrep,
         )
         made.append(fetcher)
         return fetcher
@@ -60,13 +60,13 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Sign certificates."""
+    """Return an authority that signs certificates."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="session")
 def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the file that trusts the authority."""
+    """Return the path of the authority's certificate."""
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return path

@@ -1,4 +1,4 @@
-"""Fetch one bomb of a gibibyte and print how much memory that took; run as a program by the endurance tests."""
+"""Fetches a bomb of one gibibyte and prints the peak memory; run as a program by the endurance tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def squeezed(compress: Callable[[bytes], bytes], finish: Callable[[], bytes]) ->
 
 
 def deflated() -> bytes:
-    """Return a gibibyte of zeros, raw: blocks that know nothing of each other, so that one can be repeated."""
+    """Return a gibibyte of zeros as raw deflate: independent blocks, so that one can be repeated."""
     packer = zlib.compressobj(9, wbits=-15)
     block = packer.compress(PIECE) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * PIECES
@@ -54,7 +54,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
 
 
 def peak() -> int:
-    """Return the most memory this process has held, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmHWM"))
 
@@ -77,7 +77,7 @@ async def main(coding: str) -> None:
             per_host_delay=timedelta(0), max_bytes=LIMIT, connect_to={":80": f"127.0.0.1:{server.port}"}
         )
         fetcher = HttpFetcher(
-            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=inline, ask_reservations=False
+            settings, clock=SystemClock(), hosts=InMemoryHostStore(), offload=inline, read_tdmrep=False
         )
         await fetcher.fetch(Request(url="http://news.example/warm"))
         forget_peak()

@@ -1,4 +1,4 @@
-"""A web server on loopback that answers byte for byte what a test wants, however wrong."""
+"""A web server on loopback whose responses a test writes byte for byte, however wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Conversation = Callable[["Exchange"], Awaitable[None]]
 
 @dataclass
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, and the methods to respond to it."""
 
     path: str
     headers: dict[str, str]
@@ -46,7 +46,7 @@ async def page(exchange: Exchange) -> None:
 
 @dataclass
 class Loopback:
-    """Paths to conversations; a path that is not in the table gets a small page, robots.txt a 404."""
+    """A table of paths and their responses; any other path gets a small page, robots.txt a 404."""
 
     routes: dict[str, Conversation] = field(default_factory=dict)
     seen: list[Exchange] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Loopback:
 
 @asynccontextmanager
 async def serving(server: Loopback, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
-    """Serve until the block ends, then hang up on everybody."""
+    """Serve until the block ends, then close all connections."""
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

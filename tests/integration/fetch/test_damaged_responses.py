@@ -1,4 +1,4 @@
-"""Answers damaged at random: whatever comes, a fetch ends as a page or as a FetchError, and nothing else."""
+"""Responses damaged at random: a fetch ends with a page or a FetchError, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROUNDS = 250
 
 
 def damaged(answer: bytes, chance: random.Random) -> bytes:
-    """Return an answer with a few bytes changed, lost, doubled or put in."""
+    """Return a response with a few bytes changed, removed, doubled or inserted."""
     text = bytearray(answer)
     for _ in range(chance.randint(0, 4)):
         place = chance.randrange(len(text))

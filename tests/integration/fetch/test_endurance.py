@@ -1,4 +1,4 @@
-"""What must hold after much abuse: no leaked descriptor or place after cancellations, no memory taken by bombs."""
+"""No leaked descriptor or permit after thousands of cancellations, no memory taken by bombs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def sometimes_slow(exchange: Exchange) -> None:
 
 
 class SlowEverywhere(Loopback):
-    """Takes its time over every page."""
+    """A server that is slow to respond to every request."""
 
     def _conversation(self, path: str):  # type: ignore[no-untyped-def]
         return super()._conversation(path) if path == "/robots.txt" else sometimes_slow
@@ -126,7 +126,7 @@ def test_a_bomb_costs_no_more_memory_than_the_limit_and_thirty_megabytes(coding:
     assert told["grown"] <= told["limit"] + 30_000_000
 
 
-async def test_a_body_just_within_the_limit_comes_whole(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_body_just_within_the_limit_is_complete(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/fits", b"x" * 1_000).says("/over", b"x" * 1_001)
     fetcher = make_fetcher(max_bytes=1_000, timeout=timedelta(seconds=60))
 

@@ -1,4 +1,4 @@
-"""Every way a server may misbehave: the fetch ends in time with the right word, and the next fetch works."""
+"""Every way a server may misbehave: the fetch ends in time with the right reason, and the next fetch works."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ FAULTS: list[tuple[Conversation, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-async def test_a_fault_ends_in_time_with_its_word_and_the_next_fetch_works(
+async def test_a_fault_ends_in_time_with_its_reason_and_the_next_fetch_works(
     server: Loopback, make_fetcher: FetcherFactory, fault: Conversation, reason: str
 ) -> None:
     server.on("/a", fault)
@@ -174,7 +174,7 @@ async def test_a_fault_ends_in_time_with_its_word_and_the_next_fetch_works(
     assert after.body == b"<p>hello</p>"
 
 
-async def test_more_than_the_announced_length_spoils_nothing_that_follows(
+async def test_a_body_longer_than_announced_does_not_affect_the_next_response(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     async def talkative(exchange: Exchange) -> None:
@@ -189,7 +189,7 @@ async def test_more_than_the_announced_length_spoils_nothing_that_follows(
     assert (first.body, second.body) == (b"ok", b"<p>hello</p>")
 
 
-async def test_an_invalid_charset_is_the_readers_business(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_an_invalid_charset_is_no_fetch_error(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", b"\xff\xfe\xfd", Content_Type="text/html; charset=\x80\x81zlib")
 
     page = await make_fetcher().fetch(Request(url="http://news.example/a"))
@@ -197,7 +197,7 @@ async def test_an_invalid_charset_is_the_readers_business(server: Loopback, make
     assert page.body == b"\xff\xfe\xfd"
 
 
-async def test_a_kept_connection_that_the_server_closed_is_replaced(
+async def test_an_idle_connection_that_the_server_closed_is_replaced(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     async def once(exchange: Exchange) -> None:
@@ -222,7 +222,7 @@ async def test_a_port_nobody_listens_on_is_a_connection_error(make_fetcher: Fetc
     assert "127.0.0.1 port 1" in str(caught.value)
 
 
-async def test_name_servers_that_hang_stop_nobody_else(make_fetcher: FetcherFactory) -> None:
+async def test_name_servers_that_hang_do_not_block_other_hosts(make_fetcher: FetcherFactory) -> None:
     release = threading.Event()
 
     def hang(host: str, port: int) -> list[Address]:
@@ -290,7 +290,7 @@ async def test_tls_is_checked_against_the_name_while_connecting_elsewhere(
     ],
     indirect=["secure"],
 )
-async def test_a_certificate_that_proves_nothing_is_refused(
+async def test_an_invalid_certificate_is_refused(
     secure: Loopback, make_fetcher: FetcherFactory, ca_file: Path, trusted: bool, words: str
 ) -> None:
     fetcher = make_fetcher(
@@ -323,7 +323,7 @@ async def test_a_server_without_tls_behind_an_https_url_is_a_tls_error(
     assert caught.value.reason == "tls"
 
 
-async def test_what_is_said_before_the_handshake_is_never_taken_for_an_answer(make_fetcher: FetcherFactory) -> None:
+async def test_bytes_before_the_handshake_are_never_a_response(make_fetcher: FetcherFactory) -> None:
     async def injects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"Content-Length: 3\r\n\r\nbad")
         await reader.read(1)

@@ -1,4 +1,4 @@
-"""What a fetch gives back, over real connections."""
+"""What a fetch returns, over real connections."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_page_comes_with_its_body_type_headers_and_validators(
         ("identity", bytes),
     ],
 )
-async def test_a_body_is_unpacked(server: Loopback, make_fetcher: FetcherFactory, coding: str, encode) -> None:  # type: ignore[no-untyped-def]
+async def test_a_body_is_decompressed(server: Loopback, make_fetcher: FetcherFactory, coding: str, encode) -> None:  # type: ignore[no-untyped-def]
     body = b"<p>xin ch\xc3\xa0o</p>" * 5_000
     server.says("/a", encode(body), Content_Encoding=coding)
 
@@ -69,7 +69,9 @@ async def test_a_body_is_unpacked(server: Loopback, make_fetcher: FetcherFactory
     assert page.body == body
 
 
-async def test_only_codings_that_can_be_bounded_are_asked_for(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_only_codings_with_a_bounded_decoder_are_requested(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
     await make_fetcher().fetch(Request(url=URL))
 
     asked = server.seen[-1].headers
@@ -94,7 +96,7 @@ async def test_a_304_gives_a_page_without_body_that_keeps_its_validators(
     assert server.seen[-1].headers["if-modified-since"] == known.last_modified
 
 
-async def test_a_server_that_always_says_304_is_asked_without_conditions_now_and_then(
+async def test_every_24th_conditional_request_goes_without_validators(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     async def lies(exchange: Exchange) -> None:
@@ -111,7 +113,7 @@ async def test_a_server_that_always_says_304_is_asked_without_conditions_now_and
     assert [page.status for page in pages].count(200) == 1
 
 
-async def test_a_304_nobody_asked_for_is_an_error(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_304_to_an_unconditional_request_is_an_error(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", status=304, Content_Length="")
 
     error = await failure(make_fetcher)
@@ -141,7 +143,7 @@ async def test_other_statuses_say_whether_another_try_may_help(
     assert (error.reason, error.status, error.retry) == ("http", status, retry)
 
 
-async def test_retry_after_is_handed_on_and_closes_the_host(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_retry_after_is_reported_and_pauses_the_host(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", status=503, Retry_After="120")
     fetcher = make_fetcher()
     with pytest.raises(FetchError) as first:
@@ -158,7 +160,9 @@ async def test_retry_after_is_handed_on_and_closes_the_host(server: Loopback, ma
     assert server.paths == ["/robots.txt", "/a"]
 
 
-async def test_the_content_type_is_judged_before_the_body_comes(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_content_type_is_checked_before_the_body_is_read(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
     async def endless_film(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 99999999\r\n\r\n")
         await exchange.reader.read()
@@ -186,7 +190,7 @@ async def test_the_content_type_is_judged_before_the_body_comes(server: Loopback
         ("any", "image/png", True),
     ],
 )
-async def test_the_kind_of_body_wanted_decides_which_types_fit(
+async def test_the_requested_kind_of_body_decides_which_types_are_accepted(
     server: Loopback, make_fetcher: FetcherFactory, accept: str, content_type: str, fits: bool
 ) -> None:
     server.says("/a", b"x", Content_Type=content_type)

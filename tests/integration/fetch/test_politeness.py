@@ -1,4 +1,4 @@
-"""Being a good guest: robots.txt as sites answer it, turns, and hosts that are left alone."""
+"""robots.txt, the delay between requests, and hosts that are paused, over real connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def reason_of(fetcher: HttpFetcher, url: str = URL) -> str:
 
 
 def noting(server: Loopback, *paths: str, status: int, reset: int | None = None) -> list[float]:
-    """Answer these paths, but hang up on one of the requests; return when each came, a list that grows."""
+    """Respond to these paths, but reset the connection of one request; return the growing list of arrival times."""
     arrivals: list[float] = []
 
     async def note(exchange: Exchange) -> None:
@@ -59,7 +59,7 @@ async def test_a_forbidden_page_is_blocked_with_the_rule_that_forbids_it(
     assert server.paths == ["/robots.txt"]
 
 
-async def test_robots_txt_is_asked_for_once(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_is_fetched_once(server: Loopback, make_fetcher: FetcherFactory) -> None:
     fetcher = make_fetcher(per_host_connections=4)
 
     await asyncio.gather(*(fetcher.fetch(Request(url=f"http://news.example/{number}")) for number in range(20)))
@@ -67,7 +67,7 @@ async def test_robots_txt_is_asked_for_once(server: Loopback, make_fetcher: Fetc
     assert server.paths.count("/robots.txt") == 1
 
 
-async def test_robots_txt_is_shared_through_the_host_book(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_is_shared_through_the_host_store(server: Loopback, make_fetcher: FetcherFactory) -> None:
     hosts = InMemoryHostStore()
     server.robots("User-agent: *\nDisallow: /a\nSitemap: http://news.example/map.xml")
     await reason_of(make_fetcher(hosts=hosts))
@@ -79,7 +79,7 @@ async def test_robots_txt_is_shared_through_the_host_book(server: Loopback, make
     assert server.paths == ["/robots.txt"]
 
 
-async def test_robots_txt_can_be_left_unread(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_can_be_ignored_by_a_setting(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("User-agent: *\nDisallow: /")
 
     page = await make_fetcher(obey_robots=False).fetch(Request(url=URL))
@@ -110,7 +110,7 @@ async def test_a_server_error_forbids_everything_for_now(
     assert server.paths == ["/robots.txt"]
 
 
-async def test_the_last_good_copy_serves_while_the_site_is_silent(
+async def test_the_last_good_copy_is_used_while_robots_txt_is_unavailable(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     server.robots("", status=500)
@@ -123,7 +123,7 @@ async def test_the_last_good_copy_serves_while_the_site_is_silent(
         body=b"User-agent: *\nDisallow: /a",
     )
     hosts = InMemoryHostStore()
-    hosts.keep_robots(old)
+    hosts.save_robots(old)
     fetcher = make_fetcher(hosts=hosts)
 
     reasons = [await reason_of(fetcher), await reason_of(fetcher, "http://news.example/b")]
@@ -135,20 +135,20 @@ async def test_the_last_good_copy_serves_while_the_site_is_silent(
     assert (kept.status, kept.good_at) == (500, old.good_at)
 
 
-async def test_the_last_good_copy_serves_for_a_day_only(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_last_good_copy_is_used_for_a_day_only(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("", status=500)
     long_ago = datetime.now(UTC) - timedelta(hours=25)
     hosts = InMemoryHostStore()
-    hosts.keep_robots(RobotsRecord(origin=ORIGIN, checked_at=long_ago, good_at=long_ago, status=200, body=b""))
+    hosts.save_robots(RobotsRecord(origin=ORIGIN, checked_at=long_ago, good_at=long_ago, status=200, body=b""))
 
     with pytest.raises(FetchError, match="answered 500"):
         await make_fetcher(hosts=hosts).fetch(Request(url=URL))
 
 
-async def test_the_last_good_copy_serves_where_the_site_cannot_be_reached(make_fetcher: FetcherFactory) -> None:
+async def test_the_last_good_copy_is_used_if_the_site_cannot_be_reached(make_fetcher: FetcherFactory) -> None:
     now = datetime.now(UTC)
     hosts = InMemoryHostStore()
-    hosts.keep_robots(
+    hosts.save_robots(
         RobotsRecord(
             origin=ORIGIN,
             checked_at=now - timedelta(hours=25),
@@ -177,7 +177,7 @@ async def test_thousands_of_large_robots_txt_do_not_fill_the_memory(
         await reason_of(fetcher, f"http://h{number}.example/a")
 
     assert server.paths.count("/robots.txt") == 3
-    assert fetcher._gate._rules <= 100_000
+    assert fetcher._robots_cache._rules <= 100_000
 
 
 async def test_robots_txt_is_followed_through_five_redirects(server: Loopback, make_fetcher: FetcherFactory) -> None:
@@ -221,7 +221,7 @@ async def test_a_crawl_delay_longer_than_ours_wins(server: Loopback, make_fetche
     assert arrivals[1] - arrivals[0] > 0.5
 
 
-async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_requests_together(
+async def test_a_slow_connection_does_not_bring_requests_of_two_workers_together(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     arrivals = noting(server, "/robots.txt", "/a", status=404)
@@ -242,7 +242,7 @@ async def test_a_connection_that_takes_its_time_does_not_bring_two_workers_reque
     assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.5
 
 
-async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
+async def test_a_request_sent_again_on_a_new_connection_waits_for_its_own_slot(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     # The second of them comes on a kept connection, which the server closes instead of answering.
@@ -254,9 +254,7 @@ async def test_what_is_asked_again_on_a_new_connection_waits_for_its_own_turn(
     assert min(later - earlier for earlier, later in itertools.pairwise(arrivals)) > 0.5
 
 
-async def test_who_waits_for_a_turn_goes_away_when_the_host_says_so(
-    server: Loopback, make_fetcher: FetcherFactory
-) -> None:
+async def test_a_waiting_request_ends_when_the_host_is_paused(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async def not_now(exchange: Exchange) -> None:
         await exchange.reply(status=429, Retry_After="3600")
 
@@ -291,7 +289,7 @@ async def test_one_host_gets_one_connection_at_a_time(server: Loopback, make_fet
     assert server.connections == 1
 
 
-async def test_a_slow_host_does_not_hold_up_the_others(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_slow_host_does_not_block_the_others(server: Loopback, make_fetcher: FetcherFactory) -> None:
     hang = asyncio.Event()
 
     async def silent(exchange: Exchange) -> None:
@@ -313,7 +311,7 @@ async def test_a_slow_host_does_not_hold_up_the_others(server: Loopback, make_fe
     await asyncio.gather(*stuck, return_exceptions=True)
 
 
-async def test_a_host_that_keeps_failing_is_left_alone_and_tried_again(
+async def test_a_host_that_keeps_failing_is_paused_and_tried_again(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     hosts = InMemoryHostStore()
@@ -323,13 +321,13 @@ async def test_a_host_that_keeps_failing_is_left_alone_and_tried_again(
     reasons = [await reason_of(fetcher) for _ in range(7)]
 
     assert reasons == ["http"] * 5 + ["host-closed"] * 2
-    standing = hosts.standing("news.example")
+    standing = hosts.health_of("news.example")
     assert standing.failures == 5
     assert standing.closed_until is not None
     assert standing.closed_until > datetime.now(UTC)
 
 
-async def test_an_answer_forgives_earlier_failures(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_response_resets_earlier_failures(server: Loopback, make_fetcher: FetcherFactory) -> None:
     hosts = InMemoryHostStore()
     server.says("/a", status=500)
     fetcher = make_fetcher(hosts=hosts)
@@ -338,12 +336,10 @@ async def test_an_answer_forgives_earlier_failures(server: Loopback, make_fetche
 
     await reason_of(fetcher, "http://news.example/b")
 
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
-async def test_a_page_that_is_missing_says_nothing_about_its_host(
-    server: Loopback, make_fetcher: FetcherFactory
-) -> None:
+async def test_a_missing_page_is_no_failure_of_its_host(server: Loopback, make_fetcher: FetcherFactory) -> None:
     hosts = InMemoryHostStore()
     server.says("/a", status=404)
     fetcher = make_fetcher(hosts=hosts)
@@ -351,10 +347,10 @@ async def test_a_page_that_is_missing_says_nothing_about_its_host(
     for _ in range(8):
         await reason_of(fetcher)
 
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
-async def test_pages_that_are_too_large_say_nothing_about_their_host(
+async def test_pages_that_are_too_large_are_no_failures_of_their_host(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     hosts = InMemoryHostStore()
@@ -364,20 +360,20 @@ async def test_pages_that_are_too_large_say_nothing_about_their_host(
     reasons = {await reason_of(fetcher) for _ in range(8)}
 
     assert reasons == {"size"}
-    assert hosts.standing("news.example").failures == 0
+    assert hosts.health_of("news.example").failures == 0
 
 
-async def test_a_process_stopped_right_before_it_asks_makes_the_next_one_wait(
+async def test_a_process_suspended_right_before_it_sends_delays_the_next_request(
     server: Loopback, make_fetcher: FetcherFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hosts, ready = InMemoryHostStore(), HostSlot.ready
+    hosts, ready = InMemoryHostStore(), HostSlot.wait_before_send
     arrivals = noting(server, "/a", status=200)
 
-    async def stopped(turn: HostSlot) -> None:
-        await ready(turn)
+    async def stopped(slot: HostSlot) -> None:
+        await ready(slot)
         time.sleep(1.2 * (not arrivals))  # noqa: ASYNC251 - as a whole process is stopped, not as a task waits
 
-    monkeypatch.setattr(HostSlot, "ready", stopped)
+    monkeypatch.setattr(HostSlot, "wait_before_send", stopped)
     for _ in range(2):
         fetcher = make_fetcher(hosts=hosts, obey_robots=False, per_host_delay=timedelta(seconds=1))
         await fetcher.fetch(Request(url=URL))

@@ -1,4 +1,4 @@
-"""Following redirects by hand, every hop checked like the first."""
+"""Redirects: every target is checked like the first URL."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_permanent_redirect_after_a_temporary_one_is_not_remembered(
     assert page.permanent_url is None
 
 
-async def test_robots_txt_is_asked_at_every_hop(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_is_checked_at_every_redirect(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("User-agent: *\nDisallow: /private").says("/a", status=302, Location="/private/b")
 
     with pytest.raises(FetchBlocked) as caught:
@@ -80,7 +80,7 @@ async def test_a_redirect_to_what_may_not_be_fetched_ends_there(
     assert server.paths == ["/robots.txt", "/a"]
 
 
-async def test_a_circle_of_redirects_ends_where_it_closes(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_redirect_loop_ends_at_its_first_repetition(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", status=302, Location="/b").says("/b", status=302, Location="/a")
 
     with pytest.raises(FetchError) as caught:
@@ -110,9 +110,7 @@ async def test_a_redirect_without_a_target_is_an_error(server: Loopback, make_fe
     assert (caught.value.reason, caught.value.status) == ("redirects", 302)
 
 
-async def test_a_site_that_wants_its_cookie_back_gets_it_within_the_fetch(
-    server: Loopback, make_fetcher: FetcherFactory
-) -> None:
+async def test_a_cookie_is_sent_back_within_the_fetch(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async def gate(exchange: Exchange) -> None:
         if exchange.headers.get("cookie") == "seen=yes":
             await exchange.reply(b"come in")
@@ -139,7 +137,7 @@ async def test_cookies_and_credentials_never_cross_hosts(server: Loopback, make_
     assert not {"cookie", "authorization", "referer"} & received.headers.keys()
 
 
-async def test_one_deadline_holds_for_all_hops_together(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_one_deadline_holds_for_all_redirects_together(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async def slowly(exchange: Exchange) -> None:
         await asyncio.sleep(0.3)
         await exchange.reply(status=302, Location=f"/{int(exchange.path[1:]) + 1}")
@@ -155,7 +153,7 @@ async def test_one_deadline_holds_for_all_hops_together(server: Loopback, make_f
     assert len(server.paths) <= 1 + 4
 
 
-async def test_the_next_fetch_begins_where_the_page_has_moved_for_good(
+async def test_the_next_fetch_starts_at_the_target_of_a_permanent_redirect(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     server.says("/a", status=301, Location="/b").says("/b", b"here")
@@ -168,7 +166,7 @@ async def test_the_next_fetch_begins_where_the_page_has_moved_for_good(
     assert server.paths.count("/a") == 1
 
 
-async def test_a_move_that_leads_to_nothing_is_forgotten(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_permanent_redirect_to_a_failure_is_forgotten(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", status=301, Location="/b").says("/b", b"here")
     fetcher = make_fetcher()
     await fetcher.fetch(Request(url=URL))
@@ -184,7 +182,7 @@ async def test_a_move_that_leads_to_nothing_is_forgotten(server: Loopback, make_
 NOTICE = b"<html><head><meta http-equiv='refresh' content='2; url=%s'></head><body>One moment, please.</body></html>"
 
 
-async def test_a_page_that_only_sends_on_is_followed_like_a_redirect(
+async def test_a_page_that_only_redirects_is_followed_like_a_redirect(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     server.says("/a", b"", Refresh="0; url=/b").says("/b", NOTICE % b"/c").says("/c", b"<p>here</p>")
@@ -195,7 +193,7 @@ async def test_a_page_that_only_sends_on_is_followed_like_a_redirect(
     assert page.permanent_url is None
 
 
-async def test_pages_that_send_to_each_other_end_as_a_circle(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_pages_that_redirect_to_each_other_end_as_a_loop(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", NOTICE % b"/b").says("/b", NOTICE % b"/a")
 
     with pytest.raises(FetchError) as caught:
@@ -210,7 +208,7 @@ async def test_pages_that_send_to_each_other_end_as_a_circle(server: Loopback, m
     (b"http://user:secret@news.example/", "credentials"),
      (b"/private/b", "robots")],
 )  # fmt: skip
-async def test_where_a_page_sends_on_to_is_checked_like_any_address(
+async def test_the_target_of_a_redirecting_page_is_checked_like_any_address(
     server: Loopback, make_fetcher: FetcherFactory, target: bytes, reason: str
 ) -> None:
     server.robots("User-agent: *\nDisallow: /private").says("/a", NOTICE % target)

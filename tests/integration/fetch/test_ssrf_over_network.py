@@ -1,4 +1,4 @@
-"""Nothing a stranger writes leads to a private listener: not a spelling, not a redirect, not a resolver."""
+"""No spelling, redirect or DNS answer leads to a private listener."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_the_listener_can_be_reached_when_it_is_allowed(make_fetcher: Fetc
         assert listener.connections == 1
 
 
-async def test_no_spelling_of_a_private_address_reaches_it(make_fetcher: FetcherFactory) -> None:
+async def test_no_spelling_of_a_private_address_reaches_the_listener(make_fetcher: FetcherFactory) -> None:
     async with listening() as listener:
         urls = hostile_urls(listener.port)
         fetcher = make_fetcher(connect_to={}, resolve=nothing_but_loopback)
@@ -92,7 +92,7 @@ async def test_no_redirect_leads_to_a_private_address(server: Loopback, make_fet
         assert sum(end in WORDS for end in ends) >= 400
 
 
-async def test_no_answer_of_a_resolver_leads_to_a_private_address(make_fetcher: FetcherFactory) -> None:
+async def test_no_dns_answer_leads_to_a_private_address(make_fetcher: FetcherFactory) -> None:
     async with listening() as listener:
         addresses = [ip_address(text.partition("%")[0]) for text in (*PRIVATE_V4, *PRIVATE_V6)]
         answers: dict[str, list[Address]] = {f"n{n}.example": [address] for n, address in enumerate(addresses)}
@@ -145,7 +145,7 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
         assert "authorization" not in server.seen[-1].headers
 
 
-async def test_connecting_elsewhere_opens_no_other_address(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_connect_to_allows_no_other_address(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async with listening() as listener:
         fetcher = make_fetcher(connect_to={"news.example:80": f"127.0.0.1:{server.port}"}, resolve=nothing_but_loopback)
 

@@ -1,4 +1,4 @@
-"""What a site reserves in its tdmrep.json travels with its pages; asked for politely, and never at a page's cost."""
+"""The reservation of a site's tdmrep.json is added to its pages; fetching it never costs a page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FILE = (
 )
 
 
-async def test_a_page_carries_what_its_site_reserves_and_the_file_is_asked_for_once(
+async def test_a_page_has_the_reservation_of_its_site_and_the_file_is_fetched_once(
     server: Loopback, make_fetcher: FetcherFactory
 ) -> None:
     server.says(PATH, FILE, Content_Type="application/json")
-    fetcher = make_fetcher(ask_reservations=True, per_host_connections=4)
+    fetcher = make_fetcher(read_tdmrep=True, per_host_connections=4)
     urls = [f"http://news.example/{path}" for path in ("tin/1", "tin/2", "khac/3")]
 
     pages = await asyncio.gather(*(fetcher.fetch(Request(url=url)) for url in urls))
@@ -30,30 +30,30 @@ async def test_a_page_carries_what_its_site_reserves_and_the_file_is_asked_for_o
     assert server.paths.count(PATH) == 1
 
 
-async def test_the_file_is_shared_through_the_host_book(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_file_is_shared_through_the_host_store(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says(PATH, FILE)
     hosts = InMemoryHostStore()
-    await make_fetcher(hosts=hosts, ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+    await make_fetcher(hosts=hosts, read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
 
-    page = await make_fetcher(hosts=hosts, ask_reservations=True).fetch(Request(url="http://news.example/tin/2"))
+    page = await make_fetcher(hosts=hosts, read_tdmrep=True).fetch(Request(url="http://news.example/tin/2"))
 
     assert page.headers[HEADER] == "1"
     assert server.paths.count(PATH) == 1
 
 
-async def test_nobody_asks_unless_the_answer_decides_something(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_the_file_is_fetched_only_for_pages_that_need_it(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says(PATH, FILE)
 
     await make_fetcher().fetch(Request(url="http://news.example/tin/1"))
-    await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/feed", accept="feed"))
+    await make_fetcher(read_tdmrep=True).fetch(Request(url="http://news.example/feed", accept="feed"))
 
     assert PATH not in server.paths
 
 
-async def test_robots_txt_is_obeyed_for_the_file_too(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_robots_txt_is_obeyed_for_the_file(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.robots("User-agent: *\nDisallow: /.well-known/").says(PATH, FILE)
 
-    page = await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+    page = await make_fetcher(read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
 
     assert HEADER not in page.headers
     assert PATH not in server.paths
@@ -64,7 +64,7 @@ async def test_a_site_without_the_file_reserves_nothing(
     server: Loopback, make_fetcher: FetcherFactory, status: int
 ) -> None:
     server.says(PATH, FILE, status=status, Location="/elsewhere")
-    fetcher = make_fetcher(ask_reservations=True)
+    fetcher = make_fetcher(read_tdmrep=True)
 
     pages = [await fetcher.fetch(Request(url=f"http://news.example/tin/{number}")) for number in range(2)]
 
@@ -72,12 +72,12 @@ async def test_a_site_without_the_file_reserves_nothing(
     assert server.paths.count(PATH) == 1
 
 
-async def test_a_file_that_cannot_be_had_costs_no_page(server: Loopback, make_fetcher: FetcherFactory) -> None:
+async def test_a_file_that_cannot_be_fetched_costs_no_page(server: Loopback, make_fetcher: FetcherFactory) -> None:
     async def hang_up(exchange: Exchange) -> None:
         exchange.reset()
 
     server.on(PATH, hang_up)
 
-    page = await make_fetcher(ask_reservations=True).fetch(Request(url="http://news.example/tin/1"))
+    page = await make_fetcher(read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
 
     assert (page.status, page.body) == (200, b"<p>hello</p>")

@@ -134,7 +134,7 @@ class Books(RuleBasedStateMachine):
     @rule(host=st.integers(0, 3), minutes=st.integers(0, 20))
     def a_host_is_closed_or_opened(self, host: int, minutes: int) -> None:
         closed_until = self.now + minutes * MINUTE if minutes else None
-        self.store.hosts.note(HostHealth(host=f"h{host}.example", failures=1, closed_until=closed_until))
+        self.store.hosts.save_health(HostHealth(host=f"h{host}.example", failures=1, closed_until=closed_until))
 
     @rule()
     def the_worker_dies(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes Vietnamese in its legacy encodings, for tests: nobody needs that otherwise."""
+"""Encodes Vietnamese in its legacy encodings, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door for characters: nothing that no text may hold comes through it, and nothing else is lost."""
+"""Characters that no text may hold are removed, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ any_text = st.text(st.characters(codec=None))
 
 
 @pytest.mark.parametrize("unwanted", UNWANTED.values(), ids=UNWANTED)
-def test_what_no_text_holds_is_taken_out(unwanted: str) -> None:
+def test_characters_that_no_text_may_hold_are_removed(unwanted: str) -> None:
     assert clean(f"một{unwanted} hai") == "một hai"
 
 
 @pytest.mark.parametrize("page_break", ["\x0b", "\x0c"])
-def test_a_vertical_tab_and_a_form_feed_are_blanks(page_break: str) -> None:
+def test_a_vertical_tab_and_a_form_feed_become_blanks(page_break: str) -> None:
     assert clean(f"một{page_break}hai") == "một hai"
 
 
 @pytest.mark.parametrize(
     "kept", ["một\thai\r\nba", "😀👨\u200d👩", "\ufffd", "\u0085", "\ue000", "क्\u200dष", "\u2028", "\U0010fffd"]
 )
-def test_everything_else_stays(kept: str) -> None:
+def test_all_other_characters_are_kept(kept: str) -> None:
     assert clean(kept) == kept
 
 
 @given(any_text)
-def test_cleaning_twice_changes_nothing_and_the_rest_is_what_xml_and_stores_take(text: str) -> None:
+def test_cleaning_is_idempotent_and_xml_and_stores_accept_the_result(text: str) -> None:
     once = clean(text)
 
     assert clean(once) == once
@@ -73,19 +73,19 @@ def test_cleaning_twice_changes_nothing_and_the_rest_is_what_xml_and_stores_take
         ("&#0", ""),
     ],
 )
-def test_numbers_that_stand_for_such_characters_mean_what_browsers_take_them_for(written: str, meant: str) -> None:
+def test_numeric_references_to_such_characters_are_resolved_as_in_browsers(written: str, meant: str) -> None:
     assert clean_markup(written) == meant
 
 
 @pytest.mark.parametrize(
     "kept", ["&#7843;", "&#x1ea3;", "&#128512;", "&#10;&#x9;", "&amp;#0;", "&#;", "&#x;", "&# 0;", "&#65533;"]
 )
-def test_other_numbers_are_left_to_the_parser(kept: str) -> None:
+def test_other_numeric_references_are_left_to_the_parser(kept: str) -> None:
     assert clean_markup(kept) == kept
 
 
 @given(st.integers(0, 0x120000), st.booleans())
-def test_every_number_gives_a_clean_character_or_none(code: int, decimal: bool) -> None:
+def test_every_numeric_reference_gives_a_clean_character_or_none(code: int, decimal: bool) -> None:
     from html import unescape
 
     written = f"&#{code};" if decimal else f"&#x{code:X};"
@@ -95,7 +95,7 @@ def test_every_number_gives_a_clean_character_or_none(code: int, decimal: bool) 
 
 @pytest.mark.parametrize("unwanted", UNWANTED.values(), ids=UNWANTED)
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-32"])
-def test_what_is_decoded_is_clean(unwanted: str, codec: str) -> None:
+def test_decoded_text_is_clean(unwanted: str, codec: str) -> None:
     body = f"<p>Một bài báo{unwanted} hay</p>".encode(codec, "surrogatepass")
 
     assert "�" in decode(body).text or decode(body).text == "<p>Một bài báo hay</p>"
@@ -111,7 +111,7 @@ def test_escapes_in_json_give_clean_strings_at_any_depth(escape: str, whole: str
 
 
 @pytest.mark.parametrize("raw", [b"\x00", b"\x01", b"\x1f", b"\x7f", b"\xef\xbf\xbe", b"\xed\xa0\x80", b"\xff"])
-def test_raw_control_characters_and_damage_do_not_cost_the_json(raw: bytes) -> None:
+def test_json_with_control_characters_and_damaged_utf8_is_parsed(raw: bytes) -> None:
     value = read_json(b'{"name": "some text' + raw + b'", "next": 2}')
 
     assert isinstance(value, dict)
@@ -120,7 +120,7 @@ def test_raw_control_characters_and_damage_do_not_cost_the_json(raw: bytes) -> N
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_json_is_read_in_every_encoding_it_may_have(codec: str) -> None:
+def test_json_is_parsed_in_every_utf_encoding(codec: str) -> None:
     assert read_json('{"a": "tiếng Việt", "b": "\\ud83d\\ude00"}'.encode(codec)) == {"a": "tiếng Việt", "b": "😀"}
 
 
@@ -131,7 +131,7 @@ def test_a_list_is_decoded_by_its_mark_and_not_normalised(codec: str) -> None:
     assert decode_plain(written.encode(codec)) == written
 
 
-def test_what_has_many_control_characters_is_no_text() -> None:
+def test_bytes_with_many_control_characters_are_no_text() -> None:
     assert is_text("Một bài báo\x00 hay".encode())
     assert is_text(b"")
     assert not is_text(bytes(range(256)))
@@ -162,5 +162,5 @@ def test_what_has_many_control_characters_is_no_text() -> None:
         ("<b", "<b"),
     ],
 )
-def test_markup_goes_out_of_a_title_and_tags_that_are_written_about_stay(written: str, title: str) -> None:
+def test_formatting_tags_are_removed_from_a_title_and_tags_it_is_about_are_kept(written: str, title: str) -> None:
     assert strip_tags(written) == title

@@ -1,4 +1,4 @@
-"""Bytes to text: what decides, and that nothing hostile matters."""
+"""Bytes to text: which charset is chosen, and that hostile input is harmless."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ JAPANESE = "<p>首相は記者会見で、新しい経済政策を発表しま�
         (vni(VIETNAMESE).decode("latin-1").encode(), "text/html; charset=utf-8", "vni", "detection"),
     ],
 )
-def test_vietnamese_comes_out_right(body: bytes, content_type: str | None, charset: str, chosen_by: str) -> None:
+def test_vietnamese_is_decoded_in_every_encoding(
+    body: bytes, content_type: str | None, charset: str, chosen_by: str
+) -> None:
     decoded = decode(body, content_type)
 
     assert (decoded.charset, decoded.chosen_by) == (charset, chosen_by)
@@ -65,14 +67,14 @@ def test_vietnamese_comes_out_right(body: bytes, content_type: str | None, chars
         (tcvn3(VIETNAMESE.lower()).decode("latin-1").encode(), "text/html; charset=utf-8"),
     ],
 )
-def test_tcvn3_comes_out_right(body: bytes, content_type: str | None) -> None:
+def test_tcvn3_is_decoded(body: bytes, content_type: str | None) -> None:
     decoded = decode(body, content_type)
 
     assert (decoded.charset, decoded.chosen_by) == ("tcvn3", "detection")
     assert decoded.text == VIETNAMESE.lower()
 
 
-def test_character_references_in_a_font_trick_stand_for_its_letters() -> None:
+def test_character_references_in_a_font_trick_are_decoded_as_its_letters() -> None:
     references = "".join(f"&#{ord(c)};" if ord(c) > 127 else c for c in tcvn3(VIETNAMESE.lower()).decode("latin-1"))
 
     decoded = decode(references.encode() + tcvn3("hà nội, việt nam"))
@@ -80,7 +82,7 @@ def test_character_references_in_a_font_trick_stand_for_its_letters() -> None:
     assert decoded.text == VIETNAMESE.lower() + "hà nội, việt nam"
 
 
-def test_what_a_font_trick_looks_like_when_read_as_latin() -> None:
+def test_a_font_trick_decoded_as_latin() -> None:
     legacy = "Céng hoµ x· héi chñ nghÜa ViÖt Nam, §éc lËp".encode("latin-1")
     other = "Coäng hoøa xaõ hoäi chuû nghóa Vieät Nam, Ñoäc laäp".encode("latin-1")
 
@@ -90,7 +92,7 @@ def test_what_a_font_trick_looks_like_when_read_as_latin() -> None:
 
 @pytest.mark.parametrize("text", [FRENCH, GERMAN])
 @pytest.mark.parametrize("content_type", [None, "text/html", "text/html; charset=iso-8859-1"])
-def test_other_latin_text_is_not_taken_for_vietnamese(text: str, content_type: str | None) -> None:
+def test_other_latin_text_is_not_detected_as_vietnamese(text: str, content_type: str | None) -> None:
     decoded = decode(text.encode("cp1252"), content_type)
 
     assert (decoded.text, decoded.charset) == (text, "windows-1252")
@@ -100,11 +102,11 @@ def test_other_latin_text_is_not_taken_for_vietnamese(text: str, content_type: s
     ("text", "codec"),
     [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "cp932"), (JAPANESE, "euc_jp")],
 )
-def test_other_scripts_are_told_without_a_name(text: str, codec: str) -> None:
+def test_other_scripts_are_detected_without_a_declaration(text: str, codec: str) -> None:
     assert decode((text * 3).encode(codec)).text == text * 3
 
 
-def test_the_page_knows_better_than_a_server_that_says_latin_of_everything() -> None:
+def test_the_meta_element_wins_over_a_latin_header() -> None:
     body = b"<meta http-equiv=Content-Type content='text/html; charset=windows-1251'>" + RUSSIAN.encode("cp1251")
 
     decoded = decode(body, "text/html; charset=ISO-8859-1")
@@ -113,7 +115,7 @@ def test_the_page_knows_better_than_a_server_that_says_latin_of_everything() -> 
     assert RUSSIAN in decoded.text
 
 
-def test_a_name_the_bytes_contradict_is_not_believed() -> None:
+def test_a_declared_charset_that_the_bytes_contradict_is_ignored() -> None:
     decoded = decode((RUSSIAN * 3).encode("cp1251"), "text/html; charset=utf-8")
 
     assert decoded.text == RUSSIAN * 3
@@ -126,7 +128,7 @@ def test_a_page_cut_inside_a_letter_is_still_utf8() -> None:
     assert decoded.text.endswith("\ufffd")
 
 
-def test_a_meta_in_a_comment_says_nothing() -> None:
+def test_a_meta_element_in_a_comment_is_ignored() -> None:
     body = b"<!-- <meta charset=big5> --><meta charset=windows-1251>" + RUSSIAN.encode("cp1251")
 
     decoded = decode(body)
@@ -172,7 +174,7 @@ def test_text_is_composed() -> None:
         "cp037",
     ],
 )
-def test_a_hostile_name_is_harmless(name: str) -> None:
+def test_a_hostile_charset_label_is_harmless(name: str) -> None:
     decoded = decode("Việt Nam đất nước".encode(), f"text/html; charset={name}")
 
     assert (decoded.text, decoded.charset) == ("Việt Nam đất nước", "utf-8")
@@ -184,19 +186,19 @@ def test_ascii_and_nothing_are_utf8() -> None:
     assert decode(b"plain", "text/html; charset=utf-8").chosen_by == "header"
 
 
-def test_iso_2022_jp_is_ascii_that_means_something_else() -> None:
+def test_declared_iso_2022_jp_is_not_decoded_as_ascii() -> None:
     assert decode(JAPANESE.encode("iso2022_jp"), "text/html; charset=iso-2022-jp").text == JAPANESE
 
 
 @pytest.mark.parametrize(
     "body", [b"<script>" * 100_000 + b"\xff", b"<!--" * 200_000 + b"\xff", b"<meta " * 100_000 + b"\xff"]
 )
-def test_pages_of_opening_brackets_take_no_hours(body: bytes) -> None:
+def test_pages_of_opening_brackets_are_decoded_in_linear_time(body: bytes) -> None:
     assert decode(body).charset == "windows-1252"
 
 
 @given(st.binary(max_size=500), st.none() | st.text(max_size=60).map(lambda name: f"text/html; charset={name}"))
-def test_any_bytes_under_any_name_become_clean_text(body: bytes, content_type: str | None) -> None:
+def test_any_bytes_with_any_header_become_clean_text(body: bytes, content_type: str | None) -> None:
     text = decode(body, content_type).text
 
     assert unicodedata.is_normalized("NFC", text)
@@ -207,23 +209,23 @@ def test_any_bytes_under_any_name_become_clean_text(body: bytes, content_type: s
     st.binary(max_size=300),
     st.sampled_from(["utf-16", "big5", "gbk", "euc-kr", "shift_jis", "iso-2022-jp", "vni", "tcvn3"]),
 )
-def test_any_bytes_under_a_real_name_become_clean_text(body: bytes, name: str) -> None:
+def test_any_bytes_with_a_known_label_become_clean_text(body: bytes, name: str) -> None:
     decode(body, f"text/html; charset={name}").text.encode()
 
 
 @pytest.mark.parametrize(
     "word", ["nghiêng", "Việt", "khuỷu", "gì", "quốc", "thuở", "Đắk", "yêu", "xoong", "ươm", "uỷ", "giếng"]
 )
-def test_syllables_are_known(word: str) -> None:
+def test_vietnamese_syllables_are_recognised(word: str) -> None:
     assert is_syllable(word)
 
 
 @pytest.mark.parametrize("word", ["général", "für", "été", "wörld", "ngoằn̉", "naïve", "áá", "zá", "şey", "élu"])
-def test_words_of_other_languages_are_not(word: str) -> None:
+def test_words_of_other_languages_are_no_syllables(word: str) -> None:
     assert not is_syllable(word)
 
 
-def test_a_page_in_utf_8_that_holds_somebody_elses_damage_is_still_utf_8() -> None:
+def test_utf8_with_replacement_characters_is_still_utf8() -> None:
     body = "Zażółć \ufffd gęślą".encode()
 
     decoded = decode(body, "text/html")

@@ -37,5 +37,5 @@ def test_a_sentence_has_about_as_many_words_in_every_language(language: str) -> 
         ("مجلس شهر تصمیم گرفت", 4),
     ],
 )
-def test_words_stand_between_blanks_or_are_so_many_letters(text: str, words: int) -> None:
+def test_words_are_between_blanks_or_a_number_of_letters(text: str, words: int) -> None:
     assert count_words(text) == words

@@ -1,4 +1,4 @@
-"""Fakes that fit the seams of fetching: a clock of its own, and an offload that calls at once."""
+"""Fakes for the tests of fetching: a virtual clock, and an executor that calls directly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def inline(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call at once, on the loop."""
+    """Call directly, in the event loop."""
     return call(*args, **kwargs)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time runs only while nobody has anything to do, and then at once."""
+    """An event loop whose time jumps to the next timer as soon as nothing else is left to run."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Hundreds of ways to write, hide or smuggle an address that no stranger's link may lead to."""
+"""Hundreds of ways to write, hide or smuggle a private address in a URL."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOTS = "。．｡․"
 
 
 def spellings_v4(text: str) -> Iterator[str]:
-    """Yield what `inet_aton`, browsers and Unicode make of one IPv4 address, as hosts of a URL."""
+    """Yield the spellings that `inet_aton`, browsers and Unicode accept for one IPv4 address, as hosts of a URL."""
     number = int(IPv4Address(text))
     a, b, c, d = IPv4Address(text).packed
     yield from (
@@ -70,7 +70,7 @@ def spellings_v6(inner: str) -> Iterator[str]:
 
 
 def tricks(host: str, port: int) -> Iterator[str]:
-    """Yield whole URLs that look as if they led somewhere else."""
+    """Yield whole URLs that look as if they pointed to another host."""
     yield from (f"http://good.example@{host}:{port}/", f"http://good.example:80@{host}:{port}/")
     yield from (f"http://{host}:{port}#@good.example/", f"http://{host}:{port}?@good.example/")
     yield from (f"http://good.example\\@{host}:{port}/", f"http:\\\\{host}:{port}\\", f"http:/\\{host}:{port}/")

@@ -1,4 +1,4 @@
-"""When a host is left alone."""
+"""When a host is paused after failures, and for how long."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from worker.fetch.circuit_breaker import (
     health_after_success,
     is_host_failure,
     pause_after,
-    refuse_while_paused,
+    raise_if_paused,
 )
 from worker.ports import HostHealth
 
 FRESH = HostHealth(host="a")
 
 
-def test_a_few_failures_do_not_close_a_host() -> None:
-    standing = FRESH
+def test_a_few_failures_do_not_pause_a_host() -> None:
+    health = FRESH
     for _ in range(4):
-        standing = health_after_failure(standing, now=NOON)
+        health = health_after_failure(health, now=NOON)
 
-    assert (standing.failures, standing.closed_until) == (4, None)
+    assert (health.failures, health.closed_until) == (4, None)
 
 
-def test_every_further_failure_doubles_the_rest_up_to_an_hour() -> None:
+def test_every_further_failure_doubles_the_pause_up_to_an_hour() -> None:
     rests = [pause_after(failures) for failures in (5, 6, 7, 10, 11, 12, 1_000_000)]
 
     minutes = [each / timedelta(minutes=1) for each in rests]
     assert minutes == [1, 2, 4, 32, 60, 60, 60]
 
 
-def test_a_closed_host_says_until_when() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
+def test_the_error_of_a_paused_host_names_the_end_of_the_pause() -> None:
+    health = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
 
-    with pytest.raises(FetchError, match=r"left alone until 2026-03-01 12:01:00 UTC after 5 failed") as caught:
-        refuse_while_paused(standing, now=NOON)
+    with pytest.raises(FetchError, match=r"paused until 2026-03-01 12:01:00 UTC after 5 failed") as caught:
+        raise_if_paused(health, now=NOON)
 
     assert (caught.value.reason, caught.value.retry) == ("host-closed", True)
     assert caught.value.retry_at == NOON + timedelta(minutes=1)
 
 
-def test_after_its_rest_a_host_is_tried_again_and_a_failure_closes_it_for_longer() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
+def test_after_its_pause_a_host_is_tried_again_and_a_failure_pauses_it_for_longer() -> None:
+    health = health_after_failure(HostHealth(host="a", failures=4), now=NOON)
     later = NOON + timedelta(minutes=1)
 
-    refuse_while_paused(standing, now=later)
-    again = health_after_failure(standing, now=later)
+    raise_if_paused(health, now=later)
+    again = health_after_failure(health, now=later)
 
     assert again.closed_until == later + timedelta(minutes=2)
 
 
-def test_a_host_that_asks_for_patience_gets_it_at_once_within_reason() -> None:
+def test_retry_after_pauses_a_host_at_once_up_to_a_limit() -> None:
     soon = health_after_failure(FRESH, now=NOON, retry_at=NOON + timedelta(minutes=3))
     much_later = health_after_failure(FRESH, now=NOON, retry_at=NOON + timedelta(days=30))
 
@@ -63,13 +63,13 @@ def test_a_host_that_asks_for_patience_gets_it_at_once_within_reason() -> None:
     assert much_later.closed_until == NOON + timedelta(hours=6)
 
 
-def test_a_short_wish_does_not_shorten_a_long_rest() -> None:
-    standing = health_after_failure(HostHealth(host="a", failures=20), now=NOON, retry_at=NOON + timedelta(seconds=1))
+def test_a_short_retry_after_does_not_shorten_a_long_pause() -> None:
+    health = health_after_failure(HostHealth(host="a", failures=20), now=NOON, retry_at=NOON + timedelta(seconds=1))
 
-    assert standing.closed_until == NOON + timedelta(hours=1)
+    assert health.closed_until == NOON + timedelta(hours=1)
 
 
-def test_an_answer_forgives_everything() -> None:
+def test_a_response_resets_the_failures() -> None:
     assert health_after_success(HostHealth(host="a", failures=9, closed_until=NOON)) == FRESH
 
 
@@ -79,9 +79,9 @@ def test_an_answer_forgives_everything() -> None:
      ("protocol", None, True), ("http", 500, True), ("http", 429, True), ("http", 403, False), ("gone", 404, False),
      ("size", None, False), ("content-type", None, False), ("encoding", None, False), ("redirects", None, False)],
 )  # fmt: skip
-def test_only_what_speaks_of_the_whole_host_counts(reason: str, status: int | None, fault: bool) -> None:
+def test_only_failures_of_the_whole_host_count(reason: str, status: int | None, fault: bool) -> None:
     assert is_host_failure(FetchError("x", reason=reason, retry=True, status=status)) is fault
 
 
-def test_what_we_forbid_ourselves_is_not_the_hosts_fault() -> None:
+def test_a_blocked_url_is_no_failure_of_its_host() -> None:
     assert not is_host_failure(FetchBlocked("x", reason="timeout"))

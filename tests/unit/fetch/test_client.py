@@ -1,4 +1,4 @@
-"""Rules that cannot be followed are refused at once, with what to write instead."""
+"""Settings that cannot be used are refused at once, with a message that says what to write instead."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fetcher(**changes: Any) -> HttpFetcher:
         ({"ca_file": "/nowhere/ca.pem"}, r"fetch\.ca_file: /nowhere/ca\.pem cannot be read"),
     ],
 )
-def test_rules_that_cannot_be_followed_are_refused_at_once(rules: dict[str, Any], words: str) -> None:
+def test_unusable_settings_are_refused_at_once(rules: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         fetcher(**rules)
 
@@ -40,7 +40,7 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
         fetcher(ca_file=str(path))
 
 
-def test_one_context_serves_every_connection() -> None:
+def test_all_connections_share_one_tls_context() -> None:
     trust = TlsContext("")
 
     assert trust.context() is trust.context()

@@ -1,4 +1,4 @@
-"""Validators that come and go, and the headers that are kept."""
+"""Validators of conditional requests, and the headers that a page keeps."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ DATE = "Sun, 01 Mar 2026 00:00:00 GMT"
 
 
 @pytest.mark.parametrize("etag", ['"abc"', 'W/"abc"', '""', '"a,b;c=\'d"'])
-def test_an_entity_tag_goes_back_to_the_letter(etag: str) -> None:
+def test_an_entity_tag_is_sent_back_exactly_as_it_came(etag: str) -> None:
     assert condition_headers(Validators(etag=etag)) == {"If-None-Match": etag}
 
 
 @pytest.mark.parametrize("etag", ["abc", '"a"b"', '"a\r\nX: y"', '"' + "x" * 2_000 + '"', '"é"', "*", 'w/"a"'])
-def test_what_is_no_entity_tag_is_not_sent(etag: str) -> None:
+def test_a_malformed_entity_tag_is_not_sent(etag: str) -> None:
     assert condition_headers(Validators(etag=etag)) == {}
     assert validators_in({"etag": etag}) == Validators()
 
 
 @pytest.mark.parametrize("date", [DATE, "Sunday, 01-Mar-26 00:00:00 GMT", "Sun Mar  1 00:00:00 2026"])
-def test_a_date_goes_back_as_it_came(date: str) -> None:
+def test_a_date_is_sent_back_exactly_as_it_came(date: str) -> None:
     assert condition_headers(Validators(last_modified=date)) == {"If-Modified-Since": date}
 
 
 @pytest.mark.parametrize("date", ["yesterday", "0", "-1", "", "2026-99-99"])
-def test_what_is_no_date_is_not_sent(date: str) -> None:
+def test_a_malformed_date_is_not_sent(date: str) -> None:
     assert condition_headers(Validators(last_modified=date)) == {}
     assert validators_in({"last-modified": date}) == Validators()
 
 
-def test_a_304_renews_the_validators_it_names_and_keeps_the_others() -> None:
+def test_a_304_replaces_the_validators_it_names_and_keeps_the_others() -> None:
     kept = Validators(etag='"1"', last_modified=DATE)
 
     assert validators_after(kept, {"etag": '"2"'}) == Validators(etag='"2"', last_modified=DATE)

@@ -1,4 +1,4 @@
-"""Connecting elsewhere, as curl does it."""
+"""The `connect_to` setting, which works like curl's `--connect-to`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.fetch.http.network_backend import HostPort, parse_connect_to
         ("six.example", 80, HostPort("::1", 8081)),
     ],
 )
-def test_the_most_exact_entry_wins(host: str, port: int, target: HostPort | None) -> None:
+def test_the_most_specific_entry_wins(host: str, port: int, target: HostPort | None) -> None:
     routes = parse_connect_to(
         {
             "news.example:443": "127.0.0.1:8443",
@@ -38,6 +38,6 @@ def test_an_entry_that_cannot_be_read_is_named(entry: str) -> None:
         parse_connect_to({entry: "127.0.0.1:80"})
 
 
-def test_an_endpoint_reads_like_a_netloc() -> None:
+def test_a_host_and_port_print_like_a_netloc() -> None:
     assert str(HostPort("::1", 80)) == "[::1]:80"
     assert str(HostPort("a.example", 443)) == "a.example:443"

@@ -1,4 +1,4 @@
-"""Undoing content codings in bounded pieces."""
+"""Content codings are decoded in bounded pieces."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ NAMES = st.sampled_from(sorted(CODINGS))
 PACKED = ("gzip", "deflate", "br", "zstd")
 
 
-def unpack(coding: str, packed: bytes, *, step: int = 1_000, limit: int = 10**9, cut: bool = False) -> bytes:
-    body = BodyDecoder(coding, max_bytes=limit, cut=cut)
+def unpack(coding: str, packed: bytes, *, step: int = 1_000, limit: int = 10**9, truncate: bool = False) -> bytes:
+    body = BodyDecoder(coding, max_bytes=limit, truncate=truncate)
     for start in range(0, len(packed), step):
         body.feed(packed[start : start + step])
     return body.finish()
 
 
 @given(st.binary(max_size=3_000), NAMES, NAMES, st.integers(1, 500))
-def test_what_was_packed_comes_back_however_it_is_cut(body: bytes, first: str, second: str, step: int) -> None:
+def test_an_encoded_body_is_decoded_whatever_the_chunks(body: bytes, first: str, second: str, step: int) -> None:
     packed = CODINGS[second](CODINGS[first](body))
 
     assert unpack(f"{first},{second}", packed, step=step) == body
@@ -50,14 +50,14 @@ def test_what_was_packed_comes_back_however_it_is_cut(body: bytes, first: str, s
 
 @pytest.mark.parametrize("coding", PACKED)
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE + 7])
-def test_sizes_around_the_piece_come_whole(coding: str, size: int) -> None:
+def test_sizes_around_the_piece_are_decoded_completely(coding: str, size: int) -> None:
     body = (b"ab" * (size // 2 + 1))[:size]
 
     assert unpack(coding, CODINGS[coding](body), step=10**9) == body
 
 
 @given(st.integers(0, 3 * PIECE), st.integers(1, 9_000))
-def test_deflate_without_its_wrapper_comes_whole(size: int, step: int) -> None:
+def test_deflate_without_the_zlib_wrapper_is_decoded(size: int, step: int) -> None:
     assert unpack("deflate", raw_deflate(bytes(size)), step=step) == bytes(size)
 
 
@@ -116,14 +116,14 @@ def test_a_body_that_unpacks_to_nothing_is_bounded_too() -> None:
 
 
 @pytest.mark.parametrize("coding", ["", *PACKED])
-def test_a_body_can_be_cut_instead(coding: str) -> None:
+def test_a_body_over_the_limit_can_be_truncated_instead(coding: str) -> None:
     packed = CODINGS[coding](b"x" * 1_000_000)
 
-    assert unpack(coding, packed, limit=777, cut=True) == b"x" * 777
+    assert unpack(coding, packed, limit=777, truncate=True) == b"x" * 777
 
 
 @pytest.mark.parametrize("coding", ["compress", "gzip2", "gzip, gzip, gzip, gzip", "zlib\x00", "br;q=1"])
-def test_a_coding_nobody_asked_for_is_refused(coding: str) -> None:
+def test_a_coding_that_was_not_requested_is_refused(coding: str) -> None:
     with pytest.raises(FetchError) as caught:
         BodyDecoder(coding, max_bytes=1)
 

@@ -1,4 +1,4 @@
-"""The time of one fetch: it runs on the network alone, and not while a turn is waited for."""
+"""The deadline of a fetch counts time on the network, not the wait for a slot."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from worker.errors import FetchError
 from worker.fetch.request import PausableDeadline
 
 
-def test_time_that_stands_still_in_the_middle_is_not_spent() -> None:
+def test_paused_time_does_not_count() -> None:
     async def main() -> PausableDeadline:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.running():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.running():
             await asyncio.sleep(1)
-            async with budget.standing_still():
+            async with deadline.paused():
                 await asyncio.sleep(100)
             await asyncio.sleep(1)
-        async with budget.running():
+        async with deadline.running():
             await asyncio.sleep(1)
-        return budget
+        return deadline
 
-    assert run_virtually(main()).spent == timedelta(seconds=3)
+    assert run_virtually(main()).elapsed == timedelta(seconds=3)
 
 
-def test_what_is_left_afterwards_is_all_there_is() -> None:
+def test_a_second_run_has_only_the_time_left_by_the_first() -> None:
     async def main() -> None:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.running():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.running():
             await asyncio.sleep(3)
-            async with budget.standing_still():
+            async with deadline.paused():
                 await asyncio.sleep(100)
             await asyncio.sleep(2)
 
@@ -40,11 +40,11 @@ def test_what_is_left_afterwards_is_all_there_is() -> None:
         run_virtually(main())
 
 
-def test_nothing_stands_still_where_nothing_runs() -> None:
+def test_pausing_a_deadline_that_does_not_run_does_nothing() -> None:
     async def main() -> PausableDeadline:
-        budget = PausableDeadline(timedelta(seconds=4))
-        async with budget.standing_still():
+        deadline = PausableDeadline(timedelta(seconds=4))
+        async with deadline.paused():
             await asyncio.sleep(100)
-        return budget
+        return deadline
 
-    assert run_virtually(main()).spent == timedelta(0)
+    assert run_virtually(main()).elapsed == timedelta(0)

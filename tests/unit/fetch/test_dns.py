@@ -1,4 +1,4 @@
-"""Looking names up and connecting to what was checked, never to what a second look-up says."""
+"""Name resolution: only addresses that were checked are connected to, whatever a second look-up returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLIC, PRIVATE = ip_address("93.184.216.34"), ip_address("127.0.0.1")
 
 
 class Wiring:
-    """A resolver that answers differently every time, and a network where nothing is listening."""
+    """A resolver with a different answer each time, and a network that only records connections."""
 
     def __init__(self, *answers: list[Address]) -> None:
         self._answers = list(answers)
@@ -34,12 +34,12 @@ class Wiring:
             return httpcore.AsyncNetworkStream()
         raise FetchError("nobody there", reason="connect", retry=True)
 
-    def dialer(self, *networks: str, **routes: str) -> GuardedBackend:
-        table = {key.replace("__", ":"): value for key, value in routes.items()}
+    def dialer(self, *networks: str, **connect_to: str) -> GuardedBackend:
+        table = {key.replace("__", ":"): value for key, value in connect_to.items()}
         return GuardedBackend(
             resolve=self.resolve,
             networks=parse_networks(networks),
-            routes=parse_connect_to(table),
+            connect_to=parse_connect_to(table),
             connect=self.connect,
         )
 
@@ -53,7 +53,7 @@ async def test_a_name_is_looked_up_once_and_the_checked_address_connected_to() -
     assert wiring.connected == [("93.184.216.34", 80)]
 
 
-async def test_a_name_that_changes_to_a_private_address_is_refused_then() -> None:
+async def test_a_name_that_changes_to_a_private_address_is_refused() -> None:
     wiring = Wiring([PUBLIC], [PRIVATE])
     dialer = wiring.dialer()
     await dialer.connect_tcp("rebind.example", 80)
@@ -64,7 +64,7 @@ async def test_a_name_that_changes_to_a_private_address_is_refused_then() -> Non
     assert wiring.connected == [("93.184.216.34", 80)]
 
 
-async def test_one_private_address_among_public_ones_spoils_the_name() -> None:
+async def test_a_name_with_one_private_address_among_public_ones_is_refused() -> None:
     wiring = Wiring([PUBLIC, PRIVATE])
 
     with pytest.raises(FetchBlocked):
@@ -73,7 +73,7 @@ async def test_one_private_address_among_public_ones_spoils_the_name() -> None:
     assert wiring.connected == []
 
 
-async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
+async def test_the_next_address_is_tried_if_one_does_not_answer() -> None:
     wiring = Wiring([ip_address("2606:4700::1"), ip_address("8.8.8.8"), PUBLIC])
 
     await wiring.dialer().connect_tcp("news.example", 443)
@@ -81,7 +81,7 @@ async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
     assert [address for address, _ in wiring.connected] == ["2606:4700::1", "8.8.8.8", "93.184.216.34"]
 
 
-async def test_a_route_replaces_the_address_and_needs_no_permission() -> None:
+async def test_connect_to_replaces_the_address_which_is_not_checked() -> None:
     wiring = Wiring([PUBLIC])
 
     with pytest.raises(FetchError, match="nobody there"):
@@ -100,7 +100,7 @@ async def test_allowed_networks_may_be_connected_to() -> None:
     assert wiring.connected == [("127.0.0.1", 80)]
 
 
-async def test_a_name_is_looked_up_once_at_a_time_however_many_ask() -> None:
+async def test_concurrent_look_ups_of_one_name_share_one_thread() -> None:
     calls = []
 
     def lookup(host: str, port: int) -> list[Address]:
@@ -115,7 +115,7 @@ async def test_a_name_is_looked_up_once_at_a_time_however_many_ask() -> None:
     assert calls == ["news.example"]
 
 
-async def test_who_gives_up_waiting_does_not_take_the_answer_from_the_others() -> None:
+async def test_a_cancelled_look_up_does_not_cancel_those_of_others() -> None:
     release = threading.Event()
 
     def lookup(host: str, port: int) -> list[Address]:
@@ -190,5 +190,5 @@ async def test_closing_leaves_no_task_behind() -> None:
     release.set()
 
 
-def test_the_system_knows_loopback() -> None:
+def test_the_system_resolver_resolves_localhost() -> None:
     assert ip_address("127.0.0.1") in system_lookup("127.0.0.1", 80)

@@ -1,4 +1,4 @@
-"""One connection: bytes kept until they are read, a peer that must wait, an end that is told."""
+"""One connection: buffering, flow control, time limits, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import httpcore
 import pytest
 
-from worker.fetch.http.network_backend import HIGH_WATER, NetworkStream, ReceiveBuffer
+from worker.fetch.http.network_backend import HIGH_WATER_BYTES, NetworkStream, ReceiveBuffer
 
 
 class Line(asyncio.Transport):
-    """A transport that goes nowhere and notes what is asked of it."""
+    """A transport without a socket that records the calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def connected() -> tuple[Line, ReceiveBuffer, NetworkStream]:
     return line, inbox, NetworkStream(line, inbox)
 
 
-async def test_bytes_are_read_in_the_order_and_size_asked_for() -> None:
+async def test_bytes_are_read_in_order_and_at_most_in_the_requested_size() -> None:
     _, inbox, stream = connected()
     inbox.data_received(b"abcdef")
     inbox.data_received(b"gh")
@@ -66,7 +66,7 @@ async def test_a_reader_waits_for_bytes_and_for_the_end() -> None:
     assert (read, await second, inbox.readable) == (b"late", b"", True)
 
 
-async def test_reading_what_is_there_lets_others_have_their_turn() -> None:
+async def test_reading_buffered_bytes_yields_to_the_event_loop() -> None:
     _, inbox, stream = connected()
     inbox.data_received(b"ab")
     turns: list[str] = []
@@ -77,17 +77,17 @@ async def test_reading_what_is_there_lets_others_have_their_turn() -> None:
     assert turns == ["other"]
 
 
-async def test_a_peer_that_sends_more_than_is_read_has_to_wait() -> None:
+async def test_reading_pauses_above_the_high_water_mark() -> None:
     line, inbox, stream = connected()
 
-    inbox.data_received(bytes(HIGH_WATER + 1))
+    inbox.data_received(bytes(HIGH_WATER_BYTES + 1))
     assert line.asked == ["pause"]
     await stream.read(10)
 
     assert line.asked == ["pause", "resume"]
 
 
-async def test_a_broken_connection_is_told_to_readers_and_writers() -> None:
+async def test_a_broken_connection_raises_for_readers_and_writers() -> None:
     _, inbox, stream = connected()
 
     inbox.connection_lost(ConnectionResetError("reset by peer"))
@@ -98,7 +98,7 @@ async def test_a_broken_connection_is_told_to_readers_and_writers() -> None:
         await stream.write(b"x")
 
 
-async def test_what_came_before_the_break_is_still_read() -> None:
+async def test_bytes_before_the_break_are_still_read() -> None:
     _, inbox, stream = connected()
     inbox.data_received(b"last words")
 
@@ -107,14 +107,14 @@ async def test_what_came_before_the_break_is_still_read() -> None:
     assert await stream.read(99) == b"last words"
 
 
-async def test_a_reader_waits_no_longer_than_its_time() -> None:
+async def test_a_read_times_out() -> None:
     _, _, stream = connected()
 
     with pytest.raises(httpcore.ReadTimeout):
         await stream.read(1, timeout=0.001)
 
 
-async def test_a_writer_waits_for_a_peer_that_takes_nothing_but_not_for_ever() -> None:
+async def test_a_write_waits_for_a_full_send_buffer_and_times_out() -> None:
     line, inbox, stream = connected()
     inbox.pause_writing()
 
@@ -136,7 +136,7 @@ async def test_nothing_is_written_to_a_closed_connection() -> None:
     assert line.asked == []
 
 
-async def test_closing_drops_the_connection_at_once() -> None:
+async def test_closing_aborts_the_connection_at_once() -> None:
     line, _, stream = connected()
 
     await stream.aclose()
@@ -144,7 +144,7 @@ async def test_closing_drops_the_connection_at_once() -> None:
     assert line.asked == ["abort"]
 
 
-async def test_what_was_said_in_the_clear_spoils_the_handshake() -> None:
+async def test_plain_bytes_before_the_handshake_abort_it() -> None:
     line, inbox, stream = connected()
     inbox.data_received(b"HTTP/1.1 200 OK\r\n\r\ninjected")
 

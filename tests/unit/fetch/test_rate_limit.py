@@ -1,4 +1,4 @@
-"""Turns at hosts, under a clock that runs only when nobody has anything to do."""
+"""The rate limiter, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NONE = timedelta(0)
 DAY_S = 86_400
 
 
-def turns(
+def make_limiter(
     *,
     hosts: InMemoryHostStore | None = None,
     delay: timedelta = DELAY,
     per_host: int = 1,
-    in_all: int = 32,
+    total: int = 32,
     offload: RunInThread = inline,
 ) -> HostRateLimiter:
     return HostRateLimiter(
         per_host=per_host,
-        in_all=in_all,
+        total=total,
         delay=delay,
         clock=VirtualClock(),
         hosts=hosts or InMemoryHostStore(),
@@ -46,7 +46,7 @@ def turns(
 
 @dataclass
 class Visits:
-    """When visits began at each host, and how many were under way at once."""
+    """When requests began at each host, and how many ran at once."""
 
     began: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     under_way: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -55,14 +55,14 @@ class Visits:
     longest_wait: timedelta = NONE
 
     async def make(
-        self, turns: HostRateLimiter, host: str, *, takes_s: float, connects_s: float = 0, delay: timedelta = NONE
+        self, limiter: HostRateLimiter, host: str, *, takes_s: float, connects_s: float = 0, delay: timedelta = NONE
     ) -> None:
         asked, missed, visited = VirtualClock().now(), None, False
         while not visited:
             try:
-                async with turns.take(host, delay=delay, missed=missed) as turn:
+                async with limiter.acquire(host, delay=delay, missed=missed) as slot:
                     await asyncio.sleep(connects_s)
-                    await turn.ready()
+                    await slot.wait_before_send()
                     visited = True
                     await self.stay(host, takes_s, asked=asked)
             except SlotMissed as again:
@@ -83,10 +83,10 @@ class Visits:
         return min(pauses)
 
 
-def test_visits_to_one_host_are_a_delay_apart_and_never_overlap() -> None:
+def test_requests_to_one_host_are_a_delay_apart_and_never_overlap() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns()
-        await asyncio.gather(*(visits.make(taking, "a", takes_s=n % 5) for n in range(20)))
+        visits, limiter = Visits(), make_limiter()
+        await asyncio.gather(*(visits.make(limiter, "a", takes_s=n % 5) for n in range(20)))
         return visits
 
     visits = run_virtually(main())
@@ -97,8 +97,8 @@ def test_visits_to_one_host_are_a_delay_apart_and_never_overlap() -> None:
 
 def test_the_longer_delay_wins() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns()
-        await asyncio.gather(*(visits.make(taking, "a", takes_s=0, delay=timedelta(seconds=7)) for _ in range(4)))
+        visits, limiter = Visits(), make_limiter()
+        await asyncio.gather(*(visits.make(limiter, "a", takes_s=0, delay=timedelta(seconds=7)) for _ in range(4)))
         return visits
 
     assert timedelta(seconds=7) <= run_virtually(main()).shortest_pause() < timedelta(seconds=8)
@@ -106,10 +106,10 @@ def test_the_longer_delay_wins() -> None:
 
 def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=2)
-        slow = [asyncio.create_task(visits.make(taking, "slow", takes_s=1_000)) for _ in range(10)]
+        visits, limiter = Visits(), make_limiter(total=2)
+        slow = [asyncio.create_task(visits.make(limiter, "slow", takes_s=1_000)) for _ in range(10)]
         await asyncio.sleep(1)
-        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        await asyncio.gather(*(visits.make(limiter, f"h{n}", takes_s=1) for n in range(50)))
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
@@ -122,21 +122,21 @@ def test_other_hosts_do_not_wait_for_a_slow_one() -> None:
     )
 
 
-def test_a_visit_made_late_by_the_others_pushes_the_next_one() -> None:
+def test_a_request_delayed_by_other_hosts_delays_the_next_one() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=1)
+        visits, limiter = Visits(), make_limiter(total=1)
         await asyncio.gather(
-            visits.make(taking, "hog", takes_s=3), *(visits.make(taking, "a", takes_s=0) for _ in range(3))
+            visits.make(limiter, "hog", takes_s=3), *(visits.make(limiter, "a", takes_s=0) for _ in range(3))
         )
         return visits
 
     assert run_virtually(main()).shortest_pause() >= DELAY
 
 
-def test_two_workers_on_one_book_share_the_turns() -> None:
+def test_two_workers_on_one_store_share_the_slots() -> None:
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
-        workers = [turns(hosts=hosts), turns(hosts=hosts)]
+        workers = [make_limiter(hosts=hosts), make_limiter(hosts=hosts)]
         await asyncio.gather(*(visits.make(workers[n % 2], "a", takes_s=0.1) for n in range(20)))
         return visits
 
@@ -145,26 +145,26 @@ def test_two_workers_on_one_book_share_the_turns() -> None:
 
 def test_without_a_delay_nobody_waits() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(delay=NONE)
-        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=0) for n in range(20)))
+        visits, limiter = Visits(), make_limiter(delay=NONE)
+        await asyncio.gather(*(visits.make(limiter, f"h{n}", takes_s=0) for n in range(20)))
         return visits
 
     assert run_virtually(main()).longest_wait == NONE
 
 
-def test_all_hosts_together_get_no_more_than_the_shared_places() -> None:
+def test_all_hosts_together_hold_no_more_than_the_shared_permits() -> None:
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=3)
-        await asyncio.gather(*(visits.make(taking, f"h{n}", takes_s=1) for n in range(50)))
+        visits, limiter = Visits(), make_limiter(total=3)
+        await asyncio.gather(*(visits.make(limiter, f"h{n}", takes_s=1) for n in range(50)))
         return visits
 
     assert run_virtually(main()).most_in_all == 3
 
 
-def test_a_visit_made_late_pushes_the_turns_of_other_workers_too() -> None:
+def test_a_late_request_delays_the_slots_of_other_workers_too() -> None:
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
-        late, other = turns(hosts=hosts, in_all=1), turns(hosts=hosts)
+        late, other = make_limiter(hosts=hosts, total=1), make_limiter(hosts=hosts)
         hog = asyncio.create_task(visits.make(late, "hog", takes_s=1.5))
         await asyncio.sleep(0)
         held_up = asyncio.create_task(visits.make(late, "a", takes_s=0))
@@ -177,8 +177,8 @@ def test_a_visit_made_late_pushes_the_turns_of_other_workers_too() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) -> None:
-    """Five workers on one book, each with too few places for its hosts, a store that takes its time, clocks running."""
+def test_however_workers_slow_each_other_down_no_request_is_early(seed: int) -> None:
+    """Five workers on one slow store, each with fewer permits than hosts."""
     chance = random.Random(seed)
 
     async def slow_store(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -189,7 +189,7 @@ def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) 
 
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
-        workers = [turns(hosts=hosts, in_all=chance.choice((1, 2)), offload=slow_store) for _ in range(5)]
+        workers = [make_limiter(hosts=hosts, total=chance.choice((1, 2)), offload=slow_store) for _ in range(5)]
         async with asyncio.TaskGroup() as group:
             for _ in range(120):
                 takes_s, connects_s = chance.choice((0, 0.05, 0.5, 3)), chance.choice((0, 0.01, 0.2, 3))
@@ -206,15 +206,15 @@ def test_however_workers_hold_each_other_up_no_host_is_visited_early(seed: int) 
     assert visits.shortest_pause() >= DELAY
 
 
-def test_a_request_stopped_on_its_last_way_out_pushes_the_turns_to_come() -> None:
+def test_a_request_that_leaves_late_delays_the_slots_that_follow() -> None:
     async def main() -> Visits:
         hosts, visits = InMemoryHostStore(), Visits()
         for stopped_s in (0, 1.5, 0.04, 30, 0):
             # Every time another worker, as one that ends with a host hands it on.
-            async with turns(hosts=hosts).take("a", delay=NONE) as turn:
-                await turn.ready()
+            async with make_limiter(hosts=hosts).acquire("a", delay=NONE) as slot:
+                await slot.wait_before_send()
                 await asyncio.sleep(stopped_s)
-                await turn.sent()
+                await slot.after_send()
                 await visits.stay("a", takes_s=0, asked=VirtualClock().now())
         return visits
 
@@ -224,36 +224,36 @@ def test_a_request_stopped_on_its_last_way_out_pushes_the_turns_to_come() -> Non
     assert visits.began["a"][-1] - visits.began["a"][0] < timedelta(seconds=32) + 4 * DELAY
 
 
-def test_where_the_store_is_slower_than_the_slack_visits_go_ahead_all_the_same() -> None:
+def test_requests_are_sent_even_if_the_store_is_slower_than_the_slack() -> None:
     async def very_slow_store(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         await asyncio.sleep(1)
         return call(*args, **kwargs)
 
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=1, offload=very_slow_store)
-        await asyncio.gather(*(visits.make(taking, host, takes_s=1) for host in "aabbcc"))
+        visits, limiter = Visits(), make_limiter(total=1, offload=very_slow_store)
+        await asyncio.gather(*(visits.make(limiter, host, takes_s=1) for host in "aabbcc"))
         return visits
 
     assert sum(map(len, run_virtually(main()).began.values())) == 6
 
 
-def test_hosts_that_nobody_visits_any_more_are_forgotten() -> None:
+def test_keys_that_nobody_holds_are_dropped() -> None:
     async def main() -> int:
-        places = KeyedSemaphore(1)
+        semaphore = KeyedSemaphore(1)
         for number in range(100):
-            async with places.enter(str(number)):
+            async with semaphore.acquire(str(number)):
                 pass
-        return len(places._places)
+        return len(semaphore._entries)
 
     assert run_virtually(main()) == 0
 
 
-def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
+def test_a_cancelled_wait_takes_no_permit() -> None:
     async def main() -> list[str]:
-        places, order = KeyedSemaphore(1), []
+        semaphore, order = KeyedSemaphore(1), []
 
         async def sit(name: str, takes_s: float) -> None:
-            async with places.enter("a"):
+            async with semaphore.acquire("a"):
                 order.append(name)
                 await asyncio.sleep(takes_s)
 
@@ -269,18 +269,18 @@ def test_a_place_given_up_while_waiting_is_free_for_others() -> None:
 
 
 def test_a_day_of_a_thousand_hosts() -> None:
-    """Bursts of links from a thousand hosts, a few of them slow: none visited early, none starved."""
-    in_all = 32
+    """Bursts of links from a thousand hosts, a few of them slow: no request is early, no host is starved."""
+    total = 32
     chance = random.Random(5)
     bursts = [(chance.uniform(0, DAY_S), f"h{n}", chance.randint(1, 5)) for n in range(1_000) for _ in range(2)]
 
     async def main() -> Visits:
-        visits, taking = Visits(), turns(in_all=in_all)
+        visits, limiter = Visits(), make_limiter(total=total)
 
         async def burst(at_s: float, host: str, pages: int) -> None:
             await asyncio.sleep(at_s)
             takes_s = 45 if host.endswith("13") else chance.uniform(0.05, 3)
-            await asyncio.gather(*(visits.make(taking, host, takes_s=takes_s) for _ in range(pages)))
+            await asyncio.gather(*(visits.make(limiter, host, takes_s=takes_s) for _ in range(pages)))
 
         await asyncio.gather(*(burst(*each) for each in bursts))
         return visits
@@ -290,5 +290,5 @@ def test_a_day_of_a_thousand_hosts() -> None:
     assert sum(map(len, visits.began.values())) == sum(pages for _, _, pages in bursts)
     assert visits.shortest_pause() >= DELAY
     assert visits.most_at_a_host == 1
-    assert visits.most_in_all <= in_all
+    assert visits.most_in_all <= total
     assert visits.longest_wait <= timedelta(minutes=10)

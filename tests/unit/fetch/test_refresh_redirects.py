@@ -1,4 +1,4 @@
-"""Pages that hold nothing but the way to another one."""
+"""Pages that contain nothing but a redirect."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def led(body: str = "", *, charset: str = "utf-8", **headers: str) -> str | None
         "<head><meta http-equiv=refresh content='0; url=//bao.example/bai-viet.html'></head>",
     ],
 )
-def test_a_notice_leads_on(body: str) -> None:
+def test_a_page_with_only_a_notice_is_a_redirect(body: str) -> None:
     assert led(body) == "https://bao.example/bai-viet.html"
 
 
 @pytest.mark.parametrize("body", ["", "<html><body></body></html>", f"<body>{NOTICE}</body>"])
-def test_the_header_says_the_same_as_the_element(body: str) -> None:
+def test_the_refresh_header_works_like_the_meta_element(body: str) -> None:
     assert led(body, refresh="0; url=/bai-viet.html") == "https://bao.example/bai-viet.html"
 
 
@@ -58,5 +58,5 @@ def test_the_header_says_the_same_as_the_element(body: str) -> None:
         (NOTICE, ""),
     ],
 )  # fmt: skip
-def test_a_page_to_be_read_does_not(body: str, refresh: str) -> None:
+def test_a_page_with_text_or_without_another_target_is_no_redirect(body: str, refresh: str) -> None:
     assert led(body, refresh=refresh) is None

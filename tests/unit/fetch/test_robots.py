@@ -1,4 +1,4 @@
-"""What robots.txt files mean: a table of our own, after RFC 9309 and what site owners get wrong."""
+"""robots.txt: a table of our own, after RFC 9309 and the mistakes of site owners."""
 
 from __future__ import annotations
 
@@ -111,22 +111,22 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_a_robots_txt_means(case: Case) -> None:
+def test_rules_of_a_robots_txt(case: Case) -> None:
     robots = parse_robots(case.text.encode(), case.agent)
 
-    ruled = {path: robots.ruling(SITE + path).allowed for path in (*case.allowed, *case.forbidden)}
+    ruled = {path: robots.decide(SITE + path).allowed for path in (*case.allowed, *case.forbidden)}
 
     assert ruled == dict.fromkeys(case.allowed, True) | dict.fromkeys(case.forbidden, False)
 
 
-def test_a_ruling_names_the_rule_and_its_line() -> None:
+def test_a_decision_names_the_rule_and_its_line() -> None:
     robots = parse_robots(b"User-agent: *\n\nDisallow: /priv\xc3\xa9", "x")
 
-    assert str(robots.ruling(f"{SITE}/priv%C3%A9/a").rule) == "Disallow: /priv%C3%A9 (line 3)"
-    assert str(robots.ruling(f"{SITE}/a")) == "no rule speaks of it"
+    assert str(robots.decide(f"{SITE}/priv%C3%A9/a").rule) == "Disallow: /priv%C3%A9 (line 3)"
+    assert str(robots.decide(f"{SITE}/a")) == "no rule matches"
 
 
-def test_sitemaps_belong_to_everybody_wherever_they_stand() -> None:
+def test_sitemaps_count_for_every_agent_wherever_they_are_listed() -> None:
     robots = parse_robots(b"Sitemap: /1.xml\nUser-agent: other\nSitemap: /2.xml\nDisallow: /\nsite-map: /1.xml", "x")
 
     assert robots.sitemaps == ("/1.xml", "/2.xml")
@@ -136,7 +136,7 @@ def test_sitemaps_belong_to_everybody_wherever_they_stand() -> None:
     ("value", "seconds"),
     [("2", 2), ("0.5", 0.5), ("-1", 0), ("nan", 0), ("inf", 0), ("1e9", 600), ("ten", 0), ("", 0), ("99999", 600)],
 )
-def test_a_crawl_delay_is_read_with_sense(value: str, seconds: float) -> None:
+def test_a_crawl_delay_is_parsed_and_limited(value: str, seconds: float) -> None:
     robots = parse_robots(f"User-agent: *\nCrawl-delay: {value}".encode(), "x")
 
     assert robots.crawl_delay == timedelta(seconds=seconds)
@@ -149,10 +149,10 @@ def test_a_crawl_delay_belongs_to_its_group() -> None:
     assert parse_robots(text, "other").crawl_delay == timedelta(seconds=9)
 
 
-def test_what_lies_beyond_five_hundred_kibibytes_is_not_read() -> None:
+def test_no_more_than_five_hundred_kibibytes_are_read() -> None:
     text = b"User-agent: *\n" + b"#" * (MAX_BYTES - 14) + b"\nDisallow: /x"
 
-    assert parse_robots(text, "x").ruling(f"{SITE}/x").allowed
+    assert parse_robots(text, "x").decide(f"{SITE}/x").allowed
 
 
 @pytest.mark.parametrize(
@@ -178,26 +178,26 @@ def test_the_product_token_is_the_name_that_groups_use(user_agent: str, token: s
         ("/b", "/b"),
     ],
 )
-def test_rules_speak_of_path_and_query(url: str, path: str) -> None:
+def test_rules_are_matched_against_path_and_query(url: str, path: str) -> None:
     assert path_of(url) == path
 
 
 @given(st.binary(max_size=400), st.text(max_size=40))
-def test_any_bytes_can_be_read_and_any_url_judged(body: bytes, path: str) -> None:
+def test_any_bytes_can_be_parsed_and_any_url_decided(body: bytes, path: str) -> None:
     robots = parse_robots(b"User-agent: *\n" + body, "corpus-worker")
 
-    assert robots.ruling(f"{SITE}/{path}").allowed in {True, False}
+    assert robots.decide(f"{SITE}/{path}").allowed in {True, False}
 
 
 @given(st.text(alphabet="ab/*$", max_size=12), st.text(alphabet="ab/", max_size=12))
-def test_matching_agrees_with_trying_every_way(pattern: str, path: str) -> None:
+def test_matching_agrees_with_exhaustive_matching(pattern: str, path: str) -> None:
     robots = parse_robots(f"User-agent: *\nDisallow: /{pattern}".encode(), "x")
 
-    assert robots.ruling(f"{SITE}/{path}").allowed is not fits(f"/{pattern}", f"/{path}")
+    assert robots.decide(f"{SITE}/{path}").allowed is not fits(f"/{pattern}", f"/{path}")
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Match the slow and obvious way."""
+    """Match by trying every way: slow and obvious."""
     if pattern in {"", "$"}:
         return pattern == "" or path == ""
     if pattern[0] == "*":

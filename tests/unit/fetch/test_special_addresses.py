@@ -1,4 +1,4 @@
-"""Which addresses are public, and which only look so."""
+"""Which IP addresses are public."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PUBLIC = (
 
 
 @pytest.mark.parametrize("text", PUBLIC)
-def test_public_addresses_are_let_through(text: str) -> None:
+def test_public_addresses_are_allowed(text: str) -> None:
     assert is_allowed(ip_address(text), ())
 
 
 @pytest.mark.parametrize("text", (*PRIVATE_V4, *(text.partition("%")[0] for text in PRIVATE_V6)))
-def test_private_addresses_are_not(text: str) -> None:
+def test_special_purpose_addresses_are_refused(text: str) -> None:
     assert special_purpose(ip_address(text))
     assert not is_allowed(ip_address(text), ())
 
@@ -77,7 +77,7 @@ def test_the_operator_may_name_networks() -> None:
     assert not is_allowed(ip_address("::ffff:127.0.0.1"), networks)
 
 
-def test_naming_all_of_ipv6_does_not_open_what_hides_inside() -> None:
+def test_allowing_all_of_ipv6_does_not_allow_the_ipv4_addresses_inside() -> None:
     networks = parse_networks(["::/0"])
 
     assert not is_allowed(ip_address("64:ff9b::169.254.169.254"), networks)
@@ -86,7 +86,7 @@ def test_naming_all_of_ipv6_does_not_open_what_hides_inside() -> None:
 
 
 @pytest.mark.parametrize("text", ["127.0.0.0/40", "localhost", "", "1.2.3.4/255.0.255.0"])
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_an_invalid_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"[Aa]ddress|mask|appear"):
         parse_networks([text])
 
@@ -94,7 +94,7 @@ def test_what_is_no_network_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("host", "address"), [("::1", "::1"), ("[fe80::1%eth0]", "fe80::1"), ("a.example", None), ("127.1", None)]
 )
-def test_a_host_that_is_an_address_is_seen(host: str, address: str | None) -> None:
+def test_a_host_that_is_an_address_is_recognised(host: str, address: str | None) -> None:
     assert ip_literal(host) == (None if address is None else ip_address(address))
 
 

@@ -1,4 +1,4 @@
-"""URLs judged before anybody is asked about them."""
+"""URLs are checked before anything is resolved."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_rule_that_refuses_a_url_is_named(url: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://[::1/", "http://a:b/", "http://\x00/", "http://" + "a" * 9_000, "http://xn--\udcff/"]
 )
-def test_what_is_no_url_is_an_error_of_its_own(url: str) -> None:
+def test_an_invalid_url_is_a_fetch_error(url: str) -> None:
     with pytest.raises(FetchError) as caught:
         parse_url(url)
 

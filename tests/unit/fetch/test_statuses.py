@@ -1,4 +1,4 @@
-"""What statuses and Retry-After mean."""
+"""Statuses and Retry-After."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_date_is_read_by_the_servers_own_clock() -> None:
     assert error.retry_at == NOON + timedelta(minutes=2)
 
 
-def test_too_many_requests_asks_for_patience_without_saying_how_much() -> None:
+def test_429_without_retry_after_waits_a_minute() -> None:
     error = status_error(429, {}, host="a", now=NOON)
 
     assert error is not None
@@ -46,7 +46,7 @@ def test_too_many_requests_asks_for_patience_without_saying_how_much() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "²", "Sun, 99 Mar 2026 12:05:00 GMT"])
-def test_a_retry_after_that_is_neither_says_nothing(value: str) -> None:
+def test_a_malformed_retry_after_is_ignored(value: str) -> None:
     assert retry_after(value, now=NOON) is None
 
 
@@ -68,7 +68,7 @@ def test_pages_and_redirects_are_no_errors(status: int) -> None:
      (429, "http", True), (500, "http", True), (501, "http", False), (503, "http", True), (206, "http", False),
      (999, "http", False)],
 )  # fmt: skip
-def test_every_other_status_has_its_word(status: int, reason: str, retry: bool) -> None:
+def test_every_other_status_has_its_reason(status: int, reason: str, retry: bool) -> None:
     error = status_error(status, {}, host="news.example", now=NOON)
 
     assert error is not None
@@ -79,7 +79,7 @@ def test_every_other_status_has_its_word(status: int, reason: str, retry: bool) 
 @pytest.mark.parametrize(
     ("status", "asked"), [(503, NOON + timedelta(seconds=60)), (429, NOON + timedelta(seconds=60)), (500, None)]
 )
-def test_only_overloaded_servers_may_ask_for_patience(status: int, asked: datetime | None) -> None:
+def test_retry_after_counts_for_429_and_503_only(status: int, asked: datetime | None) -> None:
     error = status_error(status, {"retry-after": "60"}, host="a", now=NOON)
 
     assert error is not None

@@ -1,4 +1,4 @@
-"""A tdmrep.json is read as robots.txt patterns are, whatever its bytes."""
+"""The locations of a tdmrep.json are matched like patterns of robots.txt, whatever its bytes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def rules(*entries: tuple[str, object]) -> bytes:
         (b"[" * 100_000, "/a", ""),
     ],
 )
-def test_the_longest_location_that_fits_decides(body: bytes, path: str, said: str) -> None:
+def test_the_longest_matching_location_decides(body: bytes, path: str, said: str) -> None:
     assert reservation_for(parse_tdmrep(body), f"https://bao.example{path}") == said
 
 
 @given(st.binary(max_size=200))
-def test_reading_takes_whatever_comes(body: bytes) -> None:
+def test_any_bytes_can_be_parsed_without_an_error(body: bytes) -> None:
     assert reservation_for(parse_tdmrep(body), "https://bao.example/a") in {"", "0", "1"}

@@ -41,15 +41,19 @@ def test_what_such_a_run_learns_stays_its_own(tmp_path: Path) -> None:
     robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=200, body=b"User-agent: *\n")
     with open_store(settings.store.url, parameters=Deduper().parameters) as store:
         with shared_pacing(settings, InMemoryHostStore()) as hosts:
-            hosts.note(HostHealth(host=HOST, failures=3))
-            hosts.keep_robots(robots)
-            hosts.keep_moved("https://bao.example/a", "https://bao.example/b")
-            known = (hosts.standing(HOST).failures, hosts.robots(robots.origin), hosts.moved("https://bao.example/a"))
+            hosts.save_health(HostHealth(host=HOST, failures=3))
+            hosts.save_robots(robots)
+            hosts.save_redirect("https://bao.example/a", "https://bao.example/b")
+            known = (
+                hosts.health_of(HOST).failures,
+                hosts.robots(robots.origin),
+                hosts.redirect_of("https://bao.example/a"),
+            )
 
         left = (
-            store.hosts.standing(HOST),
+            store.hosts.health_of(HOST),
             store.hosts.robots(robots.origin),
-            store.hosts.moved("https://bao.example/a"),
+            store.hosts.redirect_of("https://bao.example/a"),
         )
     assert known == (3, robots, "https://bao.example/b")
     assert left == (HostHealth(host=HOST), None, None)
@@ -60,11 +64,11 @@ def test_what_others_know_of_a_host_is_known_here(tmp_path: Path) -> None:
     closed = HostHealth(host=HOST, failures=5, closed_until=NOW + timedelta(hours=1))
     robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=404)
     with open_store(settings.store.url, parameters=Deduper().parameters) as store:
-        store.hosts.note(closed)
-        store.hosts.keep_robots(robots)
+        store.hosts.save_health(closed)
+        store.hosts.save_robots(robots)
 
         with shared_pacing(settings, InMemoryHostStore()) as hosts:
-            assert hosts.standing(HOST) == closed
+            assert hosts.health_of(HOST) == closed
             assert hosts.robots(robots.origin) == robots
 
 
@@ -93,7 +97,7 @@ class _Broken(InMemoryHostStore):
 def test_a_store_that_fails_is_done_without(first: str) -> None:
     hosts = SharedPacing(InMemoryHostStore(), _Broken())
     if first == "standing":
-        assert hosts.standing(HOST) == HostHealth(host=HOST)
+        assert hosts.health_of(HOST) == HostHealth(host=HOST)
     if first == "robots":
         assert hosts.robots("https://bao.example") is None
 

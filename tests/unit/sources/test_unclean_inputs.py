@@ -184,7 +184,7 @@ def test_robots_txt_is_obeyed(control: bytes) -> None:
 
     rules = parse_robots(body, "corpus-worker")
 
-    assert not rules.ruling("https://bao.vn/kin/a.html").allowed
+    assert not rules.decide("https://bao.vn/kin/a.html").allowed
     assert rules.sitemaps == ("https://bao.vn/map.xml",)
 
 

@@ -1,4 +1,4 @@
-"""Where a refresh leads, as pages write it."""
+"""The target of a refresh, as pages write it."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ from worker.urls import refresh_target
         ("0; url=", None), ("0; url=''", None), ("-1; url=/a", None), ("x" * 10_000, None), ("0;" + " " * 10_000, None),
     ],
 )  # fmt: skip
-def test_a_refresh_leads_somewhere_or_only_loads_its_page_again(written: str, target: str | None) -> None:
+def test_a_refresh_has_a_target_or_only_reloads_its_page(written: str, target: str | None) -> None:
     assert refresh_target(written) == target

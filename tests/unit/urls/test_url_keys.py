@@ -29,14 +29,14 @@ SAME = [
 
 
 @pytest.mark.parametrize(("key", "url"), SAME)
-def test_twins_have_one_key(key: str, url: str) -> None:
+def test_variants_of_an_address_have_one_key(key: str, url: str) -> None:
     assert canonicalise(url) == key
 
 
 @pytest.mark.parametrize(
     "url", ["", "   ", "mailto:a@x.vn", "javascript:void(0)", "/tin/a", "https://", "https://[::1/x"]
 )
-def test_what_is_no_web_or_file_address_is_refused_with_a_sentence(url: str) -> None:
+def test_any_other_address_is_refused_with_a_message(url: str) -> None:
     with pytest.raises(SourceError, match="not a usable"):
         canonicalise(url)
 
@@ -57,7 +57,7 @@ def test_the_host_keeps_www_and_an_unusual_port() -> None:
     assert host_of("http://127.0.0.1:8080/a") == "127.0.0.1:8080"
 
 
-def test_sub_domains_are_of_one_site_and_strangers_are_not() -> None:
+def test_subdomains_belong_to_one_site_and_other_domains_do_not() -> None:
     assert same_site("https://video.x.com.vn/a", "http://x.com.vn/b")
     assert not same_site("https://x.com.vn/a", "https://y.com.vn/a")
 
@@ -86,7 +86,7 @@ def test_no_two_articles_share_a_key(group: dict[str, list[str]]) -> None:
     assert sorted(keys) == sorted(set(keys))
 
 
-def test_the_table_is_large_enough_to_mean_something() -> None:
+def test_the_table_has_enough_cases() -> None:
     assert len(SAME_KEY) + sum(len(group["urls"]) for group in CASES["different"]) >= 200
 
 
@@ -129,7 +129,7 @@ def test_addresses_to_fetch_stay_as_they_were_found_but_for_what_cannot_be_sent(
     assert resolve(found) == "http://www.xn--bo-mia.vn/M%C6%B0a%20l%E1%BB%9Bn.html?b=2&a=1&utm_source=rss"
 
 
-def test_articles_of_a_real_list_keep_apart() -> None:
+def test_articles_of_a_real_list_have_different_keys() -> None:
     files = sorted(SHARED.glob("feeds/vi/*.xml")) + sorted(SHARED.glob("vi/html/*_list.html.gz"))
     if not files:
         pytest.skip("the shared data is not here")
@@ -143,7 +143,7 @@ def test_articles_of_a_real_list_keep_apart() -> None:
 
 
 @pytest.mark.parametrize("make", [canonicalise, resolve])
-def test_what_no_index_could_hold_is_refused_however_short_it_was_written(make: Callable[[str], str]) -> None:
+def test_a_key_too_long_for_an_index_is_refused_however_short_the_url_was(make: Callable[[str], str]) -> None:
     kept = make("https://x.vn/" + 2480 * "a")
 
     assert len(kept) < 2500

@@ -1,4 +1,4 @@
-"""What holds for every URL."""
+"""Properties of every URL."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_canonicalising_twice_changes_nothing(url: str) -> None:
 
 
 @given(urls().filter(lambda url: "#" not in url))
-def test_the_address_to_fetch_has_the_same_key_as_what_was_found(url: str) -> None:
+def test_the_address_to_fetch_has_the_same_key_as_the_url_it_came_from(url: str) -> None:
     try:
         key = canonicalise(url)
     except SourceError:

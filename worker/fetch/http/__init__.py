@@ -1,1 +1,1 @@
-"""HTTP: one request over a connection to a checked address, and what its answer means."""
+"""HTTP: connections to checked addresses, one request over them, and the meaning of its response."""

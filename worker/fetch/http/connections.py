@@ -1,7 +1,8 @@
-"""Send one request over a kept or a new connection; whatever goes wrong, the connection is thrown away.
+"""Send one GET over an idle or a new connection, with TLS, and translate the errors of the libraries.
 
-A shared pool loses a slot with every request cancelled at the wrong moment (httpcore issue 1093). Here nothing is
-shared: a connection belongs to one request at a time, and goes back only after an answer that was read to its end.
+httpcore's own pool loses a slot with every request that is cancelled at the wrong moment (httpcore issue 1093). Here a
+connection belongs to one request at a time, returns to `IdlePool` only after a response that was read to its end, and
+is closed in every other case. `to_fetch_error` turns what httpcore, h11 and ssl raise into FetchError.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from worker.errors import ConfigurationError, FetchError
 from worker.fetch.http.network_backend import GuardedBackend
 from worker.fetch.http.ssrf import url_port
 
-# Which certificates are believed; one TLS context for everything, made when the first https URL comes.
-
 
 class TlsContext:
-    """The usual authorities, and those of `ca_file`; raises ConfigurationError at once where that cannot be read."""
+    """The TLS context of all connections: the usual certificate authorities, and those of `ca_file`.
+
+    Raises ConfigurationError at once if `ca_file` cannot be read; the context is made for the first https URL.
+    """
 
     def __init__(self, ca_file: str) -> None:
         self._ca_file = ca_file
@@ -34,7 +36,7 @@ class TlsContext:
             _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
 
     def context(self) -> ssl.SSLContext:
-        """Return the context; making it takes a tenth of a second, so it is made once and only where it is needed."""
+        """Return the context. Making it takes a tenth of a second, so it is made once, and only if it is needed."""
         if self._context is None:
             self._context = httpx.create_ssl_context(trust_env=False)
             if self._ca_file:
@@ -50,19 +52,24 @@ def _load(context: ssl.SSLContext, ca_file: str) -> None:
         raise ConfigurationError(message) from exc
 
 
+# By default nginx closes an idle connection after 75 s, Apache after 5 s; one that the server has closed is noticed and
+# replaced (`_STALE`). Chosen, not measured.
 KEEP_ALIVE_S = 30.0
-DRAIN_TIME_S = 1.0
-DRAINABLE = 64 * 1024  # the body of an answer nobody wants is read up to here, to keep the connection
+# The body of a response that is not wanted is read up to this size and time, to keep the connection for the next
+# request: cheaper than a new TLS handshake (chosen, not measured).
+DRAIN_TIMEOUT_S = 1.0
+MAX_DRAIN_BYTES = 64 * 1024
 
 Header = tuple[bytes, bytes]
 Hook = Callable[[], Awaitable[None]]
-"""Called around the moment at which a request is sent."""
+"""A coroutine function that is awaited directly before or after a request is sent."""
+# Errors of an idle connection that the server has closed meanwhile: the request is sent again on a new one.
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
 @dataclass(slots=True)
 class RawResponse:
-    """The head of a response, with its body still on the wire."""
+    """Status and headers of a response whose body has not been read yet; the body is still encoded."""
 
     status: int
     headers: httpx.Headers
@@ -71,23 +78,23 @@ class RawResponse:
 
     @property
     def peer(self) -> str:
-        """The address that answered."""
+        """The address and port of the server, for the trace."""
         address = self.response.extensions["network_stream"].get_extra_info("server_addr")
         return f"{address[0]} port {address[1]}" if address else "unknown"
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the raw body."""
+        """Yield the body as it was sent, with its content coding; raises errors of httpcore."""
         async for chunk in self.response.aiter_stream():
             yield chunk
         self.read = True
 
     async def finish(self) -> bool:
-        """Read what is left of a short body; tell whether the answer ended where it said."""
+        """Read the rest of a short body; return whether the whole body was read, so that the connection is reusable."""
         length = self.headers.get("content-length", "")
-        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= DRAINABLE)):
-            # The answer is known already: a body that will not come costs the connection, not the fetch.
+        if not self.read and (self.status == 304 or (length.isdecimal() and int(length[:15]) <= MAX_DRAIN_BYTES)):
+            # The response is complete for its caller: a body that never comes costs the connection, not the fetch.
             with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-                async with asyncio.timeout(DRAIN_TIME_S):
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
                     async for _ in self.chunks():
                         pass
         if self.read:
@@ -96,94 +103,96 @@ class RawResponse:
 
 
 class IdlePool:
-    """Kept connections, none of them in use; the oldest goes when there are too many."""
+    """Open connections that no request uses; the oldest is closed when there are more than `size`."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
+        self._connections: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
 
-    async def take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
-        """Return a connection that still works as far as one can tell."""
-        for connection in [kept for kept, its_origin in self._kept.items() if its_origin == origin]:
-            del self._kept[connection]
+    async def acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
+        """Remove and return a connection to an origin that looks usable; None if there is none."""
+        for connection in [kept for kept, its_origin in self._connections.items() if its_origin == origin]:
+            del self._connections[connection]
             if connection.is_idle() and not connection.has_expired():
                 return connection
             await connection.aclose()
         return None
 
-    async def keep(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
-        """Take a connection back; False where it cannot serve again."""
+    async def release(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
+        """Put a connection into the pool; False if it cannot be used again and the caller has to close it."""
         if self._size < 1 or not connection.is_idle():
             return False
-        self._kept[connection] = origin
-        if len(self._kept) > self._size:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
+        self._connections[connection] = origin
+        if len(self._connections) > self._size:
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]
             await oldest.aclose()
         return True
 
     async def clear(self) -> None:
-        """Close them all."""
-        while self._kept:
-            connection, _ = self._kept.popitem()
+        """Close all connections."""
+        while self._connections:
+            connection, _ = self._connections.popitem()
             await connection.aclose()
 
 
 class Connections:
-    """Sends requests and keeps what connections can be kept."""
+    """Sends requests, and keeps up to `max_idle` connections open between them."""
 
-    def __init__(self, dialer: GuardedBackend, trust: TlsContext, *, max_idle: int, timeout_s: float) -> None:
-        self._dialer = dialer
-        self._trust = trust
-        self._shelf = IdlePool(max_idle)
+    def __init__(self, backend: GuardedBackend, tls: TlsContext, *, max_idle: int, timeout_s: float) -> None:
+        self._backend = backend
+        self._tls = tls
+        self._idle = IdlePool(max_idle)
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
 
     @asynccontextmanager
     async def send(
-        self, url: httpx.URL, headers: Sequence[Header], *, before: Hook, after: Hook
+        self, url: httpx.URL, headers: Sequence[Header], *, before_send: Hook, after_send: Hook
     ) -> AsyncIterator[RawResponse]:
-        """Send a GET and hand out the answer; what httpcore and ssl raise passes through.
+        """Send a GET request and yield the response; errors of httpcore and ssl (`LIBRARY_ERRORS`) are passed on.
 
-        `before` is awaited when the connection is made, right before the request is sent, and `after` right after it.
+        `before_send` is awaited once the connection is open, directly before the request is sent, and `after_send`
+        directly after it; for a request that is sent again on a new connection, both run again.
         """
         request = httpcore.Request(
             b"GET",
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url_port(url), target=url.raw_path),
             headers=headers,
-            extensions={"timeout": self._timeouts, "trace": _around(before, after)},
+            extensions={"timeout": self._timeouts, "trace": _send_hooks(before_send, after_send)},
         )
         connection, response = await self._open(request)
         kept = False
         try:
-            answer = RawResponse(response.status, httpx.Headers(response.headers), response)
-            yield answer
-            if await answer.finish():
-                kept = await self._shelf.keep(request.url.origin, connection)
+            raw = RawResponse(response.status, httpx.Headers(response.headers), response)
+            yield raw
+            if await raw.finish():
+                kept = await self._idle.release(request.url.origin, connection)
         finally:
             if not kept:
                 await connection.aclose()
 
     async def aclose(self) -> None:
-        """Close the kept connections."""
-        await self._shelf.clear()
+        """Close the idle connections."""
+        await self._idle.clear()
 
     async def _open(self, request: httpcore.Request) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
-        kept = await self._shelf.take(request.url.origin)
+        """Send a request over an idle connection, or over a new one if there is none or the server has closed it."""
+        kept = await self._idle.acquire(request.url.origin)
         if kept is not None:
             try:
-                return kept, await self._ask(kept, request)
+                return kept, await self._send(kept, request)
             except _STALE:
-                # The server may close a kept connection at any moment: that says nothing about a new one.
+                # The server may close an idle connection at any time; a new one can still work.
                 pass
         fresh = httpcore.AsyncHTTPConnection(
             request.url.origin,
-            ssl_context=self._trust.context() if request.url.origin.scheme == b"https" else None,
+            ssl_context=self._tls.context() if request.url.origin.scheme == b"https" else None,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=self._dialer,
+            network_backend=self._backend,
         )
-        return fresh, await self._ask(fresh, request)
+        return fresh, await self._send(fresh, request)
 
-    async def _ask(self, connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> httpcore.Response:
+    async def _send(self, connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> httpcore.Response:
         try:
             return await connection.handle_async_request(request)
         except BaseException:
@@ -191,17 +200,16 @@ class Connections:
             raise
 
 
-def _around(before: Hook, after: Hook) -> Callable[[str, object], Awaitable[None]]:
+def _send_hooks(before_send: Hook, after_send: Hook) -> Callable[[str, object], Awaitable[None]]:
+    """Return a trace function of httpcore that calls the hooks around the headers of a request; GET has no body."""
+
     async def trace(event: str, _details: object) -> None:
         if event == "http11.send_request_headers.started":
-            await before()
+            await before_send()
         elif event == "http11.send_request_headers.complete":
-            await after()
+            await after_send()
 
     return trace
-
-
-# Turn what libraries raise into the worker's own error, with one short word for its class.
 
 
 LIBRARY_ERRORS = (
@@ -213,11 +221,11 @@ LIBRARY_ERRORS = (
     ssl.SSLError,
     OSError,
 )
-"""Everything that comes out of a fetch; the tests with damaged answers hold that nothing else does."""
+"""All exceptions that a request can raise; the tests with randomly damaged responses check that there are no others."""
 
 
 def to_fetch_error(exc: BaseException, *, host: str) -> FetchError:
-    """Return the FetchError for what a library raised while talking to a host."""
+    """Return the FetchError for an exception of a library; its `reason` is one of those in docs/fetch.md."""
     if isinstance(exc, FetchError):
         return exc
     tls = tls_error(exc)
@@ -233,16 +241,17 @@ def to_fetch_error(exc: BaseException, *, host: str) -> FetchError:
 
 
 def _protocol_error(exc: BaseException, host: str) -> FetchError:
+    # h11 has one exception for all of these; only its text tells them apart.
     words = str(exc) or type(exc).__name__
     if "incomplete" in words or "without sending complete" in words:
-        return FetchError(f"{host} sent only a part of the body", reason="truncated", retry=True)
+        return FetchError(f"{host} sent an incomplete body", reason="truncated", retry=True)
     if "disconnected without" in words:
-        return FetchError(f"{host} closed the connection without an answer", reason="reset", retry=True)
-    return FetchError(f"{host} does not speak HTTP properly: {words[:200]}", reason="protocol", retry=True)
+        return FetchError(f"{host} closed the connection without a response", reason="reset", retry=True)
+    return FetchError(f"{host} broke the HTTP protocol: {words[:200]}", reason="protocol", retry=True)
 
 
 def tls_error(exc: BaseException | None) -> ssl.SSLError | None:
-    """Return the ssl module's error among the causes, if there is one."""
+    """Return the ssl error in a chain of causes, None if there is none."""
     while exc is not None:
         if isinstance(exc, ssl.SSLError):
             return exc

@@ -1,7 +1,7 @@
-"""Undo content codings in pieces of bounded size, so that no answer can unpack to more than it may.
+"""Decode Content-Encoding (gzip, deflate, br, zstd) in bounded pieces: protection against decompression bombs.
 
 httpx and the libraries below it return whatever one chunk expands to (809 bytes of brotli are a gibibyte). Each
-decoder here is asked for a little at a time and the sum is checked after every piece. Sources: RFC 9110, 8.4.1;
+decoder here produces a small piece at a time, and the total is checked after every piece. Sources: RFC 9110, 8.4.1;
 RFC 1950 to 1952; RFC 7932; RFC 8878.
 """
 
@@ -18,33 +18,33 @@ import zstandard
 from worker.errors import FetchError
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
-MAX_CODINGS = 3
-PIECE = 64 * 1024
+MAX_CODINGS = 3  # servers apply one, misconfigured proxies another; memory grows with each of them
+PIECE = 64 * 1024  # bytes that a decoder returns at once: small beside every limit, large beside the cost of a call
 ZSTD_SLICE = 128  # input bytes; four of them make at most one block of 128 KiB
 ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a recipient must support, and no more
 
 
 class Decoder(Protocol):
-    """Undoes one coding."""
+    """Decodes one content coding."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes expand to, in bounded pieces."""
+        """Yield the decoded bytes, in bounded pieces; raises errors of the library."""
         ...
 
     def complete(self) -> bool:
-        """Tell whether the coded stream came to its end."""
+        """Return whether the encoded stream is complete."""
         ...
 
 
 class InflateDecoder:
-    """gzip (several members too) and deflate, with or without the zlib wrapper."""
+    """gzip, also with several members, and deflate, with or without the zlib wrapper."""
 
     def __init__(self, wbits: int | None = None) -> None:
         self._wbits = wbits
         self._member: zlib._Decompress | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes expand to."""
+        """Yield the decoded bytes, in bounded pieces."""
         while data:
             if self._member is None or self._member.eof:
                 if not self._begins_member(data):
@@ -54,11 +54,11 @@ class InflateDecoder:
             data = self._member.unused_data
 
     def complete(self) -> bool:
-        """Tell whether the last member came to its end; no bytes at all are an empty body."""
+        """Return whether the last member is complete; no bytes at all are an empty body."""
         return self._member is None or self._member.eof
 
     def _begins_member(self, data: bytes) -> bool:
-        # Bytes after the end that begin no member are padding: browsers ignore them too.
+        # Bytes after the end that start no new member are padding, which browsers ignore as well.
         return self._member is None or (self._wbits is not None and data[:1] == b"\x1f")
 
 
@@ -66,48 +66,49 @@ def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
     while data:
         yield member.decompress(data, PIECE)
         data = member.unconsumed_tail
-    # The last bytes may have been taken in before everything they stand for was given out.
+    # zlib may have consumed all input and still hold output.
     while not member.eof and (piece := member.decompress(b"", PIECE)):
         yield piece
 
 
 def _wrapping(data: bytes) -> int:
+    """Return the `wbits` for deflate: some servers send it without the zlib header (RFC 1950, 2.2)."""
     wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
     return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
 
 
 class BrotliDecoder:
-    """br."""
+    """Brotli."""
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()
         self._started = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes expand to."""
+        """Yield the decoded bytes, in bounded pieces."""
         self._started = True
         if self._decompressor.is_finished():
             return
         piece = self._decompressor.process(data, output_buffer_limit=PIECE)
-        # It may still hold output when it could take more input already: an empty piece says that it has none.
+        # The library may still hold output; an empty piece means that it has none left.
         while piece:
             yield piece
             piece = self._decompressor.process(b"", output_buffer_limit=PIECE)
 
     def complete(self) -> bool:
-        """Tell whether the stream came to its end."""
+        """Return whether the stream is complete."""
         return not self._started or bool(self._decompressor.is_finished())
 
 
 class ZstdDecoder:
-    """zstd, several frames too."""
+    """Zstandard, also with several frames."""
 
     def __init__(self) -> None:
         self._factory = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         self._frame: zstandard.ZstdDecompressionObj | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes expand to; the library sets no limit of its own, so it is fed by the spoonful."""
+        """Yield the decoded bytes; the library has no output limit, so it gets its input in small slices."""
         for start in range(0, len(data), ZSTD_SLICE):
             piece = data[start : start + ZSTD_SLICE]
             while piece:
@@ -117,7 +118,7 @@ class ZstdDecoder:
                 piece = self._frame.unused_data if self._frame.eof else b""
 
     def complete(self) -> bool:
-        """Tell whether the last frame came to its end."""
+        """Return whether the last frame is complete."""
         return self._frame is None or self._frame.eof
 
 
@@ -131,12 +132,12 @@ def _decoder(coding: str) -> Decoder:
     }
     maker = makers.get(coding)
     if maker is None:
-        raise FetchError(f"content coding {coding[:40]!r} was not asked for", reason="encoding", retry=False)
+        raise FetchError(f"content coding {coding[:40]!r} was not requested", reason="encoding", retry=False)
     return maker()
 
 
 def decoders_for(content_encoding: str) -> list[Decoder]:
-    """Return the decoders of a Content-Encoding header, the last coding applied first; raises FetchError."""
+    """Return the decoders for a Content-Encoding header, the last coding first; raises FetchError (`encoding`)."""
     codings = [coding.strip().lower() for coding in content_encoding.split(",")]
     wanted = [coding for coding in codings if coding not in {"", "identity", "none"}]
     if len(wanted) > MAX_CODINGS:
@@ -145,44 +146,45 @@ def decoders_for(content_encoding: str) -> list[Decoder]:
 
 
 def size_error(limit: int) -> FetchError:
-    """Return the error for a body over the limit."""
+    """Return the FetchError (`size`) for a body over the limit."""
     message = f"the body is larger than {limit:,} bytes; fetch.max_bytes sets the limit"
     return FetchError(message, reason="size", retry=False)
 
 
 class BodyDecoder:
-    """A body as it arrives: decoded, counted, and refused where it grows over the limit.
+    """Decodes a body while it is received, and raises as soon as it exceeds `max_bytes`, encoded or decoded.
 
-    With `cut`, the beginning is kept instead, and `full` says that the rest is of no interest.
+    With `truncate` the first `max_bytes` are kept instead, and `full` is set once there are that many.
     """
 
-    def __init__(self, content_encoding: str, *, max_bytes: int, cut: bool = False) -> None:
+    def __init__(self, content_encoding: str, *, max_bytes: int, truncate: bool = False) -> None:
         self._decoders = decoders_for(content_encoding)
         self._limit = max_bytes
-        self._cut = cut
+        self._truncate = truncate
         self.full = False
         self._sizes = [0] * (len(self._decoders) + 1)
-        # BytesIO hands out its own buffer: joining a list would hold the body twice.
+        # BytesIO returns its own buffer: joining a list would hold the body twice.
         self._buffer = io.BytesIO()
 
     def feed(self, chunk: bytes) -> None:
-        """Take raw bytes; raises FetchError (`size`, `encoding`)."""
+        """Add received bytes; raises FetchError (`size`, `encoding`)."""
         try:
             self._push(chunk, 0)
         except (zlib.error, brotli.error, zstandard.ZstdError) as exc:
-            message = f"the body is not in the content coding it claims ({exc})"
+            message = f"the body cannot be decoded by its content coding ({exc})"
             raise FetchError(message, reason="encoding", retry=True) from exc
 
     def finish(self) -> bytes:
-        """Return the whole body; raises FetchError (`truncated`) where a coded stream has no end."""
+        """Return the decoded body; raises FetchError (`truncated`) if an encoded stream is incomplete."""
         if not self.full and not all(decoder.complete() for decoder in self._decoders):
-            raise FetchError("the compressed body ends before its end", reason="truncated", retry=True)
+            raise FetchError("the compressed body is incomplete", reason="truncated", retry=True)
         return self._buffer.getvalue()
 
     def _push(self, data: bytes, stage: int) -> None:
+        """Pass bytes through the decoders from `stage` on; the last stage is the buffer. Each stage has the limit."""
         last = stage == len(self._decoders)
         room = self._limit - self._sizes[stage]
-        if len(data) > room and (last or not self._cut):
+        if len(data) > room and (last or not self._truncate):
             data = self._overflow(data, room)
         self._sizes[stage] += len(data)
         if last:
@@ -194,7 +196,8 @@ class BodyDecoder:
             self._push(piece, stage + 1)
 
     def _overflow(self, data: bytes, room: int) -> bytes:
-        if not self._cut:
+        """Return the bytes that fit in; raises FetchError (`size`) unless the body may be truncated."""
+        if not self._truncate:
             raise size_error(self._limit)
         self.full = True
         return data[:room]

@@ -1,4 +1,9 @@
-"""Connect only where the guard allows: resolve once, check every address, connect to one that was checked."""
+"""TCP and TLS connections for httpcore, made only to addresses that passed the SSRF checks.
+
+`GuardedBackend` is the network backend of httpcore: it resolves a name once, checks every address and connects to one
+that was checked. `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
+cancelled fetch cannot leak a socket. `ConnectTo` is the `connect_to` setting, which works as curl's `--connect-to`.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +20,10 @@ import httpcore
 from worker.errors import ConfigurationError, FetchError
 from worker.fetch.http.ssrf import Address, Network, Resolve, check_address, ip_literal
 
-# Connect elsewhere than the name says, as curl's `--connect-to` does.
-
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """A host and a port; an empty host or a port of 0 stands for any, or for "as it was"."""
+    """A host and a port. An empty host or a port of 0 matches any; in a target it means "unchanged"."""
 
     host: str
     port: int
@@ -32,12 +35,15 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class ConnectTo:
-    """Where to connect instead. The exact host and port win over the host, the host over the port alone."""
+    """A table of targets.
+
+    An entry for host and port takes precedence over one for the host, and that over one for the port.
+    """
 
     table: Mapping[HostPort, HostPort]
 
     def find(self, host: str, port: int) -> HostPort | None:
-        """Return where to connect for a host and port, None where nothing was said."""
+        """Return the target for a host and port, None if no entry matches."""
         name = host.lower().rstrip(".")
         for key in (HostPort(name, port), HostPort(name, 0), HostPort("", port), HostPort("", 0)):
             target = self.table.get(key)
@@ -47,7 +53,7 @@ class ConnectTo:
 
 
 def parse_connect_to(table: Mapping[str, str]) -> ConnectTo:
-    """Read a `connect_to` table; raises ConfigurationError with the entry that cannot be read."""
+    """Parse a `connect_to` table; raises ConfigurationError with the entry that cannot be parsed."""
     return ConnectTo(MappingProxyType({_parse_host_port(key): _parse_host_port(value) for key, value in table.items()}))
 
 
@@ -62,17 +68,14 @@ def _parse_host_port(text: str) -> HostPort:
     return HostPort(host.strip("[]").lower().rstrip("."), int(digits))
 
 
-# One TCP or TLS connection as httpcore wants it, that can be dropped at once, without waiting for anything.
-#
-# httpcore's own streams close by awaiting, so a cancelled fetch could leave a socket behind; `abort` never waits.
-
-
-HIGH_WATER = 128 * 1024
-HANDSHAKE_TIMEOUT_S = 60.0
+# Reading pauses while more than this is buffered. asyncio reads up to 256 KiB at once, so one connection holds less
+# than half a megabyte of unread bytes (chosen, not measured).
+HIGH_WATER_BYTES = 128 * 1024
+HANDSHAKE_TIMEOUT_S = 60.0  # asyncio's default; only for callers that set no timeout
 
 
 class ReceiveBuffer(asyncio.Protocol):
-    """Keeps what arrives until somebody reads it, and asks the peer to wait when nobody does."""
+    """An asyncio protocol that buffers received bytes until they are read, with flow control in both directions."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -86,46 +89,46 @@ class ReceiveBuffer(asyncio.Protocol):
 
     @property
     def readable(self) -> bool:
-        """Whether a read would return at once."""
+        """Whether a read would return at once: bytes are buffered, or the connection has ended."""
         return bool(self._chunks) or self.ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep the bytes."""
+        """Buffer the bytes, and pause reading above the high-water mark."""
         self._chunks.append(data)
         self._size += len(data)
-        if self._size > HIGH_WATER and self.transport is not None:
+        if self._size > HIGH_WATER_BYTES and self.transport is not None:
             self.transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
-        """Note the end; False lets the transport close itself."""
+        """Record the end of the stream; False lets the transport close itself."""
         self.ended = True
         self._wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end and its cause."""
+        """Record the end of the connection and its cause."""
         self.ended = True
         self._error = exc
         self._writable.set()
         self._wake()
 
     def pause_writing(self) -> None:
-        """Make writers wait."""
+        """Block writers: the transport's send buffer is full."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Let writers go on."""
+        """Release blocked writers."""
         self._writable.set()
 
     async def read(self, max_bytes: int) -> bytes:
-        """Return the next bytes, nothing at the end; raises OSError where the connection broke."""
-        # Bytes that are there already must not be read without a turn of the loop between: a server that sends for ever
-        # would keep every clock of this process from running, that of its own deadline included.
+        """Return the next bytes, none at the end; raises OSError if the connection broke."""
+        # Always yield to the event loop, even if bytes are there: a server that sends without end would otherwise keep
+        # every timer of this process from firing, that of its own deadline included.
         await asyncio.sleep(0)
         while not self._chunks:
             if self._error is not None:
@@ -140,19 +143,20 @@ class ReceiveBuffer(asyncio.Protocol):
         return self._take(max_bytes)
 
     async def drained(self) -> None:
-        """Wait until the peer takes more; raises OSError where the connection broke."""
+        """Wait until the send buffer has room again; raises OSError if the connection broke."""
         await self._writable.wait()
         if self._error is not None:
             raise self._error
 
     def _take(self, max_bytes: int) -> bytes:
+        """Remove and return the first bytes of the buffer, and resume reading below the high-water mark."""
         chunk = self._chunks.popleft()
         if len(chunk) > max_bytes:
             self._chunks.appendleft(chunk[max_bytes:])
             chunk = chunk[:max_bytes]
-        was_full = self._size > HIGH_WATER
+        was_full = self._size > HIGH_WATER_BYTES
         self._size -= len(chunk)
-        if was_full and self._size <= HIGH_WATER and self.transport is not None and not self.ended:
+        if was_full and self._size <= HIGH_WATER_BYTES and self.transport is not None and not self.ended:
             self.transport.resume_reading()
         return chunk
 
@@ -162,32 +166,32 @@ class ReceiveBuffer(asyncio.Protocol):
 
 
 class NetworkStream(httpcore.AsyncNetworkStream):
-    """A connection, plain until `start_tls`."""
+    """One connection for httpcore: plain TCP, and TLS after `start_tls`. Errors are those of httpcore."""
 
-    def __init__(self, transport: asyncio.Transport, inbox: ReceiveBuffer) -> None:
+    def __init__(self, transport: asyncio.Transport, buffer: ReceiveBuffer) -> None:
         self._transport = transport
-        self._inbox = inbox
+        self._buffer = buffer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
-        """Return the next bytes, nothing at the end."""
+        """Return the next bytes, none at the end; raises httpcore.ReadTimeout or ReadError."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._inbox.read(max_bytes)
+                return await self._buffer.read(max_bytes)
         except TimeoutError as exc:
             raise httpcore.ReadTimeout(f"no byte for {timeout:g} s") from exc
         except (OSError, ssl.SSLError) as exc:
             raise httpcore.ReadError(str(exc) or type(exc).__name__) from exc
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
-        """Send bytes."""
+        """Send bytes; raises httpcore.WriteTimeout or WriteError."""
         if self._transport.is_closing():
             raise httpcore.WriteError("the connection is closed")
         try:
             async with asyncio.timeout(timeout):
                 self._transport.write(buffer)
-                await self._inbox.drained()
+                await self._buffer.drained()
         except TimeoutError as exc:
-            raise httpcore.WriteTimeout(f"the server takes nothing for {timeout:g} s") from exc
+            raise httpcore.WriteTimeout(f"the server accepts no bytes for {timeout:g} s") from exc
         except OSError as exc:
             raise httpcore.WriteError(str(exc) or type(exc).__name__) from exc
 
@@ -197,67 +201,74 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
-        """Encrypt; raises httpcore.ConnectError from the ssl module's error."""
-        if self._inbox.readable:
-            # What was sent before the handshake must never be taken for an answer that came through it.
+        """Start TLS and return the encrypted stream; raises httpcore.ConnectError from the ssl module's error."""
+        if self._buffer.readable:
+            # Bytes sent in plain text before the handshake must never count as an encrypted response.
             self.abort()
-            raise httpcore.ConnectError("the server spoke or hung up before the TLS handshake")
+            raise httpcore.ConnectError("the server sent bytes or closed the connection before the TLS handshake")
         secured: asyncio.Transport | None = None
         try:
             async with asyncio.timeout(timeout):
                 secured = await asyncio.get_running_loop().start_tls(
                     self._transport,
-                    self._inbox,
+                    self._buffer,
                     ssl_context,
                     server_hostname=server_hostname,
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if timeout is None else timeout,
                 )
         except TimeoutError as exc:
-            raise httpcore.ConnectTimeout("the TLS handshake takes too long") from exc
+            raise httpcore.ConnectTimeout("the TLS handshake timed out") from exc
         except (OSError, ssl.SSLError) as exc:
             raise httpcore.ConnectError(str(exc) or type(exc).__name__) from exc
         finally:
             if secured is None:
                 self.abort()
         assert secured is not None
-        self._inbox.transport = secured
-        return NetworkStream(secured, self._inbox)
+        self._buffer.transport = secured
+        return NetworkStream(secured, self._buffer)
 
     async def aclose(self) -> None:
-        """Drop the connection."""
+        """Close the connection, see `abort`."""
         self.abort()
 
     def abort(self) -> None:
-        """Drop the connection at once; the socket is closed in the loop's next turn."""
+        """Close at once, discarding unsent bytes; the socket is closed in the loop's next iteration."""
         self._transport.abort()
 
     def get_extra_info(self, info: str) -> Any:
-        """Answer what httpcore asks."""
+        """Return a value that httpcore looks up; `is_readable` means that an idle connection is no longer usable."""
         if info == "is_readable":
-            return self._inbox.readable
+            return self._buffer.readable
         return self._transport.get_extra_info("peername" if info == "server_addr" else info)
 
 
-MOST_ADDRESSES = 4
-FIRST_TRIES_TIMEOUT_S = 5.0
+# At most this many addresses of a name are tried; all but the last with a short timeout, so that a dead IPv6 address
+# costs seconds and the fetch keeps most of its deadline (chosen, not measured).
+MAX_ADDRESSES = 4
+EARLY_TIMEOUT_S = 5.0
 
+# Opens a connection to an address and port within a time limit in seconds; tests replace it.
 Connect = Callable[[Address, int, float | None], Awaitable[httpcore.AsyncNetworkStream]]
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """The network as httpcore sees it. The name stays on TLS and in the Host header, whatever is connected to."""
+    """The network backend that httpcore connects through.
+
+    TLS and the Host header keep the name of the URL, whatever address is connected to. Addresses are not checked for a
+    host with a `connect_to` entry: the operator chose its target.
+    """
 
     def __init__(
-        self, *, resolve: Resolve, networks: Sequence[Network], routes: ConnectTo, connect: Connect | None = None
+        self, *, resolve: Resolve, networks: Sequence[Network], connect_to: ConnectTo, connect: Connect | None = None
     ) -> None:
         self._connect = connect or open_stream
         self._resolve = resolve
         self._networks = networks
-        self._routes = routes
+        self._connect_to = connect_to
 
     async def addresses(self, host: str, port: int, timeout_s: float | None) -> tuple[list[Address], int]:
-        """Return where to connect for a host and port, checked; raises FetchBlocked or FetchError (`dns`)."""
-        route = self._routes.find(host, port)
+        """Return the checked addresses and the port for a host and port; raises FetchBlocked or FetchError (`dns`)."""
+        route = self._connect_to.find(host, port)
         target, target_port = (host, port) if route is None else (route.host, route.port)
         found = await self._find(target, target_port, timeout_s)
         if route is None:
@@ -266,6 +277,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         return found, target_port
 
     async def _find(self, host: str, port: int, timeout_s: float | None) -> list[Address]:
+        """Return the addresses of a host, unchecked."""
         address = ip_literal(host)
         if address is not None:
             return [address]
@@ -283,14 +295,12 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
-        """Return a connection to the first address that answers."""
+        """Return a connection to the first address that accepts one; raises FetchBlocked or FetchError."""
         addresses, target_port = await self.addresses(host, port, timeout)
-        *first, last = addresses[:MOST_ADDRESSES]
+        *first, last = addresses[:MAX_ADDRESSES]
         for address in first:
             try:
-                return await self._connect(
-                    address, target_port, min(timeout or FIRST_TRIES_TIMEOUT_S, FIRST_TRIES_TIMEOUT_S)
-                )
+                return await self._connect(address, target_port, min(timeout or EARLY_TIMEOUT_S, EARLY_TIMEOUT_S))
             except FetchError:
                 continue
         return await self._connect(last, target_port, timeout)
@@ -301,10 +311,10 @@ async def open_stream(address: Address, port: int, timeout_s: float | None) -> N
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            transport, inbox = await loop.create_connection(ReceiveBuffer, str(address), port)
+            transport, buffer = await loop.create_connection(ReceiveBuffer, str(address), port)
     except TimeoutError as exc:
         raise FetchError(f"{address} port {port} does not answer", reason="timeout", retry=True) from exc
     except OSError as exc:
         message = f"cannot connect to {address} port {port}: {exc.strerror or exc}"
         raise FetchError(message, reason="connect", retry=True) from exc
-    return NetworkStream(transport, inbox)
+    return NetworkStream(transport, buffer)

@@ -1,4 +1,9 @@
-"""Conditional requests: which validators to send and which to keep (RFC 9110, 8.8 and 13)."""
+"""HTTP semantics as pure functions: statuses, Retry-After, conditional requests, content types, cookies.
+
+Status codes become FetchErrors (`status_error`), validators become headers and back (`condition_headers`,
+`validators_in`), content types are accepted or refused (`check_content_type`), and `Cookies` holds the cookies of one
+fetch. Nothing here reads a clock: `now` is passed in. Sources: RFC 9110, RFC 9111, RFC 6585, RFC 6265.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +15,20 @@ from email.utils import parsedate_to_datetime
 from worker.errors import FetchError
 from worker.models import Validators
 
-# What a status code and its headers mean for the fetch, as pure functions of `now` (RFC 9110, 15; RFC 6585).
-
-
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PERMANENT = frozenset({301, 308})
 USABLE = frozenset({200, 203})
 GONE = frozenset({404, 410})
 OVERLOADED = frozenset({429, 503})
 RETRYABLE = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 507, 508, 520, 521, 522, 523, 524, 525, 527, 530})
+# The longest Retry-After that is followed: broken servers name years (chosen, not measured).
 MAX_RETRY_AFTER = timedelta(hours=24)
+# For a 429 without Retry-After: limits are commonly counted per minute (chosen, not measured).
 DEFAULT_RETRY_AFTER = timedelta(minutes=1)
 
 
 def parse_http_date(text: str) -> datetime | None:
-    """Read an HTTP date in any of its three forms (RFC 9110, 5.6.7); None for what is none."""
+    """Parse an HTTP date in any of its three formats (RFC 9110, 5.6.7); None if it cannot be parsed."""
     try:
         moment = parsedate_to_datetime(text.strip())
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -33,9 +37,9 @@ def parse_http_date(text: str) -> datetime | None:
 
 
 def retry_after(value: str, *, now: datetime, server_now: datetime | None = None) -> datetime | None:
-    """Read a Retry-After header, seconds or a date, no further than a day ahead; None for what is neither.
+    """Parse a Retry-After header, seconds or a date (RFC 9110, 10.2.3), at most a day ahead; None if it is neither.
 
-    `server_now` is the server's own clock: what its date means is the time between the two.
+    `server_now` is the server's Date header: a date in Retry-After counts from there, in case its clock is wrong.
     """
     text = value.strip()
     if text.isascii() and text.isdecimal():
@@ -48,18 +52,18 @@ def retry_after(value: str, *, now: datetime, server_now: datetime | None = None
 
 
 def status_error(status: int, headers: Mapping[str, str], *, host: str, now: datetime) -> FetchError | None:
-    """Return the error a status stands for; None for a usable page and for redirects."""
+    """Return the error for a status; None for a usable page (200, 203) and for redirects."""
     if status in USABLE or status in REDIRECTS:
         return None
     if status in GONE:
         return FetchError(f"{host} says the page is gone ({status})", reason="gone", retry=False, status=status)
-    asked = _requested_wait(status, headers, now=now)
+    retry_at = _requested_wait(status, headers, now=now)
     return FetchError(
-        f"{host} answered {status}" + (f" and asks to be left alone until {asked:%H:%M:%S} UTC" if asked else ""),
+        f"{host} answered {status}" + (f" and asks to wait until {retry_at:%H:%M:%S} UTC" if retry_at else ""),
         reason="http",
         retry=status in RETRYABLE,
         status=status,
-        retry_at=asked,
+        retry_at=retry_at,
     )
 
 
@@ -67,19 +71,22 @@ def _requested_wait(status: int, headers: Mapping[str, str], *, now: datetime) -
     if status not in OVERLOADED:
         return None
     server_now = parse_http_date(headers.get("date", ""))
-    asked = retry_after(headers.get("retry-after", ""), now=now, server_now=server_now)
-    # "Too many requests" asks for patience even where it does not say how much.
-    return now + DEFAULT_RETRY_AFTER if asked is None and status == 429 else asked
+    retry_at = retry_after(headers.get("retry-after", ""), now=now, server_now=server_now)
+    # 429 asks to wait even if it names no time.
+    return now + DEFAULT_RETRY_AFTER if retry_at is None and status == 429 else retry_at
 
 
-MAX_VALIDATOR = 1_000
+MAX_VALIDATOR = 1_000  # characters; longer ones could exceed a server's limit for headers, often 8 KiB
+# Every so many conditional requests for a URL, one goes without validators, because some servers answer 304 although
+# the page changed: once a day for an hourly poll (chosen, not measured).
 UNCONDITIONAL_EVERY = 24
 
+# Optional weakness mark, then any characters but quotes, controls and blanks (RFC 9110, 8.8.3).
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 def condition_headers(validators: Validators) -> dict[str, str]:
-    """Return the headers of a conditional GET, sent back to the letter as they came; only what is well formed."""
+    """Return the headers of a conditional GET: well-formed validators, exactly as the server sent them."""
     headers = {}
     if validators.etag is not None and is_etag(validators.etag):
         headers["If-None-Match"] = validators.etag
@@ -90,12 +97,12 @@ def condition_headers(validators: Validators) -> dict[str, str]:
 
 
 def is_etag(text: str) -> bool:
-    """Tell whether a text is an entity tag that may be sent."""
+    """Return whether a text is a well-formed entity tag (RFC 9110, 8.8.3) of bearable length."""
     return len(text) <= MAX_VALIDATOR and text.isascii() and _ETAG.fullmatch(text) is not None
 
 
 def validators_in(headers: Mapping[str, str]) -> Validators:
-    """Return the validators of a response, only those that can be sent back."""
+    """Return the validators of a response that are well formed."""
     etag, modified = headers.get("etag", "").strip(), headers.get("last-modified", "").strip()
     return Validators(
         etag=etag if is_etag(etag) else None,
@@ -104,13 +111,12 @@ def validators_in(headers: Mapping[str, str]) -> Validators:
 
 
 def validators_after(kept: Validators, headers: Mapping[str, str]) -> Validators:
-    """Return the validators after a 304: the new ones where it brought any (RFC 9111, 3.2), else the old."""
+    """Return the validators after a 304: new ones replace those that were kept (RFC 9111, 3.2)."""
     new = validators_in(headers)
     return Validators(etag=new.etag or kept.etag, last_modified=new.last_modified or kept.last_modified)
 
 
-# What kind of body is asked for and taken, and which headers of an answer are kept.
-
+# Content types: what is requested, what is accepted, and which headers of a response a page keeps.
 
 _ACCEPT_HEADERS = {
     "page": "text/html,application/xhtml+xml;q=0.9,application/xml;q=0.5,text/plain;q=0.5,*/*;q=0.1",
@@ -155,7 +161,7 @@ def accept_header(accept: str) -> str:
 
 
 def check_content_type(content_type: str | None, accept: str) -> None:
-    """Raise FetchError (`content-type`) for a body of another kind; one that names no type is looked at."""
+    """Raise FetchError (`content-type`) for a body of another kind; a missing type is accepted."""
     essence = (content_type or "").partition(";")[0].strip().lower()
     if not essence or accept not in {"page", "feed"}:
         return
@@ -167,7 +173,7 @@ def check_content_type(content_type: str | None, accept: str) -> None:
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that matter later, names in lower case, values without control characters."""
+    """Return the headers that later stages use, names in lower case, values cut and without control characters."""
     kept = {name: headers.get(name) for name in _KEPT_HEADERS}
     return {
         name: "".join(character for character in value[:2_000] if character.isprintable())
@@ -176,12 +182,11 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-# Cookies for the length of one fetch: some sites set one and redirect to themselves until it comes back.
-#
-# Nothing is kept between fetches, and a cookie goes back only to the very origin that set it: domains, paths and dates
-# (RFC 6265) need not be understood for that.
+# Cookies of one fetch: some sites set one and redirect to the same URL until it is sent back. A cookie is sent only to
+# the origin that set it and forgotten after the fetch, so domains, paths and dates (RFC 6265) need no support.
 
-
+# RFC 6265, 6.1: browsers support at least 50 cookies for a domain, of 4,096 bytes each. 20 keep the header within the
+# 8 KiB that servers commonly accept, unless the cookies are unusually long.
 MAX_COOKIES = 20
 MAX_COOKIE_LENGTH = 4_096
 
@@ -189,13 +194,13 @@ _PAIR = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x21-\x3a\x3c-\x7e]*")
 
 
 class Cookies:
-    """What each origin has set during this fetch."""
+    """The cookies that each origin has set during one fetch."""
 
     def __init__(self) -> None:
         self._set: dict[str, dict[str, str]] = {}
 
-    def take(self, origin: str, set_cookie: Sequence[str]) -> None:
-        """Remember the cookies of an answer."""
+    def store(self, origin: str, set_cookie: Sequence[str]) -> None:
+        """Store the cookies of a response; malformed and excess ones are ignored."""
         for header in set_cookie:
             pair = header.partition(";")[0].strip()
             cookies = self._set.setdefault(origin, {})
@@ -204,6 +209,6 @@ class Cookies:
                 cookies[name] = value
 
     def header(self, origin: str) -> dict[str, str]:
-        """Return the Cookie header for an origin, nothing where it set none."""
+        """Return the Cookie header for an origin, an empty dict if it set none."""
         cookies = self._set.get(origin)
         return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}

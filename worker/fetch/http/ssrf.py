@@ -1,4 +1,13 @@
-"""Decide whether a URL and the addresses behind it may be connected to; opens nothing."""
+"""SSRF protection: which URLs and IP addresses may be connected to, and the resolver that looks names up.
+
+Links from the web must not reach the operator's own network. `check_url` refuses schemes, ports, credentials and hosts
+before anything is resolved; `check_address` refuses every address that is not public, unless `fetch.allow_networks`
+names it. `network_backend` resolves a name once with `Resolver`, checks all of its addresses and connects to one of
+those, so a second DNS answer cannot lead elsewhere (DNS rebinding). Nothing here opens a connection.
+
+The tables follow the special-purpose address registries (RFC 6890) and hold more than `ipaddress.is_private` and
+`is_global` cover: every form of IPv4 inside IPv6, multicast, and the metadata services of cloud providers.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +22,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import httpx
 
 from worker.errors import FetchBlocked, FetchError
-
-# Tell public addresses from those no stranger's link may lead to.
-#
-# The tables follow the special-purpose address registries (RFC 6890) and name more than `ipaddress.is_private` and
-# `is_global` do: every way to write an IPv4 address inside IPv6, multicast, and the clouds' metadata services.
-
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -77,11 +80,11 @@ _V6: tuple[tuple[IPv6Network, str], ...] = tuple(
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: the upper half of the interface identifier
-_V4_MASK = 0xFFFFFFFF
+_V4_MASK = 0xFFFFFFFF  # the 32 bits of an IPv4 address
 
 
 def special_purpose(address: Address) -> str:
-    """Name what makes an address unfit for strangers' links; empty for a public one."""
+    """Return the name of the special-purpose block that an address lies in; empty for a public address."""
     if isinstance(address, IPv4Address):
         return next((name for network, name in _V4 if address in network), "")
     named = next((name for network, name in _V6 if address in network), "")
@@ -93,7 +96,7 @@ def special_purpose(address: Address) -> str:
 
 
 def embedded_ipv4(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address carries (RFC 4291, 6052, 3056, 4380, 5214), if it carries one."""
+    """Return the IPv4 address embedded in an IPv6 address (RFC 4291, 6052, 3056, 4380, 5214), None if there is none."""
     if isinstance(address, IPv4Address):
         return None
     kind, value = special_purpose(address), int(address)
@@ -105,9 +108,9 @@ def embedded_ipv4(address: Address) -> IPv4Address | None:
 
 
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
-    """Tell whether an address may be connected to: public, or named by the operator.
+    """Return whether an address may be connected to: it is public, or within one of the operator's `networks`.
 
-    Naming a wide IPv6 network does not open the IPv4 addresses hidden inside it.
+    An IPv4 address embedded in an allowed IPv6 network must be allowed itself.
     """
     if not special_purpose(address):
         return True
@@ -118,24 +121,24 @@ def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Read networks such as `127.0.0.0/8`; raises ValueError on the first that is none."""
+    """Parse networks such as `127.0.0.0/8`; raises ValueError on the first that is not one."""
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
 def ip_literal(host: str) -> Address | None:
-    """Return the address that a host name is, if it is one (zone identifiers and brackets are left out)."""
+    """Return the address that a host is written as, without zone identifier and brackets; None for a name."""
     try:
         return ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
 
 
-MAX_URL_LENGTH = 8_000
+MAX_URL_LENGTH = 8_000  # RFC 9110, 4.1, recommends support for at least 8,000 octets; servers refuse longer ones
 WELL_KNOWN_WEB_PORTS = frozenset({80, 443})
-LOWEST_FREE_PORT = 1024
+FIRST_USER_PORT = 1024  # RFC 6335: lower ports belong to system services (SSH, SMTP…), not to web servers
 
-# Services that speak something else than HTTP and may act on it (from the Fetch Standard's port blocking), and
-# databases and caches that are often open to their own network.
+# Services of other protocols that may act on an HTTP request (the port blocking of the Fetch Standard), and databases
+# and caches that are often reachable from their own network.
 SERVICE_PORTS = frozenset(
     {1433, 1521, 1719, 1720, 1723, 2049, 2375, 2379, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5672, 5900}
     | {6000, 6379, 6443, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 9042, 9092, 9200, 9300, 10080, 10250, 11211}
@@ -146,9 +149,9 @@ _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?")
 
 
 def parse_url(text: str) -> httpx.URL:
-    """Read a URL the one way everything here reads it.
+    """Parse a URL; every URL to be fetched goes through this function, so all checks see the same host.
 
-    Raises FetchError (`url`) for what is no URL; IDNA, Unicode and number errors of the libraries end here.
+    Raises FetchError (`url`) if it cannot be parsed, whatever the libraries raise (IDNA, Unicode, port numbers).
     """
     if len(text) > MAX_URL_LENGTH:
         raise FetchError(f"a URL of {len(text)} characters is too long to fetch", reason="url", retry=False)
@@ -159,22 +162,22 @@ def parse_url(text: str) -> httpx.URL:
 
 
 def _normal(url: httpx.URL) -> httpx.URL:
-    # One spelling for one host: a dot at the end must not give it a second turn.
+    # One spelling for one host: a dot at the end must not count as another host for the rate limit.
     host = url_host(url).rstrip(".")
     return url.copy_with(fragment=None, host=host) if url.fragment or host != url_host(url) else url
 
 
 def resolve_location(base: httpx.URL, location: str) -> httpx.URL:
-    """Return where a Location header leads; raises FetchError (`redirects`) where that is no URL."""
+    """Return the URL of a Location header; raises FetchError (`redirects`) if it cannot be parsed."""
     try:
         return parse_url(str(base.join(location)))
     except (FetchError, httpx.InvalidURL, ValueError, TypeError) as exc:
-        message = f"{url_host(base)} redirects to what is no URL: {location[:200]!r}"
+        message = f"{url_host(base)} redirects to an invalid URL: {location[:200]!r}"
         raise FetchError(message, reason="redirects", retry=False) from exc
 
 
 def check_url(url: httpx.URL, networks: Sequence[Network]) -> None:
-    """Refuse what can be refused without asking anybody: raises FetchBlocked with the rule."""
+    """Check scheme, credentials, host and port, without DNS; raises FetchBlocked with the rule that failed."""
     if url.scheme not in {"http", "https"}:
         raise FetchBlocked(f"{url.scheme or 'no'} scheme: only http and https are fetched", reason="scheme")
     if url.userinfo:
@@ -191,23 +194,23 @@ def _check_host(url: httpx.URL, networks: Sequence[Network]) -> None:
     if address is not None:
         check_address(address, networks, host=host)
     elif _NUMERIC_LABEL.fullmatch(host.rstrip(".").rpartition(".")[2]):
-        # Resolvers read 127.1, 0x7f.1 and 2130706433 as addresses; no name of the web ends in a number.
+        # Resolvers take 127.1, 0x7f.1 and 2130706433 for addresses; no public host name ends in a number.
         raise FetchBlocked(f"host {host!r} is an address written in an unusual way", reason="network")
     elif not re.fullmatch(r"[a-z0-9_.-]+", host):
-        raise FetchBlocked(f"host {host[:100]!r} has characters that no host name has", reason="host")
+        raise FetchBlocked(f"host {host[:100]!r} has characters that host names cannot have", reason="host")
 
 
 def _check_port(url: httpx.URL) -> None:
     port = url_port(url)
     if not 0 < port < 65536:
         raise FetchBlocked(f"port {port} does not exist", reason="port")
-    if port in WELL_KNOWN_WEB_PORTS or (port >= LOWEST_FREE_PORT and port not in SERVICE_PORTS):
+    if port in WELL_KNOWN_WEB_PORTS or (port >= FIRST_USER_PORT and port not in SERVICE_PORTS):
         return
-    raise FetchBlocked(f"port {port} belongs to another service than the web", reason="port")
+    raise FetchBlocked(f"port {port} belongs to a service other than the web", reason="port")
 
 
 def check_address(address: Address, networks: Sequence[Network], *, host: str) -> None:
-    """Raise FetchBlocked unless the address is public or named by the operator."""
+    """Raise FetchBlocked (`network`) unless `is_allowed`; `host` is the name that resolved to the address."""
     if is_allowed(address, networks):
         return
     what = f"{address} ({special_purpose(address)})"
@@ -216,72 +219,70 @@ def check_address(address: Address, networks: Sequence[Network], *, host: str) -
 
 
 def url_host(url: httpx.URL) -> str:
-    """Return the host a URL names, as the wire has it: in ASCII, without brackets."""
+    """Return the host of a URL as it is sent: in ASCII (IDNA), without brackets."""
     return url.raw_host.decode("ascii")
 
 
 def url_port(url: httpx.URL) -> int:
-    """Return the port a URL connects to."""
+    """Return the port of a URL, or the default port of its scheme."""
     return url.port if url.port is not None else (443 if url.scheme == "https" else 80)
 
 
 def url_origin(url: httpx.URL) -> str:
-    """Return scheme, host and port, the port always written out."""
+    """Return scheme, host and port (`https://bao.example:443`), the port always included."""
     host = url_host(url)
     host = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{host}:{url_port(url)}"
 
 
-# Look names up in threads of its own, so that a name server that hangs stops nobody else.
-#
-# The loop's default executor has a handful of threads, and leaving it waits for every one of them. These threads are
-# daemons with a limit of their own; two look-ups of one name share one thread.
-
+# DNS look-ups run in daemon threads of their own: the event loop's default executor has few threads, a name server that
+# hangs would block all of them, and the interpreter would wait for them at exit.
 
 Lookup = Callable[[str, int], list[Address]]
-"""Blocking: the addresses of a name, best first; raises OSError."""
+"""Blocking: return the addresses of a name, preferred ones first; raises OSError."""
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
-"""Asynchronous: the same; raises FetchError (`dns`)."""
+"""The same, asynchronous; raises FetchError (`dns`)."""
 
+# Threads that wait for DNS. Only hanging name servers need many, and each costs little (chosen, not measured).
 MAX_THREADS = 64
 
 
 def system_lookup(host: str, port: int) -> list[Address]:
-    """Ask the system's resolver; raises OSError (socket.gaierror) where it does not answer."""
+    """Look a name up with the system's resolver; raises OSError (`socket.gaierror`)."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     texts = dict.fromkeys(str(info[4][0]).partition("%")[0] for info in infos)
     return [ip_address(text) for text in texts]
 
 
 class Resolver:
-    """Names to addresses, at most `threads` at a time, each name once at a time."""
+    """Asynchronous DNS look-ups: at most `threads` at a time, and concurrent look-ups of one name share one thread."""
 
     def __init__(self, lookup: Lookup = system_lookup, *, threads: int = MAX_THREADS) -> None:
         self._lookup = lookup
-        self._places = asyncio.Semaphore(threads)
-        self._under_way: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._slots = asyncio.Semaphore(threads)
+        self._pending: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
 
     async def __call__(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a name, at least one; raises FetchError (`dns`)."""
         key = (host, port)
-        task = self._under_way.get(key)
+        task = self._pending.get(key)
         if task is None:
-            task = asyncio.create_task(self._in_thread(host, port))
-            self._under_way[key] = task
+            task = asyncio.create_task(self._resolve(host, port))
+            self._pending[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
-        # Shielded: who gives up waiting does not take the answer from the others.
+        # Shielded: a caller that is cancelled must not cancel the look-up that others wait for.
         return await asyncio.shield(task)
 
     def _forget(self, key: tuple[str, int], task: asyncio.Task[list[Address]]) -> None:
-        self._under_way.pop(key, None)
+        self._pending.pop(key, None)
         if not task.cancelled():
             task.exception()
 
-    async def _in_thread(self, host: str, port: int) -> list[Address]:
-        async with self._places:
+    async def _resolve(self, host: str, port: int) -> list[Address]:
+        async with self._slots:
             try:
-                addresses = await self._answer(host, port)
+                addresses = await self._lookup_in_thread(host, port)
             except (OSError, ValueError) as exc:
                 why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
                 message = f"the name {host} cannot be resolved ({why})"
@@ -290,7 +291,7 @@ class Resolver:
             raise FetchError(f"the name {host} has no address", reason="dns", retry=True)
         return addresses
 
-    def _answer(self, host: str, port: int) -> asyncio.Future[list[Address]]:
+    def _lookup_in_thread(self, host: str, port: int) -> asyncio.Future[list[Address]]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Address]] = loop.create_future()
 
@@ -307,15 +308,15 @@ class Resolver:
             error: Exception | None = None
             try:
                 addresses = self._lookup(host, port)
-            except Exception as exc:  # noqa: BLE001 - whatever happens in the thread belongs to who waits for it
+            except Exception as exc:  # noqa: BLE001 - the awaiting coroutine gets it, whatever it is
                 error = exc
-            with suppress(RuntimeError):  # the loop may be closed by now: then nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed by now, and nothing waits for the answer
                 loop.call_soon_threadsafe(deliver, addresses, error)
 
         threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
         return answer
 
     def close(self) -> None:
-        """Stop waiting for answers; threads that hang end by themselves."""
-        for task in self._under_way.values():
+        """Cancel all look-ups; their threads are daemons and end by themselves."""
+        for task in self._pending.values():
             task.cancel()

@@ -51,7 +51,7 @@ def reserve(
     return following - delay
 
 
-def standing(connection: Connection, host: str) -> HostHealth:
+def health_of(connection: Connection, host: str) -> HostHealth:
     """Return how the host has been answering."""
     row = connection.execute(select(HOSTS).where(HOSTS.c.host == storable(host))).one_or_none()
     if row is None:
@@ -60,7 +60,7 @@ def standing(connection: Connection, host: str) -> HostHealth:
     return HostHealth(host=host, failures=row.failures, closed_until=closed_until)
 
 
-def note(connection: Connection, standing: HostHealth) -> None:
+def save_health(connection: Connection, standing: HostHealth) -> None:
     """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
     closed_until = standing.closed_until or EPOCH
     values = {"host": storable(standing.host), "failures": standing.failures, "closed_until": closed_until}
@@ -82,7 +82,7 @@ def robots(connection: Connection, origin: str) -> RobotsRecord | None:
     )
 
 
-def keep_robots(connection: Connection, record: RobotsRecord) -> None:
+def save_robots(connection: Connection, record: RobotsRecord) -> None:
     """Remember a robots.txt."""
     values = {
         "origin": storable(record.origin),
@@ -95,12 +95,12 @@ def keep_robots(connection: Connection, record: RobotsRecord) -> None:
     connection.execute(_SAVE_ROBOTS.on(connection), values)
 
 
-def moved(connection: Connection, url: str) -> str | None:
+def redirect_of(connection: Connection, url: str) -> str | None:
     """Return where a URL has moved for good, as far as is known."""
     return connection.execute(select(MOVES.c.target).where(MOVES.c.url == storable(url))).scalar()
 
 
-def keep_moved(connection: Connection, url: str, target: str | None) -> None:
+def save_redirect(connection: Connection, url: str, target: str | None) -> None:
     """Remember where a URL has moved for good; None: forget it."""
     if target is None:
         connection.execute(delete(MOVES).where(MOVES.c.url == storable(url)))
@@ -112,12 +112,12 @@ class HostStore(Repository):
     """`HostBook` on the store."""
 
     reserve = writes(reserve)
-    standing = reads(standing)
-    note = writes(note)
+    health_of = reads(health_of)
+    save_health = writes(save_health)
     robots = reads(robots)
-    keep_robots = writes(keep_robots)
-    moved = reads(moved)
-    keep_moved = writes(keep_moved)
+    save_robots = writes(save_robots)
+    redirect_of = reads(redirect_of)
+    save_redirect = writes(save_redirect)
 
 
 # What was counted of each host's paragraphs, one packed row a host.

@@ -34,8 +34,8 @@ def fill(store: Store) -> None:
     first = take_in(store, "https://a.example/1", "một hai")
     copy = take_in(store, "https://b.example/1", "hai một")
     store.ledger.enqueue([candidate("https://c.example/1", payload=Text(text="chữ"))], now=NOW)
-    store.hosts.note(HostHealth(host="a.example", failures=2))
-    store.hosts.keep_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200, body=b"\x00\xff"))
+    store.hosts.save_health(HostHealth(host="a.example", failures=2))
+    store.hosts.save_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200, body=b"\x00\xff"))
     assert first.article
     assert copy.article
     store.review.mark(first.article, copy.article, decided="same", judge=judge, now=NOW)
@@ -195,7 +195,7 @@ def test_a_store_that_holds_another_corpus_is_left_as_it_was(origin: str, other:
 
 def test_one_row_of_another_corpus_is_enough_to_be_left_alone(origin: str, store_url: str) -> None:
     with open_store(store_url, parameters=PARAMETERS) as store:
-        store.hosts.note(HostHealth(host="z.example", failures=1))
+        store.hosts.save_health(HostHealth(host="z.example", failures=1))
     former = dump(store_url)
 
     with pytest.raises(StoreError, match="nothing was changed; name an empty database as TO"):

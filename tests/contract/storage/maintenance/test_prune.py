@@ -79,7 +79,7 @@ def test_a_host_that_somebody_is_at_stays(store: Store) -> None:
 
 
 def test_old_robots_files_go(store: Store) -> None:
-    store.hosts.keep_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200))
+    store.hosts.save_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200))
 
     assert store.prune(older_than=NOW).robots == 0
     assert store.prune(older_than=NOW + MINUTE).robots == 1
@@ -120,15 +120,15 @@ def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(sto
     store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
     moved = [f"https://{name}.example/1" for name in ("done", "young", "looked", "waits")]
     for url in (*moved, "https://feed.example/rss.xml"):
-        store.hosts.keep_moved(url, f"{url}/moi")
+        store.hosts.save_redirect(url, f"{url}/moi")
 
     counted = store.prune(older_than=NOW + DAY, dry_run=True)
     pruned = store.prune(older_than=NOW + DAY)
     again = store.prune(older_than=NOW + DAY)
 
     assert (counted.moves, pruned.moves, again.moves) == (1, 1, 0)
-    assert [store.hosts.moved(url) is None for url in moved] == [True, False, False, False]
-    assert store.hosts.moved("https://feed.example/rss.xml") == "https://feed.example/rss.xml/moi"
+    assert [store.hosts.redirect_of(url) is None for url in moved] == [True, False, False, False]
+    assert store.hosts.redirect_of("https://feed.example/rss.xml") == "https://feed.example/rss.xml/moi"
     assert store.reader.audit().balanced
 
 
@@ -138,7 +138,7 @@ def test_more_moves_than_one_step_takes_all_go(store: Store) -> None:
     for url in urls[:: prune.BATCH]:
         take_in(store, url, url)
     for url in urls:
-        store.hosts.keep_moved(url, "https://b.example/")
+        store.hosts.save_redirect(url, "https://b.example/")
 
     assert store.prune(older_than=NOW + DAY).moves == len(urls[:: prune.BATCH])
 

@@ -283,7 +283,7 @@ def test_a_candidate_is_found_by_any_of_its_addresses(store: Store) -> None:
 
 def test_addresses_move_with_the_store_and_outlive_pruning(store: Store) -> None:
     enqueue(store, named(KEY), named("https://m.bao.example/1"))
-    store.hosts.keep_moved("https://m.bao.example/1", KEY)
+    store.hosts.save_redirect("https://m.bao.example/1", KEY)
     store.ledger.finish(claim_one(store), GONE, now=NOW)
     settle(store, claim_one(store), "một hai", content=page())
 

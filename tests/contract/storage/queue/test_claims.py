@@ -97,7 +97,7 @@ def test_whether_anything_is_due_is_told_of_each_way_to_wait(store: Store) -> No
     told = [store.ledger.has_due(now=NOW)]
     store.ledger.enqueue([candidate(), candidate("https://bao.example/2")], now=NOW)
     told.append(store.ledger.has_due(now=NOW))
-    store.hosts.note(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
+    store.hosts.save_health(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
     told += [store.ledger.has_due(now=now) for now in (NOW, NOW + MINUTE)]
     first = claim_one(store, now=NOW + MINUTE)
     told.append(store.ledger.has_due(now=NOW + MINUTE))
@@ -112,7 +112,7 @@ def test_whether_anything_is_due_is_told_of_each_way_to_wait(store: Store) -> No
 
 def test_a_closed_host_is_not_claimed_until_it_opens(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
-    store.hosts.note(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
+    store.hosts.save_health(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
 
     assert claimed(store) == []
     assert store.ledger.pending(now=NOW) == (1, 0)
@@ -128,7 +128,7 @@ def test_content_that_is_here_already_is_claimed_whole(store: Store, payload: Pa
 
 
 def test_content_that_is_here_already_waits_for_no_host(store: Store) -> None:
-    store.hosts.note(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
+    store.hosts.save_health(HostHealth(host="bao.example", failures=5, closed_until=NOW + MINUTE))
     store.ledger.enqueue([candidate(url, payload=Text(text=url)) for url in urls(5)], now=NOW)
 
     assert claimed(store) == urls(5)

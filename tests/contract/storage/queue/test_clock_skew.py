@@ -24,12 +24,12 @@ def poll(store: Store) -> bool:
 
 def test_nothing_changes_where_the_clock_is_right(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + HOUR), [candidate()])
-    store.hosts.note(HostHealth(host="bao.example", failures=1, closed_until=NOW + HOUR))
+    store.hosts.save_health(HostHealth(host="bao.example", failures=1, closed_until=NOW + HOUR))
 
     moved = store.mend_times(now=NOW)
 
     assert moved == timedelta(0)
-    assert store.hosts.standing("bao.example").closed_until == NOW + HOUR
+    assert store.hosts.health_of("bao.example").closed_until == NOW + HOUR
     assert store.ledger.source_state("bao").due_at == NOW + HOUR
 
 
@@ -37,14 +37,14 @@ def test_everything_that_waits_waits_no_longer_than_it_would_have(store: Store) 
     ahead = NOW + HOUR
     store.ledger.record_poll(Poll(source="bao", polled_at=ahead, due_at=ahead + 5 * MINUTE), [candidate()])
     store.hosts.reserve("bao.example", now=ahead, delay=MINUTE)
-    store.hosts.note(HostHealth(host="closed.example", failures=3, closed_until=ahead + 2 * MINUTE))
+    store.hosts.save_health(HostHealth(host="closed.example", failures=3, closed_until=ahead + 2 * MINUTE))
 
     moved = store.mend_times(now=NOW)
 
     assert moved == HOUR
     assert store.ledger.source_state("bao").due_at == NOW + 5 * MINUTE
     assert store.hosts.reserve("bao.example", now=NOW, delay=MINUTE) == NOW + MINUTE
-    assert store.hosts.standing("closed.example").closed_until == NOW + 2 * MINUTE
+    assert store.hosts.health_of("closed.example").closed_until == NOW + 2 * MINUTE
     assert store.ledger.pending(now=NOW) == (1, 1)
 
 

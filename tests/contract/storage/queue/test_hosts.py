@@ -57,38 +57,38 @@ def test_no_turn_is_given_out_twice_to_workers_asking_together(store: Store) -> 
 def test_standings_come_back(store: Store) -> None:
     closed = HostHealth(host="a.example", failures=4, closed_until=NOW + MINUTE)
 
-    store.hosts.note(closed)
+    store.hosts.save_health(closed)
 
-    assert store.hosts.standing("a.example") == closed
-    assert store.hosts.standing("b.example") == HostHealth(host="b.example")
+    assert store.hosts.health_of("a.example") == closed
+    assert store.hosts.health_of("b.example") == HostHealth(host="b.example")
 
 
 def test_a_standing_can_be_cleared(store: Store) -> None:
-    store.hosts.note(HostHealth(host="a.example", failures=4, closed_until=NOW + MINUTE))
+    store.hosts.save_health(HostHealth(host="a.example", failures=4, closed_until=NOW + MINUTE))
 
-    store.hosts.note(HostHealth(host="a.example"))
+    store.hosts.save_health(HostHealth(host="a.example"))
 
-    assert store.hosts.standing("a.example") == HostHealth(host="a.example")
+    assert store.hosts.health_of("a.example") == HostHealth(host="a.example")
 
 
 def test_robots_come_back(store: Store) -> None:
     record = RobotsRecord(
         origin="https://a.example", checked_at=NOW, status=200, body=b"User-agent: *\xff\x00", good_at=NOW
     )
-    store.hosts.keep_robots(RobotsRecord(origin=record.origin, checked_at=NOW - MINUTE, status=None, error="no answer"))
+    store.hosts.save_robots(RobotsRecord(origin=record.origin, checked_at=NOW - MINUTE, status=None, error="no answer"))
 
-    store.hosts.keep_robots(record)
+    store.hosts.save_robots(record)
 
     assert store.hosts.robots(record.origin) == record
     assert store.hosts.robots("https://b.example") is None
 
 
 def test_a_move_is_remembered_replaced_and_forgotten(store: Store) -> None:
-    store.hosts.keep_moved("https://a.example/1", "https://a.example/2")
-    store.hosts.keep_moved("https://a.example/1", "https://a.example/3")
+    store.hosts.save_redirect("https://a.example/1", "https://a.example/2")
+    store.hosts.save_redirect("https://a.example/1", "https://a.example/3")
 
-    before = store.hosts.moved("https://a.example/1")
-    store.hosts.keep_moved("https://a.example/1", None)
+    before = store.hosts.redirect_of("https://a.example/1")
+    store.hosts.save_redirect("https://a.example/1", None)
 
     assert before == "https://a.example/3"
-    assert store.hosts.moved("https://a.example/1") is None
+    assert store.hosts.redirect_of("https://a.example/1") is None
