@@ -242,7 +242,9 @@ class Ledger(Protocol):
     def source_state(self, name: str) -> SourceState:
         """Return what is remembered of a source; an empty state for one never polled."""
 
-    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+    def claim_poll(
+        self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
+    ) -> bool:
         """Make this worker the one that polls a source until `record_poll` or the end of the lease.
 
         False where another worker leads, or where the source is not due.
@@ -262,7 +264,7 @@ class Ledger(Protocol):
         `batch` marks all of them, known ones included, for a `Scope`.
         """
 
-    def look_again(self, *, now: datetime, limit: int) -> int:
+    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
         """Queue articles that have reached the age at which they are looked at again; return how many."""
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
@@ -274,10 +276,10 @@ class Ledger(Protocol):
     def release(self, claims: Sequence[Claim]) -> None:
         """Give back claims that were not worked on; they are due again at once."""
 
-    def holders(self) -> frozenset[str]:
+    def lease_owners(self) -> frozenset[str]:
         """Return the names of the workers that hold leases."""
 
-    def take_over(self, workers: Collection[str]) -> int:
+    def reclaim(self, workers: Collection[str]) -> int:
         """Free the leases of workers known to be dead; return how many."""
 
     def fallback(self, claim: Claim) -> Text | None:
@@ -327,10 +329,10 @@ class BackfillRegistry(Protocol):
     def state(self, name: str) -> BackfillProgress:
         """Return how far a backfill has come; an empty state for one never begun."""
 
-    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+    def acquire(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
         """Make this worker the one that is at a backfill; False where another is."""
 
-    def leave(self, name: str, *, worker: str) -> None:
+    def release(self, name: str, *, worker: str) -> None:
         """Let another worker go on, if this one is still at it."""
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
@@ -339,7 +341,7 @@ class BackfillRegistry(Protocol):
     def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
         """Return the first place that waits behind the one with this id."""
 
-    def take(
+    def save_candidates(
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
         """Write candidates of a place into the ledger, with its counts and position, in one transaction.

@@ -98,7 +98,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
         store.daemon(),
         store.knows_daemons(),
         store.reader.workers(now=now),
-        store.backfills.under_way(now=now),
+        store.backfills.unfinished(now=now),
     )
 
 

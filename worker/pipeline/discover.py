@@ -74,7 +74,7 @@ class Discoverer:
 
     async def _lead(self, source: Source, *, only_if_due: bool) -> bool:
         return await self._stages.offload(
-            self._stages.ledger.lead_poll,
+            self._stages.ledger.claim_poll,
             source.name,
             now=self._stages.clock.now(),
             lease=self._limits.poll_lease,

@@ -103,7 +103,9 @@ class Ingester:
         if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
             return
         self._look_again_at = now + _RECHECK_EVERY.total_seconds()
-        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_RECHECK_BATCH)
+        await self._stages.offload(
+            self._stages.ledger.queue_rechecks, now=self._stages.clock.now(), limit=_RECHECK_BATCH
+        )
 
     async def _take(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""

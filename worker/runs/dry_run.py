@@ -105,13 +105,13 @@ class DryRunBackfills:
         """Return how far this rehearsal has come."""
         return self._memory.state(name)
 
-    def lead(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
+    def acquire(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
         """Lead in memory: whoever goes back for real is not disturbed."""
-        return self._memory.lead(name, now=now, until=until, worker=worker)
+        return self._memory.acquire(name, now=now, until=until, worker=worker)
 
-    def leave(self, name: str, *, worker: str) -> None:
+    def release(self, name: str, *, worker: str) -> None:
         """Leave in memory."""
-        self._memory.leave(name, worker=worker)
+        self._memory.release(name, worker=worker)
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
         """Begin in memory."""
@@ -121,12 +121,12 @@ class DryRunBackfills:
         """Look in memory."""
         return self._memory.next_place(name, after=after)
 
-    def take(
+    def save_candidates(
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
         """Take what the real store does not know."""
         wanted = [each for each in candidates if not _is_known(self._real, each)]
-        return self._memory.take(name, place, wanted, batch=batch, now=now)
+        return self._memory.save_candidates(name, place, wanted, batch=batch, now=now)
 
     def close(
         self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
@@ -154,9 +154,11 @@ class DryRunLedger:
         """Return an empty state: a rehearsal reads every source as if for the first time."""
         return SourceState(name=name)
 
-    def lead_poll(self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True) -> bool:
+    def claim_poll(
+        self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
+    ) -> bool:
         """Lead in memory: whoever polls for real is not disturbed."""
-        return self._memory.lead_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
+        return self._memory.claim_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
 
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
         """Write to memory."""
@@ -171,9 +173,9 @@ class DryRunLedger:
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
 
-    def look_again(self, *, now: datetime, limit: int) -> int:
+    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
         """Look in memory."""
-        return self._memory.look_again(now=now, limit=limit)
+        return self._memory.queue_rechecks(now=now, limit=limit)
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
         """Claim in memory."""
@@ -187,11 +189,11 @@ class DryRunLedger:
         """Release in memory."""
         self._memory.release(claims)
 
-    def holders(self) -> frozenset[str]:
+    def lease_owners(self) -> frozenset[str]:
         """Return nobody: memory is this run's own."""
         return frozenset()
 
-    def take_over(self, _workers: Collection[str]) -> int:
+    def reclaim(self, _workers: Collection[str]) -> int:
         """Free nothing."""
         return 0
 

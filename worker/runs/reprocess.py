@@ -351,4 +351,4 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
 def find_unsure_pairs(settings: Settings, *, most: int) -> list[UnsurePair]:
     """Return the pairs about which the judge was least sure."""
     with open_store(settings.store.url, parameters=None, create=False) as store:
-        return store.reader.unsure(merge_at=settings.dedupe.probability, most=most)
+        return store.reader.unsure(merge_at=settings.dedupe.probability, limit=most)

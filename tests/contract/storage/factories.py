@@ -156,7 +156,7 @@ def settle(
     content: Page | None = None,
     look_at: datetime | None = None,
 ) -> Outcome | None:
-    """Settle a claim with an article of this text, to be looked at again at a time."""
+    """Settle a claim with an article of this text, to be rechecked at a time."""
     newcomer = article(claim.canonical_url, text, fetched_at=now)
     return store.ledger.settle(
         claim,

@@ -95,7 +95,7 @@ def test_a_backup_that_fails_leaves_the_one_before_as_it_was(store: Store, tmp_p
     with sqlite3.connect(tmp_path / "corpus.db") as connection:
         connection.execute("DELETE FROM decisions")
 
-    with pytest.raises(StoreError, match="articles nobody decided about"):
+    with pytest.raises(StoreError, match="articles without a verdict"):
         store.back_up(tmp_path / "backup.db", replace=True)
 
     assert before.path.stat().st_size == before.size
@@ -112,7 +112,7 @@ def test_a_store_with_problems_is_not_backed_up_in_silence(store: Store, tmp_pat
     with sqlite3.connect(tmp_path / "corpus.db") as connection:
         connection.execute("DELETE FROM decisions")
 
-    with pytest.raises(StoreError, match="articles nobody decided about"):
+    with pytest.raises(StoreError, match="articles without a verdict"):
         store.back_up(tmp_path / "backup.db")
 
     assert sorted(path.name for path in tmp_path.glob("backup*")) == []

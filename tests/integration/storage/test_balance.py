@@ -79,10 +79,10 @@ class Books(RuleBasedStateMachine):
             self.looks[claim.url] = look_at
 
     @rule()
-    def look_again(self) -> None:
+    def queue_rechecks(self) -> None:
         due = [url for url, at in self.looks.items() if at <= self.now]
 
-        queued = self.store.ledger.look_again(now=self.now, limit=100)
+        queued = self.store.ledger.queue_rechecks(now=self.now, limit=100)
 
         assert queued == len(due)
         for url in due:

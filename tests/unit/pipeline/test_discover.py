@@ -277,7 +277,7 @@ async def test_a_target_that_leads_nowhere_is_taken_for_an_article(store: Store)
 @pytest.mark.anyio
 async def test_a_source_that_another_worker_polls_is_left_to_it(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
-    store.ledger.lead_poll("paper", now=START, lease=MINUTES, worker="there:2", only_if_due=False)
+    store.ledger.claim_poll("paper", now=START, lease=MINUTES, worker="there:2", only_if_due=False)
 
     report = await run.discoverer.poll(SOURCE)
 

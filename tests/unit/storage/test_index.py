@@ -1,4 +1,4 @@
-"""The index rows: written, found again, bounded, taken out."""
+"""The index rows: written, found, bounded, deleted."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_long_texts_that_quote_an_article_do_not_crowd_out_its_copies(connection
     assert 99 in [hit.article_id for hit in hits]
 
 
-def test_a_stock_phrase_of_many_articles_brings_nobody_unless_a_text_is_little_else(connection: Connection) -> None:
+def test_a_stock_phrase_gives_no_hits_unless_a_text_is_little_else(connection: Connection) -> None:
     for article_id in range(1, 61):
         index.add(connection, article_id, made(anchors=(1, 2)))
 
@@ -96,7 +96,7 @@ def test_the_list_of_articles_behind_one_key_is_bounded(connection: Connection) 
     assert index.find_near(connection, made(anchors=(1, 1000 + last)), limit=1)[0].article_id == last
 
 
-def test_a_text_without_keys_is_near_nothing(connection: Connection) -> None:
+def test_a_text_without_keys_has_no_hits(connection: Connection) -> None:
     index.add(connection, 1, made())
     index.add(connection, 2, made(bands=(1,)))
 
@@ -114,7 +114,7 @@ def test_a_removed_article_leaves_no_rows(connection: Connection) -> None:
     assert connection.execute(select(index.INDEX_KEYS)).all() == [(1, 2)]
 
 
-def test_a_fingerprint_comes_back_as_it_was_written(connection: Connection) -> None:
+def test_a_fingerprint_is_read_as_it_was_written(connection: Connection) -> None:
     written = made(bands=(-(2**63), 2**63 - 1), anchors=(0, -1))
     index.add(connection, 1, written)
 
@@ -128,7 +128,7 @@ def test_thousands_of_keys_are_written_and_found(connection: Connection) -> None
     assert index.find_near(connection, many, limit=1)[0].shared_anchors == 40_000
 
 
-def test_a_store_with_other_parameters_is_refused_with_the_command_that_helps(connection: Connection) -> None:
+def test_a_store_with_other_parameters_is_refused_with_a_remedy(connection: Connection) -> None:
     index.require_parameters(connection, PARAMETERS)
     index.require_parameters(connection, PARAMETERS)
 
@@ -139,7 +139,7 @@ def test_a_store_with_other_parameters_is_refused_with_the_command_that_helps(co
 def held_by(connection: Connection, *languages: str) -> None:
     """Make a store of normalisation 1 with a text in each of these languages."""
     connection.execute(text("CREATE TABLE articles (id INTEGER PRIMARY KEY, language TEXT NOT NULL)"))
-    index.keep_parameters(connection, PARAMETERS)
+    index.save_parameters(connection, PARAMETERS)
     for language in languages:
         connection.execute(text("INSERT INTO articles (language) VALUES (:language)"), {"language": language})
 
@@ -175,7 +175,7 @@ def test_other_stores_are_indexed_again(
 
 
 def test_parameters_of_a_newer_version_are_refused(connection: Connection) -> None:
-    index.keep_parameters(connection, PARAMETERS)
+    index.save_parameters(connection, PARAMETERS)
     connection.execute(index.INDEX_PARAMETERS.update().values(parameters={"novel": 1}))
 
     with pytest.raises(StoreError, match="upgrade"):

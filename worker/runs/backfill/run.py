@@ -144,7 +144,7 @@ class BackfillRun:
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            await self._app.offload(self._book.leave, self._orders.name, worker=worker_name())
+            await self._app.offload(self._book.release, self._orders.name, worker=worker_name())
 
     async def _keep_leading(self) -> None:
         while True:
@@ -157,5 +157,5 @@ class BackfillRun:
     async def _lead(self) -> bool:
         now = self._app.clock.now()
         return await self._app.offload(
-            self._book.lead, self._orders.name, now=now, until=now + _LEASE, worker=worker_name()
+            self._book.acquire, self._orders.name, now=now, until=now + _LEASE, worker=worker_name()
         )

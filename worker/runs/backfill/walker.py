@@ -322,7 +322,7 @@ class ArchiveWalker:
 
     async def _take(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
         taken = await self._app.offload(
-            self._book.take,
+            self._book.save_candidates,
             self._orders.name,
             place,
             candidates,

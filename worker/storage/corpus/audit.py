@@ -1,4 +1,8 @@
-"""Checks of a store: the sums of its books, rows without their partners, articles kept under another site's address."""
+"""Check a store: whether its counts balance, rows without their counterpart, articles under another site's address.
+
+Every check is a query for the ids of wrong rows, with the sentence that `audit` prints about them. A check added to one
+of the `_…_checks` functions is all that a new one needs.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,22 @@ from worker.models import AuditReport, Kind, State
 from worker.storage.corpus.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import ARTICLES, CANDIDATES, CONTENTS, DECISIONS, HOSTS, PAGES, STANDINGS
-from worker.storage.queue.addresses import ADDRESSES, ENDED, REFUSED, has_untried_address
+from worker.storage.queue.addresses import ADDRESSES, ENDED, FINAL_REASONS, has_untried_address
 from worker.storage.queue.candidates import WITH_ARTICLE
 from worker.urls import site_of
 
+# The same table again, for conditions on other rows of a cluster.
 FOUNDERS = STANDINGS.alias("founders")
 HEADS = STANDINGS.alias("heads")
 
 
-def books(connection: Connection) -> AuditReport:
-    """Count everything, and say what is wrong; nothing is held in memory but the sums."""
-    return replace(sums(connection), problems=tuple(_problems(connection)))
+def full_audit(connection: Connection) -> AuditReport:
+    """Return the counts of a store and the problems found in it; memory use does not grow with the store."""
+    return replace(count_all(connection), problems=tuple(_problems(connection)))
 
 
-def sums(connection: Connection) -> AuditReport:
-    """Count everything, and check nothing."""
+def count_all(connection: Connection) -> AuditReport:
+    """Return the counts of a store, without any check."""
     counts = dict.fromkeys(State, 0)
     by_state = select(CANDIDATES.c.state, func.count()).group_by(CANDIDATES.c.state)
     for state, count in connection.execute(by_state):
@@ -49,6 +54,7 @@ def _count(connection: Connection, query: Select[Any]) -> int:
 
 
 def _problems(connection: Connection) -> Iterator[str]:
+    """Yield a line for each check that finds rows, with up to three of their ids."""
     checks = (*_ledger_checks(), *_address_checks(), *_article_checks(), *_index_checks())
     for sentence, query in checks:
         found = _count(connection, query)
@@ -58,29 +64,38 @@ def _problems(connection: Connection) -> Iterator[str]:
 
 
 def _ledger_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    """Return the checks of candidates: each agrees with its article, its content and its host."""
     pending = CANDIDATES.c.state == State.PENDING
     ids = select(CANDIDATES.c.id)
     article = exists().where(ARTICLES.c.id == CANDIDATES.c.article_id)
     payload = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id, PAGES.c.sha256 == CANDIDATES.c.payload_sha256)
-    called = exists().where(HOSTS.c.host == CANDIDATES.c.lane, HOSTS.c.due_at <= CANDIDATES.c.due_at)
+    host_is_due = exists().where(HOSTS.c.host == CANDIDATES.c.lane, HOSTS.c.due_at <= CANDIDATES.c.due_at)
     return (
         ("candidates in a state that does not exist", ids.where(CANDIDATES.c.state.not_in(list(State)))),
-        ("candidates that ended with an article, but without it", ids.where(_ended(), not_(article))),
+        ("candidates that ended with an article, but without it", ids.where(_has_article_state(), not_(article))),
         (
             "finished candidates that still have a lease",
             ids.where(not_(pending), CANDIDATES.c.lease_token.is_not(None)),
         ),
         ("pending input candidates without their content", ids.where(pending, _is_content(), not_(payload))),
-        ("pending candidates their host does not call", ids.where(pending, not_(_is_content()), not_(called))),
+        (
+            "pending candidates that their host has no due time for",
+            ids.where(pending, not_(_is_content()), not_(host_is_due)),
+        ),
     )
 
 
 def _address_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    """Return the checks of addresses and contents: each belongs to a candidate that agrees with it."""
     ids = select(CANDIDATES.c.id)
-    theirs = ADDRESSES.c.candidate_id == CANDIDATES.c.id
-    current = (theirs, ADDRESSES.c.url == CANDIDATES.c.url)
-    candidate = exists().where(theirs)
-    given_up = (CANDIDATES.c.state.in_(ENDED), CANDIDATES.c.lane.is_not(None), CANDIDATES.c.reason.not_in(REFUSED))
+    of_candidate = ADDRESSES.c.candidate_id == CANDIDATES.c.id
+    current = (of_candidate, ADDRESSES.c.url == CANDIDATES.c.url)
+    candidate = exists().where(of_candidate)
+    given_up = (
+        CANDIDATES.c.state.in_(ENDED),
+        CANDIDATES.c.lane.is_not(None),
+        CANDIDATES.c.reason.not_in(FINAL_REASONS),
+    )
     fetched = (CANDIDATES.c.state == State.PENDING, CANDIDATES.c.lane.is_not(None), CANDIDATES.c.former == "")
     idle = exists().where(CANDIDATES.c.id == CONTENTS.c.candidate_id, CANDIDATES.c.state != State.PENDING)
     ended = exists().where(*current, ADDRESSES.c.state.in_(ENDED))
@@ -91,23 +106,26 @@ def _address_checks() -> tuple[tuple[str, Select[Any]], ...]:
         ),
         ("addresses without their candidate", select(ADDRESSES.c.id).where(not_(candidate))),
         (
-            "candidates whose address is not among theirs",
-            ids.where(exists().where(theirs), not_(exists().where(*current))),
+            "candidates whose current address has no row",
+            ids.where(exists().where(of_candidate), not_(exists().where(*current))),
         ),
         ("candidates given up though an address was never tried", ids.where(*given_up, has_untried_address())),
         ("pending candidates that wait for an address that has ended", ids.where(*fetched, ended)),
     )
 
 
-def _ended() -> Any:
+def _has_article_state() -> Any:
+    """Return the condition that a candidate's outcome comes with an article."""
     return CANDIDATES.c.state.in_(WITH_ARTICLE)
 
 
 def _is_content() -> Any:
+    """Return the condition that a candidate's content was given with it, so that nothing is fetched."""
     return CANDIDATES.c.lane.is_(None)
 
 
 def _article_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    """Return the checks of articles and clusters: each article has a cluster and a verdict, each cluster a head."""
     ids = select(ARTICLES.c.id)
     standing = exists().where(STANDINGS.c.article_id == ARTICLES.c.id)
     decision = exists().where(DECISIONS.c.article_id == ARTICLES.c.id)
@@ -117,8 +135,8 @@ def _article_checks() -> tuple[tuple[str, Select[Any]], ...]:
     clusters = select(STANDINGS.c.cluster).distinct()
     found_by_worker = ARTICLES.c.kind == Kind.ARTICLE
     return (
-        ("articles that stand in no cluster", ids.where(not_(standing))),
-        ("articles nobody decided about", ids.where(not_(decision))),
+        ("articles that are in no cluster", ids.where(not_(standing))),
+        ("articles without a verdict", ids.where(not_(decision))),
         ("articles without the candidate they came from", ids.where(found_by_worker, not_(candidate))),
         ("clusters without a head", clusters.where(not_(head))),
         ("clusters without their founding article", clusters.where(not_(founder))),
@@ -126,6 +144,7 @@ def _article_checks() -> tuple[tuple[str, Select[Any]], ...]:
 
 
 def _index_checks() -> tuple[tuple[str, Select[Any]], ...]:
+    """Return the checks of the index: each article has its rows, and each row its article."""
     article = exists().where(ARTICLES.c.id == FINGERPRINTS.c.article_id)
     fingerprint = exists().where(FINGERPRINTS.c.article_id == ARTICLES.c.id)
     owner = exists().where(FINGERPRINTS.c.article_id == INDEX_KEYS.c.article_id)
@@ -136,10 +155,11 @@ def _index_checks() -> tuple[tuple[str, Select[Any]], ...]:
     )
 
 
-# Articles of an older program that are kept under another site's address, as their page said that it was theirs.
+# Articles that an older version stored under another site's address, because their page named it as canonical.
 
 
 MAX_LISTED: Final = 1000
+"""How many misplaced articles are listed; chosen, not measured: more than a person reads, little enough for memory."""
 _SAVED = or_(CANDIDATES.c.reference.like("%.html"), CANDIDATES.c.reference.like("%.htm"))
 _FROM_A_FILE = and_(_SAVED, not_(CANDIDATES.c.reference.like("%://%"))).label("from_a_file")
 _ALL = (
@@ -152,7 +172,7 @@ _ALL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MisplacedArticle:
-    """An article whose key is an address that nobody but its own page, or a saved file, gave it."""
+    """An article whose canonical URL is on another site than the page, or was named by a saved file only."""
 
     id: int
     url: str
@@ -160,7 +180,7 @@ class MisplacedArticle:
 
 
 def misplaced_articles(url: str) -> tuple[MisplacedArticle, ...]:
-    """Return the articles of a store that are kept under a key of another site, the first thousand of them."""
+    """Return the first MAX_LISTED articles of the store at `url` whose canonical URL is on another site."""
     with closing(connect(url, create=False)) as database:
         return database.look(_misplaced)
 
@@ -173,6 +193,7 @@ def _misplaced(connection: Connection) -> tuple[MisplacedArticle, ...]:
 
 
 def _is_misplaced(row: Row[Any]) -> bool:
+    """Return whether the canonical URL is another site's, or was named by a saved page; False for an invalid URL."""
     try:
         return row.from_a_file or site_of(f"https://{row.host}/") != site_of(row.canonical_url)
     except SourceError:

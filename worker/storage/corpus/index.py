@@ -1,7 +1,11 @@
-"""Keeps the near-duplicate index as rows beside the articles: which texts share LSH bands or sampled shingles.
+"""The near-duplicate index, as rows beside the articles: which articles share LSH bands or sampled shingles.
 
-Every function works inside the caller's transaction. The list of articles behind one key is bounded: a key that
-MOST_POSTINGS articles already have is boilerplate or a template, tells little, and takes no more.
+A fingerprint has two kinds of keys: LSH bands of its MinHash signature (Leskovec, Rajaraman and Ullman, *Mining of
+Massive Datasets*, chapter 3), and anchors, a sample of its shingle hashes (a sketch in Broder, *On the resemblance and
+containment of documents*, 1997). `find_near` ranks the articles that share keys with a text.
+
+The list of articles of one key is bounded: a key that MAX_POSTINGS articles have is boilerplate or a template, and gets
+no more. Every function runs in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ from worker.storage.db.schema import ARTICLES, METADATA
 from worker.storage.db.sql import among, each_of
 
 MAX_POSTINGS = 64
+"""How many articles one key leads to; bounds the work of a look-up however large the store grows.
+
+Chosen, not measured. Keys shared by so many are boilerplate, and count little (docs/dedupe.md); settles at a million
+articles were measured with it (docs/store.md, Decisions).
+"""
 
 INDEX_KEYS = Table(
     "index_keys",
@@ -40,7 +49,7 @@ INDEX_KEYS = Table(
     Column("article_id", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
-"""One row for each key of each article: LSH bands and anchors share one key space of 64 bits."""
+"""One row for each key of each article; bands and anchors share one key space of 64 bits."""
 
 FINGERPRINTS = Table(
     "fingerprints",
@@ -59,40 +68,49 @@ INDEX_PARAMETERS = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("parameters", JSON, nullable=False),
 )
-"""A single row (id 1): how the fingerprints of this store are made."""
+"""A single row (id 1): the parameters of the fingerprints in this store."""
 
 _POSTINGS = select(INDEX_KEYS.c.key, INDEX_KEYS.c.article_id).where(among(INDEX_KEYS.c.key, "keys"))
 _WANTED = each_of("keys")
 _SAME_KEY = INDEX_KEYS.alias("same_key")
-_TAKEN = select(func.count()).where(_SAME_KEY.c.key == _WANTED.c.value).scalar_subquery()
+_POSTINGS_NOW = select(func.count()).where(_SAME_KEY.c.key == _WANTED.c.value).scalar_subquery()
 _ADD_KEYS = insert(INDEX_KEYS).from_select(
     ["key", "article_id"],
-    select(_WANTED.c.value, bindparam("article", type_=BigInteger)).where(literal_column(str(MAX_POSTINGS)) > _TAKEN),
+    select(_WANTED.c.value, bindparam("article", type_=BigInteger)).where(
+        literal_column(str(MAX_POSTINGS)) > _POSTINGS_NOW
+    ),
 )
 _ADD_FINGERPRINT = insert(FINGERPRINTS)
 _REMOVE_KEYS = delete(INDEX_KEYS).where(
     among(INDEX_KEYS.c.key, "keys"), INDEX_KEYS.c.article_id == bindparam("article")
 )
 _LENGTHS = select(FINGERPRINTS.c.article_id, FINGERPRINTS.c.shingles).where(among(FINGERPRINTS.c.article_id, "ids"))
-_LIKE_LONG = 4
+_SIMILAR_LENGTH_PART = 4
+"""One in so many hits is chosen by similar length; chosen, not measured: the shared keys decide most hits."""
 _MAX_RANKED = 512
+"""How many of the best hits are compared by length; chosen, not measured: it bounds the look-up of lengths."""
 _LATIN_UNCHANGED_SINCE = 1
-"""The normalisation whose successor changed digits, letters and signs of other scripts than these languages' alone."""
-_UNCHANGED = (
+"""The version of the normalisation after which only scripts of languages outside _UNCHANGED_LANGUAGES changed."""
+_UNCHANGED_LANGUAGES = (
     *("vi", "en", "de", "fr", "es", "pt", "it", "nl", "da", "sv", "no", "fi", "is", "fo", "et", "lv", "lt", "pl", "cs"),
     *("sk", "sl", "hr", "bs", "hu", "ro", "sq", "ca", "gl", "eu", "oc", "br", "cy", "ga", "lb", "mt", "af", "id", "ms"),
     *("jv", "tl", "sw", "xh", "zu", "rw", "mg", "ht", "qu", "eo", "la", "vo", "tr", "ru", "uk", "be", "bg", "mk", "sr"),
     *("el", "he", "hy", "ka"),
 )
-_ANY_OTHER_SCRIPT = select(ARTICLES.c.id).where(ARTICLES.c.language.not_in(_UNCHANGED)).limit(1)
+_ANY_OTHER_SCRIPT = select(ARTICLES.c.id).where(ARTICLES.c.language.not_in(_UNCHANGED_LANGUAGES)).limit(1)
 _MIN_WEIGHT = 0.04
-"""What one or two stock phrases weigh that MOST_POSTINGS articles have: no copy shares as little, but one of a text
-that has hardly any keys."""
+"""Hits below this weight share only one or two stock phrases that MAX_POSTINGS articles have (1/64 a key).
+
+A copy shares more, unless its text has hardly any keys; `find_near` lowers the limit for such texts.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A stored article that shares keys with a text; `weight` counts each shared key less the more articles have it."""
+    """A stored article that shares keys with a text.
+
+    `weight` is the sum over the shared keys of one divided by the number of articles that have the key.
+    """
 
     article_id: int
     shared_bands: int
@@ -101,16 +119,16 @@ class Match:
 
 
 def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> None:
-    """Write the index rows of an article that has none yet."""
+    """Insert the index rows of an article that has none yet."""
     connection.execute(_ADD_FINGERPRINT, _fingerprint_row(article_id, fingerprint))
     connection.execute(_ADD_KEYS, {"keys": _keys(fingerprint), "article": article_id})
 
 
 def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Match]:
-    """Return the articles that share the most and the rarest keys with a text, best first, at most `limit`.
+    """Return at most `limit` articles that share the most and the rarest keys with a text, best first.
 
-    Those that share no more than a stock phrase or two are left out. A quarter of the places goes to texts of about the
-    same length: many long texts that quote an article whole do not crowd out its copies.
+    Articles that share only a stock phrase or two are left out. A quarter of the hits is chosen by similar length, so
+    that many long texts that quote an article whole do not crowd out its copies.
     """
     bands = frozenset(fingerprint.bands)
     postings: defaultdict[int, list[int]] = defaultdict(list)
@@ -124,7 +142,7 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
             shared[article_id] += 1
             shared_bands[article_id] += key in bands
             weights[article_id] += 1 / len(articles)
-    least = min(_MIN_WEIGHT, len(_keys(fingerprint)) / (2 * MAX_POSTINGS))
+    min_weight = min(_MIN_WEIGHT, len(_keys(fingerprint)) / (2 * MAX_POSTINGS))
     hits = (
         Match(
             article_id=article_id,
@@ -133,16 +151,17 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
             weight=weights[article_id],
         )
         for article_id, count in shared.items()
-        if weights[article_id] >= least
+        if weights[article_id] >= min_weight
     )
     ranked = sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))
-    return ranked if len(ranked) <= limit else _with_alike_long(connection, ranked, fingerprint, limit=limit)
+    return ranked if len(ranked) <= limit else _with_similar_length(connection, ranked, fingerprint, limit=limit)
 
 
-def _with_alike_long(
+def _with_similar_length(
     connection: Connection, ranked: Sequence[Match], fingerprint: Fingerprint, *, limit: int
 ) -> list[Match]:
-    first = limit - limit // _LIKE_LONG
+    """Return the best hits by weight, and after them those of the rest whose length is most like the text's."""
+    first = limit - limit // _SIMILAR_LENGTH_PART
     chosen, others = list(ranked[:first]), ranked[first:_MAX_RANKED]
     lengths: dict[int, int] = {
         row.article_id: row.shingles
@@ -157,7 +176,7 @@ def _with_alike_long(
 
 
 def remove(connection: Connection, article_id: int) -> None:
-    """Take an article out of the index; one that is not in it is no error."""
+    """Delete the index rows of an article; nothing happens if it has none."""
     stored = fingerprint_of(connection, article_id)
     if stored is None:
         return
@@ -179,7 +198,7 @@ def fingerprint_of(connection: Connection, article_id: int) -> Fingerprint | Non
 
 
 def stored_parameters(connection: Connection) -> IndexParameters | None:
-    """Return how the fingerprints of this store are made, None where nothing was said yet."""
+    """Return the parameters of this store's fingerprints, None in a new store; raises StoreError if unreadable."""
     held = connection.scalar(select(INDEX_PARAMETERS.c.parameters).where(INDEX_PARAMETERS.c.id == 1))
     if held is None:
         return None
@@ -189,17 +208,17 @@ def stored_parameters(connection: Connection) -> IndexParameters | None:
         raise StoreError(f"the store's index parameters cannot be read ({exc}): upgrade corpus-worker") from exc
 
 
-def keep_parameters(connection: Connection, parameters: IndexParameters) -> None:
-    """Remember how the fingerprints of this store are made, in place of what was said before."""
+def save_parameters(connection: Connection, parameters: IndexParameters) -> None:
+    """Replace the parameters of this store's fingerprints."""
     connection.execute(delete(INDEX_PARAMETERS))
     connection.execute(insert(INDEX_PARAMETERS), {"id": 1, "parameters": asdict(parameters)})
 
 
 def require_parameters(connection: Connection, parameters: IndexParameters) -> None:
-    """Remember the parameters in a new store; raise StoreError in one whose index was made with others."""
+    """Save the parameters in a new store; raise StoreError if the index was made with incompatible ones."""
     held = stored_parameters(connection)
-    if held is None or is_made_with(connection, held, parameters):
-        keep_parameters(connection, parameters)
+    if held is None or is_compatible(connection, held, parameters):
+        save_parameters(connection, parameters)
     else:
         raise StoreError(
             f"the store's index was made with {_differences(held, parameters)}: "
@@ -207,10 +226,10 @@ def require_parameters(connection: Connection, parameters: IndexParameters) -> N
         )
 
 
-def is_made_with(connection: Connection, held: IndexParameters, wanted: IndexParameters) -> bool:
-    """Tell whether an index is as it would be made now: also where only the normalisation of other scripts is newer.
+def is_compatible(connection: Connection, held: IndexParameters, wanted: IndexParameters) -> bool:
+    """Return whether an index made with `held` parameters is the same as one made with the `wanted` ones.
 
-    A store that holds no text in these scripts has the same fingerprints under both.
+    That is so as well if only the normalisation is newer, and the store has no text in a script that it changed.
     """
     if held == wanted:
         return True
@@ -221,12 +240,13 @@ def is_made_with(connection: Connection, held: IndexParameters, wanted: IndexPar
 
 
 def _differences(held: IndexParameters, wanted: IndexParameters) -> str:
+    """Return the parameters that differ, with their values, for an error message."""
     ours, theirs = asdict(wanted), asdict(held)
     return ", ".join(f"{name} {theirs[name]} (now {ours[name]})" for name in ours if theirs[name] != ours[name])
 
 
 def _keys(fingerprint: Fingerprint) -> list[int]:
-    # Sorted, so that transactions that write many keys take their locks in one order.
+    # Sorted: transactions that write many keys then take their locks in one order, which prevents deadlocks.
     return sorted({*fingerprint.bands, *fingerprint.anchors})
 
 
@@ -241,6 +261,7 @@ def _fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, obj
 
 
 def _packed(keys: Sequence[int]) -> bytes:
+    """Return 64-bit keys as little-endian bytes, the form in which fingerprints are stored."""
     return b"".join(key.to_bytes(8, "little", signed=True) for key in keys)
 
 

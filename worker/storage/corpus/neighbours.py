@@ -1,4 +1,7 @@
-"""Which stored articles a new one is compared with: earlier versions, what people marked, what the index finds."""
+"""Find the stored articles that a new one is compared with: earlier versions, marked pairs, index hits.
+
+The judge compares texts in pairs, which is slow, so the number of neighbours is bounded.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, MARKS
 from worker.storage.db.sql import Insert, upsert
 
-# What people decided about two articles: remembered by canonical URL, so that it outlives every new judgement.
+# People's decisions about pairs of articles, stored by canonical URL so that they outlive every new judgement.
 
 
 SAME = "same"
 DIFFERENT = "different"
 ORIGINAL = "original"
-"""A word about one article, kept as a pair with itself: it is the original of whatever cluster it is in."""
+"""A decision about one article, stored as a pair with itself: it is the original of the cluster it is in."""
 
 
 def _replace_mark(statement: Insert) -> Executable:
@@ -47,43 +50,43 @@ _ORIGINALS = select(MARKS.c.low, MARKS.c.at).where(
 
 
 def save_mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
-    """Remember that two articles are `same` or `different`; a later mark replaces an earlier one.
+    """Save the decision that two articles are `same` or `different`; it replaces an earlier one.
 
-    Raises StoreError where an id is unknown or both ids are of one URL.
+    Raises StoreError if an id is unknown, or if both ids have the same URL.
     """
     low, high = sorted((canonical_url_of(connection, one), canonical_url_of(connection, other)))
     if low == high:
         raise StoreError(f"articles {one} and {other} are versions of one page: there is nothing to mark")
-    _save(connection, low, high, decided, now=now)
+    _save_pair(connection, low, high, decided, now=now)
 
 
 def save_original(connection: Connection, url: str, *, of: Collection[str], now: datetime) -> None:
-    """Remember that the page of a canonical URL is the original of those `of` one cluster.
+    """Save the decision that a page is the original of its cluster; `of` are the canonical URLs of the cluster.
 
-    It replaces an earlier word.
+    It replaces an earlier decision on any of these.
     """
     connection.execute(delete(MARKS).where(MARKS.c.decided == ORIGINAL, MARKS.c.low.in_(sorted(of))))
-    _save(connection, url, url, ORIGINAL, now=now)
+    _save_pair(connection, url, url, ORIGINAL, now=now)
 
 
 def originals(connection: Connection, urls: Collection[str]) -> dict[str, datetime]:
-    """Return which of some canonical URLs a person called the original, and when."""
+    """Return which of the canonical URLs a person marked as the original, and when."""
     found = connection.execute(_ORIGINALS, {"urls": sorted(urls)})
     return {row.low: row.at for row in found}
 
 
-def _save(connection: Connection, low: str, high: str, decided: str, *, now: datetime) -> None:
+def _save_pair(connection: Connection, low: str, high: str, decided: str, *, now: datetime) -> None:
     pair = hashlib.sha256(f"{low} {high}".encode()).hexdigest()
     connection.execute(_MARK.on(connection), {"pair": pair, "low": low, "high": high, "decided": decided, "at": now})
 
 
 def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:
-    """Return what was decided about a URL and others, by the other URL, the latest word last."""
+    """Return the decisions on pairs with a URL, by the other URL, the latest last."""
     return {row.other: row.decided for row in connection.execute(_MARKS_OF, {"url": canonical_url})}
 
 
 def canonical_url_of(connection: Connection, article_id: int) -> str:
-    """Return the key of an article's page; raises StoreError where the id is unknown."""
+    """Return the canonical URL of an article; raises StoreError if the id is unknown."""
     url = connection.execute(select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == article_id)).scalar()
     if url is None:
         raise StoreError(f"there is no article {article_id} in the store: take an id that `duplicates` or `why` shows")
@@ -91,11 +94,14 @@ def canonical_url_of(connection: Connection, article_id: int) -> str:
 
 
 MAX_HITS = 16
+"""Index hits compared. Measured: of true pairs in a store, .998 or more meet among the 16 best (docs/dedupe.md)."""
 MAX_VERSIONS = 4
+"""Earlier versions of the same page compared; chosen, not measured: a page that goes back to an old text is rare."""
 MAX_NEIGHBOURS = 32
+"""Neighbours in all: each hit with the head of its cluster, so at most about twice MAX_HITS."""
 
 PageVersions = Sequence[Row[int, str, int]]
-"""Id, text hash and number of the newest versions of a page that are stored, the newest first."""
+"""Id, text hash and revision of the newest stored versions of a page, the newest first."""
 
 _VERSIONS = (
     select(ARTICLES.c.id, ARTICLES.c.sha256, ARTICLES.c.revision)
@@ -106,7 +112,7 @@ _VERSIONS = (
 
 
 def page_versions(connection: Connection, canonical_url: str) -> PageVersions:
-    """Return the newest versions of a page that are stored."""
+    """Return the newest MAX_VERSIONS stored versions of a page."""
     return connection.execute(_VERSIONS, {"url": storable(canonical_url)}).all()
 
 
@@ -116,46 +122,48 @@ def find_neighbours(
     fingerprint: Fingerprint,
     *,
     earlier: Sequence[int],
-    book: ClusterTable = CURRENT,
-    most_hits: int = MAX_HITS,
+    table: ClusterTable = CURRENT,
+    max_hits: int = MAX_HITS,
 ) -> list[Neighbour]:
-    """Return `earlier` versions of the article, what people marked, index hits, and the heads of their clusters.
+    """Return `earlier` versions of the article, pairs marked by people, index hits, and the heads of their clusters.
 
-    At most MOST_NEIGHBOURS, the most telling first; only articles that stand somewhere in the `book`.
+    In this order, at most MAX_NEIGHBOURS, and only articles that are in a cluster of the `table`.
     """
-    hits = {hit.article_id: hit for hit in index.find_near(connection, fingerprint, limit=most_hits)}
+    hits = {hit.article_id: hit for hit in index.find_near(connection, fingerprint, limit=max_hits)}
     marked = marks_of(connection, storable(article.canonical_url))
     ids = list(dict.fromkeys([*earlier, *_marked_articles(connection, marked), *hits]))
-    chosen = book.with_heads(connection, ids)[:MAX_NEIGHBOURS]
-    rows = book.rows(connection, chosen)
+    chosen = table.with_heads(connection, ids)[:MAX_NEIGHBOURS]
+    rows = table.rows(connection, chosen)
     marked = {**marked, **_marked_different(article, rows.values(), marked)}
-    original = _originals(connection, storable(article.canonical_url), rows.values())
+    original = _original_of_each(connection, storable(article.canonical_url), rows.values())
     return [
         _neighbour(row, hits.get(row.id), marked, original) for row in (rows[each] for each in chosen if each in rows)
     ]
 
 
-def _originals(connection: Connection, url: str, rows: Collection[Row[Any]]) -> dict[str, str]:
-    """Return which of the newcomer and a stored article is the original by the latest word, by the latter's URL."""
+def _original_of_each(connection: Connection, url: str, rows: Collection[Row[Any]]) -> dict[str, str]:
+    """Return for each stored article's URL which of it and the new article people marked as original most recently."""
     urls = {row.canonical_url for row in rows} - {url}
-    told = originals(connection, {url, *urls}) if urls else {}
-    if url not in told:
-        return dict.fromkeys(told, "stored")
-    return {each: "stored" if each in told and told[each] > told[url] else "newcomer" for each in urls}
+    marked_at = originals(connection, {url, *urls}) if urls else {}
+    if url not in marked_at:
+        return dict.fromkeys(marked_at, "stored")
+    newest = marked_at[url]
+    return {each: "stored" if each in marked_at and marked_at[each] > newest else "newcomer" for each in urls}
 
 
 def _marked_different(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
-    """Return what is different because the latest word about its cluster says so of another article in it."""
-    latest = {row.cluster: word for url, word in marked.items() for row in rows if row.canonical_url == url}
+    """Return the URLs that count as marked different because the latest mark on their cluster is `different`."""
+    latest = {row.cluster: decided for url, decided in marked.items() for row in rows if row.canonical_url == url}
     apart = [row for row in rows if latest.get(row.cluster) == DIFFERENT and (row.head or row.canonical_url in marked)]
     return {row.canonical_url: DIFFERENT for row in apart if row.canonical_url != article.canonical_url}
 
 
 def _marked_articles(connection: Connection, marked: Mapping[str, str]) -> Sequence[int]:
+    """Return the ids of articles with a marked URL, the newest first, at most MAX_HITS."""
     if not marked:
         return ()
-    theirs = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url.in_(sorted(marked)))
-    return connection.execute(theirs.order_by(ARTICLES.c.id.desc()).limit(MAX_HITS)).scalars().all()
+    query = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url.in_(sorted(marked)))
+    return connection.execute(query.order_by(ARTICLES.c.id.desc()).limit(MAX_HITS)).scalars().all()
 
 
 def _neighbour(row: Row[Any], hit: Match | None, marked: Mapping[str, str], original: Mapping[str, str]) -> Neighbour:

@@ -1,4 +1,7 @@
-"""Read-only views of the store, for people and exports, and its statistics."""
+"""`StoreReader`: everything that people, exports and the web page read from a store, and its statistics.
+
+Statistics are read from indexes, so their cost does not grow with the length of the texts.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,23 @@ from worker.storage.db.database import Repository, reads
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
 from worker.storage.db.sql import first_id_since
 from worker.storage.queue import claims
-from worker.storage.queue.sources import STATES, source_from, source_states
-from worker.storage.queue.workers import working
+from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
+from worker.storage.queue.workers import active_workers
 from worker.urls import canonicalise
 
-# What a store looks like at the moment, told from indexes: quick however large it is.
+# Statistics.
 
 
-SPANS = (timedelta(hours=1), timedelta(days=1))
-ENDS = (*(state.value for state in State if state is not State.PENDING), "postponed", "expired")
-"""The events that `Figures.recent` counts."""
+RECENT_SPANS = (timedelta(hours=1), timedelta(days=1))
+"""The spans before now for which `StoreStats.recent` has counts."""
+RECENT_EVENTS = (*(state.value for state in State if state is not State.PENDING), "postponed", "expired")
+"""The events that `StoreStats.recent` counts."""
 
 _NEWEST = select(func.max(ARTICLES.c.fetched_at)).where(ARTICLES.c.source == SOURCES.c.name).scalar_subquery()
-_SOURCES = STATES.add_columns(_NEWEST.label("newest_at"))
-_KEPT = select(func.count()).select_from(ARTICLES)
-# Whatever a worker brought has a candidate; asked like this, an index answers.
-_SEEDS = _KEPT.where(ARTICLES.c.candidate_id.is_(None))
+_SOURCES = STATES_QUERY.add_columns(_NEWEST.label("newest_at"))
+_COUNT_ARTICLES = select(func.count()).select_from(ARTICLES)
+# Only seeds have no candidate; in this form the count is answered by an index.
+_COUNT_SEEDS = _COUNT_ARTICLES.where(ARTICLES.c.candidate_id.is_(None))
 _LATEST = (
     select(ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"))
     .where(ARTICLES.c.kind == Kind.ARTICLE)
@@ -66,11 +70,11 @@ _REJECTED = (
 
 
 def store_stats(connection: Connection, *, now: datetime, size: int | None = None) -> StoreStats:
-    """Return what the store looks like; `size` is what its file or server says it takes."""
+    """Return the statistics of a store; `size` in bytes is passed through."""
     counts, by_source = _counts(connection)
     pending, due = claims.pending(connection, now=now)
     texts = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
-    kept, seeds = (connection.execute(count).scalar_one() for count in (_KEPT, _SEEDS))
+    kept, seeds = (connection.execute(count).scalar_one() for count in (_COUNT_ARTICLES, _COUNT_SEEDS))
     return StoreStats(
         at=now,
         pending=pending,
@@ -82,35 +86,37 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         size=size,
         sources=_sources(connection, by_source),
         latest=tuple(RecentArticle(**row) for row in connection.execute(_LATEST).mappings()),
-        recent={span: recent(connection, since=now - span) for span in SPANS},
+        recent={span: recent(connection, since=now - span) for span in RECENT_SPANS},
     )
 
 
 def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
-    """Count the pages that gave no article by reason, most first, and those of them that are kept; reads them all."""
+    """Return the number of rejected pages by reason, most first, and how many of each are saved; reads all of them."""
     return {row.reason: (row.pages, row.kept) for row in connection.execute(_REJECTED)}
 
 
 def recent(connection: Connection, *, since: datetime) -> Mapping[str, int]:
-    """Count what was discovered and how candidates ended since a time.
+    """Return how many candidates were discovered since a time, and how many outcomes of each kind there were.
 
-    Rows are numbered in the order they come, give or take the clocks of several workers: the first one of the span is
-    found by halving, and only what came after it is read. A page may have been fetched long before it came.
+    Ids grow with time, except for differences between the clocks of workers. So a binary search finds the first row of
+    the span, and only later rows are read. Events `fetched` are not used for it, as a page from an archive may have
+    been fetched long before its row was written.
     """
     first = first_id_since(connection, select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched"), since)
     ends = select(EVENTS.c.what, func.count()).where(EVENTS.c.id >= first, EVENTS.c.at >= since).group_by(EVENTS.c.what)
     found = {row[0]: row[1] for row in connection.execute(ends)}
-    return {"discovered": _discovered(connection, since), **{end: found[end] for end in ENDS if end in found}}
+    return {"discovered": _discovered(connection, since), **{end: found[end] for end in RECENT_EVENTS if end in found}}
 
 
 def _discovered(connection: Connection, since: datetime) -> int:
+    """Return how many candidates were discovered since a time."""
     first = first_id_since(connection, select(CANDIDATES.c.id, CANDIDATES.c.discovered_at), since)
     late = select(func.count()).select_from(CANDIDATES).where(CANDIDATES.c.id >= first)
     return int(connection.execute(late.where(CANDIDATES.c.discovered_at >= since)).scalar_one())
 
 
 def _counts(connection: Connection) -> tuple[Mapping[State, int], Mapping[str, Mapping[State, int]]]:
-    """Return the candidates by state, and by source and state."""
+    """Return the number of candidates by state, and by source and state."""
     counts: Counter[State] = Counter(dict.fromkeys(State, 0))
     by_source: dict[str, dict[State, int]] = defaultdict(dict)
     for state, source, count in connection.execute(_BY_SOURCE):
@@ -127,26 +133,26 @@ def _sources(connection: Connection, by_source: Mapping[str, Mapping[State, int]
 
 
 def article(connection: Connection, article_id: int) -> StoredArticle | None:
-    """Return one article."""
+    """Return an article by id, None if there is none."""
     row = connection.execute(views.articles_query().where(ARTICLES.c.id == article_id)).one_or_none()
     return None if row is None else views.stored_article(row)
 
 
 def seeds_among(connection: Connection, digests: Collection[str]) -> int:
-    """Count the seeds of which a digest is known: the first 16 hexadecimal digits of the file's SHA-256."""
+    """Return how many seeds have one of the digests: the first 16 hexadecimal digits of the file's SHA-256."""
     known = func.substr(SEEDS.c.sha256, 1, 16).in_(digests)
     return int(connection.execute(select(func.count()).select_from(SEEDS).where(known)).scalar_one())
 
 
 def head_of(connection: Connection, cluster: int) -> StoredArticle | None:
-    """Return the article that a cluster exports."""
+    """Return the head of a cluster, the article that is exported; None if there is no such cluster."""
     head = views.articles_query().where(STANDINGS.c.cluster == cluster, STANDINGS.c.head)
     row = connection.execute(head).one_or_none()
     return None if row is None else views.stored_article(row)
 
 
 def neighbours(connection: Connection, article: Article, fingerprint: Fingerprint) -> list[Neighbour]:
-    """Return the stored articles a newcomer would be judged against."""
+    """Return the stored articles that a new article would be compared with."""
     earlier = [version.id for version in page_versions(connection, article.canonical_url)]
     return find_neighbours(connection, article, fingerprint, earlier=earlier)
 
@@ -162,19 +168,19 @@ class StoreReader(Repository):
     terms = reads(judge_model.terms)
     unsure = reads(judge_model.unsure_pairs)
     seeds_among = reads(seeds_among)
-    workers = reads(working)
+    workers = reads(active_workers)
     sources = reads(source_states)
     rejections = reads(rejections)
 
     def heads(self) -> Iterator[StoredArticle]:
-        """Yield the one text of each cluster, ordered by id, in bounded memory and as of one moment."""
+        """Yield the head of each cluster, ordered by id, from one snapshot and in bounded memory."""
         query = views.articles_query().where(STANDINGS.c.head).order_by(ARTICLES.c.id)
         with self.database.snapshot() as connection:
             for row in connection.execute(query):
                 yield views.stored_article(row)
 
     def duplicates(self, *, links_that_keep_both: bool = False) -> Iterator[DuplicateLink]:
-        """Yield recognised copies, ordered by id; with the flag also followups and templates."""
+        """Yield recognised copies, ordered by id; with the flag also follow-ups, templates and overlaps."""
         with self.database.snapshot() as connection:
             firsts = first_hosts(connection)
             for row in connection.execute(links_query(that_keep_both=links_that_keep_both)):
@@ -187,21 +193,21 @@ class StoreReader(Repository):
         return self.database.read(views.find_candidate, url=url_or_id, canonical_url=_canonical(url_or_id))
 
     def marked_pairs(self) -> Iterator[tuple[Article, Article, str]]:
-        """Yield the articles that people marked, and what they decided."""
+        """Yield each pair of articles marked by a person, and the decision."""
         with self.database.snapshot() as connection:
             yield from judge_model.marked_pairs(connection)
 
     def figures(self, *, now: datetime) -> StoreStats:
-        """Return what the store looks like: the queue, its sources, its size, and what was done lately."""
+        """Return statistics: the queue, the sources, the size, and recent counts."""
         return self.database.read(store_stats, now=now, size=self.database.size())
 
     def counts(self) -> AuditReport:
-        """Count everything, and check nothing: quick."""
-        return self.database.look(audit.sums)
+        """Return the counts of the whole store, without any check; fast."""
+        return self.database.look(audit.count_all)
 
     def audit(self) -> AuditReport:
-        """Count everything, and check that every row has its partners."""
-        return self.database.look(audit.books)
+        """Return the counts of the whole store, and every problem that the checks find."""
+        return self.database.look(audit.full_audit)
 
 
 def _canonical(url: str) -> str:

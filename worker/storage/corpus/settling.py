@@ -1,4 +1,9 @@
-"""An article enters the corpus: neighbours, verdict, index rows and outcome in one transaction; seeds likewise."""
+"""Store an article: find neighbours, judge, and write article, index rows and outcome in one transaction.
+
+Two copies that arrive together can never both be judged new. On PostgreSQL, `lock_incoming` takes an advisory lock on
+every key of the article, so that the second waits until the first is committed; SQLite has one writer at a time. Seeds
+are stored in the same way, without a candidate.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +32,13 @@ from worker.storage.queue.outcomes import (
     saved_page_id,
 )
 
-# Settle: find neighbours, judge, and write article, index rows and outcome, all in one transaction.
-
-
 _ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
 _ADD_DECISION = insert(DECISIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingArticle:
-    """An article on its way into the store, with how to judge it."""
+    """An article to be stored, with its fingerprint and the function that judges it."""
 
     article: Article
     fingerprint: Fingerprint
@@ -48,7 +50,7 @@ class IncomingArticle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertedArticle:
-    """What became of an arrival: its article id, and the verdict on it."""
+    """The id of a stored article, and the verdict on it."""
 
     article_id: int
     verdict: Verdict
@@ -65,13 +67,16 @@ def settle(
     page: Page | None = None,
     look_at: datetime | None = None,
 ) -> Outcome | None:
-    """Find neighbours, judge, and write article, index and outcome; None where the lease was lost meanwhile."""
+    """Find neighbours, judge, and write article, index rows and outcome; return None if the lease was lost meanwhile.
+
+    If the text is that of the page's newest stored version, no article is written, and the outcome is `unchanged`.
+    """
     held = lock_candidate(connection, claim)
     if held is None:
         return None
     if held.ended:
         return _outcome_before(connection, held)
-    arrival = IncomingArticle(
+    incoming = IncomingArticle(
         article=article,
         fingerprint=fingerprint,
         judge=judge,
@@ -79,50 +84,53 @@ def settle(
         page=page,
         look_at=look_at,
     )
-    lock_incoming(connection, arrival)
+    lock_incoming(connection, incoming)
     before = page_versions(connection, article.canonical_url)
-    outcome = _unchanged(before, arrival) or _inserted(connection, held, arrival, before)
-    ending = Completion(now=now, page=page, article=article, look_at=look_at)
-    complete(connection, held.row, outcome, ending)
+    outcome = _unchanged(before, incoming) or _inserted(connection, held, incoming, before)
+    completion = Completion(now=now, page=page, article=article, look_at=look_at)
+    complete(connection, held.row, outcome, completion)
     return outcome
 
 
-def lock_incoming(connection: Connection, arrival: IncomingArticle) -> None:
-    """Keep every other arrival that shares an index key or the URL waiting until this one is committed."""
-    digest = hashlib.sha256(arrival.article.canonical_url.encode("utf-8", "ignore")).digest()
+def lock_incoming(connection: Connection, incoming: IncomingArticle) -> None:
+    """Lock the index keys and the URL of an article until the commit; others that share one of them wait."""
+    digest = hashlib.sha256(incoming.article.canonical_url.encode("utf-8", "ignore")).digest()
     url_key = int.from_bytes(digest[:8], "little", signed=True)
-    lock_keys(connection, {*arrival.fingerprint.bands, *arrival.fingerprint.anchors, url_key})
+    lock_keys(connection, {*incoming.fingerprint.bands, *incoming.fingerprint.anchors, url_key})
 
 
 def insert_article(
     connection: Connection,
-    arrival: IncomingArticle,
+    incoming: IncomingArticle,
     *,
     before: PageVersions,
     candidate_id: int | None = None,
     page_id: int | None = None,
 ) -> InsertedArticle:
-    """Judge an article and write it with its standing, index rows and decision; `before` are the versions there are."""
-    article = arrival.article
+    """Judge an article, and write it with its cluster, index rows and verdict.
+
+    `before` are the stored versions of its page, the newest first.
+    """
+    article = incoming.article
     earlier = [version.id for version in before]
-    verdict = arrival.judge(find_neighbours(connection, article, arrival.fingerprint, earlier=earlier))
+    verdict = incoming.judge(find_neighbours(connection, article, incoming.fingerprint, earlier=earlier))
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
     values["revision"] = before[0].revision + 1 if before else _revision(connection, verdict)
     article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
-    CURRENT.stand(connection, article_id, verdict)
-    index.add(connection, article_id, arrival.fingerprint)
-    save_verdict(connection, article_id, verdict, now=arrival.now)
+    CURRENT.assign(connection, article_id, verdict)
+    index.add(connection, article_id, incoming.fingerprint)
+    save_verdict(connection, article_id, verdict, now=incoming.now)
     return InsertedArticle(article_id=article_id, verdict=verdict)
 
 
 def save_verdict(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
-    """Keep a verdict in full."""
+    """Save a verdict in full."""
     decision = {"article_id": article_id, "at": now, "verdict": verdict_to_json(verdict)}
     connection.execute(_ADD_DECISION, decision)
 
 
 def _outcome_before(connection: Connection, held: LockedCandidate) -> Outcome:
-    """Return the outcome this very lease ended with: its commit went through, only the answer got lost."""
+    """Return the outcome that this very claim has saved before: its commit succeeded, only the answer was lost."""
     row = held.row
     return Outcome(
         state=State(row.state),
@@ -133,31 +141,35 @@ def _outcome_before(connection: Connection, held: LockedCandidate) -> Outcome:
     )
 
 
-def _unchanged(before: PageVersions, arrival: IncomingArticle) -> Outcome | None:
-    if not before or before[0].sha256 != arrival.article.sha256:
+def _unchanged(before: PageVersions, incoming: IncomingArticle) -> Outcome | None:
+    """Return the outcome for a text that is stored already as the page's newest version; None if it is another."""
+    if not before or before[0].sha256 != incoming.article.sha256:
         return None
     newest: int = before[0].id
     return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest}", article=newest)
 
 
-def _inserted(connection: Connection, held: LockedCandidate, arrival: IncomingArticle, before: PageVersions) -> Outcome:
+def _inserted(
+    connection: Connection, held: LockedCandidate, incoming: IncomingArticle, before: PageVersions
+) -> Outcome:
+    """Save the page, insert the article, and return the outcome; a content given with it is saved already."""
     row = held.row
-    page_id = save_page(connection, row.id, arrival.page, now=arrival.now)
+    page_id = save_page(connection, row.id, incoming.page, now=incoming.now)
     if page_id is None and row.payload_sha256 is not None:
         page_id = saved_page_id(connection, row.id, row.payload_sha256)
-    admission = insert_article(connection, arrival, before=before, candidate_id=row.id, page_id=page_id)
-    verdict = admission.verdict
+    inserted = insert_article(connection, incoming, before=before, candidate_id=row.id, page_id=page_id)
+    verdict = inserted.verdict
     return Outcome(
         state=verdict.state,
         reason=str(verdict.relation),
         detail=describe_verdict(verdict),
-        article=admission.article_id,
+        article=inserted.article_id,
         verdict=verdict,
     )
 
 
 def describe_verdict(verdict: Verdict) -> str:
-    """Return a verdict for people, with its figures."""
+    """Return a verdict as text for people: the article compared with, the similarity and the rule."""
     best = verdict.best
     if best is None:
         return "like no other"
@@ -167,7 +179,7 @@ def describe_verdict(verdict: Verdict) -> str:
 
 
 def _revision(connection: Connection, verdict: Verdict) -> int:
-    """Return the number of a version whose page is new: it may still revise a text from elsewhere."""
+    """Return the revision number of the first version of a page; it may still revise an article of another page."""
     if verdict.relation is not Relation.REVISION or verdict.best is None:
         return 1
     before = select(ARTICLES.c.revision).where(ARTICLES.c.id == verdict.best.article)
@@ -201,33 +213,34 @@ def _article_values(article: Article, *, candidate_id: int | None, page_id: int 
 
 
 def has_seed(connection: Connection, seed: Seed) -> bool:
-    """Return whether this file, with these bytes, was imported before."""
+    """Return whether a seed of this name with these bytes was imported before."""
     return _article_of(connection, seed) is not None
 
 
 def add_seed(
     connection: Connection, seed: Seed, article: Article, *, fingerprint: Fingerprint, judge: Judge, now: datetime
 ) -> int:
-    """Store a seed, its raw file and its index rows; return its article id."""
-    arrival = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
-    lock_incoming(connection, arrival)
-    there = _article_of(connection, seed)
-    if there is not None:
-        return there
+    """Store a seed with its raw file, index rows and verdict; return its article id, also if it is stored already."""
+    incoming = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
+    lock_incoming(connection, incoming)
+    stored = _article_of(connection, seed)
+    if stored is not None:
+        return stored
     before = page_versions(connection, article.canonical_url)
-    article_id = insert_article(connection, arrival, before=before).article_id
+    article_id = insert_article(connection, incoming, before=before).article_id
     values = {"name": storable(seed.name), "sha256": seed.sha256, "raw": seed.raw}
     connection.execute(insert(SEEDS).values(**values, article_id=article_id, imported_at=now))
     return article_id
 
 
 def _article_of(connection: Connection, seed: Seed) -> int | None:
+    """Return the article of a seed with this name and these bytes, None if it was not imported."""
     same = select(SEEDS.c.article_id).where(SEEDS.c.name == storable(seed.name), SEEDS.c.sha256 == seed.sha256)
     return connection.execute(same).scalar()
 
 
 class SeedStore(Repository):
-    """The seeds of the store."""
+    """The seeds of a store. Blocking."""
 
     has_seed = reads(has_seed)
     add_seed = writes(add_seed)

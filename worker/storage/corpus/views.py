@@ -1,4 +1,4 @@
-"""Rows as values: articles, candidates, verdicts, and duplicates with the text they are linked to."""
+"""Turn rows into values: articles, candidates, verdicts, and duplicates with the article they are linked to."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from worker.storage.queue.addresses import ADDRESSES
 
 
 def articles_query() -> Select[Any]:
-    """Return the query every stored article is read with."""
+    """Return the query for stored articles with their clusters, to be narrowed by the caller."""
     standing = (STANDINGS.c.cluster, STANDINGS.c.head, STANDINGS.c.relation, STANDINGS.c.judged_against)
     return select(ARTICLES, *standing).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
 
 
 def stored_article(row: Row[Any]) -> StoredArticle:
-    """Return the article in one row of `articles`."""
+    """Return the article in one row of `articles_query`."""
     return StoredArticle(
         id=row.id,
         article=article_from(row),
@@ -80,13 +80,13 @@ def verdicts(connection: Connection, article_id: int) -> tuple[tuple[datetime, V
 
 
 def latest_verdict(connection: Connection, article_id: int) -> Verdict | None:
-    """Return the verdict on an article that holds now."""
+    """Return the latest verdict on an article, None if there is none."""
     made = verdicts(connection, article_id)
     return made[-1][1] if made else None
 
 
 def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
-    """Return everything about the candidate in one row of the candidates table."""
+    """Return a candidate with its articles, history and addresses; `row` is its row of the candidates table."""
     return CandidateRecord(
         id=row.id,
         url=row.url,
@@ -101,27 +101,29 @@ def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
         attempts=row.attempts,
         articles=_article_ids(connection, row),
         events=_history(connection, row),
-        addresses=addresses.records(connection, row),
+        addresses=addresses.seen_addresses(connection, row),
     )
 
 
 def _article_ids(connection: Connection, row: Row[Any]) -> tuple[int, ...]:
+    """Return the articles made of a candidate, and the one it is the same text as, if that is another's."""
     written = select(ARTICLES.c.id).where(ARTICLES.c.candidate_id == row.id).order_by(ARTICLES.c.id)
     ids = tuple(connection.execute(written).scalars())
     return ids if row.article_id is None or row.article_id in ids else (row.article_id, *ids)
 
 
 def _history(connection: Connection, row: Row[Any]) -> tuple[HistoryEvent, ...]:
-    told = select(EVENTS).where(EVENTS.c.candidate_id == row.id).order_by(EVENTS.c.id)
+    """Return a candidate's events, oldest first; its discovery is not stored as an event, so it is added here."""
+    events = select(EVENTS).where(EVENTS.c.candidate_id == row.id).order_by(EVENTS.c.id)
     discovered = HistoryEvent(at=row.discovered_at, what="discovered", detail=row.reference)
     return (
         discovered,
-        *(HistoryEvent(at=each.at, what=each.what, detail=each.detail) for each in connection.execute(told)),
+        *(HistoryEvent(at=each.at, what=each.what, detail=each.detail) for each in connection.execute(events)),
     )
 
 
 def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> CandidateRecord | None:
-    """Find a candidate by one of its URLs, its canonical URL, or those of one of its articles."""
+    """Return the candidate with one of these URLs, as its own, an address or its article's; None if there is none."""
     searches = (
         select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_({url, canonical_url})),
         select(CANDIDATES).where(CANDIDATES.c.url == url),
@@ -138,26 +140,33 @@ def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> C
 
 
 def candidate_of_article(connection: Connection, article_id: int) -> CandidateRecord | None:
-    """Return the candidate an article was made of; None for a seed and for an unknown id."""
+    """Return the candidate that an article was made of; None for a seed and for an unknown id."""
     made = select(CANDIDATES).join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
     row = connection.execute(made.where(ARTICLES.c.id == article_id)).one_or_none()
     return None if row is None else candidate_record(connection, row)
 
 
-# Recognised copies as links to the text their cluster exports, with the figures of the comparison that counts.
+# Recognised copies, as links to the article their cluster exports, with the comparison that decided.
 
 
 KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
+"""Relations by which both texts are exported."""
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
+"""Relations with which an article is never the head of the cluster it joins when it comes."""
 _MEMBERS = select(
     STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
     ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
 ).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)  # fmt: skip
 REVERSED = {Relation.CONTAINS: Relation.CONTAINED, Relation.CONTAINED: Relation.CONTAINS}
+"""The relation of the second text to the first, where the order matters."""
 
 
 def links_query(*, that_keep_both: bool) -> Select[Any]:
-    """Return the query of every linked article with the head it is linked to, ordered by id."""
+    """Return the query for every linked article with the head it is linked to, ordered by id.
+
+    An article that is not the head of its cluster is linked to the head. With `that_keep_both`, a head judged as
+    follow-up, template or overlap is linked as well: to the head of the cluster of the article it was judged against.
+    """
     towards, head, head_article = STANDINGS.alias("towards"), STANDINGS.alias("head"), ARTICLES.alias("head_article")
     own = STANDINGS
     target = case((own.c.head, own.c.judged_against), else_=own.c.cluster)
@@ -191,21 +200,24 @@ def links_query(*, that_keep_both: bool) -> Select[Any]:
 
 
 def first_hosts(connection: Connection) -> dict[int, str]:
-    """Return where the text of each cluster of several articles came out first."""
+    """Return for each cluster of several articles the host that published the text first.
+
+    An article that a person marked as the original comes first; else the publication time decides.
+    """
     several = select(STANDINGS.c.cluster).where(~STANDINGS.c.head)
-    told = {row.low for row in connection.execute(select(MARKS.c.low).where(MARKS.c.decided == ORIGINAL))}
+    originals = {row.low for row in connection.execute(select(MARKS.c.low).where(MARKS.c.decided == ORIGINAL))}
     first: dict[int, tuple[bool, datetime, int, str]] = {}
     for row in connection.execute(_MEMBERS.where(STANDINGS.c.cluster.in_(several))):
         since = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
-        place = (row.canonical_url not in told, since, row.id, row.host)
-        first[row.cluster] = min(place, first.get(row.cluster, place))
+        rank = (row.canonical_url not in originals, since, row.id, row.host)
+        first[row.cluster] = min(rank, first.get(row.cluster, rank))
     return {cluster: host for cluster, (*_, host) in first.items()}
 
 
 def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
-    """Return the link in one row of `links`; `firsts` is what `first_hosts` gives.
+    """Return the link in one row of `links_query`; `firsts` is the result of `first_hosts`.
 
-    An article that was head until a fuller or newer text came is linked by the comparison that text won with.
+    An article that was the head until a fuller or newer text came is linked by the comparison of that text with it.
     """
     relation = Relation(row.relation)
     figures: Row[Any] | Comparison = row
@@ -241,6 +253,7 @@ def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
 
 
 def _comparison_with(article_id: int, verdict: str) -> Comparison | None:
+    """Return the comparison with an article that a verdict (as JSON) contains, None if there is none."""
     decided = verdict_from_json(verdict)
     made = [decided.best, *decided.considered]
     return next((each for each in made if each is not None and each.article == article_id), None)

@@ -38,7 +38,7 @@ from worker.storage.db.meta import COPIED_FROM, begin_copy, copied_from, end_cop
 from worker.storage.db.migrate import VERSIONS, bring_up_to_date, outdated_error, version_of
 from worker.storage.db.schema import META, METADATA
 from worker.storage.db.sql import add_missing, require_utf8
-from worker.storage.queue.workers import working
+from worker.storage.queue.workers import active_workers
 
 # The tables as a database keeps them: their rows in the order of the keys, step by step, and a digest of all.
 
@@ -208,7 +208,7 @@ def _holds_store(database: Database, *, now: datetime) -> bool:
 
 
 def _require_idle(database: Database, *, now: datetime) -> None:
-    at_work = database.read(working, now=now)
+    at_work = database.read(active_workers, now=now)
     if not at_work:
         return
     names, until = ", ".join(each.name for each in at_work), max(each.until for each in at_work)

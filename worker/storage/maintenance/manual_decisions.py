@@ -152,7 +152,7 @@ def _originals_in(connection: Connection, members: Iterable[int]) -> set[int]:
 
 def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, now: datetime) -> None:
     verdict = _verdict(connection, article_id, judge)
-    CURRENT.stand(connection, article_id, verdict)
+    CURRENT.assign(connection, article_id, verdict)
     if _essence(verdict) != _essence(latest_verdict(connection, article_id)):
         save_verdict(connection, article_id, verdict, now=now)
         _update_candidate(connection, article_id, verdict)

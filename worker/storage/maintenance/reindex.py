@@ -59,7 +59,7 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     begun = read_meta(connection, PROGRESS)
     held = index.stored_parameters(connection)
-    return begun is not None or (held is not None and not index.is_made_with(connection, held, parameters))
+    return begun is not None or (held is not None and not index.is_compatible(connection, held, parameters))
 
 
 def require_finished(connection: Connection) -> None:
@@ -87,7 +87,7 @@ def _reindex_all(
 def _begin(connection: Connection, parameters: IndexParameters) -> None:
     begun = read_meta(connection, PROGRESS)
     if begun is None or index.stored_parameters(connection) != parameters:
-        index.keep_parameters(connection, parameters)
+        index.save_parameters(connection, parameters)
         write_meta(connection, PROGRESS, "0")
 
 

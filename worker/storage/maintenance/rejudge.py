@@ -178,16 +178,16 @@ def _judge_one(connection: Connection, article_id: int, judge: JudgeFunction) ->
     article, fingerprint = stored_text(connection, article_id)
     # Only what came before stands in the draft already: later articles drop out of the neighbours by themselves.
     earlier = [version.id for version in page_versions(connection, article.canonical_url)]
-    neighbours = find_neighbours(connection, article, fingerprint, earlier=earlier, book=DRAFT, most_hits=DRAFT_HITS)
+    neighbours = find_neighbours(connection, article, fingerprint, earlier=earlier, table=DRAFT, max_hits=DRAFT_HITS)
     verdict = judge(article, fingerprint, neighbours)
-    DRAFT.stand(connection, article_id, verdict, also={"verdict": verdict_to_json(verdict)})
+    DRAFT.assign(connection, article_id, verdict, extra={"verdict": verdict_to_json(verdict)})
 
 
 def _supersede(connection: Connection, article_id: int, newest: int, judge: JudgeFunction) -> None:
     article, fingerprint = stored_text(connection, article_id)
-    near = find_neighbours(connection, article, fingerprint, earlier=[newest], book=DRAFT)
+    near = find_neighbours(connection, article, fingerprint, earlier=[newest], table=DRAFT)
     verdict = superseded(newest, judge(article, fingerprint, [each for each in near if each.id == newest]).considered)
-    DRAFT.stand(connection, article_id, verdict, also={"verdict": verdict_to_json(verdict)})
+    DRAFT.assign(connection, article_id, verdict, extra={"verdict": verdict_to_json(verdict)})
 
 
 def stored_text(connection: Connection, article_id: int) -> tuple[Article, Fingerprint]:

@@ -1,1 +1,1 @@
-"""The queue of candidates: what was discovered, who works on it, how it ended; sources, hosts and backfills."""
+"""The queue of candidates, from discovery to outcome, and the state of sources, hosts, backfills and workers."""

@@ -1,7 +1,10 @@
-"""The addresses seen for each candidate: who named them, how each ended, and which is tried next.
+"""The addresses (URLs) seen for each candidate: who named each, how its last try ended, which one is tried next.
 
-A candidate's own row holds the address that is tried next or was tried last. One that was seen at a single address has
-no row here; as soon as a second one is seen, all of them have.
+The candidate's own row holds the address that is tried next or was tried last. A candidate seen at a single address
+has no rows in this table; as soon as a second address is seen, every address of the candidate has a row.
+
+The publisher's own addresses come before those named by strangers (other sites), because only the publisher decides
+where its pages are.
 """
 
 from __future__ import annotations
@@ -36,14 +39,19 @@ from worker.storage.queue.candidates import WITH_ARTICLE
 from worker.urls import same_site
 
 MAX_ADDRESSES: Final = 20
-"""How many addresses are kept of a candidate; those of strangers make room for the publisher's."""
+"""How many addresses are kept of a candidate; a stranger's is dropped to make room for one of the publisher's.
+
+Chosen, not measured: many more than a page has in earnest (mobile, AMP, print, tracking), and few enough that a hostile
+site cannot make one candidate grow without end.
+"""
 ENDED: Final = (State.FAILED, State.REJECTED, State.BLOCKED)
-"""How an address ends for good."""
-REFUSED: Final = ("rights",)
-"""Why an article is left alone at whatever address: its page says that it may not be used."""
+"""The states in which an address is not tried again."""
+FINAL_REASONS: Final = ("rights",)
+"""Reasons for which no other address is tried either: the page itself says that the article may not be used."""
 UNTRIED: Final = ""
+"""The state of an address that was never tried."""
 ELSEWHERE: Final = "elsewhere"
-"""The reason of an address that led to a page of another site."""
+"""The reason stored for an address that led to a page of another site."""
 
 ADDRESSES = Table(
     "addresses",
@@ -61,8 +69,11 @@ ADDRESSES = Table(
     UniqueConstraint("candidate_id", "url"),
     Index("ix_addresses_url", "url"),
 )
-"""`state` and `reason` are those of the last try; `authority` is whose word the address is, with `source` and
-`reference` the first place that named it by that authority."""
+"""The addresses of candidates that have more than one.
+
+`state` and `reason` are those of the last try. `authority` says who named the address (publisher, stranger or
+operator); `source` and `reference` are the first place that named it with this authority.
+"""
 
 _A = ADDRESSES.c
 _OF_CANDIDATE = _A.candidate_id == bindparam("candidate")
@@ -74,31 +85,33 @@ _RECORD_ATTEMPT = (
     .values(state=bindparam("as_state"), reason=bindparam("for_reason"), tried_at=bindparam("now", type_=UtcTime()))
 )
 HAS_SEVERAL: Final = exists().where(_A.candidate_id == CANDIDATES.c.id).label("has_several")
+"""A column of a query on candidates: whether the candidate has rows here, and so more than one address."""
 
 
 def has_untried_address() -> ColumnElement[bool]:
-    """Return whether a candidate has another address that has not ended."""
-    theirs = (_A.candidate_id == CANDIDATES.c.id, _A.url != CANDIDATES.c.url)
-    return exists().where(*theirs, _A.state.in_([UNTRIED, State.PENDING.value]))
+    """Return the condition that a candidate has an address, beside its current one, that may still be tried."""
+    others = (_A.candidate_id == CANDIDATES.c.id, _A.url != CANDIDATES.c.url)
+    return exists().where(*others, _A.state.in_([UNTRIED, State.PENDING.value]))
 
 
 def authority_of(row: Row[Any]) -> Authority:
-    """Return whose word a candidate's address is; of those found by an older program the reference tells."""
+    """Return who named a candidate's address."""
     if row.authority:
         return Authority(row.authority)
+    # Rows of an older version have no authority: derive it from the reference, which is a file or a page's URL.
     if "://" not in row.reference:
         return Authority.OPERATOR
     return Authority.PUBLISHER if same_site(row.reference, row.url) else Authority.STRANGER
 
 
-def all_of(connection: Connection, candidate_id: int) -> Sequence[Row[Any]]:
+def rows_of(connection: Connection, candidate_id: int) -> Sequence[Row[Any]]:
     """Return the rows of a candidate's addresses, in the order they were seen."""
     return connection.execute(_ALL, {"candidate": candidate_id}).all()
 
 
-def records(connection: Connection, row: Row[Any]) -> tuple[SeenAddress, ...]:
-    """Return every address of the candidate in one row of the candidates table."""
-    rows = all_of(connection, row.id)
+def seen_addresses(connection: Connection, row: Row[Any]) -> tuple[SeenAddress, ...]:
+    """Return every address of a candidate, for people; `row` is its row of the candidates table."""
+    rows = rows_of(connection, row.id)
     if not rows:
         return (_only_address(row),)
     return tuple(
@@ -118,6 +131,7 @@ def records(connection: Connection, row: Row[Any]) -> tuple[SeenAddress, ...]:
 
 
 def _only_address(row: Row[Any]) -> SeenAddress:
+    """Return the one address of a candidate that has no rows in the addresses table."""
     tried = row.lane is None or row.state != State.PENDING or row.attempts > 0
     return SeenAddress(
         url=row.url,
@@ -131,11 +145,11 @@ def _only_address(row: Row[Any]) -> SeenAddress:
     )
 
 
-def of_many(connection: Connection, candidates: Sequence[int]) -> dict[int, list[Row[Any]]]:
-    """Return the rows of the addresses of several candidates, for those that have any."""
+def rows_of_many(connection: Connection, candidates: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    """Return the address rows of several candidates by candidate id; candidates without rows are left out."""
     found: dict[int, list[Row[Any]]] = {}
-    asked = select(ADDRESSES).where(among(_A.candidate_id, "candidates")).order_by(_A.id)
-    for each in connection.execute(asked, {"candidates": candidates}) if candidates else ():
+    query = select(ADDRESSES).where(among(_A.candidate_id, "candidates")).order_by(_A.id)
+    for each in connection.execute(query, {"candidates": candidates}) if candidates else ():
         found.setdefault(each.candidate_id, []).append(each)
     return found
 
@@ -143,15 +157,15 @@ def of_many(connection: Connection, candidates: Sequence[int]) -> dict[int, list
 def add(
     connection: Connection, row: Row[Any], named: Sequence[Candidate], seen: Sequence[Row[Any]], *, now: datetime
 ) -> list[Candidate]:
-    """Note addresses named for a known candidate, of which some were `seen`; return those that nobody had named before.
+    """Save addresses named for a known candidate, and return the new ones.
 
-    An address that only strangers had named, and the publisher names now, becomes the publisher's; where it had ended,
-    it counts as new.
+    `row` is the candidate's row, `seen` are its address rows. An address that only strangers had named becomes the
+    publisher's when the publisher names it; if its last try had ended for good, it counts as new.
     """
     known = {each.url: each for each in seen}
     if not known and all(storable(each.url) == row.url for each in named):
         return []
-    first = [] if known else [_first_row(row)]
+    first = [] if known else [_current_row(row)]
     urls = {*known, row.url}
     fresh: dict[str, Candidate] = {}
     again: list[Candidate] = []
@@ -171,15 +185,15 @@ def add(
 
 
 def reopen(connection: Connection, candidate_id: int, candidate: Candidate, *, now: datetime) -> None:
-    """Let an address that is asked for again be one that nobody has tried; it finds room whatever else there is."""
-    if all_of(connection, candidate_id):
+    """Mark an address as untried because it was requested again; add it if it is missing, even above the limit."""
+    if rows_of(connection, candidate_id):
         connection.execute(_ADD.on(connection), address_row(candidate_id, candidate, now=now))
         untried = {"as_state": UNTRIED, "for_reason": "", "now": None}
         connection.execute(_RECORD_ATTEMPT, {"candidate": candidate_id, "address": storable(candidate.url), **untried})
 
 
 def address_row(candidate_id: int, candidate: Candidate, *, now: datetime) -> Values:
-    """Return the row of an address that was named and has not been tried."""
+    """Return the row of an address that has not been tried yet."""
     return {
         "candidate_id": candidate_id,
         "url": storable(candidate.url),
@@ -194,21 +208,22 @@ def address_row(candidate_id: int, candidate: Candidate, *, now: datetime) -> Va
 
 
 def save_all(connection: Connection, found: Iterable[tuple[int, Sequence[Candidate]]], *, now: datetime) -> None:
-    """Note all addresses of new candidates that were named with several."""
+    """Save the addresses of new candidates that were named with more than one; `found` holds (candidate id, named)."""
     rows = [address_row(number, each, now=now) for number, named in found for each in _distinct(named)[:MAX_ADDRESSES]]
     if rows:
         connection.execute(_ADD.on(connection), rows)
 
 
 def _distinct(named: Sequence[Candidate]) -> list[Candidate]:
-    """Return each address once, the publisher's first."""
+    """Return one candidate for each address, the publisher's first."""
     once: dict[str, Candidate] = {}
     for each in sorted(named, key=lambda each: not each.authority.is_own):
         once.setdefault(storable(each.url), each)
     return list(once.values())
 
 
-def _first_row(row: Row[Any]) -> Values:
+def _current_row(row: Row[Any]) -> Values:
+    """Return the address row for a candidate's current address, made from the candidate's own row."""
     only = _only_address(row)
     return {
         "candidate_id": row.id,
@@ -224,17 +239,24 @@ def _first_row(row: Row[Any]) -> Values:
 
 
 def _claim_for_publisher(connection: Connection, candidate_id: int, candidate: Candidate) -> None:
-    own = update(ADDRESSES).where(_OF_CANDIDATE, _A.url == bindparam("address"))
-    said = {"source": storable(candidate.source), "reference": storable(candidate.reference)}
-    named = {"candidate": candidate_id, "address": storable(candidate.url)}
-    afresh = {"state": case((_A.state.in_(ENDED), UNTRIED), else_=_A.state), "authority": candidate.authority.value}
-    connection.execute(own.values(**afresh, **said), named)
+    """Make a stranger's address the publisher's; if its last try had ended for good, it counts as untried."""
+    values: Values = {
+        "source": storable(candidate.source),
+        "reference": storable(candidate.reference),
+        "authority": candidate.authority.value,
+        "state": case((_A.state.in_(ENDED), UNTRIED), else_=_A.state),
+    }
+    address = update(ADDRESSES).where(_OF_CANDIDATE, _A.url == bindparam("address"))
+    connection.execute(address.values(**values), {"candidate": candidate_id, "address": storable(candidate.url)})
 
 
 def _make_room(
     connection: Connection, known: Sequence[Row[Any]], fresh: Iterable[Candidate], *, free: int
 ) -> list[Candidate]:
-    """Return those of the new addresses there is room for; a stranger's makes room for the publisher's."""
+    """Return the new addresses that fit; each of the publisher's beyond `free` evicts one of a stranger's.
+
+    Evicted first: addresses whose last try ended for good, then the newest.
+    """
     spare = [each for each in known if each.authority == Authority.STRANGER]
     spare.sort(key=lambda each: (each.state not in ENDED, -each.id))
     accepted, evicted = [], []
@@ -254,29 +276,29 @@ def _make_room(
 def record_attempt(
     connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None, *, now: datetime
 ) -> None:
-    """Note how the try of a candidate's address ended."""
+    """Save the outcome of a try on the address where it was made."""
     reason = ELSEWHERE if is_elsewhere(row, article) else storable(outcome.reason)
     named = {"candidate": row.id, "address": row.url, "as_state": outcome.state.value, "for_reason": reason, "now": now}
     connection.execute(_RECORD_ATTEMPT, named)
 
 
 def is_elsewhere(row: Row[Any], article: Article | None) -> bool:
-    """Return whether what a candidate's address gave was served by another site than that of its key."""
+    """Return whether the article's canonical URL is on another site than the candidate's."""
     return article is not None and not same_site(article.canonical_url, row.canonical_url)
 
 
 def next_address(rows: Sequence[Row[Any]], row: Row[Any], outcome: Outcome, *, elsewhere: bool) -> Row[Any] | None:
-    """Return the address to try after the one that has been tried; None where it is not the turn of another.
+    """Return the address to try after the current one; None to stay with the outcome of the current one.
 
-    The publisher's own come before those that strangers named, those never tried before the others. After a failure
-    that may pass, a stranger's address does not take the turn of the publisher's. What a stranger's address gave may be
-    any page of the site: an address of the publisher's that nobody has tried is tried all the same.
+    The publisher's addresses come before those of strangers, untried ones before the others. After a temporary failure
+    at the publisher's address, a stranger's is not tried instead. An article from a stranger's address, or from another
+    site (`elsewhere`), may be any page: an untried address of the publisher's is still tried after it.
     """
     left = [each for each in rows if each.url != row.url and each.state in {UNTRIED, State.PENDING}]
     ended = outcome.state in ENDED
     tried = next((each.authority for each in rows if each.url == row.url), row.authority)
     doubtful = elsewhere or (outcome.state in WITH_ARTICLE and tried == Authority.STRANGER)
-    if not (ended or doubtful or outcome.state is State.PENDING) or outcome.reason in REFUSED:
+    if not (ended or doubtful or outcome.state is State.PENDING) or outcome.reason in FINAL_REASONS:
         return None
     if doubtful or (not ended and tried != Authority.STRANGER):
         left = [each for each in left if each.authority != Authority.STRANGER]
@@ -286,5 +308,6 @@ def next_address(rows: Sequence[Row[Any]], row: Row[Any], outcome: Outcome, *, e
 
 
 def _try_order(each: Row[Any]) -> tuple[Any, ...]:
+    """Return the sort key: publisher's before strangers', untried before tried, then the longest ago."""
     tried = each.tried_at.timestamp() if each.tried_at else 0.0
     return each.authority == Authority.STRANGER, each.state != UNTRIED, tried, each.id

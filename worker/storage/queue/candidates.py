@@ -1,4 +1,4 @@
-"""The rows of a candidate: its own, its kept pages, its history, and the outcome it had before a recheck."""
+"""Build the rows of a candidate: its own, its saved pages, its history, and the outcome it had before a recheck."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from worker.storage.db.sql import upsert
 from worker.urls import host_of
 
 HIGH_PRIORITY, LOW_PRIORITY = 0, 1
-"""What a candidate's precedence may be."""
+"""The values of a candidate's `precedence`: live discovery, and backfills and rechecks behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
-    """How candidates are taken in: known ones `again` or only if they changed, all that wait marked with a `batch`."""
+    """How candidates are enqueued.
+
+    `again` also requeues known candidates that did not change; `batch` is written to every pending candidate named.
+    """
 
     now: datetime
     again: bool = False
@@ -39,8 +42,11 @@ class EnqueueOptions:
     precedence: int = HIGH_PRIORITY
 
 
-def candidate_row(candidate: Candidate, intake: EnqueueOptions) -> Values:
-    """Return the row of a candidate that nobody knew before."""
+def candidate_row(candidate: Candidate, options: EnqueueOptions) -> Values:
+    """Return the row of a new candidate.
+
+    `lane` is the host whose queue the candidate waits in; it is null if the content is here and nothing is fetched.
+    """
     host = lane_of(candidate.url)
     return {
         "url": storable(candidate.url),
@@ -51,17 +57,17 @@ def candidate_row(candidate: Candidate, intake: EnqueueOptions) -> Values:
         "host": host,
         "lane": host if candidate.payload is None else None,
         "state": State.PENDING,
-        "batch": intake.batch,
-        "precedence": intake.precedence,
-        "discovered_at": intake.now,
-        "due_at": intake.now,
+        "batch": options.batch,
+        "precedence": options.precedence,
+        "discovered_at": options.now,
+        "due_at": options.now,
         **discovered_values(candidate),
         "payload_sha256": None if candidate.payload is None else content_sha256(candidate.payload),
     }
 
 
 def discovered_values(candidate: Candidate) -> Values:
-    """Return what whoever named a candidate said of it."""
+    """Return the values of a candidate's row that come from the feed, page or file where it was found."""
     return {
         "title": storable_or_none(candidate.title),
         "published_at": candidate.published_at,
@@ -71,21 +77,21 @@ def discovered_values(candidate: Candidate) -> Values:
 
 
 def lane_of(url: str) -> str:
-    """Return the host that a fetch of a URL has to wait for."""
+    """Return the value of `lane` for a URL: its host, by which fetches are queued; empty for an invalid URL."""
     try:
         return storable(host_of(url))
     except SourceError:
-        return ""  # the fetch will say what is wrong with it
+        return ""  # the fetch fails with the reason
 
 
-# The bodies that are kept: pages as they were fetched, and the contents that candidates brought along.
+# Saved bodies: pages as they were fetched, and contents that came with a candidate (from files and archives).
 
 
 SAVE_PAGE = upsert(PAGES, lambda new: new.on_conflict_do_nothing(index_elements=["candidate_id", "sha256"]))
 
 
 def save_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate]], *, now: datetime) -> None:
-    """Keep the contents that candidates brought along, each once."""
+    """Save the contents that came with candidates, given as (candidate id, candidate); each content once."""
     rows = [
         page_row(candidate_id, candidate.payload, now=now)
         for candidate_id, candidate in waiting
@@ -96,7 +102,7 @@ def save_payloads(connection: Connection, waiting: Sequence[tuple[int, Candidate
 
 
 def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Values:
-    """Return the row of the pages table that keeps a page or text."""
+    """Return the row of the pages table for a page or text."""
     return {
         "candidate_id": candidate_id,
         "sha256": content_sha256(content),
@@ -107,19 +113,19 @@ def page_row(candidate_id: int, content: Page | Text, *, now: datetime) -> Value
     }
 
 
-# The history of each candidate, for people.
+# The history of each candidate, which `why` prints.
 
 
 _ADD_EVENTS = insert(EVENTS)
 
 
 def add_event(connection: Connection, candidate_id: int, *, at: datetime, what: str, detail: str = "") -> None:
-    """Write one line of a candidate's history."""
+    """Add one event to a candidate's history."""
     add_events(connection, candidate_id, [HistoryEvent(at=at, what=what, detail=detail)])
 
 
 def add_events(connection: Connection, candidate_id: int, events: Sequence[HistoryEvent]) -> None:
-    """Write lines of a candidate's history."""
+    """Add events to a candidate's history."""
     rows = [
         {"candidate_id": candidate_id, "at": each.at, "what": each.what, "detail": storable(each.detail)}
         for each in events
@@ -127,7 +133,7 @@ def add_events(connection: Connection, candidate_id: int, events: Sequence[Histo
     connection.execute(_ADD_EVENTS, rows)
 
 
-# What a candidate was before it was looked at again of our own accord: it stands if that look fails.
+# The outcome a candidate had before a scheduled recheck; it is restored if the recheck fails.
 
 
 WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)
@@ -135,14 +141,17 @@ WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)
 
 
 def former_to_json(row: Row[Any], *, by_age: bool = False) -> str:
-    """Return as JSON the outcome that stands if looking again fails; empty for a candidate without an article."""
+    """Return a candidate's outcome as JSON, to be restored if a recheck fails; empty without an article.
+
+    `by_age` says that the recheck is due to the article's age alone, not to a change that its source announced.
+    """
     if row.state not in WITH_ARTICLE or row.article_id is None:
         return ""
     return to_json({"state": row.state, "reason": row.reason, "detail": row.detail, "by_age": by_age})
 
 
 def former_of(row: Row[Any]) -> tuple[Outcome | None, bool]:
-    """Return what `remembered` wrote down: the outcome, and whether the look is for its age alone."""
+    """Return what `former_to_json` wrote: the outcome, and whether the recheck is due to age alone."""
     if not row.former:
         return None, False
     facts = json.loads(row.former)

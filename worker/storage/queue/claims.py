@@ -1,4 +1,9 @@
-"""Leases: which candidate a worker gets next, and how it keeps or gives back what it has."""
+"""The queue: which candidates a worker claims next, and how it extends or releases its leases.
+
+A claim leases a candidate and, if the candidate is to be fetched, its host as well, so that one host serves one fetch
+at a time. `hosts.due_at` holds when the first candidate of a host is due: a claim finds the due hosts by it, and reads
+one candidate of each. High priority (live discovery) comes before low priority (backfills and rechecks).
+"""
 
 from __future__ import annotations
 
@@ -33,110 +38,116 @@ from worker.storage.db.schema import CANDIDATES, HOSTS, PAGES
 from worker.storage.db.sql import is_sqlite, least
 from worker.storage.queue.candidates import add_event, former_of
 
-# The queue as statements: what waits, what is due, and what comes first of each host.
+# The statements on the queue.
 
 
 EVERYTHING = Scope()
+"""The scope that leaves nothing out."""
 IS_PENDING = CANDIDATES.c.state == literal_column("'pending'")
-"""A candidate without an outcome; a literal, since SQLite uses a partial index only for its own words."""
+"""A candidate without an outcome; a literal, because SQLite uses a partial index only for its exact condition."""
 HIGH = CANDIDATES.c.precedence == literal_column("0")
 LOW = CANDIDATES.c.precedence == literal_column("1")
-"""What comes first of a host, and what comes after; each has an index of its own."""
+"""The two priorities; each has a partial index of its own."""
 YIELD_TIME = timedelta(minutes=1)
-"""For how long who gives way waits for somebody to take what is news: nobody may be there to do so."""
-AT = bindparam("now", type_=UtcTime())
-IS_UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= AT)
+"""How long a run that gives way leaves a host with due news to the daemon; after that, no daemon seems to run."""
+NOW = bindparam("now", type_=UtcTime())
+IS_UNLEASED = or_(CANDIDATES.c.lease_until.is_(None), CANDIDATES.c.lease_until <= NOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatements:
-    """The statements for one shape of scope, made once: making them anew costs more than running them."""
+    """The statements for one kind of scope; built once, because building them costs more than running them.
 
-    waiting: Select[int]
+    `contents` are candidates whose content is here already, so that nothing is fetched; the rest wait for their host.
+    """
+
+    pending: Select[int]
     due: Select[int]
     any_due: Select[bool]
     contents: Select[Any]
-    old_contents: Select[Any]
-    ready: Select[str]
-    firsts: Select[Any]
+    low_priority_contents: Select[Any]
+    ready_hosts: Select[str]
+    first_of_hosts: Select[Any]
 
 
 def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> QueueStatements:
+    """Build the statements for scopes with or without sources and a batch, which give way to news or not."""
     within = (IS_PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
-    due = (*within, CANDIDATES.c.due_at <= AT, IS_UNLEASED)
+    due = (*within, CANDIDATES.c.due_at <= NOW, IS_UNLEASED)
     of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
     first = of_host.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
-    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
+    ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= NOW)
     if by_source or by_batch:
         ready = ready.where(of_host.exists())
     if gives_way:
         ready = ready.where(not_(_RECENT_HIGH_PRIORITY.exists()))
+    ready = ready.order_by(HOSTS.c.ready_at, HOSTS.c.host).limit(bindparam("limit"))
     contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
     contents = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(bindparam("limit"))
-    # A source or a batch has an index of its own, in which news and the past stand together.
-    apart = not (by_source or by_batch)
+    # For the whole queue each priority has an index of its own; those of sources and batches hold both together.
+    by_priority = not (by_source or by_batch)
+    firsts = _first_by_priority(first, by_priority=by_priority)
+    firsts = firsts.where(HOSTS.c.host.in_(bindparam("hosts", expanding=True)))
     return QueueStatements(
-        waiting=select(func.count()).select_from(CANDIDATES).where(*within),
-        due=_counted(select(func.count()).select_from(CANDIDATES).where(*due, _OPEN), apart=apart),
-        any_due=_any_due(due, first) if apart else select(exists().where(*due, _OPEN)),
-        contents=(contents.where(HIGH) if apart else contents).with_for_update(skip_locked=True),
-        old_contents=contents.where(LOW).with_for_update(skip_locked=True),
-        ready=ready.order_by(HOSTS.c.ready_at, HOSTS.c.host)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True),
-        firsts=select(CANDIDATES)
-        .where(
-            CANDIDATES.c.id.in_(_either(first, apart=apart).where(HOSTS.c.host.in_(bindparam("hosts", expanding=True))))
-        )
-        .with_for_update(skip_locked=True),
+        pending=select(func.count()).select_from(CANDIDATES).where(*within),
+        due=_count_by_priority(
+            select(func.count()).select_from(CANDIDATES).where(*due, _ON_OPEN_HOST), by_priority=by_priority
+        ),
+        any_due=_any_due(due, first) if by_priority else select(exists().where(*due, _ON_OPEN_HOST)),
+        contents=(contents.where(HIGH) if by_priority else contents).with_for_update(skip_locked=True),
+        low_priority_contents=contents.where(LOW).with_for_update(skip_locked=True),
+        ready_hosts=ready.with_for_update(skip_locked=True),
+        first_of_hosts=select(CANDIDATES).where(CANDIDATES.c.id.in_(firsts)).with_for_update(skip_locked=True),
     )
 
 
-def _either(first: Select[Any], *, apart: bool) -> Select[Any]:
-    """Return the query for what `first` finds among the news, or else in the past."""
-    if not apart:
+def _first_by_priority(first: Select[Any], *, by_priority: bool) -> Select[Any]:
+    """Return the query for what `first` finds with high priority, or else with low priority."""
+    if not by_priority:
         return select(first.scalar_subquery().label("id"))
     return select(func.coalesce(*(first.where(each).scalar_subquery() for each in (HIGH, LOW))).label("id"))
 
 
 def _any_due(due: Sequence[ColumnElement[bool]], first: Select[Any]) -> Select[bool]:
-    """Return the query whether anything is due, which asks the hosts that call and are open, not the whole queue."""
+    """Return the query for whether anything is due; it reads the due hosts that are open, not the whole queue."""
     contents = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane.is_(None))
-    # The first condition in the words of the partial index of hosts that call.
-    calling = select(HOSTS.c.host).where(HOSTS.c.due_at.is_not(None), HOSTS.c.due_at <= AT, HOSTS.c.closed_until <= AT)
-    # No EXISTS: for one, PostgreSQL reads everything that is due once instead of looking up a host's first.
-    found = calling.where(func.coalesce(*(first.where(each).scalar_subquery() for each in (HIGH, LOW))).is_not(None))
+    # The first condition is that of the partial index on hosts with a due time.
+    due_hosts = select(HOSTS.c.host).where(
+        HOSTS.c.due_at.is_not(None), HOSTS.c.due_at <= NOW, HOSTS.c.closed_until <= NOW
+    )
+    # Not EXISTS: PostgreSQL would plan it as one read of all due candidates instead of one index look-up a host.
+    found = due_hosts.where(func.coalesce(*(first.where(each).scalar_subquery() for each in (HIGH, LOW))).is_not(None))
     return select(or_(*(contents.where(each).exists() for each in (HIGH, LOW)), found.exists()))
 
 
-def _counted(count: Select[Any], *, apart: bool) -> Select[Any]:
-    return select(count.where(HIGH).scalar_subquery() + count.where(LOW).scalar_subquery()) if apart else count
+def _count_by_priority(count: Select[Any], *, by_priority: bool) -> Select[Any]:
+    return select(count.where(HIGH).scalar_subquery() + count.where(LOW).scalar_subquery()) if by_priority else count
 
 
 _RECENT_HIGH_PRIORITY = (
     select(CANDIDATES.c.id)
-    .where(CANDIDATES.c.lane == HOSTS.c.host, IS_PENDING, HIGH, CANDIDATES.c.due_at <= AT)
-    .where(CANDIDATES.c.due_at > AT - literal_column(str(YIELD_TIME // MICROSECOND)))
+    .where(CANDIDATES.c.lane == HOSTS.c.host, IS_PENDING, HIGH, CANDIDATES.c.due_at <= NOW)
+    .where(CANDIDATES.c.due_at > NOW - literal_column(str(YIELD_TIME // MICROSECOND)))
     .correlate(HOSTS)
 )
 _OF_SOURCES = CANDIDATES.c.source.in_(bindparam("sources", expanding=True))
 _OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != literal_column("''"))
-# In the words of the partial index of hosts that were ever closed: no other host is read.
-_CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > literal_column("0"), HOSTS.c.closed_until > AT)
-_OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
-_SHAPES = {
+# Worded like the partial index on hosts that were ever closed, so that no other host is read.
+_CLOSED_HOSTS = select(HOSTS.c.host).where(HOSTS.c.closed_until > literal_column("0"), HOSTS.c.closed_until > NOW)
+_ON_OPEN_HOST = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED_HOSTS))
+_STATEMENTS = {
     shape: _statements(by_source=shape[0], by_batch=shape[1], gives_way=shape[2])
     for shape in product((False, True), repeat=3)
 }
 
 
 def statements_for(scope: Scope) -> QueueStatements:
-    """Return the statements for a scope."""
-    return _SHAPES[bool(scope.sources), bool(scope.batch), scope.gives_way]
+    """Return the statements for the kind of a scope."""
+    return _STATEMENTS[bool(scope.sources), bool(scope.batch), scope.gives_way]
 
 
 def scope_parameters(scope: Scope) -> dict[str, Any]:
-    """Return the names that these statements ask for."""
+    """Return the parameters that a scope's statements have beside their own."""
     names = {"sources": sorted(scope.sources), "batch": scope.batch}
     return {name: value for name, value in names.items() if value}
 
@@ -158,18 +169,19 @@ _LEASE_HOST = (
     .values(lease_token=bindparam("token"), lease_until=bindparam("until"))
 )
 _PAYLOAD = select(PAGES).where(PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256"))
-_MINE = CANDIDATES.c.lease_token == bindparam("token")
-_EXTEND_CANDIDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"), _MINE)
+_IS_MINE = CANDIDATES.c.lease_token == bindparam("token")
+_EXTEND_CANDIDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"), _IS_MINE)
 _EXTEND_HOST = update(HOSTS).where(HOSTS.c.host == bindparam("lane"), HOSTS.c.lease_token == bindparam("token"))
 _RELEASE = _EXTEND_CANDIDATE.values(lease_token=None, lease_until=None, worker=None, attempts=CANDIDATES.c.attempts - 1)
 _LOCK_HOST = select(HOSTS.c.host).where(HOSTS.c.host == bindparam("lane")).with_for_update()
 
 
 def _first_due_of(host: ColumnElement[str]) -> ColumnElement[Any]:
+    """Return the expression for when the first pending candidate of a host is due; null if it has none."""
     waiting = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane == host, IS_PENDING)
     first = waiting.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
-    news, past = (first.where(each).scalar_subquery() for each in (HIGH, LOW))
-    return least(func.coalesce(news, past), func.coalesce(past, news))
+    high, low = (first.where(each).scalar_subquery() for each in (HIGH, LOW))
+    return least(func.coalesce(high, low), func.coalesce(low, high))
 
 
 _HOST_IS_MINE = HOSTS.c.lease_token == bindparam("token")
@@ -187,7 +199,7 @@ _SET_NEXT_DUE = update(HOSTS).where(HOSTS.c.host == bindparam("lane")).values(du
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What a lease says: since when, until when, for whom."""
+    """A lease to be written: its begin, its end, its worker."""
 
     now: datetime
     until: datetime
@@ -197,21 +209,22 @@ class Lease:
 def claim(
     connection: Connection, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = EVERYTHING
 ) -> list[Claim]:
-    """Lease due candidates: contents already here first, then one of each host that is ready and not leased.
+    """Lease at most `limit` due candidates to a worker, for the duration `lease`.
 
-    What is from the past comes after the news: of one host, and where it is here already after everything else.
+    First come contents that are here already, then one candidate of each host that is due, open and not leased (of a
+    host high priority before low), last contents of low priority.
     """
     rows = _due_contents(connection, scope, now=now, limit=limit)
     if len(rows) < limit:
-        rows += _due_pages(connection, scope, now=now, limit=limit - len(rows))
+        rows += _due_fetches(connection, scope, now=now, limit=limit - len(rows))
     if len(rows) < limit and scope == EVERYTHING:
-        rows += _due_contents(connection, scope, now=now, limit=limit - len(rows), past=True)
-    return _leased(connection, rows, Lease(now=now, until=now + lease, worker=worker)) if rows else []
+        rows += _due_contents(connection, scope, now=now, limit=limit - len(rows), low_priority=True)
+    return _lease_rows(connection, rows, Lease(now=now, until=now + lease, worker=worker)) if rows else []
 
 
 def extend(connection: Connection, claims: Sequence[Claim], *, until: datetime) -> None:
-    """Prolong leases that are still held."""
-    candidates = [{"candidate": held.id, "token": held.token} for held in _ordered(claims)]
+    """Extend the leases of claims; a lease that was lost meanwhile is left alone."""
+    candidates = [{"candidate": held.id, "token": held.token} for held in _by_id(claims)]
     hosts = [{"lane": held.host, "token": held.token} for held in _by_host(claims)]
     if candidates:
         connection.execute(_EXTEND_CANDIDATE.values(lease_until=until), candidates)
@@ -220,8 +233,8 @@ def extend(connection: Connection, claims: Sequence[Claim], *, until: datetime) 
 
 
 def release(connection: Connection, claims: Sequence[Claim]) -> None:
-    """Give back claims that were not worked on, as if they had never been made."""
-    candidates = [{"candidate": held.id, "token": held.token} for held in _ordered(claims)]
+    """Release claims that were not worked on; the attempt is not counted."""
+    candidates = [{"candidate": held.id, "token": held.token} for held in _by_id(claims)]
     if candidates:
         connection.execute(_RELEASE, candidates)
     for held in _by_host(claims):
@@ -229,9 +242,9 @@ def release(connection: Connection, claims: Sequence[Claim]) -> None:
 
 
 def free_host(connection: Connection, host: str, token: str) -> None:
-    """End a lease on a host, and note when its next candidate is due."""
+    """End a lease on a host, and set when its next candidate is due."""
     if not is_sqlite(connection):
-        # Locked by a statement of its own: the next one then sees what a waiting discoverer has committed.
+        # A separate statement: after the lock, the next one sees candidates that a concurrent `enqueue` committed.
         connection.execute(_LOCK_HOST, {"lane": host}).all()
     connection.execute(_FREE_HOST, {"lane": host, "token": token})
 
@@ -239,19 +252,19 @@ def free_host(connection: Connection, host: str, token: str) -> None:
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
     """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
     statements, names = statements_for(scope), scope_parameters(scope)
-    waiting = connection.execute(statements.waiting, names).scalar_one()
+    waiting = connection.execute(statements.pending, names).scalar_one()
     due = connection.execute(statements.due, {"now": now, **names}).scalar_one()
     return waiting, due
 
 
 def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
-    """Return whether `pending` would count anything as due, without counting: quick on a long queue."""
+    """Return whether `pending` would count anything as due; fast however long the queue is."""
     statements = statements_for(scope)
     return bool(connection.execute(statements.any_due, {"now": now, **scope_parameters(scope)}).scalar())
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
-    """Return when the earliest candidate can be claimed (may be past), None if nothing is pending."""
+    """Return when the earliest candidate can be claimed (perhaps in the past), None if nothing is pending."""
     contents = select(CANDIDATES.c.due_at).where(CANDIDATES.c.lane.is_(None), IS_PENDING, IS_UNLEASED)
     first = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(1)
     firsts = (connection.execute(first.where(each), {"now": now}).scalar() for each in (HIGH, LOW))
@@ -267,35 +280,36 @@ def next_due(connection: Connection, *, now: datetime) -> datetime | None:
 
 
 def _due_contents(
-    connection: Connection, scope: Scope, *, now: datetime, limit: int, past: bool = False
+    connection: Connection, scope: Scope, *, now: datetime, limit: int, low_priority: bool = False
 ) -> list[Row[Any]]:
-    asked = {"now": now, "limit": limit, **scope_parameters(scope)}
     statements = statements_for(scope)
-    return list(connection.execute(statements.old_contents if past else statements.contents, asked))
+    query = statements.low_priority_contents if low_priority else statements.contents
+    return list(connection.execute(query, {"now": now, "limit": limit, **scope_parameters(scope)}))
 
 
-def _due_pages(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
+def _due_fetches(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
     """Return the first candidate of each ready host, the host that has been ready longest first."""
     statements, names = statements_for(scope), scope_parameters(scope)
-    hosts = connection.execute(statements.ready, {"now": now, "limit": limit, **names}).scalars().all()
+    hosts = connection.execute(statements.ready_hosts, {"now": now, "limit": limit, **names}).scalars().all()
     if not hosts:
         return []
-    place = {host: number for number, host in enumerate(hosts)}
-    rows = connection.execute(statements.firsts, {"now": now, "hosts": hosts, **names}).all()
+    position = {host: number for number, host in enumerate(hosts)}
+    rows = connection.execute(statements.first_of_hosts, {"now": now, "hosts": hosts, **names}).all()
     _clear_due(connection, set(hosts) - {row.lane for row in rows})
-    return sorted(rows, key=lambda row: place[row.lane])
+    return sorted(rows, key=lambda row: position[row.lane])
 
 
 def _clear_due(connection: Connection, hosts: set[str]) -> None:
-    """Let hosts that called for nothing call no more: they would stand in front of all others, claim after claim.
+    """Set the due time of hosts without a claimable candidate again; otherwise they block the head of the queue.
 
-    A candidate that waited for its host, and whose content somebody then brought, leaves such a call behind.
+    A host is left with such a due time when the content of its waiting candidate comes in another way.
     """
     if hosts:
         connection.execute(_SET_NEXT_DUE, [{"lane": host} for host in sorted(hosts)])
 
 
-def _leased(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> list[Claim]:
+def _lease_rows(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> list[Claim]:
+    """Write the leases of candidates and of their hosts, and return the claims."""
     tokens = [secrets.token_hex(8) for _ in rows]
     held = [
         {"candidate": row.id, "token": token, "until": lease.until, "by": lease.worker, "expired": int(_expired(row))}
@@ -318,14 +332,16 @@ def _leased(connection: Connection, rows: Sequence[Row[Any]], lease: Lease) -> l
 
 
 def _expired(row: Row[Any]) -> bool:
+    """Return whether a claimable candidate still carries a lease: then that lease has run out."""
     return row.lease_token is not None
 
 
 def _payload(connection: Connection, row: Row[Any]) -> Page | Text | None:
+    """Return the content that was given with a candidate; None if it is to be fetched."""
     if row.lane is not None:
         return None
     page = connection.execute(_PAYLOAD, {"candidate": row.id, "sha256": row.payload_sha256}).one_or_none()
-    if page is None:  # pruned in the same moment: it is fetched, or ends with the reason why it cannot be
+    if page is None:  # pruned at this moment; the candidate is fetched, or fails with the reason
         return None
     return content_from(page.form, page.described, page.body, page.fetched_at)
 
@@ -346,7 +362,7 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         modified_at=row.modified_at,
         external_id=row.external_id,
         payload=payload,
-        # Without an article a 304 would help nobody: such a page is asked for in full.
+        # Without a stored article a 304 would be of no use, so the page is requested in full.
         validators=Validators(etag=row.etag, last_modified=row.last_modified) if row.article_id else Validators(),
         known_sha256=row.body_sha256,
         known_article=row.article_id,
@@ -358,9 +374,11 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
     )
 
 
-def _ordered(claims: Sequence[Claim]) -> list[Claim]:
+def _by_id(claims: Sequence[Claim]) -> list[Claim]:
+    """Return claims in the order in which every transaction locks candidates; one order prevents deadlocks."""
     return sorted(claims, key=lambda held: held.id)
 
 
 def _by_host(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims that hold a lease on their host, in the order in which every transaction locks hosts."""
     return sorted((held for held in claims if held.payload is None), key=lambda held: held.host)

@@ -1,7 +1,8 @@
-"""Several contents of one candidate: lines of a file, records of an archive that name the same address.
+"""Several contents of one candidate: lines of a file or records of an archive with the same URL.
 
-Each is worked on in its turn. A candidate of one content has no rows here; as soon as another place brings another
-content, each place has one, so that what a place has brought before is not worked on again.
+They are processed one after the other. A candidate with one content has no rows here. As soon as another reference (a
+line, a record) gives another content, each reference has a row, so that importing a file again does not process its
+contents again. The texts that feeds give along with a link are saved here as well, as fallbacks.
 """
 
 from __future__ import annotations
@@ -30,19 +31,21 @@ _SAVE = upsert(
     ),
 )
 _ALL = select(CONTENTS).where(_OF_CANDIDATE).order_by(_C.id)
-_TAKEN = update(CONTENTS).where(_C.id == bindparam("content")).values(waiting=False)
+_MARK_TAKEN = update(CONTENTS).where(_C.id == bindparam("content")).values(waiting=False)
 HAS_WAITING: Final = exists().where(_C.candidate_id == CANDIDATES.c.id, _C.waiting).label("has_waiting")
+"""A column of a query on candidates: whether a content of the candidate waits to be processed."""
 
 
-def unseen_of(connection: Connection, row: Row[Any], brought: Sequence[Candidate]) -> list[Candidate]:
-    """Return what of the contents brought for a known candidate its place has not brought before, each text once."""
+def new_contents(connection: Connection, row: Row[Any], given: Sequence[Candidate]) -> list[Candidate]:
+    """Return those of the given contents that a known candidate has not had yet, each content once."""
     known = {row.payload_sha256, *(each.sha256 for each in connection.execute(_ALL, {"candidate": row.id}))}
-    return [each for each in _distinct(brought) if _digest(each) not in known]
+    return [each for each in _distinct(given) if _digest(each) not in known]
 
 
-def _distinct(brought: Sequence[Candidate]) -> list[Candidate]:
+def _distinct(given: Sequence[Candidate]) -> list[Candidate]:
+    """Return one candidate for each content, in the order given; those without a content are left out."""
     once: dict[str, Candidate] = {}
-    for each in brought:
+    for each in given:
         if each.payload is not None:
             once.setdefault(_digest(each), each)
     return list(once.values())
@@ -51,27 +54,30 @@ def _distinct(brought: Sequence[Candidate]) -> list[Candidate]:
 def save_all(
     connection: Connection, found: Sequence[tuple[int, Candidate, Sequence[Candidate]]], *, now: datetime
 ) -> None:
-    """Note the contents of new candidates that came with several, the main one of which is worked on first."""
-    for number, main, brought in found:
-        later = [each for each in _distinct(brought) if _digest(each) != _digest(main)]
+    """Save the contents of new candidates that came with several.
+
+    `found` holds the candidate's id, its main content, which is processed first, and all its contents.
+    """
+    for number, main, given in found:
+        later = [each for each in _distinct(given) if _digest(each) != _digest(main)]
         if later:
             save(connection, number, [main], waiting=False, now=now)
             save(connection, number, later, waiting=True, now=now)
 
 
 def save_current(connection: Connection, row: Row[Any]) -> None:
-    """Note the content in a candidate's own row, before another comes beside it."""
+    """Save the content that a candidate's own row refers to, before another one is added."""
     if row.payload_sha256 is None or connection.execute(_ALL.limit(1), {"candidate": row.id}).first() is not None:
         return
-    said = {name: getattr(row, name) for name in _DESCRIBED}
-    own = {"candidate_id": row.id, "reference": row.reference, "sha256": row.payload_sha256, "waiting": False, **said}
-    connection.execute(_SAVE.on(connection), own)
+    described = {name: getattr(row, name) for name in _DESCRIBED}
+    own = {"candidate_id": row.id, "reference": row.reference, "sha256": row.payload_sha256, "waiting": False}
+    connection.execute(_SAVE.on(connection), own | described)
 
 
 def save(
-    connection: Connection, candidate_id: int, brought: Sequence[Candidate], *, waiting: bool, now: datetime
+    connection: Connection, candidate_id: int, given: Sequence[Candidate], *, waiting: bool, now: datetime
 ) -> None:
-    """Note contents of a candidate, in the order in which they are worked on."""
+    """Save contents of a candidate; `waiting` ones are processed later, in this order."""
     rows = [
         {
             "candidate_id": candidate_id,
@@ -80,21 +86,21 @@ def save(
             "waiting": waiting,
             **discovered_values(each),
         }
-        for each in brought
+        for each in given
     ]
-    for row in rows:  # one by one: what a place brings again takes the place of what it brought before
+    for row in rows:  # one by one, because a later content of the same reference replaces an earlier one
         connection.execute(_SAVE.on(connection), row)
-    save_payloads(connection, [(candidate_id, each) for each in brought], now=now)
+    save_payloads(connection, [(candidate_id, each) for each in given], now=now)
 
 
 def take_next(connection: Connection, candidate_id: int, *, now: datetime) -> Values | None:
-    """Take the content that waits for longest, and return what of the candidate's row changes for it."""
+    """Take the next waiting content; return the new values of the candidate's row, None if nothing waits."""
     waiting = _waiting(connection, candidate_id)
     if not waiting:
         return None
-    connection.execute(_TAKEN, {"content": waiting[0].id})
-    said = {name: getattr(waiting[0], name) for name in _DESCRIBED}
-    return {"payload_sha256": waiting[0].sha256, "lane": None, "due_at": now, "attempts": 0, **said}
+    connection.execute(_MARK_TAKEN, {"content": waiting[0].id})
+    described = {name: getattr(waiting[0], name) for name in _DESCRIBED}
+    return {"payload_sha256": waiting[0].sha256, "lane": None, "due_at": now, "attempts": 0, **described}
 
 
 def _waiting(connection: Connection, candidate_id: int) -> Sequence[Row[Any]]:
@@ -106,7 +112,7 @@ def _digest(candidate: Candidate) -> str:
     return content_sha256(candidate.payload)
 
 
-# Texts that a source gave along with a link: kept until the page was fetched, for the case that it never is.
+# Fallbacks: texts that a feed gave along with a link. Each is kept until its page is fetched, and used if that fails.
 
 
 _SAVE_FALLBACK = upsert(
@@ -122,22 +128,20 @@ _FIND_FALLBACK = (
 
 
 def save_fallbacks(connection: Connection, texts: Mapping[int, str]) -> None:
-    """Keep texts by the id of their candidate, each in the place of an earlier one."""
+    """Save texts by candidate id; a new text replaces an earlier one."""
     rows = [{"candidate_id": candidate, "text": storable(text)} for candidate, text in sorted(texts.items())]
     if rows:
         connection.execute(_SAVE_FALLBACK.on(connection), rows)
 
 
 def drop_fallback(connection: Connection, candidate_id: int) -> None:
-    """Let go of the text of a candidate that has its outcome."""
+    """Delete the fallback of a candidate that has its outcome."""
     connection.execute(_DROP_FALLBACK, {"candidate": candidate_id})
 
 
 def find_fallback(connection: Connection, claim: Claim) -> Text | None:
-    """Return the text kept for a claimed candidate, None where there is none or another address of it is left to try.
-
-    What an older program kept may be a stranger's.
-    """
+    """Return the fallback of a claimed candidate; None if it has none, or another address is left to try."""
     row = connection.execute(_FIND_FALLBACK, {"candidate": claim.id}).one_or_none()
-    strange = row is not None and not row.authority and not addresses.authority_of(row).is_own
-    return None if row is None or strange else Text(text=row.text, title=row.title)
+    # An older version also saved texts of strangers; those have no authority in their row.
+    is_strangers = row is not None and not row.authority and not addresses.authority_of(row).is_own
+    return None if row is None or is_strangers else Text(text=row.text, title=row.title)

@@ -1,4 +1,4 @@
-"""What is remembered of hosts: the next request, failures, robots.txt, redirects, repeated paragraphs."""
+"""State per host: next free request slot, health, robots.txt, permanent redirects, repeated paragraphs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from worker.storage.db.schema import HOSTS, METADATA, MOVES, ROBOTS
 from worker.storage.db.sql import Insert, greatest, upsert
 
 
-def _turn_taken(statement: Insert) -> Executable:
-    # One statement: two workers that ask together get two turns, because the second waits for the row.
+def _reserve_slot(statement: Insert) -> Executable:
+    """Complete the statement that reserves a request slot; it returns when the following slot starts."""
+    # A single statement: of two concurrent workers the second waits for the row, and so gets the slot after.
     now, delay = bindparam("now", type_=UtcTime()), bindparam("delay", type_=Duration())
     missed = HOSTS.c.next_turn == bindparam("missed", type_=UtcTime())
     after = case((missed, now), else_=greatest(HOSTS.c.next_turn, now)) + delay
-    taken = statement.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
-    return taken.returning(HOSTS.c.next_turn)
+    new = statement.values(host=bindparam("host"), next_turn=bindparam("next_turn"))
+    reserved = new.on_conflict_do_update(index_elements=["host"], set_={"next_turn": after})
+    return reserved.returning(HOSTS.c.next_turn)
 
 
-def _replaced(key: str, *columns: str) -> Callable[[Insert], Executable]:
+def _replacing(key: str, *columns: str) -> Callable[[Insert], Executable]:
+    """Return the rest of an upsert statement that replaces these columns of the row with the same key."""
+
     def finish(statement: Insert) -> Executable:
         values = {name: statement.excluded[name] for name in columns}
         return statement.on_conflict_do_update(index_elements=[key], set_=values)
@@ -32,27 +36,28 @@ def _replaced(key: str, *columns: str) -> Callable[[Insert], Executable]:
     return finish
 
 
-_RESERVE = upsert(HOSTS, lambda new: _turn_taken(new.values(host=bindparam("host"), next_turn=bindparam("next_turn"))))
-_SAVE_STANDING = upsert(HOSTS, _replaced("host", "failures", "closed_until"))
-_SAVE_MOVED = upsert(MOVES, _replaced("url", "target"))
-_SAVE_ROBOTS = upsert(ROBOTS, _replaced("origin", "checked_at", "status", "body", "good_at", "error"))
+_RESERVE = upsert(HOSTS, _reserve_slot)
+_SAVE_HEALTH = upsert(HOSTS, _replacing("host", "failures", "closed_until"))
+_SAVE_REDIRECT = upsert(MOVES, _replacing("url", "target"))
+_SAVE_ROBOTS = upsert(ROBOTS, _replacing("origin", "checked_at", "status", "body", "good_at", "error"))
 
 
 def reserve(
     connection: Connection, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None
 ) -> datetime:
-    """Take the host's next turn and return when it starts, now or later; the turn after it is `delay` later.
+    """Reserve the host's next request slot and return when it starts, now or later.
 
-    A turn that was missed is named with `instead_of`: where nobody has taken one after it, it moves to `now`.
+    The slot after it starts `delay` later. A worker that missed its slot passes that slot's start as `instead_of`: if
+    no other slot was reserved since, the missed one is moved to `now` instead of taking a further one.
     """
     missed = EPOCH if instead_of is None else instead_of + delay
-    asked = {"host": storable(host), "next_turn": now + delay, "now": now, "delay": delay, "missed": missed}
-    following: datetime = connection.execute(_RESERVE.on(connection), asked).scalar_one()
+    values = {"host": storable(host), "next_turn": now + delay, "now": now, "delay": delay, "missed": missed}
+    following: datetime = connection.execute(_RESERVE.on(connection), values).scalar_one()
     return following - delay
 
 
 def health_of(connection: Connection, host: str) -> HostHealth:
-    """Return how the host has been answering."""
+    """Return the health of a host; a healthy one if nothing is stored."""
     row = connection.execute(select(HOSTS).where(HOSTS.c.host == storable(host))).one_or_none()
     if row is None:
         return HostHealth(host=host)
@@ -61,14 +66,14 @@ def health_of(connection: Connection, host: str) -> HostHealth:
 
 
 def save_health(connection: Connection, standing: HostHealth) -> None:
-    """Remember how the host has been answering; candidates of a closed host are not claimed until it opens."""
+    """Save the health of a host; candidates of a closed host (circuit breaker) are not claimed until it reopens."""
     closed_until = standing.closed_until or EPOCH
     values = {"host": storable(standing.host), "failures": standing.failures, "closed_until": closed_until}
-    connection.execute(_SAVE_STANDING.on(connection), values)
+    connection.execute(_SAVE_HEALTH.on(connection), values)
 
 
 def robots(connection: Connection, origin: str) -> RobotsRecord | None:
-    """Return what is known of the robots.txt of an origin."""
+    """Return the stored robots.txt of an origin, None if there is none."""
     row = connection.execute(select(ROBOTS).where(ROBOTS.c.origin == storable(origin))).one_or_none()
     if row is None:
         return None
@@ -83,7 +88,7 @@ def robots(connection: Connection, origin: str) -> RobotsRecord | None:
 
 
 def save_robots(connection: Connection, record: RobotsRecord) -> None:
-    """Remember a robots.txt."""
+    """Save the robots.txt of an origin."""
     values = {
         "origin": storable(record.origin),
         "checked_at": record.checked_at,
@@ -96,20 +101,20 @@ def save_robots(connection: Connection, record: RobotsRecord) -> None:
 
 
 def redirect_of(connection: Connection, url: str) -> str | None:
-    """Return where a URL has moved for good, as far as is known."""
+    """Return the target of a URL's permanent redirect, None if none is known."""
     return connection.execute(select(MOVES.c.target).where(MOVES.c.url == storable(url))).scalar()
 
 
 def save_redirect(connection: Connection, url: str, target: str | None) -> None:
-    """Remember where a URL has moved for good; None: forget it."""
+    """Save the target of a URL's permanent redirect; None deletes it."""
     if target is None:
         connection.execute(delete(MOVES).where(MOVES.c.url == storable(url)))
         return
-    connection.execute(_SAVE_MOVED.on(connection), {"url": storable(url), "target": storable(target)})
+    connection.execute(_SAVE_REDIRECT.on(connection), {"url": storable(url), "target": storable(target)})
 
 
 class HostStore(Repository):
-    """`HostBook` on the store."""
+    """`HostRegistry` on the store. Blocking."""
 
     reserve = writes(reserve)
     health_of = reads(health_of)
@@ -120,7 +125,7 @@ class HostStore(Repository):
     save_redirect = writes(save_redirect)
 
 
-# What was counted of each host's paragraphs, one packed row a host.
+# Paragraph counts of each host, packed into one row: thousands of rows a host would be far slower to load.
 
 
 HOST_PARAGRAPHS = Table(
@@ -130,7 +135,7 @@ HOST_PARAGRAPHS = Table(
     Column("articles", Integer, nullable=False),
     Column("counts", PackedBytes, nullable=False),
 )
-"""How often each paragraph stood in the articles of a host: pairs of a signed 64-bit key and a 32-bit count."""
+"""In how many articles of a host each paragraph occurred: pairs of a signed 64-bit key and a 32-bit count."""
 
 _PAIR = struct.Struct("<qI")
 
@@ -146,22 +151,22 @@ _SAVE_COUNTS = upsert(HOST_PARAGRAPHS, _replace_counts)
 
 
 def paragraphs(connection: Connection, host: str) -> tuple[int, Mapping[int, int]]:
-    """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+    """Return how many articles of the host were counted, and in how many of them each paragraph key occurred."""
     wanted = select(HOST_PARAGRAPHS).where(HOST_PARAGRAPHS.c.host == storable(host))
     row = connection.execute(wanted).one_or_none()
     return (0, {}) if row is None else (row.articles, dict(_PAIR.iter_unpack(row.counts)))
 
 
 def keep_paragraphs(connection: Connection, host: str, articles: int, counts: Mapping[int, int]) -> None:
-    """Replace what is remembered of a host."""
+    """Replace the paragraph counts of a host."""
     packed = b"".join(_PAIR.pack(key, count) for key, count in sorted(counts.items()))
     connection.execute(_SAVE_COUNTS.on(connection), {"host": storable(host), "articles": articles, "counts": packed})
 
 
 class ParagraphStore(Repository):
-    """How often each paragraph stood in the articles of a host. Blocking: call it through Offload.
+    """The paragraph counts of each host. Blocking: call it through `RunInThread`.
 
-    What is counted and what is boilerplate is decided by pure functions of the extractor; the store only remembers.
+    The extractor decides what is counted and what is boilerplate; this class only loads and saves.
     """
 
     paragraphs = reads(paragraphs)

@@ -1,4 +1,8 @@
-"""The end of the work on one candidate, what the queue says from then on, and the recheck at a given age."""
+"""Save the outcome of a claimed candidate, decide what it waits for next, and queue rechecks of old articles.
+
+`finish` saves an outcome without an article, `corpus.settling.settle` one with an article; both end in `complete`.
+A worker that has lost its lease cannot write: `lock_candidate` compares the claim's token with the stored one.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +31,8 @@ from worker.storage.queue.contents import drop_fallback
 from worker.storage.queue.intake import switched_values, wake_hosts
 from worker.storage.queue.sources import count_outcome
 
-RECHECKED = (State.STORED, State.REVISED, State.UNCHANGED)
-"""What is looked at again at given ages: copies are not, since another text stands for them."""
+RECHECKED_STATES = (State.STORED, State.REVISED, State.UNCHANGED)
+"""The states that are rechecked at given ages; duplicates are not, since another text is exported for them."""
 
 _HAS_FALLBACK = exists().where(FALLBACKS.c.candidate_id == CANDIDATES.c.id).label("has_fallback")
 _CANDIDATE = (
@@ -39,25 +43,30 @@ _CANDIDATE = (
 _SAVED_PAGE = select(PAGES.c.id).where(
     PAGES.c.candidate_id == bindparam("candidate"), PAGES.c.sha256 == bindparam("sha256")
 )
-WRITTEN = ("state", "reason", "detail", "due_at", "article_id", "done_token", "etag", "last_modified", "body_sha256",
-           "look_at", "looks", "former")  # fmt: skip
+_OUTCOME_COLUMNS = (
+    "state", "reason", "detail", "due_at", "article_id", "done_token", "etag", "last_modified", "body_sha256",
+    "look_at", "looks", "former",
+)  # fmt: skip
 _COMPLETE = (
     update(CANDIDATES)
     .where(CANDIDATES.c.id == bindparam("candidate"))
-    .values(lease_token=None, lease_until=None, worker=None, **{name: bindparam(name) for name in WRITTEN})
+    .values(lease_token=None, lease_until=None, worker=None, **{name: bindparam(name) for name in _OUTCOME_COLUMNS})
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedCandidate:
-    """A candidate as its lease is checked: still held, or ended before by this very lease."""
+    """The row of a candidate whose claim is valid; `ended` if this very claim has saved an outcome before.
+
+    That happens when a commit succeeded but its answer was lost, and the call is repeated.
+    """
 
     row: Row[Any]
     ended: bool
 
 
 def lock_candidate(connection: Connection, claim: Claim) -> LockedCandidate | None:
-    """Lock the candidate of a claim; None where somebody else has claimed it since."""
+    """Lock the candidate of a claim; None if another worker has claimed it since."""
     row = connection.execute(_CANDIDATE, {"candidate": claim.id}).one_or_none()
     if row is None or claim.token not in {row.lease_token, row.done_token}:
         return None
@@ -73,9 +82,9 @@ def finish(
     page: Page | None = None,
     look_at: datetime | None = None,
 ) -> Outcome | None:
-    """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
+    """Save an outcome without an article, and the page; return None if the lease was lost meanwhile.
 
-    Returns the outcome that holds: pending where another address of the candidate is tried next.
+    Otherwise return the candidate's outcome, which is pending if another address is tried next.
     """
     held = lock_candidate(connection, claim)
     if held is None:
@@ -88,7 +97,7 @@ def finish(
 
 
 def save_page(connection: Connection, candidate_id: int, page: Page | None, *, now: datetime) -> int | None:
-    """Keep the body of a page once, and return its row's id."""
+    """Save the body of a page, unless the candidate has the same one already, and return its row's id."""
     if page is None or page.not_modified:
         return None
     values = page_row(candidate_id, page, now=now)
@@ -97,14 +106,14 @@ def save_page(connection: Connection, candidate_id: int, page: Page | None, *, n
 
 
 def saved_page_id(connection: Connection, candidate_id: int, sha256: str | None) -> int | None:
-    """Return the row's id of a body kept for a candidate, None where there is none."""
+    """Return the id of a candidate's saved body, None if there is none with this digest."""
     page_id: int | None = connection.execute(_SAVED_PAGE, {"candidate": candidate_id, "sha256": sha256}).scalar()
     return page_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What goes with an outcome: the page and the article there were, and when to look at it again at the earliest."""
+    """What is saved with an outcome: the page, the article, and when to recheck it at the earliest."""
 
     now: datetime
     page: Page | None = None
@@ -112,15 +121,15 @@ class Completion:
     look_at: datetime | None = None
 
 
-def complete(connection: Connection, row: Row[Any], outcome: Outcome, ending: Completion) -> Outcome:
-    """End the lease of a candidate with an outcome, tell its history, and let the next of its host come.
+def complete(connection: Connection, row: Row[Any], outcome: Outcome, completion: Completion) -> Outcome:
+    """Save an outcome, end the leases of the candidate and its host, and write its history; return the outcome.
 
-    Where the candidate has another address to try, the outcome is that of the address alone: see `addresses`. Returns
-    the outcome that holds.
+    If the candidate has another address to try, the outcome is saved for this address only, and the candidate becomes
+    pending (see `addresses`); likewise if another of its contents waits.
     """
-    now, page = ending.now, ending.page
-    turn = _next_address(connection, row, outcome, ending)
-    tried, outcome = outcome, _pending_if_untried(row, outcome, turn, now=now)
+    now, page = completion.now, completion.page
+    following = _next_address(connection, row, outcome, completion)
+    tried, outcome = outcome, _pending_if_untried(row, outcome, following, now=now)
     values: Values = {
         "candidate": row.id,
         "state": outcome.state,
@@ -130,61 +139,62 @@ def complete(connection: Connection, row: Row[Any], outcome: Outcome, ending: Co
         "article_id": outcome.article or row.article_id,
         "done_token": row.lease_token,
         **_response_values(row, None if outcome.in_vain else page),
-        **_recheck_values(row, outcome, ending),
+        **_recheck_values(row, outcome, completion),
     }
     connection.execute(_COMPLETE, values)
-    fetched = [] if page is None else [HistoryEvent(at=page.fetched_at, what="fetched", detail=_fetched(page))]
+    fetched = [] if page is None else [HistoryEvent(at=page.fetched_at, what="fetched", detail=_describe_fetch(page))]
     what = "postponed" if outcome.state is State.PENDING else outcome.state
     detail = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
     add_events(connection, row.id, [*fetched, HistoryEvent(at=now, what=what, detail=detail)])
     if outcome.state is not State.PENDING and row.has_fallback:
         drop_fallback(connection, row.id)
-    if turn is not None:
-        _switch_to(connection, row, turn, outcome, now=now)
+    if following is not None:
+        _switch_to(connection, row, following, outcome, now=now)
     elif row.has_waiting and outcome.state is not State.PENDING:
         _start_next_content(connection, row, outcome, now=now)
     if row.lane is not None:
-        _free_hosts(connection, row, turn, now=now)
-        count_outcome(connection, row, outcome, ending.article)
+        _free_hosts(connection, row, following, now=now)
+        count_outcome(connection, row, outcome, completion.article)
     return tried if tried.article else outcome
 
 
-def _next_address(connection: Connection, row: Row[Any], outcome: Outcome, ending: Completion) -> Row[Any] | None:
-    """Note how a try of one of several addresses ended, and return the one to try next, if it is its turn."""
+def _next_address(connection: Connection, row: Row[Any], outcome: Outcome, completion: Completion) -> Row[Any] | None:
+    """Save the outcome of one of several addresses, and return the address to try next, None if there is none."""
     if row.lane is None or not row.has_several:
         return None
-    addresses.record_attempt(connection, row, outcome, ending.article, now=ending.now)
+    addresses.record_attempt(connection, row, outcome, completion.article, now=completion.now)
     if outcome.in_vain:
         return None
-    rows = addresses.all_of(connection, row.id)
-    return addresses.next_address(rows, row, outcome, elsewhere=addresses.is_elsewhere(row, ending.article))
+    rows = addresses.rows_of(connection, row.id)
+    return addresses.next_address(rows, row, outcome, elsewhere=addresses.is_elsewhere(row, completion.article))
 
 
-def _pending_if_untried(row: Row[Any], outcome: Outcome, turn: Row[Any] | None, *, now: datetime) -> Outcome:
-    if turn is None or outcome.state not in {*ENDED, State.PENDING}:
+def _pending_if_untried(row: Row[Any], outcome: Outcome, following: Row[Any] | None, *, now: datetime) -> Outcome:
+    """Return the outcome of a candidate that failed at one address: pending while another one is to be tried."""
+    if following is None or outcome.state not in {*ENDED, State.PENDING}:
         return outcome
-    soon = outcome.state in ENDED or turn.state == addresses.UNTRIED
+    soon = outcome.state in ENDED or following.state == addresses.UNTRIED
     return Outcome(
         state=State.PENDING,
         reason=outcome.reason,
-        detail=f"{row.url}: {outcome.state}: {outcome.detail}; the next address is {turn.url}",
+        detail=f"{row.url}: {outcome.state}: {outcome.detail}; the next address is {following.url}",
         retry_at=now if soon else outcome.retry_at,
     )
 
 
-def _switch_to(connection: Connection, row: Row[Any], turn: Row[Any], outcome: Outcome, *, now: datetime) -> None:
-    """Let a candidate wait for another of its addresses; what it had become stays, should that one give nothing."""
-    values = switched_values(turn.url, addresses.authority_of(row), now=outcome.retry_at or now)
+def _switch_to(connection: Connection, row: Row[Any], following: Row[Any], outcome: Outcome, *, now: datetime) -> None:
+    """Queue a candidate for another of its addresses; its outcome is restored if that one gives nothing."""
+    values = switched_values(following.url, addresses.authority_of(row), now=outcome.retry_at or now)
     if outcome.state is State.PENDING:
         values |= {"reason": storable(outcome.reason), "detail": storable(outcome.detail)}
-        values |= {} if turn.state == addresses.UNTRIED else {"attempts": row.attempts}
+        values |= {} if following.state == addresses.UNTRIED else {"attempts": row.attempts}
     else:
         values |= {"former": _outcome_to_json(row, outcome), "look_at": None}
     connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
 
 
 def _start_next_content(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datetime) -> None:
-    """Let a candidate wait for the next of its contents; what it had become stays, should that one give nothing."""
+    """Queue a candidate for the next of its contents; its outcome is restored if that one gives nothing."""
     values = contents.take_next(connection, row.id, now=now)
     if values is not None:
         values |= {"state": State.PENDING, "former": _outcome_to_json(row, outcome), "look_at": None}
@@ -193,14 +203,15 @@ def _start_next_content(connection: Connection, row: Row[Any], outcome: Outcome,
 
 
 def _outcome_to_json(row: Row[Any], outcome: Outcome) -> str:
+    """Return an outcome with an article as the JSON that `former_of` reads; empty without an article."""
     if (outcome.article or row.article_id) is None or outcome.state not in WITH_ARTICLE:
         return ""
     return to_json({"state": outcome.state, "reason": outcome.reason, "detail": outcome.detail, "by_age": False})
 
 
-def _free_hosts(connection: Connection, row: Row[Any], turn: Row[Any] | None, *, now: datetime) -> None:
-    """End the lease on a host, and wake that of the next address: in the order in which all take hosts."""
-    other = lane_of(turn.url) if turn is not None else row.lane
+def _free_hosts(connection: Connection, row: Row[Any], following: Row[Any] | None, *, now: datetime) -> None:
+    """End the lease on a host and wake the host of the next address, in sorted order, which prevents deadlocks."""
+    other = lane_of(following.url) if following is not None else row.lane
     if other < row.lane:
         wake_hosts(connection, {other}, now=now)
     free_host(connection, row.lane, row.lease_token)
@@ -208,15 +219,20 @@ def _free_hosts(connection: Connection, row: Row[Any], turn: Row[Any] | None, *,
         wake_hosts(connection, {other}, now=now)
 
 
-def _recheck_values(row: Row[Any], outcome: Outcome, ending: Completion) -> Values:
+def _recheck_values(row: Row[Any], outcome: Outcome, completion: Completion) -> Values:
+    """Return when the candidate is rechecked, and the number of rechecks in a row (`looks`) that found no change."""
     if outcome.state is State.PENDING:
         return {"look_at": None, "looks": row.looks, "former": row.former}
     seen_the_same = outcome.state is State.UNCHANGED or outcome.in_vain
-    look_at = ending.look_at if outcome.state in RECHECKED else None
+    look_at = completion.look_at if outcome.state in RECHECKED_STATES else None
     return {"look_at": look_at, "looks": row.looks + 1 if seen_the_same else 0, "former": ""}
 
 
 def _response_values(row: Row[Any], page: Page | None) -> Values:
+    """Return the validators and the body's digest for the next conditional request.
+
+    Without a response, or after a 304 without validators, the stored ones stay.
+    """
     if page is None or (page.not_modified and page.validators == Validators()):
         return {"etag": row.etag, "last_modified": row.last_modified, "body_sha256": row.body_sha256}
     return {
@@ -226,13 +242,14 @@ def _response_values(row: Row[Any], page: Page | None) -> Values:
     }
 
 
-def _fetched(page: Page) -> str:
-    took = round(page.elapsed.total_seconds() * 1000)
-    moved = f", from {page.final_url}" if page.final_url != page.url else ""
-    return f"status {page.status}, {len(page.body)} bytes, {took} ms{moved}"
+def _describe_fetch(page: Page) -> str:
+    """Return a fetch as text for the history: status, size, duration and redirect."""
+    ms = round(page.elapsed.total_seconds() * 1000)
+    redirected = f", from {page.final_url}" if page.final_url != page.url else ""
+    return f"status {page.status}, {len(page.body)} bytes, {ms} ms{redirected}"
 
 
-# Looking again, at given ages, at what is stored already.
+# Rechecks of stored articles, at given ages.
 
 
 _DUE_RECHECKS = (
@@ -264,9 +281,9 @@ _QUEUE_RECHECK = (
 
 
 def queue_rechecks(connection: Connection, *, now: datetime, limit: int) -> int:
-    """Queue articles that have reached the age at which they are looked at again; return how many.
+    """Queue at most `limit` articles that have reached the age of their next recheck; return how many.
 
-    They wait behind the news of their hosts.
+    They have low priority: they wait behind the news of their hosts.
     """
     rows = connection.execute(_DUE_RECHECKS, {"now": now, "limit": limit}).all()
     if not rows:

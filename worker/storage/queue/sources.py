@@ -1,4 +1,7 @@
-"""What is remembered of sources: polls, publishing statistics, and what became of their pages."""
+"""State per source: its polls, its publishing statistics, and the outcomes of its pages.
+
+`claim_poll` leases a source to one worker, and `save_poll` ends that lease with what the poll has found.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, storable, stora
 from worker.storage.db.schema import ARTICLES, HABITS, HARVESTS, SOURCES, Values
 from worker.storage.db.sql import Insert, upsert
 
-# What is remembered of the habits of sources, and what became of their pages: rows and JSON, both ways.
+# Publishing statistics and outcome statistics, to rows and JSON and back.
 
 
 _KEYS = np.dtype("<i8")
@@ -37,6 +40,8 @@ _SUM_NAMES = tuple(each.name for each in fields(DecayingSums))
 
 
 def _replacing(key: str) -> Any:
+    """Return the rest of an upsert statement that replaces every other column of the row with the same key."""
+
     def finish(statement: Insert) -> Executable:
         written = {column.name: column for column in statement.excluded if column.name != key}
         return statement.on_conflict_do_update(index_elements=[key], set_=written)
@@ -48,16 +53,16 @@ _SAVE_LEARNED = upsert(HABITS, _replacing("source"))
 _SAVE_OUTCOMES = upsert(HARVESTS, _replacing("source"))
 _OUTCOMES = select(HARVESTS.c.sums).where(HARVESTS.c.source == bindparam("source"))
 STATS_COLUMNS = tuple(column for column in HABITS.c if column.name not in {"source", "entries"})
-"""Every column of use to people."""
+"""The columns that `status` shows: all but the entries of the last poll."""
 
 
 def save_learned(connection: Connection, source: str, learned: PollHistory) -> None:
-    """Write what polls have taught about a source."""
+    """Save what polls have shown about a source."""
     connection.execute(_SAVE_LEARNED.on(connection), {"source": storable(source), **_learned_values(learned)})
 
 
 def learned_from(row: Row[Any], *, entries: bytes = b"") -> PollHistory:
-    """Return what polls have taught about a source, from a row that may have found nothing to join."""
+    """Return what polls have shown about a source; the row's columns are null if nothing was saved yet."""
     if row.plan is None:
         return PollHistory()
     return PollHistory(
@@ -73,24 +78,24 @@ def learned_from(row: Row[Any], *, entries: bytes = b"") -> PollHistory:
 
 
 def outcome_stats(connection: Connection, source: str) -> OutcomeStats:
-    """Return what became of a source's pages."""
+    """Return the outcome statistics of a source's pages."""
     kept = connection.execute(_OUTCOMES, {"source": storable(source)}).scalar()
     return outcomes_from_json(kept) if kept else OutcomeStats()
 
 
-def save_outcome_stats(connection: Connection, source: str, gathered: OutcomeStats) -> None:
-    """Write what became of a source's pages."""
-    connection.execute(_SAVE_OUTCOMES.on(connection), {"source": storable(source), "sums": outcomes_to_json(gathered)})
+def save_outcome_stats(connection: Connection, source: str, stats: OutcomeStats) -> None:
+    """Save the outcome statistics of a source's pages."""
+    connection.execute(_SAVE_OUTCOMES.on(connection), {"source": storable(source), "sums": outcomes_to_json(stats)})
 
 
-def publishing_to_json(habits: PublishingStats) -> str:
-    """Return the habits as JSON, with four significant digits of each sum."""
-    facts = {each.name: _plain(getattr(habits, each.name)) for each in fields(habits)}
+def publishing_to_json(stats: PublishingStats) -> str:
+    """Return publishing statistics as JSON; sums are rounded, and values that are empty or zero left out."""
+    facts = {each.name: _to_json_value(getattr(stats, each.name)) for each in fields(stats)}
     return to_json({name: value for name, value in facts.items() if value})
 
 
 def publishing_from_json(text: str) -> PublishingStats:
-    """Return what `habits_to_json` was given; what it does not know any more is left out."""
+    """Return what `publishing_to_json` was given; keys of other versions are ignored."""
     facts = json.loads(text) if text else {}
     return PublishingStats(
         looked_at=_time(facts.get("looked_at")),
@@ -110,20 +115,20 @@ def publishing_from_json(text: str) -> PublishingStats:
     )
 
 
-def outcomes_to_json(gathered: OutcomeStats) -> str:
-    """Return a harvest as JSON."""
+def outcomes_to_json(stats: OutcomeStats) -> str:
+    """Return outcome statistics as JSON."""
     return to_json(
         {
-            "usual": [round(getattr(gathered.usual, name), 4) for name in _SUM_NAMES],
-            "recent": [round(getattr(gathered.recent, name), 4) for name in _SUM_NAMES],
-            "language": storable(gathered.language),
-            "votes": gathered.votes,
+            "usual": [round(getattr(stats.usual, name), 4) for name in _SUM_NAMES],
+            "recent": [round(getattr(stats.recent, name), 4) for name in _SUM_NAMES],
+            "language": storable(stats.language),
+            "votes": stats.votes,
         }
     )
 
 
 def outcomes_from_json(text: str) -> OutcomeStats:
-    """Return what `harvest_to_json` was given."""
+    """Return what `outcomes_to_json` was given."""
     facts = json.loads(text)
     return OutcomeStats(
         usual=_sums(facts["usual"]), recent=_sums(facts["recent"]), language=facts["language"], votes=facts["votes"]
@@ -138,28 +143,30 @@ def _learned_values(learned: PollHistory) -> Values:
         "gaps": learned.gaps,
         "gap_at": learned.gap_at,
         "habits": publishing_to_json(learned.habits),
-        "alarms": to_json([[each.what, _plain(each.since), storable(each.detail)] for each in learned.alarms]),
+        "alarms": to_json([[each.what, _to_json_value(each.since), storable(each.detail)] for each in learned.alarms]),
         "entries": np.array(learned.entries, dtype=_KEYS).tobytes(),
     }
 
 
 def _alarms(text: str) -> tuple[Alarm, ...]:
-    told = json.loads(text) if text else []
-    return tuple(Alarm(what=what, since=_at(since), detail=detail) for what, since, detail in told)
+    alarms = json.loads(text) if text else []
+    return tuple(Alarm(what=what, since=_at(since), detail=detail) for what, since, detail in alarms)
 
 
 def _sums(values: list[float]) -> DecayingSums:
+    # Not strict: a store of another version may have fewer or more sums.
     known: Mapping[str, float] = dict(zip(_SUM_NAMES, map(float, values), strict=False))
     return DecayingSums(**known)
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
+    """Return a value for JSON: times and durations in microseconds, numbers with six significant digits."""
     if isinstance(value, datetime):
         return (value - EPOCH) // MICROSECOND
     if isinstance(value, timedelta):
         return value // MICROSECOND
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return [_to_json_value(each) for each in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
@@ -175,64 +182,64 @@ def _span(microseconds: int | None) -> timedelta | None:
     return None if microseconds is None else timedelta(microseconds=microseconds)
 
 
-POLLED = (
+POLL_COLUMNS = (
     "due_at", "etag", "last_modified", "polled_at", "succeeded_at", "failures", "error", "found", "interval",
     "lease_until", "worker",
 )  # fmt: skip
-"""What a poll writes of its source."""
+"""The columns of a source's row that a poll writes."""
 
 
-def _newest(statement: Insert) -> Executable:
-    written = {name: statement.excluded[name] for name in POLLED}
+def _replace_poll(statement: Insert) -> Executable:
+    written = {name: statement.excluded[name] for name in POLL_COLUMNS}
     return statement.on_conflict_do_update(index_elements=["name"], set_=written)
 
 
-_SAVE_POLL = upsert(SOURCES, _newest)
+_SAVE_POLL = upsert(SOURCES, _replace_poll)
 _ADD_SOURCE = upsert(SOURCES, lambda new: new.on_conflict_do_nothing(index_elements=["name"]))
 _NOW = bindparam("now", type_=UtcTime())
 _FREE = or_(SOURCES.c.lease_until.is_(None), SOURCES.c.lease_until <= _NOW, SOURCES.c.worker == bindparam("by"))
-_LEAD = (
+_CLAIM = (
     update(SOURCES)
     .where(SOURCES.c.name == bindparam("source"), _FREE)
     .values(lease_until=bindparam("until"), worker=bindparam("by"))
 )
-# A poll in the future means that the clock was set back since: the due time says nothing any more.
-_LEAD_IF_DUE = _LEAD.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW, SOURCES.c.polled_at > _NOW))
+# A last poll in the future means that the clock was set back since, so the due time is not reliable.
+_CLAIM_IF_DUE = _CLAIM.where(or_(SOURCES.c.due_at.is_(None), SOURCES.c.due_at <= _NOW, SOURCES.c.polled_at > _NOW))
 
 
 _BOTH = SOURCES.outerjoin(HABITS, HABITS.c.source == SOURCES.c.name)
-STATES = select(SOURCES, *STATS_COLUMNS).select_from(_BOTH).order_by(SOURCES.c.name)
-"""What `source_from` takes rows of."""
-_STATE = STATES.add_columns(HABITS.c.entries).where(SOURCES.c.name == bindparam("source"))
+STATES_QUERY = select(SOURCES, *STATS_COLUMNS).select_from(_BOTH).order_by(SOURCES.c.name)
+"""The query whose rows `source_from` reads."""
+_STATE = STATES_QUERY.add_columns(HABITS.c.entries).where(SOURCES.c.name == bindparam("source"))
 
 
-def lead_poll(
+def claim_poll(
     connection: Connection, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
 ) -> bool:
-    """Make this worker the one that polls a source until the poll is recorded or the lease ends.
+    """Lease a source to this worker until its poll is recorded or the lease ends.
 
-    False where another worker is, or where the source is not due: another has just polled it.
+    Return False if another worker holds the lease, or if the source is not due (another worker has just polled it).
     """
     connection.execute(_ADD_SOURCE.on(connection), {"name": storable(source)})
     wanted = {"source": storable(source), "now": now, "until": now + lease, "by": worker}
-    return connection.execute(_LEAD_IF_DUE if only_if_due else _LEAD, wanted).rowcount == 1
+    return connection.execute(_CLAIM_IF_DUE if only_if_due else _CLAIM, wanted).rowcount == 1
 
 
 def save_poll(connection: Connection, poll: Poll) -> None:
-    """Write the end of a poll; it ends the lead as well."""
+    """Save the result of a poll, and end its lease."""
     values = _poll_values(poll, source_state(connection, poll.source))
     connection.execute(_SAVE_POLL.on(connection), {"name": storable(poll.source), **values})
     save_learned(connection, poll.source, poll.learned)
 
 
 def replan(connection: Connection, source: str, *, plan: str, due_at: datetime) -> None:
-    """Give a source another due time, by a rule that was changed since its last poll."""
+    """Give a source a new due time; `plan` identifies the schedule (changed in the settings) that it comes from."""
     connection.execute(update(SOURCES).where(SOURCES.c.name == storable(source)).values(due_at=due_at))
     connection.execute(update(HABITS).where(HABITS.c.source == storable(source)).values(plan=storable(plan)))
 
 
 def source_state(connection: Connection, name: str) -> SourceState:
-    """Return what is remembered of a source; an empty state for one never polled."""
+    """Return the state of a source; an empty one if it was never polled."""
     row = connection.execute(_STATE, {"source": storable(name)}).one_or_none()
     harvest = outcome_stats(connection, name)
     if row is None:
@@ -241,8 +248,8 @@ def source_state(connection: Connection, name: str) -> SourceState:
 
 
 def source_states(connection: Connection) -> tuple[SourceState, ...]:
-    """Return what is remembered of every source, by name, but for what only its next poll needs."""
-    return tuple(source_from(row) for row in connection.execute(STATES))
+    """Return the state of every source, by name, without what only the next poll needs."""
+    return tuple(source_from(row) for row in connection.execute(STATES_QUERY))
 
 
 def source_from(row: Row[Any]) -> SourceState:
@@ -262,6 +269,10 @@ def source_from(row: Row[Any]) -> SourceState:
 
 
 def _poll_values(poll: Poll, before: SourceState) -> Values:
+    """Return the new values of a source's row after a poll; `before` is its state until then.
+
+    A failed poll, and a 304 without validators, keep the validators there are.
+    """
     keeps_validators = bool(poll.error) or (poll.not_modified and poll.validators == Validators())
     validators = before.validators if keeps_validators else poll.validators
     return {
@@ -279,7 +290,7 @@ def _poll_values(poll: Poll, before: SourceState) -> Values:
     }
 
 
-# Counts what became of a source's pages, in the transaction that ends the work on each.
+# Outcome statistics, updated in the transaction that saves the outcome of a page.
 
 
 _COUNTED = frozenset({State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED, State.REJECTED, State.BLOCKED})
@@ -287,16 +298,19 @@ _HOST_OF_ARTICLE = select(ARTICLES.c.host).where(ARTICLES.c.id == bindparam("art
 
 
 def count_outcome(connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None) -> None:
-    """Count the outcome of a page fetched for the first time; failures say nothing of what its source gives."""
+    """Count the outcome of a page that was fetched for the first time.
+
+    Failures are not counted: they say nothing about what the source offers.
+    """
     if outcome.state not in _COUNTED or row.article_id is not None:
         return
-    brought = PageOutcome(state=outcome.state, useful=_is_useful(connection, outcome, article), article=article)
+    page = PageOutcome(state=outcome.state, useful=_is_useful(connection, outcome, article), article=article)
     before = outcome_stats(connection, row.source)
-    save_outcome_stats(connection, row.source, add_outcome(before, brought))
+    save_outcome_stats(connection, row.source, add_outcome(before, page))
 
 
 def _is_useful(connection: Connection, outcome: Outcome, article: Article | None) -> bool:
-    """Tell whether a page brought a text that its site had not brought before."""
+    """Return whether a page gave a text that its site had not given before."""
     if outcome.state in {State.STORED, State.REVISED}:
         return True
     best = outcome.verdict.best if outcome.verdict else None

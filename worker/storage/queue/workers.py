@@ -1,8 +1,10 @@
-"""Who works on the store at the moment: told from the leases and, on a server, from the names of connections.
+"""The workers on a store, from their leases and, on PostgreSQL, from the names of their connections.
 
-A worker on a server gives its connections its name (`application_name`), which every role can read in
-`pg_stat_activity`: there is nothing to keep up to date, and who dies vanishes with their connections. Behind a
-connection pooler a connection may outlive whom it was named after, so there nobody gives it a name.
+On PostgreSQL a worker gives its connections its own name (`application_name`), which every role can read in
+`pg_stat_activity`. So there is no list to maintain: the entry of a dead process disappears with its connections. Behind
+a connection pooler a connection may outlive the worker, so there connections get no name.
+
+This module also repairs what crashes and wrong clocks leave: leases of dead workers, and times in the future.
 """
 
 from __future__ import annotations
@@ -22,24 +24,25 @@ from worker.storage.db.sql import greatest, is_sqlite
 from worker.storage.queue.backfills import BACKFILLS
 from worker.storage.queue.claims import free_host
 
-DAEMON: Final = "run"
-_SIGN: Final = "corpus-worker"
-_LONGEST: Final = 63
-"""Bytes of an `application_name` that a server keeps (NAMEDATALEN - 1)."""
-_LONGEST_COMMAND: Final = len("reprocess")
-_SIGNED: Final = text(
+DAEMON_COMMAND: Final = "run"
+"""The command whose process is the daemon."""
+_NAME_PREFIX: Final = "corpus-worker"
+_MAX_NAME_BYTES: Final = 63
+"""The bytes of an `application_name` that PostgreSQL keeps (NAMEDATALEN - 1)."""
+_MAX_COMMAND_BYTES: Final = len("reprocess")
+_WORKER_NAMES: Final = text(
     "SELECT DISTINCT application_name FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name LIKE :sign ORDER BY application_name"
 )
 _IS_DIRECT: Final = text("SELECT pg_backend_pid() = :pid")
-_SIGN_HERE: Final = "SELECT set_config('application_name', %s, false) WHERE pg_backend_pid() = %s"
+_SET_NAME: Final = "SELECT set_config('application_name', %s, false) WHERE pg_backend_pid() = %s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
-    """One worker: how many candidates and sources it holds, until when at the latest, and as what it is connected.
+    """One worker: how many candidates and sources it has leased, until when at the latest, and its command.
 
-    `command` is empty where only its leases are known, `until` the moment of the question where it holds nothing.
+    `command` is empty if only leases of the worker are known; `until` is the time of the call if it has no leases.
     """
 
     name: str
@@ -49,14 +52,14 @@ class WorkerRecord:
     command: str = ""
 
     def __str__(self) -> str:
-        """Tell who it is and what it holds, in one line."""
+        """Return the worker and what it holds as one line."""
         held = f"{self.candidates} candidates, {self.sources} sources" if self.candidates or self.sources else "idle"
         return f"{self.name} ({self.command}, {held})" if self.command else f"{self.name} ({held})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectedWorker:
-    """One worker that has the store on a server open for work: the command it is, and its name, cut where too long."""
+    """A worker connected to a PostgreSQL store: its command, and its name (shortened if it is long)."""
 
     command: str
     name: str
@@ -64,7 +67,7 @@ class ConnectedWorker:
 
 def lease_holders(connection: Connection, *, now: datetime) -> tuple[WorkerRecord, ...]:
     """Return every worker with a live lease, by name."""
-    candidates, sources = _leases(connection, CANDIDATES, now), _leases(connection, SOURCES, now)
+    candidates, sources = _count_leases(connection, CANDIDATES, now), _count_leases(connection, SOURCES, now)
     return tuple(
         WorkerRecord(
             name=name,
@@ -76,7 +79,8 @@ def lease_holders(connection: Connection, *, now: datetime) -> tuple[WorkerRecor
     )
 
 
-def _leases(connection: Connection, table: Table, now: datetime) -> dict[str, tuple[int, datetime]]:
+def _count_leases(connection: Connection, table: Table, now: datetime) -> dict[str, tuple[int, datetime]]:
+    """Return the number of live leases of each worker in one table, and the last end of them."""
     live = (
         select(table.c.worker, func.count().label("held"), func.max(table.c.lease_until).label("until"))
         .where(table.c.lease_until.is_not(None), table.c.lease_until > now, table.c.worker.is_not(None))
@@ -85,115 +89,117 @@ def _leases(connection: Connection, table: Table, now: datetime) -> dict[str, tu
     return {row.worker: (row.held, row.until) for row in connection.execute(live)}
 
 
-def working(connection: Connection, *, now: datetime) -> tuple[WorkerRecord, ...]:
-    """Return every worker with a live lease and every one that is connected for work, by name."""
-    commands = {caller.name: caller.command for caller in connected(connection)}
-    holders = [replace(each, command=commands.pop(_cut(each.name), "")) for each in lease_holders(connection, now=now)]
+def active_workers(connection: Connection, *, now: datetime) -> tuple[WorkerRecord, ...]:
+    """Return every worker that has a live lease or is connected, by name."""
+    commands = {each.name: each.command for each in connected_workers(connection)}
+    holders = [
+        replace(each, command=commands.pop(_shorten(each.name), "")) for each in lease_holders(connection, now=now)
+    ]
     idle = [WorkerRecord(name=name, candidates=0, sources=0, until=now, command=commands[name]) for name in commands]
     return tuple(sorted([*holders, *idle], key=lambda each: each.name))
 
 
-def connected(connection: Connection) -> tuple[ConnectedWorker, ...]:
-    """Return the workers that have this store open for work, by command and name; none are told of a file."""
+def connected_workers(connection: Connection) -> tuple[ConnectedWorker, ...]:
+    """Return the workers that have this store open for work, by command and name; always empty for SQLite."""
     if is_sqlite(connection):
         return ()
-    names = connection.execute(_SIGNED, {"sign": f"{_SIGN} % %"}).scalars()
-    signatures = [name.removeprefix(f"{_SIGN} ").partition(" ") for name in names]
-    return tuple(ConnectedWorker(command=command, name=name) for command, _, name in signatures)
+    names = connection.execute(_WORKER_NAMES, {"sign": f"{_NAME_PREFIX} % %"}).scalars()
+    parts = [name.removeprefix(f"{_NAME_PREFIX} ").partition(" ") for name in names]
+    return tuple(ConnectedWorker(command=command, name=name) for command, _, name in parts)
 
 
 def daemons(connection: Connection) -> str:
     """Return the names of the daemons that are connected, separated by commas."""
-    return ", ".join(caller.name for caller in connected(connection) if caller.command == DAEMON)
+    return ", ".join(each.name for each in connected_workers(connection) if each.command == DAEMON_COMMAND)
 
 
 def is_direct(connection: Connection) -> bool:
-    """Whether no connection pooler stands between, which would hide who is connected."""
-    pid = _pid(connection.connection.dbapi_connection)
+    """Return whether the connection goes to the server directly; a pooler would hide who is connected."""
+    pid = _server_pid(connection.connection.dbapi_connection)
     return pid is not None and bool(connection.execute(_IS_DIRECT, {"pid": pid}).scalar_one())
 
 
 def name_connections(engine: Engine, *, command: str, worker: str) -> None:
-    """Give every connection to a server a worker's name, from its next use on."""
-    signature = f"{_SIGN} {command[:_LONGEST_COMMAND]} {_cut(worker)}"
+    """Give every connection of an engine a worker's name, from its next use on."""
+    name = f"{_NAME_PREFIX} {command[:_MAX_COMMAND_BYTES]} {_shorten(worker)}"
 
-    def sign(driver: Any, record: Any, _proxy: object) -> None:
-        if record.info.get(_SIGN) != signature:
-            _signed(driver, signature)
-            record.info[_SIGN] = signature
+    def set_name(driver: Any, record: Any, _proxy: object) -> None:
+        if record.info.get(_NAME_PREFIX) != name:
+            _set_connection_name(driver, name)
+            record.info[_NAME_PREFIX] = name
 
-    event.listen(engine, "checkout", sign)
+    event.listen(engine, "checkout", set_name)
 
 
-def _signed(driver: Any, signature: str) -> None:
-    """Name one connection of the driver's, unless a pooler passes it on to others."""
-    if (pid := _pid(driver)) is None:
+def _set_connection_name(driver: Any, name: str) -> None:
+    """Name one connection, unless a pooler shares it with others."""
+    if (pid := _server_pid(driver)) is None:
         return
     with driver.cursor() as cursor:
-        cursor.execute(_SIGN_HERE, (signature, pid))
-    driver.commit()  # a name is taken back with the transaction that gave it
+        cursor.execute(_SET_NAME, (name, pid))
+    driver.commit()  # a rollback would undo the name
 
 
-def _pid(driver: Any) -> int | None:
-    """Return the server process a connection was promised: a pooler tells a number of its own."""
+def _server_pid(driver: Any) -> int | None:
+    """Return the server process id that the connection was told at its start; a pooler gives a number of its own."""
     return getattr(getattr(driver, "info", None), "backend_pid", None)
 
 
-def _cut(worker: str) -> str:
-    """Return a worker's name as connections carry it: in ASCII, a long host name cut so that the numbers remain."""
+def _shorten(worker: str) -> str:
+    """Return a worker's name as its connections carry it: ASCII, a long host name cut so that the numbers remain."""
     name = worker.encode("ascii", "replace").decode("ascii")
-    room = _LONGEST - len(_SIGN) - _LONGEST_COMMAND - 2
+    room = _MAX_NAME_BYTES - len(_NAME_PREFIX) - _MAX_COMMAND_BYTES - 2
     if len(name) <= room:
         return name
     host, numbers = re.split(r"(?=[/:])", name, maxsplit=1) if re.search("[/:]", name) else (name, "")
     return f"{host[: max(0, room - len(numbers) - 1)]}~{numbers}"[:room]
 
 
-# What a crash or a wrong clock left behind: leases of dead workers, and times that lie in the future.
+# Leases of dead workers.
 
 
 IS_LEASED = CANDIDATES.c.lease_until.is_not(None)
-"""In the words of the partial index: nothing but leased candidates is read."""
+"""Worded like the partial index, so that only leased candidates are read."""
 
 
 def lease_owners(connection: Connection) -> frozenset[str]:
-    """Return the names of the workers that hold leases, live or run out."""
-    named = select(CANDIDATES.c.worker).where(IS_LEASED, CANDIDATES.c.worker.is_not(None))
-    leading = select(SOURCES.c.worker).where(SOURCES.c.worker.is_not(None))
-    going_back = select(BACKFILLS.c.worker).where(BACKFILLS.c.worker.is_not(None))
-    return frozenset(connection.execute(named.union(leading, going_back)).scalars())
+    """Return the names of the workers that hold leases, live or expired."""
+    processing = select(CANDIDATES.c.worker).where(IS_LEASED, CANDIDATES.c.worker.is_not(None))
+    polling = select(SOURCES.c.worker).where(SOURCES.c.worker.is_not(None))
+    backfilling = select(BACKFILLS.c.worker).where(BACKFILLS.c.worker.is_not(None))
+    return frozenset(connection.execute(processing.union(polling, backfilling)).scalars())
 
 
 def reclaim(connection: Connection, workers: Iterable[str]) -> int:
-    """Free every lease of these workers; the attempt stays counted, as the page may be what killed them.
+    """Free every lease of these workers on candidates, hosts, sources and backfills; return how many candidates.
 
-    Returns how many candidates are free again; sources that were being polled, and backfills, are free as well.
+    The attempt of each candidate stays counted, since its page may have caused the crash.
     """
     dead = sorted(workers)
-    # The order alone would make SQLite read all candidates.
+    # A subquery, because the ORDER BY below would make SQLite read all candidates.
     leased = select(CANDIDATES.c.id).where(IS_LEASED, CANDIDATES.c.worker.in_(dead))
-    theirs = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
+    held = select(CANDIDATES.c.id, CANDIDATES.c.lane, CANDIDATES.c.lease_token).where(
         CANDIDATES.c.id.in_(leased), IS_LEASED, CANDIDATES.c.worker.in_(dead)
     )
-    rows = connection.execute(theirs.order_by(CANDIDATES.c.id).with_for_update()).all()
+    rows = connection.execute(held.order_by(CANDIDATES.c.id).with_for_update()).all()
     free = update(CANDIDATES).where(CANDIDATES.c.id.in_([row.id for row in rows]))
     connection.execute(free.values(lease_token=None, lease_until=None, worker=None))
     for lane, token in sorted((row.lane, row.lease_token) for row in rows if row.lane is not None):
         free_host(connection, lane, token)
-    for leading in (SOURCES, BACKFILLS):
-        connection.execute(update(leading).where(leading.c.worker.in_(dead)).values(lease_until=None, worker=None))
+    for table in (SOURCES, BACKFILLS):
+        connection.execute(update(table).where(table.c.worker.in_(dead)).values(lease_until=None, worker=None))
     return len(rows)
 
 
-# Mends a store whose times were written by a clock that ran ahead and was set back since.
+# Repair of times written by a clock that ran ahead and was set back since.
 
 
 log = structlog.get_logger()
 
-TOLERANCE: Final = timedelta(minutes=1)
-"""How far the clocks of several machines on one store may differ."""
+CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+"""How far the clocks of several machines on one store may differ; chosen, not measured: NTP keeps to seconds."""
 
-_AHEAD: Final = (
+_FUTURE_COLUMNS: Final = (
     (HOSTS, HOSTS.c.next_turn),
     (HOSTS, HOSTS.c.closed_until),
     (HOSTS, HOSTS.c.lease_until),
@@ -205,27 +211,31 @@ _AHEAD: Final = (
     (CANDIDATES, CANDIDATES.c.lease_until),
     (CANDIDATES, CANDIDATES.c.look_at),
 )
-_PAST: Final = (
+_PAST_COLUMNS: Final = (
     (SOURCES, SOURCES.c.polled_at),
     (SOURCES, SOURCES.c.succeeded_at),
     (CANDIDATES, CANDIDATES.c.discovered_at),
 )
 _NOW, _BY = bindparam("now", type_=UtcTime()), bindparam("by", type_=Duration())
 _CORRECT: Final = (
-    *(update(table).where(column > _NOW).values({column: greatest(column - _BY, _NOW)}) for table, column in _AHEAD),
-    *(update(table).where(column > _NOW).values({column: _NOW}) for table, column in _PAST),
+    *(
+        update(table).where(column > _NOW).values({column: greatest(column - _BY, _NOW)})
+        for table, column in _FUTURE_COLUMNS
+    ),
+    *(update(table).where(column > _NOW).values({column: _NOW}) for table, column in _PAST_COLUMNS),
 )
 
 
 def correct_times(connection: Connection, *, now: datetime) -> timedelta:
-    """Move what lies ahead back by as far as the newest time that must be past lies ahead; return that.
+    """Correct times in the future after a clock that ran ahead; return by how much.
 
-    What was written last tells how far the clock was ahead. Nothing is changed where that is a minute or less. History
-    keeps its times, but for the discovery of candidates and the polls of sources: those told of the clock.
+    The shift is how far the newest time of something that has happened (a poll, a discovery) lies ahead of `now`.
+    Nothing is changed if that is a minute or less. Due times, leases and closures of hosts move back by the shift;
+    polls and discoveries that lie ahead are set to now. The history keeps its times.
     """
-    now = _latest(connection, now)
-    ahead = _newest(connection) - now
-    if ahead <= TOLERANCE:
+    now = _trusted_now(connection, now)
+    ahead = _newest_past_time(connection) - now
+    if ahead <= CLOCK_TOLERANCE:
         return timedelta(0)
     for statement in _CORRECT:
         connection.execute(statement, {"now": now, "by": ahead})
@@ -233,16 +243,16 @@ def correct_times(connection: Connection, *, now: datetime) -> timedelta:
     return ahead
 
 
-def _latest(connection: Connection, now: datetime) -> datetime:
-    """Return what the server says where this machine's clock is behind: then it is this one that is wrong."""
+def _trusted_now(connection: Connection, now: datetime) -> datetime:
+    """Return `now`, or the server's time if that is later: then it is this machine's clock that is wrong."""
     if is_sqlite(connection):
         return now
-    told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return max(now, told)
+    server_now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return max(now, server_now)
 
 
-def _newest(connection: Connection) -> datetime:
+def _newest_past_time(connection: Connection) -> datetime:
     """Return the newest time of something that has happened."""
     polled = connection.execute(select(func.max(SOURCES.c.polled_at))).scalar()
-    last = select(CANDIDATES.c.discovered_at).order_by(CANDIDATES.c.id.desc()).limit(1)
-    return max(polled or EPOCH, connection.execute(last).scalar() or EPOCH)
+    discovered = select(CANDIDATES.c.discovered_at).order_by(CANDIDATES.c.id.desc()).limit(1)
+    return max(polled or EPOCH, connection.execute(discovered).scalar() or EPOCH)

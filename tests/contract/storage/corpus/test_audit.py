@@ -1,4 +1,4 @@
-"""Audit: a sound store has no problems, and every kind of damage is named."""
+"""Audit: a sound store has no problems, and every kind of damage is reported."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_a_sound_store_balances(full: Store) -> None:
         ("UPDATE candidates SET article_id = NULL WHERE state = 'stored'", "1 candidates that ended with an article"),
         ("UPDATE candidates SET lease_token = 'x' WHERE state = 'stored'", "1 finished candidates that still have"),
         ("DELETE FROM pages WHERE form = 'text'", "1 pending input candidates without their content"),
-        ("UPDATE hosts SET due_at = NULL", "1 pending candidates their host does not call"),
-        ("DELETE FROM standings WHERE NOT head", "1 articles that stand in no cluster"),
-        ("DELETE FROM decisions", "3 articles nobody decided about"),
+        ("UPDATE hosts SET due_at = NULL", "1 pending candidates that their host has no due time for"),
+        ("DELETE FROM standings WHERE NOT head", "1 articles that are in no cluster"),
+        ("DELETE FROM decisions", "3 articles without a verdict"),
         ("UPDATE articles SET candidate_id = NULL", "2 articles without the candidate they came from"),
         ("UPDATE standings SET head = FALSE", "2 clusters without a head"),
         ("UPDATE standings SET cluster = 999 WHERE relation = 'copy'", "1 clusters without their founding"),
@@ -56,7 +56,7 @@ def test_a_sound_store_balances(full: Store) -> None:
         ("INSERT INTO index_keys (key, article_id) VALUES (7, 999)", "1 articles with index keys but no fingerprint"),
     ],
 )  # fmt: skip
-def test_damage_is_named(full: Store, execute: Callable[[str], None], damage: str, named: str) -> None:
+def test_damage_is_reported(full: Store, execute: Callable[[str], None], damage: str, named: str) -> None:
     execute(damage)
 
     books = full.reader.audit()

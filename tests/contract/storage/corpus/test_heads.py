@@ -1,4 +1,4 @@
-"""Which text of a cluster is exported, where it came out first, and a person's word on that."""
+"""The head of a cluster, the host that published first, and marks of people on both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADVERTISING = "mua ngay kem dưỡng da giảm giá nửa tiền gọi số máy
 
 
 def judge(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
-    """Judge by sets of words, and let a person's word decide which is the head."""
+    """Judge by sets of words; a mark of a person decides which is the head."""
     verdict = judge_of(article)([each for each in neighbours if each.head or each.marked])
     told = {each.id: each.original for each in neighbours}
     if verdict.best is None or not told[verdict.best.article] or verdict.relation is Relation.FOLLOWUP:
@@ -37,7 +37,7 @@ def judge(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neigh
 def come(
     store: Store, url: str, text: str, *, published_at: datetime | None = None, by: str = "json-ld", now: datetime = NOW
 ) -> Outcome:
-    """Take in a text that came out at a time, judged by the real rules."""
+    """Store a text published at a given time, judged by the real judge."""
     article = replace(
         made(url, text, fetched_at=now), published_at=published_at, published_at_from=by if published_at else ""
     )
@@ -84,7 +84,7 @@ def test_a_longer_text_that_does_not_become_the_head_is_a_duplicate_and_its_text
     assert store.reader.audit().balanced
 
 
-def test_such_a_text_stays_a_duplicate_when_all_is_judged_again(store: Store) -> None:
+def test_such_a_text_stays_a_duplicate_in_a_new_judgement_of_all(store: Store) -> None:
     come(store, A, "\n".join(STORY[:12]))
     come(store, B, "\n".join([*STORY[:12], *[f"{ADVERTISING} {place}" for place in range(5)]]), now=LATER)
     come(store, C, "\n".join([*STORY[:12], *(f"{line} kè mới" for line in STORY[2:8])]), now=LATER)
@@ -100,7 +100,7 @@ def test_such_a_text_stays_a_duplicate_when_all_is_judged_again(store: Store) ->
     assert store.reader.audit().balanced
 
 
-def test_both_times_and_the_first_host_are_told(store: Store) -> None:
+def test_links_have_both_times_and_the_first_host(store: Store) -> None:
     come(store, A, "\n".join(STORY), published_at=NOW - timedelta(hours=2), now=NOW)
     come(store, B, "\n".join(STORY), published_at=NOW - timedelta(hours=5), now=LATER)
 
@@ -116,7 +116,7 @@ def test_both_times_and_the_first_host_are_told(store: Store) -> None:
     ("published_at", "by"),
     [(NOW + timedelta(days=9), "json-ld"), (NOW - timedelta(days=90), "text"), (NOW.replace(year=1970), "meta")],
 )
-def test_who_was_first_is_not_told_by_times_that_cannot_be_or_are_guessed(
+def test_impossible_and_guessed_times_do_not_decide_who_was_first(
     store: Store, published_at: datetime, by: str
 ) -> None:
     come(store, A, "\n".join(STORY), published_at=NOW - timedelta(hours=2))
@@ -125,7 +125,7 @@ def test_who_was_first_is_not_told_by_times_that_cannot_be_or_are_guessed(
     assert [link.first_host for link in links(store)] == ["a.example"]
 
 
-def test_the_original_by_a_persons_word_is_exported_and_first_and_stays_so(store: Store) -> None:
+def test_an_article_marked_as_original_is_exported_and_first(store: Store) -> None:
     for url in (A, B, C):
         take_in(store, url, "một hai")
 
@@ -173,7 +173,7 @@ def test_a_fuller_text_that_comes_later_does_not_replace_the_original(store: Sto
     assert (outcome.state, exported(store)) == (State.DUPLICATE, [1])
 
 
-def test_the_latest_word_on_the_original_counts(store: Store) -> None:
+def test_the_latest_mark_of_an_original_counts(store: Store) -> None:
     for url in (A, B, C):
         take_in(store, url, "một hai")
 
@@ -184,7 +184,7 @@ def test_the_latest_word_on_the_original_counts(store: Store) -> None:
     assert exported(store) == [3]
 
 
-def test_a_word_on_the_original_is_no_word_on_two_articles(store: Store) -> None:
+def test_a_mark_of_an_original_is_not_a_mark_of_a_pair(store: Store) -> None:
     take_in(store, A, "một hai")
     store.review.mark_original(1, now=LATER)
 

@@ -36,7 +36,7 @@ def test_articles_marked_different_are_judged_so(store: Store) -> None:
     assert marked[id_of(first)] is Relation.UNIQUE
 
 
-def test_an_article_marked_same_is_met_though_it_shares_no_word(store: Store) -> None:
+def test_an_article_marked_same_is_found_though_it_shares_no_word(store: Store) -> None:
     first, other = take_in(store, A, "một hai"), take_in(store, B, "ba bốn")
     mark(store, id_of(first), id_of(other), "same")
 

@@ -1,4 +1,4 @@
-"""Settle: one transaction from neighbours to outcome, and how clusters stand afterwards."""
+"""Settle: one transaction from neighbours to outcome, and the clusters afterwards."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_article_like_no_other_is_stored(store: Store) -> None:
     assert (head.id, head.cluster, head.revision, head.head) == (outcome.article, outcome.article, 1, True)
 
 
-def test_an_article_comes_back_as_it_went_in(store: Store) -> None:
+def test_an_article_is_read_as_it_was_written(store: Store) -> None:
     made = article(A, "một\nhai")
     store.ledger.enqueue([candidate(A)], now=NOW)
 
@@ -114,7 +114,7 @@ def test_a_new_version_of_a_page_is_a_revision_of_its_own_cluster(store: Store) 
     assert links(store) == [(A, A, Relation.REVISION)]
 
 
-def test_an_earlier_version_is_met_again_though_it_shares_no_word(store: Store) -> None:
+def test_an_earlier_version_is_found_though_it_shares_no_word(store: Store) -> None:
     take_in(store, A, "một hai")
 
     assert take_in(store, A, "ba bốn").state is State.REVISED
@@ -138,7 +138,7 @@ def test_an_old_text_that_returns_is_a_new_revision(store: Store) -> None:
     assert take_in(store, A, "một hai").state is State.REVISED
 
 
-def test_a_followup_stands_by_itself_and_is_linked(store: Store) -> None:
+def test_a_followup_is_exported_and_linked(store: Store) -> None:
     take_in(store, A, "theo một hai")
 
     outcome = take_in(store, B, "theo ba bốn")
@@ -219,7 +219,7 @@ def test_every_decision_is_kept_in_full(store: Store) -> None:
     assert verdict == outcome.verdict
 
 
-def test_the_history_of_an_article_is_told(store: Store) -> None:
+def test_an_article_has_a_history(store: Store) -> None:
     outcome = take_in(store, A, "một hai")
 
     by_url, by_id = store.reader.candidate(A), store.reader.candidate(str(outcome.article))
@@ -231,7 +231,7 @@ def test_the_history_of_an_article_is_told(store: Store) -> None:
     assert "1500 ms" in by_url.events[1].detail
 
 
-def test_what_nobody_knows_has_no_record(store: Store) -> None:
+def test_an_unknown_url_has_no_record(store: Store) -> None:
     assert store.reader.candidate(A) is None
     assert store.reader.candidate("77") is None
     assert store.reader.article(77) is None

@@ -1,4 +1,4 @@
-"""What a store says of itself: queue, sources, what was done lately."""
+"""Statistics of a store: queue, sources, recent outcomes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_newest_texts_are_named_newest_first(store: Store) -> None:
     assert (latest[0].title, latest[0].source, latest[0].at) == ("Tiêu đề", "bao", NOW - MINUTE)
 
 
-def test_what_was_done_lately_is_counted_by_span(store: Store) -> None:
+def test_recent_outcomes_are_counted_by_span(store: Store) -> None:
     fill(store)
 
     recent = store.reader.figures(now=NOW + MINUTE).recent
@@ -56,7 +56,7 @@ def test_what_was_done_lately_is_counted_by_span(store: Store) -> None:
     assert recent[DAY] == {"discovered": 6, "stored": 3, "duplicate": 1, "failed": 1}
 
 
-def test_a_source_tells_what_became_of_what_it_brought_and_its_newest_text(store: Store) -> None:
+def test_a_source_has_its_counts_and_the_time_of_its_newest_text(store: Store) -> None:
     fill(store)
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + HOUR, found=9), ())
     store.ledger.record_poll(Poll(source="new", polled_at=NOW, due_at=NOW + HOUR, error="dns: no such host"), ())
@@ -69,7 +69,7 @@ def test_a_source_tells_what_became_of_what_it_brought_and_its_newest_text(store
     assert (new.known, new.newest_at, new.state.error) == (0, None, "dns: no such host")
 
 
-def test_a_page_recorded_long_ago_hides_nothing_that_was_done_lately(store: Store) -> None:
+def test_a_page_fetched_long_ago_does_not_hide_recent_outcomes(store: Store) -> None:
     for number in range(20):
         store.ledger.enqueue([candidate(f"https://w{number}.example/")], now=NOW)
         old = replace(page(f"https://w{number}.example/"), fetched_at=NOW - 3000 * DAY)
@@ -80,7 +80,7 @@ def test_a_page_recorded_long_ago_hides_nothing_that_was_done_lately(store: Stor
     assert recent[HOUR] == {"discovered": 20, "rejected": 20}
 
 
-def test_an_empty_store_has_figures_too(store: Store) -> None:
+def test_an_empty_store_has_statistics(store: Store) -> None:
     figures = store.reader.figures(now=NOW)
 
     assert (figures.pending, figures.texts, figures.sources) == (0, 0, ())

@@ -144,7 +144,7 @@ def test_more_moves_than_one_step_takes_all_go(store: Store) -> None:
 
 
 def begin(store: Store, name: str, *, finished: bool) -> None:
-    assert store.backfills.lead(name, now=NOW, until=NOW + MINUTE, worker="w1")
+    assert store.backfills.acquire(name, now=NOW, until=NOW + MINUTE, worker="w1")
     store.backfills.begin(
         name, [("sitemap", f"https://{name}.example/{n}.xml") for n in range(3)], now=NOW, afresh=True
     )

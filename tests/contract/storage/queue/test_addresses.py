@@ -1,4 +1,4 @@
-"""A candidate is its key and every address seen for it: one that ends makes way for the next."""
+"""A candidate has every address seen for it; after one that fails, the next one is tried."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def enqueue(store: Store, *found: Candidate, again: bool = False) -> int:
 
 
 def addresses(store: Store, key: str = KEY) -> dict[str, SeenAddress]:
-    """Return the addresses of a candidate, which the books must agree with."""
+    """Return the addresses of a candidate, after checking that the audit finds no problem."""
     assert store.reader.audit().problems == ()
     record = store.reader.candidate(key)
     assert record is not None
@@ -59,13 +59,13 @@ def state(store: Store, key: str = KEY) -> State:
 
 
 def settle_at(store: Store, claim: Claim, key: str, words: str) -> Outcome | None:
-    """Settle a claim with an article that is kept under a key."""
+    """Settle a claim with an article of a given canonical URL."""
     made = article(key, words)
     return store.ledger.settle(claim, made, fingerprint=fingerprint(words), judge=judge_of(made), now=NOW)
 
 
 @pytest.mark.parametrize("end", [GONE, SHORT, HIDDEN])
-def test_an_address_that_ends_makes_way_for_the_next(store: Store, end: Outcome) -> None:
+def test_after_an_address_that_ends_the_next_is_tried(store: Store, end: Outcome) -> None:
     assert enqueue(store, named("https://m.bao.example/1"), named("https://bao.example/1")) == 1
     first = claim_one(store)
 
@@ -95,7 +95,7 @@ def test_a_candidate_has_its_outcome_when_no_address_is_left(store: Store) -> No
 
 @pytest.mark.parametrize("end", [GONE, SHORT, HIDDEN])
 @pytest.mark.parametrize("by", list(Authority))
-def test_a_new_address_reopens_what_was_given_up(store: Store, end: Outcome, by: Authority) -> None:
+def test_a_new_address_reopens_a_failed_candidate(store: Store, end: Outcome, by: Authority) -> None:
     enqueue(store, named(KEY))
     store.ledger.finish(claim_one(store), end, now=NOW)
 
@@ -117,7 +117,7 @@ def test_the_same_address_reopens_nothing(store: Store) -> None:
     assert state(store) is State.FAILED
 
 
-def test_an_address_that_gave_its_article_is_left_for_no_other(store: Store) -> None:
+def test_after_an_article_no_other_address_is_tried(store: Store) -> None:
     take_in(store, KEY, "một hai")
 
     enqueue(store, named("https://bao.example/1?x=1"), named("https://m.bao.example/1", by=STRANGER))
@@ -140,7 +140,7 @@ def test_the_publishers_addresses_come_before_those_of_strangers(store: Store) -
     assert state(store) is State.FAILED
 
 
-def test_a_stranger_gives_way_to_the_publishers_own_word(store: Store) -> None:
+def test_the_publishers_address_replaces_a_strangers(store: Store) -> None:
     enqueue(store, named(KEY, by=STRANGER))
     store.ledger.finish(claim_one(store), GONE, now=NOW)
 
@@ -152,7 +152,7 @@ def test_a_stranger_gives_way_to_the_publishers_own_word(store: Store) -> None:
     assert [each.authority for each in addresses(store).values()] == [Authority.PUBLISHER]
 
 
-def test_the_publishers_word_comes_once(store: Store) -> None:
+def test_only_the_first_mention_by_the_publisher_changes_a_candidate(store: Store) -> None:
     enqueue(store, named(f"{KEY}/amp", by=STRANGER))
     settle(store, claim_one(store), "một hai")
     for _ in range(3):
@@ -165,7 +165,7 @@ def test_the_publishers_word_comes_once(store: Store) -> None:
     assert [each.url for each in record.addresses if each.current] == [KEY]
 
 
-def test_a_failure_that_may_pass_lets_another_address_be_tried_meanwhile(store: Store) -> None:
+def test_after_a_temporary_failure_another_address_is_tried_meanwhile(store: Store) -> None:
     enqueue(store, named("https://m.bao.example/1"), named(KEY), named("https://bao.example/1/amp", by=STRANGER))
     tried, now = [], NOW
     for wait in (0, 0, 10, 20):
@@ -178,7 +178,7 @@ def test_a_failure_that_may_pass_lets_another_address_be_tried_meanwhile(store: 
     assert state(store) is State.PENDING
 
 
-def test_a_new_address_is_tried_at_once_where_the_one_before_fails_for_now(store: Store) -> None:
+def test_a_new_address_is_tried_at_once_after_a_temporary_failure(store: Store) -> None:
     enqueue(store, named("https://m.bao.example/1"))
     store.ledger.finish(claim_one(store), LATER, now=NOW)
 
@@ -187,7 +187,7 @@ def test_a_new_address_is_tried_at_once_where_the_one_before_fails_for_now(store
     assert claim_one(store).url == KEY
 
 
-def test_the_text_of_a_feed_waits_until_no_address_is_left(store: Store) -> None:
+def test_the_text_of_a_feed_is_used_only_when_no_address_is_left(store: Store) -> None:
     enqueue(store, named("https://m.bao.example/1", fallback="cả bài"), named(KEY))
     first = claim_one(store)
     told = [store.ledger.fallback(first)]
@@ -198,7 +198,7 @@ def test_the_text_of_a_feed_waits_until_no_address_is_left(store: Store) -> None
     assert told == [None, Text(text="cả bài")]
 
 
-def test_a_page_of_another_site_makes_way_for_the_publishers_address(store: Store) -> None:
+def test_after_a_page_of_another_site_the_publishers_address_is_tried(store: Store) -> None:
     enqueue(store, named("https://bao.example/1/amp", by=STRANGER))
     settle_at(store, claim_one(store), "https://la.example/2", "một hai")
 
@@ -211,7 +211,7 @@ def test_a_page_of_another_site_makes_way_for_the_publishers_address(store: Stor
     assert [each.state for each in addresses(store).values()] == ["stored", "stored"]
 
 
-def test_what_came_from_elsewhere_stands_if_the_publishers_address_gives_nothing(store: Store) -> None:
+def test_an_article_from_another_site_stays_if_the_publishers_address_fails(store: Store) -> None:
     enqueue(store, named("https://bao.example/1?x"), named(KEY), named("https://bao.example/1/amp", by=STRANGER))
     settle_at(store, claim_one(store), "https://la.example/2", "một hai")
     claim = claim_one(store)
@@ -223,7 +223,7 @@ def test_what_came_from_elsewhere_stands_if_the_publishers_address_gives_nothing
     assert addresses(store)["https://bao.example/1?x"].reason == "elsewhere"
 
 
-def test_strangers_cannot_make_the_addresses_grow_without_end(store: Store) -> None:
+def test_strangers_cannot_make_the_addresses_grow_without_limit(store: Store) -> None:
     enqueue(store, named(KEY))
     enqueue(store, *(named(f"{KEY}?{number}", by=STRANGER) for number in range(50)))
     many = addresses(store)
@@ -238,7 +238,7 @@ def test_strangers_cannot_make_the_addresses_grow_without_end(store: Store) -> N
     assert KEY in own
 
 
-def test_a_hostile_feed_makes_nobody_try_for_ever(store: Store) -> None:
+def test_a_hostile_feed_cannot_cause_endless_tries(store: Store) -> None:
     enqueue(store, named(KEY))
     store.ledger.finish(claim_one(store), GONE, now=NOW)
     tries = 0
@@ -251,7 +251,7 @@ def test_a_hostile_feed_makes_nobody_try_for_ever(store: Store) -> None:
     assert tries == MAX_ADDRESSES - 1
 
 
-def test_an_address_of_a_candidate_in_hand_waits_for_its_turn(store: Store) -> None:
+def test_a_new_address_of_a_leased_candidate_waits_for_its_outcome(store: Store) -> None:
     enqueue(store, named("https://m.bao.example/1", by=STRANGER))
     claim = claim_one(store)
 
@@ -263,7 +263,7 @@ def test_an_address_of_a_candidate_in_hand_waits_for_its_turn(store: Store) -> N
     assert (claim_one(store).url, state(store)) == (KEY, State.PENDING)
 
 
-def test_content_given_by_hand_keeps_the_other_addresses(store: Store) -> None:
+def test_content_from_a_file_keeps_the_other_addresses(store: Store) -> None:
     enqueue(store, named("https://m.bao.example/1"), named(KEY))
     store.ledger.finish(claim_one(store), GONE, now=NOW)
 
@@ -293,7 +293,7 @@ def test_addresses_move_with_the_store_and_outlive_pruning(store: Store) -> None
     assert len(addresses(store)) == 2
 
 
-def test_what_an_older_program_found_keeps_its_address_and_is_judged_by_its_feed(
+def test_a_candidate_of_an_older_version_gets_its_authority_from_its_feed(
     store_url: str, open_stores: Callable[[str], Store]
 ) -> None:
     former = open_stores(store_url)

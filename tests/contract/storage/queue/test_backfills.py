@@ -1,4 +1,4 @@
-"""The past in the store: it waits behind the news, and every place that was looked at is remembered."""
+"""Backfills in the store: their candidates wait behind the news, and the progress of every place is saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAILED = Outcome(state=State.FAILED, reason="gone")
 
 
 def begun(store: Store, *urls: str) -> None:
-    assert store.backfills.lead(NAME, now=NOW, until=NOW + MINUTE, worker="w1")
+    assert store.backfills.acquire(NAME, now=NOW, until=NOW + MINUTE, worker="w1")
     store.backfills.begin(NAME, [("sitemap", url) for url in urls], now=NOW, afresh=False)
 
 
@@ -27,14 +27,14 @@ def place_of(store: Store, *, after: int = 0) -> BackfillPlace:
 
 def take(store: Store, *urls: str, place: BackfillPlace | None = None) -> BackfillPlace:
     found = [candidate(url) for url in urls]
-    return store.backfills.take(NAME, place or place_of(store), found, batch=BATCH, now=NOW)
+    return store.backfills.save_candidates(NAME, place or place_of(store), found, batch=BATCH, now=NOW)
 
 
 def claimed(store: Store, *, limit: int = 5, scope: Scope = Scope()) -> list[str]:
     return [each.url for each in store.ledger.claim(now=NOW, lease=MINUTE, limit=limit, worker="w1", scope=scope)]
 
 
-def test_of_one_host_the_news_is_claimed_before_the_past_that_came_first(store: Store) -> None:
+def test_news_of_a_host_are_claimed_before_older_backfill_candidates(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     take(store, "https://bao.example/cu")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
@@ -47,7 +47,7 @@ def test_of_one_host_the_news_is_claimed_before_the_past_that_came_first(store: 
     assert store.ledger.next_due(now=NOW) is not None
 
 
-def test_the_past_is_claimed_while_the_news_of_its_host_is_not_due(store: Store) -> None:
+def test_backfill_candidates_are_claimed_while_no_news_are_due(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
     later = Outcome(state=State.PENDING, reason="timeout", retry_at=NOW + 5 * MINUTE)
@@ -64,7 +64,7 @@ def test_the_past_is_claimed_while_the_news_of_its_host_is_not_due(store: Store)
 def test_old_contents_come_after_new_contents_and_pages(store: Store) -> None:
     begun(store, "archive.warc.gz")
     kept = [candidate(f"https://cu.example/{n}", payload=page(f"https://cu.example/{n}")) for n in range(2)]
-    store.backfills.take(NAME, place_of(store), kept, batch=BATCH, now=NOW)
+    store.backfills.save_candidates(NAME, place_of(store), kept, batch=BATCH, now=NOW)
     store.ledger.enqueue([candidate("https://bao.example/1")], now=NOW)
     store.ledger.enqueue([candidate("https://bao.example/2", payload=Text(text="một"))], now=NOW)
 
@@ -74,7 +74,7 @@ def test_old_contents_come_after_new_contents_and_pages(store: Store) -> None:
     assert store.ledger.next_due(now=NOW) == NOW
 
 
-def test_a_backfill_s_own_candidates_are_claimed_by_their_batch(store: Store) -> None:
+def test_candidates_of_a_backfill_are_claimed_by_their_batch(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
     take(store, "https://bao.example/cu", "https://khac.example/cu")
@@ -82,7 +82,7 @@ def test_a_backfill_s_own_candidates_are_claimed_by_their_batch(store: Store) ->
     assert sorted(claimed(store, scope=Scope(batch=BATCH))) == ["https://bao.example/cu", "https://khac.example/cu"]
 
 
-def test_what_a_poll_finds_too_is_news_from_then_on(store: Store) -> None:
+def test_a_backfill_candidate_that_a_poll_finds_gets_high_priority(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     take(store, "https://bao.example/1", "https://bao.example/2")
 
@@ -91,7 +91,7 @@ def test_what_a_poll_finds_too_is_news_from_then_on(store: Store) -> None:
     assert claim_one(store).url == "https://bao.example/2"
 
 
-def test_what_is_known_and_done_stays_as_it_is(store: Store) -> None:
+def test_a_finished_candidate_stays_finished(store: Store) -> None:
     store.ledger.enqueue([candidate("https://bao.example/1"), candidate("https://khac.example/1")], now=NOW)
     settle(store, claim_one(store), "một hai")
     begun(store, "https://bao.example/sitemap.xml")
@@ -103,7 +103,7 @@ def test_what_is_known_and_done_stays_as_it_is(store: Store) -> None:
     assert store.ledger.pending(now=NOW, scope=Scope(batch=BATCH)) == (2, 2)
 
 
-def test_a_place_is_looked_at_once_and_leads_to_others_once(store: Store) -> None:
+def test_a_place_is_read_once_and_its_links_are_added_once(store: Store) -> None:
     begun(store, "https://bao.example/index.xml")
     index = place_of(store)
 
@@ -119,7 +119,7 @@ def test_a_place_is_looked_at_once_and_leads_to_others_once(store: Store) -> Non
     assert (state.looked, state.waiting, state.unread) == (3, 0, 0)
 
 
-def test_a_page_that_gave_the_very_same_as_another_leads_nowhere(store: Store) -> None:
+def test_links_of_a_place_with_the_same_content_as_another_are_not_added(store: Store) -> None:
     begun(store, "trang-1")
 
     first = store.backfills.close(NAME, place_of(store), [("listing", "trang-2")], digest="ab", now=NOW)
@@ -129,7 +129,7 @@ def test_a_page_that_gave_the_very_same_as_another_leads_nowhere(store: Store) -
     assert store.backfills.next_place(NAME, after=0) is None
 
 
-def test_what_was_taken_is_counted_with_the_position_to_go_on_from(store: Store) -> None:
+def test_saved_candidates_are_counted_with_the_position_to_resume_at(store: Store) -> None:
     begun(store, "a.warc.gz")
     place = replace(place_of(store), position=4096, found=2, left_out=7)
 
@@ -141,7 +141,7 @@ def test_what_was_taken_is_counted_with_the_position_to_go_on_from(store: Store)
     assert (state.found, state.new, state.left_out, state.waiting) == (2, 2, 7, 1)
 
 
-def test_a_page_that_was_broken_off_is_counted_from_the_beginning(store: Store) -> None:
+def test_a_place_that_is_read_from_the_beginning_again_is_counted_anew(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
 
     take(store, "https://bao.example/1", place=replace(place_of(store), found=1))
@@ -149,7 +149,7 @@ def test_a_page_that_was_broken_off_is_counted_from_the_beginning(store: Store) 
     assert place_of(store).found == 0
 
 
-def test_a_place_that_failed_waits_unless_it_failed_for_good(store: Store) -> None:
+def test_a_failed_place_is_tried_again_unless_it_failed_for_good(store: Store) -> None:
     begun(store, "a", "b")
     first = place_of(store)
     second = place_of(store, after=first.id)
@@ -163,48 +163,50 @@ def test_a_place_that_failed_waits_unless_it_failed_for_good(store: Store) -> No
     assert (state.looked, state.waiting, state.unread) == (1, 1, 2)
 
 
-def test_one_worker_at_a_time_is_at_a_backfill(store: Store) -> None:
+def test_one_worker_at_a_time_runs_a_backfill(store: Store) -> None:
     begun(store, "a")
 
-    beside = store.backfills.lead(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
-    elsewhere = store.backfills.lead("khac:2026-01-01:2026-01-31", now=NOW, until=NOW + MINUTE, worker="w2")
-    later = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w2")
-    store.backfills.leave(NAME, worker="w1")
-    not_freed = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
-    store.backfills.leave(NAME, worker="w2")
-    freed = store.backfills.lead(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
+    beside = store.backfills.acquire(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
+    elsewhere = store.backfills.acquire("khac:2026-01-01:2026-01-31", now=NOW, until=NOW + MINUTE, worker="w2")
+    later = store.backfills.acquire(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w2")
+    store.backfills.release(NAME, worker="w1")
+    not_freed = store.backfills.acquire(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
+    store.backfills.release(NAME, worker="w2")
+    freed = store.backfills.acquire(NAME, now=NOW + MINUTE, until=NOW + 2 * MINUTE, worker="w3")
 
     assert (beside, elsewhere, later, not_freed, freed) == (False, True, True, False, True)
 
 
-def test_a_backfill_is_under_way_until_all_is_looked_at_and_worked_off(store: Store) -> None:
+def test_a_backfill_is_unfinished_until_all_is_read_and_processed(store: Store) -> None:
     begun(store, "a", "b")
-    taken = store.backfills.take(NAME, place_of(store), [candidate("https://bao.example/1")], batch=BATCH, now=NOW)
-    (begun_,) = store.backfills.under_way(now=NOW)
-    (left,) = store.backfills.under_way(now=NOW + 2 * MINUTE)
+    taken = store.backfills.save_candidates(
+        NAME, place_of(store), [candidate("https://bao.example/1")], batch=BATCH, now=NOW
+    )
+    (begun_,) = store.backfills.unfinished(now=NOW)
+    (left,) = store.backfills.unfinished(now=NOW + 2 * MINUTE)
     for place in (taken, place_of(store, after=taken.id)):
         store.backfills.close(NAME, place, [], digest="", now=NOW)
     store.backfills.finish(NAME, now=NOW)
-    (looked,) = store.backfills.under_way(now=NOW)
+    (looked,) = store.backfills.unfinished(now=NOW)
     store.ledger.finish(claim_one(store), FAILED, now=NOW)
 
     assert (begun_.state.name, begun_.worker, begun_.pending, begun_.state.waiting) == (NAME, "w1", 1, 2)
     assert left.worker == ""
     assert (looked.state.looked, looked.state.waiting, looked.pending) == (2, 0, 1)
-    assert store.backfills.under_way(now=NOW) == ()
+    assert store.backfills.unfinished(now=NOW) == ()
 
 
-def test_a_backfill_whose_worker_is_dead_is_free_at_once(store: Store) -> None:
+def test_a_backfill_of_a_dead_worker_is_reclaimed(store: Store) -> None:
     begun(store, "a")
 
-    holders = store.ledger.holders()
-    store.ledger.take_over(["w1"])
+    holders = store.ledger.lease_owners()
+    store.ledger.reclaim(["w1"])
 
     assert holders == {"w1"}
-    assert store.backfills.lead(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
+    assert store.backfills.acquire(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
 
 
-def test_beginning_again_keeps_what_was_looked_at_unless_told_otherwise(store: Store) -> None:
+def test_starting_again_keeps_the_progress_unless_afresh(store: Store) -> None:
     begun(store, "a")
     store.backfills.close(NAME, place_of(store), [], digest="", now=NOW)
     store.backfills.finish(NAME, now=NOW)
@@ -218,13 +220,13 @@ def test_beginning_again_keeps_what_was_looked_at_unless_told_otherwise(store: S
     assert (anew.looked, anew.waiting, anew.finished_at, anew.begun_at) == (0, 1, None, NOW + MINUTE)
 
 
-def test_the_state_of_a_backfill_never_begun_is_empty(store: Store) -> None:
+def test_the_progress_of_an_unknown_backfill_is_empty(store: Store) -> None:
     state = store.backfills.state("nirgends")
 
     assert (state.begun_at, state.looked, state.waiting) == (None, 0, 0)
 
 
-def test_a_text_that_stands_in_is_kept_until_the_outcome_and_no_longer(store: Store) -> None:
+def test_a_fallback_text_is_kept_until_the_outcome(store: Store) -> None:
     store.ledger.enqueue([replace(candidate(), fallback="một\nhai \ud800", title="Tiêu đề")], now=NOW)
     claim = claim_one(store)
     before = store.ledger.fallback(claim)
@@ -238,23 +240,23 @@ def test_a_text_that_stands_in_is_kept_until_the_outcome_and_no_longer(store: St
     assert store.ledger.fallback(claim) is None
 
 
-def test_a_candidate_without_such_a_text_has_none(store: Store) -> None:
+def test_a_candidate_without_a_fallback_has_none(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
 
     assert store.ledger.fallback(claim_one(store)) is None
 
 
-def test_news_is_found_quickly_however_much_of_the_past_waits(store: Store) -> None:
+def test_news_are_found_by_an_index_in_a_queue_full_of_backfill_candidates(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     old = [candidate(f"https://bao.example/cu/{n}") for n in range(2000)]
-    store.backfills.take(NAME, place_of(store), old, batch=BATCH, now=NOW - timedelta(days=1))
+    store.backfills.save_candidates(NAME, place_of(store), old, batch=BATCH, now=NOW - timedelta(days=1))
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
 
     assert claim_one(store).url == "https://bao.example/moi"
     assert store.reader.audit().balanced
 
 
-def test_who_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Store) -> None:
+def test_a_run_that_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     take(store, "https://bao.example/cu", "https://khac.example/cu")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
@@ -267,7 +269,7 @@ def test_who_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Store) -> N
     assert "https://bao.example/cu" in [each.url for each in later]
 
 
-def test_news_that_is_not_due_yet_holds_nobody_up(store: Store) -> None:
+def test_news_that_are_not_due_do_not_hold_up_a_run_that_gives_way(store: Store) -> None:
     begun(store, "https://bao.example/sitemap.xml")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW - MINUTE)
     first = claim_one(store, now=NOW - MINUTE)

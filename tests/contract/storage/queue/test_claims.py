@@ -1,4 +1,4 @@
-"""The ledger as a queue: what goes in, who gets it, and when."""
+"""The ledger as a queue: which candidates are added, and which worker claims them when."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_strings_no_database_can_hold_are_cleaned(store: Store) -> None:
     assert claim_one(store).url == "https://bao.example/ab"
 
 
-def test_a_claim_carries_everything_discovery_knew(store: Store) -> None:
+def test_a_claim_has_every_value_from_discovery(store: Store) -> None:
     known = candidate(modified_at=NOW)
     store.ledger.enqueue([known], now=NOW)
 
@@ -84,7 +84,7 @@ def test_the_host_that_has_waited_longest_comes_first(store: Store) -> None:
     assert [claim.host for claim in claims] == ["c.example", "a.example"]
 
 
-def test_a_host_whose_turn_is_far_is_not_claimed(store: Store) -> None:
+def test_a_host_whose_next_slot_is_far_is_not_claimed(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     store.hosts.reserve("bao.example", now=NOW, delay=timedelta(seconds=10))
 
@@ -93,7 +93,7 @@ def test_a_host_whose_turn_is_far_is_not_claimed(store: Store) -> None:
     assert claim_one(store, now=NOW + 9 * SECOND).attempts
 
 
-def test_whether_anything_is_due_is_told_of_each_way_to_wait(store: Store) -> None:
+def test_has_due_and_pending_agree_for_every_kind_of_waiting(store: Store) -> None:
     told = [store.ledger.has_due(now=NOW)]
     store.ledger.enqueue([candidate(), candidate("https://bao.example/2")], now=NOW)
     told.append(store.ledger.has_due(now=NOW))
@@ -135,7 +135,7 @@ def test_content_that_is_here_already_waits_for_no_host(store: Store) -> None:
     assert claimed(store) == []
 
 
-def test_content_in_a_workers_hands_comes_due_when_its_lease_ends(store: Store) -> None:
+def test_a_leased_content_comes_due_when_its_lease_ends(store: Store) -> None:
     store.ledger.enqueue([candidate(payload=Text(text="a"))], now=NOW)
     claim_one(store)
 
@@ -155,7 +155,7 @@ def test_a_known_candidate_with_other_content_is_due_again(store: Store) -> None
     assert claim_one(store).payload == Text(text="hai")
 
 
-def test_a_known_candidate_asked_for_again_is_due_again(store: Store) -> None:
+def test_a_known_candidate_that_is_requested_again_is_due_again(store: Store) -> None:
     take_in(store, "https://bao.example/1", "một hai")
 
     new = store.ledger.enqueue([candidate()], now=NOW, again=True)
@@ -176,7 +176,7 @@ def test_a_later_time_of_modification_makes_a_candidate_due_again(store: Store) 
     assert claim_one(store).modified_at == NOW + MINUTE
 
 
-def test_a_candidate_in_a_workers_hands_is_not_queued_again(store: Store) -> None:
+def test_a_leased_candidate_is_not_queued_again(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     claim = claim_one(store)
 
@@ -186,7 +186,7 @@ def test_a_candidate_in_a_workers_hands_is_not_queued_again(store: Store) -> Non
     assert store.ledger.finish(claim, Outcome(state=State.REJECTED), now=NOW)
 
 
-def test_a_scope_of_sources_claims_theirs_alone(store: Store) -> None:
+def test_a_scope_of_sources_claims_only_their_candidates(store: Store) -> None:
     store.ledger.enqueue([candidate(url, source=url[-1]) for url in urls(4)], now=NOW)
     store.ledger.enqueue([candidate("https://x.example/", source="2", payload=Text(text="a"))], now=NOW)
 
@@ -265,7 +265,7 @@ def test_validators_and_body_hash_come_back_with_the_next_claim(store: Store) ->
     assert claim.known_sha256 is not None
 
 
-def test_a_page_that_gave_no_article_is_asked_for_in_full(store: Store) -> None:
+def test_a_page_without_an_article_is_requested_in_full(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=page(etag='"v1"'))
 
@@ -275,28 +275,28 @@ def test_a_page_that_gave_no_article_is_asked_for_in_full(store: Store) -> None:
 
 
 def test_one_worker_at_a_time_polls_a_source(store: Store) -> None:
-    first = store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w1")
+    first = store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w1")
 
-    second = store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2")
+    second = store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w2")
 
     assert (first, second) == (True, False)
-    assert store.ledger.lead_poll("bao", now=NOW + MINUTE, lease=MINUTE, worker="w2")
+    assert store.ledger.claim_poll("bao", now=NOW + MINUTE, lease=MINUTE, worker="w2")
 
 
-def test_a_poll_written_down_ends_the_lead(store: Store) -> None:
-    store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w1")
+def test_a_recorded_poll_ends_its_lease(store: Store) -> None:
+    store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w1")
 
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + 5 * MINUTE), ())
 
-    assert not store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2")
-    assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2", only_if_due=False)
+    assert not store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w2")
+    assert store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w2", only_if_due=False)
     assert store.ledger.source_state("bao").polled_at == NOW
 
 
 def test_workers_are_known_by_their_leases(store: Store) -> None:
     store.ledger.enqueue([candidate(f"https://h{number}.example/") for number in range(3)], now=NOW)
     store.ledger.claim(now=NOW, lease=MINUTE, limit=2, worker="w2")
-    store.ledger.lead_poll("bao", now=NOW, lease=2 * MINUTE, worker="w1")
+    store.ledger.claim_poll("bao", now=NOW, lease=2 * MINUTE, worker="w1")
 
     names = [(each.name, each.candidates, each.sources, each.until) for each in store.reader.workers(now=NOW)]
 
@@ -304,7 +304,7 @@ def test_workers_are_known_by_their_leases(store: Store) -> None:
     assert store.reader.workers(now=NOW + 2 * MINUTE) == ()
 
 
-def test_the_longest_address_there_may_be_finds_room(store: Store) -> None:
+def test_the_longest_allowed_url_is_stored(store: Store) -> None:
     letters = random.Random(1).choices(
         string.ascii_letters + string.digits, k=MAX_FINISHED_LENGTH - len("https://bao.example/")
     )

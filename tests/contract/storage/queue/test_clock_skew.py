@@ -1,4 +1,4 @@
-"""A store whose clock ran ahead: what lies in a future that never was is brought back to now."""
+"""A store written while the clock ran ahead: times in the future are moved back."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NOW = factories.NOW + timedelta(days=36_500)
 
 
 def poll(store: Store) -> bool:
-    return store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="w2", only_if_due=True)
+    return store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="w2", only_if_due=True)
 
 
-def test_nothing_changes_where_the_clock_is_right(store: Store) -> None:
+def test_nothing_changes_if_the_clock_is_right(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + HOUR), [candidate()])
     store.hosts.save_health(HostHealth(host="bao.example", failures=1, closed_until=NOW + HOUR))
 
@@ -33,7 +33,7 @@ def test_nothing_changes_where_the_clock_is_right(store: Store) -> None:
     assert store.ledger.source_state("bao").due_at == NOW + HOUR
 
 
-def test_everything_that_waits_waits_no_longer_than_it_would_have(store: Store) -> None:
+def test_waits_become_no_longer_than_they_would_have_been(store: Store) -> None:
     ahead = NOW + HOUR
     store.ledger.record_poll(Poll(source="bao", polled_at=ahead, due_at=ahead + 5 * MINUTE), [candidate()])
     store.hosts.reserve("bao.example", now=ahead, delay=MINUTE)
@@ -70,7 +70,7 @@ def test_a_lease_from_the_future_ends_when_it_would_have(store: Store) -> None:
     assert len(later) == 1
 
 
-def test_mending_twice_is_mending_once(store: Store) -> None:
+def test_a_second_correction_changes_nothing(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW + HOUR, due_at=NOW + 2 * HOUR), [candidate()])
     store.mend_times(now=NOW)
 
@@ -101,7 +101,7 @@ def test_a_source_polled_in_the_past_is_due_when_it_said(store: Store) -> None:
     assert poll(store) is False
 
 
-def test_whose_clock_is_behind_the_servers_mends_nothing(store: Store, store_url: str) -> None:
+def test_a_machine_whose_clock_is_behind_the_servers_corrects_nothing(store: Store, store_url: str) -> None:
     if store_url.startswith("sqlite"):
         pytest.skip("only a server has a clock of its own")
     store.ledger.record_poll(Poll(source="bao", polled_at=datetime.now(UTC), due_at=datetime.now(UTC)), [candidate()])

@@ -1,4 +1,4 @@
-"""Contents that name one address are worked on one after the other, each once."""
+"""Several contents of one URL are processed one after the other, each once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
 
 
 def line(number: int, words: str) -> Candidate:
-    """Return what one line of a file gives; all lines name the same address."""
+    """Return the candidate of one line of a file; all lines have the same URL."""
     return replace(candidate(payload=Text(text=words, title=f"Dòng {number}")), reference=f"a.jsonl:{number}")
 
 
 def worked_off(store: Store) -> list[str]:
-    """Settle everything that waits, and return the texts in their order."""
+    """Settle everything that is pending, and return the texts in order."""
     done = []
     while claims := store.ledger.claim(now=NOW, lease=NOW - NOW.replace(year=2025), limit=1, worker="w1"):
         assert isinstance(claims[0].payload, Text)
@@ -30,7 +30,7 @@ def worked_off(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_each_content_has_its_turn_and_is_known_afterwards(store: Store, *, at_once: bool) -> None:
+def test_each_content_is_processed_once(store: Store, *, at_once: bool) -> None:
     lines = [line(1, "một"), line(2, "hai"), line(3, "ba"), line(4, "hai")]
     for some in [lines] if at_once else [[each] for each in lines]:
         store.ledger.enqueue(some, now=NOW)
@@ -40,7 +40,7 @@ def test_each_content_has_its_turn_and_is_known_afterwards(store: Store, *, at_o
     assert worked_off(store) == []
 
 
-def test_what_a_place_brings_anew_is_worked_on(store: Store) -> None:
+def test_a_new_content_of_the_same_reference_is_processed(store: Store) -> None:
     store.ledger.enqueue([line(1, "một"), line(2, "hai")], now=NOW)
     worked_off(store)
 
@@ -49,7 +49,7 @@ def test_what_a_place_brings_anew_is_worked_on(store: Store) -> None:
     assert worked_off(store) == ["một bốn"]
 
 
-def test_a_content_that_gives_nothing_leaves_what_others_gave(store: Store) -> None:
+def test_a_rejected_content_leaves_the_articles_of_others(store: Store) -> None:
     store.ledger.enqueue([line(1, "một"), line(2, "hai")], now=NOW)
     settle(store, claim_one(store), "một")
 
@@ -61,7 +61,7 @@ def test_a_content_that_gives_nothing_leaves_what_others_gave(store: Store) -> N
     assert store.reader.audit().balanced
 
 
-def test_a_content_that_comes_while_another_is_in_hand_is_not_lost(store: Store) -> None:
+def test_a_content_that_comes_while_another_is_leased_is_not_lost(store: Store) -> None:
     store.ledger.enqueue([line(1, "một")], now=NOW)
     claim = claim_one(store)
 

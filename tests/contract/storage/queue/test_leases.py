@@ -15,7 +15,7 @@ from worker.storage.db.schema import PAGES
 REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
 
 
-def test_a_lease_that_ran_out_is_claimed_by_the_next_worker(store: Store) -> None:
+def test_an_expired_lease_is_claimed_by_the_next_worker(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     claim_one(store, worker="w1")
 
@@ -30,7 +30,7 @@ def test_a_lease_that_ran_out_is_claimed_by_the_next_worker(store: Store) -> Non
     assert "w1" in record.events[-1].detail
 
 
-def test_who_lost_the_lease_can_write_nothing(store: Store) -> None:
+def test_a_worker_that_lost_its_lease_cannot_write(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     lost = claim_one(store, worker="w1")
     claim_one(store, now=NOW + MINUTE, worker="w2")
@@ -41,7 +41,7 @@ def test_who_lost_the_lease_can_write_nothing(store: Store) -> None:
     assert store.reader.audit().articles == 0
 
 
-def test_a_lease_that_ran_out_unnoticed_still_counts(store: Store) -> None:
+def test_an_expired_lease_that_nobody_claimed_still_counts(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     claim = claim_one(store)
 
@@ -99,7 +99,7 @@ def test_a_postponed_candidate_lets_the_rest_of_its_host_pass(store: Store) -> N
     assert claim_one(store).url == "https://bao.example/2"
 
 
-def test_an_outcome_tried_again_after_a_lost_answer_is_written_once(store: Store) -> None:
+def test_an_outcome_repeated_after_a_lost_answer_is_written_once(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     claim = claim_one(store)
 
@@ -111,7 +111,7 @@ def test_an_outcome_tried_again_after_a_lost_answer_is_written_once(store: Store
     assert store.reader.audit().articles == 1
 
 
-def test_a_finish_tried_again_after_a_lost_answer_succeeds_and_adds_nothing(store: Store) -> None:
+def test_a_finish_repeated_after_a_lost_answer_succeeds_and_adds_nothing(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     claim = claim_one(store)
 
@@ -124,18 +124,18 @@ def test_a_finish_tried_again_after_a_lost_answer_succeeds_and_adds_nothing(stor
     assert (record.state, record.reason, record.detail) == (State.REJECTED, "short", "12 words")
 
 
-def test_leases_of_the_dead_are_taken_over_at_once(store: Store) -> None:
+def test_leases_of_dead_workers_are_reclaimed_at_once(store: Store) -> None:
     store.ledger.enqueue([candidate("https://a.example/1"), candidate("https://b.example/1")], now=NOW)
     claim_one(store, worker="dead")
     claim_one(store, worker="alive")
-    store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="dead")
+    store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="dead")
 
-    freed = store.ledger.take_over(store.ledger.holders() - {"alive"})
+    freed = store.ledger.reclaim(store.ledger.lease_owners() - {"alive"})
 
     assert freed == 1
-    assert store.ledger.holders() == {"alive"}
+    assert store.ledger.lease_owners() == {"alive"}
     assert claim_one(store, worker="next").attempts == 2
-    assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="next")
+    assert store.ledger.claim_poll("bao", now=NOW, lease=MINUTE, worker="next")
 
 
 def test_workers_that_claim_together_never_get_the_same_candidate_or_host(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_workers_that_claim_together_never_get_the_same_candidate_or_host(store:
     assert len(claims) == 60
 
 
-def test_a_host_whose_only_candidate_was_brought_otherwise_keeps_nobody_waiting(store: Store) -> None:
+def test_a_host_without_a_claimable_candidate_does_not_block_the_queue(store: Store) -> None:
     store.ledger.enqueue([candidate("https://a.example/1")], now=NOW)
     store.ledger.enqueue([candidate("https://a.example/1", payload=Text(text="từ tệp"))], now=NOW)
     assert store.ledger.finish(claim_one(store), REJECTED, now=NOW)

@@ -1,4 +1,4 @@
-"""What is asked again and again is answered by a small index, however many hosts and candidates there are."""
+"""Frequent queries use a small index, however many hosts and candidates there are."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _candidate(number: int) -> dict[str, object]:
 
 
 def plans(database: Database, work: Callable[[Connection], object]) -> list[str]:
-    """Return how the database carries out each statement that reads candidates or hosts."""
+    """Return the query plan of each statement that reads candidates or hosts."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: object, _cursor: object, statement: str, given: Any, *_rest: object) -> None:
@@ -102,9 +102,9 @@ def plans(database: Database, work: Callable[[Connection], object]) -> list[str]
         (lambda it: workers.reclaim(it, ["gone"]), {"ix_candidates_leases"}),
         (lambda it: queue_rechecks(it, now=NOW, limit=10), {"ix_candidates_look"}),
     ],
-    ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "take_over", "look_again"],
+    ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "reclaim", "queue_rechecks"],
 )
-def test_a_question_is_answered_by_the_indexes_made_for_it(
+def test_a_statement_uses_the_indexes_made_for_it(
     database: Database, work: Callable[[Connection], object], indexes: set[str]
 ) -> None:
     told = "\n".join(plans(database, work))
@@ -116,7 +116,7 @@ def test_a_question_is_answered_by_the_indexes_made_for_it(
     assert "Seq Scan on hosts" not in told
 
 
-def test_whether_anything_is_due_is_not_found_out_by_reading_all_that_is_due(database: Database) -> None:
+def test_has_due_does_not_read_everything_that_is_due(database: Database) -> None:
     (told,) = plans(database, lambda it: claims.has_due(it, now=NOW))
 
     assert "hashed" not in told

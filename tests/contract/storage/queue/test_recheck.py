@@ -1,4 +1,4 @@
-"""Looking again at what is stored already: when it is due, what it waits behind, and what stands if it fails."""
+"""Rechecks of stored articles: when they are due, their priority, and the outcome if they fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ URL = "https://bao.example/1"
 
 
 def take_in(store: Store, *, url: str = URL, text: str = "một hai ba", look_at: datetime | None = None) -> Outcome:
-    """Enqueue, claim and settle one article that is looked at again at a time."""
+    """Enqueue, claim and settle one article that is to be rechecked at a time."""
     store.ledger.enqueue([candidate(url, modified_at=NOW)], now=NOW)
     return settled(store, claim_one(store), text, look_at=look_at)
 
@@ -46,9 +46,9 @@ def record(store: Store, url: str = URL) -> CandidateRecord:
 def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> None:
     take_in(store, look_at=NOW + HOUR)
 
-    early = store.ledger.look_again(now=NOW + 59 * MINUTE, limit=10)
-    due = store.ledger.look_again(now=NOW + HOUR, limit=10)
-    twice = store.ledger.look_again(now=NOW + HOUR, limit=10)
+    early = store.ledger.queue_rechecks(now=NOW + 59 * MINUTE, limit=10)
+    due = store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
+    twice = store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
 
     assert (early, due, twice) == (0, 1, 0)
     assert record(store).state is State.PENDING
@@ -56,19 +56,19 @@ def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> Non
     assert store.reader.audit().balanced
 
 
-def test_only_so_many_are_looked_at_again_at_once_the_longest_due_first(store: Store) -> None:
+def test_a_limited_number_is_queued_the_longest_due_first(store: Store) -> None:
     for number in range(5):
         take_in(store, url=f"https://bao.example/{number}", text=f"chữ{number}", look_at=NOW + (5 - number) * MINUTE)
 
-    queued = store.ledger.look_again(now=NOW + HOUR, limit=2)
+    queued = store.ledger.queue_rechecks(now=NOW + HOUR, limit=2)
 
     waiting = [number for number in range(5) if record(store, f"https://bao.example/{number}").state is State.PENDING]
     assert (queued, waiting) == (2, [3, 4])
 
 
-def test_it_waits_behind_the_news_of_its_host(store: Store) -> None:
+def test_a_recheck_waits_behind_the_news_of_its_host(store: Store) -> None:
     take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     store.ledger.enqueue([candidate("https://bao.example/2")], now=NOW + MINUTE)
 
     claimed = claim_one(store, now=NOW + 2 * MINUTE)
@@ -76,9 +76,9 @@ def test_it_waits_behind_the_news_of_its_host(store: Store) -> None:
     assert claimed.url == "https://bao.example/2"
 
 
-def test_the_claim_knows_what_it_was_and_asks_conditionally(store: Store) -> None:
+def test_a_claim_of_a_recheck_has_the_former_outcome_and_validators(store: Store) -> None:
     stored = take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
 
     claim = claim_one(store)
 
@@ -88,9 +88,9 @@ def test_the_claim_knows_what_it_was_and_asks_conditionally(store: Store) -> Non
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.REJECTED, State.BLOCKED])
-def test_a_look_that_fails_leaves_what_was(store: Store, state: State) -> None:
+def test_a_failed_recheck_restores_the_outcome(store: Store, state: State) -> None:
     stored = take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     claim = claim_one(store)
 
     outcome = keep_former_outcome(claim, Outcome(state=state, reason="gone", detail="404"))
@@ -99,12 +99,12 @@ def test_a_look_that_fails_leaves_what_was(store: Store, state: State) -> None:
     after = record(store)
     assert (after.state, after.reason, after.articles) == (State.STORED, stored.reason, (stored.article,))
     assert after.detail == "looked at again in vain: gone: 404"
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 1
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
     assert claim_one(store, now=NOW + DAY).known_sha256 == claim.known_sha256
     assert store.reader.audit().balanced
 
 
-def test_a_look_that_is_put_off_keeps_what_was(store: Store) -> None:
+def test_a_postponed_recheck_keeps_the_former_outcome(store: Store) -> None:
     take_in(store)
     store.ledger.enqueue([candidate(modified_at=NOW + HOUR)], now=NOW + HOUR)
     claim = claim_one(store, now=NOW + HOUR)
@@ -119,7 +119,7 @@ def test_a_look_that_is_put_off_keeps_what_was(store: Store) -> None:
     assert not again.by_age
 
 
-def test_who_is_asked_for_by_a_person_fails_as_it_fails(store: Store) -> None:
+def test_a_failure_is_kept_if_a_person_requested_the_page(store: Store) -> None:
     take_in(store)
 
     store.ledger.enqueue([candidate()], now=NOW, again=True)
@@ -127,24 +127,24 @@ def test_who_is_asked_for_by_a_person_fails_as_it_fails(store: Store) -> None:
     assert claim_one(store).former is None
 
 
-def test_a_changed_text_is_a_revision_and_is_looked_at_again(store: Store) -> None:
+def test_a_changed_text_is_a_revision_and_is_rechecked(store: Store) -> None:
     take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
 
     outcome = settled(store, claim_one(store), "một hai ba bốn", look_at=NOW + DAY)
 
     assert outcome.state is State.REVISED
     assert record(store).state is State.REVISED
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 1
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
 
 
-def test_a_copy_is_not_looked_at_again(store: Store) -> None:
+def test_a_copy_is_not_rechecked(store: Store) -> None:
     take_in(store, url="https://else.example/1")
 
     outcome = take_in(store, look_at=NOW)
 
     assert outcome.state is State.DUPLICATE
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 0
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 0
 
 
 def announce(store: Store, number: int, *, at: datetime) -> State:
@@ -153,7 +153,7 @@ def announce(store: Store, number: int, *, at: datetime) -> State:
     return record(store).state
 
 
-def test_who_announces_changes_that_are_none_is_believed_later_each_time(store: Store) -> None:
+def test_after_empty_announcements_the_next_is_believed_later_each_time(store: Store) -> None:
     take_in(store)
     at, waits = NOW, []
     for number in range(1, 5):
@@ -166,7 +166,7 @@ def test_who_announces_changes_that_are_none_is_believed_later_each_time(store: 
     assert waits == [timedelta(0), HOUR, 2 * HOUR, 4 * HOUR]
 
 
-def test_a_change_that_is_one_restores_belief(store: Store) -> None:
+def test_a_real_change_resets_the_backoff(store: Store) -> None:
     take_in(store)
     announce(store, 1, at=NOW)
     settled(store, claim_one(store), "một hai ba")
@@ -178,9 +178,9 @@ def test_a_change_that_is_one_restores_belief(store: Store) -> None:
     assert state is State.PENDING
 
 
-def test_a_lease_that_runs_out_loses_nothing(store: Store) -> None:
+def test_an_expired_lease_keeps_the_former_outcome(store: Store) -> None:
     take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     first = claim_one(store)
 
     second = claim_one(store, now=NOW + HOUR)

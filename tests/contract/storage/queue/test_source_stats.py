@@ -1,4 +1,4 @@
-"""What is learned of sources is kept, with each poll and with each outcome."""
+"""Statistics of sources are saved with each poll and each outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def poll(learned: PollHistory, *, source: str = "bao") -> Poll:
     return Poll(source=source, polled_at=NOW, due_at=NOW + HOUR, learned=learned)
 
 
-def test_what_a_poll_has_taught_comes_back_whole(store: Store) -> None:
+def test_what_a_poll_has_shown_is_loaded_as_saved(store: Store) -> None:
     store.ledger.record_poll(poll(LEARNED), ())
 
     assert store.ledger.source_state("bao").learned == LEARNED
@@ -54,9 +54,9 @@ def test_the_next_poll_replaces_it(store: Store) -> None:
     assert store.ledger.source_state("bao").learned == PollHistory(gaps=4)
 
 
-def test_readers_are_told_all_but_the_entries(store: Store) -> None:
+def test_readers_get_everything_but_the_entries(store: Store) -> None:
     store.ledger.record_poll(poll(LEARNED), ())
-    store.ledger.lead_poll("new", now=NOW, lease=MINUTE, worker="w1")
+    store.ledger.claim_poll("new", now=NOW, lease=MINUTE, worker="w1")
 
     bao, new = store.reader.sources()
 
@@ -66,7 +66,7 @@ def test_readers_are_told_all_but_the_entries(store: Store) -> None:
     assert new.learned == PollHistory()
 
 
-def test_a_changed_rule_gives_another_due_time(store: Store) -> None:
+def test_a_changed_schedule_gives_another_due_time(store: Store) -> None:
     store.ledger.record_poll(poll(LEARNED), ())
 
     store.ledger.replan("bao", plan="every 2:00:00", due_at=NOW + 9 * HOUR)
@@ -116,7 +116,7 @@ def test_pages_that_gave_nothing_count_and_failures_do_not(
 
 
 @pytest.mark.parametrize(("host", "useful"), [("other.example", 1), ("bao.example", 0)])
-def test_a_copy_is_of_use_where_it_is_another_sites(store: Store, host: str, useful: int) -> None:
+def test_a_copy_is_useful_if_its_original_is_another_sites(store: Store, host: str, useful: int) -> None:
     store.ledger.enqueue([candidate(f"https://{host}/0", source="else")], now=NOW)
     settle(store, claim_one(store), TEXT)
     store.ledger.enqueue([candidate("https://bao.example/1")], now=NOW)
@@ -128,7 +128,7 @@ def test_a_copy_is_of_use_where_it_is_another_sites(store: Store, host: str, use
     assert gathered(store) == (1, useful, 0, 1)
 
 
-def test_another_look_at_a_page_counts_no_second_time(store: Store) -> None:
+def test_a_recheck_is_not_counted_again(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW)
     settle(store, claim_one(store), TEXT)
     store.ledger.enqueue([candidate()], now=NOW, again=True)
@@ -138,7 +138,7 @@ def test_another_look_at_a_page_counts_no_second_time(store: Store) -> None:
     assert gathered(store) == (1, 1, 0, 1)
 
 
-def test_content_from_a_file_tells_nothing_of_a_source(store: Store) -> None:
+def test_content_from_a_file_is_not_counted_for_its_source(store: Store) -> None:
     store.ledger.enqueue([candidate(payload=page())], now=NOW)
 
     settle(store, claim_one(store), TEXT)

@@ -1,4 +1,4 @@
-"""Who has a store open for work is known by name while they are there, and no longer."""
+"""Workers that have a store open are listed by name while they are connected, and no longer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from worker.runs.doctor.local import check_store
 from worker.storage import Store, move_store, open_store
 from worker.storage.db.engine import connect
 from worker.storage.db.migrate import missing_privileges
-from worker.storage.queue.workers import ConnectedWorker, connected
+from worker.storage.queue.workers import ConnectedWorker, connected_workers
 
 A = "https://a.example/1"
 REAL = Deduper().parameters
@@ -33,9 +33,9 @@ OTHER = f"presence_guest_{os.getpid()}"
 
 
 def callers(url: str) -> tuple[ConnectedWorker, ...]:
-    """Return who is connected for work, as one sees it who only looks."""
+    """Return the connected workers, as a read-only connection sees them."""
     with closing(connect(url)) as database:
-        return database.read(connected)
+        return database.read(connected_workers)
 
 
 def gone(url: str) -> bool:
@@ -49,7 +49,7 @@ def findings(url: str) -> dict[str, tuple[Level, str]]:
 
 @pytest.fixture
 def guest(empty_postgresql_url: str) -> Iterator[str]:
-    """The URL of a role that may only read."""
+    """The URL of a read-only role."""
     open_store(empty_postgresql_url, parameters=REAL).close()
     engine = create_engine(empty_postgresql_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as admin:
@@ -69,14 +69,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.end_all()
 
 
-def test_who_only_looks_is_nobody_at_work(store: Store, store_url: str) -> None:
+def test_a_reader_is_not_listed_as_a_worker(store: Store, store_url: str) -> None:
     assert callers(store_url) == ()
     assert store.daemon() == ""
     assert store.knows_daemons()
     assert store.reader.workers(now=NOW) == ()
 
 
-def test_a_worker_with_leases_is_told_once(store: Store) -> None:
+def test_a_worker_with_leases_is_listed_once(store: Store) -> None:
     store.introduce(command="run", worker="worker")
     store.ledger.enqueue([candidate(A)], now=NOW)
     claim_one(store, worker="worker")
@@ -99,7 +99,7 @@ def test_a_worker_is_seen_by_every_role_until_its_connections_end(guest: str, em
 
 
 @pytest.mark.postgresql
-def test_a_connection_that_is_made_anew_has_its_name_again(
+def test_a_new_connection_of_a_worker_is_named_again(
     empty_postgresql_url: str, open_stores: Callable[[str], Store]
 ) -> None:
     store = open_stores(empty_postgresql_url)
@@ -132,7 +132,7 @@ def test_a_long_name_keeps_its_numbers(
 
 
 @pytest.mark.postgresql
-def test_a_worker_with_a_long_name_and_leases_is_told_once(
+def test_a_worker_with_a_long_name_and_leases_is_listed_once(
     empty_postgresql_url: str, open_stores: Callable[[str], Store]
 ) -> None:
     name = f"{'a' * 64}:1"
@@ -196,7 +196,7 @@ def pooler(url: str) -> Iterator[str]:
 
 
 @pytest.mark.postgresql
-def test_behind_a_pooler_nobody_is_named_and_nothing_wrong_is_said(empty_postgresql_url: str) -> None:
+def test_behind_a_pooler_no_connection_is_named(empty_postgresql_url: str) -> None:
     with pooler(empty_postgresql_url) as url, open_store(url, parameters=PARAMETERS) as store:
         store.introduce(command="run", worker="box:17")
         store.reader.sources()
@@ -207,7 +207,7 @@ def test_behind_a_pooler_nobody_is_named_and_nothing_wrong_is_said(empty_postgre
 
 
 @pytest.mark.postgresql
-def test_who_may_only_read_is_told_what_is_missing_before_any_work(guest: str, desk: Desk) -> None:
+def test_a_role_without_rights_is_refused_before_any_work(guest: str, desk: Desk) -> None:
     desk.environment = {"CORPUS_WORKER_STORE__URL": guest}
     desk.configure()
 
@@ -223,7 +223,7 @@ def test_who_may_only_read_is_told_what_is_missing_before_any_work(guest: str, d
 
 
 @pytest.mark.postgresql
-def test_one_right_that_is_missing_is_told_by_its_table(guest: str, empty_postgresql_url: str) -> None:
+def test_a_missing_right_is_reported_with_its_table(guest: str, empty_postgresql_url: str) -> None:
     engine = create_engine(empty_postgresql_url)
     with engine.begin() as admin:
         admin.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {OTHER}"))
@@ -238,7 +238,7 @@ def test_one_right_that_is_missing_is_told_by_its_table(guest: str, empty_postgr
 
 
 @pytest.mark.postgresql
-def test_an_idle_daemon_is_told_by_status_and_doctor_and_keeps_its_store_in_place(
+def test_an_idle_daemon_is_shown_by_status_and_doctor_and_keeps_its_store_in_place(
     desk: Desk, empty_postgresql_url: str
 ) -> None:
     desk.environment = {"CORPUS_WORKER_STORE__URL": empty_postgresql_url}

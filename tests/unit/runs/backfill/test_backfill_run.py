@@ -28,13 +28,13 @@ class Book:
     def __init__(self) -> None:
         self.leads = 0
 
-    def lead(self, *_: object, **__: object) -> bool:
+    def acquire(self, *_: object, **__: object) -> bool:
         self.leads += 1
         if self.leads == 2:
             raise StoreError("locked for a moment")
         return True
 
-    def leave(self, _name: str, *, worker: str) -> None:
+    def release(self, _name: str, *, worker: str) -> None:
         pass
 
 
@@ -98,7 +98,9 @@ class Shelf:
     def next_place(self, _name: str, *, after: int) -> BackfillPlace | None:
         return next((each for each in self.waiting if each.id > after), None)
 
-    def take(self, _name: str, place: BackfillPlace, candidates: Sequence[Candidate], **_: object) -> BackfillPlace:
+    def save_candidates(
+        self, _name: str, place: BackfillPlace, candidates: Sequence[Candidate], **_: object
+    ) -> BackfillPlace:
         new = {each.url for each in candidates} - self.known
         self.known |= new
         self.sizes.append(len(candidates))
