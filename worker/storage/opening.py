@@ -52,7 +52,7 @@ async def open_for_work(
     except asyncio.CancelledError:
         given_up.set()
         raise
-    store.introduce(command=command, worker=worker_name())
+    store.announce(command=command, worker=worker_name())
     return store
 
 
@@ -63,12 +63,12 @@ def _opened(
     store = open_store(url, parameters=parameters, create=create, patience=patience, given_up=given_up)
     try:
         store.require_rights()
-        store.mend_times(now=SystemClock().now())
+        store.correct_times(now=SystemClock().now())
         _reclaim_dead_leases(store.ledger)
     except BaseException:
         store.close()
         raise
-    store.be_patient(PATIENCE)
+    store.set_patience(PATIENCE)
     return store
 
 

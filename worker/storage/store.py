@@ -88,21 +88,21 @@ class Store:
         """Let go of raw pages and histories from before a time; never of a text of the corpus."""
         return prune(self._database, older_than=older_than, dry_run=dry_run)
 
-    def pruning(self, *, older_than: datetime) -> Iterator[Pruned]:
+    def prune_in_steps(self, *, older_than: datetime) -> Iterator[Pruned]:
         """Do the same in short steps, one for each item asked for."""
         return prune_steps(self._database, older_than=older_than)
 
-    def mend_times(self, *, now: datetime) -> timedelta:
+    def correct_times(self, *, now: datetime) -> timedelta:
         """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""
         return self._database.write(correct_times, now=now)
 
-    def be_patient(self, patience: timedelta) -> None:
+    def set_patience(self, patience: timedelta) -> None:
         """Wait for a database that does not answer for as long as that, from now on."""
         self._database.patience = patience
 
-    def give_up(self) -> None:
+    def cancel_waits(self) -> None:
         """Stop waiting for a database that does not answer; for an orderly stop."""
-        self._database.give_up()
+        self._database.cancel_waits()
 
     def lock_daemon(self, owner: str) -> None:
         """Be the only daemon on this store, described by `owner`; raises StoreBusy naming the one that is.
@@ -110,22 +110,22 @@ class Store:
         On PostgreSQL any number of daemons share a store, so there is nothing to hold.
         """
         if self._lock is not None:
-            self._lock.take(owner)
+            self._lock.acquire(owner)
 
     def unlock_daemon(self) -> None:
         """Let another daemon in."""
         if self._lock is not None:
-            self._lock.give_back()
+            self._lock.release()
 
     def daemon(self) -> str:
         """Return what the daemon that works on this store says of itself, or the names of several; empty for none."""
         return self._lock.holder() if self._lock is not None else self._database.read(daemons)
 
-    def knows_daemons(self) -> bool:
+    def can_list_daemons(self) -> bool:
         """Whether `daemon` is sure that there is none: it cannot look past a connection pooler."""
         return self._database.is_sqlite or self._database.read(is_direct)
 
-    def introduce(self, *, command: str, worker: str) -> None:
+    def announce(self, *, command: str, worker: str) -> None:
         """Let others see that this process has the store open for work: as which command, and under which name."""
         if not self._database.is_sqlite:
             name_connections(self._database.engine, command=command, worker=worker)
@@ -164,7 +164,7 @@ def open_store(
     """
     database = connect(url, create=create, given_up=given_up)
     database.patience = patience
-    database.standpoint = replace(database.standpoint, only_reads=parameters is None)
+    database.error_context = replace(database.error_context, only_reads=parameters is None)
     try:
         if not database.is_sqlite:
             database.read(require_utf8)

@@ -111,7 +111,7 @@ def test_who_gives_up_waits_no_longer(tmp_path: Path, monkeypatch: pytest.Monkey
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    store.give_up()
+    store.cancel_waits()
 
     with pytest.raises(StoreBusy, match="locked by another program"):
         store.ledger.enqueue([candidate()], now=NOW)
@@ -153,9 +153,9 @@ def test_a_lack_of_rights_is_told() -> None:
     class NotAllowed(Exception):
         sqlstate = "42501"
 
-    standpoint = ErrorContext(url=_secret_url())
+    context = ErrorContext(url=_secret_url())
 
-    with pytest.raises(StoreError, match="permission denied for table articles"), translated_errors(standpoint):
+    with pytest.raises(StoreError, match="permission denied for table articles"), translated_errors(context):
         raise ProgrammingError("SELECT", None, NotAllowed("permission denied for table articles"))
 
 

@@ -182,7 +182,7 @@ def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     code = (
         "import os, signal; from pathlib import Path; from worker.storage.db.locks import DaemonLock;"
-        f"DaemonLock(Path({str(path)!r})).take('gone'); os.kill(os.getpid(), signal.SIGKILL)"
+        f"DaemonLock(Path({str(path)!r})).acquire('gone'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     store = open_store(url_of(path), parameters=PARAMETERS)

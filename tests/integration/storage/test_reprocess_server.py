@@ -44,15 +44,15 @@ def test_after_a_restart_it_is_alone_again_before_it_writes_on(
 ) -> None:
     one, other = stores
 
-    with one.review.alone():
+    with one.review.exclusive():
         restart(server)
-        judged = one.review.think_again(tag="t").judge_all(as_before)
+        judged = one.review.rejudge(tag="t").judge_all(as_before)
 
-        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.exclusive():
             pass
 
     assert judged == 2
-    with other.review.alone():
+    with other.review.exclusive():
         pass
 
 
@@ -62,20 +62,20 @@ def test_where_another_began_after_a_restart_it_ends_and_changes_nothing(
 ) -> None:
     one, other = stores
 
-    with one.review.alone():
+    with one.review.exclusive():
         restart(server)
-        with other.review.alone():
-            other.review.think_again(tag="other").judge_all(as_before)
+        with other.review.exclusive():
+            other.review.rejudge(tag="other").judge_all(as_before)
             for write in (
-                lambda: one.review.think_again(tag="one").judge_all(as_before),
-                lambda: one.review.think_again(tag="other").take_effect(as_before, now=NOW),
+                lambda: one.review.rejudge(tag="one").judge_all(as_before),
+                lambda: one.review.rejudge(tag="other").take_effect(as_before, now=NOW),
                 lambda: one.review.queue_kept_pages(now=NOW),
                 one.review.finish_kept_pages,
                 one.review.end_kept_pages,
             ):
                 with pytest.raises(StoreBusy, match="another reprocess has begun on this store meanwhile"):
                     write()
-            again = other.review.think_again(tag="other").judge_all(as_before)
+            again = other.review.rejudge(tag="other").judge_all(as_before)
 
     assert again == 0
 
@@ -102,8 +102,8 @@ def test_a_restart_between_two_steps_of_a_judgement_of_all_lets_nobody_else_in(
         return as_before(article, fingerprint, neighbours)
 
     held: list[int] = []
-    with one.review.alone():
-        one.review.think_again(tag="t").judge_all(restarting)
+    with one.review.exclusive():
+        one.review.rejudge(tag="t").judge_all(restarting)
     after = holds()
     engine.dispose()
 

@@ -89,7 +89,7 @@ def take(store: Store, url: str, text: str) -> None:
 
 
 def reprocess(store: Store, rules: Deduper) -> None:
-    thought = store.review.think_again(tag=str(id(rules)))
+    thought = store.review.rejudge(tag=str(id(rules)))
     thought.judge_all(rules.judge)
     thought.take_effect(rules.judge, now=LATER)
 

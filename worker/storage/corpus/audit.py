@@ -162,7 +162,7 @@ class MisplacedArticle:
 def misplaced_articles(url: str) -> tuple[MisplacedArticle, ...]:
     """Return the articles of a store that are kept under a key of another site, the first thousand of them."""
     with closing(connect(url, create=False)) as database:
-        return database.look(_misplaced)
+        return database.read_consistent(_misplaced)
 
 
 def _misplaced(connection: Connection) -> tuple[MisplacedArticle, ...]:

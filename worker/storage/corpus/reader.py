@@ -197,11 +197,11 @@ class StoreReader(Repository):
 
     def counts(self) -> AuditReport:
         """Count everything, and check nothing: quick."""
-        return self.database.look(audit.sums)
+        return self.database.read_consistent(audit.sums)
 
     def audit(self) -> AuditReport:
         """Count everything, and check that every row has its partners."""
-        return self.database.look(audit.books)
+        return self.database.read_consistent(audit.books)
 
 
 def _canonical(url: str) -> str:

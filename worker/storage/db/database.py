@@ -17,7 +17,14 @@ from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.clock import SystemClock
-from worker.storage.db.errors import ErrorContext, Retry, describe_error, describe_url, retry_action, translated_errors
+from worker.storage.db.errors import (
+    ErrorContext,
+    RetryAction,
+    describe_error,
+    describe_url,
+    retry_action,
+    translated_errors,
+)
 from worker.storage.db.sqlite_files import OpenFileGuard, WalCheckpoint, is_part_of_store, sqlite_file
 
 # How long a database is waited for, and how often that is told: pauses that grow, shared by a process in an outage.
@@ -56,18 +63,18 @@ class SharedBackoff:
         self._wait = NO_WAIT
         self._ends = float("-inf")
 
-    def wait(self, patience: timedelta, tell: Callable[[timedelta], None], *, again: bool) -> timedelta:
+    def wait(self, patience: timedelta, on_start: Callable[[timedelta], None], *, again: bool) -> timedelta:
         """Wait for no longer than `patience`, and return for how long; `again` after another wait for the same."""
-        begun, wait = self._joined(patience, again=again)
+        begun, wait = self._reserve(patience, again=again)
         if begun:
-            tell(wait)
+            on_start(wait)
         self._given_up.wait(wait.total_seconds())
         if begun:
             with self._guard:
                 self._ends = min(self._ends, self._clock.monotonic())
         return wait
 
-    def _joined(self, patience: timedelta, *, again: bool) -> tuple[bool, timedelta]:
+    def _reserve(self, patience: timedelta, *, again: bool) -> tuple[bool, timedelta]:
         """Return whether a wait begins, and how long it is or the one under way still takes."""
         with self._guard:
             now = self._clock.monotonic()
@@ -95,32 +102,32 @@ class Database:
 
     Where the server went away, has no room for us yet, takes no writes, or another program holds the file, a piece of
     work is tried again for as long as `patience` says. A server that never answered is not waited for: the URL may be
-    wrong. `given_up`, once set, ends every wait. `standpoint` is what the advice in its errors depends on.
+    wrong. `given_up`, once set, ends every wait. `context` is what the advice in its errors depends on.
     """
 
     def __init__(self, engine: Engine, *, given_up: threading.Event | None = None) -> None:
         self.engine = engine
         self.patience = NO_WAIT
         self._writer = engine.execution_options(**{WRITES: True})
-        self.standpoint = ErrorContext(url=engine.url)
+        self.error_context = ErrorContext(url=engine.url)
         self._given_up = given_up or threading.Event()
-        self._outage = SharedBackoff(self._given_up)
+        self._backoff = SharedBackoff(self._given_up)
         self._answered = False
-        self._ground: OpenFileGuard | None = None
-        self._write_back: WalCheckpoint | None = None
+        self._file_guard: OpenFileGuard | None = None
+        self._checkpoint: WalCheckpoint | None = None
         if path := self.path:
-            self._ground = OpenFileGuard(path, name=describe_url(self.url))
-            self._write_back = WalCheckpoint(engine, path)
-            self._mind(self._ground)
+            self._file_guard = OpenFileGuard(path, name=describe_url(self.url))
+            self._checkpoint = WalCheckpoint(engine, path)
+            self._guard_file(self._file_guard)
 
-    def _mind(self, ground: OpenFileGuard) -> None:
+    def _guard_file(self, guard: OpenFileGuard) -> None:
         """Open connections to the file that was opened first, and to no other."""
 
         def before(*_: object) -> None:
-            ground.require(in_use=False)
+            guard.require_unchanged(in_use=False)
 
         def after(*_: object) -> None:
-            ground.note()
+            guard.remember()
 
         event.listen(self.engine, "do_connect", before)
         event.listen(self.engine, "connect", after)
@@ -160,26 +167,26 @@ class Database:
         database, and must recognise what it has written before.
         """
         done = self._run(self._writer.begin, lambda connection: work(connection, *args, **kwargs))
-        if self._write_back:
-            self._write_back.after_commit()
+        if self._checkpoint:
+            self._checkpoint.after_commit()
         return done
 
     def read(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction that only reads."""
         return self._run(self.engine.begin, lambda connection: work(connection, *args, **kwargs))
 
-    def look(self, work: Callable[[Connection], T]) -> T:
+    def read_consistent(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, several statements that must see the store as of one moment, and return what it returned."""
-        return self._run(self._as_of_now, work)
+        return self._run(self._consistent, work)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a long read that sees the store as it is now, whatever is written meanwhile."""
-        with translated_errors(self.standpoint), self._as_of_now() as connection:
+        with translated_errors(self.error_context), self._consistent() as connection:
             yield connection
 
     @contextmanager
-    def _as_of_now(self) -> Iterator[Connection]:
+    def _consistent(self) -> Iterator[Connection]:
         with self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -187,7 +194,7 @@ class Database:
                 connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection.execution_options(yield_per=200)
 
-    def tell_waiting(self, why: str, wait: timedelta) -> None:
+    def log_wait(self, why: str, wait: timedelta) -> None:
         """Say in the log that the database is waited for."""
         log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
 
@@ -195,54 +202,56 @@ class Database:
         """Wait, and return whether to go on: nobody has given up."""
         return not self._given_up.wait(wait.total_seconds())
 
-    def give_up(self) -> None:
+    def cancel_waits(self) -> None:
         """Stop waiting for a database that does not answer, now and from now on; for an orderly stop."""
         self._given_up.set()
 
     def close(self) -> None:
         """Close every connection."""
-        self.give_up()
+        self.cancel_waits()
         self.engine.dispose()
 
     def _run(self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
         tries = _RetryBudget(self.patience)
-        with translated_errors(self.standpoint):
+        with translated_errors(self.error_context):
             while True:
                 try:
                     with opened() as connection:
                         self._answered = True
                         done = work(connection)
-                        if self._ground:
-                            self._ground.require(in_use=True)
+                        if self._file_guard:
+                            self._file_guard.require_unchanged(in_use=True)
                         return done
                 except DBAPIError as error:
-                    if self._given_up.is_set() or not self._waited(error, tries):
+                    if self._given_up.is_set() or not self._wait_before_retry(error, tries):
                         raise
 
-    def _waited(self, error: DBAPIError, tries: _RetryBudget) -> bool:
+    def _wait_before_retry(self, error: DBAPIError, tries: _RetryBudget) -> bool:
         """Wait before a piece of work that failed is tried again; return False at once where it should not be."""
 
-        def tell(wait: timedelta) -> None:
-            self.tell_waiting(describe_error(error, self.standpoint), wait)
+        def on_start(wait: timedelta) -> None:
+            self.log_wait(describe_error(error, self.error_context), wait)
 
-        course = retry_action(error)
-        if course is Retry.RETURN:
-            course = Retry.WAIT if self._answered else Retry.TELL
-        if course is Retry.WAIT:
-            return self._waited_with_others(tries, tell)
-        wait = next({Retry.AGAIN: tries.conflicts, Retry.FEW: tries.cancels}.get(course, iter(())), None)
+        action = retry_action(error)
+        if action is RetryAction.WAIT_IF_KNOWN:
+            action = RetryAction.WAIT if self._answered else RetryAction.FAIL
+        if action is RetryAction.WAIT:
+            return self._wait_for_server(tries, on_start)
+        wait = next(
+            {RetryAction.AT_ONCE: tries.conflicts, RetryAction.FEW_TIMES: tries.cancels}.get(action, iter(())), None
+        )
         if wait is None:
             return False
-        if course is Retry.FEW:
-            tell(wait)
+        if action is RetryAction.FEW_TIMES:
+            on_start(wait)
         self.pause(wait)
         return True
 
-    def _waited_with_others(self, tries: _RetryBudget, tell: Callable[[timedelta], None]) -> bool:
+    def _wait_for_server(self, tries: _RetryBudget, on_start: Callable[[timedelta], None]) -> bool:
         left = self.patience - tries.waited
         if left <= NO_WAIT:
             return False
-        tries.waited += self._outage.wait(left, tell, again=tries.waited > NO_WAIT)
+        tries.waited += self._backoff.wait(left, on_start, again=tries.waited > NO_WAIT)
         return True
 
 

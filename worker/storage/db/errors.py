@@ -24,169 +24,173 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.errors import StoreBusy, StoreError
 
-# What PostgreSQL can have against the worker: how each trouble is recognised, what to do, whether time may help.
+# What PostgreSQL can have against the worker: how each error is recognised, what to do, whether time may help.
 #
 # The codes are those of PostgreSQL's appendix "Error Codes". libpq does not pass them on for a connection that was
 # refused, so that those are recognised by the server's words; in another language than English they count as a server
 # out of reach, with the words shown.
 
 
-class Retry(enum.Enum):
+class RetryAction(enum.Enum):
     """What to do about a piece of work that failed."""
 
-    TELL = "say so at once: it needs somebody's hand"
-    AGAIN = "try again at once: another transaction got in the way"
-    FEW = "try again a few times, with a wait between"
+    FAIL = "say so at once: it needs somebody's hand"
+    AT_ONCE = "try again at once: another transaction got in the way"
+    FEW_TIMES = "try again a few times, with a wait between"
     WAIT = "wait: the server is there, and time may help"
-    RETURN = "wait if the server has answered before; otherwise its address may be wrong"
+    WAIT_IF_KNOWN = "wait if the server has answered before; otherwise its address may be wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PgError:
-    """One trouble. `sign` is a pattern of the server's words; its named groups, and those of the URL, fill `remedy`.
+    """One known error. `pattern` is a pattern of the server's words; its named groups, and those of the URL, fill `remedy`.
 
     `readers` is the remedy for those who only read, where it is another: nobody is told to grant more than is needed.
     """
 
-    state: str = ""
-    sign: str = ""
+    sqlstate: str = ""
+    pattern: str = ""
     remedy: str = ""
-    readers: str = ""
-    course: Retry = Retry.TELL
+    reader_remedy: str = ""
+    action: RetryAction = RetryAction.FAIL
 
-    def fits(self, state: str | None, words: str) -> bool:
-        """Whether this is the trouble with a code, None where the driver gave none, and these words."""
-        if state and self.state != state:
+    def matches(self, state: str | None, words: str) -> bool:
+        """Whether this is the error with a code, None where the driver gave none, and these words."""
+        if state and self.sqlstate != state:
             return False
-        return bool(re.search(self.sign, words)) if self.sign else bool(state)
+        return bool(re.search(self.pattern, words)) if self.pattern else bool(state)
 
 
 UPGRADE_COMMAND: Final = "corpus-worker upgrade-store"
 """The command that brings a store of an older version up to date."""
-_LET_IN = "as the owner of the schema, run `GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}`"
-_LET_SEE = "as the owner of the schema, run `GRANT USAGE ON SCHEMA {schema} TO {user}`"
-_SHOW = "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}`"
-_SHARE = (
+_GRANT_CREATE = "as the owner of the schema, run `GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}`"
+_GRANT_USAGE = "as the owner of the schema, run `GRANT USAGE ON SCHEMA {schema} TO {user}`"
+_GRANT_SELECT = "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}`"
+_GRANT_ALL = (
     "as their owner, run `GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; "
     "GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {user}`"
 )
-_URL = "correct the parameter in the url"
+_FIX_URL = "correct the parameter in the url"
 
 PG_ERRORS: Final = (
     # Those that pass come first: of several servers in one URL, one that may come back counts.
     PgError(
-        state="53300",
-        sign="too many connections for",
+        sqlstate="53300",
+        pattern="too many connections for",
         remedy="raise its CONNECTION LIMIT, or lower the number of workers",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     PgError(
-        state="53300",
-        sign="too many clients|connection slots|no more connections allowed",
+        sqlstate="53300",
+        pattern="too many clients|connection slots|no more connections allowed",
         remedy="the server has no connection left: raise max_connections, or lower the number of workers",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     PgError(
-        state="57P03",
-        sign="database system is ",
+        sqlstate="57P03",
+        pattern="database system is ",
         remedy="wait until the server has started, or look into its log",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     PgError(
-        state="25006",
-        sign="session is read-only|in hot standby mode",
+        sqlstate="25006",
+        pattern="session is read-only|in hot standby mode",
         remedy="no server that answers takes writes: one of them has to become the primary",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     # Those that need somebody's hand, met when connecting.
     PgError(
-        sign='invalid connection option "',
+        pattern='invalid connection option "',
         remedy="PostgreSQL knows no such parameter: correct its name in the url, or leave it out",
     ),
-    PgError(sign="^bad value for|invalid .*(value|port number)|could not match [0-9]", remedy=_URL),
-    PgError(state="42704", sign="unrecognized configuration parameter", remedy=_URL),
+    PgError(pattern="^bad value for|invalid .*(value|port number)|could not match [0-9]", remedy=_FIX_URL),
+    PgError(sqlstate="42704", pattern="unrecognized configuration parameter", remedy=_FIX_URL),
     PgError(
-        sign="unsupported startup parameter",
+        pattern="unsupported startup parameter",
         remedy="in PgBouncer, set `ignore_startup_parameters = options`",
     ),
     PgError(
-        state="28P01",
-        sign="password authentication failed|no password supplied",
+        sqlstate="28P01",
+        pattern="password authentication failed|no password supplied",
         remedy="put the right password into ~/.pgpass, or into CORPUS_WORKER_STORE__URL",
     ),
     PgError(
-        state="28000",
-        sign=r'role "(?P<user>[^"]*)" does not exist',
+        sqlstate="28000",
+        pattern=r'role "(?P<user>[^"]*)" does not exist',
         remedy="make it with `createuser {user}`, or correct the url",
     ),
-    PgError(state="28000", sign="not permitted to log in", remedy="run `ALTER ROLE {user} LOGIN`, or correct the url"),
-    PgError(state="28000", sign="pg_hba.conf", remedy="let this machine in with a line in the server's pg_hba.conf"),
     PgError(
-        state="3D000",
-        sign=r'database "(?P<database>[^"]*)" does not exist',
+        sqlstate="28000", pattern="not permitted to log in", remedy="run `ALTER ROLE {user} LOGIN`, or correct the url"
+    ),
+    PgError(
+        sqlstate="28000", pattern="pg_hba.conf", remedy="let this machine in with a line in the server's pg_hba.conf"
+    ),
+    PgError(
+        sqlstate="3D000",
+        pattern=r'database "(?P<database>[^"]*)" does not exist',
         remedy="make it with `createdb -O {user} -E UTF8 -T template0 {database}`, or correct the url",
     ),
     PgError(
-        state="42501",
-        sign="permission denied for database",
+        sqlstate="42501",
+        pattern="permission denied for database",
         remedy="as its owner, run `GRANT CONNECT ON DATABASE {database} TO {user}`",
     ),
     # What a statement can meet.
-    PgError(state="3F000", remedy=_LET_IN, readers=_LET_SEE),
+    PgError(sqlstate="3F000", remedy=_GRANT_CREATE, reader_remedy=_GRANT_USAGE),
     PgError(
-        state="42501",
-        sign='permission denied for schema "?(?P<schema>[^"\n]+)',
-        remedy=_LET_IN,
-        readers=_LET_SEE,
+        sqlstate="42501",
+        pattern='permission denied for schema "?(?P<schema>[^"\n]+)',
+        remedy=_GRANT_CREATE,
+        reader_remedy=_GRANT_USAGE,
     ),
     PgError(
-        state="42501",
-        sign="must be owner of",
+        sqlstate="42501",
+        pattern="must be owner of",
         remedy=f"the tables have to be changed: run `{UPGRADE_COMMAND}` once as their owner",
     ),
-    PgError(state="42501", remedy=_SHARE, readers=_SHOW),
-    PgError(state="40001", course=Retry.AGAIN),
-    PgError(state="40P01", course=Retry.AGAIN),
+    PgError(sqlstate="42501", remedy=_GRANT_ALL, reader_remedy=_GRANT_SELECT),
+    PgError(sqlstate="40001", action=RetryAction.AT_ONCE),
+    PgError(sqlstate="40P01", action=RetryAction.AT_ONCE),
     PgError(
-        state="55P03",
+        sqlstate="55P03",
         remedy="somebody holds a lock on the tables for long: find out who in pg_stat_activity, and stop them or wait",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     PgError(
-        state="57014",
+        sqlstate="57014",
         remedy="somebody ended the statement, or statement_timeout is too short for it: for the latter, run "
         "`ALTER ROLE {user} SET statement_timeout = 0`",
-        course=Retry.FEW,
+        action=RetryAction.FEW_TIMES,
     ),
     PgError(
-        state="25006",
+        sqlstate="25006",
         remedy="the server takes no writes (a standby, or default_transaction_read_only is on): wait until it does, or "
         "name every server in the url with target_session_attrs=read-write",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
     PgError(
-        state="53200",
+        sqlstate="53200",
         remedy="the server is out of memory: lower the number of workers, or raise what its log names "
         "(max_locks_per_transaction, or the memory)",
-        course=Retry.WAIT,
+        action=RetryAction.WAIT,
     ),
-    PgError(state="53100", remedy="make room on the server's disk; nothing stored is lost"),
-    PgError(state="53400", remedy="raise the limit that it names on the server"),
-    PgError(state="58030", remedy="check the server's disk and its log"),
-    PgError(state="XX001", remedy="the database is damaged: restore the last backup"),
-    PgError(state="XX002", remedy="an index is damaged: run `REINDEX DATABASE {database}`"),
+    PgError(sqlstate="53100", remedy="make room on the server's disk; nothing stored is lost"),
+    PgError(sqlstate="53400", remedy="raise the limit that it names on the server"),
+    PgError(sqlstate="58030", remedy="check the server's disk and its log"),
+    PgError(sqlstate="XX001", remedy="the database is damaged: restore the last backup"),
+    PgError(sqlstate="XX002", remedy="an index is damaged: run `REINDEX DATABASE {database}`"),
 )
 
 
 def find_pg_error(state: str | None, words: str) -> PgError | None:
-    """Return the trouble with a code, None where the driver gave none, and the server's words; None where unknown."""
-    return next((each for each in PG_ERRORS if each.fits(state, words)), None)
+    """Return the entry with a code, None where the driver gave none, and the server's words; None where unknown."""
+    return next((each for each in PG_ERRORS if each.matches(state, words)), None)
 
 
-def remedy_of(trouble: PgError, words: str, names: Mapping[str, str], *, only_reads: bool = False) -> str:
+def remedy_of(known: PgError, words: str, names: Mapping[str, str], *, only_reads: bool = False) -> str:
     """Return what to do, with the names in it written as SQL writes them."""
-    remedy = (trouble.readers if only_reads else "") or trouble.remedy
-    found = re.search(trouble.sign, words) if trouble.sign else None
+    remedy = (known.reader_remedy if only_reads else "") or known.remedy
+    found = re.search(known.pattern, words) if known.pattern else None
     given = {**names, **(found.groupdict() if found else {})}
     return remedy.format_map({name: _quoted(value) for name, value in given.items()})
 
@@ -226,34 +230,34 @@ def describe_url(url: URL) -> str:
     return shown.replace("%3A", ":")
 
 
-def retry_action(error: DBAPIError) -> Retry:
+def retry_action(error: DBAPIError) -> RetryAction:
     """Return what to do about a piece of work that failed."""
     if "database is locked" in str(error.orig):
-        return Retry.WAIT
-    if trouble := _pg_error(error):
-        return trouble.course
-    return Retry.RETURN if _is_connection_lost(error) else Retry.TELL
+        return RetryAction.WAIT
+    if known := _pg_error(error):
+        return known.action
+    return RetryAction.WAIT_IF_KNOWN if _is_connection_lost(error) else RetryAction.FAIL
 
 
-def describe_error(error: DBAPIError, standpoint: ErrorContext) -> str:
+def describe_error(error: DBAPIError, context: ErrorContext) -> str:
     """Return what was found and what to do, in one line without a secret."""
-    trouble, words = _pg_error(error), str(error.orig)
-    if trouble is None:
-        return _mask_values(_first_line(words) or type(error.orig).__name__, standpoint.url)
-    found = _mask_values(_line_with(trouble.sign, words), standpoint.url)
-    only_reads = standpoint.only_reads and _is_read(error.statement or "")
-    return _with_remedy(found, trouble, words, replace(standpoint, only_reads=only_reads))
+    known, words = _pg_error(error), str(error.orig)
+    if known is None:
+        return _mask_values(_first_line(words) or type(error.orig).__name__, context.url)
+    found = _mask_values(_line_with(known.pattern, words), context.url)
+    only_reads = context.only_reads and _is_read(error.statement or "")
+    return _with_remedy(found, known, words, replace(context, only_reads=only_reads))
 
 
 def _is_read(statement: str) -> bool:
     return statement.lstrip().startswith(("SELECT", "WITH")) and "FOR UPDATE" not in statement
 
 
-def schema_permission_error(standpoint: ErrorContext) -> StoreError:
+def schema_permission_error(context: ErrorContext) -> StoreError:
     """Return the error of a role that lacks rights on the schema."""
-    words = f"permission denied for schema {standpoint.schema}"
-    trouble = find_pg_error("42501", words)
-    return StoreError(f"store {describe_url(standpoint.url)}: {_with_remedy(words, trouble, words, standpoint)}")
+    words = f"permission denied for schema {context.schema}"
+    known = find_pg_error("42501", words)
+    return StoreError(f"store {describe_url(context.url)}: {_with_remedy(words, known, words, context)}")
 
 
 def needs_new_connection(error: BaseException) -> bool:
@@ -262,35 +266,35 @@ def needs_new_connection(error: BaseException) -> bool:
 
 
 @contextmanager
-def translated_errors(standpoint: ErrorContext) -> Iterator[None]:
+def translated_errors(context: ErrorContext) -> Iterator[None]:
     """Turn the database's own errors into StoreError; broken constraints and statements stay loud, they are bugs."""
     try:
         yield
     except PoolTimeout as error:
-        message = f"store {describe_url(standpoint.url)}: no free connection in time; lower the number of workers"
+        message = f"store {describe_url(context.url)}: no free connection in time; lower the number of workers"
         raise StoreBusy(message, retry=True) from error
     except DatabaseError as error:
         if _is_bug(error):
             raise
-        raise _store_error(error, standpoint) from error
+        raise _store_error(error, context) from error
     except InterfaceError as error:
-        raise _store_error(error, standpoint) from error
+        raise _store_error(error, context) from error
 
 
-def _store_error(error: DBAPIError, standpoint: ErrorContext) -> StoreError:
-    name, cause = describe_url(standpoint.url), _first_line(str(error.orig))
+def _store_error(error: DBAPIError, context: ErrorContext) -> StoreError:
+    name, cause = describe_url(context.url), _first_line(str(error.orig))
     if isinstance(error.orig, sqlite3.Error):
         if "locked" in cause:
             message = f"store {name} is locked by another program: wait until it is done, or stop it"
             return StoreBusy(message, retry=True)
-        for sign, sentence in SQLITE_ADVICE:
-            if sign in cause:
+        for pattern, sentence in SQLITE_ADVICE:
+            if pattern in cause:
                 return StoreError(f"store {name} {sentence}")
-    course = retry_action(error)
-    if course is Retry.RETURN:
+    action = retry_action(error)
+    if action is RetryAction.WAIT_IF_KNOWN:
         advice = "check that the server runs and the url is right"
-        return StoreError(f"store {name} cannot be reached: {describe_error(error, standpoint)}; {advice}", retry=True)
-    return StoreError(f"store {name}: {describe_error(error, standpoint)}", retry=course is not Retry.TELL)
+        return StoreError(f"store {name} cannot be reached: {describe_error(error, context)}; {advice}", retry=True)
+    return StoreError(f"store {name}: {describe_error(error, context)}", retry=action is not RetryAction.FAIL)
 
 
 def _is_bug(error: DatabaseError) -> bool:
@@ -313,16 +317,16 @@ def _state(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None)
 
 
-def _with_remedy(found: str, trouble: PgError | None, words: str, standpoint: ErrorContext) -> str:
-    url = standpoint.url
-    names = {"user": url.username or "ROLE", "database": url.database or "DATABASE", "schema": standpoint.schema}
-    remedy = remedy_of(trouble, words, names, only_reads=standpoint.only_reads) if trouble else ""
+def _with_remedy(found: str, known: PgError | None, words: str, context: ErrorContext) -> str:
+    url = context.url
+    names = {"user": url.username or "ROLE", "database": url.database or "DATABASE", "schema": context.schema}
+    remedy = remedy_of(known, words, names, only_reads=context.only_reads) if known else ""
     return f"{found}; {remedy}" if remedy else found
 
 
-def _line_with(sign: str, words: str) -> str:
+def _line_with(pattern: str, words: str) -> str:
     """Return what a server said, of the one in question where several were tried."""
-    line = next((line for line in words.splitlines() if sign and re.search(sign, line)), _first_line(words))
+    line = next((line for line in words.splitlines() if pattern and re.search(pattern, line)), _first_line(words))
     return line.rpartition("FATAL: ")[2].rpartition(" failed: ")[2].strip()
 
 

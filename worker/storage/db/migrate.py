@@ -67,7 +67,7 @@ def bring_up_to_date(database: Database, *, create: bool = True) -> None:
     """
     if not database.is_sqlite:
         schema = database.read(_schema)
-        database.standpoint = replace(database.standpoint, schema=schema)
+        database.error_context = replace(database.error_context, schema=schema)
     version = database.read(version_of, database)
     if version is None:
         database.read(_require_schema_privilege, database)
@@ -128,10 +128,10 @@ def _require_schema_privilege(connection: Connection, database: Database) -> Non
     """Raise StoreError where a store cannot be made for lack of rights: then there may be one that nobody sees."""
     if database.is_sqlite:
         return
-    needed = "USAGE" if database.standpoint.only_reads else "CREATE"
+    needed = "USAGE" if database.error_context.only_reads else "CREATE"
     asked = text("SELECT has_schema_privilege(current_schema(), :needed)")
     if not connection.execute(asked, {"needed": needed}).scalar():
-        raise schema_permission_error(database.standpoint)
+        raise schema_permission_error(database.error_context)
 
 
 def _refuse_other_program(tables: list[str], database: Database) -> None:
@@ -149,14 +149,14 @@ def _upgrade_when_idle(database: Database) -> None:
             database.write(_try_upgrade, database)
         except _InUse as error:
             why = database.read(_describe_users)
-            if wait is None or not _waited(database, wait, why):
+            if wait is None or not _wait(database, wait, why):
                 raise StoreBusy(f"store {describe_url(database.url)}: {why}", retry=True) from error
         else:
             return
 
 
-def _waited(database: Database, wait: timedelta, why: str) -> bool:
-    database.tell_waiting(why, wait)
+def _wait(database: Database, wait: timedelta, why: str) -> bool:
+    database.log_wait(why, wait)
     return database.pause(wait)
 
 
@@ -233,8 +233,8 @@ def _describe_missing(connection: Connection) -> str:
         return ""
     user, schema = connection.execute(_CURRENT_ROLE).one()
     words = f"permission denied: the role {user} lacks {'; '.join(lacks)}"
-    trouble = find_pg_error("42501", words)
-    remedy = remedy_of(trouble, words, {"user": user, "schema": schema}) if trouble else ""
+    known = find_pg_error("42501", words)
+    remedy = remedy_of(known, words, {"user": user, "schema": schema}) if known else ""
     return f"{words}; {remedy}"
 
 

@@ -77,13 +77,13 @@ class OpenFileGuard:
         self._id: _FileId | None = None
         self._beside: dict[Path, _FileId] = {}
 
-    def note(self) -> None:
+    def remember(self) -> None:
         """Remember what is there, right after a connection was opened."""
         self._id = self._id or _id_of(self._store)
         found = ((path, _id_of(path)) for path in (Path(f"{self._store}-wal"), Path(f"{self._store}-shm")))
         self._beside = {path: number for path, number in found if number is not None}
 
-    def require(self, *, in_use: bool) -> None:
+    def require_unchanged(self, *, in_use: bool) -> None:
         """Raise StoreError where the store is not there any more; `in_use` while a connection has its log open."""
         if self._id is None:
             return
@@ -102,7 +102,7 @@ class OpenFileGuard:
                 retry=True,
             )
         if in_use and not self._beside:
-            self.note()  # a store that is being made has no log until somebody writes to it
+            self.remember()  # a store that is being made has no log until somebody writes to it
         for path, number in self._beside.items() if in_use else ():
             if _id_of(path) != number:
                 raise StoreError(

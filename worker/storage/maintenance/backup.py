@@ -87,7 +87,7 @@ def _checked(path: Path) -> AuditReport:
         raise StoreError(f"backup {path} is damaged ({found}): check the disks, and try again")
     database = connect(make_url(f"sqlite:///{path}").render_as_string())
     try:
-        books = database.look(audit.books)
+        books = database.read_consistent(audit.books)
     finally:
         database.close()
     if not books.balanced:

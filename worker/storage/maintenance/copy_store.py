@@ -138,7 +138,10 @@ def move_store(
     store is StoreBusy, and so is a worker that holds a lease. Raises UsageError where both are the same store, and
     StoreError where a store cannot be used, the target holds anything else, and where the two differ at the end.
     """
-    with _idle(origin, target, now=now) as (source, destination), exclusive(destination, what="migrate-store") as hold:
+    with (
+        _idle(origin, target, now=now) as (source, destination),
+        exclusive(destination, command="migrate-store") as hold,
+    ):
         bring_up_to_date(destination)
         identity = source.read(identity_of) or source.write(ensure_identity)
         if not hold.write(_begin, destination, identity, source.read(_highest)):

@@ -182,12 +182,12 @@ class StoreReview:
         self._writer: Writer = database
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keep every other `reprocess` out; raises StoreBusy where one is at work.
 
         So does what writes meanwhile, where a server went away and another has begun before it could go on.
         """
-        with exclusive(self._database, what="reprocess") as hold:
+        with exclusive(self._database, command="reprocess") as hold:
             self._writer = hold
             try:
                 yield
@@ -208,20 +208,20 @@ class StoreReview:
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
 
-    def begin_under(self, terms: str) -> None:
+    def save_first_terms(self, terms: str) -> None:
         """Note by which terms a store is judged that has no verdict yet."""
         if self._database.read(judge_model.terms) is None:
             self._database.write(judge_model.save_first_terms, terms)
 
-    def now_under(self, terms: str) -> None:
+    def save_terms(self, terms: str) -> None:
         """Note by which terms every verdict was given just now."""
         self._writer.write(judge_model.save_terms, terms)
 
-    def keep_weights(self, text: str) -> None:
+    def save_weights(self, text: str) -> None:
         """Keep the weights the store was taught."""
         self._database.write(judge_model.save_weights, text)
 
-    def think_again(self, *, tag: str) -> Rejudgement:
+    def rejudge(self, *, tag: str) -> Rejudgement:
         """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
         return Rejudgement(self._database, tag=tag, writer=self._writer)
 

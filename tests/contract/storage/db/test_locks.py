@@ -15,8 +15,12 @@ def test_a_second_reprocess_is_refused_until_the_first_has_ended(
 ) -> None:
     other = open_stores(store_url)
 
-    with store.review.alone(), pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+    with (
+        store.review.exclusive(),
+        pytest.raises(StoreBusy, match="another reprocess is at work"),
+        other.review.exclusive(),
+    ):
         pass
 
-    with other.review.alone():
+    with other.review.exclusive():
         pass

@@ -356,7 +356,7 @@ def test_all_who_wait_for_a_full_server_share_one_wait_that_grows(
         store._database.engine.dispose()
         say(admin, f"ALTER ROLE {ROLE} CONNECTION LIMIT 0")
         waits = waits_of(store, monkeypatch, then=never)
-        store.be_patient(timedelta(seconds=1))
+        store.set_patience(timedelta(seconds=1))
 
         with structlog.testing.capture_logs() as logs:
             for _ in range(3):
@@ -372,7 +372,7 @@ def test_long_work_on_a_server_that_is_gone_is_told_in_one_line() -> None:
     with (
         closing(connect("postgresql+psycopg://u@127.0.0.1:1/db")) as database,
         pytest.raises(StoreError, match="cannot be reached"),
-        exclusive(database, what="test"),
+        exclusive(database, command="test"),
     ):
         pass
 

@@ -101,13 +101,13 @@ def test_a_lock_whose_connection_vanished_is_taken_back_from_the_session_that_is
 ) -> None:
     store, other = open_stores(empty_postgresql_url), open_stores(empty_postgresql_url)
 
-    with exclusive(store._database, what="reprocess") as hold:
+    with exclusive(store._database, command="reprocess") as hold:
         vanished(hold._assure.__self__._connection)  # type: ignore[attr-defined]
 
         assert hold.write(lambda _: 7) == 7
-        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.exclusive():
             pass
-    with other.review.alone():
+    with other.review.exclusive():
         pass
 
 

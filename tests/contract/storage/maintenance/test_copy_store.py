@@ -309,12 +309,12 @@ def test_a_store_that_is_not_there_cannot_be_moved(tmp_path: Path, store_url: st
 
 def test_a_store_that_a_daemon_works_on_is_not_moved(origin: str, store_url: str, tmp_path: Path) -> None:
     lock = DaemonLock(tmp_path / "origin.db")
-    lock.take("a daemon of this test")
+    lock.acquire("a daemon of this test")
 
     with pytest.raises(StoreBusy, match="a daemon of this test"):
         move_store(origin, store_url, now=NOW)
 
-    lock.give_back()
+    lock.release()
     assert move_store(origin, store_url, now=NOW)
 
 

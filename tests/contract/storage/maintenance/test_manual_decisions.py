@@ -168,7 +168,7 @@ def test_a_word_survives_a_new_judgement_of_all(store: Store, text: str, decided
     say(store, 1, 2, decided)
     before = exported(store)
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     assert list(thought.changes()) == []
@@ -179,7 +179,7 @@ def test_a_word_survives_a_new_judgement_of_all(store: Store, text: str, decided
 def test_a_word_is_heard_in_a_judgement_of_all_that_is_under_way(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     say(store, 1, 2, "different")
@@ -195,7 +195,7 @@ def test_a_text_extracted_again_stands_in_the_place_of_the_first(store: Store) -
     take_in(store, C, "ba")
     extract_again(store, A, "một hai")
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
     thought.take_effect(judge, now=LATER)
 
@@ -213,7 +213,7 @@ def test_a_word_about_a_text_extracted_again_counts(store: Store) -> None:
     take_in(store, A, "menu một hai")
     take_in(store, B, "một hai")
     extract_again(store, A, "một hai")
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
     thought.take_effect(judge, now=LATER)
 
@@ -277,7 +277,7 @@ def test_a_page_that_came_back_is_a_version_of_its_own(store: Store) -> None:
         take_in(store, A, text)
     before = [(link.id, link.duplicate_of) for link in store.reader.duplicates()]
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     assert list(thought.changes()) == []

@@ -99,7 +99,7 @@ def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.Monkey
     for number in range(8):
         store.ledger.enqueue([candidate(f"https://h{number}.example/", payload=Text(text=f"chữ {number}"))], now=NOW)
         store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW)
-    steps = store.pruning(older_than=NOW + DAY)
+    steps = store.prune_in_steps(older_than=NOW + DAY)
 
     first = next(steps)
     take_in(store, "https://between.example/", "một hai", now=NOW)

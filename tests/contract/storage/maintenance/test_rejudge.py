@@ -39,7 +39,7 @@ def exported(store: Store) -> list[str]:
 
 
 def test_the_same_rules_change_nothing(full: Store) -> None:
-    thought = full.review.think_again(tag="same")
+    thought = full.review.rejudge(tag="same")
 
     judged = thought.judge_all(as_before)
 
@@ -52,7 +52,7 @@ def test_the_same_rules_change_nothing(full: Store) -> None:
 def test_other_rules_are_shown_before_they_take_effect(full: Store) -> None:
     before = exported(full)
 
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     changes = {change.url: change for change in thought.changes()}
@@ -63,7 +63,7 @@ def test_other_rules_are_shown_before_they_take_effect(full: Store) -> None:
 
 
 def test_other_rules_take_effect_at_once(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     changed = thought.take_effect(nothing_is_a_copy, now=LATER)
@@ -82,7 +82,7 @@ def test_other_rules_take_effect_at_once(full: Store) -> None:
 def test_there_and_back_again_is_where_it_was(full: Store) -> None:
     before = list(full.reader.duplicates())
     for rules, tag in ((nothing_is_a_copy, "none"), (as_before, "some")):
-        thought = full.review.think_again(tag=tag)
+        thought = full.review.rejudge(tag=tag)
         thought.judge_all(rules)
         thought.take_effect(rules, now=LATER)
 
@@ -98,15 +98,15 @@ def test_a_judgement_broken_off_goes_on_under_the_same_tag(full: Store) -> None:
         met.append(article.url)
         return as_before(article, fingerprint, neighbours)
 
-    full.review.think_again(tag="one").judge_all(breaks_off)
-    again = full.review.think_again(tag="one").judge_all(breaks_off)
-    other = full.review.think_again(tag="two").judge_all(breaks_off)
+    full.review.rejudge(tag="one").judge_all(breaks_off)
+    again = full.review.rejudge(tag="one").judge_all(breaks_off)
+    other = full.review.rejudge(tag="two").judge_all(breaks_off)
 
     assert (again, other) == (0, 4)
 
 
 def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
     take_in(full, "https://e.example/1", "bốn năm")
 
@@ -117,10 +117,10 @@ def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) ->
 
 
 def test_a_new_judgement_can_be_forgotten(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     thought.discard()
 
     assert list(thought.changes()) == []
-    assert full.review.think_again(tag="none").judge_all(nothing_is_a_copy) == 4
+    assert full.review.rejudge(tag="none").judge_all(nothing_is_a_copy) == 4
