@@ -1,4 +1,8 @@
-"""Database errors in the worker's own words: what was found, what to do, whether to try again; no password in any."""
+"""Translates database errors into StoreError: what was found, what to do about it, and whether a retry may help.
+
+`translated_errors` wraps every use of a connection. `retry_action` decides for `Database` whether a transaction is run
+again. `PG_ERRORS` and `SQLITE_ADVICE` list the errors that have advice of their own. No message contains a password.
+"""
 
 from __future__ import annotations
 
@@ -24,28 +28,30 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.errors import StoreBusy, StoreError
 
-# What PostgreSQL can have against the worker: how each error is recognised, what to do, whether time may help.
+# PostgreSQL's errors: how each one is recognised, what to do about it, and whether waiting may help.
 #
-# The codes are those of PostgreSQL's appendix "Error Codes". libpq does not pass them on for a connection that was
-# refused, so that those are recognised by the server's words; in another language than English they count as a server
-# out of reach, with the words shown.
+# The codes are those of PostgreSQL's appendix "Error Codes" (SQLSTATE). libpq reports no code for a refused connection,
+# so these errors are recognised by the text of the message. A message in another language than English is not
+# recognised: it counts as an unreachable server, and is shown as it is.
 
 
 class RetryAction(enum.Enum):
-    """What to do about a piece of work that failed."""
+    """What to do after a transaction failed."""
 
-    FAIL = "say so at once: it needs somebody's hand"
-    AT_ONCE = "try again at once: another transaction got in the way"
-    FEW_TIMES = "try again a few times, with a wait between"
-    WAIT = "wait: the server is there, and time may help"
+    FAIL = "raise the error at once: a person has to act"
+    AT_ONCE = "try again at once: another transaction was in conflict with this one"
+    FEW_TIMES = "try again a few times, with a wait in between"
+    WAIT = "wait: the server answers, and the error may pass"
     WAIT_IF_KNOWN = "wait if the server has answered before; otherwise its address may be wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PgError:
-    """One known error. `pattern` is a pattern of the server's words; its named groups, and those of the URL, fill `remedy`.
+    """One error of PostgreSQL that the worker recognises.
 
-    `readers` is the remedy for those who only read, where it is another: nobody is told to grant more than is needed.
+    `sqlstate` is its code, empty for an error of the connection; `pattern` is a regular expression for its message.
+    `remedy` is advice, a format string: its fields are filled from the named groups of `pattern` and from the URL.
+    `reader_remedy` replaces it for read-only commands, so that nobody is told to grant more than is needed.
     """
 
     sqlstate: str = ""
@@ -55,7 +61,7 @@ class PgError:
     action: RetryAction = RetryAction.FAIL
 
     def matches(self, state: str | None, words: str) -> bool:
-        """Whether this is the error with a code, None where the driver gave none, and these words."""
+        """Whether an error with this code (None: the driver gave none) and this message is the one meant here."""
         if state and self.sqlstate != state:
             return False
         return bool(re.search(self.pattern, words)) if self.pattern else bool(state)
@@ -73,7 +79,7 @@ _GRANT_ALL = (
 _FIX_URL = "correct the parameter in the url"
 
 PG_ERRORS: Final = (
-    # Those that pass come first: of several servers in one URL, one that may come back counts.
+    # Temporary errors come first: where a URL names several servers, one that may come back decides.
     PgError(
         sqlstate="53300",
         pattern="too many connections for",
@@ -98,7 +104,7 @@ PG_ERRORS: Final = (
         remedy="no server that answers takes writes: one of them has to become the primary",
         action=RetryAction.WAIT,
     ),
-    # Those that need somebody's hand, met when connecting.
+    # Errors of the connection that a person has to correct.
     PgError(
         pattern='invalid connection option "',
         remedy="PostgreSQL knows no such parameter: correct its name in the url, or leave it out",
@@ -135,7 +141,7 @@ PG_ERRORS: Final = (
         pattern="permission denied for database",
         remedy="as its owner, run `GRANT CONNECT ON DATABASE {database} TO {user}`",
     ),
-    # What a statement can meet.
+    # Errors of a statement.
     PgError(sqlstate="3F000", remedy=_GRANT_CREATE, reader_remedy=_GRANT_USAGE),
     PgError(
         sqlstate="42501",
@@ -183,12 +189,15 @@ PG_ERRORS: Final = (
 
 
 def find_pg_error(state: str | None, words: str) -> PgError | None:
-    """Return the entry with a code, None where the driver gave none, and the server's words; None where unknown."""
+    """Return the entry for an error's code and message, None for an unknown error. `state` is None without a code."""
     return next((each for each in PG_ERRORS if each.matches(state, words)), None)
 
 
 def remedy_of(known: PgError, words: str, names: Mapping[str, str], *, only_reads: bool = False) -> str:
-    """Return what to do, with the names in it written as SQL writes them."""
+    """Return the advice for an error, with its fields filled in and quoted as SQL identifiers where necessary.
+
+    `words` is the server's message. `names` are the values known beforehand: user, database and schema.
+    """
     remedy = (known.reader_remedy if only_reads else "") or known.remedy
     found = re.search(known.pattern, words) if known.pattern else None
     given = {**names, **(found.groupdict() if found else {})}
@@ -202,6 +211,7 @@ def _quoted(name: str) -> str:
     return f'"{escaped}"'
 
 
+# Part of SQLite's message, and how the message about the store goes on.
 SQLITE_ADVICE = (
     ("unable to open database file", "cannot be opened: check that its folder exists and can be written"),
     ("file is not a database", "is not a SQLite database: choose another [store] url, or move the file away"),
@@ -212,12 +222,12 @@ SQLITE_ADVICE = (
     ("malformed", "is damaged: restore the last backup"),
 )
 SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port"})
-"""Parameters of a URL that say where the server is, and may be shown."""
+"""The URL parameters that may be shown: they say where the server is. All others may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorContext:
-    """Who works on which database: what the advice in an error depends on."""
+    """What the advice in an error message depends on: the database, the schema, and whether this process only reads."""
 
     url: URL
     schema: str = "public"
@@ -225,13 +235,13 @@ class ErrorContext:
 
 
 def describe_url(url: URL) -> str:
-    """Return a store URL fit to be shown: without password, and of its parameters only where the server is."""
+    """Return a store URL for messages: without its password, and with no parameters but those of SERVER_PARAMETERS."""
     shown = url.set(query={name: url.query[name] for name in url.query if name in SERVER_PARAMETERS}).render_as_string()
     return shown.replace("%3A", ":")
 
 
 def retry_action(error: DBAPIError) -> RetryAction:
-    """Return what to do about a piece of work that failed."""
+    """Return what to do after a transaction failed with this error."""
     if "database is locked" in str(error.orig):
         return RetryAction.WAIT
     if known := _pg_error(error):
@@ -240,7 +250,7 @@ def retry_action(error: DBAPIError) -> RetryAction:
 
 
 def describe_error(error: DBAPIError, context: ErrorContext) -> str:
-    """Return what was found and what to do, in one line without a secret."""
+    """Return what was found and what to do about it, as one line that contains no secret."""
     known, words = _pg_error(error), str(error.orig)
     if known is None:
         return _mask_values(_first_line(words) or type(error.orig).__name__, context.url)
@@ -254,20 +264,24 @@ def _is_read(statement: str) -> bool:
 
 
 def schema_permission_error(context: ErrorContext) -> StoreError:
-    """Return the error of a role that lacks rights on the schema."""
+    """Return the error for a role that has no rights on the schema, with the GRANT to run."""
     words = f"permission denied for schema {context.schema}"
     known = find_pg_error("42501", words)
     return StoreError(f"store {describe_url(context.url)}: {_with_remedy(words, known, words, context)}")
 
 
 def needs_new_connection(error: BaseException) -> bool:
-    """Whether the server behind a connection has become one that takes no writes: another may have taken its place."""
+    """Whether the server has become read-only: after a failover, a new connection may reach the new primary."""
     return _state(error) == "25006"
 
 
 @contextmanager
 def translated_errors(context: ErrorContext) -> Iterator[None]:
-    """Turn the database's own errors into StoreError; broken constraints and statements stay loud, they are bugs."""
+    """Raise StoreError in place of the database's errors.
+
+    StoreBusy (a StoreError) means that the store is locked or out of connections. Violated constraints and invalid
+    statements are bugs: they are raised as they are.
+    """
     try:
         yield
     except PoolTimeout as error:
@@ -325,15 +339,16 @@ def _with_remedy(found: str, known: PgError | None, words: str, context: ErrorCo
 
 
 def _line_with(pattern: str, words: str) -> str:
-    """Return what a server said, of the one in question where several were tried."""
+    """Return the line of a message that matches, without libpq's prefix; libpq writes one line for each server tried."""
     line = next((line for line in words.splitlines() if pattern and re.search(pattern, line)), _first_line(words))
     return line.rpartition("FATAL: ")[2].rpartition(" failed: ")[2].strip()
 
 
 def _mask_values(words: str, url: URL) -> str:
-    told = [value for name in url.query if name not in SERVER_PARAMETERS for value in url.normalized_query[name]]
-    parts = [part for value in told for part in re.split(r"[\s=]+", value)]  # of `options`
-    for value in filter(None, [str(url.password or ""), *told, *parts]):
+    """Replace the password and the values of URL parameters wherever a message quotes them."""
+    given = [value for name in url.query if name not in SERVER_PARAMETERS for value in url.normalized_query[name]]
+    parts = [part for value in given for part in re.split(r"[\s=]+", value)]  # `options` holds several settings
+    for value in filter(None, [str(url.password or ""), *given, *parts]):
         words = words.replace(f'"{value}"', '"***"').replace(f"'{value}'", "'***'")
     return words
 
