@@ -35,8 +35,8 @@ PRAGMAS = (
     "journal_size_limit = 0",
 )
 POOL_SIZE = 4
-"""The largest number of connections of one process to a server. Chosen, not measured: two workers on two cores settle
-nearly twice as much as one, more add little (docs/store.md, "Many workers")."""
+"""The largest number of connections of one process to a server. Chosen, not measured: over twenty processes fit within
+the 100 connections that PostgreSQL allows by default."""
 POOL_TIMEOUT = timedelta(seconds=30)
 """How long a thread waits for one of these connections. Chosen, not measured: like BUSY_TIMEOUT."""
 KEEPALIVE: dict[str, Any] = {
@@ -50,8 +50,8 @@ SESSION = {
     "lock_timeout": "10s",
     **{name if name.startswith("tcp_") else f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()},
 }
-"""Settings of a session, so that a worker that is suspended, cut off or dead does not hold its locks for long: the server
-probes the connection, and ends transactions that are idle. KEEPALIVE makes the client probe the server as well."""
+"""Settings of a session, so that a worker that is suspended, cut off or dead does not hold its locks for long: the
+server probes the connection and ends idle transactions. KEEPALIVE makes the client probe the server as well."""
 
 
 def connect(url: str, *, create: bool = True, given_up: threading.Event | None = None) -> Database:
@@ -115,8 +115,8 @@ def _check_file(url: URL, *, create: bool) -> None:
     try:
         missing = not path.exists()
     except OSError as error:
-        told = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
-        raise StoreError(f"{told}: choose another [store] url") from error
+        message = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
+        raise StoreError(f"{message}: choose another [store] url") from error
     if missing and not create:
         raise StoreMissing(f"store {describe_url(url)} {MISSING_STORE}")
     try:

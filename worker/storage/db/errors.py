@@ -339,7 +339,7 @@ def _with_remedy(found: str, known: PgError | None, words: str, context: ErrorCo
 
 
 def _line_with(pattern: str, words: str) -> str:
-    """Return the line of a message that matches, without libpq's prefix; libpq writes one line for each server tried."""
+    """Return the matching line of a message without libpq's prefix; libpq writes one line for each server tried."""
     line = next((line for line in words.splitlines() if pattern and re.search(pattern, line)), _first_line(words))
     return line.rpartition("FATAL: ")[2].rpartition(" failed: ")[2].strip()
 
