@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 from worker.models import Comparison, Page, Relation, Rights, Text, Validators, Verdict
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)  # the resolution of datetime and of PostgreSQL
 ID_TYPE = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit primary key. SQLite assigns ids by itself only to a column whose type is spelled INTEGER."""
 

@@ -36,7 +36,7 @@ from worker.storage.db.sqlite_files import OpenFileGuard, WalCheckpoint, is_part
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
 """Chosen, not measured: the first wait is shorter than a person notices, and the longest logs six lines a minute."""
-NO_WAIT: Final = timedelta(0)
+NO_WAIT: Final = timedelta(0)  # for comparisons: no time is left to wait
 
 
 def exponential_waits(patience: timedelta) -> Iterator[timedelta]:

@@ -136,8 +136,8 @@ def _id_of(path: Path) -> _FileId | None:
 #
 # SQLite before 3.51.3 (3.50.7, 3.44.6) can lose a commit for good if one connection runs a checkpoint while another
 # restarts the log (sqlite.org/wal.html, "the WAL-reset bug"). The first connection reads the length of the log. Then a
-# commit of the second restarts the log and sets the number of frames written back to zero. The first then stores the old
-# length as that number, so later frames below it are never written back.
+# commit of the second one restarts the log, and sets the number of frames written back to zero. The first connection
+# now stores the old length as that number, so later frames below it are never written back.
 #
 # Only a commit restarts the log, and no commit is possible while another connection holds the write lock. So automatic
 # checkpoints are off (`wal_autocheckpoint = 0`), and the worker runs them on one connection while another of its
