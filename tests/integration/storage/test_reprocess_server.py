@@ -1,4 +1,4 @@
-"""`reprocess` on a server that is restarted under it: still alone, or ended before it writes on."""
+"""`reprocess` on a server that restarts: it gets its lock again, or ends before the next write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_before(article: Article, _fingerprint: Fingerprint, neighbours: Sequence[
 
 @pytest.fixture
 def stores(server_url: str) -> Iterator[tuple[Store, Store]]:  # noqa: F811
-    """The store as two processes open it, with two articles."""
+    """The same store opened twice, with two articles."""
     one, other = (open_store(server_url, parameters=PARAMETERS) for _ in range(2))
     take_in(one, "https://a.example/1", "một hai")
     take_in(one, "https://b.example/1", "ba bốn")
@@ -38,7 +38,7 @@ def restart(server: Path) -> None:  # noqa: F811
     subprocess.run([SERVER_SCRIPT, "restart", server], check=True, capture_output=True)
 
 
-def test_after_a_restart_it_is_alone_again_before_it_writes_on(
+def test_after_a_restart_reprocess_takes_its_lock_again_before_it_writes(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
 ) -> None:
@@ -56,7 +56,7 @@ def test_after_a_restart_it_is_alone_again_before_it_writes_on(
         pass
 
 
-def test_where_another_began_after_a_restart_it_ends_and_changes_nothing(
+def test_reprocess_ends_if_another_one_got_the_lock_after_a_restart(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
 ) -> None:
@@ -80,7 +80,7 @@ def test_where_another_began_after_a_restart_it_ends_and_changes_nothing(
     assert again == 0
 
 
-def test_a_restart_between_two_steps_of_a_judgement_of_all_lets_nobody_else_in(
+def test_a_restart_between_two_steps_of_a_judgement_keeps_the_lock(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
     server_url: str,  # noqa: F811

@@ -1,4 +1,4 @@
-"""The table of what PostgreSQL can have against the worker."""
+"""The table of PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REFUSED = 'connection failed: connection to server at "127.0.0.1", port 5432 fai
         ("FATAL:  unsupported startup parameter: options", RetryAction.FAIL, "ignore_startup_parameters = options"),
     ],
 )
-def test_a_connection_that_was_refused_is_known_by_the_words(words: str, action: RetryAction, remedy: str) -> None:
+def test_a_refused_connection_is_recognised_by_its_message(words: str, action: RetryAction, remedy: str) -> None:
     known = find_pg_error(None, REFUSED + words)
 
     assert known is not None
@@ -68,18 +68,18 @@ def test_a_connection_that_was_refused_is_known_by_the_words(words: str, action:
         ("58030", RetryAction.FAIL),
     ],
 )
-def test_a_statement_that_failed_is_known_by_its_code_in_any_language(state: str, action: RetryAction | None) -> None:
+def test_a_failed_statement_is_recognised_by_its_code_in_any_language(state: str, action: RetryAction | None) -> None:
     known = find_pg_error(state, "LỖI: không được phép")
 
     assert (known and known.action) == action
 
 
 @pytest.mark.parametrize("words", ["Connection refused", "server closed the connection unexpectedly", ""])
-def test_a_server_out_of_reach_is_no_trouble_of_its_own(words: str) -> None:
+def test_an_unreachable_server_has_no_entry(words: str) -> None:
     assert find_pg_error(None, words) is None
 
 
-def test_of_several_servers_the_one_that_may_come_back_counts() -> None:
+def test_among_several_servers_a_temporary_error_decides() -> None:
     words = (
         'FATAL:  database "news" does not exist\nMultiple connection attempts failed. All failures were:\n'
         "- host: one: FATAL:  the database system is starting up\n- host: other: FATAL:  database..."
@@ -91,7 +91,7 @@ def test_of_several_servers_the_one_that_may_come_back_counts() -> None:
     assert known.sqlstate == "57P03"
 
 
-def test_names_in_a_remedy_are_written_as_sql_writes_them() -> None:
+def test_names_in_a_remedy_are_quoted_as_sql_identifiers() -> None:
     words = 'permission denied for schema "Tin tức"'
     known = find_pg_error("42501", words)
     assert known is not None
@@ -101,7 +101,7 @@ def test_names_in_a_remedy_are_written_as_sql_writes_them() -> None:
     assert 'GRANT USAGE, CREATE ON SCHEMA "Tin tức" TO "Bà ""X"""' in remedy
 
 
-def test_who_only_reads_is_to_be_granted_no_more_than_that() -> None:
+def test_the_remedy_for_a_read_only_role_grants_reading_only() -> None:
     words = "permission denied for table articles"
     known = find_pg_error("42501", words)
     assert known is not None
@@ -111,7 +111,7 @@ def test_who_only_reads_is_to_be_granted_no_more_than_that() -> None:
     assert remedy == "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA news TO corpus`"
 
 
-def test_whatever_needs_a_hand_says_what_to_do_and_names_nothing_it_does_not_know() -> None:
+def test_every_error_that_is_not_retried_at_once_has_a_complete_remedy() -> None:
     for known, only_reads in product(PG_ERRORS, [False, True]):
         remedy = remedy_of(known, "", NAMES, only_reads=only_reads)
 

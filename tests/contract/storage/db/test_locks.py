@@ -1,4 +1,4 @@
-"""One reprocessing of a store at a time, whoever else has it open."""
+"""Only one `reprocess` runs on a store at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thinking again: the whole store under other rules, at once, or not at all."""
+"""Judging the whole store again under other rules, which take effect at once or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nothing_is_a_copy(article: Article, fingerprint: Fingerprint, neighbours: Se
 
 @pytest.fixture
 def full(store: Store) -> Store:
-    """A store with a story in three versions, the last the fullest, and another story."""
+    """A store with three versions of a story, the last one the longest, and a second story."""
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
     take_in(store, C, "một hai ba")
@@ -79,7 +79,7 @@ def test_other_rules_take_effect_at_once(full: Store) -> None:
     assert [at for at, _ in full.reader.verdicts(record.articles[0])] == [NOW, LATER]
 
 
-def test_there_and_back_again_is_where_it_was(full: Store) -> None:
+def test_the_old_rules_restore_the_old_verdicts(full: Store) -> None:
     before = list(full.reader.duplicates())
     for rules, tag in ((nothing_is_a_copy, "none"), (as_before, "some")):
         thought = full.review.rejudge(tag=tag)
@@ -91,7 +91,7 @@ def test_there_and_back_again_is_where_it_was(full: Store) -> None:
     assert full.reader.audit().balanced
 
 
-def test_a_judgement_broken_off_goes_on_under_the_same_tag(full: Store) -> None:
+def test_an_interrupted_judgement_is_resumed_under_the_same_tag(full: Store) -> None:
     met: list[str] = []
 
     def breaks_off(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
@@ -105,7 +105,7 @@ def test_a_judgement_broken_off_goes_on_under_the_same_tag(full: Store) -> None:
     assert (again, other) == (0, 4)
 
 
-def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) -> None:
+def test_articles_that_arrive_meanwhile_are_judged_before_it_takes_effect(full: Store) -> None:
     thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
     take_in(full, "https://e.example/1", "bốn năm")
@@ -116,7 +116,7 @@ def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) ->
     assert full.reader.audit().balanced
 
 
-def test_a_new_judgement_can_be_forgotten(full: Store) -> None:
+def test_a_new_judgement_can_be_discarded(full: Store) -> None:
     thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
