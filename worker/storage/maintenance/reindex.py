@@ -62,8 +62,8 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     begun = read_meta(connection, PROGRESS)
-    stored = index.stored_parameters(connection)
-    return begun is not None or (stored is not None and not index.is_made_with(connection, stored, parameters))
+    held = index.stored_parameters(connection)
+    return begun is not None or (held is not None and not index.is_made_with(connection, held, parameters))
 
 
 def require_finished(connection: Connection) -> None:
