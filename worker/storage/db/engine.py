@@ -66,6 +66,7 @@ def connect(url: str, *, create: bool = True, given_up: threading.Event | None =
 
 
 def _parse(url: str) -> URL:
+    """Return a store URL in parts; raises StoreError for one that no supported database can open."""
     try:
         parsed = make_url(url)
         (parsed.host or "").encode("idna")
@@ -93,6 +94,7 @@ def _refuse_parameters(url: URL, written: str) -> None:
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:
+    """Return the engine of a SQLite file, read-only if this process cannot write it and `create` is off."""
     if url.database in {None, "", ":memory:"}:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
@@ -111,6 +113,7 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
 
 
 def _check_file(url: URL, *, create: bool) -> None:
+    """Create the folder of a SQLite file; raises StoreMissing if the file is missing and may not be created."""
     path = Path(str(url.database))
     try:
         missing = not path.exists()

@@ -205,6 +205,7 @@ def remedy_of(known: PgError, words: str, names: Mapping[str, str], *, only_read
 
 
 def _quoted(name: str) -> str:
+    """Return a name as an SQL identifier: quoted unless it is plain lower case."""
     if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
         return name
     escaped = name.replace('"', '""')
@@ -260,6 +261,7 @@ def describe_error(error: DBAPIError, context: ErrorContext) -> str:
 
 
 def _is_read(statement: str) -> bool:
+    """Whether a statement only reads, so that the advice for a read-only role applies."""
     return statement.lstrip().startswith(("SELECT", "WITH")) and "FOR UPDATE" not in statement
 
 
@@ -296,6 +298,7 @@ def translated_errors(context: ErrorContext) -> Iterator[None]:
 
 
 def _store_error(error: DBAPIError, context: ErrorContext) -> StoreError:
+    """Return the StoreError for a database error, with its advice and whether a retry may help."""
     name, cause = describe_url(context.url), _first_line(str(error.orig))
     if isinstance(error.orig, sqlite3.Error):
         if "locked" in cause:
@@ -312,10 +315,12 @@ def _store_error(error: DBAPIError, context: ErrorContext) -> StoreError:
 
 
 def _is_bug(error: DatabaseError) -> bool:
+    """Whether an error is a mistake of the program: a violated constraint, a bad value or an invalid statement."""
     return isinstance(error, IntegrityError | DataError | ProgrammingError) and _pg_error(error) is None
 
 
 def _is_connection_lost(error: DBAPIError) -> bool:
+    """Whether a server refused or ended the connection; classes 57P and 08 are its start, stop and failure."""
     state = _state(error.orig)
     starting_or_stopping = state is not None and state.startswith(("57P", "08"))
     refused = isinstance(error, OperationalError) and hasattr(error.orig, "sqlstate") and state is None

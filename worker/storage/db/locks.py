@@ -156,6 +156,7 @@ def exclusive(database: Database, *, command: str) -> Iterator[Writer]:
 
 @contextmanager
 def _file_lock(path: Path, command: str) -> Iterator[None]:
+    """Hold a lock on a file, which is created if missing and never deleted; raises StoreBusy if another holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -174,6 +175,7 @@ def _file_lock(path: Path, command: str) -> Iterator[None]:
 
 @contextmanager
 def _server_lock(database: Database, command: str) -> Iterator[Callable[[], None]]:
+    """Hold the advisory lock of a server; yield a function that takes it again if it was lost."""
     lock = _AdvisoryLock(database.engine, command)
     database.read(lambda _: lock.acquire(_busy(command)))  # through `read`, which waits for an unavailable server
     try:
@@ -242,12 +244,14 @@ class _AdvisoryLock:
 
 
 def _busy(command: str) -> StoreBusy:
+    """Return the error for a command that another process is running."""
     return StoreBusy(
         f"another {command} is at work on this store: wait until it has ended, or stop it and run this again"
     )
 
 
 def _lost_to_another(command: str) -> StoreBusy:
+    """Return the error for a command whose lock another process took while the server was away."""
     return StoreBusy(
         f"the server was away, and another {command} has begun on this store meanwhile, so this one stopped: "
         "wait until the other has ended, then run this again"

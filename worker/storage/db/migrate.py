@@ -147,6 +147,7 @@ def _require_schema_privilege(connection: Connection, database: Database) -> Non
 
 
 def _refuse_other_program(tables: list[str], database: Database) -> None:
+    """Raise StoreError if a SQLite file has tables of another program; on a server they may share a schema."""
     if tables and database.is_sqlite:
         raise StoreError(
             f"store {describe_url(database.url)} is the database of another program "
@@ -177,6 +178,7 @@ class _InUse(Exception):
 
 
 def _try_upgrade(connection: Connection, database: Database) -> None:
+    """Migrate, or raise _InUse if the table locks cannot be had within LOCK_TIMEOUT."""
     if not database.is_sqlite:
         # A session that waits for a table lock blocks all later ones, so this one must not wait for long.
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT // MILLISECOND}"))
@@ -198,6 +200,7 @@ def _describe_users(connection: Connection) -> str:
 
 
 def _upgrade(connection: Connection, database: Database) -> None:
+    """Run the missing migrations inside the transaction of a connection."""
     # Two processes may open a new store at the same time: the second one waits here and finds the tables made.
     lock_keys(connection, [MIGRATION_KEY])
     if version_of(connection, database) == VERSIONS[-1]:

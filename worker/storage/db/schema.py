@@ -43,12 +43,14 @@ Values = dict[str, Any]
 
 
 def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
+    """Return an index of the rows that meet a condition."""
     # SQLite uses a partial index only for a query that contains the condition literally.
     on_sqlite = text(sqlite_where or where)
     return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=on_sqlite)
 
 
 def _standing_columns() -> tuple[Column[Any], ...]:
+    """Return the columns that `standings` and its draft `rethought` share."""
     return (
         Column("cluster", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
         Column("head", Boolean, nullable=False),

@@ -125,6 +125,7 @@ class OpenFileGuard:
 
 
 def _id_of(path: Path) -> _FileId | None:
+    """Return the device and inode number of a file, None if there is none."""
     try:
         found = path.stat()
     except OSError:

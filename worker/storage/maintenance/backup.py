@@ -63,6 +63,7 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
 
 
 def _other_way(url: URL, path: Path) -> str:
+    """Return what to do for a store that is no file: `pg_dump`, with a URL that shows no secret."""
     if url.get_backend_name() != "postgresql":
         return "there is nothing to copy"
     server = url.set(drivername="postgresql").difference_update_query(SECRETS).render_as_string()
@@ -70,6 +71,7 @@ def _other_way(url: URL, path: Path) -> str:
 
 
 def _check_target(database: Database, path: Path, *, replace: bool) -> None:
+    """Raise StoreError for a path that is part of the store, has a leftover log beside it, or exists already."""
     if database.holds(path):
         raise StoreError(f"{path} is a part of the store itself: name another file for the backup")
     log = leftover_log(path)
@@ -87,6 +89,7 @@ def _copy(origin: Path, target: Path) -> None:
 
 
 def _checked(path: Path) -> AuditReport:
+    """Return the audit of a copy; raises StoreError if the file is damaged or the books do not balance."""
     with closing(sqlite3.connect(path)) as copy:
         (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":

@@ -72,6 +72,7 @@ def _raw_type(of: TypeEngine[Any]) -> TypeEngine[Any]:
 
 
 def _batch(table: Table) -> int:
+    """Return how many rows of a table are copied in one transaction."""
     wide = any(isinstance(column.type, Text | LargeBinary) for column in table.columns)
     return BATCH if wide else NARROW_BATCH
 
@@ -98,6 +99,7 @@ def last_key(connection: Connection, table: Table) -> tuple[Any, ...] | None:
 
 
 def _after(table: Table, last: tuple[Any, ...] | None) -> Select[Any]:
+    """Return a query of a table's rows in order of its key, after a key if one is given."""
     rows = select(table).order_by(*key_of(table))
     return rows if last is None else rows.where(tuple_(*key_of(table)) > tuple_(*last))
 
@@ -121,6 +123,7 @@ def table_digest(database: Database, table: Table) -> tuple[int, str]:
 
 
 def _all_of(table: Table) -> Select[Any]:
+    """Return a query of a whole table; the mark of an unfinished copy is not part of the store."""
     return select(table).where(table.c.key != COPIED_FROM) if table.name == META.name else select(table)
 
 
@@ -199,6 +202,7 @@ def _location_on_server(connection: Connection) -> tuple[Any, ...]:
 
 
 def _require_origin(source: Database, *, now: datetime) -> None:
+    """Raise StoreMissing if the origin is no store, StoreError if it is an incomplete copy itself."""
     name = describe_url(source.url)
     if not _holds_store(source, now=now):
         raise StoreMissing(f"store {name} {MISSING_STORE}")
@@ -220,6 +224,7 @@ def _holds_store(database: Database, *, now: datetime) -> bool:
 
 
 def _require_idle(database: Database, *, now: datetime) -> None:
+    """Raise StoreBusy with the names of the workers that are connected or hold a lease."""
     at_work = database.read(working, now=now)
     if not at_work:
         return
@@ -254,6 +259,7 @@ def _holds_anything(connection: Connection) -> bool:
 
 
 def _copy(source: Database, destination: Database, table: Table, progress: CopyProgress, hold: Writer) -> int:
+    """Copy the rows of a table that the target lacks; return how many."""
     copied, last = 0, destination.read(last_key, table)
     while rows := source.read(rows_after, table, last):
         try:
@@ -280,6 +286,7 @@ def _set_counters(connection: Connection, highest: Mapping[str, int]) -> None:
 
 
 def _compared(source: Database, destination: Database, table: Table, copied: int) -> CopiedTable:
+    """Compare a table in both stores; raises StoreError if it differs."""
     ours, theirs = table_digest(source, table), table_digest(destination, table)
     if ours != theirs:
         raise _differs(destination, f"table {table.name} differs after the move ({ours[0]} rows and {theirs[0]} rows)")
@@ -287,6 +294,7 @@ def _compared(source: Database, destination: Database, table: Table, copied: int
 
 
 def _differs(destination: Database, found: str) -> StoreError:
+    """Return the error for a difference between the stores, which only a change during the copy can cause."""
     name = describe_url(destination.url)
     advice = f"{name} holds nothing but this unfinished move, so delete it and move again"
     return StoreError(f"{found}: was one of the stores in use? {advice}")

@@ -122,6 +122,7 @@ def _arrival_order(connection: Connection, ids: Iterable[int]) -> dict[int, tupl
 
 
 def _versions_of(connection: Connection, article_id: int) -> Sequence[int]:
+    """Return the ids of all versions of an article's page, the oldest first."""
     url = select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == article_id).scalar_subquery()
     same = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url == url).order_by(ARTICLES.c.id)
     return connection.execute(same).scalars().all()
@@ -155,12 +156,14 @@ def _choose_head(connection: Connection, cluster: int) -> None:
 
 
 def _originals_in(connection: Connection, members: Iterable[int]) -> set[int]:
+    """Return which articles are from a page that was marked as the original."""
     rows = connection.execute(select(ARTICLES.c.id, ARTICLES.c.canonical_url).where(ARTICLES.c.id.in_(members))).all()
     marked = neighbours.originals(connection, {row.canonical_url for row in rows})
     return {row.id for row in rows if row.canonical_url in marked}
 
 
 def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, now: datetime) -> None:
+    """Judge an article again, and record the verdict if more than its figures changed."""
     verdict = _verdict(connection, article_id, judge)
     CURRENT.stand(connection, article_id, verdict)
     if _essence(verdict) != _essence(latest_verdict(connection, article_id)):
@@ -169,6 +172,7 @@ def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, n
 
 
 def _verdict(connection: Connection, article_id: int, judge: JudgeFunction) -> Verdict:
+    """Return the new verdict on an article: against earlier articles, or against the newer one that replaced it."""
     article, fingerprint = stored_text(connection, article_id)
     of_page = extractions(connection, [article_id])[article_id]
     earlier = [version.id for version in page_versions(connection, article.canonical_url)]
@@ -197,6 +201,7 @@ def _update_candidate(connection: Connection, article_id: int, verdict: Verdict)
 
 
 def _record_mark(connection: Connection, article_id: int, detail: str, *, now: datetime) -> None:
+    """Add a decision to the history of an article's candidate; a seed has none."""
     made = select(ARTICLES.c.candidate_id).where(ARTICLES.c.id == article_id, ARTICLES.c.candidate_id.is_not(None))
     candidate = connection.execute(made).scalar()
     if candidate is not None:

@@ -99,6 +99,7 @@ def _idle(before: datetime) -> ColumnElement[bool]:
 
 
 def _pages(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    """Delete the pages of finished candidates in order of their fetch; yield what each step deleted."""
     after: tuple[datetime, int] | None = None
     while rows := database.read(_old_pages, before, after):
         ids = [row.id for row in rows if row.finished]
@@ -109,6 +110,7 @@ def _pages(database: Database, before: datetime, *, dry_run: bool) -> Iterator[P
 
 
 def _old_pages(connection: Connection, before: datetime, after: tuple[datetime, int] | None) -> list[Any]:
+    """Return the next batch of pages from before a time, each with its size and whether its candidate is finished."""
     size = func.length if connection.dialect.name == "sqlite" else func.pg_column_size
     query = select(
         PAGES.c.id,
@@ -138,6 +140,7 @@ def _events(database: Database, before: datetime, *, dry_run: bool) -> Iterator[
 
 
 def _events_between(connection: Connection, before: datetime, *, after: int, end: int) -> list[Any]:
+    """Return the next batch of events after one id and before another, each with whether its candidate is finished."""
     query = select(EVENTS.c.id, _finished(EVENTS.c.candidate_id, before=before).label("finished"))
     span = query.where(EVENTS.c.id > after, EVENTS.c.id < end)
     return list(connection.execute(span.order_by(EVENTS.c.id).limit(BATCH)))
@@ -151,6 +154,7 @@ def _delete(connection: Connection, table: Table, ids: list[int]) -> None:
 
 
 def _moves(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    """Delete redirects in order of their URLs; yield what each step deleted."""
     after = ""
     while rows := database.read(_moves_after, after, before):
         urls = [row.url for row in rows if row.settled]
@@ -182,6 +186,7 @@ def _settled(before: datetime) -> ColumnElement[bool]:
 
 
 def _places(database: Database, before: datetime, *, dry_run: bool) -> Iterator[Pruned]:
+    """Delete the progress of finished backfills, one backfill after the other."""
     for name in database.read(_done_backfills, before):
         if dry_run:
             yield Pruned(places=database.read(_count, BACKFILL_PLACES, BACKFILL_PLACES.c.backfill == name))
@@ -191,6 +196,7 @@ def _places(database: Database, before: datetime, *, dry_run: bool) -> Iterator[
 
 
 def _done_backfills(connection: Connection, before: datetime) -> list[str]:
+    """Return the names of backfills that were finished before a time and have no pending candidate."""
     done = select(BACKFILLS.c.name).where(BACKFILLS.c.finished_at < before).order_by(BACKFILLS.c.name)
     return [name for name in connection.execute(done).scalars().all() if not _has_pending(connection, name)]
 
@@ -202,6 +208,7 @@ def _has_pending(connection: Connection, name: str) -> bool:
 
 
 def _delete_places(connection: Connection, name: str, before: datetime) -> int:
+    """Delete a batch of a backfill's places, if it is still finished; return how many."""
     # The row lock keeps another process from starting the backfill again between this query and the deletion.
     done = select(BACKFILLS.c.name).where(BACKFILLS.c.name == name, BACKFILLS.c.finished_at < before)
     if connection.execute(done.with_for_update()).first() is None:
@@ -214,6 +221,7 @@ def _count(connection: Connection, table: Table, old: ColumnElement[bool]) -> in
 
 
 def _delete_some(connection: Connection, table: Table, old: ColumnElement[bool]) -> int:
+    """Delete a batch of the rows that meet a condition; return how many."""
     (key,) = table.primary_key.columns
     keys = connection.execute(select(key).where(old).limit(BATCH)).scalars().all()
     if keys:

@@ -61,6 +61,7 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
+    """Whether a rebuild was interrupted, or the index was made with other parameters."""
     begun = read_meta(connection, PROGRESS)
     held = index.stored_parameters(connection)
     return begun is not None or (held is not None and not index.is_made_with(connection, held, parameters))
@@ -89,6 +90,7 @@ def _reindex_all(
 
 
 def _begin(connection: Connection, parameters: IndexParameters) -> None:
+    """Save the new parameters and start from the first article, unless an interrupted run used the same ones."""
     begun = read_meta(connection, PROGRESS)
     if begun is None or index.stored_parameters(connection) != parameters:
         index.keep_parameters(connection, parameters)
@@ -96,6 +98,7 @@ def _begin(connection: Connection, parameters: IndexParameters) -> None:
 
 
 def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
+    """Replace the index rows of the next batch of articles; return its size, 0 when none is left."""
     last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar_one())
     next_articles = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
     rows = connection.execute(next_articles).all()

@@ -151,6 +151,7 @@ class Rejudgement:
 
 
 def _begin(connection: Connection, tag: str) -> None:
+    """Keep the draft if it was made under this tag, else start a new one."""
     if read_meta(connection, RULES_TAG) != tag:
         discard_draft(connection)
         write_meta(connection, RULES_TAG, tag)
@@ -163,6 +164,7 @@ def discard_draft(connection: Connection) -> None:
 
 
 def _judge_some(connection: Connection, judge: JudgeFunction) -> int:
+    """Judge the next batch of articles; return its size, 0 when all are in the draft."""
     ids = _next_articles(connection)
     judged = set(connection.execute(select(RETHOUGHT.c.article_id).where(RETHOUGHT.c.article_id.in_(ids))).scalars())
     for article_id, of_page in extractions(connection, ids).items():
@@ -187,6 +189,7 @@ def _next_articles(connection: Connection) -> Sequence[int]:
 
 
 def _judge_one(connection: Connection, article_id: int, judge: JudgeFunction) -> None:
+    """Judge an article against the earlier ones in the draft, and add it to the draft."""
     article, fingerprint = stored_text(connection, article_id)
     # The draft contains earlier articles only, so later ones are no neighbours.
     earlier = [version.id for version in page_versions(connection, article.canonical_url)]
@@ -196,6 +199,7 @@ def _judge_one(connection: Connection, article_id: int, judge: JudgeFunction) ->
 
 
 def _supersede(connection: Connection, article_id: int, newest: int, judge: JudgeFunction) -> None:
+    """Add an article to the draft that was replaced by a newer extraction of its page."""
     article, fingerprint = stored_text(connection, article_id)
     near = find_neighbours(connection, article, fingerprint, earlier=[newest], book=DRAFT)
     verdict = superseded(newest, judge(article, fingerprint, [each for each in near if each.id == newest]).considered)

@@ -162,6 +162,7 @@ def _raw_page(row: Row[Any]) -> RawPage:
 
 
 def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str, states: Sequence[State]) -> list[int]:
+    """Queue the pages of the next batch of candidates; return the ids of these, empty when none is left."""
     resumable = states == REEXTRACTED
     if resumable and not after:
         after = int(read_meta(connection, PROGRESS) or 0)
