@@ -237,7 +237,7 @@ def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
     with (
         open_store(f"sqlite:///{desk.folder / 'corpus.db'}", parameters=None) as store,
-        store.review.alone(),
+        store.review.exclusive(),
         pytest.raises(StoreBusy, match="another reprocess is at work on this store"),
     ):
         asyncio.run(second.carry_out())

@@ -96,7 +96,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     return _Status(
         replace(figures, rejected=store.reader.rejections()),
         store.daemon(),
-        store.knows_daemons(),
+        store.can_list_daemons(),
         store.reader.workers(now=now),
         store.backfills.unfinished(now=now),
     )

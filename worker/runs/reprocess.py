@@ -92,7 +92,7 @@ class ReprocessRun:
         """Do it; cancelled, it stops between two steps, and goes on from there the next time."""
         with StoreExecutor(count=1) as offload:
             await self._step(offload(self._reindex))
-            with self._open() as store, store.review.alone():
+            with self._open() as store, store.review.exclusive():
                 before = (await offload(store.reader.counts)).clusters
                 extracted = await self._extract_again(store, offload) if self._extract else None
                 changes: tuple[VerdictChange, ...] = ()
@@ -111,7 +111,7 @@ class ReprocessRun:
                     "the store's index has to be made again first, so nobody can tell yet what would change: "
                     "run `corpus-worker reprocess --dedupe` without --dry-run"
                 )
-            with self._open() as store, store.review.alone():
+            with self._open() as store, store.review.exclusive():
                 before = (await offload(store.reader.counts)).clusters
                 pages = store.review.kept_pages(rejected=self._rejected)
                 extracted = None
@@ -126,7 +126,7 @@ class ReprocessRun:
     def _open(self) -> Store:
         store = open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
         self._deduper = Deduper(self._settings.dedupe, store.reader.weights())
-        store.introduce(command="reprocess", worker=worker_name())
+        store.announce(command="reprocess", worker=worker_name())
         return store
 
     async def _step(self, work: Awaitable[T]) -> T:
@@ -167,13 +167,13 @@ class ReprocessRun:
         return _extraction_counts(tally)
 
     def _judge_all(self, store: Store) -> tuple[VerdictChange, ...]:
-        thought = store.review.think_again(tag=self._tag())
+        thought = store.review.rejudge(tag=self._tag())
         thought.judge_all(self._deduper.judge, progress=lambda done: self._count("judged", done))
         return tuple(thought.changes())
 
     def _take_effect(self, store: Store) -> None:
-        store.review.think_again(tag=self._tag()).take_effect(self._deduper.judge, now=self._clock.now())
-        store.review.now_under(self._deduper.terms)
+        store.review.rejudge(tag=self._tag()).take_effect(self._deduper.judge, now=self._clock.now())
+        store.review.save_terms(self._deduper.terms)
         if self._extract:
             store.review.end_kept_pages()
 
@@ -336,7 +336,7 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
         before, after = cross_validate(model, lessons, merge_at=settings.dedupe.probability)
         learned = refit(model, lessons, fitted=SystemClock().now().date().isoformat())
         if not dry_run:
-            store.review.keep_weights(weights_to_text(learned))
+            store.review.save_weights(weights_to_text(learned))
     return FitReport(
         applied=not dry_run,
         same=same,

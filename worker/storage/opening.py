@@ -1,4 +1,8 @@
-"""Opens the store for those who work on it: ready, with what dead workers and odd clocks have left put right."""
+"""Opens the store of a command, for reading or for work, and runs its blocking calls on threads.
+
+Opening for work migrates the store, repairs the times that a wrong clock has written, and frees the leases of dead
+processes of this machine. Nothing here imports fetch, extract or dedupe, so that read-only commands start fast.
+"""
 
 from __future__ import annotations
 
@@ -22,53 +26,48 @@ from worker.models import IndexParameters
 from worker.ports import Ledger
 from worker.storage import PATIENCE, Store, open_store
 
-# Opens the store for those who only look: nothing of fetching, extracting or judging is loaded for that.
-
-
-def open_read_only(settings: Settings, *, patience: timedelta = PATIENCE) -> Store:
-    """Open the store of the settings, which must exist; raises StoreError. `patience` as in `open_store`."""
-    return open_store(settings.store.url, parameters=None, create=False, patience=patience)
-
-
 log = structlog.get_logger()
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
-"""The number of the name space of processes that is no container's."""
+"""The inode number of the initial PID namespace (PROC_PID_INIT_INO in Linux's proc_ns.h); a container has another."""
+
+
+def open_read_only(settings: Settings, *, patience: timedelta = PATIENCE) -> Store:
+    """Open an existing store for reading; raises StoreError. `patience` is as in `open_store`."""
+    return open_store(settings.store.url, parameters=None, create=False, patience=patience)
 
 
 async def open_for_work(
     url: str, parameters: IndexParameters, patience: timedelta, *, command: str, create: bool = True
 ) -> Store:
-    """Open the store on a thread, ready for work as a command, made where there is none unless `create` is off.
+    """Open the store for work as `command`, creating it if it is missing and `create` is on; raises StoreError.
 
-    Raises StoreError.
-
-    Making, migrating or mending it may take minutes, in which probes and signals are answered. Where it does not
-    answer, it is waited for as long as `patience` says; cancelling ends that.
+    This runs on a thread, as a migration may take minutes in which the event loop must serve probes and signals. While
+    the database is unavailable the call waits for up to `patience`; cancelling the task ends the wait.
     """
     given_up = threading.Event()
     try:
-        store = await asyncio.to_thread(_opened, url, parameters, patience, given_up, create=create)
+        store = await asyncio.to_thread(_open_and_repair, url, parameters, patience, given_up, create=create)
     except asyncio.CancelledError:
         given_up.set()
         raise
-    store.introduce(command=command, worker=worker_name())
+    store.announce(command=command, worker=worker_name())
     return store
 
 
-def _opened(
+def _open_and_repair(
     url: str, parameters: IndexParameters, patience: timedelta, given_up: threading.Event, *, create: bool
 ) -> Store:
-    """Open the store, with what a clock that was off and workers that died have left in it put right."""
+    """Open the store, and repair what wrong clocks and dead workers have left in it."""
     store = open_store(url, parameters=parameters, create=create, patience=patience, given_up=given_up)
     try:
         store.require_rights()
-        store.mend_times(now=SystemClock().now())
+        store.correct_times(now=SystemClock().now())
         _reclaim_dead_leases(store.ledger)
     except BaseException:
         store.close()
         raise
-    store.be_patient(PATIENCE)
+    store.set_patience(PATIENCE)
     return store
 
 
@@ -89,22 +88,19 @@ def _is_dead(worker: str) -> bool:
         return True
     except OSError:
         return False
-    return int(pid) == os.getpid()
+    return int(pid) == os.getpid()  # a lease in this process's name is from an earlier process with the same id
 
 
 def worker_name() -> str:
-    """Return how this process signs its claims: host name, in a container its name space of processes, process id."""
+    """Return the name of this process in leases: host name, PID namespace if in a container, and process id."""
     return f"{_machine()}:{os.getpid()}"
 
 
 def _machine() -> str:
-    # Containers may share a host name, and every one of them has a process 1.
-    space = Path("/proc/self/ns/pid")
-    inside = space.exists() and space.stat().st_ino != _INITIAL_PID_NAMESPACE
-    return f"{socket.gethostname()}/{space.stat().st_ino}" if inside else socket.gethostname()
-
-
-# Runs blocking calls on threads of their own, so that neither the event loop nor name look-ups wait for the store.
+    # Containers may share a host name, and each of them has a process 1.
+    namespace = Path("/proc/self/ns/pid")
+    in_container = namespace.exists() and namespace.stat().st_ino != _INITIAL_PID_NAMESPACE
+    return f"{socket.gethostname()}/{namespace.stat().st_ino}" if in_container else socket.gethostname()
 
 
 P = ParamSpec("P")
@@ -112,13 +108,16 @@ T = TypeVar("T")
 
 
 class StoreExecutor:
-    """A few threads that run blocking calls in the order they come; one thread where there may be one writer."""
+    """Runs blocking calls of the store on its own threads, so that neither the event loop nor name look-ups wait.
+
+    Calls start in the order in which they were made. SQLite has one writer, so one thread is enough for it.
+    """
 
     def __init__(self, *, count: int) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="store")
 
     async def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `call` returns. Cancelled, the call still runs to its end, unseen."""
+        """Run `call` on a thread and return its result. A cancelled task does not end the call on the thread."""
         future = self._executor.submit(partial(call, *args, **kwargs))
         return await asyncio.wrap_future(future)
 

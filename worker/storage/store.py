@@ -1,4 +1,7 @@
-"""The open store: one database, the ledger, and every other part that the flows and the commands use."""
+"""The open store: one database with the ledger, the corpus, the seeds, the hosts and the maintenance operations.
+
+`open_store` creates or migrates the store where needed and returns a `Store`, whose attributes are the parts.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,12 @@ from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.outcomes import queue_rechecks
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
 
-# The ledger as the flows use it: each call is one transaction, described where its function is.
-
 
 class StoredLedger(Repository):
-    """`Ledger` on the store."""
+    """The `Ledger` of worker.ports, kept in the database.
+
+    Each method is one transaction; it is documented at the function of the same purpose in `worker.storage.queue`.
+    """
 
     source_state = reads(sources.source_state)
     claim_poll = writes(sources.claim_poll)
@@ -59,11 +63,15 @@ class StoredLedger(Repository):
 
 
 PATIENCE = timedelta(minutes=5)
-"""How long a store that does not answer is waited for: a restart or a failover takes less."""
+"""How long a transaction waits for an unavailable store. Chosen, not measured: a restart or failover takes less."""
 
 
 class Store:
-    """An open store."""
+    """An open store, to be closed after use, or used as a context manager.
+
+    All methods block the calling thread, and raise StoreError if the database fails. They may be called from several
+    threads.
+    """
 
     def __init__(self, database: Database) -> None:
         self.ledger = StoredLedger(database)
@@ -77,61 +85,67 @@ class Store:
         self._lock = DaemonLock(database.path) if database.path else None
 
     def back_up(self, path: Path, *, replace: bool = False) -> Backup:
-        """Copy a SQLite store to a file beside running work, and check the copy; raises StoreError."""
+        """Copy a SQLite store in use to a file, and check the copy; raises StoreError. See `maintenance.backup`."""
         return back_up(self._database, path, replace=replace)
 
     def holds(self, path: Path) -> bool:
-        """Whether a path names a file of this store, which nothing else may write."""
+        """Whether a path is one of the files of this store, which no other output may overwrite."""
         return self._database.holds(path)
 
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
-        """Let go of raw pages and histories from before a time; never of a text of the corpus."""
+        """Delete raw pages and histories from before a time, but no text of the corpus; see `maintenance.prune`."""
         return prune(self._database, older_than=older_than, dry_run=dry_run)
 
-    def pruning(self, *, older_than: datetime) -> Iterator[Pruned]:
-        """Do the same in short steps, one for each item asked for."""
+    def prune_in_steps(self, *, older_than: datetime) -> Iterator[Pruned]:
+        """Do the same in small steps, one for each item that the caller takes from the iterator."""
         return prune_steps(self._database, older_than=older_than)
 
-    def mend_times(self, *, now: datetime) -> timedelta:
-        """Bring times from a clock that ran ahead back to now: turns, rests, leases, due times; return how far."""
+    def correct_times(self, *, now: datetime) -> timedelta:
+        """Set times that lie too far in the future back to now, as a clock that ran ahead leaves them.
+
+        These are slots and pauses of hosts, leases and due times. Return by how much the largest was wrong.
+        """
         return self._database.write(correct_times, now=now)
 
-    def be_patient(self, patience: timedelta) -> None:
-        """Wait for a database that does not answer for as long as that, from now on."""
+    def set_patience(self, patience: timedelta) -> None:
+        """Set how long a transaction waits for an unavailable database."""
         self._database.patience = patience
 
-    def give_up(self) -> None:
-        """Stop waiting for a database that does not answer; for an orderly stop."""
-        self._database.give_up()
+    def cancel_waits(self) -> None:
+        """End all waits for an unavailable database and start no new ones, so that the process can stop."""
+        self._database.cancel_waits()
 
     def lock_daemon(self, owner: str) -> None:
-        """Be the only daemon on this store, described by `owner`; raises StoreBusy naming the one that is.
+        """Take the daemon lock of a SQLite store; raises StoreBusy with the description of the daemon that holds it.
 
-        On PostgreSQL any number of daemons share a store, so there is nothing to hold.
+        `owner` describes this daemon. No effect on PostgreSQL, where any number of daemons share a store.
         """
         if self._lock is not None:
-            self._lock.take(owner)
+            self._lock.acquire(owner)
 
     def unlock_daemon(self) -> None:
-        """Let another daemon in."""
+        """Release the daemon lock, if held."""
         if self._lock is not None:
-            self._lock.give_back()
+            self._lock.release()
 
     def daemon(self) -> str:
-        """Return what the daemon that works on this store says of itself, or the names of several; empty for none."""
+        """Return the description of the running daemon, or the names of several; empty if there is none."""
         return self._lock.holder() if self._lock is not None else self._database.read(daemons)
 
-    def knows_daemons(self) -> bool:
-        """Whether `daemon` is sure that there is none: it cannot look past a connection pooler."""
+    def can_list_daemons(self) -> bool:
+        """Whether `daemon` can see all daemons: not through a connection pooler, which hides the clients' names."""
         return self._database.is_sqlite or self._database.read(is_direct)
 
-    def introduce(self, *, command: str, worker: str) -> None:
-        """Let others see that this process has the store open for work: as which command, and under which name."""
+    def announce(self, *, command: str, worker: str) -> None:
+        """Show to other processes that this one works on the store: its command, and its name as a worker.
+
+        On PostgreSQL this is the connections' `application_name`. No effect on SQLite.
+        """
         if not self._database.is_sqlite:
             name_connections(self._database.engine, command=command, worker=worker)
 
     def require_rights(self) -> None:
-        """Raise StoreError where this role cannot write all there is to write, saying what it lacks."""
+        """Raise StoreError if the PostgreSQL role lacks a privilege to write to the store, with the GRANT to run."""
         require_privileges(self._database)
 
     def __enter__(self) -> Self:
@@ -141,7 +155,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close every connection and let another daemon in."""
+        """Release the daemon lock and close every connection."""
         self.unlock_daemon()
         self._database.close()
 
@@ -154,24 +168,24 @@ def open_store(
     patience: timedelta = PATIENCE,
     given_up: threading.Event | None = None,
 ) -> Store:
-    """Open the store at a SQLAlchemy URL, made or migrated as needed.
+    """Open the store at a SQLAlchemy URL. It is created or migrated if necessary, unless `create` is off.
 
-    Who only reads needs no `parameters`. Raises StoreError where it cannot be used: it is newer than this program, its
-    index was made with other `parameters`, it cannot be reached or written, or `create` is off and there is none, or an
-    older one.
-    A store that is starting, full, on a standby or held by another program is waited for as long as `patience` says,
-    and so is one that has answered before and does not any more, until `given_up` is set.
+    `parameters` are those of the index; None opens the store for reading only. While the database is starting, has no
+    free connection, is a standby or is locked, the call waits for up to `patience`, or until `given_up` is set.
+
+    Raises StoreError if the store is of a newer version, if its index was made with other parameters, if it cannot be
+    reached or written; with `create` off also StoreMissing for a missing store, and StoreError for an older version.
     """
     database = connect(url, create=create, given_up=given_up)
     database.patience = patience
-    database.standpoint = replace(database.standpoint, only_reads=parameters is None)
+    database.error_context = replace(database.error_context, only_reads=parameters is None)
     try:
         if not database.is_sqlite:
             database.read(require_utf8)
         bring_up_to_date(database, create=create)
         database.read(require_complete)
         database.read(require_finished)
-        # Asked first: whoever only reads does not wait for a writer.
+        # Read first: usually nothing has to be written, and a read does not wait for a writer.
         if parameters is not None and database.read(stored_parameters) != parameters:
             database.write(agree_on_parameters, parameters)
     except BaseException:
@@ -181,6 +195,6 @@ def open_store(
 
 
 def agree_on_parameters(connection: Connection, parameters: IndexParameters) -> None:
-    """Let a new store remember how its index is made; raises StoreError in one whose index was made otherwise."""
-    lock_keys(connection, [MIGRATION_KEY])  # several may open a new store together
+    """Save the index parameters of a new store; raises StoreError if the store was made with others."""
+    lock_keys(connection, [MIGRATION_KEY])  # several processes may open a new store at the same time
     require_parameters(connection, parameters)

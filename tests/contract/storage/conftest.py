@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from tests.contract.storage.factories import PARAMETERS
 from worker.storage import Store, open_store
+from worker.storage.db.migrate import VERSIONS
 from worker.storage.db.schema import METADATA
 
 SERVER = "CORPUS_WORKER_TEST_POSTGRESQL"
@@ -82,16 +83,24 @@ def bare_postgresql_url(postgresql_url: str) -> str:
     """A database on the server without a table."""
     engine = create_engine(postgresql_url)
     with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+        _drop_tables(connection)
     engine.dispose()
     return postgresql_url
+
+
+def _drop_tables(connection: Connection) -> None:
+    connection.execute(text("DROP SCHEMA public CASCADE"))
+    connection.execute(text("CREATE SCHEMA public"))
 
 
 def _empty(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
-        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
+        if not connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
+            pass
+        elif connection.execute(text("SELECT version_num FROM alembic_version")).scalar() != VERSIONS[-1]:
+            _drop_tables(connection)  # a test of migrations left an older version
+        else:
             for table in reversed(METADATA.sorted_tables):
                 connection.execute(table.delete())
             connection.execute(text("ALTER SEQUENCE articles_id_seq RESTART"))

@@ -1,4 +1,4 @@
-"""Backups: whole, checked, made beside running work."""
+"""Backups are complete, checked, and made while the store is in use."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_backup_opens_as_a_store_of_its_own(store: Store, tmp_path: Path) -> N
     store.close()
 
 
-def test_a_backup_made_while_work_goes_on_is_sound(store: Store, tmp_path: Path) -> None:
+def test_a_backup_made_during_writes_is_sound(store: Store, tmp_path: Path) -> None:
     stop = threading.Event()
 
     def work() -> None:
@@ -69,7 +69,7 @@ def test_a_backup_never_overwrites(store: Store, tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_backup_replaces_another_one_where_that_is_wanted(store: Store, tmp_path: Path) -> None:
+def test_a_backup_replaces_another_one_if_requested(store: Store, tmp_path: Path) -> None:
     store.back_up(tmp_path / "backup.db")
     take_in(store, "https://later.example/", "chữ sau")
 
@@ -102,7 +102,7 @@ def test_a_backup_that_fails_leaves_the_one_before_as_it_was(store: Store, tmp_p
     store.close()
 
 
-def test_a_folder_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no folder .*/none; make it first"):
         store.back_up(tmp_path / "none" / "backup.db")
     store.close()
@@ -127,7 +127,7 @@ def test_a_store_in_memory_cannot_be_backed_up(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_on_a_server_is_backed_up_by_its_own_tools_named_without_a_password(tmp_path: Path) -> None:
+def test_the_error_for_a_store_on_a_server_names_pg_dump_without_a_password(tmp_path: Path) -> None:
     url = "postgresql+psycopg://u:secret@db.example/corpus?password=secret&sslmode=require&sslpassword=secret"
 
     with closing(connect(url)) as database, pytest.raises(StoreError) as caught:
@@ -203,7 +203,7 @@ def test_a_lock_is_never_taken_through_a_link(store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-journal"])
-def test_a_backup_does_not_take_in_a_log_that_lies_beside_it(store: Store, tmp_path: Path, ending: str) -> None:
+def test_a_backup_beside_a_leftover_log_is_refused(store: Store, tmp_path: Path, ending: str) -> None:
     log = tmp_path / f"backup.db{ending}"
     log.write_bytes({"-wal": b"\x37\x7f\x06\x82", "-journal": b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"}[ending] + b"rest")
     before = log.read_bytes()

@@ -1,4 +1,4 @@
-"""What a database can meet while it is in use: each told in one line, nothing lost, work going on afterwards."""
+"""Errors of a database in use: reported in one line, nothing lost, and work resumes afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A = "https://a.example/1"
 
 
 class Limit:
-    """Lets a SQLite store grow no further, as a full disk would."""
+    """Keeps a SQLite store from growing, as a full disk would."""
 
     def __init__(self, store: Store) -> None:
         self._engine = store._database.engine
@@ -39,7 +39,7 @@ class Limit:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {self._pages}")  # type: ignore[attr-defined]
 
 
-def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_work_resumes_when_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     store = open_store(f"sqlite:///{path}", parameters=PARAMETERS)
     store.ledger.enqueue([candidate(A)], now=NOW)
@@ -58,7 +58,7 @@ def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(tmp_path: Path)
     store.close()
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     store = open_store(f"sqlite:///{path}", parameters=PARAMETERS)
     take_in(store, A, "một hai")
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
         open_store(f"sqlite:///{path}", parameters=PARAMETERS).reader.audit()
 
 
-def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+def test_a_read_only_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     open_store(f"sqlite:///{path}", parameters=PARAMETERS).close()
     store = open_store(f"sqlite:///{path}", parameters=PARAMETERS)
@@ -82,7 +82,7 @@ def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_held_by_another_program_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_waits_for_a_store_that_another_program_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.storage.db.engine.BUSY_TIMEOUT", timedelta(0))
     path = tmp_path / "corpus.db"
     store = open_store(f"sqlite:///{path}", parameters=PARAMETERS, patience=timedelta(minutes=1))
@@ -104,14 +104,14 @@ def test_a_store_held_by_another_program_is_waited_for(tmp_path: Path, monkeypat
     store.close()
 
 
-def test_who_gives_up_waits_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_ends_the_wait_for_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.storage.db.engine.BUSY_TIMEOUT", timedelta(0))
     path = tmp_path / "corpus.db"
     store = open_store(f"sqlite:///{path}", parameters=PARAMETERS)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    store.give_up()
+    store.cancel_waits()
 
     with pytest.raises(StoreBusy, match="locked by another program"):
         store.ledger.enqueue([candidate()], now=NOW)
@@ -119,7 +119,7 @@ def test_who_gives_up_waits_no_longer(tmp_path: Path, monkeypatch: pytest.Monkey
     store.close()
 
 
-def test_waits_grow_and_keep_within_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_and_stay_within_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(create_engine("sqlite://"))
     database.patience = timedelta(seconds=60)
     waits: list[float] = []
@@ -144,18 +144,20 @@ def test_waits_grow_and_keep_within_patience(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
-def test_a_bug_stays_loud(error: type[IntegrityError | ProgrammingError]) -> None:
+def test_a_violated_constraint_or_invalid_statement_is_not_translated(
+    error: type[IntegrityError | ProgrammingError],
+) -> None:
     with pytest.raises(error), translated_errors(ErrorContext(url=make_url("sqlite://"))):
         raise error("INSERT", None, sqlite3.IntegrityError("UNIQUE constraint failed"))
 
 
-def test_a_lack_of_rights_is_told() -> None:
+def test_a_missing_privilege_is_an_error() -> None:
     class NotAllowed(Exception):
         sqlstate = "42501"
 
-    standpoint = ErrorContext(url=_secret_url())
+    context = ErrorContext(url=_secret_url())
 
-    with pytest.raises(StoreError, match="permission denied for table articles"), translated_errors(standpoint):
+    with pytest.raises(StoreError, match="permission denied for table articles"), translated_errors(context):
         raise ProgrammingError("SELECT", None, NotAllowed("permission denied for table articles"))
 
 

@@ -1,4 +1,4 @@
-"""A store whose file was taken away takes nothing more in, and says so."""
+"""A store whose file was deleted, moved or replaced stores nothing more, and reports it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize(("lose", "told"), LOSSES)
-def test_a_store_that_lost_its_ground_takes_nothing_in_and_makes_no_other(
+def test_a_store_whose_file_was_lost_stores_nothing_and_creates_no_other(
     store: Store, place: Path, lose: Callable[[Path], None], told: str
 ) -> None:
     lose(place)
@@ -115,7 +115,7 @@ def test_a_store_that_comes_back_is_used_again(store: Store, place: Path) -> Non
     assert store.reader.audit().articles == 2
 
 
-def test_what_a_deleted_log_held_is_in_the_store_after_a_stop(place: Path) -> None:
+def test_the_content_of_a_deleted_log_is_in_the_store_after_a_stop(place: Path) -> None:
     with open_store(f"sqlite:///{place}", parameters=PARAMETERS) as opened:
         take_in(opened, "https://one.example/", "một")
         log_deleted(place)
@@ -124,7 +124,7 @@ def test_what_a_deleted_log_held_is_in_the_store_after_a_stop(place: Path) -> No
         assert again.reader.audit().articles == 1
 
 
-def test_a_store_that_is_opened_for_the_first_time_has_no_ground_to_lose(place: Path) -> None:
+def test_a_new_store_is_not_taken_for_a_lost_one(place: Path) -> None:
     database = connect(f"sqlite:///{place}")
 
     database.write(lambda connection: connection.execute(text("CREATE TABLE t (x)")))
@@ -133,8 +133,8 @@ def test_a_store_that_is_opened_for_the_first_time_has_no_ground_to_lose(place: 
     assert place.exists()
 
 
-def test_a_log_that_others_have_finished_with_meanwhile_is_no_loss(place: Path, store: Store) -> None:
-    """Whoever closes last takes the log with them: nobody whose connection is open may be led astray by that."""
+def test_a_log_that_another_process_has_removed_is_not_an_error(place: Path, store: Store) -> None:
+    """The last process that closes the store removes its log; an idle connection must not take that for a loss."""
     store.close()
     first, second = (connect(f"sqlite:///{place}") for _ in range(2))
     used(first)

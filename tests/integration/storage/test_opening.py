@@ -1,4 +1,4 @@
-"""Opening a store: made, brought up to date, or refused with one clear line."""
+"""A store that is opened is created, migrated, or refused with one clear line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_store_in_memory_works(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_missing_store_is_not_made_where_that_is_not_wanted(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created_if_create_is_off(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="does not exist yet: run `corpus-worker ingest`"):
         open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS, create=False)
 
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
         ("sqlite:///corpus.db?key=secret", r"SQLite takes no parameters here \(key\): leave them out"),
     ],
 )
-def test_a_url_nobody_can_use_is_refused_without_its_password(
+def test_an_invalid_url_is_refused_without_its_password(
     url: str, sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,7 @@ def test_a_url_nobody_can_use_is_refused_without_its_password(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_file_is_no_store_for_who_only_reads(tmp_path: Path) -> None:
+def test_an_empty_file_is_no_store_for_read_only_commands(tmp_path: Path) -> None:
     (tmp_path / "corpus.db").touch()
 
     with pytest.raises(StoreMissing, match="does not exist yet: run `corpus-worker ingest` first"):
@@ -157,14 +157,14 @@ def test_an_empty_file_is_no_store_for_who_only_reads(tmp_path: Path) -> None:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
-def test_an_unreachable_server_is_said_without_the_password() -> None:
+def test_the_error_for_an_unreachable_server_has_no_password() -> None:
     with pytest.raises(StoreError, match=r"cannot be reached: .*check that the server runs") as caught:
         open_store("postgresql+psycopg://u:secret@127.0.0.1:1/db?connect_timeout=2", parameters=PARAMETERS)
 
     assert "secret" not in str(caught.value)
 
 
-def test_a_second_daemon_on_one_store_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_the_error_for_a_second_daemon_names_the_first(tmp_path: Path) -> None:
     url = url_of(tmp_path / "corpus.db")
     first, second = open_store(url, parameters=PARAMETERS), open_store(url, parameters=PARAMETERS)
     first.lock_daemon("process 12 on box, since today")
@@ -178,11 +178,11 @@ def test_a_second_daemon_on_one_store_is_told_who_holds_it(tmp_path: Path) -> No
     second.close()
 
 
-def test_a_daemon_killed_hard_leaves_no_lock_behind(tmp_path: Path) -> None:
+def test_a_killed_daemon_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     code = (
         "import os, signal; from pathlib import Path; from worker.storage.db.locks import DaemonLock;"
-        f"DaemonLock(Path({str(path)!r})).take('gone'); os.kill(os.getpid(), signal.SIGKILL)"
+        f"DaemonLock(Path({str(path)!r})).acquire('gone'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     store = open_store(url_of(path), parameters=PARAMETERS)
@@ -229,7 +229,7 @@ def test_a_store_that_cannot_be_written_can_be_read(
     assert after == before
 
 
-def test_what_only_reads_a_store_that_cannot_be_written_says_so_when_it_writes(
+def test_writing_to_a_store_that_was_opened_read_only_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS).close()

@@ -1,4 +1,4 @@
-"""`reprocess` on a server that is restarted under it: still alone, or ended before it writes on."""
+"""`reprocess` on a server that restarts: it gets its lock again, or ends before the next write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_before(article: Article, _fingerprint: Fingerprint, neighbours: Sequence[
 
 @pytest.fixture
 def stores(server_url: str) -> Iterator[tuple[Store, Store]]:  # noqa: F811
-    """The store as two processes open it, with two articles."""
+    """The same store opened twice, with two articles."""
     one, other = (open_store(server_url, parameters=PARAMETERS) for _ in range(2))
     take_in(one, "https://a.example/1", "một hai")
     take_in(one, "https://b.example/1", "ba bốn")
@@ -38,49 +38,49 @@ def restart(server: Path) -> None:  # noqa: F811
     subprocess.run([SERVER_SCRIPT, "restart", server], check=True, capture_output=True)
 
 
-def test_after_a_restart_it_is_alone_again_before_it_writes_on(
+def test_after_a_restart_reprocess_takes_its_lock_again_before_it_writes(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
 ) -> None:
     one, other = stores
 
-    with one.review.alone():
+    with one.review.exclusive():
         restart(server)
-        judged = one.review.think_again(tag="t").judge_all(as_before)
+        judged = one.review.rejudge(tag="t").judge_all(as_before)
 
-        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.exclusive():
             pass
 
     assert judged == 2
-    with other.review.alone():
+    with other.review.exclusive():
         pass
 
 
-def test_where_another_began_after_a_restart_it_ends_and_changes_nothing(
+def test_reprocess_ends_if_another_one_got_the_lock_after_a_restart(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
 ) -> None:
     one, other = stores
 
-    with one.review.alone():
+    with one.review.exclusive():
         restart(server)
-        with other.review.alone():
-            other.review.think_again(tag="other").judge_all(as_before)
+        with other.review.exclusive():
+            other.review.rejudge(tag="other").judge_all(as_before)
             for write in (
-                lambda: one.review.think_again(tag="one").judge_all(as_before),
-                lambda: one.review.think_again(tag="other").take_effect(as_before, now=NOW),
+                lambda: one.review.rejudge(tag="one").judge_all(as_before),
+                lambda: one.review.rejudge(tag="other").take_effect(as_before, now=NOW),
                 lambda: one.review.queue_kept_pages(now=NOW),
                 one.review.finish_kept_pages,
                 one.review.end_kept_pages,
             ):
                 with pytest.raises(StoreBusy, match="another reprocess has begun on this store meanwhile"):
                     write()
-            again = other.review.think_again(tag="other").judge_all(as_before)
+            again = other.review.rejudge(tag="other").judge_all(as_before)
 
     assert again == 0
 
 
-def test_a_restart_between_two_steps_of_a_judgement_of_all_lets_nobody_else_in(
+def test_a_restart_between_two_steps_of_a_judgement_keeps_the_lock(
     stores: tuple[Store, Store],
     server: Path,  # noqa: F811
     server_url: str,  # noqa: F811
@@ -102,8 +102,8 @@ def test_a_restart_between_two_steps_of_a_judgement_of_all_lets_nobody_else_in(
         return as_before(article, fingerprint, neighbours)
 
     held: list[int] = []
-    with one.review.alone():
-        one.review.think_again(tag="t").judge_all(restarting)
+    with one.review.exclusive():
+        one.review.rejudge(tag="t").judge_all(restarting)
     after = holds()
     engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Whatever is ingested, marked and judged again: the books balance, and the first rules lead back."""
+"""After any ingest, decisions and new judgements the books balance, and the first rules restore the first verdicts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def take(store: Store, url: str, text: str) -> None:
 
 
 def reprocess(store: Store, rules: Deduper) -> None:
-    thought = store.review.think_again(tag=str(id(rules)))
+    thought = store.review.rejudge(tag=str(id(rules)))
     thought.judge_all(rules.judge)
     thought.take_effect(rules.judge, now=LATER)
 
@@ -141,7 +141,9 @@ def test_the_first_rules_lead_back_to_what_a_fresh_ingest_gives(fresh: Path, act
 
 @settings(max_examples=25)
 @given(acts=ACTS, one=st.integers(1, 6), other=st.integers(1, 6), decided=st.sampled_from(["same", "different"]))
-def test_what_a_person_says_is_so_at_once(fresh: Path, acts: list[Act], one: int, other: int, decided: str) -> None:
+def test_a_manual_decision_takes_effect_at_once(
+    fresh: Path, acts: list[Act], one: int, other: int, decided: str
+) -> None:
     with opened(fresh) as store:
         carry_out(store, acts)
         pair = [store.reader.article(each) for each in (one, other)]

@@ -1,4 +1,4 @@
-"""Migrations lead to the schema the code speaks of, and every script is known by number."""
+"""Migrations create the schema of the code, and every script is listed in VERSIONS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.storage.db.migrate import MIGRATIONS, VERSIONS
 from worker.storage.db.schema import METADATA
 
 
-def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:
+def test_migrations_create_the_tables_of_the_code(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'corpus.db'}"
     open_store(url, parameters=PARAMETERS).close()
     engine = create_engine(url)

@@ -1,4 +1,4 @@
-"""The log of a SQLite store is written back while nobody can commit, whatever the release of SQLite."""
+"""Checkpoints of a SQLite store run while no connection can commit, whatever the release of SQLite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROCESSES, COMMITS, ROUND = 4, 60, 20
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A database whose log is written back after a few commits."""
+    """A database that runs a checkpoint after a few commits."""
     monkeypatch.setattr("worker.storage.db.sqlite_files.WAL_LIMIT", 50_000)
     made = connect(f"sqlite:///{tmp_path / 'corpus.db'}")
     made.write(lambda connection: connection.execute(text("CREATE TABLE things (process, number, body)")))
@@ -39,12 +39,12 @@ def log_of(database: Database) -> Path:
     return database.path.with_name(f"{database.path.name}-wal")
 
 
-def test_no_connection_writes_back_by_itself(database: Database) -> None:
+def test_no_connection_runs_checkpoints_by_itself(database: Database) -> None:
     with closing(database.engine.raw_connection()) as connection:
         assert connection.cursor().execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
-def test_nobody_can_write_while_the_log_is_written_back(database: Database) -> None:
+def test_no_connection_can_write_during_a_checkpoint(database: Database) -> None:
     seen: list[str] = []
 
     def look(statement: str) -> None:
@@ -77,7 +77,7 @@ def test_the_log_does_not_grow_for_ever_and_everything_is_in_the_file(database: 
     assert database.path.stat().st_size > 200 * 3_000 - 3 * sqlite_files.WAL_LIMIT
 
 
-def test_a_log_that_is_still_read_grows_and_is_not_written_back_after_every_commit(database: Database) -> None:
+def test_a_log_in_use_by_a_reader_grows_without_a_checkpoint_after_every_commit(database: Database) -> None:
     writes: list[str] = []
 
     @event.listens_for(database.engine, "connect")
@@ -99,7 +99,7 @@ def test_a_log_that_is_still_read_grows_and_is_not_written_back_after_every_comm
     assert log_of(database).stat().st_size < grown
 
 
-def test_who_finds_somebody_writing_leaves_the_log_for_later(database: Database) -> None:
+def test_a_checkpoint_is_postponed_while_another_connection_writes(database: Database) -> None:
     with closing(sqlite3.connect(str(database.path))) as other:
         for number in range(20):
             database.write(add, 0, number)
@@ -131,7 +131,7 @@ def _found(connection: Connection, process: int) -> list[int]:
     return list(connection.execute(asked, {"process": process}).scalars())
 
 
-def test_many_processes_that_write_and_write_back_lose_nothing(database: Database) -> None:
+def test_many_processes_that_write_and_run_checkpoints_lose_nothing(database: Database) -> None:
     context = multiprocessing.get_context("fork")
     database.engine.dispose()  # a connection must not be carried over a fork
     together = context.Barrier(PROCESSES)

@@ -1,4 +1,4 @@
-"""The waits for a database that does not answer, which all who wait share."""
+"""The backoff that all threads share while the database does not answer."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def wait(outage: SharedBackoff, told: list[float], *, again: bool = False) -> fl
     return outage.wait(PATIENCE, lambda each: told.append(each.total_seconds()), again=again).total_seconds()
 
 
-def test_every_new_call_waits_longer_than_the_one_before(outage: SharedBackoff, told: list[float]) -> None:
+def test_each_call_waits_longer_than_the_one_before(outage: SharedBackoff, told: list[float]) -> None:
     waits = [wait(outage, told) for _ in range(8)]
 
     assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert told == waits
 
 
-def test_who_fails_while_another_waits_waits_for_the_same_end_without_a_word(
+def test_a_thread_that_fails_during_a_wait_joins_it_silently(
     outage: SharedBackoff, timer: Timer, told: list[float]
 ) -> None:
     def tell(first: timedelta) -> None:
@@ -71,7 +71,9 @@ def test_who_fails_while_another_waits_waits_for_the_same_end_without_a_word(
     assert joined == [pytest.approx(0.15)]
 
 
-def test_waits_begin_anew_once_nothing_failed_for_long(outage: SharedBackoff, timer: Timer, told: list[float]) -> None:
+def test_waits_are_short_again_after_a_time_without_failures(
+    outage: SharedBackoff, timer: Timer, told: list[float]
+) -> None:
     for _ in range(4):
         wait(outage, told)
 
@@ -89,7 +91,7 @@ def test_a_call_whose_tries_take_long_waits_longer_each_time_all_the_same(
     assert wait(outage, told, again=True) == 0.4
 
 
-def test_nobody_waits_beyond_the_own_patience(outage: SharedBackoff, told: list[float]) -> None:
+def test_no_thread_waits_beyond_its_patience(outage: SharedBackoff, told: list[float]) -> None:
     short = timedelta(milliseconds=50)
 
     waited = outage.wait(short, lambda each: told.append(each.total_seconds()), again=False)
@@ -110,7 +112,7 @@ class Together(Timer):
         return super().wait(timeout)
 
 
-def test_many_who_fail_together_tell_of_one_wait(told: list[float]) -> None:
+def test_many_threads_that_fail_together_log_one_wait(told: list[float]) -> None:
     together = Together(8)
     outage = SharedBackoff(together)
     outage._clock = together  # type: ignore[assignment]
@@ -122,7 +124,7 @@ def test_many_who_fail_together_tell_of_one_wait(told: list[float]) -> None:
     assert told == [0.2]
 
 
-def test_whoever_gives_up_ends_every_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_ends_every_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.storage.db.database.LONGEST_WAIT", PATIENCE)
     given_up = threading.Event()
     outage = SharedBackoff(given_up)

@@ -1,4 +1,4 @@
-"""The store's pure parts: what goes into columns and comes back."""
+"""Values survive the conversion to columns and back."""
 
 from __future__ import annotations
 

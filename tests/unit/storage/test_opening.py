@@ -1,4 +1,4 @@
-"""What is done to a store as it is opened keeps nobody else in the process waiting."""
+"""Opening a store does not block the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of what PostgreSQL can have against the worker."""
+"""The table of PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -7,109 +7,113 @@ from itertools import product
 
 import pytest
 
-from worker.storage.db.errors import PG_ERRORS, Retry, find_pg_error, remedy_of
+from worker.storage.db.errors import PG_ERRORS, RetryAction, find_pg_error, remedy_of
 
 NAMES = {"user": "corpus", "database": "news", "schema": "public"}
 REFUSED = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
 
 
 @pytest.mark.parametrize(
-    ("words", "course", "remedy"),
+    ("words", "action", "remedy"),
     [
-        ("FATAL:  sorry, too many clients already", Retry.WAIT, "raise max_connections"),
-        ("FATAL:  remaining connection slots are reserved for roles with", Retry.WAIT, "raise max_connections"),
-        ('FATAL:  too many connections for database "news"', Retry.WAIT, "CONNECTION LIMIT"),
-        ("FATAL:  no more connections allowed (max_client_conn)", Retry.WAIT, "raise max_connections"),
-        ("FATAL:  the database system is starting up", Retry.WAIT, "wait until the server has started"),
-        ("FATAL:  the database system is not yet accepting connections", Retry.WAIT, "wait until the server"),
-        ("FATAL:  the database system is in recovery mode", Retry.WAIT, "wait until the server has started"),
-        ("session is read-only", Retry.WAIT, "one of them has to become the primary"),
-        ("server is in hot standby mode", Retry.WAIT, "one of them has to become the primary"),
-        ('FATAL:  password authentication failed for user "corpus"', Retry.TELL, "~/.pgpass"),
-        ("fe_sendauth: no password supplied", Retry.TELL, "~/.pgpass"),
-        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "corpus"', Retry.TELL, "line in the server's pg_hba"),
-        ('FATAL:  role "corpus" does not exist', Retry.TELL, "createuser corpus"),
-        ('FATAL:  role "corpus" is not permitted to log in', Retry.TELL, "ALTER ROLE corpus LOGIN"),
-        ('FATAL:  role "root" does not exist', Retry.TELL, "createuser root"),
-        ('FATAL:  database "other" does not exist', Retry.TELL, "-T template0 other`"),
-        ('FATAL:  database "news" does not exist', Retry.TELL, "createdb -O corpus -E UTF8 -T template0 news"),
-        ('FATAL:  permission denied for database "news"', Retry.TELL, "GRANT CONNECT ON DATABASE news TO corpus"),
-        ("FATAL:  unsupported startup parameter: options", Retry.TELL, "ignore_startup_parameters = options"),
+        ("FATAL:  sorry, too many clients already", RetryAction.WAIT, "raise max_connections"),
+        ("FATAL:  remaining connection slots are reserved for roles with", RetryAction.WAIT, "raise max_connections"),
+        ('FATAL:  too many connections for database "news"', RetryAction.WAIT, "CONNECTION LIMIT"),
+        ("FATAL:  no more connections allowed (max_client_conn)", RetryAction.WAIT, "raise max_connections"),
+        ("FATAL:  the database system is starting up", RetryAction.WAIT, "wait until the server has started"),
+        ("FATAL:  the database system is not yet accepting connections", RetryAction.WAIT, "wait until the server"),
+        ("FATAL:  the database system is in recovery mode", RetryAction.WAIT, "wait until the server has started"),
+        ("session is read-only", RetryAction.WAIT, "one of them has to become the primary"),
+        ("server is in hot standby mode", RetryAction.WAIT, "one of them has to become the primary"),
+        ('FATAL:  password authentication failed for user "corpus"', RetryAction.FAIL, "~/.pgpass"),
+        ("fe_sendauth: no password supplied", RetryAction.FAIL, "~/.pgpass"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "corpus"',
+            RetryAction.FAIL,
+            "line in the server's pg_hba",
+        ),
+        ('FATAL:  role "corpus" does not exist', RetryAction.FAIL, "createuser corpus"),
+        ('FATAL:  role "corpus" is not permitted to log in', RetryAction.FAIL, "ALTER ROLE corpus LOGIN"),
+        ('FATAL:  role "root" does not exist', RetryAction.FAIL, "createuser root"),
+        ('FATAL:  database "other" does not exist', RetryAction.FAIL, "-T template0 other`"),
+        ('FATAL:  database "news" does not exist', RetryAction.FAIL, "createdb -O corpus -E UTF8 -T template0 news"),
+        ('FATAL:  permission denied for database "news"', RetryAction.FAIL, "GRANT CONNECT ON DATABASE news TO corpus"),
+        ("FATAL:  unsupported startup parameter: options", RetryAction.FAIL, "ignore_startup_parameters = options"),
     ],
 )
-def test_a_connection_that_was_refused_is_known_by_the_words(words: str, course: Retry, remedy: str) -> None:
-    trouble = find_pg_error(None, REFUSED + words)
+def test_a_refused_connection_is_recognised_by_its_message(words: str, action: RetryAction, remedy: str) -> None:
+    known = find_pg_error(None, REFUSED + words)
 
-    assert trouble is not None
-    assert trouble.course is course
-    assert remedy in remedy_of(trouble, words, NAMES)
+    assert known is not None
+    assert known.action is action
+    assert remedy in remedy_of(known, words, NAMES)
 
 
 @pytest.mark.parametrize(
-    ("state", "course"),
+    ("state", "action"),
     [
-        ("25006", Retry.WAIT),
+        ("25006", RetryAction.WAIT),
         ("28000", None),
-        ("3F000", Retry.TELL),
-        ("40001", Retry.AGAIN),
-        ("40P01", Retry.AGAIN),
-        ("42501", Retry.TELL),
+        ("3F000", RetryAction.FAIL),
+        ("40001", RetryAction.AT_ONCE),
+        ("40P01", RetryAction.AT_ONCE),
+        ("42501", RetryAction.FAIL),
         ("42P01", None),
-        ("53100", Retry.TELL),
-        ("53200", Retry.WAIT),
-        ("53400", Retry.TELL),
-        ("55P03", Retry.WAIT),
-        ("57014", Retry.FEW),
+        ("53100", RetryAction.FAIL),
+        ("53200", RetryAction.WAIT),
+        ("53400", RetryAction.FAIL),
+        ("55P03", RetryAction.WAIT),
+        ("57014", RetryAction.FEW_TIMES),
         ("57P01", None),
-        ("58030", Retry.TELL),
+        ("58030", RetryAction.FAIL),
     ],
 )
-def test_a_statement_that_failed_is_known_by_its_code_in_any_language(state: str, course: Retry | None) -> None:
-    trouble = find_pg_error(state, "LỖI: không được phép")
+def test_a_failed_statement_is_recognised_by_its_code_in_any_language(state: str, action: RetryAction | None) -> None:
+    known = find_pg_error(state, "LỖI: không được phép")
 
-    assert (trouble and trouble.course) == course
+    assert (known and known.action) == action
 
 
 @pytest.mark.parametrize("words", ["Connection refused", "server closed the connection unexpectedly", ""])
-def test_a_server_out_of_reach_is_no_trouble_of_its_own(words: str) -> None:
+def test_an_unreachable_server_has_no_entry(words: str) -> None:
     assert find_pg_error(None, words) is None
 
 
-def test_of_several_servers_the_one_that_may_come_back_counts() -> None:
+def test_among_several_servers_a_temporary_error_decides() -> None:
     words = (
         'FATAL:  database "news" does not exist\nMultiple connection attempts failed. All failures were:\n'
         "- host: one: FATAL:  the database system is starting up\n- host: other: FATAL:  database..."
     )
 
-    trouble = find_pg_error(None, words)
+    known = find_pg_error(None, words)
 
-    assert trouble is not None
-    assert trouble.state == "57P03"
+    assert known is not None
+    assert known.sqlstate == "57P03"
 
 
-def test_names_in_a_remedy_are_written_as_sql_writes_them() -> None:
+def test_names_in_a_remedy_are_quoted_as_sql_identifiers() -> None:
     words = 'permission denied for schema "Tin tức"'
-    trouble = find_pg_error("42501", words)
-    assert trouble is not None
+    known = find_pg_error("42501", words)
+    assert known is not None
 
-    remedy = remedy_of(trouble, words, {**NAMES, "user": 'Bà "X"'})
+    remedy = remedy_of(known, words, {**NAMES, "user": 'Bà "X"'})
 
     assert 'GRANT USAGE, CREATE ON SCHEMA "Tin tức" TO "Bà ""X"""' in remedy
 
 
-def test_who_only_reads_is_to_be_granted_no_more_than_that() -> None:
+def test_the_remedy_for_a_read_only_role_grants_reading_only() -> None:
     words = "permission denied for table articles"
-    trouble = find_pg_error("42501", words)
-    assert trouble is not None
+    known = find_pg_error("42501", words)
+    assert known is not None
 
-    remedy = remedy_of(trouble, words, {**NAMES, "schema": "news"}, only_reads=True)
+    remedy = remedy_of(known, words, {**NAMES, "schema": "news"}, only_reads=True)
 
     assert remedy == "as their owner, run `GRANT SELECT ON ALL TABLES IN SCHEMA news TO corpus`"
 
 
-def test_whatever_needs_a_hand_says_what_to_do_and_names_nothing_it_does_not_know() -> None:
-    for trouble, only_reads in product(PG_ERRORS, [False, True]):
-        remedy = remedy_of(trouble, "", NAMES, only_reads=only_reads)
+def test_every_error_that_is_not_retried_at_once_has_a_complete_remedy() -> None:
+    for known, only_reads in product(PG_ERRORS, [False, True]):
+        remedy = remedy_of(known, "", NAMES, only_reads=only_reads)
 
-        assert remedy or trouble.course is Retry.AGAIN
+        assert remedy or known.action is RetryAction.AT_ONCE
         assert not re.search(r"[{}]|None", remedy)

@@ -57,7 +57,7 @@ async def sleep_until(wait: timedelta, *, until: asyncio.Event) -> None:
 
 async def prune_old(store: Store, *, offload: RunInThread, clock: Clock, keep: timedelta) -> None:
     """Prune what is older than `keep`; between two steps whatever else wants the store has its turn."""
-    steps = store.pruning(older_than=clock.now() - keep)
+    steps = store.prune_in_steps(older_than=clock.now() - keep)
     gone = Pruned()
     try:
         while (step := await offload(next, steps, None)) is not None:
@@ -268,7 +268,7 @@ class Session:
         if self._scheduler.running:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=self._app.clock.now())
-        await self._answer(self._app.offload(self._app.store.mend_times, now=self._app.clock.now()))
+        await self._answer(self._app.offload(self._app.store.correct_times, now=self._app.clock.now()))
 
     async def _watch(self) -> None:
         """Look whether the daemon gets on; where it does not, end this span of work."""
@@ -333,7 +333,7 @@ class Session:
         tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
         if self._end is not StopReason.STALLED:
             await self._let_end(tasks)
-        self._app.store.give_up()  # what nobody waits for any more must not hold up the closing
+        self._app.store.cancel_waits()  # what nobody waits for any more must not hold up the closing
         for task in (*tasks, *beside):
             task.cancel()
         await asyncio.gather(*tasks, *beside, return_exceptions=True)

@@ -255,7 +255,7 @@ def _rights(store: Store) -> Finding:
 
 
 def _at_work(store: Store) -> Iterator[Finding]:
-    nobody = "none is running on this store" if store.knows_daemons() else "not known behind a connection pooler"
+    nobody = "none is running on this store" if store.can_list_daemons() else "not known behind a connection pooler"
     yield make_finding("store", "daemon", store.daemon() or nobody)
     present = store.reader.workers(now=SystemClock().now())
     yield make_finding("store", "workers", ", ".join(map(str, present)) or "nobody is at work")

@@ -182,7 +182,7 @@ class MisplacedArticle:
 def misplaced_articles(url: str) -> tuple[MisplacedArticle, ...]:
     """Return the first MAX_LISTED articles of the store at `url` whose canonical URL is on another site."""
     with closing(connect(url, create=False)) as database:
-        return database.look(_misplaced)
+        return database.read_consistent(_misplaced)
 
 
 def _misplaced(connection: Connection) -> tuple[MisplacedArticle, ...]:

@@ -203,11 +203,11 @@ class StoreReader(Repository):
 
     def counts(self) -> AuditReport:
         """Return the counts of the whole store, without any check; fast."""
-        return self.database.look(audit.count_all)
+        return self.database.read_consistent(audit.count_all)
 
     def audit(self) -> AuditReport:
         """Return the counts of the whole store, and every problem that the checks find."""
-        return self.database.look(audit.full_audit)
+        return self.database.read_consistent(audit.full_audit)
 
 
 def _canonical(url: str) -> str:

@@ -1,4 +1,4 @@
-"""How values are kept: column types for times and packed bytes; pages, verdicts and rights as JSON."""
+"""Converts values for the database: column types for times and compressed data; pages, verdicts and rights as JSON."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from sqlalchemy.types import TypeDecorator
 
 from worker.models import Comparison, Page, Relation, Rights, Text, Validators, Verdict
 
-# Column types that mean the same on SQLite and PostgreSQL: times, spans of time, packed bytes, packed text.
-
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)  # the resolution of datetime and of PostgreSQL
 ID_TYPE = BigInteger().with_variant(Integer(), "sqlite")
-"""A 64-bit primary key; SQLite numbers rows by itself only where the type is spelled INTEGER."""
+"""A 64-bit primary key. SQLite assigns ids by itself only to a column whose type is spelled INTEGER."""
+
+
+ZSTD_LEVEL = 3
+"""Zstandard's own default, which it recommends as the balance of speed and size; other levels were not measured."""
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An instant as microseconds since 1970 in UTC: exact, ordered, and the same on every database."""
+    """A time as microseconds since 1970 in UTC: exact, ordered, and the same on every database."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        """Return microseconds; a naive datetime is a bug and raises TypeError."""
+        """Return microseconds; raises TypeError for a datetime without a time zone."""
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
@@ -55,14 +56,14 @@ class Duration(TypeDecorator[timedelta]):
 
 
 class PackedBytes(TypeDecorator[bytes]):
-    """Bytes kept compressed (Zstandard, RFC 8878)."""
+    """Bytes that are stored compressed (Zstandard, RFC 8878)."""
 
     impl = LargeBinary
     cache_ok = True
 
     def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
         """Return the compressed bytes."""
-        return None if value is None else zstandard.compress(value, 3)
+        return None if value is None else zstandard.compress(value, ZSTD_LEVEL)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
         """Return the original bytes."""
@@ -70,19 +71,21 @@ class PackedBytes(TypeDecorator[bytes]):
 
 
 class PackedText(TypeDecorator[str]):
-    """Text kept compressed, as UTF-8; lone surrogates survive, because a seed's raw file may hold anything."""
+    """Text that is stored compressed, as UTF-8. Lone surrogates are kept: a seed's raw file may contain anything."""
 
     impl = LargeBinary
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
         """Return the compressed bytes."""
-        return None if value is None else zstandard.compress(value.encode("utf-8", "surrogatepass"), 3)
+        return None if value is None else zstandard.compress(value.encode("utf-8", "surrogatepass"), ZSTD_LEVEL)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Return the original text."""
         return None if value is None else zstandard.decompress(value).decode("utf-8", "surrogatepass")
 
+
+# The body of a page or text has a column of its own, compressed. Everything else about it is stored as JSON.
 
 PAGE_FORM = "page"
 TEXT_FORM = "text"
@@ -94,19 +97,19 @@ def to_json(value: object) -> str:
 
 
 def storable(value: str) -> str:
-    """Drop what a database cannot hold: NUL (PostgreSQL refuses it) and lone surrogates (both do)."""
+    """Remove characters that cannot be stored: NUL (PostgreSQL rejects it) and lone surrogates (both reject them)."""
     if "\x00" not in value and value.isascii():
         return value
     return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def storable_or_none(value: str | None) -> str | None:
-    """Clean a text that may be missing."""
+    """Apply `storable` to a text that may be None."""
     return None if value is None else storable(value)
 
 
 def content_to_json(content: Page | Text) -> str:
-    """Return everything of a page or text but its body, as JSON."""
+    """Return a page or text as JSON, without its body and the time of its fetch."""
     if isinstance(content, Text):
         return to_json({"title": content.title})
     return to_json(
@@ -125,12 +128,12 @@ def content_to_json(content: Page | Text) -> str:
 
 
 def body_of(content: Page | Text) -> bytes:
-    """Return the bytes worth keeping of a page or text."""
+    """Return the body of a page, or a text encoded as UTF-8."""
     return content.body if isinstance(content, Page) else content.text.encode("utf-8", "surrogatepass")
 
 
 def form_of(content: Page | Text) -> str:
-    """Return which of the two it is."""
+    """Return PAGE_FORM or TEXT_FORM."""
     return PAGE_FORM if isinstance(content, Page) else TEXT_FORM
 
 
@@ -140,7 +143,7 @@ def content_sha256(content: Page | Text) -> str:
 
 
 def content_from(form: str, described: str, body: bytes, fetched_at: datetime) -> Page | Text:
-    """Return the page or text that `describe` and `body_of` were made from."""
+    """Return the page or text that `form_of`, `content_to_json` and `body_of` were given."""
     facts = json.loads(described)
     if form == TEXT_FORM:
         return Text(text=body.decode("utf-8", "surrogatepass"), title=facts["title"])
@@ -159,7 +162,7 @@ def content_from(form: str, described: str, body: bytes, fetched_at: datetime) -
 
 
 def verdict_to_json(verdict: Verdict) -> str:
-    """Return the verdict with every comparison made."""
+    """Return a verdict as JSON, with all the comparisons it was based on."""
     return to_json(
         {
             "relation": verdict.relation,
@@ -172,7 +175,7 @@ def verdict_to_json(verdict: Verdict) -> str:
 
 
 def verdict_from_json(value: str) -> Verdict:
-    """Return the verdict `verdict_to_json` was given."""
+    """Return the verdict that `verdict_to_json` was given; keys that older programs did not write have defaults."""
     facts = json.loads(value)
     return Verdict(
         relation=Relation(facts["relation"]),
@@ -210,7 +213,7 @@ def _comparison(facts: Mapping[str, Any]) -> Comparison:
 
 
 def rights_to_json(rights: Rights) -> str:
-    """Return the rights signals as JSON."""
+    """Return the rights that a page declares as JSON."""
     return to_json(
         {
             "robots": list(rights.robots),
@@ -222,7 +225,7 @@ def rights_to_json(rights: Rights) -> str:
 
 
 def rights_from_json(value: str) -> Rights:
-    """Return the rights signals `rights_to_json` was given."""
+    """Return the rights that `rights_to_json` was given."""
     facts = json.loads(value)
     return Rights(
         robots=tuple(facts["robots"]),
@@ -233,5 +236,5 @@ def rights_from_json(value: str) -> Rights:
 
 
 def strings_from_json(value: str) -> tuple[str, ...]:
-    """Return a list of strings kept as JSON."""
+    """Return the strings of a JSON list."""
     return tuple(json.loads(value))

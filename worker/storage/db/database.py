@@ -1,4 +1,8 @@
-"""One database and its transactions: how a piece of work is run, tried again, and waited for in an outage."""
+"""Runs transactions on the database, tries them again after conflicts, and waits while the database is unavailable.
+
+`Database.read` and `Database.write` take a function whose first argument is a connection. `Repository`, `reads` and
+`writes` make such functions into methods, so that each part of the store is a class without SQL of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,26 @@ from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.clock import SystemClock
-from worker.storage.db.errors import ErrorContext, Retry, describe_error, describe_url, retry_action, translated_errors
+from worker.storage.db.errors import (
+    ErrorContext,
+    RetryAction,
+    describe_error,
+    describe_url,
+    retry_action,
+    translated_errors,
+)
 from worker.storage.db.sqlite_files import OpenFileGuard, WalCheckpoint, is_part_of_store, sqlite_file
 
-# How long a database is waited for, and how often that is told: pauses that grow, shared by a process in an outage.
+# The waits between two tries: exponential, or short and random, or shared by all threads of a process in an outage.
 
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=10)
-NO_WAIT: Final = timedelta(0)
+"""Chosen, not measured: the first wait is shorter than a person notices, and the longest logs six lines a minute."""
+NO_WAIT: Final = timedelta(0)  # for comparisons: no time is left to wait
 
 
 def exponential_waits(patience: timedelta) -> Iterator[timedelta]:
-    """Yield growing waits whose sum stays within `patience`."""
+    """Yield waits that double from FIRST_WAIT up to LONGEST_WAIT; their sum is `patience`."""
     wait, left = FIRST_WAIT, patience
     while left > NO_WAIT:
         yield min(wait, left)
@@ -36,17 +48,17 @@ def exponential_waits(patience: timedelta) -> Iterator[timedelta]:
 
 
 def jittered_waits(count: int) -> Iterator[timedelta]:
-    """Yield so many short waits at random, so that those who met go on one after the other."""
+    """Yield `count` random waits of up to 50 ms, so that transactions in conflict do not meet again at once."""
     for _ in range(count):
         yield FIRST_WAIT * random.random() / 4  # noqa: S311
 
 
 class SharedBackoff:
-    """The waits for a database that as a whole does not answer: one at a time, whoever waits, each longer.
+    """Exponential backoff that all threads of a process share while the database as a whole does not answer.
 
-    Whoever fails first begins a wait and tells of it; whoever fails while it lasts waits for its end, without a word.
-    Waits begin anew at the shortest once nothing failed for as long as the longest: some calls may succeed all the
-    while, as where a server has no room for one connection more.
+    The first thread that fails starts a wait and logs it. A thread that fails during that wait only waits for its end,
+    so an outage is logged once a wait and not once a thread. The waits start at FIRST_WAIT again when nothing has
+    failed for LONGEST_WAIT. A success does not reset them: a server that is out of connections serves some calls.
     """
 
     def __init__(self, given_up: threading.Event) -> None:
@@ -56,25 +68,28 @@ class SharedBackoff:
         self._wait = NO_WAIT
         self._ends = float("-inf")
 
-    def wait(self, patience: timedelta, tell: Callable[[timedelta], None], *, again: bool) -> timedelta:
-        """Wait for no longer than `patience`, and return for how long; `again` after another wait for the same."""
-        begun, wait = self._joined(patience, again=again)
+    def wait(self, patience: timedelta, on_start: Callable[[timedelta], None], *, again: bool) -> timedelta:
+        """Wait for at most `patience`, and return how long the wait was.
+
+        `on_start` is called with the wait, if this thread starts it. `again`: this transaction has waited before.
+        """
+        begun, wait = self._reserve(patience, again=again)
         if begun:
-            tell(wait)
+            on_start(wait)
         self._given_up.wait(wait.total_seconds())
         if begun:
             with self._guard:
                 self._ends = min(self._ends, self._clock.monotonic())
         return wait
 
-    def _joined(self, patience: timedelta, *, again: bool) -> tuple[bool, timedelta]:
-        """Return whether a wait begins, and how long it is or the one under way still takes."""
+    def _reserve(self, patience: timedelta, *, again: bool) -> tuple[bool, timedelta]:
+        """Start a wait or join the one under way; return whether it was started, and how long it takes from now."""
         with self._guard:
             now = self._clock.monotonic()
             if now < self._ends:
                 return False, min(timedelta(seconds=self._ends - now), patience)
-            quiet = now - self._ends >= LONGEST_WAIT.total_seconds()
-            self._wait = FIRST_WAIT if quiet and not again else min(max(2 * self._wait, FIRST_WAIT), LONGEST_WAIT)
+            recovered = now - self._ends >= LONGEST_WAIT.total_seconds()
+            self._wait = FIRST_WAIT if recovered and not again else min(max(2 * self._wait, FIRST_WAIT), LONGEST_WAIT)
             wait = min(self._wait, patience)
             self._ends = now + wait.total_seconds()
             return True, wait
@@ -86,66 +101,70 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 WRITES: Final = "worker_writes"
+"""The execution option of connections that write; `worker.storage.db.engine` starts their transactions differently."""
 MAX_CONFLICT_RETRIES: Final = 50
+"""Tries after a conflict between transactions. Chosen, not measured: 50 waits of 25 ms take a second."""
 MAX_CANCEL_RETRIES: Final = 5
+"""Tries after a cancelled statement. Chosen, not measured: the waits add up to six seconds, and a statement that is
+cancelled each time (`statement_timeout` is too short for it) must end with the advice to raise that limit."""
 
 
 class Database:
-    """One database, and the ways to use it: `read`, `write` and the long read `snapshot`.
+    """One database, with one method for each kind of transaction: `read`, `write`, `read_consistent` and `snapshot`.
 
-    Where the server went away, has no room for us yet, takes no writes, or another program holds the file, a piece of
-    work is tried again for as long as `patience` says. A server that never answered is not waited for: the URL may be
-    wrong. `given_up`, once set, ends every wait. `standpoint` is what the advice in its errors depends on.
+    A transaction is tried again for up to `patience` while the server is away, has no free connection or takes no
+    writes, or while another program locks the file. There is no wait for a server that has never answered: the URL may
+    be wrong. Setting `given_up` ends every wait. `error_context` is used for the advice in error messages.
     """
 
     def __init__(self, engine: Engine, *, given_up: threading.Event | None = None) -> None:
         self.engine = engine
         self.patience = NO_WAIT
         self._writer = engine.execution_options(**{WRITES: True})
-        self.standpoint = ErrorContext(url=engine.url)
+        self.error_context = ErrorContext(url=engine.url)
         self._given_up = given_up or threading.Event()
-        self._outage = SharedBackoff(self._given_up)
+        self._backoff = SharedBackoff(self._given_up)
         self._answered = False
-        self._ground: OpenFileGuard | None = None
-        self._write_back: WalCheckpoint | None = None
+        self._file_guard: OpenFileGuard | None = None
+        self._checkpoint: WalCheckpoint | None = None
         if path := self.path:
-            self._ground = OpenFileGuard(path, name=describe_url(self.url))
-            self._write_back = WalCheckpoint(engine, path)
-            self._mind(self._ground)
+            self._file_guard = OpenFileGuard(path, name=describe_url(self.url))
+            self._checkpoint = WalCheckpoint(engine, path)
+            self._guard_file(self._file_guard)
 
-    def _mind(self, ground: OpenFileGuard) -> None:
-        """Open connections to the file that was opened first, and to no other."""
+    def _guard_file(self, guard: OpenFileGuard) -> None:
+        """Refuse a new connection when the file at the path is no longer the one that was opened first."""
 
         def before(*_: object) -> None:
-            ground.require(in_use=False)
+            guard.require_unchanged(in_use=False)
 
         def after(*_: object) -> None:
-            ground.note()
+            guard.remember()
 
         event.listen(self.engine, "do_connect", before)
         event.listen(self.engine, "connect", after)
 
     @property
     def url(self) -> URL:
-        """Where the database is."""
+        """The URL of the database; it may contain a password, see `describe_url`."""
         return self.engine.url
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is SQLite."""
+        """Whether the database is SQLite; it is PostgreSQL otherwise."""
         return self.engine.dialect.name == "sqlite"
 
     @property
     def path(self) -> Path | None:
-        """The file of a SQLite database; None in memory or on a server."""
+        """The file of a SQLite database; None for one in memory or on a server."""
         return sqlite_file(self.url)
 
     def holds(self, path: Path) -> bool:
-        """Whether a path names a file of this database: its own, one that SQLite keeps beside it, or a lock."""
+        """Whether a path is a file of this database: the file itself, SQLite's log or index of it, or a lock file."""
         return self.path is not None and is_part_of_store(path, self.path)
 
     def size(self) -> int | None:
-        """Return how many bytes the database takes, the write-ahead log included; None in memory."""
+        """Return the size of the database in bytes, with SQLite's write-ahead log; None for one in memory."""
         if not self.is_sqlite:
             return self.read(_size_on_server)
         if self.path is None:
@@ -154,107 +173,113 @@ class Database:
         return sum(file.stat().st_size for file in files if file.exists())
 
     def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one transaction that may write, and return what it returned once it is committed.
+        """Run `work` in one transaction that may write, commit it, and return the result of `work`.
 
-        `work` may run several times, even after a commit whose answer got lost: it must change nothing but the
-        database, and must recognise what it has written before.
+        `work` may run several times, even after a commit whose confirmation was lost with the connection. So it must
+        have no effect outside the database, and must recognise rows that an earlier try has written. Raises StoreError.
         """
         done = self._run(self._writer.begin, lambda connection: work(connection, *args, **kwargs))
-        if self._write_back:
-            self._write_back.after_commit()
+        if self._checkpoint:
+            self._checkpoint.after_commit()
         return done
 
     def read(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one transaction that only reads."""
+        """Run `work` in one transaction that only reads, and return its result. Raises StoreError."""
         return self._run(self.engine.begin, lambda connection: work(connection, *args, **kwargs))
 
-    def look(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, several statements that must see the store as of one moment, and return what it returned."""
-        return self._run(self._as_of_now, work)
+    def read_consistent(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction whose statements all see the same state of the store; return its result."""
+        return self._run(self._consistent, work)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a long read that sees the store as it is now, whatever is written meanwhile."""
-        with translated_errors(self.standpoint), self._as_of_now() as connection:
+        """Open a connection for a long read: every statement sees the store as it was at the first one.
+
+        Rows are fetched in batches, so a large result needs little memory. An error while reading is not tried again.
+        """
+        with translated_errors(self.error_context), self._consistent() as connection:
             yield connection
 
     @contextmanager
-    def _as_of_now(self) -> Iterator[Connection]:
+    def _consistent(self) -> Iterator[Connection]:
         with self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
-                # Who reads along may take their time over a row, unlike who holds locks.
+                # A reader may be slow with a row: it holds no locks, which is what the timeout protects others from.
                 connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection.execution_options(yield_per=200)
 
-    def tell_waiting(self, why: str, wait: timedelta) -> None:
-        """Say in the log that the database is waited for."""
+    def log_wait(self, why: str, wait: timedelta) -> None:
+        """Log that the worker waits for the database, with the reason and the length of the wait."""
         log.warning("store.waiting", store=describe_url(self.url), reason=why, wait_s=wait.total_seconds())
 
     def pause(self, wait: timedelta) -> bool:
-        """Wait, and return whether to go on: nobody has given up."""
+        """Wait; return False if `cancel_waits` was called before or meanwhile."""
         return not self._given_up.wait(wait.total_seconds())
 
-    def give_up(self) -> None:
-        """Stop waiting for a database that does not answer, now and from now on; for an orderly stop."""
+    def cancel_waits(self) -> None:
+        """End all waits for an unavailable database and start no new ones, so that the process can stop."""
         self._given_up.set()
 
     def close(self) -> None:
-        """Close every connection."""
-        self.give_up()
+        """End all waits and close every connection."""
+        self.cancel_waits()
         self.engine.dispose()
 
     def _run(self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
+        """Run `work` in the transaction that `opened` begins, and again for as long as errors may be retried."""
         tries = _RetryBudget(self.patience)
-        with translated_errors(self.standpoint):
+        with translated_errors(self.error_context):
             while True:
                 try:
                     with opened() as connection:
                         self._answered = True
                         done = work(connection)
-                        if self._ground:
-                            self._ground.require(in_use=True)
+                        # Leaving the block commits: into a file that was deleted, everything written would be lost.
+                        if self._file_guard:
+                            self._file_guard.require_unchanged(in_use=True)
                         return done
                 except DBAPIError as error:
-                    if self._given_up.is_set() or not self._waited(error, tries):
+                    if self._given_up.is_set() or not self._wait_before_retry(error, tries):
                         raise
 
-    def _waited(self, error: DBAPIError, tries: _RetryBudget) -> bool:
-        """Wait before a piece of work that failed is tried again; return False at once where it should not be."""
+    def _wait_before_retry(self, error: DBAPIError, tries: _RetryBudget) -> bool:
+        """Wait before the next try of a failed transaction; return False at once if it should not be tried again."""
 
-        def tell(wait: timedelta) -> None:
-            self.tell_waiting(describe_error(error, self.standpoint), wait)
+        def on_start(wait: timedelta) -> None:
+            self.log_wait(describe_error(error, self.error_context), wait)
 
-        course = retry_action(error)
-        if course is Retry.RETURN:
-            course = Retry.WAIT if self._answered else Retry.TELL
-        if course is Retry.WAIT:
-            return self._waited_with_others(tries, tell)
-        wait = next({Retry.AGAIN: tries.conflicts, Retry.FEW: tries.cancels}.get(course, iter(())), None)
+        action = retry_action(error)
+        if action is RetryAction.WAIT_IF_KNOWN:
+            action = RetryAction.WAIT if self._answered else RetryAction.FAIL
+        if action is RetryAction.WAIT:
+            return self._wait_for_server(tries, on_start)
+        waits = {RetryAction.AT_ONCE: tries.conflicts, RetryAction.FEW_TIMES: tries.cancels}
+        wait = next(waits.get(action, iter(())), None)
         if wait is None:
             return False
-        if course is Retry.FEW:
-            tell(wait)
+        if action is RetryAction.FEW_TIMES:
+            on_start(wait)
         self.pause(wait)
         return True
 
-    def _waited_with_others(self, tries: _RetryBudget, tell: Callable[[timedelta], None]) -> bool:
+    def _wait_for_server(self, tries: _RetryBudget, on_start: Callable[[timedelta], None]) -> bool:
         left = self.patience - tries.waited
         if left <= NO_WAIT:
             return False
-        tries.waited += self._outage.wait(left, tell, again=tries.waited > NO_WAIT)
+        tries.waited += self._backoff.wait(left, on_start, again=tries.waited > NO_WAIT)
         return True
 
 
 class Repository:
-    """One part of the store; each of its methods is a function of a connection, run in a transaction of its own."""
+    """Base of the parts of a store. Their methods are made with `reads` and `writes`: one transaction a call."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
 
 def writes(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Repository, P], T]:
-    """Return `work` as a method that runs it in one transaction that may write; see `Database.write`."""
+    """Return a method of a Repository that runs `work` through `Database.write`."""
 
     @wraps(work)
     def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -264,7 +289,7 @@ def writes(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenat
 
 
 def reads(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Repository, P], T]:
-    """Return `work` as a method that runs it in one transaction that only reads."""
+    """Return a method of a Repository that runs `work` through `Database.read`."""
 
     @wraps(work)
     def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -274,7 +299,7 @@ def reads(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate
 
 
 class _RetryBudget:
-    """What one piece of work has been waited for so far, and may be yet."""
+    """The waits that one transaction has left, by kind of error, and how long it has waited for the server so far."""
 
     def __init__(self, patience: timedelta) -> None:
         self.conflicts = jittered_waits(MAX_CONFLICT_RETRIES)

@@ -1,4 +1,7 @@
-"""How a connection is opened: what SQLite and PostgreSQL are told before the first statement."""
+"""Opens connections to SQLite and PostgreSQL: checks the store's URL, and sets pragmas, timeouts and keepalives.
+
+`connect` returns a `Database`; nothing is read or written before its first transaction.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,21 @@ from worker.storage.db.errors import describe_url, needs_new_connection
 
 MISSING_STORE = "does not exist yet: run `corpus-worker ingest` first"
 BUSY_TIMEOUT = timedelta(seconds=30)
+"""How long SQLite waits for another writer before it reports a locked file. Chosen, not measured: a transaction of the
+worker takes milliseconds (docs/store.md, "Size"), so only a foreign program holds the file that long."""
 PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "foreign_keys = ON",
     "cache_size = -32768",  # KiB
-    "wal_autocheckpoint = 0",  # see writeback.py
+    "wal_autocheckpoint = 0",  # WalCheckpoint in sqlite_files.py does it
     "journal_size_limit = 0",
 )
 POOL_SIZE = 4
-"""Connections one process keeps open to a server at most."""
+"""The largest number of connections of one process to a server. Chosen, not measured: over twenty processes fit within
+the 100 connections that PostgreSQL allows by default."""
 POOL_TIMEOUT = timedelta(seconds=30)
+"""How long a thread waits for one of these connections. Chosen, not measured: like BUSY_TIMEOUT."""
 KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -43,13 +50,14 @@ SESSION = {
     "lock_timeout": "10s",
     **{name if name.startswith("tcp_") else f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()},
 }
-"""A worker that is suspended, cut off or gone must not hold its locks for long; the server asks whether it is there."""
+"""Settings of a session, so that a worker that is suspended, cut off or dead does not hold its locks for long: the
+server probes the connection and ends idle transactions. KEEPALIVE makes the client probe the server as well."""
 
 
 def connect(url: str, *, create: bool = True, given_up: threading.Event | None = None) -> Database:
-    """Return the database at a SQLAlchemy URL; nothing is asked of it yet. `given_up` is as in Database.
+    """Return the database at a SQLAlchemy URL, without connecting to it. `given_up` is as in Database.
 
-    Raises StoreError for a URL nobody can use, and for a SQLite file that is missing where `create` is off.
+    Raises StoreError for an invalid URL, and StoreMissing for a SQLite file that does not exist if `create` is off.
     """
     parsed = _parse(url)
     sqlite = parsed.get_backend_name() == "sqlite"
@@ -58,10 +66,11 @@ def connect(url: str, *, create: bool = True, given_up: threading.Event | None =
 
 
 def _parse(url: str) -> URL:
+    """Return a store URL in parts; raises StoreError for one that no supported database can open."""
     try:
         parsed = make_url(url)
         (parsed.host or "").encode("idna")
-    except (ArgumentError, ValueError) as error:  # a port or host that is none
+    except (ArgumentError, ValueError) as error:  # an invalid port or host name
         raise StoreError(
             "the store url is not one: write sqlite:///path or postgresql+psycopg://host:port/name; for several "
             "servers, postgresql+psycopg:///name?host=one:5432&host=other:5432"
@@ -74,7 +83,7 @@ def _parse(url: str) -> URL:
 
 
 def _refuse_parameters(url: URL, written: str) -> None:
-    """Refuse what SQLite's URI file names can say: locks, backups and sizes go by the path."""
+    """Refuse URI file names and parameters of SQLite: lock files, backups and sizes need a plain path."""
     if "\0" in written:
         raise StoreError("the store url holds a NUL: no file can be called that; write sqlite:///path")
     if str(url.database).startswith("file:"):
@@ -85,30 +94,32 @@ def _refuse_parameters(url: URL, written: str) -> None:
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:
+    """Return the engine of a SQLite file, read-only if this process cannot write it and `create` is off."""
     if url.database in {None, "", ":memory:"}:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
         _check_file(url, create=create)
-        told: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT.total_seconds()}
+        arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT.total_seconds()}
         path = Path(str(url.database)).absolute()
         if not create and not _may_be_written(path):
-            engine = create_engine(url, creator=lambda: sqlite3.connect(_read_only_uri(path), uri=True, **told))
+            engine = create_engine(url, creator=lambda: sqlite3.connect(_read_only_uri(path), uri=True, **arguments))
             event.listen(engine, "connect", _prepare_read_only)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        engine = create_engine(url, connect_args=told)
+        engine = create_engine(url, connect_args=arguments)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _check_file(url: URL, *, create: bool) -> None:
+    """Create the folder of a SQLite file; raises StoreMissing if the file is missing and may not be created."""
     path = Path(str(url.database))
     try:
         missing = not path.exists()
     except OSError as error:
-        told = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
-        raise StoreError(f"{told}: choose another [store] url") from error
+        message = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
+        raise StoreError(f"{message}: choose another [store] url") from error
     if missing and not create:
         raise StoreMissing(f"store {describe_url(url)} {MISSING_STORE}")
     try:
@@ -119,19 +130,19 @@ def _check_file(url: URL, *, create: bool) -> None:
 
 
 def _may_be_written(path: Path) -> bool:
-    """Tell whether a file and what SQLite puts beside it can be written."""
+    """Whether a file, and the files that SQLite creates beside it, can be written."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _read_only_uri(path: Path) -> str:
-    """Return how SQLite opens a file that cannot be written.
+    """Return the URI with which SQLite opens a file that this process cannot write.
 
-    Without a log beside it nobody is writing, and nothing needs to be put there (https://sqlite.org/wal.html,
-    "Read-Only Databases").
+    SQLite usually creates a shared-memory file beside it. Without a log (`-wal`) there is no writer, so `immutable=1`
+    makes that file unnecessary (https://sqlite.org/wal.html, "Read-Only Databases").
     """
     log = path.with_name(f"{path.name}-wal")
-    alone = "&immutable=1" if not log.exists() or not log.stat().st_size else ""
-    return f"{path.as_uri()}?mode=ro{alone}"
+    immutable = "&immutable=1" if not log.exists() or not log.stat().st_size else ""
+    return f"{path.as_uri()}?mode=ro{immutable}"
 
 
 def _prepare_read_only(connection: sqlite3.Connection, _record: object) -> None:
@@ -140,42 +151,45 @@ def _prepare_read_only(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin in _begin_sqlite, not at the driver's whim
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not implicitly in the driver
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails at once when another writer came between.
+    # A deferred transaction that reads and then writes fails without waiting if another writer has committed meanwhile.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _postgresql_engine(url: URL) -> Engine:
     options = {"application_name": "corpus-worker", "client_encoding": "utf8", "connect_timeout": 10, **KEEPALIVE}
-    told = {name: value for name, value in options.items() if name not in url.query}
-    told["options"] = _session_options(url)
+    arguments = {name: value for name, value in options.items() if name not in url.query}
+    arguments["options"] = _session_options(url)
     pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT.total_seconds()}
     try:
-        engine = create_engine(url, hide_parameters=True, connect_args=told, **pool)
+        engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
     logging.getLogger("psycopg").addFilter(_is_worth_logging)
-    # Many rows in one statement rather than one message for each.
+    # Insert many rows with one statement instead of one message to the server for each row.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     event.listen(engine, "handle_error", _discard_standby_connections)
     return engine
 
 
 def _session_options(url: URL) -> str:
-    """Return the settings of a session: ours, then those of the URL, as of two for one setting the later counts."""
+    """Return the worker's session settings, then those of the URL: PostgreSQL takes the last value of a setting."""
     ours = [f"-c {name}={value}" for name, value in SESSION.items()]
     return " ".join([*ours, *url.normalized_query.get("options", ())])
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Whether a line of the driver's says anything beside the error that it raises: what was sent after it is not."""
+    """Whether a log record of psycopg says more than the error that psycopg raises.
+
+    Errors that follow from the first one, such as an aborted pipeline, are not worth a line.
+    """
     if not str(record.msg).startswith("error ignored terminating"):
         return True
     ignored = record.args[-1] if isinstance(record.args, tuple) and record.args else None
@@ -183,6 +197,6 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def _discard_standby_connections(context: ExceptionContext) -> None:
-    """Throw the pool's connections away after a failover, so that the next try may reach the new primary."""
+    """Close the pool's connections after a failover, so that the next try can reach the new primary."""
     if needs_new_connection(context.original_exception):
         context.is_disconnect = True

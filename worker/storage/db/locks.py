@@ -1,4 +1,7 @@
-"""Locks on a whole store: one daemon on a SQLite file, one `reprocess` or `migrate-store` at a time."""
+"""Locks on a whole store: one daemon on a SQLite file, one `reprocess` or `migrate-store` at a time.
+
+The operating system or the server releases each lock when its process dies, so a lock never has to be removed by hand.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,22 @@ from sqlalchemy.exc import DBAPIError
 from worker.errors import StoreBusy, StoreError
 from worker.storage.db.database import Database
 
-# One daemon at a time on one SQLite store: a lock the operating system gives back even after kill -9.
+# One daemon at a time on a SQLite store. The operating system releases the lock even after kill -9.
 
 
 class DaemonLock:
-    """A file lock beside the store; the file says who holds it."""
+    """A lock on a file beside a SQLite store (`flock`), which contains a description of the holder."""
 
     def __init__(self, store: Path) -> None:
         self._path = store.with_name(store.name + ".daemon.lock")
         self._descriptor: int | None = None
 
-    def take(self, owner: str) -> None:
-        """Hold the lock until `give_back`; raises StoreBusy with what the other owner wrote about itself."""
+    def acquire(self, owner: str) -> None:
+        """Take the lock and write `owner`, a description of this process, into its file. No effect if already held.
+
+        Raises StoreBusy, with the description of the holder, if another process holds the lock, and StoreError if the
+        file cannot be opened.
+        """
         if self._descriptor is not None:
             return
         try:
@@ -37,7 +44,7 @@ class DaemonLock:
         self._descriptor = self._locked(descriptor, owner)
 
     def holder(self) -> str:
-        """Return what the holder wrote about itself, or nothing where nobody holds the lock."""
+        """Return the description of the other process that holds the lock; empty if none does."""
         if self._descriptor is not None or not self._path.exists():
             return ""
         with self._path.open("rb") as file:
@@ -47,8 +54,8 @@ class DaemonLock:
                 return file.read(1000).decode("utf-8", "replace").strip() or "another process"
         return ""
 
-    def give_back(self) -> None:
-        """Let the next daemon in."""
+    def release(self) -> None:
+        """Release the lock, if held."""
         if self._descriptor is None:
             return
         os.ftruncate(self._descriptor, 0)
@@ -72,73 +79,84 @@ class DaemonLock:
 
 @contextmanager
 def without_daemon(store: Path | None, *, why: str) -> Iterator[None]:
-    """Keep daemons off a SQLite store meanwhile, and tell them why; raises StoreBusy where one is at work on it."""
+    """Hold the daemon lock of a SQLite store, so that no daemon starts meanwhile; no effect if `store` is None.
+
+    `why` describes the work for the message that such a daemon prints. Raises StoreBusy if a daemon is running.
+    """
     if store is None:
         yield
         return
     lock = DaemonLock(store)
-    lock.take(why)
+    lock.acquire(why)
     try:
         yield
     finally:
-        lock.give_back()
+        lock.release()
+
+
+# Commands that change the whole store exclude each other: by a file beside a SQLite store, by an advisory lock of a
+# PostgreSQL server. Such a lock belongs to a session, so it is lost when the server restarts or the connection breaks.
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 LOCK_KEY = 0x7265746869
-"""The advisory lock on a server; a file beside the store does the same for SQLite."""
-_TRY = text("SELECT pg_try_advisory_lock(:key)")
+"""The key of the advisory lock: any number that is used for no other lock of a database (here, "rethi" in ASCII)."""
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _PING = text("SELECT 1")
-_WHO = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-_END = text(
+_THIS_SESSION = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END_SESSION = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :backend_start"
 )
-_WAIT = text("SELECT pg_advisory_lock(:key)")
+_WAIT_FOR_LOCK = text("SELECT pg_advisory_lock(:key)")
 
 
 class Writer(Protocol):
-    """What writes as `Database.write` does."""
+    """Runs transactions that write: a `Database`, or a `LockedWriter` for a command that holds a lock."""
 
     def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one transaction that may write."""
+        """Run `work` in one transaction that may write; see `Database.write`."""
         ...
 
 
 class LockedWriter:
-    """The only one at a piece of work on a server: makes sure before each try of a write that it still is."""
+    """Writes to a server under an advisory lock: checks before each try that the lock is still held."""
 
-    def __init__(self, database: Database, *, assure: Callable[[], None]) -> None:
+    def __init__(self, database: Database, *, ensure_held: Callable[[], None]) -> None:
         self._database = database
-        self._assure = assure
+        self._ensure_held = ensure_held
 
     def write(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` as `Database.write` does; raises StoreBusy where another has come in meanwhile."""
+        """Run `work` as `Database.write` does; raises StoreBusy if another process has taken the lock meanwhile."""
 
-        def assured(connection: Connection) -> T:
-            self._assure()
+        def guarded(connection: Connection) -> T:
+            self._ensure_held()
             return work(connection, *args, **kwargs)
 
-        return self._database.write(assured)
+        return self._database.write(guarded)
 
 
 @contextmanager
-def exclusive(database: Database, *, what: str) -> Iterator[Writer]:
-    """Be the only one at `what` on a store, and write through what this yields; raises StoreBusy where another is."""
+def exclusive(database: Database, *, command: str) -> Iterator[Writer]:
+    """Hold the exclusive lock for a command on a store, and yield the writer to use meanwhile.
+
+    Raises StoreBusy if another process is running the command.
+    """
     if database.path is not None:
-        with _file_lock(database.path.with_name(f"{database.path.name}.{what}.lock"), what):
+        with _file_lock(database.path.with_name(f"{database.path.name}.{command}.lock"), command):
             yield database
     elif database.is_sqlite:
-        yield database  # in memory, and so nobody else's
+        yield database  # in memory: no other process can open it
     else:
-        with _server_lock(database, what) as assure:
-            yield LockedWriter(database, assure=assure)
+        with _server_lock(database, command) as ensure_held:
+            yield LockedWriter(database, ensure_held=ensure_held)
 
 
 @contextmanager
-def _file_lock(path: Path, what: str) -> Iterator[None]:
+def _file_lock(path: Path, command: str) -> Iterator[None]:
+    """Hold a lock on a file, which is created if missing and never deleted; raises StoreBusy if another holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -148,7 +166,7 @@ def _file_lock(path: Path, what: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise _busy(what) from error
+        raise _busy(command) from error
     try:
         yield
     finally:
@@ -156,73 +174,85 @@ def _file_lock(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _server_lock(database: Database, what: str) -> Iterator[Callable[[], None]]:
-    lock = _AdvisoryLock(database.engine, what)
-    database.read(lambda _: lock.take(_busy(what)))  # and so tried again while the server cannot be reached
+def _server_lock(database: Database, command: str) -> Iterator[Callable[[], None]]:
+    """Hold the advisory lock of a server; yield a function that takes it again if it was lost."""
+    lock = _AdvisoryLock(database.engine, command)
+    database.read(lambda _: lock.acquire(_busy(command)))  # through `read`, which waits for an unavailable server
     try:
-        yield lock.assure
+        yield lock.ensure_held
     finally:
-        lock.give_back()
+        lock.release()
 
 
 class _AdvisoryLock:
-    """An advisory lock, which a server forgets where it ends or the connection that took it does."""
+    """A session-level advisory lock on its own connection, taken again after the session was lost."""
 
-    def __init__(self, engine: Engine, what: str) -> None:
+    def __init__(self, engine: Engine, command: str) -> None:
         self._engine = engine
-        self._what = what
+        self._command = command
         self._connection: Connection | None = None
         self._session: RowMapping | None = None
 
-    def take(self, otherwise: StoreBusy) -> None:
-        with ExitStack() as unless_taken:
-            connection = unless_taken.enter_context(self._engine.connect())
+    def acquire(self, otherwise: StoreBusy) -> None:
+        """Take the lock on a new connection; raises `otherwise` if another session holds it."""
+        with ExitStack() as on_failure:
+            connection = on_failure.enter_context(self._engine.connect())
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            session = connection.execute(_WHO).mappings().one()
-            if not (self._taken_from_former(connection) or connection.execute(_TRY, {"key": LOCK_KEY}).scalar_one()):
+            session = connection.execute(_THIS_SESSION).mappings().one()
+            if not self._take_from_former_session(connection) and not self._try_lock(connection):
                 raise otherwise
             self._connection, self._session = connection, session
-            unless_taken.pop_all()
+            on_failure.pop_all()
 
-    def _taken_from_former(self, connection: Connection) -> bool:
-        """End the session that had the lock before, and take it: a server may not know yet that its client is gone."""
+    def _try_lock(self, connection: Connection) -> bool:
+        return bool(connection.execute(_TRY_LOCK, {"key": LOCK_KEY}).scalar_one())
+
+    def _take_from_former_session(self, connection: Connection) -> bool:
+        """End the session that held the lock before, and take it over; return False if that session is gone already.
+
+        After a broken connection, the server may keep the old session, and its lock, until it notices.
+        """
         if self._session is None:
             return False
-        ended = connection.execute(_END, dict(self._session)).first() is not None
+        ended = connection.execute(_END_SESSION, dict(self._session)).first() is not None
         self._session = None
         if ended:
-            connection.execute(_WAIT, {"key": LOCK_KEY})  # no longer than lock_timeout, should somebody be quicker
+            connection.execute(_WAIT_FOR_LOCK, {"key": LOCK_KEY})  # up to lock_timeout, if another process is faster
         return ended
 
-    def assure(self) -> None:
-        """Take the lock again where it was lost; raises StoreBusy where another has it, DBAPIError without a server."""
+    def ensure_held(self) -> None:
+        """Take the lock again if it was lost; raises StoreBusy if another has it, DBAPIError if the server is away."""
         if self._connection is not None:
             try:
                 self._connection.execute(_PING)
             except DBAPIError:
-                self._let_go(self._connection)
+                self._drop(self._connection)
             else:
                 return
-        self.take(_overtaken(self._what))
+        self.acquire(_lost_to_another(self._command))
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._connection is not None:
-            with suppress(DBAPIError):  # a connection that is gone has let go of it
+            with suppress(DBAPIError):  # a broken connection has lost the lock already
                 self._connection.execute(_UNLOCK, {"key": LOCK_KEY})
-            self._let_go(self._connection)
+            self._drop(self._connection)
 
-    def _let_go(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         self._connection = None
-        connection.invalidate()  # whatever it still holds ends with it
+        connection.invalidate()  # closed for good, so that the pool cannot reuse a session with a lock
         connection.close()
 
 
-def _busy(what: str) -> StoreBusy:
-    return StoreBusy(f"another {what} is at work on this store: wait until it has ended, or stop it and run this again")
-
-
-def _overtaken(what: str) -> StoreBusy:
+def _busy(command: str) -> StoreBusy:
+    """Return the error for a command that another process is running."""
     return StoreBusy(
-        f"the server was away, and another {what} has begun on this store meanwhile, so this one stopped: "
+        f"another {command} is at work on this store: wait until it has ended, or stop it and run this again"
+    )
+
+
+def _lost_to_another(command: str) -> StoreBusy:
+    """Return the error for a command whose lock another process took while the server was away."""
+    return StoreBusy(
+        f"the server was away, and another {command} has begun on this store meanwhile, so this one stopped: "
         "wait until the other has ended, then run this again"
     )

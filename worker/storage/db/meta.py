@@ -1,4 +1,7 @@
-"""The table `meta`: which store this is, whether a copy into it is complete, and values kept by name."""
+"""The table `meta`, a key-value table about the whole store.
+
+It holds the store's identity, the mark of an unfinished copy into this store, and the progress of long commands.
+"""
 
 from __future__ import annotations
 
@@ -11,64 +14,61 @@ from worker.errors import StoreError
 from worker.storage.db.schema import META
 from worker.storage.db.sql import add_missing, upsert
 
-# The table `meta`: single remarks about the whole store, by name.
-
-
 _READ = select(META.c.value).where(META.c.key == bindparam("name"))
 _WRITE = upsert(META, lambda new: new.on_conflict_do_update(index_elements=["key"], set_={"value": new.excluded.value}))
 
 
 def read_meta(connection: Connection, name: str) -> str | None:
-    """Return what is noted under a name, None where nothing is."""
+    """Return the value of a key, None if it has none."""
     value: str | None = connection.execute(_READ, {"name": name}).scalar()
     return value
 
 
 def write_meta(connection: Connection, name: str, value: str) -> None:
-    """Note something under a name, in the place of what was."""
+    """Set the value of a key."""
     connection.execute(_WRITE.on(connection), {"key": name, "value": value})
 
 
 def delete_meta(connection: Connection, *names: str) -> None:
-    """Let go of what is noted under names."""
+    """Delete keys; those without a value are ignored."""
     connection.execute(delete(META).where(META.c.key.in_(names)))
 
 
 IDENTITY: Final = "store"
-"""A random name, given once and moved along: every copy of a store has it."""
+"""Key of the store's identity: a random name, made with the store and copied along, so that all its copies have it."""
 COPIED_FROM: Final = "being moved from"
-"""The identity of the store that is being moved into this one; it never leaves the store it stands in."""
+"""Key of the mark of an unfinished copy: its value is the origin's identity. It is never copied to another store."""
 
 
 def ensure_identity(connection: Connection) -> str:
-    """Give a store a name that is the same however its URL is written; return the one it has."""
-    add_missing(connection, META, [{"key": IDENTITY, "value": str(uuid.uuid4())}])  # it keeps the one it has
+    """Return the identity of a store, and give it one if it has none."""
+    add_missing(connection, META, [{"key": IDENTITY, "value": str(uuid.uuid4())}])  # no effect if it has one
     return read_meta(connection, IDENTITY) or ""
 
 
 def identity_of(connection: Connection) -> str | None:
-    """Return the name a store was given, None where it has none yet."""
+    """Return the identity of a store, None if it has none: an older program made it."""
     return read_meta(connection, IDENTITY)
 
 
 def copied_from(connection: Connection) -> str | None:
-    """Return the identity of the store whose move into this one is not finished, None where there is no such move."""
+    """Return the identity of the store that is being copied into this one, None if there is no unfinished copy."""
     return read_meta(connection, COPIED_FROM)
 
 
 def begin_copy(connection: Connection, identity: str) -> None:
-    """Mark a store that holds nothing as one that another is being moved into."""
+    """Mark an empty store as the target of an unfinished copy of the store with this identity."""
     connection.execute(delete(META))
     write_meta(connection, COPIED_FROM, identity)
 
 
 def end_copy(connection: Connection) -> None:
-    """Take the mark away: everything has arrived."""
+    """Remove the mark: the copy is complete."""
     delete_meta(connection, COPIED_FROM)
 
 
 def require_complete(connection: Connection) -> None:
-    """Raise StoreError where a move into the store was not finished, so that only a part of it is there."""
+    """Raise StoreError if a copy into this store is unfinished, so that only a part of its rows is there."""
     if copied_from(connection) is not None:
         raise StoreError(
             "a move into this store is not finished: wait for it to end, or where it was broken off, run "

@@ -1,4 +1,7 @@
-"""The store's tables: made, brought up to date, or refused; and the privileges a role needs on them."""
+"""Creates the store's tables, migrates those of an older version, and checks the privileges of a PostgreSQL role.
+
+Alembic runs the scripts in `migrations/versions`. Only commands that write to the store may migrate it.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,14 @@ from worker.storage.db.sql import is_sqlite, lock_keys
 VERSIONS = ("0001", "0002", "0003")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
 MIGRATION_KEY = 0x636F72707573
+"""The key of the advisory lock of a migration: any number that is used for no other lock ("corpus" in ASCII)."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 UPGRADE_PATIENCE = timedelta(minutes=5)
+"""How long `upgrade-store` waits for tables in use. Chosen, not measured: longer than any transaction of a worker."""
 LOCK_TIMEOUT = timedelta(seconds=1)
-"""How long a change of tables waits for its turn at most, since meanwhile everybody else waits for it."""
-MILLISECOND = timedelta(milliseconds=1)
-MAX_LISTED = 5
+"""How long a migration waits for its table locks in one try: every other transaction waits behind it meanwhile."""
+MILLISECOND = timedelta(milliseconds=1)  # the unit of PostgreSQL's lock_timeout
+MAX_LISTED = 5  # chosen: sessions named in a message, which is one line
 _FIRST_SCHEMA = text(r"""
     SELECT nspname
     FROM unnest(
@@ -40,7 +45,10 @@ _FIRST_SCHEMA = text(r"""
     JOIN pg_namespace ON nspname IN (name, lower(name))
     ORDER BY place LIMIT 1
 """)
-"""Those that the role may use come first; the search path holds those as well that it may not."""
+"""The first schema of the search path that exists, those that the role may use first.
+
+`current_schemas` lists only the latter, so the setting `search_path` is read as well.
+"""
 _HOLDERS = text("""
     SELECT pid, application_name AS name
     FROM pg_stat_activity
@@ -60,14 +68,15 @@ _HOLDERS = text("""
 
 
 def bring_up_to_date(database: Database, *, create: bool = True) -> None:
-    """Make the tables, or change those of an older version.
+    """Create the tables of a new store, or migrate those of an older version.
 
-    Raises StoreError for a store from a newer version, StoreBusy where others keep working on the tables that have to
-    be changed, and where `create` is off StoreMissing for a database without a store, StoreError for an older one.
+    Raises StoreError for a store of a newer version, and StoreBusy if others keep using tables that have to be changed.
+    With `create` off nothing is changed: raises StoreMissing for a database without a store, StoreError for an older
+    version.
     """
     if not database.is_sqlite:
         schema = database.read(_schema)
-        database.standpoint = replace(database.standpoint, schema=schema)
+        database.error_context = replace(database.error_context, schema=schema)
     version = database.read(version_of, database)
     if version is None:
         database.read(_require_schema_privilege, database)
@@ -82,7 +91,7 @@ def bring_up_to_date(database: Database, *, create: bool = True) -> None:
 
 
 def upgrade_store(url: str) -> tuple[str, str]:
-    """Change the tables of an older store; return its version before and now. Raises StoreError as above."""
+    """Migrate an older store; return its schema version before and after. Raises like `bring_up_to_date`."""
     with closing(connect(url, create=False)) as database:
         database.patience = UPGRADE_PATIENCE
         before = database.read(version_of, database)
@@ -91,7 +100,7 @@ def upgrade_store(url: str) -> tuple[str, str]:
 
 
 def outdated_error(url: URL, version: str) -> StoreError:
-    """Return the error of a store with an older schema, for those who may not change it beside running workers."""
+    """Return the error for a store with an older schema, for commands that must not migrate it."""
     return StoreError(
         f"store {describe_url(url)} has schema {version}, and this program needs {VERSIONS[-1]}: stop the workers, "
         f"then run `{UPGRADE_COMMAND}`"
@@ -99,7 +108,10 @@ def outdated_error(url: URL, version: str) -> StoreError:
 
 
 def version_of(connection: Connection, database: Database) -> str | None:
-    """Return the schema version of a store, None for an empty database; raises StoreError where it is unknown."""
+    """Return the schema version of a store, None for an empty database.
+
+    Raises StoreError for a version that this program does not know, and for a SQLite database of another program.
+    """
     tables = inspect(connection).get_table_names()
     if "alembic_version" not in tables:
         _refuse_other_program(tables, database)
@@ -114,7 +126,7 @@ def version_of(connection: Connection, database: Database) -> str | None:
 
 
 def _schema(connection: Connection) -> str:
-    """Return the schema that the tables are in or would be made in: the first of the search path that exists."""
+    """Return the PostgreSQL schema of the tables: the first schema of the search path that exists."""
     found = connection.execute(_FIRST_SCHEMA).scalar()
     if found is None:
         raise StoreError(
@@ -125,16 +137,17 @@ def _schema(connection: Connection) -> str:
 
 
 def _require_schema_privilege(connection: Connection, database: Database) -> None:
-    """Raise StoreError where a store cannot be made for lack of rights: then there may be one that nobody sees."""
+    """Raise StoreError if the role has too few rights on the schema: a store may be there that the role cannot see."""
     if database.is_sqlite:
         return
-    needed = "USAGE" if database.standpoint.only_reads else "CREATE"
-    asked = text("SELECT has_schema_privilege(current_schema(), :needed)")
-    if not connection.execute(asked, {"needed": needed}).scalar():
-        raise schema_permission_error(database.standpoint)
+    needed = "USAGE" if database.error_context.only_reads else "CREATE"
+    query = text("SELECT has_schema_privilege(current_schema(), :needed)")
+    if not connection.execute(query, {"needed": needed}).scalar():
+        raise schema_permission_error(database.error_context)
 
 
 def _refuse_other_program(tables: list[str], database: Database) -> None:
+    """Raise StoreError if a SQLite file has tables of another program; on a server they may share a schema."""
     if tables and database.is_sqlite:
         raise StoreError(
             f"store {describe_url(database.url)} is the database of another program "
@@ -143,30 +156,31 @@ def _refuse_other_program(tables: list[str], database: Database) -> None:
 
 
 def _upgrade_when_idle(database: Database) -> None:
-    """Change the tables as soon as nobody has them in use, and let others get through between the tries."""
+    """Migrate as soon as no other session uses the tables; between the tries, transactions of others can run."""
     for wait in chain(exponential_waits(database.patience), [None]):
         try:
             database.write(_try_upgrade, database)
         except _InUse as error:
             why = database.read(_describe_users)
-            if wait is None or not _waited(database, wait, why):
+            if wait is None or not _wait(database, wait, why):
                 raise StoreBusy(f"store {describe_url(database.url)}: {why}", retry=True) from error
         else:
             return
 
 
-def _waited(database: Database, wait: timedelta, why: str) -> bool:
-    database.tell_waiting(why, wait)
+def _wait(database: Database, wait: timedelta, why: str) -> bool:
+    database.log_wait(why, wait)
     return database.pause(wait)
 
 
 class _InUse(Exception):
-    """Somebody has tables in use that have to be changed."""
+    """Another session uses a table that has to be changed."""
 
 
 def _try_upgrade(connection: Connection, database: Database) -> None:
+    """Migrate, or raise _InUse if the table locks cannot be had within LOCK_TIMEOUT."""
     if not database.is_sqlite:
-        # Everybody who comes later queues behind who waits for a lock on a table: so nobody waits for long.
+        # A session that waits for a table lock blocks all later ones, so this one must not wait for long.
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT // MILLISECOND}"))
     try:
         _upgrade(connection, database)
@@ -177,16 +191,17 @@ def _try_upgrade(connection: Connection, database: Database) -> None:
 
 
 def _describe_users(connection: Connection) -> str:
-    """Return who has the store's tables in use, those first who have had them for longest, and what to do."""
+    """Return a message that names the sessions which use the store's tables, the oldest transactions first."""
     found = [] if is_sqlite(connection) else connection.execute(_HOLDERS, {"migration": MIGRATION_KEY}).all()
-    who = ", ".join(f"{row.name or 'unnamed'} (pid {row.pid})" for row in found[:MAX_LISTED])
+    names = ", ".join(f"{row.name or 'unnamed'} (pid {row.pid})" for row in found[:MAX_LISTED])
     more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    told = f", now {who}{more}" if who else ""
-    return f"the store's tables have to be changed, and somebody has them in use{told}: stop them, or wait"
+    users = f", now {names}{more}" if names else ""
+    return f"the store's tables have to be changed, and somebody has them in use{users}: stop them, or wait"
 
 
 def _upgrade(connection: Connection, database: Database) -> None:
-    # Two processes may open a new store together: whoever waited here finds the work done.
+    """Run the missing migrations inside the transaction of a connection."""
+    # Two processes may open a new store at the same time: the second one waits here and finds the tables made.
     lock_keys(connection, [MIGRATION_KEY])
     if version_of(connection, database) == VERSIONS[-1]:
         return
@@ -200,17 +215,19 @@ def _upgrade(connection: Connection, database: Database) -> None:
     ensure_identity(connection)
 
 
-# What a role must be allowed on a server to work: asked before the first work, not met in the middle of it.
+# The privileges of the PostgreSQL role, checked when a store is opened for work: a missing one is reported then, and
+# not by a statement that fails hours later.
 
 
 _PRIVILEGES: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_ON_TABLES: Final = text(
+# These queries return what is missing, so that a role with every privilege gets no row.
+_MISSING_ON_TABLES: Final = text(
     "SELECT t.name, r.kind FROM unnest(CAST(:tables AS text[])) AS t (name) "
     "CROSS JOIN unnest(CAST(:rights AS text[])) AS r (kind) "
     "WHERE NOT has_table_privilege(to_regclass(quote_ident(t.name)), r.kind)"
 )
-# A CASE, as nothing else keeps the planner from asking for the right on a sequence of what is none.
-_ON_SEQUENCES: Final = text(
+# The CASE keeps the planner from calling has_sequence_privilege for a relation that is no sequence, which is an error.
+_MISSING_ON_SEQUENCES: Final = text(
     "SELECT s.oid::regclass::text FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'a' "
     "AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass "
     "WHERE CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END "
@@ -221,34 +238,34 @@ _CURRENT_ROLE: Final = text("SELECT current_user, current_schema()")
 
 
 def require_privileges(database: Database) -> None:
-    """Raise StoreError where the role cannot write all there is to write, saying what it lacks and what to run."""
+    """Raise StoreError if the role lacks a privilege on a table or sequence, with the GRANT to run. No-op on SQLite."""
     if not database.is_sqlite and (lack := database.read(_describe_missing)):
         raise StoreError(f"store {describe_url(database.url)}: {lack}")
 
 
 def _describe_missing(connection: Connection) -> str:
-    """Return what the role lacks and what to run; empty where it lacks nothing."""
+    """Return which privileges the role lacks and the GRANT to run; empty if it has them all."""
     lacks = missing_privileges(connection)
     if not lacks:
         return ""
     user, schema = connection.execute(_CURRENT_ROLE).one()
     words = f"permission denied: the role {user} lacks {'; '.join(lacks)}"
-    trouble = find_pg_error("42501", words)
-    remedy = remedy_of(trouble, words, {"user": user, "schema": schema}) if trouble else ""
+    known = find_pg_error("42501", words)
+    remedy = remedy_of(known, words, {"user": user, "schema": schema}) if known else ""
     return f"{words}; {remedy}"
 
 
 def missing_privileges(connection: Connection) -> tuple[str, ...]:
-    """Return what the role lacks to work on the tables and sequences of a store, such as `INSERT, UPDATE on hosts`."""
+    """Return the privileges that the role lacks on the store's tables and sequences, as `INSERT, UPDATE on hosts`."""
     tables = sorted(METADATA.tables)
-    lacking = connection.execute(_ON_TABLES, {"tables": tables, "rights": list(_PRIVILEGES)}).all()
+    lacking = connection.execute(_MISSING_ON_TABLES, {"tables": tables, "rights": list(_PRIVILEGES)}).all()
     by_tables: dict[str, list[str]] = {}
     for right in _PRIVILEGES:
         if some := [table for table, kind in lacking if kind == right]:
             by_tables.setdefault(_listed(some, tables), []).append(right)
-    told = [f"{', '.join(rights)} on {some}" for some, rights in by_tables.items()]
-    sequences = connection.execute(_ON_SEQUENCES, {"tables": tables}).scalars().all()
-    return (*told, f"USAGE on {', '.join(sequences)}") if sequences else tuple(told)
+    missing = [f"{', '.join(rights)} on {some}" for some, rights in by_tables.items()]
+    sequences = connection.execute(_MISSING_ON_SEQUENCES, {"tables": tables}).scalars().all()
+    return (*missing, f"USAGE on {', '.join(sequences)}") if sequences else tuple(missing)
 
 
 def _listed(some: list[str], every: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""The tables: sources, candidates and what came with them, pages, articles and clusters, seeds, hosts, marks."""
+"""The tables of the store, but for those that a module of `queue` or `corpus` defines beside its own statements.
+
+A change here needs a script in `migrations/versions`; `docs/store.md` describes each table for operators.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,6 @@ from sqlalchemy import (
 from worker.storage.db.codec import ID_TYPE, Duration, PackedBytes, PackedText, UtcTime
 from worker.storage.db.sql import greatest
 
-# The one collection every table of the store belongs to, with the rule that names keys and indexes.
-
-
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -36,23 +36,21 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-"""Names are fixed by rule, so that migrations can speak of the same constraint on SQLite and PostgreSQL."""
-
-
-# Rows on their way into a table.
-
+"""All tables of the store. The rule for names lets a migration name a constraint alike on SQLite and PostgreSQL."""
 
 Values = dict[str, Any]
-"""One row to be written, by column."""
+"""One row to be written: values by column name."""
 
 
 def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
-    # SQLite uses a partial index only for a query that says the condition in the very same words.
-    others = text(sqlite_where or where)
-    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=others)
+    """Return an index of the rows that meet a condition."""
+    # SQLite uses a partial index only for a query that contains the condition literally.
+    on_sqlite = text(sqlite_where or where)
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=on_sqlite)
 
 
 def _standing_columns() -> tuple[Column[Any], ...]:
+    """Return the columns that `standings` and its draft `rethought` share."""
     return (
         Column("cluster", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
         Column("head", Boolean, nullable=False),
@@ -80,7 +78,7 @@ SOURCES = Table(
     Column("lease_until", UtcTime),
     Column("worker", Text),
 )
-"""Poll state of each source; the lease says which worker polls it at the moment."""
+"""The state of polling, one row a source. The lease names the worker that polls it at the moment."""
 
 _QUEUE = ("lane", "due_at", "id", "lease_until")
 CANDIDATES = Table(
@@ -125,17 +123,17 @@ CANDIDATES = Table(
     _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
     _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
     _partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
-    # The source first: SQLite, which knows no distributions, would else prefer it to the small indexes of the queue.
+    # The source comes first: SQLite keeps no statistics and would otherwise prefer this to the small queue indexes.
     Index("ix_candidates_counts", "source", "state"),
     Index("ix_candidates_url", "url"),
 )
-"""Queue and ledger in one. `lane` is the host a fetch has to wait for, NULL where the content is here already.
-`precedence` is 0 for news, 1 for the past: of one host, news is claimed first.
+"""Everything ever discovered: queue and ledger in one. `lane` is the host that paces the fetch, NULL if the content is
+stored already. `precedence` is 0 for live discovery and 1 for backfill, which comes later on the same host.
 
-`authority` is whose word the address is, empty for one that an older program found; `addresses` has the others.
-`done_token` is the token of the last lease that ended with an outcome: a commit whose answer got lost on the way is
-recognised by it when it is tried again. `look_at` is when a finished one is looked at again, `looks` how many looks in
-a row showed nothing new, `former` (JSON) the outcome that stands if the look it waits for fails.
+`authority` says who named the URL (publisher, operator, stranger; empty in old rows); `addresses` holds further URLs.
+`done_token` is the token of the last lease that ended with an outcome. It identifies the work of a commit whose
+confirmation was lost, when that work is tried again. `look_at` is the time of the next recheck, `looks` the number of
+rechecks in a row without news, `former` (JSON) the outcome that is restored if a recheck fails.
 """
 
 CONTENTS = Table(
@@ -152,7 +150,10 @@ CONTENTS = Table(
     Column("external_id", Text),
     UniqueConstraint("candidate_id", "reference"),
 )
-"""What each place gave last of a candidate that several gave contents of; one `waiting` was not worked on yet."""
+"""The latest content from each reference (line, record or file), for candidates with contents from several of them.
+
+`waiting` marks a content that has not been processed yet.
+"""
 
 FALLBACKS = Table(
     "fallbacks",
@@ -160,7 +161,7 @@ FALLBACKS = Table(
     Column("candidate_id", ID_TYPE, ForeignKey("candidates.id"), primary_key=True, autoincrement=False),
     Column("text", PackedText, nullable=False),
 )
-"""What a feed says of a candidate that waits."""
+"""The full text that a feed contained for a pending candidate: it is used if the page cannot be fetched."""
 
 EVENTS = Table(
     "events",
@@ -171,7 +172,7 @@ EVENTS = Table(
     Column("what", Text, nullable=False),
     Column("detail", Text, nullable=False, default=""),
 )
-"""What happened to each candidate, for people; the discovery itself is in the candidate's own row."""
+"""The history of each candidate, for people (`why`). The discovery itself is in the candidate's own row."""
 
 PAGES = Table(
     "pages",
@@ -186,7 +187,7 @@ PAGES = Table(
     UniqueConstraint("candidate_id", "sha256"),
     Index("ix_pages_fetched_at", "fetched_at"),
 )
-"""Bodies as they came: `form` is `page` or `text`, `described` the rest of the Page or Text as JSON."""
+"""Raw bodies: `form` is `page` or `text`, `described` holds the other fields of the Page or Text as JSON."""
 
 ARTICLES = Table(
     "articles",
@@ -217,7 +218,7 @@ ARTICLES = Table(
     Index("ix_articles_source", "source", "fetched_at"),
     sqlite_autoincrement=True,
 )
-"""Every text ever taken in, copies and old versions too. Rows are written once and never changed."""
+"""Every text ever stored, with copies and old versions. Rows are written once and never changed."""
 
 DECISIONS = Table(
     "decisions",
@@ -227,7 +228,7 @@ DECISIONS = Table(
     Column("at", UtcTime, nullable=False),
     Column("verdict", Text, nullable=False),
 )
-"""Each verdict in full, as JSON; thinking again adds a row and leaves the old ones."""
+"""Each verdict in full, as JSON. A new judgement of an article adds a row and keeps the old ones."""
 
 STANDINGS = Table(
     "standings",
@@ -237,7 +238,7 @@ STANDINGS = Table(
     _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
     Index("ix_standings_relation", "relation"),
 )
-"""Where each article stands now: its cluster (the id of the founding article), and whether the cluster exports it."""
+"""The current verdict on each article: its cluster (the id of the founding article), and whether it is the head."""
 
 RETHOUGHT = Table(
     "rethought",
@@ -247,7 +248,7 @@ RETHOUGHT = Table(
     Column("verdict", Text, nullable=False),
     _partial_index("uq_rethought_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
 )
-"""Where each article would stand after a new judgement of all, until that one is done and takes effect."""
+"""The draft of a new judgement of all articles; its rows replace those of `standings` when it is complete."""
 
 META = Table(
     "meta",
@@ -255,7 +256,7 @@ META = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""Which store this is, and how far a long piece of work on the whole of it has come."""
+"""Keys and values about the whole store: its identity, and the progress of long-running commands."""
 
 SEEDS = Table(
     "seeds",
@@ -268,7 +269,7 @@ SEEDS = Table(
     Column("imported_at", UtcTime, nullable=False),
     UniqueConstraint("name", "sha256"),
 )
-"""The seed files as they were scraped, and the article made of each."""
+"""The raw seed files, and the article that was made of each."""
 
 HOSTS = Table(
     "hosts",
@@ -302,11 +303,12 @@ HOSTS = Table(
     _partial_index("ix_hosts_calling", "due_at", "closed_until", "host", where="due_at IS NOT NULL"),
     _partial_index("ix_hosts_closed", "closed_until", "host", where="closed_until > 0"),
 )
-"""Pacing of each host, and since when one of its candidates can be claimed.
+"""The pacing of each host, and the time from which one of its candidates can be claimed.
 
-`due_at` is the earliest due time of its pending candidates; `ready_at`, kept by the database itself, is the moment from
-which due time, lease, closure and turn (one second of grace) all allow a claim: one index look-up finds work however
-many hosts and candidates wait.
+`due_at` is the earliest due time of the host's pending candidates. `next_turn` is the next slot of the rate limit,
+`closed_until` the end of a circuit breaker's pause. The database computes `ready_at`, the time from which all of these
+and the lease allow a claim (the slot with a second of tolerance): one index look-up finds work among any number of
+hosts and candidates.
 """
 
 ROBOTS = Table(
@@ -319,7 +321,7 @@ ROBOTS = Table(
     Column("good_at", UtcTime),
     Column("error", Text, nullable=False),
 )
-"""The robots.txt of each origin."""
+"""The robots.txt of each origin, as last fetched; `good_at` is the time of the last successful fetch."""
 
 MOVES = Table(
     "moves",
@@ -327,7 +329,7 @@ MOVES = Table(
     Column("url", Text, primary_key=True),
     Column("target", Text, nullable=False),
 )
-"""Where URLs have moved for good."""
+"""Permanent redirects: the target of each URL."""
 
 MARKS = Table(
     "marks",
@@ -338,11 +340,7 @@ MARKS = Table(
     Column("decided", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
 )
-"""What people decided about two canonical URLs; `pair` is the SHA-256 of both, which may be too long for an index."""
-
-
-# The tables about the habits of sources, beside the one about their polls.
-
+"""Manual decisions about two canonical URLs. `pair` is a hash of both, as URLs may be too long for an index."""
 
 HABITS = Table(
     "habits",
@@ -357,11 +355,11 @@ HABITS = Table(
     Column("alarms", Text, nullable=False, default=""),
     Column("entries", PackedBytes, nullable=False, default=b""),
 )
-"""What polls have taught about each source, written at the end of each poll.
+"""Statistics about the polls of each source, written at the end of each poll.
 
-`plan` says by what rule its next poll was set, `fault` in one word why it fails since `failing_since`; `gaps` counts
-the polls that shared no entry with the one before, `gap_at` was the last. `habits` and `alarms` are JSON, `entries`
-the 64-bit keys of what the last poll showed.
+`plan` names the rule that set the next poll, `fault` the class of error since `failing_since`. `gaps` counts the polls
+that shared no entry with the one before; the last was at `gap_at`. `habits` and `alarms` are JSON, `entries` the 64-bit
+keys of the entries in the last poll.
 """
 
 HARVESTS = Table(
@@ -370,4 +368,4 @@ HARVESTS = Table(
     Column("source", Text, primary_key=True),
     Column("sums", Text, nullable=False),
 )
-"""What became of each source's pages: decaying sums as JSON, written with each outcome."""
+"""The outcomes of each source's pages: decaying sums as JSON, written with each outcome."""

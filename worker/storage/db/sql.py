@@ -1,4 +1,4 @@
-"""SQL that SQLite and PostgreSQL spell differently, and queries that both answer from an index."""
+"""SQL that SQLite and PostgreSQL spell differently: upserts, lists of numbers, locks, largest and smallest values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class least(ReturnTypeFromArgs[Any]):  # noqa: N801
 
 
 def _call(function: type[FunctionElement[Any]], dialect: str, name: str) -> None:
-    """Let a function go by a name of its own in one database."""
+    """Compile a function under a different name for one database."""
 
     @compiles(function, dialect)
     def called(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
@@ -63,23 +63,23 @@ _call(least, "sqlite", "min")
 
 
 class Numbers(TypeDecorator[Iterable[int]]):
-    """Integers of 64 bits bound as one value: an array on a server, JSON in SQLite."""
+    """Integers of 64 bits bound as one parameter: an array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type of the database."""
+        """Return the column type for this database."""
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else postgresql.ARRAY(BigInteger()))
 
     def process_bind_param(self, value: Iterable[int] | None, dialect: Dialect) -> str | list[int]:
-        """Return the numbers as the database takes them."""
+        """Return the numbers in the form that this database accepts."""
         numbers = list(value or ())
         return json.dumps(numbers) if dialect.name == "sqlite" else numbers
 
 
 class _Unnested(FunctionElement[int]):
-    """A table with a row for each of some numbers."""
+    """A table function with one row for each number."""
 
     inherit_cache = True
 
@@ -89,76 +89,76 @@ _call(_Unnested, "postgresql", "unnest")
 
 
 class _Among(FunctionElement[bool]):
-    """Whether a column holds one of some numbers."""
+    """The condition that a column's value is in a list of numbers."""
 
     inherit_cache = True
     type = Boolean()
 
     def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002
-        """Stay as it is: SQLite would get "… IN (…) = 1", which no index serves."""
+        """Return the condition unchanged; SQLAlchemy would add " = 1" for SQLite, which then uses no index."""
         return self
 
 
 @compiles(_Among, "sqlite")
 def _sqlite_among(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
     value, numbers = (compiler.process(each, **options) for each in element.clauses)
-    return f"{value} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608 - made of compiled parts
+    return f"{value} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608 - consists of compiled parts
 
 
 @compiles(_Among, "postgresql")
 def _postgresql_among(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
-    # Unlike a join with unnest(), this is planned as a look-up in the index even while the table is all but empty;
-    # a prepared statement keeps its plan while the table grows.
+    # Unlike a join with unnest(), this uses the index even while the table is nearly empty. That matters because a
+    # prepared statement keeps its plan while the table grows.
     value, numbers = (compiler.process(each, **options) for each in element.clauses)
     return f"{value} = ANY ({numbers})"
 
 
 def among(value: ColumnElement[int], name: str) -> ColumnElement[bool]:
-    """Return whether a column is among the integers bound under a name.
+    """Return the condition that a column's value is one of the integers bound to a parameter.
 
-    Unlike `in_`, a statement has the same text for any number of them, so that it is compiled and prepared once.
+    Unlike with `in_`, the statement's text does not depend on how many there are: it is compiled and prepared once.
     """
     return _Among(value, bindparam(name, type_=Numbers()))
 
 
 def each_of(name: str) -> TableValuedAlias:
-    """Return a table with one column, `value`: the integers bound under a name, however many."""
-    # The alias is called like the column: a server calls the only column of a function by the function's alias.
+    """Return a table with one column, `value`, and a row for each of the integers bound to a parameter."""
+    # The alias has the column's name: PostgreSQL names the only column of a table function after its alias.
     return _Unnested(bindparam(name, type_=Numbers())).table_valued(column("value", BigInteger), name="value")
 
 
 def is_sqlite(connection: Connection) -> bool:
-    """Whether the connection speaks to SQLite."""
+    """Whether this is a connection to SQLite."""
     return connection.dialect.name == "sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert:
-    """An INSERT with ON CONFLICT: both databases spell it alike, but SQLAlchemy keeps two kinds of it."""
+    """An INSERT with ON CONFLICT. Both databases spell it alike, but SQLAlchemy has a class of its own for each."""
 
     sqlite: Executable
     postgresql: Executable
 
     def on(self, connection: Connection) -> Executable:
-        """Return the statement for this connection's database."""
+        """Return the statement for the database of this connection."""
         return self.sqlite if is_sqlite(connection) else self.postgresql
 
 
 def upsert(table: Table, finish: Callable[[Insert], Executable]) -> Upsert:
-    """Return the INSERT into a table that `finish` adds its ON CONFLICT to."""
+    """Return an INSERT into a table for both databases; `finish` adds the ON CONFLICT clause."""
     return Upsert(sqlite=finish(sqlite.insert(table)), postgresql=finish(postgresql.insert(table)))
 
 
 def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Write those of many rows whose key is not there yet; return how many."""
+    """Insert the rows whose key does not exist yet; return how many. All rows must have the same columns."""
     names = list(rows[0])
     if is_sqlite(connection):
         statement: Executable = sqlite.insert(table).on_conflict_do_nothing()
         return _written(connection, statement, rows)
-    # A list for each column: the server takes a statement with a value for each field apart, one by one.
+    # One array parameter for each column: PostgreSQL parses it faster than one parameter for each field.
     lists = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
-    arriving = func.unnest(*lists).table_valued(*names, name="arriving").render_derived()
-    statement = postgresql.insert(table).from_select(names, select(arriving)).on_conflict_do_nothing()
+    new_rows = func.unnest(*lists).table_valued(*names, name="new_rows").render_derived()
+    statement = postgresql.insert(table).from_select(names, select(new_rows)).on_conflict_do_nothing()
     return _written(connection, statement, {name: [row[name] for row in rows] for name in names})
 
 
@@ -167,23 +167,23 @@ def _written(connection: Connection, statement: Executable, values: Any) -> int:
 
 
 def lock_keys(connection: Connection, keys: Iterable[int]) -> None:
-    """Hold these 64-bit keys until the transaction ends, against every other transaction that asks for one of them.
+    """Take advisory locks on 64-bit keys until the transaction ends; waits for transactions that hold one of them.
 
-    Keys are taken in ascending order, so that two holders never wait for each other in a circle. SQLite has one
-    writer at a time anyway.
+    Keys are locked in ascending order, so that two transactions cannot deadlock. No effect on SQLite, which allows one
+    writer at a time.
     """
     if not is_sqlite(connection):
         connection.execute(_LOCK_KEYS, {"keys": sorted(set(keys))})
 
 
 def lock_table(connection: Connection, table: Table) -> None:
-    """Keep every other writer of a table waiting until the transaction ends; SQLite has one writer anyway."""
+    """Lock a table against other writers until the transaction ends. No effect on SQLite, which allows one writer."""
     if not is_sqlite(connection):
         connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def require_utf8(connection: Connection) -> None:
-    """Raise StoreError where a database on a server keeps its texts in another encoding: not every text fits there."""
+    """Raise StoreError if a PostgreSQL database is not in UTF-8: other encodings cannot hold every text."""
     encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
         raise StoreError(
@@ -191,13 +191,11 @@ def require_utf8(connection: Connection) -> None:
         )
 
 
-# Finds where in a table a time begins: rows are numbered in the order they come, give or take several clocks.
-
-
 def first_id_since(connection: Connection, rows: Select[Any], since: datetime) -> int:
-    """Return the id of the first row of a time or later, given ids and times; one past the last where all are older.
+    """Return the id of the first row at or after a time, one past the last id if all rows are older, 0 without rows.
 
-    The interval is halved, so that a few rows are read however many there are.
+    `rows` selects two columns: the id and the time. Ids are given out in order of time, up to differences between the
+    clocks of several workers. A binary search reads a few rows, however large the table is.
     """
     key, _ = rows.selected_columns
     last = connection.execute(rows.order_by(key.desc()).limit(1)).first()

@@ -1,4 +1,7 @@
-"""A copy of a SQLite store while it is in use: made by SQLite itself, checked before it gets its name."""
+"""Backs up a SQLite store while it is in use, with SQLite's online backup API.
+
+The copy is made under a temporary name and gets its real one after its pages and books were checked.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ from worker.storage.db.errors import describe_url
 from worker.storage.db.sqlite_files import leftover_log
 
 PAGES_AT_ONCE: Final = 2000
+"""Database pages (4 KiB each) copied in one step. Chosen, not measured: a writer waits for one step at most."""
+PAUSE_S: Final = 0.005
+"""Seconds between two steps, in which a writer can start. Chosen, not measured: adds 0.6 seconds a gigabyte."""
 SECRETS: Final = ("password", "sslpassword", "passfile")
-"""Parameters of a server's URL that are not to be shown."""
+"""URL parameters of a server that are left out of messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """A finished backup: where it is, how large, and the books it holds."""
+    """A finished backup: its file, its size in bytes, and the result of the audit of the copy."""
 
     path: Path
     size: int
@@ -34,10 +40,10 @@ class Backup:
 
 
 def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
-    """Copy the store to a file, beside running work, and check the copy's pages and books before it gets its name.
+    """Copy a SQLite store in use to a file, and check the copy's pages and books before it gets its name.
 
-    Raises StoreError where the file exists and `replace` is off, cannot be written, or does not hold a sound store;
-    nothing is left of a copy that failed, and a file that it should replace stays as it was.
+    Raises StoreError for a store on a server, if the file exists and `replace` is off, if it cannot be written, or if
+    the copy fails the checks. A failed backup leaves no file, and does not change a file that it was to replace.
     """
     if database.path is None:
         raise StoreError(f"store {describe_url(database.url)} is no SQLite file: {_other_way(database.url, path)}")
@@ -45,7 +51,7 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
         raise StoreError(f"backup {path} cannot be made: there is no folder {path.parent}; make it first")
     try:
         _check_target(database, path, replace=replace)
-        with private_folder(path.parent) as private:  # SQLite writes other files beside its own
+        with private_folder(path.parent) as private:  # SQLite creates further files beside the copy
             made = private / "store.sqlite"
             _copy(database.path, made)
             books = _checked(made)
@@ -57,6 +63,7 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
 
 
 def _other_way(url: URL, path: Path) -> str:
+    """Return what to do for a store that is no file: `pg_dump`, with a URL that shows no secret."""
     if url.get_backend_name() != "postgresql":
         return "there is nothing to copy"
     server = url.set(drivername="postgresql").difference_update_query(SECRETS).render_as_string()
@@ -64,6 +71,7 @@ def _other_way(url: URL, path: Path) -> str:
 
 
 def _check_target(database: Database, path: Path, *, replace: bool) -> None:
+    """Raise StoreError for a path that is part of the store, has a leftover log beside it, or exists already."""
     if database.holds(path):
         raise StoreError(f"{path} is a part of the store itself: name another file for the backup")
     log = leftover_log(path)
@@ -75,19 +83,20 @@ def _check_target(database: Database, path: Path, *, replace: bool) -> None:
 
 def _copy(origin: Path, target: Path) -> None:
     with closing(sqlite3.connect(origin)) as source, closing(sqlite3.connect(target)) as copy:
-        # In steps, so that a writer waits for one of them at most; what it writes meanwhile is copied as well.
-        source.backup(copy, pages=PAGES_AT_ONCE, sleep=0.005)
+        # SQLite also copies what is written meanwhile.
+        source.backup(copy, pages=PAGES_AT_ONCE, sleep=PAUSE_S)
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def _checked(path: Path) -> AuditReport:
+    """Return the audit of a copy; raises StoreError if the file is damaged or the books do not balance."""
     with closing(sqlite3.connect(path)) as copy:
         (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
         raise StoreError(f"backup {path} is damaged ({found}): check the disks, and try again")
     database = connect(make_url(f"sqlite:///{path}").render_as_string())
     try:
-        books = database.look(audit.full_audit)
+        books = database.read_consistent(audit.full_audit)
     finally:
         database.close()
     if not books.balanced:

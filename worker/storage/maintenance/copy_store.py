@@ -1,4 +1,8 @@
-"""Copies a whole store into another database, row by row: resumable, and compared at the end."""
+"""Copies a whole store into another database (`migrate-store`), and compares both at the end.
+
+Rows are copied in order of their keys, so that an interrupted copy can be resumed. `docs/store.md`, "Moving a store",
+describes the mark in the table `meta` that keeps other commands from using an incomplete copy.
+"""
 
 from __future__ import annotations
 
@@ -40,22 +44,21 @@ from worker.storage.db.schema import META, METADATA
 from worker.storage.db.sql import add_missing, require_utf8
 from worker.storage.queue.workers import active_workers
 
-# The tables as a database keeps them: their rows in the order of the keys, step by step, and a digest of all.
-
-
 BATCH: Final = 1000
+"""Rows copied in one transaction from a table with texts or bodies. Chosen, not measured: bounds memory, as an article
+takes about 1.5 KB and a page much more (docs/store.md, "Size")."""
 NARROW_BATCH: Final = 20_000
-"""Rows copied in one step: fewer where they hold texts or bodies."""
+"""Rows copied in one transaction from any other table. 40.9 million rows took 79 minutes with these two values
+(docs/store.md, "Size")."""
 
 
 def raw_tables() -> Sequence[Table]:
-    """Return every table, with its values as they are kept."""
-    # Children come after their parents, so that every foreign key finds its row.
+    """Return every table without conversion of values: times are integers, compressed data stays compressed."""
+    # Parents come before their children, so that every foreign key finds its row.
     return [_raw_table(table) for table in METADATA.sorted_tables]
 
 
 def _raw_table(table: Table) -> Table:
-    """Return a table with its values as the database keeps them: packed texts are not unpacked on the way."""
     columns = [
         Column(column.name, _raw_type(column.type), primary_key=column.primary_key, autoincrement=False)
         for column in table.columns
@@ -69,12 +72,13 @@ def _raw_type(of: TypeEngine[Any]) -> TypeEngine[Any]:
 
 
 def _batch(table: Table) -> int:
+    """Return how many rows of a table are copied in one transaction."""
     wide = any(isinstance(column.type, Text | LargeBinary) for column in table.columns)
     return BATCH if wide else NARROW_BATCH
 
 
 def key_of(table: Table) -> list[Column[Any]]:
-    """Return the columns of a table's key."""
+    """Return the columns of a table's primary key."""
     return list(table.primary_key.columns)
 
 
@@ -83,7 +87,10 @@ def _has_text_key(table: Table) -> bool:
 
 
 def last_key(connection: Connection, table: Table) -> tuple[Any, ...] | None:
-    """Return where to go on; the beginning for text keys, which databases put in different orders."""
+    """Return the highest key in a partly copied table, None to start from the beginning.
+
+    Tables with text keys always start over: the two databases sort texts in different orders.
+    """
     if _has_text_key(table):
         return None
     newest = select(*key_of(table)).order_by(*(column.desc() for column in key_of(table))).limit(1)
@@ -92,17 +99,21 @@ def last_key(connection: Connection, table: Table) -> tuple[Any, ...] | None:
 
 
 def _after(table: Table, last: tuple[Any, ...] | None) -> Select[Any]:
+    """Return a query of a table's rows in order of its key, after a key if one is given."""
     rows = select(table).order_by(*key_of(table))
     return rows if last is None else rows.where(tuple_(*key_of(table)) > tuple_(*last))
 
 
 def rows_after(connection: Connection, table: Table, last: tuple[Any, ...] | None) -> list[dict[str, Any]]:
-    """Return the next rows of a table in the order of its keys, as many as are copied in one step."""
+    """Return the next batch of rows of a table in order of its key, as dictionaries."""
     return [dict(row._mapping) for row in connection.execute(_after(table, last).limit(_batch(table)))]  # noqa: SLF001
 
 
 def table_digest(database: Database, table: Table) -> tuple[int, str]:
-    """Return the number of rows and a hash of all of them; the order of rows, which databases differ in, is no part."""
+    """Return the number of rows of a table, and a hash of them in hexadecimal that does not depend on their order.
+
+    It is the sum of the rows' BLAKE2b hashes modulo 2^128, since the databases sort texts in different orders.
+    """
     count, total = 0, 0
     with database.snapshot() as connection:
         for row in connection.execute(_all_of(table).execution_options(yield_per=_batch(table))):
@@ -112,12 +123,13 @@ def table_digest(database: Database, table: Table) -> tuple[int, str]:
 
 
 def _all_of(table: Table) -> Select[Any]:
+    """Return a query of a whole table; the mark of an unfinished copy is not part of the store."""
     return select(table).where(table.c.key != COPIED_FROM) if table.name == META.name else select(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopiedTable:
-    """One table as it was moved: rows in it, and how many of them this run copied."""
+    """A copied table: the number of its rows, and how many of them this run copied."""
 
     table: str
     rows: int
@@ -125,20 +137,23 @@ class CopiedTable:
 
 
 CopyProgress = Callable[[str, int], None]
-"""Told the table and the number of rows copied after each batch."""
+"""Called after each batch with the table's name and the number of its rows copied so far."""
 
 
 def move_store(
     origin: str, target: str, *, now: datetime, progress: CopyProgress = lambda _table, _rows: None
 ) -> tuple[CopiedTable, ...]:
-    """Copy every row of one store into an empty database, then compare both.
+    """Copy every row of one store into an empty database, then compare both; return the tables.
 
-    A copy that was broken off goes on where it stopped; until it has been run to its end, no other command uses the
-    target. One that was finished is compared again. Nobody may work on either store meanwhile: a daemon on a SQLite
-    store is StoreBusy, and so is a worker that holds a lease. Raises UsageError where both are the same store, and
-    StoreError where a store cannot be used, the target holds anything else, and where the two differ at the end.
+    An interrupted copy is resumed; until it is complete, every other command refuses the target. After a complete copy,
+    both stores are only compared again. No worker may use either store meanwhile: raises StoreBusy for a daemon on a
+    SQLite store, a connected worker or a lease. Raises UsageError if both URLs are the same store, and StoreError if a
+    store is unusable, if the target holds other data, or if the two differ at the end.
     """
-    with _idle(origin, target, now=now) as (source, destination), exclusive(destination, what="migrate-store") as hold:
+    with (
+        _idle(origin, target, now=now) as (source, destination),
+        exclusive(destination, command="migrate-store") as hold,
+    ):
         bring_up_to_date(destination)
         identity = source.read(identity_of) or source.write(ensure_identity)
         if not hold.write(_begin, destination, identity, source.read(_highest)):
@@ -151,7 +166,7 @@ def move_store(
 
 @contextmanager
 def _idle(origin: str, target: str, *, now: datetime) -> Iterator[tuple[Database, Database]]:
-    """Open two stores that nobody works on, the one as it is and the other as it was found, which may be nothing."""
+    """Open both databases, the target may be empty, and hold their daemon locks. Raises StoreBusy if one is in use."""
     with ExitStack() as held:
         source = held.enter_context(closing(connect(origin, create=False)))
         destination = held.enter_context(closing(connect(target)))
@@ -171,7 +186,7 @@ def _require_two(source: Database, destination: Database) -> None:
 
 
 def _location(database: Database) -> object:
-    """Return where a database really is, however its URL is written: through a link, another name or address."""
+    """Return a value that is the same for two URLs of one database, even through a link or another host name."""
     if not database.is_sqlite:
         return database.read(_location_on_server)
     if database.path is None or not database.path.exists():
@@ -181,12 +196,13 @@ def _location(database: Database) -> object:
 
 
 def _location_on_server(connection: Connection) -> tuple[Any, ...]:
-    # Two servers can be copies of each other in everything but the microsecond they were started in.
-    asked = "SELECT pg_postmaster_start_time(), oid, current_schema() FROM pg_database"
-    return tuple(connection.execute(text(f"{asked} WHERE datname = current_database()")).one())
+    # A server may be an exact copy of another, down to its object ids; the time it was started tells them apart.
+    query = "SELECT pg_postmaster_start_time(), oid, current_schema() FROM pg_database"
+    return tuple(connection.execute(text(f"{query} WHERE datname = current_database()")).one())
 
 
 def _require_origin(source: Database, *, now: datetime) -> None:
+    """Raise StoreMissing if the origin is no store, StoreError if it is an incomplete copy itself."""
     name = describe_url(source.url)
     if not _holds_store(source, now=now):
         raise StoreMissing(f"store {name} {MISSING_STORE}")
@@ -197,7 +213,7 @@ def _require_origin(source: Database, *, now: datetime) -> None:
 
 
 def _holds_store(database: Database, *, now: datetime) -> bool:
-    """Return whether there is a store; raises StoreError for one that is outdated or that somebody works on."""
+    """Whether a database contains a store; raises StoreError for an outdated one, StoreBusy for one in use."""
     version = database.read(version_of, database)
     if version is None:
         return False
@@ -208,6 +224,7 @@ def _holds_store(database: Database, *, now: datetime) -> bool:
 
 
 def _require_idle(database: Database, *, now: datetime) -> None:
+    """Raise StoreBusy with the names of the workers that are connected or hold a lease."""
     at_work = database.read(active_workers, now=now)
     if not at_work:
         return
@@ -217,12 +234,15 @@ def _require_idle(database: Database, *, now: datetime) -> None:
 
 
 def _begin(connection: Connection, destination: Database, identity: str, highest: Mapping[str, int]) -> bool:
-    """Mark a database that holds nothing, or find the mark of the same move; return False where it holds a store."""
-    moving = copied_from(connection)
-    if moving not in {None, identity}:
+    """Mark an empty database as the target; return False if it holds a store that is not marked.
+
+    An existing mark of the same copy is kept; raises StoreError for the mark of another store's copy.
+    """
+    marked = copied_from(connection)
+    if marked not in {None, identity}:
         name = describe_url(destination.url)
         raise StoreError(f"a move of another store into {name} is not finished: name an empty database as TO")
-    if moving is None:
+    if marked is None:
         if _holds_anything(connection):
             return False
         connection.execute(delete(INDEX_PARAMETERS))
@@ -233,17 +253,18 @@ def _begin(connection: Connection, destination: Database, identity: str, highest
 
 
 def _holds_anything(connection: Connection) -> bool:
-    # What every new store says of itself is no part of a corpus.
+    # Every new store has rows in these two tables.
     tables = (table for table in raw_tables() if table.name not in {META.name, INDEX_PARAMETERS.name})
     return any(connection.execute(select(*key_of(table)).limit(1)).first() for table in tables)
 
 
 def _copy(source: Database, destination: Database, table: Table, progress: CopyProgress, hold: Writer) -> int:
+    """Copy the rows of a table that the target lacks; return how many."""
     copied, last = 0, destination.read(last_key, table)
     while rows := source.read(rows_after, table, last):
         try:
             copied += hold.write(add_missing, table, rows)
-        except IntegrityError as error:  # a row that others rest on had no place, as one of the worker's had taken it
+        except IntegrityError as error:  # its parent was skipped: a worker had used the same unique key
             raise _differs(destination, f"rows of table {table.name} find no place") from error
         last = tuple(rows[-1][column.name] for column in key_of(table))
         progress(table.name, copied)
@@ -251,20 +272,21 @@ def _copy(source: Database, destination: Database, table: Table, progress: CopyP
 
 
 def _highest(connection: Connection) -> dict[str, int]:
-    """Return the highest id of each table that the database numbers by itself."""
+    """Return the highest id in each table whose ids the database assigns."""
     numbered = (table for table in raw_tables() if [column.name for column in key_of(table)] == ["id"])
     tables = [table for table in numbered if table.name != INDEX_PARAMETERS.name]
     return {table.name: connection.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0 for table in tables}
 
 
 def _set_counters(connection: Connection, highest: Mapping[str, int]) -> None:
-    """Let the server's own numbering go on after the highest id; SQLite does so by itself."""
+    """Set PostgreSQL's sequences to continue after the highest ids; SQLite needs no such step."""
     for table, number in highest.items():
         counter = func.pg_get_serial_sequence(table, "id")
         connection.execute(select(func.setval(counter, number + 1, literal_column("false"))))
 
 
 def _compared(source: Database, destination: Database, table: Table, copied: int) -> CopiedTable:
+    """Compare a table in both stores; raises StoreError if it differs."""
     ours, theirs = table_digest(source, table), table_digest(destination, table)
     if ours != theirs:
         raise _differs(destination, f"table {table.name} differs after the move ({ours[0]} rows and {theirs[0]} rows)")
@@ -272,13 +294,14 @@ def _compared(source: Database, destination: Database, table: Table, copied: int
 
 
 def _differs(destination: Database, found: str) -> StoreError:
+    """Return the error for a difference between the stores, which only a change during the copy can cause."""
     name = describe_url(destination.url)
     advice = f"{name} holds nothing but this unfinished move, so delete it and move again"
     return StoreError(f"{found}: was one of the stores in use? {advice}")
 
 
 def _compared_anew(source: Database, destination: Database, identity: str) -> tuple[CopiedTable, ...]:
-    """Return what an earlier move brought; raises StoreError where the target is anything but the same store."""
+    """Compare both stores after an earlier, complete copy; raises StoreError if they are not the same."""
     name, advice = describe_url(destination.url), "nothing was changed; name an empty database as TO"
     if destination.read(identity_of) not in {None, identity}:
         raise StoreError(f"{name} holds another store already: {advice}")

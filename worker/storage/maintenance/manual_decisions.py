@@ -1,4 +1,7 @@
-"""A person's mark on two articles takes effect at once: what depends on it is judged again, in the order it came."""
+"""Applies manual decisions of `duplicates mark`: two articles are the same or different, or one is the original.
+
+A decision takes effect at once: the articles whose verdict may depend on it are judged again, in order of arrival.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,13 @@ _MEMBERS_OF = (
     .where(STANDINGS.c.cluster == _CLUSTER)
 )
 ORIGINAL_BY_A_PERSON = "a person said that it is the original"
-TAKEN_IN = (State.STORED, State.DUPLICATE, State.REVISED)
+"""The reason in the verdict on an article that was marked as the original."""
+STORED_STATES = (State.STORED, State.DUPLICATE, State.REVISED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejudged:
-    """An article that was judged again, where it stood, and where it stands now."""
+    """An article that was judged again: relation, cluster and head before and after."""
 
     id: int
     url: str
@@ -47,30 +51,31 @@ class Rejudged:
 def mark(
     connection: Connection, one: int, other: int, *, decided: str, judge: JudgeFunction, now: datetime
 ) -> tuple[Rejudged, ...]:
-    """Remember that two articles are `same` or `different`, and judge what rests on it again; return that, by id.
+    """Save that two articles are `same` or `different`, and judge the articles that depend on it again.
 
-    Raises StoreError where an id is unknown, or both are versions of one page.
+    Return those articles in order of arrival. Raises StoreError if an id is unknown, or if both articles are versions
+    of one page.
     """
     lock_table(connection, STANDINGS)
     neighbours.save_mark(connection, one, other, decided=decided, now=now)
-    # A judgement of all that is under way was made without this word.
+    # An unfinished judgement of the whole store does not know this decision.
     discard_draft(connection)
-    resting = _affected_by(connection, one, other)
-    before = _standings(connection, resting)
-    _remove_standings(connection, resting)
-    for article_id in resting:
+    affected = _affected_by(connection, one, other)
+    before = _standings(connection, affected)
+    _remove_standings(connection, affected)
+    for article_id in affected:
         _rejudge(connection, article_id, judge, now=now)
     saying = "the same as" if decided == neighbours.SAME else "another item than"
     for article, against in ((one, other), (other, one)):
         _record_mark(connection, article, f"a person said: article {article} is {saying} article {against}", now=now)
-    after = _standings(connection, resting)
-    return tuple(_rejudged(before[each], after[each]) for each in resting)
+    after = _standings(connection, affected)
+    return tuple(_rejudged(before[each], after[each]) for each in affected)
 
 
 def mark_original(connection: Connection, article_id: int, *, now: datetime) -> tuple[Rejudged, ...]:
-    """Remember that the page of an article is the original of its cluster, and let the cluster export it.
+    """Save that the page of an article is the original of its cluster, and make its newest version the head.
 
-    Return the article and whichever was exported before, by id. Raises StoreError where the id is unknown.
+    Return the old and the new head, by id. Raises StoreError if the id is unknown.
     """
     lock_table(connection, STANDINGS)
     url = neighbours.canonical_url_of(connection, article_id)
@@ -94,9 +99,10 @@ def mark_original(connection: Connection, article_id: int, *, now: datetime) -> 
 
 
 def _affected_by(connection: Connection, one: int, other: int) -> list[int]:
-    """Return whose verdict a mark may change, in the order they came.
+    """Return the articles whose verdict a decision about two pages may change, in order of arrival.
 
-    These are the versions of either page that came after one of the other, and what came into their clusters later.
+    These are the versions of either page that arrived after the first version of the other, and the articles that
+    joined the clusters of those versions later.
     """
     ours, theirs = _versions_of(connection, one), _versions_of(connection, other)
     rank = _arrival_order(connection, [*ours, *theirs])
@@ -111,46 +117,53 @@ def _affected_by(connection: Connection, one: int, other: int) -> list[int]:
 
 
 def _arrival_order(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Return where articles come in the order of arrival: what was extracted again takes the place of the first."""
-    return {each: (place.first, -each) for each, place in extractions(connection, ids).items()}
+    """Return the sort key of articles by arrival; a newer extraction of a page takes the place of the first one."""
+    return {each: (of_page.first, -each) for each, of_page in extractions(connection, ids).items()}
 
 
 def _versions_of(connection: Connection, article_id: int) -> Sequence[int]:
+    """Return the ids of all versions of an article's page, the oldest first."""
     url = select(ARTICLES.c.canonical_url).where(ARTICLES.c.id == article_id).scalar_subquery()
     same = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url == url).order_by(ARTICLES.c.id)
     return connection.execute(same).scalars().all()
 
 
-def _remove_standings(connection: Connection, resting: Sequence[int]) -> None:
-    """Let articles stand nowhere, and give the clusters they were in the head they had before."""
-    theirs = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(resting)).distinct()
-    clusters = connection.execute(theirs).scalars().all()
-    connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(resting)))
+def _remove_standings(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove articles from their clusters, and choose a head for each cluster that lost its own."""
+    left = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(ids)).distinct()
+    clusters = connection.execute(left).scalars().all()
+    connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(ids)))
     for cluster in clusters:
         _choose_head(connection, cluster)
 
 
 def _choose_head(connection: Connection, cluster: int) -> None:
+    """Make the latest article of a cluster that was its head before the head again, if the cluster has none.
+
+    An article that was marked as the original comes first; the founding article is the last resort.
+    """
     left = select(STANDINGS.c.article_id, STANDINGS.c.head).where(STANDINGS.c.cluster == cluster)
     members = {row.article_id: row.head for row in connection.execute(left)}
     if any(members.values()):
         return
     rank = _arrival_order(connection, members)
-    told = _originals_in(connection, members)
-    for member in sorted(members, key=lambda each: (each in told, rank[each]), reverse=True):
+    marked = _originals_in(connection, members)
+    for member in sorted(members, key=lambda each: (each in marked, rank[each]), reverse=True):
         verdict = latest_verdict(connection, member)
-        if member in told or member == cluster or (verdict and verdict.head and verdict.relation in JOINING):
+        if member in marked or member == cluster or (verdict and verdict.head and verdict.relation in JOINING):
             connection.execute(update(STANDINGS).where(STANDINGS.c.article_id == member).values(head=True))
             return
 
 
 def _originals_in(connection: Connection, members: Iterable[int]) -> set[int]:
+    """Return which articles are from a page that was marked as the original."""
     rows = connection.execute(select(ARTICLES.c.id, ARTICLES.c.canonical_url).where(ARTICLES.c.id.in_(members))).all()
-    told = neighbours.originals(connection, {row.canonical_url for row in rows})
-    return {row.id for row in rows if row.canonical_url in told}
+    marked = neighbours.originals(connection, {row.canonical_url for row in rows})
+    return {row.id for row in rows if row.canonical_url in marked}
 
 
 def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, now: datetime) -> None:
+    """Judge an article again, and record the verdict if more than its figures changed."""
     verdict = _verdict(connection, article_id, judge)
     CURRENT.assign(connection, article_id, verdict)
     if _essence(verdict) != _essence(latest_verdict(connection, article_id)):
@@ -159,20 +172,21 @@ def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, n
 
 
 def _verdict(connection: Connection, article_id: int, judge: JudgeFunction) -> Verdict:
+    """Return the new verdict on an article: against earlier articles, or against the newer one that replaced it."""
     article, fingerprint = stored_text(connection, article_id)
-    place = extractions(connection, [article_id])[article_id]
+    of_page = extractions(connection, [article_id])[article_id]
     earlier = [version.id for version in page_versions(connection, article.canonical_url)]
     near = find_neighbours(connection, article, fingerprint, earlier=earlier)
-    if article_id != place.newest:
-        replaced_by = [each for each in near if each.id == place.newest]
-        return superseded(place.newest, judge(article, fingerprint, replaced_by).considered)
+    if article_id != of_page.newest:
+        replaced_by = [each for each in near if each.id == of_page.newest]
+        return superseded(of_page.newest, judge(article, fingerprint, replaced_by).considered)
     began = extractions(connection, [each.cluster for each in near])
-    # A cluster that began later was judged with this article there: it is no place to go back into.
-    return judge(article, fingerprint, [each for each in near if began[each.cluster].first < place.first])
+    # An article can only join a cluster that was founded before it arrived.
+    return judge(article, fingerprint, [each for each in near if began[each.cluster].first < of_page.first])
 
 
 def _essence(verdict: Verdict | None) -> object:
-    """Return what of a verdict people would call another one."""
+    """Return the parts of a verdict that make a new one worth recording; figures alone are not."""
     if verdict is None:
         return None
     marked = [(each.article, each.rule) for each in verdict.considered if each.rule.startswith("marked")]
@@ -181,12 +195,13 @@ def _essence(verdict: Verdict | None) -> object:
 
 
 def _update_candidate(connection: Connection, article_id: int, verdict: Verdict) -> None:
-    """Let the candidate of an article say what it is now; one that waits to be looked at again is left to that."""
-    follow = update(CANDIDATES).where(CANDIDATES.c.article_id == article_id, CANDIDATES.c.state.in_(TAKEN_IN))
+    """Set the candidate of an article to the new verdict; a pending one gets its outcome from its own recheck."""
+    follow = update(CANDIDATES).where(CANDIDATES.c.article_id == article_id, CANDIDATES.c.state.in_(STORED_STATES))
     connection.execute(follow.values(state=verdict.state, reason=verdict.relation, detail=describe_verdict(verdict)))
 
 
 def _record_mark(connection: Connection, article_id: int, detail: str, *, now: datetime) -> None:
+    """Add a decision to the history of an article's candidate; a seed has none."""
     made = select(ARTICLES.c.candidate_id).where(ARTICLES.c.id == article_id, ARTICLES.c.candidate_id.is_not(None))
     candidate = connection.execute(made).scalar()
     if candidate is not None:
@@ -194,9 +209,9 @@ def _record_mark(connection: Connection, article_id: int, detail: str, *, now: d
 
 
 def _standings(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
-    place = (STANDINGS.c.relation, STANDINGS.c.cluster, STANDINGS.c.head)
-    where = select(ARTICLES.c.id, ARTICLES.c.url, *place).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
-    return {row.id: row for row in connection.execute(where.where(ARTICLES.c.id.in_(ids)))}
+    columns = (ARTICLES.c.id, ARTICLES.c.url, STANDINGS.c.relation, STANDINGS.c.cluster, STANDINGS.c.head)
+    query = select(*columns).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(ARTICLES.c.id.in_(ids))
+    return {row.id: row for row in connection.execute(query)}
 
 
 def _rejudged(before: Any, after: Any) -> Rejudged:

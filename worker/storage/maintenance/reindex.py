@@ -1,4 +1,7 @@
-"""Makes the whole index again, after a change of how fingerprints are made: resumable, with the store at rest."""
+"""Rebuilds the index after a change of the fingerprint's parameters (`reprocess --dedupe`).
+
+The rebuild is resumable. No other command opens the store until it is finished, since the index is a mix of both.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ from worker.storage.db.migrate import bring_up_to_date
 from worker.storage.db.schema import ARTICLES, META
 
 BATCH: Final = 50
+"""Articles indexed in one transaction. Chosen, not measured: no other command works on the store meanwhile."""
 PROGRESS: Final = "reindexed up to article"
 
 
 FingerprintOf = Callable[[Article], Fingerprint]
-"""`Deduper.fingerprint`."""
+"""Returns the fingerprint of an article under the new parameters, as `Deduper.fingerprint`."""
 
 
 def reindex(
@@ -34,10 +38,10 @@ def reindex(
     fingerprint: FingerprintOf,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> int:
-    """Make every article's index rows again under new parameters; return how many articles this run indexed.
+    """Replace the index rows of every article by new ones; return how many articles this run indexed.
 
-    No other command may use the store until it is done: they are refused even if it is broken off, until it has been
-    run to its end. Raises StoreBusy where a daemon holds a SQLite store.
+    An interrupted run is resumed by the next one; every other command refuses the store until one has finished.
+    `progress` is called with the number of articles so far. Raises StoreBusy if a daemon works on a SQLite store.
     """
     with closing(connect(url, create=False)) as database, without_daemon(database.path, why="making the index again"):
         bring_up_to_date(database, create=False)
@@ -46,7 +50,7 @@ def reindex(
 
 
 def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
-    """Return whether `reindex` has to run before the store can be opened with these parameters."""
+    """Whether `reindex` has to run before the store can be opened with these parameters."""
     database = connect(url, create=False)
     try:
         bring_up_to_date(database, create=False)
@@ -57,13 +61,14 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
+    """Whether a rebuild was interrupted, or the index was made with other parameters."""
     begun = read_meta(connection, PROGRESS)
     held = index.stored_parameters(connection)
     return begun is not None or (held is not None and not index.is_compatible(connection, held, parameters))
 
 
 def require_finished(connection: Connection) -> None:
-    """Raise StoreError where the index is being made again, or was not made to the end."""
+    """Raise StoreError if a rebuild of the index is running or was interrupted."""
     done = read_meta(connection, PROGRESS)
     if done is not None:
         raise StoreError(
@@ -85,6 +90,7 @@ def _reindex_all(
 
 
 def _begin(connection: Connection, parameters: IndexParameters) -> None:
+    """Save the new parameters and start from the first article, unless an interrupted run used the same ones."""
     begun = read_meta(connection, PROGRESS)
     if begun is None or index.stored_parameters(connection) != parameters:
         index.save_parameters(connection, parameters)
@@ -92,9 +98,10 @@ def _begin(connection: Connection, parameters: IndexParameters) -> None:
 
 
 def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
+    """Replace the index rows of the next batch of articles; return its size, 0 when none is left."""
     last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar_one())
-    following = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
-    rows = connection.execute(following).all()
+    next_articles = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
+    rows = connection.execute(next_articles).all()
     for row in rows:
         index.remove(connection, row.id)
         index.add(connection, row.id, fingerprint(article_from(row)))

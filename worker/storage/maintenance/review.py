@@ -1,4 +1,8 @@
-"""What `reprocess` and `duplicates mark` do to a store: marks, new rules, kept pages extracted again."""
+"""The store's side of `reprocess` and `duplicates mark`: manual decisions, new judgements, pages extracted again.
+
+`StoreReview` is the entry point. Kept pages are extracted again through the queue: each finished candidate becomes
+pending with its stored page as content, the usual pipeline processes it, and `settle_batch` tidies up the outcomes.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +27,19 @@ from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
 from worker.storage.queue.candidates import add_events
 
-# Sends kept pages through extraction again, without a fetch: they become the content of their candidates.
-
-
 QUEUED_AT_ONCE: Final = 500
+"""Candidates made pending in one transaction. Chosen, not measured: no page is read, only small rows change."""
 PAGES_AT_ONCE: Final = 16
+"""Pages read in one query. Chosen, not measured: bounds memory, as a page may be as large as `[fetch] max_bytes`."""
 REEXTRACTED: Final = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED, State.REJECTED)
+"""The states of candidates that `reprocess` extracts again."""
 REJECTED: Final = (State.REJECTED, State.FAILED)
+"""The states of candidates that `reprocess --rejected` extracts again."""
 SAME_TEXT: Final = "extracted again: the same text"
 NO_ARTICLE: Final = "extracted again: no article any more, so its text is kept"
 PROGRESS: Final = "kept pages queued up to candidate"
 
+# Of each candidate with stored pages, the page that its article was extracted from, else the newest one.
 _OF_ARTICLE = PAGES.alias("of_article")
 _BEST_PAGE = (
     select(func.coalesce(func.max(_OF_ARTICLE.c.id), func.max(PAGES.c.id)))
@@ -64,8 +70,7 @@ _QUEUE = (
         batch=bindparam("batch"),
         due_at=bindparam("now", type_=UtcTime()),
         payload_sha256=bindparam("sha256"),
-        # The same bytes as before are what is wanted here.
-        body_sha256=None,
+        body_sha256=None,  # otherwise the same bytes as before would end the candidate as unchanged
         attempts=0,
         reason="",
         detail="",
@@ -75,7 +80,10 @@ _QUEUE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawPage:
-    """The kept page of a candidate, what discovery knew of it, and the SHA-256 of the text it gave, if any."""
+    """The stored page of a candidate, with what discovery knew about it.
+
+    `known_sha256` is the hash of the text that was extracted from it before, None if there was none.
+    """
 
     candidate: int
     url: str
@@ -92,10 +100,10 @@ class RawPage:
 
 
 def queue_kept_pages(database: Writer, *, now: datetime, batch: str, states: Sequence[State]) -> int:
-    """Make finished candidates whose page was kept pending again, with that page as their content; return how many.
+    """Make finished candidates in some states pending again, with their stored page as content; return how many.
 
-    `batch` marks them for a `Scope`. What was broken off goes on where it stopped until `end` is called, if it takes
-    all of the states there are pages of.
+    `batch` marks the candidates, so that a run can be limited to them. With the states REEXTRACTED an interrupted call
+    is resumed by the next one, until `forget_progress` is called.
     """
     total, last = 0, 0
     while queued := database.write(_queue_some, after=last, now=now, batch=batch, states=states):
@@ -104,28 +112,28 @@ def queue_kept_pages(database: Writer, *, now: datetime, batch: str, states: Seq
 
 
 def settle_batch(connection: Connection, *, batch: str) -> None:
-    """End the extraction of a batch: who has no other text than before is what that text is.
+    """Finish re-extraction: a candidate whose text did not change gets back the state that its text had.
 
-    A page that gives no article any more keeps the one it gave.
+    So does a candidate whose page gives no article any more: the article extracted before is kept.
     """
-    for standing in relation_states():
+    for group in relation_states():
         for state, detail in ((State.UNCHANGED, SAME_TEXT), (State.REJECTED, NO_ARTICLE)):
-            theirs = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state == state)
-            values = {"state": standing.state, "reason": standing.relation, "detail": detail}
-            connection.execute(theirs.where(CANDIDATES.c.article_id.in_(standing.articles)).values(**values))
-    worked_off = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state != State.PENDING)
-    if connection.execute(worked_off.values(batch="")).rowcount:
-        # New texts take the places of old ones: a judgement of all that has begun without them is of no use.
+            restored = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state == state)
+            values = {"state": group.state, "reason": group.relation, "detail": detail}
+            connection.execute(restored.where(CANDIDATES.c.article_id.in_(group.articles)).values(**values))
+    finished = update(CANDIDATES).where(CANDIDATES.c.batch == batch, CANDIDATES.c.state != State.PENDING)
+    if connection.execute(finished.values(batch="")).rowcount:
+        # New texts replace old ones, which an unfinished judgement of the whole store has used.
         discard_draft(connection)
 
 
 def forget_progress(connection: Connection) -> None:
-    """Let the next reprocessing begin with the first candidate again."""
+    """Make the next `queue_kept_pages` start with the first candidate again."""
     delete_meta(connection, PROGRESS)
 
 
 def kept_pages(database: Database, *, states: Sequence[State]) -> Iterator[RawPage]:
-    """Yield what `queue_kept_pages` would queue, with its content, in bounded memory."""
+    """Yield the pages of the candidates that `queue_kept_pages` would queue, a few of them in memory at a time."""
     last = 0
     while rows := database.read(_contents, last, states):
         yield from map(_raw_page, rows)
@@ -154,8 +162,9 @@ def _raw_page(row: Row[Any]) -> RawPage:
 
 
 def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str, states: Sequence[State]) -> list[int]:
-    goes_on = states == REEXTRACTED
-    if goes_on and not after:
+    """Queue the pages of the next batch of candidates; return the ids of these, empty when none is left."""
+    resumable = states == REEXTRACTED
+    if resumable and not after:
         after = int(read_meta(connection, PROGRESS) or 0)
     pages = connection.execute(_PAGES, {"after": after, "limit": QUEUED_AT_ONCE, "states": states}).all()
     if not pages:
@@ -165,29 +174,29 @@ def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str
     for page in pages:
         queued = HistoryEvent(at=now, what="queued", detail="extracted again from the kept page")
         add_events(connection, page.candidate_id, [queued])
-    if goes_on:
+    if resumable:
         write_meta(connection, PROGRESS, str(pages[-1].candidate_id))
     return [page.candidate_id for page in pages]
 
 
 REPROCESS_BATCH = "reprocess"
-"""The batch of candidates whose kept page is being extracted again."""
+"""The batch of candidates whose stored page is being extracted again."""
 
 
 class StoreReview:
-    """What `duplicates mark` and `reprocess` do to a store. Blocking."""
+    """The operations of `duplicates mark` and `reprocess` on a store. All methods block the calling thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer: Writer = database
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep every other `reprocess` out; raises StoreBusy where one is at work.
+    def exclusive(self) -> Iterator[None]:
+        """Hold the exclusive lock of `reprocess`; raises StoreBusy if another process holds it.
 
-        So does what writes meanwhile, where a server went away and another has begun before it could go on.
+        A write within the block raises StoreBusy, too, if a server went away and another `reprocess` got the lock.
         """
-        with exclusive(self._database, what="reprocess") as hold:
+        with exclusive(self._database, command="reprocess") as hold:
             self._writer = hold
             try:
                 yield
@@ -195,52 +204,52 @@ class StoreReview:
                 self._writer = self._database
 
     def mark(self, one: int, other: int, *, decided: str, judge: JudgeFunction, now: datetime) -> tuple[Rejudged, ...]:
-        """Remember that a person calls two articles `same` or `different`, and judge what rests on it again.
+        """Save that two articles are `same` or `different`; return the articles that were judged again because of it.
 
-        Raises StoreError where an id is unknown, or both are versions of one page.
+        Raises StoreError if an id is unknown, or if both articles are versions of one page.
         """
         return self._database.write(manual_decisions.mark, one, other, decided=decided, judge=judge, now=now)
 
     def mark_original(self, article_id: int, *, now: datetime) -> tuple[Rejudged, ...]:
-        """Remember that a person calls an article the original of its cluster, and let the cluster export it.
+        """Save that an article is the original of its cluster, and make it the head; return the old and the new head.
 
-        Raises StoreError where the id is unknown.
+        Raises StoreError if the id is unknown.
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
 
-    def begin_under(self, terms: str) -> None:
-        """Note by which terms a store is judged that has no verdict yet."""
+    def save_first_terms(self, terms: str) -> None:
+        """Save which terms of judgement a new store uses; no effect if it has some. `terms` as in `Deduper.terms`."""
         if self._database.read(judge_model.terms) is None:
             self._database.write(judge_model.save_first_terms, terms)
 
-    def now_under(self, terms: str) -> None:
-        """Note by which terms every verdict was given just now."""
+    def save_terms(self, terms: str) -> None:
+        """Save under which terms of judgement all verdicts have just been renewed."""
         self._writer.write(judge_model.save_terms, terms)
 
-    def keep_weights(self, text: str) -> None:
-        """Keep the weights the store was taught."""
+    def save_weights(self, text: str) -> None:
+        """Save the judge's weights that were fitted to the manual decisions in this store."""
         self._database.write(judge_model.save_weights, text)
 
-    def think_again(self, *, tag: str) -> Rejudgement:
-        """Return a new judgement of the whole store by the rules that `tag` names; it goes on where one broke off."""
+    def rejudge(self, *, tag: str) -> Rejudgement:
+        """Return a new judgement of the whole store by the rules that `tag` names; an interrupted one is resumed."""
         return Rejudgement(self._database, tag=tag, writer=self._writer)
 
     def queue_kept_pages(self, *, now: datetime, rejected: bool = False) -> int:
-        """Make finished candidates whose page was kept pending in BATCH: all of them, or those that gave no article.
+        """Make finished candidates with a stored page pending in REPROCESS_BATCH; return how many.
 
-        The first goes on where one broke off.
+        With `rejected`, only those that gave no article. Otherwise all, and an interrupted call is resumed.
         """
         states = REJECTED if rejected else REEXTRACTED
         return queue_kept_pages(self._writer, now=now, batch=REPROCESS_BATCH, states=states)
 
     def finish_kept_pages(self) -> None:
-        """Settle what became of the kept pages, once BATCH is worked off."""
+        """Tidy up the outcomes of REPROCESS_BATCH, once none of its candidates is pending; see `settle_batch`."""
         self._writer.write(settle_batch, batch=REPROCESS_BATCH)
 
     def end_kept_pages(self) -> None:
-        """Let the next `queue_kept_pages` begin anew, once all was judged again."""
+        """Make the next `queue_kept_pages` start from the beginning, once all articles were judged again."""
         self._writer.write(forget_progress)
 
     def kept_pages(self, *, rejected: bool = False) -> Iterator[RawPage]:
-        """Yield every page that would be extracted again, or those alone that gave no article."""
+        """Yield the pages that would be extracted again: all, or with `rejected` those that gave no article."""
         return kept_pages(self._database, states=REJECTED if rejected else REEXTRACTED)

@@ -63,7 +63,7 @@ def links(store: Store) -> list[DuplicateLink]:
 
 
 def rethink(store: Store) -> None:
-    thinking = store.review.think_again(tag="anew")
+    thinking = store.review.rejudge(tag="anew")
     thinking.judge_all(judge)
     thinking.take_effect(judge, now=LATER)
 
@@ -88,7 +88,7 @@ def test_such_a_text_stays_a_duplicate_in_a_new_judgement_of_all(store: Store) -
     come(store, A, "\n".join(STORY[:12]))
     come(store, B, "\n".join([*STORY[:12], *[f"{ADVERTISING} {place}" for place in range(5)]]), now=LATER)
     come(store, C, "\n".join([*STORY[:12], *(f"{line} kè mới" for line in STORY[2:8])]), now=LATER)
-    thinking = store.review.think_again(tag="anew")
+    thinking = store.review.rejudge(tag="anew")
     deduper = Deduper()
     thinking.judge_all(deduper.judge)
 

@@ -1,4 +1,4 @@
-"""Connections to a server: those that end while the store is in use, and databases that cannot serve."""
+"""Connections to a server that end during use, and databases that cannot be used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_connections_cut_off_by_the_server_are_made_again(
 
 
 @pytest.mark.postgresql
-def test_many_may_open_a_new_store_on_a_server_together(bare_postgresql_url: str) -> None:
+def test_several_processes_can_create_a_store_on_a_server_at_once(bare_postgresql_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         opened = [pool.submit(open_store, bare_postgresql_url, parameters=PARAMETERS) for _ in range(4)]
         stores = [each.result() for each in opened]
@@ -46,7 +46,7 @@ def test_many_may_open_a_new_store_on_a_server_together(bare_postgresql_url: str
         each.close()
 
 
-def test_many_may_open_a_new_store_in_a_file_together(tmp_path: Path) -> None:
+def test_several_processes_can_create_a_store_in_a_file_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
 
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""One reprocessing of a store at a time, whoever else has it open."""
+"""Only one `reprocess` runs on a store at a time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ def test_a_second_reprocess_is_refused_until_the_first_has_ended(
 ) -> None:
     other = open_stores(store_url)
 
-    with store.review.alone(), pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+    with (
+        store.review.exclusive(),
+        pytest.raises(StoreBusy, match="another reprocess is at work"),
+        other.review.exclusive(),
+    ):
         pass
 
-    with other.review.alone():
+    with other.review.exclusive():
         pass

@@ -1,4 +1,4 @@
-"""A store of an older version is brought up to date when it is opened, with everything in it."""
+"""A store of an older version is migrated when it is opened, and keeps all its rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
 
 
 @pytest.mark.parametrize("parameters", [None, PARAMETERS])
-def test_who_makes_no_store_changes_no_older_one_but_says_what_to_do(
+def test_an_older_store_is_not_migrated_by_commands_that_create_none(
     store_url: str, open_stores: Callable[[str], Store], parameters: IndexParameters | None
 ) -> None:
     open_stores(store_url)

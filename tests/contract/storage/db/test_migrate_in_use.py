@@ -1,4 +1,4 @@
-"""A store on a server is brought up to date while others read it or work on it: nobody waits for long, in silence."""
+"""A store on a server is migrated while others use it: they are not blocked for long, and each wait is logged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def reader(old_url: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def other(old_url: str) -> Iterator[Database]:
-    """Somebody else who works on the store."""
+    """Another worker on the store."""
     with closing(connect(old_url)) as database:
         yield database
 
@@ -73,7 +73,7 @@ def reasons(logs: list[MutableMapping[str, Any]]) -> list[str]:
     return [each["reason"] for each in logs if each["event"] == "store.waiting"]
 
 
-def test_beside_a_long_reader_others_get_on_and_it_is_said_who_is_waited_for(
+def test_others_can_work_while_a_migration_waits_for_a_long_reader(
     old_url: str, reader: Connection, other: Database
 ) -> None:
     def during(count: int) -> None:
@@ -96,7 +96,7 @@ def test_beside_a_long_reader_others_get_on_and_it_is_said_who_is_waited_for(
     assert reasons(logs) == [f"{who}: stop them, or wait"] * 3
 
 
-def test_whoever_waits_for_another_change_of_the_tables_says_so(old_url: str, other: Database) -> None:
+def test_waiting_for_another_migration_is_logged(old_url: str, other: Database) -> None:
     with other.engine.connect() as changing:
         changing.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_KEY})
         pid = pid_of(changing)
@@ -108,7 +108,7 @@ def test_whoever_waits_for_another_change_of_the_tables_says_so(old_url: str, ot
     assert f"corpus-worker (pid {pid})" in reason
 
 
-def test_where_patience_ends_it_is_told_who_holds_the_tables_and_nothing_is_changed(
+def test_when_patience_ends_the_error_names_the_sessions_in_the_way(
     old_url: str, reader: Connection, other: Database
 ) -> None:
     pid = pid_of(reader)
@@ -121,7 +121,7 @@ def test_where_patience_ends_it_is_told_who_holds_the_tables_and_nothing_is_chan
     assert other.read(version_of, other) == "0001"
 
 
-def test_whoever_gives_up_waits_no_longer(old_url: str, reader: Connection) -> None:
+def test_cancelling_ends_the_wait_for_a_migration(old_url: str, reader: Connection) -> None:
     pauses = Pauses(lambda _: pauses.set())
 
     with pytest.raises(StoreBusy, match="slow reader"):
@@ -134,7 +134,7 @@ def test_whoever_gives_up_waits_no_longer(old_url: str, reader: Connection) -> N
 @pytest.mark.parametrize(
     ("command", "waits"), [("run", "again_in="), ("ingest", "store.waiting"), ("upgrade-store", "")]
 )
-def test_who_waits_for_a_long_reader_says_so_and_ends_when_asked_to(
+def test_a_command_logs_that_it_waits_for_a_long_reader_and_ends_on_a_signal(
     old_url: str, reader: Connection, tmp_path: Path, command: str, waits: str
 ) -> None:
     desk = Desk(folder=tmp_path, environment={"CORPUS_WORKER_STORE__URL": old_url})

@@ -1,4 +1,4 @@
-"""Lists of numbers in statements: one value, whatever their length, and always looked up in an index."""
+"""Lists of numbers in statements are one parameter of any length, and are looked up in an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server can have against the worker: told in one line with what helps, or waited for."""
+"""Errors of a PostgreSQL server: reported in one line with advice, or waited for."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ def never(_count: int) -> None:
         ("options=-cfoo_bar=1", 'unrecognized configuration parameter "foo_bar"; correct the parameter'),
     ],
 )
-def test_a_wrong_parameter_of_the_url_is_told_without_its_value(
+def test_an_error_about_a_url_parameter_does_not_show_its_value(
     bare_postgresql_url: str, query: str, sign: str
 ) -> None:
     assert re.search(sign, refusal(f"{bare_postgresql_url}?{query}"))
 
 
-def test_a_database_that_does_not_exist_is_told_with_how_to_make_it(bare_postgresql_url: str) -> None:
+def test_the_error_for_a_missing_database_says_how_to_create_it(bare_postgresql_url: str) -> None:
     url = make_url(bare_postgresql_url).set(database="Not-There").render_as_string(hide_password=False)
 
     line = refusal(url)
@@ -115,7 +115,7 @@ def test_a_database_that_does_not_exist_is_told_with_how_to_make_it(bare_postgre
     assert 'database "Not-There" does not exist; make it with `createdb -O corpus -E UTF8 -T template0' in line
 
 
-def test_a_url_without_a_database_is_helped_with_the_one_the_server_looked_for(admin: Engine, guest: str) -> None:
+def test_the_error_for_a_url_without_a_database_names_the_default_one(admin: Engine, guest: str) -> None:
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
     url = make_url(guest)._replace(database=None).render_as_string(hide_password=False)
 
@@ -125,13 +125,13 @@ def test_a_url_without_a_database_is_helped_with_the_one_the_server_looked_for(a
     )
 
 
-def test_a_role_that_does_not_exist_is_told_with_how_to_make_it(bare_postgresql_url: str) -> None:
+def test_the_error_for_a_missing_role_says_how_to_create_it(bare_postgresql_url: str) -> None:
     url = make_url(bare_postgresql_url).set(username="nobody_here").render_as_string(hide_password=False)
 
     assert 'role "nobody_here" does not exist; make it with `createuser nobody_here`' in refusal(url)
 
 
-def test_a_role_that_may_not_log_in_is_helped_by_what_the_line_says(admin: Engine, guest: str) -> None:
+def test_the_advice_for_a_role_that_may_not_log_in_works(admin: Engine, guest: str) -> None:
     say(admin, f"ALTER ROLE {ROLE} NOLOGIN", f"GRANT ALL ON SCHEMA public TO {ROLE}")
 
     say(admin, *remedies(refusal(guest)))
@@ -139,7 +139,7 @@ def test_a_role_that_may_not_log_in_is_helped_by_what_the_line_says(admin: Engin
     open_store(guest, parameters=PARAMETERS).close()
 
 
-def test_a_role_that_may_not_connect_is_helped_by_what_the_line_says(admin: Engine, guest: str) -> None:
+def test_the_advice_for_a_role_that_may_not_connect_works(admin: Engine, guest: str) -> None:
     say(admin, f"REVOKE CONNECT ON DATABASE {admin.url.database} FROM PUBLIC")
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
 
@@ -151,7 +151,7 @@ def test_a_role_that_may_not_connect_is_helped_by_what_the_line_says(admin: Engi
 
 @pytest.mark.parametrize("granted", ["", "USAGE"])
 @pytest.mark.parametrize("create", [True, False])
-def test_a_role_without_rights_on_the_schema_is_helped_by_what_the_line_says(
+def test_the_advice_for_a_role_without_rights_on_the_schema_works(
     admin: Engine, guest: str, granted: str, create: bool
 ) -> None:
     if granted:
@@ -162,7 +162,7 @@ def test_a_role_without_rights_on_the_schema_is_helped_by_what_the_line_says(
     open_store(guest, parameters=PARAMETERS).close()
 
 
-def test_a_role_without_rights_on_the_tables_is_helped_by_what_the_line_says(admin: Engine, guest: str) -> None:
+def test_the_advice_for_a_role_without_rights_on_the_tables_works(admin: Engine, guest: str) -> None:
     open_store(admin.url.render_as_string(), parameters=PARAMETERS).close()
     say(admin, f"GRANT USAGE ON SCHEMA public TO {ROLE}")
 
@@ -173,7 +173,7 @@ def test_a_role_without_rights_on_the_tables_is_helped_by_what_the_line_says(adm
         assert settle(store, claim_one(store), "một hai") is not None
 
 
-def test_who_only_reads_is_granted_no_more_than_that(admin: Engine, guest: str) -> None:
+def test_the_advice_for_a_read_only_role_grants_reading_only(admin: Engine, guest: str) -> None:
     open_store(admin.url.render_as_string(), parameters=PARAMETERS).close()
     for _ in range(2):  # the schema, then its tables
         with pytest.raises(StoreError, match=r"GRANT (USAGE|SELECT) ON") as caught:
@@ -204,7 +204,7 @@ def test_advice_names_the_schema_that_the_tables_are_in(admin: Engine, guest: st
     say(admin, 'DROP SCHEMA "Tin" CASCADE')
 
 
-def test_whoever_does_not_own_the_tables_is_not_told_to_be_granted_more(admin: Engine, guest: str) -> None:
+def test_a_role_that_does_not_own_the_tables_is_sent_to_their_owner(admin: Engine, guest: str) -> None:
     url = admin.url.render_as_string()
     open_store(url, parameters=PARAMETERS).close()
     make_first(url)
@@ -216,7 +216,7 @@ def test_whoever_does_not_own_the_tables_is_not_told_to_be_granted_more(admin: E
     assert re.search(f"must be owner of table articles; {advice}$", line)
 
 
-def test_who_only_reads_makes_no_tables(admin: Engine) -> None:
+def test_a_read_only_command_creates_no_tables(admin: Engine) -> None:
     with pytest.raises(StoreMissing, match="does not exist yet: run `corpus-worker ingest` first"):
         open_store(admin.url.render_as_string(), parameters=None, create=False)
 
@@ -225,9 +225,7 @@ def test_who_only_reads_makes_no_tables(admin: Engine) -> None:
     assert tables == 0
 
 
-def test_a_server_that_takes_no_writes_is_waited_for_on_a_new_connection(
-    admin: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_failover_a_new_connection_is_tried(admin: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(admin.url.render_as_string(), parameters=PARAMETERS) as store:
         name = admin.url.database
         before = store._database.read(backend)
@@ -255,7 +253,7 @@ def backend(connection: Connection) -> int:
 
 
 @pytest.mark.parametrize("opened_before", [False, True])
-def test_a_server_without_a_free_connection_is_waited_for(
+def test_a_call_waits_for_a_server_without_a_free_connection(
     admin: Engine, guest: str, monkeypatch: pytest.MonkeyPatch, opened_before: bool
 ) -> None:
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
@@ -276,7 +274,7 @@ def test_a_server_without_a_free_connection_is_waited_for(
         assert f'too many connections for role "{ROLE}"; raise its CONNECTION LIMIT' in logs[0]["reason"]
 
 
-def test_a_server_that_stays_full_is_told_in_the_end_and_may_be_tried_again(admin: Engine, guest: str) -> None:
+def test_a_server_that_stays_full_is_a_temporary_error(admin: Engine, guest: str) -> None:
     say(admin, f"ALTER ROLE {ROLE} CONNECTION LIMIT 0")
 
     with pytest.raises(StoreError, match="raise its CONNECTION LIMIT, or lower the number of workers") as caught:
@@ -299,9 +297,7 @@ def cancelled(times: int) -> Callable[[Connection], int]:
     return work
 
 
-def test_a_statement_that_somebody_ended_is_tried_again_a_few_times(
-    admin: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cancelled_statement_is_tried_again_a_few_times(admin: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(admin.url.render_as_string(), parameters=PARAMETERS) as store:
         waits = waits_of(store, monkeypatch, then=never)
 
@@ -313,7 +309,7 @@ def test_a_statement_that_somebody_ended_is_tried_again_a_few_times(
         assert len(waits) == 2 + 5
 
 
-def test_a_statement_timeout_that_is_too_short_is_named_with_what_helps(
+def test_the_error_for_a_short_statement_timeout_says_how_to_raise_it(
     admin: Engine, guest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
@@ -330,9 +326,7 @@ def test_a_statement_timeout_that_is_too_short_is_named_with_what_helps(
         store._database.read(lambda connection: connection.exec_driver_sql("SELECT pg_sleep(0.1)"))
 
 
-def test_a_lock_that_somebody_holds_for_long_is_waited_for_and_told(
-    admin: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_for_a_long_table_lock_is_logged(admin: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{admin.url.render_as_string()}?options=-clock_timeout=50ms"
     with (
         open_store(url, parameters=PARAMETERS) as store,
@@ -348,7 +342,7 @@ def test_a_lock_that_somebody_holds_for_long_is_waited_for_and_told(
     assert "canceling statement due to lock timeout; somebody holds a lock on the tables for long" in logs[0]["reason"]
 
 
-def test_all_who_wait_for_a_full_server_share_one_wait_that_grows(
+def test_all_calls_share_one_growing_wait_for_a_full_server(
     admin: Engine, guest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}")
@@ -356,7 +350,7 @@ def test_all_who_wait_for_a_full_server_share_one_wait_that_grows(
         store._database.engine.dispose()
         say(admin, f"ALTER ROLE {ROLE} CONNECTION LIMIT 0")
         waits = waits_of(store, monkeypatch, then=never)
-        store.be_patient(timedelta(seconds=1))
+        store.set_patience(timedelta(seconds=1))
 
         with structlog.testing.capture_logs() as logs:
             for _ in range(3):
@@ -368,16 +362,16 @@ def test_all_who_wait_for_a_full_server_share_one_wait_that_grows(
     assert len(logs) == len(waits)
 
 
-def test_long_work_on_a_server_that_is_gone_is_told_in_one_line() -> None:
+def test_an_exclusive_command_reports_an_unreachable_server() -> None:
     with (
         closing(connect("postgresql+psycopg://u@127.0.0.1:1/db")) as database,
         pytest.raises(StoreError, match="cannot be reached"),
-        exclusive(database, what="test"),
+        exclusive(database, command="test"),
     ):
         pass
 
 
-def test_a_daemon_waits_for_a_server_that_has_no_room_for_it_yet(admin: Engine, guest: str, tmp_path: Path) -> None:
+def test_a_daemon_waits_for_a_server_without_a_free_connection(admin: Engine, guest: str, tmp_path: Path) -> None:
     say(admin, f"GRANT ALL ON SCHEMA public TO {ROLE}", f"ALTER ROLE {ROLE} CONNECTION LIMIT 0")
     desk = Desk(folder=tmp_path, environment={"CORPUS_WORKER_STORE__URL": guest})
     desk.configure()
@@ -394,7 +388,7 @@ def test_a_daemon_waits_for_a_server_that_has_no_room_for_it_yet(admin: Engine, 
         desk.end_all()
 
 
-def test_doctor_finds_nothing_wrong_with_a_database_that_is_empty_yet(admin: Engine) -> None:
+def test_doctor_accepts_an_empty_database(admin: Engine) -> None:
     settings = Settings(store=StoreSettings(url=admin.url.render_as_string()))
 
     (finding,) = check_store(settings)

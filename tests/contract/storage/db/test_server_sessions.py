@@ -1,4 +1,4 @@
-"""What a session on a server is told, and what happens to one whose client has vanished."""
+"""The settings of a session on a server, and the session of a client that has died."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def settings(url: str, *names: str) -> dict[str, str]:
         return database.read(shown)
 
 
-def test_the_server_finds_out_within_a_minute_that_a_client_is_gone(bare_postgresql_url: str) -> None:
+def test_the_server_notices_a_dead_client_within_a_minute(bare_postgresql_url: str) -> None:
     idle, interval, count = "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"
 
     told = settings(bare_postgresql_url, idle, interval, count, "tcp_user_timeout")
@@ -48,7 +48,7 @@ def test_options_of_the_url_leave_the_limits_of_a_session_as_they_are(bare_postg
     assert "0" not in told.values()
 
 
-def test_options_of_the_url_win_where_they_name_a_limit(bare_postgresql_url: str) -> None:
+def test_options_of_the_url_override_the_limits_of_a_session(bare_postgresql_url: str) -> None:
     url = f"{bare_postgresql_url}?options=-clock_timeout=3s"
 
     assert settings(url, "lock_timeout", "tcp_keepalives_idle") == {"lock_timeout": "3s", "tcp_keepalives_idle": "30"}
@@ -56,7 +56,7 @@ def test_options_of_the_url_win_where_they_name_a_limit(bare_postgresql_url: str
 
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize("path", ["nix", "nix,nor_this", '"$user"'])
-def test_a_search_path_without_a_schema_that_exists_is_told_as_that(
+def test_a_search_path_without_an_existing_schema_is_an_error(
     bare_postgresql_url: str, path: str, create: bool
 ) -> None:
     with pytest.raises(
@@ -96,18 +96,18 @@ def vanished() -> Iterator[Callable[[Connection], None]]:
         os.close(number)
 
 
-def test_a_lock_whose_connection_vanished_is_taken_back_from_the_session_that_is_left(
+def test_a_lock_is_taken_over_from_the_former_session(
     empty_postgresql_url: str, open_stores: Callable[[str], Store], vanished: Callable[[Connection], None]
 ) -> None:
     store, other = open_stores(empty_postgresql_url), open_stores(empty_postgresql_url)
 
-    with exclusive(store._database, what="reprocess") as hold:
-        vanished(hold._assure.__self__._connection)  # type: ignore[attr-defined]
+    with exclusive(store._database, command="reprocess") as hold:
+        vanished(hold._ensure_held.__self__._connection)  # type: ignore[attr-defined]
 
         assert hold.write(lambda _: 7) == 7
-        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.alone():
+        with pytest.raises(StoreBusy, match="another reprocess is at work"), other.review.exclusive():
             pass
-    with other.review.alone():
+    with other.review.exclusive():
         pass
 
 
@@ -119,7 +119,7 @@ def end_in_a_list(connection: Connection) -> None:
         raise LookupError
 
 
-def test_an_error_in_a_list_of_rows_is_told_once_and_not_by_the_driver_as_well(
+def test_an_error_in_a_batch_of_rows_is_not_logged_by_the_driver_as_well(
     bare_postgresql_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = "error ignored terminating %r: %s"

@@ -1,4 +1,4 @@
-"""Moving a store: everything arrives, a broken move goes on, and a difference is told."""
+"""Copying a store: every row arrives, an interrupted copy is resumed, and a difference is an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.storage.maintenance.copy_store import move_store
 
 @pytest.fixture
 def origin(tmp_path: Path) -> str:
-    """A SQLite store with a bit of everything."""
+    """A SQLite store with rows of every kind."""
     url = f"sqlite:///{tmp_path / 'origin.db'}"
     store = open_store(url, parameters=PARAMETERS)
     fill(store)
@@ -41,7 +41,9 @@ def fill(store: Store) -> None:
     store.review.mark(first.article, copy.article, decided="same", judge=judge, now=NOW)
 
 
-def test_everything_arrives_and_works_on(origin: str, store_url: str, open_stores: Callable[[str], Store]) -> None:
+def test_a_copied_store_has_every_row_and_can_be_used(
+    origin: str, store_url: str, open_stores: Callable[[str], Store]
+) -> None:
     moved = move_store(origin, store_url, now=NOW)
 
     assert sum(table.rows for table in moved) > 20
@@ -76,7 +78,7 @@ def change(url: str, statement: str) -> None:
 
 
 def move_a_part(origin: str, target: str, *, until: str = "articles") -> None:
-    """Move a store up to the rows of one table, and break off there."""
+    """Copy a store up to the rows of one table, and stop there."""
 
     def break_off(table: str, _rows: int) -> None:
         if table == until:
@@ -96,7 +98,7 @@ def other(tmp_path: Path) -> str:
     return url
 
 
-def test_a_move_broken_off_goes_on_where_it_stopped(origin: str, store_url: str) -> None:
+def test_an_interrupted_copy_is_resumed(origin: str, store_url: str) -> None:
     move_a_part(origin, store_url)
 
     moved = {table.table: table for table in move_store(origin, store_url, now=NOW)}
@@ -106,7 +108,7 @@ def test_a_move_broken_off_goes_on_where_it_stopped(origin: str, store_url: str)
     assert moved["standings"].copied == 3
 
 
-def test_a_move_broken_off_in_the_middle_of_every_table_arrives_nonetheless(
+def test_a_copy_interrupted_in_every_table_is_completed(
     origin: str, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     met = set()
@@ -140,7 +142,7 @@ def test_a_move_leaves_the_origin_as_it_was(origin: str, store_url: str) -> None
     assert dump(store_url)["meta"] == former["meta"] != []
 
 
-def test_a_move_done_twice_copies_nothing_more(origin: str, store_url: str) -> None:
+def test_a_second_copy_copies_no_rows(origin: str, store_url: str) -> None:
     move_store(origin, store_url, now=NOW)
     arrived = dump(store_url)
 
@@ -148,7 +150,9 @@ def test_a_move_done_twice_copies_nothing_more(origin: str, store_url: str) -> N
     assert dump(store_url) == arrived
 
 
-def test_a_store_moves_onwards_and_back_to_where_it_came_from(origin: str, store_url: str, tmp_path: Path) -> None:
+def test_a_copied_store_can_be_copied_on_and_compared_with_the_first(
+    origin: str, store_url: str, tmp_path: Path
+) -> None:
     third = f"sqlite:///{tmp_path / 'third.db'}"
 
     move_store(origin, store_url, now=NOW)
@@ -159,7 +163,7 @@ def test_a_store_moves_onwards_and_back_to_where_it_came_from(origin: str, store
     assert {table.copied for table in back} == {0}
 
 
-def test_a_store_that_was_worked_on_since_it_was_moved_is_left_alone(origin: str, store_url: str) -> None:
+def test_a_target_with_later_changes_is_refused(origin: str, store_url: str) -> None:
     move_store(origin, store_url, now=NOW)
     with open_store(store_url, parameters=PARAMETERS) as store:
         take_in(store, "https://d.example/1", "bốn năm")
@@ -171,7 +175,7 @@ def test_a_store_that_was_worked_on_since_it_was_moved_is_left_alone(origin: str
     assert dump(store_url) == worked_on
 
 
-def test_a_store_is_not_moved_into_the_one_it_grew_out_of(origin: str, store_url: str) -> None:
+def test_a_changed_copy_is_not_copied_back_over_its_origin(origin: str, store_url: str) -> None:
     move_store(origin, store_url, now=NOW)
     with open_store(store_url, parameters=PARAMETERS) as store:
         take_in(store, "https://d.example/1", "bốn năm")
@@ -183,7 +187,7 @@ def test_a_store_is_not_moved_into_the_one_it_grew_out_of(origin: str, store_url
     assert dump(origin) == former
 
 
-def test_a_store_that_holds_another_corpus_is_left_as_it_was(origin: str, other: str, store_url: str) -> None:
+def test_a_target_with_another_corpus_is_refused_and_unchanged(origin: str, other: str, store_url: str) -> None:
     move_store(origin, store_url, now=NOW)
     former = dump(store_url)
 
@@ -193,7 +197,7 @@ def test_a_store_that_holds_another_corpus_is_left_as_it_was(origin: str, other:
     assert dump(store_url) == former
 
 
-def test_one_row_of_another_corpus_is_enough_to_be_left_alone(origin: str, store_url: str) -> None:
+def test_a_target_with_one_row_of_another_corpus_is_refused(origin: str, store_url: str) -> None:
     with open_store(store_url, parameters=PARAMETERS) as store:
         store.hosts.save_health(HostHealth(host="z.example", failures=1))
     former = dump(store_url)
@@ -204,7 +208,7 @@ def test_one_row_of_another_corpus_is_enough_to_be_left_alone(origin: str, store
     assert dump(store_url) == former
 
 
-def test_a_store_whose_move_is_not_finished_is_used_by_nobody(origin: str, store_url: str) -> None:
+def test_an_incomplete_copy_is_refused_by_every_other_command(origin: str, store_url: str) -> None:
     move_a_part(origin, store_url, until="candidates")
     refused = r"a move into this store is not finished.* run `corpus-worker migrate-store FROM TO` again"
 
@@ -217,7 +221,7 @@ def test_a_store_whose_move_is_not_finished_is_used_by_nobody(origin: str, store
         reindex(store_url, parameters=PARAMETERS, fingerprint=lambda _article: pytest.fail("indexed"))
 
 
-def test_a_store_whose_move_is_not_finished_moves_nowhere(origin: str, store_url: str, tmp_path: Path) -> None:
+def test_an_incomplete_copy_cannot_be_copied(origin: str, store_url: str, tmp_path: Path) -> None:
     move_a_part(origin, store_url)
     third = tmp_path / "third.db"
 
@@ -227,7 +231,7 @@ def test_a_store_whose_move_is_not_finished_moves_nowhere(origin: str, store_url
     assert not third.exists()
 
 
-def test_a_move_goes_on_however_the_origin_is_called(
+def test_a_copy_is_resumed_under_another_name_of_the_origin(
     origin: str, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move_a_part(origin, store_url)
@@ -240,7 +244,7 @@ def test_a_move_goes_on_however_the_origin_is_called(
     assert move_store("sqlite:///elsewhere/link.db", store_url, now=NOW)
 
 
-def test_a_move_is_not_ended_by_that_of_another_store(origin: str, other: str, store_url: str) -> None:
+def test_an_incomplete_copy_is_not_completed_from_another_store(origin: str, other: str, store_url: str) -> None:
     move_a_part(origin, store_url)
     part = dump(store_url)
 
@@ -252,7 +256,7 @@ def test_a_move_is_not_ended_by_that_of_another_store(origin: str, other: str, s
 
 
 @pytest.mark.postgresql
-def test_a_server_counts_on_from_the_first_row_that_is_moved(
+def test_a_server_assigns_ids_after_those_of_the_origin(
     origin: str, empty_postgresql_url: str, open_stores: Callable[[str], Store]
 ) -> None:
     before = open_stores(empty_postgresql_url)
@@ -267,7 +271,7 @@ def test_a_server_counts_on_from_the_first_row_that_is_moved(
     assert "somebody.example" in found
 
 
-def test_a_difference_is_told(origin: str, store_url: str) -> None:
+def test_a_difference_at_the_end_is_an_error(origin: str, store_url: str) -> None:
     move_a_part(origin, store_url)
     change(store_url, "UPDATE articles SET title = 'another'")
 
@@ -275,7 +279,7 @@ def test_a_difference_is_told(origin: str, store_url: str) -> None:
         move_store(origin, store_url, now=NOW)
 
 
-def test_a_row_that_finds_no_place_is_told(origin: str, store_url: str) -> None:
+def test_a_row_whose_unique_key_is_taken_is_an_error(origin: str, store_url: str) -> None:
     move_a_part(origin, store_url, until="candidates")
     change(store_url, "DELETE FROM candidates WHERE id = 1")
 
@@ -302,23 +306,23 @@ def test_a_database_on_a_server_is_not_moved_into_itself(empty_postgresql_url: s
         move_store(empty_postgresql_url, otherwise.render_as_string(hide_password=False), now=NOW)
 
 
-def test_a_store_that_is_not_there_cannot_be_moved(tmp_path: Path, store_url: str) -> None:
+def test_a_missing_store_cannot_be_copied(tmp_path: Path, store_url: str) -> None:
     with pytest.raises(StoreError, match="does not exist yet"):
         move_store(f"sqlite:///{tmp_path / 'none.db'}", store_url, now=NOW)
 
 
-def test_a_store_that_a_daemon_works_on_is_not_moved(origin: str, store_url: str, tmp_path: Path) -> None:
+def test_a_store_in_use_by_a_daemon_is_not_copied(origin: str, store_url: str, tmp_path: Path) -> None:
     lock = DaemonLock(tmp_path / "origin.db")
-    lock.take("a daemon of this test")
+    lock.acquire("a daemon of this test")
 
     with pytest.raises(StoreBusy, match="a daemon of this test"):
         move_store(origin, store_url, now=NOW)
 
-    lock.give_back()
+    lock.release()
     assert move_store(origin, store_url, now=NOW)
 
 
-def test_a_store_that_somebody_works_on_is_not_moved(origin: str, store_url: str) -> None:
+def test_a_store_in_use_by_a_worker_is_not_copied(origin: str, store_url: str) -> None:
     with open_store(origin, parameters=PARAMETERS) as store:
         store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="far-away:7")
 
@@ -328,7 +332,7 @@ def test_a_store_that_somebody_works_on_is_not_moved(origin: str, store_url: str
     assert move_store(origin, store_url, now=NOW + 2 * MINUTE)
 
 
-def test_a_store_is_not_moved_into_one_that_somebody_works_on(origin: str, store_url: str) -> None:
+def test_a_target_in_use_by_a_worker_is_refused(origin: str, store_url: str) -> None:
     with open_store(store_url, parameters=PARAMETERS) as store:
         store.ledger.enqueue([candidate("https://z.example/1")], now=NOW)
         store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="far-away:7")
@@ -338,7 +342,7 @@ def test_a_store_is_not_moved_into_one_that_somebody_works_on(origin: str, store
 
 
 @pytest.mark.postgresql
-def test_a_worker_with_nothing_to_do_keeps_a_server_from_both_ends_of_a_move(
+def test_a_server_with_an_idle_worker_is_neither_origin_nor_target(
     origin: str, empty_postgresql_url: str, tmp_path: Path
 ) -> None:
     url = make_url(empty_postgresql_url).update_query_dict({"application_name": "corpus-worker run far-away:7"})
@@ -353,7 +357,7 @@ def test_a_worker_with_nothing_to_do_keeps_a_server_from_both_ends_of_a_move(
     assert move_store(origin, empty_postgresql_url, now=NOW)
 
 
-def test_two_moves_into_one_store_never_mix(origin: str, other: str, store_url: str) -> None:
+def test_two_copies_into_one_target_exclude_each_other(origin: str, other: str, store_url: str) -> None:
     refused: list[str] = []
 
     def come_in(_table: str, _rows: int) -> None:

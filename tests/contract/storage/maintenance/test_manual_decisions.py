@@ -1,4 +1,4 @@
-"""A person's word takes effect at once: clusters part and join, the books balance, and it is remembered."""
+"""Manual decisions split and join clusters at once, are kept, and leave the books balanced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATER = NOW + MINUTE
 
 
 def say(store: Store, one: int, other: int, decided: str) -> dict[int, tuple[Relation, int, bool]]:
-    """Mark two articles; return where each that was judged again stands now."""
+    """Mark two articles; return the new cluster of each article that was judged again."""
     moved = store.review.mark(one, other, decided=decided, judge=judge, now=LATER)
     assert store.reader.audit().problems == ()
     assert store.reader.audit().balanced
@@ -35,7 +35,7 @@ def state(store: Store, url: str) -> State:
     return record.state
 
 
-def test_a_copy_called_different_is_exported_beside_the_other(store: Store) -> None:
+def test_a_copy_marked_different_is_exported_as_well(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
 
@@ -46,7 +46,7 @@ def test_a_copy_called_different_is_exported_beside_the_other(store: Store) -> N
     assert state(store, B) is State.STORED
 
 
-def test_what_is_called_the_same_is_exported_once(store: Store) -> None:
+def test_articles_marked_the_same_are_exported_once(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "ba bốn")
 
@@ -59,7 +59,7 @@ def test_what_is_called_the_same_is_exported_once(store: Store) -> None:
     assert (link.id, link.duplicate_of) == (2, 1)
 
 
-def test_the_later_word_counts(store: Store) -> None:
+def test_the_later_decision_counts(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
 
@@ -70,7 +70,7 @@ def test_the_later_word_counts(store: Store) -> None:
     assert state(store, B) is State.DUPLICATE
 
 
-def test_a_word_is_part_of_the_history_of_both(store: Store) -> None:
+def test_a_decision_is_in_the_history_of_both_articles(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
 
@@ -86,7 +86,7 @@ def test_a_word_is_part_of_the_history_of_both(store: Store) -> None:
     assert [at for at, _ in store.reader.verdicts(1)] == [NOW]
 
 
-def test_the_head_that_leaves_gives_its_place_back(store: Store) -> None:
+def test_when_the_head_leaves_a_cluster_the_former_head_returns(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "một hai ba")
     assert exported(store) == [2]
@@ -96,7 +96,7 @@ def test_the_head_that_leaves_gives_its_place_back(store: Store) -> None:
     assert exported(store) == [1, 2]
 
 
-def test_what_followed_the_one_that_leaves_is_judged_again(store: Store) -> None:
+def test_articles_that_joined_after_the_one_that_leaves_are_judged_again(store: Store) -> None:
     for url, text in ((A, "một hai"), (B, "ba bốn"), (C, "bốn ba"), (D, "ba bốn")):
         take_in(store, url, text)
 
@@ -110,7 +110,7 @@ def test_what_followed_the_one_that_leaves_is_judged_again(store: Store) -> None
     assert exported(store) == [1, 3]
 
 
-def test_one_called_different_from_a_member_leaves_its_whole_cluster(store: Store) -> None:
+def test_an_article_marked_different_from_a_member_leaves_the_cluster(store: Store) -> None:
     for url in (A, B, C):
         take_in(store, url, "một hai")
 
@@ -119,7 +119,7 @@ def test_one_called_different_from_a_member_leaves_its_whole_cluster(store: Stor
     assert exported(store) == [1, 3]
 
 
-def test_every_version_of_a_page_follows(store: Store) -> None:
+def test_a_decision_applies_to_every_version_of_a_page(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "ba bốn")
     take_in(store, B, "ba bốn năm")
@@ -139,7 +139,7 @@ def test_a_seed_can_be_marked(store: Store) -> None:
     assert exported(store) == [1]
 
 
-def test_a_candidate_that_waits_is_left_to_its_next_look(store: Store) -> None:
+def test_a_pending_candidate_stays_pending_after_a_decision(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
     record = store.reader.candidate(B)
@@ -162,13 +162,13 @@ def test_an_unknown_article_is_refused_and_nothing_changes(store: Store) -> None
 
 
 @pytest.mark.parametrize(("text", "decided"), [("hai một", "different"), ("ba bốn", "same")])
-def test_a_word_survives_a_new_judgement_of_all(store: Store, text: str, decided: str) -> None:
+def test_a_decision_survives_a_new_judgement_of_the_store(store: Store, text: str, decided: str) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, text)
     say(store, 1, 2, decided)
     before = exported(store)
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     assert list(thought.changes()) == []
@@ -176,10 +176,10 @@ def test_a_word_survives_a_new_judgement_of_all(store: Store, text: str, decided
     assert exported(store) == before
 
 
-def test_a_word_is_heard_in_a_judgement_of_all_that_is_under_way(store: Store) -> None:
+def test_a_decision_discards_an_unfinished_judgement_of_the_store(store: Store) -> None:
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     say(store, 1, 2, "different")
@@ -189,13 +189,13 @@ def test_a_word_is_heard_in_a_judgement_of_all_that_is_under_way(store: Store) -
     assert store.reader.audit().balanced
 
 
-def test_a_text_extracted_again_stands_in_the_place_of_the_first(store: Store) -> None:
+def test_a_text_extracted_again_takes_the_place_of_the_first(store: Store) -> None:
     first, other = take_in(store, A, "menu một hai"), take_in(store, B, "một hai")
     assert (first.state, other.state) == (State.STORED, State.DUPLICATE)
     take_in(store, C, "ba")
     extract_again(store, A, "một hai")
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
     thought.take_effect(judge, now=LATER)
 
@@ -209,11 +209,11 @@ def test_a_text_extracted_again_stands_in_the_place_of_the_first(store: Store) -
     assert store.reader.audit().problems == ()
 
 
-def test_a_word_about_a_text_extracted_again_counts(store: Store) -> None:
+def test_a_decision_about_a_text_extracted_again_counts(store: Store) -> None:
     take_in(store, A, "menu một hai")
     take_in(store, B, "một hai")
     extract_again(store, A, "một hai")
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
     thought.take_effect(judge, now=LATER)
 
@@ -224,7 +224,7 @@ def test_a_word_about_a_text_extracted_again_counts(store: Store) -> None:
 
 
 def extract_again(store: Store, url: str, text: str) -> None:
-    """Work off the kept pages: one gives another text than before, all others the same."""
+    """Process the kept pages: one gives a new text, all others the same text as before."""
     store.review.queue_kept_pages(now=LATER)
     while claims := store.ledger.claim(now=LATER, lease=MINUTE, limit=1, worker="w1"):
         (claim,) = claims
@@ -248,7 +248,7 @@ def with_text(article: Article, text: str) -> Article:
     return replace(article, text=text, sha256=f"sha of {text}", words=len(text.split()))
 
 
-def test_queueing_that_was_broken_off_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_queueing_is_resumed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, url in enumerate((A, B, C)):
         take_in(store, url, f"chữ{number}")
     monkeypatch.setattr("worker.storage.maintenance.review.QUEUED_AT_ONCE", 1)
@@ -272,12 +272,12 @@ def test_the_page_of_the_article_that_counts_is_extracted_again(store: Store) ->
     assert claim.payload.body == "một hai".encode()
 
 
-def test_a_page_that_came_back_is_a_version_of_its_own(store: Store) -> None:
+def test_a_page_that_returns_is_a_new_version(store: Store) -> None:
     for text in ("một hai", "một hai ba", "một hai"):
         take_in(store, A, text)
     before = [(link.id, link.duplicate_of) for link in store.reader.duplicates()]
 
-    thought = store.review.think_again(tag="again")
+    thought = store.review.rejudge(tag="again")
     thought.judge_all(judge)
 
     assert list(thought.changes()) == []

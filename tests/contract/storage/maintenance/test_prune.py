@@ -1,4 +1,4 @@
-"""Retention: old pages and histories go, texts, outcomes and what is still needed stay."""
+"""Pruning deletes old pages and histories, and keeps texts, outcomes and the pages of pending candidates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fill(store: Store) -> None:
     store.ledger.enqueue([candidate("https://c.example/1", payload=Text(text="chữ"))], now=NOW)
 
 
-def test_old_pages_and_events_go_and_texts_stay(store: Store) -> None:
+def test_old_pages_and_events_are_deleted_and_texts_kept(store: Store) -> None:
     fill(store)
     before = store.reader.audit()
 
@@ -39,7 +39,7 @@ def test_old_pages_and_events_go_and_texts_stay(store: Store) -> None:
     assert claim_one(store).payload == Text(text="chữ")
 
 
-def test_what_is_younger_stays(store: Store) -> None:
+def test_younger_pages_and_events_are_kept(store: Store) -> None:
     fill(store)
 
     pruned = store.prune(older_than=NOW)
@@ -47,7 +47,7 @@ def test_what_is_younger_stays(store: Store) -> None:
     assert (pruned.pages, pruned.events) == (0, 0)
 
 
-def test_a_page_recorded_long_ago_stays_as_long_as_one_fetched_now(store: Store) -> None:
+def test_a_page_with_an_old_fetch_time_is_kept_until_its_outcome_is_old(store: Store) -> None:
     old = replace(page("https://b.example/1"), fetched_at=NOW - 3000 * DAY)
     store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
     store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=old)
@@ -56,7 +56,7 @@ def test_a_page_recorded_long_ago_stays_as_long_as_one_fetched_now(store: Store)
     assert store.prune(older_than=NOW + DAY).pages == 1
 
 
-def test_hosts_that_nothing_waits_for_are_forgotten_and_made_anew(store: Store) -> None:
+def test_idle_hosts_are_deleted_and_created_again(store: Store) -> None:
     take_in(store, "https://a.example/1", "một hai")
     store.hosts.reserve("a.example", now=NOW, delay=MINUTE)
     store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
@@ -70,7 +70,7 @@ def test_hosts_that_nothing_waits_for_are_forgotten_and_made_anew(store: Store) 
     assert store.reader.audit().balanced
 
 
-def test_a_host_that_somebody_is_at_stays(store: Store) -> None:
+def test_a_host_in_use_is_kept(store: Store) -> None:
     store.ledger.enqueue([candidate("https://a.example/1")], now=NOW)
     claim = claim_one(store)
 
@@ -78,7 +78,7 @@ def test_a_host_that_somebody_is_at_stays(store: Store) -> None:
     assert settle(store, claim, "một hai") is not None
 
 
-def test_old_robots_files_go(store: Store) -> None:
+def test_old_robots_files_are_deleted(store: Store) -> None:
     store.hosts.save_robots(RobotsRecord(origin="https://a.example", checked_at=NOW, status=200))
 
     assert store.prune(older_than=NOW).robots == 0
@@ -94,12 +94,12 @@ def test_a_dry_run_counts_and_deletes_nothing(store: Store) -> None:
     assert counted.pages == 2
 
 
-def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_can_write_between_the_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.storage.maintenance.prune.BATCH", 3)
     for number in range(8):
         store.ledger.enqueue([candidate(f"https://h{number}.example/", payload=Text(text=f"chữ {number}"))], now=NOW)
         store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW)
-    steps = store.pruning(older_than=NOW + DAY)
+    steps = store.prune_in_steps(older_than=NOW + DAY)
 
     first = next(steps)
     take_in(store, "https://between.example/", "một hai", now=NOW)
@@ -112,7 +112,7 @@ def test_work_goes_on_between_the_steps(store: Store, monkeypatch: pytest.Monkey
     assert store.reader.audit().balanced
 
 
-def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(store: Store) -> None:
+def test_redirects_of_finished_candidates_are_deleted_and_others_kept(store: Store) -> None:
     take_in(store, "https://done.example/1", "một hai")
     take_in(store, "https://young.example/1", "ba bốn", now=NOW + 2 * DAY)
     store.ledger.enqueue([candidate("https://looked.example/1")], now=NOW)
@@ -132,7 +132,7 @@ def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(sto
     assert store.reader.audit().balanced
 
 
-def test_more_moves_than_one_step_takes_all_go(store: Store) -> None:
+def test_more_redirects_than_fit_in_one_step_are_deleted(store: Store) -> None:
     take_in(store, "https://done.example/1", "một hai")
     urls = [f"https://a.example/{number}" for number in range(prune.BATCH + 3)]
     for url in urls[:: prune.BATCH]:
@@ -152,7 +152,7 @@ def begin(store: Store, name: str, *, finished: bool) -> None:
         store.backfills.finish(name, now=NOW)
 
 
-def test_places_of_a_backfill_go_once_it_is_done_and_nothing_of_it_waits(store: Store) -> None:
+def test_the_progress_of_a_finished_backfill_is_deleted_once_nothing_is_pending(store: Store) -> None:
     for name, finished in (("done", True), ("under way", False), ("found", True)):
         begin(store, name, finished=finished)
     store.ledger.enqueue([candidate("https://a.example/1")], now=NOW, batch=backfill_batch("found"))
@@ -166,7 +166,7 @@ def test_places_of_a_backfill_go_once_it_is_done_and_nothing_of_it_waits(store: 
     assert [store.backfills.state(name).waiting for name in ("done", "under way", "found")] == [0, 3, 3]
 
 
-def test_a_backfill_whose_places_are_gone_begins_anew(store: Store) -> None:
+def test_a_backfill_whose_progress_was_deleted_starts_over(store: Store) -> None:
     begin(store, "done", finished=True)
     store.prune(older_than=LATER)
 

@@ -1,4 +1,4 @@
-"""Reprocessing: the index made again under other parameters, kept pages extracted again."""
+"""Reprocessing: the index is rebuilt with other parameters, kept pages are extracted again."""
 
 from __future__ import annotations
 
@@ -27,23 +27,21 @@ OTHER = replace(PARAMETERS, seed=2)
 
 
 def shifted(article: Article) -> Fingerprint:
-    """Return other keys than the ones the store was filled with."""
+    """Return a fingerprint with other keys than those in the store."""
     made = fingerprint(article.text)
     return replace(made, bands=tuple(key ^ 1 for key in made.bands))
 
 
 @pytest.fixture
 def filled(store: Store, store_url: str) -> str:
-    """The URL of a store at rest with 60 articles."""
+    """The URL of a closed store with 60 articles."""
     for number in range(3):
         take_in(store, f"https://h{number}.example/", f"chữ{number}")
     store.close()
     return store_url
 
 
-def test_an_index_made_again_is_opened_with_the_new_parameters_alone(
-    filled: str, open_stores: Callable[[str], Store]
-) -> None:
+def test_a_rebuilt_index_opens_only_with_the_new_parameters(filled: str, open_stores: Callable[[str], Store]) -> None:
     indexed = reindex(filled, parameters=OTHER, fingerprint=shifted)
 
     assert indexed == 3
@@ -54,7 +52,7 @@ def test_an_index_made_again_is_opened_with_the_new_parameters_alone(
     store.close()
 
 
-def test_a_store_whose_index_is_half_made_is_refused_until_it_is_finished(
+def test_a_store_with_an_unfinished_index_is_refused(
     filled: str, open_stores: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.storage.maintenance.reindex.BATCH", 1)
@@ -74,7 +72,7 @@ def break_off(_done: int) -> None:
     raise KeyboardInterrupt
 
 
-def test_no_index_is_made_under_a_running_daemon(filled: str, open_stores: Callable[[str], Store]) -> None:
+def test_the_index_is_not_rebuilt_beside_a_running_daemon(filled: str, open_stores: Callable[[str], Store]) -> None:
     if filled.startswith("postgresql"):
         pytest.skip("only SQLite has one daemon a store")
     open_stores(filled).lock_daemon("the daemon")
@@ -83,7 +81,7 @@ def test_no_index_is_made_under_a_running_daemon(filled: str, open_stores: Calla
         reindex(filled, parameters=OTHER, fingerprint=shifted)
 
 
-def test_kept_pages_are_content_again(store: Store) -> None:
+def test_kept_pages_are_the_content_of_pending_candidates(store: Store) -> None:
     take_in(store, A, "một hai")
     store.ledger.enqueue([candidate("https://b.example/1")], now=NOW)
     store.ledger.finish(claim_one(store), Outcome(state=State.REJECTED), now=NOW, page=page("https://b.example/1"))
@@ -107,7 +105,7 @@ def test_the_same_text_extracted_again_is_unchanged(store: Store) -> None:
     assert store.reader.audit().balanced
 
 
-def test_what_is_fetched_again_later_waits_for_its_host_again(store: Store) -> None:
+def test_a_recheck_after_reprocessing_is_paced_by_its_host(store: Store) -> None:
     take_in(store, A, "một hai")
     store.review.queue_kept_pages(now=NOW)
     settle(store, claim_one(store), "một hai")

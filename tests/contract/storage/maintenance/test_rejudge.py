@@ -1,4 +1,4 @@
-"""Thinking again: the whole store under other rules, at once, or not at all."""
+"""Judging the whole store again under other rules, which take effect at once or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nothing_is_a_copy(article: Article, fingerprint: Fingerprint, neighbours: Se
 
 @pytest.fixture
 def full(store: Store) -> Store:
-    """A store with a story in three versions, the last the fullest, and another story."""
+    """A store with three versions of a story, the last one the longest, and a second story."""
     take_in(store, A, "một hai")
     take_in(store, B, "hai một")
     take_in(store, C, "một hai ba")
@@ -39,7 +39,7 @@ def exported(store: Store) -> list[str]:
 
 
 def test_the_same_rules_change_nothing(full: Store) -> None:
-    thought = full.review.think_again(tag="same")
+    thought = full.review.rejudge(tag="same")
 
     judged = thought.judge_all(as_before)
 
@@ -52,7 +52,7 @@ def test_the_same_rules_change_nothing(full: Store) -> None:
 def test_other_rules_are_shown_before_they_take_effect(full: Store) -> None:
     before = exported(full)
 
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     changes = {change.url: change for change in thought.changes()}
@@ -63,7 +63,7 @@ def test_other_rules_are_shown_before_they_take_effect(full: Store) -> None:
 
 
 def test_other_rules_take_effect_at_once(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     changed = thought.take_effect(nothing_is_a_copy, now=LATER)
@@ -79,10 +79,10 @@ def test_other_rules_take_effect_at_once(full: Store) -> None:
     assert [at for at, _ in full.reader.verdicts(record.articles[0])] == [NOW, LATER]
 
 
-def test_there_and_back_again_is_where_it_was(full: Store) -> None:
+def test_the_old_rules_restore_the_old_verdicts(full: Store) -> None:
     before = list(full.reader.duplicates())
     for rules, tag in ((nothing_is_a_copy, "none"), (as_before, "some")):
-        thought = full.review.think_again(tag=tag)
+        thought = full.review.rejudge(tag=tag)
         thought.judge_all(rules)
         thought.take_effect(rules, now=LATER)
 
@@ -91,22 +91,22 @@ def test_there_and_back_again_is_where_it_was(full: Store) -> None:
     assert full.reader.audit().balanced
 
 
-def test_a_judgement_broken_off_goes_on_under_the_same_tag(full: Store) -> None:
+def test_an_interrupted_judgement_is_resumed_under_the_same_tag(full: Store) -> None:
     met: list[str] = []
 
     def breaks_off(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
         met.append(article.url)
         return as_before(article, fingerprint, neighbours)
 
-    full.review.think_again(tag="one").judge_all(breaks_off)
-    again = full.review.think_again(tag="one").judge_all(breaks_off)
-    other = full.review.think_again(tag="two").judge_all(breaks_off)
+    full.review.rejudge(tag="one").judge_all(breaks_off)
+    again = full.review.rejudge(tag="one").judge_all(breaks_off)
+    other = full.review.rejudge(tag="two").judge_all(breaks_off)
 
     assert (again, other) == (0, 4)
 
 
-def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+def test_articles_that_arrive_meanwhile_are_judged_before_it_takes_effect(full: Store) -> None:
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
     take_in(full, "https://e.example/1", "bốn năm")
 
@@ -116,11 +116,11 @@ def test_what_arrives_meanwhile_is_judged_before_it_takes_effect(full: Store) ->
     assert full.reader.audit().balanced
 
 
-def test_a_new_judgement_can_be_forgotten(full: Store) -> None:
-    thought = full.review.think_again(tag="none")
+def test_a_new_judgement_can_be_discarded(full: Store) -> None:
+    thought = full.review.rejudge(tag="none")
     thought.judge_all(nothing_is_a_copy)
 
     thought.discard()
 
     assert list(thought.changes()) == []
-    assert full.review.think_again(tag="none").judge_all(nothing_is_a_copy) == 4
+    assert full.review.rejudge(tag="none").judge_all(nothing_is_a_copy) == 4

@@ -26,7 +26,7 @@ def test_nothing_changes_if_the_clock_is_right(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + HOUR), [candidate()])
     store.hosts.save_health(HostHealth(host="bao.example", failures=1, closed_until=NOW + HOUR))
 
-    moved = store.mend_times(now=NOW)
+    moved = store.correct_times(now=NOW)
 
     assert moved == timedelta(0)
     assert store.hosts.health_of("bao.example").closed_until == NOW + HOUR
@@ -39,7 +39,7 @@ def test_waits_become_no_longer_than_they_would_have_been(store: Store) -> None:
     store.hosts.reserve("bao.example", now=ahead, delay=MINUTE)
     store.hosts.save_health(HostHealth(host="closed.example", failures=3, closed_until=ahead + 2 * MINUTE))
 
-    moved = store.mend_times(now=NOW)
+    moved = store.correct_times(now=NOW)
 
     assert moved == HOUR
     assert store.ledger.source_state("bao").due_at == NOW + 5 * MINUTE
@@ -52,7 +52,7 @@ def test_what_was_discovered_in_the_future_can_be_claimed_now(store: Store) -> N
     store.ledger.enqueue([candidate()], now=NOW + HOUR)
     before = store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="w1")
 
-    store.mend_times(now=NOW)
+    store.correct_times(now=NOW)
 
     assert before == []
     assert claim_one(store, now=NOW).canonical_url == candidate().canonical_url
@@ -61,7 +61,7 @@ def test_what_was_discovered_in_the_future_can_be_claimed_now(store: Store) -> N
 def test_a_lease_from_the_future_ends_when_it_would_have(store: Store) -> None:
     store.ledger.enqueue([candidate()], now=NOW + HOUR)
     claim_one(store, now=NOW + HOUR)
-    store.mend_times(now=NOW)
+    store.correct_times(now=NOW)
 
     at_once = store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="w2")
     later = store.ledger.claim(now=NOW + MINUTE, lease=MINUTE, limit=1, worker="w2")
@@ -72,9 +72,9 @@ def test_a_lease_from_the_future_ends_when_it_would_have(store: Store) -> None:
 
 def test_a_second_correction_changes_nothing(store: Store) -> None:
     store.ledger.record_poll(Poll(source="bao", polled_at=NOW + HOUR, due_at=NOW + 2 * HOUR), [candidate()])
-    store.mend_times(now=NOW)
+    store.correct_times(now=NOW)
 
-    again = store.mend_times(now=NOW)
+    again = store.correct_times(now=NOW)
 
     assert again == timedelta(0)
     assert store.ledger.source_state("bao").due_at == NOW + HOUR
@@ -84,7 +84,7 @@ def test_the_books_balance_afterwards(store: Store) -> None:
     take_in(store, "https://bao.example/1", "một hai ba", now=NOW + HOUR)
     store.ledger.enqueue([candidate("https://bao.example/2")], now=NOW + HOUR)
 
-    store.mend_times(now=NOW)
+    store.correct_times(now=NOW)
 
     assert store.reader.audit().problems == ()
 
@@ -106,4 +106,4 @@ def test_a_machine_whose_clock_is_behind_the_servers_corrects_nothing(store: Sto
         pytest.skip("only a server has a clock of its own")
     store.ledger.record_poll(Poll(source="bao", polled_at=datetime.now(UTC), due_at=datetime.now(UTC)), [candidate()])
 
-    assert store.mend_times(now=datetime.now(UTC) - HOUR) == timedelta(0)
+    assert store.correct_times(now=datetime.now(UTC) - HOUR) == timedelta(0)

@@ -72,12 +72,12 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_a_reader_is_not_listed_as_a_worker(store: Store, store_url: str) -> None:
     assert callers(store_url) == ()
     assert store.daemon() == ""
-    assert store.knows_daemons()
+    assert store.can_list_daemons()
     assert store.reader.workers(now=NOW) == ()
 
 
 def test_a_worker_with_leases_is_listed_once(store: Store) -> None:
-    store.introduce(command="run", worker="worker")
+    store.announce(command="run", worker="worker")
     store.ledger.enqueue([candidate(A)], now=NOW)
     claim_one(store, worker="worker")
 
@@ -89,7 +89,7 @@ def test_a_worker_with_leases_is_listed_once(store: Store) -> None:
 @pytest.mark.postgresql
 def test_a_worker_is_seen_by_every_role_until_its_connections_end(guest: str, empty_postgresql_url: str) -> None:
     with open_store(empty_postgresql_url, parameters=REAL) as store:
-        store.introduce(command="run", worker="box:17")
+        store.announce(command="run", worker="box:17")
         store.reader.sources()
         with open_store(guest, parameters=None) as other:
             seen = callers(guest), other.daemon(), [str(each) for each in other.reader.workers(now=NOW)]
@@ -103,7 +103,7 @@ def test_a_new_connection_of_a_worker_is_named_again(
     empty_postgresql_url: str, open_stores: Callable[[str], Store]
 ) -> None:
     store = open_stores(empty_postgresql_url)
-    store.introduce(command="backfill", worker="box:17")
+    store.announce(command="backfill", worker="box:17")
     store.reader.sources()
     store._database.engine.dispose()
     eventually(lambda: gone(empty_postgresql_url))
@@ -120,7 +120,7 @@ def test_a_long_name_keeps_its_numbers(
     empty_postgresql_url: str, open_stores: Callable[[str], Store], host: str
 ) -> None:
     store = open_stores(empty_postgresql_url)
-    store.introduce(command="reprocess", worker=f"{host}:4194304")
+    store.announce(command="reprocess", worker=f"{host}:4194304")
     store.reader.sources()
 
     (caller,) = callers(empty_postgresql_url)
@@ -137,7 +137,7 @@ def test_a_worker_with_a_long_name_and_leases_is_listed_once(
 ) -> None:
     name = f"{'a' * 64}:1"
     store = open_stores(empty_postgresql_url)
-    store.introduce(command="run", worker=name)
+    store.announce(command="run", worker=name)
     store.ledger.enqueue([candidate(A)], now=NOW)
     claim_one(store, worker=name)
 
@@ -150,7 +150,7 @@ def test_a_worker_with_a_long_name_and_leases_is_listed_once(
 def test_a_store_is_not_moved_while_an_idle_worker_is_connected(empty_postgresql_url: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path / 'moved.db'}"
     with open_store(empty_postgresql_url, parameters=PARAMETERS) as store:
-        store.introduce(command="run", worker="box:17")
+        store.announce(command="run", worker="box:17")
         store.reader.sources()
         with pytest.raises(StoreBusy, match=r"at work on .*: box:17"):
             move_store(empty_postgresql_url, target, now=NOW)
@@ -198,11 +198,11 @@ def pooler(url: str) -> Iterator[str]:
 @pytest.mark.postgresql
 def test_behind_a_pooler_no_connection_is_named(empty_postgresql_url: str) -> None:
     with pooler(empty_postgresql_url) as url, open_store(url, parameters=PARAMETERS) as store:
-        store.introduce(command="run", worker="box:17")
+        store.announce(command="run", worker="box:17")
         store.reader.sources()
 
         assert callers(empty_postgresql_url) == ()
-        assert not store.knows_daemons()
+        assert not store.can_list_daemons()
         assert findings(url)["daemon"] == (Level.OK, "not known behind a connection pooler")
 
 

@@ -63,7 +63,7 @@ def work_with(
         tally=Tally(),
         ingester=ingester,
         ledger=SimpleNamespace(has_due=has_due),
-        store=SimpleNamespace(reader=SimpleNamespace(sources=sources), give_up=lambda: None),
+        store=SimpleNamespace(reader=SimpleNamespace(sources=sources), cancel_waits=lambda: None),
         discoverer=SimpleNamespace(replan=nothing),
         import_seeds=nothing,
         settings=SimpleNamespace(
