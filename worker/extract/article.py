@@ -11,7 +11,7 @@ from worker.extract import quality
 from worker.extract.document import Document, open_document
 from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
 from worker.extract.fields.date_parser import first_time_zone
-from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
+from worker.extract.fields.dates import ArticleDate, DateContext, find_modified, find_published
 from worker.extract.fields.metadata import (
     Title,
     canonical_url_of,
@@ -49,8 +49,8 @@ class ExtractedPage:
     canonical_url: str
     host: str
     authors: tuple[str, ...]
-    published: PageDate | None
-    modified: PageDate | None
+    published: ArticleDate | None
+    modified: ArticleDate | None
     rights: Rights
     notes: tuple[str, ...]
     fallbacks: tuple[str, ...]
@@ -65,22 +65,24 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     rights = find_rights(document)
     if signal := refused_signal(rights, rules.refuse):
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
-    title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), otherwise=Title())
+    title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
-    is_walled = guard.run("looking for a wall", lambda: quality.is_walled(document), otherwise=False)
-    account = RemovalBudget(document.tree, trace)
-    guard.run("taking out controls", lambda: remove_controls(document.tree, account), otherwise=None)
-    undated: tuple[PageDate | None, PageDate | None] = (None, None)
+    is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
+    budget = RemovalBudget(document.tree, trace)
+    guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
+    undated: tuple[ArticleDate | None, ArticleDate | None] = (None, None)
     published, modified = guard.run(
         "the dates",
         lambda: _find_dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
-        otherwise=undated,
+        default=undated,
     )
-    main = find_main_text(page, document, account, guard, trace, least=rules.min_words)
+    main = find_main_text(page, document, budget, guard, trace, min_words=rules.min_words)
     text = _clean_blocks(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
     trace.figure("words", words)
-    quality.require_article(document, text, title=title.text, words=words, least=rules.min_words, is_walled=is_walled)
+    quality.require_article(
+        document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
+    )
     return ExtractedPage(
         text=text,
         words=words,
@@ -88,7 +90,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         declared_language=document.language,
         canonical_url=canonical_url_of(document, hints),
         host=host_or_none(document.url),
-        authors=tuple(filter(None, map(clean_line, document.structured.authors)))[:_MAX_AUTHORS],
+        authors=tuple(filter(None, map(clean_line, document.json_ld.authors)))[:_MAX_AUTHORS],
         published=published,
         modified=modified,
         rights=rights,
@@ -98,7 +100,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     )
 
 
-def extract_page_plainly(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
+def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
     """Return what the library alone reads off a page on which our own reading failed as a whole."""
     blocks = extract_with_library(page)
     text = "\n".join(block.text for block in blocks)
@@ -129,15 +131,15 @@ def _clean_blocks(
 
 def _find_dates(
     document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
-) -> tuple[PageDate | None, PageDate | None]:
-    circumstances = DateContext(
+) -> tuple[ArticleDate | None, ArticleDate | None]:
+    context = DateContext(
         fetched_at=fetched_at,
         zone=first_time_zone(hints.timezone, rules.timezone),
         feed_published=hints.published_at,
         feed_modified=hints.modified_at,
         title=title,
     )
-    published, modified = find_published(document, circumstances), find_modified(document, circumstances)
+    published, modified = find_published(document, context), find_modified(document, context)
     for name, found in (("published", published), ("modified", modified)):
         if found is not None:
             trace.field(name, found.at.isoformat(), found.origin if found.sure else f"{found.origin}, a guess")
@@ -163,7 +165,7 @@ class ArticleExtractor:
         """Return the article; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
         if isinstance(content, Text):
             return self._read_text(content, hints, fetched_at=fetched_at)
-        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(asked=False))
+        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(enabled=False))
 
     def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
         """Return how the article came about, or why there is none."""
@@ -199,65 +201,69 @@ class ArticleExtractor:
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
         first, *others = pages = split_pages(page)
         try:
-            reading = extract_page(first, hints, self._rules, fetched_at=fetched_at, trace=trace)
+            extracted = extract_page(first, hints, self._rules, fetched_at=fetched_at, trace=trace)
         except (WorkerError, MemoryError):
             raise
         except Exception as error:
             if self._rules.refuse:
                 raise  # what the page reserves may not have been read
-            reading = extract_page_plainly(first, hints, error)
+            extracted = extract_page_with_library(first, hints, error)
         for other in others:
-            reading = self._gone_on(reading, other, hints, fetched_at=fetched_at)
+            extracted = self._with_next_page(extracted, other, hints, fetched_at=fetched_at)
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
-            reading = replace(reading, notes=(*reading.notes, f"the text goes on at {further}, which was not read"))
-        language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
+            extracted = replace(
+                extracted, notes=(*extracted.notes, f"the text goes on at {further}, which was not read")
+            )
+        language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
         trace.field("language", language, "text")
         return Article(
             url=hints.url,
-            canonical_url=reading.canonical_url,
+            canonical_url=extracted.canonical_url,
             source=hints.source,
-            host=reading.host,
-            title=reading.title.text,
-            text=reading.text,
+            host=extracted.host,
+            title=extracted.title.text,
+            text=extracted.text,
             language=language,
             fetched_at=fetched_at,
-            words=reading.words,
-            sha256=sha256_of(reading.text),
+            words=extracted.words,
+            sha256=sha256_of(extracted.text),
             kind=hints.kind,
-            authors=reading.authors,
-            published_at=reading.published.at if reading.published else None,
-            published_at_from=reading.published.origin if reading.published else "",
-            modified_at=reading.modified.at if reading.modified else None,
-            modified_at_from=reading.modified.origin if reading.modified else "",
+            authors=extracted.authors,
+            published_at=extracted.published.at if extracted.published else None,
+            published_at_from=extracted.published.origin if extracted.published else "",
+            modified_at=extracted.modified.at if extracted.modified else None,
+            modified_at_from=extracted.modified.origin if extracted.modified else "",
             external_id=hints.external_id,
-            rights=reading.rights,
-            notes=reading.notes,
-            fallbacks=reading.fallbacks,
-            paragraphs=reading.paragraphs,
+            rights=extracted.rights,
+            notes=extracted.notes,
+            fallbacks=extracted.fallbacks,
+            paragraphs=extracted.paragraphs,
         )
 
-    def _gone_on(self, reading: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime) -> ExtractedPage:
+    def _with_next_page(
+        self, extracted: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime
+    ) -> ExtractedPage:
         """Return a reading with what a further page of the article adds to it."""
         try:
-            further = extract_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(asked=False))
+            further = extract_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(enabled=False))
         except (ExtractError, FetchBlocked) as error:
             note = f"the text goes on at {page.final_url}, which gives none: {error}"
-            return replace(reading, notes=(*reading.notes, note))
-        known = frozenset(reading.text.splitlines())
-        lines = [*reading.text.splitlines(), *(line for line in further.text.splitlines() if line not in known)]
+            return replace(extracted, notes=(*extracted.notes, note))
+        known = frozenset(extracted.text.splitlines())
+        lines = [*extracted.text.splitlines(), *(line for line in further.text.splitlines() if line not in known)]
         text = "\n".join(filter(None, lines))
         return replace(
-            reading,
+            extracted,
             text=text,
             words=count_words(text),
-            notes=(*reading.notes, f"with the text of the next page, {page.final_url}"),
-            paragraphs=tuple(dict.fromkeys((*reading.paragraphs, *further.paragraphs))),
+            notes=(*extracted.notes, f"with the text of the next page, {page.final_url}"),
+            paragraphs=tuple(dict.fromkeys((*extracted.paragraphs, *further.paragraphs))),
         )
 
     def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        quality.require_words(words, least=self._rules.min_words)
+        quality.require_words(words, min_words=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
         quality.require_language(language, wanted=self._rules.languages)
         return language

@@ -52,7 +52,7 @@ _JSON_LD_TAG = re.compile(rb"(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
 _LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{60000,}>")
 _HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{60000}")
-_LONG_PIECE = 60_000
+_LONG_PIECE_CHARS = 60_000
 _LONG_BLANKS = re.compile(r"\s{200,}")
 _AMPERSANDS = re.compile(r"&{20,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
@@ -61,7 +61,7 @@ _NESTING = re.compile(
     r"(?:<(div|span|b|i|u|em|strong|font|section|center|blockquote|ul|li|table|tr|td)\b[^<>]{0,200}>\s*){30,}"
 )
 # Real news pages reach 1.6 million characters and 20,000 tags.
-_LARGE_PAGE = 2_000_000
+_LARGE_PAGE_CHARS = 2_000_000
 _MANY_TAGS = 40_000
 
 
@@ -116,7 +116,7 @@ def prefilter_markup(markup: str) -> str:
     """
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < 3 * _MANY_TAGS or (len(markup) < _LARGE_PAGE and markup.count("<") <= _MANY_TAGS):
+    if len(markup) < 3 * _MANY_TAGS or (len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
@@ -126,8 +126,8 @@ def prefilter_markup(markup: str) -> str:
 def _has_long_piece(markup: str) -> bool:
     """Tell whether two brackets stand far apart, in steps as long as that."""
     position = 0
-    while len(markup) - position > _LONG_PIECE:
-        position = markup.rfind("<", position + 1, position + _LONG_PIECE)
+    while len(markup) - position > _LONG_PIECE_CHARS:
+        position = markup.rfind("<", position + 1, position + _LONG_PIECE_CHARS)
         if position < 0:
             return True
     return False
@@ -136,7 +136,7 @@ def _has_long_piece(markup: str) -> bool:
 _JSON_LD_TYPE = re.compile(r"ld\+json|json\+ld", re.IGNORECASE)
 # Five times as many as on the largest of a thousand real pages; steps that are quadratic somewhere take minutes.
 _MAX_TAGS = 100_000
-_MAX_METAS = 1_000
+_MAX_META_ELEMENTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ class Document:
 
     url: str
     tree: HtmlElement
-    structured: JsonLd
+    json_ld: JsonLd
     headers: Mapping[str, str]
     meta: Mapping[str, tuple[str, ...]]
     links: Mapping[str, tuple[str, ...]]
@@ -157,19 +157,19 @@ class Document:
     size: int
     body: bytes
 
-    def said(self, *names: str) -> str:
+    def meta_value(self, *names: str) -> str:
         """Return the first meta value among the names, in their order."""
         return next((self.meta[name][0] for name in names if name in self.meta), "")
 
     @property
     def claims_article(self) -> bool:
         """Whether the page calls itself an article, in a way that templates of listing pages do not copy."""
-        return self.structured.is_article or "article:published_time" in self.meta
+        return self.json_ld.is_article or "article:published_time" in self.meta
 
     @property
     def language(self) -> str:
         """What the page says its language is."""
-        return self.tree.get("lang") or self.said("og:locale", "content-language") or self.structured.language
+        return self.tree.get("lang") or self.meta_value("og:locale", "content-language") or self.json_ld.language
 
 
 def open_document(page: Page) -> Document:
@@ -180,11 +180,11 @@ def open_document(page: Page) -> Document:
     return Document(
         url=page.final_url,
         tree=tree,
-        structured=read_json_ld(_json_ld(tree)),
+        json_ld=read_json_ld(_json_ld(tree)),
         headers=page.headers,
         meta=_metas(tree),
         links=_links(tree),
-        title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_METAS]),
+        title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_META_ELEMENTS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
         size=len(markup),
         body=page.body,
@@ -209,14 +209,16 @@ def _parse(markup: str) -> HtmlElement:
 def _json_ld(tree: HtmlElement) -> list[str]:
     scripts = [script.text or "" for script in tree.iter("script") if _JSON_LD_TYPE.search(script.get("type") or "")]
     # Some systems write what was meant for a script into a meta element.
-    metas = (meta for meta in islice(tree.iter("meta"), _MAX_METAS) if _JSON_LD_TYPE.search(meta.get("name") or ""))
+    metas = (
+        meta for meta in islice(tree.iter("meta"), _MAX_META_ELEMENTS) if _JSON_LD_TYPE.search(meta.get("name") or "")
+    )
     return [*scripts, *(meta.get("content") or "" for meta in metas)]
 
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     # Microdata gives a value without words as `link`, too.
-    for element in islice(tree.iter("meta", "link"), _MAX_METAS):
+    for element in islice(tree.iter("meta", "link"), _MAX_META_ELEMENTS):
         content = clean_line(element.get("content") or "")
         for attribute in ("name", "property", "itemprop", "http-equiv"):
             name = (element.get(attribute) or "").strip().lower()
@@ -227,7 +229,7 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
 
 def _links(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in islice(tree.iter("link"), _MAX_METAS):
+    for element in islice(tree.iter("link"), _MAX_META_ELEMENTS):
         for rel in (element.get("rel") or "").lower().split():
             found.setdefault(rel, []).append((element.get("href") or "").strip())
     return {rel: tuple(filter(None, targets)) for rel, targets in found.items()}

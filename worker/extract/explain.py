@@ -14,8 +14,8 @@ from lxml.html import HtmlElement
 from worker.errors import WorkerError
 from worker.models import Article
 
-_SHOWN_PIECES = 20
-_SHOWN_CHARS = 200
+_MAX_SHOWN_PIECES = 20
+_MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +54,31 @@ class ExtractionExplanation:
 class Trace:
     """Collects, while a page is read, what an explanation is made of; where nobody asks for one, nothing."""
 
-    def __init__(self, *, asked: bool = True) -> None:
-        self._asked = asked
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._enabled = enabled
         self._fields: list[ExplainedField] = []
         self._dropped: list[DroppedBlock] = []
         self._figures: list[tuple[str, str]] = []
 
     def field(self, name: str, value: object, origin: str) -> None:
         """Note a field that was found."""
-        if value and self._asked:
+        if value and self._enabled:
             self._fields.append(ExplainedField(name=name, value=str(value), origin=origin))
 
     def drop(self, blocks: Iterable[DroppedBlock]) -> None:
         """Note blocks that were left out."""
-        if self._asked:
+        if self._enabled:
             self._dropped.extend(blocks)
 
     def drop_box(self, box: HtmlElement, why: str) -> None:
         """Note a box of the page that is about to be taken out, by the beginning of its text."""
-        if self._asked:
-            beginning = " ".join(islice(box.itertext(), _SHOWN_PIECES))
-            self._dropped.append(DroppedBlock(text=" ".join(beginning.split())[:_SHOWN_CHARS], why=why))
+        if self._enabled:
+            beginning = " ".join(islice(box.itertext(), _MAX_SHOWN_PIECES))
+            self._dropped.append(DroppedBlock(text=" ".join(beginning.split())[:_MAX_SHOWN_CHARS], why=why))
 
     def figure(self, name: str, value: object) -> None:
         """Note a figure that a gate looked at."""
-        if self._asked:
+        if self._enabled:
             self._figures.append((name, str(value)))
 
     def explanation(
@@ -100,7 +100,7 @@ class Trace:
 
 T = TypeVar("T")
 
-_LONGEST_MESSAGE = 300
+_MAX_MESSAGE_CHARS = 300
 
 
 class StepGuard:
@@ -109,7 +109,7 @@ class StepGuard:
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def run(self, step: str, work: Callable[[], T], *, otherwise: T) -> T:
+    def run(self, step: str, work: Callable[[], T], *, default: T) -> T:
         """Return what a step gives, or something else where it fails.
 
         A gate that rejects the page is no fault, and a lack of memory is for the process to deal with.
@@ -120,11 +120,11 @@ class StepGuard:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library makes of an odd page
             self.faults.append(f"{step} failed: {describe_error(error)}")
-            return otherwise
+            return default
 
 
 def describe_error(error: Exception) -> str:
     """Return what happened and where, for a developer."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
-    return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE] + where
+    return f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARS] + where

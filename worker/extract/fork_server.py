@@ -80,11 +80,11 @@ class ExtractionWorker:
         return ipc.JobResult(article=article)
 
 
-def serve(connection: socket.socket, work: ExtractionWorker) -> None:
+def serve(connection: socket.socket, worker: ExtractionWorker) -> None:
     """Answer jobs until the parent closes the connection or a reply says that it was the last."""
     connection.sendall(ipc.pack(ipc.WorkerReady(pid=os.getpid())))
     while isinstance(job := ipc.receive(connection), ipc.Job):
-        reply = work.answer(job)
+        reply = worker.answer(job)
         connection.sendall(ipc.pack(reply))
         if reply.last:
             return
@@ -96,9 +96,9 @@ _PR_SET_PDEATHSIG = 1
 class ForkServer:
     """Forks, kills and reaps worker processes."""
 
-    def __init__(self, control: socket.socket, work: ExtractionWorker, *, memory: int) -> None:
+    def __init__(self, control: socket.socket, worker: ExtractionWorker, *, memory: int) -> None:
         self._control = control
-        self._work = work
+        self._worker = worker
         self._memory = memory
         self._children: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
@@ -108,19 +108,19 @@ class ForkServer:
         """Obey the parent until it goes away, then end every child."""
         while self._step():
             pass
-        for handle in self._children.values():
-            _kill(handle)
+        for pidfd in self._children.values():
+            _kill(pidfd)
 
     def _step(self) -> bool:
         for key, _ in self._selector.select():
             if key.fileobj is self._control:
-                if not self._obey():
+                if not self._handle_command():
                     return False
             else:
-                self._bury(key.data)
+                self._reap(key.data)
         return True
 
-    def _obey(self) -> bool:
+    def _handle_command(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 1, socket.MSG_WAITALL)
         if len(message) < COMMAND.size:
             return False
@@ -136,31 +136,31 @@ class ForkServer:
         if pid == 0:
             self._selector.close()
             self._control.close()
-            _become_worker(lambda: serve(socket.socket(fileno=descriptor), self._work), memory=self._memory)
+            _become_worker(lambda: serve(socket.socket(fileno=descriptor), self._worker), memory=self._memory)
         os.close(descriptor)
-        handle = os.pidfd_open(pid)
-        self._children[pid] = handle
-        self._selector.register(handle, selectors.EVENT_READ, pid)
+        pidfd = os.pidfd_open(pid)
+        self._children[pid] = pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, pid)
 
-    def _bury(self, pid: int) -> None:
-        handle = self._children.pop(pid)
-        self._selector.unregister(handle)
-        os.close(handle)
+    def _reap(self, pid: int) -> None:
+        pidfd = self._children.pop(pid)
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
         os.waitpid(pid, 0)
 
 
-def _kill(handle: int) -> None:
+def _kill(pidfd: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
 def _become_worker(task: Callable[[], None], *, memory: int) -> None:
     """Run the task as a child that dies with the nursery and may grow by `memory` bytes, and never return."""
     status = 1
     try:
-        nursery = os.getppid()
+        fork_server = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == nursery:
+        if os.getppid() == fork_server:
             limit = _data_size() + memory
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -186,8 +186,8 @@ def main(descriptor: int, rules: ExtractRules) -> None:
     logging.disable(logging.CRITICAL)
     sys.setrecursionlimit(3000)
     control = socket.socket(fileno=descriptor)
-    work = ExtractionWorker(rules)
-    work.warm_up()
+    worker = ExtractionWorker(rules)
+    worker.warm_up()
     gc.collect()
     gc.freeze()
-    ForkServer(control, work, memory=rules.memory).run()
+    ForkServer(control, worker, memory=rules.memory).run()

@@ -22,14 +22,14 @@ from worker.extract.ipc import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
 
-_COMMAND = (
+_FORK_SERVER_CODE = (
     "import pickle, sys; from worker.extract.fork_server import main; "
     "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
 )
-_START_LIMIT_S = 60.0
+_START_TIMEOUT_S = 60.0
 """For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
-_STOP_LIMIT_S = 2.0
-MAX_REFUSALS = 3
+_STOP_TIMEOUT_S = 2.0
+MAX_FAILED_STARTS = 3
 """So many times in a row, each time at two attempts, no process could be had: then it is no passing lack. Where there
 never was one, and not for its taking long, once is enough."""
 
@@ -57,19 +57,19 @@ class ProcessExtractor:
 
     def __init__(self, rules: ExtractRules) -> None:
         self._rules = rules
-        self._turns = asyncio.Semaphore(rules.process_count())
+        self._slots = asyncio.Semaphore(rules.process_count())
         self._idle: list[_Worker] = []
         self._starting = asyncio.Lock()
-        self._nursery: _ForkServerProcess | None = None
+        self._fork_server: _ForkServerProcess | None = None
         self._closed = False
-        self._hired = False
-        self._refused = 0
+        self._ever_started = False
+        self._failed_starts = 0
         """How often in a row no process could be had."""
 
     async def start(self) -> None:
         """Start the nursery and one worker ahead of the first page; not needed, but takes the wait out of it."""
-        async with self._turns:
-            self._idle.append(await self._hire())
+        async with self._slots:
+            self._idle.append(await self._spawn())
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         """Return the article of a page, or of a text that needs no extraction.
@@ -96,21 +96,21 @@ class ProcessExtractor:
         for worker in self._idle:
             worker.writer.close()
         self._idle.clear()
-        if self._nursery is not None:
-            await _end_fork_server(self._nursery)
-            self._nursery = None
+        if self._fork_server is not None:
+            await _end_fork_server(self._fork_server)
+            self._fork_server = None
 
     async def _run(self, job: ipc.Job) -> ipc.JobResult:
-        async with self._turns, self._worker() as worker:
+        async with self._slots, self._worker() as worker:
             try:
-                return await self._answer(worker, job, within=self._rules.timeout.total_seconds())
+                return await self._run_on(worker, job, within=self._rules.timeout.total_seconds())
             except TimeoutError:
                 seconds = self._rules.timeout.total_seconds()
                 raise ExtractError(f"extraction took longer than {seconds:g} s", reason="timeout") from None
             except _WorkerLost:
                 raise ExtractError("the page ended its worker process", reason="crash") from None
 
-    async def _answer(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
+    async def _run_on(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
         """Return what a worker says of a page; that the page ended it is believed only of one that was new.
 
         One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
@@ -133,17 +133,17 @@ class ProcessExtractor:
         if left <= 0:
             raise TimeoutError
         async with self._worker(new=True) as another:
-            return await self._answer(another, job, within=left)
+            return await self._run_on(another, job, within=left)
 
     @contextlib.asynccontextmanager
     async def _worker(self, *, new: bool = False) -> AsyncIterator[_Worker]:
         """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
-        worker = (None if new else self._take_idle()) or await self._hire()
+        worker = (None if new else self._take_idle()) or await self._spawn()
         try:
             yield worker
         finally:
             if self._closed or worker not in self._idle:
-                self._dismiss(worker)
+                self._retire(worker)
 
     def _take_idle(self) -> _Worker | None:
         while self._idle:
@@ -154,30 +154,30 @@ class ProcessExtractor:
             worker.writer.close()
         return None
 
-    async def _hire(self) -> _Worker:
+    async def _spawn(self) -> _Worker:
         """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown, at last MachineError."""
         slow = False
         for _ in range(2):
             try:
-                async with asyncio.timeout(_START_LIMIT_S):
+                async with asyncio.timeout(_START_TIMEOUT_S):
                     worker = await self._fork()
             except (_WorkerLost, OSError, TimeoutError) as exc:
                 slow = isinstance(exc, TimeoutError)
-                await self._drop_nursery()
+                await self._drop_fork_server()
             else:
-                self._hired, self._refused = True, 0
+                self._ever_started, self._failed_starts = True, 0
                 return worker
-        self._refused += 1
-        if self._refused >= MAX_REFUSALS or not (self._hired or slow):
+        self._failed_starts += 1
+        if self._failed_starts >= MAX_FAILED_STARTS or not (self._ever_started or slow):
             raise machine_error("no worker process could be started")
         raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:
         async with self._starting:
-            self._nursery = self._nursery or await _start_fork_server(self._rules)
+            self._fork_server = self._fork_server or await _start_fork_server(self._rules)
             ours, theirs = socket.socketpair()
             with theirs, _closed_unless_sent(ours):
-                socket.send_fds(self._nursery.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
+                socket.send_fds(self._fork_server.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = _Worker(0, reader, writer)
         try:
@@ -189,17 +189,17 @@ class ProcessExtractor:
         worker.pid = ready.pid
         return worker
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _retire(self, worker: _Worker) -> None:
         worker.writer.close()
-        if self._nursery is not None:
+        if self._fork_server is not None:
             with contextlib.suppress(OSError):
-                self._nursery.control.send(ipc.COMMAND.pack(ipc.KILL, worker.pid))
+                self._fork_server.control.send(ipc.COMMAND.pack(ipc.KILL, worker.pid))
 
-    async def _drop_nursery(self) -> None:
+    async def _drop_fork_server(self) -> None:
         async with self._starting:
-            if self._nursery is not None:
-                await _end_fork_server(self._nursery)
-                self._nursery = None
+            if self._fork_server is not None:
+                await _end_fork_server(self._fork_server)
+                self._fork_server = None
 
 
 def _has_hung_up(worker: _Worker) -> bool:
@@ -225,7 +225,7 @@ async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            _COMMAND,
+            _FORK_SERVER_CODE,
             str(theirs.fileno()),
             pickle.dumps(rules).hex(),
             stdin=asyncio.subprocess.DEVNULL,
@@ -245,18 +245,18 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-async def _end_fork_server(nursery_: _ForkServerProcess) -> None:
-    nursery_.control.close()
+async def _end_fork_server(server: _ForkServerProcess) -> None:
+    server.control.close()
     try:
-        async with asyncio.timeout(_STOP_LIMIT_S):
-            await nursery_.process.wait()
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await server.process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
-            nursery_.process.kill()
+            server.process.kill()
         # Who does not even go when killed hangs in the system, and is left there.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_LIMIT_S):
-                await nursery_.process.wait()
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await server.process.wait()
 
 
 async def _send_job(worker: _Worker, job: ipc.Job) -> ipc.JobResult:

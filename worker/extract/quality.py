@@ -23,7 +23,7 @@ _CONSENT = re.compile(
     r"(?:chấp nhận|đồng ý)[^.]{0,40}cookie|before you continue",
     re.IGNORECASE,
 )
-_WALL = re.compile(
+_PAYWALL = re.compile(
     r"(?:subscribe|subscription|sign (?:in|up)|log in|register)[^.]{0,60} to (?:continue|read|unlock|access|view)|"
     r"(?:already a|for|only) (?:subscribers?|members)|subscribers? only|abonn(?:ieren|enten|ements?|ez|és?)\b|"
     r"réservé aux|suscr[ií]b|đăng (?:nhập|ký)[^.]{0,60}(?:đọc|xem) (?:tiếp|toàn)|mua gói|"
@@ -32,15 +32,15 @@ _WALL = re.compile(
 )
 _VIDEO_TYPES = frozenset({"videoobject", "clip", "movie", "tvepisode"})
 _GALLERY_TYPES = frozenset({"imagegallery", "mediagallery", "imageobjectgallery"})
-_SHORT_PAGE_WORDS = 150
-_STUB_WORDS = 120
-_STUB_SHARE = 0.6
+_MAX_CHECKED_WORDS = 150
+_MAX_STUB_WORDS = 120
+_MAX_STUB_SHARE = 0.6
 
 
-def require_words(words: int, *, least: int) -> None:
+def require_words(words: int, *, min_words: int) -> None:
     """Reject what is too short; raises ExtractError (`short`)."""
-    if words < least:
-        raise ExtractError(f"too short: {words} words, at least {least} are asked for", reason="short")
+    if words < min_words:
+        raise ExtractError(f"too short: {words} words, at least {min_words} are asked for", reason="short")
 
 
 def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
@@ -49,13 +49,13 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
 
 
-def is_walled(document: Document) -> bool:
+def is_paywalled(document: Document) -> bool:
     """Tell whether a page that declares that it is not free says in words that there is more for those who pay."""
-    return document.structured.accessible_for_free is False and bool(_WALL.search(document.tree.text_content()))
+    return document.json_ld.accessible_for_free is False and bool(_PAYWALL.search(document.tree.text_content()))
 
 
 def require_article(
-    document: Document, text: str, *, title: str, words: int, least: int, is_walled: bool = False
+    document: Document, text: str, *, title: str, words: int, min_words: int, is_paywalled: bool = False
 ) -> None:
     """Reject pages that stand in an article's place; raises ExtractError.
 
@@ -63,51 +63,51 @@ def require_article(
     `video`, `gallery`. A page with text of some length passes all of them: a few words about cookies or a film do not
     unmake an article.
     """
-    if words >= _SHORT_PAGE_WORDS:
+    if words >= _MAX_CHECKED_WORDS:
         return
-    _refuse_gone(text, title, words)
-    _refuse_moved(document, words)
-    _refuse_consent(text, words)
-    _refuse_stub(document, text, words, is_walled=is_walled)
-    if words < max(least, 1):
-        _refuse_media(document, words)
+    _reject_gone(text, title, words)
+    _reject_moved(document, words)
+    _reject_consent(text, words)
+    _reject_paywall_stub(document, text, words, is_paywalled=is_paywalled)
+    if words < max(min_words, 1):
+        _reject_media(document, words)
 
 
-def _refuse_gone(text: str, title: str, words: int) -> None:
-    said = _GONE.search(title) or (words < _STUB_WORDS and _GONE.search(text[:200]))
-    if said:
-        raise ExtractError(f"the page says that it is gone ({said.group()!r}; {words} words)", reason="gone")
+def _reject_gone(text: str, title: str, words: int) -> None:
+    match = _GONE.search(title) or (words < _MAX_STUB_WORDS and _GONE.search(text[:200]))
+    if match:
+        raise ExtractError(f"the page says that it is gone ({match.group()!r}; {words} words)", reason="gone")
 
 
-def _refuse_moved(document: Document, words: int) -> None:
+def _reject_moved(document: Document, words: int) -> None:
     target = next(filter(None, map(refresh_target, document.meta.get("refresh", ()))), None)
     if target is not None:
         raise ExtractError(f"the page sends on to {target[:200]} ({words} words)", reason="moved")
 
 
-def _refuse_consent(text: str, words: int) -> None:
-    said = len(_CONSENT.findall(text))
-    if said >= 2 or (said and words < 40):
-        raise ExtractError(f"a consent wall: {said} such phrases in {words} words", reason="consent")
+def _reject_consent(text: str, words: int) -> None:
+    count = len(_CONSENT.findall(text))
+    if count >= 2 or (count and words < 40):
+        raise ExtractError(f"a consent wall: {count} such phrases in {words} words", reason="consent")
 
 
-def _refuse_stub(document: Document, text: str, words: int, *, is_walled: bool) -> None:
+def _reject_paywall_stub(document: Document, text: str, words: int, *, is_paywalled: bool) -> None:
     """Reject what is shown of an article that has to be paid for: less than it declares, or broken off at a wall."""
-    structured = document.structured
-    whole = count_words(structured.body)
-    if structured.accessible_for_free is not False or words >= _STUB_WORDS:
+    json_ld = document.json_ld
+    whole = count_words(json_ld.body)
+    if json_ld.accessible_for_free is not False or words >= _MAX_STUB_WORDS:
         return
-    breaks_off = is_walled or text.endswith(("…", "..."))
-    if words < _STUB_SHARE * whole or (not whole and breaks_off):
+    breaks_off = is_paywalled or text.endswith(("…", "..."))
+    if words < _MAX_STUB_SHARE * whole or (not whole and breaks_off):
         sign = f"the page declares {whole} words" if whole else "the page speaks of those who pay, or breaks off,"
         raise ExtractError(
             f"a paywall stub: {words} words are shown, {sign} and declares no free access", reason="paywall"
         )
 
 
-def _refuse_media(document: Document, words: int) -> None:
-    kind = document.said("og:type").lower()
-    types = document.structured.types
+def _reject_media(document: Document, words: int) -> None:
+    kind = document.meta_value("og:type").lower()
+    types = document.json_ld.types
     if kind.startswith("video") or types & _VIDEO_TYPES:
         raise ExtractError(f"a video page: {words} words beside a film", reason="video")
     if types & _GALLERY_TYPES:
@@ -119,10 +119,10 @@ def _refuse_media(document: Document, words: int) -> None:
 
 # How many pieces a sample is taken in, from all of the text, and of how many characters: a text may begin with a
 # quotation in another language, or be a review of foreign papers.
-_GLANCE = (4, 90)
-_SAMPLE = (10, 200)
-_CERTAIN = 0.95
-_LIKELY = 0.8
+_SHORT_SAMPLE = (4, 90)
+_LONG_SAMPLE = (10, 200)
+_CERTAIN_PROBABILITY = 0.95
+_LIKELY_PROBABILITY = 0.8
 # One written language under several codes.
 _SAME_LANGUAGE = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl"}
 
@@ -138,13 +138,13 @@ class LanguageDetector:
 
         `declared` is what the page says of itself; it counts only where the text leaves room for doubt.
         """
-        sample = _sample_text(text, *_SAMPLE)
+        sample = _sample_text(text, *_LONG_SAMPLE)
         if not any(map(str.isalpha, sample)):
             return "und"
-        language, probability = self._identifier.classify(_sample_text(text, *_GLANCE))
-        if probability < _CERTAIN:
+        language, probability = self._identifier.classify(_sample_text(text, *_SHORT_SAMPLE))
+        if probability < _CERTAIN_PROBABILITY:
             language, probability = self._identifier.classify(sample)
-        if probability < _LIKELY and (said := primary_language(declared)):
+        if probability < _LIKELY_PROBABILITY and (said := primary_language(declared)):
             return said
         return primary_language(str(language))
 

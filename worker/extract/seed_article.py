@@ -103,7 +103,7 @@ _NAME_OR_NUMBER = re.compile(r"(?<=\s)(?:[^\W\d_a-zà-ỹ][\w-]*|\d[\d.,/]*)")
 
 
 # How many teasers a box inside an article may hold for a single sentence after it to count as the article's last.
-_SHORT_BOX = 6
+_MAX_SHORT_BOX_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class _Body:
         """Return the article's paragraphs."""
         i = self._first
         while i < len(self._lines):
-            if self._leaves_article(i):
-                i = self._resumes(i)
+            if self._starts_other_block(i):
+                i = self._resume_index(i)
                 continue
             self._keep(self._lines[i])
             i += 1
@@ -186,14 +186,14 @@ class _Body:
         }:
             self._kept.append(line.text)
 
-    def _leaves_article(self, i: int) -> bool:
+    def _starts_other_block(self, i: int) -> bool:
         """Whether a block of something else begins here."""
         line = self._lines[i]
         if line.kind is LineKind.MARKER or self._is_teaser(line):
             return True
-        if self._is_other_lead(line):
+        if self._is_lead_of_other_article(line):
             return True
-        return line.kind in {LineKind.HEADLINE, LineKind.CREDIT} and self._opens_teasers(i)
+        return line.kind in {LineKind.HEADLINE, LineKind.CREDIT} and self._precedes_teasers(i)
 
     def _is_teaser(self, line: _Line) -> bool:
         """Whether the line is a link text: the page's own slug as picture text, then another headline."""
@@ -202,7 +202,7 @@ class _Body:
         folded = fold(line.text)
         return bool(self._slug) and self._slug != self._title and folded.startswith(self._slug) and folded != self._slug
 
-    def _is_other_lead(self, line: _Line) -> bool:
+    def _is_lead_of_other_article(self, line: _Line) -> bool:
         """Whether the line is the lead of another article of the site: it bears the site's mark once more."""
         return (
             bool(self._dateline and self._kept) and dateline(line.text) == self._dateline and not self._is_repeat(line)
@@ -212,7 +212,7 @@ class _Body:
         folded = fold(line.text)
         return any(folded in fold(kept) for kept in self._kept[:3])
 
-    def _opens_teasers(self, i: int) -> bool:
+    def _precedes_teasers(self, i: int) -> bool:
         """Whether a headline here is followed, before two sentences in a row, by the lead of another article."""
         following = [line for line in self._lines[i : i + 12] if line.kind not in {LineKind.BLANK, LineKind.NOISE}][:4]
         folded = [fold(line.text) for line in following]
@@ -220,7 +220,7 @@ class _Body:
             return True
         headlines = 0
         for line in following:
-            if self._is_other_lead(line) or (
+            if self._is_lead_of_other_article(line) or (
                 headlines and is_truncated(line.text) and line.kind is not LineKind.HEADLINE
             ):
                 return True
@@ -229,7 +229,7 @@ class _Body:
             headlines += line.kind is LineKind.HEADLINE and not self._is_own_title(line)
         return headlines >= 3
 
-    def _resumes(self, i: int) -> int:
+    def _resume_index(self, i: int) -> int:
         """Return where the article goes on after a block of something else, the end if it does not."""
         skipped = 0
         comments = False
@@ -250,12 +250,12 @@ class _Body:
         run, rest = self._run_of_sentences(j)
         if len(run) >= 3:
             return True
-        near = skipped <= _SHORT_BOX
+        near = skipped <= _MAX_SHORT_BOX_LINES
         if len(run) == 2:
-            return near or self._ends(rest) or self._speaks_of_same(" ".join(run))
+            return near or self._may_end_before(rest) or self._shares_names(" ".join(run))
         if not run or not near:
             return False
-        return rest[:1] == [LineKind.SIGNATURE] or (self._ends(rest) and self._speaks_of_same(run[0]))
+        return rest[:1] == [LineKind.SIGNATURE] or (self._may_end_before(rest) and self._shares_names(run[0]))
 
     def _run_of_sentences(self, j: int) -> tuple[list[str], list[LineKind]]:
         """Return up to three sentences in a row from j on, and the kinds of the two lines that follow them."""
@@ -273,7 +273,7 @@ class _Body:
                 break
         return run, rest
 
-    def _ends(self, rest: list[LineKind]) -> bool:
+    def _may_end_before(self, rest: list[LineKind]) -> bool:
         """Whether an article may end before these lines: nothing, a block heading, a name or an agency and then one."""
         return not rest or LineKind.MARKER in rest[:2] or (len(rest) == 1 and rest[0] is LineKind.SIGNATURE)
 
@@ -281,9 +281,9 @@ class _Body:
         return fold(line.text) in {self._title, self._slug}
 
     def _is_foreign(self, line: _Line) -> bool:
-        return is_truncated(line.text) or self._is_teaser(line) or self._is_other_lead(line)
+        return is_truncated(line.text) or self._is_teaser(line) or self._is_lead_of_other_article(line)
 
-    def _speaks_of_same(self, text: str) -> bool:
+    def _shares_names(self, text: str) -> bool:
         names = set(_NAME_OR_NUMBER.findall(text))
         known = set(_NAME_OR_NUMBER.findall(" " + " ".join(self._kept)))
         return len(names) >= 2 and len(names & known) >= max(2, len(names) / 2)

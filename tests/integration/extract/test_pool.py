@@ -73,9 +73,9 @@ class Watched(ProcessExtractor):
         super().__init__(given)
         self._in_hand: asyncio.Queue[int] = asyncio.Queue()
 
-    async def _answer(self, worker: pool._Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
+    async def _run_on(self, worker: pool._Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
         self._in_hand.put_nowait(worker.pid)
-        return await super()._answer(worker, job, within=within)
+        return await super()._run_on(worker, job, within=within)
 
     async def read_before(self) -> None:
         """Read a page, and forget who did."""
@@ -156,9 +156,9 @@ async def test_a_page_whose_worker_had_read_others_is_read_again_by_a_new_one() 
 
 
 async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_COMMAND", "import time; time.sleep(600)")
-    monkeypatch.setattr(pool, "_START_LIMIT_S", 0.2)
-    monkeypatch.setattr(pool, "_STOP_LIMIT_S", 0.2)
+    monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "import time; time.sleep(600)")
+    monkeypatch.setattr(pool, "_START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(pool, "_STOP_TIMEOUT_S", 0.2)
     extractor = ProcessExtractor(rules())
     try:
         async with asyncio.timeout(HANGS_S):
@@ -171,7 +171,7 @@ async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch:
 
 
 async def test_where_no_process_ever_comes_up_the_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
+    monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
     extractor = ProcessExtractor(rules())
     try:
         with pytest.raises(MachineError, match="no worker process could be started"):
@@ -186,16 +186,16 @@ async def test_a_passing_lack_of_processes_costs_tries_and_a_lasting_one_ends_th
     extractor = ProcessExtractor(rules(processes=1, renew_after=1))
     try:
         await read(extractor)
-        await extractor._drop_nursery()
-        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MAX_REFUSALS - 1):
+        await extractor._drop_fork_server()
+        monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
+        for _ in range(pool.MAX_FAILED_STARTS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         monkeypatch.undo()
         await read(extractor)
-        await extractor._drop_nursery()
-        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MAX_REFUSALS - 1):
+        await extractor._drop_fork_server()
+        monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
+        for _ in range(pool.MAX_FAILED_STARTS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         with pytest.raises(MachineError, match="no worker process could be started"):
@@ -212,9 +212,9 @@ class SlowToHire(Watched):
         self._clock = clock
         self._seconds = seconds
 
-    async def _hire(self) -> pool._Worker:
+    async def _spawn(self) -> pool._Worker:
         self._clock.later += self._seconds
-        return await super()._hire()
+        return await super()._spawn()
 
 
 class FakeTime:

@@ -23,18 +23,18 @@ class DateParser:
     language: str = ""
     month_first: bool = False
 
-    def of_value(self, value: str) -> Iterator[datetime]:
+    def parse_value(self, value: str) -> Iterator[datetime]:
         """Yield what a value that is a date may mean, the most likely first."""
         return possible_dates(value, zone=self.zone, month_first=self.month_first, language=self.language)
 
-    def of_text(self, text: str) -> FoundDate | None:
+    def find_in_text(self, text: str) -> FoundDate | None:
         """Return the first date in a line of text."""
         return find_date(text, home=self.zone, month_first=self.month_first, language=self.language)
 
-    def of_element(self, element: HtmlElement, text: str) -> Iterator[str]:
+    def values_of_element(self, element: HtmlElement, text: str) -> Iterator[str]:
         """Yield what an element gives as its date, for programs and for readers, as far as it can be read."""
         for value in (*map(element.get, _MACHINE_READABLE), text):
-            if value and any(char.isdigit() for char in value) and next(self.of_value(value), None) is not None:
+            if value and any(char.isdigit() for char in value) and next(self.parse_value(value), None) is not None:
                 yield value
 
 

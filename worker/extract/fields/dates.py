@@ -17,13 +17,13 @@ from worker.extract.fields.visible_dates import VisibleDate, find_visible_dates
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Clocks differ, and a date without a time is midnight somewhere: a day ahead is no lie yet.
 _MAX_AHEAD = timedelta(days=1)
-_CLEAR = 2
+_MIN_CLEAR_SCORE = 2
 _LONG_BEFORE = timedelta(days=90)
 # What a moment and the beginning of its day, or one moment in two zones, are at most apart.
-_ONE_DAY, _BETWEEN_ZONES = timedelta(days=1), timedelta(hours=14)
+_ONE_DAY, _MAX_ZONE_DIFFERENCE = timedelta(days=1), timedelta(hours=14)
 # What systems write for the scripts of their own pages: `"publishedAt":"2026-03-07T08:00:00Z"`.
 _QUOTE = rb"(?:\\{0,3}[\"']|&quot;)"
-_IN_SCRIPT = re.compile(
+_SCRIPT_DATE = re.compile(
     _QUOTE
     + rb"(?:date_?|first_?)?publi(?:shed|cation|sh)_?(?:at|on|date|time)?"
     + _QUOTE
@@ -32,36 +32,36 @@ _IN_SCRIPT = re.compile(
     + rb"((?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:]{5,8}(?:[.]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?)",
     re.IGNORECASE,
 )
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 # Names of meta elements, letters alone: systems write `article:published_time`, `article.published`, `og:article:…`.
 # First those that say publication, then those that say it in other words.
-_OWNER = (
+_META_PREFIX = (
     r"(?:og|article|dc|dcterms|parsely|cxenseparse|recs|cxense|bt|rnews|prism|citation|news|post|content|schema){0,6}"
 )
-_IN_OTHER_WORDS = (
+_OTHER_PUBLISHED_NAMES = (
     r"(?:pubdate|publish(?:time|date|datetime|at)|publicationdate|dateissued|dateposted|posteddate|originaldate|"
     r"dateoriginal|displaydate|releasedate|firstpublished|date(?:release|available|submitted)|sailthrudate|"
     r"published(?:date|time|at|on))"
 )
 _PUBLISHED_META = (
-    re.compile(_OWNER + r"(?:published(?:time|date|datetime|at|on)?|datepublished|publicationtime)"),
-    re.compile(_OWNER + _IN_OTHER_WORDS),
+    re.compile(_META_PREFIX + r"(?:published(?:time|date|datetime|at|on)?|datepublished|publicationtime)"),
+    re.compile(_META_PREFIX + _OTHER_PUBLISHED_NAMES),
 )
 # What may be the day of the draft, of the template or of the last change; and names that one system alone uses.
 _DATED_META = re.compile(
     r"(?:og|article|dc|dcterms|citation|page){0,6}"
     r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime|uploaddate)|"
-    rf"[a-z]{{0,30}}(?<!un)(?<!last){_IN_OTHER_WORDS}"
+    rf"[a-z]{{0,30}}(?<!un)(?<!last){_OTHER_PUBLISHED_NAMES}"
 )
 _MODIFIED_META = re.compile(
     r"(?:og|article|dc|dcterms|parsely|page){0,6}(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
     r"lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
 )
-_NOT_LETTERS = re.compile(r"[^a-z]+")
+_NON_LETTERS = re.compile(r"[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageDate:
+class ArticleDate:
     """A moment and where it came from: `json-ld`, `meta`, `feed`, `time`; guessed `url`, `text`, `unmarked-…`."""
 
     at: datetime
@@ -80,57 +80,59 @@ class DateContext:
     title: str = ""
 
 
-def find_published(document: Document, circumstances: DateContext) -> PageDate | None:
+def find_published(document: Document, context: DateContext) -> ArticleDate | None:
     """Return when the article was published, None where nothing credible says so."""
-    page = _PageDates(document, circumstances)
+    page = _PageDates(document, context)
     return next(filter(page.is_credible, page.published()), None)
 
 
-def find_modified(document: Document, circumstances: DateContext) -> PageDate | None:
+def find_modified(document: Document, context: DateContext) -> ArticleDate | None:
     """Return when the article was last modified, None where nothing credible says so."""
-    page = _PageDates(document, circumstances)
+    page = _PageDates(document, context)
     return next(filter(page.is_credible, page.modified()), None)
 
 
 class _PageDates:
     """What a page says of its dates, in the order in which it is believed."""
 
-    def __init__(self, document: Document, circumstances: DateContext) -> None:
+    def __init__(self, document: Document, context: DateContext) -> None:
         self._document = document
-        self._circumstances = circumstances
-        self._reading = DateParser(
-            zone=circumstances.zone,
+        self._context = context
+        self._parser = DateParser(
+            zone=context.zone,
             language=document.language[:2].lower(),
             month_first=writes_month_first(document),
         )
 
-    def published(self) -> Iterator[PageDate]:
-        structured, feed = self._document.structured, self._circumstances.feed_published
+    def published(self) -> Iterator[ArticleDate]:
+        json_ld, feed = self._document.json_ld, self._context.feed_published
         yield from self._declared()
         if feed is not None:
-            yield PageDate(at=feed, origin="feed")
+            yield ArticleDate(at=feed, origin="feed")
         yield from self._marked()
-        yield from self._read(structured.page_published, origin="json-ld")
-        yield from self._read(structured.created, origin="json-ld")
+        yield from self._read(json_ld.page_published, origin="json-ld")
+        yield from self._read(json_ld.created, origin="json-ld")
         unspecific = list(self._in_meta(_DATED_META))
         for guess in self._guessed():
             # Two that agree need not be guessed.
             yield next((said for said in unspecific if self._day(said) == self._day(guess)), guess)
         yield from (replace(said, origin="unmarked-meta", sure=False) for said in unspecific)
         changes = [
-            replace(shown, score=_CLEAR) for shown in self._shown if shown.is_change and shown.score == _CLEAR - 1
+            replace(shown, score=_MIN_CLEAR_SCORE)
+            for shown in self._visible
+            if shown.is_change and shown.score == _MIN_CLEAR_SCORE - 1
         ]
-        yield from self._shown_as(changes)
+        yield from self._clear_dates(changes)
         yield from self._in_scripts()
 
-    def _declared(self) -> Iterator[PageDate]:
+    def _declared(self) -> Iterator[ArticleDate]:
         """Yield the dates of publication that the page's head declares, and before them what shows that they are none.
 
         The article is older than all of them where its address names a day long before, for it was moved or published
         again; and where it was modified no later, for systems give the day of the last change as both, and the page
         shows its readers an earlier day. Where several contradict each other, the one that readers see comes first.
         """
-        declared = list(self._read(self._document.structured.published, origin="json-ld"))
+        declared = list(self._read(self._document.json_ld.published, origin="json-ld"))
         declared += (found for names in _PUBLISHED_META for found in self._in_meta(names))
         declared = list(filter(self.is_credible, declared))
         if not declared:
@@ -139,7 +141,7 @@ class _PageDates:
         address, days = self._in_address(), set(map(self._day, declared))
         if address is not None and self.is_credible(address) and address.at + _LONG_BEFORE < first:
             yield address
-        seen = self._seen() if len(days) > 1 or last_change <= first else []
+        seen = self._shown_to_readers() if len(days) > 1 or last_change <= first else []
         if seen and last_change <= first and all(_is_earlier(found.at, first) for found in seen):
             yield seen[0]
         # Which of two numbers is the month, a declared date decides.
@@ -149,93 +151,89 @@ class _PageDates:
 
     def _last_change(self) -> datetime:
         """Return when the page was last modified by its own word, the end of time where it does not say."""
-        return max((found.at for found in self.modified() if self.is_credible(found)), default=_NEVER)
+        return max((found.at for found in self.modified() if self.is_credible(found)), default=_END_OF_TIME)
 
-    def _marked(self) -> Iterator[PageDate]:
+    def _marked(self) -> Iterator[ArticleDate]:
         """Yield the dates in elements that are marked as the publication's.
 
         One that nobody sees has no weight against what readers see and a meta element says, too.
         """
-        marked = [shown for shown in self._shown if shown.marked and shown.score > 0]
-        seen = set(map(self._day, self._seen())) if any(not shown.visible for shown in marked) else set()
+        marked = [shown for shown in self._visible if shown.marked and shown.score > 0]
+        seen = set(map(self._day, self._shown_to_readers())) if any(not shown.visible for shown in marked) else set()
         agreed = next((said for said in self._in_meta(_DATED_META) if self._day(said) in seen), None)
         for shown in marked:
             if agreed is not None and not shown.visible:
                 yield agreed
             yield from self._read(shown.values, origin="time")
 
-    def _seen(self) -> list[PageDate]:
+    def _shown_to_readers(self) -> list[ArticleDate]:
         """Return what the date of publication that the page shows its readers may mean, empty where none is clear."""
-        near = find_visible_dates(
-            self._document.tree, title=self._circumstances.title, reading=self._reading, near=True
-        )
-        places = (shown for shown in near if shown.visible and not shown.is_change)
-        readings = (list(filter(self.is_credible, self._shown_as([shown]))) for shown in places)
+        near = find_visible_dates(self._document.tree, title=self._context.title, parser=self._parser, near=True)
+        positions = (shown for shown in near if shown.visible and not shown.is_change)
+        readings = (list(filter(self.is_credible, self._clear_dates([shown]))) for shown in positions)
         return next(filter(None, readings), [])
 
-    def modified(self) -> Iterator[PageDate]:
-        feed = self._circumstances.feed_modified
-        yield from self._read(self._document.structured.modified, origin="json-ld")
+    def modified(self) -> Iterator[ArticleDate]:
+        feed = self._context.feed_modified
+        yield from self._read(self._document.json_ld.modified, origin="json-ld")
         yield from self._in_meta(_MODIFIED_META)
         if feed is not None:
-            yield PageDate(at=feed, origin="feed")
+            yield ArticleDate(at=feed, origin="feed")
 
-    def is_credible(self, found: PageDate) -> bool:
-        return _OLDEST < found.at <= self._circumstances.fetched_at + _MAX_AHEAD
+    def is_credible(self, found: ArticleDate) -> bool:
+        return _OLDEST < found.at <= self._context.fetched_at + _MAX_AHEAD
 
-    def _is_today(self, found: PageDate) -> bool:
-        return self._day(found) == self._circumstances.fetched_at.astimezone(self._circumstances.zone).date()
+    def _is_today(self, found: ArticleDate) -> bool:
+        return self._day(found) == self._context.fetched_at.astimezone(self._context.zone).date()
 
-    def _day(self, found: PageDate) -> date | None:
+    def _day(self, found: ArticleDate) -> date | None:
         """Return the day a moment falls on in the page's zone, None at the ends of the calendar."""
         try:
-            return found.at.astimezone(self._circumstances.zone).date()
+            return found.at.astimezone(self._context.zone).date()
         except OverflowError:
             return None
 
-    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[PageDate]:
+    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[ArticleDate]:
         for value in values:
-            for at in self._reading.of_value(value):
-                yield PageDate(at=at, origin=origin, sure=sure)
+            for at in self._parser.parse_value(value):
+                yield ArticleDate(at=at, origin=origin, sure=sure)
 
-    def _in_meta(self, names: re.Pattern[str]) -> Iterator[PageDate]:
+    def _in_meta(self, names: re.Pattern[str]) -> Iterator[ArticleDate]:
         for name, values in self._document.meta.items():
-            if names.fullmatch(_NOT_LETTERS.sub("", name)):
+            if names.fullmatch(_NON_LETTERS.sub("", name)):
                 yield from self._read(values, origin="meta")
 
-    def _guessed(self) -> Iterator[PageDate]:
+    def _guessed(self) -> Iterator[ArticleDate]:
         address = self._in_address()
         if address is not None:
             yield address
-        yield from self._shown_as(self._shown)
+        yield from self._clear_dates(self._visible)
 
-    def _in_scripts(self) -> Iterator[PageDate]:
+    def _in_scripts(self) -> Iterator[ArticleDate]:
         """Yield the date that the page's scripts call its publication, where they name one day alone."""
-        said = dict.fromkeys(match[1].decode("ascii") for match in _IN_SCRIPT.finditer(self._document.body))
+        said = dict.fromkeys(match[1].decode("ascii") for match in _SCRIPT_DATE.finditer(self._document.body))
         found = list(self._read(said, origin="script", sure=False))
         if len(set(map(self._day, found))) == 1:
             yield found[0]
 
-    def _in_address(self) -> PageDate | None:
+    def _in_address(self) -> ArticleDate | None:
         at = date_in_url(self._document.url)
-        return (
-            None if at is None else PageDate(at=at.replace(tzinfo=self._circumstances.zone), origin="url", sure=False)
-        )
+        return None if at is None else ArticleDate(at=at.replace(tzinfo=self._context.zone), origin="url", sure=False)
 
-    def _shown_as(self, places: Iterable[VisibleDate]) -> Iterator[PageDate]:
+    def _clear_dates(self, positions: Iterable[VisibleDate]) -> Iterator[ArticleDate]:
         """Yield the dates among these that are clearly the article's."""
-        for shown in places:
-            if shown.score >= _CLEAR:
+        for shown in positions:
+            if shown.score >= _MIN_CLEAR_SCORE:
                 origin = "unmarked-time" if shown.is_time else "text"
                 found = self._read(shown.values, origin=origin, sure=False)
                 # A page that shows today's date above its title shows its clock.
                 yield from found if shown.after_title else filterfalse(self._is_today, found)
 
     @cached_property
-    def _shown(self) -> list[VisibleDate]:
-        return find_visible_dates(self._document.tree, title=self._circumstances.title, reading=self._reading)
+    def _visible(self) -> list[VisibleDate]:
+        return find_visible_dates(self._document.tree, title=self._context.title, parser=self._parser)
 
 
 def _is_earlier(shown: datetime, moment: datetime) -> bool:
     """Whether a moment as readers see it, mostly a day alone and in a zone unknown, is before another for certain."""
-    return shown + _BETWEEN_ZONES + (_ONE_DAY if shown.time() == time.min else timedelta(0)) < moment
+    return shown + _MAX_ZONE_DIFFERENCE + (_ONE_DAY if shown.time() == time.min else timedelta(0)) < moment

@@ -24,20 +24,20 @@ from worker.urls import page_key, resolve, same_site, trusted_canonical
 
 # Chinese, Japanese and Korean write no blanks beside a dash, and use bars of their own.
 _SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?[|｜ㅣ]\s?|\s::\s|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])")
-_LONGEST = 1_000
-_LONGEST_TITLE = 400
-_LONG_HEADING = 25
+_MAX_RAW_TITLE_CHARS = 1_000
+_MAX_TITLE_CHARS = 400
+_MIN_LONE_HEADING_CHARS = 25
 # Of the pairs of characters of two titles: for the same title, and for another wording of it.
-_ALIKE = 0.65
-_RELATED = 0.45
+_SAME_TITLE_SHARE = 0.65
+_REWORDED_TITLE_SHARE = 0.45
 # Of a title's pairs of characters, which share a heading must have.
-_MAIN_PART = 0.3
+_MIN_SHARED_PAIRS = 0.3
 # What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
 _LAST_BAR = re.compile(r"\s?[|｜ㅣ»]\s?(?=[^|｜ㅣ»]{1,40}\Z)")
-_FEWEST_BEFORE_BAR = 20
-_MOST_HEADINGS = 20
+_MIN_CHARS_BEFORE_BAR = 20
+_MAX_HEADINGS = 20
 # `Quân khu 2` of `Báo Quân khu 2`, `Guardian` of `The Guardian`.
-_MAIN_PART_OF_NAME = 0.6
+_MIN_NAME_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def find_title(document: Document, *, feed_title: str | None = None) -> Title:
     heading = _article_heading(document, said)
     order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
     best = (
-        _for_people(said, heading)
+        _wording_for_readers(said, heading)
         or next(filter(None, order), None)
         or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
     )
@@ -85,25 +85,27 @@ class _DeclaredTitles:
 def _declared_titles(document: Document) -> _DeclaredTitles:
     names = _site_names(document)
     return _DeclaredTitles(
-        json_ld=Title(text=_clean(document.structured.headline, names), origin="json-ld"),
-        open_graph=Title(text=_clean(document.said("og:title"), names), origin="meta"),
-        other_meta=Title(text=_clean(document.said("twitter:title", "dc.title", "title"), names), origin="meta"),
+        json_ld=Title(text=_clean(document.json_ld.headline, names), origin="json-ld"),
+        open_graph=Title(text=_clean(document.meta_value("og:title"), names), origin="meta"),
+        other_meta=Title(text=_clean(document.meta_value("twitter:title", "dc.title", "title"), names), origin="meta"),
         title_tag=Title(text=_before_bar(_clean(document.title_tag, names)), origin="title"),
     )
 
 
 def _clean(raw: str, names: frozenset[str]) -> str:
     """Return a title without markup and the site's name; an empty one for what is too long to be one."""
-    text = clean_line(strip_tags(raw[:_LONGEST]))
-    return without_site_name(text, names) if len(text) <= _LONGEST_TITLE else ""
+    text = clean_line(strip_tags(raw[:_MAX_RAW_TITLE_CHARS]))
+    return without_site_name(text, names) if len(text) <= _MAX_TITLE_CHARS else ""
 
 
 def _before_bar(title: str) -> str:
     bar = _LAST_BAR.search(title)
-    return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
+    return (
+        title[: bar.start()] if bar and bar.start() >= _MIN_CHARS_BEFORE_BAR and bar.start() > len(title) / 2 else title
+    )
 
 
-def _for_people(said: _DeclaredTitles, heading: Title) -> Title | None:
+def _wording_for_readers(said: _DeclaredTitles, heading: Title) -> Title | None:
     """Return the wording for readers where JSON-LD and the `title` element have another, for search engines.
 
     It is in Open Graph and the heading; or in Open Graph alone, where no further meta element sides with JSON-LD.
@@ -111,14 +113,14 @@ def _for_people(said: _DeclaredTitles, heading: Title) -> Title | None:
     for_engines, open_graph = fold(said.json_ld.text), said.open_graph.text
     if not (for_engines and open_graph) or for_engines == fold(open_graph) or for_engines != fold(said.title_tag.text):
         return None
-    if heading and _says(open_graph, heading.text):
+    if heading and _has_wording(open_graph, heading.text):
         return heading if fold(heading.text) != for_engines else None
-    reworded = _likeness(_pairs(open_graph), _pairs(said.json_ld.text)) >= _RELATED
+    reworded = _similarity(_char_pairs(open_graph), _char_pairs(said.json_ld.text)) >= _REWORDED_TITLE_SHARE
     is_alone = for_engines == fold(heading.text) and for_engines != fold(said.other_meta.text)
     return said.open_graph if is_alone and reworded else None
 
 
-def _says(title: str, wording: str) -> bool:
+def _has_wording(title: str, wording: str) -> bool:
     """Whether a title has this wording, whatever name of a site follows it."""
     return fold(title) == fold(wording) or _is_followed_by_name(title, wording)
 
@@ -130,12 +132,14 @@ def _is_followed_by_name(title: str, wording: str) -> bool:
 def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
     """Return the heading that shares most with what the page says elsewhere, else one that is alone and long enough."""
     headings, origin = list(_headings(document)), "h1"
-    if not headings and (declared := clean_line(document.said("headline")[:_LONGEST])):
+    if not headings and (declared := clean_line(document.meta_value("headline")[:_MAX_RAW_TITLE_CHARS])):
         headings, origin = [declared], "meta"
-    others = [_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title]
+    others = [
+        _char_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title
+    ]
     best, most = "", 0
     for heading in headings:
-        pairs = _pairs(heading)
+        pairs = _char_pairs(heading)
         shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
         if shared > most:
             best, most = heading, shared
@@ -143,40 +147,44 @@ def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
         # A site that gives its own name the first rank has its articles' titles in the second.
         said_elsewhere = {fold(title.text) for title in (said.open_graph, said.title_tag) if title}
         best = next((heading for heading in _headings(document, "h2") if fold(heading) in said_elsewhere), "")
-    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
+    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _MIN_LONE_HEADING_CHARS:
         best = headings[0]
     return Title(text=best, origin=origin)
 
 
 def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
     """Whether a heading is what another place gives as the title: alike, and not only the name of its site."""
-    return _likeness(heading, other) >= _ALIKE and len(heading & other) >= _MAIN_PART * len(other)
+    return _similarity(heading, other) >= _SAME_TITLE_SHARE and len(heading & other) >= _MIN_SHARED_PAIRS * len(other)
 
 
 def _first_heading(document: Document) -> Title:
     return Title(text=next(_headings(document), ""), origin="h1")
 
 
-def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+def _similarity(one: frozenset[str], other: frozenset[str]) -> float:
     """Return which share of the shorter title's pairs of characters the longer has: the same for every script."""
     return len(one & other) / max(1, min(len(one), len(other)))
 
 
-def _pairs(title: str) -> frozenset[str]:
+def _char_pairs(title: str) -> frozenset[str]:
     text = fold(title)
     return frozenset(text[place : place + 2] for place in range(len(text) - 1))
 
 
 def _headings(document: Document, rank: str = "h1") -> Iterator[str]:
-    for heading in islice(document.tree.iter(rank), _MOST_HEADINGS):
-        text = clean_line("".join(heading.itertext())[:_LONGEST])
+    for heading in islice(document.tree.iter(rank), _MAX_HEADINGS):
+        text = clean_line("".join(heading.itertext())[:_MAX_RAW_TITLE_CHARS])
         if text:
             yield text
 
 
 def _site_names(document: Document) -> frozenset[str]:
-    said = [document.said("og:site_name"), document.said("application-name"), document.said("twitter:site")]
-    said.extend(document.structured.site_names)
+    said = [
+        document.meta_value("og:site_name"),
+        document.meta_value("application-name"),
+        document.meta_value("twitter:site"),
+    ]
+    said.extend(document.json_ld.site_names)
     host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
     names = {fold(name.lstrip("@")) for name in said if name}
     return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)
@@ -206,7 +214,7 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
     return bool(bare) and (
         bare in names
         or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
-        or any(name.endswith(f" {bare}") and len(bare) >= _MAIN_PART_OF_NAME * len(name) for name in names)
+        or any(name.endswith(f" {bare}") and len(bare) >= _MIN_NAME_SHARE * len(name) for name in names)
     )
 
 
@@ -214,7 +222,7 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
 
 
 _MAX_DECLARED_URLS = 3
-_SHOWN_URL = 300
+_MAX_SHOWN_URL_CHARS = 300
 
 
 def canonical_url_of(document: Document, hints: Hints) -> str:
@@ -236,14 +244,15 @@ def notes_on_other_sites(document: Document) -> tuple[str, ...]:
     said = chain(
         (("rel=canonical", url) for url in document.links.get("canonical", ())[:_MAX_DECLARED_URLS]),
         (("og:url", url) for url in document.meta.get("og:url", ())[:_MAX_DECLARED_URLS]),
-        (("JSON-LD", url) for url in (document.structured.url,) if url),
+        (("JSON-LD", url) for url in (document.json_ld.url,) if url),
     )
     found: dict[str, list[str]] = {}
     for name, written in said:
         if url := _url_on_other_site(written, document.url):
             found.setdefault(url, []).append(name)
     return tuple(
-        f"the page calls {url[:_SHOWN_URL]} its address ({', '.join(dict.fromkeys(names))}), which is of another site"
+        f"the page calls {url[:_MAX_SHOWN_URL_CHARS]} its address ({', '.join(dict.fromkeys(names))}), "
+        "which is of another site"
         for url, names in found.items()
     )
 
@@ -262,19 +271,19 @@ _ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-work
 
 def find_rights(document: Document) -> Rights:
     """Return the page's signals, in its own words."""
-    structured = document.structured
+    json_ld = document.json_ld
     return Rights(
         robots=tuple(sorted(_robots(document))),
         tdm_reservation=_reservation(document),
-        licence=clean_line(structured.licence or next(iter(document.links.get("license", ())), "")),
-        copyright_holder=clean_line(structured.copyright_holder),
+        licence=clean_line(json_ld.licence or next(iter(document.links.get("license", ())), "")),
+        copyright_holder=clean_line(json_ld.copyright_holder),
     )
 
 
 def _reservation(document: Document) -> str:
     """Return what the page says of itself, else what its site says of it in `/.well-known/tdmrep.json`."""
     headers = document.headers
-    own = headers.get("tdm-reservation", "") or document.said("tdm-reservation")
+    own = headers.get("tdm-reservation", "") or document.meta_value("tdm-reservation")
     return own or headers.get("well-known-tdm-reservation", "")
 
 

@@ -35,7 +35,7 @@ from worker.models import Article
 # without its overestimate: a newcomer starts at one, so a count is never too high).
 
 
-_LEAST_ARTICLES = 8
+_MIN_ARTICLES = 8
 _BOILERPLATE_SHARE = 0.3
 _PROSE_BOILERPLATE_SHARE = 0.6
 _PROSE_WORDS = 30
@@ -89,23 +89,23 @@ def boilerplate_keys(known: ParagraphCounts) -> frozenset[int]:
 
 def _is_boilerplate(key: int, count: int, articles: int) -> bool:
     share = _PROSE_BOILERPLATE_SHARE if key & 1 else _BOILERPLATE_SHARE
-    return count >= _LEAST_ARTICLES and count >= share * articles
+    return count >= _MIN_ARTICLES and count >= share * articles
 
 
-_CREDIT_WORDS = 45
-_REPEAT = 40
+_MAX_CREDIT_WORDS = 45
+_MIN_REPEAT_CHARS = 40
 # A page that holds its article twice, for large screens and for small ones, says most of it again; a song its refrain,
 # which is little of what it says, however often it comes.
-_DOUBLED = 0.54
-_LEAD_BLOCKS, _LEAD = 3, 100
-_RUN, _RUN_AT_ONCE = 500, 200
+_DOUBLED_PAGE_SHARE = 0.54
+_LEAD_BLOCKS, _MIN_LEAD_CHARS = 3, 100
+_MIN_RUN_CHARS, _MIN_ADJACENT_RUN_CHARS = 500, 200
 # A block that holds this much of what stands in other blocks is the article once more, without its paragraphs.
-_WHOLE, _LARGE = 0.7, 1_000
+_RESTATED_SHARE, _MIN_RESTATING_CHARS = 0.7, 1_000
 # What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
 _MAX_RULE_SHARE = 0.3
-_FEWEST_MATCHES = 3
-_HEADLINE = 160
-_ENDS = re.compile(r"[.!?…。！？।]\W{0,3}$")
+_MIN_MATCHES = 3
+_MAX_HEADLINE_CHARS = 160
+_SENTENCE_END = re.compile(r"[.!?…。！？।]\W{0,3}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +125,14 @@ def drop_boilerplate(
     are boilerplate of the host (`learned.boilerplate_of`).
     """
     reasons = [_why_dropped(block, title=fold(title), url=url, learned=learned) for block in blocks]
-    for reason in _too_frequent(blocks, reasons):
+    for reason in _overused_reasons(blocks, reasons):
         reasons = ["" if each == reason else each for each in reasons]
-    for place in _dated_headlines(blocks):
-        reasons[place] = "is a headline of another article, with its age"
-    for place in _restated_articles(blocks):
-        reasons[place] = "holds the article once more"
-    for place in _repeated_blocks(blocks):
-        reasons[place] = reasons[place] or "repeats an earlier block"
+    for index in _dated_headlines(blocks):
+        reasons[index] = "is a headline of another article, with its age"
+    for index in _restated_articles(blocks):
+        reasons[index] = "holds the article once more"
+    for index in _repeated_blocks(blocks):
+        reasons[index] = reasons[index] or "repeats an earlier block"
     pairs = list(zip(blocks, reasons, strict=True))
     return CleanedBlocks(
         blocks=tuple(block for block, why in pairs if not why),
@@ -144,11 +144,13 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
     """Return the places below the text that hold headlines, each with how long ago it came out: two or more."""
     begin = len(blocks)
     ages: list[int] = []
-    while begin and not _ENDS.search(blocks[begin - 1].text) and len(blocks[begin - 1].text) < _HEADLINE:
+    while (
+        begin and not _SENTENCE_END.search(blocks[begin - 1].text) and len(blocks[begin - 1].text) < _MAX_HEADLINE_CHARS
+    ):
         begin -= 1
         if strip_age(blocks[begin].text) is not None:
             ages.append(begin)
-    if len(ages) < _FEWEST_MATCHES - 1:
+    if len(ages) < _MIN_MATCHES - 1:
         return range(0)
     # The first age may stand below its headline, and a heading above that.
     first = ages[-1] if strip_age(blocks[ages[-1]].text) else max(begin, ages[-1] - 1)
@@ -156,13 +158,13 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
     return range(first - is_headed, len(blocks))
 
 
-def _too_frequent(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:
+def _overused_reasons(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:
     """Return the reasons of a kind that would leave out more of the text than such lines ever make up."""
     held: Counter[str] = Counter()
     for block, why in zip(blocks, reasons, strict=True):
         held[why] += len(block.folded)
     counts = Counter(reasons)
-    return [why for why in _BY_SHAPE if counts[why] >= _FEWEST_MATCHES and held[why] > _MAX_RULE_SHARE * held.total()]
+    return [why for why in _SHAPE_REASONS if counts[why] >= _MIN_MATCHES and held[why] > _MAX_RULE_SHARE * held.total()]
 
 
 def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
@@ -172,42 +174,46 @@ def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
     order, and where the page holds much of its article twice.
     """
     first: dict[str, int] = {}
-    earlier = [first.setdefault(block.folded, place) for place, block in enumerate(blocks)]
-    again = {place for place, at in enumerate(earlier) if at != place and len(blocks[place].folded) >= _REPEAT}
-    repeated = sum(map(len, {blocks[place].folded for place in again}))
-    if repeated > _DOUBLED * sum(map(len, first)):
+    earlier = [first.setdefault(block.folded, index) for index, block in enumerate(blocks)]
+    again = {
+        index for index, at in enumerate(earlier) if at != index and len(blocks[index].folded) >= _MIN_REPEAT_CHARS
+    }
+    repeated = sum(map(len, {blocks[index].folded for index in again}))
+    if repeated > _DOUBLED_PAGE_SHARE * sum(map(len, first)):
         return again
-    in_runs = {place for run in _runs(blocks, earlier) for place in run}
-    return in_runs | {place for place in again if _is_at_once(blocks, place, earlier[place])}
+    in_repeated_runs = {index for run in _repeated_runs(blocks, earlier) for index in run}
+    return in_repeated_runs | {index for index in again if _is_adjacent_repeat(blocks, index, earlier[index])}
 
 
 def _restated_articles(blocks: Sequence[ArticleBlock]) -> Iterator[int]:
     """Yield the places of large blocks that are made of what stands in other blocks."""
-    for place, block in enumerate(blocks):
-        if len(block.folded) < _LARGE:
+    for index, block in enumerate(blocks):
+        if len(block.folded) < _MIN_RESTATING_CHARS:
             continue
-        others = (other.folded for other in blocks if other is not block and len(other.folded) >= _REPEAT)
-        held = [other for other in dict.fromkeys(others) if len(other) < _WHOLE * len(block.folded)]
-        if sum(len(other) for other in held if other in block.folded) > _WHOLE * len(block.folded):
-            yield place
+        others = (other.folded for other in blocks if other is not block and len(other.folded) >= _MIN_REPEAT_CHARS)
+        held = [other for other in dict.fromkeys(others) if len(other) < _RESTATED_SHARE * len(block.folded)]
+        if sum(len(other) for other in held if other in block.folded) > _RESTATED_SHARE * len(block.folded):
+            yield index
 
 
-def _is_at_once(blocks: Sequence[ArticleBlock], place: int, at: int) -> bool:
-    is_lead = at < _LEAD_BLOCKS and len(blocks[place].folded) >= _LEAD
-    return is_lead or blocks[place - 1].folded == blocks[place].folded
+def _is_adjacent_repeat(blocks: Sequence[ArticleBlock], index: int, at: int) -> bool:
+    is_lead = at < _LEAD_BLOCKS and len(blocks[index].folded) >= _MIN_LEAD_CHARS
+    return is_lead or blocks[index - 1].folded == blocks[index].folded
 
 
-def _runs(blocks: Sequence[ArticleBlock], earlier: Sequence[int]) -> Iterator[range]:
+def _repeated_runs(blocks: Sequence[ArticleBlock], earlier: Sequence[int]) -> Iterator[range]:
     """Yield the long runs of blocks that come again in the same order."""
     start = 0
-    for place in range(1, len(blocks) + 1):
-        if place < len(blocks) and earlier[place] != place and earlier[place] == earlier[place - 1] + 1:
+    for index in range(1, len(blocks) + 1):
+        if index < len(blocks) and earlier[index] != index and earlier[index] == earlier[index - 1] + 1:
             continue
-        run = range(start if earlier[start] != start else start + 1, place)
-        is_at_once = bool(run) and earlier[run.start] + len(run) == run.start
-        if sum(len(blocks[each].folded) for each in run) >= (_RUN_AT_ONCE if is_at_once else _RUN):
+        run = range(start if earlier[start] != start else start + 1, index)
+        is_adjacent = bool(run) and earlier[run.start] + len(run) == run.start
+        if sum(len(blocks[each].folded) for each in run) >= (
+            _MIN_ADJACENT_RUN_CHARS if is_adjacent else _MIN_RUN_CHARS
+        ):
             yield run
-        start = place
+        start = index
 
 
 def _without_scheme(url: str) -> str:
@@ -226,22 +232,22 @@ def _why_dropped(block: ArticleBlock, *, title: str, url: str, learned: frozense
         return "stands in most articles of this host"
     if is_shortcode(text):
         return "is an instruction to the site's own system"
-    return _by_shape(block)
+    return _shape_reason(block)
 
 
-def _by_shape(block: ArticleBlock) -> str:
+def _shape_reason(block: ArticleBlock) -> str:
     if is_block_heading(block.text) and block.kind != "row":
-        return _BY_SHAPE[0]
+        return _SHAPE_REASONS[0]
     if block.kind != "heading" and is_prompt(block.text):
-        return _BY_SHAPE[1]
+        return _SHAPE_REASONS[1]
     if is_cross_link(block.text):
-        return _BY_SHAPE[2]
-    if block.kind != "heading" and len(block.text.split()) <= _CREDIT_WORDS and is_credit(block.text):
-        return _BY_SHAPE[3]
+        return _SHAPE_REASONS[2]
+    if block.kind != "heading" and len(block.text.split()) <= _MAX_CREDIT_WORDS and is_credit(block.text):
+        return _SHAPE_REASONS[3]
     return ""
 
 
-_BY_SHAPE = (
+_SHAPE_REASONS = (
     "heads a block of links or comments",
     "asks the reader to do something",
     "points at another article",
@@ -255,7 +261,7 @@ _BY_SHAPE = (
 _CACHED_HOSTS: Final = 256
 
 
-class ParagraphMemory(Protocol):
+class BoilerplateStore(Protocol):
     """How often each paragraph was in the articles of a host; the store keeps that, and no extractor knows a store."""
 
     def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
@@ -270,30 +276,30 @@ class ParagraphMemory(Protocol):
 class HostBoilerplateCache:
     """The boilerplate of each host; what other workers learn is seen when a host is read again."""
 
-    def __init__(self, memory: ParagraphMemory) -> None:
-        self._memory = memory
-        self._at_hand: OrderedDict[str, frozenset[int]] = OrderedDict()
+    def __init__(self, store: BoilerplateStore) -> None:
+        self._store = store
+        self._cache: OrderedDict[str, frozenset[int]] = OrderedDict()
 
     def known(self, host: str) -> frozenset[int]:
         """Return the keys of the paragraphs that are boilerplate of the host."""
-        if host not in self._at_hand:
-            self._put(host, boilerplate_keys(self._counts(host)))
-        self._at_hand.move_to_end(host)
-        return self._at_hand[host]
+        if host not in self._cache:
+            self._remember(host, boilerplate_keys(self._counts(host)))
+        self._cache.move_to_end(host)
+        return self._cache[host]
 
     def learn(self, article: Article) -> None:
         """Count the paragraphs of an article that was met for the first time."""
         if not article.host or not article.paragraphs:
             return
         counts = count_article(self._counts(article.host), article.paragraphs)
-        self._memory.keep_paragraphs(article.host, counts.articles, counts.counts)
-        self._put(article.host, boilerplate_keys(counts))
+        self._store.keep_paragraphs(article.host, counts.articles, counts.counts)
+        self._remember(article.host, boilerplate_keys(counts))
 
     def _counts(self, host: str) -> ParagraphCounts:
-        articles, counts = self._memory.paragraphs(host)
+        articles, counts = self._store.paragraphs(host)
         return ParagraphCounts(articles=articles, counts=counts)
 
-    def _put(self, host: str, keys: frozenset[int]) -> None:
-        self._at_hand[host] = keys
-        while len(self._at_hand) > _CACHED_HOSTS:
-            self._at_hand.popitem(last=False)
+    def _remember(self, host: str, keys: frozenset[int]) -> None:
+        self._cache[host] = keys
+        while len(self._cache) > _CACHED_HOSTS:
+            self._cache.popitem(last=False)

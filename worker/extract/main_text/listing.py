@@ -33,10 +33,10 @@ from worker.urls.keys import is_specific
 # Finds the cards of a page: boxes side by side that are made alike, each with a link to a page of its own.
 
 
-_FEWEST_CARDS = 5
-_MOST_CARDS_SHARE = 0.8
-_FEWEST_CARD_CHARS = 100
-_LONG_PARAGRAPH = 25
+_MIN_CARDS = 5
+_MIN_CARD_SHARE = 0.8
+_MIN_CARD_CHARS = 100
+_LONG_PARAGRAPH_WORDS = 25
 # What these hold is a text's own, whether there are links in it or not.
 _NEVER_CARDS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "br", "dt", "dd"})
 
@@ -50,55 +50,55 @@ class CardLayout:
     """
 
     cards: int
-    inside: int
-    outside: int
-    together: int
-    paragraphs: int
+    words_in_cards: int
+    words_outside: int
+    sibling_words: int
+    sibling_paragraphs: int
 
 
-def measure_card_layout(extents: TextDensity, own: Iterable[TextBlock]) -> CardLayout:
+def measure_card_layout(density: TextDensity, own: Iterable[TextBlock]) -> CardLayout:
     """Return how the running text is laid out; `own` is what of it is the page's own."""
-    cards = find_cards(extents)
-    inside = outside = 0
-    together: Counter[HtmlElement | None] = Counter()
-    paragraphs: Counter[HtmlElement | None] = Counter()
-    for passage in own:
-        parent, words = passage.element.getparent(), count_words(passage.text())
-        together[parent] += words
-        if _is_in(passage.element, cards):
-            inside += words
+    cards = find_cards(density)
+    words_in_cards = words_outside = 0
+    sibling_words: Counter[HtmlElement | None] = Counter()
+    sibling_paragraphs: Counter[HtmlElement | None] = Counter()
+    for block in own:
+        parent, words = block.element.getparent(), count_words(block.text())
+        sibling_words[parent] += words
+        if _is_in(block.element, cards):
+            words_in_cards += words
             continue
-        outside += words
-        if words >= _LONG_PARAGRAPH:
-            paragraphs[parent] += 1
+        words_outside += words
+        if words >= _LONG_PARAGRAPH_WORDS:
+            sibling_paragraphs[parent] += 1
     return CardLayout(
         cards=len(cards),
-        inside=inside,
-        outside=outside,
-        together=max(together.values(), default=0),
-        paragraphs=max(paragraphs.values(), default=0),
+        words_in_cards=words_in_cards,
+        words_outside=words_outside,
+        sibling_words=max(sibling_words.values(), default=0),
+        sibling_paragraphs=max(sibling_paragraphs.values(), default=0),
     )
 
 
-def find_cards(extents: TextDensity) -> frozenset[HtmlElement]:
+def find_cards(density: TextDensity) -> frozenset[HtmlElement]:
     """Return the cards of a page, the outermost where they hold others."""
     alike: dict[tuple[HtmlElement | None, object, str], list[HtmlElement]] = defaultdict(list)
-    for element in extents.elements:
-        if element in extents.chars and element.tag not in _NEVER_CARDS and not is_inline(element):
+    for element in density.elements:
+        if element in density.chars and element.tag not in _NEVER_CARDS and not is_inline(element):
             alike[(element.getparent(), element.tag, _first_class(element))].append(element)
     found: set[HtmlElement] = set()
     for group in alike.values():
-        if len(group) >= _FEWEST_CARDS and _are_cards(group, extents) and not _is_in(group[0], found):
+        if len(group) >= _MIN_CARDS and _are_cards(group, density) and not _is_in(group[0], found):
             found.update(group)
     return frozenset(found)
 
 
-def _are_cards(group: Sequence[HtmlElement], extents: TextDensity) -> bool:
-    linking = [element for element in group if extents.links.get(element)]
-    if len(linking) < _MOST_CARDS_SHARE * len(group) or sum(extents.chars[each] for each in group) < _FEWEST_CARD_CHARS:
+def _are_cards(group: Sequence[HtmlElement], density: TextDensity) -> bool:
+    linking = [element for element in group if density.links.get(element)]
+    if len(linking) < _MIN_CARD_SHARE * len(group) or sum(density.chars[each] for each in group) < _MIN_CARD_CHARS:
         return False
     targets = {target for element in linking if (target := _first_target(element))}
-    return len(targets) >= _MOST_CARDS_SHARE * len(linking)
+    return len(targets) >= _MIN_CARD_SHARE * len(linking)
 
 
 def _first_target(element: HtmlElement) -> str:
@@ -128,32 +128,32 @@ class ListingFeatures:
     """
 
     flow: CardLayout
-    elsewhere: float
+    other_pages_share: float
     prices: int
     is_home: bool
-    may_name_an_article: bool
-    says_article: bool
-    is_headed: bool
+    has_article_url: bool
+    has_article_type: bool
+    has_title_heading: bool
 
 
-def listing_score(evidence: ListingFeatures) -> float:
+def listing_score(features: ListingFeatures) -> float:
     """Return how much a page looks like a list of other pages: 0 where articles and lists are as likely."""
-    flow = evidence.flow
+    flow = features.flow
     return (
         1.64
-        + 0.30 * _log(flow.cards)
-        + 1.89 * flow.inside / max(1, flow.inside + flow.outside)
+        + 0.30 * _log2(flow.cards)
+        + 1.89 * flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside)
         # Cards of some length are the items of a text.
-        - 0.46 * _log(flow.inside / max(1, flow.cards))
-        - 0.32 * _log(flow.together)
-        - 0.83 * _log(flow.paragraphs)
-        + 2.03 * evidence.elsewhere
-        + 0.29 * _log(evidence.prices)
+        - 0.46 * _log2(flow.words_in_cards / max(1, flow.cards))
+        - 0.32 * _log2(flow.sibling_words)
+        - 0.83 * _log2(flow.sibling_paragraphs)
+        + 2.03 * features.other_pages_share
+        + 0.29 * _log2(features.prices)
         # Fitted 1.86: a penalty on weights holds down what is as rare as a home page.
-        + 2.20 * evidence.is_home
-        - 1.80 * evidence.may_name_an_article
-        - 1.20 * evidence.says_article
-        - 1.48 * evidence.is_headed
+        + 2.20 * features.is_home
+        - 1.80 * features.has_article_url
+        - 1.20 * features.has_article_type
+        - 1.48 * features.has_title_heading
     )
 
 
@@ -171,18 +171,18 @@ def may_be_article_url(url: str) -> bool:
     return any(map(is_specific, last_two)) or _NUMBERED.search(parts.query) is not None
 
 
-def _log(count: float) -> float:
+def _log2(count: float) -> float:
     return log2(1 + count)
 
 
-_LONG_LINK = 25
-_LONG_HEADING = 25
+_MIN_HEADLINE_LINK_CHARS = 25
+_MIN_HEADING_CHARS = 25
 _MANY_TEASERS = 5
 _FEW_LINKS, _LINKS, _MANY_LINKS = 5, 10, 20
-_MANY_LINKED = 1_600
+_MANY_LINKED_CHARS = 1_600
 _MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
-_SCRAP, _LITTLE = 200, 400
-_MANY_ITEMS, _SCATTERED = 10, 100
+_SCRAP_CHARS, _LITTLE_CHARS = 200, 400
+_MANY_ENTRIES, _FEW_SIBLING_WORDS = 10, 100
 _HEADINGS = ("h2", "h3", "h4")
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
 
@@ -197,92 +197,96 @@ class ListingSigns:
 
     shares: TextShares
     links: int
-    headed: int
-    items: int
+    heading_links: int
+    article_elements: int
     cards: int
-    together: int
+    sibling_words: int
     is_home: bool
     is_collection: bool
     claims_article: bool
-    is_headed_as_article: bool
-    likeness: float
+    is_typed_article: bool
+    score: float
 
 
 def may_be_listing(document: Document, shares: TextShares) -> bool:
     """Tell, at a glance, whether a page is worth a closer look: one that claims to be an article may read as one."""
-    return not document.claims_article or shares.elsewhere > _HALF
+    return not document.claims_article or shares.other_pages_share > _HALF
 
 
 def gather_listing_signs(
-    document: Document, extents: TextDensity, own: Sequence[TextBlock], shares: TextShares
+    document: Document, density: TextDensity, own: Sequence[TextBlock], shares: TextShares
 ) -> ListingSigns:
     """Gather what of a page speaks for a list of other pages; `own` is the running text that is its own."""
-    links = [link for link in extents.links if _is_headline(link, extents)]
-    flow = measure_card_layout(extents, own)
+    links = [link for link in density.links if _is_headline(link, density)]
+    flow = measure_card_layout(density, own)
     address = _page_address(document)
-    home, is_headed = _is_home(address), _is_headed_by_title(document)
-    says_article = document.said("og:type").lower().startswith("article")
-    evidence = ListingFeatures(
+    home, has_title_heading = _is_home(address), _has_title_heading(document)
+    has_article_type = document.meta_value("og:type").lower().startswith("article")
+    features = ListingFeatures(
         flow=flow,
-        elsewhere=shares.elsewhere,
+        other_pages_share=shares.other_pages_share,
         prices=count_prices(_text_of(document)),
         is_home=home,
-        may_name_an_article=may_be_article_url(address),
-        says_article=says_article,
-        is_headed=is_headed,
+        has_article_url=may_be_article_url(address),
+        has_article_type=has_article_type,
+        has_title_heading=has_title_heading,
     )
     return ListingSigns(
         shares=shares,
         links=len(links),
-        headed=sum(map(_is_headed, links)),
-        items=sum(1 for element in extents.elements if element.tag == "article"),
+        heading_links=sum(map(_is_in_heading, links)),
+        article_elements=sum(1 for element in density.elements if element.tag == "article"),
         cards=flow.cards,
-        together=flow.together,
+        sibling_words=flow.sibling_words,
         is_home=home,
-        is_collection=not _COLLECTIONS.isdisjoint(document.structured.types),
+        is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
-        is_headed_as_article=says_article and is_headed,
-        likeness=listing_score(evidence),
+        is_typed_article=has_article_type and has_title_heading,
+        score=listing_score(features),
     )
 
 
-def reject_listing(looks: ListingSigns) -> None:
+def reject_listing(signs: ListingSigns) -> None:
     """Reject a page that lists articles rather than being one; raises ExtractError (`listing`)."""
-    if kind := _listing_kind(looks):
-        raise ExtractError(f"{kind}, not an article: {_figures(looks)}", reason="listing")
+    if kind := _listing_kind(signs):
+        raise ExtractError(f"{kind}, not an article: {_describe(signs)}", reason="listing")
 
 
-def _listing_kind(looks: ListingSigns) -> str:
-    shares = looks.shares
-    if looks.claims_article and looks.is_home and looks.links >= _MANY_LINKS and shares.elsewhere > _HALF:
+def _listing_kind(signs: ListingSigns) -> str:
+    shares = signs.shares
+    if signs.claims_article and signs.is_home and signs.links >= _MANY_LINKS and shares.other_pages_share > _HALF:
         return "a home page"
-    is_list = looks.cards > 0 or looks.links >= _FEW_LINKS or shares.elsewhere > _MUCH
-    if not looks.claims_article and is_list and looks.likeness > LISTING_THRESHOLD:
-        return "a home page" if looks.is_home else "a listing page"
-    if looks.claims_article or looks.is_headed_as_article:
+    is_list = signs.cards > 0 or signs.links >= _FEW_LINKS or shares.other_pages_share > _MUCH
+    if not signs.claims_article and is_list and signs.score > LISTING_THRESHOLD:
+        return "a home page" if signs.is_home else "a listing page"
+    if signs.claims_article or signs.is_typed_article:
         # Templates of listing pages copy what articles say of themselves: hardly a word of its own still tells them.
-        many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED
-        return "a listing page" if many and shares.elsewhere > _MOSTLY and shares.prose < _SCRAP else ""
-    if looks.is_collection and looks.links >= _LINKS:
+        many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
+        return "a listing page" if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS else ""
+    if signs.is_collection and signs.links >= _LINKS:
         return "a collection by its own word"
-    hardly_anything = looks.links >= _FEW_LINKS and shares.prose < _LITTLE
-    items = looks.items >= _MANY_ITEMS and looks.headed >= _FEW_LINKS and looks.together < _SCATTERED
-    return "a listing page" if hardly_anything or items else ""
+    hardly_anything = signs.links >= _FEW_LINKS and shares.prose < _LITTLE_CHARS
+    has_many_entries = (
+        signs.article_elements >= _MANY_ENTRIES
+        and signs.heading_links >= _FEW_LINKS
+        and signs.sibling_words < _FEW_SIBLING_WORDS
+    )
+    return "a listing page" if hardly_anything or has_many_entries else ""
 
 
-def _is_headline(link: HtmlElement, extents: TextDensity) -> bool:
-    return link.tag == "a" and extents.chars[link] >= _LONG_LINK and links_to_other_page(link)
+def _is_headline(link: HtmlElement, density: TextDensity) -> bool:
+    return link.tag == "a" and density.chars[link] >= _MIN_HEADLINE_LINK_CHARS and links_to_other_page(link)
 
 
-def _is_headed(link: HtmlElement) -> bool:
+def _is_in_heading(link: HtmlElement) -> bool:
     return next(link.iterancestors(*_HEADINGS), None) is not None or next(link.iter(*_HEADINGS), None) is not None
 
 
-def _is_headed_by_title(document: Document) -> bool:
+def _has_title_heading(document: Document) -> bool:
     """Whether the page has a headline, and its title is that."""
-    titles = fold(f"{document.title_tag} {document.said('og:title')} {document.structured.headline}")
+    titles = fold(f"{document.title_tag} {document.meta_value('og:title')} {document.json_ld.headline}")
     headings = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
-    return any(len(heading) >= _LONG_HEADING and heading in titles for heading in headings)
+    return any(len(heading) >= _MIN_HEADING_CHARS and heading in titles for heading in headings)
 
 
 def _text_of(document: Document) -> str:
@@ -293,7 +297,7 @@ def _page_address(document: Document) -> str:
     """Return the page's address: of a saved page the one it calls its own, empty where it names none."""
     if not document.url.startswith("file:"):
         return document.url
-    said = (*document.links.get("canonical", ()), document.said("og:url"))
+    said = (*document.links.get("canonical", ()), document.meta_value("og:url"))
     return next((url for url in said if url.startswith(("https://", "http://"))), "")
 
 
@@ -304,9 +308,9 @@ def _is_home(url: str) -> bool:
         return False
 
 
-def _figures(looks: ListingSigns) -> str:
+def _describe(signs: ListingSigns) -> str:
     return (
-        f"{looks.shares.elsewhere:.0%} of its text announces other pages ({looks.shares.teaser_count} teasers, "
-        f"{looks.links} headlines that are links, {looks.shares.prose} characters of its own; "
-        f"likeness {looks.likeness:.1f})"
+        f"{signs.shares.other_pages_share:.0%} of its text announces other pages ({signs.shares.teaser_count} teasers, "
+        f"{signs.links} headlines that are links, {signs.shares.prose} characters of its own; "
+        f"likeness {signs.score:.1f})"
     )

@@ -40,8 +40,8 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Leave a comment", "Leave a reply", "Join the conversation",
 )))
 # fmt: on
-_NUMBERED = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
-_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
+_SURROUNDING_COUNT = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
+_TRAILING_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
 # A link to another article set into the text as a line of its own. Other signs than `>>` begin lists and quotations.
 _CROSS_LINK = re.compile(
     r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
@@ -72,7 +72,7 @@ _BUTTON_WORDS = frozenset((
     "viết", "in", "rss", "like", "thích", "lưu", "gửi",
 ))
 # fmt: on
-_SENTENCE_WORDS = 5
+_MIN_SENTENCE_WORDS = 5
 _SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{1,30}) [a-z_-]{1,30}=[^\[\]]{1,500}\](?:[^\[\]]{0,200}\[/\1\])?")
 _CREDIT = re.compile(
     r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
@@ -80,7 +80,7 @@ _CREDIT = re.compile(
     re.IGNORECASE,
 )
 # One of these is in whatever the pattern finds, and in few other lines.
-_CREDIT_WORDS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
+_CREDIT_HINTS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
 
 
 # How long ago another article came out: beside its headline, in a list of such. An article gives its own once, on top.
@@ -100,7 +100,7 @@ def strip_age(line: str) -> str | None:
 
 def is_block_heading(line: str) -> bool:
     """Tell whether a line is the heading of a block of links, comments or advertising."""
-    return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
+    return len(line) < 80 and fold(_TRAILING_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
 
 
 def mentions_comments(text: str) -> bool:
@@ -121,7 +121,9 @@ def is_comment_heading(line: str) -> bool:
     """Tell whether a line opens the readers' comments: no article goes on after those."""
     if len(line) >= 80 or not mentions_comments(line):
         return False
-    return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
+    return any(
+        fold(form) in _COMMENT_HEADINGS for form in (_TRAILING_COUNT.sub("", line), _SURROUNDING_COUNT.sub("", line))
+    )
 
 
 def is_cross_link(line: str) -> bool:
@@ -138,7 +140,7 @@ def is_prompt(line: str) -> bool:
     words = fold(line).split()
     if _BUTTON_WORDS.issuperset(words):
         return bool(words)
-    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _SENTENCE_WORDS
+    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _MIN_SENTENCE_WORDS
     return not ends and _PROMPT_UNLESS_SENTENCE.fullmatch(line) is not None
 
 
@@ -151,4 +153,4 @@ def is_credit(line: str) -> bool:
     """Tell whether a line is the caption of a picture: it names where the picture is from."""
     end = line[-120:]
     lower = end.lower()
-    return any(word in lower for word in _CREDIT_WORDS) and _CREDIT.search(end) is not None
+    return any(word in lower for word in _CREDIT_HINTS) and _CREDIT.search(end) is not None

@@ -13,8 +13,8 @@ from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
 from worker.extract.main_text.text_blocks import TextBlock, TextDensity
 
-_SMALL_BOX = 200
-_SHORTEST_SENTENCE = 40
+_SMALL_BOX_CHARS = 200
+_MIN_SENTENCE_CHARS = 40
 # Never text, however much of it there is.
 NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
 
@@ -67,7 +67,11 @@ def make_plain_div(element: HtmlElement) -> None:
 def _running_text_in(box: HtmlElement) -> int:
     text = box.text_content()
     # Most boxes hold next to nothing: counting their running text exactly is not worth it.
-    return count_running_text(box) if len(text) > _SMALL_BOX and len(" ".join(text.split())) > _SMALL_BOX else 0
+    return (
+        count_running_text(box)
+        if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
+        else 0
+    )
 
 
 def count_running_text(element: HtmlElement) -> int:
@@ -88,8 +92,8 @@ def _sentences(element: HtmlElement) -> Iterator[str]:
         for piece in pieces:
             if (
                 piece
-                and len(piece) >= _SHORTEST_SENTENCE
-                and len(flat := " ".join(piece.split())) >= _SHORTEST_SENTENCE
+                and len(piece) >= _MIN_SENTENCE_CHARS
+                and len(flat := " ".join(piece.split())) >= _MIN_SENTENCE_CHARS
             ):
                 yield flat
 
@@ -110,15 +114,15 @@ _MAX_CONTROLS_SHARE = 0.3
 _MAX_NAMED_COMMENTS_SHARE = 0.5
 
 
-def remove_controls(tree: HtmlElement, account: RemovalBudget) -> None:
+def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
     """Take out of a tree what holds no article text; a frame that holds much of the page becomes a plain box."""
     strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
     _separate_labels(tree)
-    frames = account.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
+    frames = budget.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
     comments = list(filter(_is_named_comments, tree.iter(*_COMMENT_TAGS)))
     for kept in (
         *frames,
-        *account.remove(comments, why="is named as readers' comments", share=_MAX_NAMED_COMMENTS_SHARE),
+        *budget.remove(comments, why="is named as readers' comments", share=_MAX_NAMED_COMMENTS_SHARE),
     ):
         make_plain_div(kept)
 
@@ -141,17 +145,17 @@ def _is_named_comments(box: HtmlElement) -> bool:
 
 
 _COMMENT_HEADING_TAGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "a", "label", "header")
-_LONGEST_COMMENT_HEADING = 60
-_COMMENT_BOX_LEVELS = 4
-_SHORTEST_COMMENT = 30
+_MAX_COMMENT_HEADING_CHARS = 60
+_MAX_COMMENT_BOX_LEVELS = 4
+_MIN_COMMENT_CHARS = 30
 # How much running text an article has before its readers speak, in characters; a rubric called so stands above it.
-_LEAST_BEFORE = 250
+_MIN_CHARS_ABOVE_COMMENTS = 250
 # Under many an article there is more to read by its readers than by its author; but not ten times as much.
 _MAX_COMMENTS_SHARE = 0.9
 
 
 def remove_comments(
-    body: HtmlElement, extents: TextDensity, passages: Sequence[TextBlock], account: RemovalBudget
+    body: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock], budget: RemovalBudget
 ) -> None:
     """Remove the boxes of readers' comments that stand below the article.
 
@@ -159,52 +163,52 @@ def remove_comments(
     """
     if not mentions_comments(body.text_content()):
         return
-    for heading in list(_comment_headings(body, extents)):
-        box = _comment_box(heading, extents)
+    for heading in list(_comment_headings(body, density)):
+        box = _comment_box(heading, density)
         # Of a heading in a heading, the first has taken the box away.
-        if box is not None and body in box.iterancestors() and _is_below_article(box, passages):
-            account.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
+        if box is not None and body in box.iterancestors() and _is_below_article(box, blocks):
+            budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
 
 
-def _comment_headings(body: HtmlElement, extents: TextDensity) -> Iterator[HtmlElement]:
+def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
     for element in body.iter(*_COMMENT_HEADING_TAGS):
         # The words stand in the heading's own text; a number beside them may stand in an element of its own.
         own = element.text
-        if not own or not mentions_comments(own) or extents.chars.get(element, 0) > _LONGEST_COMMENT_HEADING:
+        if not own or not mentions_comments(own) or density.chars.get(element, 0) > _MAX_COMMENT_HEADING_CHARS:
             continue
         if is_comment_heading(element.text_content().strip()):
             yield element
 
 
-def _comment_box(heading: HtmlElement, extents: TextDensity) -> HtmlElement | None:
+def _comment_box(heading: HtmlElement, density: TextDensity) -> HtmlElement | None:
     """Return the lowest element around a heading that holds more than the heading, if it begins with it."""
     box = heading
-    for _ in range(_COMMENT_BOX_LEVELS):
+    for _ in range(_MAX_COMMENT_BOX_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html", "main", "article"}:
             return None
-        if _holds_text_before(parent, box, extents):
+        if _holds_text_before(parent, box, density):
             return None
         box = parent
-        if extents.chars[box] > extents.chars[heading] + _SHORTEST_COMMENT:
+        if density.chars[box] > density.chars[heading] + _MIN_COMMENT_CHARS:
             return box
     return None
 
 
-def _holds_text_before(parent: HtmlElement, box: HtmlElement, extents: TextDensity) -> bool:
+def _holds_text_before(parent: HtmlElement, box: HtmlElement, density: TextDensity) -> bool:
     return bool((parent.text or "").strip()) or any(
-        sibling in extents.chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
+        sibling in density.chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
     )
 
 
-def _is_below_article(box: HtmlElement, passages: Sequence[TextBlock]) -> bool:
+def _is_below_article(box: HtmlElement, blocks: Sequence[TextBlock]) -> bool:
     inside = set(box.iter())
     above = 0
-    for passage in passages:
-        if passage.element in inside:
+    for block in blocks:
+        if block.element in inside:
             break
-        above += passage.chars - passage.linked
-    return above >= _LEAST_BEFORE
+        above += block.chars - block.linked
+    return above >= _MIN_CHARS_ABOVE_COMMENTS
 
 
 # Takes out of a page what leads to other pages: menus, related articles, rows of teasers.
@@ -212,24 +216,24 @@ def _is_below_article(box: HtmlElement, passages: Sequence[TextBlock]) -> bool:
 # What is left is cleaner to read, and several times smaller: most of a news page's elements are links elsewhere.
 
 
-_LEAST_LINKS = 3
-_LINK_SHARE = 0.8
+_MIN_LINKS = 3
+_MIN_LINK_SHARE = 0.8
 # Cells and rows are left alone: a table of names that are links is an article's own.
 _BOX_TAGS = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
-_OWN_PROSE = 100
-_LEAST_TEASERS = 3
+_MIN_OWN_PROSE_CHARS = 100
+_MIN_TEASERS = 3
 _LINE_TAGS = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADING_TAGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
-_SHORTEST_HEADLINE = 12
+_MIN_HEADLINE_CHARS = 12
 _MAX_LINKS_SHARE = 0.9
 _OTHER_SCHEME = re.compile(r"[a-z]{2,20}:", re.IGNORECASE)
 
 
 def remove_link_blocks(
-    extents: TextDensity,
-    passages: Sequence[TextBlock],
+    density: TextDensity,
+    blocks: Sequence[TextBlock],
     teasers: Mapping[HtmlElement, HtmlElement],
-    account: RemovalBudget,
+    budget: RemovalBudget,
     *,
     url: str,
 ) -> None:
@@ -237,33 +241,37 @@ def remove_link_blocks(
 
     `url` is the page's own address.
     """
-    own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
-    boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
+    own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
+    boxes = (_link_boxes(density) | _teaser_rows(teasers.values())) - _ancestors(own)
     outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
-    account.remove(
-        [*outermost, *_headlines_below(extents, own, host=_host(url))],
+    budget.remove(
+        [*outermost, *_headlines_below(density, own, host=_host(url))],
         why="leads to other pages",
         share=_MAX_LINKS_SHARE,
     )
 
 
-def _headlines_below(extents: TextDensity, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
+def _headlines_below(density: TextDensity, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
     """Return the blocks below the page's last own passage that are each a link to a headline of the same site."""
     if not own:
         return []
-    elements = extents.elements
-    last = next(place for place in range(len(elements) - 1, -1, -1) if elements[place] is own[-1])
+    elements = density.elements
+    last = next(index for index in range(len(elements) - 1, -1, -1) if elements[index] is own[-1])
     below = (element for element in elements[last + 1 :] if element.tag in _LINE_TAGS)
-    found = [element for element in below if _is_headline(element, extents, host=host)]
-    if len(found) < _LEAST_LINKS:
+    found = [element for element in below if _is_headline(element, density, host=host)]
+    if len(found) < _MIN_LINKS:
         return []
     above = found[0].getprevious()
     return [*([above] if above is not None and above.tag in _HEADING_TAGS else []), *found]
 
 
-def _is_headline(block: HtmlElement, extents: TextDensity, *, host: str) -> bool:
-    linked = extents.linked.get(block, 0)
-    if linked < _SHORTEST_HEADLINE or linked < _LINK_SHARE * extents.chars[block] or extents.own.get(block, 0) < linked:
+def _is_headline(block: HtmlElement, density: TextDensity, *, host: str) -> bool:
+    linked = density.linked.get(block, 0)
+    if (
+        linked < _MIN_HEADLINE_CHARS
+        or linked < _MIN_LINK_SHARE * density.chars[block]
+        or density.own.get(block, 0) < linked
+    ):
         return False
     return any(_is_on_site((link.get("href") or "").strip(), host=host) for link in block.iter("a"))
 
@@ -279,23 +287,23 @@ def _host(url: str) -> str:
     return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
-def _link_boxes(extents: TextDensity) -> set[HtmlElement]:
+def _link_boxes(density: TextDensity) -> set[HtmlElement]:
     return {
         box
-        for box, links in extents.links.items()
-        if links >= _LEAST_LINKS and extents.linked[box] >= _LINK_SHARE * extents.chars[box] and box.tag in _BOX_TAGS
+        for box, links in density.links.items()
+        if links >= _MIN_LINKS and density.linked[box] >= _MIN_LINK_SHARE * density.chars[box] and box.tag in _BOX_TAGS
     }
 
 
 def _teaser_rows(teasers: Iterable[HtmlElement]) -> set[HtmlElement]:
     """Return the parents of three or more teasers."""
     rows = Counter(parent for box in set(teasers) if (parent := box.getparent()) is not None)
-    return {row for row, count in rows.items() if count >= _LEAST_TEASERS and row.tag in _BOX_TAGS}
+    return {row for row, count in rows.items() if count >= _MIN_TEASERS and row.tag in _BOX_TAGS}
 
 
 def _ancestors(elements: Iterable[HtmlElement]) -> set[HtmlElement]:
     return {ancestor for element in elements for ancestor in element.iterancestors()}
 
 
-def _is_own_prose(passage: TextBlock) -> bool:
-    return passage.chars - passage.linked >= _OWN_PROSE and not passage.is_inside_link
+def _is_own_prose(block: TextBlock) -> bool:
+    return block.chars - block.linked >= _MIN_OWN_PROSE_CHARS and not block.is_inside_link

@@ -86,14 +86,16 @@ _BLOCK_TAGS = frozenset((
     "p", "div", "li", "td", "dd", "h2", "h3", "h4", "blockquote", "article", "section", "main", "center", "pre",
 ))
 # fmt: on
-_SHORTEST = 60
-_HEADLINE = 20
+_MIN_BLOCK_CHARS = 60
+_MIN_HEADLINE_CHARS = 20
 # How much text beside a passage a teaser's box may hold, in characters.
-_TEASER_BOX = 260
-_LONGEST_TEASER = 600
-_LEVELS = 4
-_MAX_WEIGHT = 600
-_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
+_MAX_TEXT_BESIDE_TEASER = 260
+_MAX_TEASER_CHARS = 600
+_MAX_BOX_LEVELS = 4
+_MAX_WEIGHT_CHARS = 600
+_BOILERPLATE_NAMES = re.compile(
+    r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +134,20 @@ class TextShares:
     teaser_count: int
 
     @property
-    def elsewhere(self) -> float:
+    def other_pages_share(self) -> float:
         """The share of the text that belongs to other pages."""
         total = self.prose + self.teasers + self.links
         return (self.teasers + self.links) / total if total else 0.0
 
 
-def find_text_blocks(extents: TextDensity) -> list[TextBlock]:
+def find_text_blocks(density: TextDensity) -> list[TextBlock]:
     """Return the blocks of running text, in page order."""
-    long = {element: own for element, own in extents.own.items() if own >= _SHORTEST and element.tag in _BLOCK_TAGS}
+    long = {
+        element: own for element, own in density.own.items() if own >= _MIN_BLOCK_CHARS and element.tag in _BLOCK_TAGS
+    }
     return [
-        TextBlock(element, long[element], extents.own_linked.get(element, 0), _is_inside_link(element))
-        for element in extents.elements
+        TextBlock(element, long[element], density.own_linked.get(element, 0), _is_inside_link(element))
+        for element in density.elements
         if element in long
     ]
 
@@ -154,7 +158,7 @@ def _is_inside_link(element: HtmlElement) -> bool:
 
 
 def find_teasers(
-    extents: TextDensity, passages: Sequence[TextBlock], *, within: str = ""
+    density: TextDensity, blocks: Sequence[TextBlock], *, within: str = ""
 ) -> dict[HtmlElement, HtmlElement]:
     """Return the passages that announce other pages, each element with the small box it shares with a headline.
 
@@ -162,9 +166,9 @@ def find_teasers(
     and an entry of several paragraphs with a headline is a part of it.
     """
     found: dict[HtmlElement, HtmlElement] = {}
-    for passage in passages:
-        if not passage.is_linked and (box := _teaser_box(passage, extents, within=within)) is not None:
-            found[passage.element] = box
+    for block in blocks:
+        if not block.is_linked and (box := _teaser_box(block, density, within=within)) is not None:
+            found[block.element] = box
     if not within:
         return found
     paragraphs = Counter(found.values())
@@ -185,64 +189,64 @@ def _path(url: str) -> str:
     return "/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare
 
 
-def measure_text_shares(passages: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
+def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
     """Tell a page's own prose from teasers and links."""
     prose = announced = links = 0
-    for passage in passages:
-        if passage.is_linked:
-            links += passage.chars
-        elif passage.element in teasers:
-            announced += passage.chars
+    for block in blocks:
+        if block.is_linked:
+            links += block.chars
+        elif block.element in teasers:
+            announced += block.chars
         else:
-            prose += passage.chars
+            prose += block.chars
     return TextShares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
-def _teaser_box(passage: TextBlock, extents: TextDensity, *, within: str) -> HtmlElement | None:
+def _teaser_box(block: TextBlock, density: TextDensity, *, within: str) -> HtmlElement | None:
     """Return the small box that a passage shares with a headline that is a link: it announces another page."""
-    box = passage.element
-    if passage.chars > _LONGEST_TEASER:
+    box = block.element
+    if block.chars > _MAX_TEASER_CHARS:
         return None
-    for _ in range(_LEVELS):
+    for _ in range(_MAX_BOX_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html"}:
             return None
         box = parent
-        if extents.chars[box] > passage.chars * 1.3 + _TEASER_BOX:
+        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
             return None
-        if any(_is_headline(link, passage.element, extents, within=within) for link in box.iter("a")):
+        if any(_is_headline(link, block.element, density, within=within) for link in box.iter("a")):
             return box
     return None
 
 
-def _is_headline(link: HtmlElement, passage: HtmlElement, extents: TextDensity, *, within: str) -> bool:
-    if extents.chars.get(link, 0) < _HEADLINE or passage in link.iterancestors():
+def _is_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, *, within: str) -> bool:
+    if density.chars.get(link, 0) < _MIN_HEADLINE_CHARS or block in link.iterancestors():
         return False
     return not within or links_to_other_page(link, within=within)
 
 
-def is_furniture(passage: TextBlock) -> bool:
+def has_boilerplate_name(block: TextBlock) -> bool:
     """Tell whether the boxes right around a passage are named as a site's own, not an article's: a word on cookies."""
-    near = islice(passage.element.iterancestors(), _LEVELS)
+    near = islice(block.element.iterancestors(), _MAX_BOX_LEVELS)
     return any(
-        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
+        box.tag == "footer" or _BOILERPLATE_NAMES.search(f"{box.get('id')} {box.get('class')}")
         for box in near
         if box.tag != "body"
     )
 
 
-def weigh_elements(body: HtmlElement, passages: Sequence[TextBlock]) -> dict[HtmlElement, int]:
+def weigh_elements(body: HtmlElement, blocks: Sequence[TextBlock]) -> dict[HtmlElement, int]:
     """Return how much running text every element holds that holds any, long passages counting only so far."""
     weight: dict[HtmlElement, int] = defaultdict(int)
-    for passage in passages:
-        own = min(passage.chars, _MAX_WEIGHT) - passage.linked
+    for block in blocks:
+        own = min(block.chars, _MAX_WEIGHT_CHARS) - block.linked
         if own > 0:
-            for ancestor in _chain(passage.element, body):
+            for ancestor in _ancestors_up_to(block.element, body):
                 weight[ancestor] += own
     return weight
 
 
-def _chain(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
+def _ancestors_up_to(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
     for ancestor in element.iterancestors():
         yield ancestor
         if ancestor is top:
@@ -275,7 +279,7 @@ _BLOCK_KINDS = {
     "row": "row",
 }
 # What begins and ends a block; every other element is part of the text around it.
-_BLOCK_BOUNDS = frozenset(
+_BOUNDARY_TAGS = frozenset(
     {*_BLOCK_KINDS, "list", "table", "cell", "div", "main", "article", "section", "fn", "ab", "done"}
 )
 _MAX_DEPTH = 400
@@ -300,24 +304,26 @@ def read_blocks(body: _Element) -> Iterator[ArticleBlock]:
 
     Text that stands between two blocks is a block of its own; a row of a table is one, its cells apart by bars.
     """
-    for kind, raw in _pieces(body, "paragraph", depth=0):
+    for kind, raw in _split_pieces(body, "paragraph", depth=0):
         if text := clean_line(raw):
             yield make_block(kind, text)
 
 
-def _pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+def _split_pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
     """Yield what an element holds, without its tail, cut at every bound and line break."""
     pieces = [element.text or ""]
     for child in element:
         tag = str(child.tag)
-        if tag in _BLOCK_BOUNDS or (tag == "lb" and kind != "heading"):
+        if tag in _BOUNDARY_TAGS or (tag == "lb" and kind != "heading"):
             yield kind, "".join(pieces)
             pieces = []
-            yield from _inside(child, _kind_in(kind, tag), depth=depth + 1)
+            yield from _pieces_of_child(child, _kind_in(kind, tag), depth=depth + 1)
         elif tag == "lb":
             pieces.append(" ")
         else:
-            *blocks, (_, last) = _pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat(child))]
+            *blocks, (_, last) = (
+                _split_pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat_text(child))]
+            )
             if blocks:
                 (_, first), *rest = blocks
                 yield kind, "".join((*pieces, first))
@@ -333,15 +339,15 @@ def _kind_in(kind: str, tag: str) -> str:
     return kind if tag == "p" and kind in {"item", "quote"} else _BLOCK_KINDS.get(tag, kind)
 
 
-def _inside(child: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+def _pieces_of_child(child: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
     if child.tag == "row":
-        cells = (clean_line(" ".join(text for _, text in _pieces(cell, kind, depth=depth))) for cell in child)
+        cells = (clean_line(" ".join(text for _, text in _split_pieces(cell, kind, depth=depth))) for cell in child)
         yield kind, " | ".join(filter(None, cells))
     elif depth >= _MAX_DEPTH:
-        yield kind, _flat(child)
+        yield kind, _flat_text(child)
     else:
-        yield from _pieces(child, kind, depth=depth)
+        yield from _split_pieces(child, kind, depth=depth)
 
 
-def _flat(element: _Element) -> str:
+def _flat_text(element: _Element) -> str:
     return " ".join(str(piece) for piece in element.itertext())
