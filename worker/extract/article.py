@@ -1,4 +1,9 @@
-"""Extracts the article of one page or plain text: the order of the steps, each of which is in a module of its own."""
+"""Extracts the article of one page or plain text: runs the steps, each of which has a module of its own.
+
+    page | open_document | rights, title, dates | main text | drop boilerplate | quality filters | language | Article
+
+`ArticleExtractor` runs inside the worker processes; everything outside uses `pool.ProcessExtractor`.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +37,17 @@ from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of
 
-# Reads one page from bytes to article: the order of the steps, each of which is a module of its own.
-
-
+# Bounds the stored list. Chosen, not measured.
 _MAX_AUTHORS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedPage:
-    """What was read off one page, before its language is known and the last gates are passed."""
+    """What one page holds, before language identification and the last quality filters.
+
+    `notes` are sentences for `why`. `fallbacks` names each step that had to be replaced: `library`, `json-ld`, `fault`.
+    `paragraphs` are the keys by which the host's boilerplate is counted.
+    """
 
     text: str
     words: int
@@ -58,7 +65,10 @@ class ExtractedPage:
 
 
 def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> ExtractedPage:
-    """Return what the page holds; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
+    """Return what the page holds.
+
+    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal.
+    """
     guard = StepGuard()
     document = open_document(page)
     trace.figure("charset", document.charset)
@@ -101,7 +111,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
 
 
 def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
-    """Return what the library alone reads off a page on which our own reading failed as a whole."""
+    """Return what trafilatura alone extracts from a page on which our own extraction failed with `fault`."""
     blocks = extract_with_library(page)
     text = "\n".join(block.text for block in blocks)
     return ExtractedPage(
@@ -147,7 +157,7 @@ def _find_dates(
 
 
 def host_or_none(url: str) -> str:
-    """Return the host of a URL, an empty string where it has none."""
+    """Return the host of a URL, an empty string if it has none."""
     try:
         return host_of(url)
     except SourceError:
@@ -155,20 +165,23 @@ def host_or_none(url: str) -> str:
 
 
 class ArticleExtractor:
-    """Reads one page or text at a time; holds the language model, and nothing of what it has read."""
+    """Extracts one page or text at a time; holds the language model, and no state between pages."""
 
     def __init__(self, rules: ExtractRules) -> None:
         self._rules = rules
         self._languages = LanguageDetector()
 
     def read(self, content: Page | Text, hints: Hints, *, fetched_at: datetime, trace: Trace | None = None) -> Article:
-        """Return the article; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
+        """Return the article of a page or text.
+
+        Raises ExtractError with the reason if there is none, and FetchBlocked for a refused rights signal.
+        """
         if isinstance(content, Text):
             return self._read_text(content, hints, fetched_at=fetched_at)
         return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(enabled=False))
 
     def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
-        """Return how the article came about, or why there is none."""
+        """Return how the article was found, or why there is none."""
         trace = Trace()
         try:
             article = self.read(content, hints, fetched_at=fetched_at, trace=trace)
@@ -206,7 +219,7 @@ class ArticleExtractor:
             raise
         except Exception as error:
             if self._rules.refuse:
-                raise  # what the page reserves may not have been read
+                raise  # the page's rights signals may not have been read
             extracted = extract_page_with_library(first, hints, error)
         for other in others:
             extracted = self._with_next_page(extracted, other, hints, fetched_at=fetched_at)
@@ -243,7 +256,7 @@ class ArticleExtractor:
     def _with_next_page(
         self, extracted: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime
     ) -> ExtractedPage:
-        """Return a reading with what a further page of the article adds to it."""
+        """Return the extracted page with the text of the article's next page appended, or a note why that failed."""
         try:
             further = extract_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(enabled=False))
         except (ExtractError, FetchBlocked) as error:
@@ -261,6 +274,7 @@ class ArticleExtractor:
         )
 
     def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
+        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted."""
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
         quality.require_words(words, min_words=self._rules.min_words)

@@ -1,11 +1,11 @@
-"""The nursery: one warmed-up process that forks a worker process whenever the parent asks for one.
+"""The fork server: one warmed-up process that forks a worker process on demand.
 
-A fork of a warm process is ready in milliseconds, so a worker that a page has killed is replaced at once. The nursery
-is single-threaded (forking is safe) and never looks at a page itself. It ends, with all its children, when the
-parent closes the control socket or dies.
+All modules and the language model are loaded before the first fork, so a new worker is ready within milliseconds and
+shares that memory. The fork server has a single thread (otherwise forking is unsafe) and never reads a page itself.
+It ends with all its children when the parent closes the control socket or dies.
 
-    parent  -- control socket -->  nursery     fork one, here is its socket / kill that one
-    parent  -- worker socket  -->  worker      Job -> Reply, one at a time
+    parent  -- control socket -->  fork server   fork a worker for this socket / kill that worker
+    parent  -- worker socket  -->  worker        Job -> JobResult, one at a time
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.extract.main_text.body import preload_trafilatura
 from worker.models import Page
 from worker.ports import Hints
 
-# What a worker process does: read one job after another and answer each, whatever the page is like.
+# The loop of a worker process.
 
 
 _WARM_UP_PAGE = """<!doctype html><html lang="vi"><head><title>Khởi động | Báo</title></head><body><article>
@@ -42,13 +42,13 @@ _WARM_UP_PAGE = """<!doctype html><html lang="vi"><head><title>Khởi động | 
 
 
 class ExtractionWorker:
-    """Reads pages and turns whatever goes wrong into a reply."""
+    """Extracts articles and turns every failure into a JobResult."""
 
     def __init__(self, rules: ExtractRules) -> None:
         self._reader = ArticleExtractor(rules)
 
     def warm_up(self) -> None:
-        """Read one small page, so that the first real one does not pay for loading tables."""
+        """Extract one small page, which loads every table and cache that libraries load lazily."""
         preload_trafilatura()
         now = datetime(2024, 3, 6, tzinfo=UTC)
         url = "https://warm-up.example/khoi-dong.html"
@@ -56,7 +56,7 @@ class ExtractionWorker:
         self.answer(ipc.Job(content=page, hints=Hints(url=url, canonical_url=url, source=""), fetched_at=now))
 
     def answer(self, job: ipc.Job) -> ipc.JobResult:
-        """Return the article or the reason why there is none; never raises for anything a page can cause."""
+        """Return the article, or the reason why there is none; a page cannot make this raise."""
         try:
             return self._read(job)
         except MemoryError:
@@ -81,7 +81,7 @@ class ExtractionWorker:
 
 
 def serve(connection: socket.socket, worker: ExtractionWorker) -> None:
-    """Answer jobs until the parent closes the connection or a reply says that it was the last."""
+    """Run jobs until the parent closes the connection, or until a failure makes this process unfit for another."""
     connection.sendall(ipc.pack(ipc.WorkerReady(pid=os.getpid())))
     while isinstance(job := ipc.receive(connection), ipc.Job):
         reply = worker.answer(job)
@@ -90,11 +90,13 @@ def serve(connection: socket.socket, worker: ExtractionWorker) -> None:
             return
 
 
-_PR_SET_PDEATHSIG = 1
+# The fork server itself.
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class ForkServer:
-    """Forks, kills and reaps worker processes."""
+    """Forks, kills and reaps worker processes; `memory` is how many bytes each may grow by."""
 
     def __init__(self, control: socket.socket, worker: ExtractionWorker, *, memory: int) -> None:
         self._control = control
@@ -105,7 +107,7 @@ class ForkServer:
         self._selector.register(control, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Obey the parent until it goes away, then end every child."""
+        """Carry out the parent's commands until it closes the socket, then kill every child."""
         while self._step():
             pass
         for pidfd in self._children.values():
@@ -155,7 +157,10 @@ def _kill(pidfd: int) -> None:
 
 
 def _become_worker(task: Callable[[], None], *, memory: int) -> None:
-    """Run the task as a child that dies with the nursery and may grow by `memory` bytes, and never return."""
+    """Run the task in a child process, then exit; this never returns.
+
+    The kernel kills the child when the fork server dies, and refuses it more than `memory` bytes beyond its size now.
+    """
     status = 1
     try:
         fork_server = os.getppid()
@@ -167,11 +172,12 @@ def _become_worker(task: Callable[[], None], *, memory: int) -> None:
             task()
             status = 0
     finally:
-        # Exit handlers belong to the nursery; only what is nobody else's is left to the system.
+        # `sys.exit` would run the fork server's exit handlers and flush its buffers a second time.
         os._exit(status)
 
 
 def _data_size() -> int:
+    """Return the size in bytes of this process's data segment, which RLIMIT_DATA limits."""
     with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - one read of a kernel file
         for line in status:
             if line.startswith("VmData:"):
@@ -180,7 +186,7 @@ def _data_size() -> int:
 
 
 def main(descriptor: int, rules: ExtractRules) -> None:
-    """Run a nursery on an inherited control socket."""
+    """Run the fork server on the control socket with this file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
@@ -188,6 +194,7 @@ def main(descriptor: int, rules: ExtractRules) -> None:
     control = socket.socket(fileno=descriptor)
     worker = ExtractionWorker(rules)
     worker.warm_up()
+    # Frozen objects are never touched by the garbage collector, so their memory stays shared with the children.
     gc.collect()
     gc.freeze()
     ForkServer(control, worker, memory=rules.memory).run()

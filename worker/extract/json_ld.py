@@ -1,4 +1,7 @@
-"""Reads JSON-LD: what a page says of its article in schema.org's words, bounded in size and depth."""
+"""Reads a page's JSON-LD (schema.org metadata in script elements), bounded in size and depth.
+
+Broken JSON is repaired where that is simple; otherwise single fields are picked out of it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from typing import TypeGuard
 
 from worker.charset import clean
 
+# Limits against hostile pages, all chosen, not measured, and all far above what news pages have: characters of one
+# block and of all blocks, characters searched in a broken block, objects and list items, depth of nesting, values of a
+# date field, names of the site.
 _MAX_BLOCK_CHARS = 2_000_000
 _MAX_TOTAL_CHARS = 4_000_000
 _MAX_SALVAGE_CHARS = 200_000
@@ -19,7 +25,7 @@ _MAX_OBJECTS = 500
 _MAX_DEPTH = 12
 _MAX_DATES = 10
 _MAX_NAMES = 10
-# More than a Unix time in billionths of a second.
+# Unix times are at most this large in nanoseconds, the smallest unit in use.
 _MAX_UNIX_TIME = 10**19
 
 _ARTICLE_TYPES = frozenset(
@@ -56,10 +62,10 @@ JsonObject = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLd:
-    """What JSON-LD says of the page's article; empty where it says nothing.
+    """The article's metadata in the page's JSON-LD; fields without a value are empty.
 
-    `types` are all types on the page; `page_published` is said of the page, not of its article. Dates are as written,
-    each in every form that is there.
+    `types` are the types of all objects on the page. `page_published` is the date of the page, not of its article.
+    Dates are as written; a field may have several.
     """
 
     types: frozenset[str] = frozenset()
@@ -81,12 +87,12 @@ class JsonLd:
 
     @property
     def is_article(self) -> bool:
-        """Whether the page calls itself an article."""
+        """Whether an object on the page has one of schema.org's article types."""
         return bool(self.article_type)
 
 
 def read_json_ld(blocks: Iterable[str]) -> JsonLd:
-    """Return what a page's JSON-LD blocks say, broken ones read as far as can be."""
+    """Return the metadata in a page's JSON-LD blocks; broken blocks are read as far as possible."""
     objects = list(islice((item for block in _bounded(blocks) for item in _objects(_load(block))), _MAX_OBJECTS))
     types = frozenset(name for item in objects for name in _types(item))
     article = max((item for item in objects if _article_type(item)), key=_field_count, default=None)
@@ -134,7 +140,7 @@ def _load(block: str) -> object:
 
 
 def _repaired(block: str) -> Iterator[str]:
-    """Yield a block as it is, and then as it may have been meant."""
+    """Yield a block as written, then with common mistakes repaired: comment marks, trailing commas, entities."""
     yield block
     bare = _WRAPPING.sub("", block.strip()).strip()
     yield bare
@@ -143,7 +149,7 @@ def _repaired(block: str) -> Iterator[str]:
 
 
 def _salvage(block: str) -> JsonObject:
-    """Pick single fields out of JSON that cannot be parsed."""
+    """Return the single fields that a regular expression finds in JSON that cannot be parsed."""
     found: JsonObject = {}
     for match in islice(_STRING_FIELD.finditer(block[:_MAX_SALVAGE_CHARS]), _MAX_OBJECTS):
         name, value = match.groups()
@@ -183,7 +189,7 @@ def _is_page(item: JsonObject) -> bool:
 
 
 def _field_count(item: JsonObject) -> int:
-    """Prefer the thing that says most: a page's own article stands beside stubs of other articles."""
+    """Return how many main fields an object has: the page's own article has more than stubs of related articles."""
     fields = ("headline", "datePublished", "author", "articleBody", "image", "publisher", "description")
     return sum(1 for field in fields if item.get(field))
 
@@ -197,7 +203,7 @@ def _text(value: object) -> str:
 
 
 def _body(article: JsonObject) -> str:
-    """Return the text an article declares: in one piece or as a list of them, or as the entries of a live page."""
+    """Return the article's text: `articleBody` or `text`, each possibly a list, else the entries of a live blog."""
     pieces = list(map(_text, _as_list(article.get("articleBody")) or _as_list(article.get("text"))))
     if not any(pieces):
         for entry in filter(_is_object, _as_list(article.get("liveBlogUpdate"))):
@@ -206,7 +212,7 @@ def _body(article: JsonObject) -> str:
 
 
 def _as_list(value: object) -> list[object]:
-    """Return a value's first items, or the value as the one item; nothing for none."""
+    """Return a list's first items, any other value as a list of one, and an empty list for an empty value."""
     return value[:_MAX_OBJECTS] if isinstance(value, list) else [value] if value else []
 
 
@@ -215,7 +221,7 @@ def _is_object(value: object) -> TypeGuard[JsonObject]:
 
 
 def _dates(value: object) -> Iterator[str]:
-    """Yield dates as written; a number is a Unix time."""
+    """Yield dates as written; a number is a Unix time in any unit."""
     for item in value[:_MAX_DATES] if isinstance(value, list) else [value]:
         if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _MAX_UNIX_TIME:
             yield f"{item:.0f}"
@@ -224,7 +230,7 @@ def _dates(value: object) -> Iterator[str]:
 
 
 def _site_names(objects: Iterable[JsonObject]) -> Iterator[str]:
-    """Yield the names of the site and of its publisher."""
+    """Yield the names of the site and its publisher."""
     for item in objects:
         if any(name in _SITE_TYPES for name in _types(item)):
             yield from _names(item)

@@ -1,4 +1,10 @@
-"""The pool of worker processes, from the parent's side: one job a process at a time, a lost process is replaced."""
+"""The pool of extraction processes, seen from the parent.
+
+`ProcessExtractor` sends each page to a worker process and waits for the article. A worker handles one page at a time.
+One that hangs, crashes or grows too large is killed and replaced, and costs only the page it was working on. The
+workers are forked by a fork server (`fork_server.py`), which is a child process as well; `ipc.py` defines the messages.
+docs/extract.md compares this pool with pebble's.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +28,28 @@ from worker.extract.ipc import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
 
+# Runs in a fresh interpreter: the fork server must not inherit this process's threads or event loop.
 _FORK_SERVER_CODE = (
     "import pickle, sys; from worker.extract.fork_server import main; "
     "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
 )
+
 _START_TIMEOUT_S = 60.0
-"""For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
+"""Limit for each of the two attempts to start a worker. It does not count against the time limit of a page. Chosen, not
+measured: long enough for a machine that swaps."""
 _STOP_TIMEOUT_S = 2.0
+"""How long the fork server may take to exit, before and after SIGKILL. Chosen, not measured: it only has to kill its
+children."""
 MAX_FAILED_STARTS = 3
-"""So many times in a row, each time at two attempts, no process could be had: then it is no passing lack. Where there
-never was one, and not for its taking long, once is enough."""
+"""After this many failed starts in a row the shortage counts as permanent (MachineError instead of ExtractorDown).
+Chosen, not measured: every start already makes two attempts. If no worker ever started and the reason was not a
+timeout, one failed start is enough."""
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
+    """A worker process, by its connection; `pages` counts the jobs it was given."""
+
     pid: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -44,12 +58,14 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class _ForkServerProcess:
+    """The fork server and the socket over which it receives commands."""
+
     process: asyncio.subprocess.Process
     control: socket.socket
 
 
 class _WorkerLost(Exception):
-    """A worker process has gone away without an answer."""
+    """A worker process ended before it sent its result."""
 
 
 class ProcessExtractor:
@@ -64,19 +80,19 @@ class ProcessExtractor:
         self._closed = False
         self._ever_started = False
         self._failed_starts = 0
-        """How often in a row no process could be had."""
+        """Failed starts in a row."""
 
     async def start(self) -> None:
-        """Start the nursery and one worker ahead of the first page; not needed, but takes the wait out of it."""
+        """Start the fork server and one worker. Optional: otherwise the first page waits for them."""
         async with self._slots:
             self._idle.append(await self._spawn())
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         """Return the article of a page, or of a text that needs no extraction.
 
-        Raises ExtractError with the reason where there is none (`timeout`, `crash` and `memory` mean the process),
-        ExtractorDown where no process could be had, FetchBlocked where a rights signal that the rules refuse forbids
-        keeping it.
+        Raises ExtractError with the reason if there is no article (`timeout`, `crash` and `memory` are about the
+        worker process), ExtractorDown if no worker could be started, and FetchBlocked if the page carries a rights
+        signal that the rules refuse.
         """
         reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at))
         if reply.article is not None:
@@ -86,7 +102,7 @@ class ProcessExtractor:
         raise ExtractError(reply.message, reason=reply.reason)
 
     async def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
-        """Return how an article came about, or why there is none: each field's origin, each block left out."""
+        """Return how the article was found or why there is none: the origin of each field and every dropped block."""
         reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at, explain=True))
         return reply.explanation or ExtractionExplanation(reason=reply.reason, message=reply.message)
 
@@ -111,10 +127,11 @@ class ProcessExtractor:
                 raise ExtractError("the page ended its worker process", reason="crash") from None
 
     async def _run_on(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
-        """Return what a worker says of a page; that the page ended it is believed only of one that was new.
+        """Run a job on a worker and return the result.
 
-        One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
-        another has what is left of the page's time, which stands still while that one is hired.
+        If a used worker is lost, the job is repeated once on a new worker: memory left behind by earlier pages, or a
+        kill while the worker was idle, may be the cause. Only the loss of a new worker is blamed on the page. The
+        second attempt gets the rest of the page's time; starting the new worker does not count.
         """
         was_new = not worker.pages
         began = time.monotonic()
@@ -137,7 +154,7 @@ class ProcessExtractor:
 
     @contextlib.asynccontextmanager
     async def _worker(self, *, new: bool = False) -> AsyncIterator[_Worker]:
-        """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
+        """Lend an idle or new worker; end it afterwards unless it is back in the list of idle workers."""
         worker = (None if new else self._take_idle()) or await self._spawn()
         try:
             yield worker
@@ -148,14 +165,17 @@ class ProcessExtractor:
     def _take_idle(self) -> _Worker | None:
         while self._idle:
             worker = self._idle.pop()
-            # One that has died while it was idle (killed for its memory, by a person) must not cost the next page.
+            # A worker that was killed while idle (by the OOM killer, by an operator) must not cost the next page.
             if not _has_hung_up(worker):
                 return worker
             worker.writer.close()
         return None
 
     async def _spawn(self) -> _Worker:
-        """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown, at last MachineError."""
+        """Return a new worker; the second attempt uses a new fork server.
+
+        Raises ExtractorDown, or MachineError once the shortage counts as permanent.
+        """
         slow = False
         for _ in range(2):
             try:
@@ -203,15 +223,16 @@ class ProcessExtractor:
 
 
 def _has_hung_up(worker: _Worker) -> bool:
-    """Tell whether an idle worker's end is closed, also where the event loop has not seen it yet."""
+    """Return whether an idle worker has exited, even if the event loop has not noticed yet."""
     waiting = select.poll()
     waiting.register(worker.writer.get_extra_info("socket").fileno(), select.POLLIN)
-    # Nobody speaks unasked: what can be read of an idle worker is its end.
+    # An idle worker never writes, so readable data means EOF: it has exited.
     return worker.reader.at_eof() or bool(waiting.poll(0))
 
 
 @contextlib.contextmanager
 def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
+    """Close our end of a new worker's socket if the other end could not be sent to the fork server."""
     try:
         yield
     except OSError:
@@ -233,14 +254,14 @@ async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             env=_environment(),
-            # Out of the terminal's foreground group: Ctrl-C reaches the parent alone, which then cleans up.
+            # Outside the terminal's foreground process group: only the parent gets Ctrl-C, and cleans up.
             process_group=0,
         )
     return _ForkServerProcess(process, ours)
 
 
 def _environment() -> dict[str, str]:
-    # One thread for numpy's linear algebra: the nursery forks, and the workers share the cores among themselves.
+    # One thread for numpy's linear algebra: forking is safe only without threads, and one worker runs per core.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -253,7 +274,7 @@ async def _end_fork_server(server: _ForkServerProcess) -> None:
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             server.process.kill()
-        # Who does not even go when killed hangs in the system, and is left there.
+        # A process that survives SIGKILL is stuck in the kernel; leave it.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await server.process.wait()

@@ -1,4 +1,7 @@
-"""Finds the dates that a page shows its readers, and weighs which of them is the article's own."""
+"""Finds the dates that a page shows its readers, and scores how likely each is the article's own.
+
+A date is scored by the words before it, its distance from the title, and the names and contents of the boxes around it.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,27 @@ from worker.extract.document import is_inline
 from worker.extract.fields.date_parser import DateParser
 from worker.extract.text import clean_line, fold
 
+# All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
+# These bound the work on a hostile page.
 _MAX_POSITIONS, _MAX_DATED_ELEMENTS = 120, 60
 _MAX_DATES_IN_LINE = 3
-# In characters: a longer line is running text, and so is one with so much beside a date.
+# Longer lines are running text, as are dates with so much text beside them, which lose _PROSE_PENALTY.
 _MAX_LINE_CHARS = 200
 _PROSE_CHARS = 90
 _PROSE_PENALTY = 6
-# With so little beside it, a date is alone in its line.
+# A date with at most so much text beside it is alone in its line; a label before it ("Published:") is at most so long.
 _LONE_DATE_CHARS = 25
 _MAX_LABEL_CHARS = 40
+# Scores for words before the date that name something else ("expires"), or a change ("updated").
 _OTHER_SCORE, _CHANGE_SCORE = -4, -1
+# Distances below the title, and above it, in characters of text.
 _NEAR_CHARS, _FAR_CHARS = 700, 2_500
 _ABOVE_CHARS = 200
+# How many boxes around a date are looked at; one with so little text holds a byline, one with more is no teaser.
 _MAX_BOX_LEVELS = 8
 _SMALL_BOX_CHARS = 200
 _MAX_TEASER_CHARS = 1_500
+# A headline is the title if it is part of it or, from so many words on, shares this many of them.
 _MIN_HEADLINE_CHARS, _MIN_TITLE_CHARS = 28, 8
 _MIN_TITLE_WORDS, _SAME_WORDS_SHARE = 5, 0.75
 _MAY_BE_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
@@ -43,7 +52,7 @@ _DATED_ELEMENTS = XPath(
 _PUBLICATION_MARK = re.compile(
     r"(?:^|\s)(?:dt-)?published(?:$|\s)|publish(?:ed)?[-_]?(?:date|time|on|at)|pub-?date|date-?published", re.IGNORECASE
 )
-# What systems call the box of a date or of a byline; then the boxes of other pages' dates, or of none's.
+# Class names of the box of a date or byline, then of boxes with dates of other pages or of nothing published.
 _DATE_BOX = re.compile(
     r"(?:^|[\s_-])(?:dates?|times?|datetime|timestamp|published|publish|posted|pubdate|dateline|byline|ngay|fecha|datum|"
     r"data|zeit|tid)(?:$|[\s_-]|time|line|on|info|author)|(?<=[a-z])(?:Date|Time|Published|Timestamp|Byline)(?![a-z])|"
@@ -84,10 +93,10 @@ _OTHER_DATE_WORDS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class VisibleDate:
-    """A date on a page: what may say it, how much speaks for its being the article's own, and what marks it.
+    """A date on a page: its written forms, and a score for being the article's own.
 
-    `marked` is a machine-readable mark of publication; `is_time` says that it is in a `time` element; `visible` that
-    readers see it; `is_change` that the words before it speak of a change.
+    `marked`: the markup calls it the date of publication. `is_time`: it is in a `time` element. `visible`: readers see
+    it. `is_change`: the words before it speak of an update.
     """
 
     values: tuple[str, ...]
@@ -101,9 +110,9 @@ class VisibleDate:
 
 @dataclass(frozen=True, slots=True)
 class _DatePosition:
-    """A date in a line of a page: what may say it, its element, what stands before it, how much beside it.
+    """A date in a line of a page: its written forms, its element, the words before it, the characters beside it.
 
-    `distance` is how many characters after the title it stands; before it where that is negative.
+    `distance` is in characters below the title, negative above it; `timed` says that a time of day is given.
     """
 
     element: HtmlElement
@@ -118,13 +127,13 @@ class _DatePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Article:
-    """What the page's article is known by: its title, folded, and the elements in which its heading is."""
+    """The page's article: its folded title, and the heading with all its ancestors."""
 
     title: str
     shared: frozenset[HtmlElement]
 
     def has_title(self, text: str) -> bool:
-        """Whether a headline is the article's title: one is in the other, or has nearly all its words."""
+        """Return whether a headline is the article's title: one contains the other, or nearly all its words."""
         folded = fold(text)
         shorter, longer = sorted((folded, self.title), key=len)
         if len(shorter) < _MIN_TITLE_CHARS or 2 * len(shorter) < len(longer):
@@ -137,9 +146,9 @@ class _Article:
 
 @dataclass(slots=True)
 class _TextLine:
-    """A line of text as a reader sees it; `pieces` are its elements by where their text begins.
+    """A line of text as readers see it.
 
-    `label` is the line above it, where that is so short that it may say what this one is.
+    `pieces` are its elements by position, `dated` those made for dates; `label` is a short line above.
     """
 
     text: str = ""
@@ -162,7 +171,7 @@ class _TextLine:
 
 
 def find_visible_dates(tree: HtmlElement, *, title: str, parser: DateParser, near: bool = False) -> list[VisibleDate]:
-    """Return the dates that a page shows, the most credible first; with `near`, only those not far below its title."""
+    """Return the dates on a page, highest score first; with `near`, only those above or soon below the title."""
     body = tree.find("body")
     heading = None if body is None else _heading(body, title)
     if body is None or (near and heading is None):
@@ -176,7 +185,7 @@ def find_visible_dates(tree: HtmlElement, *, title: str, parser: DateParser, nea
 
 
 def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
-    """Return the heading that holds the article's title; else the first of the highest rank."""
+    """Return the heading that contains the article's title, else the first `h1`."""
     wanted = fold(title)
     first = None
     for heading in islice(body.iter("h1", "h2", "h3"), 60):
@@ -191,9 +200,9 @@ def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
 def _date_positions(
     body: HtmlElement, heading: HtmlElement | None, parser: DateParser, *, max_distance: int | None
 ) -> Iterator[_DatePosition]:
-    """Yield the places of a page where a date is written, in page order, up to `most` characters below the title."""
+    """Yield the dates of a page in page order, up to `max_distance` characters below the title."""
     total, title_at = 0, None
-    # Before the title, distances are known only once it is met.
+    # The distances of dates above the title are known only when the title is reached.
     waiting: list[tuple[_TextLine, int]] = []
     above = ""
     timed = None if max_distance is None else body.iter("time", "relative-time", "local-time", "time-ago")
@@ -217,7 +226,7 @@ def _date_positions(
 
 
 def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator[_TextLine]:
-    """Yield the lines of a page: they end where a block or a line break does."""
+    """Yield the lines of a page, which end at blocks and line breaks."""
     dated = frozenset(islice(made_for_dates, _MAX_DATED_ELEMENTS))
     line = _TextLine()
     for event, element in iterwalk(body, events=("start", "end")):
@@ -235,7 +244,7 @@ def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator
 
 
 def _needs_space(last: str, first: str) -> bool:
-    """Whether two words were only kept apart by what they look like (`Health` and `DECEMBER 22`)."""
+    """Return whether two pieces are separated only by their looks (`Health` and `DECEMBER 22`)."""
     return (last.isalnum() and first.isupper()) or (last.isalpha() and first.isdigit())
 
 
@@ -246,7 +255,7 @@ def _is_in(element: HtmlElement, box: HtmlElement) -> bool:
 def _dates_in_line(
     line: _TextLine, parser: DateParser, heading: HtmlElement | None, *, distance: int, after_title: bool
 ) -> Iterator[_DatePosition]:
-    """Yield the dates of one line: those in elements made for dates, and those in its text."""
+    """Yield the dates of one line: those in elements made for dates, then those in its text."""
     spans: list[tuple[int, int]] = []
     for begin, element in line.dated:
         own = clean_line("".join(element.itertext())[:_MAX_LINE_CHARS])
@@ -303,7 +312,7 @@ def _score_position(position: _DatePosition, article: _Article) -> VisibleDate:
 
 
 def _is_hidden(element: HtmlElement) -> bool:
-    """Whether an element, or the box it is in, says that readers do not see it."""
+    """Return whether an element or one of the two boxes around it is hidden."""
     return any(
         box.get("hidden") is not None or _HIDDEN.search(f"{box.get('class') or ''} {box.get('style') or ''}")
         for box in islice((element, *element.iterancestors()), 3)
@@ -333,7 +342,7 @@ def _score_distance(position: _DatePosition) -> int:
 
 
 def _score_boxes(element: HtmlElement, article: _Article) -> int:
-    """Weigh what the boxes around a date are called and hold, up to the one that it shares with the title."""
+    """Score the names and contents of the boxes around a date, up to the one that it shares with the title."""
     score, named = 0, False
     for level, box in enumerate(islice(_boxes(element, article.shared), _MAX_BOX_LEVELS)):
         marks = _attribute_text(box)
@@ -341,7 +350,7 @@ def _score_boxes(element: HtmlElement, article: _Article) -> int:
             score, named = score + 2, True
         headlines = _headlines(box, element) if level and level < 5 else []
         if headlines and all(map(article.has_title, headlines)):
-            # The article's own entry, as lists of what is new hold one.
+            # The article's own entry in a list of new articles.
             return score + 3
         if _OTHER_BOX.search(marks):
             return score - 5
@@ -353,7 +362,7 @@ def _score_boxes(element: HtmlElement, article: _Article) -> int:
 
 
 def _is_small(box: HtmlElement) -> bool:
-    """Whether a box holds little else than a byline."""
+    """Return whether a box holds little more than a byline."""
     size = 0
     for text in box.itertext():
         size += len(text.strip())
@@ -370,7 +379,7 @@ def _boxes(element: HtmlElement, shared: frozenset[HtmlElement]) -> Iterator[Htm
 
 
 def _headlines(box: HtmlElement, element: HtmlElement) -> list[str]:
-    """Return the headlines in the box around a date, where it is as short as one that announces a page."""
+    """Return the headlines in a box around a date, an empty list if the box is too long for a teaser."""
     size = 0
     for text in box.itertext():
         size += len(text)
@@ -386,5 +395,5 @@ def _headlines(box: HtmlElement, element: HtmlElement) -> list[str]:
 
 
 def _is_byline(link: HtmlElement) -> bool:
-    """Whether a link leads to what a byline names: an author, a subject, a mail address."""
+    """Return whether a link is part of a byline: it leads to an author, a topic or a mail address."""
     return _BYLINE_RELS.search(link.get("rel") or "") is not None or _BYLINE.search(link.get("href") or "") is not None

@@ -1,4 +1,8 @@
-"""Drops from an article's blocks what news sites put between its paragraphs, and learns what each host repeats."""
+"""Drops boilerplate from an article's blocks, and learns which paragraphs each host repeats.
+
+Three parts: counting the paragraphs of a host (pure), dropping blocks by form, repetition and these counts (pure), and
+HostBoilerplateCache, which keeps the counts in the store.
+"""
 
 from __future__ import annotations
 
@@ -22,53 +26,54 @@ from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.extract.text import fold
 from worker.models import Article
 
-# What is learned about a host: which paragraphs it sets into article after article; pure, bounded, without order.
+# Which paragraphs a host repeats.
 #
-# A paragraph is boilerplate of a host if it stood in many of its articles AND in a large share of all that were
-# counted.
-# Both are needed: a paper repeats its own background paragraphs in every follow-up of a long story, an agency's
-# sentence
-# is quoted again and again, and neither may ever be lost. They stand in a few of a hundred articles; boilerplate
-# stands in a third of them or in all.
+# A paragraph is boilerplate of a host if it was in many of its articles AND in a large share of all articles counted.
+# Both are needed: a newspaper repeats background paragraphs in every follow-up of a long story, and agency sentences
+# are quoted again and again; neither may be lost. Those are in a few of a hundred articles, boilerplate is in a third
+# of them or in all.
 #
-# Counts are kept for the most frequent paragraphs (the space-saving idea of Metwally, Agrawal and El Abbadi, 2005,
-# without its overestimate: a newcomer starts at one, so a count is never too high).
+# Only the most frequent paragraphs are counted, as in the space-saving algorithm (Metwally, Agrawal and El Abbadi,
+# 2005). Unlike there, a new paragraph starts at one, so that a count is never too high.
 
 
+# The thresholds are chosen, not measured. Prose, from _PROSE_WORDS words on, needs the larger share: losing a paragraph
+# is worse than keeping a notice.
 _MIN_ARTICLES = 8
 _BOILERPLATE_SHARE = 0.3
 _PROSE_BOILERPLATE_SHARE = 0.6
 _PROSE_WORDS = 30
+# Bounds the store: at most this many counts per host. Chosen, not measured.
 _MAX_COUNTED_PARAGRAPHS = 2_000
-# Halve at this many articles: what a site no longer prints is forgotten, and no number grows for ever.
+# All counts are halved at this many articles, so that what a site no longer prints is forgotten. Chosen, not measured.
 _HALVE_AT_ARTICLES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParagraphCounts:
-    """How many articles of a host were counted, and in how many of them each paragraph key stood."""
+    """How many articles of a host were counted, and in how many of them each paragraph was, by key."""
 
     articles: int = 0
     counts: Mapping[int, int] = field(default_factory=dict)
 
 
 def paragraph_key(text: str) -> int:
-    """Return a signed 64-bit key of a paragraph that does not see case, blanks or punctuation.
+    """Return a signed 64-bit key of a paragraph, regardless of case, blanks and punctuation.
 
-    Long paragraphs differ in their lowest bit from short ones: `boilerplate_of` asks more of prose.
+    The lowest bit is set for long paragraphs (prose), for which `boilerplate_keys` has a higher threshold.
     """
     return folded_paragraph_key(fold(text))
 
 
 def folded_paragraph_key(folded: str) -> int:
-    """Return the key of a paragraph that is folded already."""
+    """Return the key of an already folded paragraph."""
     digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
     is_prose = folded.count(" ") >= _PROSE_WORDS - 1
     return (int.from_bytes(digest, "little", signed=True) & ~1) | is_prose
 
 
 def count_article(known: ParagraphCounts, paragraphs: Iterable[int]) -> ParagraphCounts:
-    """Return the counts with one more article; the result does not depend on the order of its paragraphs."""
+    """Return the counts with one more article; the order of its paragraphs does not matter."""
     counts = dict(known.counts)
     for key in set(paragraphs):
         counts[key] = counts.get(key, 0) + 1
@@ -83,7 +88,7 @@ def count_article(known: ParagraphCounts, paragraphs: Iterable[int]) -> Paragrap
 
 
 def boilerplate_keys(known: ParagraphCounts) -> frozenset[int]:
-    """Return the keys of the paragraphs that are boilerplate of the host."""
+    """Return the keys of the host's boilerplate."""
     return frozenset(key for key, count in known.counts.items() if _is_boilerplate(key, count, known.articles))
 
 
@@ -92,25 +97,32 @@ def _is_boilerplate(key: int, count: int, articles: int) -> bool:
     return count >= _MIN_ARTICLES and count >= share * articles
 
 
+# Dropping blocks. Lengths are in folded characters.
+
+# A longer block is no picture credit; a shorter block is not compared with earlier ones. Chosen, not measured.
 _MAX_CREDIT_WORDS = 45
 _MIN_REPEAT_CHARS = 40
-# A page that holds its article twice, for large screens and for small ones, says most of it again; a song its refrain,
-# which is little of what it says, however often it comes.
+# A page that holds its article twice, for large and small screens, repeats more than this share of its distinct text
+# (35% of all of it); a song repeats its refrain, which is little distinct text. Measured: docs/extract.md.
 _DOUBLED_PAGE_SHARE = 0.54
+# Otherwise a repeat is dropped if it repeats one of the first blocks, or is part of a long repeated run; a shorter run
+# is enough if it follows its original directly. Measured together: docs/extract.md.
 _LEAD_BLOCKS, _MIN_LEAD_CHARS = 3, 100
 _MIN_RUN_CHARS, _MIN_ADJACENT_RUN_CHARS = 500, 200
-# A block that holds this much of what stands in other blocks is the article once more, without its paragraphs.
+# A block of which this share is the text of other blocks is the article again, in one piece. Chosen, not measured.
 _RESTATED_SHARE, _MIN_RESTATING_CHARS = 0.7, 1_000
-# What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
+# A rule that matches more of a text than this has found the text itself: the captions of a photo essay, the links of a
+# page about links. Applied from _MIN_MATCHES matches on. Chosen; docs/extract.md has the result as a whole.
 _MAX_RULE_SHARE = 0.3
 _MIN_MATCHES = 3
+# In characters; longer blocks are no headlines. Chosen, not measured.
 _MAX_HEADLINE_CHARS = 160
 _SENTENCE_END = re.compile(r"[.!?…。！？।]\W{0,3}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanedBlocks:
-    """The blocks that stay, and what was dropped."""
+    """The blocks that are kept and those that were dropped."""
 
     blocks: tuple[ArticleBlock, ...]
     dropped: tuple[DroppedBlock, ...]
@@ -119,10 +131,10 @@ class CleanedBlocks:
 def drop_boilerplate(
     blocks: Sequence[ArticleBlock], *, title: str, url: str = "", learned: frozenset[int] = frozenset()
 ) -> CleanedBlocks:
-    """Return the blocks without titles, prompts, cross links, photo credits, repeats and what the host always prints.
+    """Return the blocks without the title, prompts, cross links, picture credits, repeats and the host's boilerplate.
 
-    `url` is the page's own address, which some pages print for readers on paper; `learned` are keys of paragraphs that
-    are boilerplate of the host (`learned.boilerplate_of`).
+    `url` is the page's own address, which some pages print at their end. `learned` are the keys of the host's
+    boilerplate (`boilerplate_keys`).
     """
     reasons = [_why_dropped(block, title=fold(title), url=url, learned=learned) for block in blocks]
     for reason in _overused_reasons(blocks, reasons):
@@ -141,7 +153,7 @@ def drop_boilerplate(
 
 
 def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
-    """Return the places below the text that hold headlines, each with how long ago it came out: two or more."""
+    """Return the indexes of the headlines with an age ("3 hours ago") at the end, empty if fewer than two."""
     begin = len(blocks)
     ages: list[int] = []
     while (
@@ -152,14 +164,14 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
             ages.append(begin)
     if len(ages) < _MIN_MATCHES - 1:
         return range(0)
-    # The first age may stand below its headline, and a heading above that.
+    # The first age may be in a block below its headline, and a heading above that.
     first = ages[-1] if strip_age(blocks[ages[-1]].text) else max(begin, ages[-1] - 1)
     is_headed = first > begin and blocks[first - 1].kind == "heading"
     return range(first - is_headed, len(blocks))
 
 
 def _overused_reasons(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:
-    """Return the reasons of a kind that would leave out more of the text than such lines ever make up."""
+    """Return the reasons that would drop more of the text than such lines ever make up."""
     held: Counter[str] = Counter()
     for block, why in zip(blocks, reasons, strict=True):
         held[why] += len(block.folded)
@@ -168,10 +180,10 @@ def _overused_reasons(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) ->
 
 
 def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
-    """Return the places of blocks that say again what an earlier one says, where that is not the author's doing.
+    """Return the indexes of blocks that repeat an earlier one because of the page, not the author.
 
-    It is where a block follows its own likeness or repeats a lead, where a long run of blocks comes again in the same
-    order, and where the page holds much of its article twice.
+    That is so for a block directly after its original, a repeated lead, a long run of blocks repeated in the same
+    order, and every repeat on a page that holds most of its article twice.
     """
     first: dict[str, int] = {}
     earlier = [first.setdefault(block.folded, index) for index, block in enumerate(blocks)]
@@ -186,7 +198,7 @@ def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
 
 
 def _restated_articles(blocks: Sequence[ArticleBlock]) -> Iterator[int]:
-    """Yield the places of large blocks that are made of what stands in other blocks."""
+    """Yield the indexes of large blocks that consist of the text of other blocks."""
     for index, block in enumerate(blocks):
         if len(block.folded) < _MIN_RESTATING_CHARS:
             continue
@@ -202,7 +214,7 @@ def _is_adjacent_repeat(blocks: Sequence[ArticleBlock], index: int, at: int) -> 
 
 
 def _repeated_runs(blocks: Sequence[ArticleBlock], earlier: Sequence[int]) -> Iterator[range]:
-    """Yield the long runs of blocks that come again in the same order."""
+    """Yield the index ranges of long runs of blocks that repeat an earlier run."""
     start = 0
     for index in range(1, len(blocks) + 1):
         if index < len(blocks) and earlier[index] != index and earlier[index] == earlier[index - 1] + 1:
@@ -255,40 +267,41 @@ _SHAPE_REASONS = (
 )
 
 
-# Remembers between pages what each host sets into its articles: the extractor's counting on the store's memory.
+# The counts of each host, in the store.
 
 
+# Hosts kept in memory. Chosen, not measured: a run works on few hosts at a time.
 _CACHED_HOSTS: Final = 256
 
 
 class BoilerplateStore(Protocol):
-    """How often each paragraph was in the articles of a host; the store keeps that, and no extractor knows a store."""
+    """Where the counts are kept: `storage.queue.hosts`, which this package must not import."""
 
     def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
-        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+        """Return how many articles of the host were counted, and in how many of them each paragraph was, by key."""
         ...
 
     def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
-        """Replace what is remembered of a host, in the caller's transaction where there is one."""
+        """Replace the counts of a host, in the caller's transaction if there is one."""
         ...
 
 
 class HostBoilerplateCache:
-    """The boilerplate of each host; what other workers learn is seen when a host is read again."""
+    """The boilerplate of each host, cached; counts of other workers show up when a host is loaded again."""
 
     def __init__(self, store: BoilerplateStore) -> None:
         self._store = store
         self._cache: OrderedDict[str, frozenset[int]] = OrderedDict()
 
     def known(self, host: str) -> frozenset[int]:
-        """Return the keys of the paragraphs that are boilerplate of the host."""
+        """Return the keys of the host's boilerplate."""
         if host not in self._cache:
             self._remember(host, boilerplate_keys(self._counts(host)))
         self._cache.move_to_end(host)
         return self._cache[host]
 
     def learn(self, article: Article) -> None:
-        """Count the paragraphs of an article that was met for the first time."""
+        """Count the paragraphs of an article, which must be new: call it once per article."""
         if not article.host or not article.paragraphs:
             return
         counts = count_article(self._counts(article.host), article.paragraphs)

@@ -1,4 +1,8 @@
-"""Finds the main text by our own extraction, by trafilatura's or from JSON-LD where ours has lost text."""
+"""Finds the main text: by our own extraction, or by trafilatura's or from JSON-LD if ours has lost text.
+
+`find_main_text` is the entry point; the sections below find the lead, compare our text with trafilatura's, and read the
+text that a page declares in JSON-LD.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ from worker.extract.main_text.text_blocks import (
 from worker.extract.text import clean_line, count_words, fold
 from worker.models import Page
 
-# Finds an article's lead (the "sapo") on its page, so that it stands first in the text, and once.
+# The lead (in Vietnamese "sapo"): it must come first in the text, and only once.
 
 
 _LEAD_NAME = re.compile(
@@ -39,23 +43,27 @@ _LEAD_NAME = re.compile(
     r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
     re.IGNORECASE,
 )
-# The same as systems that write names of their own do: `Article_elementLead__N3pGr`, `articleStandfirst`.
+# The same names inside generated class names: `Article_elementLead__N3pGr`, `articleStandfirst`.
 _LEAD_NAME_IN_CAMEL_CASE = re.compile(
     r"(?<=[a-z])(?:Sapo|Lead|Lede|Standfirst|Summary|Subtitle|Intro|Excerpt)(?![a-z])"
 )
 _NOT_LEAD_NAME = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
+# In characters, chosen, not measured: shorter blocks are labels, longer ones are body text.
 _MIN_LEAD_CHARS, _MAX_LEAD_CHARS = 40, 1200
+# A lead and a description agree if so many folded characters do, and the rest up to the last _MAX_CUT_CHARS:
+# descriptions are cut off, often within a word. Chosen, not measured.
 _LEAD_KEY_CHARS = 60
-# What stands before a lead's first word: the paper or the place it was written (`(Báo X) - `, `HÀ NỘI – `).
-_DATELINE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
-_MAX_BLOCKS_AFTER_HEADING = 40
 _MAX_CUT_CHARS = 12
+# The paper or the place before a lead's first word (`(Báo X) - `, `HÀ NỘI – `).
+_DATELINE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
+# A block named as a lead counts only so near below the heading. Chosen, not measured.
+_MAX_BLOCKS_AFTER_HEADING = 40
 
 
 def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
-    """Return the page's lead as it stands on the page, an empty string where none is found.
+    """Return the lead as written on the page, an empty string if there is none.
 
-    A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
+    A lead is a block that the page's description repeats, or a block near the heading whose class or id names a lead.
     """
     described = _descriptions(document)
     heading = next(document.tree.iter("h1"), None)
@@ -74,7 +82,7 @@ def _descriptions(document: Document) -> frozenset[str]:
 
 
 def _candidates(blocks: Sequence[TextBlock]) -> Iterator[TextBlock]:
-    """Yield the passages of the page's first half that may be leads; what a site says of itself stands below."""
+    """Yield the blocks in the first half of the page's text that may be the lead; notices of the site come later."""
     half = sum(block.chars - block.linked for block in blocks) / 2
     above = 0
     for block in blocks:
@@ -86,7 +94,7 @@ def _candidates(blocks: Sequence[TextBlock]) -> Iterator[TextBlock]:
 
 
 def _may_lead(element: HtmlElement) -> bool:
-    # What a site says of itself in its footer may be what its pages give as their description; so may a caption.
+    # A site's footer or a caption can equal the description of its pages.
     return next(element.iterancestors("footer", "figcaption"), None) is None
 
 
@@ -95,7 +103,7 @@ def _is_prose(text: str) -> bool:
 
 
 def _is_described(text: str, described: Collection[str]) -> bool:
-    """Whether a text begins as a description does; descriptions are cut short, and leads name a place or a paper."""
+    """Return whether a text begins like a description, with or without its dateline."""
     bare = _DATELINE.sub("", text)
     return _begins_as(text, described) or (bare != text and _begins_as(bare, described))
 
@@ -122,7 +130,7 @@ def _is_named(element: HtmlElement) -> bool:
 
 
 def _blocks_after(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElement]:
-    """Return the blocks that come soon after the heading."""
+    """Return the elements that follow soon after the heading."""
     found: list[HtmlElement] = []
     seen = False
     for element in tree.iter("h1", "h2", "h3", "p", "div", "section"):
@@ -144,15 +152,14 @@ def _names(element: HtmlElement) -> Iterator[str]:
 def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
     """Return the blocks with the lead first and nowhere else.
 
-    Where a block further down begins with the lead and goes on, the lead is the article's own running text: the
-    blocks stay as they are.
+    If a block contains the lead and more, the lead is part of the running text, and the blocks are returned unchanged.
     """
     key = fold(lead)
     if not key:
         return blocks
     indexes = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
     if not indexes and key in " ".join(block.folded for block in blocks):
-        # What is one block on the page, with line breaks in it, can be several here.
+        # A block with line breaks on the page can be several blocks here.
         return blocks
     if (indexes and indexes[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in indexes):
         return blocks
@@ -167,19 +174,22 @@ def _is_same(folded: str, key: str) -> bool:
     return shorter in longer and len(shorter) > 0.7 * len(longer)
 
 
-# Decides between our reading of a page and the library's of the untouched page, by the running text in each.
+# The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
 
 
+# A block is covered if its first folded characters are in the text. Chosen, not measured.
 _COVERAGE_KEY_CHARS = 50
+# On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
 _MAX_CHARS_FOR_LIBRARY = 1_500_000
 _MAX_TAGS_FOR_LIBRARY = 20_000
-# By how much running text the library's reading must be ahead, as a share of all and in characters.
+# How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
+# (chosen, not measured: about a paragraph).
 _MIN_GAIN_SHARE = 0.2
 _MIN_GAIN_CHARS = 200
 
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
-    """Return the library's reading of a page as it was fetched; none of a page so large that it would take seconds."""
+    """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
     markup = prefilter_markup(decode(page.body, page.content_type).text)
     if len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
         return []
@@ -187,7 +197,7 @@ def extract_with_library(page: Page) -> list[ArticleBlock]:
 
 
 def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[TextBlock]) -> bool:
-    """Tell whether one reading holds clearly more of a page's running text than the other."""
+    """Return whether one text covers clearly more of a page's running text than the other."""
     if not ours:
         return bool(theirs)
     keys = [(fold(block.text())[:_COVERAGE_KEY_CHARS], block.chars) for block in running]
@@ -200,10 +210,12 @@ def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) ->
     return sum(chars for key, chars in keys if key in text)
 
 
-# The text that a page declares in its JSON-LD (`articleBody`): what there is of a page that a script draws.
+# The text that a page declares in JSON-LD (`articleBody`): often the only text of a page that is rendered by a script.
 
 
+# A shorter declaration is a summary. Chosen, not measured.
 _MIN_DECLARED_CHARS = 300
+# The declared text is used if the page shows less than this share of it (docs/extract.md).
 _MAX_SHOWN_SHARE = 0.5
 _TAG = re.compile(r"</?(?:p|br|div|h[1-6]|li|ul|ol|a|b|i|em|strong|span|blockquote|figure|img)\b[^<>]{0,500}>", re.I)
 _BLOCK_TAG = re.compile(r"</?(?:p|br|div|h[1-6]|li|ul|ol|blockquote|figure|figcaption|table|tr)\b[^<>]{0,500}>", re.I)
@@ -211,7 +223,7 @@ _LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]+")
 
 
 def find_declared_text(json_ld: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
-    """Return the blocks of the declared text where the page shows less than half of it, and asks no money for it."""
+    """Return the blocks of the declared text if the page shows less than half of it and is free; else an empty list."""
     if json_ld.accessible_for_free is False or len(json_ld.body) < _MIN_DECLARED_CHARS:
         return []
     lines = _paragraphs(json_ld.body)
@@ -236,16 +248,21 @@ def _plain(markup: str) -> str:
         return markup
 
 
-# Less than this share of the running text that no step took out for a reason is a sign of loss.
+# The decision between the three.
+
+
+# Our text has lost something if it is shorter than this share of the running text that no step removed for a reason, or
+# has fewer than so many words: 18 of 1,003 articles are then read by trafilatura, too (docs/extract.md).
 _NO_LOSS_SHARE = 0.5
-_DISTINCT_KEY_CHARS = 80
 _FEW_WORDS = 60
+# Blocks that agree in so many folded characters are the same. Chosen, not measured: about a line of text.
+_DISTINCT_KEY_CHARS = 80
 _LIVE_BLOG_TYPE = "liveblogposting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MainText:
-    """The blocks of the main text, and what there is to say of how they were found."""
+    """The blocks of the main text; `notes` and `fallbacks` say whether they come from trafilatura or JSON-LD."""
 
     blocks: Sequence[ArticleBlock]
     notes: tuple[str, ...] = ()
@@ -254,7 +271,7 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our reading, its lead, and the page's running text that no step took out for a reason."""
+    """Our own text, its lead, and the page's running text that no step removed for a reason."""
 
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
@@ -264,7 +281,7 @@ class _OwnReading:
 def find_main_text(
     page: Page, document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, min_words: int
 ) -> MainText:
-    """Return the main text; raises ExtractError for a page that lists articles."""
+    """Return the main text; raise ExtractError (`listing`) for a page that lists articles."""
     main = _better_reading(page, document, budget, guard, trace, min_words=min_words)
     for note in main.notes:
         trace.figure("reading", note)
@@ -298,7 +315,7 @@ def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
     threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
     if threshold >= sum(block.chars - block.linked for block in own.running):
         return False
-    # Some pages hold their article twice, for large screens and for small ones; and notices are no loss.
+    # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
     distinct = {
         fold(each.text())[:_DISTINCT_KEY_CHARS]: each.chars - each.linked
         for each in own.running
@@ -332,14 +349,14 @@ def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, tr
 
 
 def _teasers(document: Document, density: TextDensity, blocks: Sequence[TextBlock]) -> dict[HtmlElement, HtmlElement]:
-    """Return the passages that announce other pages: none on a live page, whose entries may have linked headlines."""
+    """Return the blocks that announce other pages; none for a live blog, whose entries may have linked headlines."""
     if document.json_ld.article_type == _LIVE_BLOG_TYPE and _describes_this_page(document):
         return {}
     return find_teasers(density, blocks, within=document.url if document.claims_article else "")
 
 
 def _describes_this_page(document: Document) -> bool:
-    """Whether the headline of what JSON-LD describes is the page's own, not that of an item in a list."""
+    """Return whether the JSON-LD headline is the page's own heading, not that of an item in a list."""
     headline = fold(document.json_ld.headline)
     shown = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
     return bool(headline) and any(each and (each in headline or headline in each) for each in shown)

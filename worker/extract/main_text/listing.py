@@ -1,7 +1,7 @@
 """Recognises listing, section and home pages, which must never be stored as articles.
 
-A page that calls itself an article is one unless hardly anything on it is its own; any other is scored by a logistic
-regression. Of 1,001 articles two are rejected, a page of webcams and a page that is mostly a menu.
+A page that declares itself an article is one, unless it has hardly any text of its own. Any other page is scored by a
+logistic regression. Of 1,001 articles two are rejected: a page of webcams and a page that is mostly a menu.
 """
 
 from __future__ import annotations
@@ -22,31 +22,26 @@ from worker.extract.text import count_words, fold
 from worker.urls import is_home
 from worker.urls.keys import is_specific
 
-# Weighs what speaks for a list of other pages against what speaks for an article: one score, fitted to labelled pages.
-#
-# A logistic regression over 1,001 articles and 111 listing pages that do not call themselves articles, fitted on the
-# publishers of one half, tried on those of the other, and the other way round; then on all. Over the threshold are, out
-# of fold, 85 of the 111 listing pages (45 of 61 and 40 of 50) and 3 of the 1,001 articles (1 of 513 and 2 of 488), none
-# of them of a news site: a portfolio without text, a page of webcams, a page that is mostly a menu.
+# Cards: sibling elements of the same tag and class, each with a link to a different page.
 
 
-# Finds the cards of a page: boxes side by side that are made alike, each with a link to a page of its own.
-
-
+# So many siblings, of which this share must have links and of these links this share different targets, and so much
+# text in all make a set of cards. Chosen; measured together in the score below.
 _MIN_CARDS = 5
 _MIN_CARD_SHARE = 0.8
 _MIN_CARD_CHARS = 100
+# An article has paragraphs of this length side by side. Chosen; measured as part of the score below.
 _LONG_PARAGRAPH_WORDS = 25
-# What these hold is a text's own, whether there are links in it or not.
+# The text in these belongs to a running text, with links or without.
 _NEVER_CARDS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "br", "dt", "dd"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardLayout:
-    """How a page's running text is laid out.
+    """How a page's running text is laid out, in cards or in one piece.
 
-    `cards` counts the cards, `inside` and `outside` the words that are in one and in none. Of paragraphs side by side,
-    `together` is the most words, `paragraphs` the most long paragraphs that are in no card.
+    `words_in_cards` and `words_outside` count the words inside and outside cards. `sibling_words` is the largest number
+    of words in blocks with one parent, `sibling_paragraphs` the largest number of long ones outside cards.
     """
 
     cards: int
@@ -57,7 +52,7 @@ class CardLayout:
 
 
 def measure_card_layout(density: TextDensity, own: Iterable[TextBlock]) -> CardLayout:
-    """Return how the running text is laid out; `own` is what of it is the page's own."""
+    """Return how the running text is laid out; `own` are the blocks that do not announce other pages."""
     cards = find_cards(density)
     words_in_cards = words_outside = 0
     sibling_words: Counter[HtmlElement | None] = Counter()
@@ -81,7 +76,7 @@ def measure_card_layout(density: TextDensity, own: Iterable[TextBlock]) -> CardL
 
 
 def find_cards(density: TextDensity) -> frozenset[HtmlElement]:
-    """Return the cards of a page, the outermost where they hold others."""
+    """Return the cards of a page; of nested cards only the outermost."""
     alike: dict[tuple[HtmlElement | None, object, str], list[HtmlElement]] = defaultdict(list)
     for element in density.elements:
         if element in density.chars and element.tag not in _NEVER_CARDS and not is_inline(element):
@@ -113,18 +108,26 @@ def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement
     return element in boxes or any(ancestor in boxes for ancestor in element.iterancestors())
 
 
+# The score: a logistic regression over 1,001 articles and 111 listing pages that do not declare themselves articles.
+#
+# It was fitted on the publishers of one half and tried on those of the other, then the other way round, then fitted on
+# all. Out of fold, 85 of the 111 listing pages (45 of 61 and 40 of 50) and 3 of the 1,001 articles (1 of 513 and 2 of
+# 488) are above the threshold. None of the three is from a news site: a portfolio without text, a page of webcams, a
+# page that is mostly a menu.
+
 _PRICE = re.compile(r"[$€£¥₫₹]\s?\d|\d\s?(?:€|₫|USD|EUR|zł|kr)\b")
 _NUMBERED = re.compile(r"(?:^|[=&])\d{4,}(?:$|&)")
 LISTING_THRESHOLD = 0.6
-"""Above the score at which both are as likely: no article of a news site comes within 0.7 of it."""
+"""Above 0, where articles and listings are equally likely: no article of a news site comes within 0.7 of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingFeatures:
-    """What is weighed.
+    """The features of the score.
 
-    `elsewhere` is the share of the text that announces other pages, `prices` how many prices there are, `is_headed`
-    whether the page's title is a headline on it.
+    `other_pages_share` is the share of the text that announces other pages, `prices` the number of prices,
+    `has_article_url` whether the address may be an article's, `has_article_type` whether `og:type` is an article, and
+    `has_title_heading` whether the page's title is also a heading on it.
     """
 
     flow: CardLayout
@@ -137,19 +140,19 @@ class ListingFeatures:
 
 
 def listing_score(features: ListingFeatures) -> float:
-    """Return how much a page looks like a list of other pages: 0 where articles and lists are as likely."""
+    """Return the log odds that a page is a listing rather than an article; 0 means equally likely."""
     flow = features.flow
     return (
         1.64
         + 0.30 * _log2(flow.cards)
         + 1.89 * flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside)
-        # Cards of some length are the items of a text.
+        # Long cards are sections of a text.
         - 0.46 * _log2(flow.words_in_cards / max(1, flow.cards))
         - 0.32 * _log2(flow.sibling_words)
         - 0.83 * _log2(flow.sibling_paragraphs)
         + 2.03 * features.other_pages_share
         + 0.29 * _log2(features.prices)
-        # Fitted 1.86: a penalty on weights holds down what is as rare as a home page.
+        # Fitted as 1.86: the regularisation holds down a feature as rare as this one.
         + 2.20 * features.is_home
         - 1.80 * features.has_article_url
         - 1.20 * features.has_article_type
@@ -158,12 +161,12 @@ def listing_score(features: ListingFeatures) -> float:
 
 
 def count_prices(text: str) -> int:
-    """Count the prices in a text."""
+    """Return the number of prices in a text."""
     return len(_PRICE.findall(text))
 
 
 def may_be_article_url(url: str) -> bool:
-    """Tell whether an address may be an article's: it holds a number or a slug of some words; unknown, it may be."""
+    """Return whether an address may be an article's: it has a number or a slug of several words, or is unknown."""
     if not url:
         return True
     parts = urlsplit(url)
@@ -175,13 +178,21 @@ def _log2(count: float) -> float:
     return log2(1 + count)
 
 
+# The decision. The thresholds below are chosen, not fitted one by one; the decision as a whole was measured on 1,003
+# labelled articles and 118 listing pages (docs/extract.md).
+
+# In characters: links and headings as long as headlines.
 _MIN_HEADLINE_LINK_CHARS = 25
 _MIN_HEADING_CHARS = 25
+# So many teasers, headline links or characters of link text are typical of listings.
 _MANY_TEASERS = 5
 _FEW_LINKS, _LINKS, _MANY_LINKS = 5, 10, 20
 _MANY_LINKED_CHARS = 1_600
+# Shares of the text that announce other pages.
 _MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
+# So little text of its own, in characters, is hardly an article.
 _SCRAP_CHARS, _LITTLE_CHARS = 200, 400
+# So many `article` elements without so many words side by side are entries of a list.
 _MANY_ENTRIES, _FEW_SIBLING_WORDS = 10, 100
 _HEADINGS = ("h2", "h3", "h4")
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
@@ -189,10 +200,11 @@ _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingSigns:
-    """What of a page speaks for a list of other pages.
+    """The signs that a page is a listing.
 
-    `links` counts links as long as headlines, `headed` those of them that are headings, `items` the article elements;
-    `cards` counts boxes side by side with a link each; `together` is the most words of paragraphs side by side.
+    `links` counts links as long as headlines, `heading_links` those of them in headings, `article_elements` the
+    `article` tags. `cards` and `sibling_words` are from CardLayout, `score` is `listing_score`. `is_typed_article`:
+    `og:type` is an article, and the title is also a heading.
     """
 
     shares: TextShares
@@ -209,14 +221,14 @@ class ListingSigns:
 
 
 def may_be_listing(document: Document, shares: TextShares) -> bool:
-    """Tell, at a glance, whether a page is worth a closer look: one that claims to be an article may read as one."""
+    """Return whether the signs must be gathered at all: a declared article with mostly its own text cannot fail."""
     return not document.claims_article or shares.other_pages_share > _HALF
 
 
 def gather_listing_signs(
     document: Document, density: TextDensity, own: Sequence[TextBlock], shares: TextShares
 ) -> ListingSigns:
-    """Gather what of a page speaks for a list of other pages; `own` is the running text that is its own."""
+    """Return the signs that a page is a listing; `own` are the blocks that do not announce other pages."""
     links = [link for link in density.links if _is_headline(link, density)]
     flow = measure_card_layout(density, own)
     address = _page_address(document)
@@ -247,12 +259,13 @@ def gather_listing_signs(
 
 
 def reject_listing(signs: ListingSigns) -> None:
-    """Reject a page that lists articles rather than being one; raises ExtractError (`listing`)."""
+    """Raise ExtractError (`listing`) for a page that lists articles."""
     if kind := _listing_kind(signs):
         raise ExtractError(f"{kind}, not an article: {_describe(signs)}", reason="listing")
 
 
 def _listing_kind(signs: ListingSigns) -> str:
+    """Return which kind of listing a page is, an empty string for an article."""
     shares = signs.shares
     if signs.claims_article and signs.is_home and signs.links >= _MANY_LINKS and shares.other_pages_share > _HALF:
         return "a home page"
@@ -260,7 +273,7 @@ def _listing_kind(signs: ListingSigns) -> str:
     if not signs.claims_article and is_list and signs.score > LISTING_THRESHOLD:
         return "a home page" if signs.is_home else "a listing page"
     if signs.claims_article or signs.is_typed_article:
-        # Templates of listing pages copy what articles say of themselves: hardly a word of its own still tells them.
+        # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
         many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
         return "a listing page" if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS else ""
     if signs.is_collection and signs.links >= _LINKS:
@@ -283,7 +296,7 @@ def _is_in_heading(link: HtmlElement) -> bool:
 
 
 def _has_title_heading(document: Document) -> bool:
-    """Whether the page has a headline, and its title is that."""
+    """Return whether the page's title is also a heading on it."""
     titles = fold(f"{document.title_tag} {document.meta_value('og:title')} {document.json_ld.headline}")
     headings = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
     return any(len(heading) >= _MIN_HEADING_CHARS and heading in titles for heading in headings)
@@ -294,7 +307,7 @@ def _text_of(document: Document) -> str:
 
 
 def _page_address(document: Document) -> str:
-    """Return the page's address: of a saved page the one it calls its own, empty where it names none."""
+    """Return the page's address; for a saved page the canonical one it declares, an empty string if none."""
     if not document.url.startswith("file:"):
         return document.url
     said = (*document.links.get("canonical", ()), document.meta_value("og:url"))

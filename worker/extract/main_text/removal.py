@@ -13,14 +13,19 @@ from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
 from worker.extract.main_text.text_blocks import TextBlock, TextDensity
 
+# The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
+# Shorter pieces of text are menu entries and labels. Chosen, not measured.
 _MIN_SENTENCE_CHARS = 40
-# Never text, however much of it there is.
+# Elements whose content is never text.
 NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
 
 
 class RemovalBudget:
-    """The running text of a page, in characters, and what the steps that remove text have taken of it."""
+    """Refuses removals that would take too much of a page's running text, measured in characters.
+
+    Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
+    """
 
     def __init__(self, body: HtmlElement, trace: Trace) -> None:
         self._body = body
@@ -29,15 +34,15 @@ class RemovalBudget:
 
     @property
     def total(self) -> int:
-        """How much running text the page had before the first step."""
+        """How much running text the page had before the first removal."""
         if self._total is None:
             self._total = count_running_text(self._body)
         return self._total
 
     def remove(self, boxes: Iterable[HtmlElement], *, why: str, share: float) -> list[HtmlElement]:
-        """Take boxes out of the page, except for those that hold more than a share of its running text.
+        """Remove elements from the page, but keep and return those with more than `share` of its running text.
 
-        Return the boxes that were kept. Their removal, and its refusal, is on the trace.
+        `why` completes the sentence "it …". Every removal and every refusal is recorded on the trace.
         """
         kept = []
         for box in boxes:
@@ -52,13 +57,13 @@ class RemovalBudget:
 
 
 def remove_element(element: HtmlElement) -> None:
-    """Remove an element with all that is in it; the text after it stays. Nothing happens to one that is out already."""
+    """Remove an element with its content, but not the text after it; do nothing if it is already removed."""
     if element.getparent() is not None:
         element.drop_tree()
 
 
 def make_plain_div(element: HtmlElement) -> None:
-    """Make an element one that says nothing of what it holds."""
+    """Turn an element into a `div` without attributes, so that nothing suggests what it holds."""
     for name in list(element.attrib):
         del element.attrib[name]
     element.tag = "div"
@@ -66,7 +71,7 @@ def make_plain_div(element: HtmlElement) -> None:
 
 def _running_text_in(box: HtmlElement) -> int:
     text = box.text_content()
-    # Most boxes hold next to nothing: counting their running text exactly is not worth it.
+    # Most boxes hold almost no text; counting it exactly is not worth the time.
     return (
         count_running_text(box)
         if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
@@ -75,9 +80,9 @@ def _running_text_in(box: HtmlElement) -> int:
 
 
 def count_running_text(element: HtmlElement) -> int:
-    """Return how many characters of running text an element holds: sentences, or pieces of some, outside of links.
+    """Return how many characters of running text an element holds.
 
-    Menus and labels come in shorter pieces.
+    Running text is every piece of text outside links with at least _MIN_SENTENCE_CHARS characters.
     """
     return sum(map(len, _sentences(element)))
 
@@ -98,7 +103,7 @@ def _sentences(element: HtmlElement) -> Iterator[str]:
                 yield flat
 
 
-# Takes out of a page what never holds article text: scripts, buttons, players, readers' comments known by name.
+# Controls: buttons, players and the like, and readers' comments that are named as such.
 
 
 # fmt: off
@@ -108,14 +113,15 @@ _CONTROL_TAGS = (
 )
 # fmt: on
 _COMMENT_TAGS = ("div", "section", "ul", "ol")
-# An article never has a third of its text in buttons and players, but broken markup can put all of it inside of one:
-# a `div` that nobody closed keeps the button around it open to the end of the page.
+# An article never has a third of its text in buttons and players, but broken markup can put all of it inside one: an
+# unclosed `div` keeps the button around it open to the end of the page. Both limits are chosen; docs/extract.md has the
+# result as a whole.
 _MAX_CONTROLS_SHARE = 0.3
 _MAX_NAMED_COMMENTS_SHARE = 0.5
 
 
 def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
-    """Take out of a tree what holds no article text; a frame that holds much of the page becomes a plain box."""
+    """Remove elements without article text; one that holds much of the page's text becomes a plain box instead."""
     strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
     _separate_labels(tree)
     frames = budget.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
@@ -128,7 +134,7 @@ def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
 
 
 def _separate_labels(tree: HtmlElement) -> None:
-    """Set a blank after a label that a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ trưởng…`."""
+    """Insert a blank after a label that only a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ…`."""
     for label in tree.iter("span"):
         tail = label.tail
         if tail and tail[0].isupper() and (text := label.text) and text[-1].islower() and label.get("class"):
@@ -136,43 +142,46 @@ def _separate_labels(tree: HtmlElement) -> None:
 
 
 def _is_named_comments(box: HtmlElement) -> bool:
-    # In Python, and no loop: the same as an XPath takes three times as long.
+    # Neither XPath (three times as slow, docs/extract.md) nor a loop: this runs for every box of a page.
     names = f"{box.get('id')} {box.get('class')}"
     return "comment" in names or "disqus" in names or "box-binhluan" in names
 
 
-# Takes readers' comments out of a page: the boxes whose heading says that readers speak from there on.
+# Readers' comments that are recognised by their heading.
 
 
 _COMMENT_HEADING_TAGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "a", "label", "header")
+# A heading has at most so many characters; its box is at most so many levels above it, and holds at least so many
+# characters more. Chosen, not measured.
 _MAX_COMMENT_HEADING_CHARS = 60
 _MAX_COMMENT_BOX_LEVELS = 4
 _MIN_COMMENT_CHARS = 30
-# How much running text an article has before its readers speak, in characters; a rubric called so stands above it.
+# So much running text (characters) comes before the comments: a section of that name is above the article. Chosen, not
+# measured.
 _MIN_CHARS_ABOVE_COMMENTS = 250
-# Under many an article there is more to read by its readers than by its author; but not ten times as much.
+# Comments are often longer than the article, but not ten times as long (docs/extract.md).
 _MAX_COMMENTS_SHARE = 0.9
 
 
 def remove_comments(
     body: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock], budget: RemovalBudget
 ) -> None:
-    """Remove the boxes of readers' comments that stand below the article.
+    """Remove the boxes of readers' comments below the article.
 
-    A box goes only if its heading is what it begins with and it holds nothing of the text that stands above.
+    A box is removed only if it begins with its heading and holds none of the text above.
     """
     if not mentions_comments(body.text_content()):
         return
     for heading in list(_comment_headings(body, density)):
         box = _comment_box(heading, density)
-        # Of a heading in a heading, the first has taken the box away.
+        # The box of a nested heading may already be removed.
         if box is not None and body in box.iterancestors() and _is_below_article(box, blocks):
             budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
 
 
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
     for element in body.iter(*_COMMENT_HEADING_TAGS):
-        # The words stand in the heading's own text; a number beside them may stand in an element of its own.
+        # The phrase is in the element's own text; a count beside it may be in an element of its own.
         own = element.text
         if not own or not mentions_comments(own) or density.chars.get(element, 0) > _MAX_COMMENT_HEADING_CHARS:
             continue
@@ -181,7 +190,7 @@ def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlE
 
 
 def _comment_box(heading: HtmlElement, density: TextDensity) -> HtmlElement | None:
-    """Return the lowest element around a heading that holds more than the heading, if it begins with it."""
+    """Return the lowest ancestor that holds more than the heading, None if it does not begin with the heading."""
     box = heading
     for _ in range(_MAX_COMMENT_BOX_LEVELS):
         parent = box.getparent()
@@ -211,20 +220,24 @@ def _is_below_article(box: HtmlElement, blocks: Sequence[TextBlock]) -> bool:
     return above >= _MIN_CHARS_ABOVE_COMMENTS
 
 
-# Takes out of a page what leads to other pages: menus, related articles, rows of teasers.
-#
-# What is left is cleaner to read, and several times smaller: most of a news page's elements are links elsewhere.
+# Link blocks: menus, related articles, rows of teasers. Most elements of a news page are links to other pages, so this
+# makes the page several times smaller for trafilatura.
 
 
+# A box is a link block if it has so many links and this share of its text in links. Chosen, not measured.
 _MIN_LINKS = 3
 _MIN_LINK_SHARE = 0.8
-# Cells and rows are left alone: a table of names that are links is an article's own.
+# Table cells and rows are not in this list: a table of linked names belongs to the article.
 _BOX_TAGS = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
+# A box with a block of so much unlinked text is no link block, so many teasers side by side are one. Chosen, not
+# measured.
 _MIN_OWN_PROSE_CHARS = 100
 _MIN_TEASERS = 3
 _LINE_TAGS = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADING_TAGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
+# In characters; shorter links are names of sections. Chosen, not measured.
 _MIN_HEADLINE_CHARS = 12
+# See docs/extract.md.
 _MAX_LINKS_SHARE = 0.9
 _OTHER_SCHEME = re.compile(r"[a-z]{2,20}:", re.IGNORECASE)
 
@@ -237,7 +250,7 @@ def remove_link_blocks(
     *,
     url: str,
 ) -> None:
-    """Remove every box that is hardly anything but links, rows of teasers, and headlines below the text.
+    """Remove boxes that consist of links, rows of teasers, and linked headlines below the text.
 
     `url` is the page's own address.
     """
@@ -252,7 +265,7 @@ def remove_link_blocks(
 
 
 def _headlines_below(density: TextDensity, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
-    """Return the blocks below the page's last own passage that are each a link to a headline of the same site."""
+    """Return the blocks below the last own block that are linked headlines of the same site, and their heading."""
     if not own:
         return []
     elements = density.elements
@@ -277,7 +290,7 @@ def _is_headline(block: HtmlElement, density: TextDensity, *, host: str) -> bool
 
 
 def _is_on_site(href: str, *, host: str) -> bool:
-    """Whether a link leads to another page of the site: its address is a path, or has the page's own host."""
+    """Return whether a link leads to another page of the site: its address is a path or has the page's own host."""
     if not href or href.startswith("#"):
         return False
     return _host(href) == host if "//" in href else not _OTHER_SCHEME.match(href)
