@@ -16,7 +16,7 @@ from worker.extract import quality
 from worker.extract.document import Document, open_document
 from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
 from worker.extract.fields.date_parser import first_time_zone
-from worker.extract.fields.dates import ArticleDate, DateContext, find_modified, find_published
+from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import (
     Title,
     canonical_url_of,
@@ -26,7 +26,7 @@ from worker.extract.fields.metadata import (
     refused_signal,
 )
 from worker.extract.ipc import ExtractRules
-from worker.extract.main_text.boilerplate import drop_boilerplate, folded_paragraph_key
+from worker.extract.main_text.boilerplate import drop_boilerplate, paragraph_key
 from worker.extract.main_text.finder import extract_with_library, find_main_text
 from worker.extract.main_text.removal import RemovalBudget, remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
@@ -56,8 +56,8 @@ class ExtractedPage:
     canonical_url: str
     host: str
     authors: tuple[str, ...]
-    published: ArticleDate | None
-    modified: ArticleDate | None
+    published: PageDate | None
+    modified: PageDate | None
     rights: Rights
     notes: tuple[str, ...]
     fallbacks: tuple[str, ...]
@@ -80,7 +80,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
     budget = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
-    undated: tuple[ArticleDate | None, ArticleDate | None] = (None, None)
+    undated: tuple[PageDate | None, PageDate | None] = (None, None)
     published, modified = guard.run(
         "the dates",
         lambda: _find_dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
@@ -106,7 +106,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         rights=rights,
         notes=(*notes_on_other_sites(document), *main.notes, *guard.faults),
         fallbacks=(*main.fallbacks, *("fault" for _ in guard.faults)),
-        paragraphs=tuple(dict.fromkeys(folded_paragraph_key(block.folded) for block in main.blocks)),
+        paragraphs=tuple(dict.fromkeys(paragraph_key(block.folded) for block in main.blocks)),
     )
 
 
@@ -127,7 +127,7 @@ def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> Ext
         rights=Rights(),
         notes=(f"the text is the library's reading of the page: our own failed: {describe_error(fault)}",),
         fallbacks=("fault",),
-        paragraphs=tuple(dict.fromkeys(folded_paragraph_key(block.folded) for block in blocks)),
+        paragraphs=tuple(dict.fromkeys(paragraph_key(block.folded) for block in blocks)),
     )
 
 
@@ -141,7 +141,7 @@ def _clean_blocks(
 
 def _find_dates(
     document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
-) -> tuple[ArticleDate | None, ArticleDate | None]:
+) -> tuple[PageDate | None, PageDate | None]:
     context = DateContext(
         fetched_at=fetched_at,
         zone=first_time_zone(hints.timezone, rules.timezone),
@@ -224,9 +224,8 @@ class ArticleExtractor:
         for other in others:
             extracted = self._with_next_page(extracted, other, hints, fetched_at=fetched_at)
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
-            extracted = replace(
-                extracted, notes=(*extracted.notes, f"the text goes on at {further}, which was not read")
-            )
+            note = f"the text goes on at {further}, which was not read"
+            extracted = replace(extracted, notes=(*extracted.notes, note))
         language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
         trace.field("language", language, "text")
         return Article(

@@ -146,7 +146,7 @@ class Document:
     """A parsed page and the metadata of its head.
 
     `meta` maps the lower-case name of a meta element to its values in page order, `links` maps a `rel` to its
-    addresses. `size` is the length of the markup in characters, `body` holds the bytes as fetched.
+    addresses, `body` holds the bytes as fetched.
     """
 
     url: str
@@ -157,7 +157,6 @@ class Document:
     links: Mapping[str, tuple[str, ...]]
     title_tag: str
     charset: str
-    size: int
     body: bytes
 
     def meta_value(self, *names: str) -> str:
@@ -189,7 +188,6 @@ def open_document(page: Page) -> Document:
         links=_links(tree),
         title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_META_ELEMENTS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
-        size=len(markup),
         body=page.body,
     )
 

@@ -65,8 +65,3 @@ def writes_month_first(document: Document) -> bool:
     language, _, region = document.language.lower().replace("_", "-").partition("-")
     country = document.url.partition("://")[2].partition("/")[0].rpartition(".")[2]
     return language == "en" and not {region[:2], country} & _DAY_FIRST_ENGLISH
-
-
-def parse_date(value: str, zone: tzinfo) -> datetime | None:
-    """Return the most likely meaning of a date as pages write it, None if it is none; `zone` if it names no zone."""
-    return next(possible_dates(value, zone=zone), None)

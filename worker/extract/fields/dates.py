@@ -68,7 +68,7 @@ _NON_LETTERS = re.compile(r"[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArticleDate:
+class PageDate:
     """A date and its origin: `json-ld`, `meta`, `feed`, `time`; if guessed (not `sure`) `url`, `text`, `unmarked-…`."""
 
     at: datetime
@@ -87,13 +87,13 @@ class DateContext:
     title: str = ""
 
 
-def find_published(document: Document, context: DateContext) -> ArticleDate | None:
+def find_published(document: Document, context: DateContext) -> PageDate | None:
     """Return when the article was published, None if there is no credible date."""
     page = _PageDates(document, context)
     return next(filter(page.is_credible, page.published()), None)
 
 
-def find_modified(document: Document, context: DateContext) -> ArticleDate | None:
+def find_modified(document: Document, context: DateContext) -> PageDate | None:
     """Return when the article was last modified, None if there is no credible date."""
     page = _PageDates(document, context)
     return next(filter(page.is_credible, page.modified()), None)
@@ -111,11 +111,11 @@ class _PageDates:
             month_first=writes_month_first(document),
         )
 
-    def published(self) -> Iterator[ArticleDate]:
+    def published(self) -> Iterator[PageDate]:
         json_ld, feed = self._document.json_ld, self._context.feed_published
         yield from self._declared()
         if feed is not None:
-            yield ArticleDate(at=feed, origin="feed")
+            yield PageDate(at=feed, origin="feed")
         yield from self._marked()
         yield from self._read(json_ld.page_published, origin="json-ld")
         yield from self._read(json_ld.created, origin="json-ld")
@@ -132,7 +132,7 @@ class _PageDates:
         yield from self._clear_dates(changes)
         yield from self._in_scripts()
 
-    def _declared(self) -> Iterator[ArticleDate]:
+    def _declared(self) -> Iterator[PageDate]:
         """Yield the declared dates of publication, and before them a date that shows that they are wrong.
 
         They are wrong if the address names a day long before them (the article was moved or republished), or if the
@@ -160,7 +160,7 @@ class _PageDates:
         """Return when the page says it was last modified, the end of time if it does not say."""
         return max((found.at for found in self.modified() if self.is_credible(found)), default=_END_OF_TIME)
 
-    def _marked(self) -> Iterator[ArticleDate]:
+    def _marked(self) -> Iterator[PageDate]:
         """Yield the dates in elements that are marked as the date of publication.
 
         Before an invisible one comes a visible date that a meta element confirms.
@@ -173,61 +173,61 @@ class _PageDates:
                 yield agreed
             yield from self._read(shown.values, origin="time")
 
-    def _shown_to_readers(self) -> list[ArticleDate]:
+    def _shown_to_readers(self) -> list[PageDate]:
         """Return the possible meanings of the date of publication shown near the title, empty if none is clear."""
         near = find_visible_dates(self._document.tree, title=self._context.title, parser=self._parser, near=True)
         positions = (shown for shown in near if shown.visible and not shown.is_change)
         readings = (list(filter(self.is_credible, self._clear_dates([shown]))) for shown in positions)
         return next(filter(None, readings), [])
 
-    def modified(self) -> Iterator[ArticleDate]:
+    def modified(self) -> Iterator[PageDate]:
         feed = self._context.feed_modified
         yield from self._read(self._document.json_ld.modified, origin="json-ld")
         yield from self._in_meta(_MODIFIED_META)
         if feed is not None:
-            yield ArticleDate(at=feed, origin="feed")
+            yield PageDate(at=feed, origin="feed")
 
-    def is_credible(self, found: ArticleDate) -> bool:
+    def is_credible(self, found: PageDate) -> bool:
         return _OLDEST < found.at <= self._context.fetched_at + _MAX_AHEAD
 
-    def _is_today(self, found: ArticleDate) -> bool:
+    def _is_today(self, found: PageDate) -> bool:
         return self._day(found) == self._context.fetched_at.astimezone(self._context.zone).date()
 
-    def _day(self, found: ArticleDate) -> date | None:
+    def _day(self, found: PageDate) -> date | None:
         """Return the day in the page's zone, None at the ends of the calendar."""
         try:
             return found.at.astimezone(self._context.zone).date()
         except OverflowError:
             return None
 
-    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[ArticleDate]:
+    def _read(self, values: Iterable[str], *, origin: str, sure: bool = True) -> Iterator[PageDate]:
         for value in values:
             for at in self._parser.parse_value(value):
-                yield ArticleDate(at=at, origin=origin, sure=sure)
+                yield PageDate(at=at, origin=origin, sure=sure)
 
-    def _in_meta(self, names: re.Pattern[str]) -> Iterator[ArticleDate]:
+    def _in_meta(self, names: re.Pattern[str]) -> Iterator[PageDate]:
         for name, values in self._document.meta.items():
             if names.fullmatch(_NON_LETTERS.sub("", name)):
                 yield from self._read(values, origin="meta")
 
-    def _guessed(self) -> Iterator[ArticleDate]:
+    def _guessed(self) -> Iterator[PageDate]:
         address = self._in_address()
         if address is not None:
             yield address
         yield from self._clear_dates(self._visible)
 
-    def _in_scripts(self) -> Iterator[ArticleDate]:
+    def _in_scripts(self) -> Iterator[PageDate]:
         """Yield the date of publication in the page's scripts, if they name a single day."""
         said = dict.fromkeys(match[1].decode("ascii") for match in _SCRIPT_DATE.finditer(self._document.body))
         found = list(self._read(said, origin="script", sure=False))
         if len(set(map(self._day, found))) == 1:
             yield found[0]
 
-    def _in_address(self) -> ArticleDate | None:
+    def _in_address(self) -> PageDate | None:
         at = date_in_url(self._document.url)
-        return None if at is None else ArticleDate(at=at.replace(tzinfo=self._context.zone), origin="url", sure=False)
+        return None if at is None else PageDate(at=at.replace(tzinfo=self._context.zone), origin="url", sure=False)
 
-    def _clear_dates(self, positions: Iterable[VisibleDate]) -> Iterator[ArticleDate]:
+    def _clear_dates(self, positions: Iterable[VisibleDate]) -> Iterator[PageDate]:
         """Yield the dates among these that clearly belong to the article."""
         for shown in positions:
             if shown.score >= _MIN_CLEAR_SCORE:

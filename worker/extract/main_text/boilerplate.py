@@ -57,16 +57,11 @@ class ParagraphCounts:
     counts: Mapping[int, int] = field(default_factory=dict)
 
 
-def paragraph_key(text: str) -> int:
-    """Return a signed 64-bit key of a paragraph, regardless of case, blanks and punctuation.
+def paragraph_key(folded: str) -> int:
+    """Return a signed 64-bit key of a folded paragraph.
 
     The lowest bit is set for long paragraphs (prose), for which `boilerplate_keys` has a higher threshold.
     """
-    return folded_paragraph_key(fold(text))
-
-
-def folded_paragraph_key(folded: str) -> int:
-    """Return the key of an already folded paragraph."""
     digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
     is_prose = folded.count(" ") >= _PROSE_WORDS - 1
     return (int.from_bytes(digest, "little", signed=True) & ~1) | is_prose
@@ -240,7 +235,7 @@ def _why_dropped(block: ArticleBlock, *, title: str, url: str, learned: frozense
         return "repeats the title"
     if text.startswith("http") and _without_scheme(text) == _without_scheme(url):
         return "is the page's own address"
-    if learned and folded_paragraph_key(folded) in learned:
+    if learned and paragraph_key(folded) in learned:
         return "stands in most articles of this host"
     if is_shortcode(text):
         return "is an instruction to the site's own system"

@@ -160,11 +160,6 @@ def listing_score(features: ListingFeatures) -> float:
     )
 
 
-def count_prices(text: str) -> int:
-    """Return the number of prices in a text."""
-    return len(_PRICE.findall(text))
-
-
 def may_be_article_url(url: str) -> bool:
     """Return whether an address may be an article's: it has a number or a slug of several words, or is unknown."""
     if not url:
@@ -237,7 +232,7 @@ def gather_listing_signs(
     features = ListingFeatures(
         flow=flow,
         other_pages_share=shares.other_pages_share,
-        prices=count_prices(_text_of(document)),
+        prices=len(_PRICE.findall(_text_of(document))),
         is_home=home,
         has_article_url=may_be_article_url(address),
         has_article_type=has_article_type,

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.extract.pages import NOW, TITLE, URL, article_body, news_page, page_of
 from worker.extract.document import Document, open_document
 from worker.extract.fields.date_parser import first_time_zone
-from worker.extract.fields.dates import ArticleDate, DateContext, find_modified, find_published
+from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -151,7 +151,7 @@ def test_an_impossible_day_gives_no_date(day: str, place: str) -> None:
     assert find_published(document_with(head.get(place, ""), body=body, url=url), circumstances()) is None
 
 
-def shown(markup: str, *, before: str = "") -> ArticleDate | None:
+def shown(markup: str, *, before: str = "") -> PageDate | None:
     body = article_body().replace("</h1>", f"</h1>{markup}").replace("<main>", f"{before}<main>")
     return find_published(document_with(body=body), circumstances())
 
