@@ -131,9 +131,9 @@ async def memory(count: int) -> None:
 
 
 def _workers() -> str:
-    """Return the memory of the processes that the nursery forked."""
-    nurseries = _children(os.getpid())
-    return " ".join(_mebibytes(pid) for nursery in nurseries for pid in _children(nursery))
+    """Return the memory of the processes that the fork server forked."""
+    fork_servers = _children(os.getpid())
+    return " ".join(_mebibytes(pid) for fork_server in fork_servers for pid in _children(fork_server))
 
 
 def _children(pid: int) -> list[int]:

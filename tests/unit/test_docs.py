@@ -73,7 +73,8 @@ def test_every_reason_a_stage_gives_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/tutorial.md", "docs/how-to.md", "docs/design.md", "docs/operating.md"]
+    "name",
+    ["README.md", "docs/tutorial.md", "docs/how-to.md", "docs/design.md", "docs/extract.md", "docs/operating.md"],
 )
 def test_no_link_between_the_documents_is_broken(name: str) -> None:
     path = ROOT / name

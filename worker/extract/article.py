@@ -1,4 +1,9 @@
-"""Extracts the article of one page or plain text: the order of the steps, each of which is in a module of its own."""
+"""Extracts the article of one page or plain text: runs the steps, each of which has a module of its own.
+
+    page | open_document | rights, title, dates | main text | drop boilerplate | quality filters | language | Article
+
+`ArticleExtractor` runs inside the worker processes; everything outside uses `pool.ProcessExtractor`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ from worker.extract.fields.metadata import (
     refused_signal,
 )
 from worker.extract.ipc import ExtractRules
-from worker.extract.main_text.boilerplate import drop_boilerplate, folded_paragraph_key
+from worker.extract.main_text.boilerplate import drop_boilerplate, paragraph_key
 from worker.extract.main_text.finder import extract_with_library, find_main_text
 from worker.extract.main_text.removal import RemovalBudget, remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
@@ -32,15 +37,17 @@ from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of
 
-# Reads one page from bytes to article: the order of the steps, each of which is a module of its own.
-
-
+# Bounds the stored list. Chosen, not measured.
 _MAX_AUTHORS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedPage:
-    """What was read off one page, before its language is known and the last gates are passed."""
+    """What one page holds, before language identification and the last quality filters.
+
+    `notes` are sentences for `why`. `fallbacks` names each step that had to be replaced: `library`, `json-ld`, `fault`.
+    `paragraphs` are the keys by which the host's boilerplate is counted.
+    """
 
     text: str
     words: int
@@ -58,29 +65,34 @@ class ExtractedPage:
 
 
 def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> ExtractedPage:
-    """Return what the page holds; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
+    """Return what the page holds.
+
+    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal.
+    """
     guard = StepGuard()
     document = open_document(page)
     trace.figure("charset", document.charset)
     rights = find_rights(document)
     if signal := refused_signal(rights, rules.refuse):
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
-    title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), otherwise=Title())
+    title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
-    is_walled = guard.run("looking for a wall", lambda: quality.is_walled(document), otherwise=False)
-    account = RemovalBudget(document.tree, trace)
-    guard.run("taking out controls", lambda: remove_controls(document.tree, account), otherwise=None)
+    is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
+    budget = RemovalBudget(document.tree, trace)
+    guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
     undated: tuple[PageDate | None, PageDate | None] = (None, None)
     published, modified = guard.run(
         "the dates",
         lambda: _find_dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
-        otherwise=undated,
+        default=undated,
     )
-    main = find_main_text(page, document, account, guard, trace, least=rules.min_words)
+    main = find_main_text(page, document, budget, guard, trace, min_words=rules.min_words)
     text = _clean_blocks(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
     trace.figure("words", words)
-    quality.require_article(document, text, title=title.text, words=words, least=rules.min_words, is_walled=is_walled)
+    quality.require_article(
+        document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
+    )
     return ExtractedPage(
         text=text,
         words=words,
@@ -88,18 +100,18 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         declared_language=document.language,
         canonical_url=canonical_url_of(document, hints),
         host=host_or_none(document.url),
-        authors=tuple(filter(None, map(clean_line, document.structured.authors)))[:_MAX_AUTHORS],
+        authors=tuple(filter(None, map(clean_line, document.json_ld.authors)))[:_MAX_AUTHORS],
         published=published,
         modified=modified,
         rights=rights,
         notes=(*notes_on_other_sites(document), *main.notes, *guard.faults),
         fallbacks=(*main.fallbacks, *("fault" for _ in guard.faults)),
-        paragraphs=tuple(dict.fromkeys(folded_paragraph_key(block.folded) for block in main.blocks)),
+        paragraphs=tuple(dict.fromkeys(paragraph_key(block.folded) for block in main.blocks)),
     )
 
 
-def extract_page_plainly(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
-    """Return what the library alone reads off a page on which our own reading failed as a whole."""
+def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
+    """Return what trafilatura alone extracts from a page on which our own extraction failed with `fault`."""
     blocks = extract_with_library(page)
     text = "\n".join(block.text for block in blocks)
     return ExtractedPage(
@@ -115,7 +127,7 @@ def extract_page_plainly(page: Page, hints: Hints, fault: Exception) -> Extracte
         rights=Rights(),
         notes=(f"the text is the library's reading of the page: our own failed: {describe_error(fault)}",),
         fallbacks=("fault",),
-        paragraphs=tuple(dict.fromkeys(folded_paragraph_key(block.folded) for block in blocks)),
+        paragraphs=tuple(dict.fromkeys(paragraph_key(block.folded) for block in blocks)),
     )
 
 
@@ -130,14 +142,14 @@ def _clean_blocks(
 def _find_dates(
     document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
 ) -> tuple[PageDate | None, PageDate | None]:
-    circumstances = DateContext(
+    context = DateContext(
         fetched_at=fetched_at,
         zone=first_time_zone(hints.timezone, rules.timezone),
         feed_published=hints.published_at,
         feed_modified=hints.modified_at,
         title=title,
     )
-    published, modified = find_published(document, circumstances), find_modified(document, circumstances)
+    published, modified = find_published(document, context), find_modified(document, context)
     for name, found in (("published", published), ("modified", modified)):
         if found is not None:
             trace.field(name, found.at.isoformat(), found.origin if found.sure else f"{found.origin}, a guess")
@@ -145,7 +157,7 @@ def _find_dates(
 
 
 def host_or_none(url: str) -> str:
-    """Return the host of a URL, an empty string where it has none."""
+    """Return the host of a URL, an empty string if it has none."""
     try:
         return host_of(url)
     except SourceError:
@@ -153,20 +165,23 @@ def host_or_none(url: str) -> str:
 
 
 class ArticleExtractor:
-    """Reads one page or text at a time; holds the language model, and nothing of what it has read."""
+    """Extracts one page or text at a time; holds the language model, and no state between pages."""
 
     def __init__(self, rules: ExtractRules) -> None:
         self._rules = rules
         self._languages = LanguageDetector()
 
     def read(self, content: Page | Text, hints: Hints, *, fetched_at: datetime, trace: Trace | None = None) -> Article:
-        """Return the article; raises ExtractError with the reason, FetchBlocked for a refused rights signal."""
+        """Return the article of a page or text.
+
+        Raises ExtractError with the reason if there is none, and FetchBlocked for a refused rights signal.
+        """
         if isinstance(content, Text):
             return self._read_text(content, hints, fetched_at=fetched_at)
-        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(asked=False))
+        return self._read_page(content, hints, fetched_at=fetched_at, trace=trace or Trace(enabled=False))
 
     def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
-        """Return how the article came about, or why there is none."""
+        """Return how the article was found, or why there is none."""
         trace = Trace()
         try:
             article = self.read(content, hints, fetched_at=fetched_at, trace=trace)
@@ -199,65 +214,69 @@ class ArticleExtractor:
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
         first, *others = pages = split_pages(page)
         try:
-            reading = extract_page(first, hints, self._rules, fetched_at=fetched_at, trace=trace)
+            extracted = extract_page(first, hints, self._rules, fetched_at=fetched_at, trace=trace)
         except (WorkerError, MemoryError):
             raise
         except Exception as error:
             if self._rules.refuse:
-                raise  # what the page reserves may not have been read
-            reading = extract_page_plainly(first, hints, error)
+                raise  # the page's rights signals may not have been read
+            extracted = extract_page_with_library(first, hints, error)
         for other in others:
-            reading = self._gone_on(reading, other, hints, fetched_at=fetched_at)
+            extracted = self._with_next_page(extracted, other, hints, fetched_at=fetched_at)
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
-            reading = replace(reading, notes=(*reading.notes, f"the text goes on at {further}, which was not read"))
-        language = self._judge_text(reading.text, reading.words, declared=reading.declared_language)
+            note = f"the text goes on at {further}, which was not read"
+            extracted = replace(extracted, notes=(*extracted.notes, note))
+        language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
         trace.field("language", language, "text")
         return Article(
             url=hints.url,
-            canonical_url=reading.canonical_url,
+            canonical_url=extracted.canonical_url,
             source=hints.source,
-            host=reading.host,
-            title=reading.title.text,
-            text=reading.text,
+            host=extracted.host,
+            title=extracted.title.text,
+            text=extracted.text,
             language=language,
             fetched_at=fetched_at,
-            words=reading.words,
-            sha256=sha256_of(reading.text),
+            words=extracted.words,
+            sha256=sha256_of(extracted.text),
             kind=hints.kind,
-            authors=reading.authors,
-            published_at=reading.published.at if reading.published else None,
-            published_at_from=reading.published.origin if reading.published else "",
-            modified_at=reading.modified.at if reading.modified else None,
-            modified_at_from=reading.modified.origin if reading.modified else "",
+            authors=extracted.authors,
+            published_at=extracted.published.at if extracted.published else None,
+            published_at_from=extracted.published.origin if extracted.published else "",
+            modified_at=extracted.modified.at if extracted.modified else None,
+            modified_at_from=extracted.modified.origin if extracted.modified else "",
             external_id=hints.external_id,
-            rights=reading.rights,
-            notes=reading.notes,
-            fallbacks=reading.fallbacks,
-            paragraphs=reading.paragraphs,
+            rights=extracted.rights,
+            notes=extracted.notes,
+            fallbacks=extracted.fallbacks,
+            paragraphs=extracted.paragraphs,
         )
 
-    def _gone_on(self, reading: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime) -> ExtractedPage:
-        """Return a reading with what a further page of the article adds to it."""
+    def _with_next_page(
+        self, extracted: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime
+    ) -> ExtractedPage:
+        """Return the extracted page with the text of the article's next page appended, or a note why that failed."""
         try:
-            further = extract_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(asked=False))
+            further = extract_page(page, hints, self._rules, fetched_at=fetched_at, trace=Trace(enabled=False))
         except (ExtractError, FetchBlocked) as error:
             note = f"the text goes on at {page.final_url}, which gives none: {error}"
-            return replace(reading, notes=(*reading.notes, note))
-        known = frozenset(reading.text.splitlines())
-        lines = [*reading.text.splitlines(), *(line for line in further.text.splitlines() if line not in known)]
+            return replace(extracted, notes=(*extracted.notes, note))
+        known = frozenset(extracted.text.splitlines())
+        lines = [*extracted.text.splitlines(), *(line for line in further.text.splitlines() if line not in known)]
         text = "\n".join(filter(None, lines))
         return replace(
-            reading,
+            extracted,
             text=text,
             words=count_words(text),
-            notes=(*reading.notes, f"with the text of the next page, {page.final_url}"),
-            paragraphs=tuple(dict.fromkeys((*reading.paragraphs, *further.paragraphs))),
+            notes=(*extracted.notes, f"with the text of the next page, {page.final_url}"),
+            paragraphs=tuple(dict.fromkeys((*extracted.paragraphs, *further.paragraphs))),
         )
 
     def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
+        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted."""
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        quality.require_words(words, least=self._rules.min_words)
+        quality.require_words(words, min_words=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
         quality.require_language(language, wanted=self._rules.languages)
         return language

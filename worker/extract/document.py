@@ -1,6 +1,7 @@
-"""Decodes and parses one page; every later step reads from its `Document`.
+"""Decodes and parses one page; every later step reads the resulting `Document`.
 
-Before that, scripts, styles and absurd repetition are cut: every such step takes time linear in the page's length.
+Scripts, styles and absurd repetition are removed before parsing. Each step before the parser takes time linear in the
+page's length, so a hostile page cannot stall it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,11 @@ from worker.extract.json_ld import JsonLd, read_json_ld
 from worker.extract.text import clean_line
 from worker.models import Page
 
-# Cuts from a page, before it is decoded and parsed, what holds no text and costs time: scripts, absurd repetition.
-#
-# Every step takes time linear in the page's length: this is what stands between a hostile page and the parser.
+# Before decoding: remove elements that hold no text, as bytes.
 
-
-# The opening tag of what is cut out whole, with the end of the tag; or a comment that holds tags: others are left to
-# the parser, who drops them.
 _STRIPPED_TAGS = (b"script", b"style", b"svg", b"noscript", b"nav", b"button", b"picture", b"select", b"template")
+# The opening tag of an element that is removed, or the beginning of a comment that contains tags. The parser drops
+# comments without tags.
 _OPENING_TAG = re.compile(
     rb"<(?:(" + b"|".join(_STRIPPED_TAGS) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE
 )
@@ -39,8 +37,8 @@ def _any_of(*names: bytes) -> re.Pattern[bytes]:
 
 
 _PAGE_TAGS = (b"h1", b"article", b"main", b"body", b"html")
-# What keeps a box from being cut: one of its own kind in it (the end that was found is not the outer one's then), or
-# what it never holds where it is closed.
+# An element is kept if it contains one of these: an element of its own kind, because the closing tag that was found
+# then belongs to the inner one; or a tag that shows that it was never closed.
 _KEPT_IF_HOLDING = {
     b"svg": _any_of(b"svg"),
     b"nav": _any_of(b"nav", b"p", *_PAGE_TAGS),
@@ -52,7 +50,9 @@ _JSON_LD_TAG = re.compile(rb"(?:ld\+json|json\+ld)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"""=\s*(?:"[^"<]{4000,}"|'[^'<]{4000,}')""")
 _LONG_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})[^<>]{60000,}>")
 _HUGE_TAG = re.compile(r"<[a-zA-Z][^<>]{60000}")
-_LONG_PIECE = 60_000
+# Where two brackets are further apart, in characters, a huge tag may be between them; the patterns above use the same
+# number. Chosen, not measured.
+_LONG_PIECE_CHARS = 60_000
 _LONG_BLANKS = re.compile(r"\s{200,}")
 _AMPERSANDS = re.compile(r"&{20,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{5000,}")
@@ -60,16 +60,16 @@ _BREAKS = re.compile(r"(?:<br\b[^<>]{0,200}>\s{0,100}){4,}", re.IGNORECASE)
 _NESTING = re.compile(
     r"(?:<(div|span|b|i|u|em|strong|font|section|center|blockquote|ul|li|table|tr|td)\b[^<>]{0,200}>\s*){30,}"
 )
-# Real news pages reach 1.6 million characters and 20,000 tags.
-_LARGE_PAGE = 2_000_000
+# Only larger pages are searched for absurd repetition. Real news pages reach 1.6 million characters and 20,000 tags.
+_LARGE_PAGE_CHARS = 2_000_000
 _MANY_TAGS = 40_000
 
 
 def strip_scripts(body: bytes) -> bytes:
-    """Cut scripts, styles, drawings, pictures, buttons and menus out of a page, two thirds of its bytes; JSON-LD stays.
+    """Return a page's bytes without scripts, styles, drawings, pictures, buttons and menus; JSON-LD stays.
 
-    Works on bytes that nobody has decoded yet: no encoding in which a page can be written uses the byte of `<` for
-    anything else, UTF-16 and UTF-32 excepted, in which nothing is found to be cut.
+    These are two thirds of a news page's bytes. Working on undecoded bytes is safe: in the encodings of the web, the
+    byte of `<` means nothing else. UTF-16 and UTF-32 are the exception, and there nothing matches.
     """
     pieces: list[bytes] = []
     unclosed: set[bytes] = set()
@@ -78,7 +78,7 @@ def strip_scripts(body: bytes) -> bytes:
         name = (opening.group(1) or b"").lower()
         end = None if name in unclosed else _end_of(opening, name)
         if end is None:
-            # An opening without its end swallows nothing, and is not looked for again: that would be quadratic.
+            # An unclosed tag removes nothing. Its end is not searched for again, which would take quadratic time.
             unclosed.add(name)
             end = opening.end()
         elif _is_cut(opening, name, end):
@@ -110,13 +110,13 @@ def _is_cut(opening: re.Match[bytes], name: bytes, end: int) -> bool:
 
 
 def prefilter_markup(markup: str) -> str:
-    """Cut what holds no text from a page that is larger or odder than pages are; the text stays as it is.
+    """Return the markup without huge tags, deep nesting and other absurd repetition; the text does not change.
 
-    An ordinary page is returned as it came: parsing it whole costs less than looking for what could be cut.
+    A page of ordinary size is returned unchanged: parsing it costs less than searching it.
     """
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < 3 * _MANY_TAGS or (len(markup) < _LARGE_PAGE and markup.count("<") <= _MANY_TAGS):
+    if len(markup) < 3 * _MANY_TAGS or (len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
@@ -124,69 +124,70 @@ def prefilter_markup(markup: str) -> str:
 
 
 def _has_long_piece(markup: str) -> bool:
-    """Tell whether two brackets stand far apart, in steps as long as that."""
+    """Return whether two opening brackets are more than _LONG_PIECE_CHARS apart."""
     position = 0
-    while len(markup) - position > _LONG_PIECE:
-        position = markup.rfind("<", position + 1, position + _LONG_PIECE)
+    while len(markup) - position > _LONG_PIECE_CHARS:
+        position = markup.rfind("<", position + 1, position + _LONG_PIECE_CHARS)
         if position < 0:
             return True
     return False
 
 
 _JSON_LD_TYPE = re.compile(r"ld\+json|json\+ld", re.IGNORECASE)
-# Five times as many as on the largest of a thousand real pages; steps that are quadratic somewhere take minutes.
+# Five times as many as the largest of a thousand real pages has. Some steps are quadratic in places, and would take
+# minutes beyond this.
 _MAX_TAGS = 100_000
-_MAX_METAS = 1_000
+# Bounds the work on a hostile head. Chosen, not measured.
+_MAX_META_ELEMENTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A page's tree with what its head says.
+    """A parsed page and the metadata of its head.
 
-    `meta` is by lower-case name, first value first; `links` by rel; `size` is in characters; `body` is as it came.
+    `meta` maps the lower-case name of a meta element to its values in page order, `links` maps a `rel` to its
+    addresses, `body` holds the bytes as fetched.
     """
 
     url: str
     tree: HtmlElement
-    structured: JsonLd
+    json_ld: JsonLd
     headers: Mapping[str, str]
     meta: Mapping[str, tuple[str, ...]]
     links: Mapping[str, tuple[str, ...]]
     title_tag: str
     charset: str
-    size: int
     body: bytes
 
-    def said(self, *names: str) -> str:
-        """Return the first meta value among the names, in their order."""
+    def meta_value(self, *names: str) -> str:
+        """Return the value of the first of these meta names that the page has, an empty string if it has none."""
         return next((self.meta[name][0] for name in names if name in self.meta), "")
 
     @property
     def claims_article(self) -> bool:
-        """Whether the page calls itself an article, in a way that templates of listing pages do not copy."""
-        return self.structured.is_article or "article:published_time" in self.meta
+        """Whether the page declares itself an article, in one of the ways that templates of listings do not copy."""
+        return self.json_ld.is_article or "article:published_time" in self.meta
 
     @property
     def language(self) -> str:
-        """What the page says its language is."""
-        return self.tree.get("lang") or self.said("og:locale", "content-language") or self.structured.language
+        """The language tag that the page declares, as written."""
+        return self.tree.get("lang") or self.meta_value("og:locale", "content-language") or self.json_ld.language
 
 
 def open_document(page: Page) -> Document:
-    """Decode and parse a page; raises ExtractError where there is nothing to parse."""
+    """Decode and parse a page; raise ExtractError (`not-html`, `size`) if it is not HTML or has too many tags."""
     decoded = decode(strip_scripts(page.body), page.content_type)
     markup = prefilter_markup(clean_markup(decoded.text))
     tree = _parse(markup)
     return Document(
         url=page.final_url,
         tree=tree,
-        structured=read_json_ld(_json_ld(tree)),
+        json_ld=read_json_ld(_json_ld(tree)),
         headers=page.headers,
         meta=_metas(tree),
         links=_links(tree),
-        title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_METAS]),
+        title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_META_ELEMENTS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
-        size=len(markup),
         body=page.body,
     )
 
@@ -197,7 +198,7 @@ def _parse(markup: str) -> HtmlElement:
     if len(markup) > _MAX_TAGS and (tags := markup.count("<")) > _MAX_TAGS:
         raise ExtractError(f"no news page: it has {tags} tags, at most {_MAX_TAGS} are read", reason="size")
     parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
-    # One element class for all: lxml.html's own look-up by tag name is Python code, run for every element touched.
+    # A single element class: lxml.html's lookup by tag name is Python code that runs for every element touched.
     parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
     try:
         tree = lxml.html.document_fromstring(markup.encode(), parser=parser)
@@ -208,15 +209,17 @@ def _parse(markup: str) -> HtmlElement:
 
 def _json_ld(tree: HtmlElement) -> list[str]:
     scripts = [script.text or "" for script in tree.iter("script") if _JSON_LD_TYPE.search(script.get("type") or "")]
-    # Some systems write what was meant for a script into a meta element.
-    metas = (meta for meta in islice(tree.iter("meta"), _MAX_METAS) if _JSON_LD_TYPE.search(meta.get("name") or ""))
+    # Some content management systems write JSON-LD into a meta element.
+    metas = (
+        meta for meta in islice(tree.iter("meta"), _MAX_META_ELEMENTS) if _JSON_LD_TYPE.search(meta.get("name") or "")
+    )
     return [*scripts, *(meta.get("content") or "" for meta in metas)]
 
 
 def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    # Microdata gives a value without words as `link`, too.
-    for element in islice(tree.iter("meta", "link"), _MAX_METAS):
+    # In microdata, `link` elements can carry values as well.
+    for element in islice(tree.iter("meta", "link"), _MAX_META_ELEMENTS):
         content = clean_line(element.get("content") or "")
         for attribute in ("name", "property", "itemprop", "http-equiv"):
             name = (element.get(attribute) or "").strip().lower()
@@ -227,7 +230,7 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
 
 def _links(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in islice(tree.iter("link"), _MAX_METAS):
+    for element in islice(tree.iter("link"), _MAX_META_ELEMENTS):
         for rel in (element.get("rel") or "").lower().split():
             found.setdefault(rel, []).append((element.get("href") or "").strip())
     return {rel: tuple(filter(None, targets)) for rel, targets in found.items()}
@@ -242,5 +245,5 @@ INLINE_TAGS = frozenset((
 
 
 def is_inline(element: HtmlElement) -> bool:
-    """Tell whether an element is part of the running text around it."""
+    """Return whether an element is part of the running text around it."""
     return element.tag in INLINE_TAGS

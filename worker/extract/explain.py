@@ -14,13 +14,14 @@ from lxml.html import HtmlElement
 from worker.errors import WorkerError
 from worker.models import Article
 
-_SHOWN_PIECES = 20
-_SHOWN_CHARS = 200
+# How much of a removed box is shown: enough to recognise it on the page. Chosen, not measured.
+_MAX_SHOWN_PIECES = 20
+_MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedField:
-    """One field of an article: its value as text, and where it came from."""
+    """One field of an article: its value as text, and its origin (`json-ld`, `meta`, `feed`…)."""
 
     name: str
     value: str
@@ -29,7 +30,7 @@ class ExplainedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedBlock:
-    """A block of the page that is not in the text, and why."""
+    """A block of the page that is not part of the text, and the reason."""
 
     text: str
     why: str
@@ -37,10 +38,10 @@ class DroppedBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionExplanation:
-    """Everything that was decided about one page, in the order of deciding.
+    """All decisions about one page, in the order in which they were made.
 
-    `article` is None where there is none; then `reason` and `message` say why. `figures` are what the gates looked
-    at (words, share of linked text…), as name and value.
+    If `article` is None, `reason` and `message` say why. `figures` are the numbers that the quality filters looked at
+    (words, teasers…), as pairs of name and value.
     """
 
     article: Article | None = None
@@ -52,39 +53,39 @@ class ExtractionExplanation:
 
 
 class Trace:
-    """Collects, while a page is read, what an explanation is made of; where nobody asks for one, nothing."""
+    """Records the decisions about a page while it is extracted; does nothing unless `enabled`."""
 
-    def __init__(self, *, asked: bool = True) -> None:
-        self._asked = asked
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._enabled = enabled
         self._fields: list[ExplainedField] = []
         self._dropped: list[DroppedBlock] = []
         self._figures: list[tuple[str, str]] = []
 
     def field(self, name: str, value: object, origin: str) -> None:
-        """Note a field that was found."""
-        if value and self._asked:
+        """Record a field that was found."""
+        if value and self._enabled:
             self._fields.append(ExplainedField(name=name, value=str(value), origin=origin))
 
     def drop(self, blocks: Iterable[DroppedBlock]) -> None:
-        """Note blocks that were left out."""
-        if self._asked:
+        """Record dropped blocks."""
+        if self._enabled:
             self._dropped.extend(blocks)
 
     def drop_box(self, box: HtmlElement, why: str) -> None:
-        """Note a box of the page that is about to be taken out, by the beginning of its text."""
-        if self._asked:
-            beginning = " ".join(islice(box.itertext(), _SHOWN_PIECES))
-            self._dropped.append(DroppedBlock(text=" ".join(beginning.split())[:_SHOWN_CHARS], why=why))
+        """Record an element that is about to be removed, with the beginning of its text."""
+        if self._enabled:
+            beginning = " ".join(islice(box.itertext(), _MAX_SHOWN_PIECES))
+            self._dropped.append(DroppedBlock(text=" ".join(beginning.split())[:_MAX_SHOWN_CHARS], why=why))
 
     def figure(self, name: str, value: object) -> None:
-        """Note a figure that a gate looked at."""
-        if self._asked:
+        """Record a number that a quality filter looked at."""
+        if self._enabled:
             self._figures.append((name, str(value)))
 
     def explanation(
         self, *, article: Article | None = None, reason: str = "", message: str = ""
     ) -> ExtractionExplanation:
-        """Return what was collected, and how the reading ended."""
+        """Return the recorded decisions, with the result of the extraction."""
         return ExtractionExplanation(
             article=article,
             reason=reason,
@@ -95,24 +96,25 @@ class Trace:
         )
 
 
-# Keeps a fault of ours to the step it happened in: the page is read without that step, and the fault is noted.
+# A bug in one step must not cost the page: the step is skipped, and the fault becomes a note on the article.
 
 
 T = TypeVar("T")
 
-_LONGEST_MESSAGE = 300
+# An exception's text may quote the page. Chosen, not measured.
+_MAX_MESSAGE_CHARS = 300
 
 
 class StepGuard:
-    """Runs the steps of one reading, and collects the faults in them."""
+    """Runs the steps of one extraction and collects the faults in them."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def run(self, step: str, work: Callable[[], T], *, otherwise: T) -> T:
-        """Return what a step gives, or something else where it fails.
+    def run(self, step: str, work: Callable[[], T], *, default: T) -> T:
+        """Return the result of a step, or `default` if it fails.
 
-        A gate that rejects the page is no fault, and a lack of memory is for the process to deal with.
+        A WorkerError is a decision about the page and passes through, as does MemoryError, which ends the process.
         """
         try:
             return work()
@@ -120,11 +122,11 @@ class StepGuard:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library makes of an odd page
             self.faults.append(f"{step} failed: {describe_error(error)}")
-            return otherwise
+            return default
 
 
 def describe_error(error: Exception) -> str:
-    """Return what happened and where, for a developer."""
+    """Return the exception's type and text, with the file and line where it was raised."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
-    return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE] + where
+    return f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARS] + where

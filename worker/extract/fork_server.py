@@ -1,11 +1,11 @@
-"""The nursery: one warmed-up process that forks a worker process whenever the parent asks for one.
+"""The fork server: one warmed-up process that forks a worker process on demand.
 
-A fork of a warm process is ready in milliseconds, so a worker that a page has killed is replaced at once. The nursery
-is single-threaded (forking is safe) and never looks at a page itself. It ends, with all its children, when the
-parent closes the control socket or dies.
+All modules and the language model are loaded before the first fork, so a new worker is ready within milliseconds and
+shares that memory. The fork server has a single thread (otherwise forking is unsafe) and never reads a page itself.
+It ends with all its children when the parent closes the control socket or dies.
 
-    parent  -- control socket -->  nursery     fork one, here is its socket / kill that one
-    parent  -- worker socket  -->  worker      Job -> Reply, one at a time
+    parent  -- control socket -->  fork server   fork a worker for this socket / kill that worker
+    parent  -- worker socket  -->  worker        Job -> JobResult, one at a time
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.extract.main_text.body import preload_trafilatura
 from worker.models import Page
 from worker.ports import Hints
 
-# What a worker process does: read one job after another and answer each, whatever the page is like.
+# The loop of a worker process.
 
 
 _WARM_UP_PAGE = """<!doctype html><html lang="vi"><head><title>Khởi động | Báo</title></head><body><article>
@@ -42,13 +42,13 @@ _WARM_UP_PAGE = """<!doctype html><html lang="vi"><head><title>Khởi động | 
 
 
 class ExtractionWorker:
-    """Reads pages and turns whatever goes wrong into a reply."""
+    """Extracts articles and turns every failure into a JobResult."""
 
     def __init__(self, rules: ExtractRules) -> None:
         self._reader = ArticleExtractor(rules)
 
     def warm_up(self) -> None:
-        """Read one small page, so that the first real one does not pay for loading tables."""
+        """Extract one small page, which loads every table and cache that libraries load lazily."""
         preload_trafilatura()
         now = datetime(2024, 3, 6, tzinfo=UTC)
         url = "https://warm-up.example/khoi-dong.html"
@@ -56,7 +56,7 @@ class ExtractionWorker:
         self.answer(ipc.Job(content=page, hints=Hints(url=url, canonical_url=url, source=""), fetched_at=now))
 
     def answer(self, job: ipc.Job) -> ipc.JobResult:
-        """Return the article or the reason why there is none; never raises for anything a page can cause."""
+        """Return the article, or the reason why there is none; a page cannot make this raise."""
         try:
             return self._read(job)
         except MemoryError:
@@ -80,47 +80,49 @@ class ExtractionWorker:
         return ipc.JobResult(article=article)
 
 
-def serve(connection: socket.socket, work: ExtractionWorker) -> None:
-    """Answer jobs until the parent closes the connection or a reply says that it was the last."""
+def serve(connection: socket.socket, worker: ExtractionWorker) -> None:
+    """Run jobs until the parent closes the connection, or until a failure makes this process unfit for another."""
     connection.sendall(ipc.pack(ipc.WorkerReady(pid=os.getpid())))
     while isinstance(job := ipc.receive(connection), ipc.Job):
-        reply = work.answer(job)
+        reply = worker.answer(job)
         connection.sendall(ipc.pack(reply))
         if reply.last:
             return
 
 
-_PR_SET_PDEATHSIG = 1
+# The fork server itself.
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class ForkServer:
-    """Forks, kills and reaps worker processes."""
+    """Forks, kills and reaps worker processes; `memory` is how many bytes each may grow by."""
 
-    def __init__(self, control: socket.socket, work: ExtractionWorker, *, memory: int) -> None:
+    def __init__(self, control: socket.socket, worker: ExtractionWorker, *, memory: int) -> None:
         self._control = control
-        self._work = work
+        self._worker = worker
         self._memory = memory
         self._children: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Obey the parent until it goes away, then end every child."""
+        """Carry out the parent's commands until it closes the socket, then kill every child."""
         while self._step():
             pass
-        for handle in self._children.values():
-            _kill(handle)
+        for pidfd in self._children.values():
+            _kill(pidfd)
 
     def _step(self) -> bool:
         for key, _ in self._selector.select():
             if key.fileobj is self._control:
-                if not self._obey():
+                if not self._handle_command():
                     return False
             else:
-                self._bury(key.data)
+                self._reap(key.data)
         return True
 
-    def _obey(self) -> bool:
+    def _handle_command(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 1, socket.MSG_WAITALL)
         if len(message) < COMMAND.size:
             return False
@@ -136,42 +138,46 @@ class ForkServer:
         if pid == 0:
             self._selector.close()
             self._control.close()
-            _become_worker(lambda: serve(socket.socket(fileno=descriptor), self._work), memory=self._memory)
+            _become_worker(lambda: serve(socket.socket(fileno=descriptor), self._worker), memory=self._memory)
         os.close(descriptor)
-        handle = os.pidfd_open(pid)
-        self._children[pid] = handle
-        self._selector.register(handle, selectors.EVENT_READ, pid)
+        pidfd = os.pidfd_open(pid)
+        self._children[pid] = pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, pid)
 
-    def _bury(self, pid: int) -> None:
-        handle = self._children.pop(pid)
-        self._selector.unregister(handle)
-        os.close(handle)
+    def _reap(self, pid: int) -> None:
+        pidfd = self._children.pop(pid)
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
         os.waitpid(pid, 0)
 
 
-def _kill(handle: int) -> None:
+def _kill(pidfd: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
 def _become_worker(task: Callable[[], None], *, memory: int) -> None:
-    """Run the task as a child that dies with the nursery and may grow by `memory` bytes, and never return."""
+    """Run the task in a child process, then exit; this never returns.
+
+    The kernel kills the child when the fork server dies, and refuses it more than `memory` bytes beyond its size now.
+    """
     status = 1
     try:
-        nursery = os.getppid()
+        fork_server = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == nursery:
+        if os.getppid() == fork_server:
             limit = _data_size() + memory
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             task()
             status = 0
     finally:
-        # Exit handlers belong to the nursery; only what is nobody else's is left to the system.
+        # `sys.exit` would run the fork server's exit handlers and flush its buffers a second time.
         os._exit(status)
 
 
 def _data_size() -> int:
+    """Return the size in bytes of this process's data segment, which RLIMIT_DATA limits."""
     with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - one read of a kernel file
         for line in status:
             if line.startswith("VmData:"):
@@ -180,14 +186,15 @@ def _data_size() -> int:
 
 
 def main(descriptor: int, rules: ExtractRules) -> None:
-    """Run a nursery on an inherited control socket."""
+    """Run the fork server on the control socket with this file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     sys.setrecursionlimit(3000)
     control = socket.socket(fileno=descriptor)
-    work = ExtractionWorker(rules)
-    work.warm_up()
+    worker = ExtractionWorker(rules)
+    worker.warm_up()
+    # Frozen objects are never touched by the garbage collector, so their memory stays shared with the children.
     gc.collect()
     gc.freeze()
-    ForkServer(control, work, memory=rules.memory).run()
+    ForkServer(control, worker, memory=rules.memory).run()

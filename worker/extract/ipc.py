@@ -1,4 +1,7 @@
-"""The messages between the pool and its worker processes: length-prefixed pickles over a socket that only they hold."""
+"""The messages between the pool and its worker processes: length-prefixed pickles over a private socket pair.
+
+`ExtractRules` is here as well: it is sent to the processes, which never load the configuration.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,14 @@ if TYPE_CHECKING:
     from worker.config.schema import Settings
 
 
-# What the configuration says about extraction, as plain values: the worker processes never load the configuration.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractRules:
-    """How pages are read and which articles are kept.
+    """The settings of extraction as plain values.
 
-    `processes` 0 means one for each core; `memory` is in bytes and bounds what one page may add to its process;
-    a process is renewed after `renew_after` pages. Empty `languages` keeps every language. `refuse` names rights
-    signals that keep an article out (`noindex`, `noai`, `tdm-reservation`…).
+    `processes`: 0 means one per core. `memory`: how many bytes one page may add to its process. `renew_after`: a
+    process is replaced after this many pages, which bounds memory leaks. `languages`: empty keeps every language.
+    `timezone`: for dates without a zone on pages whose source names none. `refuse`: rights signals that reject a page
+    (`noindex`, `noai`, `tdm-reservation`…).
     """
 
     processes: int = 0
@@ -56,22 +57,23 @@ def extract_rules(settings: Settings) -> ExtractRules:
     )
 
 
+# Before every message: the number of its bytes.
 LENGTH_PREFIX = struct.Struct("!Q")
-# What the nursery is told: an order, and the process it is about.
+# To the fork server: FORK with the new worker's socket, or KILL with a process id.
 COMMAND = struct.Struct("!cQ")
 FORK, KILL = b"f", b"k"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReady:
-    """A worker process is up."""
+    """A new worker process accepts jobs."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One page or text to read."""
+    """One page or text to extract; with `explain`, the result is an explanation instead of an article."""
 
     content: Page | Text
     hints: Hints
@@ -81,9 +83,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How the reading of one page ended: an article, or the reason why there is none.
+    """The result of one job: an article, or `reason` and `message` that say why there is none.
 
-    `blocked` marks a rights signal; `last` says that the process that answered is about to end.
+    `blocked`: a rights signal was refused. `last`: the worker process exits after this result.
     """
 
     article: Article | None = None
@@ -95,18 +97,18 @@ class JobResult:
 
 
 def pack(message: WorkerReady | Job | JobResult) -> bytes:
-    """Return a message with its length before it."""
+    """Return a message as bytes, its length first."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH_PREFIX.pack(len(body)) + body
 
 
 def unpack(body: bytes) -> object:
-    """Return the message of a frame. Both ends are this program's own processes, so pickle is trusted here."""
+    """Return the message in a frame. Pickle is safe here: both ends are processes of this program."""
     return pickle.loads(body)  # noqa: S301
 
 
 def receive(connection: socket.socket) -> object | None:
-    """Wait for one message; None where the other end has closed."""
+    """Wait for one message and return it; None if the other end has closed the connection."""
     header = _read(connection, LENGTH_PREFIX.size)
     if header is None:
         return None

@@ -1,4 +1,7 @@
-"""Reads JSON-LD: what a page says of its article in schema.org's words, bounded in size and depth."""
+"""Reads a page's JSON-LD (schema.org metadata in script elements), bounded in size and depth.
+
+Broken JSON is repaired where that is simple; otherwise single fields are picked out of it.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ from typing import TypeGuard
 
 from worker.charset import clean
 
-_MAX_BLOCK = 2_000_000
-_MAX_TOTAL = 4_000_000
-_MAX_SALVAGE = 200_000
-_MAX_THINGS = 500
+# Limits against hostile pages, all chosen, not measured, and all far above what news pages have: characters of one
+# block and of all blocks, characters searched in a broken block, objects and list items, depth of nesting, values of a
+# date field, names of the site.
+_MAX_BLOCK_CHARS = 2_000_000
+_MAX_TOTAL_CHARS = 4_000_000
+_MAX_SALVAGE_CHARS = 200_000
+_MAX_OBJECTS = 500
 _MAX_DEPTH = 12
-_MOST_DATES = 10
-_MOST_NAMES = 10
-# More than a Unix time in billionths of a second.
-_LATEST = 10**19
+_MAX_DATES = 10
+_MAX_NAMES = 10
+# Unix times are at most this large in nanoseconds, the smallest unit in use.
+_MAX_UNIX_TIME = 10**19
 
 _ARTICLE_TYPES = frozenset(
     {
@@ -56,10 +62,10 @@ JsonObject = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLd:
-    """What JSON-LD says of the page's article; empty where it says nothing.
+    """The article's metadata in the page's JSON-LD; fields without a value are empty.
 
-    `types` are all types on the page; `page_published` is said of the page, not of its article. Dates are as written,
-    each in every form that is there.
+    `types` are the types of all objects on the page. `page_published` is the date of the page, not of its article.
+    Dates are as written; a field may have several.
     """
 
     types: frozenset[str] = frozenset()
@@ -81,17 +87,17 @@ class JsonLd:
 
     @property
     def is_article(self) -> bool:
-        """Whether the page calls itself an article."""
+        """Whether an object on the page has one of schema.org's article types."""
         return bool(self.article_type)
 
 
 def read_json_ld(blocks: Iterable[str]) -> JsonLd:
-    """Return what a page's JSON-LD blocks say, broken ones read as far as can be."""
-    things = list(islice((thing for block in _bounded(blocks) for thing in _things(_load(block))), _MAX_THINGS))
-    types = frozenset(name for thing in things for name in _types(thing))
-    article = max((thing for thing in things if _article_type(thing)), key=_weight, default=None)
-    of_page = tuple(said for thing in things if _is_page(thing) for said in _dates(thing.get("datePublished")))
-    site_names = tuple(dict.fromkeys(_site_names(things)))[:_MOST_NAMES]
+    """Return the metadata in a page's JSON-LD blocks; broken blocks are read as far as possible."""
+    objects = list(islice((item for block in _bounded(blocks) for item in _objects(_load(block))), _MAX_OBJECTS))
+    types = frozenset(name for item in objects for name in _types(item))
+    article = max((item for item in objects if _article_type(item)), key=_field_count, default=None)
+    of_page = tuple(said for item in objects if _is_page(item) for said in _dates(item.get("datePublished")))
+    site_names = tuple(dict.fromkeys(_site_names(objects)))[:_MAX_NAMES]
     if article is None:
         return JsonLd(types=types, page_published=of_page, site_names=site_names)
     return JsonLd(
@@ -106,7 +112,7 @@ def read_json_ld(blocks: Iterable[str]) -> JsonLd:
         body=_body(article),
         language=_text(article.get("inLanguage")),
         authors=tuple(_names(article.get("author"))),
-        accessible_for_free=_truth(article.get("isAccessibleForFree")),
+        accessible_for_free=_boolean(article.get("isAccessibleForFree")),
         licence=_text(article.get("license")),
         copyright_holder=next(_names(article.get("copyrightHolder")), ""),
         site_names=site_names,
@@ -118,14 +124,14 @@ def _bounded(blocks: Iterable[str]) -> Iterator[str]:
     total = 0
     for block in blocks:
         total += len(block)
-        if total > _MAX_TOTAL:
+        if total > _MAX_TOTAL_CHARS:
             return
-        if len(block) <= _MAX_BLOCK:
+        if len(block) <= _MAX_BLOCK_CHARS:
             yield block
 
 
 def _load(block: str) -> object:
-    for attempt in _mended(block):
+    for attempt in _repaired(block):
         try:
             return json.loads(attempt, strict=False)
         except (ValueError, RecursionError):
@@ -133,8 +139,8 @@ def _load(block: str) -> object:
     return _salvage(block)
 
 
-def _mended(block: str) -> Iterator[str]:
-    """Yield a block as it is, and then as it may have been meant."""
+def _repaired(block: str) -> Iterator[str]:
+    """Yield a block as written, then with common mistakes repaired: comment marks, trailing commas, entities."""
     yield block
     bare = _WRAPPING.sub("", block.strip()).strip()
     yield bare
@@ -143,9 +149,9 @@ def _mended(block: str) -> Iterator[str]:
 
 
 def _salvage(block: str) -> JsonObject:
-    """Pick single fields out of JSON that cannot be parsed."""
+    """Return the single fields that a regular expression finds in JSON that cannot be parsed."""
     found: JsonObject = {}
-    for match in islice(_STRING_FIELD.finditer(block[:_MAX_SALVAGE]), _MAX_THINGS):
+    for match in islice(_STRING_FIELD.finditer(block[:_MAX_SALVAGE_CHARS]), _MAX_OBJECTS):
         name, value = match.groups()
         try:
             found.setdefault(name, json.loads(value, strict=False))
@@ -154,38 +160,38 @@ def _salvage(block: str) -> JsonObject:
     return found
 
 
-def _things(value: object, depth: int = 0) -> Iterator[JsonObject]:
+def _objects(value: object, depth: int = 0) -> Iterator[JsonObject]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, list):
-        for item in value[:_MAX_THINGS]:
-            yield from _things(item, depth + 1)
+        for item in value[:_MAX_OBJECTS]:
+            yield from _objects(item, depth + 1)
     elif isinstance(value, dict):
         yield value
         for key in ("@graph", "mainEntity", "mainEntityOfPage", "itemListElement", "hasPart"):
             if key != "hasPart" and isinstance(value.get(key), (list, dict)):
-                yield from _things(value[key], depth + 1)
+                yield from _objects(value[key], depth + 1)
 
 
-def _types(thing: JsonObject) -> Iterator[str]:
-    kind = thing.get("@type")
+def _types(item: JsonObject) -> Iterator[str]:
+    kind = item.get("@type")
     for name in kind if isinstance(kind, list) else [kind]:
         if isinstance(name, str):
             yield name.rpartition("/")[2].rpartition(":")[2].lower()
 
 
-def _article_type(thing: JsonObject) -> str:
-    return next((name for name in _types(thing) if name in _ARTICLE_TYPES), "")
+def _article_type(item: JsonObject) -> str:
+    return next((name for name in _types(item) if name in _ARTICLE_TYPES), "")
 
 
-def _is_page(thing: JsonObject) -> bool:
-    return any(name in _PAGE_TYPES for name in _types(thing))
+def _is_page(item: JsonObject) -> bool:
+    return any(name in _PAGE_TYPES for name in _types(item))
 
 
-def _weight(thing: JsonObject) -> int:
-    """Prefer the thing that says most: a page's own article stands beside stubs of other articles."""
+def _field_count(item: JsonObject) -> int:
+    """Return how many main fields an object has: the page's own article has more than stubs of related articles."""
     fields = ("headline", "datePublished", "author", "articleBody", "image", "publisher", "description")
-    return sum(1 for field in fields if thing.get(field))
+    return sum(1 for field in fields if item.get(field))
 
 
 def _text(value: object) -> str:
@@ -197,39 +203,39 @@ def _text(value: object) -> str:
 
 
 def _body(article: JsonObject) -> str:
-    """Return the text an article declares: in one piece or as a list of them, or as the entries of a live page."""
-    pieces = list(map(_text, _listed(article.get("articleBody")) or _listed(article.get("text"))))
+    """Return the article's text: `articleBody` or `text`, each possibly a list, else the entries of a live blog."""
+    pieces = list(map(_text, _as_list(article.get("articleBody")) or _as_list(article.get("text"))))
     if not any(pieces):
-        for entry in filter(_is_thing, _listed(article.get("liveBlogUpdate"))):
+        for entry in filter(_is_object, _as_list(article.get("liveBlogUpdate"))):
             pieces += [_text(entry.get("headline")), _text(entry.get("articleBody"))]
     return "\n".join(filter(None, pieces))
 
 
-def _listed(value: object) -> list[object]:
-    """Return a value's first items, or the value as the one item; nothing for none."""
-    return value[:_MAX_THINGS] if isinstance(value, list) else [value] if value else []
+def _as_list(value: object) -> list[object]:
+    """Return a list's first items, any other value as a list of one, and an empty list for an empty value."""
+    return value[:_MAX_OBJECTS] if isinstance(value, list) else [value] if value else []
 
 
-def _is_thing(value: object) -> TypeGuard[JsonObject]:
+def _is_object(value: object) -> TypeGuard[JsonObject]:
     return isinstance(value, dict)
 
 
 def _dates(value: object) -> Iterator[str]:
-    """Yield dates as written; a number is a Unix time."""
-    for item in value[:_MOST_DATES] if isinstance(value, list) else [value]:
-        if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _LATEST:
+    """Yield dates as written; a number is a Unix time in any unit."""
+    for item in value[:_MAX_DATES] if isinstance(value, list) else [value]:
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 < item < _MAX_UNIX_TIME:
             yield f"{item:.0f}"
         else:
             yield _text(item)
 
 
-def _site_names(things: Iterable[JsonObject]) -> Iterator[str]:
-    """Yield the names of the site and of its publisher."""
-    for thing in things:
-        if any(name in _SITE_TYPES for name in _types(thing)):
-            yield from _names(thing)
+def _site_names(objects: Iterable[JsonObject]) -> Iterator[str]:
+    """Yield the names of the site and its publisher."""
+    for item in objects:
+        if any(name in _SITE_TYPES for name in _types(item)):
+            yield from _names(item)
         for member in ("publisher", "isPartOf"):
-            yield from _names(thing.get(member))
+            yield from _names(item.get(member))
 
 
 def _names(value: object) -> Iterator[str]:
@@ -239,7 +245,7 @@ def _names(value: object) -> Iterator[str]:
             yield name
 
 
-def _truth(value: object) -> bool | None:
+def _boolean(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     said = _text(value).rpartition("/")[2].lower()

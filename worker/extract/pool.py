@@ -1,4 +1,10 @@
-"""The pool of worker processes, from the parent's side: one job a process at a time, a lost process is replaced."""
+"""The pool of extraction processes, seen from the parent.
+
+`ProcessExtractor` sends each page to a worker process and waits for the article. A worker handles one page at a time.
+One that hangs, crashes or grows too large is killed and replaced, and costs only the page it was working on. The
+workers are forked by a fork server (`fork_server.py`), which is a child process as well; `ipc.py` defines the messages.
+docs/extract.md compares this pool with pebble's.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +28,28 @@ from worker.extract.ipc import ExtractRules
 from worker.models import Article, Page, Text
 from worker.ports import Hints
 
-_COMMAND = (
+# Runs in a fresh interpreter: the fork server must not inherit this process's threads or event loop.
+_FORK_SERVER_CODE = (
     "import pickle, sys; from worker.extract.fork_server import main; "
     "main(int(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))"
 )
-_START_LIMIT_S = 60.0
-"""For one of two attempts to hire a worker; the time of a page counts the work on it, not that."""
-_STOP_LIMIT_S = 2.0
-MAX_REFUSALS = 3
-"""So many times in a row, each time at two attempts, no process could be had: then it is no passing lack. Where there
-never was one, and not for its taking long, once is enough."""
+
+_START_TIMEOUT_S = 60.0
+"""Limit for each of the two attempts to start a worker. It does not count against the time limit of a page. Chosen, not
+measured: long enough for a machine that swaps."""
+_STOP_TIMEOUT_S = 2.0
+"""How long the fork server may take to exit, before and after SIGKILL. Chosen, not measured: it only has to kill its
+children."""
+MAX_FAILED_STARTS = 3
+"""After this many failed starts in a row the shortage counts as permanent (MachineError instead of ExtractorDown).
+Chosen, not measured: every start already makes two attempts. If no worker ever started and the reason was not a
+timeout, one failed start is enough."""
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
+    """A worker process, by its connection; `pages` counts the jobs it was given."""
+
     pid: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -44,12 +58,14 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class _ForkServerProcess:
+    """The fork server and the socket over which it receives commands."""
+
     process: asyncio.subprocess.Process
     control: socket.socket
 
 
 class _WorkerLost(Exception):
-    """A worker process has gone away without an answer."""
+    """A worker process ended before it sent its result."""
 
 
 class ProcessExtractor:
@@ -57,26 +73,26 @@ class ProcessExtractor:
 
     def __init__(self, rules: ExtractRules) -> None:
         self._rules = rules
-        self._turns = asyncio.Semaphore(rules.process_count())
+        self._slots = asyncio.Semaphore(rules.process_count())
         self._idle: list[_Worker] = []
         self._starting = asyncio.Lock()
-        self._nursery: _ForkServerProcess | None = None
+        self._fork_server: _ForkServerProcess | None = None
         self._closed = False
-        self._hired = False
-        self._refused = 0
-        """How often in a row no process could be had."""
+        self._ever_started = False
+        self._failed_starts = 0
+        """Failed starts in a row."""
 
     async def start(self) -> None:
-        """Start the nursery and one worker ahead of the first page; not needed, but takes the wait out of it."""
-        async with self._turns:
-            self._idle.append(await self._hire())
+        """Start the fork server and one worker. Optional: otherwise the first page waits for them."""
+        async with self._slots:
+            self._idle.append(await self._spawn())
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         """Return the article of a page, or of a text that needs no extraction.
 
-        Raises ExtractError with the reason where there is none (`timeout`, `crash` and `memory` mean the process),
-        ExtractorDown where no process could be had, FetchBlocked where a rights signal that the rules refuse forbids
-        keeping it.
+        Raises ExtractError with the reason if there is no article (`timeout`, `crash` and `memory` are about the
+        worker process), ExtractorDown if no worker could be started, and FetchBlocked if the page carries a rights
+        signal that the rules refuse.
         """
         reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at))
         if reply.article is not None:
@@ -86,7 +102,7 @@ class ProcessExtractor:
         raise ExtractError(reply.message, reason=reply.reason)
 
     async def explain(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> ExtractionExplanation:
-        """Return how an article came about, or why there is none: each field's origin, each block left out."""
+        """Return how the article was found or why there is none: the origin of each field and every dropped block."""
         reply = await self._run(ipc.Job(content=content, hints=hints, fetched_at=fetched_at, explain=True))
         return reply.explanation or ExtractionExplanation(reason=reply.reason, message=reply.message)
 
@@ -96,25 +112,26 @@ class ProcessExtractor:
         for worker in self._idle:
             worker.writer.close()
         self._idle.clear()
-        if self._nursery is not None:
-            await _end_fork_server(self._nursery)
-            self._nursery = None
+        if self._fork_server is not None:
+            await _end_fork_server(self._fork_server)
+            self._fork_server = None
 
     async def _run(self, job: ipc.Job) -> ipc.JobResult:
-        async with self._turns, self._worker() as worker:
+        async with self._slots, self._worker() as worker:
             try:
-                return await self._answer(worker, job, within=self._rules.timeout.total_seconds())
+                return await self._run_on(worker, job, within=self._rules.timeout.total_seconds())
             except TimeoutError:
                 seconds = self._rules.timeout.total_seconds()
                 raise ExtractError(f"extraction took longer than {seconds:g} s", reason="timeout") from None
             except _WorkerLost:
                 raise ExtractError("the page ended its worker process", reason="crash") from None
 
-    async def _answer(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
-        """Return what a worker says of a page; that the page ended it is believed only of one that was new.
+    async def _run_on(self, worker: _Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
+        """Run a job on a worker and return the result.
 
-        One that was in use may owe its end to what earlier pages left behind, or have been killed while it was idle:
-        another has what is left of the page's time, which stands still while that one is hired.
+        If a used worker is lost, the job is repeated once on a new worker: memory left behind by earlier pages, or a
+        kill while the worker was idle, may be the cause. Only the loss of a new worker is blamed on the page. The
+        second attempt gets the rest of the page's time; starting the new worker does not count.
         """
         was_new = not worker.pages
         began = time.monotonic()
@@ -133,51 +150,54 @@ class ProcessExtractor:
         if left <= 0:
             raise TimeoutError
         async with self._worker(new=True) as another:
-            return await self._answer(another, job, within=left)
+            return await self._run_on(another, job, within=left)
 
     @contextlib.asynccontextmanager
     async def _worker(self, *, new: bool = False) -> AsyncIterator[_Worker]:
-        """Hand out an idle worker or a new one; one that is not idle again afterwards is ended."""
-        worker = (None if new else self._take_idle()) or await self._hire()
+        """Lend an idle or new worker; end it afterwards unless it is back in the list of idle workers."""
+        worker = (None if new else self._take_idle()) or await self._spawn()
         try:
             yield worker
         finally:
             if self._closed or worker not in self._idle:
-                self._dismiss(worker)
+                self._retire(worker)
 
     def _take_idle(self) -> _Worker | None:
         while self._idle:
             worker = self._idle.pop()
-            # One that has died while it was idle (killed for its memory, by a person) must not cost the next page.
+            # A worker that was killed while idle (by the OOM killer, by an operator) must not cost the next page.
             if not _has_hung_up(worker):
                 return worker
             worker.writer.close()
         return None
 
-    async def _hire(self) -> _Worker:
-        """Return a new worker, at the second attempt by a new nursery; raises ExtractorDown, at last MachineError."""
+    async def _spawn(self) -> _Worker:
+        """Return a new worker; the second attempt uses a new fork server.
+
+        Raises ExtractorDown, or MachineError once the shortage counts as permanent.
+        """
         slow = False
         for _ in range(2):
             try:
-                async with asyncio.timeout(_START_LIMIT_S):
+                async with asyncio.timeout(_START_TIMEOUT_S):
                     worker = await self._fork()
             except (_WorkerLost, OSError, TimeoutError) as exc:
                 slow = isinstance(exc, TimeoutError)
-                await self._drop_nursery()
+                await self._drop_fork_server()
             else:
-                self._hired, self._refused = True, 0
+                self._ever_started, self._failed_starts = True, 0
                 return worker
-        self._refused += 1
-        if self._refused >= MAX_REFUSALS or not (self._hired or slow):
+        self._failed_starts += 1
+        if self._failed_starts >= MAX_FAILED_STARTS or not (self._ever_started or slow):
             raise machine_error("no worker process could be started")
         raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:
         async with self._starting:
-            self._nursery = self._nursery or await _start_fork_server(self._rules)
+            self._fork_server = self._fork_server or await _start_fork_server(self._rules)
             ours, theirs = socket.socketpair()
             with theirs, _closed_unless_sent(ours):
-                socket.send_fds(self._nursery.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
+                socket.send_fds(self._fork_server.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = _Worker(0, reader, writer)
         try:
@@ -189,29 +209,30 @@ class ProcessExtractor:
         worker.pid = ready.pid
         return worker
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _retire(self, worker: _Worker) -> None:
         worker.writer.close()
-        if self._nursery is not None:
+        if self._fork_server is not None:
             with contextlib.suppress(OSError):
-                self._nursery.control.send(ipc.COMMAND.pack(ipc.KILL, worker.pid))
+                self._fork_server.control.send(ipc.COMMAND.pack(ipc.KILL, worker.pid))
 
-    async def _drop_nursery(self) -> None:
+    async def _drop_fork_server(self) -> None:
         async with self._starting:
-            if self._nursery is not None:
-                await _end_fork_server(self._nursery)
-                self._nursery = None
+            if self._fork_server is not None:
+                await _end_fork_server(self._fork_server)
+                self._fork_server = None
 
 
 def _has_hung_up(worker: _Worker) -> bool:
-    """Tell whether an idle worker's end is closed, also where the event loop has not seen it yet."""
+    """Return whether an idle worker has exited, even if the event loop has not noticed yet."""
     waiting = select.poll()
     waiting.register(worker.writer.get_extra_info("socket").fileno(), select.POLLIN)
-    # Nobody speaks unasked: what can be read of an idle worker is its end.
+    # An idle worker never writes, so readable data means EOF: it has exited.
     return worker.reader.at_eof() or bool(waiting.poll(0))
 
 
 @contextlib.contextmanager
 def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
+    """Close our end of a new worker's socket if the other end could not be sent to the fork server."""
     try:
         yield
     except OSError:
@@ -225,7 +246,7 @@ async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            _COMMAND,
+            _FORK_SERVER_CODE,
             str(theirs.fileno()),
             pickle.dumps(rules).hex(),
             stdin=asyncio.subprocess.DEVNULL,
@@ -233,30 +254,30 @@ async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             env=_environment(),
-            # Out of the terminal's foreground group: Ctrl-C reaches the parent alone, which then cleans up.
+            # Outside the terminal's foreground process group: only the parent gets Ctrl-C, and cleans up.
             process_group=0,
         )
     return _ForkServerProcess(process, ours)
 
 
 def _environment() -> dict[str, str]:
-    # One thread for numpy's linear algebra: the nursery forks, and the workers share the cores among themselves.
+    # One thread for numpy's linear algebra: forking is safe only without threads, and one worker runs per core.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-async def _end_fork_server(nursery_: _ForkServerProcess) -> None:
-    nursery_.control.close()
+async def _end_fork_server(server: _ForkServerProcess) -> None:
+    server.control.close()
     try:
-        async with asyncio.timeout(_STOP_LIMIT_S):
-            await nursery_.process.wait()
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await server.process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
-            nursery_.process.kill()
-        # Who does not even go when killed hangs in the system, and is left there.
+            server.process.kill()
+        # A process that survives SIGKILL is stuck in the kernel; leave it.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_LIMIT_S):
-                await nursery_.process.wait()
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await server.process.wait()
 
 
 async def _send_job(worker: _Worker, job: ipc.Job) -> ipc.JobResult:

@@ -1,6 +1,7 @@
 """Extracts the article from a seed file: raw text as it was scraped, with navigation, teasers and comments in it.
 
-In doubt a line stays. An article that keeps a teaser is still recognised as a duplicate later; one that has lost a
+Each line is classified by its form, then a scan from the lead decides where the article stops, resumes and ends. If
+in doubt, a line is kept: an article with a stray teaser is still recognised as a duplicate later, one without a
 paragraph is not.
 """
 
@@ -19,19 +20,12 @@ from worker.extract.quality import LanguageDetector
 from worker.extract.text import clean_line, count_words, fold, fold_ascii, sha256_of
 from worker.models import Article, Kind, Seed
 
-# Finds the article inside a seed's raw text, as scraped: navigation, teasers and comments stand around and inside it.
-#
-# The rule of caution: a doubtful line stays. An article that keeps a teaser is still recognised when it is met again;
-# one that has lost a paragraph is not.
-
-
-# Tells apart the kinds of lines that stand around and inside an article in plain text: teasers, prompts, credits.
-#
-# The shapes (a headline has no full stop, a teaser is cut short) hold anywhere; the words stand in `markers`.
+# Line classification. The forms (a headline has no full stop, a teaser is cut short) hold for every language; the
+# phrases are in `main_text/phrases.py`.
 
 
 class LineKind(StrEnum):
-    """What a line looks like, taken alone."""
+    """The kind of a line, judged without its neighbours."""
 
     BLANK = "blank"
     NOISE = "noise"
@@ -54,12 +48,14 @@ _SIGNATURE = re.compile(r"\(?(?:theo|nguồn|source)\s{0,5}:?\s{1,5}[\w.,/&’'\
 _END = re.compile(r"(?:[.!…]|\.\.\.|\./\.|[.!?…]\s?[\"”’»)\]]|[\"”’»)\]][.!…]|[.!?…]\s?[\"”’»)\]]{2,9}|[:;])$")
 _TRUNCATED = re.compile(r"(?:\s\.\.\.|…|\.\.\.)$")
 _DATELINE = re.compile(r"(\(?[\w.]+(?: [\w.]+){0,4}\)?)\s{1,9}[-–—]\s{1,9}")
+# A line of this many words is a sentence even without a full stop. Chosen, not measured: headlines are shorter.
 _LONG_LINE_WORDS = 35
+# A shorter line is no sentence even with a full stop. Chosen, not measured.
 _SHORT_LINE_WORDS = 5
 
 
 def classify_line(line: str) -> LineKind:
-    """Return what a stripped line looks like."""
+    """Return the kind of a stripped line."""
     if not line:
         return LineKind.BLANK
     bare = without_images(line)
@@ -84,26 +80,29 @@ def classify_line(line: str) -> LineKind:
 
 
 def is_truncated(line: str) -> bool:
-    """Tell whether a line breaks off, as teasers do."""
+    """Return whether a line ends in an ellipsis, as teasers do."""
     return _TRUNCATED.search(line) is not None
 
 
 def dateline(line: str) -> str:
-    """Return the mark a site puts before its leads (`(Báo X) - …`), folded; an empty string if there is none."""
+    """Return the dateline that a site puts before its leads (`(Báo X) - …`), folded; an empty string if none."""
     match = _DATELINE.match(line)
     return fold(match[1]) if match and len(match[1]) <= 40 else ""
 
 
 def without_images(line: str) -> str:
-    """Return a line without Markdown images and the bars of flattened table cells."""
+    """Return a line without Markdown images, bullets and the bars of flattened table cells."""
     return _IMAGE.sub(" ", line).strip(" |\t•*·")
 
+
+# The scan over the lines.
 
 _NAME_OR_NUMBER = re.compile(r"(?<=\s)(?:[^\W\d_a-zà-ỹ][\w-]*|\d[\d.,/]*)")
 
 
-# How many teasers a box inside an article may hold for a single sentence after it to count as the article's last.
-_SHORT_BOX = 6
+# After a box of at most so many teasers, one or two sentences can belong to the article; after a longer one, it takes
+# three in a row. Chosen, not measured.
+_MAX_SHORT_BOX_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +113,14 @@ class _Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedText:
-    """A seed's title and its article: paragraphs separated by one newline, the lead first, without the title."""
+    """A seed's title and article text: paragraphs separated by one newline, the lead first, without the title."""
 
     title: str
     text: str
 
 
 def extract_seed_text(raw: str) -> SeedText:
-    """Return the article that stands in a seed's raw text; pure, and the same for the same bytes."""
+    """Return the article in a seed's raw text. Pure."""
     lines = [_line(part) for part in clean(raw).splitlines()]
     first = _first_sentence(lines)
     title = _title(lines, first)
@@ -139,7 +138,7 @@ def _first_sentence(lines: list[_Line]) -> int:
 
 
 def _title(lines: list[_Line], first: int) -> str:
-    """Return the first line, unless it is navigation: then the headline that stands right before the lead."""
+    """Return the first line; if that is navigation, the headline directly before the lead."""
     top = next((line.text for line in lines if line.text), "")
     folded = Counter(fold(line.text) for line in lines)
     if folded[fold(top)] > 1 or first == 0:
@@ -158,7 +157,7 @@ def _shared_words(headline: str, sentence: str) -> float:
 
 
 class _Body:
-    """Walks down the lines from the lead and decides where the article pauses, resumes and ends."""
+    """Scans the lines from the lead on and decides where the article is interrupted, resumes and ends."""
 
     def __init__(self, lines: list[_Line], first: int, title: str) -> None:
         self._lines = lines
@@ -172,8 +171,8 @@ class _Body:
         """Return the article's paragraphs."""
         i = self._first
         while i < len(self._lines):
-            if self._leaves_article(i):
-                i = self._resumes(i)
+            if self._starts_other_block(i):
+                i = self._resume_index(i)
                 continue
             self._keep(self._lines[i])
             i += 1
@@ -186,24 +185,24 @@ class _Body:
         }:
             self._kept.append(line.text)
 
-    def _leaves_article(self, i: int) -> bool:
-        """Whether a block of something else begins here."""
+    def _starts_other_block(self, i: int) -> bool:
+        """Return whether a block that is not the article begins here."""
         line = self._lines[i]
         if line.kind is LineKind.MARKER or self._is_teaser(line):
             return True
-        if self._is_other_lead(line):
+        if self._is_lead_of_other_article(line):
             return True
-        return line.kind in {LineKind.HEADLINE, LineKind.CREDIT} and self._opens_teasers(i)
+        return line.kind in {LineKind.HEADLINE, LineKind.CREDIT} and self._precedes_teasers(i)
 
     def _is_teaser(self, line: _Line) -> bool:
-        """Whether the line is a link text: the page's own slug as picture text, then another headline."""
+        """Return whether the line is a link text: the page's slug (an image's alt text), then another headline."""
         if line.kind is LineKind.SENTENCE and len(line.text.split()) > 40:
             return False
         folded = fold(line.text)
         return bool(self._slug) and self._slug != self._title and folded.startswith(self._slug) and folded != self._slug
 
-    def _is_other_lead(self, line: _Line) -> bool:
-        """Whether the line is the lead of another article of the site: it bears the site's mark once more."""
+    def _is_lead_of_other_article(self, line: _Line) -> bool:
+        """Return whether the line is another article's lead: it has the same dateline as this article's lead."""
         return (
             bool(self._dateline and self._kept) and dateline(line.text) == self._dateline and not self._is_repeat(line)
         )
@@ -212,15 +211,15 @@ class _Body:
         folded = fold(line.text)
         return any(folded in fold(kept) for kept in self._kept[:3])
 
-    def _opens_teasers(self, i: int) -> bool:
-        """Whether a headline here is followed, before two sentences in a row, by the lead of another article."""
+    def _precedes_teasers(self, i: int) -> bool:
+        """Return whether a list of teasers begins here: a repeated line, another lead, or three headlines."""
         following = [line for line in self._lines[i : i + 12] if line.kind not in {LineKind.BLANK, LineKind.NOISE}][:4]
         folded = [fold(line.text) for line in following]
         if len(following) > 1 and folded[0] == folded[1] and folded[0] != self._title:
             return True
         headlines = 0
         for line in following:
-            if self._is_other_lead(line) or (
+            if self._is_lead_of_other_article(line) or (
                 headlines and is_truncated(line.text) and line.kind is not LineKind.HEADLINE
             ):
                 return True
@@ -229,8 +228,8 @@ class _Body:
             headlines += line.kind is LineKind.HEADLINE and not self._is_own_title(line)
         return headlines >= 3
 
-    def _resumes(self, i: int) -> int:
-        """Return where the article goes on after a block of something else, the end if it does not."""
+    def _resume_index(self, i: int) -> int:
+        """Return the index at which the article resumes after an interruption, the number of lines if it does not."""
         skipped = 0
         comments = False
         for j in range(i, len(self._lines)):
@@ -242,20 +241,19 @@ class _Body:
         return len(self._lines)
 
     def _is_article(self, j: int, *, skipped: int) -> bool:
-        """Whether the sentence at j belongs to the article: many in a row do, and few after a short box.
+        """Return whether the sentence at j belongs to the article: three in a row do, fewer only after a short box.
 
-        A list of teasers has a headline between any two of its sentences, or between any three where pictures have
-        captions.
+        A list of teasers has a headline between any two of its sentences, or any three if its pictures have captions.
         """
         run, rest = self._run_of_sentences(j)
         if len(run) >= 3:
             return True
-        near = skipped <= _SHORT_BOX
+        near = skipped <= _MAX_SHORT_BOX_LINES
         if len(run) == 2:
-            return near or self._ends(rest) or self._speaks_of_same(" ".join(run))
+            return near or self._may_end_before(rest) or self._shares_names(" ".join(run))
         if not run or not near:
             return False
-        return rest[:1] == [LineKind.SIGNATURE] or (self._ends(rest) and self._speaks_of_same(run[0]))
+        return rest[:1] == [LineKind.SIGNATURE] or (self._may_end_before(rest) and self._shares_names(run[0]))
 
     def _run_of_sentences(self, j: int) -> tuple[list[str], list[LineKind]]:
         """Return up to three sentences in a row from j on, and the kinds of the two lines that follow them."""
@@ -273,24 +271,24 @@ class _Body:
                 break
         return run, rest
 
-    def _ends(self, rest: list[LineKind]) -> bool:
-        """Whether an article may end before these lines: nothing, a block heading, a name or an agency and then one."""
+    def _may_end_before(self, rest: list[LineKind]) -> bool:
+        """Return whether an article may end before these lines: no line, a block heading, or a lone signature."""
         return not rest or LineKind.MARKER in rest[:2] or (len(rest) == 1 and rest[0] is LineKind.SIGNATURE)
 
     def _is_own_title(self, line: _Line) -> bool:
         return fold(line.text) in {self._title, self._slug}
 
     def _is_foreign(self, line: _Line) -> bool:
-        return is_truncated(line.text) or self._is_teaser(line) or self._is_other_lead(line)
+        return is_truncated(line.text) or self._is_teaser(line) or self._is_lead_of_other_article(line)
 
-    def _speaks_of_same(self, text: str) -> bool:
+    def _shares_names(self, text: str) -> bool:
         names = set(_NAME_OR_NUMBER.findall(text))
         known = set(_NAME_OR_NUMBER.findall(" " + " ".join(self._kept)))
         return len(names) >= 2 and len(names & known) >= max(2, len(names) / 2)
 
 
 def _without_repeats(paragraphs: list[str]) -> list[str]:
-    """Drop a paragraph that an earlier one already holds (a lead given twice, a picture's text repeated)."""
+    """Drop paragraphs that are part of an earlier one (a lead given twice, a picture's text repeated)."""
     kept: list[str] = []
     earlier: list[str] = []
     for paragraph in paragraphs:
@@ -303,7 +301,7 @@ def _without_repeats(paragraphs: list[str]) -> list[str]:
 
 
 def seed_article(seed: Seed, *, fetched_at: datetime, languages: LanguageDetector) -> Article:
-    """Return the article of a seed file; raises ExtractError (`empty`) where the file holds none."""
+    """Return the article of a seed file; raise ExtractError (`empty`) if there is none."""
     cleaned = extract_seed_text(seed.raw)
     if not cleaned.text:
         raise ExtractError(f"no article was found in the seed file {seed.name}", reason="empty")

@@ -1,4 +1,7 @@
-"""Makes strings clean: one normal form, no characters a store refuses, paragraphs on lines of their own."""
+"""Normalises text: Unicode NFC, no characters that a database rejects, one paragraph per line.
+
+Also counts words and folds text for comparison.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from itertools import filterfalse
 from worker.charset import clean
 from worker.charset.characters import count_spaceless
 
-# Marks that show nothing: soft hyphen, zero-width space, word joiner, byte-order mark. Zero-width joiners stay: Indic
+# Invisible characters: soft hyphen, zero-width space, word joiner, byte-order mark. Zero-width joiners stay: Indic
 # scripts and emoji need them.
 _UNWANTED = re.compile(r"[\xad\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s+")
@@ -22,13 +25,13 @@ def clean_line(raw: str) -> str:
     """Return one line in NFC, blanks collapsed, without control characters, NUL or lone surrogates."""
     line = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
     if line.isprintable():
-        # Holds neither what is unwanted nor any blank but the plain one.
+        # A printable string has no unwanted character, and no blank but U+0020.
         return " ".join(line.split()) if "  " in line else line.strip()
     return _BLANKS.sub(" ", _UNWANTED.sub("", clean(line))).strip()
 
 
 def clean_paragraphs(lines: Iterable[str]) -> list[str]:
-    """Return the lines cleaned, empty ones dropped."""
+    """Return the lines cleaned, without those that are empty."""
     return [line for line in map(clean_line, lines) if line]
 
 
@@ -38,9 +41,9 @@ def clean_text(raw: str) -> str:
 
 
 def count_words(text: str) -> int:
-    """Count the words: what stands between blanks and holds a letter or a digit.
+    """Return the number of words: runs of non-blank characters with at least one letter or digit.
 
-    Of scripts without blanks, `worker.charset.characters` says how much text counts as a word.
+    In scripts without blanks, `worker.charset.characters` defines how much text counts as one word.
     """
     spaceless, rest = count_spaceless(text)
     tokens = rest.split()
@@ -54,8 +57,8 @@ def sha256_of(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Return letters and digits alone, in lower case, separated by single blanks: for comparing, never for storing."""
-    # What is no letter in ASCII, and general punctuation, become blanks as bytes: three lines in four are words then.
+    """Return only letters and digits, in lower case, words separated by single blanks: for comparing, not storing."""
+    # ASCII and general punctuation become blanks in the encoded bytes; that alone settles three lines in four.
     encoded = text.casefold().encode("utf-8", "surrogatepass").translate(_ASCII_WORDS)
     if b"\xe2\x80" in encoded:
         encoded = _GENERAL_PUNCTUATION.sub(b" ", encoded)

@@ -1,4 +1,4 @@
-"""Pages that take extractors a minute, a gigabyte or the process, made on the spot; and what they are about."""
+"""Generated pages that cost an extractor a minute, a gigabyte or its process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes: each page costs only itself, whatever it does to its process."""
+"""Worker processes: a page that harms its process costs only itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def read(extractor: ProcessExtractor, content: Page | Text | None = None) 
 
 
 def children_of(pid: int) -> set[int]:
-    """Return the processes below one, however deep."""
+    """Return all descendants of a process."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -67,28 +67,28 @@ def children_of(pid: int) -> set[int]:
 
 
 class Watched(ProcessExtractor):
-    """Says which worker was given a page last."""
+    """Records which worker was given a page last."""
 
     def __init__(self, given: ExtractRules) -> None:
         super().__init__(given)
-        self._in_hand: asyncio.Queue[int] = asyncio.Queue()
+        self._busy: asyncio.Queue[int] = asyncio.Queue()
 
-    async def _answer(self, worker: pool._Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
-        self._in_hand.put_nowait(worker.pid)
-        return await super()._answer(worker, job, within=within)
+    async def _run_on(self, worker: pool._Worker, job: ipc.Job, *, within: float) -> ipc.JobResult:
+        self._busy.put_nowait(worker.pid)
+        return await super()._run_on(worker, job, within=within)
 
     async def read_before(self) -> None:
-        """Read a page, and forget who did."""
+        """Extract a page, and forget which worker did."""
         await read(self)
-        await self._in_hand.get()
+        await self._busy.get()
 
-    async def kill_at_work(self) -> None:
-        """Kill the worker that has a page in hand."""
-        os.kill(await self._in_hand.get(), signal.SIGKILL)
+    async def kill_busy_worker(self) -> None:
+        """Kill the worker that has a page."""
+        os.kill(await self._busy.get(), signal.SIGKILL)
 
 
 def workers_of(pid: int) -> set[int]:
-    """Return the leaves below a process: the workers, which the nursery forked."""
+    """Return the workers below a process: its descendants that have no children themselves."""
     return {child for child in children_of(pid) if not children_of(child)}
 
 
@@ -128,7 +128,7 @@ async def test_a_page_that_ends_a_new_worker_costs_itself_only() -> None:
     try:
         await extractor.read_before()
         slow = asyncio.create_task(read(extractor, page_of(SLOW)))
-        await extractor.kill_at_work()
+        await extractor.kill_busy_worker()
 
         with pytest.raises(ExtractError, match="ended its worker process") as caught:
             await slow
@@ -145,20 +145,20 @@ async def test_a_page_whose_worker_had_read_others_is_read_again_by_a_new_one() 
     try:
         await extractor.read_before()
         expected = (await read(extractor, slow)).text
-        await extractor._in_hand.get()
+        await extractor._busy.get()
         again = asyncio.create_task(read(extractor, slow))
 
-        await extractor.kill_at_work()
+        await extractor.kill_busy_worker()
 
         assert (await again).text == expected
     finally:
         await extractor.aclose()
 
 
-async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_COMMAND", "import time; time.sleep(600)")
-    monkeypatch.setattr(pool, "_START_LIMIT_S", 0.2)
-    monkeypatch.setattr(pool, "_STOP_LIMIT_S", 0.2)
+async def test_a_page_is_not_blamed_if_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "import time; time.sleep(600)")
+    monkeypatch.setattr(pool, "_START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(pool, "_STOP_TIMEOUT_S", 0.2)
     extractor = ProcessExtractor(rules())
     try:
         async with asyncio.timeout(HANGS_S):
@@ -170,8 +170,8 @@ async def test_where_no_process_can_be_had_the_page_is_not_to_blame(monkeypatch:
     assert caught.value.reason == "no-worker"
 
 
-async def test_where_no_process_ever_comes_up_the_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
+async def test_the_run_ends_if_no_process_ever_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
     extractor = ProcessExtractor(rules())
     try:
         with pytest.raises(MachineError, match="no worker process could be started"):
@@ -180,22 +180,22 @@ async def test_where_no_process_ever_comes_up_the_work_ends(monkeypatch: pytest.
         await extractor.aclose()
 
 
-async def test_a_passing_lack_of_processes_costs_tries_and_a_lasting_one_ends_the_work(
+async def test_a_temporary_shortage_of_processes_costs_tries_and_a_permanent_one_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extractor = ProcessExtractor(rules(processes=1, renew_after=1))
     try:
         await read(extractor)
-        await extractor._drop_nursery()
-        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MAX_REFUSALS - 1):
+        await extractor._drop_fork_server()
+        monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
+        for _ in range(pool.MAX_FAILED_STARTS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         monkeypatch.undo()
         await read(extractor)
-        await extractor._drop_nursery()
-        monkeypatch.setattr(pool, "_COMMAND", "raise SystemExit(1)")
-        for _ in range(pool.MAX_REFUSALS - 1):
+        await extractor._drop_fork_server()
+        monkeypatch.setattr(pool, "_FORK_SERVER_CODE", "raise SystemExit(1)")
+        for _ in range(pool.MAX_FAILED_STARTS - 1):
             with pytest.raises(ExtractorDown):
                 await read(extractor)
         with pytest.raises(MachineError, match="no worker process could be started"):
@@ -204,21 +204,21 @@ async def test_a_passing_lack_of_processes_costs_tries_and_a_lasting_one_ends_th
         await extractor.aclose()
 
 
-class SlowToHire(Watched):
-    """Takes its time over every process after the first, by the same clock that times a page."""
+class SlowToStart(Watched):
+    """Starts every process slowly, by the same clock that times a page."""
 
     def __init__(self, *, clock: FakeTime, seconds: float) -> None:
         super().__init__(rules(processes=1))
         self._clock = clock
         self._seconds = seconds
 
-    async def _hire(self) -> pool._Worker:
+    async def _spawn(self) -> pool._Worker:
         self._clock.later += self._seconds
-        return await super()._hire()
+        return await super()._spawn()
 
 
 class FakeTime:
-    """The clock of the pool, put forward by hand."""
+    """The clock of the pool, set forward by tests."""
 
     def __init__(self) -> None:
         self.later = 0.0
@@ -227,17 +227,17 @@ class FakeTime:
         return time.monotonic() + self.later
 
 
-async def test_a_page_s_time_stands_still_while_another_process_is_hired(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_starting_another_process_does_not_count_towards_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime()
     monkeypatch.setattr(pool, "time", clock)
-    extractor = SlowToHire(clock=clock, seconds=10 * HANGS_S)
+    extractor = SlowToStart(clock=clock, seconds=10 * HANGS_S)
     slow = page_of(news_page(body=article_body(inside="<p>" + "chữ nối chữ " * 20_000)))
     try:
         expected = (await read(extractor, slow)).text
-        await extractor._in_hand.get()
+        await extractor._busy.get()
         again = asyncio.create_task(read(extractor, slow))
 
-        await extractor.kill_at_work()
+        await extractor.kill_busy_worker()
 
         assert (await again).text == expected
     finally:
@@ -270,10 +270,10 @@ async def test_a_page_over_its_memory_is_rejected_and_the_next_is_right() -> Non
         await extractor.aclose()
 
 
-async def test_the_nursery_itself_may_die(extractor: ProcessExtractor) -> None:
+async def test_the_fork_server_itself_may_die(extractor: ProcessExtractor) -> None:
     await read(extractor)
-    nursery = children_of(os.getpid()) - workers_of(os.getpid())
-    for pid in nursery:
+    fork_servers = children_of(os.getpid()) - workers_of(os.getpid())
+    for pid in fork_servers:
         os.kill(pid, signal.SIGKILL)
 
     outcomes = await asyncio.gather(*(read(extractor) for _ in range(4)))
@@ -295,10 +295,10 @@ async def test_workers_are_renewed_after_so_many_pages() -> None:
 
 
 async def test_a_cancelled_extraction_leaves_a_pool_that_works(extractor: Watched) -> None:
-    while not extractor._in_hand.empty():
-        extractor._in_hand.get_nowait()
+    while not extractor._busy.empty():
+        extractor._busy.get_nowait()
     task = asyncio.create_task(read(extractor, page_of(SLOW)))
-    await extractor._in_hand.get()
+    await extractor._busy.get()
 
     task.cancel()
 

@@ -1,4 +1,4 @@
-"""Pages of many kinds that share sentences, hosts and troubles: what one leaves behind, another would show."""
+"""Pages of many kinds that share sentences, hosts and problems: state left behind by one would show in another."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MEDLEY: dict[str, Page] = {
 
 
 def outcome_of(reader: ArticleExtractor, page: Page) -> object:
-    """Return all that a reader makes of a page: the article, or the reason why there is none."""
+    """Return the outcome of extracting a page: the article, or the reason why there is none."""
     try:
         return reader.read(page, hints_of(), fetched_at=NOW)
     except ExtractError as error:

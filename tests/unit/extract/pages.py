@@ -1,4 +1,4 @@
-"""Small pages to read: a news page of parts that a test chooses, and what reading them needs."""
+"""Small test pages: a news page made of parts that a test chooses, and what extracting it needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARAGRAPHS = (
 
 
 def news_page(*, head: str = "", body: str | None = None, title: str = f"{TITLE} | Báo Mẫu") -> str:
-    """Return a page; its body is an article in the frame of a site unless a test gives another."""
+    """Return a page's markup; its body is an article inside a site's layout unless a test gives another."""
     return (
         f'<!doctype html><html lang="vi"><head><meta charset="utf-8"><title>{title}</title>{head}</head>'
         f"<body>{article_body() if body is None else body}</body></html>"
@@ -49,10 +49,10 @@ def page_of(markup: str | bytes, *, url: str = URL, headers: dict[str, str] | No
 
 
 def hints_of(url: str = URL, *, boilerplate: frozenset[int] = frozenset()) -> Hints:
-    """Return what discovery knows of a page that nobody described."""
+    """Return the hints for a page of which discovery knows only the address."""
     return Hints(url=url, canonical_url=url, source="mau", timezone="Asia/Ho_Chi_Minh", boilerplate=boilerplate)
 
 
 def read(markup: str | bytes, *, rules: ExtractRules | None = None, url: str = URL) -> ExtractedPage:
-    """Read one page in this process."""
+    """Extract one page in this process."""
     return extract_page(page_of(markup, url=url), hints_of(url), rules or ExtractRules(), fetched_at=NOW, trace=Trace())

@@ -1,4 +1,4 @@
-"""The same page gives the same text, whatever was read before it and how often."""
+"""A page gives the same text whatever was extracted before it, and however often."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ names = st.lists(st.sampled_from(sorted(MEDLEY)), min_size=1, max_size=12)
 
 @pytest.fixture(scope="module")
 def used() -> ArticleExtractor:
-    """Give one reader to all examples: the later ones have a long past."""
+    """Give one extractor to all examples, so that the later ones have a long history."""
     return ArticleExtractor(ExtractRules())
 
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, object]:
-    """Return what each page gives a reader that has read no other."""
+    """Return the outcome of each page with a new extractor."""
     reader = ArticleExtractor(ExtractRules())
     return {name: outcome_of(reader, page) for name, page in MEDLEY.items()}
 
@@ -45,7 +45,7 @@ def test_the_pages_differ_and_some_are_rejected(alone: dict[str, object]) -> Non
     assert {"listing", "short", "language", "paywall"} <= {said for said in alone.values() if isinstance(said, str)}
 
 
-def test_an_outcome_tells_two_articles_apart(used: ArticleExtractor) -> None:
+def test_outcomes_of_different_articles_differ(used: ArticleExtractor) -> None:
     page = MEDLEY["article"]
     changed = replace(page, body=page.body.replace("sáu trăm".encode(), "bảy trăm".encode()))
 

@@ -1,4 +1,4 @@
-"""A page becomes its article: lead first, boilerplate out, nothing of the article lost."""
+"""A page becomes its article: the lead first, without boilerplate, nothing of the article lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from worker.extract.article import extract_page
 from worker.extract.explain import Trace
 from worker.extract.ipc import ExtractRules
 from worker.extract.main_text.boilerplate import paragraph_key
+from worker.extract.text import fold
 
 RELATED = (
     '<ul class="lien-quan"><li><a href="/a">Giá vàng lình xình, người mua vắng bóng sau ngày Thần Tài</a></li>'
@@ -27,7 +28,7 @@ def test_the_article_is_its_lead_and_its_paragraphs_and_nothing_else() -> None:
     assert read(news_page()).text == WHOLE
 
 
-def test_a_lead_that_stands_twice_is_kept_once_and_first() -> None:
+def test_a_lead_that_is_there_twice_is_kept_once_and_first() -> None:
     page = news_page(body=article_body(inside=f"<p>{LEAD}</p>"))
 
     assert read(page).text == WHOLE
@@ -61,7 +62,7 @@ def test_a_caption_that_the_page_gives_as_its_description_is_no_lead() -> None:
 
 
 @pytest.mark.parametrize("name", ["Article_elementLead__N3pGr", "articleStandfirst", "bai-sapo"])
-def test_a_lead_is_known_by_its_name_also_where_the_page_is_described_by_its_first_paragraph(name: str) -> None:
+def test_a_box_named_as_lead_is_the_lead_even_if_the_description_is_the_first_paragraph(name: str) -> None:
     body = article_body(lead="").replace('<h2 class="sapo"></h2>', f'<div class="{name}"><p>{LEAD}</p></div>')
 
     reading = read(news_page(head=f'<meta name="description" content="{PARAGRAPHS[0]}">', body=body))
@@ -83,14 +84,14 @@ def test_the_pages_own_address_is_no_text_but_others_are() -> None:
     "line",
     ['[button link="https://bao.example/gui" type="big"] Gửi bài[/button]', "[gallery ids=”1,2,3”]", "[ad id=12]"],
 )
-def test_instructions_that_the_sites_own_system_left_unread_are_out(line: str) -> None:
+def test_shortcodes_that_the_site_failed_to_expand_are_dropped(line: str) -> None:
     text = read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
 
     assert text == "\n".join((LEAD, *PARAGRAPHS))
 
 
 @pytest.mark.parametrize("line", ["[Cập nhật lúc 15h] Giá vàng đã giảm thêm hai trăm nghìn đồng.", "[x = 1] là nghiệm"])
-def test_other_words_in_brackets_stay(line: str) -> None:
+def test_other_words_in_brackets_are_kept(line: str) -> None:
     assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
 
 
@@ -118,7 +119,7 @@ def test_a_description_of_the_site_in_its_footer_is_no_lead() -> None:
         f"<p>{TITLE}</p>",
     ],
 )
-def test_what_sites_set_between_paragraphs_is_out(inside: str) -> None:
+def test_boilerplate_between_paragraphs_is_dropped(inside: str) -> None:
     assert read(news_page(body=article_body(inside=inside))).text == WHOLE
 
 
@@ -133,24 +134,24 @@ def test_what_sites_set_between_paragraphs_is_out(inside: str) -> None:
     ],
     ids=["heading", "inset", "quote", "share-in-a-sentence", "more-in-a-sentence"],
 )
-def test_what_is_article_text_stays(inside: str) -> None:
+def test_article_text_is_kept(inside: str) -> None:
     text = read(news_page(body=article_body(inside=inside))).text
 
     assert len(text) > len(WHOLE)
     assert all(paragraph in text for paragraph in PARAGRAPHS)
 
 
-def test_a_paragraph_the_host_always_prints_is_out_once_it_is_learned() -> None:
+def test_a_paragraph_that_the_host_repeats_is_dropped_once_learned() -> None:
     printed = "Mọi thông tin phản ánh xin gửi về đường dây nóng của tòa soạn trong giờ hành chính các ngày trong tuần."
     page = page_of(news_page(body=article_body(inside=f"<p>{printed}</p>")))
-    learned = hints_of(boilerplate=frozenset({paragraph_key(printed)}))
+    learned = hints_of(boilerplate=frozenset({paragraph_key(fold(printed))}))
 
     before = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
     after = extract_page(page, learned, ExtractRules(), fetched_at=NOW, trace=Trace())
 
     assert printed in before.text
     assert after.text == WHOLE
-    assert paragraph_key(printed) in after.paragraphs
+    assert paragraph_key(fold(printed)) in after.paragraphs
 
 
 def test_the_same_page_gives_the_same_text_whatever_was_read_before() -> None:
@@ -167,7 +168,7 @@ def test_broken_markup_that_puts_the_article_inside_the_navigation_loses_nothing
     assert all(paragraph in read(news_page(body=body)).text for paragraph in PARAGRAPHS)
 
 
-def test_a_declared_canonical_address_is_taken_within_the_site_only() -> None:
+def test_a_canonical_address_counts_only_within_the_site() -> None:
     own = read(news_page(head='<link rel="canonical" href="/kinh-te/vay-von-nho-1234.html?utm_source=x">'))
     home = read(news_page(head='<link rel="canonical" href="https://bao.example/">'))
     foreign = read(news_page(head='<link rel="canonical" href="https://khac.example/bai-1.html">'))
@@ -176,7 +177,7 @@ def test_a_declared_canonical_address_is_taken_within_the_site_only() -> None:
     assert home.canonical_url == foreign.canonical_url == hints_of().canonical_url
 
 
-def test_rights_signals_are_recorded_and_only_configured_ones_keep_an_article_out() -> None:
+def test_rights_signals_are_recorded_and_only_configured_ones_reject_an_article() -> None:
     head = '<meta name="robots" content="index, noarchive, max-snippet:-1"><link rel="license" href="/giay-phep">'
     page = page_of(news_page(head=head), headers={"x-robots-tag": "googlebot: noai", "tdm-reservation": "1"})
 
@@ -198,9 +199,7 @@ def test_rights_signals_are_recorded_and_only_configured_ones_keep_an_article_ou
         ('<meta name="tdm-reservation" content="0">', {"well-known-tdm-reservation": "1"}, "0"),
     ],
 )
-def test_what_a_page_reserves_itself_goes_before_what_its_site_does(
-    head: str, headers: dict[str, str], said: str
-) -> None:
+def test_the_pages_own_reservation_overrides_its_sites(head: str, headers: dict[str, str], said: str) -> None:
     page = page_of(news_page(head=head), headers=headers)
 
     reading = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
@@ -208,14 +207,14 @@ def test_what_a_page_reserves_itself_goes_before_what_its_site_does(
     assert reading.rights.tdm_reservation == said
 
 
-def test_a_page_that_is_no_html_is_refused_with_a_reason() -> None:
+def test_a_page_that_is_not_html_is_rejected_with_a_reason() -> None:
     with pytest.raises(ExtractError) as caught:
         read("chỉ là một dòng chữ, không có thẻ nào")
 
     assert caught.value.reason == "not-html"
 
 
-def test_an_explanation_says_where_fields_came_from_and_what_was_left_out() -> None:
+def test_an_explanation_has_the_origin_of_fields_and_the_dropped_blocks() -> None:
     trace = Trace()
     head = '<meta property="article:modified_time" content="2026-03-08T10:00:00+07:00">'
     page = page_of(news_page(head=head, body=article_body(inside="<p>Xem thêm: Giá vàng hôm nay</p>")))

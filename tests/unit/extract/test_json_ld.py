@@ -47,7 +47,7 @@ def test_the_article_is_found_however_it_is_wrapped(block: str) -> None:
     assert found.copyright_holder == "Báo Mẫu"
 
 
-def test_single_fields_are_saved_from_json_that_cannot_be_parsed() -> None:
+def test_single_fields_are_found_in_json_that_cannot_be_parsed() -> None:
     broken = '{"@type": "NewsArticle", "headline": "Một \\"hai\\"", "datePublished": "2026-03-07", "author": {"name": }'
 
     found = read_json_ld([broken])
@@ -83,11 +83,11 @@ def test_a_date_is_kept_in_every_form_it_is_written_in(written: object, read: tu
 
 
 @pytest.mark.parametrize("block", ["[" * 100_000, "{" * 100_000, '{"a":' * 5_000, "", "null", "1e999", '"text"'])
-def test_hostile_json_is_nothing(block: str) -> None:
+def test_hostile_json_gives_nothing(block: str) -> None:
     assert not read_json_ld([block]).is_article
 
 
-def test_reading_is_bounded() -> None:
+def test_the_size_of_json_ld_is_bounded() -> None:
     huge = json.dumps({"@type": "NewsArticle", "headline": "x" * 3_000_000})
 
     assert not read_json_ld([huge]).is_article

@@ -1,4 +1,4 @@
-"""Languages are told offline, short texts included."""
+"""Languages are identified offline, of short texts too."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ VIETNAMESE = "Cuốn sách kể chuyện một làng chài bên sông, nơi ngư
         (VIETNAMESE + ENGLISH * 12, "en"),
     ],
 )
-def test_a_quotation_in_another_language_does_not_decide_wherever_it_stands(
+def test_a_quotation_in_another_language_does_not_decide_wherever_it_is(
     languages: LanguageDetector, text: str, language: str
 ) -> None:
     assert languages.identify(text) == language
 
 
-def test_what_the_page_declares_counts_only_in_doubt(languages: LanguageDetector) -> None:
+def test_the_declared_language_counts_only_in_doubt(languages: LanguageDetector) -> None:
     clear = "Thủ tướng cho biết hội nghị sẽ bàn về giá gạo và việc làm ở nông thôn trong năm tới."
 
     assert languages.identify(clear, declared="en-US") == "vi"
@@ -59,5 +59,5 @@ def test_what_the_page_declares_counts_only_in_doubt(languages: LanguageDetector
 @pytest.mark.parametrize(
     ("tag", "code"), [("vi-VN", "vi"), ("VI_vn", "vi"), ("nb", "no"), ("x", ""), ("", ""), ("??", "")]
 )
-def test_language_tags_come_down_to_their_primary_subtag(tag: str, code: str) -> None:
+def test_language_tags_are_reduced_to_their_primary_subtag(tag: str, code: str) -> None:
     assert primary_language(tag) == code

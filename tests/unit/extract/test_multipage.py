@@ -1,4 +1,4 @@
-"""Articles on several pages: which page is the next one, and how they are kept."""
+"""Articles on several pages: which page is the next one, and how they are stored."""
 
 from __future__ import annotations
 

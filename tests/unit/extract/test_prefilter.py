@@ -1,4 +1,4 @@
-"""Odd and huge pages are made small before they are parsed; ordinary ones are not touched."""
+"""Odd and huge pages are made smaller before parsing; ordinary ones are not changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_ordinary_page_stays_as_it_is() -> None:
     assert prefilter_markup(page) == page
 
 
-def test_nul_ends_no_page() -> None:
+def test_a_nul_character_does_not_end_the_page() -> None:
     document = open_document(page_of("<p>một\0hai</p><p>ba</p>"))
 
     assert document.tree.text_content() == "mộthaiba"
@@ -39,7 +39,7 @@ def test_nul_ends_no_page() -> None:
     ],
     ids=["script", "base64", "breaks", "nesting", "attributes", "comment", "run"],
 )
-def test_dead_weight_goes_and_the_text_stays(filler: str) -> None:
+def test_repetition_is_removed_and_the_text_is_kept(filler: str) -> None:
     body = f"<p>{PARAGRAPHS[0]}</p>{filler}<p>{PARAGRAPHS[1]}</p>"
 
     trimmed = prefilter_markup(strip_scripts(body.encode()).decode())
@@ -49,7 +49,7 @@ def test_dead_weight_goes_and_the_text_stays(filler: str) -> None:
     assert PARAGRAPHS[1] in trimmed
 
 
-def test_json_ld_survives_the_cutting_of_scripts() -> None:
+def test_json_ld_survives_the_removal_of_scripts() -> None:
     block = '<script type="application/ld+json">{"@type": "NewsArticle"}</script>'
 
     kept = strip_scripts(f"<p>một</p>{block}<script>x</script><p>hai</p>".encode()).decode()
@@ -80,7 +80,7 @@ def test_json_ld_survives_the_cutting_of_scripts() -> None:
         ("<template><p>a</p></template>", "<template><p>a</p></template>"),
     ],
 )
-def test_what_holds_no_text_goes_and_nothing_else(page: str, kept: str) -> None:
+def test_only_elements_without_text_are_removed(page: str, kept: str) -> None:
     assert strip_scripts(page.encode()).decode() == kept
 
 
@@ -100,13 +100,13 @@ def test_hostile_repetition_takes_linear_time(piece: str) -> None:
 
 
 @given(st.text(st.sampled_from("<>/=\"'scriptdv !-a\0\n"), max_size=300))
-def test_trimming_only_ever_takes_away(markup: str) -> None:
+def test_the_prefilter_only_removes(markup: str) -> None:
     left = iter(markup)
 
     assert all(character in left for character in prefilter_markup(strip_scripts(markup.encode()).decode()))
 
 
-def test_a_comment_parts_no_word() -> None:
+def test_a_comment_does_not_split_a_word() -> None:
     document = open_document(page_of("<p>một <!-- -->hai<!-- ba -->bốn</p>"))
 
     assert document.tree.text_content() == "một haibốn"

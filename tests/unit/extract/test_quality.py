@@ -1,4 +1,4 @@
-"""Pages that are no article are rejected, each with its reason and the figure that decided; articles are not."""
+"""Pages that are no article are rejected with a reason and the number that decided; articles are not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def reason_of(markup: str, *, url: str = "https://bao.example/kinh-te", rules: E
     "body", [listing_body(), listing_body(tag="div"), links_body()], ids=["cards", "divs", "links"]
 )
 @pytest.mark.parametrize("kind", ["website", "article"])
-def test_listing_pages_are_no_articles_whatever_they_call_themselves(body: str, kind: str) -> None:
+def test_listing_pages_are_no_articles_whatever_they_declare(body: str, kind: str) -> None:
     assert reason_of(news_page(head=f'<meta property="og:type" content="{kind}">', body=body)) == "listing"
 
 
@@ -88,7 +88,7 @@ def test_section_pages_are_no_articles(kind: str) -> None:
     assert reason_of(news_page(body=SECTIONS[kind]), rules=ExtractRules(min_words=20, languages=())) == "listing"
 
 
-def test_a_collection_by_its_own_word_is_no_article() -> None:
+def test_a_declared_collection_is_no_article() -> None:
     ld = '<script type="application/ld+json">{"@type": "CollectionPage", "name": "x"}</script>'
     body = article_body(after=sidebar())
 
@@ -132,7 +132,7 @@ def test_the_entries_of_a_live_page_are_its_text(href: str, tag: str) -> None:
 
 @pytest.mark.parametrize("href", ["/tin/muc-{}-100.html", "/kinh-te/vay-von-nho-1234/muc-{}.html"])
 @pytest.mark.parametrize("headline", ["Nước sông dâng ở huyện Vân Giang: diễn biến từng giờ", "Tin khác của báo"])
-def test_a_live_page_by_its_own_word_is_its_entries_wherever_their_headlines_lead(href: str, headline: str) -> None:
+def test_a_declared_live_blog_keeps_its_entries_wherever_their_headlines_lead(href: str, headline: str) -> None:
     title = "Nước sông dâng ở huyện Vân Giang: diễn biến từng giờ"
     head = f'<script type="application/ld+json">{{"@type": "LiveBlogPosting", "headline": "{headline}"}}</script>'
     entries = "".join(
@@ -179,11 +179,11 @@ def test_an_article_with_many_teasers_below_is_an_article() -> None:
         ),
     ],
 )
-def test_pages_in_an_articles_place_are_told(body: str, title: str, reason: str) -> None:
+def test_pages_shown_in_place_of_an_article_are_rejected(body: str, title: str, reason: str) -> None:
     assert reason_of(news_page(body=body, title=title), url="https://bao.example/a-1.html") == reason
 
 
-def test_a_paywall_stub_is_told_by_what_the_page_declares() -> None:
+def test_a_paywall_stub_is_recognised_by_the_declared_text() -> None:
     ld = {
         "@type": "NewsArticle",
         "headline": "x",
@@ -208,7 +208,7 @@ def test_a_paywall_stub_is_told_by_what_the_page_declares() -> None:
         ("Đọc báo mỗi sáng", False),
     ],
 )
-def test_a_short_paid_article_is_a_stub_only_where_the_page_speaks_of_a_wall(said: str, is_stub: bool) -> None:
+def test_a_short_paid_article_is_a_stub_only_if_the_page_mentions_a_paywall(said: str, is_stub: bool) -> None:
     head = '<script type="application/ld+json">{"@type": "NewsArticle", "isAccessibleForFree": false}</script>'
     body = f"<article><h1>Tựa</h1><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p><div>{said}</div></article>"
     markup, rules = news_page(head=head, body=body), ExtractRules(min_words=20, languages=())
@@ -227,7 +227,7 @@ def test_a_paid_article_that_is_shown_whole_is_an_article() -> None:
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("VideoObject", "video"), ("ImageGallery", "gallery")])
-def test_films_and_galleries_with_a_few_words_are_told(kind: str, reason: str) -> None:
+def test_video_pages_and_galleries_with_few_words_are_rejected(kind: str, reason: str) -> None:
     head = f'<script type="application/ld+json">{json.dumps({"@type": kind, "name": "x"})}</script>'
 
     assert (
@@ -241,7 +241,7 @@ def reader() -> ArticleExtractor:
     return ArticleExtractor(ExtractRules(min_words=60, languages=("vi",)))
 
 
-def test_short_and_foreign_articles_are_rejected_pages_and_texts_alike(reader: ArticleExtractor) -> None:
+def test_short_and_foreign_articles_are_rejected_as_pages_and_as_texts(reader: ArticleExtractor) -> None:
     short = page_of(news_page(body=f"<article><h1>x</h1><p>{PARAGRAPHS[0]}</p></article>"))
     english = Text(text="The minister said on Friday that the talks on rice would go on for another week. " * 8)
     few = Text(text=PARAGRAPHS[0])
@@ -255,7 +255,7 @@ def test_short_and_foreign_articles_are_rejected_pages_and_texts_alike(reader: A
     assert reasons == ["short", "language", "short", "empty"]
 
 
-def test_a_text_is_taken_as_it_is_but_for_cleaning(reader: ArticleExtractor) -> None:
+def test_a_text_is_only_cleaned(reader: ArticleExtractor) -> None:
     raw = "  " + "\n\n".join(PARAGRAPHS) + "\x00\n"
 
     article = reader.read(Text(text=raw, title=" Tựa\u00a0đề "), hints_of(), fetched_at=NOW)
@@ -275,14 +275,14 @@ def test_an_explanation_of_a_rejected_page_says_why(reader: ArticleExtractor) ->
 
 
 @pytest.mark.parametrize("refresh", ["0; url=/bai.html", "10;URL='https://bao.example/bai.html'"])
-def test_a_saved_page_that_only_sends_on_to_another_is_no_article(refresh: str) -> None:
+def test_a_saved_page_that_only_redirects_is_no_article(refresh: str) -> None:
     notice = "<p>" + "Bạn đang được chuyển đến bài viết, xin chờ trong giây lát. " * 6 + "</p>"
     head = f'<meta http-equiv="refresh" content="{refresh}">'
 
     assert reason_of(news_page(head=head, body=notice)) == "moved"
 
 
-def test_a_page_that_loads_itself_again_or_goes_on_much_later_is_an_article() -> None:
+def test_a_page_that_reloads_itself_or_redirects_much_later_is_an_article() -> None:
     for refresh in ("5", "1800; url=/"):
         assert read(news_page(head=f'<meta http-equiv="refresh" content="{refresh}">')).text
 
@@ -354,5 +354,5 @@ NUMBERED = "".join(
 @pytest.mark.parametrize(
     "url", ["https://bao.example/quan-ngon-o-pho-co", "https://bao.example/a/81234.html", "file:///trang/7.html"]
 )
-def test_an_article_that_says_nothing_of_itself_is_one(body: str, url: str) -> None:
+def test_an_article_without_metadata_is_an_article(body: str, url: str) -> None:
     assert PARAGRAPHS[0] in read(news_page(body=body, title="Báo Mẫu"), url=url).text

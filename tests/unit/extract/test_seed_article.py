@@ -1,4 +1,4 @@
-"""Seeds: the article is found in its raw text, whole, and clean of what stands around and inside it."""
+"""Seeds: the article is found in the raw text, whole, without the boilerplate around and inside it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_five_real_seeds_lose_their_boilerplate_and_keep_first_and_last_sent
         assert not any(mark in text for mark in BOILERPLATE)
 
 
-def test_a_box_inside_the_article_is_out_and_the_article_goes_on() -> None:
+def test_a_box_inside_the_article_is_dropped_and_the_article_resumes() -> None:
     raw = "\n".join(
         (
             "Một tựa bài khá dài về cuộc họp ở Hà Nội",
@@ -92,11 +92,11 @@ def test_a_box_inside_the_article_is_out_and_the_article_goes_on() -> None:
         ("Phía Canada hiện từ chối nói thêm về buổi làm việc hôm qua.", LineKind.SENTENCE),
     ],
 )
-def test_lines_are_told_apart_by_their_looks(line: str, kind: LineKind) -> None:
+def test_lines_are_classified_by_their_form(line: str, kind: LineKind) -> None:
     assert classify_line(line) is kind
 
 
-def test_a_seed_article_bears_its_name_as_address_and_is_never_gated() -> None:
+def test_the_address_of_a_seed_article_is_its_name_and_no_filter_applies() -> None:
     languages = LanguageDetector()
     raw = "Tựa bài\nMột câu duy nhất nhưng đủ để thành một bài báo rất ngắn ở đây."
 

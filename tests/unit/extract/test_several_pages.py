@@ -1,4 +1,4 @@
-"""Articles on several pages are read as one, and say where they go on."""
+"""Articles on several pages are extracted as one; an incomplete one has a note on its next page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_text_of_all_pages_is_one_article_each_paragraph_once() -> None:
     assert not any("goes on" in note for note in article.notes)
 
 
-def test_an_article_that_was_not_read_to_its_end_says_where_it_goes_on() -> None:
+def test_an_incomplete_article_has_a_note_with_the_next_page() -> None:
     alone, two = read(leaf(1, PARAGRAPHS)), read(leaf(1, PARAGRAPHS), leaf(2, FURTHER))
 
     assert any(f"goes on at {URL}?page=2, which was not read" in note for note in alone.notes)

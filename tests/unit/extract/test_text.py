@@ -1,4 +1,4 @@
-"""Strings are clean once and for all: one normal form, nothing that a store refuses."""
+"""Strings are normalised: Unicode NFC, and no characters that a database rejects."""
 
 from __future__ import annotations
 

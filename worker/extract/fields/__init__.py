@@ -1,1 +1,1 @@
-"""Finds the fields of an article besides its text: title, dates, canonical address, rights."""
+"""Finds an article's fields besides its text: title, dates, canonical address, rights."""

@@ -1,7 +1,8 @@
-"""Reads a page's canonical address and its rights signals. Signals are always recorded; refusing them is configured.
+"""Reads an article's title, canonical address and rights signals.
 
-Sources: robots meta and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `rel=license`,
-schema.org `license` and `copyrightHolder`.
+Rights signals are always recorded; the configuration says which of them reject a page. They come from the robots meta
+element and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `rel=license`, and schema.org's
+`license` and `copyrightHolder`.
 """
 
 from __future__ import annotations
@@ -19,62 +20,66 @@ from worker.models import Rights
 from worker.ports import Hints
 from worker.urls import page_key, resolve, same_site, trusted_canonical
 
-# Finds an article's title, without the name of the site.
+# The title, without the name of the site.
 
 
-# Chinese, Japanese and Korean write no blanks beside a dash, and use bars of their own.
+# Chinese, Japanese and Korean have no blanks beside a dash, and bars of their own.
 _SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?[|｜ㅣ]\s?|\s::\s|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])")
-_LONGEST = 1_000
-_LONGEST_TITLE = 400
-_LONG_HEADING = 25
-# Of the pairs of characters of two titles: for the same title, and for another wording of it.
-_ALIKE = 0.65
-_RELATED = 0.45
-# Of a title's pairs of characters, which share a heading must have.
-_MAIN_PART = 0.3
-# What follows the last bar of a title is the name of a site, where it is short and what stands before it is not.
+_MAX_RAW_TITLE_CHARS = 1_000
+_MAX_TITLE_CHARS = 400
+# A page's only heading is taken for the title from this length on, even if nothing confirms it. Chosen, not measured.
+_MIN_LONE_HEADING_CHARS = 25
+# The share of character pairs that two titles have in common if they are the same, or one reworded. Chosen looking at
+# labelled pages, not measured one by one.
+_SAME_TITLE_SHARE = 0.65
+_REWORDED_TITLE_SHARE = 0.45
+# The share of a declared title's character pairs that a heading must contain to be that title.
+_MIN_SHARED_PAIRS = 0.3
+# A short piece after a title's last bar is the name of the site, if the piece before it is longer.
 _LAST_BAR = re.compile(r"\s?[|｜ㅣ»]\s?(?=[^|｜ㅣ»]{1,40}\Z)")
-_FEWEST_BEFORE_BAR = 20
-_MOST_HEADINGS = 20
-# `Quân khu 2` of `Báo Quân khu 2`, `Guardian` of `The Guardian`.
-_MAIN_PART_OF_NAME = 0.6
+_MIN_CHARS_BEFORE_BAR = 20
+# Bounds the work on a hostile page. Chosen, not measured.
+_MAX_HEADINGS = 20
+# The last words of a site's name, with at least this share of its length, are its name as well: `Quân khu 2` of `Báo
+# Quân khu 2`, `Guardian` of `The Guardian`. Chosen, not measured.
+_MIN_NAME_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
-    """A title and where it came from: `json-ld`, `meta`, `h1`, `title`, `feed`."""
+    """A title and its origin: `json-ld`, `meta`, `h1`, `title`, `feed`."""
 
     text: str = ""
     origin: str = ""
 
     def __bool__(self) -> bool:
-        """Whether there is a title at all."""
+        """Return whether there is a title."""
         return bool(self.text)
 
 
 def find_title(document: Document, *, feed_title: str | None = None) -> Title:
-    """Return the best title there is; an empty one where the page has none.
+    """Return the page's title, that of the feed if the page has none, an empty one if there is neither.
 
-    A page says its title in up to five places: those that agree decide. A heading counts where it resembles one of the
-    others: a page has headings that are none of its article's (`Mobile`, the paper's name).
+    A page gives its title in up to five places. A heading counts only if it resembles one of the others: pages also
+    have headings that are not their article's (`Mobile`, the name of the newspaper).
     """
     said = _declared_titles(document)
     heading = _article_heading(document, said)
     order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
     best = (
-        _for_people(said, heading)
+        _wording_for_readers(said, heading)
         or next(filter(None, order), None)
         or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
     )
     if heading and _is_followed_by_name(best.text, heading.text):
-        # What follows the heading is the name of a site that the page does not give elsewhere.
+        # The rest of the title is the name of the site, which the page does not declare.
         return heading
     return best if best.text else Title(text="", origin="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DeclaredTitles:
-    """What a page's head says its title is, without the site's name."""
+    """The titles that a page's head declares, without the site's name."""
 
     json_ld: Title
     open_graph: Title
@@ -85,41 +90,44 @@ class _DeclaredTitles:
 def _declared_titles(document: Document) -> _DeclaredTitles:
     names = _site_names(document)
     return _DeclaredTitles(
-        json_ld=Title(text=_clean(document.structured.headline, names), origin="json-ld"),
-        open_graph=Title(text=_clean(document.said("og:title"), names), origin="meta"),
-        other_meta=Title(text=_clean(document.said("twitter:title", "dc.title", "title"), names), origin="meta"),
+        json_ld=Title(text=_clean(document.json_ld.headline, names), origin="json-ld"),
+        open_graph=Title(text=_clean(document.meta_value("og:title"), names), origin="meta"),
+        other_meta=Title(text=_clean(document.meta_value("twitter:title", "dc.title", "title"), names), origin="meta"),
         title_tag=Title(text=_before_bar(_clean(document.title_tag, names)), origin="title"),
     )
 
 
 def _clean(raw: str, names: frozenset[str]) -> str:
-    """Return a title without markup and the site's name; an empty one for what is too long to be one."""
-    text = clean_line(strip_tags(raw[:_LONGEST]))
-    return without_site_name(text, names) if len(text) <= _LONGEST_TITLE else ""
+    """Return a title without markup and the site's name; an empty string for a text too long for a title."""
+    text = clean_line(strip_tags(raw[:_MAX_RAW_TITLE_CHARS]))
+    return without_site_name(text, names) if len(text) <= _MAX_TITLE_CHARS else ""
 
 
 def _before_bar(title: str) -> str:
     bar = _LAST_BAR.search(title)
-    return title[: bar.start()] if bar and bar.start() >= _FEWEST_BEFORE_BAR and bar.start() > len(title) / 2 else title
+    return (
+        title[: bar.start()] if bar and bar.start() >= _MIN_CHARS_BEFORE_BAR and bar.start() > len(title) / 2 else title
+    )
 
 
-def _for_people(said: _DeclaredTitles, heading: Title) -> Title | None:
-    """Return the wording for readers where JSON-LD and the `title` element have another, for search engines.
+def _wording_for_readers(said: _DeclaredTitles, heading: Title) -> Title | None:
+    """Return the wording for readers if JSON-LD and the `title` element have another one, for search engines.
 
-    It is in Open Graph and the heading; or in Open Graph alone, where no further meta element sides with JSON-LD.
+    The wording for readers is in Open Graph and the heading, or in Open Graph alone if no other meta element agrees
+    with JSON-LD.
     """
     for_engines, open_graph = fold(said.json_ld.text), said.open_graph.text
     if not (for_engines and open_graph) or for_engines == fold(open_graph) or for_engines != fold(said.title_tag.text):
         return None
-    if heading and _says(open_graph, heading.text):
+    if heading and _has_wording(open_graph, heading.text):
         return heading if fold(heading.text) != for_engines else None
-    reworded = _likeness(_pairs(open_graph), _pairs(said.json_ld.text)) >= _RELATED
+    reworded = _similarity(_char_pairs(open_graph), _char_pairs(said.json_ld.text)) >= _REWORDED_TITLE_SHARE
     is_alone = for_engines == fold(heading.text) and for_engines != fold(said.other_meta.text)
     return said.open_graph if is_alone and reworded else None
 
 
-def _says(title: str, wording: str) -> bool:
-    """Whether a title has this wording, whatever name of a site follows it."""
+def _has_wording(title: str, wording: str) -> bool:
+    """Return whether a title has this wording, possibly followed by the name of a site."""
     return fold(title) == fold(wording) or _is_followed_by_name(title, wording)
 
 
@@ -128,62 +136,68 @@ def _is_followed_by_name(title: str, wording: str) -> bool:
 
 
 def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
-    """Return the heading that shares most with what the page says elsewhere, else one that is alone and long enough."""
+    """Return the heading most similar to the declared titles, else a single heading that is long enough."""
     headings, origin = list(_headings(document)), "h1"
-    if not headings and (declared := clean_line(document.said("headline")[:_LONGEST])):
+    if not headings and (declared := clean_line(document.meta_value("headline")[:_MAX_RAW_TITLE_CHARS])):
         headings, origin = [declared], "meta"
-    others = [_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title]
+    others = [
+        _char_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title
+    ]
     best, most = "", 0
     for heading in headings:
-        pairs = _pairs(heading)
+        pairs = _char_pairs(heading)
         shared = max((len(pairs & other) for other in others if _is_title_in(pairs, other)), default=0)
         if shared > most:
             best, most = heading, shared
     if not best:
-        # A site that gives its own name the first rank has its articles' titles in the second.
+        # A site with its own name in `h1` has its articles' titles in `h2`.
         said_elsewhere = {fold(title.text) for title in (said.open_graph, said.title_tag) if title}
         best = next((heading for heading in _headings(document, "h2") if fold(heading) in said_elsewhere), "")
-    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _LONG_HEADING:
+    if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _MIN_LONE_HEADING_CHARS:
         best = headings[0]
     return Title(text=best, origin=origin)
 
 
 def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether a heading is what another place gives as the title: alike, and not only the name of its site."""
-    return _likeness(heading, other) >= _ALIKE and len(heading & other) >= _MAIN_PART * len(other)
+    """Return whether a heading is a declared title: similar, and not only the part with the site's name."""
+    return _similarity(heading, other) >= _SAME_TITLE_SHARE and len(heading & other) >= _MIN_SHARED_PAIRS * len(other)
 
 
 def _first_heading(document: Document) -> Title:
     return Title(text=next(_headings(document), ""), origin="h1")
 
 
-def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    """Return which share of the shorter title's pairs of characters the longer has: the same for every script."""
+def _similarity(one: frozenset[str], other: frozenset[str]) -> float:
+    """Return the share of the shorter title's character pairs that the longer one has; works for every script."""
     return len(one & other) / max(1, min(len(one), len(other)))
 
 
-def _pairs(title: str) -> frozenset[str]:
+def _char_pairs(title: str) -> frozenset[str]:
     text = fold(title)
     return frozenset(text[place : place + 2] for place in range(len(text) - 1))
 
 
 def _headings(document: Document, rank: str = "h1") -> Iterator[str]:
-    for heading in islice(document.tree.iter(rank), _MOST_HEADINGS):
-        text = clean_line("".join(heading.itertext())[:_LONGEST])
+    for heading in islice(document.tree.iter(rank), _MAX_HEADINGS):
+        text = clean_line("".join(heading.itertext())[:_MAX_RAW_TITLE_CHARS])
         if text:
             yield text
 
 
 def _site_names(document: Document) -> frozenset[str]:
-    said = [document.said("og:site_name"), document.said("application-name"), document.said("twitter:site")]
-    said.extend(document.structured.site_names)
+    said = [
+        document.meta_value("og:site_name"),
+        document.meta_value("application-name"),
+        document.meta_value("twitter:site"),
+    ]
+    said.extend(document.json_ld.site_names)
     host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
     names = {fold(name.lstrip("@")) for name in said if name}
     return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)
 
 
 def without_site_name(title: str, names: frozenset[str]) -> str:
-    """Cut the site's name off either end of a title: where it is known, whatever separates it."""
+    """Return a title without the site's name at either end; `names` are folded."""
     while cut := _cut_once(title, names):
         title = cut
     return title
@@ -206,22 +220,22 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
     return bool(bare) and (
         bare in names
         or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
-        or any(name.endswith(f" {bare}") and len(bare) >= _MAIN_PART_OF_NAME * len(name) for name in names)
+        or any(name.endswith(f" {bare}") and len(bare) >= _MIN_NAME_SHARE * len(name) for name in names)
     )
 
 
-# Which key an article is kept under: that of the site that served it, whatever the page says of itself.
+# The canonical address: always on the site that served the page (docs/security.md).
 
 
+# Bound a note on the article. Chosen, not measured.
 _MAX_DECLARED_URLS = 3
-_SHOWN_URL = 300
+_MAX_SHOWN_URL_CHARS = 300
 
 
 def canonical_url_of(document: Document, hints: Hints) -> str:
-    """Return the key of a page: its canonical address within its own site, else the one it was looked for under.
+    """Return the key of a page: its canonical address if that is on its own site, else the candidate's.
 
-    A page that another site served than the one it was looked for on is known by the address that served it. A saved
-    page is known by its file.
+    A page that was redirected to another site gets the address that served it. A saved page keeps the key of its file.
     """
     if hints.canonical_url.startswith("file:"):
         return hints.canonical_url
@@ -232,18 +246,19 @@ def canonical_url_of(document: Document, hints: Hints) -> str:
 
 
 def notes_on_other_sites(document: Document) -> tuple[str, ...]:
-    """Return notes on what of other sites the page calls its own address: it is recorded, and nothing comes of it."""
+    """Return notes on addresses of other sites that the page declares as its own; they have no other effect."""
     said = chain(
         (("rel=canonical", url) for url in document.links.get("canonical", ())[:_MAX_DECLARED_URLS]),
         (("og:url", url) for url in document.meta.get("og:url", ())[:_MAX_DECLARED_URLS]),
-        (("JSON-LD", url) for url in (document.structured.url,) if url),
+        (("JSON-LD", url) for url in (document.json_ld.url,) if url),
     )
     found: dict[str, list[str]] = {}
     for name, written in said:
         if url := _url_on_other_site(written, document.url):
             found.setdefault(url, []).append(name)
     return tuple(
-        f"the page calls {url[:_SHOWN_URL]} its address ({', '.join(dict.fromkeys(names))}), which is of another site"
+        f"the page calls {url[:_MAX_SHOWN_URL_CHARS]} its address ({', '.join(dict.fromkeys(names))}), "
+        "which is of another site"
         for url, names in found.items()
     )
 
@@ -256,25 +271,27 @@ def _url_on_other_site(written: str, page_url: str) -> str:
     return "" if same_site(url, page_url) else url
 
 
+# Rights signals.
+
 _DIRECTIVE = re.compile(r"[a-z][a-z0-9-]*")
 _ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-worker")
 
 
 def find_rights(document: Document) -> Rights:
-    """Return the page's signals, in its own words."""
-    structured = document.structured
+    """Return the page's rights signals, as written."""
+    json_ld = document.json_ld
     return Rights(
         robots=tuple(sorted(_robots(document))),
         tdm_reservation=_reservation(document),
-        licence=clean_line(structured.licence or next(iter(document.links.get("license", ())), "")),
-        copyright_holder=clean_line(structured.copyright_holder),
+        licence=clean_line(json_ld.licence or next(iter(document.links.get("license", ())), "")),
+        copyright_holder=clean_line(json_ld.copyright_holder),
     )
 
 
 def _reservation(document: Document) -> str:
-    """Return what the page says of itself, else what its site says of it in `/.well-known/tdmrep.json`."""
+    """Return the page's own TDM reservation, else its site's from `/.well-known/tdmrep.json`."""
     headers = document.headers
-    own = headers.get("tdm-reservation", "") or document.said("tdm-reservation")
+    own = headers.get("tdm-reservation", "") or document.meta_value("tdm-reservation")
     return own or headers.get("well-known-tdm-reservation", "")
 
 
@@ -288,14 +305,14 @@ def _robots(document: Document) -> set[str]:
 def _directives(values: Iterable[str]) -> Iterable[str]:
     for value in values:
         for part in value.lower().split(","):
-            # `googlebot: noindex` names whom it is for; `max-snippet:-1` carries a figure and forbids nothing.
+            # `googlebot: noindex` addresses one crawler; `max-snippet:-1` has a number and forbids nothing.
             name = part.rpartition(":")[2].strip() if part.count(":") == 1 and "no" in part else part.strip()
             if _DIRECTIVE.fullmatch(name) and name not in {"index", "follow", "all"}:
                 yield name
 
 
 def refused_signal(rights: Rights, refuse: Iterable[str]) -> str:
-    """Return the first signal of the page that the rules refuse, an empty string if there is none."""
+    """Return the first of the page's signals that the rules refuse, an empty string if there is none."""
     present = set(rights.robots)
     if rights.tdm_reservation == "1":
         present |= {"tdm", "tdm-reservation"}

@@ -1,4 +1,7 @@
-"""Finds the dates that a page shows its readers, and weighs which of them is the article's own."""
+"""Finds the dates that a page shows its readers, and scores how likely each is the article's own.
+
+A date is scored by the words before it, its distance from the title, and the names and contents of the boxes around it.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +18,41 @@ from worker.extract.document import is_inline
 from worker.extract.fields.date_parser import DateParser
 from worker.extract.text import clean_line, fold
 
-_MOST_PLACES, _MOST_MARKED = 120, 60
-_MOST_IN_LINE = 3
-# In characters: a longer line is running text, and so is one with so much beside a date.
-_LONGEST_LINE = 200
-_PROSE = 90
-_IN_PROSE = 6
-# With so little beside it, a date is alone in its line.
-_ALONE = 25
-_LABEL = 40
-_OTHER, _CHANGE = -4, -1
-_NEAR, _FAR = 700, 2_500
-_ABOVE = 200
-_LEVELS = 8
-_SMALL = 200
-_LONGEST_TEASER = 1_500
-_HEADLINE, _SHORTEST_TITLE = 28, 8
-_FEWEST_WORDS, _SAME_WORDS = 5, 0.75
-_LIKE_A_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
-_DATED = XPath(
+# All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
+# These bound the work on a hostile page.
+_MAX_POSITIONS, _MAX_DATED_ELEMENTS = 120, 60
+_MAX_DATES_IN_LINE = 3
+# Longer lines are running text, as are dates with so much text beside them, which lose _PROSE_PENALTY.
+_MAX_LINE_CHARS = 200
+_PROSE_CHARS = 90
+_PROSE_PENALTY = 6
+# A date with at most so much text beside it is alone in its line; a label before it ("Published:") is at most so long.
+_LONE_DATE_CHARS = 25
+_MAX_LABEL_CHARS = 40
+# Scores for words before the date that name something else ("expires"), or a change ("updated").
+_OTHER_SCORE, _CHANGE_SCORE = -4, -1
+# Distances below the title, and above it, in characters of text.
+_NEAR_CHARS, _FAR_CHARS = 700, 2_500
+_ABOVE_CHARS = 200
+# How many boxes around a date are looked at; one with so little text holds a byline, one with more is no teaser.
+_MAX_BOX_LEVELS = 8
+_SMALL_BOX_CHARS = 200
+_MAX_TEASER_CHARS = 1_500
+# A headline is the title if it is part of it or, from so many words on, shares this many of them.
+_MIN_HEADLINE_CHARS, _MIN_TITLE_CHARS = 28, 8
+_MIN_TITLE_WORDS, _SAME_WORDS_SHARE = 5, 0.75
+_MAY_BE_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
+_DATED_ELEMENTS = XPath(
     "//time | //relative-time | //local-time | //time-ago | "
     "//*[contains(@itemprop, 'datePublished') or contains(@property, 'datePublished') or "
     "contains(concat(' ', @class, ' '), ' published ') or contains(@class, 'dt-published') or @pubdate] | "
     "//abbr[@title]",
     smart_strings=False,
 )
-_MARKED = re.compile(
+_PUBLICATION_MARK = re.compile(
     r"(?:^|\s)(?:dt-)?published(?:$|\s)|publish(?:ed)?[-_]?(?:date|time|on|at)|pub-?date|date-?published", re.IGNORECASE
 )
-# What systems call the box of a date or of a byline; then the boxes of other pages' dates, or of none's.
+# Class names of the box of a date or byline, then of boxes with dates of other pages or of nothing published.
 _DATE_BOX = re.compile(
     r"(?:^|[\s_-])(?:dates?|times?|datetime|timestamp|published|publish|posted|pubdate|dateline|byline|ngay|fecha|datum|"
     r"data|zeit|tid)(?:$|[\s_-]|time|line|on|info|author)|(?<=[a-z])(?:Date|Time|Published|Timestamp|Byline)(?![a-z])|"
@@ -63,19 +72,19 @@ _BYLINE = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN = re.compile(r"(?:^|[\s_-])(?:hide|hidden|sr-only|visually-?hidden)(?:$|\s)|display:\s?none", re.IGNORECASE)
-_BESIDE = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
-_SAYS_PUBLISHED = re.compile(
+_SIDEBAR = re.compile(r"side-?(?:bar|col)|(?:^|\s)footer", re.IGNORECASE)
+_PUBLISHED_WORDS = re.compile(
     r"publi[cs]|posted|\bpost\b|đăng|xuất bản|veröffentlicht|erstellt|gepubliceerd|opublikowano|dodan|опублик|yayın|"
     r"发布|發布|发表|發表|公開|掲載|投稿|등록|입력|게재|written|first|প্রকাশ|نشر|เผยแพร่|diterbitkan|zverejn|vydáno|megjelen|"
     r"\bdate\b|\bdatum\b|fecha|data|ngày",
     re.IGNORECASE,
 )
-_SAYS_UPDATED = re.compile(
+_UPDATED_WORDS = re.compile(
     r"updat|modif|cập nhật|chỉnh sửa|aktuali|\bstand\b|mis? à jour|maj\b|actuali|aggiorn|atualiz|bijgewerkt|uppdater|"
     r"oppdater|opdater|обновл|измен|güncel|更新|修改|수정|revised|edited|last|dernière|letzte",
     re.IGNORECASE,
 )
-_SAYS_OTHER = re.compile(
+_OTHER_DATE_WORDS = re.compile(
     r"©|copyright|\(c\)|expire|deadline|born|sinh ngày|giấy phép|licen[cs]e|until|hasta|jusqu|\bbis\b|đến ngày|"
     r"retrieved|accessed|archiv|joined|since|from|event|hết hạn",
     re.IGNORECASE,
@@ -84,10 +93,10 @@ _SAYS_OTHER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class VisibleDate:
-    """A date on a page: what may say it, how much speaks for its being the article's own, and what marks it.
+    """A date on a page: its written forms, and a score for being the article's own.
 
-    `marked` is a machine-readable mark of publication; `is_time` says that it is in a `time` element; `visible` that
-    readers see it; `is_change` that the words before it speak of a change.
+    `marked`: the markup calls it the date of publication. `is_time`: it is in a `time` element. `visible`: readers see
+    it. `is_change`: the words before it speak of an update.
     """
 
     values: tuple[str, ...]
@@ -101,9 +110,9 @@ class VisibleDate:
 
 @dataclass(frozen=True, slots=True)
 class _DatePosition:
-    """A date in a line of a page: what may say it, its element, what stands before it, how much beside it.
+    """A date in a line of a page: its written forms, its element, the words before it, the characters beside it.
 
-    `distance` is how many characters after the title it stands; before it where that is negative.
+    `distance` is in characters below the title, negative above it; `timed` says that a time of day is given.
     """
 
     element: HtmlElement
@@ -118,26 +127,28 @@ class _DatePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Article:
-    """What the page's article is known by: its title, folded, and the elements in which its heading is."""
+    """The page's article: its folded title, and the heading with all its ancestors."""
 
     title: str
     shared: frozenset[HtmlElement]
 
-    def is_named(self, text: str) -> bool:
-        """Whether a headline is the article's title: one is in the other, or has nearly all its words."""
+    def has_title(self, text: str) -> bool:
+        """Return whether a headline is the article's title: one contains the other, or nearly all its words."""
         folded = fold(text)
         shorter, longer = sorted((folded, self.title), key=len)
-        if len(shorter) < _SHORTEST_TITLE or 2 * len(shorter) < len(longer):
+        if len(shorter) < _MIN_TITLE_CHARS or 2 * len(shorter) < len(longer):
             return False
         words, others = frozenset(shorter.split()), frozenset(longer.split())
-        return shorter in longer or (len(words) >= _FEWEST_WORDS and len(words & others) >= _SAME_WORDS * len(words))
+        return shorter in longer or (
+            len(words) >= _MIN_TITLE_WORDS and len(words & others) >= _SAME_WORDS_SHARE * len(words)
+        )
 
 
 @dataclass(slots=True)
 class _TextLine:
-    """A line of text as a reader sees it; `pieces` are its elements by where their text begins.
+    """A line of text as readers see it.
 
-    `label` is the line above it, where that is so short that it may say what this one is.
+    `pieces` are its elements by position, `dated` those made for dates; `label` is a short line above.
     """
 
     text: str = ""
@@ -147,7 +158,7 @@ class _TextLine:
 
     def add(self, text: str, element: HtmlElement) -> None:
         words = " ".join(text.split())
-        if words and self.text and (text[0].isspace() or self.text[-1] == " " or _is_seam(self.text[-1], words[0])):
+        if words and self.text and (text[0].isspace() or self.text[-1] == " " or _needs_space(self.text[-1], words[0])):
             self.text = self.text.rstrip() + " "
         if words:
             self.pieces.append((len(self.text), element))
@@ -155,29 +166,31 @@ class _TextLine:
         if text[-1].isspace() and self.text:
             self.text = self.text.rstrip() + " "
 
-    def element_at(self, place: int) -> HtmlElement:
-        return next((element for begin, element in reversed(self.pieces) if begin <= place), self.pieces[0][1])
+    def element_at(self, position: int) -> HtmlElement:
+        return next((element for begin, element in reversed(self.pieces) if begin <= position), self.pieces[0][1])
 
 
-def find_visible_dates(tree: HtmlElement, *, title: str, reading: DateParser, near: bool = False) -> list[VisibleDate]:
-    """Return the dates that a page shows, the most credible first; with `near`, only those not far below its title."""
+def find_visible_dates(tree: HtmlElement, *, title: str, parser: DateParser, near: bool = False) -> list[VisibleDate]:
+    """Return the dates on a page, highest score first; with `near`, only those above or soon below the title."""
     body = tree.find("body")
     heading = None if body is None else _heading(body, title)
     if body is None or (near and heading is None):
         return []
     shared = frozenset() if heading is None else frozenset((heading, *heading.iterancestors()))
     article = _Article(title=fold(title), shared=shared)
-    places = islice(_date_positions(body, heading, reading, most=_FAR if near else None), _MOST_PLACES)
-    return sorted((_score_position(place, article) for place in places), key=lambda shown: -shown.score)
+    positions = islice(
+        _date_positions(body, heading, parser, max_distance=_FAR_CHARS if near else None), _MAX_POSITIONS
+    )
+    return sorted((_score_position(position, article) for position in positions), key=lambda shown: -shown.score)
 
 
 def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
-    """Return the heading that holds the article's title; else the first of the highest rank."""
+    """Return the heading that contains the article's title, else the first `h1`."""
     wanted = fold(title)
     first = None
     for heading in islice(body.iter("h1", "h2", "h3"), 60):
         text = fold(clean_line("".join(heading.itertext())[:500]))
-        if wanted and len(text) >= _SHORTEST_TITLE and (text in wanted or wanted in text):
+        if wanted and len(text) >= _MIN_TITLE_CHARS and (text in wanted or wanted in text):
             return heading
         if first is None and text and heading.tag == "h1":
             first = heading
@@ -185,36 +198,36 @@ def _heading(body: HtmlElement, title: str) -> HtmlElement | None:
 
 
 def _date_positions(
-    body: HtmlElement, heading: HtmlElement | None, reading: DateParser, *, most: int | None
+    body: HtmlElement, heading: HtmlElement | None, parser: DateParser, *, max_distance: int | None
 ) -> Iterator[_DatePosition]:
-    """Yield the places of a page where a date is written, in page order, up to `most` characters below the title."""
+    """Yield the dates of a page in page order, up to `max_distance` characters below the title."""
     total, title_at = 0, None
-    # Before the title, distances are known only once it is met.
+    # The distances of dates above the title are known only when the title is reached.
     waiting: list[tuple[_TextLine, int]] = []
     above = ""
-    timed = None if most is None else body.iter("time", "relative-time", "local-time", "time-ago")
-    for line in _lines(body, timed or cast("list[HtmlElement]", _DATED(body))):
-        line.label, above = above, line.text if len(line.text) <= _LABEL else ""
+    timed = None if max_distance is None else body.iter("time", "relative-time", "local-time", "time-ago")
+    for line in _lines(body, timed or cast("list[HtmlElement]", _DATED_ELEMENTS(body))):
+        line.label, above = above, line.text if len(line.text) <= _MAX_LABEL_CHARS else ""
         if title_at is None and heading is not None and any(_is_in(element, heading) for _, element in line.pieces):
             title_at = total
             for earlier, at in waiting:
-                yield from _dates_in_line(earlier, reading, heading, distance=at - title_at, after_title=False)
+                yield from _dates_in_line(earlier, parser, heading, distance=at - title_at, after_title=False)
             waiting.clear()
-        if line.dated or (len(line.text) <= _LONGEST_LINE and _LIKE_A_DATE.search(line.text)):
+        if line.dated or (len(line.text) <= _MAX_LINE_CHARS and _MAY_BE_DATE.search(line.text)):
             if title_at is None:
                 waiting.append((line, total))
             else:
-                yield from _dates_in_line(line, reading, heading, distance=total - title_at, after_title=True)
+                yield from _dates_in_line(line, parser, heading, distance=total - title_at, after_title=True)
         total += len(line.text)
-        if most is not None and title_at is not None and total - title_at > most:
+        if max_distance is not None and title_at is not None and total - title_at > max_distance:
             return
     for line, at in waiting:
-        yield from _dates_in_line(line, reading, None, distance=at, after_title=False)
+        yield from _dates_in_line(line, parser, None, distance=at, after_title=False)
 
 
 def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator[_TextLine]:
-    """Yield the lines of a page: they end where a block or a line break does."""
-    dated = frozenset(islice(made_for_dates, _MOST_MARKED))
+    """Yield the lines of a page, which end at blocks and line breaks."""
+    dated = frozenset(islice(made_for_dates, _MAX_DATED_ELEMENTS))
     line = _TextLine()
     for event, element in iterwalk(body, events=("start", "end")):
         if not is_inline(element) and (line.text or line.dated):
@@ -230,43 +243,43 @@ def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator
         yield line
 
 
-def _is_seam(last: str, first: str) -> bool:
-    """Whether two words were only kept apart by what they look like (`Health` and `DECEMBER 22`)."""
+def _needs_space(last: str, first: str) -> bool:
+    """Return whether two pieces are separated only by their looks (`Health` and `DECEMBER 22`)."""
     return (last.isalnum() and first.isupper()) or (last.isalpha() and first.isdigit())
 
 
 def _is_in(element: HtmlElement, box: HtmlElement) -> bool:
-    return element is box or any(ancestor is box for ancestor in islice(element.iterancestors(), _LEVELS))
+    return element is box or any(ancestor is box for ancestor in islice(element.iterancestors(), _MAX_BOX_LEVELS))
 
 
 def _dates_in_line(
-    line: _TextLine, reading: DateParser, heading: HtmlElement | None, *, distance: int, after_title: bool
+    line: _TextLine, parser: DateParser, heading: HtmlElement | None, *, distance: int, after_title: bool
 ) -> Iterator[_DatePosition]:
-    """Yield the dates of one line: those in elements made for dates, and those in its text."""
+    """Yield the dates of one line: those in elements made for dates, then those in its text."""
     spans: list[tuple[int, int]] = []
     for begin, element in line.dated:
-        own = clean_line("".join(element.itertext())[:_LONGEST_LINE])
-        values = tuple(reading.of_element(element, own))
+        own = clean_line("".join(element.itertext())[:_MAX_LINE_CHARS])
+        values = tuple(parser.values_of_element(element, own))
         spans.append((begin, begin + len(own)))
         if values:
             timed = any(":" in value for value in values)
-            before = line.text[max(0, begin - _LABEL) : begin] or line.label
+            before = line.text[max(0, begin - _MAX_LABEL_CHARS) : begin] or line.label
             visible = bool(own) and not _is_hidden(element)
             yield _DatePosition(
                 element, values, before, len(line.text) - len(own), timed, distance, after_title, visible
             )
-    if len(line.text) > _LONGEST_LINE:
+    if len(line.text) > _MAX_LINE_CHARS:
         return
     begin = 0
-    for _ in range(_MOST_IN_LINE):
-        written = reading.of_text(line.text[begin:])
+    for _ in range(_MAX_DATES_IN_LINE):
+        written = parser.find_in_text(line.text[begin:])
         if written is None:
             return
         start, end = begin + written.start, begin + written.end
         element = line.element_at(start)
-        in_title = heading is not None and _is_in(element, heading) and not _DATE_BOX.search(_marks(element))
+        in_title = heading is not None and _is_in(element, heading) and not _DATE_BOX.search(_attribute_text(element))
         if not in_title and not any(first <= start < last for first, last in spans):
-            before = line.text[max(begin, start - _LABEL) : start] or line.label
+            before = line.text[max(begin, start - _MAX_LABEL_CHARS) : start] or line.label
             beside = len(line.text) - (end - start)
             yield _DatePosition(
                 element, (line.text[begin:end],), before, beside, written.has_time, distance, after_title
@@ -274,81 +287,88 @@ def _dates_in_line(
         begin = end
 
 
-def _score_position(place: _DatePosition, article: _Article) -> VisibleDate:
-    element = place.element
-    marks = _marks(element)
-    marked = element.get("pubdate") is not None or "datepublished" in marks.lower() or _MARKED.search(marks) is not None
+def _score_position(position: _DatePosition, article: _Article) -> VisibleDate:
+    element = position.element
+    marks = _attribute_text(element)
+    marked = (
+        element.get("pubdate") is not None
+        or "datepublished" in marks.lower()
+        or _PUBLICATION_MARK.search(marks) is not None
+    )
     is_time = element.tag == "time"
-    score = 4 * marked + 2 * is_time + place.timed
-    by_words = _by_words(place)
-    score += by_words + _by_position(place) + _by_surroundings(element, article)
+    score = 4 * marked + 2 * is_time + position.timed
+    by_words = _score_words(position)
+    score += by_words + _score_distance(position) + _score_boxes(element, article)
     if not (is_time or marked):
-        score -= _IN_PROSE * (place.beside > _PROSE)
-    score += place.beside <= _ALONE
+        score -= _PROSE_PENALTY * (position.beside > _PROSE_CHARS)
+    score += position.beside <= _LONE_DATE_CHARS
     return VisibleDate(
-        place.values,
+        position.values,
         score,
         marked=marked,
         is_time=is_time,
-        visible=place.visible,
-        is_change=by_words == _CHANGE,
-        after_title=place.after_title,
+        visible=position.visible,
+        is_change=by_words == _CHANGE_SCORE,
+        after_title=position.after_title,
     )
 
 
 def _is_hidden(element: HtmlElement) -> bool:
-    """Whether an element, or the box it is in, says that readers do not see it."""
+    """Return whether an element or one of the two boxes around it is hidden."""
     return any(
         box.get("hidden") is not None or _HIDDEN.search(f"{box.get('class') or ''} {box.get('style') or ''}")
         for box in islice((element, *element.iterancestors()), 3)
     )
 
 
-def _marks(element: HtmlElement) -> str:
+def _attribute_text(element: HtmlElement) -> str:
     return " ".join(filter(None, (element.get(name) for name in ("class", "id", "itemprop", "property"))))
 
 
-def _by_words(place: _DatePosition) -> int:
-    if _SAYS_OTHER.search(place.before):
-        return _OTHER
-    updated, published = list(_SAYS_UPDATED.finditer(place.before)), list(_SAYS_PUBLISHED.finditer(place.before))
+def _score_words(position: _DatePosition) -> int:
+    if _OTHER_DATE_WORDS.search(position.before):
+        return _OTHER_SCORE
+    updated, published = (
+        list(_UPDATED_WORDS.finditer(position.before)),
+        list(_PUBLISHED_WORDS.finditer(position.before)),
+    )
     if updated and (not published or updated[-1].start() > published[-1].start()):
-        return _CHANGE
+        return _CHANGE_SCORE
     return 3 if published else 0
 
 
-def _by_position(place: _DatePosition) -> int:
-    if place.after_title:
-        return 3 if place.distance <= _NEAR else 1 if place.distance <= _FAR else 0
-    return 1 if -place.distance <= _ABOVE else 0
+def _score_distance(position: _DatePosition) -> int:
+    if position.after_title:
+        return 3 if position.distance <= _NEAR_CHARS else 1 if position.distance <= _FAR_CHARS else 0
+    return 1 if -position.distance <= _ABOVE_CHARS else 0
 
 
-def _by_surroundings(element: HtmlElement, article: _Article) -> int:
-    """Weigh what the boxes around a date are called and hold, up to the one that it shares with the title."""
+def _score_boxes(element: HtmlElement, article: _Article) -> int:
+    """Score the names and contents of the boxes around a date, up to the one that it shares with the title."""
     score, named = 0, False
-    for level, box in enumerate(islice(_boxes(element, article.shared), _LEVELS)):
-        marks = _marks(box)
+    for level, box in enumerate(islice(_boxes(element, article.shared), _MAX_BOX_LEVELS)):
+        marks = _attribute_text(box)
         if level < 4 and not named and _DATE_BOX.search(marks):
             score, named = score + 2, True
         headlines = _headlines(box, element) if level and level < 5 else []
-        if headlines and all(map(article.is_named, headlines)):
-            # The article's own entry, as lists of what is new hold one.
+        if headlines and all(map(article.has_title, headlines)):
+            # The article's own entry in a list of new articles.
             return score + 3
         if _OTHER_BOX.search(marks):
             return score - 5
-        if (box.tag in {"aside", "nav", "footer"} or _BESIDE.search(marks)) and not _is_small(box):
+        if (box.tag in {"aside", "nav", "footer"} or _SIDEBAR.search(marks)) and not _is_small(box):
             return score - 4
-        if any(len(headline) >= _HEADLINE for headline in headlines):
+        if any(len(headline) >= _MIN_HEADLINE_CHARS for headline in headlines):
             return score - 5
     return score
 
 
 def _is_small(box: HtmlElement) -> bool:
-    """Whether a box holds little else than a byline."""
+    """Return whether a box holds little more than a byline."""
     size = 0
     for text in box.itertext():
         size += len(text.strip())
-        if size > _SMALL:
+        if size > _SMALL_BOX_CHARS:
             return False
     return True
 
@@ -361,11 +381,11 @@ def _boxes(element: HtmlElement, shared: frozenset[HtmlElement]) -> Iterator[Htm
 
 
 def _headlines(box: HtmlElement, element: HtmlElement) -> list[str]:
-    """Return the headlines in the box around a date, where it is as short as one that announces a page."""
+    """Return the headlines in a box around a date, an empty list if the box is too long for a teaser."""
     size = 0
     for text in box.itertext():
         size += len(text)
-        if size > _LONGEST_TEASER:
+        if size > _MAX_TEASER_CHARS:
             return []
     around = set(element.iterancestors())
     headlines = (
@@ -377,5 +397,5 @@ def _headlines(box: HtmlElement, element: HtmlElement) -> list[str]:
 
 
 def _is_byline(link: HtmlElement) -> bool:
-    """Whether a link leads to what a byline names: an author, a subject, a mail address."""
+    """Return whether a link is part of a byline: it leads to an author, a topic or a mail address."""
     return _BYLINE_RELS.search(link.get("rel") or "") is not None or _BYLINE.search(link.get("href") or "") is not None

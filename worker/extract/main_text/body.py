@@ -1,4 +1,8 @@
-"""Gets the main text of a page as blocks, with trafilatura, on as small a part of the page as holds it."""
+"""Extracts the main text as blocks by running trafilatura on the smallest part of the page that holds it.
+
+Before trafilatura runs, the tree is changed where trafilatura is known to lose text: bare text becomes paragraphs, and
+tags that it discards become plain boxes.
+"""
 
 from __future__ import annotations
 
@@ -21,72 +25,82 @@ from worker.extract.main_text.text_blocks import (
     TextBlock,
     TextDensity,
     find_container,
-    is_furniture,
+    has_boilerplate_name,
     read_blocks,
     weigh_elements,
 )
 from worker.extract.text import fold
 
+# The container is the lowest element that holds this share of the running text at every step down from the body.
+# With this and the steps below, trafilatura takes 6.3 ms a page instead of 17.1 (docs/extract.md).
 _CONTAINER_SHARE = 0.92
-_COVERED = 0.6
-_HOPELESS = 0.25
-_BOXES = ("div", "section", "figure", "aside", "img", "ins")
-# Trafilatura throws these away with all that is in them.
-_DISCARDED = frozenset({"aside", "footer", "nav", "form", "fieldset", "figure", "label", "blink", "noindex", "marquee"})
-# What may hold text beside blocks; cells and items are read as they are.
-_HOLDERS = ("body", "div", "article", "section", "main", "center", "font", "span", "blockquote", "details")
-_PLAIN = frozenset({"div", "section", "center"})
-# In characters: less of it is a label.
-_SHORTEST_BARE_TEXT = 20
-# How much of the container's running text makes one of these a part of the article.
-_OWN_SHARE = 0.3
-# Of the text in paragraphs, how much a frame must hold that trafilatura knows by its name.
-_FRAMED = 0.15
-_PARAGRAPHS = frozenset({"p", "li", "dd", "blockquote", "pre"})
-# Without such a frame it takes paragraphs alone: these are left out, which is worth a frame from this share on.
-_BESIDE_PARAGRAPHS = ("h2", "h3", "h4", "li")
-_WORTH = 0.01
-_KEY = 80
+# If trafilatura returns less than this share of the running text, it is run on the container alone.
+# Chosen, not measured: it trades time for text.
+_RETRY_SHARE = 0.6
+# If it still returns less than this share, its slow cascade is run. Chosen, not measured by itself: the times in
+# docs/extract.md include it.
+_FALLBACK_SHARE = 0.25
+_BOX_TAGS = ("div", "section", "figure", "aside", "img", "ins")
+# Trafilatura discards these elements with everything in them.
+_DISCARDED_TAGS = frozenset(
+    {"aside", "footer", "nav", "form", "fieldset", "figure", "label", "blink", "noindex", "marquee"}
+)
+# Elements that may hold text beside blocks. Table cells and list items need no change.
+_BARE_TEXT_TAGS = ("body", "div", "article", "section", "main", "center", "font", "span", "blockquote", "details")
+_PLAIN_TAGS = frozenset({"div", "section", "center"})
+# In characters; shorter text is a label. Chosen, not measured.
+_MIN_BARE_TEXT_CHARS = 20
+# A discarded element with more than this share of the container's text is part of the article (docs/extract.md).
+_ARTICLE_SHARE = 0.3
+# A frame that trafilatura knows by name counts if it holds this share of the text in paragraphs (docs/extract.md).
+_MIN_FRAME_SHARE = 0.15
+_PARAGRAPH_TAGS = frozenset({"p", "li", "dd", "blockquote", "pre"})
+# Without such a frame trafilatura takes paragraphs only. If it would leave out more than this share in headings and
+# list items, the article's box is marked as one (docs/extract.md).
+_LEFT_OUT_TAGS = ("h2", "h3", "h4", "li")
+_MIN_LEFT_OUT_SHARE = 0.01
+# Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
+_KEY_CHARS = 80
 
 
-def extract_body(tree: HtmlElement, extents: TextDensity, passages: Sequence[TextBlock]) -> list[ArticleBlock]:
-    """Return the blocks of the main text in page order; none where trafilatura finds nothing. Consumes the tree.
+def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock]) -> list[ArticleBlock]:
+    """Return the blocks of the main text in page order, an empty list if trafilatura finds none. Changes the tree.
 
-    Trafilatura reads only the part of the page that holds its running text, in its fast way; where that gives much
-    less than the text of this part, the part is tried without the frame around it, and then the whole cascade.
+    Trafilatura first reads only the container of the running text, in its fast mode. If the result is much shorter than
+    that text, it reads the container without the elements around it, and at last runs its slow cascade.
     """
     body = tree.find("body")
     if body is None:
         return []
-    weight = weigh_elements(body, _distinct(passages))
+    weight = weigh_elements(body, _without_repeats(blocks))
     container = find_container(body, weight, share=_CONTAINER_SHARE)
-    _narrow(tree, container)
-    _drop_empty(container, extents)
-    _open_discarded(container, weight)
-    _open_lists_in_cells(container)
+    _isolate(tree, container)
+    _remove_empty_boxes(container, density)
+    _unwrap_discarded(container, weight)
+    _unwrap_lists_in_cells(container)
     _wrap_bare_text(container)
-    _name_frame(tree, container, extents, passages)
-    prose = sum(passage.chars - passage.linked for passage in passages if _is_in(passage, container))
+    _mark_article_body(tree, container, density, blocks)
+    prose = sum(block.chars - block.linked for block in blocks if _is_text_in(block, container))
     best = _run_trafilatura(tree, fast=True)
-    if _chars(best) < _COVERED * prose and container is not body:
-        best = max(best, _run_trafilatura(_only(container), fast=True), key=_chars)
-    if _chars(best) < _HOPELESS * prose:
-        best = max(best, _run_trafilatura(tree, fast=False), key=_chars)
+    if _total_chars(best) < _RETRY_SHARE * prose and container is not body:
+        best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=_total_chars)
+    if _total_chars(best) < _FALLBACK_SHARE * prose:
+        best = max(best, _run_trafilatura(tree, fast=False), key=_total_chars)
     return best
 
 
 def extract_untouched(markup: str) -> list[ArticleBlock]:
-    """Return the blocks that trafilatura finds, as it comes, on a page of which nothing was taken out."""
+    """Return the blocks that trafilatura finds on an unchanged page with its own settings."""
     return _run_trafilatura(markup, fast=False)
 
 
 def preload_trafilatura() -> None:
-    """Load what trafilatura loads when it first reads a page with little text, so that no page pays for it."""
+    """Load the stop words that trafilatura otherwise loads on the first page with little text."""
     jt_stoplist_init()
 
 
-def _narrow(tree: HtmlElement, container: HtmlElement) -> None:
-    """Take out of a page its head, and what stands beside the container and beside the boxes around it."""
+def _isolate(tree: HtmlElement, container: HtmlElement) -> None:
+    """Remove everything from a page but the container and its ancestors."""
     while container is not tree and (parent := container.getparent()) is not None:
         for sibling in [child for child in parent if child is not container]:
             parent.remove(sibling)
@@ -94,44 +108,46 @@ def _narrow(tree: HtmlElement, container: HtmlElement) -> None:
         container = parent
 
 
-def _distinct(passages: Sequence[TextBlock]) -> list[TextBlock]:
-    """Return the passages without those that say again what one before them says.
+def _without_repeats(blocks: Sequence[TextBlock]) -> list[TextBlock]:
+    """Return the blocks without repeats of an earlier one.
 
-    A page that holds its article twice, for large screens and for small ones, has it in one of two boxes.
+    Some pages hold their article twice, for large screens and for small ones; only the first copy counts.
     """
     first: dict[str, TextBlock] = {}
-    for passage in passages:
-        first.setdefault(fold(passage.text())[:_KEY], passage)
+    for block in blocks:
+        first.setdefault(fold(block.text())[:_KEY_CHARS], block)
     return list(first.values())
 
 
-def _name_frame(tree: HtmlElement, container: HtmlElement, extents: TextDensity, passages: Sequence[TextBlock]) -> None:
-    """Name the box that holds the paragraphs as the article's, where trafilatura knows no frame with much of them.
+def _mark_article_body(
+    tree: HtmlElement, container: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock]
+) -> None:
+    """Mark the box that holds the paragraphs as `articleBody` if trafilatura knows no frame with many of them.
 
-    Without a frame that it knows by its name it takes paragraphs alone, and leaves out headings and lists.
+    Without a frame that it knows by name, trafilatura takes paragraphs only and leaves out headings and lists.
     """
-    own = [each for each in passages if _is_in(each, container) and not is_furniture(each)]
-    paragraphs = [each for each in own if each.element.tag in _PARAGRAPHS]
+    own = [block for block in blocks if _is_text_in(block, container) and not has_boilerplate_name(block)]
+    paragraphs = [block for block in own if block.element.tag in _PARAGRAPH_TAGS]
     weight = weigh_elements(container, paragraphs)
     inner = find_container(container, weight, share=_CONTAINER_SHARE)
     if 2 * weight.get(container, 0) < weigh_elements(container, own).get(container, 0):
         weight, inner = weigh_elements(container, own), container
     frames = [frame for expression in BODY_XPATH for frame in cast("list[HtmlElement]", expression(tree))[:1]]
-    if max((weight.get(frame, 0) for frame in frames), default=0) >= _FRAMED * weight.get(inner, 0):
+    if max((weight.get(frame, 0) for frame in frames), default=0) >= _MIN_FRAME_SHARE * weight.get(inner, 0):
         return
-    if _left_out(inner, extents) < _WORTH * weight.get(inner, 0):
+    if _left_out_chars(inner, density) < _MIN_LEFT_OUT_SHARE * weight.get(inner, 0):
         return
     if inner.tag == "body":
         inner = _wrap_children(inner)
-    elif inner.tag not in _PLAIN:
+    elif inner.tag not in _PLAIN_TAGS:
         inner.tag = "div"
     inner.set("itemprop", "articleBody")
 
 
-def _left_out(box: HtmlElement, extents: TextDensity) -> int:
-    """Return how many characters outside of links the headings and the items of lists in a box hold."""
-    parts = [part for part in box.iter(*_BESIDE_PARAGRAPHS) if part.find("p") is None]
-    return sum(extents.own.get(part, 0) - extents.own_linked.get(part, 0) for part in parts)
+def _left_out_chars(box: HtmlElement, density: TextDensity) -> int:
+    """Return how many characters outside links the headings and list items in a box hold."""
+    parts = [part for part in box.iter(*_LEFT_OUT_TAGS) if part.find("p") is None]
+    return sum(density.own.get(part, 0) - density.own_linked.get(part, 0) for part in parts)
 
 
 def _wrap_children(body: HtmlElement) -> HtmlElement:
@@ -142,56 +158,59 @@ def _wrap_children(body: HtmlElement) -> HtmlElement:
     return box
 
 
-def _drop_empty(container: HtmlElement, extents: TextDensity) -> None:
-    """Take out boxes that hold no text: pictures, frames for advertising, what other boxes were taken out of."""
-    for box in list(container.iter(*_BOXES)):
-        if box not in extents.chars and box is not container:
+def _remove_empty_boxes(container: HtmlElement, density: TextDensity) -> None:
+    """Remove boxes without text: pictures, advertising frames, boxes that earlier steps emptied."""
+    for box in list(container.iter(*_BOX_TAGS)):
+        if box not in density.chars and box is not container:
             remove_element(box)
 
 
-def _open_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int]) -> None:
-    """Make plain boxes of what trafilatura would throw away: around the container, and where it holds much of it."""
-    own = _OWN_SHARE * weight.get(container, 0)
-    around = [box for box in (container, *container.iterancestors()) if box.tag in _DISCARDED]
-    inside = [box for box in container.iter(*_DISCARDED) if weight.get(box, 0) > own]
+def _unwrap_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int]) -> None:
+    """Turn elements that trafilatura would discard into plain boxes, if they surround or hold much of the container."""
+    own = _ARTICLE_SHARE * weight.get(container, 0)
+    around = [box for box in (container, *container.iterancestors()) if box.tag in _DISCARDED_TAGS]
+    inside = [box for box in container.iter(*_DISCARDED_TAGS) if weight.get(box, 0) > own]
     for box in (*around, *inside):
         make_plain_div(box)
 
 
-def _open_lists_in_cells(container: HtmlElement) -> None:
-    """Make paragraphs of the items of lists in table cells: trafilatura drops lists there."""
+def _unwrap_lists_in_cells(container: HtmlElement) -> None:
+    """Turn lists in table cells into paragraphs: trafilatura drops lists there."""
     for cell in container.iter("td", "th"):
         for part in cell.iter("ul", "ol", "dl", "li", "dt", "dd"):
             part.tag = "div" if part.tag in {"ul", "ol", "dl"} else "p"
 
 
 def _wrap_bare_text(container: HtmlElement) -> None:
-    """Make a paragraph of each run of text that stands beside blocks: trafilatura loses some of what follows one.
+    """Turn each run of text beside blocks into a paragraph: trafilatura loses some text that follows a block.
 
-    The boxes of text between such runs are paragraphs, too.
+    Boxes of text between such runs become paragraphs, too.
     """
-    for box in list(container.iter(*_HOLDERS)):
-        blocks = [child for child in box if not _is_running(child)]
+    for box in list(container.iter(*_BARE_TEXT_TAGS)):
+        blocks = [child for child in box if not _is_inline_run(child)]
         wrapped = [_wrap_run(box, before) for before in ((None, *blocks) if blocks else ())]
         for block in blocks if any(wrapped) else ():
             if (
-                block.tag in _PLAIN
-                and all(map(_is_running, block))
-                and len(block.text_content().strip()) >= _SHORTEST_BARE_TEXT
+                block.tag in _PLAIN_TAGS
+                and all(map(_is_inline_run, block))
+                and len(block.text_content().strip()) >= _MIN_BARE_TEXT_CHARS
             ):
                 block.tag = "p"
 
 
-def _is_running(element: HtmlElement) -> bool:
-    """Whether an element is part of the text around it, and holds no block."""
+def _is_inline_run(element: HtmlElement) -> bool:
+    """Return whether an element is part of the text around it and holds no block."""
     return element.tag == "br" or (is_inline(element) and all(map(is_inline, element.iter("*"))))
 
 
 def _wrap_run(box: HtmlElement, before: HtmlElement | None) -> bool:
-    """Make a paragraph of the text that begins in a box, or after one of its blocks, up to the next block."""
-    run = list(takewhile(_is_running, box if before is None else before.itersiblings()))
+    """Turn the text at a box's beginning, or after a block in it, up to the next block, into a paragraph.
+
+    Return False, and change nothing, if that text is short.
+    """
+    run = list(takewhile(_is_inline_run, box if before is None else before.itersiblings()))
     text = (box.text if before is None else before.tail) or ""
-    if sum(len(piece.strip()) for piece in (text, *(part.tail or "" for part in run))) < _SHORTEST_BARE_TEXT:
+    if sum(len(piece.strip()) for piece in (text, *(part.tail or "" for part in run))) < _MIN_BARE_TEXT_CHARS:
         return False
     paragraph = box.makeelement("p")
     paragraph.text = text
@@ -205,11 +224,11 @@ def _wrap_run(box: HtmlElement, before: HtmlElement | None) -> bool:
     return True
 
 
-def _is_in(passage: TextBlock, container: HtmlElement) -> bool:
-    return not passage.is_linked and any(ancestor is container for ancestor in passage.element.iterancestors())
+def _is_text_in(block: TextBlock, container: HtmlElement) -> bool:
+    return not block.is_linked and any(ancestor is container for ancestor in block.element.iterancestors())
 
 
-def _only(container: HtmlElement) -> HtmlElement:
+def _page_with_only(container: HtmlElement) -> HtmlElement:
     page = container.makeelement("html")
     body = container.makeelement("body")
     page.append(body)
@@ -219,7 +238,7 @@ def _only(container: HtmlElement) -> HtmlElement:
     return page
 
 
-def _chars(blocks: Sequence[ArticleBlock]) -> int:
+def _total_chars(blocks: Sequence[ArticleBlock]) -> int:
     return sum(len(block.text) for block in blocks)
 
 
@@ -232,6 +251,6 @@ def _run_trafilatura(page: HtmlElement | str, *, fast: bool) -> list[ArticleBloc
 
 @cache
 def _options(*, fast: bool) -> Options:
-    """Return what trafilatura is told; it reads a configuration file's worth of settings for each of these."""
-    # Any format but its default one spares it writing the text out, which is read from its tree here.
+    """Return trafilatura's options; cached because creating them reads a configuration file."""
+    # With any output format but the default, trafilatura does not serialise the text, which is read from its tree here.
     return Options(fast=fast, comments=False, tables=True, output_format="txt")

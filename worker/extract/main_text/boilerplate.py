@@ -1,4 +1,8 @@
-"""Drops from an article's blocks what news sites put between its paragraphs, and learns what each host repeats."""
+"""Drops boilerplate from an article's blocks, and learns which paragraphs each host repeats.
+
+Three parts: counting the paragraphs of a host (pure), dropping blocks by form, repetition and these counts (pure), and
+HostBoilerplateCache, which keeps the counts in the store.
+"""
 
 from __future__ import annotations
 
@@ -22,53 +26,49 @@ from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.extract.text import fold
 from worker.models import Article
 
-# What is learned about a host: which paragraphs it sets into article after article; pure, bounded, without order.
+# Which paragraphs a host repeats.
 #
-# A paragraph is boilerplate of a host if it stood in many of its articles AND in a large share of all that were
-# counted.
-# Both are needed: a paper repeats its own background paragraphs in every follow-up of a long story, an agency's
-# sentence
-# is quoted again and again, and neither may ever be lost. They stand in a few of a hundred articles; boilerplate
-# stands in a third of them or in all.
+# A paragraph is boilerplate of a host if it was in many of its articles AND in a large share of all articles counted.
+# Both are needed: a newspaper repeats background paragraphs in every follow-up of a long story, and agency sentences
+# are quoted again and again; neither may be lost. Those are in a few of a hundred articles, boilerplate is in a third
+# of them or in all.
 #
-# Counts are kept for the most frequent paragraphs (the space-saving idea of Metwally, Agrawal and El Abbadi, 2005,
-# without its overestimate: a newcomer starts at one, so a count is never too high).
+# Only the most frequent paragraphs are counted, as in the space-saving algorithm (Metwally, Agrawal and El Abbadi,
+# 2005). Unlike there, a new paragraph starts at one, so that a count is never too high.
 
 
-_LEAST_ARTICLES = 8
+# The thresholds are chosen, not measured. Prose, from _PROSE_WORDS words on, needs the larger share: losing a paragraph
+# is worse than keeping a notice.
+_MIN_ARTICLES = 8
 _BOILERPLATE_SHARE = 0.3
 _PROSE_BOILERPLATE_SHARE = 0.6
 _PROSE_WORDS = 30
+# Bounds the store: at most this many counts per host. Chosen, not measured.
 _MAX_COUNTED_PARAGRAPHS = 2_000
-# Halve at this many articles: what a site no longer prints is forgotten, and no number grows for ever.
+# All counts are halved at this many articles, so that what a site no longer prints is forgotten. Chosen, not measured.
 _HALVE_AT_ARTICLES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParagraphCounts:
-    """How many articles of a host were counted, and in how many of them each paragraph key stood."""
+    """How many articles of a host were counted, and in how many of them each paragraph was, by key."""
 
     articles: int = 0
     counts: Mapping[int, int] = field(default_factory=dict)
 
 
-def paragraph_key(text: str) -> int:
-    """Return a signed 64-bit key of a paragraph that does not see case, blanks or punctuation.
+def paragraph_key(folded: str) -> int:
+    """Return a signed 64-bit key of a folded paragraph.
 
-    Long paragraphs differ in their lowest bit from short ones: `boilerplate_of` asks more of prose.
+    The lowest bit is set for long paragraphs (prose), for which `boilerplate_keys` has a higher threshold.
     """
-    return folded_paragraph_key(fold(text))
-
-
-def folded_paragraph_key(folded: str) -> int:
-    """Return the key of a paragraph that is folded already."""
     digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
     is_prose = folded.count(" ") >= _PROSE_WORDS - 1
     return (int.from_bytes(digest, "little", signed=True) & ~1) | is_prose
 
 
 def count_article(known: ParagraphCounts, paragraphs: Iterable[int]) -> ParagraphCounts:
-    """Return the counts with one more article; the result does not depend on the order of its paragraphs."""
+    """Return the counts with one more article; the order of its paragraphs does not matter."""
     counts = dict(known.counts)
     for key in set(paragraphs):
         counts[key] = counts.get(key, 0) + 1
@@ -83,34 +83,41 @@ def count_article(known: ParagraphCounts, paragraphs: Iterable[int]) -> Paragrap
 
 
 def boilerplate_keys(known: ParagraphCounts) -> frozenset[int]:
-    """Return the keys of the paragraphs that are boilerplate of the host."""
+    """Return the keys of the host's boilerplate."""
     return frozenset(key for key, count in known.counts.items() if _is_boilerplate(key, count, known.articles))
 
 
 def _is_boilerplate(key: int, count: int, articles: int) -> bool:
     share = _PROSE_BOILERPLATE_SHARE if key & 1 else _BOILERPLATE_SHARE
-    return count >= _LEAST_ARTICLES and count >= share * articles
+    return count >= _MIN_ARTICLES and count >= share * articles
 
 
-_CREDIT_WORDS = 45
-_REPEAT = 40
-# A page that holds its article twice, for large screens and for small ones, says most of it again; a song its refrain,
-# which is little of what it says, however often it comes.
-_DOUBLED = 0.54
-_LEAD_BLOCKS, _LEAD = 3, 100
-_RUN, _RUN_AT_ONCE = 500, 200
-# A block that holds this much of what stands in other blocks is the article once more, without its paragraphs.
-_WHOLE, _LARGE = 0.7, 1_000
-# What a rule finds in more of a text than this is the text: captions of a photo essay, links of a page about links.
+# Dropping blocks. Lengths are in folded characters.
+
+# A longer block is no picture credit; a shorter block is not compared with earlier ones. Chosen, not measured.
+_MAX_CREDIT_WORDS = 45
+_MIN_REPEAT_CHARS = 40
+# A page that holds its article twice, for large and small screens, repeats more than this share of its distinct text
+# (35% of all of it); a song repeats its refrain, which is little distinct text. Measured: docs/extract.md.
+_DOUBLED_PAGE_SHARE = 0.54
+# Otherwise a repeat is dropped if it repeats one of the first blocks, or is part of a long repeated run; a shorter run
+# is enough if it follows its original directly. Measured together: docs/extract.md.
+_LEAD_BLOCKS, _MIN_LEAD_CHARS = 3, 100
+_MIN_RUN_CHARS, _MIN_ADJACENT_RUN_CHARS = 500, 200
+# A block of which this share is the text of other blocks is the article again, in one piece. Chosen, not measured.
+_RESTATED_SHARE, _MIN_RESTATING_CHARS = 0.7, 1_000
+# A rule that matches more of a text than this has found the text itself: the captions of a photo essay, the links of a
+# page about links. Applied from _MIN_MATCHES matches on. Chosen; docs/extract.md has the result as a whole.
 _MAX_RULE_SHARE = 0.3
-_FEWEST_MATCHES = 3
-_HEADLINE = 160
-_ENDS = re.compile(r"[.!?…。！？।]\W{0,3}$")
+_MIN_MATCHES = 3
+# In characters; longer blocks are no headlines. Chosen, not measured.
+_MAX_HEADLINE_CHARS = 160
+_SENTENCE_END = re.compile(r"[.!?…。！？।]\W{0,3}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanedBlocks:
-    """The blocks that stay, and what was dropped."""
+    """The blocks that are kept and those that were dropped."""
 
     blocks: tuple[ArticleBlock, ...]
     dropped: tuple[DroppedBlock, ...]
@@ -119,20 +126,20 @@ class CleanedBlocks:
 def drop_boilerplate(
     blocks: Sequence[ArticleBlock], *, title: str, url: str = "", learned: frozenset[int] = frozenset()
 ) -> CleanedBlocks:
-    """Return the blocks without titles, prompts, cross links, photo credits, repeats and what the host always prints.
+    """Return the blocks without the title, prompts, cross links, picture credits, repeats and the host's boilerplate.
 
-    `url` is the page's own address, which some pages print for readers on paper; `learned` are keys of paragraphs that
-    are boilerplate of the host (`learned.boilerplate_of`).
+    `url` is the page's own address, which some pages print at their end. `learned` are the keys of the host's
+    boilerplate (`boilerplate_keys`).
     """
     reasons = [_why_dropped(block, title=fold(title), url=url, learned=learned) for block in blocks]
-    for reason in _too_frequent(blocks, reasons):
+    for reason in _overused_reasons(blocks, reasons):
         reasons = ["" if each == reason else each for each in reasons]
-    for place in _dated_headlines(blocks):
-        reasons[place] = "is a headline of another article, with its age"
-    for place in _restated_articles(blocks):
-        reasons[place] = "holds the article once more"
-    for place in _repeated_blocks(blocks):
-        reasons[place] = reasons[place] or "repeats an earlier block"
+    for index in _dated_headlines(blocks):
+        reasons[index] = "is a headline of another article, with its age"
+    for index in _restated_articles(blocks):
+        reasons[index] = "holds the article once more"
+    for index in _repeated_blocks(blocks):
+        reasons[index] = reasons[index] or "repeats an earlier block"
     pairs = list(zip(blocks, reasons, strict=True))
     return CleanedBlocks(
         blocks=tuple(block for block, why in pairs if not why),
@@ -141,73 +148,79 @@ def drop_boilerplate(
 
 
 def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
-    """Return the places below the text that hold headlines, each with how long ago it came out: two or more."""
+    """Return the indexes of the headlines with an age ("3 hours ago") at the end, empty if fewer than two."""
     begin = len(blocks)
     ages: list[int] = []
-    while begin and not _ENDS.search(blocks[begin - 1].text) and len(blocks[begin - 1].text) < _HEADLINE:
+    while (
+        begin and not _SENTENCE_END.search(blocks[begin - 1].text) and len(blocks[begin - 1].text) < _MAX_HEADLINE_CHARS
+    ):
         begin -= 1
         if strip_age(blocks[begin].text) is not None:
             ages.append(begin)
-    if len(ages) < _FEWEST_MATCHES - 1:
+    if len(ages) < _MIN_MATCHES - 1:
         return range(0)
-    # The first age may stand below its headline, and a heading above that.
+    # The first age may be in a block below its headline, and a heading above that.
     first = ages[-1] if strip_age(blocks[ages[-1]].text) else max(begin, ages[-1] - 1)
     is_headed = first > begin and blocks[first - 1].kind == "heading"
     return range(first - is_headed, len(blocks))
 
 
-def _too_frequent(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:
-    """Return the reasons of a kind that would leave out more of the text than such lines ever make up."""
+def _overused_reasons(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:
+    """Return the reasons that would drop more of the text than such lines ever make up."""
     held: Counter[str] = Counter()
     for block, why in zip(blocks, reasons, strict=True):
         held[why] += len(block.folded)
     counts = Counter(reasons)
-    return [why for why in _BY_SHAPE if counts[why] >= _FEWEST_MATCHES and held[why] > _MAX_RULE_SHARE * held.total()]
+    return [why for why in _SHAPE_REASONS if counts[why] >= _MIN_MATCHES and held[why] > _MAX_RULE_SHARE * held.total()]
 
 
 def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
-    """Return the places of blocks that say again what an earlier one says, where that is not the author's doing.
+    """Return the indexes of blocks that repeat an earlier one because of the page, not the author.
 
-    It is where a block follows its own likeness or repeats a lead, where a long run of blocks comes again in the same
-    order, and where the page holds much of its article twice.
+    That is so for a block directly after its original, a repeated lead, a long run of blocks repeated in the same
+    order, and every repeat on a page that holds most of its article twice.
     """
     first: dict[str, int] = {}
-    earlier = [first.setdefault(block.folded, place) for place, block in enumerate(blocks)]
-    again = {place for place, at in enumerate(earlier) if at != place and len(blocks[place].folded) >= _REPEAT}
-    repeated = sum(map(len, {blocks[place].folded for place in again}))
-    if repeated > _DOUBLED * sum(map(len, first)):
+    earlier = [first.setdefault(block.folded, index) for index, block in enumerate(blocks)]
+    again = {
+        index for index, at in enumerate(earlier) if at != index and len(blocks[index].folded) >= _MIN_REPEAT_CHARS
+    }
+    repeated = sum(map(len, {blocks[index].folded for index in again}))
+    if repeated > _DOUBLED_PAGE_SHARE * sum(map(len, first)):
         return again
-    in_runs = {place for run in _runs(blocks, earlier) for place in run}
-    return in_runs | {place for place in again if _is_at_once(blocks, place, earlier[place])}
+    in_repeated_runs = {index for run in _repeated_runs(blocks, earlier) for index in run}
+    return in_repeated_runs | {index for index in again if _is_adjacent_repeat(blocks, index, earlier[index])}
 
 
 def _restated_articles(blocks: Sequence[ArticleBlock]) -> Iterator[int]:
-    """Yield the places of large blocks that are made of what stands in other blocks."""
-    for place, block in enumerate(blocks):
-        if len(block.folded) < _LARGE:
+    """Yield the indexes of large blocks that consist of the text of other blocks."""
+    for index, block in enumerate(blocks):
+        if len(block.folded) < _MIN_RESTATING_CHARS:
             continue
-        others = (other.folded for other in blocks if other is not block and len(other.folded) >= _REPEAT)
-        held = [other for other in dict.fromkeys(others) if len(other) < _WHOLE * len(block.folded)]
-        if sum(len(other) for other in held if other in block.folded) > _WHOLE * len(block.folded):
-            yield place
+        others = (other.folded for other in blocks if other is not block and len(other.folded) >= _MIN_REPEAT_CHARS)
+        held = [other for other in dict.fromkeys(others) if len(other) < _RESTATED_SHARE * len(block.folded)]
+        if sum(len(other) for other in held if other in block.folded) > _RESTATED_SHARE * len(block.folded):
+            yield index
 
 
-def _is_at_once(blocks: Sequence[ArticleBlock], place: int, at: int) -> bool:
-    is_lead = at < _LEAD_BLOCKS and len(blocks[place].folded) >= _LEAD
-    return is_lead or blocks[place - 1].folded == blocks[place].folded
+def _is_adjacent_repeat(blocks: Sequence[ArticleBlock], index: int, at: int) -> bool:
+    is_lead = at < _LEAD_BLOCKS and len(blocks[index].folded) >= _MIN_LEAD_CHARS
+    return is_lead or blocks[index - 1].folded == blocks[index].folded
 
 
-def _runs(blocks: Sequence[ArticleBlock], earlier: Sequence[int]) -> Iterator[range]:
-    """Yield the long runs of blocks that come again in the same order."""
+def _repeated_runs(blocks: Sequence[ArticleBlock], earlier: Sequence[int]) -> Iterator[range]:
+    """Yield the index ranges of long runs of blocks that repeat an earlier run."""
     start = 0
-    for place in range(1, len(blocks) + 1):
-        if place < len(blocks) and earlier[place] != place and earlier[place] == earlier[place - 1] + 1:
+    for index in range(1, len(blocks) + 1):
+        if index < len(blocks) and earlier[index] != index and earlier[index] == earlier[index - 1] + 1:
             continue
-        run = range(start if earlier[start] != start else start + 1, place)
-        is_at_once = bool(run) and earlier[run.start] + len(run) == run.start
-        if sum(len(blocks[each].folded) for each in run) >= (_RUN_AT_ONCE if is_at_once else _RUN):
+        run = range(start if earlier[start] != start else start + 1, index)
+        is_adjacent = bool(run) and earlier[run.start] + len(run) == run.start
+        if sum(len(blocks[each].folded) for each in run) >= (
+            _MIN_ADJACENT_RUN_CHARS if is_adjacent else _MIN_RUN_CHARS
+        ):
             yield run
-        start = place
+        start = index
 
 
 def _without_scheme(url: str) -> str:
@@ -222,26 +235,26 @@ def _why_dropped(block: ArticleBlock, *, title: str, url: str, learned: frozense
         return "repeats the title"
     if text.startswith("http") and _without_scheme(text) == _without_scheme(url):
         return "is the page's own address"
-    if learned and folded_paragraph_key(folded) in learned:
+    if learned and paragraph_key(folded) in learned:
         return "stands in most articles of this host"
     if is_shortcode(text):
         return "is an instruction to the site's own system"
-    return _by_shape(block)
+    return _shape_reason(block)
 
 
-def _by_shape(block: ArticleBlock) -> str:
+def _shape_reason(block: ArticleBlock) -> str:
     if is_block_heading(block.text) and block.kind != "row":
-        return _BY_SHAPE[0]
+        return _SHAPE_REASONS[0]
     if block.kind != "heading" and is_prompt(block.text):
-        return _BY_SHAPE[1]
+        return _SHAPE_REASONS[1]
     if is_cross_link(block.text):
-        return _BY_SHAPE[2]
-    if block.kind != "heading" and len(block.text.split()) <= _CREDIT_WORDS and is_credit(block.text):
-        return _BY_SHAPE[3]
+        return _SHAPE_REASONS[2]
+    if block.kind != "heading" and len(block.text.split()) <= _MAX_CREDIT_WORDS and is_credit(block.text):
+        return _SHAPE_REASONS[3]
     return ""
 
 
-_BY_SHAPE = (
+_SHAPE_REASONS = (
     "heads a block of links or comments",
     "asks the reader to do something",
     "points at another article",
@@ -249,51 +262,52 @@ _BY_SHAPE = (
 )
 
 
-# Remembers between pages what each host sets into its articles: the extractor's counting on the store's memory.
+# The counts of each host, in the store.
 
 
+# Hosts kept in memory. Chosen, not measured: a run works on few hosts at a time.
 _CACHED_HOSTS: Final = 256
 
 
-class ParagraphMemory(Protocol):
-    """How often each paragraph was in the articles of a host; the store keeps that, and no extractor knows a store."""
+class BoilerplateStore(Protocol):
+    """Where the counts are kept: `storage.queue.hosts`, which this package must not import."""
 
     def paragraphs(self, host: str) -> tuple[int, Mapping[int, int]]:
-        """Return how many articles of the host were counted, and in how many of them each paragraph key stood."""
+        """Return how many articles of the host were counted, and in how many of them each paragraph was, by key."""
         ...
 
     def keep_paragraphs(self, host: str, articles: int, counts: Mapping[int, int]) -> None:
-        """Replace what is remembered of a host, in the caller's transaction where there is one."""
+        """Replace the counts of a host, in the caller's transaction if there is one."""
         ...
 
 
 class HostBoilerplateCache:
-    """The boilerplate of each host; what other workers learn is seen when a host is read again."""
+    """The boilerplate of each host, cached; counts of other workers show up when a host is loaded again."""
 
-    def __init__(self, memory: ParagraphMemory) -> None:
-        self._memory = memory
-        self._at_hand: OrderedDict[str, frozenset[int]] = OrderedDict()
+    def __init__(self, store: BoilerplateStore) -> None:
+        self._store = store
+        self._cache: OrderedDict[str, frozenset[int]] = OrderedDict()
 
     def known(self, host: str) -> frozenset[int]:
-        """Return the keys of the paragraphs that are boilerplate of the host."""
-        if host not in self._at_hand:
-            self._put(host, boilerplate_keys(self._counts(host)))
-        self._at_hand.move_to_end(host)
-        return self._at_hand[host]
+        """Return the keys of the host's boilerplate."""
+        if host not in self._cache:
+            self._remember(host, boilerplate_keys(self._counts(host)))
+        self._cache.move_to_end(host)
+        return self._cache[host]
 
     def learn(self, article: Article) -> None:
-        """Count the paragraphs of an article that was met for the first time."""
+        """Count the paragraphs of an article, which must be new: call it once per article."""
         if not article.host or not article.paragraphs:
             return
         counts = count_article(self._counts(article.host), article.paragraphs)
-        self._memory.keep_paragraphs(article.host, counts.articles, counts.counts)
-        self._put(article.host, boilerplate_keys(counts))
+        self._store.keep_paragraphs(article.host, counts.articles, counts.counts)
+        self._remember(article.host, boilerplate_keys(counts))
 
     def _counts(self, host: str) -> ParagraphCounts:
-        articles, counts = self._memory.paragraphs(host)
+        articles, counts = self._store.paragraphs(host)
         return ParagraphCounts(articles=articles, counts=counts)
 
-    def _put(self, host: str, keys: frozenset[int]) -> None:
-        self._at_hand[host] = keys
-        while len(self._at_hand) > _CACHED_HOSTS:
-            self._at_hand.popitem(last=False)
+    def _remember(self, host: str, keys: frozenset[int]) -> None:
+        self._cache[host] = keys
+        while len(self._cache) > _CACHED_HOSTS:
+            self._cache.popitem(last=False)

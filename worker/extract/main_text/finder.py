@@ -1,4 +1,8 @@
-"""Finds the main text by our own extraction, by trafilatura's or from JSON-LD where ours has lost text."""
+"""Finds the main text: by our own extraction, or by trafilatura's or from JSON-LD if ours has lost text.
+
+`find_main_text` is the entry point; the sections below find the lead, compare our text with trafilatura's, and read the
+text that a page declares in JSON-LD.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from worker.extract.main_text.text_blocks import (
     TextDensity,
     find_teasers,
     find_text_blocks,
-    is_furniture,
+    has_boilerplate_name,
     make_block,
     measure_density,
     measure_text_shares,
@@ -31,60 +35,66 @@ from worker.extract.main_text.text_blocks import (
 from worker.extract.text import clean_line, count_words, fold
 from worker.models import Page
 
-# Finds an article's lead (the "sapo") on its page, so that it stands first in the text, and once.
+# The lead (in Vietnamese "sapo"): it must come first in the text, and only once.
 
 
-_NAMED = re.compile(
+_LEAD_NAME = re.compile(
     r"(?:^|[\s_-])(?:sapo|lead|lede|standfirst|chapo|chapeau|dek|deck|summary|intro|sub-?headline|sub-?title|"
     r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
     re.IGNORECASE,
 )
-# The same as systems that write names of their own do: `Article_elementLead__N3pGr`, `articleStandfirst`.
-_NAMED_INSIDE = re.compile(r"(?<=[a-z])(?:Sapo|Lead|Lede|Standfirst|Summary|Subtitle|Intro|Excerpt)(?![a-z])")
-_ABOUT_PEOPLE = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
-_SHORTEST, _LONGEST = 40, 1200
-_KEY = 60
-# What stands before a lead's first word: the paper or the place it was written (`(Báo X) - `, `HÀ NỘI – `).
-_PLACE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
-_NEAR = 40
-_CUT = 12
+# The same names inside generated class names: `Article_elementLead__N3pGr`, `articleStandfirst`.
+_LEAD_NAME_IN_CAMEL_CASE = re.compile(
+    r"(?<=[a-z])(?:Sapo|Lead|Lede|Standfirst|Summary|Subtitle|Intro|Excerpt)(?![a-z])"
+)
+_NOT_LEAD_NAME = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
+# In characters, chosen, not measured: shorter blocks are labels, longer ones are body text.
+_MIN_LEAD_CHARS, _MAX_LEAD_CHARS = 40, 1200
+# A lead and a description agree if so many folded characters do, and the rest up to the last _MAX_CUT_CHARS:
+# descriptions are cut off, often within a word. Chosen, not measured.
+_LEAD_KEY_CHARS = 60
+_MAX_CUT_CHARS = 12
+# The paper or the place before a lead's first word (`(Báo X) - `, `HÀ NỘI – `).
+_DATELINE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
+# A block named as a lead counts only so near below the heading. Chosen, not measured.
+_MAX_BLOCKS_AFTER_HEADING = 40
 
 
-def find_lead(document: Document, passages: Sequence[TextBlock]) -> str:
-    """Return the page's lead as it stands on the page, an empty string where none is found.
+def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
+    """Return the lead as written on the page, an empty string if there is none.
 
-    A lead is what the page's own description repeats, or what stands in a block named as one, near the heading.
+    A lead is a block that the page's description repeats, or a block near the heading whose class or id names a lead.
     """
     described = _descriptions(document)
     heading = next(document.tree.iter("h1"), None)
-    near = _following(document.tree, heading) if heading is not None else frozenset()
-    for passage in _candidates(passages):
-        is_named = passage.element in near and _is_named(passage.element)
-        text = passage.text() if described or is_named else ""
+    near = _blocks_after(document.tree, heading) if heading is not None else frozenset()
+    for block in _candidates(blocks):
+        is_named = block.element in near and _is_named(block.element)
+        text = block.text() if described or is_named else ""
         if text and (is_named or _is_described(text, described)) and _is_prose(text):
             return text
     return ""
 
 
 def _descriptions(document: Document) -> frozenset[str]:
-    said = [document.structured.description, document.said("og:description"), document.said("description")]
-    return frozenset(folded for text in said if len(folded := fold(text)) >= _SHORTEST)
+    said = [document.json_ld.description, document.meta_value("og:description"), document.meta_value("description")]
+    return frozenset(folded for text in said if len(folded := fold(text)) >= _MIN_LEAD_CHARS)
 
 
-def _candidates(passages: Sequence[TextBlock]) -> Iterator[TextBlock]:
-    """Yield the passages of the page's first half that may be leads; what a site says of itself stands below."""
-    half = sum(passage.chars - passage.linked for passage in passages) / 2
+def _candidates(blocks: Sequence[TextBlock]) -> Iterator[TextBlock]:
+    """Yield the blocks in the first half of the page's text that may be the lead; notices of the site come later."""
+    half = sum(block.chars - block.linked for block in blocks) / 2
     above = 0
-    for passage in passages:
+    for block in blocks:
         if above > half:
             return
-        above += passage.chars - passage.linked
-        if _SHORTEST <= passage.chars <= _LONGEST and not passage.is_linked and _may_lead(passage.element):
-            yield passage
+        above += block.chars - block.linked
+        if _MIN_LEAD_CHARS <= block.chars <= _MAX_LEAD_CHARS and not block.is_linked and _may_lead(block.element):
+            yield block
 
 
 def _may_lead(element: HtmlElement) -> bool:
-    # What a site says of itself in its footer may be what its pages give as their description; so may a caption.
+    # A site's footer or a caption can equal the description of its pages.
     return next(element.iterancestors("footer", "figcaption"), None) is None
 
 
@@ -93,39 +103,41 @@ def _is_prose(text: str) -> bool:
 
 
 def _is_described(text: str, described: Collection[str]) -> bool:
-    """Whether a text begins as a description does; descriptions are cut short, and leads name a place or a paper."""
-    bare = _PLACE.sub("", text)
+    """Return whether a text begins like a description, with or without its dateline."""
+    bare = _DATELINE.sub("", text)
     return _begins_as(text, described) or (bare != text and _begins_as(bare, described))
 
 
 def _begins_as(text: str, described: Collection[str]) -> bool:
-    head = fold(text[: 4 * _KEY])
-    if len(head) >= _KEY and not any(description.startswith(head[:_KEY]) for description in described):
+    head = fold(text[: 4 * _LEAD_KEY_CHARS])
+    if len(head) >= _LEAD_KEY_CHARS and not any(
+        description.startswith(head[:_LEAD_KEY_CHARS]) for description in described
+    ):
         return False
     folded = fold(text)
-    return any(_agree(folded, description) for description in described)
+    return any(_begin_alike(folded, description) for description in described)
 
 
-def _agree(folded: str, description: str) -> bool:
-    size = min(len(folded), len(description)) - _CUT
-    return folded[:_KEY] == description[:_KEY] and folded[:size] == description[:size]
+def _begin_alike(folded: str, description: str) -> bool:
+    size = min(len(folded), len(description)) - _MAX_CUT_CHARS
+    return folded[:_LEAD_KEY_CHARS] == description[:_LEAD_KEY_CHARS] and folded[:size] == description[:size]
 
 
 def _is_named(element: HtmlElement) -> bool:
     names = " ".join(_names(element))
-    named = _NAMED.search(names) or _NAMED_INSIDE.search(names)
-    return named is not None and not _ABOUT_PEOPLE.search(names)
+    named = _LEAD_NAME.search(names) or _LEAD_NAME_IN_CAMEL_CASE.search(names)
+    return named is not None and not _NOT_LEAD_NAME.search(names)
 
 
-def _following(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElement]:
-    """Return the blocks that come soon after the heading."""
+def _blocks_after(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElement]:
+    """Return the elements that follow soon after the heading."""
     found: list[HtmlElement] = []
     seen = False
     for element in tree.iter("h1", "h2", "h3", "p", "div", "section"):
         seen = seen or element is heading
         if seen:
             found.append(element)
-        if len(found) > _NEAR:
+        if len(found) > _MAX_BLOCKS_AFTER_HEADING:
             break
     return frozenset(found)
 
@@ -140,55 +152,57 @@ def _names(element: HtmlElement) -> Iterator[str]:
 def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
     """Return the blocks with the lead first and nowhere else.
 
-    Where a block further down begins with the lead and goes on, the lead is the article's own running text: the
-    blocks stay as they are.
+    If a block contains the lead and more, the lead is part of the running text, and the blocks are returned unchanged.
     """
     key = fold(lead)
     if not key:
         return blocks
-    places = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
-    if not places and key in " ".join(block.folded for block in blocks):
-        # What is one block on the page, with line breaks in it, can be several here.
+    indexes = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
+    if not indexes and key in " ".join(block.folded for block in blocks):
+        # A block with line breaks on the page can be several blocks here.
         return blocks
-    if (places and places[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in places):
+    if (indexes and indexes[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in indexes):
         return blocks
-    rest = [block for i, block in enumerate(blocks) if i not in places]
+    rest = [block for i, block in enumerate(blocks) if i not in indexes]
     return [ArticleBlock(kind="paragraph", text=clean_line(lead), folded=key), *rest]
 
 
 def _is_same(folded: str, key: str) -> bool:
-    if len(folded) < _SHORTEST:
+    if len(folded) < _MIN_LEAD_CHARS:
         return False
     shorter, longer = sorted((folded, key), key=len)
     return shorter in longer and len(shorter) > 0.7 * len(longer)
 
 
-# Decides between our reading of a page and the library's of the untouched page, by the running text in each.
+# The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
 
 
-_COVERED_KEY = 50
-_LARGEST_FOR_LIBRARY = 1_500_000
+# A block is covered if its first folded characters are in the text. Chosen, not measured.
+_COVERAGE_KEY_CHARS = 50
+# On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
+_MAX_CHARS_FOR_LIBRARY = 1_500_000
 _MAX_TAGS_FOR_LIBRARY = 20_000
-# By how much running text the library's reading must be ahead, as a share of all and in characters.
-_AHEAD_SHARE = 0.2
-_LEAST_AHEAD = 200
+# How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
+# (chosen, not measured: about a paragraph).
+_MIN_GAIN_SHARE = 0.2
+_MIN_GAIN_CHARS = 200
 
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
-    """Return the library's reading of a page as it was fetched; none of a page so large that it would take seconds."""
+    """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
     markup = prefilter_markup(decode(page.body, page.content_type).text)
-    if len(markup) > _LARGEST_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
+    if len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
         return []
     return extract_untouched(markup)
 
 
 def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[TextBlock]) -> bool:
-    """Tell whether one reading holds clearly more of a page's running text than the other."""
+    """Return whether one text covers clearly more of a page's running text than the other."""
     if not ours:
         return bool(theirs)
-    keys = [(fold(passage.text())[:_COVERED_KEY], passage.chars) for passage in running]
+    keys = [(fold(block.text())[:_COVERAGE_KEY_CHARS], block.chars) for block in running]
     gain = _covered(theirs, keys) - _covered(ours, keys)
-    return gain > max(_LEAST_AHEAD, _AHEAD_SHARE * sum(chars for _, chars in keys))
+    return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
 
 
 def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
@@ -196,21 +210,23 @@ def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) ->
     return sum(chars for key, chars in keys if key in text)
 
 
-# The text that a page declares in its JSON-LD (`articleBody`): what there is of a page that a script draws.
+# The text that a page declares in JSON-LD (`articleBody`): often the only text of a page that is rendered by a script.
 
 
-_SHORTEST_DECLARED = 300
+# A shorter declaration is a summary. Chosen, not measured.
+_MIN_DECLARED_CHARS = 300
+# The declared text is used if the page shows less than this share of it (docs/extract.md).
 _MAX_SHOWN_SHARE = 0.5
 _TAG = re.compile(r"</?(?:p|br|div|h[1-6]|li|ul|ol|a|b|i|em|strong|span|blockquote|figure|img)\b[^<>]{0,500}>", re.I)
-_BOUND = re.compile(r"</?(?:p|br|div|h[1-6]|li|ul|ol|blockquote|figure|figcaption|table|tr)\b[^<>]{0,500}>", re.I)
-_LINES = re.compile(r"[\r\n\u2028\u2029]+")
+_BLOCK_TAG = re.compile(r"</?(?:p|br|div|h[1-6]|li|ul|ol|blockquote|figure|figcaption|table|tr)\b[^<>]{0,500}>", re.I)
+_LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]+")
 
 
-def find_declared_text(structured: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
-    """Return the blocks of the declared text where the page shows less than half of it, and asks no money for it."""
-    if structured.accessible_for_free is False or len(structured.body) < _SHORTEST_DECLARED:
+def find_declared_text(json_ld: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
+    """Return the blocks of the declared text if the page shows less than half of it and is free; else an empty list."""
+    if json_ld.accessible_for_free is False or len(json_ld.body) < _MIN_DECLARED_CHARS:
         return []
-    lines = _paragraphs(structured.body)
+    lines = _paragraphs(json_ld.body)
     if sum(len(block.text) for block in shown) >= _MAX_SHOWN_SHARE * sum(map(len, lines)):
         return []
     return [make_block("paragraph", line) for line in lines]
@@ -218,8 +234,8 @@ def find_declared_text(structured: JsonLd, shown: Sequence[ArticleBlock]) -> lis
 
 def _paragraphs(body: str) -> list[str]:
     if not _TAG.search(body):
-        return [line for line in map(clean_line, _LINES.split(body)) if line]
-    pieces = (_plain(piece) for piece in _BOUND.split(body))
+        return [line for line in map(clean_line, _LINE_BREAKS.split(body)) if line]
+    pieces = (_plain(piece) for piece in _BLOCK_TAG.split(body))
     return [line for line in map(clean_line, pieces) if line]
 
 
@@ -232,16 +248,21 @@ def _plain(markup: str) -> str:
         return markup
 
 
-# Less than this share of the running text that no step took out for a reason is a sign of loss.
+# The decision between the three.
+
+
+# Our text has lost something if it is shorter than this share of the running text that no step removed for a reason, or
+# has fewer than so many words: 18 of 1,003 articles are then read by trafilatura, too (docs/extract.md).
 _NO_LOSS_SHARE = 0.5
-_DISTINCT_KEY = 80
 _FEW_WORDS = 60
-_LIVE = "liveblogposting"
+# Blocks that agree in so many folded characters are the same. Chosen, not measured: about a line of text.
+_DISTINCT_KEY_CHARS = 80
+_LIVE_BLOG_TYPE = "liveblogposting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MainText:
-    """The blocks of the main text, and what there is to say of how they were found."""
+    """The blocks of the main text; `notes` and `fallbacks` say whether they come from trafilatura or JSON-LD."""
 
     blocks: Sequence[ArticleBlock]
     notes: tuple[str, ...] = ()
@@ -250,7 +271,7 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our reading, its lead, and the page's running text that no step took out for a reason."""
+    """Our own text, its lead, and the page's running text that no step removed for a reason."""
 
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
@@ -258,91 +279,92 @@ class _OwnReading:
 
 
 def find_main_text(
-    page: Page, document: Document, account: RemovalBudget, guard: StepGuard, trace: Trace, *, least: int
+    page: Page, document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, min_words: int
 ) -> MainText:
-    """Return the main text; raises ExtractError for a page that lists articles."""
-    main = _better_reading(page, document, account, guard, trace, fewest=least)
+    """Return the main text; raise ExtractError (`listing`) for a page that lists articles."""
+    main = _better_reading(page, document, budget, guard, trace, min_words=min_words)
     for note in main.notes:
         trace.figure("reading", note)
     return main
 
 
 def _better_reading(
-    page: Page, document: Document, account: RemovalBudget, guard: StepGuard, trace: Trace, *, fewest: int
+    page: Page, document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, min_words: int
 ) -> MainText:
-    own = guard.run("our reading", lambda: _own_reading(document, account, guard, trace), otherwise=_OwnReading())
+    own = guard.run("our reading", lambda: _own_reading(document, budget, guard, trace), default=_OwnReading())
     none: list[ArticleBlock] = []
-    declared = guard.run(
-        "the declared text", lambda: find_declared_text(document.structured, own.blocks), otherwise=none
-    )
+    declared = guard.run("the declared text", lambda: find_declared_text(document.json_ld, own.blocks), default=none)
     if declared:
-        shown = f"{_chars(declared)} characters, {_chars(own.blocks)} are shown"
+        shown = f"{_total_chars(declared)} characters, {_total_chars(own.blocks)} are shown"
         note = f"the text is what the page declares in JSON-LD ({shown})"
         return MainText(blocks=declared, notes=(note,), fallbacks=("json-ld",))
-    if not _may_have_lost(own, fewest=fewest):
+    if not _may_have_lost(own, min_words=min_words):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
-    theirs = guard.run("the library's reading", lambda: extract_with_library(page), otherwise=none)
-    trace.figure("library read too", f"{_chars(theirs)} characters, ours {_chars(own.blocks)}")
+    theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
+    trace.figure("library read too", f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}")
     if not covers_more(theirs, own.blocks, own.running):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
-    note = f"the text is the library's reading of the page ({_chars(theirs)} characters, ours {_chars(own.blocks)})"
+    sizes = f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}"
+    note = f"the text is the library's reading of the page ({sizes})"
     return MainText(blocks=put_lead_first(theirs, own.lead), notes=(note,), fallbacks=("library",))
 
 
-def _may_have_lost(own: _OwnReading, *, fewest: int) -> bool:
-    if count_words("\n".join(block.text for block in own.blocks)) < max(fewest, _FEW_WORDS):
+def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
+    if count_words("\n".join(block.text for block in own.blocks)) < max(min_words, _FEW_WORDS):
         return True
-    least = _chars(own.blocks) / _NO_LOSS_SHARE
-    if least >= sum(passage.chars - passage.linked for passage in own.running):
+    threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
+    if threshold >= sum(block.chars - block.linked for block in own.running):
         return False
-    # Some pages hold their article twice, for large screens and for small ones; and notices are no loss.
+    # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
     distinct = {
-        fold(each.text())[:_DISTINCT_KEY]: each.chars - each.linked for each in own.running if not is_furniture(each)
+        fold(each.text())[:_DISTINCT_KEY_CHARS]: each.chars - each.linked
+        for each in own.running
+        if not has_boilerplate_name(each)
     }
-    return least < sum(distinct.values())
+    return threshold < sum(distinct.values())
 
 
-def _own_reading(document: Document, account: RemovalBudget, guard: StepGuard, trace: Trace) -> _OwnReading:
+def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace) -> _OwnReading:
     tree = document.tree
-    extents = measure_density(tree)
-    passages = find_text_blocks(extents)
-    teasers = _teasers(document, extents, passages)
-    shares = measure_text_shares(passages, teasers)
+    density = measure_density(tree)
+    blocks = find_text_blocks(density)
+    teasers = _teasers(document, density, blocks)
+    shares = measure_text_shares(blocks, teasers)
     trace.figure("prose", shares.prose)
     trace.figure("teasers", shares.teaser_count)
-    trace.figure("share that announces other pages", f"{shares.elsewhere:.2f}")
-    own = [each for each in passages if not each.is_linked and each.element not in teasers]
-    if may_be_listing(document, shares) and count_words(document.structured.body) < _FEW_WORDS:
-        reject_listing(gather_listing_signs(document, extents, own, shares))
-    guard.run("readers' comments", lambda: remove_comments(tree, extents, passages, account), otherwise=None)
-    lead = guard.run("the lead", lambda: find_lead(document, passages), otherwise="")
+    trace.figure("share that announces other pages", f"{shares.other_pages_share:.2f}")
+    own = [each for each in blocks if not each.is_linked and each.element not in teasers]
+    if may_be_listing(document, shares) and count_words(document.json_ld.body) < _FEW_WORDS:
+        reject_listing(gather_listing_signs(document, density, own, shares))
+    guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
+    lead = guard.run("the lead", lambda: find_lead(document, blocks), default="")
     trace.field("lead", lead, "page")
     guard.run(
         "links elsewhere",
-        lambda: remove_link_blocks(extents, passages, teasers, account, url=document.url),
-        otherwise=None,
+        lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url),
+        default=None,
     )
     running = [each for each in own if _is_within(each, document)]
-    return _OwnReading(extract_body(tree, extents, passages), lead, running)
+    return _OwnReading(extract_body(tree, density, blocks), lead, running)
 
 
-def _teasers(document: Document, extents: TextDensity, passages: Sequence[TextBlock]) -> dict[HtmlElement, HtmlElement]:
-    """Return the passages that announce other pages: none on a live page, whose entries may have linked headlines."""
-    if document.structured.article_type == _LIVE and _is_about(document):
+def _teasers(document: Document, density: TextDensity, blocks: Sequence[TextBlock]) -> dict[HtmlElement, HtmlElement]:
+    """Return the blocks that announce other pages; none for a live blog, whose entries may have linked headlines."""
+    if document.json_ld.article_type == _LIVE_BLOG_TYPE and _describes_this_page(document):
         return {}
-    return find_teasers(extents, passages, within=document.url if document.claims_article else "")
+    return find_teasers(density, blocks, within=document.url if document.claims_article else "")
 
 
-def _is_about(document: Document) -> bool:
-    """Whether the headline of what JSON-LD describes is the page's own, not that of an item in a list."""
-    headline = fold(document.structured.headline)
+def _describes_this_page(document: Document) -> bool:
+    """Return whether the JSON-LD headline is the page's own heading, not that of an item in a list."""
+    headline = fold(document.json_ld.headline)
     shown = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
     return bool(headline) and any(each and (each in headline or headline in each) for each in shown)
 
 
-def _is_within(passage: TextBlock, document: Document) -> bool:
-    return any(ancestor is document.tree for ancestor in passage.element.iterancestors())
+def _is_within(block: TextBlock, document: Document) -> bool:
+    return any(ancestor is document.tree for ancestor in block.element.iterancestors())
 
 
-def _chars(blocks: Sequence[ArticleBlock]) -> int:
+def _total_chars(blocks: Sequence[ArticleBlock]) -> int:
     return sum(len(block.text) for block in blocks)

@@ -1,6 +1,7 @@
-"""The words that news sites put over and into what is not the article: block headings, prompts, credits.
+"""Phrases that mark non-article text on news pages: block headings, prompts, cross links, picture credits.
 
-Vietnamese and English; what other sites use is found by structure and by what is learned about a host.
+They are Vietnamese and English. In other languages such text is recognised by structure, and by counting what a host
+repeats (`boilerplate.py`).
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Leave a comment", "Leave a reply", "Join the conversation",
 )))
 # fmt: on
-_NUMBERED = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
-_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
-# A link to another article set into the text as a line of its own. Other signs than `>>` begin lists and quotations.
+_SURROUNDING_COUNT = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
+_TRAILING_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
+# A link to another article on a line of its own. An arrow alone counts only as `>>`: other signs begin list items and
+# quotations.
 _CROSS_LINK = re.compile(
     r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
     r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
@@ -57,7 +59,7 @@ _PROMPT = re.compile(
     r"sign up .{0,80}newsletter.{0,80}|subscribe now.{0,80}|all rights reserved.{0,60})",
     re.IGNORECASE,
 )
-# The same words begin sentences: a prompt is short, or does not end as one.
+# Sentences can begin with the same words, so such a line is a prompt only if it is short or has no full stop.
 _PROMPT_UNLESS_SENTENCE = re.compile(
     r"(?:đăng (?:nhập|ký) (?:ngay|kênh|tài khoản|theo dõi|nhận|để|hoặc|/).{0,40}|"
     r"bản quyền (?:thuộc|©|\d{4}|bài viết|nội dung|website).{0,120}|subscribe to .{0,80}|click here.{0,60}|"
@@ -72,18 +74,19 @@ _BUTTON_WORDS = frozenset((
     "viết", "in", "rss", "like", "thích", "lưu", "gửi",
 ))
 # fmt: on
-_SENTENCE_WORDS = 5
+# A line of fewer words is no sentence, even with a full stop. Chosen, not measured.
+_MIN_SENTENCE_WORDS = 5
 _SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{1,30}) [a-z_-]{1,30}=[^\[\]]{1,500}\](?:[^\[\]]{0,200}\[/\1\])?")
 _CREDIT = re.compile(
     r"(?:ảnh|ảnh minh họa|ảnh minh hoạ|ảnh tư liệu|nguồn ảnh|đồ họa|photo|image|foto|getty images)(?: \d)?\s*[:(]|"
     r"\(ảnh\b|\(nguồn(?: ảnh)?\s*:|\bảnh: ?\S|[-–] ảnh\b|\. ảnh\s*[:.]|^ảnh \d",
     re.IGNORECASE,
 )
-# One of these is in whatever the pattern finds, and in few other lines.
-_CREDIT_WORDS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
+# Every match of the pattern contains one of these, and few other lines do: a cheap test before the slow pattern.
+_CREDIT_HINTS = ("ảnh", "photo", "image", "foto", "nguồn", "đồ họa")
 
 
-# How long ago another article came out: beside its headline, in a list of such. An article gives its own once, on top.
+# The age of an article ("3 hours ago") after its headline in a list. An article's own age comes once, at the top.
 _AGO = re.compile(
     r"(?:\b\d{1,2}\s?(?:giờ|phút|ngày|tuần|tiếng) trước|\b\d{1,2}\s?(?:h|hrs?|hours?|min(?:ute)?s?|days?|weeks?) ago|"
     r"\bvor \d{1,2} (?:stunden?|minuten?|tage?n?)|\bil y a \d{1,2} (?:h|heures?|min|minutes?|jours?)|"
@@ -93,20 +96,20 @@ _AGO = re.compile(
 
 
 def strip_age(line: str) -> str | None:
-    """Return what stands before how long ago something was, at a line's end; None for a line that does not say so."""
+    """Return a line without the age ("3 hours ago") at its end; None if it has none."""
     found = _AGO.search(line[-60:])
     return None if found is None else line[: len(line) - len(line[-60:]) + found.start()].strip(" \t|·•-–—,")
 
 
 def is_block_heading(line: str) -> bool:
-    """Tell whether a line is the heading of a block of links, comments or advertising."""
-    return len(line) < 80 and fold(_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
+    """Return whether a line is the heading of a block of links, comments or advertising."""
+    return len(line) < 80 and fold(_TRAILING_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
 
 
 def mentions_comments(text: str) -> bool:
-    """Tell, at a glance, whether a text may hold a heading of readers' comments: each has one of these words."""
+    """Return whether a text may contain a heading of readers' comments; a cheap test before `is_comment_heading`."""
     lower = text.lower()
-    # No loop: this is asked of every line of a page.
+    # Not a loop: this runs for every line of a page.
     return (
         "comment" in lower
         or "bình luận" in lower
@@ -118,19 +121,21 @@ def mentions_comments(text: str) -> bool:
 
 
 def is_comment_heading(line: str) -> bool:
-    """Tell whether a line opens the readers' comments: no article goes on after those."""
+    """Return whether a line is the heading of the readers' comments, after which no article continues."""
     if len(line) >= 80 or not mentions_comments(line):
         return False
-    return any(fold(form) in _COMMENT_HEADINGS for form in (_COUNT.sub("", line), _NUMBERED.sub("", line)))
+    return any(
+        fold(form) in _COMMENT_HEADINGS for form in (_TRAILING_COUNT.sub("", line), _SURROUNDING_COUNT.sub("", line))
+    )
 
 
 def is_cross_link(line: str) -> bool:
-    """Tell whether a line points at another article (`Xem thêm: …`, `>> …`)."""
+    """Return whether a line is a link to another article (`Xem thêm: …`, `>> …`)."""
     return _CROSS_LINK.match(line) is not None or _ARROW.match(line) is not None
 
 
 def is_prompt(line: str) -> bool:
-    """Tell whether a line asks the reader to do something: share, subscribe, comment, log in."""
+    """Return whether a line asks the reader to do something: share, subscribe, comment, log in."""
     if len(line) >= 220:
         return False
     if _PROMPT.fullmatch(line) is not None:
@@ -138,17 +143,17 @@ def is_prompt(line: str) -> bool:
     words = fold(line).split()
     if _BUTTON_WORDS.issuperset(words):
         return bool(words)
-    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _SENTENCE_WORDS
+    ends = line.endswith((".", "!", "?", "…")) and len(words) >= _MIN_SENTENCE_WORDS
     return not ends and _PROMPT_UNLESS_SENTENCE.fullmatch(line) is not None
 
 
 def is_shortcode(line: str) -> bool:
-    """Tell whether a line is a shortcode that the site's own system left unread (`[button link="…"]Gửi[/button]`)."""
+    """Return whether a line is a shortcode that the site failed to expand (`[button link="…"]Gửi[/button]`)."""
     return line.startswith("[") and _SHORTCODE.fullmatch(line) is not None
 
 
 def is_credit(line: str) -> bool:
-    """Tell whether a line is the caption of a picture: it names where the picture is from."""
+    """Return whether a line is a caption with a picture credit."""
     end = line[-120:]
     lower = end.lower()
-    return any(word in lower for word in _CREDIT_WORDS) and _CREDIT.search(end) is not None
+    return any(word in lower for word in _CREDIT_HINTS) and _CREDIT.search(end) is not None

@@ -13,14 +13,19 @@ from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
 from worker.extract.main_text.text_blocks import TextBlock, TextDensity
 
-_SMALL_BOX = 200
-_SHORTEST_SENTENCE = 40
-# Never text, however much of it there is.
+# The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
+_SMALL_BOX_CHARS = 200
+# Shorter pieces of text are menu entries and labels. Chosen, not measured.
+_MIN_SENTENCE_CHARS = 40
+# Elements whose content is never text.
 NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
 
 
 class RemovalBudget:
-    """The running text of a page, in characters, and what the steps that remove text have taken of it."""
+    """Refuses removals that would take too much of a page's running text, measured in characters.
+
+    Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
+    """
 
     def __init__(self, body: HtmlElement, trace: Trace) -> None:
         self._body = body
@@ -29,15 +34,15 @@ class RemovalBudget:
 
     @property
     def total(self) -> int:
-        """How much running text the page had before the first step."""
+        """How much running text the page had before the first removal."""
         if self._total is None:
             self._total = count_running_text(self._body)
         return self._total
 
     def remove(self, boxes: Iterable[HtmlElement], *, why: str, share: float) -> list[HtmlElement]:
-        """Take boxes out of the page, except for those that hold more than a share of its running text.
+        """Remove elements from the page, but keep and return those with more than `share` of its running text.
 
-        Return the boxes that were kept. Their removal, and its refusal, is on the trace.
+        `why` completes the sentence "it …". Every removal and every refusal is recorded on the trace.
         """
         kept = []
         for box in boxes:
@@ -52,13 +57,13 @@ class RemovalBudget:
 
 
 def remove_element(element: HtmlElement) -> None:
-    """Remove an element with all that is in it; the text after it stays. Nothing happens to one that is out already."""
+    """Remove an element with its content, but not the text after it; do nothing if it is already removed."""
     if element.getparent() is not None:
         element.drop_tree()
 
 
 def make_plain_div(element: HtmlElement) -> None:
-    """Make an element one that says nothing of what it holds."""
+    """Turn an element into a `div` without attributes, so that nothing suggests what it holds."""
     for name in list(element.attrib):
         del element.attrib[name]
     element.tag = "div"
@@ -66,14 +71,18 @@ def make_plain_div(element: HtmlElement) -> None:
 
 def _running_text_in(box: HtmlElement) -> int:
     text = box.text_content()
-    # Most boxes hold next to nothing: counting their running text exactly is not worth it.
-    return count_running_text(box) if len(text) > _SMALL_BOX and len(" ".join(text.split())) > _SMALL_BOX else 0
+    # Most boxes hold almost no text; counting it exactly is not worth the time.
+    return (
+        count_running_text(box)
+        if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
+        else 0
+    )
 
 
 def count_running_text(element: HtmlElement) -> int:
-    """Return how many characters of running text an element holds: sentences, or pieces of some, outside of links.
+    """Return how many characters of running text an element holds.
 
-    Menus and labels come in shorter pieces.
+    Running text is every piece of text outside links with at least _MIN_SENTENCE_CHARS characters.
     """
     return sum(map(len, _sentences(element)))
 
@@ -88,13 +97,13 @@ def _sentences(element: HtmlElement) -> Iterator[str]:
         for piece in pieces:
             if (
                 piece
-                and len(piece) >= _SHORTEST_SENTENCE
-                and len(flat := " ".join(piece.split())) >= _SHORTEST_SENTENCE
+                and len(piece) >= _MIN_SENTENCE_CHARS
+                and len(flat := " ".join(piece.split())) >= _MIN_SENTENCE_CHARS
             ):
                 yield flat
 
 
-# Takes out of a page what never holds article text: scripts, buttons, players, readers' comments known by name.
+# Controls: buttons, players and the like, and readers' comments that are named as such.
 
 
 # fmt: off
@@ -104,27 +113,28 @@ _CONTROL_TAGS = (
 )
 # fmt: on
 _COMMENT_TAGS = ("div", "section", "ul", "ol")
-# An article never has a third of its text in buttons and players, but broken markup can put all of it inside of one:
-# a `div` that nobody closed keeps the button around it open to the end of the page.
+# An article never has a third of its text in buttons and players, but broken markup can put all of it inside one: an
+# unclosed `div` keeps the button around it open to the end of the page. Both limits are chosen; docs/extract.md has the
+# result as a whole.
 _MAX_CONTROLS_SHARE = 0.3
 _MAX_NAMED_COMMENTS_SHARE = 0.5
 
 
-def remove_controls(tree: HtmlElement, account: RemovalBudget) -> None:
-    """Take out of a tree what holds no article text; a frame that holds much of the page becomes a plain box."""
+def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
+    """Remove elements without article text; one that holds much of the page's text becomes a plain box instead."""
     strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
     _separate_labels(tree)
-    frames = account.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
+    frames = budget.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
     comments = list(filter(_is_named_comments, tree.iter(*_COMMENT_TAGS)))
     for kept in (
         *frames,
-        *account.remove(comments, why="is named as readers' comments", share=_MAX_NAMED_COMMENTS_SHARE),
+        *budget.remove(comments, why="is named as readers' comments", share=_MAX_NAMED_COMMENTS_SHARE),
     ):
         make_plain_div(kept)
 
 
 def _separate_labels(tree: HtmlElement) -> None:
-    """Set a blank after a label that a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ trưởng…`."""
+    """Insert a blank after a label that only a style sheet sets apart: `<span class="place">Hà Nội</span>Bộ…`."""
     for label in tree.iter("span"):
         tail = label.tail
         if tail and tail[0].isupper() and (text := label.text) and text[-1].islower() and label.get("class"):
@@ -132,144 +142,155 @@ def _separate_labels(tree: HtmlElement) -> None:
 
 
 def _is_named_comments(box: HtmlElement) -> bool:
-    # In Python, and no loop: the same as an XPath takes three times as long.
+    # Neither XPath (three times as slow, docs/extract.md) nor a loop: this runs for every box of a page.
     names = f"{box.get('id')} {box.get('class')}"
     return "comment" in names or "disqus" in names or "box-binhluan" in names
 
 
-# Takes readers' comments out of a page: the boxes whose heading says that readers speak from there on.
+# Readers' comments that are recognised by their heading.
 
 
 _COMMENT_HEADING_TAGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "a", "label", "header")
-_LONGEST_COMMENT_HEADING = 60
-_COMMENT_BOX_LEVELS = 4
-_SHORTEST_COMMENT = 30
-# How much running text an article has before its readers speak, in characters; a rubric called so stands above it.
-_LEAST_BEFORE = 250
-# Under many an article there is more to read by its readers than by its author; but not ten times as much.
+# A heading has at most so many characters; its box is at most so many levels above it, and holds at least so many
+# characters more. Chosen, not measured.
+_MAX_COMMENT_HEADING_CHARS = 60
+_MAX_COMMENT_BOX_LEVELS = 4
+_MIN_COMMENT_CHARS = 30
+# So much running text (characters) comes before the comments: a section of that name is above the article. Chosen, not
+# measured.
+_MIN_CHARS_ABOVE_COMMENTS = 250
+# Comments are often longer than the article, but not ten times as long (docs/extract.md).
 _MAX_COMMENTS_SHARE = 0.9
 
 
 def remove_comments(
-    body: HtmlElement, extents: TextDensity, passages: Sequence[TextBlock], account: RemovalBudget
+    body: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock], budget: RemovalBudget
 ) -> None:
-    """Remove the boxes of readers' comments that stand below the article.
+    """Remove the boxes of readers' comments below the article.
 
-    A box goes only if its heading is what it begins with and it holds nothing of the text that stands above.
+    A box is removed only if it begins with its heading and holds none of the text above.
     """
     if not mentions_comments(body.text_content()):
         return
-    for heading in list(_comment_headings(body, extents)):
-        box = _comment_box(heading, extents)
-        # Of a heading in a heading, the first has taken the box away.
-        if box is not None and body in box.iterancestors() and _is_below_article(box, passages):
-            account.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
+    for heading in list(_comment_headings(body, density)):
+        box = _comment_box(heading, density)
+        # The box of a nested heading may already be removed.
+        if box is not None and body in box.iterancestors() and _is_below_article(box, blocks):
+            budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
 
 
-def _comment_headings(body: HtmlElement, extents: TextDensity) -> Iterator[HtmlElement]:
+def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
     for element in body.iter(*_COMMENT_HEADING_TAGS):
-        # The words stand in the heading's own text; a number beside them may stand in an element of its own.
+        # The phrase is in the element's own text; a count beside it may be in an element of its own.
         own = element.text
-        if not own or not mentions_comments(own) or extents.chars.get(element, 0) > _LONGEST_COMMENT_HEADING:
+        if not own or not mentions_comments(own) or density.chars.get(element, 0) > _MAX_COMMENT_HEADING_CHARS:
             continue
         if is_comment_heading(element.text_content().strip()):
             yield element
 
 
-def _comment_box(heading: HtmlElement, extents: TextDensity) -> HtmlElement | None:
-    """Return the lowest element around a heading that holds more than the heading, if it begins with it."""
+def _comment_box(heading: HtmlElement, density: TextDensity) -> HtmlElement | None:
+    """Return the lowest ancestor that holds more than the heading, None if it does not begin with the heading."""
     box = heading
-    for _ in range(_COMMENT_BOX_LEVELS):
+    for _ in range(_MAX_COMMENT_BOX_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html", "main", "article"}:
             return None
-        if _holds_text_before(parent, box, extents):
+        if _holds_text_before(parent, box, density):
             return None
         box = parent
-        if extents.chars[box] > extents.chars[heading] + _SHORTEST_COMMENT:
+        if density.chars[box] > density.chars[heading] + _MIN_COMMENT_CHARS:
             return box
     return None
 
 
-def _holds_text_before(parent: HtmlElement, box: HtmlElement, extents: TextDensity) -> bool:
+def _holds_text_before(parent: HtmlElement, box: HtmlElement, density: TextDensity) -> bool:
     return bool((parent.text or "").strip()) or any(
-        sibling in extents.chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
+        sibling in density.chars or (sibling.tail or "").strip() for sibling in box.itersiblings(preceding=True)
     )
 
 
-def _is_below_article(box: HtmlElement, passages: Sequence[TextBlock]) -> bool:
+def _is_below_article(box: HtmlElement, blocks: Sequence[TextBlock]) -> bool:
     inside = set(box.iter())
     above = 0
-    for passage in passages:
-        if passage.element in inside:
+    for block in blocks:
+        if block.element in inside:
             break
-        above += passage.chars - passage.linked
-    return above >= _LEAST_BEFORE
+        above += block.chars - block.linked
+    return above >= _MIN_CHARS_ABOVE_COMMENTS
 
 
-# Takes out of a page what leads to other pages: menus, related articles, rows of teasers.
-#
-# What is left is cleaner to read, and several times smaller: most of a news page's elements are links elsewhere.
+# Link blocks: menus, related articles, rows of teasers. Most elements of a news page are links to other pages, so this
+# makes the page several times smaller for trafilatura.
 
 
-_LEAST_LINKS = 3
-_LINK_SHARE = 0.8
-# Cells and rows are left alone: a table of names that are links is an article's own.
+# A box is a link block if it has so many links and this share of its text in links. Chosen, not measured.
+_MIN_LINKS = 3
+_MIN_LINK_SHARE = 0.8
+# Table cells and rows are not in this list: a table of linked names belongs to the article.
 _BOX_TAGS = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
-_OWN_PROSE = 100
-_LEAST_TEASERS = 3
+# A box with a block of so much unlinked text is no link block, so many teasers side by side are one. Chosen, not
+# measured.
+_MIN_OWN_PROSE_CHARS = 100
+_MIN_TEASERS = 3
 _LINE_TAGS = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
 _HEADING_TAGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
-_SHORTEST_HEADLINE = 12
+# In characters; shorter links are names of sections. Chosen, not measured.
+_MIN_HEADLINE_CHARS = 12
+# See docs/extract.md.
 _MAX_LINKS_SHARE = 0.9
 _OTHER_SCHEME = re.compile(r"[a-z]{2,20}:", re.IGNORECASE)
 
 
 def remove_link_blocks(
-    extents: TextDensity,
-    passages: Sequence[TextBlock],
+    density: TextDensity,
+    blocks: Sequence[TextBlock],
     teasers: Mapping[HtmlElement, HtmlElement],
-    account: RemovalBudget,
+    budget: RemovalBudget,
     *,
     url: str,
 ) -> None:
-    """Remove every box that is hardly anything but links, rows of teasers, and headlines below the text.
+    """Remove boxes that consist of links, rows of teasers, and linked headlines below the text.
 
     `url` is the page's own address.
     """
-    own = [p.element for p in passages if _is_own_prose(p) and p.element not in teasers]
-    boxes = (_link_boxes(extents) | _teaser_rows(teasers.values())) - _ancestors(own)
+    own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
+    boxes = (_link_boxes(density) | _teaser_rows(teasers.values())) - _ancestors(own)
     outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
-    account.remove(
-        [*outermost, *_headlines_below(extents, own, host=_host(url))],
+    budget.remove(
+        [*outermost, *_headlines_below(density, own, host=_host(url))],
         why="leads to other pages",
         share=_MAX_LINKS_SHARE,
     )
 
 
-def _headlines_below(extents: TextDensity, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
-    """Return the blocks below the page's last own passage that are each a link to a headline of the same site."""
+def _headlines_below(density: TextDensity, own: Sequence[HtmlElement], *, host: str) -> list[HtmlElement]:
+    """Return the blocks below the last own block that are linked headlines of the same site, and their heading."""
     if not own:
         return []
-    elements = extents.elements
-    last = next(place for place in range(len(elements) - 1, -1, -1) if elements[place] is own[-1])
+    elements = density.elements
+    last = next(index for index in range(len(elements) - 1, -1, -1) if elements[index] is own[-1])
     below = (element for element in elements[last + 1 :] if element.tag in _LINE_TAGS)
-    found = [element for element in below if _is_headline(element, extents, host=host)]
-    if len(found) < _LEAST_LINKS:
+    found = [element for element in below if _is_headline(element, density, host=host)]
+    if len(found) < _MIN_LINKS:
         return []
     above = found[0].getprevious()
     return [*([above] if above is not None and above.tag in _HEADING_TAGS else []), *found]
 
 
-def _is_headline(block: HtmlElement, extents: TextDensity, *, host: str) -> bool:
-    linked = extents.linked.get(block, 0)
-    if linked < _SHORTEST_HEADLINE or linked < _LINK_SHARE * extents.chars[block] or extents.own.get(block, 0) < linked:
+def _is_headline(block: HtmlElement, density: TextDensity, *, host: str) -> bool:
+    linked = density.linked.get(block, 0)
+    if (
+        linked < _MIN_HEADLINE_CHARS
+        or linked < _MIN_LINK_SHARE * density.chars[block]
+        or density.own.get(block, 0) < linked
+    ):
         return False
     return any(_is_on_site((link.get("href") or "").strip(), host=host) for link in block.iter("a"))
 
 
 def _is_on_site(href: str, *, host: str) -> bool:
-    """Whether a link leads to another page of the site: its address is a path, or has the page's own host."""
+    """Return whether a link leads to another page of the site: its address is a path or has the page's own host."""
     if not href or href.startswith("#"):
         return False
     return _host(href) == host if "//" in href else not _OTHER_SCHEME.match(href)
@@ -279,23 +300,23 @@ def _host(url: str) -> str:
     return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
-def _link_boxes(extents: TextDensity) -> set[HtmlElement]:
+def _link_boxes(density: TextDensity) -> set[HtmlElement]:
     return {
         box
-        for box, links in extents.links.items()
-        if links >= _LEAST_LINKS and extents.linked[box] >= _LINK_SHARE * extents.chars[box] and box.tag in _BOX_TAGS
+        for box, links in density.links.items()
+        if links >= _MIN_LINKS and density.linked[box] >= _MIN_LINK_SHARE * density.chars[box] and box.tag in _BOX_TAGS
     }
 
 
 def _teaser_rows(teasers: Iterable[HtmlElement]) -> set[HtmlElement]:
     """Return the parents of three or more teasers."""
     rows = Counter(parent for box in set(teasers) if (parent := box.getparent()) is not None)
-    return {row for row, count in rows.items() if count >= _LEAST_TEASERS and row.tag in _BOX_TAGS}
+    return {row for row, count in rows.items() if count >= _MIN_TEASERS and row.tag in _BOX_TAGS}
 
 
 def _ancestors(elements: Iterable[HtmlElement]) -> set[HtmlElement]:
     return {ancestor for element in elements for ancestor in element.iterancestors()}
 
 
-def _is_own_prose(passage: TextBlock) -> bool:
-    return passage.chars - passage.linked >= _OWN_PROSE and not passage.is_inside_link
+def _is_own_prose(block: TextBlock) -> bool:
+    return block.chars - block.linked >= _MIN_OWN_PROSE_CHARS and not block.is_inside_link

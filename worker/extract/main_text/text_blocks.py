@@ -1,4 +1,8 @@
-"""Measures the text and link density of a page's elements, and finds its text blocks and teasers."""
+"""Measures the text and link density of a page's elements, and finds its text blocks and teasers.
+
+`measure_density` goes over the tree once. `find_text_blocks` and `find_teasers` read its result, so that no later step
+has to read the tree again. The last section defines ArticleBlock, the unit of the extracted text.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +18,17 @@ from lxml.html import HtmlElement
 from worker.extract.document import INLINE_TAGS, is_inline
 from worker.extract.text import clean_line, fold
 
-# Measures a page's tree in one pass: how much text every element holds, and how much of it is in links.
-
-
-# fmt: on
-
-
 Counts = Mapping[HtmlElement, int]
-"""A figure of every element that has one; of all others it is 0."""
+"""A count for every element for which it is not 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TextDensity:
-    """How many characters of text every element holds, without the blanks that lay it out, and how they are spread.
+    """How much text each element holds, in characters, with runs of blanks counted once.
 
-    `chars` and `linked` are of all that is in an element, `links` counts the links in it that hold text; `own` and
-    `own_linked` are of the running text alone: what stands in the element itself and in what is inline in it.
-    `elements` are all there are, in page order: while they are kept, going over the tree again costs little.
+    `chars` counts all text inside an element, `linked` the part of it in links, `links` the number of links with text.
+    `own` and `own_linked` count only running text: text directly in the element or in inline elements. `elements` are
+    all elements in page order; keeping them keeps lxml's proxies alive, which makes later passes cheap.
     """
 
     elements: Sequence[HtmlElement]
@@ -42,7 +40,7 @@ class TextDensity:
 
 
 def measure_density(tree: HtmlElement) -> TextDensity:
-    """Return the extent of every element of the page's body."""
+    """Return the density of every element in the page's body."""
     body = tree.find("body")
     elements = list((tree if body is None else body).iter("*"))
     chars: dict[HtmlElement, int] = {}
@@ -50,7 +48,7 @@ def measure_density(tree: HtmlElement) -> TextDensity:
     links: dict[HtmlElement, int] = {}
     own: dict[HtmlElement, int] = {}
     own_linked: dict[HtmlElement, int] = {}
-    # Backwards, every element comes after all that is in it.
+    # In reverse page order every element comes after its descendants.
     for element in reversed(elements):
         held = chars.get(element, 0)
         if (text := element.text) and (pieces := text.split()):
@@ -86,19 +84,29 @@ _BLOCK_TAGS = frozenset((
     "p", "div", "li", "td", "dd", "h2", "h3", "h4", "blockquote", "article", "section", "main", "center", "pre",
 ))
 # fmt: on
-_SHORTEST = 60
-_HEADLINE = 20
-# How much text beside a passage a teaser's box may hold, in characters.
-_TEASER_BOX = 260
-_LONGEST_TEASER = 600
-_LEVELS = 4
-_MAX_WEIGHT = 600
-_FURNITURE = re.compile(r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE)
+# All in characters, all chosen, not measured one by one; docs/extract.md has the result as a whole. Shorter texts are
+# labels, not running text; shorter links are no headlines.
+_MIN_BLOCK_CHARS = 60
+_MIN_HEADLINE_CHARS = 20
+# A teaser is at most this long, and its box holds at most this much beside it (a headline, a date, a section).
+_MAX_TEXT_BESIDE_TEASER = 260
+_MAX_TEASER_CHARS = 600
+# How many ancestors of a block are looked at.
+_MAX_BOX_LEVELS = 4
+# A longer block counts only as this much, so that no single block outweighs an article.
+_MAX_WEIGHT_CHARS = 600
+_BOILERPLATE_NAMES = re.compile(
+    r"cookie|consent|gdpr|\bcli-|privacy|footer|newsletter|testimonial|disclaimer", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """A block of running text: its element, how many of its characters are in links, whether a link holds all of it."""
+    """A block of running text on the page.
+
+    `chars` is its length, `linked` how many of these characters are in links, and `is_inside_link` whether the whole
+    block is inside a link.
+    """
 
     element: HtmlElement
     chars: int
@@ -107,11 +115,11 @@ class TextBlock:
 
     @property
     def is_linked(self) -> bool:
-        """Whether most of the passage is link text."""
+        """Whether most of the block is link text."""
         return self.is_inside_link or self.linked > self.chars / 2
 
     def text(self) -> str:
-        """Return the passage's own text."""
+        """Return the block's text, without that of blocks inside it."""
         pieces = [self.element.text or ""]
         for child in self.element:
             if child.tag == "br":
@@ -124,7 +132,7 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextShares:
-    """How many characters of a page are prose of its own, teasers for other pages, and links; and how many teasers."""
+    """How many characters of a page are its own prose, teasers for other pages, and links; and how many teasers."""
 
     prose: int
     teasers: int
@@ -132,39 +140,41 @@ class TextShares:
     teaser_count: int
 
     @property
-    def elsewhere(self) -> float:
-        """The share of the text that belongs to other pages."""
+    def other_pages_share(self) -> float:
+        """The share of the text that announces other pages, from 0 to 1."""
         total = self.prose + self.teasers + self.links
         return (self.teasers + self.links) / total if total else 0.0
 
 
-def find_text_blocks(extents: TextDensity) -> list[TextBlock]:
+def find_text_blocks(density: TextDensity) -> list[TextBlock]:
     """Return the blocks of running text, in page order."""
-    long = {element: own for element, own in extents.own.items() if own >= _SHORTEST and element.tag in _BLOCK_TAGS}
+    long = {
+        element: own for element, own in density.own.items() if own >= _MIN_BLOCK_CHARS and element.tag in _BLOCK_TAGS
+    }
     return [
-        TextBlock(element, long[element], extents.own_linked.get(element, 0), _is_inside_link(element))
-        for element in extents.elements
+        TextBlock(element, long[element], density.own_linked.get(element, 0), _is_inside_link(element))
+        for element in density.elements
         if element in long
     ]
 
 
 def _is_inside_link(element: HtmlElement) -> bool:
-    # An anchor without an address is a mark in the text; unclosed, it can hold half of an article.
+    # An anchor without an address is a link target in the text; if unclosed, it can contain half the article.
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
 def find_teasers(
-    extents: TextDensity, passages: Sequence[TextBlock], *, within: str = ""
+    density: TextDensity, blocks: Sequence[TextBlock], *, within: str = ""
 ) -> dict[HtmlElement, HtmlElement]:
-    """Return the passages that announce other pages, each element with the small box it shares with a headline.
+    """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
 
-    `within` is the address of a page that is an article by its own word: links to places in it announce no other page,
-    and an entry of several paragraphs with a headline is a part of it.
+    `within` is the address of a page that declares itself an article. Links to places inside it then announce no other
+    page, and a headline with several paragraphs is a section of it.
     """
     found: dict[HtmlElement, HtmlElement] = {}
-    for passage in passages:
-        if not passage.is_linked and (box := _teaser_box(passage, extents, within=within)) is not None:
-            found[passage.element] = box
+    for block in blocks:
+        if not block.is_linked and (box := _teaser_box(block, density, within=within)) is not None:
+            found[block.element] = box
     if not within:
         return found
     paragraphs = Counter(found.values())
@@ -172,7 +182,7 @@ def find_teasers(
 
 
 def links_to_other_page(link: HtmlElement, *, within: str = "") -> bool:
-    """Tell whether a link leads to another page than the one it stands on, if it is told which one that is."""
+    """Return whether a link leads to another page than `within`; if that is empty, to any page."""
     href = (link.get("href") or "").strip()
     if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
         return False
@@ -185,64 +195,64 @@ def _path(url: str) -> str:
     return "/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare
 
 
-def measure_text_shares(passages: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
-    """Tell a page's own prose from teasers and links."""
+def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
+    """Return how much of the text is the page's own prose, teasers and links."""
     prose = announced = links = 0
-    for passage in passages:
-        if passage.is_linked:
-            links += passage.chars
-        elif passage.element in teasers:
-            announced += passage.chars
+    for block in blocks:
+        if block.is_linked:
+            links += block.chars
+        elif block.element in teasers:
+            announced += block.chars
         else:
-            prose += passage.chars
+            prose += block.chars
     return TextShares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
-def _teaser_box(passage: TextBlock, extents: TextDensity, *, within: str) -> HtmlElement | None:
-    """Return the small box that a passage shares with a headline that is a link: it announces another page."""
-    box = passage.element
-    if passage.chars > _LONGEST_TEASER:
+def _teaser_box(block: TextBlock, density: TextDensity, *, within: str) -> HtmlElement | None:
+    """Return the small box that a block shares with a linked headline, None if there is none."""
+    box = block.element
+    if block.chars > _MAX_TEASER_CHARS:
         return None
-    for _ in range(_LEVELS):
+    for _ in range(_MAX_BOX_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html"}:
             return None
         box = parent
-        if extents.chars[box] > passage.chars * 1.3 + _TEASER_BOX:
+        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
             return None
-        if any(_is_headline(link, passage.element, extents, within=within) for link in box.iter("a")):
+        if any(_is_headline(link, block.element, density, within=within) for link in box.iter("a")):
             return box
     return None
 
 
-def _is_headline(link: HtmlElement, passage: HtmlElement, extents: TextDensity, *, within: str) -> bool:
-    if extents.chars.get(link, 0) < _HEADLINE or passage in link.iterancestors():
+def _is_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, *, within: str) -> bool:
+    if density.chars.get(link, 0) < _MIN_HEADLINE_CHARS or block in link.iterancestors():
         return False
     return not within or links_to_other_page(link, within=within)
 
 
-def is_furniture(passage: TextBlock) -> bool:
-    """Tell whether the boxes right around a passage are named as a site's own, not an article's: a word on cookies."""
-    near = islice(passage.element.iterancestors(), _LEVELS)
+def has_boilerplate_name(block: TextBlock) -> bool:
+    """Return whether a box around a block is named as boilerplate: a cookie notice, a footer, a newsletter form."""
+    near = islice(block.element.iterancestors(), _MAX_BOX_LEVELS)
     return any(
-        box.tag == "footer" or _FURNITURE.search(f"{box.get('id')} {box.get('class')}")
+        box.tag == "footer" or _BOILERPLATE_NAMES.search(f"{box.get('id')} {box.get('class')}")
         for box in near
         if box.tag != "body"
     )
 
 
-def weigh_elements(body: HtmlElement, passages: Sequence[TextBlock]) -> dict[HtmlElement, int]:
-    """Return how much running text every element holds that holds any, long passages counting only so far."""
+def weigh_elements(body: HtmlElement, blocks: Sequence[TextBlock]) -> dict[HtmlElement, int]:
+    """Return how much unlinked running text each element holds; long blocks count up to _MAX_WEIGHT_CHARS."""
     weight: dict[HtmlElement, int] = defaultdict(int)
-    for passage in passages:
-        own = min(passage.chars, _MAX_WEIGHT) - passage.linked
+    for block in blocks:
+        own = min(block.chars, _MAX_WEIGHT_CHARS) - block.linked
         if own > 0:
-            for ancestor in _chain(passage.element, body):
+            for ancestor in _ancestors_up_to(block.element, body):
                 weight[ancestor] += own
     return weight
 
 
-def _chain(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
+def _ancestors_up_to(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
     for ancestor in element.iterancestors():
         yield ancestor
         if ancestor is top:
@@ -250,7 +260,10 @@ def _chain(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
 
 
 def find_container(body: HtmlElement, weight: Mapping[HtmlElement, int], *, share: float) -> HtmlElement:
-    """Return the lowest element that holds at least `share` of the running text at every step down from the body."""
+    """Return the container of the running text.
+
+    From the body down, the search follows the heaviest child as long as it holds at least `share` of its parent's text.
+    """
     container = body
     while (child := _heaviest(container, weight)) is not None:
         if weight[child] < share * weight[container] or child.tag in {"p", "ul", "ol", "table", "tr", "tbody"}:
@@ -263,7 +276,7 @@ def _heaviest(element: HtmlElement, weight: Mapping[HtmlElement, int]) -> HtmlEl
     return max((child for child in element if child in weight), key=weight.__getitem__, default=None)
 
 
-# The unit between finding the main text and cleaning it: a block with its kind; read off trafilatura's tree.
+# Blocks of the extracted text, read from trafilatura's result tree.
 
 
 _BLOCK_KINDS = {
@@ -274,16 +287,17 @@ _BLOCK_KINDS = {
     "code": "paragraph",
     "row": "row",
 }
-# What begins and ends a block; every other element is part of the text around it.
-_BLOCK_BOUNDS = frozenset(
+# Elements that begin and end a block; every other element is part of the text around it.
+_BOUNDARY_TAGS = frozenset(
     {*_BLOCK_KINDS, "list", "table", "cell", "div", "main", "article", "section", "fn", "ab", "done"}
 )
+# Recursion stops here and deeper text is joined: Python's limit is 3,000 frames in a worker process. Chosen.
 _MAX_DEPTH = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleBlock:
-    """One block of text: `kind` is `paragraph`, `heading`, `item`, `quote` or `row`; `folded` is for comparing."""
+    """One block of text: `kind` is `paragraph`, `heading`, `item`, `quote` or `row`; `folded` is for comparison."""
 
     kind: str
     text: str
@@ -291,33 +305,35 @@ class ArticleBlock:
 
 
 def make_block(kind: str, text: str) -> ArticleBlock:
-    """Return a block with its folded text, which several steps compare."""
+    """Return a block; its text is folded once because several steps compare it."""
     return ArticleBlock(kind=kind, text=text, folded=fold(text))
 
 
 def read_blocks(body: _Element) -> Iterator[ArticleBlock]:
-    """Yield the text of an extracted body in page order, all of it and each piece once.
+    """Yield all text of an extracted body as blocks in page order, each piece once.
 
-    Text that stands between two blocks is a block of its own; a row of a table is one, its cells apart by bars.
+    Text between two blocks is a block of its own. A table row is one block, its cells separated by bars.
     """
-    for kind, raw in _pieces(body, "paragraph", depth=0):
+    for kind, raw in _split_pieces(body, "paragraph", depth=0):
         if text := clean_line(raw):
             yield make_block(kind, text)
 
 
-def _pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield what an element holds, without its tail, cut at every bound and line break."""
+def _split_pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield an element's text without its tail: pairs of kind and text, split at block boundaries and line breaks."""
     pieces = [element.text or ""]
     for child in element:
         tag = str(child.tag)
-        if tag in _BLOCK_BOUNDS or (tag == "lb" and kind != "heading"):
+        if tag in _BOUNDARY_TAGS or (tag == "lb" and kind != "heading"):
             yield kind, "".join(pieces)
             pieces = []
-            yield from _inside(child, _kind_in(kind, tag), depth=depth + 1)
+            yield from _pieces_of_child(child, _kind_in(kind, tag), depth=depth + 1)
         elif tag == "lb":
             pieces.append(" ")
         else:
-            *blocks, (_, last) = _pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat(child))]
+            *blocks, (_, last) = (
+                _split_pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat_text(child))]
+            )
             if blocks:
                 (_, first), *rest = blocks
                 yield kind, "".join((*pieces, first))
@@ -329,19 +345,19 @@ def _pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, 
 
 
 def _kind_in(kind: str, tag: str) -> str:
-    """Return the kind of what stands in an element; a paragraph of a list item or a quote is part of it."""
+    """Return the kind of the text in an element; a paragraph in a list item or quote has the kind of that."""
     return kind if tag == "p" and kind in {"item", "quote"} else _BLOCK_KINDS.get(tag, kind)
 
 
-def _inside(child: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
+def _pieces_of_child(child: _Element, kind: str, *, depth: int) -> Iterator[tuple[str, str]]:
     if child.tag == "row":
-        cells = (clean_line(" ".join(text for _, text in _pieces(cell, kind, depth=depth))) for cell in child)
+        cells = (clean_line(" ".join(text for _, text in _split_pieces(cell, kind, depth=depth))) for cell in child)
         yield kind, " | ".join(filter(None, cells))
     elif depth >= _MAX_DEPTH:
-        yield kind, _flat(child)
+        yield kind, _flat_text(child)
     else:
-        yield from _pieces(child, kind, depth=depth)
+        yield from _split_pieces(child, kind, depth=depth)
 
 
-def _flat(element: _Element) -> str:
+def _flat_text(element: _Element) -> str:
     return " ".join(str(piece) for piece in element.itertext())

@@ -1,4 +1,4 @@
-"""Dates: where each came from, in which zone, and which are not believed."""
+"""Dates: their origin, their time zone, and which are not credible."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_systems_name_the_same_meta_element_differently(name: str) -> None:
     assert found.at.isoformat() == "2026-03-06T10:00:00+07:00"
 
 
-def test_a_future_date_is_refused_and_the_next_best_taken() -> None:
+def test_a_future_date_is_skipped_for_the_next_best() -> None:
     head = ld(datePublished="2031-01-01") + '<meta name="pubdate" content="2026-03-01T10:00:00+07:00">'
 
     found = find_published(document_with(head), circumstances())
@@ -69,14 +69,14 @@ def test_the_pages_clock_is_never_taken_for_its_date() -> None:
     assert found is None or found.at.date() != today.date()
 
 
-def test_the_address_gives_a_date_that_is_no_more_than_a_guess() -> None:
+def test_a_date_in_the_address_is_a_guess() -> None:
     found = find_published(document_with(url="https://bao.example/2026/03/02/gia-gao.html"), circumstances())
 
     assert found is not None
     assert (found.at, found.origin, found.sure) == (datetime(2026, 3, 2, tzinfo=HANOI), "url", False)
 
 
-def test_what_json_ld_says_of_the_page_goes_before_guesses_and_after_what_is_said_of_the_article() -> None:
+def test_json_lds_date_of_the_page_comes_before_guesses_and_after_dates_of_the_article() -> None:
     of_page = '{"@type": "WebPage", "datePublished": "2026-02-01T08:00:00+07:00"}'
     head = f'<script type="application/ld+json">{of_page}</script>'
     url = "https://bao.example/2026/01/05/tin"
@@ -103,7 +103,7 @@ def test_what_json_ld_says_of_the_page_goes_before_guesses_and_after_what_is_sai
         ('http-equiv="date"', 'name="dc.date.issued"'),
     ],
 )
-def test_a_name_that_says_publication_goes_before_one_that_may_mean_something_else(first: str, second: str) -> None:
+def test_a_meta_name_that_means_publication_comes_before_an_ambiguous_one(first: str, second: str) -> None:
     head = f'<meta {first} content="2026-02-01T08:00:00+07:00"><meta {second} content="2026-03-01T10:00:00+07:00">'
 
     found = find_published(document_with(head), circumstances())
@@ -112,7 +112,7 @@ def test_a_name_that_says_publication_goes_before_one_that_may_mean_something_el
     assert (found.at.isoformat(), found.origin, found.sure) == ("2026-03-01T10:00:00+07:00", "meta", True)
 
 
-def test_every_value_is_tried_until_one_can_be_read_and_believed() -> None:
+def test_every_value_is_tried_until_one_is_a_credible_date() -> None:
     values = ("hôm qua", "2026-02-30", "2031-01-01", "2026-03-01T10:00:00+07:00")
     head = "".join(f'<meta property="article:published_time" content="{value}">' for value in values)
 
@@ -122,7 +122,7 @@ def test_every_value_is_tried_until_one_can_be_read_and_believed() -> None:
     assert found.at.isoformat() == "2026-03-01T10:00:00+07:00"
 
 
-def test_a_date_that_may_mean_something_else_is_sure_where_the_page_shows_the_same_day_and_else_a_guess() -> None:
+def test_an_ambiguous_date_is_sure_if_the_page_shows_the_same_day_else_a_guess() -> None:
     head = '<meta name="date" content="2026-03-01T10:20:00+07:00">'
     shown = article_body().replace("</h1>", "</h1><div>Ngày 01/03/2026</div>")
 
@@ -139,7 +139,7 @@ def test_a_date_that_may_mean_something_else_is_sure_where_the_page_shows_the_sa
 
 @pytest.mark.parametrize("day", ["2026-02-30", "2026-04-24", "2027-01-01", "0000-00-00", "30/02/2026", "2026-13-05"])
 @pytest.mark.parametrize("place", ["meta", "ld", "text", "address", "time"])
-def test_a_day_that_cannot_be_gives_no_date(day: str, place: str) -> None:
+def test_an_impossible_day_gives_no_date(day: str, place: str) -> None:
     body = article_body()
     if place == "text":
         body = body.replace("</h1>", f"</h1><p class='date'>{day}</p>")
@@ -206,7 +206,7 @@ def test_a_marked_element_is_as_good_as_a_meta_element(markup: str) -> None:
         ("<dl><dt>Updated</dt><dd>5 March 2026</dd><dt>Published</dt><dd>2 March 2026</dd></dl>", "2026-03-02"),
     ],
 )
-def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, day: str) -> None:
+def test_the_date_below_the_title_is_used_as_a_guess(markup: str, day: str) -> None:
     found = shown(markup)
 
     assert found is not None
@@ -229,11 +229,11 @@ def test_the_date_printed_under_the_title_is_a_guess_that_is_taken(markup: str, 
         "<p>Tháng 3/2026</p>",
     ],
 )
-def test_dates_of_other_things_are_not_the_article_s(markup: str) -> None:
+def test_dates_of_other_things_are_not_the_articles(markup: str) -> None:
     assert shown(markup) is None
 
 
-def test_the_date_under_the_title_goes_before_those_of_a_sidebar_wherever_it_stands() -> None:
+def test_the_date_below_the_title_comes_before_those_of_a_sidebar_wherever_that_is() -> None:
     side = (
         "<aside class='sidebar'>"
         + "".join(
@@ -260,7 +260,7 @@ OTHERS = "Một bài khác của tờ báo nói về chuyện khác hẳn"
 @pytest.mark.parametrize(
     "own", [TITLE, f"{TITLE} | Báo Mẫu", " ".join(TITLE.split()[:-1]), TITLE.replace("nhưng", "mà")]
 )
-def test_the_articles_own_entry_in_a_list_of_what_is_new_dates_it(own: str) -> None:
+def test_the_articles_own_entry_in_a_list_of_new_articles_gives_its_date(own: str) -> None:
     listed = f"<aside>{entry(OTHERS, '07/03/2026')}{entry(own, '02/03/2026')}{entry(OTHERS, '01/03/2026')}</aside>"
     body = article_body().replace("</article>", f"</article>{listed}")
     document = document_with(body=body)
@@ -271,7 +271,7 @@ def test_the_articles_own_entry_in_a_list_of_what_is_new_dates_it(own: str) -> N
     assert found.at.date() == date(2026, 3, 2)
 
 
-def test_a_date_of_a_change_is_taken_where_the_page_has_no_other() -> None:
+def test_the_date_of_an_update_is_used_if_the_page_has_no_other() -> None:
     body = article_body(after=f"<p>{OTHERS}.</p>" * 60) + "<p>[Cập nhật: 02/03/2026, 01:40]</p>"
 
     found = find_published(document_with(body=body), circumstances())
@@ -301,7 +301,7 @@ def test_a_date_of_a_change_is_taken_where_the_page_has_no_other() -> None:
         (("2026-02-03",), "2026-02-03", "03/02/2026", "2026-02-03"),
     ],
 )
-def test_where_a_page_contradicts_itself_what_its_readers_see_decides(
+def test_the_visible_date_decides_between_contradicting_ones(
     published: tuple[str, ...], modified: str, seen: str, day: str
 ) -> None:
     first, *others = published
@@ -315,7 +315,7 @@ def test_where_a_page_contradicts_itself_what_its_readers_see_decides(
     assert found.at.date().isoformat() == day
 
 
-def test_a_marked_date_that_nobody_sees_yields_to_one_that_readers_see_and_a_meta_element_gives() -> None:
+def test_a_visible_date_that_a_meta_element_confirms_comes_before_an_invisible_marked_one() -> None:
     head = '<meta name="date" content="2026-03-02T13:00:00+07:00">'
     unseen = (
         '<div class="d-hide"><time itemprop="datePublished" datetime="2026-03-01T20:00:00+07:00">Mar 1</time></div>'
@@ -331,7 +331,7 @@ def test_a_marked_date_that_nobody_sees_yields_to_one_that_readers_see_and_a_met
     ]
 
 
-def test_an_article_is_as_old_as_the_day_in_its_address_where_it_was_published_again_long_after() -> None:
+def test_the_day_in_the_address_is_the_date_of_an_article_republished_long_after() -> None:
     head = ld(datePublished="2026-02-01")
 
     again = find_published(document_with(head, url="https://bao.example/2024/7/12/gao.html"), circumstances())
@@ -349,7 +349,7 @@ def test_an_article_is_as_old_as_the_day_in_its_address_where_it_was_published_a
         "{&quot;publishedAt&quot;:&quot;2026-03-02&quot;,&quot;publishedAt&quot;:&quot;2026-03-02&quot;}",
     ],
 )
-def test_a_page_that_shows_no_date_has_the_one_that_its_scripts_call_its_publication(script: str) -> None:
+def test_a_date_of_publication_in_scripts_is_used_if_the_page_shows_none(script: str) -> None:
     found = find_published(document_with(f"<script>var page = {script}</script>"), circumstances())
 
     assert found is not None
@@ -370,7 +370,7 @@ def test_scripts_that_name_several_days_or_other_things_give_no_date(script: str
 
 
 @pytest.mark.parametrize("name", ["w-published-date", "itemprop-uploadDate", "acme:published_at"])
-def test_a_meta_element_of_one_system_alone_is_a_guess(name: str) -> None:
+def test_a_meta_element_that_only_one_system_uses_is_a_guess(name: str) -> None:
     head = f'<meta name="{name.removeprefix("itemprop-")}" content="2026-03-02T08:00:00+07:00">'
 
     found = find_published(document_with(head), circumstances())
@@ -379,7 +379,7 @@ def test_a_meta_element_of_one_system_alone_is_a_guess(name: str) -> None:
     assert (found.at.date(), found.origin) == (date(2026, 3, 2), "unmarked-meta")
 
 
-def test_the_day_of_fetching_under_the_title_is_the_article_s() -> None:
+def test_todays_date_below_the_title_is_the_articles() -> None:
     found = shown(f"<div>{NOW.astimezone(HANOI):%H:%M %d/%m/%Y}</div>")
 
     assert found is not None
@@ -391,7 +391,7 @@ def test_the_day_of_fetching_under_the_title_is_the_article_s() -> None:
     [("en-US", "https://paper.example/a", "2026-02-03"), ("en", "https://paper.co.uk/a", "2026-03-02"),
      ("en-GB", "https://paper.example/a", "2026-03-02"), ("vi", "https://paper.example/a", "2026-03-02")],
 )  # fmt: skip
-def test_two_numbers_are_read_as_the_page_s_country_writes_them(lang: str, url: str, day: str) -> None:
+def test_day_and_month_are_read_in_the_order_of_the_pages_country(lang: str, url: str, day: str) -> None:
     markup = news_page(body=article_body().replace("</h1>", "</h1><div>2/3/2026</div>"))
     markup = markup.replace('lang="vi"', f'lang="{lang}"')
 

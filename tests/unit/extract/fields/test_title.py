@@ -1,4 +1,4 @@
-"""Titles come without the site's name, from the best place that has one."""
+"""Titles are without the site's name, and from the most trusted place."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from worker.extract.fields.metadata import find_title, without_site_name
         ("Mid-term prices - Kinh-tế", {"tế"}, "Mid-term prices - Kinh-tế"),
     ],
 )
-def test_the_sites_name_is_cut_off_either_end(title: str, names: set[str], bare: str) -> None:
+def test_the_sites_name_is_removed_at_either_end(title: str, names: set[str], bare: str) -> None:
     assert without_site_name(title, frozenset(names)) == bare
 
 
@@ -105,7 +105,7 @@ SHORT = " ".join(TITLE.split()[:-2])
         ({"tag": TITLE, "headings": (), "json_ld": "chữ " * 150}, TITLE),
     ],
 )
-def test_the_title_is_what_the_places_that_say_it_agree_on(said: dict[str, Any], title: str) -> None:
+def test_the_title_is_the_one_on_which_its_places_agree(said: dict[str, Any], title: str) -> None:
     assert found(**said)[0] == title
 
 
@@ -119,7 +119,7 @@ def test_the_title_is_what_the_places_that_say_it_agree_on(said: dict[str, Any],
         ({"tag": "", "headings": ("Vay vốn",)}, "h1"),
     ],
 )
-def test_a_title_comes_with_the_place_it_was_found_in(said: dict[str, Any], origin: str) -> None:
+def test_a_title_has_its_origin(said: dict[str, Any], origin: str) -> None:
     assert found(**said)[1] == origin
 
 
@@ -129,7 +129,7 @@ def test_the_heading_shows_where_an_unknown_sites_name_begins() -> None:
     assert find_title(document).text == TITLE
 
 
-def test_a_page_without_any_title_takes_the_feeds() -> None:
+def test_a_page_without_a_title_has_the_feeds() -> None:
     document = open_document(page_of(news_page(title="", body=article_body().replace("h1", "h4"))))
 
     assert find_title(document, feed_title="Từ nguồn tin").origin == "feed"

@@ -1,4 +1,4 @@
-"""Readers' comments are no part of an article, whatever heads them; an article's own words stay."""
+"""Readers' comments are removed, whatever their heading is; the article's own text is kept."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COMMENT = "Bài viết rất đúng, mong tòa soạn tiếp tục theo dõi chu
         "<div><span>{}</span><div><div>Hoàng Nam</div><div>{}</div></div></div>",
     ],
 )
-def test_a_box_under_a_heading_of_comments_is_left_out(heading: str, box: str) -> None:
+def test_a_box_headed_as_comments_is_removed(heading: str, box: str) -> None:
     text = read(news_page(body=article_body(after=box.format(heading, COMMENT)))).text
 
     assert COMMENT not in text
     assert all(paragraph in text for paragraph in PARAGRAPHS)
 
 
-def test_a_rubric_called_commentary_above_the_article_costs_it_nothing() -> None:
+def test_a_section_named_commentary_above_the_article_removes_nothing() -> None:
     body = (
         article_body()
         .replace("<article>", "<article><div><div>Bình luận</div>", 1)
@@ -42,7 +42,7 @@ def test_a_rubric_called_commentary_above_the_article_costs_it_nothing() -> None
     assert all(paragraph in text for paragraph in PARAGRAPHS)
 
 
-def test_a_heading_inside_the_text_takes_no_text_with_it() -> None:
+def test_a_heading_inside_the_text_removes_no_text() -> None:
     body = article_body(inside="<h3>Bình luận</h3>")
 
     text = read(news_page(body=body)).text
@@ -51,5 +51,5 @@ def test_a_heading_inside_the_text_takes_no_text_with_it() -> None:
 
 
 @pytest.mark.parametrize("line", ["Bình luận viên", "Ý kiến", "Bình luận về dự thảo", "12", "Năm 2024 bình luận"])
-def test_other_headings_open_no_comments(line: str) -> None:
+def test_other_headings_are_no_comment_headings(line: str) -> None:
     assert not is_comment_heading(line)

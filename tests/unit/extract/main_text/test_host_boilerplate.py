@@ -1,4 +1,4 @@
-"""Boilerplate of a host is learned from many articles, within bounds, and never from a quotation."""
+"""A host's boilerplate is learned from many articles, with bounded memory, and never from a quotation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.extract.main_text.boilerplate import ParagraphCounts, boilerplate_keys, count_article, paragraph_key
+from worker.extract.text import fold
 
-PRINTED = paragraph_key("Mời bạn đọc gửi phản hồi về tòa soạn.")
-BACKGROUND = paragraph_key("Hiệp ước này được ký năm 2010 giữa hai nước và hết hạn vào tháng Hai năm nay.")
+PRINTED = paragraph_key(fold("Mời bạn đọc gửi phản hồi về tòa soạn."))
+BACKGROUND = paragraph_key(fold("Hiệp ước này được ký năm 2010 giữa hai nước và hết hạn vào tháng Hai năm nay."))
 PROSE = paragraph_key(" ".join(f"chữ{i}" for i in range(40)))
 
 
@@ -19,7 +20,7 @@ def after(articles: list[list[int]]) -> ParagraphCounts:
     return counts
 
 
-def test_what_stands_in_most_articles_is_boilerplate() -> None:
+def test_a_paragraph_in_most_articles_is_boilerplate() -> None:
     counts = after([[i * 2, PRINTED] for i in range(20)])
 
     assert boilerplate_keys(counts) == {PRINTED}
@@ -32,7 +33,7 @@ def test_a_background_paragraph_of_one_long_story_is_never_boilerplate() -> None
     assert boilerplate_keys(after(story + others)) == frozenset()
 
 
-def test_more_is_asked_of_long_prose_than_of_a_short_line() -> None:
+def test_long_prose_has_a_higher_threshold_than_a_short_line() -> None:
     half = [[PROSE, PRINTED] if i % 2 else [i * 2] for i in range(40)]
 
     assert boilerplate_keys(after(half)) == {PRINTED}
@@ -50,20 +51,18 @@ def test_the_order_of_articles_does_not_matter(articles: list[list[int]], random
     assert boilerplate_keys(after(articles)) == boilerplate_keys(after(shuffled))
 
 
-def test_what_is_remembered_stays_bounded_and_keeps_the_frequent() -> None:
+def test_the_counts_are_bounded_and_the_frequent_paragraphs_stay() -> None:
     counts = after([[PRINTED, *range(i * 200, i * 200 + 100, 2)] for i in range(300)])
 
     assert len(counts.counts) <= 2_000
     assert PRINTED in boilerplate_keys(counts)
 
 
-def test_what_a_site_no_longer_prints_is_forgotten() -> None:
+def test_a_paragraph_that_a_site_no_longer_prints_is_forgotten() -> None:
     counts = after([[PRINTED]] * 400 + [[i * 2] for i in range(3_000)])
 
     assert boilerplate_keys(counts) == frozenset()
 
 
-def test_keys_do_not_see_case_or_punctuation() -> None:
-    assert paragraph_key("Mời bạn đọc gửi phản hồi về tòa soạn!") == paragraph_key(
-        "MỜI BẠN ĐỌC gửi phản hồi về tòa soạn"
-    )
+def test_keys_ignore_case_and_punctuation() -> None:
+    assert paragraph_key(fold("MỜI BẠN ĐỌC gửi phản hồi về tòa soạn")) == PRINTED

@@ -1,4 +1,4 @@
-"""Rules about single lines take what they are meant for and leave sentences, captions and refrains alone."""
+"""Rules about single lines drop what they are meant for, and keep sentences, captions and refrains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHOLE = "\n".join((LEAD, *PARAGRAPHS))
         "Sign up for our newsletter today", "Click here to read more", "Bình luận (12)",
     ],
 )  # fmt: skip
-def test_lines_that_ask_the_reader_for_something_are_prompts(line: str) -> None:
+def test_requests_to_the_reader_are_prompts(line: str) -> None:
     assert is_prompt(line)
 
 
@@ -40,26 +40,26 @@ def test_lines_that_ask_the_reader_for_something_are_prompts(line: str) -> None:
         "Trang chủ của bộ bị tấn công", "Mời thầu lại ba gói xây lắp",
     ],
 )  # fmt: skip
-def test_sentences_that_begin_like_prompts_are_none(line: str) -> None:
+def test_sentences_that_begin_like_prompts_are_not_prompts(line: str) -> None:
     assert not is_prompt(line)
 
 
 @pytest.mark.parametrize("sign", ["👉", "►", "▶", "»", "→", "☛", "-", "*", "•"])
-def test_a_paragraph_after_a_sign_is_the_authors(sign: str) -> None:
+def test_a_paragraph_after_a_sign_is_kept(sign: str) -> None:
     line = f"{sign} Giai đoạn một kéo dài bốn mươi ngày, để ghe thuyền vẫn qua lại được."
 
     assert not is_cross_link(line)
     assert line in read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text
 
 
-def test_a_line_after_arrows_that_ends_as_a_sentence_points_at_no_article() -> None:
+def test_a_sentence_after_arrows_is_no_cross_link() -> None:
     assert not is_cross_link(">> Chúng tôi không sợ nước, ông nói với đoàn khảo sát hôm qua.")
     assert is_cross_link(">> Giá tôm thẻ giảm tuần thứ ba liên tiếp ở Bến Đò và các xã lân cận")
 
 
 @pytest.mark.parametrize("sign", ["👉 ", "► ", ">> ", "» ", "", "* "])
 @pytest.mark.parametrize("words", ["Xem thêm: ", "Đọc thêm: ", "Read more: ", "Mời xem: "])
-def test_a_line_that_points_at_another_article_in_words_is_out(sign: str, words: str) -> None:
+def test_a_cross_link_in_words_is_dropped(sign: str, words: str) -> None:
     assert is_cross_link(f"{sign}{words}Giá tôm thẻ giảm tuần thứ ba")
 
 
@@ -90,7 +90,7 @@ VERSES = tuple(f"Mùa nước thứ {i} cha tôi lại gánh đất đắp đê,
     ],
     ids=["refrain", "question", "song", "echo"],
 )
-def test_what_the_author_says_again_stays(lines: tuple[str, ...]) -> None:
+def test_repeats_by_the_author_are_kept(lines: tuple[str, ...]) -> None:
     assert [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks] == list(lines)
 
 
@@ -105,7 +105,7 @@ def test_what_the_author_says_again_stays(lines: tuple[str, ...]) -> None:
     ],
     ids=["twice", "shuffled", "run", "lead", "at-once"],
 )
-def test_what_the_page_holds_twice_is_taken_once(lines: tuple[str, ...]) -> None:
+def test_repeats_by_the_page_are_dropped(lines: tuple[str, ...]) -> None:
     kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
 
     assert kept == list(dict.fromkeys(lines)) or kept == list(dict.fromkeys(lines[:11])) + [
@@ -113,7 +113,7 @@ def test_what_the_page_holds_twice_is_taken_once(lines: tuple[str, ...]) -> None
     ]
 
 
-def test_the_article_once_more_in_one_block_goes_and_its_paragraphs_stay() -> None:
+def test_the_article_again_in_one_block_is_dropped_and_its_paragraphs_are_kept() -> None:
     lines = (*PARAGRAPHS, *(f"{verse} rồi về, ngày dài tháng rộng, nước lên nước xuống" for verse in VERSES))
     joined = " ".join(lines)
 
@@ -122,7 +122,7 @@ def test_the_article_once_more_in_one_block_goes_and_its_paragraphs_stay() -> No
     assert kept == list(lines)
 
 
-def test_a_pair_of_captions_that_follows_itself_goes_once() -> None:
+def test_a_pair_of_captions_repeated_at_once_is_dropped_once() -> None:
     lines = (LEAD, *PARAGRAPHS[:2], *PARAGRAPHS[:2], PARAGRAPHS[2], PARAGRAPHS[3])
 
     kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
@@ -158,14 +158,14 @@ HEADLINES = (
         "".join(f"<p>{line}</p><p>{i + 2} hours ago</p>" for i, line in enumerate(HEADLINES)),
     ],
 )
-def test_headlines_of_other_articles_below_the_text_are_out(below: str) -> None:
+def test_headlines_of_other_articles_below_the_text_are_dropped(below: str) -> None:
     text = read(news_page(body=article_body(inside="").replace("</div></article>", f"{below}</div></article>"))).text
 
     assert [line for line in HEADLINES if line in text] == []
     assert text.startswith(WHOLE)
 
 
-def test_a_list_of_short_lines_at_the_end_stays() -> None:
+def test_a_list_of_short_lines_at_the_end_is_kept() -> None:
     below = "".join(f"<p>{line}</p>" for line in HEADLINES)
 
     text = read(news_page(body=article_body().replace("</div></article>", f"{below}</div></article>"))).text

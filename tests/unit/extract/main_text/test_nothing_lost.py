@@ -1,4 +1,4 @@
-"""No markup around an article costs its text: every removal keeps account, and faults cost a step alone."""
+"""No markup around an article loses its text: every removal is limited, and a fault costs one step only."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ CONTROL = "<p>Chúng tôi dùng cookie.</p>"
         f"<news-body><div>{INSIDE}</div></news-body>",
     ],
 )
-def test_an_article_in_an_odd_frame_is_read_whole(markup: str) -> None:
+def test_an_article_in_odd_markup_is_extracted_whole(markup: str) -> None:
     text = read(news_page(body=markup), rules=RULES).text
 
     assert [paragraph for paragraph in (LEAD, *PARAGRAPHS) if paragraph not in text] == []
 
 
 @pytest.mark.parametrize("tag", ["button", "select", "dialog", "menu"])
-def test_a_control_with_a_few_sentences_is_out(tag: str) -> None:
+def test_a_control_with_a_few_sentences_is_removed(tag: str) -> None:
     said = "Bạn hãy đăng nhập để lưu bài này vào danh sách của mình và đọc lại khi có thời gian rảnh rỗi hơn."
     body_ = f"<main><article>{INSIDE}<{tag}><option></option><b>{said}</b></{tag}></article></main>"
 
@@ -81,7 +81,7 @@ def test_a_fault_in_a_step_costs_that_step(monkeypatch: pytest.MonkeyPatch, brok
 
 
 @pytest.mark.parametrize("broken", ["extract_body", "measure_density", "find_teasers"])
-def test_a_fault_in_our_reading_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_after_a_fault_in_our_extraction_the_text_is_the_librarys(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("cannot be")
 
@@ -95,7 +95,7 @@ def test_a_fault_in_our_reading_leaves_the_librarys_reading(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("broken", ["find_title", "remove_controls", "find_published"])
-def test_a_fault_beside_the_text_costs_that_field(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_a_fault_in_a_field_costs_that_field(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RecursionError("too deep")
 
@@ -107,7 +107,7 @@ def test_a_fault_beside_the_text_costs_that_field(monkeypatch: pytest.MonkeyPatc
     assert reading.fallbacks == ("fault",)
 
 
-def test_a_fault_outside_of_any_step_leaves_the_librarys_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_fault_outside_any_step_the_text_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("odd head")
 
@@ -121,7 +121,7 @@ def test_a_fault_outside_of_any_step_leaves_the_librarys_reading(monkeypatch: py
     assert "ValueError: odd head" in article.notes[0]
 
 
-def test_what_ours_lost_without_a_reason_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_ours_lost_without_a_reason_is_taken_from_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finder, "extract_body", lambda *_: [])
 
     reading = read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES)
@@ -131,7 +131,7 @@ def test_what_ours_lost_without_a_reason_is_the_librarys(monkeypatch: pytest.Mon
     assert "the library's reading" in reading.notes[0]
 
 
-def test_a_box_that_an_earlier_step_took_out_is_no_fault() -> None:
+def test_a_box_that_an_earlier_step_removed_is_no_fault() -> None:
     row = "".join(f'<li><a href="/{i}.html">Tin thứ {i} trong ngày của tòa soạn</a></li>' for i in range(5))
     nested = f"<div class=comments><h3>Bình luận</h3><ul>{row}</ul><div><ul>{row}</ul></div></div>"
 
@@ -150,7 +150,7 @@ def test_a_box_that_an_earlier_step_took_out_is_no_fault() -> None:
     ],
 )
 @pytest.mark.parametrize("shown", ["<div id=root></div>", "<div id=root><p>Xin bật JavaScript để đọc báo.</p></div>"])
-def test_text_that_stands_in_json_ld_alone_is_the_text(joined: str, shown: str) -> None:
+def test_text_that_is_only_in_json_ld_is_the_text(joined: str, shown: str) -> None:
     ld = json.dumps({"@type": "NewsArticle", "headline": TITLE, "articleBody": joined})
 
     reading = read(news_page(head=f'<script type="application/ld+json">{ld}</script>', body=shown), rules=RULES)
@@ -159,7 +159,7 @@ def test_text_that_stands_in_json_ld_alone_is_the_text(joined: str, shown: str) 
     assert reading.fallbacks == ("json-ld",)
 
 
-def test_a_declared_text_that_has_to_be_paid_for_is_not_taken() -> None:
+def test_the_declared_text_of_a_paid_article_is_not_used() -> None:
     ld = {"@type": "NewsArticle", "headline": TITLE, "articleBody": " ".join(PARAGRAPHS), "isAccessibleForFree": False}
     head = f'<script type="application/ld+json">{json.dumps(ld)}</script>'
 
@@ -179,7 +179,7 @@ def test_the_trace_says_what_was_kept_and_why() -> None:
     assert kept == ["kept although it is a control or a player"]
 
 
-def test_the_library_is_asked_only_where_there_is_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_runs_only_at_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(_: Page) -> list[ArticleBlock]:
         raise AssertionError("the library was asked")
 
@@ -255,7 +255,7 @@ def test_headings_and_lists_stay_whatever_the_box_around_them_is_called(markup: 
     assert [part for part in (*PARAGRAPHS, _HEADING, *_ITEMS) if part not in text] == []
 
 
-def test_a_box_of_another_name_brings_nothing_in_where_there_are_paragraphs_alone() -> None:
+def test_a_box_with_paragraphs_only_is_not_marked() -> None:
     body_ = f"<div><div>{TEXT}</div><div>Cơ quan chủ quản: Sở Thông tin. Giấy phép số 12</div></div>"
 
     assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text
