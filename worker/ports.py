@@ -258,7 +258,7 @@ class Ledger(Protocol):
         `batch` marks all of them, known ones included, for a `Scope`.
         """
 
-    def look_again(self, *, now: datetime, limit: int) -> int:
+    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
         """Queue articles that have reached the age at which they are looked at again; return how many."""
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
@@ -286,7 +286,7 @@ class Ledger(Protocol):
         *,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
 
@@ -303,7 +303,7 @@ class Ledger(Protocol):
         judge: Judge,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
 

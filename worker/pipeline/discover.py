@@ -39,21 +39,21 @@ class Discoverer:
         self._tally = tally
         self._observer = observer
         self._worker = worker
-        self._leaves = PageWalker(stages, limits)
+        self._walker = PageWalker(stages, limits)
 
     async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
         """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
 
         A source that another worker is polling is left to it; with `only_if_due` also one that has just been polled.
         """
-        if not await self._lead(source, only_if_due=only_if_due):
-            return SourceReport(source=source.name, left_alone=True)
+        if not await self._lease_poll(source, only_if_due=only_if_due):
+            return SourceReport(source=source.name, skipped=True)
         state = await self._stages.offload(self._stages.ledger.source_state, source.name)
         within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
             async with asyncio.timeout(within):
-                reading = await self._read(_since_last_look(source, state), state, batch="")
-                await self._fill_gap(source, state, reading.count)
+                result = await self._read(_with_read_at(source, state), state, batch="")
+                await self._fill_gap(source, state, result.progress)
         except (StoreError, MachineError):
             raise
         except TimeoutError:
@@ -67,12 +67,12 @@ class Discoverer:
             log.exception("discover.bug", source=source.name)
             report = await self._failed(source, state, SourceError(f"internal error: {exc!r}"))
         else:
-            report = await self._succeeded(source, state, reading)
+            report = await self._succeeded(source, state, result)
         self._stages.meter.polled(source.name, result=report.kind)
         log_report(source, report)
         return report
 
-    async def _lead(self, source: Source, *, only_if_due: bool) -> bool:
+    async def _lease_poll(self, source: Source, *, only_if_due: bool) -> bool:
         return await self._stages.offload(
             self._stages.ledger.lead_poll,
             source.name,
@@ -107,37 +107,37 @@ class Discoverer:
             reference=source.url,
             authority=Authority.OPERATOR,
         )
-        count = PollProgress()
-        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
-        return replace(count.report(source), error=str(error) if error.retry else "")
+        progress = PollProgress()
+        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, progress)
+        return replace(progress.report(source), error=str(error) if error.retry else "")
 
     async def replan(self, sources: Iterable[Source]) -> None:
         """Give every source whose rule (`every`, `cron`) was changed since its last poll the due time it asks for."""
         for source in sources:
             state = await self._stages.offload(self._stages.ledger.source_state, source.name)
-            due_at = poll_result.due_after_change(source, state, moment=self._moment())
+            due_at = poll_result.due_after_change(source, state, context=self._poll_context())
             if due_at is not None:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
     async def _read(self, source: Source, state: SourceState, *, batch: str) -> SourceReading:
-        count = PollProgress()
+        progress = PollProgress()
         if is_local(source):
-            await self._read_local(source, batch, count)
-            count.require_something(source)
-            return SourceReading(count=count)
+            await self._read_local(source, batch, progress)
+            progress.require_something(source)
+            return SourceReading(progress=progress)
         known = state.validators
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
-            return SourceReading(count=count, validators=known, unchanged=True)
-        async for discovery in self._leaves.turn(source, page, count, state=state):
-            await self._enqueue(source, discovery, batch, count)
+            return SourceReading(progress=progress, validators=known, unchanged=True)
+        async for discovery in self._walker.walk_pages(source, page, progress, state=state):
+            await self._enqueue(source, discovery, batch, progress)
         if page.permanent_url and not page.moved_before:
-            count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
+            progress.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
-        return SourceReading(count=count, validators=page.validators if count.complete else Validators())
+        return SourceReading(progress=progress, validators=page.validators if progress.complete else Validators())
 
-    async def _read_local(self, source: Source, batch: str, count: PollProgress) -> None:
+    async def _read_local(self, source: Source, batch: str, progress: PollProgress) -> None:
         inputs = await read_in_thread(
             read_inputs,
             local_path(source.url),
@@ -146,9 +146,9 @@ class Discoverer:
             max_bytes=self._limits.input_bytes,
         )
         while (discovery := await read_in_thread(next, inputs, None)) is not None:
-            await self._enqueue(source, discovery, batch, count)
+            await self._enqueue(source, discovery, batch, progress)
 
-    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: PollProgress) -> None:
+    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, progress: PollProgress) -> None:
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
@@ -156,15 +156,15 @@ class Discoverer:
             again=discovery.itself,
             batch=batch,
         )
-        count.add(discovery, new=new)
+        progress.add(discovery, new=new)
         self._tally.discovered += new
         self._observer.discovered(source, new=new)
 
-    async def _fill_gap(self, source: Source, state: SourceState, count: PollProgress) -> None:
+    async def _fill_gap(self, source: Source, state: SourceState, progress: PollProgress) -> None:
         """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
-        if not poll_result.has_gap(source, state, count):
+        if not poll_result.has_gap(source, state, progress):
             return
-        note = poll_result.gap_note(source, state, count, now=self._stages.clock.now())
+        note = poll_result.gap_note(source, state, progress, now=self._stages.clock.now())
         sitemaps = await self._sitemaps_of(source)
         extra = PollProgress()
         try:
@@ -174,8 +174,8 @@ class Discoverer:
         except TimeoutError:
             extra.notes.append("the sitemaps were not read to their end: they take too long")
         what = f"{extra.new} more found through the sitemap" if sitemaps else "no sitemap is known to look in"
-        count.notes += [f"{note}; {what}", *extra.notes]
-        count.recovered = extra.new
+        progress.notes += [f"{note}; {what}", *extra.notes]
+        progress.recovered = extra.new
 
     async def _sitemaps_of(self, source: Source) -> Sequence[str]:
         """Return the sitemaps of a source's site: its own, those configured for its host, or what robots.txt names."""
@@ -186,33 +186,35 @@ class Discoverer:
         except FetchError:
             return ()
 
-    async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: PollProgress) -> None:
+    async def _read_sitemap(self, source: Source, state: SourceState, url: str, progress: PollProgress) -> None:
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
-            async for discovery in self._leaves.turn(
-                sitemap, await self._leaves.fetch(url), count, most=_SITEMAP_PAGES
+            async for discovery in self._walker.walk_pages(
+                sitemap, await self._walker.fetch(url), progress, most=_SITEMAP_PAGES
             ):
-                await self._enqueue(sitemap, discovery, "", count)
+                await self._enqueue(sitemap, discovery, "", progress)
         except (FetchError, SourceError) as exc:
-            count.notes.append(f"{url}: {exc}")
+            progress.notes.append(f"{url}: {exc}")
 
-    def _moment(self) -> PollContext:
-        return PollContext(now=self._stages.clock.now(), rhythm=self._limits.rhythm, chance=self._stages.chance())
+    def _poll_context(self) -> PollContext:
+        return PollContext(now=self._stages.clock.now(), policy=self._limits.policy, chance=self._stages.chance())
 
-    async def _succeeded(self, source: Source, state: SourceState, reading: SourceReading) -> SourceReport:
+    async def _succeeded(self, source: Source, state: SourceState, result: SourceReading) -> SourceReport:
         poll = poll_result.poll_of_success(
             source,
             state,
-            reading.count,
-            moment=self._moment(),
-            validators=reading.validators,
-            unchanged=reading.unchanged,
+            result.progress,
+            context=self._poll_context(),
+            validators=result.validators,
+            unchanged=result.unchanged,
         )
         await self._record(source, state, poll)
-        return reading.report(source)
+        return result.report(source)
 
     async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
-        await self._record(source, state, poll_result.poll_of_failure(source, state, error, moment=self._moment()))
+        await self._record(
+            source, state, poll_result.poll_of_failure(source, state, error, context=self._poll_context())
+        )
         return SourceReport(source=source.name, error=str(error))
 
     async def _record(self, source: Source, state: SourceState, poll: Poll) -> None:
@@ -224,18 +226,18 @@ class Discoverer:
 class SourceReading:
     """What reading a source gave: its counts, and the validators to keep; `unchanged` is the server's own word."""
 
-    count: PollProgress
+    progress: PollProgress
     validators: Validators = Validators()
     unchanged: bool = False
 
     def report(self, source: Source) -> SourceReport:
         """Return the report of a poll that worked."""
-        return replace(self.count.report(source), not_modified=self.unchanged)
+        return replace(self.progress.report(source), not_modified=self.unchanged)
 
 
-def _since_last_look(source: Source, state: SourceState) -> Source:
+def _with_read_at(source: Source, state: SourceState) -> Source:
     """Tell a sitemap's parser when all of it was last read; the parser adds a day for dates that lie."""
-    read_at = state.learned.habits.read_at
+    read_at = state.learned.publishing_stats.read_at
     if source.kind != "sitemap" or read_at is None:
         return source
     return replace(source, options=replace(source.options, read_at=read_at))

@@ -55,9 +55,9 @@ class Ingester:
         self._tally = tally
         self._observer = observer
         self._worker = worker
-        self._in_hand: dict[asyncio.Task[None], Claim] = {}
-        self.left: int | None = None  # how many candidates may still be taken; None: any number
-        self._look_again_at = 0.0
+        self._in_flight: dict[asyncio.Task[None], Claim] = {}
+        self.remaining: int | None = None  # how many candidates may still be taken; None: any number
+        self._next_recheck_s = 0.0
 
     async def drain(
         self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
@@ -66,12 +66,12 @@ class Ingester:
 
         Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
         """
-        self.left = limit
-        async with self._heartbeat(), self._put_back():
+        self.remaining = limit
+        async with self._heartbeat(), self._release_on_exit():
             while True:
                 coming = more()
-                await self._take(scope)
-                if not (coming or self._in_hand) and (self.left == 0 or await self._nothing_due(scope)):
+                await self._claim(scope)
+                if not (coming or self._in_flight) and (self.remaining == 0 or await self._nothing_due(scope)):
                     return
                 await self._pause(_TICK)
 
@@ -80,36 +80,38 @@ class Ingester:
 
         Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
         """
-        async with self._heartbeat(), self._put_back():
+        async with self._heartbeat(), self._release_on_exit():
             while not stopping():
-                await self._take(Scope())
-                await self._pause(_TICK if self._in_hand else _IDLE)
-            while self._in_hand:
+                await self._claim(Scope())
+                await self._pause(_TICK if self._in_flight else _IDLE)
+            while self._in_flight:
                 await self._pause(_TICK)
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many candidates are being worked on."""
-        return len(self._in_hand)
+        return len(self._in_flight)
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
         """What is being worked on, to see where it stands."""
-        return tuple(self._in_hand)
+        return tuple(self._in_flight)
 
-    async def _look_again(self, scope: Scope) -> None:
+    async def _queue_rechecks(self, scope: Scope) -> None:
         """From time to time, queue what has reached the age at which it is looked at again."""
         now = self._stages.clock.monotonic()
-        if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
+        if not self._limits.recheck or scope != Scope() or now < self._next_recheck_s:
             return
-        self._look_again_at = now + _RECHECK_EVERY.total_seconds()
-        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_RECHECK_BATCH)
+        self._next_recheck_s = now + _RECHECK_EVERY.total_seconds()
+        await self._stages.offload(
+            self._stages.ledger.queue_rechecks, now=self._stages.clock.now(), limit=_RECHECK_BATCH
+        )
 
-    async def _take(self, scope: Scope) -> None:
+    async def _claim(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""
-        await self._look_again(scope)
-        room = self._limits.in_hand - len(self._in_hand)
-        limit = room if self.left is None else min(room, self.left)
+        await self._queue_rechecks(scope)
+        room = self._limits.max_in_flight - len(self._in_flight)
+        limit = room if self.remaining is None else min(room, self.remaining)
         if limit <= 0:
             return
         claims = await self._stages.offload(
@@ -120,12 +122,12 @@ class Ingester:
             worker=self._worker,
             scope=scope,
         )
-        if self.left is not None:
-            self.left -= len(claims)
+        if self.remaining is not None:
+            self.remaining -= len(claims)
         if expired := sum(claim.expired for claim in claims):
             self._stages.meter.leases_expired(expired)
         for claim in claims:
-            self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
+            self._in_flight[asyncio.create_task(self._work_on(claim))] = claim
 
     async def _nothing_due(self, scope: Scope) -> bool:
         return not await self._stages.offload(self._stages.ledger.has_due, now=self._stages.clock.now(), scope=scope)
@@ -134,21 +136,21 @@ class Ingester:
         """Wait until something in hand is done, but no longer than `delay`."""
         sleeper = asyncio.ensure_future(self._stages.clock.sleep(delay))
         try:
-            await asyncio.wait({sleeper, *self._in_hand}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleeper, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
-        for task in [task for task in self._in_hand if task.done()]:
+        for task in [task for task in self._in_flight if task.done()]:
             task.result()  # whose work was broken off is still in hand, and given back
-            del self._in_hand[task]
+            del self._in_flight[task]
 
     @asynccontextmanager
-    async def _put_back(self) -> AsyncIterator[None]:
+    async def _release_on_exit(self) -> AsyncIterator[None]:
         """Give back, at the end, every claim that is still in hand: nobody waits for its lease to run out."""
         try:
             yield
         finally:
-            claims, tasks = list(self._in_hand.values()), list(self._in_hand)
-            self._in_hand.clear()
+            claims, tasks = list(self._in_flight.values()), list(self._in_flight)
+            self._in_flight.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -159,19 +161,19 @@ class Ingester:
     @asynccontextmanager
     async def _heartbeat(self) -> AsyncIterator[None]:
         """Prolong the leases of what is in hand for as long as the block lasts."""
-        task = asyncio.create_task(self._prolong())
+        task = asyncio.create_task(self._extend_leases())
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _prolong(self) -> None:
+    async def _extend_leases(self) -> None:
         while True:
             await self._stages.clock.sleep(self._limits.lease / 3)
             until = self._stages.clock.now() + self._limits.lease
             try:
-                await self._stages.offload(self._stages.ledger.extend, list(self._in_hand.values()), until=until)
+                await self._stages.offload(self._stages.ledger.extend, list(self._in_flight.values()), until=until)
             except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
                 log.warning("ingest.leases_not_extended", error=str(exc))
 
@@ -221,15 +223,15 @@ class Ingester:
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
         except FetchError as exc:
-            return await self._without_page(claim, self._after_failure(claim, exc), exc)
+            return await self._fall_back_to_feed_text(claim, self._after_failure(claim, exc), exc)
         except ExtractorDown:
             raise
         except ExtractError as exc:
             outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
-            return await self._without_page(claim, outcome, exc, page)
+            return await self._fall_back_to_feed_text(claim, outcome, exc, page)
         return await self._stages.offload(self._settle, claim, article, page)
 
-    async def _without_page(
+    async def _fall_back_to_feed_text(
         self, claim: Claim, outcome: Outcome, error: FetchError | ExtractError, page: Page | None = None
     ) -> Outcome | None:
         """Let the text that came with the link stand in for a page that gave no article for good, if it may and can."""
@@ -262,7 +264,7 @@ class Ingester:
         if isinstance(content, Page) and not same_site(content.url, content.final_url):
             hints = hints.of_address_alone()
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
-        with self._stages.timed("extract"):
+        with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
         for fallback in article.fallbacks:
             self._stages.meter.fell_back(fallback)
@@ -273,9 +275,9 @@ class Ingester:
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
         """Fingerprint, judge and write; runs where blocking is allowed."""
-        with self._stages.timed("fingerprint"):
+        with self._stages.measure_time("fingerprint"):
             fingerprint = self._stages.deduper.fingerprint(article)
-        with self._stages.timed("settle"):
+        with self._stages.measure_time("settle"):
             outcome = self._stages.ledger.settle(
                 claim,
                 article,
@@ -283,7 +285,7 @@ class Ingester:
                 judge=partial(self._stages.deduper.judge, article, fingerprint),
                 now=self._stages.clock.now(),
                 page=page,
-                look_at=self._look_at(claim),
+                recheck_at=self._recheck_at(claim),
             )
         if outcome and outcome.state in _NEW_STATES:
             self._stages.learner.learn(article)
@@ -297,10 +299,10 @@ class Ingester:
             outcome,
             now=self._stages.clock.now(),
             page=page,
-            look_at=self._look_at(claim),
+            recheck_at=self._recheck_at(claim),
         )
 
-    def _look_at(self, claim: Claim) -> datetime | None:
+    def _recheck_at(self, claim: Claim) -> datetime | None:
         """Return when a page is looked at again; content from a file has no page to look at."""
         return None if claim.payload else next_recheck(self._limits.recheck, claim, now=self._stages.clock.now())
 

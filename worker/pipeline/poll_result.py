@@ -53,9 +53,9 @@ class SourceReport:
     error: str = ""
     found: int = 0
     new: int = 0
-    strangers: int = 0
+    offsite: int = 0
     not_modified: bool = False
-    left_alone: bool = False
+    skipped: bool = False
     taken_for: str = ""
     notes: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class SourceReport:
     @property
     def result(self) -> str:
         """How it went, in a few words for people."""
-        if self.left_alone:
+        if self.skipped:
             return "another worker polls it"
         parts = [self.error or ("not modified" if self.not_modified else "ok")]
         if self.taken_for and not self.error:
@@ -91,15 +91,15 @@ class PollProgress:
 
     found: int = 0
     new: int = 0
-    strangers: int = 0
+    offsite: int = 0
     recovered: int = 0
     complete: bool = True
-    owed: bool = False
+    has_retryable_failures: bool = False
     stopped_at: str = ""
-    round_over: bool = False
+    wrapped_around: bool = False
     taken_for: str = ""
     notes: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
+    first_entries: list[str] = field(default_factory=list)
     dates: list[datetime] = field(default_factory=list)
 
     def add(self, discovery: Discovery, *, new: int) -> None:
@@ -108,10 +108,10 @@ class PollProgress:
         articles = {each.canonical_url if each.payload is None else id(each): each for each in discovery.candidates}
         self.found += len(articles)
         self.new += new
-        self.strangers += discovery.strangers
+        self.offsite += discovery.offsite
         self.notes += discovery.notes
-        first = list(articles.values())[: MAX_ENTRIES - len(self.shown)]
-        self.shown += [each.canonical_url for each in first]
+        first = list(articles.values())[: MAX_ENTRIES - len(self.first_entries)]
+        self.first_entries += [each.canonical_url for each in first]
         self.dates += [each.published_at for each in first if each.published_at]
 
     def require_something(self, source: Source) -> None:
@@ -122,10 +122,10 @@ class PollProgress:
             ]
             raise SourceError("; ".join(reasons[:3]))
 
-    def skip(self, note: str, *, owed: bool = False) -> None:
+    def skip(self, note: str, *, retryable: bool = False) -> None:
         """Note a part that could not be read; it is `owed` where another try may succeed."""
         self.complete = False
-        self.owed |= owed
+        self.has_retryable_failures |= retryable
         self.notes.append(note)
 
     def stop(self, note: str, *, at: str) -> None:
@@ -139,7 +139,7 @@ class PollProgress:
             source=source.name,
             found=self.found,
             new=self.new + self.recovered,
-            strangers=self.strangers,
+            offsite=self.offsite,
             taken_for=self.taken_for,
             notes=tuple(self.notes),
         )
@@ -159,7 +159,7 @@ def log_report(source: Source, report: SourceReport) -> None:
         source=source.name,
         found=report.found,
         new=report.new,
-        other_sites=report.strangers or None,
+        other_sites=report.offsite or None,
         not_modified=report.not_modified or None,
         taken_for=report.taken_for or None,
     )
@@ -192,45 +192,45 @@ class PollContext:
     """When a poll ended, and what the time of the next one is reckoned with; `chance` lies in 0..1."""
 
     now: datetime
-    rhythm: IntervalPolicy
+    policy: IntervalPolicy
     chance: float
 
 
-def has_gap(source: Source, state: SourceState, count: PollProgress) -> bool:
+def has_gap(source: Source, state: SourceState, progress: PollProgress) -> bool:
     """Tell whether a poll shares no entry with the one before: others may have come and gone between them.
 
     Not where all of it is known from other sources, nor where a source has new addresses at every poll and little
     behind them.
     """
-    if source.kind not in _ROLLING_KINDS or not count.new or useful_share(state.harvest) < MIN_TRUST:
+    if source.kind not in _ROLLING_KINDS or not progress.new or useful_share(state.outcome_stats) < MIN_TRUST:
         return False
-    return no_common_entry(state.learned.entries, entry_keys(count.shown))
+    return no_common_entry(state.learned.entries, entry_keys(progress.first_entries))
 
 
-def gap_note(source: Source, state: SourceState, count: PollProgress, *, now: datetime) -> str:
+def gap_note(source: Source, state: SourceState, progress: PollProgress, *, now: datetime) -> str:
     """Return the sentence about a gap, with its figures and what to do."""
     since = now - state.succeeded_at if state.succeeded_at else timedelta(0)
     ago = f"{round(since / timedelta(minutes=1))} minutes ago"
     advice = " (its own interval is too long: shorten or remove it)" if plan_of(source) else ""
     missed = f"articles may have been missed between the two polls{advice}"
-    return f"none of its {count.found} entries was there {ago}: {missed}"
+    return f"none of its {progress.found} entries was there {ago}: {missed}"
 
 
 def poll_of_success(
     source: Source,
     state: SourceState,
-    count: PollProgress,
+    progress: PollProgress,
     *,
-    moment: PollContext,
+    context: PollContext,
     validators: Validators,
     unchanged: bool,
 ) -> Poll:
     """Return the end of a poll that worked."""
-    now, known = moment.now, state.learned
-    watched, gap = without_absence(state, now=now), has_gap(source, state, count)
-    sight = _observation(state, count, now=now, unchanged=unchanged, missed=gap)
-    habits = update_stats(watched, sight, rhythm=moment.rhythm, zone=zone_of(source))
-    habits = advance_cursor(habits, count, before=known.habits, now=now)
+    now, known = context.now, state.learned
+    watched, gap = without_absence(state, now=now), has_gap(source, state, progress)
+    observation = _observation(state, progress, now=now, unchanged=unchanged, missed=gap)
+    stats = update_stats(watched, observation, policy=context.policy, zone=zone_of(source))
+    stats = advance_cursor(stats, progress, before=known.publishing_stats, now=now)
     learned = replace(
         known,
         plan=plan_of(source),
@@ -238,17 +238,17 @@ def poll_of_success(
         fault="",
         gaps=known.gaps + gap,
         gap_at=now if gap else known.gap_at,
-        habits=habits,
-        alarms=drift_alarms(state.harvest, habits, known=known.alarms, now=now),
-        entries=entry_keys(count.shown) or known.entries,
+        publishing_stats=stats,
+        alarms=drift_alarms(state.outcome_stats, stats, known=known.alarms, now=now),
+        entries=entry_keys(progress.first_entries) or known.entries,
     )
-    due = next_poll_time(source, habits, now=now, rhythm=moment.rhythm, chance=moment.chance)
+    due = next_poll_time(source, stats, now=now, policy=context.policy, chance=context.chance)
     return Poll(
         source=source.name,
         polled_at=now,
         due_at=due,
         validators=validators,
-        found=state.found if unchanged else count.found,
+        found=state.found if unchanged else progress.found,
         not_modified=unchanged,
         interval=timedelta(seconds=round((due - now).total_seconds())),
         learned=learned,
@@ -256,16 +256,16 @@ def poll_of_success(
 
 
 def _observation(
-    state: SourceState, count: PollProgress, *, now: datetime, unchanged: bool, missed: bool
+    state: SourceState, progress: PollProgress, *, now: datetime, unchanged: bool, missed: bool
 ) -> PollObservation:
     return PollObservation(
         at=now,
-        entries=count.found,
-        new=count.new,
+        entries=progress.found,
+        new=progress.new,
         unchanged=unchanged,
         missed=missed,
-        worth=useful_share(state.harvest),
-        dates=count.dates,
+        useful_share=useful_share(state.outcome_stats),
+        dates=progress.dates,
     )
 
 
@@ -274,52 +274,64 @@ def without_absence(state: SourceState, *, now: datetime) -> PublishingStats:
 
     A silence is a time in which a source was looked at and showed nothing new.
     """
-    habits, due = state.learned.habits, state.due_at
-    if habits.new_at is None or due is None or now - due < ABSENT_AFTER:
-        return habits
-    return replace(habits, new_at=habits.new_at + (now - due))
+    stats, due = state.learned.publishing_stats, state.due_at
+    if stats.new_at is None or due is None or now - due < ABSENT_AFTER:
+        return stats
+    return replace(stats, new_at=stats.new_at + (now - due))
 
 
 def advance_cursor(
-    habits: PublishingStats, count: PollProgress, *, before: PublishingStats, now: datetime
+    stats: PublishingStats, progress: PollProgress, *, before: PublishingStats, now: datetime
 ) -> PublishingStats:
     """Note how far a source was read: until when all of it, and where to go on where it is too much for one poll.
 
     All of it was read at the time a round began, once that round has come past the last page; a round with a part that
     failed counts for nothing, but holds back no longer than a week.
     """
-    if not count.stopped_at:
-        return replace(habits, read_at=read_through(before.read_at, owed=count.owed, now=now))
+    if not progress.stopped_at:
+        return replace(
+            stats, read_at=complete_until(before.read_at, incomplete=progress.has_retryable_failures, now=now)
+        )
     read_at, began = before.read_at, before.round_began if before.stopped_at else now
-    if count.round_over:
-        read_at, began = began or read_through(read_at, owed=True, now=now), now
-    return replace(habits, read_at=read_at, stopped_at=count.stopped_at, round_began=None if count.owed else began)
+    if progress.wrapped_around:
+        read_at, began = began or complete_until(read_at, incomplete=True, now=now), now
+    return replace(
+        stats,
+        read_at=read_at,
+        stopped_at=progress.stopped_at,
+        round_began=None if progress.has_retryable_failures else began,
+    )
 
 
-def read_through(before: datetime | None, *, owed: bool, now: datetime) -> datetime:
+def complete_until(before: datetime | None, *, incomplete: bool, now: datetime) -> datetime:
     """Return since when everything a source points at has been read; parts that failed hold it back, for a week."""
-    if not owed:
+    if not incomplete:
         return now
     return max(before or now - MAX_READ_BACK, now - MAX_READ_BACK)
 
 
-def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, moment: PollContext) -> Poll:
+def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, context: PollContext) -> Poll:
     """Return the end of a poll that failed: its source is tried again later each time, and never given up."""
-    now, known, watched = moment.now, state.learned, without_absence(state, now=moment.now)
+    now, known, watched = context.now, state.learned, without_absence(state, now=context.now)
     fault = fault_class(error)
     learned = replace(
         known,
         plan=plan_of(source),
         failing_since=known.failing_since or now,
         fault=fault,
-        habits=watched,
-        alarms=drift_alarms(state.harvest, watched, known=known.alarms, now=now),
+        publishing_stats=watched,
+        alarms=drift_alarms(state.outcome_stats, watched, known=known.alarms, now=now),
     )
-    wish = error.retry_at if isinstance(error, FetchError) else None
+    retry_after = error.retry_at if isinstance(error, FetchError) else None
     due = next_poll_after_failure(
-        moment.rhythm, now=now, failures=state.failures + 1, fault=fault, chance=moment.chance, wish=wish
+        context.policy,
+        now=now,
+        failures=state.failures + 1,
+        fault=fault,
+        chance=context.chance,
+        retry_after=retry_after,
     )
-    if source.cron and not wish:
+    if source.cron and not retry_after:
         due = min(due, next_cron_time(source.cron, after=now, zone=zone_of(source)))
     return Poll(
         source=source.name,
@@ -333,7 +345,7 @@ def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, m
     )
 
 
-def due_after_change(source: Source, state: SourceState, *, moment: PollContext) -> datetime | None:
+def due_after_change(source: Source, state: SourceState, *, context: PollContext) -> datetime | None:
     """Return when a source is due by a rule that was changed since its last poll; None where nothing has changed.
 
     A longest interval that was shortened is such a change for whoever waits longer by now.
@@ -341,13 +353,17 @@ def due_after_change(source: Source, state: SourceState, *, moment: PollContext)
     if state.polled_at is None:
         return None
     if state.learned.plan == plan_of(source):
-        longest = moment.rhythm.max_every * (1 + moment.rhythm.jitter)
-        waits_too_long = state.due_at is not None and state.due_at > moment.now + longest
-        return moment.now + longest * moment.chance if waits_too_long and not (source.cron or state.failures) else None
+        longest = context.policy.max_every * (1 + context.policy.jitter)
+        waits_too_long = state.due_at is not None and state.due_at > context.now + longest
+        return (
+            context.now + longest * context.chance if waits_too_long and not (source.cron or state.failures) else None
+        )
     if source.cron:
-        return next_cron_time(source.cron, after=moment.now, zone=zone_of(source))
-    due = next_poll_time(source, state.learned.habits, now=state.polled_at, rhythm=moment.rhythm, chance=moment.chance)
-    return max(due, moment.now)
+        return next_cron_time(source.cron, after=context.now, zone=zone_of(source))
+    due = next_poll_time(
+        source, state.learned.publishing_stats, now=state.polled_at, policy=context.policy, chance=context.chance
+    )
+    return max(due, context.now)
 
 
 def alarm_changes(before: Sequence[Alarm], now: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:

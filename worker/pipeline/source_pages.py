@@ -74,11 +74,11 @@ class PageWalker:
         self._stages = stages
         self._limits = limits
 
-    async def turn(
+    async def walk_pages(
         self,
         source: Source,
         first: Page,
-        count: PollProgress,
+        progress: PollProgress,
         *,
         state: SourceState | None = None,
         most: int | None = None,
@@ -91,40 +91,40 @@ class PageWalker:
         """
         seen, waiting = {source.url, first.final_url}, deque[str]()
         voucher = CrossSubmissions(source, self._stages.fetcher)
-        async for discovery in self._all_of(first, voucher, count, state):
+        async for discovery in self._all_of(first, voucher, progress, state):
             waiting.extend(discovery.follow)
             yield discovery
         last, began = "", self._stages.clock.now()
         while waiting and (spent := self._spent(len(seen) - 1, most, since=began)) < 1:
             if state and not last and spent >= _FIRST_PAGES_SHARE:
                 last = waiting[-1]
-                _resume_at(waiting, state.learned.habits.stopped_at)
+                _resume_at(waiting, state.learned.publishing_stats.stopped_at)
             url = waiting.popleft()
-            count.round_over |= url == last
+            progress.wrapped_around |= url == last
             if url in seen:
                 continue
             seen.add(url)
             try:
                 page = await self.fetch(url)
-                async for discovery in self._all_of(page, voucher, count, state):
+                async for discovery in self._all_of(page, voucher, progress, state):
                     waiting.extend(discovery.follow)
                     yield discovery
             except (FetchError, SourceError) as exc:
-                count.skip(f"{url}: {exc}", owed=isinstance(exc, FetchError) and exc.retry)
+                progress.skip(f"{url}: {exc}", retryable=isinstance(exc, FetchError) and exc.retry)
         if waiting:
-            count.stop(f"stopped after {len(seen)} pages; {_who_reads_the_rest(source)}", at=waiting[0])
+            progress.stop(f"stopped after {len(seen)} pages; {_how_to_read_the_rest(source)}", at=waiting[0])
 
     def _spent(self, pages: int, most: int | None, *, since: datetime) -> float:
         """Return how much of what one poll may read is read, or of its time is gone: all of it at 1."""
         time = self._limits.poll_lease * _TIME_SHARE
-        return max(pages / (most or self._limits.follow), (self._stages.clock.now() - since) / time)
+        return max(pages / (most or self._limits.max_pages), (self._stages.clock.now() - since) / time)
 
     async def fetch(self, url: str) -> Page:
         """Fetch a further page."""
         return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
 
     async def _all_of(
-        self, page: Page, voucher: CrossSubmissions, count: PollProgress, state: SourceState | None
+        self, page: Page, voucher: CrossSubmissions, progress: PollProgress, state: SourceState | None
     ) -> AsyncIterator[Discovery]:
         """Yield what a page says, and go on with its rest while that brings something new; the first time to its end.
 
@@ -135,34 +135,36 @@ class PageWalker:
         for _ in range(_MAX_RESTS):
             if rest is None:
                 return
-            known = count.new
+            known = progress.new
             try:
-                kind = await self._kind_of(rest, voucher.source, count)
+                kind = await self._kind_of(rest, voucher.source, progress)
                 discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
                 if again := await voucher.vouched(rest, discovery):
                     discovery = await asyncio.to_thread(self._parse, rest, again, kind)
             except SourceError as exc:
                 if rest is page:
                     raise
-                count.skip(f"{page.url}: {exc}")
+                progress.skip(f"{page.url}: {exc}")
                 return
             if discovery.itself:
-                count.taken_for = count.taken_for and "article"
+                progress.taken_for = progress.taken_for and "article"
                 whole_page = await with_further_pages(rest, self._stages)
                 discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
             yield discovery
-            rest = discovery.rest if whole or count.new > known else None
+            rest = discovery.rest if whole or progress.new > known else None
         if rest is not None:
-            count.notes.append(f"{page.url}: it has too many entries; {count.found:,} were read, the newest of them")
+            progress.notes.append(
+                f"{page.url}: it has too many entries; {progress.found:,} were read, the newest of them"
+            )
 
-    async def _kind_of(self, page: Page, source: Source, count: PollProgress) -> str:
+    async def _kind_of(self, page: Page, source: Source, progress: PollProgress) -> str:
         """Return what a page is read as; of a page somebody named without saying so, what it is taken for."""
         if source.kind != "auto":
             return source.kind
         kind = await asyncio.to_thread(self._stages.detect, page)
         if kind in {"article", "listing"}:
             kind = await asyncio.to_thread(self._stages.detect, page, gate=await self._gate(page, source))
-        count.taken_for = count.taken_for or kind
+        progress.taken_for = progress.taken_for or kind
         return kind
 
     async def _gate(self, page: Page, source: Source) -> str:
@@ -203,7 +205,7 @@ def _resume_at(waiting: deque[str], stopped_at: str) -> None:
         waiting.rotate(-waiting.index(stopped_at))
 
 
-def _who_reads_the_rest(source: Source) -> str:
+def _how_to_read_the_rest(source: Source) -> str:
     if source.kind == "sitemap":
         return "the next polls go on from there"
     return f"`corpus-worker backfill {source.name}` reads the rest"

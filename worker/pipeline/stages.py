@@ -40,7 +40,7 @@ class Stages:
     meter: MetricsSink = field(default_factory=NullMetrics)
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def measure_time(self, stage: str) -> Iterator[None]:
         """Tell the meter how long the block took, also where it raised."""
         started = self.clock.monotonic()
         try:
@@ -60,12 +60,12 @@ class Limits:
     which on a source's articles are wanted.
     """
 
-    rhythm: IntervalPolicy
-    in_hand: int
+    policy: IntervalPolicy
+    max_in_flight: int
     lease: timedelta
     deadline: timedelta
     poll_lease: timedelta
-    follow: int
+    max_pages: int
     input_bytes: int
     timezones: Mapping[str, str] = field(default_factory=dict)
     recheck: tuple[timedelta, ...] = ()
@@ -97,7 +97,7 @@ class Tally:
         """Count an outcome; one that will be tried again counts as retrying."""
         if outcome.state is State.PENDING:
             self.retrying += 1
-        elif outcome.in_vain:
+        elif outcome.is_failed_recheck:
             self.outcomes[State.UNCHANGED] += 1
         else:
             self.outcomes[outcome.state] += 1
@@ -125,10 +125,10 @@ def outcome_of_failure(claim: Claim, error: Exception, *, now: datetime, chance:
     No page is given up for the fault of its host, or of this machine (`ExtractorDown`); a bug is tried again.
     """
     if isinstance(error, FetchError):
-        wish, blameless, last = error.retry_at, error.hosts_fault, not error.retry
+        retry_after, blameless, last = error.retry_at, error.hosts_fault, not error.retry
     else:
-        wish, blameless, last = None, isinstance(error, ExtractorDown), False
-    at = retry_at(now=now, attempts=claim.attempts, chance=chance, wish=wish, hosts_fault=blameless)
+        retry_after, blameless, last = None, isinstance(error, ExtractorDown), False
+    at = retry_at(now=now, attempts=claim.attempts, chance=chance, retry_after=retry_after, hosts_fault=blameless)
     if isinstance(error, (FetchError, ExtractorDown)):
         reason, detail = error.reason, str(error)
     else:

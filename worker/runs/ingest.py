@@ -61,7 +61,7 @@ class IngestReport:
                     "ok": not report.error,
                     "error": report.error,
                     "found": report.found,
-                    "other_sites": report.strangers,
+                    "other_sites": report.offsite,
                     **({"taken_for": report.taken_for} if report.taken_for else {}),
                 }
                 for name, report in self.sources.items()

@@ -50,7 +50,7 @@ class ProbeResult:
     notes: tuple[str, ...] = ()
     title: str | None = None
     further: bool = False
-    strangers: int = 0
+    offsite: int = 0
     error: str = ""
     fault: str = ""
 
@@ -110,7 +110,7 @@ class SourceProbe:
             notes=(*sofar.notes, *found.notes),
             title=sofar.title or found.title,
             further=bool(found.follow or found.rest),
-            strangers=sofar.strangers + found.strangers,
+            offsite=sofar.offsite + found.offsite,
         )
         if found.candidates or not found.follow or depth == _MAX_DEPTH:
             return sofar

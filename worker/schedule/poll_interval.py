@@ -30,19 +30,19 @@ SMOOTHING_HOURS: Final = 1.0
 """How long each hour of the day is taken to have been watched at the mean rate, besides what was seen of it."""
 LEVEL_PRIOR: Final = 1.5
 """How many items the long-term rate counts for against what came lately."""
-LEVELS: Final = (0.05, 20.0)
+LEVEL_BOUNDS: Final = (0.05, 20.0)
 SHARE_OF_WINDOW: Final = 0.1
-FEWEST_ITEMS: Final = 2.0
-MOST_ITEMS: Final = 10.0
+MIN_ITEMS: Final = 2.0
+MAX_ITEMS: Final = 10.0
 MIN_QUIET_SHARE: Final = 0.5
 """The least share of its worst hour that a source is trusted to stay at in any other."""
 MISSED_FACTOR: Final = 1.5
 """How many items there were for each one seen, where the window had been replaced as a whole."""
 MIN_TRUST: Final = 0.1
 """Below this worth, what a source shows as new is new in its address alone."""
-SHORTEST_SPAN: Final = timedelta(minutes=1)
-LONGEST_HALF_WINDOW: Final = timedelta(days=30)
-LONGEST_REQUEST: Final = timedelta(hours=1)
+MIN_HALF_WINDOW: Final = timedelta(minutes=1)
+MAX_HALF_WINDOW: Final = timedelta(days=30)
+MIN_DATE_RANGE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class PollObservation:
     """What one poll that worked has shown: entries, how many were new, and when these say they were published.
 
     `unchanged` says that the server answered that nothing had changed, `missed` that the poll shared no entry with the
-    one before; `worth` (0..1) is the share of what this source shows as new that turns out to be so.
+    one before; `useful_share` (0..1) is the share of what this source shows as new that turns out to be so.
     """
 
     at: datetime
@@ -72,34 +72,34 @@ class PollObservation:
     new: int = 0
     unchanged: bool = False
     missed: bool = False
-    worth: float = 1.0
+    useful_share: float = 1.0
     dates: Sequence[datetime] = ()
 
 
 def update_stats(
-    habits: PublishingStats, sight: PollObservation, *, rhythm: IntervalPolicy, zone: tzinfo
+    stats: PublishingStats, observation: PollObservation, *, policy: IntervalPolicy, zone: tzinfo
 ) -> PublishingStats:
     """Return the habits of a source after one more poll that worked."""
-    before = habits.looked_at
-    if before is None or not habits.items:
-        return _first_stats(sight, rhythm)
-    span = sight.at - before
+    before = stats.looked_at
+    if before is None or not stats.items:
+        return _first_stats(observation, policy)
+    span = observation.at - before
     if span <= timedelta(0):
-        return replace(habits, looked_at=sight.at)
-    count = _items_seen(sight)
-    dates = _usable_dates(sight, before)
-    spread = _spread(habits, before=before, span=span, count=count, dates=dates, zone=zone)
+        return replace(stats, looked_at=observation.at)
+    count = _items_seen(observation)
+    dates = _usable_dates(observation, before)
+    spread = _spread(stats, before=before, span=span, count=count, dates=dates, zone=zone)
     fade = _decay(span, PROFILE_HALF_LIFE)
     quick = _decay(span, LEVEL_HALF_LIFE)
-    new_at, silence, arrivals, empty = _update_silence(habits, sight)
+    new_at, silence, arrivals, empty = _update_silence(stats, observation)
     return PublishingStats(
-        looked_at=sight.at,
-        items=tuple([old * fade + came for old, came in zip(habits.items, spread.items, strict=True)]),
-        hours=tuple([old * fade + watched for old, watched in zip(habits.hours, spread.hours, strict=True)]),
-        recent=habits.recent * quick + count,
-        expected=habits.expected * quick + spread.expected,
-        window=sight.entries or habits.window,
-        half_window=_half_window(habits, sight, span=span, dates=dates),
+        looked_at=observation.at,
+        items=tuple([old * fade + came for old, came in zip(stats.items, spread.items, strict=True)]),
+        hours=tuple([old * fade + watched for old, watched in zip(stats.hours, spread.hours, strict=True)]),
+        recent=stats.recent * quick + count,
+        expected=stats.expected * quick + spread.expected,
+        window=observation.entries or stats.window,
+        half_window=_half_window(stats, observation, span=span, dates=dates),
         new_at=new_at,
         silence=silence,
         arrivals=arrivals,
@@ -107,17 +107,17 @@ def update_stats(
     )
 
 
-def next_interval(habits: PublishingStats, *, now: datetime, rhythm: IntervalPolicy, zone: tzinfo) -> timedelta:
+def next_interval(stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, zone: tzinfo) -> timedelta:
     """Return how long after `now` a source is polled next, within the bounds."""
-    if not habits.items:
-        return rhythm.bounded(rhythm.every)
-    rates, surplus = rates_of(habits), level_of(habits) - 1
-    wanted = _items_worth_a_poll(habits.window)
-    risk = HOUR / habits.half_window if habits.half_window else 0.0
+    if not stats.items:
+        return policy.bounded(policy.every)
+    rates, surplus = rates_of(stats), level_of(stats) - 1
+    wanted = _items_per_poll(stats.window)
+    risk = HOUR / stats.half_window if stats.half_window else 0.0
     peak = max(rates)
     items = turned = waited = 0.0
-    limit = rhythm.max_every / HOUR
-    for hour, length in _hours(now.astimezone(zone), rhythm.max_every):
+    limit = policy.max_every / HOUR
+    for hour, length in _hours(now.astimezone(zone), policy.max_every):
         level = 1 + surplus * 0.5 ** ((waited + length / 2) / (LEVEL_HALF_LIFE / HOUR))
         rate = rates[hour] * level
         hazard = risk * max(MIN_QUIET_SHARE, min(1.0, 2 * rate / peak)) if peak else risk
@@ -126,21 +126,21 @@ def next_interval(habits: PublishingStats, *, now: datetime, rhythm: IntervalPol
             limit = waited + length / part
             break
         items, turned, waited = items + rate * length, turned + hazard * length, waited + length
-    return rhythm.bounded(limit * HOUR)
+    return policy.bounded(limit * HOUR)
 
 
-def rates_of(habits: PublishingStats) -> list[float]:
+def rates_of(stats: PublishingStats) -> list[float]:
     """Return how many items an hour are expected in each hour of the day, by the long-term rate."""
-    watched = sum(habits.hours)
-    mean = sum(habits.items) / watched if watched else 0.0
-    pairs = zip(habits.items, habits.hours, strict=True)
+    watched = sum(stats.hours)
+    mean = sum(stats.items) / watched if watched else 0.0
+    pairs = zip(stats.items, stats.hours, strict=True)
     return [(items + SMOOTHING_HOURS * mean) / (hours + SMOOTHING_HOURS) for items, hours in pairs]
 
 
-def level_of(habits: PublishingStats) -> float:
+def level_of(stats: PublishingStats) -> float:
     """Return how busy the source is lately, against its long-term rate."""
-    level = (habits.recent + LEVEL_PRIOR) / (habits.expected + LEVEL_PRIOR)
-    return max(LEVELS[0], min(LEVELS[1], level))
+    level = (stats.recent + LEVEL_PRIOR) / (stats.expected + LEVEL_PRIOR)
+    return max(LEVEL_BOUNDS[0], min(LEVEL_BOUNDS[1], level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,42 +152,42 @@ class _Spread:
     expected: float
 
 
-def _first_stats(sight: PollObservation, rhythm: IntervalPolicy) -> PublishingStats:
+def _first_stats(observation: PollObservation, policy: IntervalPolicy) -> PublishingStats:
     """Return habits that promise the first guess, and give way quickly to what is seen."""
-    guess = _items_worth_a_poll(sight.entries) / (rhythm.every / HOUR)
+    guess = _items_per_poll(observation.entries) / (policy.every / HOUR)
     return PublishingStats(
-        looked_at=sight.at,
+        looked_at=observation.at,
         items=(guess * PRIOR_HOURS,) * 24,
         hours=(PRIOR_HOURS,) * 24,
-        window=sight.entries,
-        half_window=_first_half_window(sight),
-        new_at=sight.at,
-        empty=int(not sight.entries and not sight.unchanged),
+        window=observation.entries,
+        half_window=_first_half_window(observation),
+        new_at=observation.at,
+        empty=int(not observation.entries and not observation.unchanged),
     )
 
 
-def _items_worth_a_poll(window: int) -> float:
+def _items_per_poll(window: int) -> float:
     """Return how many new items are worth a poll."""
-    return max(FEWEST_ITEMS, min(MOST_ITEMS, SHARE_OF_WINDOW * window))
+    return max(MIN_ITEMS, min(MAX_ITEMS, SHARE_OF_WINDOW * window))
 
 
-def _items_seen(sight: PollObservation) -> float:
+def _items_seen(observation: PollObservation) -> float:
     """Return how many items came, as far as can be told."""
-    seen = sight.new * sight.worth
-    return seen * MISSED_FACTOR if sight.missed else seen
+    seen = observation.new * observation.useful_share
+    return seen * MISSED_FACTOR if observation.missed else seen
 
 
-def _usable_dates(sight: PollObservation, before: datetime) -> Sequence[datetime]:
+def _usable_dates(observation: PollObservation, before: datetime) -> Sequence[datetime]:
     """Return the dates within the time since the last poll, unless there are more of them than new items."""
-    dates = [date for date in sight.dates if before < date <= sight.at]
-    return dates if len(dates) <= sight.new and sight.worth >= MIN_TRUST else ()
+    dates = [date for date in observation.dates if before < date <= observation.at]
+    return dates if len(dates) <= observation.new and observation.useful_share >= MIN_TRUST else ()
 
 
 def _spread(
-    habits: PublishingStats, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
+    stats: PublishingStats, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
 ) -> _Spread:
     """Tell the hours in which items came: by their own dates, the rest where the source is wont to publish."""
-    rates, hours, promised, items = rates_of(habits), [0.0] * 24, [0.0] * 24, [0.0] * 24
+    rates, hours, promised, items = rates_of(stats), [0.0] * 24, [0.0] * 24, [0.0] * 24
     for hour, length in _hours(before.astimezone(zone), span):
         hours[hour] += length
         promised[hour] += rates[hour] * length
@@ -211,51 +211,53 @@ def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
         hour, length = (hour + 1) % 24, 1.0
 
 
-def _first_half_window(sight: PollObservation) -> timedelta | None:
+def _first_half_window(observation: PollObservation) -> timedelta | None:
     """Return the shortest time in which half a window came, by the dates of a first poll; None where they tell none."""
-    dates = sorted(date for date in sight.dates if date <= sight.at)
-    step = max(1, round(sight.entries / 2))
+    dates = sorted(date for date in observation.dates if date <= observation.at)
+    step = max(1, round(observation.entries / 2))
     # A feed that dates every entry with the time of the request says nothing of its past.
-    if len(dates) <= step or dates[-1] - dates[0] < LONGEST_REQUEST:
+    if len(dates) <= step or dates[-1] - dates[0] < MIN_DATE_RANGE:
         return None
-    return max(SHORTEST_SPAN, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
+    return max(MIN_HALF_WINDOW, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
 
 
 def _half_window(
-    habits: PublishingStats, sight: PollObservation, *, span: timedelta, dates: Sequence[datetime]
+    stats: PublishingStats, observation: PollObservation, *, span: timedelta, dates: Sequence[datetime]
 ) -> timedelta | None:
     """Return the shortest time in which half a window was replaced; what is long past fades."""
-    if sight.worth < MIN_TRUST:
+    if observation.useful_share < MIN_TRUST:
         return None
-    window = sight.entries or habits.window
-    known = _decayed_half_window(habits, window=window, span=span)
-    if sight.new <= window / 4 or not window:
+    window = observation.entries or stats.window
+    known = _decayed_half_window(stats, window=window, span=span)
+    if observation.new <= window / 4 or not window:
         return known
-    new = sight.new * (MISSED_FACTOR if sight.missed else 1)
+    new = observation.new * (MISSED_FACTOR if observation.missed else 1)
     seen = span * (window / 2 / new)
     step = max(1, round(window / 2))
     if len(dates) > step:
         ordered = sorted(dates)
         seen = min(seen, *(late - early for early, late in zip(ordered, ordered[step:], strict=False)))
-    return max(SHORTEST_SPAN, min(known, seen) if known else seen)
+    return max(MIN_HALF_WINDOW, min(known, seen) if known else seen)
 
 
-def _decayed_half_window(habits: PublishingStats, *, window: int, span: timedelta) -> timedelta | None:
+def _decayed_half_window(stats: PublishingStats, *, window: int, span: timedelta) -> timedelta | None:
     """Return the half window known so far, longer with time and with the window, until it bounds nothing any more."""
-    if habits.half_window is None or not habits.window:
-        return habits.half_window
-    hours = habits.half_window / HOUR / _decay(span, PEAK_HALF_LIFE) * (window / habits.window)
-    return hours * HOUR if hours < LONGEST_HALF_WINDOW / HOUR else None
+    if stats.half_window is None or not stats.window:
+        return stats.half_window
+    hours = stats.half_window / HOUR / _decay(span, PEAK_HALF_LIFE) * (window / stats.window)
+    return hours * HOUR if hours < MAX_HALF_WINDOW / HOUR else None
 
 
-def _update_silence(habits: PublishingStats, sight: PollObservation) -> tuple[datetime | None, timedelta, int, int]:
+def _update_silence(
+    stats: PublishingStats, observation: PollObservation
+) -> tuple[datetime | None, timedelta, int, int]:
     """Return when something new came last, the longest silence, how often it came, and how many polls were empty."""
-    empty = habits.empty if sight.unchanged else 0 if sight.entries else habits.empty + 1
-    if not sight.new or sight.worth < MIN_TRUST:
-        return habits.new_at, habits.silence, habits.arrivals, empty
-    gap = sight.at - habits.new_at if habits.new_at else timedelta(0)
-    faded = habits.silence * float(0.5 ** (1 / SILENCE_HALF_LIFE))
-    return sight.at, max(gap, faded), habits.arrivals + 1, empty
+    empty = stats.empty if observation.unchanged else 0 if observation.entries else stats.empty + 1
+    if not observation.new or observation.useful_share < MIN_TRUST:
+        return stats.new_at, stats.silence, stats.arrivals, empty
+    gap = observation.at - stats.new_at if stats.new_at else timedelta(0)
+    faded = stats.silence * float(0.5 ** (1 / SILENCE_HALF_LIFE))
+    return observation.at, max(gap, faded), stats.arrivals + 1, empty
 
 
 def _decay(span: timedelta, half_life: timedelta) -> float:
@@ -279,7 +281,7 @@ def plan_of(source: Source) -> str:
 
 
 def next_poll_time(
-    source: Source, habits: PublishingStats, *, now: datetime, rhythm: IntervalPolicy, chance: float
+    source: Source, stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, chance: float
 ) -> datetime:
     """Return when a source that answered is polled next; `chance` in 0..1 spreads it by ± jitter.
 
@@ -289,10 +291,10 @@ def next_poll_time(
     if source.cron:
         return next_cron_time(source.cron, after=now, zone=zone)
     if source.every or _is_local(source):
-        span = rhythm.bounded(source.every or rhythm.every)
+        span = policy.bounded(source.every or policy.every)
     else:
-        span = next_interval(habits, now=now, rhythm=rhythm, zone=zone)
-    return now + jittered(span, rhythm=rhythm, chance=chance)
+        span = next_interval(stats, now=now, policy=policy, zone=zone)
+    return now + jittered(span, policy=policy, chance=chance)
 
 
 def _is_local(source: Source) -> bool:
@@ -300,9 +302,9 @@ def _is_local(source: Source) -> bool:
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 
 
-def jittered(span: timedelta, *, rhythm: IntervalPolicy, chance: float) -> timedelta:
+def jittered(span: timedelta, *, policy: IntervalPolicy, chance: float) -> timedelta:
     """Return an interval with its share of chance."""
-    return span * (1 + rhythm.jitter * (2 * chance - 1))
+    return span * (1 + policy.jitter * (2 * chance - 1))
 
 
 def zone_of(source: Source) -> tzinfo:

@@ -69,20 +69,26 @@ def fault_class(error: WorkerError) -> str:
 
 
 def next_poll_after_failure(
-    rhythm: IntervalPolicy, *, now: datetime, failures: int, fault: str, chance: float, wish: datetime | None = None
+    policy: IntervalPolicy,
+    *,
+    now: datetime,
+    failures: int,
+    fault: str,
+    chance: float,
+    retry_after: datetime | None = None,
 ) -> datetime:
     """Return when a source that failed `failures` times in a row is tried again: later each time, never given up.
 
     How fast the wait grows, and how far, goes by the class of error (`fault_of`), but no source is left alone for
     longer than the longest interval; a server's own wish (`Retry-After`) wins where it is later, up to a day.
     """
-    wait = min(rhythm.max_every, _BACKOFFS.get(fault, _DEFAULT_BACKOFF).wait(failures))
-    delay = wait * (1 + rhythm.jitter * (2 * chance - 1))
-    return _honour_retry_after(now + delay, now=now, wish=wish)
+    wait = min(policy.max_every, _BACKOFFS.get(fault, _DEFAULT_BACKOFF).wait(failures))
+    delay = wait * (1 + policy.jitter * (2 * chance - 1))
+    return _honour_retry_after(now + delay, now=now, retry_after=retry_after)
 
 
 def retry_at(
-    *, now: datetime, attempts: int, chance: float, wish: datetime | None = None, hosts_fault: bool = False
+    *, now: datetime, attempts: int, chance: float, retry_after: datetime | None = None, hosts_fault: bool = False
 ) -> datetime | None:
     """Return when a page that failed `attempts` times is tried again, or None when that was the last try.
 
@@ -93,19 +99,19 @@ def retry_at(
     if attempts >= MAX_ATTEMPTS and not hosts_fault:
         return None
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 16))
-    return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, wish=wish)
+    return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, retry_after=retry_after)
 
 
-def _honour_retry_after(planned: datetime, *, now: datetime, wish: datetime | None) -> datetime:
-    return planned if wish is None else max(planned, min(wish, now + MAX_RETRY_AFTER))
+def _honour_retry_after(planned: datetime, *, now: datetime, retry_after: datetime | None) -> datetime:
+    return planned if retry_after is None else max(planned, min(retry_after, now + MAX_RETRY_AFTER))
 
 
 # When an article is looked at again after it was taken in, and what a look that failed means. Pure.
 
 
-FIRST_PAUSE: Final = timedelta(hours=1)
-LONGEST_PAUSE: Final = timedelta(days=30)
-OLDEST_NEWS: Final = timedelta(days=2)
+FIRST_RECHECK_PAUSE: Final = timedelta(hours=1)
+MAX_RECHECK_PAUSE: Final = timedelta(days=30)
+MAX_NEWS_AGE: Final = timedelta(days=2)
 """How old an article may be when it is found, for its age to count from its publication."""
 
 _FAILED_STATES: Final = frozenset({State.FAILED, State.REJECTED, State.BLOCKED})
@@ -115,13 +121,13 @@ def next_recheck(ages: Sequence[timedelta], claim: Claim, *, now: datetime) -> d
     """Return when an article is looked at next, being of one of these ages; None where there is no such time ahead."""
     found = claim.discovered_at or now
     published = claim.published_at
-    born = published if published and timedelta(0) <= found - published <= OLDEST_NEWS else found
-    return min((born + age for age in ages if born + age > now), default=None)
+    published_or_found = published if published and timedelta(0) <= found - published <= MAX_NEWS_AGE else found
+    return min((published_or_found + age for age in ages if published_or_found + age > now), default=None)
 
 
-def recheck_pause(looks: int) -> timedelta:
+def recheck_pause(rechecks: int) -> timedelta:
     """Return how long a page is left alone after so many looks in a row that showed nothing new."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(looks - 1, 16))) if looks else timedelta(0)
+    return min(MAX_RECHECK_PAUSE, FIRST_RECHECK_PAUSE * (1 << min(rechecks - 1, 16))) if rechecks else timedelta(0)
 
 
 def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
@@ -130,8 +136,10 @@ def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
     A look for its age alone is not tried again where it fails: the next age comes.
     """
     former = claim.former
-    given_up = outcome.state is State.PENDING and claim.by_age
-    if former is None or not (given_up or outcome.state in _FAILED_STATES):
+    is_abandoned = outcome.state is State.PENDING and claim.by_age
+    if former is None or not (is_abandoned or outcome.state in _FAILED_STATES):
         return outcome
     why = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    return replace(former, detail=f"looked at again in vain: {why}", article=claim.known_article, in_vain=True)
+    return replace(
+        former, detail=f"looked at again in vain: {why}", article=claim.known_article, is_failed_recheck=True
+    )

@@ -44,7 +44,7 @@ class StoredLedger(Repository):
     record_poll = writes(intake.record_poll)
     replan = writes(sources.replan)
     enqueue = writes(intake.enqueue)
-    look_again = writes(queue_rechecks)
+    queue_rechecks = writes(queue_rechecks)
     claim = writes(claims.claim)
     extend = writes(claims.extend)
     release = writes(claims.release)

@@ -53,10 +53,10 @@ class Run:
             parsers=self.parsers,
             detect=lambda read, gate=None: "article" if read.body.startswith(b"Tin") else detected,
         )
-        rhythm = IntervalPolicy(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
+        policy = IntervalPolicy(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
         self.discoverer = Discoverer(
             stages,
-            limits(rhythm=rhythm, poll_lease=MINUTES, follow=follow),
+            limits(policy=policy, poll_lease=MINUTES, max_pages=follow),
             tally=self.tally,
             observer=self.watcher,
             worker="here:1",
@@ -281,7 +281,7 @@ async def test_a_source_that_another_worker_polls_is_left_to_it(store: Store) ->
 
     report = await run.discoverer.poll(SOURCE)
 
-    assert report.left_alone
+    assert report.skipped
     assert run.fetcher.requests == []
 
 
@@ -292,7 +292,7 @@ async def test_a_source_that_was_just_polled_is_not_due(store: Store) -> None:
 
     report = await run.discoverer.poll(SOURCE, only_if_due=True)
 
-    assert report.left_alone
+    assert report.skipped
     assert len(run.fetcher.requests) == 1
 
 
@@ -347,7 +347,7 @@ async def test_a_part_of_a_sitemap_that_is_gone_holds_nothing_back(store: Store)
 
     await run.discoverer.poll(Source(name="paper", kind="sitemap", url=FEED))
 
-    assert store.ledger.source_state("paper").learned.habits.read_at == START
+    assert store.ledger.source_state("paper").learned.publishing_stats.read_at == START
 
 
 @pytest.mark.anyio

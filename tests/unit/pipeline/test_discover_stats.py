@@ -100,7 +100,7 @@ async def test_what_was_learned_outlives_the_process(store: Store) -> None:
     for number in range(30):
         await Desk(store).poll(links(number, number + 1), after=number * HOUR)
 
-    habits = store.ledger.source_state("paper").learned.habits
+    habits = store.ledger.source_state("paper").learned.publishing_stats
     assert habits.arrivals == 29
     assert habits.window == 2
     assert sum(habits.hours) > 20
@@ -233,7 +233,7 @@ async def test_since_when_and_why_a_source_fails_is_remembered_until_it_recovers
     well = store.ledger.source_state("paper")
 
     assert (failing.learned.failing_since, failing.learned.fault, failing.failures) == (since, "connect", 2)
-    assert failing.learned.habits.window == 1
+    assert failing.learned.publishing_stats.window == 1
     assert (well.learned.failing_since, well.learned.fault, well.learned.gaps) == (None, "", 0)
 
 
@@ -331,7 +331,7 @@ async def test_a_304_teaches_that_nothing_came_and_keeps_what_was_found(store: S
 
     state = store.ledger.source_state("paper")
     assert state.found == 3
-    assert state.learned.habits.empty == 0
+    assert state.learned.publishing_stats.empty == 0
     assert len(state.learned.entries) == 3
     assert desk.wait() > 2 * HOUR
 

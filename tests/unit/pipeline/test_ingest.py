@@ -44,7 +44,7 @@ class Run:
     def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:
         return Ingester(
             self.stages,
-            limits(in_hand=in_hand, lease=12 * SECONDS, deadline=deadline),
+            limits(max_in_flight=in_hand, lease=12 * SECONDS, deadline=deadline),
             tally=self.tally,
             observer=self.watcher,
             worker="here:1",
@@ -247,7 +247,7 @@ async def test_a_cancelled_run_gives_back_what_it_holds(store: Store) -> None:
 
     assert run.state("https://a.example/1") is State.PENDING
     assert store.ledger.pending(now=START) == (1, 1)
-    assert run.ingester.in_hand == 0
+    assert run.ingester.in_flight == 0
     again = store.ledger.claim(now=START, lease=MINUTES, limit=1, worker="there:2")
     assert [claim.url for claim in again] == ["https://a.example/1"]
 

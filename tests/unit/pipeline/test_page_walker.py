@@ -156,12 +156,12 @@ async def test_a_round_in_which_a_part_failed_is_not_believed(store: Store) -> N
 async def test_a_sitemap_that_is_read_in_one_poll_again_forgets_where_it_stopped(store: Store) -> None:
     run = Run(store, index_of(30))
     await run.poll()
-    assert store.ledger.source_state("paper").learned.habits.stopped_at == part(10)
+    assert store.ledger.source_state("paper").learned.publishing_stats.stopped_at == part(10)
 
     run.fetcher.answers[INDEX] = f">{part(1)}"
     await run.poll()
 
-    habits = store.ledger.source_state("paper").learned.habits
+    habits = store.ledger.source_state("paper").learned.publishing_stats
     assert (habits.stopped_at, habits.round_began) == ("", None)
     assert habits.read_at == START + 60 * MINUTES
 

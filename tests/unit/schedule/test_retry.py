@@ -65,8 +65,8 @@ def test_a_servers_wish_is_honoured_where_it_is_later_up_to_a_day() -> None:
     soon, late, absurd = NOW + timedelta(seconds=1), NOW + 3 * HOUR, NOW + timedelta(days=400)
 
     met = [
-        next_poll_after_failure(RHYTHM, now=NOW, failures=1, fault="http-429", chance=0.5, wish=wish)
-        for wish in (soon, late, absurd)
+        next_poll_after_failure(RHYTHM, now=NOW, failures=1, fault="http-429", chance=0.5, retry_after=retry_after)
+        for retry_after in (soon, late, absurd)
     ]
 
     assert met == [NOW + 30 * MINUTE, late, NOW + 24 * HOUR]

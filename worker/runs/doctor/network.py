@@ -121,8 +121,8 @@ def _told(sounding: ProbeResult) -> str:
     """Return entries, newest date, size and time in one line."""
     count = sounding.entries
     parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if sounding.further else "")]
-    if sounding.strangers:
-        parts.append(f"{sounding.strangers:,} links to other sites left out")
+    if sounding.offsite:
+        parts.append(f"{sounding.offsite:,} links to other sites left out")
     if sounding.newest:
         parts.append(f"newest {sounding.newest.astimezone():%Y-%m-%d %H:%M}")
     if page := sounding.page:
