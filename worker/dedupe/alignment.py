@@ -60,7 +60,7 @@ class Alignment:
     theirs: NDArray[np.bool_]
 
     @property
-    def turned(self) -> Alignment:
+    def swapped(self) -> Alignment:
         """Return the alignment with the texts in each other's places."""
         return Alignment(
             runs=tuple(sorted(Run(run.theirs, run.ours, run.length) for run in self.runs)),
@@ -232,7 +232,7 @@ class AlignedPassage:
     """A stretch of both texts: `shared` ones say the same words, others differ (either side may be empty)."""
 
     shared: bool
-    newcomer: str
+    text: str
     other: str
 
 
@@ -248,9 +248,9 @@ class AlignedPassages:
     shared_words: int
 
 
-def align_passages(newcomer: str, other: str) -> AlignedPassages:
+def align_passages(text: str, other: str) -> AlignedPassages:
     """Align two texts and return their passages; takes time in proportion to their length."""
-    ours, theirs = tokenize(newcomer), tokenize(other)
+    ours, theirs = tokenize(text), tokenize(other)
     runs = _whole_runs(align(ours.hashes, theirs.hashes).runs, len(ours), len(theirs))
     return AlignedPassages(
         passages=tuple(_aligned_passages(ours, theirs, runs)),
@@ -285,13 +285,11 @@ def _aligned_passages(ours: Words, theirs: Words, runs: list[Run]) -> Iterator[A
     for run in [*runs, Run(len(ours), len(theirs), 0)]:
         before = unseen.pop(run.theirs, (0, 0))
         if place < run.ours or before[0] < before[1]:
-            yield AlignedPassage(
-                shared=False, newcomer=_text_of(ours, place, run.ours), other=_text_of(theirs, *before)
-            )
+            yield AlignedPassage(shared=False, text=_text_of(ours, place, run.ours), other=_text_of(theirs, *before))
         place = run.ours + run.length
         if run.length:
             other = _text_of(theirs, run.theirs, run.theirs + run.length)
-            yield AlignedPassage(shared=True, newcomer=_text_of(ours, run.ours, place), other=other)
+            yield AlignedPassage(shared=True, text=_text_of(ours, run.ours, place), other=other)
 
 
 def _unmatched_between(runs: list[Run], length: int) -> dict[int, tuple[int, int]]:
@@ -304,5 +302,5 @@ def _unmatched_between(runs: list[Run], length: int) -> dict[int, tuple[int, int
     return stretches
 
 
-def _text_of(cut: Words, start: int, end: int) -> str:
-    return cut.text[cut.starts[start] : cut.ends[end - 1]] if start < end else ""
+def _text_of(words: Words, start: int, end: int) -> str:
+    return words.text[words.starts[start] : words.ends[end - 1]] if start < end else ""

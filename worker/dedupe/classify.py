@@ -29,16 +29,16 @@ from worker.models import Relation
 # sides that share under 8% of their pairs of words with the other text; none under 16% where the titles share less than
 # a fifth of their words; and none under 20% where both titles are told in such passages rather than in what is shared.
 # Of 163 pairs that are two items, six are like the second, seven like the third.
-_ANOTHER_STORY = 0.08
-_UNDER_ANOTHER_TITLE = 0.16
-_UNDER_ITS_TITLE = 0.2
+_MAX_KNOWN_PAIRS = 0.08
+_MAX_KNOWN_PAIRS_OTHER_TITLE = 0.16
+_MAX_KNOWN_PAIRS_OWN_TITLES = 0.2
 _SAME_TITLE = 0.85
-_OTHER_TITLE = 0.2
-_TITLE_TOLD = 0.5
-_TITLE_TOLD_MORE = 0.2
-_ITEM_WORDS = 20
-_STORY_WORDS = 25
-_STORY_SHARE = 0.2
+_DIFFERENT_TITLES = 0.2
+_MIN_TITLE_SHARE = 0.5
+_MIN_TITLE_LEAD = 0.2
+_MIN_ITEM_WORDS = 20
+_MIN_STORY_WORDS = 25
+_MIN_STORY_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,50 +46,53 @@ class _OwnPassages:
     """What only one of two texts says: how many words, how strange to the other, and whether its title tells of it."""
 
     words: int
-    part: float
-    known: float
+    share: float
+    known_pairs: float
     is_its_title: bool
 
 
-def shares_only_frame(
-    newcomer: PreparedText, other: PreparedText, figures: Similarity, *, same_publisher: bool
-) -> bool:
+def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Similarity, *, same_publisher: bool) -> bool:
     """Say whether each of two texts tells a story that the other lacks, so that what both have is a frame around it.
 
     Each title tells of what only its own text says; or one publisher gave two titles to two stories, or its two
     stories are a good part of both texts.
     """
-    ours = _own_passages(newcomer, figures.ours.matched, other)
-    theirs = _own_passages(other, figures.theirs.matched, newcomer)
-    words, known = min(ours.words, theirs.words), max(ours.known, theirs.known)
-    if ours.is_its_title and theirs.is_its_title and known < _UNDER_ITS_TITLE and words >= PASSAGE_WORDS:
+    ours = _own_passages(text, similarity.ours.matched, other)
+    theirs = _own_passages(other, similarity.theirs.matched, text)
+    words, known_pairs = min(ours.words, theirs.words), max(ours.known_pairs, theirs.known_pairs)
+    if (
+        ours.is_its_title
+        and theirs.is_its_title
+        and known_pairs < _MAX_KNOWN_PAIRS_OWN_TITLES
+        and words >= PASSAGE_WORDS
+    ):
         return True
-    if not same_publisher or words < _ITEM_WORDS:
+    if not same_publisher or words < _MIN_ITEM_WORDS:
         return False
-    titles = title_overlap(newcomer.title, other.title)
-    if len(newcomer.title) and len(other.title) and titles < _OTHER_TITLE:
-        return known < _UNDER_ANOTHER_TITLE
-    if known >= _ANOTHER_STORY:
+    titles = title_overlap(text.title, other.title)
+    if len(text.title) and len(other.title) and titles < _DIFFERENT_TITLES:
+        return known_pairs < _MAX_KNOWN_PAIRS_OTHER_TITLE
+    if known_pairs >= _MAX_KNOWN_PAIRS:
         return False
     if titles < _SAME_TITLE:
         return True
-    return words >= _STORY_WORDS and min(ours.part, theirs.part) >= _STORY_SHARE
+    return words >= _MIN_STORY_WORDS and min(ours.share, theirs.share) >= _MIN_STORY_SHARE
 
 
-def _own_passages(side: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
-    hashes = side.words.hashes
+def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
+    hashes = text.words.hashes
     passages = [hashes[start:stop] for start, stop in unmatched_passages(matched)]
     if not passages:
-        return _OwnPassages(words=0, part=0.0, known=1.0, is_its_title=False)
+        return _OwnPassages(words=0, share=0.0, known_pairs=1.0, is_its_title=False)
     own = np.concatenate(passages)
     pairs = np.concatenate([word_pairs(each) for each in passages])
-    title = sorted_unique(side.title.hashes)
+    title = sorted_unique(text.title.hashes)
     told, shared = (marked_share(np.isin(title, where)) for where in (own, hashes[matched]))
     return _OwnPassages(
         words=len(own),
-        part=len(own) / len(hashes),
-        known=marked_share(in_sorted(pairs, other.pairs)),
-        is_its_title=told >= max(_TITLE_TOLD, shared + _TITLE_TOLD_MORE),
+        share=len(own) / len(hashes),
+        known_pairs=marked_share(in_sorted(pairs, other.pairs)),
+        is_its_title=told >= max(_MIN_TITLE_SHARE, shared + _MIN_TITLE_LEAD),
     )
 
 
@@ -98,31 +101,31 @@ def _own_passages(side: PreparedText, matched: NDArray[np.bool_], other: Prepare
 
 # A text of which the form is most is another item in that form. One that is much longer than what it has of the
 # newcomer holds it among other matter, as a digest does or a follow-up that quotes it whole: that makes nothing common.
-_FORM_SHARE = 0.8
+_MIN_FORM_SHARE = 0.8
 
 
 def shares_only_common_text(
-    figures: Similarity, others: Sequence[Similarity], *, least: int, rare_share: float
+    similarity: Similarity, others: Sequence[Similarity], *, min_clusters: int, min_rare_share: float
 ) -> bool:
     """Say whether under `rare_share` of what a newcomer and a text share is not in `least` other clusters as well.
 
     `others` are the figures of the newcomer with one text of each other cluster.
     """
-    in_forms = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
-    if len(in_forms) < least or figures.jaccard == 1.0:
+    same_form = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
+    if len(same_form) < min_clusters or similarity.jaccard == 1.0:
         return False
-    spread = np.sum(np.stack(in_forms), axis=0)
-    matched = figures.ours.matched
-    rare = int((matched & (spread < least)).sum())
-    return rare < rare_share * int(matched.sum())
+    clusters_with_word = np.sum(np.stack(same_form), axis=0)
+    matched = similarity.ours.matched
+    rare = int((matched & (clusters_with_word < min_clusters)).sum())
+    return rare < min_rare_share * int(matched.sum())
 
 
-def _holds_among_other_matter(figures: Similarity) -> bool:
-    return figures.theirs.raw_share < _FORM_SHARE * figures.ours.raw_share
+def _holds_among_other_matter(similarity: Similarity) -> bool:
+    return similarity.theirs.raw_share < _MIN_FORM_SHARE * similarity.ours.raw_share
 
 
-_FEWEST_SHINGLES = 8
-_LEAST_RELATED = 0.5
+_MIN_SHINGLES = 8
+_MIN_RELATED_COVERAGE = 0.5
 _OVERLAP_OWN_SHARE = 0.15
 _COPY_COVERAGE = 0.8
 _CONTAINED_COVERAGE = 0.7
@@ -144,32 +147,32 @@ class Classification:
 
 
 def classify_pair(
-    newcomer: PublishedText, other: PublishedText, figures: Similarity, *, merge_at: float, model: DuplicateModel
+    text: PublishedText, other: PublishedText, similarity: Similarity, *, merge_at: float, model: DuplicateModel
 ) -> Classification:
     """Decide what a newcomer is to another text under another address."""
-    if _is_too_short(newcomer.side, other.side):
-        return _classify_short(newcomer.side, other.side)
-    if not figures.shared_words:
+    if _is_too_short(text.prepared, other.prepared):
+        return _classify_short(text.prepared, other.prepared)
+    if not similarity.shared_words:
         return Classification(relation=Relation.UNIQUE, rule="too little in common")
-    values = measure_features(newcomer, other, figures)
+    values = measure_features(text, other, similarity)
     # A brief notice comes out again on another day, word for word, and is news.
-    if not values["brief_and_days"] and _equal(newcomer.side, other.side, titles=True):
+    if not values["brief_and_days"] and _equal(text.prepared, other.prepared, titles=True):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     parts = model.parts(values)
     probability = model.probability(parts)
     if probability >= merge_at:
-        relation, rule = _classify_one_item(figures)
+        relation, rule = _classify_one_item(similarity)
     else:
-        relation, rule = _classify_two_items(figures, values, parts)
+        relation, rule = _classify_two_items(similarity, values, parts)
     return Classification(relation=relation, rule=rule, notes=describe_features(values, parts), probability=probability)
 
 
-def _is_too_short(newcomer: PreparedText, other: PreparedText) -> bool:
-    return min(len(newcomer.distinct), len(other.distinct)) < _FEWEST_SHINGLES
+def _is_too_short(text: PreparedText, other: PreparedText) -> bool:
+    return min(len(text.distinct_shingles), len(other.distinct_shingles)) < _MIN_SHINGLES
 
 
-def _classify_short(newcomer: PreparedText, other: PreparedText) -> Classification:
-    if _equal(newcomer, other, titles=False):
+def _classify_short(text: PreparedText, other: PreparedText) -> Classification:
+    if _equal(text, other, titles=False):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     return Classification(relation=Relation.UNIQUE, rule="too little text to tell")
 
@@ -181,61 +184,61 @@ def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
     return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
 
 
-def _classify_one_item(figures: Similarity) -> tuple[Relation, str]:
-    if _is_in_digest(figures):
+def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:
+    if _is_in_digest(similarity):
         return Relation.FOLLOWUP, "a small part of a text on other matters"
-    return containment_relation(figures), "probably one item"
+    return containment_relation(similarity), "probably one item"
 
 
 def _classify_two_items(
-    figures: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
+    similarity: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
 ) -> tuple[Relation, str]:
     """Say in which way two texts are two items: by which of their features speak the loudest against one."""
-    if figures.of_shorter < _LEAST_RELATED:
+    if similarity.shorter_coverage < _MIN_RELATED_COVERAGE:
         return Relation.UNIQUE, "too little in common"
     form, news = (sum(min(0.0, parts[name]) for name in names) for names in (_TEMPLATE_FEATURES, _FOLLOWUP_FEATURES))
     if form < news:
         return Relation.TEMPLATE, "a form filled in anew"
     of_one_time = values["together"] >= 1.0 and not values["own_dates"]
-    if of_one_time and min(figures.ours.own_passages, figures.theirs.own_passages) >= _OVERLAP_OWN_SHARE:
+    if of_one_time and min(similarity.ours.own_passages, similarity.theirs.own_passages) >= _OVERLAP_OWN_SHARE:
         return Relation.OVERLAP, "much in common, and each has much of its own"
     return Relation.FOLLOWUP, "much in common, and news besides"
 
 
-def _is_in_digest(figures: Similarity) -> bool:
+def _is_in_digest(similarity: Similarity) -> bool:
     """Say whether one text is an item among many in the other: neither stands for the other."""
-    longer = max((figures.ours, figures.theirs), key=lambda half: len(half.matched))
-    return figures.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
+    longer = max((similarity.ours, similarity.theirs), key=lambda coverage: len(coverage.matched))
+    return similarity.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
 
 
-def containment_relation(figures: Similarity) -> Relation:
+def containment_relation(similarity: Similarity) -> Relation:
     """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
-    ours, theirs = figures.ours.raw_share, figures.theirs.raw_share
+    ours, theirs = similarity.ours.raw_share, similarity.theirs.raw_share
     if min(ours, theirs) >= _COPY_COVERAGE or (
         min(ours, theirs) >= _CONTAINED_COVERAGE and abs(ours - theirs) <= _SAME_COVERAGE
     ):
         return Relation.COPY
     if max(ours, theirs) >= _CONTAINED_COVERAGE:
         return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
-    return _fuller_relation(figures)
+    return _fuller_relation(similarity)
 
 
-def _fuller_relation(figures: Similarity) -> Relation:
+def _fuller_relation(similarity: Similarity) -> Relation:
     """Say which of two texts is the fuller where each has furniture or lost something: by what both tell of the story.
 
     Where they tell as much, the one with less furniture is as good as the fuller.
     """
-    ours, theirs = figures.ours.share, figures.theirs.share
+    ours, theirs = similarity.ours.share, similarity.theirs.share
     if abs(ours - theirs) <= _SAME_COVERAGE:
-        ours, theirs = figures.theirs.raw_share, figures.ours.raw_share
+        ours, theirs = similarity.theirs.raw_share, similarity.ours.raw_share
     return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
 
 
 # Says in words what spoke for and against two texts being one item: the largest parts of the model's sum.
 
 
-_MOST_REASONS = 3
-_LEAST_WEIGHT = 0.05
+_MAX_REASONS = 3
+_MIN_WEIGHT = 0.05
 
 
 def _count(value: float) -> int:
@@ -332,8 +335,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
 def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -> tuple[str, ...]:
     """Return the strongest reasons for one item, then those against, each with what it added to the sum."""
     order = sorted(parts, key=lambda name: (-abs(parts[name]), name))
-    pro = [name for name in order if parts[name] >= _LEAST_WEIGHT][:_MOST_REASONS]
-    con = [name for name in order if parts[name] <= -_LEAST_WEIGHT][:_MOST_REASONS]
+    pro = [name for name in order if parts[name] >= _MIN_WEIGHT][:_MAX_REASONS]
+    con = [name for name in order if parts[name] <= -_MIN_WEIGHT][:_MAX_REASONS]
     return (
         *(f"for: {_DESCRIPTIONS[name][0](values[name])} ({parts[name]:+.1f})" for name in pro),
         *(f"against: {_DESCRIPTIONS[name][1](values[name])} ({parts[name]:+.1f})" for name in con),

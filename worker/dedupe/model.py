@@ -65,7 +65,7 @@ class DuplicateModel:
         """Return the probability for what the features add."""
         return _logistic(self.intercept + self.shift + math.fsum(parts.values()))
 
-    def taught(self, factors: Mapping[str, float], *, shift: float, fitted: str) -> DuplicateModel:
+    def with_factors(self, factors: Mapping[str, float], *, shift: float, fitted: str) -> DuplicateModel:
         """Return the model with the factors that a store was taught."""
         return replace(self, factors=dict(factors), shift=shift, fitted=fitted)
 
@@ -116,36 +116,34 @@ class FitScore:
 
 def marked_pair(one: Article, other: Article, *, same: bool, model: DuplicateModel) -> MarkedPair | None:
     """Return what a mark teaches; nothing where the texts share no words, or hardly have any."""
-    pieces = [
-        PublishedText(side=prepare(each.text, title=each.title), host=each.host, published_at=each.published_at)
+    texts = [
+        PublishedText(prepared=prepare(each.text, title=each.title), host=each.host, published_at=each.published_at)
         for each in (one, other)
     ]
-    figures = compare(pieces[0].side, pieces[1].side)
-    if not figures.shared_words:
+    similarity = compare(texts[0].prepared, texts[1].prepared)
+    if not similarity.shared_words:
         return None
-    values = measure_features(pieces[0], pieces[1], figures)
+    values = measure_features(texts[0], texts[1], similarity)
     return MarkedPair(parts=tuple(curve.part(values[name]) for name, curve in model.curves.items()), one_item=same)
 
 
-def refit(model: DuplicateModel, lessons: Sequence[MarkedPair], *, fitted: str) -> DuplicateModel:
+def refit(model: DuplicateModel, marks: Sequence[MarkedPair], *, fitted: str) -> DuplicateModel:
     """Return the shipped model with the shift and the factors that the marks make most probable."""
-    moved = _fit_newton(model, lessons)
+    moved = _fit_newton(model, marks)
     factors = {name: round(1.0 + float(by), 4) for name, by in zip(model.curves, moved[1:], strict=True)}
-    return model.taught(factors, shift=round(float(moved[0]), 4), fitted=fitted)
+    return model.with_factors(factors, shift=round(float(moved[0]), 4), fitted=fitted)
 
 
-def cross_validate(
-    model: DuplicateModel, lessons: Sequence[MarkedPair], *, merge_at: float
-) -> tuple[FitScore, FitScore]:
+def cross_validate(model: DuplicateModel, marks: Sequence[MarkedPair], *, merge_at: float) -> tuple[FitScore, FitScore]:
     """Return how the shipped model does on the marks, and how one does that was taught by the others alone."""
-    folds = len(lessons) if len(lessons) <= _LEAVE_ONE_OUT else _FOLDS
-    plain = [_total(model, each, np.zeros(len(each.parts) + 1)) for each in lessons]
-    held_out = [0.0] * len(lessons)
+    folds = len(marks) if len(marks) <= _LEAVE_ONE_OUT else _FOLDS
+    plain = [_total(model, each, np.zeros(len(each.parts) + 1)) for each in marks]
+    held_out = [0.0] * len(marks)
     for fold in range(folds):
-        moved = _fit_newton(model, [each for place, each in enumerate(lessons) if place % folds != fold])
-        for place in range(fold, len(lessons), folds):
-            held_out[place] = _total(model, lessons[place], moved)
-    return _score(plain, lessons, merge_at), _score(held_out, lessons, merge_at)
+        moved = _fit_newton(model, [each for place, each in enumerate(marks) if place % folds != fold])
+        for place in range(fold, len(marks), folds):
+            held_out[place] = _total(model, marks[place], moved)
+    return _score(plain, marks, merge_at), _score(held_out, marks, merge_at)
 
 
 def weights_to_text(model: DuplicateModel) -> str:
@@ -159,23 +157,23 @@ def weights_from_text(model: DuplicateModel, text: str | None) -> DuplicateModel
     facts = json.loads(text) if text else {}
     if facts.get("version") != model.version or set(facts["factors"]) != set(model.curves):
         return model
-    return model.taught(facts["factors"], shift=facts["shift"], fitted=facts["fitted"])
+    return model.with_factors(facts["factors"], shift=facts["shift"], fitted=facts["fitted"])
 
 
-def _fit_newton(model: DuplicateModel, lessons: Sequence[MarkedPair]) -> NDArray[np.float64]:
+def _fit_newton(model: DuplicateModel, marks: Sequence[MarkedPair]) -> NDArray[np.float64]:
     """Find the most probable shift and factors, less 1, by Newton's method; no factor turns a curve round."""
-    held = np.linalg.inv(model.covariance)
-    moved = np.zeros(len(held))
-    if not lessons:
+    precision = np.linalg.inv(model.covariance)
+    moved = np.zeros(len(precision))
+    if not marks:
         return moved
-    design = np.array([(1.0, *each.parts) for each in lessons])
-    label = np.array([float(each.one_item) for each in lessons])
+    design = np.array([(1.0, *each.parts) for each in marks])
+    label = np.array([float(each.one_item) for each in marks])
     base = model.intercept + design[:, 1:].sum(axis=1)
     for _ in range(_NEWTON_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(base + design @ moved, -35.0, 35.0)))
-        slope = design.T @ (label - chance) - held @ moved
-        bend = held + design.T @ (design * (chance * (1.0 - chance))[:, None])
-        moved = moved + np.linalg.solve(bend, slope)
+        probability = 1.0 / (1.0 + np.exp(-np.clip(base + design @ moved, -35.0, 35.0)))
+        gradient = design.T @ (label - probability) - precision @ moved
+        hessian = precision + design.T @ (design * (probability * (1.0 - probability))[:, None])
+        moved = moved + np.linalg.solve(hessian, gradient)
         moved[1:] = np.maximum(moved[1:], -1.0)
     return moved
 
@@ -184,9 +182,9 @@ def _total(model: DuplicateModel, each: MarkedPair, moved: NDArray[np.float64]) 
     return model.intercept + float(moved[0]) + float(np.dot(1.0 + moved[1:], each.parts))
 
 
-def _score(totals: Sequence[float], lessons: Sequence[MarkedPair], merge_at: float) -> FitScore:
-    dial = math.log(merge_at / (1.0 - merge_at)) if merge_at < 1.0 else math.inf
-    pairs = list(zip(totals, lessons, strict=True))
+def _score(totals: Sequence[float], marks: Sequence[MarkedPair], merge_at: float) -> FitScore:
+    threshold = math.log(merge_at / (1.0 - merge_at)) if merge_at < 1.0 else math.inf
+    pairs = list(zip(totals, marks, strict=True))
     losses = [float(np.logaddexp(0.0, -total if each.one_item else total)) for total, each in pairs]
-    wrong = sum((total >= dial) != each.one_item for total, each in pairs)
+    wrong = sum((total >= threshold) != each.one_item for total, each in pairs)
     return FitScore(loss=math.fsum(losses) / max(1, len(losses)), wrong=wrong)

@@ -22,7 +22,7 @@ _PARTS_APART = re.compile(r"[.,\u066c]")
 _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
 _DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
-_MONTHS, _DAYS = 12, 31
+_MAX_MONTH, _MAX_DAY = 12, 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +42,24 @@ class Entity:
 class Entities:
     """The facts of a text in order, and what is needed to look another text's facts up in it and its title (`also`)."""
 
-    cut: Words
-    also: Words
+    words: Words
+    title: Words
 
     @cached_property
     def numbers(self) -> tuple[Entity, ...]:
         """Return the numbers of the text."""
-        return find_numbers(self.cut)
+        return find_numbers(self.words)
 
     @cached_property
     def names(self) -> tuple[Entity, ...]:
         """Return the names in the text."""
-        return tuple(_find_names(self.cut))
+        return tuple(_find_names(self.words))
 
     @cached_property
     def known(self) -> frozenset[str | int]:
         """Return every part of a number, every word and every pair of words of the text and its title."""
-        found: set[str | int] = {part for number in (*self.numbers, *find_numbers(self.also)) for part in number.key}
-        for each in (self.cut, self.also):
+        found: set[str | int] = {part for number in (*self.numbers, *find_numbers(self.title)) for part in number.key}
+        for each in (self.words, self.title):
             found.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
         return frozenset(found)
 
@@ -68,21 +68,21 @@ class Entities:
         """Return numbers and names."""
         return self.numbers + self.names
 
-    def has(self, fact: Entity) -> bool:
+    def has(self, entity: Entity) -> bool:
         """Return whether a fact of another text stands in this one."""
-        return self.known.issuperset(fact.key)
+        return self.known.issuperset(entity.key)
 
 
-def number_keys(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
+def number_keys(words: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
     """Return the distinct numbers of a text, dates and scores as one number each."""
-    return frozenset(number.key for number in find_numbers(cut))
+    return frozenset(number.key for number in find_numbers(words))
 
 
-def find_numbers(cut: Words) -> tuple[Entity, ...]:
+def find_numbers(words: Words) -> tuple[Entity, ...]:
     """Return the numbers of a text in order, dates and scores as one number each."""
-    matches = list(_NUMBER.finditer(cut.text))
-    starts = np.searchsorted(cut.ends, [match.start() for match in matches], side="right").tolist()
-    stops = np.searchsorted(cut.starts, [match.end() for match in matches], side="left").tolist()
+    matches = list(_NUMBER.finditer(words.text))
+    starts = np.searchsorted(words.ends, [match.start() for match in matches], side="right").tolist()
+    stops = np.searchsorted(words.starts, [match.end() for match in matches], side="left").tolist()
     return tuple(
         Entity(_number_key(match.group()), start, stop)
         for match, start, stop in zip(matches, starts, stops, strict=True)
@@ -92,7 +92,7 @@ def find_numbers(cut: Words) -> tuple[Entity, ...]:
 def dates_in(text: str) -> frozenset[tuple[int, int]]:
     """Return the months and days named in a text."""
     found = ((int(each[2]), int(each[1])) for each in _DATE.finditer(text))
-    return frozenset((month, day) for month, day in found if 1 <= month <= _MONTHS and 1 <= day <= _DAYS)
+    return frozenset((month, day) for month, day in found if 1 <= month <= _MAX_MONTH and 1 <= day <= _MAX_DAY)
 
 
 def _number_key(written: str) -> tuple[str, ...]:
@@ -101,11 +101,11 @@ def _number_key(written: str) -> tuple[str, ...]:
     return tuple(part.lstrip("0") or "0" for part in _PARTS.findall(plain_digits(written)))
 
 
-def _find_names(cut: Words) -> list[Entity]:
+def _find_names(words: Words) -> list[Entity]:
     """Return runs of capitalised words; one such word alone counts only inside a sentence."""
-    text, starts, ends = cut.text, cut.starts.tolist(), cut.ends.tolist()
+    text, starts, ends = words.text, words.starts.tolist(), words.ends.tolist()
     capital = [text[start].isupper() for start in starts]
-    pairs = word_pairs(cut.hashes).tolist()
+    pairs = word_pairs(words.hashes).tolist()
     names = []
     place, count = 0, len(starts)
     while place < count:
@@ -119,7 +119,7 @@ def _find_names(cut: Words) -> list[Entity]:
         if place - first > 1:
             names.append(Entity(tuple(pairs[first : place - 1]), first, place))
         elif first and _is_inside_sentence(text, ends[first - 1], starts[first]):
-            names.append(Entity((int(cut.hashes[first]),), first, place))
+            names.append(Entity((int(words.hashes[first]),), first, place))
     return names
 
 
@@ -155,7 +155,7 @@ class BigramIndex:
         self._order = np.argsort(pairs, kind="stable")
         self._sorted = pairs[self._order]
 
-    def said_again(self, stretch: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def find_repeat(self, stretch: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Say of each word of a stretch whether this text has it, in the one place that says the stretch again."""
         again = np.zeros(len(stretch), dtype=np.bool_)
         window = self._window(stretch) if len(stretch) <= _LONGEST_REPEAT else None
@@ -194,8 +194,8 @@ class PreparedText:
 
     words: Words
     headline: str
-    every: NDArray[np.uint64]
-    distinct: NDArray[np.uint64]
+    shingles: NDArray[np.uint64]
+    distinct_shingles: NDArray[np.uint64]
 
     @cached_property
     def title(self) -> Words:
@@ -213,7 +213,7 @@ class PreparedText:
         return sorted_unique(word_pairs(self.words.hashes))
 
     @cached_property
-    def places(self) -> BigramIndex:
+    def bigrams(self) -> BigramIndex:
         """Return where the pairs of neighbouring words stand."""
         return BigramIndex(self.words.hashes)
 
@@ -227,9 +227,9 @@ class PreparedText:
         return begins
 
     @cached_property
-    def facts(self) -> Entities:
+    def entities(self) -> Entities:
         """Return the numbers and names of the text."""
-        return Entities(cut=self.words, also=self.title)
+        return Entities(words=self.words, title=self.title)
 
     @cached_property
     def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
@@ -244,9 +244,11 @@ class PreparedText:
 
 def prepare(text: str, *, title: str = "") -> PreparedText:
     """Make a text ready for comparing."""
-    cut = tokenize(text)
-    every = shingles(cut.hashes)
-    return PreparedText(words=cut, headline=title, every=every, distinct=sorted_unique(every))
+    words = tokenize(text)
+    all_shingles = shingles(words.hashes)
+    return PreparedText(
+        words=words, headline=title, shingles=all_shingles, distinct_shingles=sorted_unique(all_shingles)
+    )
 
 
 def title_overlap(one: Words, two: Words) -> float:

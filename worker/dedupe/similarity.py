@@ -59,7 +59,7 @@ class Coverage:
         return float(self.matched.sum() / self.story_words) if self.story_words else 0.0
 
     @property
-    def touches(self) -> tuple[int, int]:
+    def small_gaps(self) -> tuple[int, int]:
         """Return how many small gaps there are between matched words, and how many words stand in them."""
         lengths = np.array([stop - start for start, stop in unmarked_runs(self.matched | ~self.story)], dtype=np.int64)
         small = lengths[lengths < PASSAGE_WORDS]
@@ -82,18 +82,18 @@ def is_lightly_edited(ours: Coverage, theirs: Coverage) -> bool:
 
     Who turns sentences, or writes an old story on, changes several words at once, or leaves the old ones alone.
     """
-    (our_gaps, our_words), (their_gaps, their_words) = ours.touches, theirs.touches
+    (our_gaps, our_words), (their_gaps, their_words) = ours.small_gaps, theirs.small_gaps
     rates = our_gaps / max(1, int(ours.matched.sum())), their_gaps / max(1, int(theirs.matched.sum()))
     size = (our_words + their_words) / max(1, our_gaps + their_gaps)
     return any(min(rates) >= least and max(rates) >= most and size <= words for least, most, words in _LIGHT_EDITS)
 
 
-def coverage_of(side: PreparedText, matched: NDArray[np.bool_], other: PreparedText, *, trim: bool) -> Coverage:
+def coverage_of(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText, *, trim: bool) -> Coverage:
     """Return what of a text belongs to the story that the other tells too; all of it unless `trim`."""
     story = np.ones(len(matched), dtype=np.bool_)
     if trim:
         for stretch in unmatched_passages(matched):
-            for start, stop in _find_boilerplate(side, *stretch, other):
+            for start, stop in _find_boilerplate(text, *stretch, other):
                 story[start:stop] = matched[start:stop]
     return Coverage(matched=matched, story=story)
 
@@ -118,14 +118,14 @@ def unmatched_passages(marks: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         yield start, stop
 
 
-def is_on_topic(side: PreparedText, start: int, stop: int, other: PreparedText) -> bool:
+def is_on_topic(text: PreparedText, start: int, stop: int, other: PreparedText) -> bool:
     """Say whether a stretch of a text speaks of what another text speaks of, by the pairs of words they share.
 
     Of the pairs in a follow-up's new passages the old story has 14% or more in 95 of 100; of those in passages of
     unrelated articles 5% to 12% or less, the more the longer the story is.
     """
     longer = max(1.0, len(other.words) / _USUAL_LENGTH)
-    return _shared_pairs_of(side, start, stop, other) >= _ON_TOPIC_SHARE * min(1.5, math.pow(longer, 0.4))
+    return _shared_pairs_of(text, start, stop, other) >= _ON_TOPIC_SHARE * min(1.5, math.pow(longer, 0.4))
 
 
 def marked_share(marks: NDArray[np.bool_]) -> float:
@@ -133,33 +133,33 @@ def marked_share(marks: NDArray[np.bool_]) -> float:
     return float(marks.mean()) if len(marks) else 0.0
 
 
-def _find_boilerplate(side: PreparedText, start: int, stop: int, other: PreparedText) -> list[tuple[int, int]]:
+def _find_boilerplate(text: PreparedText, start: int, stop: int, other: PreparedText) -> list[tuple[int, int]]:
     """Return what of a stretch speaks of something else: all of it, or the lines at either end of it."""
-    if _is_boilerplate(side, start, stop, other):
+    if _is_boilerplate(text, start, stop, other):
         return [(start, stop)]
-    lines = _whole_lines(side, start, stop)
-    above = list(takewhile(lambda line: _is_boilerplate(side, *line, other), lines))
-    below = takewhile(lambda line: _is_boilerplate(side, *line, other), reversed(lines[len(above) :]))
+    lines = _whole_lines(text, start, stop)
+    above = list(takewhile(lambda line: _is_boilerplate(text, *line, other), lines))
+    below = takewhile(lambda line: _is_boilerplate(text, *line, other), reversed(lines[len(above) :]))
     return [*above, *below]
 
 
-def _whole_lines(side: PreparedText, start: int, stop: int) -> list[tuple[int, int]]:
+def _whole_lines(text: PreparedText, start: int, stop: int) -> list[tuple[int, int]]:
     """Return the parts of a stretch by lines; what is only a part of a line stands in it too."""
-    inside = start + 1 + np.flatnonzero(side.line_starts[start + 1 : stop])
+    inside = start + 1 + np.flatnonzero(text.line_starts[start + 1 : stop])
     return list(pairwise([start, *inside.tolist(), stop]))
 
 
-def _is_boilerplate(side: PreparedText, start: int, stop: int, other: PreparedText) -> bool:
+def _is_boilerplate(text: PreparedText, start: int, stop: int, other: PreparedText) -> bool:
     """Say whether words speak of something else; a few (a caption, a teaser) only where they fill lines."""
     if stop - start >= _BOILERPLATE_WORDS:
-        return not is_on_topic(side, start, stop, other)
-    whole_lines = side.line_starts[start] and (stop == len(side.words) or side.line_starts[stop])
-    return bool(whole_lines) and _shared_pairs_of(side, start, stop, other) < _OFF_TOPIC_SHARE
+        return not is_on_topic(text, start, stop, other)
+    whole_lines = text.line_starts[start] and (stop == len(text.words) or text.line_starts[stop])
+    return bool(whole_lines) and _shared_pairs_of(text, start, stop, other) < _OFF_TOPIC_SHARE
 
 
-def _shared_pairs_of(side: PreparedText, start: int, stop: int, other: PreparedText) -> float:
+def _shared_pairs_of(text: PreparedText, start: int, stop: int, other: PreparedText) -> float:
     """Return the share of a stretch's pairs of neighbouring words that stand in the other text."""
-    return marked_share(in_sorted(word_pairs(side.words.hashes[start:stop]), other.pairs))
+    return marked_share(in_sorted(word_pairs(text.words.hashes[start:stop]), other.pairs))
 
 
 _LEAST_CONTAINMENT = 0.15
@@ -184,33 +184,33 @@ class Similarity:
     ours: Coverage
     theirs: Coverage
     alignment: Alignment
-    newcomer_first: bool = True
+    text_first: bool = True
 
     @property
-    def turned(self) -> Similarity:
+    def swapped(self) -> Similarity:
         """Return the figures with the texts in each other's places."""
         return Similarity(
             jaccard=self.jaccard,
             containment=self.containment,
             ours=self.theirs,
             theirs=self.ours,
-            alignment=self.alignment.turned,
-            newcomer_first=not self.newcomer_first,
+            alignment=self.alignment.swapped,
+            text_first=not self.text_first,
         )
 
     @property
-    def newcomer_is_shorter(self) -> bool:
+    def text_is_shorter(self) -> bool:
         """Whether the newcomer tells the story in fewer words than the other."""
         ours, theirs = self.ours.story_words, self.theirs.story_words
-        return ours < theirs if ours != theirs else self.newcomer_first
+        return ours < theirs if ours != theirs else self.text_first
 
     @property
     def shorter(self) -> Coverage:
         """Return the text that tells the story in fewer words."""
-        return self.ours if self.newcomer_is_shorter else self.theirs
+        return self.ours if self.text_is_shorter else self.theirs
 
     @property
-    def of_shorter(self) -> float:
+    def shorter_coverage(self) -> float:
         """Return the share of the shorter text's words that the longer has."""
         return self.shorter.share
 
@@ -226,12 +226,12 @@ class Similarity:
         return int(self.ours.matched.sum())
 
 
-def compare(newcomer: PreparedText, other: PreparedText) -> Similarity:
+def compare(text: PreparedText, other: PreparedText) -> Similarity:
     """Compare two texts; empty ones have nothing in common with anything."""
     # Where a word repeats, which of its places is matched depends on the order: one order makes one verdict.
-    if _comes_first(other, newcomer):
-        return _compare_in_order(other, newcomer).turned
-    return _compare_in_order(newcomer, other)
+    if _comes_first(other, text):
+        return _compare_in_order(other, text).swapped
+    return _compare_in_order(text, other)
 
 
 def _comes_first(one: PreparedText, two: PreparedText) -> bool:
@@ -241,9 +241,9 @@ def _comes_first(one: PreparedText, two: PreparedText) -> bool:
 
 
 def _compare_in_order(one: PreparedText, two: PreparedText) -> Similarity:
-    few = min(len(one.distinct), len(two.distinct))
-    shared = _shared(one.distinct, two.distinct)
-    jaccard = len(shared) / max(1, len(one.distinct) + len(two.distinct) - len(shared))
+    few = min(len(one.distinct_shingles), len(two.distinct_shingles))
+    shared = _shared(one.distinct_shingles, two.distinct_shingles)
+    jaccard = len(shared) / max(1, len(one.distinct_shingles) + len(two.distinct_shingles) - len(shared))
     containment = len(shared) / few if few else 0.0
     if containment < _LEAST_CONTAINMENT:
         alignment = align_nothing(one.words, two.words)
@@ -272,11 +272,11 @@ def _shared(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint
     return short[in_sorted(short, long)]
 
 
-def _with_repeats(side: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> NDArray[np.bool_]:
+def _with_repeats(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> NDArray[np.bool_]:
     """Add the words of passages that the other text says too, be it where it says something else besides."""
     found = matched.copy()
     for start, stop in unmatched_passages(matched):
-        found[start:stop] |= other.places.said_again(side.words.hashes[start:stop])
+        found[start:stop] |= other.bigrams.find_repeat(text.words.hashes[start:stop])
     return found
 
 
@@ -289,10 +289,10 @@ def _long_runs(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-def _words_in_shingles(side: PreparedText, shared: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _words_in_shingles(text: PreparedText, shared: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Say of each word of a text whether it stands in one of the shared shingles (sorted)."""
-    marks = np.zeros(len(side.words), dtype=np.bool_)
-    places = np.flatnonzero(in_sorted(side.every, shared))
-    for offset in range(len(side.words) - len(side.every) + 1):
+    marks = np.zeros(len(text.words), dtype=np.bool_)
+    places = np.flatnonzero(in_sorted(text.shingles, shared))
+    for offset in range(len(text.words) - len(text.shingles) + 1):
         marks[places + offset] = True
     return marks

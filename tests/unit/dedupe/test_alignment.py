@@ -69,18 +69,18 @@ def test_runs_say_the_same_words_in_both_texts(one: list[str], two: list[str]) -
 def test_passages_hold_every_word_of_both_texts_once(one: list[str], two: list[str]) -> None:
     told = align_passages(" ".join(one), " ".join(two))
 
-    assert " ".join(part for each in told.passages if (part := each.newcomer)) == " ".join(one)
+    assert " ".join(part for each in told.passages if (part := each.text)) == " ".join(one)
     other = sorted(" ".join(part for each in told.passages if (part := each.other)).split())
     assert other == sorted(two)
     shared = [each for each in told.passages if each.shared]
-    assert all(each.newcomer == each.other for each in shared)
-    assert told.shared_words == sum(len(each.newcomer.split()) for each in shared)
+    assert all(each.text == each.other for each in shared)
+    assert told.shared_words == sum(len(each.text.split()) for each in shared)
 
 
 def test_passages_show_shared_and_differing_text_as_it_was_written() -> None:
     told = align_passages("Thủ đô Hà Nội, hôm nay. Mưa to", "Hôm qua thủ đô Hà Nội - hôm nay! Nắng đẹp")
 
-    assert [(each.shared, each.newcomer, each.other) for each in told.passages] == [
+    assert [(each.shared, each.text, each.other) for each in told.passages] == [
         (False, "", "Hôm qua"),
         (True, "Thủ đô Hà Nội, hôm nay", "thủ đô Hà Nội - hôm nay"),
         (False, "Mưa to", "Nắng đẹp"),
@@ -112,21 +112,26 @@ def test_what_a_page_says_of_other_things_is_off_topic() -> None:
 
 
 def test_figures_count_distinct_shingles_and_words() -> None:
-    figures = compare(prepare("một hai ba bốn năm sáu"), prepare("một hai ba bốn năm bảy"))
+    similarity = compare(prepare("một hai ba bốn năm sáu"), prepare("một hai ba bốn năm bảy"))
 
-    assert figures.jaccard == 1 / 3
-    assert figures.containment == 1 / 2
-    assert figures.shared_words == 5
+    assert similarity.jaccard == 1 / 3
+    assert similarity.containment == 1 / 2
+    assert similarity.shared_words == 5
 
 
 def test_empty_texts_have_nothing_in_common_with_anything() -> None:
-    figures = compare(prepare(""), prepare("\n".join(STORY)))
+    similarity = compare(prepare(""), prepare("\n".join(STORY)))
 
-    assert (figures.jaccard, figures.containment, figures.shared_words, figures.of_shorter) == (0.0, 0.0, 0, 0.0)
+    assert (similarity.jaccard, similarity.containment, similarity.shared_words, similarity.shorter_coverage) == (
+        0.0,
+        0.0,
+        0,
+        0.0,
+    )
     assert compare(prepare(""), prepare("")).jaccard == 0.0
 
 
 def test_a_text_that_says_everything_twice_still_matches_itself() -> None:
     twice = "\n".join([*prose(8, sentences=40), *prose(8, sentences=40)])
 
-    assert compare(prepare(twice), prepare(f"{twice} thêm")).of_shorter > 0.95
+    assert compare(prepare(twice), prepare(f"{twice} thêm")).shorter_coverage > 0.95

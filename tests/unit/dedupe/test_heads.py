@@ -52,9 +52,9 @@ def stirred(word: str, sentences: list[str]) -> list[str]:
     return [line for pair in zip(sentences, [word] * len(sentences), strict=True) for line in pair]
 
 
-def judged(newcomer: Article, *stored: Neighbour, keep: Keep = "earliest") -> Verdict:
+def judged(arriving: Article, *stored: Neighbour, keep: Keep = "earliest") -> Verdict:
     deduper = Deduper(DedupeSettings(keep=keep))
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), stored)
 
 
 def came(
@@ -144,14 +144,14 @@ def test_why_a_claimed_date_did_not_count_is_said() -> None:
 
 
 def test_a_copy_that_the_operator_dates_earlier_becomes_the_head_only_where_the_earliest_is_kept() -> None:
-    newcomer = came(STORY, published=timedelta(hours=-1), by="input")
+    arriving = came(STORY, published=timedelta(hours=-1), by="input")
 
-    assert [judged(newcomer, held(), keep=keep).head for keep in ("earliest", "first", "longest")] == [
+    assert [judged(arriving, held(), keep=keep).head for keep in ("earliest", "first", "longest")] == [
         True,
         False,
         False,
     ]
-    assert judged(newcomer, held()).reason == "the copy that came out first"
+    assert judged(arriving, held()).reason == "the copy that came out first"
 
 
 def test_a_copy_from_an_archive_that_fetched_it_earlier_becomes_the_head() -> None:
@@ -194,9 +194,9 @@ def test_more_of_the_story_between_its_paragraphs_becomes_the_head() -> None:
 
 @pytest.mark.parametrize("text", [CUT, STORY[:12], [*STORY, *MORE], [*STORY, *FOREIGN[:4]], with_word("không", STORY)])
 def test_a_publishers_own_new_version_is_the_head_shorter_or_longer(text: list[str]) -> None:
-    newcomer = came(text, url="https://paper.example/1")
+    arriving = came(text, url="https://paper.example/1")
 
-    verdict = judged(newcomer, held())
+    verdict = judged(arriving, held())
 
     assert (verdict.relation, verdict.head, verdict.reason) == (
         Relation.REVISION,
@@ -207,9 +207,9 @@ def test_a_publishers_own_new_version_is_the_head_shorter_or_longer(text: list[s
 
 @pytest.mark.parametrize("twin", ["https://amp.paper.example/1", "https://m.paper.example/1"])
 def test_a_twin_of_the_page_with_the_same_key_is_its_new_version(twin: str) -> None:
-    newcomer = replace(came(STORY[:13], url=twin), canonical_url="https://paper.example/1")
+    arriving = replace(came(STORY[:13], url=twin), canonical_url="https://paper.example/1")
 
-    assert judged(newcomer, held()).relation is Relation.REVISION
+    assert judged(arriving, held()).relation is Relation.REVISION
 
 
 def test_an_older_capture_of_a_page_does_not_replace_the_newer_version() -> None:
@@ -222,9 +222,9 @@ def test_an_older_capture_of_a_page_does_not_replace_the_newer_version() -> None
 
 @pytest.mark.parametrize("text", [STORY, CUT, with_word("không", STORY)])
 def test_the_same_key_from_another_publisher_is_judged_like_any_other_text(text: list[str]) -> None:
-    newcomer = replace(came(text), canonical_url="https://paper.example/1")
+    arriving = replace(came(text), canonical_url="https://paper.example/1")
 
-    verdict = judged(newcomer, held())
+    verdict = judged(arriving, held())
 
     assert verdict.relation is not Relation.REVISION
     assert not verdict.head
@@ -239,7 +239,7 @@ def test_a_seed_is_the_head_whichever_came_first(text: list[str]) -> None:
     assert (verdict.head, verdict.reason) == (True, "a seed comes before what is fetched")
 
 
-@pytest.mark.parametrize(("original", "head"), [("newcomer", True), ("stored", False)])
+@pytest.mark.parametrize(("original", "head"), [("article", True), ("stored", False)])
 @pytest.mark.parametrize("kind", [Kind.ARTICLE, Kind.SEED])
 def test_a_persons_word_on_the_original_comes_first(original: str, head: bool, kind: Kind) -> None:
     stored = replace(held(kind=kind), original=original)
@@ -297,26 +297,26 @@ def never() -> AddedText:
 
 
 @pytest.mark.parametrize(
-    ("relation", "keep", "newcomer", "adds"),
+    ("relation", "keep", "is_head", "measure_added"),
     [
         (Relation.REVISION, "earliest", True, never),
         (Relation.CONTAINED, "longest", False, never),
         (Relation.COPY, "earliest", False, never),
         (Relation.COPY, "longest", False, never),
-        (Relation.CONTAINS, "first", True, lambda: AddedText(words=50, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=10, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=40, of=100)),
-        (Relation.CONTAINS, "first", True, lambda: AddedText(words=200, lost=40, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=0, of=100, foreign="strange")),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=50, lost=0, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=10, lost=0, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=40, older_words=100)),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=200, lost=40, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=0, older_words=100, foreign="strange")),
     ],
 )
 def test_keep_decides_among_copies_alone(
-    relation: Relation, keep: Keep, newcomer: bool, adds: Callable[[], AddedText]
+    relation: Relation, keep: Keep, is_head: bool, measure_added: Callable[[], AddedText]
 ) -> None:
-    made = choose_head(contender("b.example"), contender(), relation, keep=keep, adds=adds)
+    made = choose_head(contender("b.example"), contender(), relation, keep=keep, measure_added=measure_added)
 
     assert isinstance(made, HeadChoice)
-    assert made.newcomer is newcomer
+    assert made.is_head is is_head
     assert made.reason
 
 

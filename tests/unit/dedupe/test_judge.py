@@ -18,9 +18,9 @@ OTHER = prose(2)
 FORM = "a form filled in anew"
 
 
-def judged(newcomer: Article, *stored: Neighbour, rules: DedupeSettings | None = None) -> Verdict:
+def judged(arriving: Article, *stored: Neighbour, rules: DedupeSettings | None = None) -> Verdict:
     deduper = Deduper(rules)
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), stored)
 
 
 def rule_of(verdict: Verdict) -> tuple[Relation, str]:
@@ -300,9 +300,9 @@ def test_the_same_address_with_a_wholly_different_text_is_another_item() -> None
     [("old.example", 3, Relation.REVISION), ("old.example", -3, Relation.COPY), ("new.example", 3, Relation.COPY)],
 )
 def test_a_publishers_later_rewrite_of_its_own_story_is_a_revision(host: str, hours: int, expected: Relation) -> None:
-    newcomer = article(edited(STORY, every=15), url=f"https://{host}/2", after=timedelta(hours=hours))
+    arriving = article(edited(STORY, every=15), url=f"https://{host}/2", after=timedelta(hours=hours))
 
-    verdict = judged(newcomer, neighbour(STORY, dated=True))
+    verdict = judged(arriving, neighbour(STORY, dated=True))
 
     assert (verdict.relation, verdict.head) == (expected, expected is Relation.REVISION)
 
@@ -349,9 +349,9 @@ def test_a_mark_counts_for_a_text_without_words_too() -> None:
 def test_passages_that_stand_in_many_clusters_are_no_evidence() -> None:
     form = prose(80, sentences=9)
     stored = [neighbour([*form, *prose(90 + number, sentences=1)], number=number) for number in range(1, 6)]
-    newcomer = article([*form, *prose(200, sentences=1)])
+    arriving = article([*form, *prose(200, sentences=1)])
 
-    alone, among = judged(newcomer, stored[0]), judged(newcomer, *stored)
+    alone, among = judged(arriving, stored[0]), judged(arriving, *stored)
 
     assert alone.relation is Relation.COPY
     assert rule_of(among) == (Relation.TEMPLATE, "what both have stands in many articles")
@@ -398,24 +398,24 @@ def test_a_true_copy_within_a_family_is_still_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "newcomer", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
+    ("keep", "text", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
 )
-def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newcomer: list[str], becomes: bool) -> None:
+def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, arriving: list[str], becomes: bool) -> None:
     rules = DedupeSettings(keep="longest" if keep == "longest" else "first")
 
-    verdict = judged(article(newcomer), neighbour(STORY[:14]), rules=rules)
+    verdict = judged(article(arriving), neighbour(STORY[:14]), rules=rules)
 
     assert (verdict.relation, verdict.head) == (Relation.COPY, becomes)
 
 
 def test_the_dial_decides_from_which_probability_texts_are_merged() -> None:
-    newcomer, stored = article(edited(STORY, every=8)), neighbour(STORY)
-    usual = judged(newcomer, stored)
+    arriving, stored = article(edited(STORY, every=8)), neighbour(STORY)
+    usual = judged(arriving, stored)
     assert usual.best is not None
     assert usual.best.probability is not None
 
-    strict = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability + 0.001))
-    exact = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability))
+    strict = judged(arriving, stored, rules=DedupeSettings(merge_at=usual.best.probability + 0.001))
+    exact = judged(arriving, stored, rules=DedupeSettings(merge_at=usual.best.probability))
 
     assert (usual.relation, exact.relation) == (Relation.COPY, Relation.COPY)
     assert strict.relation is Relation.FOLLOWUP

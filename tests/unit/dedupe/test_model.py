@@ -37,11 +37,11 @@ TITLES = st.sampled_from(["", "Một hai ba 7", "Một hai ba 8", "Sáu bảy"])
 
 
 def piece(text: list[str], *, title: str = "", at: datetime | None = None) -> PublishedText:
-    return PublishedText(side=prepare("\n".join(text), title=title), host="one.example", published_at=at)
+    return PublishedText(prepared=prepare("\n".join(text), title=title), host="one.example", published_at=at)
 
 
 def measured(one: PublishedText, two: PublishedText) -> dict[str, float]:
-    return measure_features(one, two, compare(one.side, two.side))
+    return measure_features(one, two, compare(one.prepared, two.prepared))
 
 
 def probability(one: PublishedText, two: PublishedText) -> float:
@@ -119,9 +119,9 @@ def test_a_date_that_is_far_off_speaks_no_more_against_one_item_than_none(days: 
 
 @pytest.mark.parametrize("days", [0, 9, 400])
 def test_the_same_words_under_the_same_title_are_a_copy_whatever_their_dates(days: int) -> None:
-    deduper, newcomer = Deduper(), article(STORY, title="Cầu", after=timedelta(days=days))
+    deduper, arriving = Deduper(), article(STORY, title="Cầu", after=timedelta(days=days))
 
-    verdict = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(STORY, title="Cầu", dated=True)])
+    verdict = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(STORY, title="Cầu", dated=True)])
 
     assert verdict.relation is Relation.COPY
 
@@ -147,9 +147,9 @@ def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None
 
 
 def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
-    deduper, newcomer = Deduper(), article(edited(STORY, every=9))
+    deduper, arriving = Deduper(), article(edited(STORY, every=9))
 
-    best = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(STORY)]).best
+    best = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(STORY)]).best
 
     assert best is not None
     assert best.probability is not None
@@ -160,8 +160,8 @@ def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
 def test_two_reports_of_a_day_that_each_have_much_of_their_own_overlap() -> None:
     deduper = Deduper()
     one = [*prose(7, sentences=6), *STORY]
-    newcomer = article([*STORY, *prose(8, sentences=6)], title="Kia", after=timedelta(hours=1))
-    verdict = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(one, title="Khác", dated=True)])
+    arriving = article([*STORY, *prose(8, sentences=6)], title="Kia", after=timedelta(hours=1))
+    verdict = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(one, title="Khác", dated=True)])
 
     assert verdict.relation in (Relation.OVERLAP, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS)
 

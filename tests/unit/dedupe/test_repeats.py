@@ -11,7 +11,7 @@ PLACES = BigramIndex(tokenize("\n".join(STORY)).hashes)
 
 
 def again(text: str) -> list[bool]:
-    return [bool(mark) for mark in PLACES.said_again(tokenize(text).hashes)]
+    return [bool(mark) for mark in PLACES.find_repeat(tokenize(text).hashes)]
 
 
 def test_a_passage_that_stands_in_the_text_is_said_again_in_full() -> None:
@@ -34,4 +34,4 @@ def test_strange_words_and_words_from_all_over_the_text_are_not() -> None:
 def test_very_long_stretches_and_empty_texts_cost_nothing() -> None:
     assert not any(again(" ".join(STORY)))
     assert again("") == []
-    assert not any(BigramIndex(tokenize("").hashes).said_again(tokenize(STORY[0]).hashes))
+    assert not any(BigramIndex(tokenize("").hashes).find_repeat(tokenize(STORY[0]).hashes))

@@ -19,8 +19,8 @@ TURNED = {Relation.CONTAINED: Relation.CONTAINS, Relation.CONTAINS: Relation.CON
 DEDUPER = Deduper()
 
 
-def judged(newcomer: list[str], stored: list[str], *, titles: tuple[str, str]) -> Verdict:
-    arriving = article(newcomer, title=titles[0])
+def judged(text: list[str], stored: list[str], *, titles: tuple[str, str]) -> Verdict:
+    arriving = article(text, title=titles[0])
     return DEDUPER.judge(arriving, DEDUPER.fingerprint(arriving), [neighbour(stored, title=titles[1])])
 
 

@@ -60,10 +60,10 @@ def stored(made: Article, number: int) -> Neighbour:
     return replace(near, published_at=made.published_at, host=made.host)
 
 
-def met(newcomer: Article, *others: Article) -> Verdict:
+def met(arriving: Article, *others: Article) -> Verdict:
     deduper = Deduper()
     near = [stored(each, number) for number, each in enumerate(others, 1)]
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), near)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), near)
 
 
 @pytest.mark.parametrize("language", FRAMES)

@@ -37,7 +37,7 @@ class Decision:
             return None
         apart = [each for each in self.passages.passages if not each.shared]
         return Difference(
-            added=tuple(_flat(each.newcomer) for each in apart if each.newcomer.strip()),
+            added=tuple(_flat(each.text) for each in apart if each.text.strip()),
             removed=tuple(_flat(each.other) for each in apart if each.other.strip()),
         )
 
@@ -301,10 +301,10 @@ def _show_passages(passages: AlignedPassages) -> None:
     out.print("    passages: = both, + this article only, - the other only")
     for passage in passages.passages:
         if passage.shared:
-            out.print(f"    = {escape_markup(_shortened(passage.newcomer))}", style="dim")
+            out.print(f"    = {escape_markup(_shortened(passage.text))}", style="dim")
             continue
-        if passage.newcomer.strip():
-            out.print(f"    + {escape_markup(_flat(passage.newcomer))}", style="green")
+        if passage.text.strip():
+            out.print(f"    + {escape_markup(_flat(passage.text))}", style="green")
         if passage.other.strip():
             out.print(f"    - {escape_markup(_flat(passage.other))}", style="red")
 

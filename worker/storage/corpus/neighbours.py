@@ -141,7 +141,7 @@ def _originals(connection: Connection, url: str, rows: Collection[Row[Any]]) -> 
     told = originals(connection, {url, *urls}) if urls else {}
     if url not in told:
         return dict.fromkeys(told, "stored")
-    return {each: "stored" if each in told and told[each] > told[url] else "newcomer" for each in urls}
+    return {each: "stored" if each in told and told[each] > told[url] else "article" for each in urls}
 
 
 def _marked_different(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:
