@@ -126,8 +126,8 @@ def _published_text(item: Article | Neighbour, prepare_text: Callable[[str, str]
 def _compare_neighbour(
     text: PublishedText, neighbour: Neighbour, prepare_text: Callable[[str, str], PreparedText]
 ) -> _ComparedNeighbour:
-    text = _published_text(neighbour, prepare_text)
-    return _ComparedNeighbour(neighbour=neighbour, text=text, similarity=compare(text.prepared, text.prepared))
+    stored = _published_text(neighbour, prepare_text)
+    return _ComparedNeighbour(neighbour=neighbour, text=stored, similarity=compare(text.prepared, stored.prepared))
 
 
 def _judge_neighbour(

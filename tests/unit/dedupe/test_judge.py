@@ -398,7 +398,7 @@ def test_a_true_copy_within_a_family_is_still_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "text", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
+    ("keep", "arriving", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
 )
 def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, arriving: list[str], becomes: bool) -> None:
     rules = DedupeSettings(keep="longest" if keep == "longest" else "first")
