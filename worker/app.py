@@ -204,7 +204,7 @@ def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
         clock=stages.clock,
         offload=stages.offload,
         deduper=stages.deduper,
-        shelf=store.seeds,
+        seed_store=store.seeds,
         to_article=_seed_reader(),
     )
 

@@ -1,4 +1,8 @@
-"""The discover flow: read a source and write what it points at into the ledger."""
+"""The discover flow: read a source and add the articles it points at to the candidate table.
+
+`Discoverer.poll` reads a configured source and records the poll. `Discoverer.read` reads a target of `ingest` once,
+without state. Either returns a `SourceReport`; only errors of the store or the machine are raised.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +29,14 @@ from worker.urls import host_of
 log = structlog.get_logger()
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
+# How many sitemaps, and pages of each, are read to fill a gap. Chosen, not measured: a gap is hours long, and news
+# sitemaps begin with the newest pages, so that more would cost the site fetches and find little.
 _SITEMAPS: Final = 3
 _SITEMAP_PAGES: Final = 10
-"""How many sitemaps, and pages of each, are read to fill a gap."""
 
 
 class Discoverer:
-    """Polls sources."""
+    """Reads sources: polls of configured sources, and single targets given by the operator."""
 
     def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
         self._stages = stages
@@ -42,9 +47,10 @@ class Discoverer:
         self._walker = PageWalker(stages, limits)
 
     async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
-        """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
+        """Poll one configured source, add its new candidates, and record the poll.
 
-        A source that another worker is polling is left to it; with `only_if_due` also one that has just been polled.
+        Errors of the source are in the report. Skip the source if another worker is polling it, and with `only_if_due`
+        also if it has just been polled. Raises StoreError and MachineError.
         """
         if not await self._lease_poll(source, only_if_due=only_if_due):
             return SourceReport(source=source.name, skipped=True)
@@ -61,7 +67,7 @@ class Discoverer:
             report = await self._failed(source, state, late)
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
-        except Exception as exc:  # a bug is loud, but its source is left alone like any that fails: it stays due else
+        except Exception as exc:  # a bug is logged; the source backs off like any that fails, or it would stay due
             if lack := as_machine_error(exc):
                 raise lack from exc
             log.exception("discover.bug", source=source.name)
@@ -83,9 +89,9 @@ class Discoverer:
         )
 
     async def read(self, source: Source, *, batch: str) -> SourceReport:
-        """Read a target somebody named once: nothing is remembered of it but its candidates, marked with `batch`.
+        """Read a target of `ingest` once; only its candidates are stored, marked with `batch`.
 
-        A page that is an article itself is looked at again though it is known.
+        A page that is itself an article is fetched again even if it is known. Raises StoreError.
         """
         try:
             report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
@@ -99,7 +105,7 @@ class Discoverer:
         return report
 
     async def _unread(self, source: Source, error: FetchError, *, batch: str) -> SourceReport:
-        """Enter a target that gave no page into the books all the same: it is blocked, failed, or tried again later."""
+        """Add a target that could not be fetched as a candidate, so that it is counted and retried like any other."""
         candidate = Candidate(
             url=source.url,
             canonical_url=self._stages.canonicalise(source.url),
@@ -112,7 +118,7 @@ class Discoverer:
         return replace(progress.report(source), error=str(error) if error.retry else "")
 
     async def replan(self, sources: Iterable[Source]) -> None:
-        """Give every source whose rule (`every`, `cron`) was changed since its last poll the due time it asks for."""
+        """Set a new due time for every source whose `every` or `cron` setting changed since its last poll."""
         for source in sources:
             state = await self._stages.offload(self._stages.ledger.source_state, source.name)
             due_at = poll_result.due_after_change(source, state, context=self._poll_context())
@@ -161,7 +167,7 @@ class Discoverer:
         self._observer.discovered(source, new=new)
 
     async def _fill_gap(self, source: Source, state: SourceState, progress: PollProgress) -> None:
-        """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
+        """If this poll has no entry in common with the last one, note the gap and read the site's sitemaps."""
         if not poll_result.has_gap(source, state, progress):
             return
         note = poll_result.gap_note(source, state, progress, now=self._stages.clock.now())
@@ -178,7 +184,7 @@ class Discoverer:
         progress.recovered = extra.new
 
     async def _sitemaps_of(self, source: Source) -> Sequence[str]:
-        """Return the sitemaps of a source's site: its own, those configured for its host, or what robots.txt names."""
+        """Return the source's own sitemap, else those configured for its host, else those that robots.txt names."""
         own = source.options.sitemap
         configured = [own] if own else self._limits.sitemaps.get(host_of(source.url), ())
         try:
@@ -224,19 +230,19 @@ class Discoverer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReading:
-    """What reading a source gave: its counts, and the validators to keep; `unchanged` is the server's own word."""
+    """The counts of one reading of a source, and the validators to store; `unchanged` is true after a 304 response."""
 
     progress: PollProgress
     validators: Validators = Validators()
     unchanged: bool = False
 
     def report(self, source: Source) -> SourceReport:
-        """Return the report of a poll that worked."""
+        """Return the report of a successful poll."""
         return replace(self.progress.report(source), not_modified=self.unchanged)
 
 
 def _with_read_at(source: Source, state: SourceState) -> Source:
-    """Tell a sitemap's parser when all of it was last read; the parser adds a day for dates that lie."""
+    """Return a sitemap source with the time of its last complete reading; the parser allows a day for wrong dates."""
     read_at = state.learned.publishing_stats.read_at
     if source.kind != "sitemap" or read_at is None:
         return source
@@ -244,10 +250,10 @@ def _with_read_at(source: Source, state: SourceState) -> Source:
 
 
 def is_local(source: Source) -> bool:
-    """Tell whether a source lies on this machine."""
+    """Return whether a source is read from local files, not from the network."""
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 
 
 def local_path(url: str) -> Path:
-    """Return the path that a `file:` URL or a plain path names."""
+    """Return the path of a `file:` URL, or of a plain path."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)

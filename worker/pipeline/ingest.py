@@ -1,4 +1,8 @@
-"""The ingest flow: claim candidates, work on them, and write one outcome for each."""
+"""The ingest flow: claim candidates, fetch, extract and judge each, and write one outcome for each.
+
+`Ingester.drain` works until nothing is due (`ingest`); `Ingester.work` until it is told to stop (the daemon). Each
+claim is a lease that is extended while its task runs; a claim that is not finished at the end is released.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,8 @@ from worker.urls import same_site
 
 log = structlog.get_logger()
 
+# Chosen, not measured. The waits trade the delay before new work is seen against empty queries. A batch of rechecks is
+# one short transaction, and 500 of them every 30 seconds are more than the hosts' delays let any run fetch.
 _TICK: Final = timedelta(milliseconds=250)
 _RECHECK_EVERY: Final = timedelta(seconds=30)
 _RECHECK_BATCH: Final = 500
@@ -47,7 +53,7 @@ _NEW_STATES: Final = frozenset({State.STORED, State.DUPLICATE})
 
 
 class Ingester:
-    """Works candidates off, several at once; one object for one run."""
+    """Works on candidates, several at once. Create one object per run."""
 
     def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
         self._stages = stages
@@ -56,15 +62,15 @@ class Ingester:
         self._observer = observer
         self._worker = worker
         self._in_flight: dict[asyncio.Task[None], Claim] = {}
-        self.remaining: int | None = None  # how many candidates may still be taken; None: any number
+        self.remaining: int | None = None  # how many candidates may still be claimed; None: no limit
         self._next_recheck_s = 0.0
 
     async def drain(
         self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
     ) -> None:
-        """Work until nothing is due and no `more` is coming, or until `limit` candidates were taken.
+        """Work until nothing is due and `more` returns false, or until `limit` candidates were claimed.
 
-        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        On cancellation, release all unfinished claims before returning. Raises StoreError if the store is unusable.
         """
         self.remaining = limit
         async with self._heartbeat(), self._release_on_exit():
@@ -76,9 +82,9 @@ class Ingester:
                 await self._pause(_TICK)
 
     async def work(self, stopping: Callable[[], bool]) -> None:
-        """Work for as long as `stopping` says no, then finish what is in hand.
+        """Work until `stopping` returns true, then finish the claimed candidates.
 
-        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        On cancellation, release all unfinished claims before returning. Raises StoreError if the store is unusable.
         """
         async with self._heartbeat(), self._release_on_exit():
             while not stopping():
@@ -89,16 +95,16 @@ class Ingester:
 
     @property
     def in_flight(self) -> int:
-        """How many candidates are being worked on."""
+        """The number of claimed candidates whose work has not ended."""
         return len(self._in_flight)
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
-        """What is being worked on, to see where it stands."""
+        """The running tasks, for a dump of where each is suspended."""
         return tuple(self._in_flight)
 
     async def _queue_rechecks(self, scope: Scope) -> None:
-        """From time to time, queue what has reached the age at which it is looked at again."""
+        """Every `_RECHECK_EVERY`, queue the articles that have reached an age in `recheck`."""
         now = self._stages.clock.monotonic()
         if not self._limits.recheck or scope != Scope() or now < self._next_recheck_s:
             return
@@ -108,7 +114,7 @@ class Ingester:
         )
 
     async def _claim(self, scope: Scope) -> None:
-        """Claim as many candidates as there is room for and start on them."""
+        """Claim candidates up to the limits, and start a task for each."""
         await self._queue_rechecks(scope)
         room = self._limits.max_in_flight - len(self._in_flight)
         limit = room if self.remaining is None else min(room, self.remaining)
@@ -133,19 +139,19 @@ class Ingester:
         return not await self._stages.offload(self._stages.ledger.has_due, now=self._stages.clock.now(), scope=scope)
 
     async def _pause(self, delay: timedelta) -> None:
-        """Wait until something in hand is done, but no longer than `delay`."""
+        """Wait until a task ends, at most for `delay`, and remove the finished tasks."""
         sleeper = asyncio.ensure_future(self._stages.clock.sleep(delay))
         try:
             await asyncio.wait({sleeper, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
         for task in [task for task in self._in_flight if task.done()]:
-            task.result()  # whose work was broken off is still in hand, and given back
+            task.result()  # raises if the work was aborted: the claim stays in flight, so that it is released
             del self._in_flight[task]
 
     @asynccontextmanager
     async def _release_on_exit(self) -> AsyncIterator[None]:
-        """Give back, at the end, every claim that is still in hand: nobody waits for its lease to run out."""
+        """At the end, cancel the tasks and release their claims, so that no lease has to expire first."""
         try:
             yield
         finally:
@@ -160,7 +166,7 @@ class Ingester:
 
     @asynccontextmanager
     async def _heartbeat(self) -> AsyncIterator[None]:
-        """Prolong the leases of what is in hand for as long as the block lasts."""
+        """Extend the leases of the claims in flight for as long as the block runs."""
         task = asyncio.create_task(self._extend_leases())
         try:
             yield
@@ -174,7 +180,7 @@ class Ingester:
             until = self._stages.clock.now() + self._limits.lease
             try:
                 await self._stages.offload(self._stages.ledger.extend, list(self._in_flight.values()), until=until)
-            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+            except StoreError as exc:  # the tasks use the store too, and raise if it does not recover
                 log.warning("ingest.leases_not_extended", error=str(exc))
 
     async def _work_on(self, claim: Claim) -> None:
@@ -187,7 +193,7 @@ class Ingester:
             raise
         except ExtractorDown as exc:
             outcome = await self._finish(claim, self._after_failure(claim, exc))
-        except Exception as exc:  # a bug is loud, but it costs only the page it happened on
+        except Exception as exc:  # a bug is logged with its traceback, but fails only this candidate
             if lack := as_machine_error(exc):
                 raise lack from exc
             if not deadline.expired():
@@ -207,7 +213,7 @@ class Ingester:
         return await self._finish(claim, self._after_failure(claim, error))
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
-        """Take one candidate through the stages; None where its lease was lost on the way."""
+        """Run one candidate through the stages; return None if its lease was lost meanwhile."""
         page: Page | None = None
         try:
             content = claim.payload or await self._stages.fetcher.fetch(
@@ -234,7 +240,7 @@ class Ingester:
     async def _fall_back_to_feed_text(
         self, claim: Claim, outcome: Outcome, error: FetchError | ExtractError, page: Page | None = None
     ) -> Outcome | None:
-        """Let the text that came with the link stand in for a page that gave no article for good, if it may and can."""
+        """Finish a candidate whose page gave no article; use the feed's text instead where that is allowed."""
         if outcome.state is State.PENDING or claim.known_article is not None or not may_use_feed_text(error):
             return await self._finish(claim, outcome, page)
         text = await self._stages.offload(self._stages.ledger.fallback, claim)
@@ -274,7 +280,7 @@ class Ingester:
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
-        """Fingerprint, judge and write; runs where blocking is allowed."""
+        """Fingerprint, judge and store an article. Blocks, so it runs in the store's threads."""
         with self._stages.measure_time("fingerprint"):
             fingerprint = self._stages.deduper.fingerprint(article)
         with self._stages.measure_time("settle"):
@@ -303,7 +309,7 @@ class Ingester:
         )
 
     def _recheck_at(self, claim: Claim) -> datetime | None:
-        """Return when a page is looked at again; content from a file has no page to look at."""
+        """Return the time of the next recheck; None for content from a file, which has no page to fetch."""
         return None if claim.payload else next_recheck(self._limits.recheck, claim, now=self._stages.clock.now())
 
     def _after_failure(self, claim: Claim, error: Exception) -> Outcome:
@@ -311,16 +317,16 @@ class Ingester:
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:
-    """Tell whether a page that already gave an article came back the same."""
+    """Return whether the page of a known article is unchanged: a 304, or a body with the same hash."""
     if claim.known_article is None:
         return False
     return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
 
 
 def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -> None:
-    """Reject an article published before the time from which its source's are wanted; raises ExtractError (`old`).
+    """Raise ExtractError (`old`) if an article was published before the `since` of its source.
 
-    A date that is a guess decides nothing, nor does it bind a backfill, or an article that is in the corpus already.
+    A guessed date never rejects an article. `since` does not apply to a backfill, nor to an article in the corpus.
     """
     published = article.published_at
     if since is None or published is None or published >= since or claim.past or claim.known_article is not None:
@@ -331,7 +337,7 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
 
 
 def log_outcome(claim: Claim, outcome: Outcome, *, ms: int) -> None:
-    """Log the end of the work on one candidate: one line."""
+    """Log the outcome of an attempt at one candidate in one line; `ms` is its duration."""
     best = outcome.verdict.best if outcome.verdict else None
     log.info(
         "ingest.outcome",

@@ -1,9 +1,12 @@
-"""How often a source is polled: learned from when it published and how much of each poll was new. Pure.
+"""The poll interval of a source, learned from when it publishes and how much of each poll is new. Pure.
 
-The number of items to come is taken for a Poisson process whose rate follows the hour of the day, times a level that
-follows what came lately (a gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth
-of the feed's window is expected to be new, and before the source, were it as quick as it has ever been seen, could
-replace half of the window.
+`update_stats` adds one poll to the statistics of a source, and `next_poll_time` returns when to poll it next. New items
+are modelled as a Poisson process. Its rate depends on the hour of the day, times a level that follows the last hours (a
+gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth of the feed's window is
+expected to be new, and before the source could replace half of the window at the fastest pace seen so far.
+
+docs/polling.md has the results of a simulated year (`make bench-schedule`). The constants below were chosen on
+simulated sources with other seeds than the ones reported.
 """
 
 from __future__ import annotations
@@ -19,27 +22,42 @@ from cronsim import CronSim, CronSimError
 
 from worker.models import PublishingStats, Source
 
-HOUR: Final = timedelta(hours=1)
+HOUR: Final = timedelta(hours=1)  # the unit of all rates
+
+# Chosen on the simulated year (docs/polling.md): the hourly profile and the fastest pace fade in two weeks, and the
+# level in a quarter of a day, so that a burst shortens the interval at once and a quiet day lengthens it.
 PROFILE_HALF_LIFE: Final = timedelta(days=14)
 PEAK_HALF_LIFE: Final = timedelta(days=14)
 LEVEL_HALF_LIFE: Final = timedelta(hours=6)
+
 SILENCE_HALF_LIFE: Final = 50
+"""The number of arrivals after which the longest silence counts half, so that one holiday does not hide a later silence
+forever. Chosen, not measured."""
 PRIOR_HOURS: Final = 0.25
-"""How long the first guess counts for, for each hour of the day."""
+"""The weight of the first guess, as hours of observation for each hour of the day; chosen on the simulated year."""
 SMOOTHING_HOURS: Final = 1.0
-"""How long each hour of the day is taken to have been watched at the mean rate, besides what was seen of it."""
+"""Hours of observation at the mean rate that are added to each hour of the day, so that an hour observed once does not
+get an extreme rate; chosen on the simulated year."""
 LEVEL_PRIOR: Final = 1.5
-"""How many items the long-term rate counts for against what came lately."""
+"""The weight of the long-term rate against the last hours, as a number of items; chosen on the simulated year."""
 LEVEL_BOUNDS: Final = (0.05, 20.0)
+
+# Chosen on the simulated year: more new items per poll cost fewer polls, but each item waits longer.
 SHARE_OF_WINDOW: Final = 0.1
 MIN_ITEMS: Final = 2.0
 MAX_ITEMS: Final = 10.0
+
 MIN_QUIET_SHARE: Final = 0.5
-"""The least share of its worst hour that a source is trusted to stay at in any other."""
+"""The least risk of a quiet hour, as a share of the risk at the fastest pace; chosen on the simulated year."""
 MISSED_FACTOR: Final = 1.5
-"""How many items there were for each one seen, where the window had been replaced as a whole."""
+"""The items published for each one seen, if the whole window was replaced. Their true number is unknown: a larger
+factor shortens the interval more after a gap."""
 MIN_TRUST: Final = 0.1
-"""Below this worth, what a source shows as new is new in its address alone."""
+"""The useful share below which new entries count as old articles with new URLs. Chosen, not measured: a source that
+gives every entry a new URL has a share near 0, an honest one far above this."""
+
+# Chosen, not measured: a half window is at least a minute, so that it can divide, and one of more than a month does not
+# shorten any interval. Dates that lie within an hour may all be the time of the request.
 MIN_HALF_WINDOW: Final = timedelta(minutes=1)
 MAX_HALF_WINDOW: Final = timedelta(days=30)
 MIN_DATE_RANGE: Final = timedelta(hours=1)
@@ -47,7 +65,7 @@ MIN_DATE_RANGE: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalPolicy:
-    """How often sources are polled: the first guess, its bounds, and the share of chance in each interval."""
+    """The polling settings: the first interval, its bounds, and `jitter`, the random share of each interval."""
 
     every: timedelta
     min_every: timedelta
@@ -55,16 +73,16 @@ class IntervalPolicy:
     jitter: float
 
     def bounded(self, interval: timedelta) -> timedelta:
-        """Return the interval, within the bounds."""
+        """Return the interval, limited to the bounds."""
         return max(self.min_every, min(self.max_every, interval))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollObservation:
-    """What one poll that worked has shown: entries, how many were new, and when these say they were published.
+    """The result of one successful poll: the number of entries, how many were new, and their publication dates.
 
-    `unchanged` says that the server answered that nothing had changed, `missed` that the poll shared no entry with the
-    one before; `useful_share` (0..1) is the share of what this source shows as new that turns out to be so.
+    `unchanged` is true after a 304 response, `missed` if the poll had no entry in common with the one before.
+    `useful_share` (0..1) is the share of this source's new entries whose pages are new to the corpus.
     """
 
     at: datetime
@@ -79,7 +97,7 @@ class PollObservation:
 def update_stats(
     stats: PublishingStats, observation: PollObservation, *, policy: IntervalPolicy, zone: tzinfo
 ) -> PublishingStats:
-    """Return the habits of a source after one more poll that worked."""
+    """Return the statistics of a source after one more successful poll; hours count in its time zone."""
     before = stats.looked_at
     if before is None or not stats.items:
         return _first_stats(observation, policy)
@@ -108,7 +126,7 @@ def update_stats(
 
 
 def next_interval(stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, zone: tzinfo) -> timedelta:
-    """Return how long after `now` a source is polled next, within the bounds."""
+    """Return the time from `now` to the next poll of a source, within the bounds of the policy."""
     if not stats.items:
         return policy.bounded(policy.every)
     rates, surplus = rates_of(stats), level_of(stats) - 1
@@ -130,7 +148,7 @@ def next_interval(stats: PublishingStats, *, now: datetime, policy: IntervalPoli
 
 
 def rates_of(stats: PublishingStats) -> list[float]:
-    """Return how many items an hour are expected in each hour of the day, by the long-term rate."""
+    """Return the long-term rate of each hour of the day, in items per hour."""
     watched = sum(stats.hours)
     mean = sum(stats.items) / watched if watched else 0.0
     pairs = zip(stats.items, stats.hours, strict=True)
@@ -138,14 +156,14 @@ def rates_of(stats: PublishingStats) -> list[float]:
 
 
 def level_of(stats: PublishingStats) -> float:
-    """Return how busy the source is lately, against its long-term rate."""
+    """Return the recent rate of a source as a multiple of its long-term rate, within `LEVEL_BOUNDS`."""
     level = (stats.recent + LEVEL_PRIOR) / (stats.expected + LEVEL_PRIOR)
     return max(LEVEL_BOUNDS[0], min(LEVEL_BOUNDS[1], level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spread:
-    """How the time between two polls, and what came in it, fall into the hours of the day."""
+    """The time between two polls and the items of that time, by the hour of the day."""
 
     items: list[float]
     hours: list[float]
@@ -153,7 +171,7 @@ class _Spread:
 
 
 def _first_stats(observation: PollObservation, policy: IntervalPolicy) -> PublishingStats:
-    """Return habits that promise the first guess, and give way quickly to what is seen."""
+    """Return statistics that give the first interval of the policy and little weight against later polls."""
     guess = _items_per_poll(observation.entries) / (policy.every / HOUR)
     return PublishingStats(
         looked_at=observation.at,
@@ -167,18 +185,18 @@ def _first_stats(observation: PollObservation, policy: IntervalPolicy) -> Publis
 
 
 def _items_per_poll(window: int) -> float:
-    """Return how many new items are worth a poll."""
+    """Return the number of expected new items at which a source is polled."""
     return max(MIN_ITEMS, min(MAX_ITEMS, SHARE_OF_WINDOW * window))
 
 
 def _items_seen(observation: PollObservation) -> float:
-    """Return how many items came, as far as can be told."""
+    """Return the estimated number of items published since the last poll."""
     seen = observation.new * observation.useful_share
     return seen * MISSED_FACTOR if observation.missed else seen
 
 
 def _usable_dates(observation: PollObservation, before: datetime) -> Sequence[datetime]:
-    """Return the dates within the time since the last poll, unless there are more of them than new items."""
+    """Return the dates since the last poll; none if they outnumber the new items, or the source is not trusted."""
     dates = [date for date in observation.dates if before < date <= observation.at]
     return dates if len(dates) <= observation.new and observation.useful_share >= MIN_TRUST else ()
 
@@ -186,7 +204,7 @@ def _usable_dates(observation: PollObservation, before: datetime) -> Sequence[da
 def _spread(
     stats: PublishingStats, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
 ) -> _Spread:
-    """Tell the hours in which items came: by their own dates, the rest where the source is wont to publish."""
+    """Assign items to hours of the day: dated ones by their dates, the others in proportion to the usual rates."""
     rates, hours, promised, items = rates_of(stats), [0.0] * 24, [0.0] * 24, [0.0] * 24
     for hour, length in _hours(before.astimezone(zone), span):
         hours[hour] += length
@@ -201,7 +219,7 @@ def _spread(
 
 
 def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
-    """Yield the hours of the day that a span of time runs through, each with the length of its part in hours."""
+    """Yield each hour of the day within a span of time, with the length of its part in hours."""
     left = span / HOUR
     hour = start.hour
     length = 1 - (start.minute * 60 + start.second + start.microsecond / 1e6) / 3600
@@ -212,10 +230,10 @@ def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
 
 
 def _first_half_window(observation: PollObservation) -> timedelta | None:
-    """Return the shortest time in which half a window came, by the dates of a first poll; None where they tell none."""
+    """Return the shortest time in which half a window was published, from the dates of a first poll, or None."""
     dates = sorted(date for date in observation.dates if date <= observation.at)
     step = max(1, round(observation.entries / 2))
-    # A feed that dates every entry with the time of the request says nothing of its past.
+    # The dates of a feed that dates every entry with the time of the request are useless.
     if len(dates) <= step or dates[-1] - dates[0] < MIN_DATE_RANGE:
         return None
     return max(MIN_HALF_WINDOW, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
@@ -224,7 +242,7 @@ def _first_half_window(observation: PollObservation) -> timedelta | None:
 def _half_window(
     stats: PublishingStats, observation: PollObservation, *, span: timedelta, dates: Sequence[datetime]
 ) -> timedelta | None:
-    """Return the shortest time in which half a window was replaced; what is long past fades."""
+    """Return the shortest time in which half a window was replaced, with old observations fading; None if unknown."""
     if observation.useful_share < MIN_TRUST:
         return None
     window = observation.entries or stats.window
@@ -241,7 +259,7 @@ def _half_window(
 
 
 def _decayed_half_window(stats: PublishingStats, *, window: int, span: timedelta) -> timedelta | None:
-    """Return the half window known so far, longer with time and with the window, until it bounds nothing any more."""
+    """Return the known half window, grown with the elapsed time and the window; None once it is too long to matter."""
     if stats.half_window is None or not stats.window:
         return stats.half_window
     hours = stats.half_window / HOUR / _decay(span, PEAK_HALF_LIFE) * (window / stats.window)
@@ -251,7 +269,7 @@ def _decayed_half_window(stats: PublishingStats, *, window: int, span: timedelta
 def _update_silence(
     stats: PublishingStats, observation: PollObservation
 ) -> tuple[datetime | None, timedelta, int, int]:
-    """Return when something new came last, the longest silence, how often it came, and how many polls were empty."""
+    """Return the time of the last new entry, the longest silence, the arrivals, and the empty polls in a row."""
     empty = stats.empty if observation.unchanged else 0 if observation.entries else stats.empty + 1
     if not observation.new or observation.useful_share < MIN_TRUST:
         return stats.new_at, stats.silence, stats.arrivals, empty
@@ -264,17 +282,18 @@ def _decay(span: timedelta, half_life: timedelta) -> float:
     return max(1e-9, float(0.5 ** (span / half_life)))
 
 
-# When a source is polled next: by its habits, at an interval of its own, or at fixed times. Pure.
+# The time of the next poll: from the learned interval, from the source's own `every`, or from its `cron`. Pure.
 
 
 _FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 _EVERY_FIELD: Final = re.compile(r"\*(?=/|\Z)")
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 _FULL_RANGES: Final = {0: "0-59", 1: "0-23"}
+"""What `*` means in the minute and the hour field, by the number of the field."""
 
 
 def plan_of(source: Source) -> str:
-    """Return the rule a person has set for a source, as one word for comparing; empty where its habits decide."""
+    """Return the `cron` or `every` setting of a source as text, to notice a change; empty if the interval adapts."""
     if source.cron:
         return f"cron {source.cron} {source.timezone or 'UTC'}"
     return f"every {source.every}" if source.every else ""
@@ -283,9 +302,10 @@ def plan_of(source: Source) -> str:
 def next_poll_time(
     source: Source, stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, chance: float
 ) -> datetime:
-    """Return when a source that answered is polled next; `chance` in 0..1 spreads it by ± jitter.
+    """Return when a source is polled next after a successful poll.
 
-    Fixed times are kept to the minute; an interval of the source's own does not adapt.
+    `chance`, a random number in 0..1, spreads the interval by ± the policy's jitter. Times of `cron` are exact, and an
+    `every` of the source's own does not adapt.
     """
     zone = zone_of(source)
     if source.cron:
@@ -298,28 +318,28 @@ def next_poll_time(
 
 
 def _is_local(source: Source) -> bool:
-    """Tell whether a source lies on this machine: looking there costs nobody anything, however seldom it changes."""
+    """Return whether a source is read from local files, which are cheap to read however rarely they change."""
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 
 
 def jittered(span: timedelta, *, policy: IntervalPolicy, chance: float) -> timedelta:
-    """Return an interval with its share of chance."""
+    """Return an interval changed at random by at most the policy's jitter; `chance` is in 0..1."""
     return span * (1 + policy.jitter * (2 * chance - 1))
 
 
 def zone_of(source: Source) -> tzinfo:
-    """Return the time zone of a source; UTC where it names none."""
+    """Return the time zone of a source; UTC if it has none."""
     return ZoneInfo(source.timezone) if source.timezone else UTC
 
 
 def next_cron_time(cron: str, *, after: datetime, zone: tzinfo) -> datetime:
-    """Return the next of the times that a cron expression names in a time zone, in UTC.
+    """Return the next time of a cron expression in a time zone, as a UTC time.
 
-    A named hour that the clock skips comes as soon as it has skipped; one that it repeats comes once. `*` in the place
-    of the hour means every hour that passes. Raises ValueError where the expression is none.
+    When the clock changes, a named hour that is skipped runs right after the change, and one that is repeated runs
+    once. `*` as the hour means every elapsed hour. Raises ValueError if the expression is invalid.
     """
     moment = after
-    # A clock that repeats an hour can be given a time that lies back: asked again from a little later, it goes on.
+    # While the clock repeats an hour, the iterator can return a time in the past; a later start finds the next one.
     for hours in range(4):
         moment = next(_times(cron, after + timedelta(hours=hours), zone)).astimezone(UTC)
         if moment > after:
@@ -328,7 +348,7 @@ def next_cron_time(cron: str, *, after: datetime, zone: tzinfo) -> datetime:
 
 
 def check_cron(cron: str) -> None:
-    """Raise ValueError with what is wrong where a cron expression cannot be used."""
+    """Raise ValueError, with the reason, if a cron expression is invalid."""
     next(_times(cron, datetime(2026, 1, 1, tzinfo=UTC), UTC))
 
 
@@ -337,7 +357,8 @@ def _times(cron: str, after: datetime, zone: tzinfo) -> CronSim:
     if len(fields) != len(_FIELDS):
         raise ValueError(f"five fields ({', '.join(_FIELDS)}); found {len(fields)}")
     if fields[1] != "*":
-        # Written out, hours and minutes count as named ones, of which none is lost or doubled when the clock changes.
+        # With `*` written as a range, cronsim treats hours and minutes as named: it then skips and doubles none of them
+        # when the clock changes.
         fields[:2] = [_EVERY_FIELD.sub(_FULL_RANGES[place], each) for place, each in enumerate(fields[:2])]
     try:
         return CronSim(" ".join(fields), after.astimezone(zone))
@@ -345,12 +366,10 @@ def _times(cron: str, after: datetime, zone: tzinfo) -> CronSim:
         raise ValueError(f"a cron expression ({str(exc).lower()})") from None
 
 
-# Whether a source's time has come.
-
-
 def is_due(*, now: datetime, due_at: datetime | None, polled_at: datetime | None) -> bool:
-    """Tell whether a source is to be polled: never was, its time has come, or its last poll lies in the future.
+    """Return whether a source is to be polled now.
 
-    The last means that the clock was set back since: its due time says nothing any more.
+    It is if it was never polled, if its due time has passed, or if its last poll lies in the future: then the clock was
+    set back, and the due time is meaningless.
     """
     return due_at is None or due_at <= now or (polled_at is not None and polled_at > now)

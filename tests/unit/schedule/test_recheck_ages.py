@@ -76,7 +76,7 @@ def test_a_look_that_fails_leaves_the_former_outcome(state: State) -> None:
     assert found == Outcome(
         state=State.STORED,
         reason="unique",
-        detail="looked at again in vain: gone: 404",
+        detail="recheck failed: gone: 404",
         article=7,
         is_failed_recheck=True,
     )

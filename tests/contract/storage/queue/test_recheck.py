@@ -100,7 +100,7 @@ def test_a_look_that_fails_leaves_what_was(store: Store, state: State) -> None:
 
     after = record(store)
     assert (after.state, after.reason, after.articles) == (State.STORED, stored.reason, (stored.article,))
-    assert after.detail == "looked at again in vain: gone: 404"
+    assert after.detail == "recheck failed: gone: 404"
     assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
     assert claim_one(store, now=NOW + DAY).known_sha256 == claim.known_sha256
     assert store.reader.audit().balanced
