@@ -1,7 +1,9 @@
-"""Classifies a pair of texts with different addresses (copy, follow-up, template, overlap and so on), with reasons.
+"""Classifies a pair of texts with different URLs (copy, follow-up, template, overlap and so on), with reasons.
 
-The fitted model gives the probability that a corpus should keep only one of them. Two cases are decided before it: a
-text too short to tell, and an item in a digest.
+`classify_pair` is the main function. The fitted model gives the probability that both are one item, so that a corpus
+should keep only one of them. Facts decide without the model if a text is too short, or if both have the same words.
+`shares_only_frame` and `shares_only_common_text` find pairs that share no more than a template. `describe_features`
+puts the model's reasons into words for `why`.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from worker.dedupe.similarity import PASSAGE_WORDS, Similarity, marked_share, un
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 from worker.models import Relation
 
-# Recognises pairs that share only a template: a publisher's frame around its items, or text of many articles.
+# Frames: a publisher's text around different items.
 
 
-# Who rewrites a lead speaks of the same. Of 446 labelled pairs that are one item none has passages of its own on both
-# sides that share under 8% of their pairs of words with the other text; none under 16% where the titles share less than
-# a fifth of their words; and none under 20% where both titles are told in such passages rather than in what is shared.
-# Of 163 pairs that are two items, six are like the second, seven like the third.
+# The bounds of known word pairs are measured on the labelled pairs. Of 446 pairs that are one item, none has passages
+# of its own on both sides that share under 8% of their word pairs with the other text; none under 16% if the titles
+# share less than a fifth of their words; and none under 20% if both titles are about such passages. Of 163 pairs that
+# are two items, the second bound finds six and the third finds seven. The other bounds were chosen by hand and checked
+# on made pairs of one host (docs/dedupe.md, "Verdicts").
 _MAX_KNOWN_PAIRS = 0.08
 _MAX_KNOWN_PAIRS_OTHER_TITLE = 0.16
 _MAX_KNOWN_PAIRS_OWN_TITLES = 0.2
@@ -43,7 +46,11 @@ _MIN_STORY_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OwnPassages:
-    """What only one of two texts says: how many words, how strange to the other, and whether its title tells of it."""
+    """The passages that only one of two texts has: their number of words, and their share of the text.
+
+    `known_pairs` is the share of their word pairs that the other text has. `is_its_title` is true if the text's title
+    is about these passages rather than about what both texts share.
+    """
 
     words: int
     share: float
@@ -52,10 +59,10 @@ class _OwnPassages:
 
 
 def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Similarity, *, same_publisher: bool) -> bool:
-    """Say whether each of two texts tells a story that the other lacks, so that what both have is a frame around it.
+    """Return whether each of two texts has a story that the other lacks, so that they share only a frame around it.
 
-    Each title tells of what only its own text says; or one publisher gave two titles to two stories, or its two
-    stories are a good part of both texts.
+    True if each title is about passages that only its own text has. True also for texts of one publisher with different
+    titles, or with stories of their own that are a good part of both texts.
     """
     ours = _own_passages(text, similarity.ours.matched, other)
     theirs = _own_passages(other, similarity.theirs.matched, text)
@@ -96,20 +103,22 @@ def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: Prepare
     )
 
 
-# Says whether two texts have no more in common than what stands in many texts: a form, a notice, a sign-off.
+# Common text: a form, a notice or a sign-off that many texts contain.
 
 
-# A text of which the form is most is another item in that form. One that is much longer than what it has of the
-# newcomer holds it among other matter, as a digest does or a follow-up that quotes it whole: that makes nothing common.
 _MIN_FORM_SHARE = 0.8
+"""A text of another cluster counts as another use of the form only if the share of its words found in the judged text
+is at least this fraction of the converse. A much longer text is a digest or a follow-up that quotes the judged text
+whole, which makes nothing common. Chosen by hand."""
 
 
 def shares_only_common_text(
     similarity: Similarity, others: Sequence[Similarity], *, min_clusters: int, min_rare_share: float
 ) -> bool:
-    """Say whether under `rare_share` of what a newcomer and a text share is not in `least` other clusters as well.
+    """Return whether a text and another share nothing but text that is common to many clusters.
 
-    `others` are the figures of the newcomer with one text of each other cluster.
+    A word is common if at least `min_clusters` other clusters have it, and the shared words must be common but for a
+    share of `min_rare_share`. `others` has the similarity of the text with one text of each other cluster.
     """
     same_form = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
     if len(same_form) < min_clusters or similarity.jaccard == 1.0:
@@ -124,6 +133,12 @@ def _holds_among_other_matter(similarity: Similarity) -> bool:
     return similarity.theirs.raw_share < _MIN_FORM_SHARE * similarity.ours.raw_share
 
 
+# The classification of a pair.
+
+
+# Chosen by hand (docs/dedupe.md, "Verdicts"); they decide which relation a pair has, not whether it is one item. A text
+# of fewer shingles is too short for the model. The coverages say how much of a text the other must have, to be related,
+# a copy or contained. In a digest, the item is at most an eighth of the text, and most of the rest is on other topics.
 _MIN_SHINGLES = 8
 _MIN_RELATED_COVERAGE = 0.5
 _OVERLAP_OWN_SHARE = 0.15
@@ -138,7 +153,10 @@ _FOLLOWUP_FEATURES = ("both_have_passages", "longest_passage", "own_facts", "oth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a newcomer is to another text, by which rule, how probably one item, and for which reasons."""
+    """The relation of a text to another, and the rule that decided it.
+
+    `notes` are reasons in words, and `probability` is the model's that both are one item, None if a fact decided.
+    """
 
     relation: Relation
     rule: str
@@ -149,13 +167,13 @@ class Classification:
 def classify_pair(
     text: PublishedText, other: PublishedText, similarity: Similarity, *, merge_at: float, model: DuplicateModel
 ) -> Classification:
-    """Decide what a newcomer is to another text under another address."""
+    """Classify a text against another text with another URL; from `merge_at` on, both are one item."""
     if _is_too_short(text.prepared, other.prepared):
         return _classify_short(text.prepared, other.prepared)
     if not similarity.shared_words:
         return Classification(relation=Relation.UNIQUE, rule="too little in common")
     values = measure_features(text, other, similarity)
-    # A brief notice comes out again on another day, word for word, and is news.
+    # A brief notice with the same words on another day is a new item.
     if not values["brief_and_days"] and _equal(text.prepared, other.prepared, titles=True):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     parts = model.parts(values)
@@ -178,7 +196,7 @@ def _classify_short(text: PreparedText, other: PreparedText) -> Classification:
 
 
 def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
-    """Say whether two texts consist of the same words, and their titles too where these count."""
+    """Return whether two texts have the same words; with `titles` also the same titles."""
     if titles and one.title.hashes.tolist() != two.title.hashes.tolist():
         return False
     return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
@@ -193,7 +211,7 @@ def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:
 def _classify_two_items(
     similarity: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
 ) -> tuple[Relation, str]:
-    """Say in which way two texts are two items: by which of their features speak the loudest against one."""
+    """Return the relation of two items, by the group of features that counts most against their being one."""
     if similarity.shorter_coverage < _MIN_RELATED_COVERAGE:
         return Relation.UNIQUE, "too little in common"
     form, news = (sum(min(0.0, parts[name]) for name in names) for names in (_TEMPLATE_FEATURES, _FOLLOWUP_FEATURES))
@@ -206,13 +224,16 @@ def _classify_two_items(
 
 
 def _is_in_digest(similarity: Similarity) -> bool:
-    """Say whether one text is an item among many in the other: neither stands for the other."""
+    """Return whether one text is an item among many in the other, so that neither replaces the other."""
     longer = max((similarity.ours, similarity.theirs), key=lambda coverage: len(coverage.matched))
     return similarity.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
 
 
 def containment_relation(similarity: Similarity) -> Relation:
-    """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
+    """Return the relation of two texts of one item: copies, or one contained in the other.
+
+    It is decided by all words, boilerplate included, so that nothing that only one text has is lost.
+    """
     ours, theirs = similarity.ours.raw_share, similarity.theirs.raw_share
     if min(ours, theirs) >= _COPY_COVERAGE or (
         min(ours, theirs) >= _CONTAINED_COVERAGE and abs(ours - theirs) <= _SAME_COVERAGE
@@ -224,9 +245,9 @@ def containment_relation(similarity: Similarity) -> Relation:
 
 
 def _fuller_relation(similarity: Similarity) -> Relation:
-    """Say which of two texts is the fuller where each has furniture or lost something: by what both tell of the story.
+    """Return the relation of two texts that each lack much of the other: the one with more of the story contains.
 
-    Where they tell as much, the one with less furniture is as good as the fuller.
+    If both have about as much of the story, the one with less boilerplate counts as the fuller one.
     """
     ours, theirs = similarity.ours.share, similarity.theirs.share
     if abs(ours - theirs) <= _SAME_COVERAGE:
@@ -234,9 +255,10 @@ def _fuller_relation(similarity: Similarity) -> Relation:
     return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
 
 
-# Says in words what spoke for and against two texts being one item: the largest parts of the model's sum.
+# Reasons: the largest parts of the model's sum, for and against one item, in words.
 
 
+# Chosen, not measured: three reasons of each kind fit on a screen. A smaller weight would print as +0.0.
 _MAX_REASONS = 3
 _MIN_WEIGHT = 0.05
 
@@ -268,8 +290,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"the longer text has only {value:.0%} of the shorter one's word pairs",
         ),
         "own_facts": (
-            lambda value: f"only {_count(value)} numbers and names stand in the shorter text alone",
-            lambda value: f"{_count(value)} numbers and names stand in the shorter text alone",
+            lambda value: f"only {_count(value)} numbers and names are in the shorter text alone",
+            lambda value: f"{_count(value)} numbers and names are in the shorter text alone",
         ),
         "edits": (
             lambda value: f"edited at {value:.1%} of the words",
@@ -288,8 +310,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda _: "many of the differences are other numbers",
         ),
         "renamed": (
-            lambda _: "no other names or numbers in the places of those that the titles speak of",
-            lambda _: "another name or number in the place of the one that the title speaks of",
+            lambda _: "no other names or numbers in place of those in the titles",
+            lambda _: "another name or number in place of the one in the title",
         ),
         "title": (
             lambda value: f"the titles share {value:.0%} of their words",
@@ -313,8 +335,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"each names {value:.0f} or more dates that the other does not",
         ),
         "containment": (
-            lambda value: f"{value:.0%} of the shorter text's runs of five words stand in the longer",
-            lambda value: f"only {value:.0%} of the shorter text's runs of five words stand in the longer",
+            lambda value: f"{value:.0%} of the shorter text's runs of five words are in the longer",
+            lambda value: f"only {value:.0%} of the shorter text's runs of five words are in the longer",
         ),
         "vocabulary": (
             lambda value: f"{value:.0%} of the words of one are known to the other",
@@ -333,7 +355,7 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
 
 
 def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the strongest reasons for one item, then those against, each with what it added to the sum."""
+    """Return the strongest reasons for one item, then those against it, each with its part of the sum."""
     order = sorted(parts, key=lambda name: (-abs(parts[name]), name))
     pro = [name for name in order if parts[name] >= _MIN_WEIGHT][:_MAX_REASONS]
     con = [name for name in order if parts[name] <= -_MIN_WEIGHT][:_MAX_REASONS]
@@ -344,5 +366,5 @@ def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -
 
 
 def has_description(name: str) -> bool:
-    """Say whether a feature can be put into words."""
+    """Return whether a feature has a description."""
     return name in _DESCRIPTIONS

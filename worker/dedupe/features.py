@@ -1,8 +1,9 @@
-"""Measures what decides whether two texts are one item: named figures, exact, the same either way round.
+"""Measures the features of a pair of texts from which the model decides whether they are one item.
 
-`shorter` and `longer` are the texts by how many words they tell the story in. Page furniture counts as no story.
-Lengths and counts enter as `log(1 + n)`: one word more weighs less the more there are. A date that is not known speaks
-neither way; nor does one that is far off, but for brief notices: it is only the word of whoever published the text.
+`measure_features` returns them by name. They are exact, and independent of the order of the texts. `shorter` and
+`longer` are the texts by the words of their stories, without boilerplate. Lengths and counts are `log(1 + n)`, so that
+a word more weighs less the more there are. An unknown date counts neither way. A distant date does so only for brief
+notices, since a publication date is only the publisher's claim.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_ove
 from worker.dedupe.similarity import Coverage, Similarity, unmatched_passages
 from worker.dedupe.tokenizer import Words, in_sorted, word_pairs
 
-# Looks at where two texts say different things in the same places, and whether these are other numbers.
+# Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
 
-_LONGEST_SUBSTITUTION = 12
+_MAX_SUBSTITUTION = 12  # words; chosen by hand: a longer difference is a rewritten passage, not a substitution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitutions:
-    """How often words of one text stand against other words of the other, and how often the facts in them clash.
+    """The number of substitutions in a pair of texts, and of those with other `numbers`.
 
-    `renamed` counts names that stand against other names where each is what its own title speaks of.
+    `renamed` counts the substitutions of a name by another where each is the subject of its own text's title.
     """
 
     substitutions: int
@@ -41,7 +42,7 @@ class Substitutions:
 
 
 def find_substitutions(text: PreparedText, other: PreparedText, similarity: Similarity) -> Substitutions:
-    """Count the places where both texts go on alike after saying different things."""
+    """Count the places where the texts differ in a few words and then agree again."""
     found = [gap for gap in similarity.alignment.gaps if _is_substitution(gap, text, other)]
     ours, theirs = text.entities, other.entities
     may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
@@ -58,7 +59,7 @@ def find_substitutions(text: PreparedText, other: PreparedText, similarity: Simi
 
 
 def numbers_differ(ours: Words, theirs: Words) -> bool:
-    """Say whether two short texts give different numbers where they say different things."""
+    """Return whether two short texts, such as titles, have different numbers at the same place."""
     here, there = find_numbers(ours), find_numbers(theirs)
     matcher = SequenceMatcher(None, ours.hashes.tolist(), theirs.hashes.tolist(), autojunk=False)
     return any(
@@ -68,9 +69,10 @@ def numbers_differ(ours: Words, theirs: Words) -> bool:
 
 
 def are_titles_renumbered(ours: PreparedText, theirs: PreparedText) -> bool:
-    """Say whether two titles give other numbers as the items of a series do.
+    """Return whether two titles differ in their numbers as the items of a series do.
 
-    The titles are worded alike but for the numbers, or each text gives its title's number, and the other nowhere.
+    Either the titles have the same words but for the numbers, or each text has the number of its title and lacks the
+    other's.
     """
     if not numbers_differ(ours.title, theirs.title):
         return False
@@ -97,12 +99,12 @@ def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
 def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
     if not ours or not theirs or {entity.key for entity in ours} & {entity.key for entity in theirs}:
         return False
-    # 14 against 1.4 and 5,334,00 against 5,334,000 are one number typed in two ways.
+    # 14 and 1.4, or 5,334,00 and 5,334,000, are one number written in two ways.
     return not (len(ours) == len(theirs) == 1 and _digits(ours[0]) == _digits(theirs[0]))
 
 
 def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:
-    """Say whether a text has a word of its title that stands nowhere in the other: no name of its own without one."""
+    """Return whether a text has a word of its title that the other text lacks; else it has no subject of its own."""
     subject = text.title.hashes[in_sorted(text.title.hashes, text.vocabulary)]
     return not (in_sorted(subject, other.vocabulary) | np.isin(subject, other.title.hashes)).all()
 
@@ -118,7 +120,7 @@ def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
 
 
 def _is_own_subject(text: PreparedText, name: Entity, other: PreparedText) -> bool:
-    """Say whether a name is what a text's title speaks of, and no part of it stands in the other text."""
+    """Return whether a name begins with a word of the text's title, and the other text has no part of it."""
     parts = text.words.hashes[name.start : name.stop]
     return bool(np.isin(parts[0], text.title.hashes)) and not other.entities.known.intersection(parts.tolist())
 
@@ -129,22 +131,26 @@ def _digits(number: Entity) -> str:
 
 
 def _is_substitution(gap: Gap, text: PreparedText, other: PreparedText) -> bool:
-    if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _LONGEST_SUBSTITUTION:
+    if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _MAX_SUBSTITUTION:
         return False
     return gap.ours.stop < len(text.words) and gap.theirs.stop < len(other.words)
 
 
-def _entities_in(entities: tuple[Entity, ...], stretch: range) -> list[Entity]:
-    return [entity for entity in entities if entity.start < stretch.stop and entity.stop > stretch.start]
+def _entities_in(entities: tuple[Entity, ...], words: range) -> list[Entity]:
+    return [entity for entity in entities if entity.start < words.stop and entity.stop > words.start]
 
 
-_BRIEF_WORDS = 200
-_A_DAY = math.log(2)
+# The features.
+
+
+# Chosen by hand; the model's curves were fitted to features with these values, so a change requires `make fit-judge`.
+_BRIEF_WORDS = 200  # a text below this length is a brief notice, the more so the shorter it is
+_A_DAY = math.log(2)  # log(1 + 1 day), the unit of all times here
 _TWO_DAYS = math.log(3)
-_A_HUNDRED = 100
-_SINGLE_WORDS = 1.8
-_EXPECTED_SLIPS = 5
-_DAY_S = 86400
+_A_HUNDRED = 100  # words added to the length, so that one clash in a short text is no high rate
+_SINGLE_WORDS = 1.8  # mean words of a gap: random edits of single words give 1.0 to 1.6 (worker/dedupe/similarity.py)
+_EXPECTED_EDITS = 5  # substitutions added to their number, so that a share of few is small
+_DAY_S = 86400  # seconds
 
 FEATURE_SIGNS: Final = MappingProxyType(
     {
@@ -169,22 +175,22 @@ FEATURE_SIGNS: Final = MappingProxyType(
         "ratio": 0,
     }
 )
-"""The features, and whether more of each speaks for one item (1), against it (-1), or either (0)."""
+"""The features by name. More of a feature counts for one item (1) or against it (-1); a curve of 0 may turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedText:
-    """A text with what is known of where and when it was published."""
+    """A prepared text with the host and the time of its publication, None if unknown."""
 
     prepared: PreparedText
     host: str
     published_at: datetime | None
 
 
-# Without slots: what several features need is found once.
+# Without slots, for `cached_property`: several features need the same passages.
 @dataclass(frozen=True, kw_only=True)
 class _ComparedText:
-    """One of two texts as it is laid along the other."""
+    """One text of a pair, with its coverage by the other."""
 
     text: PublishedText
     coverage: Coverage
@@ -192,19 +198,19 @@ class _ComparedText:
 
     @cached_property
     def own(self) -> list[int]:
-        """Return the lengths of the passages that the other text lacks."""
+        """Return the lengths, in words, of the passages that the other text lacks."""
         return [stop - start for start, stop in unmatched_passages(self.coverage.matched | ~self.coverage.story)]
 
     @property
     def known_pairs(self) -> float:
-        """Return the share of the story's pairs of neighbouring words that stand anywhere in the other text."""
+        """Return the share of the story's pairs of neighbouring words that the other text has anywhere."""
         inside = self.coverage.story[1:] & self.coverage.story[:-1]
         pairs = word_pairs(self.text.prepared.words.hashes)[inside]
         return float(in_sorted(pairs, self.other.prepared.pairs).mean()) if len(pairs) else 0.0
 
     @property
     def own_facts(self) -> int:
-        """Return how many numbers and names that the other text does not say stand in words that it lacks."""
+        """Return the number of distinct entities in words that the other text lacks, which it has nowhere else."""
         text, known, own = (
             self.text.prepared,
             self.other.prepared.entities,
@@ -222,7 +228,7 @@ class _ComparedText:
 
 
 def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:
-    """Return the features of two texts by their names."""
+    """Return all features of a pair of texts by name, those of `FEATURE_SIGNS`."""
     ours = _ComparedText(text=text, coverage=similarity.ours, other=other)
     theirs = _ComparedText(text=other, coverage=similarity.theirs, other=text)
     shorter, longer = (ours, theirs) if similarity.text_is_shorter else (theirs, ours)
@@ -242,7 +248,7 @@ def measure_features(text: PublishedText, other: PublishedText, similarity: Simi
 
 
 def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]:
-    """Return the features of two texts that depend on when they were published."""
+    """Return the features of a pair of texts that depend on the publication times."""
     one, two = text.published_at, other.published_at
     if one is None or two is None:
         return {"together": 0.0, "brief_and_days": 0.0}
@@ -264,12 +270,12 @@ def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str
 
 
 def _passage_weight(lengths: list[int]) -> float:
-    """Return the root of the sum of squares: long passages count for more than as many words in short ones."""
+    """Return the root of the sum of squares, so that one long passage weighs more than several short ones."""
     return math.sqrt(sum(length * length for length in lengths))
 
 
 def _edit_features(similarity: Similarity) -> dict[str, float]:
-    """Return how often words differ all over, in the text where they do less often, and where they are single."""
+    """Return the lower of the two texts' rates of small edits, and the same again if the edits are single words."""
     (our_gaps, our_words), (their_gaps, their_words) = similarity.ours.small_gaps, similarity.theirs.small_gaps
     ours, theirs = (max(1, int(coverage.matched.sum())) for coverage in (similarity.ours, similarity.theirs))
     rate = min(our_gaps / ours, their_gaps / theirs)
@@ -281,7 +287,7 @@ def _clash_features(one: PreparedText, two: PreparedText, similarity: Similarity
     found = find_substitutions(one, two, similarity)
     return {
         "clash_rate": _A_HUNDRED * found.numbers / (int(similarity.shorter.matched.sum()) + _A_HUNDRED),
-        "clash_share": found.numbers / (found.substitutions + _EXPECTED_SLIPS),
+        "clash_share": found.numbers / (found.substitutions + _EXPECTED_EDITS),
         "renamed": float(found.renamed > 0 or are_titles_renumbered(one, two)),
     }
 

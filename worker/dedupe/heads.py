@@ -1,8 +1,8 @@
-"""Decides which of two texts of one cluster is exported, its head, and says why in words.
+"""Decides which text of a cluster is its head, the one that is exported, with the reason in words.
 
-In this order: a person's word, a seed, the publisher's newest version, the fuller text by what it adds, and among
-copies what `keep` says. A stored head of another publisher gives way to evidence alone, never to what a newcomer says
-of itself.
+The criteria, in this order: a person's decision, a seed, the publisher's newest version, the fuller text by what it
+adds, and among copies the `keep` setting. Only evidence replaces a stored head of another publisher, never what an
+article's own page claims. docs/dedupe.md has the table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GIVEN_BY_INPUT: Final = "input"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadCandidate:
-    """What of a text counts for being the head: whose it is, when it came, and how long it is."""
+    """The properties of a text that decide whether it becomes the head; `length` is in characters."""
 
     publisher: str
     is_seed: bool
@@ -44,25 +44,25 @@ class HeadCandidate:
 
     @property
     def published_or_fetched(self) -> datetime:
-        """When the text came out: its publication, or where that is unknown, a guess or impossible, its fetching."""
+        """The publication time, or the time of the fetch if that is unknown, guessed or impossible."""
         return publication_time(self.published_at, self.published_at_from, fetched_at=self.fetched_at)
 
     @property
     def known_since(self) -> datetime:
-        """Since when the text is known by other evidence than its own publisher's word."""
+        """The time since when the text exists by other evidence than its own publisher's claim."""
         return self.published_or_fetched if self.published_at_from == _GIVEN_BY_INPUT else self.fetched_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadChoice:
-    """Whether a newcomer becomes the head of the cluster it joins, and why it does or does not."""
+    """Whether an article becomes the head of the cluster it joins, and the reason in words."""
 
     is_head: bool
     reason: str
 
 
 def head_candidate(text: Article | Neighbour) -> HeadCandidate:
-    """Return what of a text counts for being the head."""
+    """Return the properties of an article or a stored article that decide about the head."""
     return HeadCandidate(
         publisher=publisher_of(text.host),
         is_seed=text.kind is Kind.SEED,
@@ -74,7 +74,7 @@ def head_candidate(text: Article | Neighbour) -> HeadCandidate:
 
 
 def publisher_of(host: str) -> str:
-    """Return whose host it is: its site; empty for what came from no host, a local file."""
+    """Return the publisher of a host, which is its site; empty for local files, which have no host."""
     try:
         return site_of(f"https://{host}/") if host else ""
     except SourceError:
@@ -91,11 +91,11 @@ def choose_head(
     original: str = "",
     reworded: bool = False,
 ) -> HeadChoice:
-    """Say whether a newcomer takes the place of the head of the cluster that it joins by its relation to it.
+    """Decide whether a candidate replaces the head of the cluster that it joins by its `relation` to that head.
 
-    `adds` measures what the newcomer says beside the head; it is called only where that counts. `original` is
-    `article` or `stored` where a person said which of the two is the original; `reworded` says that two copies differ
-    in their words.
+    `measure_added` returns what the candidate has beside the head; it is called only if that matters. `original` is
+    `article` (the candidate) or `stored` (the head) if a person decided which of the two is the original. `reworded`
+    is true if two copies differ in their words.
     """
     if original:
         return HeadChoice(is_head=original == "article", reason="a person said that it is the original")
@@ -146,27 +146,36 @@ def _choose_among_copies(
     return HeadChoice(is_head=False, reason="the copy that came out first")
 
 
-# Says what a longer text adds to a shorter one that it holds: more of the story, or foreign matter.
+# Additions: what a longer text adds to a shorter one that it contains, more of the story or something foreign.
 
 
+# Chosen by hand: an addition of fewer words is no fuller text, nor is a text that lacks more than these shares of the
+# older text and of its own addition.
 _MIN_ADDED_WORDS = 20
 _MAX_LOST_SHARE = 0.15
 _MAX_LOST_PER_ADDED = 0.25
-# Of the pairs of neighbouring words in the rest of an article its first part has 7% or more in 93 of 100, in another
-# article 7% or more in 4 of 100. Pairs of the title help where a writer repeats nothing else.
+
+# Measured on 300 articles: the first part of an article has 7% or more of the word pairs of its rest in 93 of 100
+# cases, but of another article's in 4 of 100. Pairs of the title show a continuation that repeats nothing else.
 _MIN_KNOWN_PAIRS = 0.07
 _MIN_KNOWN_PAIRS_WITH_TITLE = 0.01
 _MIN_TITLE_PAIRS = 0.005
-# How many times as often as words that stand some places apart neighbouring ones are a pair of the older text's, where
-# passages go on with its story; of 119 articles' ends all have more. Words dealt at random have as often.
+
 _MIN_RATIO_TO_CHANCE = 2.0
+"""How many times as often neighbouring words must be a pair of the older text as words some places apart, which have
+chance's share. Measured: the ends of all of 119 articles exceed it; random words give 1."""
 _CHANCE_DISTANCES = (3, 4, 5, 6)
+
+# Chosen by hand. A passage with more known word pairs restates the older text, and adds nothing. A longer text has more
+# pairs by chance, so the bound of known pairs grows with its length in words, up to the factor.
 _RESTATED_SHARE = 0.6
 _USUAL_LENGTH = 500
 _MAX_LENGTH_FACTOR = 1.5
-# Places where a few words stand between the older text's own, for each word that both have. Fuller texts that people
-# labelled have up to 1.8% in 90 of 100, a negation in every sentence gives 2.9% or more in 95 of 100; at half of that
-# what tells them apart is that an editor also drops and exchanges words.
+
+# Insertions of a few words into the older text, per shared word. Measured: labelled fuller texts have up to 1.8% in 90
+# of 100 cases, and a negation in every sentence gives 2.9% or more in 95 of 100. At half of that, an editor can be told
+# from a falsifier only because an editor also drops and exchanges words (`_MIN_ONE_SIDED_SHARE` of the edits are
+# insertions).
 _MIN_INSERTED = 0.016
 _MIN_INSERTED_ONE_SIDED = 0.008
 _MIN_ONE_SIDED_SHARE = 0.75
@@ -176,10 +185,10 @@ _MIN_WRAPPING_WORDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedText:
-    """What a text says beside an older one: `words` in passages of its own, and `lost` words of passages it lacks.
+    """The number of `words` that a text adds to an older one, and of the `lost` words of passages that it lacks.
 
-    `foreign` says why the addition is no more of the story, and is empty where it is; `of` is the length of the older
-    text.
+    `foreign` is the reason why the addition does not continue the story, empty if it does. `older_words` is the length
+    of the older text in words.
     """
 
     words: int
@@ -189,7 +198,7 @@ class AddedText:
 
     @property
     def shortfall(self) -> str:
-        """What the text lacks to stand for the older one, empty where it lacks nothing of weight."""
+        """The reason why the text is not the fuller one, empty if it is."""
         if self.words < _MIN_ADDED_WORDS:
             return "it adds nothing of weight"
         if self.lost > max(_MAX_LOST_SHARE * self.older_words, _MAX_LOST_PER_ADDED * self.words):
@@ -198,7 +207,7 @@ class AddedText:
 
 
 def measure_addition(text: PreparedText, older: PreparedText, similarity: Similarity) -> AddedText:
-    """Return what a newcomer adds to an older text; `figures` are those of the newcomer against it."""
+    """Return what a text adds to an older text; `similarity` is that of the text to the older one."""
     own = [
         each
         for each in unmatched_passages(similarity.ours.matched)
@@ -228,7 +237,7 @@ def _why_foreign(text: PreparedText, older: PreparedText, similarity: Similarity
 
 
 def _is_interspersed(similarity: Similarity) -> bool:
-    """Say whether a few words stand between the other's all over, as nobody edits who does not also drop some."""
+    """Return whether a few words are inserted all over the other text, as in no honest edit."""
     edits = [gap for gap in similarity.alignment.gaps if max(len(gap.ours), len(gap.theirs)) < PASSAGE_WORDS]
     inserted = sum(not gap.theirs for gap in edits)
     rate = inserted / max(1, int(similarity.ours.matched.sum()))
@@ -238,7 +247,7 @@ def _is_interspersed(similarity: Similarity) -> bool:
 
 
 def _is_wrapped(length: int, own: list[tuple[int, int]]) -> bool:
-    """Say whether the other stands in one piece between passages of the text's own, at its beginning and its end."""
+    """Return whether the other text is in one piece between passages at the beginning and the end of this one."""
     before = _count_words(each for each in own if each[0] == 0)
     after = _count_words(each for each in own if each[1] == length)
     inside = _count_words(own) - before - after
@@ -246,7 +255,7 @@ def _is_wrapped(length: int, own: list[tuple[int, int]]) -> bool:
 
 
 def _continues_story(text: PreparedText, older: PreparedText, own: list[tuple[int, int]]) -> bool:
-    """Say whether passages speak of what the older text speaks of, all of them together."""
+    """Return whether the added passages, taken together, are on the topic of the older text."""
     known = _shared_pairs(text, own, older)
     if known < _MIN_RATIO_TO_CHANCE * _shared_by_chance(text, own, older):
         return False
@@ -258,12 +267,12 @@ def _continues_story(text: PreparedText, older: PreparedText, own: list[tuple[in
 
 
 def _shared_pairs(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
-    """Return the share of the pairs of neighbouring words in some passages that the older text has."""
+    """Return the share of the word pairs in some passages that the older text has."""
     return marked_share(in_sorted(_pairs_in(text, own), older.pairs))
 
 
 def _shared_by_chance(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
-    """Return the share that the older text has of the pairs that words some places apart would make."""
+    """Return the share that chance gives: of pairs of words some places apart, which the older text has."""
     apart = [_pairs_in(text, own, apart=places) for places in _CHANCE_DISTANCES]
     return marked_share(in_sorted(np.concatenate(apart), older.pairs))
 

@@ -1,4 +1,8 @@
-"""Judges an article against the stored articles that share index keys with it: `Deduper` is what the pipeline calls."""
+"""Judges an article against its neighbours, the stored articles that share index keys with it.
+
+The pipeline uses `Deduper`: `fingerprint` gives the keys under which the store finds neighbours, and `judge` returns
+the verdict. A verdict depends on the texts alone, not on the index.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +45,16 @@ from worker.dedupe.similarity import Similarity, compare
 from worker.dedupe.tokenizer import NORMALISATION, SHINGLE
 from worker.models import Article, Comparison, Fingerprint, IndexParameters, Kind, Neighbour, Relation, Verdict
 
-# Decides what a newcomer is to the stored articles that share index keys with it.
-
-
 _SAME_ADDRESS = "same address"
 _MIN_SAME_ITEM_SHARE = 0.3
-"""The share of words under which a page with a new text has become another item."""
+"""The share of common words below which a changed page is another item. Chosen by hand: a corrected or extended text
+keeps far more of its words."""
 _MAX_REWRITE_SHARE = 0.97
-"""The share of an article's words in the publisher's own earlier story under which it is a rewrite of that."""
+"""The share of an article's words in its publisher's earlier story below which it is a rewrite of that story. Chosen by
+hand: a copy under another URL differs in a byline or a caption at most."""
 _COMMON_CLUSTERS, _MIN_RARE_SHARE = 3, 0.15
-"""Of the words two texts share, at least this share must not stand in so many other clusters (docs/dedupe.md)."""
+"""At least this share of the words that two texts share must be in fewer other clusters (docs/dedupe.md,
+"Verdicts")."""
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -66,7 +70,7 @@ _RANK = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Criteria:
-    """What is judged by."""
+    """The settings and the model that a verdict depends on."""
 
     settings: DedupeSettings
     model: DuplicateModel
@@ -74,7 +78,7 @@ class _Criteria:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ComparedNeighbour:
-    """A neighbour laid along the newcomer."""
+    """A neighbour with its similarity to the article."""
 
     neighbour: Neighbour
     text: PublishedText
@@ -89,9 +93,9 @@ def judge(
     model: DuplicateModel,
     prepare_text: Callable[[str, str], PreparedText],
 ) -> Verdict:
-    """Compare a newcomer with the heads among its neighbours and return the closest relation found.
+    """Compare an article with the cluster heads among its neighbours and return the verdict of the closest relation.
 
-    `ready` makes a text and its title ready for comparing.
+    `prepare_text` prepares a text and its title for comparison.
     """
     criteria = _Criteria(settings=settings, model=model)
     text = _published_text(article, prepare_text)
@@ -115,7 +119,7 @@ def judge(
 
 
 def _worth_judging(neighbour: Neighbour) -> bool:
-    # Members are verified against the head of a cluster: chains of members would tie unlike texts together.
+    # An article is compared with cluster heads only: chains of members would join texts that are not alike.
     return neighbour.head or bool(neighbour.marked)
 
 
@@ -173,7 +177,7 @@ def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, 
 
 
 def _is_rewrite(text: PublishedText, match: _ComparedNeighbour) -> bool:
-    """Say whether a publisher tells its own story again, later and in other words."""
+    """Return whether an article is its publisher's own later story in other words."""
     earlier, later = match.text.published_at, text.published_at
     in_order = earlier is None or later is None or earlier < later
     own = bool(text.host) and publisher_of(text.host) == publisher_of(match.text.host)
@@ -183,10 +187,10 @@ def _is_rewrite(text: PublishedText, match: _ComparedNeighbour) -> bool:
 def _without_frame(
     article: Article, text: PublishedText, match: _ComparedNeighbour, classification: Classification
 ) -> Classification | None:
-    """Take back a match that rests on what a publisher sets around different items."""
+    """Return a `TEMPLATE` classification if the pair shares only a frame around different items, else None."""
     if classification.rule == _SAME_ADDRESS:
         return None
-    # Files without a host are one collector's; but what stands around a seed was left there by whoever scraped it.
+    # Files without a host count as one publisher's, but not seeds: the text around them was left by their scraper.
     seeds = Kind.SEED in (article.kind, match.neighbour.kind)
     own = not seeds and publisher_of(text.host) == publisher_of(match.text.host)
     if shares_only_frame(text.prepared, match.text.prepared, match.similarity, same_publisher=own):
@@ -197,7 +201,7 @@ def _without_frame(
 def _without_common_text(
     match: _ComparedNeighbour, matches: Sequence[_ComparedNeighbour], classification: Classification
 ) -> Classification | None:
-    """Take back a match that rests on passages which many other clusters have."""
+    """Return a `TEMPLATE` classification if a pair shares only text that many other clusters have, else None."""
     clusters = {each.neighbour.cluster: each.similarity for each in matches}
     clusters.pop(match.neighbour.cluster, None)
     others = list(clusters.values())
@@ -214,11 +218,11 @@ def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
 def _choose_head(
     article: Article, text: PublishedText, best: Comparison, matches: Sequence[_ComparedNeighbour], *, keep: Keep
 ) -> HeadChoice:
-    """Say whether a newcomer becomes the head of the cluster it joins, or heads one of its own."""
+    """Return whether an article becomes the head of the cluster it joins; it is the head of a cluster of its own."""
     if best.relation not in CLUSTER_RELATIONS:
         return HeadChoice(is_head=True, reason="")
     joined = next(match for match in matches if match.neighbour.id == best.article)
-    # What a person called the same need not be the head of its cluster, and that is what the newcomer is held against.
+    # An article that a person marked as the same need not be the head of its cluster: compare with that head.
     head = next((each for each in matches if each.neighbour.head and _are_in_one_cluster(each, joined)), joined)
     return choose_head(
         head_candidate(article),
@@ -235,15 +239,15 @@ def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> b
     return one.neighbour.cluster == other.neighbour.cluster
 
 
+# Chosen, not measured: 256 prepared texts of usual length take some 20 MB. Longer texts, in code points, are not kept.
 _CACHED_TEXTS = 256
-_LONGEST_CACHED = 20_000
+_MAX_CACHED_LENGTH = 20_000
 
 
 class Deduper:
-    """Decides what is a copy, by facts and a fitted model: the shipped one, or `weights` that a store was taught.
+    """Computes fingerprints and judges articles, with the shipped model or with the refitted `weights` of a store.
 
-    The texts it met last are kept ready for comparing (some 20 MB): stock phrases bring up the same articles again and
-    again.
+    Prepared texts are cached (some 20 MB), since stock phrases make the same articles neighbours again and again.
     """
 
     def __init__(self, settings: DedupeSettings | None = None, weights: str | None = None) -> None:
@@ -253,14 +257,14 @@ class Deduper:
 
     @property
     def terms(self) -> str:
-        """Return by what is judged, in words: verdicts given by other terms may be others."""
+        """Return the settings and the model's version in words; other terms may give other verdicts."""
         taught = f", taught {self._model.fitted}" if self._model.fitted else ""
         settings = self._settings
         return f"merge_at {settings.probability:g}, keep {settings.keep}, weights {self._model.version}{taught}"
 
     @property
     def parameters(self) -> IndexParameters:
-        """Return how fingerprints are made, for the store to keep and check."""
+        """Return the parameters of fingerprints, which the store keeps and checks when it is opened."""
         return IndexParameters(
             scheme=SCHEME,
             seed=SEED,
@@ -275,14 +279,14 @@ class Deduper:
         )
 
     def fingerprint(self, article: Article) -> Fingerprint:
-        """Return what the index keeps of an article; a text without words has no keys and meets nothing."""
+        """Return the fingerprint of an article; a text without words has no keys and no neighbours."""
         return fingerprint(article.text)
 
     def judge(self, article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
-        """Return what the article is, given stored articles that share index keys with it."""
+        """Return the verdict on an article, given its neighbours."""
         if not fingerprint.shingles:
             neighbours = [neighbour for neighbour in neighbours if neighbour.marked]
         return judge(article, neighbours, settings=self._settings, model=self._model, prepare_text=self._prepare_text)
 
     def _prepare_text(self, text: str, title: str) -> PreparedText:
-        return self._kept(text, title=title) if len(text) <= _LONGEST_CACHED else prepare(text, title=title)
+        return self._kept(text, title=title) if len(text) <= _MAX_CACHED_LENGTH else prepare(text, title=title)

@@ -1,9 +1,9 @@
 """Splits a text into words and hashes them all at once with numpy, over its code points.
 
-Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens. The position
-of a tone mark within its word makes no difference, nor does the script of a number's digits. The hash of a word is a
-difference of prefix sums of a polynomial over its letters, so no word is ever built as a string. `tokenize` returns the
-words, and `shingles` hashes their runs of five.
+Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens. The
+position of a tone mark within its word makes no difference, nor does the script of a number's digits. The hash of a
+word is a difference of prefix sums of a polynomial over its letters, so no word is ever built as a string. `tokenize`
+returns the words, and `shingles` hashes their runs of five.
 """
 
 from __future__ import annotations
@@ -150,11 +150,10 @@ NORMALISATION = 2
 """The version of the word rules. Increase it when a text would give other words, so that stores are indexed again."""
 
 SHINGLE = 5
-"""Words in a shingle. Five is usual for near-duplicates of news (Broder used ten, for whole web pages); stored with the
-index, so a change requires indexing every store again."""
+"""Words in a shingle. Chosen, not measured: shorter shingles occur in unrelated texts by chance, longer ones break at
+every edit. The value is stored with the index, so a change requires indexing every store again."""
 
-# The base of the polynomial hash modulo 2**64: the golden ratio as a 64-bit fraction. It must be odd to have an
-# inverse.
+# The base of the polynomial hash modulo 2**64, from the golden ratio; it must be odd to have an inverse.
 _HASH_BASE = 0x9E3779B97F4A7C15 | 3
 _HASH_BASE_INVERSE = pow(_HASH_BASE, -1, 1 << 64)
 _TONE_WEIGHT = np.uint64(0xD6E8FEB86659FD93)
