@@ -44,7 +44,7 @@ def test_names_are_runs_of_capitals_and_single_ones_inside_sentences(text: str, 
     assert found(text)[1] == names
 
 
-def test_a_fact_is_looked_up_in_the_text_and_its_title() -> None:
+def test_an_entity_is_looked_up_in_the_text_and_its_title() -> None:
     ours = Entities(words=tokenize("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), title=tokenize(""))
     theirs = Entities(words=tokenize("ngày 5 tháng 3, 14 người"), title=tokenize("Ông Trần Văn Bình bị bắt"))
 

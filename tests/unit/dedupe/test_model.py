@@ -59,7 +59,7 @@ def versions(draw: st.DrawFn) -> list[str]:
 
 @settings(max_examples=60)
 @given(one=versions(), two=versions(), dates=st.tuples(DATES, DATES), titles=st.tuples(TITLES, TITLES))
-def test_the_features_are_the_same_either_way_round(
+def test_the_features_do_not_depend_on_the_order_of_the_texts(
     one: list[str],
     two: list[str],
     dates: tuple[datetime | None, datetime | None],
@@ -110,7 +110,7 @@ def test_the_longer_between_two_texts_the_less_they_are_one_item(nearer: timedel
 
 
 @pytest.mark.parametrize("days", [2, 9, 400])
-def test_a_date_that_is_far_off_speaks_no_more_against_one_item_than_none(days: int) -> None:
+def test_a_distant_date_counts_no_more_against_one_item_than_an_unknown_one(days: int) -> None:
     first, copy = piece(STORY, at=NOW), edited(STORY, every=20)
 
     assert probability(first, piece(copy, at=NOW + timedelta(days=days))) == probability(first, piece(copy))
@@ -133,7 +133,7 @@ def test_passages_of_its_own_make_a_text_less_the_same_item() -> None:
     assert own == sorted(own, reverse=True)
 
 
-def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None:
+def test_at_most_three_reasons_for_and_against_are_given_the_strongest_first() -> None:
     values = measured(piece(STORY, title="Khác", at=NOW), piece(edited(STORY, every=9), title="Kia", at=NOW))
     parts = shipped_model().parts(values)
 
@@ -175,7 +175,7 @@ def lessons(count: int, *, name: str, same: bool) -> list[MarkedPair]:
     ]
 
 
-def test_marks_move_what_they_speak_of_and_hardly_what_they_do_not() -> None:
+def test_marks_move_the_factors_of_their_features_and_hardly_the_others() -> None:
     model = shipped_model()
     learned = refit(model, lessons(40, name="both_have_passages", same=True), fitted="2026-01-01")
 
@@ -191,14 +191,14 @@ def test_without_marks_nothing_moves() -> None:
     assert (learned.shift, set(learned.factors.values())) == (0.0, {1.0})
 
 
-def test_marks_left_out_tell_whether_the_others_taught_anything() -> None:
+def test_cross_validation_shows_whether_the_marks_improve_the_model() -> None:
     before, after = cross_validate(shipped_model(), lessons(30, name="both_have_passages", same=True), merge_at=0.5)
 
     assert after.loss < before.loss
     assert after.wrong <= before.wrong
 
 
-def test_taught_weights_survive_the_store_and_count_for_their_version_alone() -> None:
+def test_refitted_weights_survive_the_store_and_apply_to_their_version_only() -> None:
     model = shipped_model()
     learned = refit(model, lessons(20, name="title", same=False), fitted="2026-01-01")
 
@@ -208,7 +208,7 @@ def test_taught_weights_survive_the_store_and_count_for_their_version_alone() ->
     assert json.loads(weights_to_text(learned))["version"] == model.version
 
 
-def test_a_mark_on_texts_without_a_common_word_teaches_nothing() -> None:
+def test_a_mark_on_texts_without_a_common_word_is_ignored() -> None:
     one, two = article(STORY), article(prose(2))
 
     assert marked_pair(one, two, same=True, model=shipped_model()) is None

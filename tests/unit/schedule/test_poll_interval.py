@@ -142,7 +142,7 @@ def test_hours_are_those_of_the_sources_time_zone() -> None:
     assert [hour for hour in range(24) if later.items[hour] > first.items[hour]] == [7]
 
 
-def test_dates_of_entries_tell_the_hour_in_which_they_came() -> None:
+def test_dates_of_entries_give_the_hour_of_their_publication() -> None:
     first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
     dates = [START + 3 * HOUR + number * MINUTE for number in range(5)]
 
@@ -153,7 +153,7 @@ def test_dates_of_entries_tell_the_hour_in_which_they_came() -> None:
     assert max(range(24), key=lambda hour: later.items[hour]) == 3
 
 
-def test_dates_that_are_more_than_the_new_items_are_not_believed() -> None:
+def test_dates_that_outnumber_the_new_items_are_ignored() -> None:
     first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
     lying = [START + 12 * HOUR] * 10
     observation = PollObservation(at=START + 12 * HOUR, entries=10, new=1, dates=lying)
@@ -164,7 +164,7 @@ def test_dates_that_are_more_than_the_new_items_are_not_believed() -> None:
     assert with_dates == without
 
 
-def test_the_dates_of_a_first_poll_tell_of_bursts_before() -> None:
+def test_the_dates_of_a_first_poll_show_earlier_bursts() -> None:
     burst = [START - 3 * DAY + number * MINUTE for number in range(20)]
     observation = PollObservation(at=START, entries=21, new=21, dates=[START - 9 * DAY, *burst])
 
@@ -173,7 +173,7 @@ def test_the_dates_of_a_first_poll_tell_of_bursts_before() -> None:
     assert stats.half_window == 10 * MINUTE
 
 
-def test_what_is_new_in_its_address_alone_does_not_count() -> None:
+def test_entries_that_are_new_in_their_url_alone_do_not_count() -> None:
     honest = Feed(every(MINUTE, start=START, end=START + 5 * DAY))
     liar = Feed(every(MINUTE, start=START, end=START + 5 * DAY), worth=0.0)
 
@@ -204,7 +204,7 @@ def test_polls_that_missed_something_count_for_more_than_they_showed() -> None:
     assert spans[0] < spans[1]
 
 
-def test_a_clock_set_back_teaches_nothing() -> None:
+def test_a_poll_after_the_clock_was_set_back_changes_no_statistics() -> None:
     stats = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
 
     after = update_stats(stats, PollObservation(at=START - DAY, entries=10, new=5), policy=RHYTHM, zone=UTC)
