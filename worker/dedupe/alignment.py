@@ -202,6 +202,7 @@ def _match_gaps(gaps: list[Gap], ours: NDArray[np.uint64], theirs: NDArray[np.ui
 
 
 def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Return the runs of a gap matched word by word; none if the gap is too long or the matches look like chance."""
     longest = max(len(gap.ours), len(gap.theirs))
     if not gap.ours or not gap.theirs or longest > _MAX_GAP:
         return []
@@ -215,6 +216,7 @@ def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -
 
 
 def _mask(ranges: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
+    """Return a mask of `length` words with the given ranges (start and count) set."""
     marks = np.zeros(length, dtype=np.bool_)
     for start, count in ranges:
         marks[start : start + count] = True
@@ -277,6 +279,7 @@ def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
 
 
 def _aligned_passages(ours: Words, theirs: Words, runs: list[Run]) -> Iterator[AlignedPassage]:
+    """Yield the shared and differing passages in the order of the first text."""
     unseen = _unmatched_between(runs, len(theirs))
     place = 0
     for run in [*runs, Run(len(ours), len(theirs), 0)]:

@@ -87,6 +87,7 @@ def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Simil
 
 
 def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
+    """Measure the passages of a text that the other text lacks."""
     hashes = text.words.hashes
     passages = [hashes[start:stop] for start, stop in unmatched_passages(matched)]
     if not passages:
@@ -190,6 +191,7 @@ def _is_too_short(text: PreparedText, other: PreparedText) -> bool:
 
 
 def _classify_short(text: PreparedText, other: PreparedText) -> Classification:
+    """Classify texts that are too short for the model: copies only if their words are the same."""
     if _equal(text, other, titles=False):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     return Classification(relation=Relation.UNIQUE, rule="too little text to tell")
@@ -203,6 +205,7 @@ def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
 
 
 def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:
+    """Return the relation and rule of two texts that are one item."""
     if _is_in_digest(similarity):
         return Relation.FOLLOWUP, "a small part of a text on other matters"
     return containment_relation(similarity), "probably one item"

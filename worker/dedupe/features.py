@@ -89,6 +89,7 @@ def _without_numbers(words: Words) -> set[int]:
 
 
 def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
+    """Return whether a text has a number of its title that neither the other title nor the other text has."""
     own = text.title_numbers - other.title_numbers
     if not own:
         return False
@@ -97,6 +98,7 @@ def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
 
 
 def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
+    """Return whether both sides have numbers and none in common."""
     if not ours or not theirs or {entity.key for entity in ours} & {entity.key for entity in theirs}:
         return False
     # 14 and 1.4, or 5,334,00 and 5,334,000, are one number written in two ways.
@@ -110,6 +112,7 @@ def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:
 
 
 def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
+    """Return whether a gap replaces the subject of one title by that of the other."""
     ours, theirs = _entities_in(text.entities.names, gap.ours), _entities_in(other.entities.names, gap.theirs)
     return (
         bool(ours)
@@ -126,11 +129,13 @@ def _is_own_subject(text: PreparedText, name: Entity, other: PreparedText) -> bo
 
 
 def _digits(number: Entity) -> str:
+    """Return the digits of a number without separators and trailing zeros."""
     digits = "".join(str(part) for part in number.key)
     return digits.rstrip("0") or "0"
 
 
 def _is_substitution(gap: Gap, text: PreparedText, other: PreparedText) -> bool:
+    """Return whether a gap is short, has words on both sides, and is not at the end of a text."""
     if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _MAX_SUBSTITUTION:
         return False
     return gap.ours.stop < len(text.words) and gap.theirs.stop < len(other.words)
@@ -261,6 +266,7 @@ def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]
 
 
 def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
+    """Return the features of the passages that only one of the texts has."""
     return {
         "both_have_passages": math.log1p(min(_passage_weight(shorter.own), _passage_weight(longer.own))),
         "longest_passage": math.log1p(max(shorter.own, default=0)),
@@ -284,6 +290,7 @@ def _edit_features(similarity: Similarity) -> dict[str, float]:
 
 
 def _clash_features(one: PreparedText, two: PreparedText, similarity: Similarity) -> dict[str, float]:
+    """Return the features of numbers and names that differ at the same place."""
     found = find_substitutions(one, two, similarity)
     return {
         "clash_rate": _A_HUNDRED * found.numbers / (int(similarity.shorter.matched.sum()) + _A_HUNDRED),
@@ -293,6 +300,7 @@ def _clash_features(one: PreparedText, two: PreparedText, similarity: Similarity
 
 
 def _title_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
+    """Return the features of the two titles."""
     one, two = shorter.text.prepared, longer.text.prepared
     overlap = title_overlap(one.title, two.title)
     ours, theirs = one.title_numbers, two.title_numbers

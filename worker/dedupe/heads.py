@@ -116,12 +116,14 @@ def choose_head(
 
 
 def _choose_newest(candidate: HeadCandidate, head: HeadCandidate) -> HeadChoice:
+    """Decide between two versions of one publisher: the one fetched later is the head."""
     if candidate.fetched_at < head.fetched_at:
         return HeadChoice(is_head=False, reason="a newer version by the same publisher")
     return HeadChoice(is_head=True, reason="the publisher's newest version")
 
 
 def _choose_fuller(added: AddedText) -> HeadChoice:
+    """Decide about a text of another publisher that contains the head: it must continue the story."""
     if refusal := added.foreign or added.shortfall:
         return HeadChoice(is_head=False, reason=f"another publisher's longer text does not replace it: {refusal}")
     return HeadChoice(is_head=True, reason=f"the fuller text: {added.words} words more of the story")
@@ -130,6 +132,7 @@ def _choose_fuller(added: AddedText) -> HeadChoice:
 def _choose_among_copies(
     candidate: HeadCandidate, head: HeadCandidate, keep: Keep, *, own: bool, measure_added: Callable[[], AddedText]
 ) -> HeadChoice:
+    """Decide between copies by the `keep` setting."""
     if keep == "longest":
         if candidate.length <= head.length:
             return HeadChoice(is_head=False, reason="the longest of the copies")
@@ -227,6 +230,7 @@ def _count_words(passages: Iterable[tuple[int, int]]) -> int:
 
 
 def _why_foreign(text: PreparedText, older: PreparedText, similarity: Similarity, own: list[tuple[int, int]]) -> str:
+    """Return the reason why an addition does not continue the story, empty if it does."""
     if _is_interspersed(similarity):
         return "it puts words of its own into the sentences of the other"
     if _count_words(own) < _MIN_ADDED_WORDS:

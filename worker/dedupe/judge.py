@@ -141,6 +141,7 @@ def _judge_neighbour(
     matches: Sequence[_ComparedNeighbour],
     criteria: _Criteria,
 ) -> Comparison:
+    """Classify an article against one neighbour, and reject a match that rests on a frame or on common text."""
     classification = _classify(article, text, match, criteria)
     if classification.relation in CLUSTER_RELATIONS and not classification.rule.startswith("marked"):
         framed = _without_frame(article, text, match, classification)
@@ -158,6 +159,7 @@ def _judge_neighbour(
 
 
 def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, criteria: _Criteria) -> Classification:
+    """Classify an article against one neighbour: by marks, by the URL, or by the model."""
     neighbour, similarity = match.neighbour, match.similarity
     if neighbour.marked == "different":
         return Classification(relation=Relation.UNIQUE, rule="marked different")
@@ -211,6 +213,7 @@ def _without_common_text(
 
 
 def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
+    """Return the sort key of comparisons: marks by people first, then the closest relation."""
     by_people = comparison.rule == "marked same"
     return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 

@@ -224,6 +224,7 @@ def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArra
 def _classify(
     codes: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:
+    """Return the role, folded letter and tone of each code point."""
     tables = char_tables()
     places = codes.astype(np.intp)
     if codes.max(initial=0) < TABLE_SIZE:
@@ -238,6 +239,7 @@ def _classify(
 
 
 def _boundaries(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the start and end index of each word, given the role of each code point."""
     inside = np.zeros(len(kinds) + 2, dtype=np.bool_)
     np.not_equal(kinds, 0, out=inside[1:-1])
     edges = inside[1:] != inside[:-1]
@@ -281,6 +283,7 @@ def _hash_runs(letters: NDArray[np.uint64], tones: NDArray[np.uint16], starts: N
 
 
 def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the first `length` powers of the hash base and of its inverse."""
     if length > _CACHED_POWERS:
         return _geometric(_HASH_BASE, length), _geometric(_HASH_BASE_INVERSE, length)
     powers, inverses = _cached_powers()

@@ -79,6 +79,7 @@ class Discoverer:
         return report
 
     async def _lease_poll(self, source: Source, *, only_if_due: bool) -> bool:
+        """Lease a source for this poll; return whether that succeeded."""
         return await self._stages.offload(
             self._stages.ledger.lead_poll,
             source.name,
@@ -126,6 +127,7 @@ class Discoverer:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
     async def _read(self, source: Source, state: SourceState, *, batch: str) -> SourceReading:
+        """Fetch a source, walk its pages and enqueue what they list; a local source is read from its files."""
         progress = PollProgress()
         if is_local(source):
             await self._read_local(source, batch, progress)
@@ -144,6 +146,7 @@ class Discoverer:
         return SourceReading(progress=progress, validators=page.validators if progress.complete else Validators())
 
     async def _read_local(self, source: Source, batch: str, progress: PollProgress) -> None:
+        """Read the input files of a local source and enqueue their articles."""
         inputs = await read_in_thread(
             read_inputs,
             local_path(source.url),
@@ -155,6 +158,7 @@ class Discoverer:
             await self._enqueue(source, discovery, batch, progress)
 
     async def _enqueue(self, source: Source, discovery: Discovery, batch: str, progress: PollProgress) -> None:
+        """Add the candidates of one page to the store and to the counts."""
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
@@ -193,6 +197,7 @@ class Discoverer:
             return ()
 
     async def _read_sitemap(self, source: Source, state: SourceState, url: str, progress: PollProgress) -> None:
+        """Read a sitemap to fill a gap; an error is only noted, since the poll itself succeeded."""
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
             async for discovery in self._walker.walk_pages(
@@ -206,6 +211,7 @@ class Discoverer:
         return PollContext(now=self._stages.clock.now(), policy=self._limits.policy, chance=self._stages.chance())
 
     async def _succeeded(self, source: Source, state: SourceState, result: SourceReading) -> SourceReport:
+        """Record a successful poll and return its report."""
         poll = poll_result.poll_of_success(
             source,
             state,
@@ -218,12 +224,14 @@ class Discoverer:
         return result.report(source)
 
     async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
+        """Record a failed poll and return its report."""
         await self._record(
             source, state, poll_result.poll_of_failure(source, state, error, context=self._poll_context())
         )
         return SourceReport(source=source.name, error=str(error))
 
     async def _record(self, source: Source, state: SourceState, poll: Poll) -> None:
+        """Write the poll to the store and log the warnings that it starts or ends."""
         await self._stages.offload(self._stages.ledger.record_poll, poll, ())
         log_alarms(source, *poll_result.alarm_changes(state.learned.alarms, poll.learned.alarms))
 

@@ -175,6 +175,7 @@ class Ingester:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _extend_leases(self) -> None:
+        """Extend the leases three times per lease duration, forever."""
         while True:
             await self._stages.clock.sleep(self._limits.lease / 3)
             until = self._stages.clock.now() + self._limits.lease
@@ -184,6 +185,7 @@ class Ingester:
                 log.warning("ingest.leases_not_extended", error=str(exc))
 
     async def _work_on(self, claim: Claim) -> None:
+        """Work on one claim until its outcome is written, with the deadline; log and count the outcome."""
         started = self._stages.clock.monotonic()
         deadline = asyncio.timeout(self._limits.deadline.total_seconds())
         try:
@@ -208,6 +210,7 @@ class Ingester:
         log_outcome(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
 
     async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
+        """Finish a claim whose work raised, as a deadline error if it was `late`."""
         if late:
             error = deadline_error(after=self._limits.deadline)
         return await self._finish(claim, self._after_failure(claim, error))
@@ -255,6 +258,7 @@ class Ingester:
         return await self._stages.offload(self._settle, claim, with_feed_text(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
+        """Extract the article from a page or a given text, with the hints of its candidate."""
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         hints = Hints(
             url=claim.url,
@@ -298,6 +302,7 @@ class Ingester:
         return outcome
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
+        """Write an outcome without a new article; a failed recheck keeps the former one."""
         outcome = keep_former_outcome(claim, outcome)
         return await self._stages.offload(
             self._stages.ledger.finish,

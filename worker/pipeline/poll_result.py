@@ -271,6 +271,7 @@ def poll_of_success(
 def _observation(
     state: SourceState, progress: PollProgress, *, now: datetime, unchanged: bool, missed: bool
 ) -> PollObservation:
+    """Return what the interval learns from a successful poll."""
     return PollObservation(
         at=now,
         entries=progress.found,

@@ -64,6 +64,7 @@ class CrossSubmissions:
 
 
 def _with_sites(source: Source, urls: Sequence[str]) -> Source:
+    """Return a source with the sites of some URLs added to its own."""
     sites = source.options.sites | {site_of(url) for url in urls}
     return replace(source, options=replace(source.options, sites=sites))
 
@@ -189,6 +190,7 @@ class PageWalker:
         return ""
 
     def _parse(self, page: Page, source: Source, kind: str) -> Discovery:
+        """Parse a page as a kind of source, or return the page itself as the one candidate."""
         itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
         if kind == "article":
             return itself
@@ -202,6 +204,7 @@ class PageWalker:
         return itself if leads_nowhere else discovery
 
     def _page_itself(self, page: Page, source: Source) -> Candidate:
+        """Return the candidate of a page that is itself an article; it brings its content along."""
         return Candidate(
             url=page.url,
             canonical_url=page_key(page.final_url),

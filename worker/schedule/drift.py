@@ -112,6 +112,7 @@ def _vote(stats: OutcomeStats, article: Article | None) -> tuple[str, int]:
 
 
 def _article_sums(one: DecayingSums, article: Article, *, foreign: bool) -> DecayingSums:
+    """Return the sums of one page with those of its article added."""
     length, published = math.log(max(1, article.words)), article.published_at
     age = article.fetched_at - published if published else timedelta(0)
     return DecayingSums(
@@ -142,6 +143,7 @@ def _add_decayed(sums: DecayingSums, one: DecayingSums, *, half_life: int) -> De
 
 
 def _silences(publishing: PublishingStats, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield the warnings of a source that shows no entries, or nothing new for too long."""
     if publishing.empty >= EMPTY_POLLS and publishing.arrivals:
         yield "empty", f"no entry at all in {publishing.empty} polls; it used to show {publishing.window}"
     if publishing.new_at is None or publishing.arrivals < MIN_ARRIVALS:
@@ -157,6 +159,7 @@ def _days(span: timedelta) -> str:
 
 
 def _drifts(stats: OutcomeStats, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield the warnings of shares and lengths that differ from the usual ones."""
     usual, recent = stats.usual, stats.recent
     pages, pages_before = recent.outcomes, usual.outcomes - recent.outcomes
     shares = (
@@ -196,6 +199,7 @@ def _share(
 
 
 def _length(stats: OutcomeStats, known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield a warning if the mean logarithm of lengths has moved."""
     usual, recent = stats.usual, stats.recent
     number, before = recent.articles, usual.articles - recent.articles
     mean, mean_before = recent.length / number, (usual.length - recent.length) / before
@@ -224,5 +228,6 @@ def no_common_entry(before: Iterable[int], now: Iterable[int]) -> bool:
 
 
 def _key(address: str) -> int:
+    """Return the signed 64-bit hash of an address."""
     digest = hashlib.blake2b(address.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -279,6 +279,7 @@ def _update_silence(
 
 
 def _decay(span: timedelta, half_life: timedelta) -> float:
+    """Return the factor by which a sum decays in a span of time, never quite zero."""
     return max(1e-9, float(0.5 ** (span / half_life)))
 
 
@@ -353,6 +354,7 @@ def check_cron(cron: str) -> None:
 
 
 def _times(cron: str, after: datetime, zone: tzinfo) -> CronSim:
+    """Return the iterator over the times of a cron expression; raises ValueError if it is invalid."""
     fields = cron.split()
     if len(fields) != len(_FIELDS):
         raise ValueError(f"five fields ({', '.join(_FIELDS)}); found {len(fields)}")

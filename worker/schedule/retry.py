@@ -110,6 +110,7 @@ def retry_at(
 
 
 def _honour_retry_after(planned: datetime, *, now: datetime, retry_after: datetime | None) -> datetime:
+    """Return the later of the planned time and the server's, the latter limited to `MAX_RETRY_AFTER`."""
     return planned if retry_after is None else max(planned, min(retry_after, now + MAX_RETRY_AFTER))
 
 
