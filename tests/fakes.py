@@ -175,10 +175,10 @@ class Watcher:
         self.outcomes[claim.url] = outcome
 
 
-def limits(*, rhythm: IntervalPolicy = RHYTHM, recheck: tuple[timedelta, ...] = (), **changes: Any) -> Limits:
+def limits(*, policy: IntervalPolicy = RHYTHM, recheck: tuple[timedelta, ...] = (), **changes: Any) -> Limits:
     """Return the bounds of a small run: all that is leased is so for a minute, and four candidates are in hand."""
-    bounds = {"in_hand": 4, "lease": MINUTE, "deadline": MINUTE, "poll_lease": 15 * MINUTE, "follow": 10}
-    return Limits(rhythm=rhythm, recheck=recheck, **{"input_bytes": 10**6, **bounds, **changes})
+    bounds = {"max_in_flight": 4, "lease": MINUTE, "deadline": MINUTE, "poll_lease": 15 * MINUTE, "max_pages": 10}
+    return Limits(policy=policy, recheck=recheck, **{"input_bytes": 10**6, **bounds, **changes})
 
 
 def faked_stages(store: Store, *, clock: FakeClock, fetcher: FakeFetcher) -> Stages:

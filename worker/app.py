@@ -204,7 +204,7 @@ def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
         clock=stages.clock,
         offload=stages.offload,
         deduper=stages.deduper,
-        shelf=store.seeds,
+        seed_store=store.seeds,
         to_article=_seed_reader(),
     )
 
@@ -236,14 +236,14 @@ def _limits(settings: Settings) -> Limits:
     schedule, fetch = settings.schedule, settings.fetch
     lease = fetch.deadline + settings.extract.timeout + _LEASE_MARGIN
     return Limits(
-        rhythm=IntervalPolicy(
+        policy=IntervalPolicy(
             every=schedule.every, min_every=schedule.min_every, max_every=schedule.max_every, jitter=schedule.jitter
         ),
-        in_hand=fetch.max_connections,
+        max_in_flight=fetch.max_connections,
         lease=lease,
         deadline=lease + _MAX_SLOT_WAIT,
         poll_lease=_POLL_LEASE,
-        follow=_PAGES_PER_POLL,
+        max_pages=_PAGES_PER_POLL,
         input_bytes=fetch.max_bytes,
         timezones={source.name: source.timezone for source in settings.sources},
         recheck=fetch.recheck,

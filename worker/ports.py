@@ -292,7 +292,7 @@ class Ledger(Protocol):
         *,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
 
@@ -309,7 +309,7 @@ class Ledger(Protocol):
         judge: Judge,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
 

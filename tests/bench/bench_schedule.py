@@ -91,10 +91,10 @@ def _adaptive(publisher: Publisher, score: Score, *, end: float, random: Random)
         _count_seen(score, fresh, at)
         sight = _sight(publisher, items, met=met, published=published, now=now, worth=worth)
         worth = _worth(worth, useful=len(fresh), shown=sight.new)
-        habits = update_stats(habits, sight, rhythm=RHYTHM, zone=ZONE)
+        habits = update_stats(habits, sight, policy=RHYTHM, zone=ZONE)
         met, failures = published, 0
-        span = next_interval(habits, now=now, rhythm=RHYTHM, zone=ZONE)
-        at += jittered(span, rhythm=RHYTHM, chance=random.random()) / HOUR
+        span = next_interval(habits, now=now, policy=RHYTHM, zone=ZONE)
+        at += jittered(span, policy=RHYTHM, chance=random.random()) / HOUR
 
 
 def _count_seen(score: Score, fresh: list[float], at: float) -> None:
@@ -123,7 +123,7 @@ def _sight(
         entries=entries,
         new=entries if publisher.lies else fresh,
         missed=bool(met) and worth >= 0.1 and (publisher.lies or published - met >= publisher.window),
-        worth=worth,
+        useful_share=worth,
         dates=dates,
     )
 

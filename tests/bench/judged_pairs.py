@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.bench.articles import Piece, read_file, read_folder, read_labelled, read_labels, read_pairs
 from tests.bench.edit_generator import Recipe, edited, material
 from worker.dedupe.features import PublishedText as Known
-from worker.dedupe.features import measure_features, times
+from worker.dedupe.features import measure_features, time_features
 from worker.dedupe.fingerprint import anchor_keys
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare
@@ -158,14 +158,14 @@ def measure(examples: Iterable[Example]) -> list[list[dict[str, float]]]:
     measured = []
     for each in examples:
         one, two = (
-            Known(side=prepare(piece.text, title=piece.title), host="", published_at=piece.published_at)
+            Known(prepared=prepare(piece.text, title=piece.title), host="", published_at=piece.published_at)
             for piece in (each.one, each.two)
         )
-        found = measure_features(one, two, compare(one.side, two.side))
+        found = measure_features(one, two, compare(one.prepared, two.prepared))
         later = _DAY + timedelta(days=math.exp(rng.uniform(0.0, math.log(_LATEST))))
         dates = ((one.published_at, two.published_at), (None, None), (_DAY, _DAY), (_DAY, later))
         dated = [(replace(one, published_at=ours), replace(two, published_at=theirs)) for ours, theirs in dates]
-        measured.append([found | times(*pair) for pair in dated])
+        measured.append([found | time_features(*pair) for pair in dated])
     return measured
 
 
@@ -179,7 +179,7 @@ def stories(examples: Sequence[Example]) -> list[str]:
         for piece in (each.one,) if copies else (each.one, each.two):
             joined.join(place, texts.setdefault(piece.text, place))
             if not copies:
-                for key in anchor_keys(prepare(piece.text).every):
+                for key in anchor_keys(prepare(piece.text).shingles):
                     holders[key].add(place)
         if each.one.group and each.collection == "events":
             joined.join(place, texts.setdefault(each.one.group, place))

@@ -1,1 +1,1 @@
-"""Recognises copies: article -> fingerprint, and fingerprint and neighbours -> verdict. Pure."""
+"""Recognises near-duplicates: computes an article's fingerprint, and judges it against its neighbours. Pure."""

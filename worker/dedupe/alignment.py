@@ -1,8 +1,8 @@
-"""Aligns two texts word by word, and shows people the passages that they share.
+"""Aligns two texts word by word, and returns the passages that they share.
 
-Runs of words that both texts have are found through shingles that are unique in both, wherever they are, so that
-moved paragraphs are found too. Between two runs that follow each other in both texts, the rest is matched word by
-word.
+Common runs of words are found through shingles that occur once in each text. They may be anywhere in the texts, so that
+moved paragraphs are found too. The words between two runs that are neighbours in both texts are then matched one by
+one. `align` works on word hashes, for the judge; `align_passages` returns text, for `why`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,22 @@ from numpy.typing import NDArray
 
 from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, tokenize
 
-# Lays two texts along each other: which words of one stand in the other, and which stand against which.
-#
-# Runs of words that both texts have are found through shingles that are unique in both, wherever they stand, so that
-# moved paragraphs are found too; between two runs that follow each other in both texts the rest is matched word by
-# word.
-
-
-_LONGEST_GAP = 400
+# Chosen by hand, not measured one by one; the model was fitted to what they give. In numbers of words. Matching a gap
+# word by word takes time in proportion to the product of its lengths, so long gaps are left out, and `_MAX_CELLS`
+# bounds the work for one pair. In a gap longer than `_SMALL_GAP`, single common words and gaps with few matches are
+# chance. A run that was moved counts from `_MIN_MOVED` words on; a shorter one is a phrase.
+_MAX_GAP = 400
 _SMALL_GAP = 12
-_SHORTEST_RUN = 2
+_MIN_RUN = 2
 _WORDS_BESIDE_A_MOVE = 40
-_FEWEST_MATCHED_SHARE = 0.3
-_SHORTEST_MOVED = 12
+_MIN_MATCHED_SHARE = 0.3
+_MIN_MOVED = 12
 _MAX_CELLS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """Words that stand in both texts: from `ours` in one and from `theirs` in the other, `length` of them."""
+    """A run of `length` words in both texts: it starts at `ours` in the first and at `theirs` in the second."""
 
     ours: int
     theirs: int
@@ -44,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Words between two runs that follow each other in both texts: they stand against each other."""
+    """The words of each text between two runs that are neighbours in both: the texts differ there."""
 
     ours: range
     theirs: range
@@ -52,7 +49,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """Runs in the order of the first text, the gaps between them, and which words of each text are matched."""
+    """The runs in the order of the first text, the gaps between them, and a mask of the matched words of each text."""
 
     runs: tuple[Run, ...]
     gaps: tuple[Gap, ...]
@@ -60,8 +57,8 @@ class Alignment:
     theirs: NDArray[np.bool_]
 
     @property
-    def turned(self) -> Alignment:
-        """Return the alignment with the texts in each other's places."""
+    def swapped(self) -> Alignment:
+        """Return the alignment with the two texts exchanged."""
         return Alignment(
             runs=tuple(sorted(Run(run.theirs, run.ours, run.length) for run in self.runs)),
             gaps=tuple(sorted((Gap(gap.theirs, gap.ours) for gap in self.gaps), key=lambda gap: gap.ours.start)),
@@ -71,14 +68,14 @@ class Alignment:
 
 
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
-    """Align two texts given as word hashes."""
+    """Align two texts given as arrays of word hashes, in the order of the words."""
     if len(ours) and np.array_equal(ours, theirs):
         every = _mask([(0, len(ours))], len(ours))
         return Alignment(runs=(Run(0, 0, len(ours)),), gaps=(), ours=every, theirs=every.copy())
     runs = _without_phrases(_without_overlaps(_runs_on_diagonals(ours, theirs)))
     runs = sorted([*runs, *_match_gaps(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
     gaps = _gaps(runs, len(ours), len(theirs))
-    # Where a moved passage begins and ends, the words beside it have their counterparts beside it there.
+    # The words just before and after a moved passage are matched with those around the passage in the other text.
     beside = _match_gaps(_gaps_beside_moves(runs, len(ours), len(theirs)), ours, theirs)
     runs = sorted([*runs, *beside])
     return Alignment(
@@ -95,7 +92,7 @@ def align_nothing(ours: Sized, theirs: Sized) -> Alignment:
 
 
 def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
-    """Return the runs of shingles that are unique in both texts, joined where they overlap on one diagonal."""
+    """Return the runs of shingles that occur once in each text, joined if they overlap at one distance of the texts."""
     if min(len(ours), len(theirs)) < SHINGLE:
         return []
     here, there = _unique_places(shingles(ours)), _unique_places(shingles(theirs))
@@ -105,7 +102,7 @@ def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> 
     mine, other = mine[order], other[order]
     if not len(mine):
         return []
-    # Within SHINGLE words on one diagonal nothing differs, even where a repeated shingle stands between.
+    # Two shingles at most SHINGLE words apart at the same distance leave no word between them unmatched.
     breaks = np.flatnonzero((np.diff(mine - other) != 0) | (np.diff(mine) > SHINGLE)) + 1
     starts, ends = np.append(0, breaks), np.append(breaks, len(mine)) - 1
     return [
@@ -115,7 +112,7 @@ def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> 
 
 
 def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Return the values that stand once, sorted, and their places."""
+    """Return the values that occur once, sorted, and their indexes."""
     order = np.argsort(every)
     ordered = every[order]
     differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
@@ -124,7 +121,7 @@ def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArr
 
 
 def _without_overlaps(runs: list[Run]) -> list[Run]:
-    """Take from each run the words that an earlier one has in either text."""
+    """Shorten each run by the words that an earlier run covers in either text."""
     kept: list[Run] = []
     for run in runs:
         overlap = max((last.ours + last.length - run.ours for last in kept[-1:]), default=0)
@@ -138,7 +135,7 @@ def _without_overlaps(runs: list[Run]) -> list[Run]:
 
 
 def _without_phrases(runs: list[Run]) -> list[Run]:
-    """Leave out what stands elsewhere in the other text and is no longer than a phrase; passages are."""
+    """Remove runs in another order in the other text that are shorter than `_MIN_MOVED` words: phrases, not moves."""
     while True:
         chains: list[list[Run]] = []
         last = -2
@@ -148,20 +145,20 @@ def _without_phrases(runs: list[Run]) -> list[Run]:
             else:
                 chains.append([run])
             last = rank
-        kept = [run for chain in chains if sum(each.length for each in chain) >= _SHORTEST_MOVED for run in chain]
+        kept = [run for chain in chains if sum(each.length for each in chain) >= _MIN_MOVED for run in chain]
         if len(kept) in (0, len(runs)):
             return runs
         runs = kept
 
 
 def _by_rank_in_other(runs: Sequence[Run]) -> list[tuple[int, Run]]:
-    """Return each run with its place in the order of the other text."""
+    """Return each run with its rank in the order of the other text."""
     rank = {run: place for place, run in enumerate(sorted(runs, key=lambda run: run.theirs))}
     return [(rank[run], run) for run in runs]
 
 
 def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
-    """Return what lies between runs that are neighbours in both texts."""
+    """Return the gaps between runs that are neighbours in both texts, of which at least one side has words."""
     fences = [(-1, Run(0, 0, 0)), *_by_rank_in_other(runs), (len(runs), Run(ours, theirs, 0))]
     gaps = []
     for (rank, before), (next_rank, after) in pairwise(fences):
@@ -172,7 +169,7 @@ def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
 
 
 def _gaps_beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
-    """Return the words after and before each run that has another neighbour in one text than in the other."""
+    """Return the words beside each run that has different neighbours in the two texts, as gaps."""
     here = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
     there = [here[0], *sorted(runs, key=lambda run: run.theirs), here[-1]]
     after = dict(pairwise(there))
@@ -192,11 +189,11 @@ def _gaps_beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
 
 
 def _match_gaps(gaps: list[Gap], ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
-    """Match gaps word by word until a bounded amount of work is done: very long texts keep what was found before."""
+    """Match gaps word by word up to a limit of work; the remaining gaps of very long texts stay unmatched."""
     found: list[Run] = []
     work = 0
     for gap in gaps:
-        if max(len(gap.ours), len(gap.theirs)) <= _LONGEST_GAP:
+        if max(len(gap.ours), len(gap.theirs)) <= _MAX_GAP:
             work += len(gap.ours) * len(gap.theirs)
         if work > _MAX_CELLS:
             break
@@ -205,52 +202,54 @@ def _match_gaps(gaps: list[Gap], ours: NDArray[np.uint64], theirs: NDArray[np.ui
 
 
 def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Return the runs of a gap matched word by word; none if the gap is too long or the matches look like chance."""
     longest = max(len(gap.ours), len(gap.theirs))
-    if not gap.ours or not gap.theirs or longest > _LONGEST_GAP:
+    if not gap.ours or not gap.theirs or longest > _MAX_GAP:
         return []
-    least = 1 if longest <= _SMALL_GAP else _SHORTEST_RUN
+    least = 1 if longest <= _SMALL_GAP else _MIN_RUN
     a, b = ours[gap.ours.start : gap.ours.stop].tolist(), theirs[gap.theirs.start : gap.theirs.stop].tolist()
     blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
     runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
-    # Two passages on one matter share words here and there; only an edited passage keeps most of its words in order.
-    likely = longest <= _SMALL_GAP or sum(run.length for run in runs) >= _FEWEST_MATCHED_SHARE * min(len(a), len(b))
+    # Two passages on the same topic share single words; only an edited passage keeps many of its words in order.
+    likely = longest <= _SMALL_GAP or sum(run.length for run in runs) >= _MIN_MATCHED_SHARE * min(len(a), len(b))
     return runs if likely else []
 
 
-def _mask(stretches: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
+def _mask(ranges: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
+    """Return a mask of `length` words with the given ranges (start and count) set."""
     marks = np.zeros(length, dtype=np.bool_)
-    for start, count in stretches:
+    for start, count in ranges:
         marks[start : start + count] = True
     return marks
 
 
-_SHORTEST_SHOWN = 3
+_MIN_SHOWN_WORDS = 3  # chosen, not measured: shorter shared runs make a list of passages unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedPassage:
-    """A stretch of both texts: `shared` ones say the same words, others differ (either side may be empty)."""
+    """A passage of both texts: the same words if `shared`, else different ones (either side may be empty)."""
 
     shared: bool
-    newcomer: str
+    text: str
     other: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedPassages:
-    """Two texts cut into passages, in the newcomer's order; `shared_words` counts words in shared ones.
+    """Two texts split into passages in the order of `text`; `shared_words` counts the words of shared passages.
 
-    A passage of the other text that stands elsewhere in the newcomer is shared where the newcomer has it; what only
-    the other has comes where it stands there, or last.
+    A moved passage is at its place in `text`. A passage that only `other` has precedes the passage that follows it in
+    `other`, or is the last.
     """
 
     passages: tuple[AlignedPassage, ...]
     shared_words: int
 
 
-def align_passages(newcomer: str, other: str) -> AlignedPassages:
-    """Align two texts and return their passages; takes time in proportion to their length."""
-    ours, theirs = tokenize(newcomer), tokenize(other)
+def align_passages(text: str, other: str) -> AlignedPassages:
+    """Align two texts and return their passages, in time proportional to their lengths."""
+    ours, theirs = tokenize(text), tokenize(other)
     runs = _whole_runs(align(ours.hashes, theirs.hashes).runs, len(ours), len(theirs))
     return AlignedPassages(
         passages=tuple(_aligned_passages(ours, theirs, runs)),
@@ -259,7 +258,7 @@ def align_passages(newcomer: str, other: str) -> AlignedPassages:
 
 
 def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
-    """Join runs that touch in both texts, and leave out short ones and those whose words another run has already."""
+    """Join runs that are adjacent in both texts; remove short runs and runs that overlap a longer one."""
     joined: list[Run] = []
     for run in runs:
         last = joined[-1] if joined else None
@@ -272,7 +271,7 @@ def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
     kept = []
     for run in sorted(joined, key=lambda run: -run.length):
         here, there = slice(run.ours, run.ours + run.length), slice(run.theirs, run.theirs + run.length)
-        if (run.length < _SHORTEST_SHOWN and not whole) or any(taken_here[here]) or any(taken_there[there]):
+        if (run.length < _MIN_SHOWN_WORDS and not whole) or any(taken_here[here]) or any(taken_there[there]):
             continue
         taken_here[here] = taken_there[there] = b"\1" * run.length
         kept.append(run)
@@ -280,29 +279,28 @@ def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:
 
 
 def _aligned_passages(ours: Words, theirs: Words, runs: list[Run]) -> Iterator[AlignedPassage]:
+    """Yield the shared and differing passages in the order of the first text."""
     unseen = _unmatched_between(runs, len(theirs))
     place = 0
     for run in [*runs, Run(len(ours), len(theirs), 0)]:
         before = unseen.pop(run.theirs, (0, 0))
         if place < run.ours or before[0] < before[1]:
-            yield AlignedPassage(
-                shared=False, newcomer=_text_of(ours, place, run.ours), other=_text_of(theirs, *before)
-            )
+            yield AlignedPassage(shared=False, text=_text_of(ours, place, run.ours), other=_text_of(theirs, *before))
         place = run.ours + run.length
         if run.length:
             other = _text_of(theirs, run.theirs, run.theirs + run.length)
-            yield AlignedPassage(shared=True, newcomer=_text_of(ours, run.ours, place), other=other)
+            yield AlignedPassage(shared=True, text=_text_of(ours, run.ours, place), other=other)
 
 
 def _unmatched_between(runs: list[Run], length: int) -> dict[int, tuple[int, int]]:
-    """Return the stretches that only the other text has, by where the run after them begins in it."""
-    stretches = {}
+    """Return the passages that only the other text has, keyed by the start of the run that follows each."""
+    passages = {}
     place = 0
     for run in [*sorted(runs, key=lambda run: run.theirs), Run(0, length, 0)]:
-        stretches[run.theirs] = (place, run.theirs)
+        passages[run.theirs] = (place, run.theirs)
         place = run.theirs + run.length
-    return stretches
+    return passages
 
 
-def _text_of(cut: Words, start: int, end: int) -> str:
-    return cut.text[cut.starts[start] : cut.ends[end - 1]] if start < end else ""
+def _text_of(words: Words, start: int, end: int) -> str:
+    return words.text[words.starts[start] : words.ends[end - 1]] if start < end else ""

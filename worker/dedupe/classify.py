@@ -1,7 +1,9 @@
-"""Classifies a pair of texts with different addresses (copy, follow-up, template, overlap and so on), with reasons.
+"""Classifies a pair of texts with different URLs (copy, follow-up, template, overlap and so on), with reasons.
 
-The fitted model gives the probability that a corpus should keep only one of them. Two cases are decided before it: a
-text too short to tell, and an item in a digest.
+`classify_pair` is the main function. The fitted model gives the probability that both are one item, so that a corpus
+should keep only one of them. Facts decide without the model if a text is too short, or if both have the same words.
+`shares_only_frame` and `shares_only_common_text` find pairs that share no more than a template. `describe_features`
+puts the model's reasons into words for `why`.
 """
 
 from __future__ import annotations
@@ -22,107 +24,124 @@ from worker.dedupe.similarity import PASSAGE_WORDS, Similarity, marked_share, un
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 from worker.models import Relation
 
-# Recognises pairs that share only a template: a publisher's frame around its items, or text of many articles.
+# Frames: a publisher's text around different items.
 
 
-# Who rewrites a lead speaks of the same. Of 446 labelled pairs that are one item none has passages of its own on both
-# sides that share under 8% of their pairs of words with the other text; none under 16% where the titles share less than
-# a fifth of their words; and none under 20% where both titles are told in such passages rather than in what is shared.
-# Of 163 pairs that are two items, six are like the second, seven like the third.
-_ANOTHER_STORY = 0.08
-_UNDER_ANOTHER_TITLE = 0.16
-_UNDER_ITS_TITLE = 0.2
+# The bounds of known word pairs are measured on the labelled pairs. Of 446 pairs that are one item, none has passages
+# of its own on both sides that share under 8% of their word pairs with the other text; none under 16% if the titles
+# share less than a fifth of their words; and none under 20% if both titles are about such passages. Of 163 pairs that
+# are two items, the second bound finds six and the third finds seven. The other bounds were chosen by hand and checked
+# on made pairs of one host (docs/dedupe.md, "Verdicts").
+_MAX_KNOWN_PAIRS = 0.08
+_MAX_KNOWN_PAIRS_OTHER_TITLE = 0.16
+_MAX_KNOWN_PAIRS_OWN_TITLES = 0.2
 _SAME_TITLE = 0.85
-_OTHER_TITLE = 0.2
-_TITLE_TOLD = 0.5
-_TITLE_TOLD_MORE = 0.2
-_ITEM_WORDS = 20
-_STORY_WORDS = 25
-_STORY_SHARE = 0.2
+_DIFFERENT_TITLES = 0.2
+_MIN_TITLE_SHARE = 0.5
+_MIN_TITLE_LEAD = 0.2
+_MIN_ITEM_WORDS = 20
+_MIN_STORY_WORDS = 25
+_MIN_STORY_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OwnPassages:
-    """What only one of two texts says: how many words, how strange to the other, and whether its title tells of it."""
+    """The passages that only one of two texts has: their number of words, and their share of the text.
+
+    `known_pairs` is the share of their word pairs that the other text has. `is_its_title` is true if the text's title
+    is about these passages rather than about what both texts share.
+    """
 
     words: int
-    part: float
-    known: float
+    share: float
+    known_pairs: float
     is_its_title: bool
 
 
-def shares_only_frame(
-    newcomer: PreparedText, other: PreparedText, figures: Similarity, *, same_publisher: bool
-) -> bool:
-    """Say whether each of two texts tells a story that the other lacks, so that what both have is a frame around it.
+def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Similarity, *, same_publisher: bool) -> bool:
+    """Return whether each of two texts has a story that the other lacks, so that they share only a frame around it.
 
-    Each title tells of what only its own text says; or one publisher gave two titles to two stories, or its two
-    stories are a good part of both texts.
+    True if each title is about passages that only its own text has. True also for texts of one publisher with different
+    titles, or with stories of their own that are a good part of both texts.
     """
-    ours = _own_passages(newcomer, figures.ours.matched, other)
-    theirs = _own_passages(other, figures.theirs.matched, newcomer)
-    words, known = min(ours.words, theirs.words), max(ours.known, theirs.known)
-    if ours.is_its_title and theirs.is_its_title and known < _UNDER_ITS_TITLE and words >= PASSAGE_WORDS:
+    ours = _own_passages(text, similarity.ours.matched, other)
+    theirs = _own_passages(other, similarity.theirs.matched, text)
+    words, known_pairs = min(ours.words, theirs.words), max(ours.known_pairs, theirs.known_pairs)
+    if (
+        ours.is_its_title
+        and theirs.is_its_title
+        and known_pairs < _MAX_KNOWN_PAIRS_OWN_TITLES
+        and words >= PASSAGE_WORDS
+    ):
         return True
-    if not same_publisher or words < _ITEM_WORDS:
+    if not same_publisher or words < _MIN_ITEM_WORDS:
         return False
-    titles = title_overlap(newcomer.title, other.title)
-    if len(newcomer.title) and len(other.title) and titles < _OTHER_TITLE:
-        return known < _UNDER_ANOTHER_TITLE
-    if known >= _ANOTHER_STORY:
+    titles = title_overlap(text.title, other.title)
+    if len(text.title) and len(other.title) and titles < _DIFFERENT_TITLES:
+        return known_pairs < _MAX_KNOWN_PAIRS_OTHER_TITLE
+    if known_pairs >= _MAX_KNOWN_PAIRS:
         return False
     if titles < _SAME_TITLE:
         return True
-    return words >= _STORY_WORDS and min(ours.part, theirs.part) >= _STORY_SHARE
+    return words >= _MIN_STORY_WORDS and min(ours.share, theirs.share) >= _MIN_STORY_SHARE
 
 
-def _own_passages(side: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
-    hashes = side.words.hashes
+def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
+    """Measure the passages of a text that the other text lacks."""
+    hashes = text.words.hashes
     passages = [hashes[start:stop] for start, stop in unmatched_passages(matched)]
     if not passages:
-        return _OwnPassages(words=0, part=0.0, known=1.0, is_its_title=False)
+        return _OwnPassages(words=0, share=0.0, known_pairs=1.0, is_its_title=False)
     own = np.concatenate(passages)
     pairs = np.concatenate([word_pairs(each) for each in passages])
-    title = sorted_unique(side.title.hashes)
+    title = sorted_unique(text.title.hashes)
     told, shared = (marked_share(np.isin(title, where)) for where in (own, hashes[matched]))
     return _OwnPassages(
         words=len(own),
-        part=len(own) / len(hashes),
-        known=marked_share(in_sorted(pairs, other.pairs)),
-        is_its_title=told >= max(_TITLE_TOLD, shared + _TITLE_TOLD_MORE),
+        share=len(own) / len(hashes),
+        known_pairs=marked_share(in_sorted(pairs, other.pairs)),
+        is_its_title=told >= max(_MIN_TITLE_SHARE, shared + _MIN_TITLE_LEAD),
     )
 
 
-# Says whether two texts have no more in common than what stands in many texts: a form, a notice, a sign-off.
+# Common text: a form, a notice or a sign-off that many texts contain.
 
 
-# A text of which the form is most is another item in that form. One that is much longer than what it has of the
-# newcomer holds it among other matter, as a digest does or a follow-up that quotes it whole: that makes nothing common.
-_FORM_SHARE = 0.8
+_MIN_FORM_SHARE = 0.8
+"""A text of another cluster counts as another use of the form only if the share of its words found in the judged text
+is at least this fraction of the converse. A much longer text is a digest or a follow-up that quotes the judged text
+whole, which makes nothing common. Chosen by hand."""
 
 
 def shares_only_common_text(
-    figures: Similarity, others: Sequence[Similarity], *, least: int, rare_share: float
+    similarity: Similarity, others: Sequence[Similarity], *, min_clusters: int, min_rare_share: float
 ) -> bool:
-    """Say whether under `rare_share` of what a newcomer and a text share is not in `least` other clusters as well.
+    """Return whether a text and another share nothing but text that is common to many clusters.
 
-    `others` are the figures of the newcomer with one text of each other cluster.
+    A word is common if at least `min_clusters` other clusters have it, and the shared words must be common but for a
+    share of `min_rare_share`. `others` has the similarity of the text with one text of each other cluster.
     """
-    in_forms = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
-    if len(in_forms) < least or figures.jaccard == 1.0:
+    same_form = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
+    if len(same_form) < min_clusters or similarity.jaccard == 1.0:
         return False
-    spread = np.sum(np.stack(in_forms), axis=0)
-    matched = figures.ours.matched
-    rare = int((matched & (spread < least)).sum())
-    return rare < rare_share * int(matched.sum())
+    clusters_with_word = np.sum(np.stack(same_form), axis=0)
+    matched = similarity.ours.matched
+    rare = int((matched & (clusters_with_word < min_clusters)).sum())
+    return rare < min_rare_share * int(matched.sum())
 
 
-def _holds_among_other_matter(figures: Similarity) -> bool:
-    return figures.theirs.raw_share < _FORM_SHARE * figures.ours.raw_share
+def _holds_among_other_matter(similarity: Similarity) -> bool:
+    return similarity.theirs.raw_share < _MIN_FORM_SHARE * similarity.ours.raw_share
 
 
-_FEWEST_SHINGLES = 8
-_LEAST_RELATED = 0.5
+# The classification of a pair.
+
+
+# Chosen by hand (docs/dedupe.md, "Verdicts"); they decide which relation a pair has, not whether it is one item. A text
+# of fewer shingles is too short for the model. The coverages say how much of a text the other must have, to be related,
+# a copy or contained. In a digest, the item is at most an eighth of the text, and most of the rest is on other topics.
+_MIN_SHINGLES = 8
+_MIN_RELATED_COVERAGE = 0.5
 _OVERLAP_OWN_SHARE = 0.15
 _COPY_COVERAGE = 0.8
 _CONTAINED_COVERAGE = 0.7
@@ -135,7 +154,10 @@ _FOLLOWUP_FEATURES = ("both_have_passages", "longest_passage", "own_facts", "oth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a newcomer is to another text, by which rule, how probably one item, and for which reasons."""
+    """The relation of a text to another, and the rule that decided it.
+
+    `notes` are reasons in words, and `probability` is the model's that both are one item, None if a fact decided.
+    """
 
     relation: Relation
     rule: str
@@ -144,98 +166,104 @@ class Classification:
 
 
 def classify_pair(
-    newcomer: PublishedText, other: PublishedText, figures: Similarity, *, merge_at: float, model: DuplicateModel
+    text: PublishedText, other: PublishedText, similarity: Similarity, *, merge_at: float, model: DuplicateModel
 ) -> Classification:
-    """Decide what a newcomer is to another text under another address."""
-    if _is_too_short(newcomer.side, other.side):
-        return _classify_short(newcomer.side, other.side)
-    if not figures.shared_words:
+    """Classify a text against another text with another URL; from `merge_at` on, both are one item."""
+    if _is_too_short(text.prepared, other.prepared):
+        return _classify_short(text.prepared, other.prepared)
+    if not similarity.shared_words:
         return Classification(relation=Relation.UNIQUE, rule="too little in common")
-    values = measure_features(newcomer, other, figures)
-    # A brief notice comes out again on another day, word for word, and is news.
-    if not values["brief_and_days"] and _equal(newcomer.side, other.side, titles=True):
+    values = measure_features(text, other, similarity)
+    # A brief notice with the same words on another day is a new item.
+    if not values["brief_and_days"] and _equal(text.prepared, other.prepared, titles=True):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     parts = model.parts(values)
     probability = model.probability(parts)
     if probability >= merge_at:
-        relation, rule = _classify_one_item(figures)
+        relation, rule = _classify_one_item(similarity)
     else:
-        relation, rule = _classify_two_items(figures, values, parts)
+        relation, rule = _classify_two_items(similarity, values, parts)
     return Classification(relation=relation, rule=rule, notes=describe_features(values, parts), probability=probability)
 
 
-def _is_too_short(newcomer: PreparedText, other: PreparedText) -> bool:
-    return min(len(newcomer.distinct), len(other.distinct)) < _FEWEST_SHINGLES
+def _is_too_short(text: PreparedText, other: PreparedText) -> bool:
+    return min(len(text.distinct_shingles), len(other.distinct_shingles)) < _MIN_SHINGLES
 
 
-def _classify_short(newcomer: PreparedText, other: PreparedText) -> Classification:
-    if _equal(newcomer, other, titles=False):
+def _classify_short(text: PreparedText, other: PreparedText) -> Classification:
+    """Classify texts that are too short for the model: copies only if their words are the same."""
+    if _equal(text, other, titles=False):
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
     return Classification(relation=Relation.UNIQUE, rule="too little text to tell")
 
 
 def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
-    """Say whether two texts consist of the same words, and their titles too where these count."""
+    """Return whether two texts have the same words; with `titles` also the same titles."""
     if titles and one.title.hashes.tolist() != two.title.hashes.tolist():
         return False
     return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
 
 
-def _classify_one_item(figures: Similarity) -> tuple[Relation, str]:
-    if _is_in_digest(figures):
+def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:
+    """Return the relation and rule of two texts that are one item."""
+    if _is_in_digest(similarity):
         return Relation.FOLLOWUP, "a small part of a text on other matters"
-    return containment_relation(figures), "probably one item"
+    return containment_relation(similarity), "probably one item"
 
 
 def _classify_two_items(
-    figures: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
+    similarity: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
 ) -> tuple[Relation, str]:
-    """Say in which way two texts are two items: by which of their features speak the loudest against one."""
-    if figures.of_shorter < _LEAST_RELATED:
+    """Return the relation of two items, by the group of features that counts most against their being one."""
+    if similarity.shorter_coverage < _MIN_RELATED_COVERAGE:
         return Relation.UNIQUE, "too little in common"
     form, news = (sum(min(0.0, parts[name]) for name in names) for names in (_TEMPLATE_FEATURES, _FOLLOWUP_FEATURES))
     if form < news:
         return Relation.TEMPLATE, "a form filled in anew"
     of_one_time = values["together"] >= 1.0 and not values["own_dates"]
-    if of_one_time and min(figures.ours.own_passages, figures.theirs.own_passages) >= _OVERLAP_OWN_SHARE:
+    if of_one_time and min(similarity.ours.own_passages, similarity.theirs.own_passages) >= _OVERLAP_OWN_SHARE:
         return Relation.OVERLAP, "much in common, and each has much of its own"
     return Relation.FOLLOWUP, "much in common, and news besides"
 
 
-def _is_in_digest(figures: Similarity) -> bool:
-    """Say whether one text is an item among many in the other: neither stands for the other."""
-    longer = max((figures.ours, figures.theirs), key=lambda half: len(half.matched))
-    return figures.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
+def _is_in_digest(similarity: Similarity) -> bool:
+    """Return whether one text is an item among many in the other, so that neither replaces the other."""
+    longer = max((similarity.ours, similarity.theirs), key=lambda coverage: len(coverage.matched))
+    return similarity.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
 
 
-def containment_relation(figures: Similarity) -> Relation:
-    """Say which of two texts of one item holds the other: what else a newcomer says, furniture or not, is not lost."""
-    ours, theirs = figures.ours.raw_share, figures.theirs.raw_share
+def containment_relation(similarity: Similarity) -> Relation:
+    """Return the relation of two texts of one item: copies, or one contained in the other.
+
+    It is decided by all words, boilerplate included, so that nothing that only one text has is lost.
+    """
+    ours, theirs = similarity.ours.raw_share, similarity.theirs.raw_share
     if min(ours, theirs) >= _COPY_COVERAGE or (
         min(ours, theirs) >= _CONTAINED_COVERAGE and abs(ours - theirs) <= _SAME_COVERAGE
     ):
         return Relation.COPY
     if max(ours, theirs) >= _CONTAINED_COVERAGE:
         return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
-    return _fuller_relation(figures)
+    return _fuller_relation(similarity)
 
 
-def _fuller_relation(figures: Similarity) -> Relation:
-    """Say which of two texts is the fuller where each has furniture or lost something: by what both tell of the story.
+def _fuller_relation(similarity: Similarity) -> Relation:
+    """Return the relation of two texts that each lack much of the other: the one with more of the story contains.
 
-    Where they tell as much, the one with less furniture is as good as the fuller.
+    If both have about as much of the story, the one with less boilerplate counts as the fuller one.
     """
-    ours, theirs = figures.ours.share, figures.theirs.share
+    ours, theirs = similarity.ours.share, similarity.theirs.share
     if abs(ours - theirs) <= _SAME_COVERAGE:
-        ours, theirs = figures.theirs.raw_share, figures.ours.raw_share
+        ours, theirs = similarity.theirs.raw_share, similarity.ours.raw_share
     return Relation.CONTAINS if theirs > ours else Relation.CONTAINED
 
 
-# Says in words what spoke for and against two texts being one item: the largest parts of the model's sum.
+# Reasons: the largest parts of the model's sum, for and against one item, in words.
 
 
-_MOST_REASONS = 3
-_LEAST_WEIGHT = 0.05
+# Chosen, not measured: three reasons of each kind fit on a screen. A smaller weight would print as +0.0.
+_MAX_REASONS = 3
+_MIN_WEIGHT = 0.05
 
 
 def _count(value: float) -> int:
@@ -265,8 +293,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"the longer text has only {value:.0%} of the shorter one's word pairs",
         ),
         "own_facts": (
-            lambda value: f"only {_count(value)} numbers and names stand in the shorter text alone",
-            lambda value: f"{_count(value)} numbers and names stand in the shorter text alone",
+            lambda value: f"only {_count(value)} numbers and names are in the shorter text alone",
+            lambda value: f"{_count(value)} numbers and names are in the shorter text alone",
         ),
         "edits": (
             lambda value: f"edited at {value:.1%} of the words",
@@ -285,8 +313,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda _: "many of the differences are other numbers",
         ),
         "renamed": (
-            lambda _: "no other names or numbers in the places of those that the titles speak of",
-            lambda _: "another name or number in the place of the one that the title speaks of",
+            lambda _: "no other names or numbers in place of those in the titles",
+            lambda _: "another name or number in place of the one in the title",
         ),
         "title": (
             lambda value: f"the titles share {value:.0%} of their words",
@@ -310,8 +338,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"each names {value:.0f} or more dates that the other does not",
         ),
         "containment": (
-            lambda value: f"{value:.0%} of the shorter text's runs of five words stand in the longer",
-            lambda value: f"only {value:.0%} of the shorter text's runs of five words stand in the longer",
+            lambda value: f"{value:.0%} of the shorter text's runs of five words are in the longer",
+            lambda value: f"only {value:.0%} of the shorter text's runs of five words are in the longer",
         ),
         "vocabulary": (
             lambda value: f"{value:.0%} of the words of one are known to the other",
@@ -330,10 +358,10 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
 
 
 def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the strongest reasons for one item, then those against, each with what it added to the sum."""
+    """Return the strongest reasons for one item, then those against it, each with its part of the sum."""
     order = sorted(parts, key=lambda name: (-abs(parts[name]), name))
-    pro = [name for name in order if parts[name] >= _LEAST_WEIGHT][:_MOST_REASONS]
-    con = [name for name in order if parts[name] <= -_LEAST_WEIGHT][:_MOST_REASONS]
+    pro = [name for name in order if parts[name] >= _MIN_WEIGHT][:_MAX_REASONS]
+    con = [name for name in order if parts[name] <= -_MIN_WEIGHT][:_MAX_REASONS]
     return (
         *(f"for: {_DESCRIPTIONS[name][0](values[name])} ({parts[name]:+.1f})" for name in pro),
         *(f"against: {_DESCRIPTIONS[name][1](values[name])} ({parts[name]:+.1f})" for name in con),
@@ -341,5 +369,5 @@ def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -
 
 
 def has_description(name: str) -> bool:
-    """Say whether a feature can be put into words."""
+    """Return whether a feature has a description."""
     return name in _DESCRIPTIONS

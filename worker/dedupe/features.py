@@ -1,8 +1,9 @@
-"""Measures what decides whether two texts are one item: named figures, exact, the same either way round.
+"""Measures the features of a pair of texts from which the model decides whether they are one item.
 
-`shorter` and `longer` are the texts by how many words they tell the story in. Page furniture counts as no story.
-Lengths and counts enter as `log(1 + n)`: one word more weighs less the more there are. A date that is not known speaks
-neither way; nor does one that is far off, but for brief notices: it is only the word of whoever published the text.
+`measure_features` returns them by name. They are exact, and independent of the order of the texts. `shorter` and
+`longer` are the texts by the words of their stories, without boilerplate. Lengths and counts are `log(1 + n)`, so that
+a word more weighs less the more there are. An unknown date counts neither way. A distant date does so only for brief
+notices, since a publication date is only the publisher's claim.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_ove
 from worker.dedupe.similarity import Coverage, Similarity, unmatched_passages
 from worker.dedupe.tokenizer import Words, in_sorted, word_pairs
 
-# Looks at where two texts say different things in the same places, and whether these are other numbers.
+# Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
 
-_LONGEST_SUBSTITUTION = 12
+_MAX_SUBSTITUTION = 12  # words; chosen by hand: a longer difference is a rewritten passage, not a substitution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitutions:
-    """How often words of one text stand against other words of the other, and how often the facts in them clash.
+    """The number of substitutions in a pair of texts, and of those with other `numbers`.
 
-    `renamed` counts names that stand against other names where each is what its own title speaks of.
+    `renamed` counts the substitutions of a name by another where each is the subject of its own text's title.
     """
 
     substitutions: int
@@ -40,11 +41,11 @@ class Substitutions:
     renamed: int
 
 
-def find_substitutions(newcomer: PreparedText, other: PreparedText, figures: Similarity) -> Substitutions:
-    """Count the places where both texts go on alike after saying different things."""
-    found = [gap for gap in figures.alignment.gaps if _is_substitution(gap, newcomer, other)]
-    ours, theirs = newcomer.facts, other.facts
-    may_be_renamed = _has_own_subject(newcomer, other) and _has_own_subject(other, newcomer)
+def find_substitutions(text: PreparedText, other: PreparedText, similarity: Similarity) -> Substitutions:
+    """Count the places where the texts differ in a few words and then agree again."""
+    found = [gap for gap in similarity.alignment.gaps if _is_substitution(gap, text, other)]
+    ours, theirs = text.entities, other.entities
+    may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
     clashing = [
         gap
         for gap in found
@@ -53,12 +54,12 @@ def find_substitutions(newcomer: PreparedText, other: PreparedText, figures: Sim
     return Substitutions(
         substitutions=len(found),
         numbers=len(clashing),
-        renamed=sum(_is_renamed(newcomer, other, gap) for gap in found) if may_be_renamed else 0,
+        renamed=sum(_is_renamed(text, other, gap) for gap in found) if may_be_renamed else 0,
     )
 
 
 def numbers_differ(ours: Words, theirs: Words) -> bool:
-    """Say whether two short texts give different numbers where they say different things."""
+    """Return whether two short texts, such as titles, have different numbers at the same place."""
     here, there = find_numbers(ours), find_numbers(theirs)
     matcher = SequenceMatcher(None, ours.hashes.tolist(), theirs.hashes.tolist(), autojunk=False)
     return any(
@@ -67,84 +68,94 @@ def numbers_differ(ours: Words, theirs: Words) -> bool:
     )
 
 
-def renumbered(ours: PreparedText, theirs: PreparedText) -> bool:
-    """Say whether two titles give other numbers as the items of a series do.
+def are_titles_renumbered(ours: PreparedText, theirs: PreparedText) -> bool:
+    """Return whether two titles differ in their numbers as the items of a series do.
 
-    The titles are worded alike but for the numbers, or each text gives its title's number, and the other nowhere.
+    Either the titles have the same words but for the numbers, or each text has the number of its title and lacks the
+    other's.
     """
     if not numbers_differ(ours.title, theirs.title):
         return False
     if _without_numbers(ours.title) == _without_numbers(theirs.title):
         return True
-    return _gives_its_own(ours, theirs) and _gives_its_own(theirs, ours)
+    return _has_own_title_number(ours, theirs) and _has_own_title_number(theirs, ours)
 
 
-def _without_numbers(cut: Words) -> set[int]:
-    kept = np.ones(len(cut), dtype=np.bool_)
-    for fact in find_numbers(cut):
-        kept[fact.start : fact.stop] = False
-    return set(cut.hashes[kept].tolist())
+def _without_numbers(words: Words) -> set[int]:
+    kept = np.ones(len(words), dtype=np.bool_)
+    for entity in find_numbers(words):
+        kept[entity.start : entity.stop] = False
+    return set(words.hashes[kept].tolist())
 
 
-def _gives_its_own(side: PreparedText, other: PreparedText) -> bool:
-    own = side.title_numbers - other.title_numbers
+def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
+    """Return whether a text has a number of its title that neither the other title nor the other text has."""
+    own = text.title_numbers - other.title_numbers
     if not own:
         return False
-    told = {fact.key for fact in side.facts.numbers}
-    return bool((own & told) - {fact.key for fact in other.facts.numbers})
+    told = {entity.key for entity in text.entities.numbers}
+    return bool((own & told) - {entity.key for entity in other.entities.numbers})
 
 
 def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
-    if not ours or not theirs or {fact.key for fact in ours} & {fact.key for fact in theirs}:
+    """Return whether both sides have numbers and none in common."""
+    if not ours or not theirs or {entity.key for entity in ours} & {entity.key for entity in theirs}:
         return False
-    # 14 against 1.4 and 5,334,00 against 5,334,000 are one number typed in two ways.
+    # 14 and 1.4, or 5,334,00 and 5,334,000, are one number written in two ways.
     return not (len(ours) == len(theirs) == 1 and _digits(ours[0]) == _digits(theirs[0]))
 
 
-def _has_own_subject(side: PreparedText, other: PreparedText) -> bool:
-    """Say whether a text has a word of its title that stands nowhere in the other: no name of its own without one."""
-    subject = side.title.hashes[in_sorted(side.title.hashes, side.vocabulary)]
+def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:
+    """Return whether a text has a word of its title that the other text lacks; else it has no subject of its own."""
+    subject = text.title.hashes[in_sorted(text.title.hashes, text.vocabulary)]
     return not (in_sorted(subject, other.vocabulary) | np.isin(subject, other.title.hashes)).all()
 
 
-def _is_renamed(newcomer: PreparedText, other: PreparedText, gap: Gap) -> bool:
-    ours, theirs = _entities_in(newcomer.facts.names, gap.ours), _entities_in(other.facts.names, gap.theirs)
+def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
+    """Return whether a gap replaces the subject of one title by that of the other."""
+    ours, theirs = _entities_in(text.entities.names, gap.ours), _entities_in(other.entities.names, gap.theirs)
     return (
         bool(ours)
         and bool(theirs)
-        and _is_own_subject(newcomer, ours[0], other)
-        and _is_own_subject(other, theirs[0], newcomer)
+        and _is_own_subject(text, ours[0], other)
+        and _is_own_subject(other, theirs[0], text)
     )
 
 
-def _is_own_subject(side: PreparedText, name: Entity, other: PreparedText) -> bool:
-    """Say whether a name is what a text's title speaks of, and no part of it stands in the other text."""
-    parts = side.words.hashes[name.start : name.stop]
-    return bool(np.isin(parts[0], side.title.hashes)) and not other.facts.known.intersection(parts.tolist())
+def _is_own_subject(text: PreparedText, name: Entity, other: PreparedText) -> bool:
+    """Return whether a name begins with a word of the text's title, and the other text has no part of it."""
+    parts = text.words.hashes[name.start : name.stop]
+    return bool(np.isin(parts[0], text.title.hashes)) and not other.entities.known.intersection(parts.tolist())
 
 
 def _digits(number: Entity) -> str:
+    """Return the digits of a number without separators and trailing zeros."""
     digits = "".join(str(part) for part in number.key)
     return digits.rstrip("0") or "0"
 
 
-def _is_substitution(gap: Gap, newcomer: PreparedText, other: PreparedText) -> bool:
-    if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _LONGEST_SUBSTITUTION:
+def _is_substitution(gap: Gap, text: PreparedText, other: PreparedText) -> bool:
+    """Return whether a gap is short, has words on both sides, and is not at the end of a text."""
+    if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _MAX_SUBSTITUTION:
         return False
-    return gap.ours.stop < len(newcomer.words) and gap.theirs.stop < len(other.words)
+    return gap.ours.stop < len(text.words) and gap.theirs.stop < len(other.words)
 
 
-def _entities_in(facts: tuple[Entity, ...], stretch: range) -> list[Entity]:
-    return [fact for fact in facts if fact.start < stretch.stop and fact.stop > stretch.start]
+def _entities_in(entities: tuple[Entity, ...], words: range) -> list[Entity]:
+    return [entity for entity in entities if entity.start < words.stop and entity.stop > words.start]
 
 
-_BRIEF_WORDS = 200
-_A_DAY = math.log(2)
+# The features.
+
+
+# Chosen by hand; the model's curves were fitted to features with these values, so a change requires `make fit-judge`.
+_BRIEF_WORDS = 200  # a text below this length is a brief notice, the more so the shorter it is
+_A_DAY = math.log(2)  # log(1 + 1 day), the unit of all times here
 _TWO_DAYS = math.log(3)
-_A_HUNDRED = 100
-_SINGLE_WORDS = 1.8
-_EXPECTED_SLIPS = 5
-_DAY_S = 86400
+_A_HUNDRED = 100  # words added to the length, so that one clash in a short text is no high rate
+_SINGLE_WORDS = 1.8  # mean words of a gap: random edits of single words give 1.0 to 1.6 (worker/dedupe/similarity.py)
+_EXPECTED_EDITS = 5  # substitutions added to their number, so that a share of few is small
+_DAY_S = 86400  # seconds
 
 FEATURE_SIGNS: Final = MappingProxyType(
     {
@@ -169,86 +180,93 @@ FEATURE_SIGNS: Final = MappingProxyType(
         "ratio": 0,
     }
 )
-"""The features, and whether more of each speaks for one item (1), against it (-1), or either (0)."""
+"""The features by name. More of a feature counts for one item (1) or against it (-1); a curve of 0 may turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedText:
-    """A text with what is known of where and when it was published."""
+    """A prepared text with the host and the time of its publication, None if unknown."""
 
-    side: PreparedText
+    prepared: PreparedText
     host: str
     published_at: datetime | None
 
 
-# Without slots: what several features need is found once.
+# Without slots, for `cached_property`: several features need the same passages.
 @dataclass(frozen=True, kw_only=True)
 class _ComparedText:
-    """One of two texts as it is laid along the other."""
+    """One text of a pair, with its coverage by the other."""
 
-    piece: PublishedText
-    half: Coverage
+    text: PublishedText
+    coverage: Coverage
     other: PublishedText
 
     @cached_property
     def own(self) -> list[int]:
-        """Return the lengths of the passages that the other text lacks."""
-        return [stop - start for start, stop in unmatched_passages(self.half.matched | ~self.half.story)]
+        """Return the lengths, in words, of the passages that the other text lacks."""
+        return [stop - start for start, stop in unmatched_passages(self.coverage.matched | ~self.coverage.story)]
 
     @property
     def known_pairs(self) -> float:
-        """Return the share of the story's pairs of neighbouring words that stand anywhere in the other text."""
-        inside = self.half.story[1:] & self.half.story[:-1]
-        pairs = word_pairs(self.piece.side.words.hashes)[inside]
-        return float(in_sorted(pairs, self.other.side.pairs).mean()) if len(pairs) else 0.0
+        """Return the share of the story's pairs of neighbouring words that the other text has anywhere."""
+        inside = self.coverage.story[1:] & self.coverage.story[:-1]
+        pairs = word_pairs(self.text.prepared.words.hashes)[inside]
+        return float(in_sorted(pairs, self.other.prepared.pairs).mean()) if len(pairs) else 0.0
 
     @property
     def own_facts(self) -> int:
-        """Return how many numbers and names that the other text does not say stand in words that it lacks."""
-        side, known, own = self.piece.side, self.other.side.facts, self.half.story & ~self.half.matched
-        return len({each.key for each in side.facts.all if own[each.start : each.stop].all() and not known.has(each)})
+        """Return the number of distinct entities in words that the other text lacks, which it has nowhere else."""
+        text, known, own = (
+            self.text.prepared,
+            self.other.prepared.entities,
+            self.coverage.story & ~self.coverage.matched,
+        )
+        return len(
+            {each.key for each in text.entities.all if own[each.start : each.stop].all() and not known.has(each)}
+        )
 
     @property
     def vocabulary(self) -> float:
         """Return the share of the distinct words that the other text has."""
-        words = self.piece.side.vocabulary
-        return float(in_sorted(words, self.other.side.vocabulary).mean()) if len(words) else 0.0
+        words = self.text.prepared.vocabulary
+        return float(in_sorted(words, self.other.prepared.vocabulary).mean()) if len(words) else 0.0
 
 
-def measure_features(newcomer: PublishedText, other: PublishedText, figures: Similarity) -> dict[str, float]:
-    """Return the features of two texts by their names."""
-    ours = _ComparedText(piece=newcomer, half=figures.ours, other=other)
-    theirs = _ComparedText(piece=other, half=figures.theirs, other=newcomer)
-    shorter, longer = (ours, theirs) if figures.newcomer_is_shorter else (theirs, ours)
-    one, two = newcomer.side, other.side
+def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:
+    """Return all features of a pair of texts by name, those of `FEATURE_SIGNS`."""
+    ours = _ComparedText(text=text, coverage=similarity.ours, other=other)
+    theirs = _ComparedText(text=other, coverage=similarity.theirs, other=text)
+    shorter, longer = (ours, theirs) if similarity.text_is_shorter else (theirs, ours)
+    one, two = text.prepared, other.prepared
     return {
-        **_passages(shorter, longer),
-        **_edits(figures),
-        **_clashes(one, two, figures),
-        **_titles(shorter, longer),
-        **times(newcomer, other),
+        **_passage_features(shorter, longer),
+        **_edit_features(similarity),
+        **_clash_features(one, two, similarity),
+        **_title_features(shorter, longer),
+        **time_features(text, other),
         "own_dates": float(min(len(one.dates - two.dates), len(two.dates - one.dates))),
-        "containment": figures.containment,
+        "containment": similarity.containment,
         "vocabulary": max(shorter.vocabulary, longer.vocabulary),
-        "length": math.log1p(len(shorter.piece.side.words)),
-        "ratio": shorter.half.story_words / max(1, longer.half.story_words),
+        "length": math.log1p(len(shorter.text.prepared.words)),
+        "ratio": shorter.coverage.story_words / max(1, longer.coverage.story_words),
     }
 
 
-def times(newcomer: PublishedText, other: PublishedText) -> dict[str, float]:
-    """Return the features of two texts that depend on when they were published."""
-    one, two = newcomer.published_at, other.published_at
+def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]:
+    """Return the features of a pair of texts that depend on the publication times."""
+    one, two = text.published_at, other.published_at
     if one is None or two is None:
         return {"together": 0.0, "brief_and_days": 0.0}
     days = math.log1p(abs((one - two).total_seconds() / _DAY_S))
-    brief = max(0.0, 1.0 - max(len(newcomer.side.words), len(other.side.words)) / _BRIEF_WORDS)
+    brief = max(0.0, 1.0 - max(len(text.prepared.words), len(other.prepared.words)) / _BRIEF_WORDS)
     return {
         "together": min(1.0, max(0.0, (_TWO_DAYS - days) / (_TWO_DAYS - _A_DAY))),
         "brief_and_days": brief * max(0.0, days - _A_DAY),
     }
 
 
-def _passages(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
+def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
+    """Return the features of the passages that only one of the texts has."""
     return {
         "both_have_passages": math.log1p(min(_passage_weight(shorter.own), _passage_weight(longer.own))),
         "longest_passage": math.log1p(max(shorter.own, default=0)),
@@ -258,35 +276,37 @@ def _passages(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]
 
 
 def _passage_weight(lengths: list[int]) -> float:
-    """Return the root of the sum of squares: long passages count for more than as many words in short ones."""
+    """Return the root of the sum of squares, so that one long passage weighs more than several short ones."""
     return math.sqrt(sum(length * length for length in lengths))
 
 
-def _edits(figures: Similarity) -> dict[str, float]:
-    """Return how often words differ all over, in the text where they do less often, and where they are single."""
-    (our_gaps, our_words), (their_gaps, their_words) = figures.ours.touches, figures.theirs.touches
-    ours, theirs = (max(1, int(half.matched.sum())) for half in (figures.ours, figures.theirs))
+def _edit_features(similarity: Similarity) -> dict[str, float]:
+    """Return the lower of the two texts' rates of small edits, and the same again if the edits are single words."""
+    (our_gaps, our_words), (their_gaps, their_words) = similarity.ours.small_gaps, similarity.theirs.small_gaps
+    ours, theirs = (max(1, int(coverage.matched.sum())) for coverage in (similarity.ours, similarity.theirs))
     rate = min(our_gaps / ours, their_gaps / theirs)
     size = (our_words + their_words) / max(1, our_gaps + their_gaps)
     return {"edits": rate, "single_word_edits": rate if size < _SINGLE_WORDS else 0.0}
 
 
-def _clashes(one: PreparedText, two: PreparedText, figures: Similarity) -> dict[str, float]:
-    found = find_substitutions(one, two, figures)
+def _clash_features(one: PreparedText, two: PreparedText, similarity: Similarity) -> dict[str, float]:
+    """Return the features of numbers and names that differ at the same place."""
+    found = find_substitutions(one, two, similarity)
     return {
-        "clash_rate": _A_HUNDRED * found.numbers / (int(figures.shorter.matched.sum()) + _A_HUNDRED),
-        "clash_share": found.numbers / (found.substitutions + _EXPECTED_SLIPS),
-        "renamed": float(found.renamed > 0 or renumbered(one, two)),
+        "clash_rate": _A_HUNDRED * found.numbers / (int(similarity.shorter.matched.sum()) + _A_HUNDRED),
+        "clash_share": found.numbers / (found.substitutions + _EXPECTED_EDITS),
+        "renamed": float(found.renamed > 0 or are_titles_renumbered(one, two)),
     }
 
 
-def _titles(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
-    one, two = shorter.piece.side, longer.piece.side
+def _title_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
+    """Return the features of the two titles."""
+    one, two = shorter.text.prepared, longer.text.prepared
     overlap = title_overlap(one.title, two.title)
     ours, theirs = one.title_numbers, two.title_numbers
     clash = bool(ours - theirs and theirs - ours) and numbers_differ(one.title, two.title)
     return {
         "title": overlap,
-        "other_title_and_passages": (1.0 - overlap) * shorter.half.own_passages,
+        "other_title_and_passages": (1.0 - overlap) * shorter.coverage.own_passages,
         "numbers_in_like_titles": overlap * clash,
     }

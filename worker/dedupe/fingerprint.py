@@ -1,8 +1,10 @@
-"""Computes the index keys of a text: a MinHash signature, its LSH bands, and sampled shingles (anchors).
+"""Computes the fingerprint of a text: a MinHash signature, its LSH bands, and sampled shingles (anchors).
+
+Bands and anchors are the keys under which the store finds neighbours; they decide nothing themselves.
 
 The signature is datasketch's `affine32` scheme, bit for bit: a shingle's 32-bit hash is mixed once (MurmurHash3
-finaliser), then permuted by `a * h + b` modulo 2**32, and the least value of each permutation is kept. Band keys
-follow Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4.
+finaliser), then permuted by `a * h + b` modulo 2**32, and the least value of each permutation is kept. Band keys follow
+Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ from numpy.typing import NDArray
 from worker.dedupe.tokenizer import shingles, sorted_unique, tokenize
 from worker.models import Fingerprint
 
-# Samples the shingles of a text, so that a text inside a longer one shares index keys with it.
+# Anchors: sampled shingles, so that a text inside a longer one shares index keys with it.
 #
-# A shingle is an anchor when its hash is small (FracMinHash: Irber et al. 2022), which holds in whatever text it
-# stands;
-# so of the shingles two texts share, about one in ANCHOR_ONE_IN is an anchor of both. Short texts keep more, so that
-# few
-# shared shingles are enough to meet; very long ones keep fewer. The samples are nested: the smallest hashes first.
+# A shingle is an anchor if its hash is small (FracMinHash: Irber et al. 2022), whatever text contains it. Of the
+# shingles that two texts share, about one in ANCHOR_ONE_IN is therefore an anchor of both. Short texts have more
+# anchors, so that a few shared shingles are enough; very long ones have fewer. The samples are nested: the smallest
+# hashes come first.
 
 
+# Measured against other samples and bands in docs/dedupe.md, "Candidates". The upper limit bounds the rows that one
+# very long text adds to the index.
 ANCHOR_ONE_IN = 24
 FEWEST_ANCHORS = 24
 MOST_ANCHORS = 256
@@ -36,7 +39,7 @@ _SMALL = np.uint64((1 << 64) // ANCHOR_ONE_IN)
 
 def anchor_keys(shingles: NDArray[np.uint64]) -> tuple[int, ...]:
     """Return the sampled shingles as signed 64-bit keys, without repetitions."""
-    # About four times FEWEST_ANCHORS shingles lie below this bound: sorting those is enough, but for repetitions.
+    # About four times FEWEST_ANCHORS shingles are below this bound; sorting those is enough unless shingles repeat.
     bound = np.uint64(min((1 << 64) - 1, (FEWEST_ANCHORS << 66) // max(1, len(shingles))))
     smallest = sorted_unique(shingles[shingles < max(bound, _SMALL)])
     if len(smallest) < FEWEST_ANCHORS:
@@ -45,28 +48,29 @@ def anchor_keys(shingles: NDArray[np.uint64]) -> tuple[int, ...]:
     return tuple((smallest[: min(wanted, MOST_ANCHORS)] * _SALT).view(np.int64).tolist())
 
 
+# All of these are stored with the index (see `Deduper.parameters`): another value makes every stored fingerprint
+# invalid. Set by hand: 10 bands of 4 rows, the first 40 values of the signature, share a key in a pair of Jaccard 0.8
+# with probability 0.995. datasketch's own choice for 128 values, 9 bands of 13, does so with probability 0.40. Pairs
+# that are less similar are found through anchors. A signature of 64 permutations takes 269 bytes.
 SCHEME = "affine32"
 SEED = 1
 PERMUTATIONS = 64
 BANDS = 10
 ROWS = 4
-"""Set by hand: 10 bands of 4 rows, the first 40 values of the signature, meet a pair of Jaccard 0.8 with probability
-0.995; what datasketch would choose by itself for 128 values, 9 bands of 13, meets it with 0.40. What resembles less is
-met through anchors."""
 
 _HEADER = struct.Struct("<qiB")
-_AFFINE32_CODE = 1
-_BLOCK_SHINGLES = 256
+_AFFINE32_CODE = 1  # datasketch's number for the scheme in a serialised signature
+_BLOCK_SHINGLES = 256  # shingles permuted at a time: 64 rows of 256 values fit the cache of a core
 _EMPTY = np.uint32(0xFFFFFFFF)
 
 
 def to_uint32(shingles: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return the 32-bit hash of each shingle: what a datasketch MinHash with `hashfunc=int` is updated with."""
+    """Return the 32-bit hash of each shingle: the input of a datasketch MinHash with `hashfunc=int`."""
     return (shingles >> np.uint64(32)).astype(np.uint32)
 
 
 def minhash(shingles: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return the MinHash values of a set of shingles, given with or without repetitions."""
+    """Return the `PERMUTATIONS` MinHash values of a set of shingles; repetitions make no difference."""
     multipliers, offsets = _permutations()
     mixed = _fmix32(to_uint32(shingles))
     least = np.full(PERMUTATIONS, _EMPTY)
@@ -84,7 +88,7 @@ def serialise_minhash(values: NDArray[np.uint32]) -> bytes:
 
 
 def band_keys(values: NDArray[np.uint32]) -> tuple[int, ...]:
-    """Return one signed 64-bit key for each band, hashed in full and carrying the band's number."""
+    """Return one signed 64-bit key for each band, a hash of the band's values salted with its number."""
     packed, size = values.astype("<u4").tobytes(), 4 * ROWS
     return tuple(
         int.from_bytes(
@@ -107,8 +111,8 @@ def _fmix32(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 @cache
 def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return datasketch's permutations, each repeated over a block: numpy multiplies rows by rows the fastest."""
-    from datasketch import MinHash  # takes most of a second to import: only who makes signatures pays
+    """Return datasketch's permutations, each repeated over a block: numpy multiplies rows by rows fastest."""
+    from datasketch import MinHash  # imported late: it takes most of a second, and only signatures need it
 
     both = MinHash(num_perm=PERMUTATIONS, seed=SEED, scheme=SCHEME).permutations
     multipliers, offsets = (np.repeat(each[:, None], _BLOCK_SHINGLES, axis=1) for each in both)
@@ -118,7 +122,7 @@ def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def fingerprint(text: str) -> Fingerprint:
-    """Return what the index keeps of a text."""
+    """Return the signature and index keys of a text; a text without words has no keys."""
     every = shingles(tokenize(text).hashes)
     values = minhash(every)
     keys = anchor_keys(every)

@@ -1,8 +1,8 @@
-"""Decides which of two texts of one cluster is exported, its head, and says why in words.
+"""Decides which text of a cluster is its head, the one that is exported, with the reason in words.
 
-In this order: a person's word, a seed, the publisher's newest version, the fuller text by what it adds, and among
-copies what `keep` says. A stored head of another publisher gives way to evidence alone, never to what a newcomer says
-of itself.
+The criteria, in this order: a person's decision, a seed, the publisher's newest version, the fuller text by what it
+adds, and among copies the `keep` setting. Only evidence replaces a stored head of another publisher, never what an
+article's own page claims. docs/dedupe.md has the table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.urls import site_of
 
 Keep = Literal["earliest", "first", "longest"]
 
-JOINING: Final = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
+CLUSTER_RELATIONS: Final = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
 """Relations that make two texts members of one cluster."""
 
 _GIVEN_BY_INPUT: Final = "input"
@@ -33,7 +33,7 @@ _GIVEN_BY_INPUT: Final = "input"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadCandidate:
-    """What of a text counts for being the head: whose it is, when it came, and how long it is."""
+    """The properties of a text that decide whether it becomes the head; `length` is in characters."""
 
     publisher: str
     is_seed: bool
@@ -43,26 +43,26 @@ class HeadCandidate:
     fetched_at: datetime
 
     @property
-    def came_out(self) -> datetime:
-        """When the text came out: its publication, or where that is unknown, a guess or impossible, its fetching."""
+    def published_or_fetched(self) -> datetime:
+        """The publication time, or the time of the fetch if that is unknown, guessed or impossible."""
         return publication_time(self.published_at, self.published_at_from, fetched_at=self.fetched_at)
 
     @property
     def known_since(self) -> datetime:
-        """Since when the text is known by other evidence than its own publisher's word."""
-        return self.came_out if self.published_at_from == _GIVEN_BY_INPUT else self.fetched_at
+        """The time since when the text exists by other evidence than its own publisher's claim."""
+        return self.published_or_fetched if self.published_at_from == _GIVEN_BY_INPUT else self.fetched_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadChoice:
-    """Whether a newcomer becomes the head of the cluster it joins, and why it does or does not."""
+    """Whether an article becomes the head of the cluster it joins, and the reason in words."""
 
-    newcomer: bool
+    is_head: bool
     reason: str
 
 
 def head_candidate(text: Article | Neighbour) -> HeadCandidate:
-    """Return what of a text counts for being the head."""
+    """Return the properties of an article or a stored article that decide about the head."""
     return HeadCandidate(
         publisher=publisher_of(text.host),
         is_seed=text.kind is Kind.SEED,
@@ -74,7 +74,7 @@ def head_candidate(text: Article | Neighbour) -> HeadCandidate:
 
 
 def publisher_of(host: str) -> str:
-    """Return whose host it is: its site; empty for what came from no host, a local file."""
+    """Return the publisher of a host, which is its site; empty for local files, which have no host."""
     try:
         return site_of(f"https://{host}/") if host else ""
     except SourceError:
@@ -82,132 +82,146 @@ def publisher_of(host: str) -> str:
 
 
 def choose_head(
-    newcomer: HeadCandidate,
+    candidate: HeadCandidate,
     head: HeadCandidate,
     relation: Relation,
     *,
     keep: Keep,
-    adds: Callable[[], AddedText],
+    measure_added: Callable[[], AddedText],
     original: str = "",
     reworded: bool = False,
 ) -> HeadChoice:
-    """Say whether a newcomer takes the place of the head of the cluster that it joins by its relation to it.
+    """Decide whether a candidate replaces the head of the cluster that it joins by its `relation` to that head.
 
-    `adds` measures what the newcomer says beside the head; it is called only where that counts. `original` is
-    `newcomer` or `stored` where a person said which of the two is the original; `reworded` says that two copies differ
-    in their words.
+    `measure_added` returns what the candidate has beside the head; it is called only if that matters. `original` is
+    `article` (the candidate) or `stored` (the head) if a person decided which of the two is the original. `reworded`
+    is true if two copies differ in their words.
     """
     if original:
-        return HeadChoice(newcomer=original == "newcomer", reason="a person said that it is the original")
-    if newcomer.is_seed != head.is_seed:
-        return HeadChoice(newcomer=newcomer.is_seed, reason="a seed comes before what is fetched")
-    own = newcomer.publisher == head.publisher
+        return HeadChoice(is_head=original == "article", reason="a person said that it is the original")
+    if candidate.is_seed != head.is_seed:
+        return HeadChoice(is_head=candidate.is_seed, reason="a seed comes before what is fetched")
+    own = candidate.publisher == head.publisher
     if relation is Relation.REVISION:
-        return _choose_newest(newcomer, head)
+        return _choose_newest(candidate, head)
     if relation is Relation.CONTAINED:
-        return HeadChoice(newcomer=False, reason="it has all of the other and more")
+        return HeadChoice(is_head=False, reason="it has all of the other and more")
     if relation is Relation.CONTAINS:
-        return HeadChoice(newcomer=True, reason="the publisher's fuller text") if own else _choose_fuller(adds())
-    if own and reworded and newcomer.came_out < head.came_out:
-        return HeadChoice(newcomer=False, reason="a newer version by the same publisher")
-    return _choose_among_copies(newcomer, head, keep, own=own, adds=adds)
+        return (
+            HeadChoice(is_head=True, reason="the publisher's fuller text") if own else _choose_fuller(measure_added())
+        )
+    if own and reworded and candidate.published_or_fetched < head.published_or_fetched:
+        return HeadChoice(is_head=False, reason="a newer version by the same publisher")
+    return _choose_among_copies(candidate, head, keep, own=own, measure_added=measure_added)
 
 
-def _choose_newest(newcomer: HeadCandidate, head: HeadCandidate) -> HeadChoice:
-    if newcomer.fetched_at < head.fetched_at:
-        return HeadChoice(newcomer=False, reason="a newer version by the same publisher")
-    return HeadChoice(newcomer=True, reason="the publisher's newest version")
+def _choose_newest(candidate: HeadCandidate, head: HeadCandidate) -> HeadChoice:
+    """Decide between two versions of one publisher: the one fetched later is the head."""
+    if candidate.fetched_at < head.fetched_at:
+        return HeadChoice(is_head=False, reason="a newer version by the same publisher")
+    return HeadChoice(is_head=True, reason="the publisher's newest version")
 
 
 def _choose_fuller(added: AddedText) -> HeadChoice:
-    if refusal := added.foreign or added.missing:
-        return HeadChoice(newcomer=False, reason=f"another publisher's longer text does not replace it: {refusal}")
-    return HeadChoice(newcomer=True, reason=f"the fuller text: {added.words} words more of the story")
+    """Decide about a text of another publisher that contains the head: it must continue the story."""
+    if refusal := added.foreign or added.shortfall:
+        return HeadChoice(is_head=False, reason=f"another publisher's longer text does not replace it: {refusal}")
+    return HeadChoice(is_head=True, reason=f"the fuller text: {added.words} words more of the story")
 
 
 def _choose_among_copies(
-    newcomer: HeadCandidate, head: HeadCandidate, keep: Keep, *, own: bool, adds: Callable[[], AddedText]
+    candidate: HeadCandidate, head: HeadCandidate, keep: Keep, *, own: bool, measure_added: Callable[[], AddedText]
 ) -> HeadChoice:
+    """Decide between copies by the `keep` setting."""
     if keep == "longest":
-        if newcomer.length <= head.length:
-            return HeadChoice(newcomer=False, reason="the longest of the copies")
-        if not own and (foreign := adds().foreign):
-            return HeadChoice(newcomer=False, reason=f"another publisher's longer copy does not replace it: {foreign}")
-        return HeadChoice(newcomer=True, reason="the longest of the copies")
+        if candidate.length <= head.length:
+            return HeadChoice(is_head=False, reason="the longest of the copies")
+        if not own and (foreign := measure_added().foreign):
+            return HeadChoice(is_head=False, reason=f"another publisher's longer copy does not replace it: {foreign}")
+        return HeadChoice(is_head=True, reason="the longest of the copies")
     if keep == "first":
-        return HeadChoice(newcomer=newcomer.fetched_at < head.fetched_at, reason="the copy that was fetched first")
-    if (newcomer.came_out if own else newcomer.known_since) < head.came_out:
-        return HeadChoice(newcomer=True, reason="the copy that came out first")
-    if newcomer.came_out < head.came_out:
+        return HeadChoice(is_head=candidate.fetched_at < head.fetched_at, reason="the copy that was fetched first")
+    if (candidate.published_or_fetched if own else candidate.known_since) < head.published_or_fetched:
+        return HeadChoice(is_head=True, reason="the copy that came out first")
+    if candidate.published_or_fetched < head.published_or_fetched:
         claim = "only its own publisher says that the other came out earlier"
-        return HeadChoice(newcomer=False, reason=f"the stored copy stays: {claim}")
-    return HeadChoice(newcomer=False, reason="the copy that came out first")
+        return HeadChoice(is_head=False, reason=f"the stored copy stays: {claim}")
+    return HeadChoice(is_head=False, reason="the copy that came out first")
 
 
-# Says what a longer text adds to a shorter one that it holds: more of the story, or foreign matter.
+# Additions: what a longer text adds to a shorter one that it contains, more of the story or something foreign.
 
 
-_FEWEST_WORDS = 20
-_MOST_LOST = 0.15
-_LOST_FOR_GAINED = 0.25
-# Of the pairs of neighbouring words in the rest of an article its first part has 7% or more in 93 of 100, in another
-# article 7% or more in 4 of 100. Pairs of the title help where a writer repeats nothing else.
-_KNOWN_PAIRS = 0.07
-_FEW_KNOWN_PAIRS = 0.01
-_TITLE_PAIRS = 0.005
-# How many times as often as words that stand some places apart neighbouring ones are a pair of the older text's, where
-# passages go on with its story; of 119 articles' ends all have more. Words dealt at random have as often.
-_TIMES_BY_CHANCE = 2.0
+# Chosen by hand: an addition of fewer words is no fuller text, nor is a text that lacks more than these shares of the
+# older text and of its own addition.
+_MIN_ADDED_WORDS = 20
+_MAX_LOST_SHARE = 0.15
+_MAX_LOST_PER_ADDED = 0.25
+
+# Measured on 300 articles: the first part of an article has 7% or more of the word pairs of its rest in 93 of 100
+# cases, but of another article's in 4 of 100. Pairs of the title show a continuation that repeats nothing else.
+_MIN_KNOWN_PAIRS = 0.07
+_MIN_KNOWN_PAIRS_WITH_TITLE = 0.01
+_MIN_TITLE_PAIRS = 0.005
+
+_MIN_RATIO_TO_CHANCE = 2.0
+"""How many times as often neighbouring words must be a pair of the older text as words some places apart, which have
+chance's share. Measured: the ends of all of 119 articles exceed it; random words give 1."""
 _CHANCE_DISTANCES = (3, 4, 5, 6)
+
+# Chosen by hand. A passage with more known word pairs restates the older text, and adds nothing. A longer text has more
+# pairs by chance, so the bound of known pairs grows with its length in words, up to the factor.
 _RESTATED_SHARE = 0.6
 _USUAL_LENGTH = 500
-_MOST_SCALED = 1.5
-# Places where a few words stand between the older text's own, for each word that both have. Fuller texts that people
-# labelled have up to 1.8% in 90 of 100, a negation in every sentence gives 2.9% or more in 95 of 100; at half of that
-# what tells them apart is that an editor also drops and exchanges words.
-_INSERTED = 0.016
-_FEW_INSERTED = 0.008
-_ONE_SIDED = 0.75
-_FEWEST_INSERTED = 3
-_SHORTEST_WRAPPING = 20
+_MAX_LENGTH_FACTOR = 1.5
+
+# Insertions of a few words into the older text, per shared word. Measured: labelled fuller texts have up to 1.8% in 90
+# of 100 cases, and a negation in every sentence gives 2.9% or more in 95 of 100. At half of that, an editor can be told
+# from a falsifier only because an editor also drops and exchanges words (`_MIN_ONE_SIDED_SHARE` of the edits are
+# insertions).
+_MIN_INSERTED = 0.016
+_MIN_INSERTED_ONE_SIDED = 0.008
+_MIN_ONE_SIDED_SHARE = 0.75
+_MIN_INSERTED_PLACES = 3
+_MIN_WRAPPING_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedText:
-    """What a text says beside an older one: `words` in passages of its own, and `lost` words of passages it lacks.
+    """The number of `words` that a text adds to an older one, and of the `lost` words of passages that it lacks.
 
-    `foreign` says why the addition is no more of the story, and is empty where it is; `of` is the length of the older
-    text.
+    `foreign` is the reason why the addition does not continue the story, empty if it does. `older_words` is the length
+    of the older text in words.
     """
 
     words: int
     lost: int
-    of: int
+    older_words: int
     foreign: str = ""
 
     @property
-    def missing(self) -> str:
-        """What the text lacks to stand for the older one, empty where it lacks nothing of weight."""
-        if self.words < _FEWEST_WORDS:
+    def shortfall(self) -> str:
+        """The reason why the text is not the fuller one, empty if it is."""
+        if self.words < _MIN_ADDED_WORDS:
             return "it adds nothing of weight"
-        if self.lost > max(_MOST_LOST * self.of, _LOST_FOR_GAINED * self.words):
+        if self.lost > max(_MAX_LOST_SHARE * self.older_words, _MAX_LOST_PER_ADDED * self.words):
             return "it lacks passages of the other"
         return ""
 
 
-def measure_addition(newcomer: PreparedText, older: PreparedText, figures: Similarity) -> AddedText:
-    """Return what a newcomer adds to an older text; `figures` are those of the newcomer against it."""
+def measure_addition(text: PreparedText, older: PreparedText, similarity: Similarity) -> AddedText:
+    """Return what a text adds to an older text; `similarity` is that of the text to the older one."""
     own = [
         each
-        for each in unmatched_passages(figures.ours.matched)
-        if _shared_pairs(newcomer, [each], older) < _RESTATED_SHARE
+        for each in unmatched_passages(similarity.ours.matched)
+        if _shared_pairs(text, [each], older) < _RESTATED_SHARE
     ]
-    lost = unmatched_passages(figures.theirs.matched | ~figures.theirs.story)
+    lost = unmatched_passages(similarity.theirs.matched | ~similarity.theirs.story)
     return AddedText(
         words=_count_words(own),
         lost=_count_words(lost),
-        of=len(older.words),
-        foreign=_why_foreign(newcomer, older, figures, own),
+        older_words=len(older.words),
+        foreign=_why_foreign(text, older, similarity, own),
     )
 
 
@@ -215,56 +229,57 @@ def _count_words(passages: Iterable[tuple[int, int]]) -> int:
     return sum(stop - start for start, stop in passages)
 
 
-def _why_foreign(newcomer: PreparedText, older: PreparedText, figures: Similarity, own: list[tuple[int, int]]) -> str:
-    if _is_interspersed(figures):
+def _why_foreign(text: PreparedText, older: PreparedText, similarity: Similarity, own: list[tuple[int, int]]) -> str:
+    """Return the reason why an addition does not continue the story, empty if it does."""
+    if _is_interspersed(similarity):
         return "it puts words of its own into the sentences of the other"
-    if _count_words(own) < _FEWEST_WORDS:
+    if _count_words(own) < _MIN_ADDED_WORDS:
         return ""
-    if _is_wrapped(len(newcomer.words), own):
+    if _is_wrapped(len(text.words), own):
         return "it wraps the other into text of its own"
-    return "" if _is_more_of_it(newcomer, older, own) else "what it adds speaks of something else"
+    return "" if _continues_story(text, older, own) else "what it adds speaks of something else"
 
 
-def _is_interspersed(figures: Similarity) -> bool:
-    """Say whether a few words stand between the other's all over, as nobody edits who does not also drop some."""
-    slips = [gap for gap in figures.alignment.gaps if max(len(gap.ours), len(gap.theirs)) < PASSAGE_WORDS]
-    inserted = sum(not gap.theirs for gap in slips)
-    rate = inserted / max(1, int(figures.ours.matched.sum()))
-    if inserted < _FEWEST_INSERTED:
+def _is_interspersed(similarity: Similarity) -> bool:
+    """Return whether a few words are inserted all over the other text, as in no honest edit."""
+    edits = [gap for gap in similarity.alignment.gaps if max(len(gap.ours), len(gap.theirs)) < PASSAGE_WORDS]
+    inserted = sum(not gap.theirs for gap in edits)
+    rate = inserted / max(1, int(similarity.ours.matched.sum()))
+    if inserted < _MIN_INSERTED_PLACES:
         return False
-    return rate >= _INSERTED or (rate >= _FEW_INSERTED and inserted >= _ONE_SIDED * len(slips))
+    return rate >= _MIN_INSERTED or (rate >= _MIN_INSERTED_ONE_SIDED and inserted >= _MIN_ONE_SIDED_SHARE * len(edits))
 
 
 def _is_wrapped(length: int, own: list[tuple[int, int]]) -> bool:
-    """Say whether the other stands in one piece between passages of the text's own, at its beginning and its end."""
+    """Return whether the other text is in one piece between passages at the beginning and the end of this one."""
     before = _count_words(each for each in own if each[0] == 0)
     after = _count_words(each for each in own if each[1] == length)
     inside = _count_words(own) - before - after
-    return min(before, after) >= _SHORTEST_WRAPPING > inside
+    return min(before, after) >= _MIN_WRAPPING_WORDS > inside
 
 
-def _is_more_of_it(newcomer: PreparedText, older: PreparedText, own: list[tuple[int, int]]) -> bool:
-    """Say whether passages speak of what the older text speaks of, all of them together."""
-    known = _shared_pairs(newcomer, own, older)
-    if known < _TIMES_BY_CHANCE * _shared_by_chance(newcomer, own, older):
+def _continues_story(text: PreparedText, older: PreparedText, own: list[tuple[int, int]]) -> bool:
+    """Return whether the added passages, taken together, are on the topic of the older text."""
+    known = _shared_pairs(text, own, older)
+    if known < _MIN_RATIO_TO_CHANCE * _shared_by_chance(text, own, older):
         return False
-    longer = min(_MOST_SCALED, math.pow(max(1.0, len(older.words) / _USUAL_LENGTH), 0.4))
-    if known >= _KNOWN_PAIRS * longer:
+    length_factor = min(_MAX_LENGTH_FACTOR, math.pow(max(1.0, len(older.words) / _USUAL_LENGTH), 0.4))
+    if known >= _MIN_KNOWN_PAIRS * length_factor:
         return True
-    title = in_sorted(_pairs_in(newcomer, own), sorted_unique(word_pairs(older.title.hashes)))
-    return known >= _FEW_KNOWN_PAIRS and marked_share(title) >= _TITLE_PAIRS
+    title = in_sorted(_pairs_in(text, own), sorted_unique(word_pairs(older.title.hashes)))
+    return known >= _MIN_KNOWN_PAIRS_WITH_TITLE and marked_share(title) >= _MIN_TITLE_PAIRS
 
 
-def _shared_pairs(newcomer: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
-    """Return the share of the pairs of neighbouring words in some passages that the older text has."""
-    return marked_share(in_sorted(_pairs_in(newcomer, own), older.pairs))
+def _shared_pairs(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
+    """Return the share of the word pairs in some passages that the older text has."""
+    return marked_share(in_sorted(_pairs_in(text, own), older.pairs))
 
 
-def _shared_by_chance(newcomer: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
-    """Return the share that the older text has of the pairs that words some places apart would make."""
-    apart = [_pairs_in(newcomer, own, apart=places) for places in _CHANCE_DISTANCES]
+def _shared_by_chance(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
+    """Return the share that chance gives: of pairs of words some places apart, which the older text has."""
+    apart = [_pairs_in(text, own, apart=places) for places in _CHANCE_DISTANCES]
     return marked_share(in_sorted(np.concatenate(apart), older.pairs))
 
 
-def _pairs_in(newcomer: PreparedText, own: list[tuple[int, int]], *, apart: int = 1) -> NDArray[np.uint64]:
-    return np.concatenate([word_pairs(newcomer.words.hashes[start:stop], apart=apart) for start, stop in own])
+def _pairs_in(text: PreparedText, own: list[tuple[int, int]], *, apart: int = 1) -> NDArray[np.uint64]:
+    return np.concatenate([word_pairs(text.words.hashes[start:stop], apart=apart) for start, stop in own])

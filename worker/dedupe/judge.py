@@ -1,4 +1,8 @@
-"""Judges an article against the stored articles that share index keys with it: `Deduper` is what the pipeline calls."""
+"""Judges an article against its neighbours, the stored articles that share index keys with it.
+
+The pipeline uses `Deduper`: `fingerprint` gives the keys under which the store finds neighbours, and `judge` returns
+the verdict. A verdict depends on the texts alone, not on the index.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +30,31 @@ from worker.dedupe.fingerprint import (
     SEED,
     fingerprint,
 )
-from worker.dedupe.heads import JOINING, HeadChoice, Keep, choose_head, head_candidate, measure_addition, publisher_of
+from worker.dedupe.heads import (
+    CLUSTER_RELATIONS,
+    HeadChoice,
+    Keep,
+    choose_head,
+    head_candidate,
+    measure_addition,
+    publisher_of,
+)
 from worker.dedupe.model import DuplicateModel, shipped_model, weights_from_text
 from worker.dedupe.prepared import PreparedText, prepare
 from worker.dedupe.similarity import Similarity, compare
 from worker.dedupe.tokenizer import NORMALISATION, SHINGLE
 from worker.models import Article, Comparison, Fingerprint, IndexParameters, Kind, Neighbour, Relation, Verdict
 
-# Decides what a newcomer is to the stored articles that share index keys with it.
-
-
 _SAME_ADDRESS = "same address"
-_SAME_ITEM = 0.3
-"""The share of words under which a page with a new text has become another item."""
-_REWRITTEN = 0.97
-"""The share of an article's words in the publisher's own earlier story under which it is a rewrite of that."""
-_FEWEST_CLUSTERS, _RARE_SHARE = 3, 0.15
-"""Of the words two texts share, at least this share must not stand in so many other clusters (docs/dedupe.md)."""
+_MIN_SAME_ITEM_SHARE = 0.3
+"""The share of common words below which a changed page is another item. Chosen by hand: a corrected or extended text
+keeps far more of its words."""
+_MAX_REWRITE_SHARE = 0.97
+"""The share of an article's words in its publisher's earlier story below which it is a rewrite of that story. Chosen by
+hand: a copy under another URL differs in a byline or a caption at most."""
+_COMMON_CLUSTERS, _MIN_RARE_SHARE = 3, 0.15
+"""At least this share of the words that two texts share must be in fewer other clusters (docs/dedupe.md,
+"Verdicts")."""
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -57,8 +69,8 @@ _RANK = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _JudgedBy:
-    """What is judged by."""
+class _Criteria:
+    """The settings and the model that a verdict depends on."""
 
     settings: DedupeSettings
     model: DuplicateModel
@@ -66,11 +78,11 @@ class _JudgedBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ComparedNeighbour:
-    """A neighbour laid along the newcomer."""
+    """A neighbour with its similarity to the article."""
 
     neighbour: Neighbour
-    piece: PublishedText
-    figures: Similarity
+    text: PublishedText
+    similarity: Similarity
 
 
 def judge(
@@ -79,25 +91,27 @@ def judge(
     *,
     settings: DedupeSettings,
     model: DuplicateModel,
-    ready: Callable[[str, str], PreparedText],
+    prepare_text: Callable[[str, str], PreparedText],
 ) -> Verdict:
-    """Compare a newcomer with the heads among its neighbours and return the closest relation found.
+    """Compare an article with the cluster heads among its neighbours and return the verdict of the closest relation.
 
-    `ready` makes a text and its title ready for comparing.
+    `prepare_text` prepares a text and its title for comparison.
     """
-    terms = _JudgedBy(settings=settings, model=model)
-    newcomer = _published_text(article, ready)
-    matches = [_compare_neighbour(newcomer, neighbour, ready) for neighbour in neighbours if _worth_judging(neighbour)]
+    criteria = _Criteria(settings=settings, model=model)
+    text = _published_text(article, prepare_text)
+    matches = [
+        _compare_neighbour(text, neighbour, prepare_text) for neighbour in neighbours if _worth_judging(neighbour)
+    ]
     considered = sorted(
-        (_judge_neighbour(article, newcomer, match, matches, terms) for match in matches), key=_closeness
+        (_judge_neighbour(article, text, match, matches, criteria) for match in matches), key=_closeness
     )
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
-    choice = _choose_head(article, newcomer, best, matches, keep=settings.keep)
+    choice = _choose_head(article, text, best, matches, keep=settings.keep)
     return Verdict(
         relation=best.relation,
-        head=choice.newcomer,
+        head=choice.is_head,
         best=best,
         considered=tuple(considered),
         reason=choice.reason,
@@ -105,116 +119,122 @@ def judge(
 
 
 def _worth_judging(neighbour: Neighbour) -> bool:
-    # Members are verified against the head of a cluster: chains of members would tie unlike texts together.
+    # An article is compared with cluster heads only: chains of members would join texts that are not alike.
     return neighbour.head or bool(neighbour.marked)
 
 
-def _published_text(item: Article | Neighbour, ready: Callable[[str, str], PreparedText]) -> PublishedText:
-    return PublishedText(side=ready(item.text, item.title), host=item.host, published_at=item.published_at)
+def _published_text(item: Article | Neighbour, prepare_text: Callable[[str, str], PreparedText]) -> PublishedText:
+    return PublishedText(prepared=prepare_text(item.text, item.title), host=item.host, published_at=item.published_at)
 
 
 def _compare_neighbour(
-    newcomer: PublishedText, neighbour: Neighbour, ready: Callable[[str, str], PreparedText]
+    text: PublishedText, neighbour: Neighbour, prepare_text: Callable[[str, str], PreparedText]
 ) -> _ComparedNeighbour:
-    piece = _published_text(neighbour, ready)
-    return _ComparedNeighbour(neighbour=neighbour, piece=piece, figures=compare(newcomer.side, piece.side))
+    stored = _published_text(neighbour, prepare_text)
+    return _ComparedNeighbour(neighbour=neighbour, text=stored, similarity=compare(text.prepared, stored.prepared))
 
 
 def _judge_neighbour(
     article: Article,
-    newcomer: PublishedText,
+    text: PublishedText,
     match: _ComparedNeighbour,
     matches: Sequence[_ComparedNeighbour],
-    terms: _JudgedBy,
+    criteria: _Criteria,
 ) -> Comparison:
-    ruling = _classify(article, newcomer, match, terms)
-    if ruling.relation in JOINING and not ruling.rule.startswith("marked"):
-        framed = _without_frame(article, newcomer, match, ruling)
-        ruling = framed or _without_common_text(match, matches, ruling) or ruling
+    """Classify an article against one neighbour, and reject a match that rests on a frame or on common text."""
+    classification = _classify(article, text, match, criteria)
+    if classification.relation in CLUSTER_RELATIONS and not classification.rule.startswith("marked"):
+        framed = _without_frame(article, text, match, classification)
+        classification = framed or _without_common_text(match, matches, classification) or classification
     return Comparison(
         article=match.neighbour.id,
-        relation=ruling.relation,
-        rule=ruling.rule,
-        jaccard=match.figures.jaccard,
-        containment=match.figures.containment,
-        shared_words=match.figures.shared_words,
-        notes=(f"{match.figures.of_shorter:.0%} of the shorter text's words", *ruling.notes),
-        probability=ruling.probability,
+        relation=classification.relation,
+        rule=classification.rule,
+        jaccard=match.similarity.jaccard,
+        containment=match.similarity.containment,
+        shared_words=match.similarity.shared_words,
+        notes=(f"{match.similarity.shorter_coverage:.0%} of the shorter text's words", *classification.notes),
+        probability=classification.probability,
     )
 
 
-def _classify(article: Article, newcomer: PublishedText, match: _ComparedNeighbour, terms: _JudgedBy) -> Classification:
-    neighbour, figures = match.neighbour, match.figures
+def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, criteria: _Criteria) -> Classification:
+    """Classify an article against one neighbour: by marks, by the URL, or by the model."""
+    neighbour, similarity = match.neighbour, match.similarity
     if neighbour.marked == "different":
         return Classification(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
-        return Classification(relation=containment_relation(figures), rule="marked same")
+        return Classification(relation=containment_relation(similarity), rule="marked same")
     same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
     if same_publisher and neighbour.canonical_url == article.canonical_url:
-        if figures.of_shorter >= _SAME_ITEM:
+        if similarity.shorter_coverage >= _MIN_SAME_ITEM_SHARE:
             return Classification(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Classification(relation=Relation.UNIQUE, rule="another item under the same address")
-    ruling = classify_pair(newcomer, match.piece, figures, merge_at=terms.settings.probability, model=terms.model)
-    if ruling.relation in _REWRITES and _is_rewrite(newcomer, match):
-        return replace(ruling, relation=Relation.REVISION, rule="the publisher's own rewrite")
-    return ruling
+    classification = classify_pair(
+        text, match.text, similarity, merge_at=criteria.settings.probability, model=criteria.model
+    )
+    if classification.relation in _REWRITES and _is_rewrite(text, match):
+        return replace(classification, relation=Relation.REVISION, rule="the publisher's own rewrite")
+    return classification
 
 
-def _is_rewrite(newcomer: PublishedText, match: _ComparedNeighbour) -> bool:
-    """Say whether a publisher tells its own story again, later and in other words."""
-    earlier, later = match.piece.published_at, newcomer.published_at
+def _is_rewrite(text: PublishedText, match: _ComparedNeighbour) -> bool:
+    """Return whether an article is its publisher's own later story in other words."""
+    earlier, later = match.text.published_at, text.published_at
     in_order = earlier is None or later is None or earlier < later
-    own = bool(newcomer.host) and publisher_of(newcomer.host) == publisher_of(match.piece.host)
-    return own and in_order and match.figures.ours.raw_share < _REWRITTEN
+    own = bool(text.host) and publisher_of(text.host) == publisher_of(match.text.host)
+    return own and in_order and match.similarity.ours.raw_share < _MAX_REWRITE_SHARE
 
 
 def _without_frame(
-    article: Article, newcomer: PublishedText, match: _ComparedNeighbour, ruling: Classification
+    article: Article, text: PublishedText, match: _ComparedNeighbour, classification: Classification
 ) -> Classification | None:
-    """Take back a match that rests on what a publisher sets around different items."""
-    if ruling.rule == _SAME_ADDRESS:
+    """Return a `TEMPLATE` classification if the pair shares only a frame around different items, else None."""
+    if classification.rule == _SAME_ADDRESS:
         return None
-    # Files without a host are one collector's; but what stands around a seed was left there by whoever scraped it.
+    # Files without a host count as one publisher's, but not seeds: the text around them was left by their scraper.
     seeds = Kind.SEED in (article.kind, match.neighbour.kind)
-    own = not seeds and publisher_of(newcomer.host) == publisher_of(match.piece.host)
-    if shares_only_frame(newcomer.side, match.piece.side, match.figures, same_publisher=own):
-        return replace(ruling, relation=Relation.TEMPLATE, rule="one frame around different items")
+    own = not seeds and publisher_of(text.host) == publisher_of(match.text.host)
+    if shares_only_frame(text.prepared, match.text.prepared, match.similarity, same_publisher=own):
+        return replace(classification, relation=Relation.TEMPLATE, rule="one frame around different items")
     return None
 
 
 def _without_common_text(
-    match: _ComparedNeighbour, matches: Sequence[_ComparedNeighbour], ruling: Classification
+    match: _ComparedNeighbour, matches: Sequence[_ComparedNeighbour], classification: Classification
 ) -> Classification | None:
-    """Take back a match that rests on passages which many other clusters have."""
-    others = {each.neighbour.cluster: each.figures for each in matches}
-    others.pop(match.neighbour.cluster, None)
-    if shares_only_common_text(match.figures, list(others.values()), least=_FEWEST_CLUSTERS, rare_share=_RARE_SHARE):
-        return replace(ruling, relation=Relation.TEMPLATE, rule="what both have stands in many articles")
+    """Return a `TEMPLATE` classification if a pair shares only text that many other clusters have, else None."""
+    clusters = {each.neighbour.cluster: each.similarity for each in matches}
+    clusters.pop(match.neighbour.cluster, None)
+    others = list(clusters.values())
+    if shares_only_common_text(match.similarity, others, min_clusters=_COMMON_CLUSTERS, min_rare_share=_MIN_RARE_SHARE):
+        return replace(classification, relation=Relation.TEMPLATE, rule="what both have stands in many articles")
     return None
 
 
 def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
+    """Return the sort key of comparisons: marks by people first, then the closest relation."""
     by_people = comparison.rule == "marked same"
     return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
 
 
 def _choose_head(
-    article: Article, newcomer: PublishedText, best: Comparison, matches: Sequence[_ComparedNeighbour], *, keep: Keep
+    article: Article, text: PublishedText, best: Comparison, matches: Sequence[_ComparedNeighbour], *, keep: Keep
 ) -> HeadChoice:
-    """Say whether a newcomer becomes the head of the cluster it joins, or heads one of its own."""
-    if best.relation not in JOINING:
-        return HeadChoice(newcomer=True, reason="")
+    """Return whether an article becomes the head of the cluster it joins; it is the head of a cluster of its own."""
+    if best.relation not in CLUSTER_RELATIONS:
+        return HeadChoice(is_head=True, reason="")
     joined = next(match for match in matches if match.neighbour.id == best.article)
-    # What a person called the same need not be the head of its cluster, and that is what the newcomer is held against.
+    # An article that a person marked as the same need not be the head of its cluster: compare with that head.
     head = next((each for each in matches if each.neighbour.head and _are_in_one_cluster(each, joined)), joined)
     return choose_head(
         head_candidate(article),
         head_candidate(head.neighbour),
-        best.relation if head is joined else containment_relation(head.figures),
+        best.relation if head is joined else containment_relation(head.similarity),
         keep=keep,
-        adds=lambda: measure_addition(newcomer.side, head.piece.side, head.figures),
+        measure_added=lambda: measure_addition(text.prepared, head.text.prepared, head.similarity),
         original=head.neighbour.original,
-        reworded=head.figures.ours.raw_share < _REWRITTEN,
+        reworded=head.similarity.ours.raw_share < _MAX_REWRITE_SHARE,
     )
 
 
@@ -222,15 +242,15 @@ def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> b
     return one.neighbour.cluster == other.neighbour.cluster
 
 
+# Chosen, not measured: 256 prepared texts of usual length take some 20 MB. Longer texts, in code points, are not kept.
 _CACHED_TEXTS = 256
-_LONGEST_CACHED = 20_000
+_MAX_CACHED_LENGTH = 20_000
 
 
 class Deduper:
-    """Decides what is a copy, by facts and a fitted model: the shipped one, or `weights` that a store was taught.
+    """Computes fingerprints and judges articles, with the shipped model or with the refitted `weights` of a store.
 
-    The texts it met last are kept ready for comparing (some 20 MB): stock phrases bring up the same articles again and
-    again.
+    Prepared texts are cached (some 20 MB), since stock phrases make the same articles neighbours again and again.
     """
 
     def __init__(self, settings: DedupeSettings | None = None, weights: str | None = None) -> None:
@@ -240,14 +260,14 @@ class Deduper:
 
     @property
     def terms(self) -> str:
-        """Return by what is judged, in words: verdicts given by other terms may be others."""
+        """Return the settings and the model's version in words; other terms may give other verdicts."""
         taught = f", taught {self._model.fitted}" if self._model.fitted else ""
         settings = self._settings
         return f"merge_at {settings.probability:g}, keep {settings.keep}, weights {self._model.version}{taught}"
 
     @property
     def parameters(self) -> IndexParameters:
-        """Return how fingerprints are made, for the store to keep and check."""
+        """Return the parameters of fingerprints, which the store keeps and checks when it is opened."""
         return IndexParameters(
             scheme=SCHEME,
             seed=SEED,
@@ -262,14 +282,14 @@ class Deduper:
         )
 
     def fingerprint(self, article: Article) -> Fingerprint:
-        """Return what the index keeps of an article; a text without words has no keys and meets nothing."""
+        """Return the fingerprint of an article; a text without words has no keys and no neighbours."""
         return fingerprint(article.text)
 
     def judge(self, article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neighbour]) -> Verdict:
-        """Return what the article is, given stored articles that share index keys with it."""
+        """Return the verdict on an article, given its neighbours."""
         if not fingerprint.shingles:
             neighbours = [neighbour for neighbour in neighbours if neighbour.marked]
-        return judge(article, neighbours, settings=self._settings, model=self._model, ready=self._ready)
+        return judge(article, neighbours, settings=self._settings, model=self._model, prepare_text=self._prepare_text)
 
-    def _ready(self, text: str, title: str) -> PreparedText:
-        return self._kept(text, title=title) if len(text) <= _LONGEST_CACHED else prepare(text, title=title)
+    def _prepare_text(self, text: str, title: str) -> PreparedText:
+        return self._kept(text, title=title) if len(text) <= _MAX_CACHED_LENGTH else prepare(text, title=title)

@@ -1,4 +1,7 @@
-"""Prepares a text for comparison: its words, shingles, entities and lines, each computed once and only when needed."""
+"""Prepares a text for comparison: its words, shingles, entities and lines.
+
+`prepare` returns a `PreparedText`. Its words and shingles are computed at once, everything else when first needed.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,24 @@ from numpy.typing import NDArray
 
 from worker.dedupe.tokenizer import Words, plain_digits, shingles, sorted_unique, tokenize, word_pairs
 
-# Finds the numbers and names in a text: what tells one item from another that is worded alike.
+# Entities: the numbers and names of a text, which differ between two items with nearly the same wording.
 
 
-# The Arabic comma and point of numbers among them.
+# U+066B and U+066C are the Arabic decimal and thousands separators.
 _NUMBER = re.compile(r"\d+(?:[.,:/\u066b\u066c-]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,\u066c]\d{3})+")
 _PARTS_APART = re.compile(r"[.,\u066c]")
 _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
 _DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
-_MONTHS, _DAYS = 12, 31
+_MAX_MONTH, _MAX_DAY = 12, 31  # of the Gregorian calendar
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A number or a name, and the words it consists of (`stop` is the first word after it).
+    """A number or a name, and the indexes of its words (`stop` is the word after it).
 
-    `key` has the parts of a number (`7/6` and `7-6` have two, `1.000` has one) or the hashes of a name.
+    `key` has the parts of a number (two for `7/6` and `7-6`, one for `1.000`) or the hashes of a name.
     """
 
     key: tuple[str, ...] | tuple[int, ...]
@@ -37,52 +40,52 @@ class Entity:
     stop: int
 
 
-# Without slots: names cost more than all else and are found only where texts say different things.
+# Without slots, for `cached_property`: finding names is the slowest step, and few pairs need it.
 @dataclass(frozen=True, kw_only=True)
 class Entities:
-    """The facts of a text in order, and what is needed to look another text's facts up in it and its title (`also`)."""
+    """The numbers and names of a text, and the index to look up those of another text in it and its title."""
 
-    cut: Words
-    also: Words
+    words: Words
+    title: Words
 
     @cached_property
     def numbers(self) -> tuple[Entity, ...]:
-        """Return the numbers of the text."""
-        return find_numbers(self.cut)
+        """Return the numbers of the text, in order."""
+        return find_numbers(self.words)
 
     @cached_property
     def names(self) -> tuple[Entity, ...]:
-        """Return the names in the text."""
-        return tuple(_find_names(self.cut))
+        """Return the names of the text, in order."""
+        return tuple(_find_names(self.words))
 
     @cached_property
     def known(self) -> frozenset[str | int]:
-        """Return every part of a number, every word and every pair of words of the text and its title."""
-        found: set[str | int] = {part for number in (*self.numbers, *find_numbers(self.also)) for part in number.key}
-        for each in (self.cut, self.also):
+        """Return the lookup index: every part of a number, every word and every word pair of the text and its title."""
+        found: set[str | int] = {part for number in (*self.numbers, *find_numbers(self.title)) for part in number.key}
+        for each in (self.words, self.title):
             found.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
         return frozenset(found)
 
     @property
     def all(self) -> tuple[Entity, ...]:
-        """Return numbers and names."""
+        """Return the numbers, then the names."""
         return self.numbers + self.names
 
-    def has(self, fact: Entity) -> bool:
-        """Return whether a fact of another text stands in this one."""
-        return self.known.issuperset(fact.key)
+    def has(self, entity: Entity) -> bool:
+        """Return whether this text or its title has an entity of another text."""
+        return self.known.issuperset(entity.key)
 
 
-def number_keys(cut: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
+def number_keys(words: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
     """Return the distinct numbers of a text, dates and scores as one number each."""
-    return frozenset(number.key for number in find_numbers(cut))
+    return frozenset(number.key for number in find_numbers(words))
 
 
-def find_numbers(cut: Words) -> tuple[Entity, ...]:
+def find_numbers(words: Words) -> tuple[Entity, ...]:
     """Return the numbers of a text in order, dates and scores as one number each."""
-    matches = list(_NUMBER.finditer(cut.text))
-    starts = np.searchsorted(cut.ends, [match.start() for match in matches], side="right").tolist()
-    stops = np.searchsorted(cut.starts, [match.end() for match in matches], side="left").tolist()
+    matches = list(_NUMBER.finditer(words.text))
+    starts = np.searchsorted(words.ends, [match.start() for match in matches], side="right").tolist()
+    stops = np.searchsorted(words.starts, [match.end() for match in matches], side="left").tolist()
     return tuple(
         Entity(_number_key(match.group()), start, stop)
         for match, start, stop in zip(matches, starts, stops, strict=True)
@@ -90,9 +93,9 @@ def find_numbers(cut: Words) -> tuple[Entity, ...]:
 
 
 def dates_in(text: str) -> frozenset[tuple[int, int]]:
-    """Return the months and days named in a text."""
+    """Return the dates in a text as pairs of month and day."""
     found = ((int(each[2]), int(each[1])) for each in _DATE.finditer(text))
-    return frozenset((month, day) for month, day in found if 1 <= month <= _MONTHS and 1 <= day <= _DAYS)
+    return frozenset((month, day) for month, day in found if 1 <= month <= _MAX_MONTH and 1 <= day <= _MAX_DAY)
 
 
 def _number_key(written: str) -> tuple[str, ...]:
@@ -101,11 +104,11 @@ def _number_key(written: str) -> tuple[str, ...]:
     return tuple(part.lstrip("0") or "0" for part in _PARTS.findall(plain_digits(written)))
 
 
-def _find_names(cut: Words) -> list[Entity]:
-    """Return runs of capitalised words; one such word alone counts only inside a sentence."""
-    text, starts, ends = cut.text, cut.starts.tolist(), cut.ends.tolist()
+def _find_names(words: Words) -> list[Entity]:
+    """Return the runs of capitalised words; a single one counts only inside a sentence."""
+    text, starts, ends = words.text, words.starts.tolist(), words.ends.tolist()
     capital = [text[start].isupper() for start in starts]
-    pairs = word_pairs(cut.hashes).tolist()
+    pairs = word_pairs(words.hashes).tolist()
     names = []
     place, count = 0, len(starts)
     while place < count:
@@ -119,7 +122,7 @@ def _find_names(cut: Words) -> list[Entity]:
         if place - first > 1:
             names.append(Entity(tuple(pairs[first : place - 1]), first, place))
         elif first and _is_inside_sentence(text, ends[first - 1], starts[first]):
-            names.append(Entity((int(cut.hashes[first]),), first, place))
+            names.append(Entity((int(words.hashes[first]),), first, place))
     return names
 
 
@@ -131,23 +134,25 @@ def _is_inside_sentence(text: str, start: int, end: int) -> bool:
     return not text[start:end].strip(" -–(")
 
 
-# Finds what a passage says again: words of a stretch that the other text has in the same order, in one place.
+# Repeats: words of a passage that the other text has in the same order at one place.
 #
-# Alignment lays every word along at most one other. A lead written anew from a sentence further down, a paragraph that
-# stands twice, or a short one that was moved and edited, is left over then; but it is nothing new.
+# The alignment matches every word with at most one other. It leaves over a lead rewritten from a later sentence, a
+# paragraph that occurs twice, or a short one that was moved and edited, although none of these is new.
 
 
 REPEATED_SHARE = 0.5
-"""Share of a stretch's words, in order and in one place, from which it is said again: above nineteen in twenty of the
-passages that follow-ups and independent reports add."""
+"""The share of a passage's words, in order at one place, from which it is a repeat. Measured: 19 of 20 passages that
+follow-ups and independent reports add have a smaller share."""
 
-_LONGEST_REPEAT = 200
-_FEWEST_SHARED_PAIRS = 0.15
-_MOST_PLACES_OF_A_PAIR = 8
+# Chosen by hand to bound the work: longer passages are not searched, nor those with too few known word pairs, and a
+# pair that occurs more often says little about the place.
+_MAX_REPEAT = 200
+_MIN_SHARED_PAIRS = 0.15
+_MAX_PLACES_OF_A_PAIR = 8
 
 
 class BigramIndex:
-    """Where each pair of neighbouring words stands in a text."""
+    """An index of the positions of each pair of neighbouring words in a text."""
 
     def __init__(self, hashes: NDArray[np.uint64]) -> None:
         self._hashes = hashes
@@ -155,47 +160,48 @@ class BigramIndex:
         self._order = np.argsort(pairs, kind="stable")
         self._sorted = pairs[self._order]
 
-    def said_again(self, stretch: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Say of each word of a stretch whether this text has it, in the one place that says the stretch again."""
-        again = np.zeros(len(stretch), dtype=np.bool_)
-        window = self._window(stretch) if len(stretch) <= _LONGEST_REPEAT else None
+    def find_repeat(self, passage: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return for each word of a passage whether this text has it at the one place that repeats the passage."""
+        found = np.zeros(len(passage), dtype=np.bool_)
+        window = self._window(passage) if len(passage) <= _MAX_REPEAT else None
         if window is None:
-            return again
-        blocks = SequenceMatcher(None, stretch.tolist(), window.tolist(), autojunk=False).get_matching_blocks()
+            return found
+        blocks = SequenceMatcher(None, passage.tolist(), window.tolist(), autojunk=False).get_matching_blocks()
         for block in blocks:
-            again[block.a : block.a + block.size] = True
-        return again if again.mean() >= REPEATED_SHARE else np.zeros_like(again)
+            found[block.a : block.a + block.size] = True
+        return found if found.mean() >= REPEATED_SHARE else np.zeros_like(found)
 
-    def _window(self, stretch: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
-        """Return the part of the text, somewhat longer than the stretch, that has the most of its word pairs."""
-        said = word_pairs(stretch)
-        first = np.searchsorted(self._sorted, said, side="left")
-        count = np.searchsorted(self._sorted, said, side="right") - first
-        if np.count_nonzero(count) < _FEWEST_SHARED_PAIRS * len(stretch):
+    def _window(self, passage: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
+        """Return the part of the text, a little longer than the passage, that has most of its word pairs."""
+        pairs = word_pairs(passage)
+        first = np.searchsorted(self._sorted, pairs, side="left")
+        count = np.searchsorted(self._sorted, pairs, side="right") - first
+        if np.count_nonzero(count) < _MIN_SHARED_PAIRS * len(passage):
             return None
-        count[count > _MOST_PLACES_OF_A_PAIR] = 0
+        count[count > _MAX_PLACES_OF_A_PAIR] = 0
         total = int(count.sum())
         if not total:
             return None
         within = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
-        offsets = np.sort(self._order[np.repeat(first, count) + within] - np.repeat(np.arange(len(said)), count))
-        slack = max(4, len(stretch) // 3)
+        offsets = np.sort(self._order[np.repeat(first, count) + within] - np.repeat(np.arange(len(pairs)), count))
+        # Each offset is where the passage would begin in the text; edits move it by no more than the slack.
+        slack = max(4, len(passage) // 3)
         ends = np.searchsorted(offsets, offsets + slack, side="right")
         best = int(np.argmax(ends - np.arange(len(offsets))))
         middle = int(offsets[best : ends[best]].mean())
-        start, stop = max(0, middle - slack // 2), middle + len(stretch) + slack // 2
+        start, stop = max(0, middle - slack // 2), middle + len(passage) + slack // 2
         return self._hashes[start:stop]
 
 
-# Without slots: what only some comparisons need is found when first asked for.
+# Without slots, for `cached_property`: what only some comparisons need is computed on first use.
 @dataclass(frozen=True, kw_only=True)
 class PreparedText:
-    """One text made ready for comparing: its words, all shingles in order, the distinct ones sorted, and its title."""
+    """A text prepared for comparison: its words, its shingles in order, the distinct ones sorted, and its headline."""
 
     words: Words
     headline: str
-    every: NDArray[np.uint64]
-    distinct: NDArray[np.uint64]
+    shingles: NDArray[np.uint64]
+    distinct_shingles: NDArray[np.uint64]
 
     @cached_property
     def title(self) -> Words:
@@ -213,13 +219,13 @@ class PreparedText:
         return sorted_unique(word_pairs(self.words.hashes))
 
     @cached_property
-    def places(self) -> BigramIndex:
-        """Return where the pairs of neighbouring words stand."""
+    def bigrams(self) -> BigramIndex:
+        """Return the index of the pairs of neighbouring words."""
         return BigramIndex(self.words.hashes)
 
     @cached_property
     def line_starts(self) -> NDArray[np.bool_]:
-        """Say of each word whether it is the first of its line."""
+        """Return for each word whether it is the first of its line."""
         begins = np.zeros(len(self.words), dtype=np.bool_)
         breaks = np.flatnonzero(np.frombuffer(self.words.text.encode("utf-32-le", "surrogatepass"), dtype="<u4") == 10)
         after = np.searchsorted(self.words.starts, np.append(0, breaks))
@@ -227,9 +233,9 @@ class PreparedText:
         return begins
 
     @cached_property
-    def facts(self) -> Entities:
+    def entities(self) -> Entities:
         """Return the numbers and names of the text."""
-        return Entities(cut=self.words, also=self.title)
+        return Entities(words=self.words, title=self.title)
 
     @cached_property
     def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
@@ -238,18 +244,20 @@ class PreparedText:
 
     @cached_property
     def dates(self) -> frozenset[tuple[int, int]]:
-        """Return the months and days that title and text name."""
+        """Return the dates in title and text as pairs of month and day."""
         return dates_in(self.title.text) | dates_in(self.words.text)
 
 
 def prepare(text: str, *, title: str = "") -> PreparedText:
-    """Make a text ready for comparing."""
-    cut = tokenize(text)
-    every = shingles(cut.hashes)
-    return PreparedText(words=cut, headline=title, every=every, distinct=sorted_unique(every))
+    """Prepare a text and its title for comparison."""
+    words = tokenize(text)
+    all_shingles = shingles(words.hashes)
+    return PreparedText(
+        words=words, headline=title, shingles=all_shingles, distinct_shingles=sorted_unique(all_shingles)
+    )
 
 
 def title_overlap(one: Words, two: Words) -> float:
-    """Return the share of the shorter title's distinct words that the longer has; 0 where one is missing."""
+    """Return the share (0..1) of the shorter title's distinct words that the longer has; 0 if a title is missing."""
     ours, theirs = set(one.hashes.tolist()), set(two.hashes.tolist())
     return len(ours & theirs) / min(len(ours), len(theirs)) if ours and theirs else 0.0

@@ -1,8 +1,9 @@
-"""Cuts a text into words and hashes all of them at once with numpy, over its code points.
+"""Splits a text into words and hashes them all at once with numpy, over its code points.
 
-Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens. Where a
-tone mark is placed in its word makes no difference, nor which script's digits a number is written in. The hash of a
-word is a difference of prefix sums of a polynomial over its letters, so no word is ever built as a string.
+Words are runs of letters, digits and combining marks, without case, zero-width characters and soft hyphens. The
+position of a tone mark within its word makes no difference, nor does the script of a number's digits. The hash of a
+word is a difference of prefix sums of a polynomial over its letters, so no word is ever built as a string. `tokenize`
+returns the words, and `shingles` hashes their runs of five.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from numpy.typing import NDArray
 
 from worker.charset.characters import SPACELESS
 
-# Says of every code point what it is to a word, as lookup tables that numpy can gather from.
+# Code-point tables that numpy can index: the role of each code point in a word, its folded letter and its tone.
 #
-# Spellings of one Vietnamese word that differ only in where the tone mark stands (`hoà`, `hòa`) must hash alike, so a
-# tone is taken off its letter here and counted beside the letters of the word.
+# Spellings of a Vietnamese word that differ only in the position of the tone mark (`hoà`, `hòa`) must have the same
+# hash, so the tone is removed from its letter here and hashed separately.
 
 
 SEPARATOR, LETTER, MARK, ALONE, INVISIBLE = range(5)
-"""What a code point is: between words; part of a word; part of a word that never begins one; a word by itself
-(scripts that write no spaces); not there at all (zero-width characters, soft hyphens). Rare kinds come last."""
+"""The role of a code point: between words; part of a word; part of a word but never its first character; a word by
+itself (scripts without spaces); ignored (zero-width characters, soft hyphens). Rare roles have the highest numbers."""
 
 _IN_WORDS = (LETTER, MARK, ALONE)
 TABLE_SIZE = 1 << 16
-"""The tables cover the Basic Multilingual Plane; what lies beyond is rare and classified one by one."""
+"""The tables cover the Basic Multilingual Plane; code points beyond it are rare and are classified one by one."""
 
 _TONE_DIGITS = {"\u0300": 1, "\u0301": 1 << 3, "\u0303": 1 << 6, "\u0309": 1 << 9, "\u0323": 1 << 12}
-# One letter under several code points: Persian and Urdu write a yeh, a kaf and a heh of their own.
+# Letters that have several code points: Persian and Urdu have their own yeh, kaf and heh.
 _ARABIC_VARIANTS = {
     "\u0649": "\u06cc",  # alef maksura
     "\u064a": "\u06cc",  # yeh
@@ -41,10 +42,10 @@ _ARABIC_VARIANTS = {
     "\u06be": "\u0647",  # heh doachashmee
     "\u06c3": "\u0629",  # teh marbuta goal
 }
-# Arabic is written with and without its vowel signs, and letters are stretched to fill a line.
+# Arabic vowel signs are optional, and the tatweel (U+0640) only stretches a line.
 _ARABIC_OPTIONAL = frozenset({"\u0640", "\u0670", *map(chr, range(0x064B, 0x0653))})
 _PRESENTATION_FORMS = ((0xFB50, 0xFDFF), (0xFE70, 0xFEFF), (0xFF00, 0xFFEF))
-"""Code points that stand for a letter or digit in one of its forms: Arabic presentation forms, full and half width."""
+"""Ranges of compatibility forms of letters and digits: Arabic presentation forms, full and half width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class CharTables:
 
 
 def char_kind(character: str) -> int:
-    """Return what a code point is to a word."""
+    """Return the role of a code point in a word: one of `SEPARATOR` to `INVISIBLE`."""
     category = unicodedata.category(character)
     if category == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or character in _ARABIC_OPTIONAL:
         return INVISIBLE
@@ -71,14 +72,14 @@ def char_kind(character: str) -> int:
 
 
 def plain_digits(text: str) -> str:
-    """Return a text with every decimal digit, of whatever script, as one of 0 to 9."""
+    """Return a text with every decimal digit of any script replaced by one of 0 to 9."""
     if text.isascii():
         return text
     return "".join(str(unicodedata.decimal(character, character)) for character in text)
 
 
 def _canonical_char(character: str) -> str:
-    """Return the letter or digit that a code point is a form of; itself for all of Latin but its full-width forms."""
+    """Return the letter or digit that a code point is a variant of, or the code point itself."""
     if character.isdecimal():
         return plain_digits(character)
     if any(low <= ord(character) <= high for low, high in _PRESENTATION_FORMS):
@@ -88,7 +89,7 @@ def _canonical_char(character: str) -> str:
 
 
 def fold_char(character: str) -> tuple[int, int]:
-    """Return a letter without case and Vietnamese tone, and the tone; both as integers. One letter, one integer."""
+    """Return a letter without case and Vietnamese tone, and the tone, both as integers."""
     character = _canonical_char(character)
     lower = character.lower()
     if len(lower) != 1:
@@ -102,7 +103,7 @@ def fold_char(character: str) -> tuple[int, int]:
 
 
 def fmix64(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mix 64-bit integers so that close ones land far apart (the MurmurHash3 finaliser, a bijection)."""
+    """Mix 64-bit integers so that close values become distant (the MurmurHash3 finaliser, a bijection)."""
     mixed = codes ^ (codes >> np.uint64(33))
     mixed *= np.uint64(0xFF51AFD7ED558CCD)
     mixed ^= mixed >> np.uint64(33)
@@ -113,7 +114,7 @@ def fmix64(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @cache
 def char_tables() -> CharTables:
-    """Return the tables for the Basic Multilingual Plane, built once a process (some tens of milliseconds)."""
+    """Return the tables for the Basic Multilingual Plane, built once per process (some tens of milliseconds)."""
     kinds = np.zeros(TABLE_SIZE, dtype=np.uint8)
     letters = np.zeros(TABLE_SIZE, dtype=np.uint64)
     tones = np.zeros(TABLE_SIZE, dtype=np.uint16)
@@ -146,15 +147,17 @@ def _freeze_tables(kinds: NDArray[np.uint8], letters: NDArray[np.uint64], tones:
 
 
 NORMALISATION = 2
-"""Raised whenever the same text would come out as other words: stored fingerprints must then be made again."""
+"""The version of the word rules. Increase it when a text would give other words, so that stores are indexed again."""
 
 SHINGLE = 5
-"""Words in a shingle."""
+"""Words in a shingle. Chosen, not measured: shorter shingles occur in unrelated texts by chance, longer ones break at
+every edit. The value is stored with the index, so a change requires indexing every store again."""
 
+# The base of the polynomial hash modulo 2**64, from the golden ratio; it must be odd to have an inverse.
 _HASH_BASE = 0x9E3779B97F4A7C15 | 3
 _HASH_BASE_INVERSE = pow(_HASH_BASE, -1, 1 << 64)
 _TONE_WEIGHT = np.uint64(0xD6E8FEB86659FD93)
-_CACHED_POWERS = 1 << 15
+_CACHED_POWERS = 1 << 15  # powers kept, two tables of 256 KiB: longer than nearly every article in code points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +174,7 @@ class Words:
 
 
 def tokenize(text: str) -> Words:
-    """Cut a text into words."""
+    """Split a text into words, after normalising it to NFC."""
     text = unicodedata.normalize("NFC", text)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     kinds, letters, tones = _classify(codes)
@@ -187,7 +190,10 @@ def tokenize(text: str) -> Words:
 
 
 def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash every run of SHINGLE words, in order and with repetitions; a shorter text is one shingle, an empty none."""
+    """Hash every run of SHINGLE words, in order and with repetitions.
+
+    A text with fewer words gives one shingle, an empty text none.
+    """
     if len(hashes) == 0:
         return hashes
     powers, inverses = _powers(len(hashes))
@@ -200,13 +206,13 @@ def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def sorted_unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return hashes in order, each once: what `numpy.unique` does, several times as fast on short arrays."""
+    """Return the distinct hashes in ascending order: `numpy.unique`, but several times as fast on short arrays."""
     ordered = np.sort(hashes)
     return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
 
 
 def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say of each hash whether it is one of the sorted ones."""
+    """Return for each hash whether it is in the sorted array."""
     if not len(ordered):
         return np.zeros(len(hashes), dtype=np.bool_)
     places = np.searchsorted(ordered, hashes)
@@ -218,6 +224,7 @@ def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArra
 def _classify(
     codes: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint16]]:
+    """Return the role, folded letter and tone of each code point."""
     tables = char_tables()
     places = codes.astype(np.intp)
     if codes.max(initial=0) < TABLE_SIZE:
@@ -232,6 +239,7 @@ def _classify(
 
 
 def _boundaries(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the start and end index of each word, given the role of each code point."""
     inside = np.zeros(len(kinds) + 2, dtype=np.bool_)
     np.not_equal(kinds, 0, out=inside[1:-1])
     edges = inside[1:] != inside[:-1]
@@ -252,7 +260,7 @@ def _boundaries(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.
 
 
 def _after_marks(kinds: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say of each place whether the nearest earlier code point that is no mark is a word by itself."""
+    """Return for each index whether the last code point before it that is no mark is a word by itself."""
     places = np.where(kinds != MARK, np.arange(len(kinds)), 0)
     latest = np.maximum.accumulate(places)
     result = np.zeros(len(kinds), dtype=np.bool_)
@@ -261,9 +269,9 @@ def _after_marks(kinds: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[
 
 
 def _hash_runs(letters: NDArray[np.uint64], tones: NDArray[np.uint16], starts: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Hash each word: the sum of its letters times powers of a base, shifted to begin at power 0, and its tones.
+    """Hash each word: the sum of its letters times powers of the base, shifted to start at power 0, and of its tones.
 
-    What stands between two words counts as no letter and no tone, so each word may be summed up to the next.
+    Separators have letter and tone 0, so the sum of a word may run up to the start of the next one.
     """
     if len(starts) == 0:
         return np.zeros(0, dtype=np.uint64)
@@ -275,6 +283,7 @@ def _hash_runs(letters: NDArray[np.uint64], tones: NDArray[np.uint16], starts: N
 
 
 def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the first `length` powers of the hash base and of its inverse."""
     if length > _CACHED_POWERS:
         return _geometric(_HASH_BASE, length), _geometric(_HASH_BASE_INVERSE, length)
     powers, inverses = _cached_powers()
@@ -299,5 +308,5 @@ _PAIR_FACTOR = np.uint64(0xA24BAED4963EE407)
 
 
 def word_pairs(hashes: NDArray[np.uint64], *, apart: int = 1) -> NDArray[np.uint64]:
-    """Hash every two neighbouring words, or every two that stand some places apart."""
+    """Hash every pair of neighbouring words, or of words `apart` positions apart; the order of the two counts."""
     return hashes[:-apart] * _PAIR_FACTOR + hashes[apart:]

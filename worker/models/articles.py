@@ -229,4 +229,4 @@ class Outcome:
     article: int | None = None
     verdict: Verdict | None = None
     retry_at: datetime | None = None
-    in_vain: bool = False
+    is_failed_recheck: bool = False

@@ -98,7 +98,7 @@ class PollHistory:
     fault: str = ""
     gaps: int = 0
     gap_at: datetime | None = None
-    habits: PublishingStats = PublishingStats()
+    publishing_stats: PublishingStats = PublishingStats()
     alarms: tuple[Alarm, ...] = ()
     entries: tuple[int, ...] = ()
 
@@ -240,7 +240,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """What the store remembers of a source between polls, and of what became of its pages (`harvest`)."""
+    """What the store remembers of a source between polls, and of what became of its pages (`outcome_stats`)."""
 
     name: str
     due_at: datetime | None = None
@@ -252,7 +252,7 @@ class SourceState:
     found: int = 0
     interval: timedelta | None = None
     learned: PollHistory = PollHistory()
-    harvest: OutcomeStats = OutcomeStats()
+    outcome_stats: OutcomeStats = OutcomeStats()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

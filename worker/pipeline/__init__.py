@@ -1,7 +1,7 @@
-"""The flows: they put the stages in order and decide nothing.
+"""The two flows. They run the stages in order and leave every decision to pure functions.
 
 discover:  due sources | fetch | parse | canonicalise | enqueue
 ingest:    claim       | fetch | extract | fingerprint | settle
 
-The two meet only in the store. Whatever a stage raises as a `WorkerError` becomes an outcome here, once.
+They share data only through the store. A `WorkerError` that a stage raises becomes an outcome here, in one place.
 """

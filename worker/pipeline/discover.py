@@ -1,4 +1,8 @@
-"""The discover flow: read a source and write what it points at into the ledger."""
+"""The discover flow: read a source and add the articles it points at to the candidate table.
+
+`Discoverer.poll` reads a configured source and records the poll. `Discoverer.read` reads a target of `ingest` once,
+without state. Either returns a `SourceReport`; only errors of the store or the machine are raised.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +29,14 @@ from worker.urls import host_of
 log = structlog.get_logger()
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
+# How many sitemaps, and pages of each, are read to fill a gap. Chosen, not measured: a gap is hours long, and news
+# sitemaps begin with the newest pages, so that more would cost the site fetches and find little.
 _SITEMAPS: Final = 3
 _SITEMAP_PAGES: Final = 10
-"""How many sitemaps, and pages of each, are read to fill a gap."""
 
 
 class Discoverer:
-    """Polls sources."""
+    """Reads sources: polls of configured sources, and single targets given by the operator."""
 
     def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
         self._stages = stages
@@ -39,21 +44,22 @@ class Discoverer:
         self._tally = tally
         self._observer = observer
         self._worker = worker
-        self._leaves = PageWalker(stages, limits)
+        self._walker = PageWalker(stages, limits)
 
     async def poll(self, source: Source, *, only_if_due: bool = False) -> SourceReport:
-        """Read one configured source and enqueue what is new; what goes wrong is in the report, never raised.
+        """Poll one configured source, add its new candidates, and record the poll.
 
-        A source that another worker is polling is left to it; with `only_if_due` also one that has just been polled.
+        Errors of the source are in the report. Skip the source if another worker is polling it, and with `only_if_due`
+        also if it has just been polled. Raises StoreError and MachineError.
         """
-        if not await self._lead(source, only_if_due=only_if_due):
-            return SourceReport(source=source.name, left_alone=True)
+        if not await self._lease_poll(source, only_if_due=only_if_due):
+            return SourceReport(source=source.name, skipped=True)
         state = await self._stages.offload(self._stages.ledger.source_state, source.name)
         within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
             async with asyncio.timeout(within):
-                reading = await self._read(_since_last_look(source, state), state, batch="")
-                await self._fill_gap(source, state, reading.count)
+                result = await self._read(_with_read_at(source, state), state, batch="")
+                await self._fill_gap(source, state, result.progress)
         except (StoreError, MachineError):
             raise
         except TimeoutError:
@@ -61,18 +67,19 @@ class Discoverer:
             report = await self._failed(source, state, late)
         except WorkerError as exc:
             report = await self._failed(source, state, exc)
-        except Exception as exc:  # a bug is loud, but its source is left alone like any that fails: it stays due else
+        except Exception as exc:  # a bug is logged; the source backs off like any that fails, or it would stay due
             if lack := as_machine_error(exc):
                 raise lack from exc
             log.exception("discover.bug", source=source.name)
             report = await self._failed(source, state, SourceError(f"internal error: {exc!r}"))
         else:
-            report = await self._succeeded(source, state, reading)
+            report = await self._succeeded(source, state, result)
         self._stages.meter.polled(source.name, result=report.kind)
         log_report(source, report)
         return report
 
-    async def _lead(self, source: Source, *, only_if_due: bool) -> bool:
+    async def _lease_poll(self, source: Source, *, only_if_due: bool) -> bool:
+        """Lease a source for this poll; return whether that succeeded."""
         return await self._stages.offload(
             self._stages.ledger.claim_poll,
             source.name,
@@ -83,9 +90,9 @@ class Discoverer:
         )
 
     async def read(self, source: Source, *, batch: str) -> SourceReport:
-        """Read a target somebody named once: nothing is remembered of it but its candidates, marked with `batch`.
+        """Read a target of `ingest` once; only its candidates are stored, marked with `batch`.
 
-        A page that is an article itself is looked at again though it is known.
+        A page that is itself an article is fetched again even if it is known. Raises StoreError.
         """
         try:
             report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
@@ -99,7 +106,7 @@ class Discoverer:
         return report
 
     async def _unread(self, source: Source, error: FetchError, *, batch: str) -> SourceReport:
-        """Enter a target that gave no page into the books all the same: it is blocked, failed, or tried again later."""
+        """Add a target that could not be fetched as a candidate, so that it is counted and retried like any other."""
         candidate = Candidate(
             url=source.url,
             canonical_url=self._stages.canonicalise(source.url),
@@ -107,37 +114,39 @@ class Discoverer:
             reference=source.url,
             authority=Authority.OPERATOR,
         )
-        count = PollProgress()
-        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
-        return replace(count.report(source), error=str(error) if error.retry else "")
+        progress = PollProgress()
+        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, progress)
+        return replace(progress.report(source), error=str(error) if error.retry else "")
 
     async def replan(self, sources: Iterable[Source]) -> None:
-        """Give every source whose rule (`every`, `cron`) was changed since its last poll the due time it asks for."""
+        """Set a new due time for every source whose `every` or `cron` setting changed since its last poll."""
         for source in sources:
             state = await self._stages.offload(self._stages.ledger.source_state, source.name)
-            due_at = poll_result.due_after_change(source, state, moment=self._moment())
+            due_at = poll_result.due_after_change(source, state, context=self._poll_context())
             if due_at is not None:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
     async def _read(self, source: Source, state: SourceState, *, batch: str) -> SourceReading:
-        count = PollProgress()
+        """Fetch a source, walk its pages and enqueue what they list; a local source is read from its files."""
+        progress = PollProgress()
         if is_local(source):
-            await self._read_local(source, batch, count)
-            count.require_something(source)
-            return SourceReading(count=count)
+            await self._read_local(source, batch, progress)
+            progress.require_something(source)
+            return SourceReading(progress=progress)
         known = state.validators
         page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
         if page.not_modified:
-            return SourceReading(count=count, validators=known, unchanged=True)
-        async for discovery in self._leaves.turn(source, page, count, state=state):
-            await self._enqueue(source, discovery, batch, count)
+            return SourceReading(progress=progress, validators=known, unchanged=True)
+        async for discovery in self._walker.walk_pages(source, page, progress, state=state):
+            await self._enqueue(source, discovery, batch, progress)
         if page.permanent_url and not page.moved_before:
-            count.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
+            progress.notes.append(f'it has moved for good: set url = "{page.permanent_url}"')
         # Validators are written after the items, and only if everything was read: a crash or a failed part
         # followed by a 304 would lose articles.
-        return SourceReading(count=count, validators=page.validators if count.complete else Validators())
+        return SourceReading(progress=progress, validators=page.validators if progress.complete else Validators())
 
-    async def _read_local(self, source: Source, batch: str, count: PollProgress) -> None:
+    async def _read_local(self, source: Source, batch: str, progress: PollProgress) -> None:
+        """Read the input files of a local source and enqueue their articles."""
         inputs = await read_in_thread(
             read_inputs,
             local_path(source.url),
@@ -146,9 +155,10 @@ class Discoverer:
             max_bytes=self._limits.input_bytes,
         )
         while (discovery := await read_in_thread(next, inputs, None)) is not None:
-            await self._enqueue(source, discovery, batch, count)
+            await self._enqueue(source, discovery, batch, progress)
 
-    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, count: PollProgress) -> None:
+    async def _enqueue(self, source: Source, discovery: Discovery, batch: str, progress: PollProgress) -> None:
+        """Add the candidates of one page to the store and to the counts."""
         new = await self._stages.offload(
             self._stages.ledger.enqueue,
             discovery.candidates,
@@ -156,15 +166,15 @@ class Discoverer:
             again=discovery.itself,
             batch=batch,
         )
-        count.add(discovery, new=new)
+        progress.add(discovery, new=new)
         self._tally.discovered += new
         self._observer.discovered(source, new=new)
 
-    async def _fill_gap(self, source: Source, state: SourceState, count: PollProgress) -> None:
-        """Where this poll shares no entry with the last one, say so and read what the site's sitemaps have since."""
-        if not poll_result.has_gap(source, state, count):
+    async def _fill_gap(self, source: Source, state: SourceState, progress: PollProgress) -> None:
+        """If this poll has no entry in common with the last one, note the gap and read the site's sitemaps."""
+        if not poll_result.has_gap(source, state, progress):
             return
-        note = poll_result.gap_note(source, state, count, now=self._stages.clock.now())
+        note = poll_result.gap_note(source, state, progress, now=self._stages.clock.now())
         sitemaps = await self._sitemaps_of(source)
         extra = PollProgress()
         try:
@@ -174,11 +184,11 @@ class Discoverer:
         except TimeoutError:
             extra.notes.append("the sitemaps were not read to their end: they take too long")
         what = f"{extra.new} more found through the sitemap" if sitemaps else "no sitemap is known to look in"
-        count.notes += [f"{note}; {what}", *extra.notes]
-        count.recovered = extra.new
+        progress.notes += [f"{note}; {what}", *extra.notes]
+        progress.recovered = extra.new
 
     async def _sitemaps_of(self, source: Source) -> Sequence[str]:
-        """Return the sitemaps of a source's site: its own, those configured for its host, or what robots.txt names."""
+        """Return the source's own sitemap, else those configured for its host, else those that robots.txt names."""
         own = source.options.sitemap
         configured = [own] if own else self._limits.sitemaps.get(host_of(source.url), ())
         try:
@@ -186,66 +196,72 @@ class Discoverer:
         except FetchError:
             return ()
 
-    async def _read_sitemap(self, source: Source, state: SourceState, url: str, count: PollProgress) -> None:
+    async def _read_sitemap(self, source: Source, state: SourceState, url: str, progress: PollProgress) -> None:
+        """Read a sitemap to fill a gap; an error is only noted, since the poll itself succeeded."""
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
-            async for discovery in self._leaves.turn(
-                sitemap, await self._leaves.fetch(url), count, most=_SITEMAP_PAGES
+            async for discovery in self._walker.walk_pages(
+                sitemap, await self._walker.fetch(url), progress, most=_SITEMAP_PAGES
             ):
-                await self._enqueue(sitemap, discovery, "", count)
+                await self._enqueue(sitemap, discovery, "", progress)
         except (FetchError, SourceError) as exc:
-            count.notes.append(f"{url}: {exc}")
+            progress.notes.append(f"{url}: {exc}")
 
-    def _moment(self) -> PollContext:
-        return PollContext(now=self._stages.clock.now(), rhythm=self._limits.rhythm, chance=self._stages.chance())
+    def _poll_context(self) -> PollContext:
+        return PollContext(now=self._stages.clock.now(), policy=self._limits.policy, chance=self._stages.chance())
 
-    async def _succeeded(self, source: Source, state: SourceState, reading: SourceReading) -> SourceReport:
+    async def _succeeded(self, source: Source, state: SourceState, result: SourceReading) -> SourceReport:
+        """Record a successful poll and return its report."""
         poll = poll_result.poll_of_success(
             source,
             state,
-            reading.count,
-            moment=self._moment(),
-            validators=reading.validators,
-            unchanged=reading.unchanged,
+            result.progress,
+            context=self._poll_context(),
+            validators=result.validators,
+            unchanged=result.unchanged,
         )
         await self._record(source, state, poll)
-        return reading.report(source)
+        return result.report(source)
 
     async def _failed(self, source: Source, state: SourceState, error: WorkerError) -> SourceReport:
-        await self._record(source, state, poll_result.poll_of_failure(source, state, error, moment=self._moment()))
+        """Record a failed poll and return its report."""
+        await self._record(
+            source, state, poll_result.poll_of_failure(source, state, error, context=self._poll_context())
+        )
         return SourceReport(source=source.name, error=str(error))
 
     async def _record(self, source: Source, state: SourceState, poll: Poll) -> None:
+        """Write the poll to the store and log the warnings that it starts or ends."""
         await self._stages.offload(self._stages.ledger.record_poll, poll, ())
         log_alarms(source, *poll_result.alarm_changes(state.learned.alarms, poll.learned.alarms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReading:
-    """What reading a source gave: its counts, and the validators to keep; `unchanged` is the server's own word."""
+    """The counts of one reading of a source, and the validators to store; `unchanged` is true after a 304 response."""
 
-    count: PollProgress
+    progress: PollProgress
     validators: Validators = Validators()
     unchanged: bool = False
 
     def report(self, source: Source) -> SourceReport:
-        """Return the report of a poll that worked."""
-        return replace(self.count.report(source), not_modified=self.unchanged)
+        """Return the report of a successful poll."""
+        return replace(self.progress.report(source), not_modified=self.unchanged)
 
 
-def _since_last_look(source: Source, state: SourceState) -> Source:
-    """Tell a sitemap's parser when all of it was last read; the parser adds a day for dates that lie."""
-    read_at = state.learned.habits.read_at
+def _with_read_at(source: Source, state: SourceState) -> Source:
+    """Return a sitemap source with the time of its last complete reading; the parser allows a day for wrong dates."""
+    read_at = state.learned.publishing_stats.read_at
     if source.kind != "sitemap" or read_at is None:
         return source
     return replace(source, options=replace(source.options, read_at=read_at))
 
 
 def is_local(source: Source) -> bool:
-    """Tell whether a source lies on this machine."""
+    """Return whether a source is read from local files, not from the network."""
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 
 
 def local_path(url: str) -> Path:
-    """Return the path that a `file:` URL or a plain path names."""
+    """Return the path of a `file:` URL, or of a plain path."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)

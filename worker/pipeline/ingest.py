@@ -1,4 +1,8 @@
-"""The ingest flow: claim candidates, work on them, and write one outcome for each."""
+"""The ingest flow: claim candidates, fetch, extract and judge each, and write one outcome for each.
+
+`Ingester.drain` works until nothing is due (`ingest`); `Ingester.work` until it is told to stop (the daemon). Each
+claim is a lease that is extended while its task runs; a claim that is not finished at the end is released.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,8 @@ from worker.urls import same_site
 
 log = structlog.get_logger()
 
+# Chosen, not measured. The waits trade the delay before new work is seen against empty queries. A batch of rechecks is
+# one short transaction, and 500 of them every 30 seconds are more than the hosts' delays let any run fetch.
 _TICK: Final = timedelta(milliseconds=250)
 _RECHECK_EVERY: Final = timedelta(seconds=30)
 _RECHECK_BATCH: Final = 500
@@ -47,7 +53,7 @@ _NEW_STATES: Final = frozenset({State.STORED, State.DUPLICATE})
 
 
 class Ingester:
-    """Works candidates off, several at once; one object for one run."""
+    """Works on candidates, several at once. Create one object per run."""
 
     def __init__(self, stages: Stages, limits: Limits, *, tally: Tally, observer: Observer, worker: str) -> None:
         self._stages = stages
@@ -55,63 +61,63 @@ class Ingester:
         self._tally = tally
         self._observer = observer
         self._worker = worker
-        self._in_hand: dict[asyncio.Task[None], Claim] = {}
-        self.left: int | None = None  # how many candidates may still be taken; None: any number
-        self._look_again_at = 0.0
+        self._in_flight: dict[asyncio.Task[None], Claim] = {}
+        self.remaining: int | None = None  # how many candidates may still be claimed; None: no limit
+        self._next_recheck_s = 0.0
 
     async def drain(
         self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
     ) -> None:
-        """Work until nothing is due and no `more` is coming, or until `limit` candidates were taken.
+        """Work until nothing is due and `more` returns false, or until `limit` candidates were claimed.
 
-        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        On cancellation, release all unfinished claims before returning. Raises StoreError if the store is unusable.
         """
-        self.left = limit
-        async with self._heartbeat(), self._put_back():
+        self.remaining = limit
+        async with self._heartbeat(), self._release_on_exit():
             while True:
                 coming = more()
-                await self._take(scope)
-                if not (coming or self._in_hand) and (self.left == 0 or await self._nothing_due(scope)):
+                await self._claim(scope)
+                if not (coming or self._in_flight) and (self.remaining == 0 or await self._nothing_due(scope)):
                     return
                 await self._pause(_TICK)
 
     async def work(self, stopping: Callable[[], bool]) -> None:
-        """Work for as long as `stopping` says no, then finish what is in hand.
+        """Work until `stopping` returns true, then finish the claimed candidates.
 
-        Cancelled, it gives back what is in hand before it returns. Raises StoreError if the store cannot be used.
+        On cancellation, release all unfinished claims before returning. Raises StoreError if the store is unusable.
         """
-        async with self._heartbeat(), self._put_back():
+        async with self._heartbeat(), self._release_on_exit():
             while not stopping():
-                await self._take(Scope())
-                await self._pause(_TICK if self._in_hand else _IDLE)
-            while self._in_hand:
+                await self._claim(Scope())
+                await self._pause(_TICK if self._in_flight else _IDLE)
+            while self._in_flight:
                 await self._pause(_TICK)
 
     @property
-    def in_hand(self) -> int:
-        """How many candidates are being worked on."""
-        return len(self._in_hand)
+    def in_flight(self) -> int:
+        """The number of claimed candidates whose work has not ended."""
+        return len(self._in_flight)
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
-        """What is being worked on, to see where it stands."""
-        return tuple(self._in_hand)
+        """The running tasks, for a dump of where each is suspended."""
+        return tuple(self._in_flight)
 
-    async def _look_again(self, scope: Scope) -> None:
-        """From time to time, queue what has reached the age at which it is looked at again."""
+    async def _queue_rechecks(self, scope: Scope) -> None:
+        """Every `_RECHECK_EVERY`, queue the articles that have reached an age in `recheck`."""
         now = self._stages.clock.monotonic()
-        if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
+        if not self._limits.recheck or scope != Scope() or now < self._next_recheck_s:
             return
-        self._look_again_at = now + _RECHECK_EVERY.total_seconds()
+        self._next_recheck_s = now + _RECHECK_EVERY.total_seconds()
         await self._stages.offload(
             self._stages.ledger.queue_rechecks, now=self._stages.clock.now(), limit=_RECHECK_BATCH
         )
 
-    async def _take(self, scope: Scope) -> None:
-        """Claim as many candidates as there is room for and start on them."""
-        await self._look_again(scope)
-        room = self._limits.in_hand - len(self._in_hand)
-        limit = room if self.left is None else min(room, self.left)
+    async def _claim(self, scope: Scope) -> None:
+        """Claim candidates up to the limits, and start a task for each."""
+        await self._queue_rechecks(scope)
+        room = self._limits.max_in_flight - len(self._in_flight)
+        limit = room if self.remaining is None else min(room, self.remaining)
         if limit <= 0:
             return
         claims = await self._stages.offload(
@@ -122,35 +128,35 @@ class Ingester:
             worker=self._worker,
             scope=scope,
         )
-        if self.left is not None:
-            self.left -= len(claims)
+        if self.remaining is not None:
+            self.remaining -= len(claims)
         if expired := sum(claim.expired for claim in claims):
             self._stages.meter.leases_expired(expired)
         for claim in claims:
-            self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
+            self._in_flight[asyncio.create_task(self._work_on(claim))] = claim
 
     async def _nothing_due(self, scope: Scope) -> bool:
         return not await self._stages.offload(self._stages.ledger.has_due, now=self._stages.clock.now(), scope=scope)
 
     async def _pause(self, delay: timedelta) -> None:
-        """Wait until something in hand is done, but no longer than `delay`."""
+        """Wait until a task ends, at most for `delay`, and remove the finished tasks."""
         sleeper = asyncio.ensure_future(self._stages.clock.sleep(delay))
         try:
-            await asyncio.wait({sleeper, *self._in_hand}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleeper, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
-        for task in [task for task in self._in_hand if task.done()]:
-            task.result()  # whose work was broken off is still in hand, and given back
-            del self._in_hand[task]
+        for task in [task for task in self._in_flight if task.done()]:
+            task.result()  # raises if the work was aborted: the claim stays in flight, so that it is released
+            del self._in_flight[task]
 
     @asynccontextmanager
-    async def _put_back(self) -> AsyncIterator[None]:
-        """Give back, at the end, every claim that is still in hand: nobody waits for its lease to run out."""
+    async def _release_on_exit(self) -> AsyncIterator[None]:
+        """At the end, cancel the tasks and release their claims, so that no lease has to expire first."""
         try:
             yield
         finally:
-            claims, tasks = list(self._in_hand.values()), list(self._in_hand)
-            self._in_hand.clear()
+            claims, tasks = list(self._in_flight.values()), list(self._in_flight)
+            self._in_flight.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -160,24 +166,26 @@ class Ingester:
 
     @asynccontextmanager
     async def _heartbeat(self) -> AsyncIterator[None]:
-        """Prolong the leases of what is in hand for as long as the block lasts."""
-        task = asyncio.create_task(self._prolong())
+        """Extend the leases of the claims in flight for as long as the block runs."""
+        task = asyncio.create_task(self._extend_leases())
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _prolong(self) -> None:
+    async def _extend_leases(self) -> None:
+        """Extend the leases three times per lease duration, forever."""
         while True:
             await self._stages.clock.sleep(self._limits.lease / 3)
             until = self._stages.clock.now() + self._limits.lease
             try:
-                await self._stages.offload(self._stages.ledger.extend, list(self._in_hand.values()), until=until)
-            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+                await self._stages.offload(self._stages.ledger.extend, list(self._in_flight.values()), until=until)
+            except StoreError as exc:  # the tasks use the store too, and raise if it does not recover
                 log.warning("ingest.leases_not_extended", error=str(exc))
 
     async def _work_on(self, claim: Claim) -> None:
+        """Work on one claim until its outcome is written, with the deadline; log and count the outcome."""
         started = self._stages.clock.monotonic()
         deadline = asyncio.timeout(self._limits.deadline.total_seconds())
         try:
@@ -187,7 +195,7 @@ class Ingester:
             raise
         except ExtractorDown as exc:
             outcome = await self._finish(claim, self._after_failure(claim, exc))
-        except Exception as exc:  # a bug is loud, but it costs only the page it happened on
+        except Exception as exc:  # a bug is logged with its traceback, but fails only this candidate
             if lack := as_machine_error(exc):
                 raise lack from exc
             if not deadline.expired():
@@ -202,12 +210,13 @@ class Ingester:
         log_outcome(claim, outcome, ms=round(1000 * (self._stages.clock.monotonic() - started)))
 
     async def _broken_off(self, claim: Claim, error: Exception, *, late: bool) -> Outcome | None:
+        """Finish a claim whose work raised, as a deadline error if it was `late`."""
         if late:
             error = deadline_error(after=self._limits.deadline)
         return await self._finish(claim, self._after_failure(claim, error))
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
-        """Take one candidate through the stages; None where its lease was lost on the way."""
+        """Run one candidate through the stages; return None if its lease was lost meanwhile."""
         page: Page | None = None
         try:
             content = claim.payload or await self._stages.fetcher.fetch(
@@ -223,18 +232,18 @@ class Ingester:
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
         except FetchError as exc:
-            return await self._without_page(claim, self._after_failure(claim, exc), exc)
+            return await self._fall_back_to_feed_text(claim, self._after_failure(claim, exc), exc)
         except ExtractorDown:
             raise
         except ExtractError as exc:
             outcome = Outcome(state=State.REJECTED, reason=exc.reason, detail=str(exc))
-            return await self._without_page(claim, outcome, exc, page)
+            return await self._fall_back_to_feed_text(claim, outcome, exc, page)
         return await self._stages.offload(self._settle, claim, article, page)
 
-    async def _without_page(
+    async def _fall_back_to_feed_text(
         self, claim: Claim, outcome: Outcome, error: FetchError | ExtractError, page: Page | None = None
     ) -> Outcome | None:
-        """Let the text that came with the link stand in for a page that gave no article for good, if it may and can."""
+        """Finish a candidate whose page gave no article; use the feed's text instead where that is allowed."""
         if outcome.state is State.PENDING or claim.known_article is not None or not may_use_feed_text(error):
             return await self._finish(claim, outcome, page)
         text = await self._stages.offload(self._stages.ledger.fallback, claim)
@@ -249,6 +258,7 @@ class Ingester:
         return await self._stages.offload(self._settle, claim, with_feed_text(article, error), None)
 
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
+        """Extract the article from a page or a given text, with the hints of its candidate."""
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         hints = Hints(
             url=claim.url,
@@ -264,7 +274,7 @@ class Ingester:
         if isinstance(content, Page) and not same_site(content.url, content.final_url):
             hints = hints.of_address_alone()
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
-        with self._stages.timed("extract"):
+        with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
         for fallback in article.fallbacks:
             self._stages.meter.fell_back(fallback)
@@ -274,10 +284,10 @@ class Ingester:
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
-        """Fingerprint, judge and write; runs where blocking is allowed."""
-        with self._stages.timed("fingerprint"):
+        """Fingerprint, judge and store an article. Blocks, so it runs in the store's threads."""
+        with self._stages.measure_time("fingerprint"):
             fingerprint = self._stages.deduper.fingerprint(article)
-        with self._stages.timed("settle"):
+        with self._stages.measure_time("settle"):
             outcome = self._stages.ledger.settle(
                 claim,
                 article,
@@ -285,13 +295,14 @@ class Ingester:
                 judge=partial(self._stages.deduper.judge, article, fingerprint),
                 now=self._stages.clock.now(),
                 page=page,
-                look_at=self._look_at(claim),
+                recheck_at=self._recheck_at(claim),
             )
         if outcome and outcome.state in _NEW_STATES:
             self._stages.learner.learn(article)
         return outcome
 
     async def _finish(self, claim: Claim, outcome: Outcome, page: Page | None = None) -> Outcome | None:
+        """Write an outcome without a new article; a failed recheck keeps the former one."""
         outcome = keep_former_outcome(claim, outcome)
         return await self._stages.offload(
             self._stages.ledger.finish,
@@ -299,11 +310,11 @@ class Ingester:
             outcome,
             now=self._stages.clock.now(),
             page=page,
-            look_at=self._look_at(claim),
+            recheck_at=self._recheck_at(claim),
         )
 
-    def _look_at(self, claim: Claim) -> datetime | None:
-        """Return when a page is looked at again; content from a file has no page to look at."""
+    def _recheck_at(self, claim: Claim) -> datetime | None:
+        """Return the time of the next recheck; None for content from a file, which has no page to fetch."""
         return None if claim.payload else next_recheck(self._limits.recheck, claim, now=self._stages.clock.now())
 
     def _after_failure(self, claim: Claim, error: Exception) -> Outcome:
@@ -311,16 +322,16 @@ class Ingester:
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:
-    """Tell whether a page that already gave an article came back the same."""
+    """Return whether the page of a known article is unchanged: a 304, or a body with the same hash."""
     if claim.known_article is None:
         return False
     return page.not_modified or hashlib.sha256(page.body).hexdigest() == claim.known_sha256
 
 
 def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -> None:
-    """Reject an article published before the time from which its source's are wanted; raises ExtractError (`old`).
+    """Raise ExtractError (`old`) if an article was published before the `since` of its source.
 
-    A date that is a guess decides nothing, nor does it bind a backfill, or an article that is in the corpus already.
+    A guessed date never rejects an article. `since` does not apply to a backfill, nor to an article in the corpus.
     """
     published = article.published_at
     if since is None or published is None or published >= since or claim.past or claim.known_article is not None:
@@ -331,7 +342,7 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
 
 
 def log_outcome(claim: Claim, outcome: Outcome, *, ms: int) -> None:
-    """Log the end of the work on one candidate: one line."""
+    """Log the outcome of an attempt at one candidate in one line; `ms` is its duration."""
     best = outcome.verdict.best if outcome.verdict else None
     log.info(
         "ingest.outcome",

@@ -1,4 +1,9 @@
-"""What one poll of a source came to: counted while it goes on, reported at the end; and the lines of the log."""
+"""The result of one poll of a source: its counts, its report and log lines, and what it changes about the source.
+
+`PollProgress` counts while the poll runs, and `SourceReport` is its summary. `poll_of_success` and `poll_of_failure`
+return the `Poll` record that the store keeps: the new publishing statistics, the warnings, and the time of the next
+poll. These two and the functions below them are pure.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,8 @@ from worker.schedule.retry import fault_class, next_poll_after_failure
 
 log = structlog.get_logger()
 _MAX_NOTES: Final = 20
+"""Log lines for the notes of one poll. Chosen, not measured: a source with thousands of bad entries must not fill the
+log."""
 DETECTED_KINDS: Final = MappingProxyType(
     {
         "article": "an article",
@@ -37,16 +44,16 @@ DETECTED_KINDS: Final = MappingProxyType(
         "warc": "an archive",
     }
 )
-"""What a page that somebody named is taken for, in words; `--as` says otherwise."""
+"""Each kind that an operator's page can be recognised as, in words. The option `--as` overrides the recognition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
+    """The summary of one poll: `error` is a message, empty after success; `found` entries, of which `new` were unknown.
 
-    `offsite` counts links to other sites that were not followed.
-    `left_alone` says that it was not polled at all, because another worker is at it or has just been.
-    `taken_for` is the kind that a page somebody named was taken for.
+    `offsite` counts the links to other sites, which are not followed. `skipped` is true if the source was not polled
+    because another worker is polling it or has just done so. `taken_for` is the kind that a page given by the operator
+    was recognised as.
     """
 
     source: str
@@ -55,21 +62,21 @@ class SourceReport:
     new: int = 0
     offsite: int = 0
     not_modified: bool = False
-    left_alone: bool = False
+    skipped: bool = False
     taken_for: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
-        """How it went, in one word for counting: `ok`, `not-modified` or `failed`."""
+        """The result as a label for metrics: `ok`, `not-modified` or `failed`."""
         if self.error:
             return "failed"
         return "not-modified" if self.not_modified else "ok"
 
     @property
     def result(self) -> str:
-        """How it went, in a few words for people."""
-        if self.left_alone:
+        """The result in a few words, for tables and messages."""
+        if self.skipped:
             return "another worker polls it"
         parts = [self.error or ("not modified" if self.not_modified else "ok")]
         if self.taken_for and not self.error:
@@ -81,12 +88,13 @@ class SourceReport:
 
 @dataclass(slots=True)
 class PollProgress:
-    """What one poll has read so far; `complete` says that no part of the source failed.
+    """The counts of a running poll. `complete` stays true as long as no part of the source fails.
 
-    `owed` says that a part failed which may be there the next time. `recovered` is how many more were found elsewhere,
-    to fill a gap. `shown` and `dates` are the addresses of the first entries, and the dates these give. `stopped_at` is
-    the page that was next when the poll had read its share; `round_over` says that it came to the last one on the way.
-    `taken_for` is the kind that a page somebody named was taken for.
+    `has_retryable_failures` is true if a failed part may succeed at the next poll. `recovered` counts the articles
+    found through sitemaps to fill a gap. `first_entries` holds the canonical URLs of the first entries, and `dates`
+    their publication dates. `stopped_at` is the URL of the next page if the poll reached its limit, and
+    `wrapped_around` is true if it read the last page before that. `taken_for` is the kind that a page given by the
+    operator was recognised as.
     """
 
     found: int = 0
@@ -94,47 +102,47 @@ class PollProgress:
     offsite: int = 0
     recovered: int = 0
     complete: bool = True
-    owed: bool = False
+    has_retryable_failures: bool = False
     stopped_at: str = ""
-    round_over: bool = False
+    wrapped_around: bool = False
     taken_for: str = ""
     notes: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
+    first_entries: list[str] = field(default_factory=list)
     dates: list[datetime] = field(default_factory=list)
 
     def add(self, discovery: Discovery, *, new: int) -> None:
-        """Count what one page of the source gave."""
-        # Several addresses of one article are one entry; what brings its content along is one by itself.
+        """Add the candidates of one page; `new` of them were not in the store yet."""
+        # Several URLs with one canonical URL are one entry. A candidate with its own content is always one entry.
         articles = {each.canonical_url if each.payload is None else id(each): each for each in discovery.candidates}
         self.found += len(articles)
         self.new += new
         self.offsite += discovery.offsite
         self.notes += discovery.notes
-        first = list(articles.values())[: MAX_ENTRIES - len(self.shown)]
-        self.shown += [each.canonical_url for each in first]
+        first = list(articles.values())[: MAX_ENTRIES - len(self.first_entries)]
+        self.first_entries += [each.canonical_url for each in first]
         self.dates += [each.published_at for each in first if each.published_at]
 
     def require_something(self, source: Source) -> None:
-        """Raise SourceError where nothing was found at all: a run that read nothing did not do its work."""
+        """Raise SourceError if nothing was found: a run that reads no input must not succeed."""
         if not self.found:
             reasons = self.notes or [
                 f"{source.url}: no .html, .txt, .jsonl, .warc or .warc.gz file with anything in it"
             ]
             raise SourceError("; ".join(reasons[:3]))
 
-    def skip(self, note: str, *, owed: bool = False) -> None:
-        """Note a part that could not be read; it is `owed` where another try may succeed."""
+    def skip(self, note: str, *, retryable: bool = False) -> None:
+        """Record a part that could not be read; `retryable` if it may succeed at the next poll."""
         self.complete = False
-        self.owed |= owed
+        self.has_retryable_failures |= retryable
         self.notes.append(note)
 
     def stop(self, note: str, *, at: str) -> None:
-        """Note that more pages wait than one poll reads, and at which the next is to go on."""
+        """Record that the poll reached its limit, and the page `at` which the next poll continues."""
         self.skip(note)
         self.stopped_at = at
 
     def report(self, source: Source) -> SourceReport:
-        """Return what was counted, for a poll that worked."""
+        """Return the report of a successful poll."""
         return SourceReport(
             source=source.name,
             found=self.found,
@@ -146,7 +154,7 @@ class PollProgress:
 
 
 def log_report(source: Source, report: SourceReport) -> None:
-    """Log the end of a poll: one line, and one for each note."""
+    """Log the end of a poll: one line for the result, and one for each of the first notes."""
     for note in report.notes[:_MAX_NOTES]:
         log.warning("discover.note", source=source.name, note=note)
     if len(report.notes) > _MAX_NOTES:
@@ -166,7 +174,7 @@ def log_report(source: Source, report: SourceReport) -> None:
 
 
 def log_alarms(source: Source, new: Sequence[Alarm], over: Sequence[Alarm]) -> None:
-    """Log what there is to warn of, once, and once more when it is over."""
+    """Log each new warning once, and each warning that no longer applies once."""
     for alarm in new:
         log.warning("discover.drift", source=source.name, what=alarm.what, detail=alarm.detail)
     for alarm in over:
@@ -174,63 +182,68 @@ def log_alarms(source: Source, new: Sequence[Alarm], over: Sequence[Alarm]) -> N
         log.info("discover.drift_over", source=source.name, what=alarm.what, since=since)
 
 
-# What one poll teaches about its source: when to come back, what was missed, what has changed. Pure.
+# The record of a finished poll: gaps, publishing statistics, warnings and the time of the next poll. Pure.
 
 
 _ROLLING_KINDS: Final = frozenset({"feed", "listing"})
-"""Sources that show their newest entries only: what is not seen in time is gone from them."""
+"""Kinds of sources that show only their newest entries: an entry that is not read in time is lost."""
 
 
 ABSENT_AFTER: Final = timedelta(days=2)
-"""How long after its time a poll shows that nobody was there to poll: the source was paused, or no worker ran."""
+"""A poll this late means that the source was paused or no worker ran. Chosen, not measured: four times the longest
+interval of the default configuration (12 hours), so that no ordinary delay reaches it."""
 MAX_READ_BACK: Final = timedelta(days=7)
-"""For how long a part of a sitemap that fails is tried again, and with it the others that have changed since."""
+"""How long a failing part of a sitemap is retried. Chosen, not measured: a shorter time loses articles of a part that
+is down for days; a longer time makes every poll re-read all parts that changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollContext:
-    """When a poll ended, and what the time of the next one is reckoned with; `chance` lies in 0..1."""
+    """The end of a poll (`now`), and what the time of the next poll depends on; `chance` is a random number in 0..1."""
 
     now: datetime
-    rhythm: IntervalPolicy
+    policy: IntervalPolicy
     chance: float
 
 
-def has_gap(source: Source, state: SourceState, count: PollProgress) -> bool:
-    """Tell whether a poll shares no entry with the one before: others may have come and gone between them.
+def has_gap(source: Source, state: SourceState, progress: PollProgress) -> bool:
+    """Return whether a poll has no entry in common with the one before, so that articles may have been missed.
 
-    Not where all of it is known from other sources, nor where a source has new addresses at every poll and little
-    behind them.
+    False if every entry was already known from other sources, or if the source gives its entries new URLs at every poll
+    while their pages are rarely new.
     """
-    if source.kind not in _ROLLING_KINDS or not count.new or useful_share(state.harvest) < MIN_TRUST:
+    if source.kind not in _ROLLING_KINDS or not progress.new or useful_share(state.outcome_stats) < MIN_TRUST:
         return False
-    return no_common_entry(state.learned.entries, entry_keys(count.shown))
+    return no_common_entry(state.learned.entries, entry_keys(progress.first_entries))
 
 
-def gap_note(source: Source, state: SourceState, count: PollProgress, *, now: datetime) -> str:
-    """Return the sentence about a gap, with its figures and what to do."""
+def gap_note(source: Source, state: SourceState, progress: PollProgress, *, now: datetime) -> str:
+    """Return the log note about a gap: its size, the time between the polls, and what to do."""
     since = now - state.succeeded_at if state.succeeded_at else timedelta(0)
     ago = f"{round(since / timedelta(minutes=1))} minutes ago"
     advice = " (its own interval is too long: shorten or remove it)" if plan_of(source) else ""
     missed = f"articles may have been missed between the two polls{advice}"
-    return f"none of its {count.found} entries was there {ago}: {missed}"
+    return f"none of its {progress.found} entries was there {ago}: {missed}"
 
 
 def poll_of_success(
     source: Source,
     state: SourceState,
-    count: PollProgress,
+    progress: PollProgress,
     *,
-    moment: PollContext,
+    context: PollContext,
     validators: Validators,
     unchanged: bool,
 ) -> Poll:
-    """Return the end of a poll that worked."""
-    now, known = moment.now, state.learned
-    watched, gap = without_absence(state, now=now), has_gap(source, state, count)
-    sight = _observation(state, count, now=now, unchanged=unchanged, missed=gap)
-    habits = update_stats(watched, sight, rhythm=moment.rhythm, zone=zone_of(source))
-    habits = advance_cursor(habits, count, before=known.habits, now=now)
+    """Return the record of a successful poll, with updated statistics and the time of the next poll.
+
+    `validators` are those of the response. `unchanged` is true after a 304 response.
+    """
+    now, known = context.now, state.learned
+    watched, gap = without_absence(state, now=now), has_gap(source, state, progress)
+    observation = _observation(state, progress, now=now, unchanged=unchanged, missed=gap)
+    stats = update_stats(watched, observation, policy=context.policy, zone=zone_of(source))
+    stats = advance_cursor(stats, progress, before=known.publishing_stats, now=now)
     learned = replace(
         known,
         plan=plan_of(source),
@@ -238,17 +251,17 @@ def poll_of_success(
         fault="",
         gaps=known.gaps + gap,
         gap_at=now if gap else known.gap_at,
-        habits=habits,
-        alarms=drift_alarms(state.harvest, habits, known=known.alarms, now=now),
-        entries=entry_keys(count.shown) or known.entries,
+        publishing_stats=stats,
+        alarms=drift_alarms(state.outcome_stats, stats, known=known.alarms, now=now),
+        entries=entry_keys(progress.first_entries) or known.entries,
     )
-    due = next_poll_time(source, habits, now=now, rhythm=moment.rhythm, chance=moment.chance)
+    due = next_poll_time(source, stats, now=now, policy=context.policy, chance=context.chance)
     return Poll(
         source=source.name,
         polled_at=now,
         due_at=due,
         validators=validators,
-        found=state.found if unchanged else count.found,
+        found=state.found if unchanged else progress.found,
         not_modified=unchanged,
         interval=timedelta(seconds=round((due - now).total_seconds())),
         learned=learned,
@@ -256,70 +269,88 @@ def poll_of_success(
 
 
 def _observation(
-    state: SourceState, count: PollProgress, *, now: datetime, unchanged: bool, missed: bool
+    state: SourceState, progress: PollProgress, *, now: datetime, unchanged: bool, missed: bool
 ) -> PollObservation:
+    """Return what the interval learns from a successful poll."""
     return PollObservation(
         at=now,
-        entries=count.found,
-        new=count.new,
+        entries=progress.found,
+        new=progress.new,
         unchanged=unchanged,
         missed=missed,
-        worth=useful_share(state.harvest),
-        dates=count.dates,
+        useful_share=useful_share(state.outcome_stats),
+        dates=progress.dates,
     )
 
 
 def without_absence(state: SourceState, *, now: datetime) -> PublishingStats:
-    """Return a source's habits as if a long time in which nobody polled it, such as a pause, had not been.
+    """Return the publishing statistics without a long time in which the source was not polled, such as a pause.
 
-    A silence is a time in which a source was looked at and showed nothing new.
+    Only a time in which the source was polled and showed nothing new counts as a silence, so the time of the last new
+    entry moves forward by the absence.
     """
-    habits, due = state.learned.habits, state.due_at
-    if habits.new_at is None or due is None or now - due < ABSENT_AFTER:
-        return habits
-    return replace(habits, new_at=habits.new_at + (now - due))
+    stats, due = state.learned.publishing_stats, state.due_at
+    if stats.new_at is None or due is None or now - due < ABSENT_AFTER:
+        return stats
+    return replace(stats, new_at=stats.new_at + (now - due))
 
 
 def advance_cursor(
-    habits: PublishingStats, count: PollProgress, *, before: PublishingStats, now: datetime
+    stats: PublishingStats, progress: PollProgress, *, before: PublishingStats, now: datetime
 ) -> PublishingStats:
-    """Note how far a source was read: until when all of it, and where to go on where it is too much for one poll.
+    """Return the statistics with the position up to which a source has been read.
 
-    All of it was read at the time a round began, once that round has come past the last page; a round with a part that
-    failed counts for nothing, but holds back no longer than a week.
+    A source with more pages than one poll reads is read in rounds over several polls. `stopped_at` is the page to
+    continue at. When a round passes the last page, everything published before the round began has been read, so that
+    time becomes `read_at`. A round with a failed part does not count, but holds `read_at` back by a week at most.
     """
-    if not count.stopped_at:
-        return replace(habits, read_at=read_through(before.read_at, owed=count.owed, now=now))
+    if not progress.stopped_at:
+        return replace(
+            stats, read_at=complete_until(before.read_at, incomplete=progress.has_retryable_failures, now=now)
+        )
     read_at, began = before.read_at, before.round_began if before.stopped_at else now
-    if count.round_over:
-        read_at, began = began or read_through(read_at, owed=True, now=now), now
-    return replace(habits, read_at=read_at, stopped_at=count.stopped_at, round_began=None if count.owed else began)
+    if progress.wrapped_around:
+        read_at, began = began or complete_until(read_at, incomplete=True, now=now), now
+    return replace(
+        stats,
+        read_at=read_at,
+        stopped_at=progress.stopped_at,
+        round_began=None if progress.has_retryable_failures else began,
+    )
 
 
-def read_through(before: datetime | None, *, owed: bool, now: datetime) -> datetime:
-    """Return since when everything a source points at has been read; parts that failed hold it back, for a week."""
-    if not owed:
+def complete_until(before: datetime | None, *, incomplete: bool, now: datetime) -> datetime:
+    """Return the time before which all of a source has been read: `now`, or if `incomplete` the former value.
+
+    The result is never older than `MAX_READ_BACK`, so a part that fails forever does not hold it back for longer.
+    """
+    if not incomplete:
         return now
     return max(before or now - MAX_READ_BACK, now - MAX_READ_BACK)
 
 
-def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, moment: PollContext) -> Poll:
-    """Return the end of a poll that failed: its source is tried again later each time, and never given up."""
-    now, known, watched = moment.now, state.learned, without_absence(state, now=moment.now)
+def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, context: PollContext) -> Poll:
+    """Return the record of a failed poll. The wait grows with each failure in a row; a source is never given up."""
+    now, known, watched = context.now, state.learned, without_absence(state, now=context.now)
     fault = fault_class(error)
     learned = replace(
         known,
         plan=plan_of(source),
         failing_since=known.failing_since or now,
         fault=fault,
-        habits=watched,
-        alarms=drift_alarms(state.harvest, watched, known=known.alarms, now=now),
+        publishing_stats=watched,
+        alarms=drift_alarms(state.outcome_stats, watched, known=known.alarms, now=now),
     )
-    wish = error.retry_at if isinstance(error, FetchError) else None
+    retry_after = error.retry_at if isinstance(error, FetchError) else None
     due = next_poll_after_failure(
-        moment.rhythm, now=now, failures=state.failures + 1, fault=fault, chance=moment.chance, wish=wish
+        context.policy,
+        now=now,
+        failures=state.failures + 1,
+        fault=fault,
+        chance=context.chance,
+        retry_after=retry_after,
     )
-    if source.cron and not wish:
+    if source.cron and not retry_after:
         due = min(due, next_cron_time(source.cron, after=now, zone=zone_of(source)))
     return Poll(
         source=source.name,
@@ -333,24 +364,28 @@ def poll_of_failure(source: Source, state: SourceState, error: WorkerError, *, m
     )
 
 
-def due_after_change(source: Source, state: SourceState, *, moment: PollContext) -> datetime | None:
-    """Return when a source is due by a rule that was changed since its last poll; None where nothing has changed.
+def due_after_change(source: Source, state: SourceState, *, context: PollContext) -> datetime | None:
+    """Return the new due time of a source whose `every` or `cron` setting changed since its last poll, else None.
 
-    A longest interval that was shortened is such a change for whoever waits longer by now.
+    A shortened `max_every` is such a change for a source that would wait longer than it allows.
     """
     if state.polled_at is None:
         return None
     if state.learned.plan == plan_of(source):
-        longest = moment.rhythm.max_every * (1 + moment.rhythm.jitter)
-        waits_too_long = state.due_at is not None and state.due_at > moment.now + longest
-        return moment.now + longest * moment.chance if waits_too_long and not (source.cron or state.failures) else None
+        longest = context.policy.max_every * (1 + context.policy.jitter)
+        waits_too_long = state.due_at is not None and state.due_at > context.now + longest
+        return (
+            context.now + longest * context.chance if waits_too_long and not (source.cron or state.failures) else None
+        )
     if source.cron:
-        return next_cron_time(source.cron, after=moment.now, zone=zone_of(source))
-    due = next_poll_time(source, state.learned.habits, now=state.polled_at, rhythm=moment.rhythm, chance=moment.chance)
-    return max(due, moment.now)
+        return next_cron_time(source.cron, after=context.now, zone=zone_of(source))
+    due = next_poll_time(
+        source, state.learned.publishing_stats, now=state.polled_at, policy=context.policy, chance=context.chance
+    )
+    return max(due, context.now)
 
 
 def alarm_changes(before: Sequence[Alarm], now: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:
-    """Return the warnings that are new, and those that hold no longer."""
+    """Return the warnings that are new, and the warnings that no longer apply."""
     old, new = {alarm.what for alarm in before}, {alarm.what for alarm in now}
     return [alarm for alarm in now if alarm.what not in old], [alarm for alarm in before if alarm.what not in new]

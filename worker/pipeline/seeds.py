@@ -1,4 +1,4 @@
-"""The seed flow: read the folder, clean each file, judge it like any other text, store it beside its raw form."""
+"""The seed flow: clean each seed text, judge it like any other article, and store it beside its raw form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedReport:
-    """How an import ended: seeds found, those that were new or held no article, and a sentence for each problem."""
+    """The result of an import: seeds found, imported as new, or refused without an article; one message per problem."""
 
     found: int
     imported: int
@@ -30,7 +30,7 @@ class SeedReport:
 
 
 class SeedImporter:
-    """Imports seeds; doing it again changes nothing."""
+    """Imports seeds. A repeated import changes nothing."""
 
     def __init__(
         self,
@@ -38,17 +38,20 @@ class SeedImporter:
         clock: Clock,
         offload: RunInThread,
         deduper: Deduper,
-        shelf: SeedStore,
+        seed_store: SeedStore,
         to_article: Callable[[Seed, datetime], Article],
     ) -> None:
         self._clock = clock
         self._offload = offload
         self._deduper = deduper
-        self._shelf = shelf
+        self._seed_store = seed_store
         self._to_article = to_article
 
     async def add(self, seeds: Iterable[Seed | str]) -> SeedReport:
-        """Import every seed that is not in the store yet, one transaction each; a `str` is a problem to pass on."""
+        """Import every seed that is not in the store yet, each in its own transaction.
+
+        A `str` among the seeds is a problem that reading the input met; it is passed on to the report.
+        """
         found, imported, refused, problems = 0, 0, 0, list[str]()
         left = iter(seeds)
         while (seed := await read_in_thread(next, left, None)) is not None:
@@ -65,12 +68,12 @@ class SeedImporter:
         return SeedReport(found=found, imported=imported, refused=refused, problems=tuple(problems))
 
     def _add(self, seed: Seed) -> bool:
-        """Clean, judge and store one seed; runs where blocking is allowed."""
-        if self._shelf.has_seed(seed):
+        """Clean, judge and store one seed; return whether it was new. Blocks, so it runs in the store's threads."""
+        if self._seed_store.has_seed(seed):
             return False
         now = self._clock.now()
         article = self._to_article(seed, now)
         fingerprint = self._deduper.fingerprint(article)
         judge = partial(self._deduper.judge, article, fingerprint)
-        self._shelf.add_seed(seed, article, fingerprint=fingerprint, judge=judge, now=now)
+        self._seed_store.add_seed(seed, article, fingerprint=fingerprint, judge=judge, now=now)
         return True

@@ -1,4 +1,8 @@
-"""Turns the leaves of a source: its first page, what is left of a very long one, and the pages these lead to."""
+"""Reads the pages of a source: the first page, the unread rest of a very long page, and the pages they link to.
+
+`PageWalker.walk_pages` yields one `Discovery` per page for the discover flow. `CrossSubmissions` decides which other
+sites' addresses a sitemap may list. `with_further_pages` is for the ingest flow: it joins the pages of one article.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,18 @@ from worker.pipeline.stages import Limits, Stages
 from worker.ports import Fetcher, Hints
 from worker.urls import canonicalise, page_key, site_of
 
-# Whose sitemap it is that lies on another domain: a site's own robots.txt says so (sitemaps.org, cross submits).
+# Cross-submitted sitemaps: a site's robots.txt may name a sitemap on another domain (sitemaps.org, "cross submits").
 
 
 _MAX_SITES_ASKED: Final = 5
+"""Robots.txt files read for one source at one poll. Chosen, not measured: cross-submitted sitemaps serve a few sites of
+one publisher, and a hostile sitemap must not make the worker contact thousands of hosts."""
 
 
 class CrossSubmissions:
-    """Follows one source: what a site's robots.txt names as its sitemap speaks for that site, and nothing else of it.
+    """Checks which other sites a sitemap may list addresses of: those whose robots.txt names the sitemap.
 
-    `source` counts as its own the sites whose robots.txt names the source itself.
+    `source` is the source with the sites added to its own whose robots.txt names the source's own URL.
     """
 
     def __init__(self, source: Source, fetcher: Fetcher) -> None:
@@ -35,7 +41,10 @@ class CrossSubmissions:
         self._named: dict[str, frozenset[str]] = {}
 
     async def vouched(self, page: Page, discovery: Discovery) -> Source | None:
-        """Ask the sites that a sitemap's entries lead to; return what to read it again as, where one vouches for it."""
+        """Read the robots.txt of the sites that a sitemap's entries lead to.
+
+        Return the source to parse the page again with if at least one of them names the sitemap, else None.
+        """
         if self.source.kind != "sitemap":
             return None
         named = {url: await self._names(url) for url in discovery.offsite_examples}
@@ -45,7 +54,7 @@ class CrossSubmissions:
         return of_page if of_page != read_as else None
 
     async def _names(self, url: str) -> frozenset[str]:
-        """Return the sitemaps that the robots.txt of a URL's site names; only a few sites are asked."""
+        """Return the sitemaps that the robots.txt of a URL's site names, for the first few sites only."""
         if url not in self._named and len(self._named) < _MAX_SITES_ASKED:
             try:
                 self._named[url] = frozenset(canonicalise(each) for each in await self._fetcher.sitemaps(url))
@@ -55,118 +64,124 @@ class CrossSubmissions:
 
 
 def _with_sites(source: Source, urls: Sequence[str]) -> Source:
+    """Return a source with the sites of some URLs added to its own."""
     sites = source.options.sites | {site_of(url) for url in urls}
     return replace(source, options=replace(source.options, sites=sites))
 
 
 _MAX_RESTS: Final = 40
-"""How often the rest of a very long page is gone on with in one poll: with 2,500 entries each, 100,000."""
+"""How many slices of one very long page a poll reads: at 2,500 entries each, 100,000 entries."""
 _FIRST_PAGES_SHARE: Final = 0.2
-"""How much of a poll goes to the first pages, where news is; the remainder goes on where the last poll stopped."""
+"""The share of a poll that reads the first pages, where news is; the remainder continues where the last poll stopped.
+Chosen, not measured: a larger share finds news in more parts, a smaller one completes a round in fewer polls."""
 _TIME_SHARE: Final = 0.6
-"""How much of its lease a poll spends on further pages."""
+"""The share of its lease that a poll spends on further pages: nine of fifteen minutes. A third of the lease is left for
+the sitemaps that fill a gap."""
 
 
 class PageWalker:
-    """Reads the pages of sources, one after the other."""
+    """Fetches and parses the pages of a source, one after another."""
 
     def __init__(self, stages: Stages, limits: Limits) -> None:
         self._stages = stages
         self._limits = limits
 
-    async def turn(
+    async def walk_pages(
         self,
         source: Source,
         first: Page,
-        count: PollProgress,
+        progress: PollProgress,
         *,
         state: SourceState | None = None,
         most: int | None = None,
     ) -> AsyncIterator[Discovery]:
-        """Yield what the source's first page and those it leads to say, up to the limit of one poll.
+        """Yield the discoveries of the source's first page and of the pages it leads to, up to the limit of one poll.
 
-        Where that comes between, `count` says so and the next poll goes on there, after the first pages. Whoever takes
-        what is yielded adds it to `count` before taking more. Parsing has a thread of its own: a large sitemap takes
-        seconds, and every fetch would wait.
+        At the limit, the page to continue at is recorded in `progress`, and the next poll continues there after the
+        first pages. The caller must add each discovery to `progress` before it takes the next one. Pages are parsed in
+        a thread, since a large sitemap takes seconds and would block every fetch.
         """
         seen, waiting = {source.url, first.final_url}, deque[str]()
         voucher = CrossSubmissions(source, self._stages.fetcher)
-        async for discovery in self._all_of(first, voucher, count, state):
+        async for discovery in self._all_of(first, voucher, progress, state):
             waiting.extend(discovery.follow)
             yield discovery
         last, began = "", self._stages.clock.now()
         while waiting and (spent := self._spent(len(seen) - 1, most, since=began)) < 1:
             if state and not last and spent >= _FIRST_PAGES_SHARE:
                 last = waiting[-1]
-                _resume_at(waiting, state.learned.habits.stopped_at)
+                _resume_at(waiting, state.learned.publishing_stats.stopped_at)
             url = waiting.popleft()
-            count.round_over |= url == last
+            progress.wrapped_around |= url == last
             if url in seen:
                 continue
             seen.add(url)
             try:
                 page = await self.fetch(url)
-                async for discovery in self._all_of(page, voucher, count, state):
+                async for discovery in self._all_of(page, voucher, progress, state):
                     waiting.extend(discovery.follow)
                     yield discovery
             except (FetchError, SourceError) as exc:
-                count.skip(f"{url}: {exc}", owed=isinstance(exc, FetchError) and exc.retry)
+                progress.skip(f"{url}: {exc}", retryable=isinstance(exc, FetchError) and exc.retry)
         if waiting:
-            count.stop(f"stopped after {len(seen)} pages; {_who_reads_the_rest(source)}", at=waiting[0])
+            progress.stop(f"stopped after {len(seen)} pages; {_how_to_read_the_rest(source)}", at=waiting[0])
 
     def _spent(self, pages: int, most: int | None, *, since: datetime) -> float:
-        """Return how much of what one poll may read is read, or of its time is gone: all of it at 1."""
+        """Return the used share of the poll's pages or of its time, whichever is larger; 1 means none is left."""
         time = self._limits.poll_lease * _TIME_SHARE
-        return max(pages / (most or self._limits.follow), (self._stages.clock.now() - since) / time)
+        return max(pages / (most or self._limits.max_pages), (self._stages.clock.now() - since) / time)
 
     async def fetch(self, url: str) -> Page:
-        """Fetch a further page."""
+        """Fetch a further page of a source, of any content type."""
         return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
 
     async def _all_of(
-        self, page: Page, voucher: CrossSubmissions, count: PollProgress, state: SourceState | None
+        self, page: Page, voucher: CrossSubmissions, progress: PollProgress, state: SourceState | None
     ) -> AsyncIterator[Discovery]:
-        """Yield what a page says, and go on with its rest while that brings something new; the first time to its end.
+        """Yield the discoveries of a page, and of its unread rest as long as that has new entries.
 
-        What was there the last time was read then.
+        At the first successful poll of a source the page is read to its end. Later the first slice without a new entry
+        ends the reading: the entries behind it were read before.
         """
         whole = state is not None and state.succeeded_at is None
         rest: Page | None = page
         for _ in range(_MAX_RESTS):
             if rest is None:
                 return
-            known = count.new
+            known = progress.new
             try:
-                kind = await self._kind_of(rest, voucher.source, count)
+                kind = await self._kind_of(rest, voucher.source, progress)
                 discovery = await asyncio.to_thread(self._parse, rest, voucher.source, kind)
                 if again := await voucher.vouched(rest, discovery):
                     discovery = await asyncio.to_thread(self._parse, rest, again, kind)
             except SourceError as exc:
                 if rest is page:
                     raise
-                count.skip(f"{page.url}: {exc}")
+                progress.skip(f"{page.url}: {exc}")
                 return
             if discovery.itself:
-                count.taken_for = count.taken_for and "article"
+                progress.taken_for = progress.taken_for and "article"
                 whole_page = await with_further_pages(rest, self._stages)
                 discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
             yield discovery
-            rest = discovery.rest if whole or count.new > known else None
+            rest = discovery.rest if whole or progress.new > known else None
         if rest is not None:
-            count.notes.append(f"{page.url}: it has too many entries; {count.found:,} were read, the newest of them")
+            progress.notes.append(
+                f"{page.url}: it has too many entries; {progress.found:,} were read, the newest of them"
+            )
 
-    async def _kind_of(self, page: Page, source: Source, count: PollProgress) -> str:
-        """Return what a page is read as; of a page somebody named without saying so, what it is taken for."""
+    async def _kind_of(self, page: Page, source: Source, progress: PollProgress) -> str:
+        """Return the source kind to parse a page as; detect it if the operator gave no kind (`auto`)."""
         if source.kind != "auto":
             return source.kind
         kind = await asyncio.to_thread(self._stages.detect, page)
         if kind in {"article", "listing"}:
             kind = await asyncio.to_thread(self._stages.detect, page, gate=await self._gate(page, source))
-        count.taken_for = count.taken_for or kind
+        progress.taken_for = progress.taken_for or kind
         return kind
 
     async def _gate(self, page: Page, source: Source) -> str:
-        """Return why extraction finds no article on a page, empty where it finds one."""
+        """Return the reason why extraction rejects a page, empty if it finds an article."""
         hints = Hints(url=page.url, canonical_url=page.final_url, source=source.name)
         try:
             await self._stages.extractor.extract(page, hints, fetched_at=page.fetched_at)
@@ -175,6 +190,7 @@ class PageWalker:
         return ""
 
     def _parse(self, page: Page, source: Source, kind: str) -> Discovery:
+        """Parse a page as a kind of source, or return the page itself as the one candidate."""
         itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
         if kind == "article":
             return itself
@@ -182,11 +198,13 @@ class PageWalker:
         if parser is None:
             raise SourceError(f"{page.final_url} looks like a {kind}, which cannot be read; name a feed or an article")
         discovery = parser(page, source, now=self._stages.clock.now())
-        # A page somebody named that leads nowhere is taken for an article; the gates say why where it is none.
+        # A page that was given by the operator and has no links is treated as an article: if it is none, the ingest
+        # flow reports why.
         leads_nowhere = source.kind == "auto" and kind == "listing" and not discovery.candidates
         return itself if leads_nowhere else discovery
 
     def _page_itself(self, page: Page, source: Source) -> Candidate:
+        """Return the candidate of a page that is itself an article; it brings its content along."""
         return Candidate(
             url=page.url,
             canonical_url=page_key(page.final_url),
@@ -198,31 +216,33 @@ class PageWalker:
 
 
 def _resume_at(waiting: deque[str], stopped_at: str) -> None:
-    """Turn the pages that wait, so that the one at which the last poll stopped is the next."""
+    """Rotate the waiting pages so that the page at which the last poll stopped is the next one."""
     if stopped_at in waiting:
         waiting.rotate(-waiting.index(stopped_at))
 
 
-def _who_reads_the_rest(source: Source) -> str:
+def _how_to_read_the_rest(source: Source) -> str:
     if source.kind == "sitemap":
-        return "the next polls go on from there"
+        return "the next poll continues from there"
     return f"`corpus-worker backfill {source.name}` reads the rest"
 
 
-# Gathers the further pages of an article that is spread over several, within bounds.
+# Fetches and joins the pages of an article that is split over several, within limits.
 
 
+# Chosen, not measured: the limits end endless or hostile `rel=next` chains. Articles of more than a few pages are rare,
+# and an article that exceeds a limit is stored with the pages that were read.
 _MAX_ARTICLE_PAGES: Final = 10
 _MAX_ARTICLE_BYTES: Final = 5_000_000
 _MAX_ARTICLE_TIME: Final = timedelta(seconds=60)
 
 
 async def with_further_pages(page: Page, stages: Stages) -> Page:
-    """Return a page with the further pages of its article behind it; what cannot be had is left out.
+    """Return a page joined with the further pages of its article. The first page that cannot be fetched ends it.
 
-    Only pages of the same host are asked for whose addresses are its own but for the number of the page, each named by
-    the one before with `rel=next`, at the pace and by the rules of every fetch. Whoever reads the page afterwards sees
-    where an article goes on that was not gathered to its end.
+    A page must be named by the one before it with `rel=next`, and its URL may differ from it only in the page number.
+    Each fetch obeys robots.txt and the host's delay as usual. If not all pages were read, the joined page still has the
+    link to the next one.
     """
     pages, started = [page], stages.clock.monotonic()
     if page.not_modified or not is_first_page(page.final_url):

@@ -1,4 +1,7 @@
-"""What the flows are put together from, and the counts they keep of a run."""
+"""The parts that the flows are built from (`Stages`, `Limits`, `Observer`), and the counts of a run (`Tally`).
+
+Below them are the pure decisions after a failure: the outcome of a failed attempt, and the feed's text as a fallback.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ from worker.schedule.retry import retry_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """Every stage, by the protocol it fits.
+    """The stages that a flow calls, each behind its protocol.
 
-    `detect` tells what kind of source a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise` gives
-    the identity key of a URL, `chance` a number in 0..1. `meter` counts and times.
+    `detect` returns the kind of source that a page is (`feed`, `sitemap`, `listing`, `urls`, `article`), `canonicalise`
+    the identity key of a URL, and `chance` a random number in 0..1. `learner` remembers the boilerplate of each host,
+    and `meter` receives counts and durations.
     """
 
     clock: Clock
@@ -40,8 +44,8 @@ class Stages:
     meter: MetricsSink = field(default_factory=NullMetrics)
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Tell the meter how long the block took, also where it raised."""
+    def measure_time(self, stage: str) -> Iterator[None]:
+        """Report the duration of the block to the meter, even if it raises."""
         started = self.clock.monotonic()
         try:
             yield
@@ -51,21 +55,21 @@ class Stages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The bounds of a run, and what sources are known to be like.
+    """The limits of a run, and settings of single sources.
 
-    `in_hand` candidates are worked on at once; a candidate is leased for `lease` and given up after `deadline`, a
-    source is leased for `poll_lease` and must be read in that time. `follow` pages are read for one source in one poll,
-    input files up to `input_bytes`. `timezones` gives a source's time zone by its name. Articles are
-    looked at again at the ages in `recheck`. `sitemaps` gives the configured sitemaps of a host, `since` the time from
-    which on a source's articles are wanted.
+    At most `max_in_flight` candidates are worked on at once. A candidate is leased for `lease`, and one attempt ends
+    after `deadline`. A source is leased for `poll_lease` and must be read in that time; one poll reads at most
+    `max_pages` further pages. Input files may have up to `input_bytes`. Articles are fetched again at the ages in
+    `recheck`. By source name, `timezones` has the time zones, and `since` the earliest publication time that is
+    wanted; `sitemaps` has the configured sitemaps by host.
     """
 
-    rhythm: IntervalPolicy
-    in_hand: int
+    policy: IntervalPolicy
+    max_in_flight: int
     lease: timedelta
     deadline: timedelta
     poll_lease: timedelta
-    follow: int
+    max_pages: int
     input_bytes: int
     timezones: Mapping[str, str] = field(default_factory=dict)
     recheck: tuple[timedelta, ...] = ()
@@ -74,61 +78,62 @@ class Limits:
 
 
 class Observer(Protocol):
-    """Is told what happens, to show it."""
+    """Receives the events of a run, for example to show progress."""
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Note that candidates were added."""
+        """Handle that `new` candidates of a source were added."""
         ...
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
-        """Note that the work on one candidate ended."""
+        """Handle that an attempt at one candidate ended with an outcome."""
         ...
 
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one run."""
+    """The counts of one run: candidates discovered, attempts that will be repeated, and final outcomes by state."""
 
     discovered: int = 0
     retrying: int = 0
     outcomes: Counter[State] = field(default_factory=Counter)
 
     def count(self, outcome: Outcome) -> None:
-        """Count an outcome; one that will be tried again counts as retrying."""
+        """Count an outcome: a pending one as retrying, a failed recheck as unchanged, any other by its state."""
         if outcome.state is State.PENDING:
             self.retrying += 1
-        elif outcome.in_vain:
+        elif outcome.is_failed_recheck:
             self.outcomes[State.UNCHANGED] += 1
         else:
             self.outcomes[outcome.state] += 1
 
     def record(self) -> dict[str, int]:
-        """Return the counts by name, those of states that did not occur left out."""
+        """Return the counts by name, without the states that did not occur."""
         return {"discovered": self.discovered, **{state.value: self.outcomes[state] for state in sorted(self.outcomes)}}
 
 
-# What comes after a try that failed: another one later, or the end; pure.
+# The outcome of a failed attempt: a later retry, or a final state. Pure.
 
 
 DEADLINE: Final = "deadline"
-"""The reason of a try that was broken off because it took too long."""
+"""The reason of an attempt that was cancelled because it took too long."""
 
 
 def deadline_error(*, after: timedelta) -> FetchError:
-    """Return the error of a try that was broken off."""
+    """Return the error of an attempt that was cancelled at its deadline."""
     return FetchError(f"given up after {after.total_seconds():.0f} seconds", reason=DEADLINE, retry=True)
 
 
 def outcome_of_failure(claim: Claim, error: Exception, *, now: datetime, chance: float) -> Outcome:
-    """Return the outcome of a try that ended in an error: pending where there is a next one.
+    """Return the outcome of a failed attempt: pending with a retry time, or failed for good.
 
-    No page is given up for the fault of its host, or of this machine (`ExtractorDown`); a bug is tried again.
+    A fault of the host or of this machine (`ExtractorDown`) never ends the retries. A bug is retried as often as a
+    fault of the page.
     """
     if isinstance(error, FetchError):
-        wish, blameless, last = error.retry_at, error.hosts_fault, not error.retry
+        retry_after, blameless, last = error.retry_at, error.hosts_fault, not error.retry
     else:
-        wish, blameless, last = None, isinstance(error, ExtractorDown), False
-    at = retry_at(now=now, attempts=claim.attempts, chance=chance, wish=wish, hosts_fault=blameless)
+        retry_after, blameless, last = None, isinstance(error, ExtractorDown), False
+    at = retry_at(now=now, attempts=claim.attempts, chance=chance, retry_after=retry_after, hosts_fault=blameless)
     if isinstance(error, (FetchError, ExtractorDown)):
         reason, detail = error.reason, str(error)
     else:
@@ -137,19 +142,19 @@ def outcome_of_failure(claim: Claim, error: Exception, *, now: datetime, chance:
     return Outcome(state=state, reason=reason, detail=detail, retry_at=None if last else at)
 
 
-# When the text that a source gave along with a link may stand in for the page; pure.
+# The text that a feed gives along with a link, as a fallback for the page. Pure.
 
 
-_UNAVAILABLE_FOR_LEGAL_REASONS: Final = 451
+_UNAVAILABLE_FOR_LEGAL_REASONS: Final = 451  # the HTTP status of RFC 7725
 _REASONS_WITHOUT_ARTICLE: Final = frozenset({"paywall", "consent", "gone", "moved", "empty"})
 
 
 def may_use_feed_text(error: WorkerError) -> bool:
-    """Tell whether a page that ended in this error may be stood in for.
+    """Return whether the feed's text may replace a page that ended in this error.
 
-    Where the page cannot be had, or shows something else in the article's place, the publisher's own words from the
-    feed are what is left of it. Where robots.txt, a rights signal or the law (status 451, RFC 7725) keeps the page
-    back, its text is kept back too; and what is too short or in another language stays so.
+    True if the page cannot be fetched or shows something else in place of the article. False if robots.txt, a rights
+    signal or the law (status 451, RFC 7725) withholds the page, since its text is then withheld too; and false if the
+    article is too short or in another language.
     """
     if isinstance(error, ExtractError):
         return error.reason in _REASONS_WITHOUT_ARTICLE
@@ -159,7 +164,7 @@ def may_use_feed_text(error: WorkerError) -> bool:
 
 
 def with_feed_text(article: Article, error: WorkerError) -> Article:
-    """Return an article made of the source's own text, saying so."""
+    """Return the article extracted from the feed's text, with a note that says so and the feed as origin of dates."""
     note = f"the text is the feed's own, not the page's: {error}"
     published, modified = ("feed" if at else "" for at in (article.published_at, article.modified_at))
     return replace(article, published_at_from=published, modified_at_from=modified, notes=(*article.notes, note))

@@ -208,10 +208,10 @@ class DryRunLedger:
         *,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Finish in memory."""
-        return self._memory.finish(claim, outcome, now=now, page=page, look_at=look_at)
+        return self._memory.finish(claim, outcome, now=now, page=page, recheck_at=recheck_at)
 
     def settle(
         self,
@@ -222,14 +222,14 @@ class DryRunLedger:
         judge: Judge,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
         near = self._real.neighbours(article, fingerprint) if self._real else []
         if outcome := _outcome_against_store(article, near, judge):
             return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
         return self._memory.settle(
-            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at
+            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, recheck_at=recheck_at
         )
 
     def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:

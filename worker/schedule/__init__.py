@@ -1,1 +1,1 @@
-"""When to come back: to a source after a poll, to a page after a failure or at a given age. Pure."""
+"""Decides when a source is polled next, when a failed page is retried, and when an article is rechecked. Pure."""

@@ -1,9 +1,12 @@
-"""How often a source is polled: learned from when it published and how much of each poll was new. Pure.
+"""The poll interval of a source, learned from when it publishes and how much of each poll is new. Pure.
 
-The number of items to come is taken for a Poisson process whose rate follows the hour of the day, times a level that
-follows what came lately (a gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth
-of the feed's window is expected to be new, and before the source, were it as quick as it has ever been seen, could
-replace half of the window.
+`update_stats` adds one poll to the statistics of a source, and `next_poll_time` returns when to poll it next. New items
+are modelled as a Poisson process. Its rate depends on the hour of the day, times a level that follows the last hours (a
+gamma prior of mean one, updated by decaying sums). The next poll comes when about a tenth of the feed's window is
+expected to be new, and before the source could replace half of the window at the fastest pace seen so far.
+
+docs/polling.md has the results of a simulated year (`make bench-schedule`). The constants below were chosen on
+simulated sources with other seeds than the ones reported.
 """
 
 from __future__ import annotations
@@ -19,35 +22,50 @@ from cronsim import CronSim, CronSimError
 
 from worker.models import PublishingStats, Source
 
-HOUR: Final = timedelta(hours=1)
+HOUR: Final = timedelta(hours=1)  # the unit of all rates
+
+# Chosen on the simulated year (docs/polling.md): the hourly profile and the fastest pace fade in two weeks, and the
+# level in a quarter of a day, so that a burst shortens the interval at once and a quiet day lengthens it.
 PROFILE_HALF_LIFE: Final = timedelta(days=14)
 PEAK_HALF_LIFE: Final = timedelta(days=14)
 LEVEL_HALF_LIFE: Final = timedelta(hours=6)
+
 SILENCE_HALF_LIFE: Final = 50
+"""The number of arrivals after which the longest silence counts half, so that one holiday does not hide a later silence
+forever. Chosen, not measured."""
 PRIOR_HOURS: Final = 0.25
-"""How long the first guess counts for, for each hour of the day."""
+"""The weight of the first guess, as hours of observation for each hour of the day; chosen on the simulated year."""
 SMOOTHING_HOURS: Final = 1.0
-"""How long each hour of the day is taken to have been watched at the mean rate, besides what was seen of it."""
+"""Hours of observation at the mean rate that are added to each hour of the day, so that an hour observed once does not
+get an extreme rate; chosen on the simulated year."""
 LEVEL_PRIOR: Final = 1.5
-"""How many items the long-term rate counts for against what came lately."""
-LEVELS: Final = (0.05, 20.0)
+"""The weight of the long-term rate against the last hours, as a number of items; chosen on the simulated year."""
+LEVEL_BOUNDS: Final = (0.05, 20.0)
+
+# Chosen on the simulated year: more new items per poll cost fewer polls, but each item waits longer.
 SHARE_OF_WINDOW: Final = 0.1
-FEWEST_ITEMS: Final = 2.0
-MOST_ITEMS: Final = 10.0
+MIN_ITEMS: Final = 2.0
+MAX_ITEMS: Final = 10.0
+
 MIN_QUIET_SHARE: Final = 0.5
-"""The least share of its worst hour that a source is trusted to stay at in any other."""
+"""The least risk of a quiet hour, as a share of the risk at the fastest pace; chosen on the simulated year."""
 MISSED_FACTOR: Final = 1.5
-"""How many items there were for each one seen, where the window had been replaced as a whole."""
+"""The items published for each one seen, if the whole window was replaced. Their true number is unknown: a larger
+factor shortens the interval more after a gap."""
 MIN_TRUST: Final = 0.1
-"""Below this worth, what a source shows as new is new in its address alone."""
-SHORTEST_SPAN: Final = timedelta(minutes=1)
-LONGEST_HALF_WINDOW: Final = timedelta(days=30)
-LONGEST_REQUEST: Final = timedelta(hours=1)
+"""The useful share below which new entries count as old articles with new URLs. Chosen, not measured: a source that
+gives every entry a new URL has a share near 0, an honest one far above this."""
+
+# Chosen, not measured: a half window is at least a minute, so that it can divide, and one of more than a month does not
+# shorten any interval. Dates that lie within an hour may all be the time of the request.
+MIN_HALF_WINDOW: Final = timedelta(minutes=1)
+MAX_HALF_WINDOW: Final = timedelta(days=30)
+MIN_DATE_RANGE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalPolicy:
-    """How often sources are polled: the first guess, its bounds, and the share of chance in each interval."""
+    """The polling settings: the first interval, its bounds, and `jitter`, the random share of each interval."""
 
     every: timedelta
     min_every: timedelta
@@ -55,16 +73,16 @@ class IntervalPolicy:
     jitter: float
 
     def bounded(self, interval: timedelta) -> timedelta:
-        """Return the interval, within the bounds."""
+        """Return the interval, limited to the bounds."""
         return max(self.min_every, min(self.max_every, interval))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollObservation:
-    """What one poll that worked has shown: entries, how many were new, and when these say they were published.
+    """The result of one successful poll: the number of entries, how many were new, and their publication dates.
 
-    `unchanged` says that the server answered that nothing had changed, `missed` that the poll shared no entry with the
-    one before; `worth` (0..1) is the share of what this source shows as new that turns out to be so.
+    `unchanged` is true after a 304 response, `missed` if the poll had no entry in common with the one before.
+    `useful_share` (0..1) is the share of this source's new entries whose pages are new to the corpus.
     """
 
     at: datetime
@@ -72,34 +90,34 @@ class PollObservation:
     new: int = 0
     unchanged: bool = False
     missed: bool = False
-    worth: float = 1.0
+    useful_share: float = 1.0
     dates: Sequence[datetime] = ()
 
 
 def update_stats(
-    habits: PublishingStats, sight: PollObservation, *, rhythm: IntervalPolicy, zone: tzinfo
+    stats: PublishingStats, observation: PollObservation, *, policy: IntervalPolicy, zone: tzinfo
 ) -> PublishingStats:
-    """Return the habits of a source after one more poll that worked."""
-    before = habits.looked_at
-    if before is None or not habits.items:
-        return _first_stats(sight, rhythm)
-    span = sight.at - before
+    """Return the statistics of a source after one more successful poll; hours count in its time zone."""
+    before = stats.looked_at
+    if before is None or not stats.items:
+        return _first_stats(observation, policy)
+    span = observation.at - before
     if span <= timedelta(0):
-        return replace(habits, looked_at=sight.at)
-    count = _items_seen(sight)
-    dates = _usable_dates(sight, before)
-    spread = _spread(habits, before=before, span=span, count=count, dates=dates, zone=zone)
+        return replace(stats, looked_at=observation.at)
+    count = _items_seen(observation)
+    dates = _usable_dates(observation, before)
+    spread = _spread(stats, before=before, span=span, count=count, dates=dates, zone=zone)
     fade = _decay(span, PROFILE_HALF_LIFE)
     quick = _decay(span, LEVEL_HALF_LIFE)
-    new_at, silence, arrivals, empty = _update_silence(habits, sight)
+    new_at, silence, arrivals, empty = _update_silence(stats, observation)
     return PublishingStats(
-        looked_at=sight.at,
-        items=tuple([old * fade + came for old, came in zip(habits.items, spread.items, strict=True)]),
-        hours=tuple([old * fade + watched for old, watched in zip(habits.hours, spread.hours, strict=True)]),
-        recent=habits.recent * quick + count,
-        expected=habits.expected * quick + spread.expected,
-        window=sight.entries or habits.window,
-        half_window=_half_window(habits, sight, span=span, dates=dates),
+        looked_at=observation.at,
+        items=tuple([old * fade + came for old, came in zip(stats.items, spread.items, strict=True)]),
+        hours=tuple([old * fade + watched for old, watched in zip(stats.hours, spread.hours, strict=True)]),
+        recent=stats.recent * quick + count,
+        expected=stats.expected * quick + spread.expected,
+        window=observation.entries or stats.window,
+        half_window=_half_window(stats, observation, span=span, dates=dates),
         new_at=new_at,
         silence=silence,
         arrivals=arrivals,
@@ -107,17 +125,17 @@ def update_stats(
     )
 
 
-def next_interval(habits: PublishingStats, *, now: datetime, rhythm: IntervalPolicy, zone: tzinfo) -> timedelta:
-    """Return how long after `now` a source is polled next, within the bounds."""
-    if not habits.items:
-        return rhythm.bounded(rhythm.every)
-    rates, surplus = rates_of(habits), level_of(habits) - 1
-    wanted = _items_worth_a_poll(habits.window)
-    risk = HOUR / habits.half_window if habits.half_window else 0.0
+def next_interval(stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, zone: tzinfo) -> timedelta:
+    """Return the time from `now` to the next poll of a source, within the bounds of the policy."""
+    if not stats.items:
+        return policy.bounded(policy.every)
+    rates, surplus = rates_of(stats), level_of(stats) - 1
+    wanted = _items_per_poll(stats.window)
+    risk = HOUR / stats.half_window if stats.half_window else 0.0
     peak = max(rates)
     items = turned = waited = 0.0
-    limit = rhythm.max_every / HOUR
-    for hour, length in _hours(now.astimezone(zone), rhythm.max_every):
+    limit = policy.max_every / HOUR
+    for hour, length in _hours(now.astimezone(zone), policy.max_every):
         level = 1 + surplus * 0.5 ** ((waited + length / 2) / (LEVEL_HALF_LIFE / HOUR))
         rate = rates[hour] * level
         hazard = risk * max(MIN_QUIET_SHARE, min(1.0, 2 * rate / peak)) if peak else risk
@@ -126,68 +144,68 @@ def next_interval(habits: PublishingStats, *, now: datetime, rhythm: IntervalPol
             limit = waited + length / part
             break
         items, turned, waited = items + rate * length, turned + hazard * length, waited + length
-    return rhythm.bounded(limit * HOUR)
+    return policy.bounded(limit * HOUR)
 
 
-def rates_of(habits: PublishingStats) -> list[float]:
-    """Return how many items an hour are expected in each hour of the day, by the long-term rate."""
-    watched = sum(habits.hours)
-    mean = sum(habits.items) / watched if watched else 0.0
-    pairs = zip(habits.items, habits.hours, strict=True)
+def rates_of(stats: PublishingStats) -> list[float]:
+    """Return the long-term rate of each hour of the day, in items per hour."""
+    watched = sum(stats.hours)
+    mean = sum(stats.items) / watched if watched else 0.0
+    pairs = zip(stats.items, stats.hours, strict=True)
     return [(items + SMOOTHING_HOURS * mean) / (hours + SMOOTHING_HOURS) for items, hours in pairs]
 
 
-def level_of(habits: PublishingStats) -> float:
-    """Return how busy the source is lately, against its long-term rate."""
-    level = (habits.recent + LEVEL_PRIOR) / (habits.expected + LEVEL_PRIOR)
-    return max(LEVELS[0], min(LEVELS[1], level))
+def level_of(stats: PublishingStats) -> float:
+    """Return the recent rate of a source as a multiple of its long-term rate, within `LEVEL_BOUNDS`."""
+    level = (stats.recent + LEVEL_PRIOR) / (stats.expected + LEVEL_PRIOR)
+    return max(LEVEL_BOUNDS[0], min(LEVEL_BOUNDS[1], level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spread:
-    """How the time between two polls, and what came in it, fall into the hours of the day."""
+    """The time between two polls and the items of that time, by the hour of the day."""
 
     items: list[float]
     hours: list[float]
     expected: float
 
 
-def _first_stats(sight: PollObservation, rhythm: IntervalPolicy) -> PublishingStats:
-    """Return habits that promise the first guess, and give way quickly to what is seen."""
-    guess = _items_worth_a_poll(sight.entries) / (rhythm.every / HOUR)
+def _first_stats(observation: PollObservation, policy: IntervalPolicy) -> PublishingStats:
+    """Return statistics that give the first interval of the policy and little weight against later polls."""
+    guess = _items_per_poll(observation.entries) / (policy.every / HOUR)
     return PublishingStats(
-        looked_at=sight.at,
+        looked_at=observation.at,
         items=(guess * PRIOR_HOURS,) * 24,
         hours=(PRIOR_HOURS,) * 24,
-        window=sight.entries,
-        half_window=_first_half_window(sight),
-        new_at=sight.at,
-        empty=int(not sight.entries and not sight.unchanged),
+        window=observation.entries,
+        half_window=_first_half_window(observation),
+        new_at=observation.at,
+        empty=int(not observation.entries and not observation.unchanged),
     )
 
 
-def _items_worth_a_poll(window: int) -> float:
-    """Return how many new items are worth a poll."""
-    return max(FEWEST_ITEMS, min(MOST_ITEMS, SHARE_OF_WINDOW * window))
+def _items_per_poll(window: int) -> float:
+    """Return the number of expected new items at which a source is polled."""
+    return max(MIN_ITEMS, min(MAX_ITEMS, SHARE_OF_WINDOW * window))
 
 
-def _items_seen(sight: PollObservation) -> float:
-    """Return how many items came, as far as can be told."""
-    seen = sight.new * sight.worth
-    return seen * MISSED_FACTOR if sight.missed else seen
+def _items_seen(observation: PollObservation) -> float:
+    """Return the estimated number of items published since the last poll."""
+    seen = observation.new * observation.useful_share
+    return seen * MISSED_FACTOR if observation.missed else seen
 
 
-def _usable_dates(sight: PollObservation, before: datetime) -> Sequence[datetime]:
-    """Return the dates within the time since the last poll, unless there are more of them than new items."""
-    dates = [date for date in sight.dates if before < date <= sight.at]
-    return dates if len(dates) <= sight.new and sight.worth >= MIN_TRUST else ()
+def _usable_dates(observation: PollObservation, before: datetime) -> Sequence[datetime]:
+    """Return the dates since the last poll; none if they outnumber the new items, or the source is not trusted."""
+    dates = [date for date in observation.dates if before < date <= observation.at]
+    return dates if len(dates) <= observation.new and observation.useful_share >= MIN_TRUST else ()
 
 
 def _spread(
-    habits: PublishingStats, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
+    stats: PublishingStats, *, before: datetime, span: timedelta, count: float, dates: Sequence[datetime], zone: tzinfo
 ) -> _Spread:
-    """Tell the hours in which items came: by their own dates, the rest where the source is wont to publish."""
-    rates, hours, promised, items = rates_of(habits), [0.0] * 24, [0.0] * 24, [0.0] * 24
+    """Assign items to hours of the day: dated ones by their dates, the others in proportion to the usual rates."""
+    rates, hours, promised, items = rates_of(stats), [0.0] * 24, [0.0] * 24, [0.0] * 24
     for hour, length in _hours(before.astimezone(zone), span):
         hours[hour] += length
         promised[hour] += rates[hour] * length
@@ -201,7 +219,7 @@ def _spread(
 
 
 def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
-    """Yield the hours of the day that a span of time runs through, each with the length of its part in hours."""
+    """Yield each hour of the day within a span of time, with the length of its part in hours."""
     left = span / HOUR
     hour = start.hour
     length = 1 - (start.minute * 60 + start.second + start.microsecond / 1e6) / 3600
@@ -211,113 +229,118 @@ def _hours(start: datetime, span: timedelta) -> Iterator[tuple[int, float]]:
         hour, length = (hour + 1) % 24, 1.0
 
 
-def _first_half_window(sight: PollObservation) -> timedelta | None:
-    """Return the shortest time in which half a window came, by the dates of a first poll; None where they tell none."""
-    dates = sorted(date for date in sight.dates if date <= sight.at)
-    step = max(1, round(sight.entries / 2))
-    # A feed that dates every entry with the time of the request says nothing of its past.
-    if len(dates) <= step or dates[-1] - dates[0] < LONGEST_REQUEST:
+def _first_half_window(observation: PollObservation) -> timedelta | None:
+    """Return the shortest time in which half a window was published, from the dates of a first poll, or None."""
+    dates = sorted(date for date in observation.dates if date <= observation.at)
+    step = max(1, round(observation.entries / 2))
+    # The dates of a feed that dates every entry with the time of the request are useless.
+    if len(dates) <= step or dates[-1] - dates[0] < MIN_DATE_RANGE:
         return None
-    return max(SHORTEST_SPAN, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
+    return max(MIN_HALF_WINDOW, min(late - early for early, late in zip(dates, dates[step:], strict=False)))
 
 
 def _half_window(
-    habits: PublishingStats, sight: PollObservation, *, span: timedelta, dates: Sequence[datetime]
+    stats: PublishingStats, observation: PollObservation, *, span: timedelta, dates: Sequence[datetime]
 ) -> timedelta | None:
-    """Return the shortest time in which half a window was replaced; what is long past fades."""
-    if sight.worth < MIN_TRUST:
+    """Return the shortest time in which half a window was replaced, with old observations fading; None if unknown."""
+    if observation.useful_share < MIN_TRUST:
         return None
-    window = sight.entries or habits.window
-    known = _decayed_half_window(habits, window=window, span=span)
-    if sight.new <= window / 4 or not window:
+    window = observation.entries or stats.window
+    known = _decayed_half_window(stats, window=window, span=span)
+    if observation.new <= window / 4 or not window:
         return known
-    new = sight.new * (MISSED_FACTOR if sight.missed else 1)
+    new = observation.new * (MISSED_FACTOR if observation.missed else 1)
     seen = span * (window / 2 / new)
     step = max(1, round(window / 2))
     if len(dates) > step:
         ordered = sorted(dates)
         seen = min(seen, *(late - early for early, late in zip(ordered, ordered[step:], strict=False)))
-    return max(SHORTEST_SPAN, min(known, seen) if known else seen)
+    return max(MIN_HALF_WINDOW, min(known, seen) if known else seen)
 
 
-def _decayed_half_window(habits: PublishingStats, *, window: int, span: timedelta) -> timedelta | None:
-    """Return the half window known so far, longer with time and with the window, until it bounds nothing any more."""
-    if habits.half_window is None or not habits.window:
-        return habits.half_window
-    hours = habits.half_window / HOUR / _decay(span, PEAK_HALF_LIFE) * (window / habits.window)
-    return hours * HOUR if hours < LONGEST_HALF_WINDOW / HOUR else None
+def _decayed_half_window(stats: PublishingStats, *, window: int, span: timedelta) -> timedelta | None:
+    """Return the known half window, grown with the elapsed time and the window; None once it is too long to matter."""
+    if stats.half_window is None or not stats.window:
+        return stats.half_window
+    hours = stats.half_window / HOUR / _decay(span, PEAK_HALF_LIFE) * (window / stats.window)
+    return hours * HOUR if hours < MAX_HALF_WINDOW / HOUR else None
 
 
-def _update_silence(habits: PublishingStats, sight: PollObservation) -> tuple[datetime | None, timedelta, int, int]:
-    """Return when something new came last, the longest silence, how often it came, and how many polls were empty."""
-    empty = habits.empty if sight.unchanged else 0 if sight.entries else habits.empty + 1
-    if not sight.new or sight.worth < MIN_TRUST:
-        return habits.new_at, habits.silence, habits.arrivals, empty
-    gap = sight.at - habits.new_at if habits.new_at else timedelta(0)
-    faded = habits.silence * float(0.5 ** (1 / SILENCE_HALF_LIFE))
-    return sight.at, max(gap, faded), habits.arrivals + 1, empty
+def _update_silence(
+    stats: PublishingStats, observation: PollObservation
+) -> tuple[datetime | None, timedelta, int, int]:
+    """Return the time of the last new entry, the longest silence, the arrivals, and the empty polls in a row."""
+    empty = stats.empty if observation.unchanged else 0 if observation.entries else stats.empty + 1
+    if not observation.new or observation.useful_share < MIN_TRUST:
+        return stats.new_at, stats.silence, stats.arrivals, empty
+    gap = observation.at - stats.new_at if stats.new_at else timedelta(0)
+    faded = stats.silence * float(0.5 ** (1 / SILENCE_HALF_LIFE))
+    return observation.at, max(gap, faded), stats.arrivals + 1, empty
 
 
 def _decay(span: timedelta, half_life: timedelta) -> float:
+    """Return the factor by which a sum decays in a span of time, never quite zero."""
     return max(1e-9, float(0.5 ** (span / half_life)))
 
 
-# When a source is polled next: by its habits, at an interval of its own, or at fixed times. Pure.
+# The time of the next poll: from the learned interval, from the source's own `every`, or from its `cron`. Pure.
 
 
 _FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 _EVERY_FIELD: Final = re.compile(r"\*(?=/|\Z)")
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 _FULL_RANGES: Final = {0: "0-59", 1: "0-23"}
+"""What `*` means in the minute and the hour field, by the number of the field."""
 
 
 def plan_of(source: Source) -> str:
-    """Return the rule a person has set for a source, as one word for comparing; empty where its habits decide."""
+    """Return the `cron` or `every` setting of a source as text, to notice a change; empty if the interval adapts."""
     if source.cron:
         return f"cron {source.cron} {source.timezone or 'UTC'}"
     return f"every {source.every}" if source.every else ""
 
 
 def next_poll_time(
-    source: Source, habits: PublishingStats, *, now: datetime, rhythm: IntervalPolicy, chance: float
+    source: Source, stats: PublishingStats, *, now: datetime, policy: IntervalPolicy, chance: float
 ) -> datetime:
-    """Return when a source that answered is polled next; `chance` in 0..1 spreads it by ± jitter.
+    """Return when a source is polled next after a successful poll.
 
-    Fixed times are kept to the minute; an interval of the source's own does not adapt.
+    `chance`, a random number in 0..1, spreads the interval by ± the policy's jitter. Times of `cron` are exact, and an
+    `every` of the source's own does not adapt.
     """
     zone = zone_of(source)
     if source.cron:
         return next_cron_time(source.cron, after=now, zone=zone)
     if source.every or _is_local(source):
-        span = rhythm.bounded(source.every or rhythm.every)
+        span = policy.bounded(source.every or policy.every)
     else:
-        span = next_interval(habits, now=now, rhythm=rhythm, zone=zone)
-    return now + jittered(span, rhythm=rhythm, chance=chance)
+        span = next_interval(stats, now=now, policy=policy, zone=zone)
+    return now + jittered(span, policy=policy, chance=chance)
 
 
 def _is_local(source: Source) -> bool:
-    """Tell whether a source lies on this machine: looking there costs nobody anything, however seldom it changes."""
+    """Return whether a source is read from local files, which are cheap to read however rarely they change."""
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 
 
-def jittered(span: timedelta, *, rhythm: IntervalPolicy, chance: float) -> timedelta:
-    """Return an interval with its share of chance."""
-    return span * (1 + rhythm.jitter * (2 * chance - 1))
+def jittered(span: timedelta, *, policy: IntervalPolicy, chance: float) -> timedelta:
+    """Return an interval changed at random by at most the policy's jitter; `chance` is in 0..1."""
+    return span * (1 + policy.jitter * (2 * chance - 1))
 
 
 def zone_of(source: Source) -> tzinfo:
-    """Return the time zone of a source; UTC where it names none."""
+    """Return the time zone of a source; UTC if it has none."""
     return ZoneInfo(source.timezone) if source.timezone else UTC
 
 
 def next_cron_time(cron: str, *, after: datetime, zone: tzinfo) -> datetime:
-    """Return the next of the times that a cron expression names in a time zone, in UTC.
+    """Return the next time of a cron expression in a time zone, as a UTC time.
 
-    A named hour that the clock skips comes as soon as it has skipped; one that it repeats comes once. `*` in the place
-    of the hour means every hour that passes. Raises ValueError where the expression is none.
+    When the clock changes, a named hour that is skipped runs right after the change, and one that is repeated runs
+    once. `*` as the hour means every elapsed hour. Raises ValueError if the expression is invalid.
     """
     moment = after
-    # A clock that repeats an hour can be given a time that lies back: asked again from a little later, it goes on.
+    # While the clock repeats an hour, the iterator can return a time in the past; a later start finds the next one.
     for hours in range(4):
         moment = next(_times(cron, after + timedelta(hours=hours), zone)).astimezone(UTC)
         if moment > after:
@@ -326,16 +349,18 @@ def next_cron_time(cron: str, *, after: datetime, zone: tzinfo) -> datetime:
 
 
 def check_cron(cron: str) -> None:
-    """Raise ValueError with what is wrong where a cron expression cannot be used."""
+    """Raise ValueError, with the reason, if a cron expression is invalid."""
     next(_times(cron, datetime(2026, 1, 1, tzinfo=UTC), UTC))
 
 
 def _times(cron: str, after: datetime, zone: tzinfo) -> CronSim:
+    """Return the iterator over the times of a cron expression; raises ValueError if it is invalid."""
     fields = cron.split()
     if len(fields) != len(_FIELDS):
         raise ValueError(f"five fields ({', '.join(_FIELDS)}); found {len(fields)}")
     if fields[1] != "*":
-        # Written out, hours and minutes count as named ones, of which none is lost or doubled when the clock changes.
+        # With `*` written as a range, cronsim treats hours and minutes as named: it then skips and doubles none of them
+        # when the clock changes.
         fields[:2] = [_EVERY_FIELD.sub(_FULL_RANGES[place], each) for place, each in enumerate(fields[:2])]
     try:
         return CronSim(" ".join(fields), after.astimezone(zone))
@@ -343,12 +368,10 @@ def _times(cron: str, after: datetime, zone: tzinfo) -> CronSim:
         raise ValueError(f"a cron expression ({str(exc).lower()})") from None
 
 
-# Whether a source's time has come.
-
-
 def is_due(*, now: datetime, due_at: datetime | None, polled_at: datetime | None) -> bool:
-    """Tell whether a source is to be polled: never was, its time has come, or its last poll lies in the future.
+    """Return whether a source is to be polled now.
 
-    The last means that the clock was set back since: its due time says nothing any more.
+    It is if it was never polled, if its due time has passed, or if its last poll lies in the future: then the clock was
+    set back, and the due time is meaningless.
     """
     return due_at is None or due_at <= now or (polled_at is not None and polled_at > now)

@@ -1,4 +1,7 @@
-"""When to come back after a failure, to a source or to a page. Pure; chance is passed in."""
+"""Retry times: of a source or a page after a failure, and of an article for a recheck.
+
+All functions are pure. Their `chance` argument is a random number in 0..1 that spreads the retries.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ from worker.errors import FetchBlocked, FetchError, WorkerError
 from worker.models import Claim, Outcome, State
 from worker.schedule.poll_interval import IntervalPolicy
 
+# Chosen, not measured: the delay doubles from five minutes, so the eight attempts at a page spread over about ten and a
+# half hours. That outlasts a restart or a deployment of a site, and costs a page that is gone for good few fetches.
 FIRST_RETRY_DELAY: Final = timedelta(minutes=5)
 MAX_RETRY_DELAY: Final = timedelta(hours=12)
 MAX_ATTEMPTS: Final = 8
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
+"""The longest `Retry-After` that is honoured: a hostile or mistaken header must not stop a source for weeks."""
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 _BLOCKED: Final = "blocked"
 _UNREADABLE: Final = "unreadable"
@@ -23,18 +29,19 @@ _UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """How long a source that fails is left alone: at first, and at the longest; the wait doubles from try to try."""
+    """Exponential backoff of a failing source: the wait doubles from `first` up to `longest`."""
 
     first: timedelta
     longest: timedelta
 
     def wait(self, failures: int) -> timedelta:
-        """Return the wait after so many failures in a row."""
+        """Return the wait after so many failures in a row (at least one)."""
         doublings = min(failures - 1, 16)
         return min(self.longest, self.first * (1 << doublings))
 
 
-# A host that is down comes back by itself: what its feed shows meanwhile must not roll over unseen.
+# The waits by class of error. Chosen, not measured: a host that is down recovers by itself, and its feed must not drop
+# entries unread meanwhile, so the wait is short; a missing or forbidden page needs a person, so it is long.
 _SHORT_BACKOFF: Final = Backoff(first=5 * _MINUTE, longest=2 * _HOUR)
 _BACKOFFS: Final[Mapping[str, Backoff]] = MappingProxyType(
     {
@@ -58,7 +65,7 @@ _DEFAULT_BACKOFF: Final = Backoff(first=15 * _MINUTE, longest=12 * _HOUR)
 
 
 def fault_class(error: WorkerError) -> str:
-    """Return the class of error a source failed with, in one word: what its backoff goes by."""
+    """Return the class of error that a source failed with, such as `timeout` or `http-404`; it selects the backoff."""
     if isinstance(error, FetchBlocked):
         return _BLOCKED
     if not isinstance(error, FetchError):
@@ -69,69 +76,80 @@ def fault_class(error: WorkerError) -> str:
 
 
 def next_poll_after_failure(
-    rhythm: IntervalPolicy, *, now: datetime, failures: int, fault: str, chance: float, wish: datetime | None = None
+    policy: IntervalPolicy,
+    *,
+    now: datetime,
+    failures: int,
+    fault: str,
+    chance: float,
+    retry_after: datetime | None = None,
 ) -> datetime:
-    """Return when a source that failed `failures` times in a row is tried again: later each time, never given up.
+    """Return when a source that failed `failures` times in a row is polled next; it is never given up.
 
-    How fast the wait grows, and how far, goes by the class of error (`fault_of`), but no source is left alone for
-    longer than the longest interval; a server's own wish (`Retry-After`) wins where it is later, up to a day.
+    The backoff depends on `fault` (see `fault_class`) and never exceeds `policy.max_every`. A later `retry_after`, from
+    the server's header, takes precedence up to `MAX_RETRY_AFTER`.
     """
-    wait = min(rhythm.max_every, _BACKOFFS.get(fault, _DEFAULT_BACKOFF).wait(failures))
-    delay = wait * (1 + rhythm.jitter * (2 * chance - 1))
-    return _honour_retry_after(now + delay, now=now, wish=wish)
+    wait = min(policy.max_every, _BACKOFFS.get(fault, _DEFAULT_BACKOFF).wait(failures))
+    delay = wait * (1 + policy.jitter * (2 * chance - 1))
+    return _honour_retry_after(now + delay, now=now, retry_after=retry_after)
 
 
 def retry_at(
-    *, now: datetime, attempts: int, chance: float, wish: datetime | None = None, hosts_fault: bool = False
+    *, now: datetime, attempts: int, chance: float, retry_after: datetime | None = None, hosts_fault: bool = False
 ) -> datetime | None:
-    """Return when a page that failed `attempts` times is tried again, or None when that was the last try.
+    """Return when a page that failed `attempts` times is fetched again, or None after the last attempt.
 
-    The delay doubles from five minutes up to twelve hours, with ±20% of chance; a server's own wish
-    (`Retry-After`) wins where it is later, up to a day. What is the fault of the host and not of the page is tried
-    for as long as it takes: a paper that was down for a week has lost nothing.
+    The delay doubles from five minutes up to twelve hours, randomised by ±20%. A later `retry_after`, from the server's
+    header, takes precedence up to `MAX_RETRY_AFTER`. With `hosts_fault` there is no last attempt, so that a site that
+    is down for a week loses no article.
     """
     if attempts >= MAX_ATTEMPTS and not hosts_fault:
         return None
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 16))
-    return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, wish=wish)
+    return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, retry_after=retry_after)
 
 
-def _honour_retry_after(planned: datetime, *, now: datetime, wish: datetime | None) -> datetime:
-    return planned if wish is None else max(planned, min(wish, now + MAX_RETRY_AFTER))
+def _honour_retry_after(planned: datetime, *, now: datetime, retry_after: datetime | None) -> datetime:
+    """Return the later of the planned time and the server's, the latter limited to `MAX_RETRY_AFTER`."""
+    return planned if retry_after is None else max(planned, min(retry_after, now + MAX_RETRY_AFTER))
 
 
-# When an article is looked at again after it was taken in, and what a look that failed means. Pure.
+# Rechecks: when a stored article is fetched again, and the outcome if that fails. Pure.
 
 
-FIRST_PAUSE: Final = timedelta(hours=1)
-LONGEST_PAUSE: Final = timedelta(days=30)
-OLDEST_NEWS: Final = timedelta(days=2)
-"""How old an article may be when it is found, for its age to count from its publication."""
+# Chosen, not measured: a page that was the same at its last recheck is believed to have changed again only after a
+# pause that doubles from an hour to a month. A site that dates every page with the time of the request then costs few
+# fetches.
+FIRST_RECHECK_PAUSE: Final = timedelta(hours=1)
+MAX_RECHECK_PAUSE: Final = timedelta(days=30)
+MAX_NEWS_AGE: Final = timedelta(days=2)
+"""The greatest age at discovery at which rechecks count from the publication; else they count from the discovery.
+Chosen, not measured: news is found within hours, and an older article has no early edits left to catch."""
 
 _FAILED_STATES: Final = frozenset({State.FAILED, State.REJECTED, State.BLOCKED})
 
 
 def next_recheck(ages: Sequence[timedelta], claim: Claim, *, now: datetime) -> datetime | None:
-    """Return when an article is looked at next, being of one of these ages; None where there is no such time ahead."""
+    """Return the next time at which an article reaches one of the ages; None if it is past all of them."""
     found = claim.discovered_at or now
     published = claim.published_at
-    born = published if published and timedelta(0) <= found - published <= OLDEST_NEWS else found
-    return min((born + age for age in ages if born + age > now), default=None)
+    published_or_found = published if published and timedelta(0) <= found - published <= MAX_NEWS_AGE else found
+    return min((published_or_found + age for age in ages if published_or_found + age > now), default=None)
 
 
-def recheck_pause(looks: int) -> timedelta:
-    """Return how long a page is left alone after so many looks in a row that showed nothing new."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(looks - 1, 16))) if looks else timedelta(0)
+def recheck_pause(rechecks: int) -> timedelta:
+    """Return the pause after so many rechecks in a row that found the page unchanged."""
+    return min(MAX_RECHECK_PAUSE, FIRST_RECHECK_PAUSE * (1 << min(rechecks - 1, 16))) if rechecks else timedelta(0)
 
 
 def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
-    """Return the outcome that stands: of a page that has its article, and was looked at again in vain, the former one.
+    """Return the outcome to store: the former one if a recheck of a stored article failed, else `outcome`.
 
-    A look for its age alone is not tried again where it fails: the next age comes.
+    A recheck that is due by age alone is not retried after a failure, since the next age follows.
     """
     former = claim.former
-    given_up = outcome.state is State.PENDING and claim.by_age
-    if former is None or not (given_up or outcome.state in _FAILED_STATES):
+    is_abandoned = outcome.state is State.PENDING and claim.by_age
+    if former is None or not (is_abandoned or outcome.state in _FAILED_STATES):
         return outcome
     why = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    return replace(former, detail=f"looked at again in vain: {why}", article=claim.known_article, in_vain=True)
+    return replace(former, detail=f"recheck failed: {why}", article=claim.known_article, is_failed_recheck=True)

@@ -69,14 +69,16 @@ class Books(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), text=st.sampled_from(TEXTS), minutes=st.integers(0, 20))
     def settle(self, data: st.DataObject, text: str, minutes: int) -> None:
-        claim, look_at = data.draw(st.sampled_from(self.held)), self.now + minutes * MINUTE
+        claim, recheck_at = data.draw(st.sampled_from(self.held)), self.now + minutes * MINUTE
 
-        outcome = settle(self.store, claim, text, now=self.now, content=page(claim.url, text.encode()), look_at=look_at)
+        outcome = settle(
+            self.store, claim, text, now=self.now, content=page(claim.url, text.encode()), recheck_at=recheck_at
+        )
 
         assert outcome is not None
         self._ended(claim, outcome.state)
         if outcome.state is not State.DUPLICATE:
-            self.looks[claim.url] = look_at
+            self.looks[claim.url] = recheck_at
 
     @rule()
     def queue_rechecks(self) -> None:

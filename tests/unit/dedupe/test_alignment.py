@@ -34,14 +34,14 @@ def test_words_edited_all_over_leave_the_others_matched() -> None:
     assert 0.78 < theirs < 0.9
 
 
-def test_moved_paragraphs_are_matched_where_they_stand() -> None:
+def test_moved_paragraphs_are_matched() -> None:
     moved = edited([*STORY[9:], *STORY[4:9], *STORY[:4]], every=12)
     found = align(tokenize(" ".join(moved)).hashes, tokenize(" ".join(STORY)).hashes)
 
     assert found.ours.mean() > 0.85
 
 
-def test_phrases_found_elsewhere_are_no_passages() -> None:
+def test_moved_phrases_are_not_matched() -> None:
     phrase = "công ty trách nhiệm hữu hạn một thành viên"
     one = [*STORY[:4], f"{phrase} {prose(5)[0]}", *STORY[4:8]]
     two = [*STORY[:8], f"{prose(6)[0]} {phrase}", *prose(7)[:3]]
@@ -53,7 +53,7 @@ def test_phrases_found_elsewhere_are_no_passages() -> None:
 
 
 @given(LETTERS, LETTERS)
-def test_runs_say_the_same_words_in_both_texts(one: list[str], two: list[str]) -> None:
+def test_runs_have_the_same_words_in_both_texts(one: list[str], two: list[str]) -> None:
     ours, theirs = tokenize(" ".join(one)).hashes, tokenize(" ".join(two)).hashes
 
     found = align(ours, theirs)
@@ -66,21 +66,21 @@ def test_runs_say_the_same_words_in_both_texts(one: list[str], two: list[str]) -
 
 
 @given(LETTERS, LETTERS)
-def test_passages_hold_every_word_of_both_texts_once(one: list[str], two: list[str]) -> None:
+def test_passages_contain_every_word_of_both_texts_once(one: list[str], two: list[str]) -> None:
     told = align_passages(" ".join(one), " ".join(two))
 
-    assert " ".join(part for each in told.passages if (part := each.newcomer)) == " ".join(one)
+    assert " ".join(part for each in told.passages if (part := each.text)) == " ".join(one)
     other = sorted(" ".join(part for each in told.passages if (part := each.other)).split())
     assert other == sorted(two)
     shared = [each for each in told.passages if each.shared]
-    assert all(each.newcomer == each.other for each in shared)
-    assert told.shared_words == sum(len(each.newcomer.split()) for each in shared)
+    assert all(each.text == each.other for each in shared)
+    assert told.shared_words == sum(len(each.text.split()) for each in shared)
 
 
 def test_passages_show_shared_and_differing_text_as_it_was_written() -> None:
     told = align_passages("Thủ đô Hà Nội, hôm nay. Mưa to", "Hôm qua thủ đô Hà Nội - hôm nay! Nắng đẹp")
 
-    assert [(each.shared, each.newcomer, each.other) for each in told.passages] == [
+    assert [(each.shared, each.text, each.other) for each in told.passages] == [
         (False, "", "Hôm qua"),
         (True, "Thủ đô Hà Nội, hôm nay", "thủ đô Hà Nội - hôm nay"),
         (False, "Mưa to", "Nắng đẹp"),
@@ -88,7 +88,7 @@ def test_passages_show_shared_and_differing_text_as_it_was_written() -> None:
     assert told.shared_words == 6
 
 
-def test_huge_texts_are_explained_in_bounded_time() -> None:
+def test_huge_texts_are_aligned_in_bounded_time() -> None:
     began = time.process_time()
 
     align_passages("một " * 300_000, "một " * 200_000)
@@ -97,13 +97,13 @@ def test_huge_texts_are_explained_in_bounded_time() -> None:
     assert time.process_time() - began < 300
 
 
-def test_stretches_bridge_single_words_and_leave_out_short_ones() -> None:
+def test_a_passage_bridges_single_words_and_short_ones_are_left_out() -> None:
     marks = np.array([1] * 3 + [0] * 5 + [1] + [0] * 5 + [1] * 4 + [0] * 6 + [1], dtype=np.bool_)
 
     assert list(unmatched_passages(marks)) == [(3, 14)]
 
 
-def test_what_a_page_says_of_other_things_is_off_topic() -> None:
+def test_a_passage_on_another_topic_is_off_topic() -> None:
     story = prepare("\n".join(STORY))
     page = prepare("\n".join([*prose(60)[:4], *STORY[:8]]))
 
@@ -111,22 +111,27 @@ def test_what_a_page_says_of_other_things_is_off_topic() -> None:
     assert is_on_topic(page, 72, 150, story)
 
 
-def test_figures_count_distinct_shingles_and_words() -> None:
-    figures = compare(prepare("một hai ba bốn năm sáu"), prepare("một hai ba bốn năm bảy"))
+def test_similarity_counts_distinct_shingles_and_words() -> None:
+    similarity = compare(prepare("một hai ba bốn năm sáu"), prepare("một hai ba bốn năm bảy"))
 
-    assert figures.jaccard == 1 / 3
-    assert figures.containment == 1 / 2
-    assert figures.shared_words == 5
+    assert similarity.jaccard == 1 / 3
+    assert similarity.containment == 1 / 2
+    assert similarity.shared_words == 5
 
 
 def test_empty_texts_have_nothing_in_common_with_anything() -> None:
-    figures = compare(prepare(""), prepare("\n".join(STORY)))
+    similarity = compare(prepare(""), prepare("\n".join(STORY)))
 
-    assert (figures.jaccard, figures.containment, figures.shared_words, figures.of_shorter) == (0.0, 0.0, 0, 0.0)
+    assert (similarity.jaccard, similarity.containment, similarity.shared_words, similarity.shorter_coverage) == (
+        0.0,
+        0.0,
+        0,
+        0.0,
+    )
     assert compare(prepare(""), prepare("")).jaccard == 0.0
 
 
-def test_a_text_that_says_everything_twice_still_matches_itself() -> None:
+def test_a_text_that_repeats_everything_matches_itself() -> None:
     twice = "\n".join([*prose(8, sentences=40), *prose(8, sentences=40)])
 
-    assert compare(prepare(twice), prepare(f"{twice} thêm")).of_shorter > 0.95
+    assert compare(prepare(twice), prepare(f"{twice} thêm")).shorter_coverage > 0.95

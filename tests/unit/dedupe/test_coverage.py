@@ -29,21 +29,21 @@ def _by_line(side: PreparedText) -> list[tuple[str, slice]]:
     return list(zip(side.words.text.split("\n"), cuts, strict=True))
 
 
-def test_a_passage_on_the_matter_is_story_and_one_on_another_is_not() -> None:
+def test_a_passage_on_the_topic_is_story_and_one_on_another_topic_is_not() -> None:
     assert strange_lines([ON_TOPIC]) == []
     assert strange_lines([" ".join(TEASERS)]) == [" ".join(TEASERS)]
 
 
-def test_teasers_above_and_below_a_passage_on_the_matter_are_no_story() -> None:
+def test_teasers_above_and_below_a_passage_on_the_topic_are_boilerplate() -> None:
     assert strange_lines([*TEASERS[:3], ON_TOPIC, *TEASERS[3:]]) == TEASERS
 
 
-def test_a_short_strange_line_is_no_story_and_a_few_strange_words_in_a_line_are() -> None:
+def test_a_short_unknown_line_is_boilerplate_and_a_few_unknown_words_in_a_line_are_not() -> None:
     assert strange_lines([TEASERS[0]]) == [TEASERS[0]]
     assert strange_lines([f"{TEASERS[0]} {STORY[0]}"]) == []
 
 
-def test_single_marked_words_do_not_end_a_stretch_and_short_gaps_are_none() -> None:
+def test_single_marked_words_do_not_split_a_passage_and_short_gaps_are_no_passages() -> None:
     marks = np.array([True] * 3 + [False] * 6 + [True] + [False] * 4 + [True] * 5 + [False] * 2)
 
     assert unmarked_runs(marks) == [(3, 9), (10, 14), (19, 21)]

@@ -10,7 +10,7 @@ from worker.dedupe.tokenizer import tokenize
 
 def found(text: str) -> tuple[list[str], list[str]]:
     cut = tokenize(text)
-    told = Entities(cut=cut, also=tokenize(""))
+    told = Entities(words=cut, title=tokenize(""))
     numbers = [" ".join(str(part) for part in number.key) for number in told.numbers]
     return numbers, [cut.text[cut.starts[name.start] : cut.ends[name.stop - 1]] for name in told.names]
 
@@ -44,10 +44,10 @@ def test_names_are_runs_of_capitals_and_single_ones_inside_sentences(text: str, 
     assert found(text)[1] == names
 
 
-def test_a_fact_is_looked_up_in_the_text_and_its_title() -> None:
-    ours = Entities(cut=tokenize("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), also=tokenize(""))
-    theirs = Entities(cut=tokenize("ngày 5 tháng 3, 14 người"), also=tokenize("Ông Trần Văn Bình bị bắt"))
+def test_an_entity_is_looked_up_in_the_text_and_its_title() -> None:
+    ours = Entities(words=tokenize("ông Trần Văn Bình nộp 14 tỷ ngày 3/5"), title=tokenize(""))
+    theirs = Entities(words=tokenize("ngày 5 tháng 3, 14 người"), title=tokenize("Ông Trần Văn Bình bị bắt"))
 
     assert all(theirs.has(fact) for fact in ours.numbers)
     assert all(theirs.has(fact) for fact in ours.names)
-    assert not Entities(cut=tokenize("ông Trần"), also=tokenize("")).has(ours.names[0])
+    assert not Entities(words=tokenize("ông Trần"), title=tokenize("")).has(ours.names[0])

@@ -52,9 +52,9 @@ def stirred(word: str, sentences: list[str]) -> list[str]:
     return [line for pair in zip(sentences, [word] * len(sentences), strict=True) for line in pair]
 
 
-def judged(newcomer: Article, *stored: Neighbour, keep: Keep = "earliest") -> Verdict:
+def judged(arriving: Article, *stored: Neighbour, keep: Keep = "earliest") -> Verdict:
     deduper = Deduper(DedupeSettings(keep=keep))
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), stored)
 
 
 def came(
@@ -129,7 +129,7 @@ def test_another_publisher_does_not_take_a_stored_head_over(attempt: str) -> Non
     ],
 )
 @pytest.mark.parametrize("keep", ["earliest", "first", "longest"])
-def test_a_date_that_only_a_newcomer_claims_or_that_cannot_be_displaces_no_copy(
+def test_a_claimed_or_impossible_date_does_not_replace_the_head(
     published: timedelta | None, by: str, keep: Keep
 ) -> None:
     verdict = judged(came(STORY, published=published, by=by), held(), keep=keep)
@@ -137,21 +137,21 @@ def test_a_date_that_only_a_newcomer_claims_or_that_cannot_be_displaces_no_copy(
     assert (verdict.relation, verdict.head) == (Relation.COPY, False)
 
 
-def test_why_a_claimed_date_did_not_count_is_said() -> None:
+def test_the_reason_says_that_a_claimed_date_did_not_count() -> None:
     verdict = judged(came(STORY, published=timedelta(days=-1)), held())
 
     assert verdict.reason == "the stored copy stays: only its own publisher says that the other came out earlier"
 
 
 def test_a_copy_that_the_operator_dates_earlier_becomes_the_head_only_where_the_earliest_is_kept() -> None:
-    newcomer = came(STORY, published=timedelta(hours=-1), by="input")
+    arriving = came(STORY, published=timedelta(hours=-1), by="input")
 
-    assert [judged(newcomer, held(), keep=keep).head for keep in ("earliest", "first", "longest")] == [
+    assert [judged(arriving, held(), keep=keep).head for keep in ("earliest", "first", "longest")] == [
         True,
         False,
         False,
     ]
-    assert judged(newcomer, held()).reason == "the copy that came out first"
+    assert judged(arriving, held()).reason == "the copy that came out first"
 
 
 def test_a_copy_from_an_archive_that_fetched_it_earlier_becomes_the_head() -> None:
@@ -168,7 +168,7 @@ def test_of_a_publishers_own_copies_the_one_published_first_is_kept() -> None:
     assert not judged(earlier, held(), keep="first").head
 
 
-def test_more_of_the_story_from_elsewhere_becomes_the_head() -> None:
+def test_a_longer_story_of_another_publisher_becomes_the_head() -> None:
     verdict = judged(came([*STORY, *MORE]), held())
 
     assert (verdict.relation, verdict.head) == (Relation.CONTAINS, True)
@@ -177,7 +177,7 @@ def test_more_of_the_story_from_elsewhere_becomes_the_head() -> None:
 
 @pytest.mark.parametrize("many", [12, 22, 40])
 @pytest.mark.parametrize("before", [True, False])
-def test_words_that_come_back_in_no_order_are_no_more_of_the_story(many: int, *, before: bool) -> None:
+def test_known_words_in_random_order_do_not_continue_the_story(many: int, *, before: bool) -> None:
     chance, words = random.Random(many), WORDS.split()[:many]
     story, added = ([" ".join(chance.choices(words, k=18)) + "." for _ in range(length)] for length in (14, 8))
 
@@ -186,7 +186,7 @@ def test_words_that_come_back_in_no_order_are_no_more_of_the_story(many: int, *,
     assert (verdict.relation, verdict.head) == (Relation.CONTAINS, False)
 
 
-def test_more_of_the_story_between_its_paragraphs_becomes_the_head() -> None:
+def test_additions_between_the_paragraphs_become_the_head() -> None:
     verdict = judged(came([*STORY[:5], *MORE[:3], *STORY[5:11], *MORE[3:], *STORY[11:]]), held())
 
     assert (verdict.relation, verdict.head) == (Relation.CONTAINS, True)
@@ -194,9 +194,9 @@ def test_more_of_the_story_between_its_paragraphs_becomes_the_head() -> None:
 
 @pytest.mark.parametrize("text", [CUT, STORY[:12], [*STORY, *MORE], [*STORY, *FOREIGN[:4]], with_word("không", STORY)])
 def test_a_publishers_own_new_version_is_the_head_shorter_or_longer(text: list[str]) -> None:
-    newcomer = came(text, url="https://paper.example/1")
+    arriving = came(text, url="https://paper.example/1")
 
-    verdict = judged(newcomer, held())
+    verdict = judged(arriving, held())
 
     assert (verdict.relation, verdict.head, verdict.reason) == (
         Relation.REVISION,
@@ -207,9 +207,9 @@ def test_a_publishers_own_new_version_is_the_head_shorter_or_longer(text: list[s
 
 @pytest.mark.parametrize("twin", ["https://amp.paper.example/1", "https://m.paper.example/1"])
 def test_a_twin_of_the_page_with_the_same_key_is_its_new_version(twin: str) -> None:
-    newcomer = replace(came(STORY[:13], url=twin), canonical_url="https://paper.example/1")
+    arriving = replace(came(STORY[:13], url=twin), canonical_url="https://paper.example/1")
 
-    assert judged(newcomer, held()).relation is Relation.REVISION
+    assert judged(arriving, held()).relation is Relation.REVISION
 
 
 def test_an_older_capture_of_a_page_does_not_replace_the_newer_version() -> None:
@@ -222,9 +222,9 @@ def test_an_older_capture_of_a_page_does_not_replace_the_newer_version() -> None
 
 @pytest.mark.parametrize("text", [STORY, CUT, with_word("không", STORY)])
 def test_the_same_key_from_another_publisher_is_judged_like_any_other_text(text: list[str]) -> None:
-    newcomer = replace(came(text), canonical_url="https://paper.example/1")
+    arriving = replace(came(text), canonical_url="https://paper.example/1")
 
-    verdict = judged(newcomer, held())
+    verdict = judged(arriving, held())
 
     assert verdict.relation is not Relation.REVISION
     assert not verdict.head
@@ -239,9 +239,9 @@ def test_a_seed_is_the_head_whichever_came_first(text: list[str]) -> None:
     assert (verdict.head, verdict.reason) == (True, "a seed comes before what is fetched")
 
 
-@pytest.mark.parametrize(("original", "head"), [("newcomer", True), ("stored", False)])
+@pytest.mark.parametrize(("original", "head"), [("article", True), ("stored", False)])
 @pytest.mark.parametrize("kind", [Kind.ARTICLE, Kind.SEED])
-def test_a_persons_word_on_the_original_comes_first(original: str, head: bool, kind: Kind) -> None:
+def test_a_persons_decision_on_the_original_comes_first(original: str, head: bool, kind: Kind) -> None:
     stored = replace(held(kind=kind), original=original)
 
     verdict = judged(came([*STORY, *MORE]), stored)
@@ -249,7 +249,7 @@ def test_a_persons_word_on_the_original_comes_first(original: str, head: bool, k
     assert (verdict.head, verdict.reason) == (head, "a person said that it is the original")
 
 
-def test_a_newcomer_called_the_same_as_a_member_is_held_against_the_head_of_the_cluster() -> None:
+def test_an_article_marked_the_same_as_a_member_is_compared_with_the_head_of_the_cluster() -> None:
     member = replace(held(CUT, url="https://third.example/1"), id=2, cluster=1, head=False, marked="same")
 
     verdict = judged(came([*STORY, *FOREIGN[:5]]), held(), member)
@@ -280,9 +280,7 @@ def test_the_publisher_of_a_host_is_its_site(host: str, publisher: str) -> None:
         (None, "", False),
     ],
 )
-def test_times_that_cannot_be_true_or_are_guessed_are_not_believed(
-    published: datetime | None, origin: str, counts: bool
-) -> None:
+def test_impossible_and_guessed_times_are_ignored(published: datetime | None, origin: str, counts: bool) -> None:
     assert publication_time(published, origin, fetched_at=NOW) == (published if counts else NOW)
 
 
@@ -297,26 +295,26 @@ def never() -> AddedText:
 
 
 @pytest.mark.parametrize(
-    ("relation", "keep", "newcomer", "adds"),
+    ("relation", "keep", "is_head", "measure_added"),
     [
         (Relation.REVISION, "earliest", True, never),
         (Relation.CONTAINED, "longest", False, never),
         (Relation.COPY, "earliest", False, never),
         (Relation.COPY, "longest", False, never),
-        (Relation.CONTAINS, "first", True, lambda: AddedText(words=50, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=10, lost=0, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=40, of=100)),
-        (Relation.CONTAINS, "first", True, lambda: AddedText(words=200, lost=40, of=100)),
-        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=0, of=100, foreign="strange")),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=50, lost=0, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=10, lost=0, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=40, older_words=100)),
+        (Relation.CONTAINS, "first", True, lambda: AddedText(words=200, lost=40, older_words=100)),
+        (Relation.CONTAINS, "first", False, lambda: AddedText(words=50, lost=0, older_words=100, foreign="strange")),
     ],
 )
 def test_keep_decides_among_copies_alone(
-    relation: Relation, keep: Keep, newcomer: bool, adds: Callable[[], AddedText]
+    relation: Relation, keep: Keep, is_head: bool, measure_added: Callable[[], AddedText]
 ) -> None:
-    made = choose_head(contender("b.example"), contender(), relation, keep=keep, adds=adds)
+    made = choose_head(contender("b.example"), contender(), relation, keep=keep, measure_added=measure_added)
 
     assert isinstance(made, HeadChoice)
-    assert made.newcomer is newcomer
+    assert made.is_head is is_head
     assert made.reason
 
 

@@ -18,9 +18,9 @@ OTHER = prose(2)
 FORM = "a form filled in anew"
 
 
-def judged(newcomer: Article, *stored: Neighbour, rules: DedupeSettings | None = None) -> Verdict:
+def judged(arriving: Article, *stored: Neighbour, rules: DedupeSettings | None = None) -> Verdict:
     deduper = Deduper(rules)
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), stored)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), stored)
 
 
 def rule_of(verdict: Verdict) -> tuple[Relation, str]:
@@ -82,7 +82,7 @@ def test_the_fuller_text_contains_the_shorter() -> None:
     assert judged(article(STORY), neighbour(STORY[:6])).relation is Relation.CONTAINS
 
 
-def test_a_cut_copy_with_page_furniture_around_it_is_contained() -> None:
+def test_a_cut_copy_with_boilerplate_around_it_is_contained() -> None:
     page = [*prose(50, sentences=8), *STORY[:10], *prose(51, sentences=9)]
 
     verdict = judged(article(page, title="một tiêu đề khác"), neighbour(STORY, title="tiêu đề"))
@@ -90,14 +90,14 @@ def test_a_cut_copy_with_page_furniture_around_it_is_contained() -> None:
     assert verdict.relation is Relation.CONTAINED
 
 
-def test_an_article_inside_a_page_of_other_things_is_found_there() -> None:
+def test_an_article_inside_a_page_on_other_topics_is_found() -> None:
     page = [*prose(50, sentences=15), *STORY, *prose(51, sentences=15)]
 
     assert judged(article(STORY), neighbour(page)).relation is Relation.CONTAINED
     assert judged(article(page), neighbour(STORY)).relation is Relation.CONTAINS
 
 
-def test_a_digest_that_holds_an_item_among_many_stays_beside_it() -> None:
+def test_a_digest_with_the_item_among_many_is_not_merged() -> None:
     digest = [sentence for seed in range(60, 75) for sentence in prose(seed, sentences=8)] + STORY[:8]
 
     verdict = judged(article(digest), neighbour(STORY[:8]))
@@ -116,7 +116,7 @@ def test_two_articles_that_share_a_long_sign_off_are_two_items() -> None:
     assert verdict.relation is Relation.UNIQUE
 
 
-def test_a_lead_written_anew_from_a_sentence_of_the_text_is_nothing_new() -> None:
+def test_a_lead_rewritten_from_a_sentence_of_the_text_is_nothing_new() -> None:
     lead = " ".join(word for place, word in enumerate(" ".join(STORY[6:8]).split()) if place % 4)
 
     verdict = judged(article([f"Ông Lê Văn Tám {lead}", *STORY], title="khác"), neighbour(STORY, title="trước"))
@@ -161,14 +161,14 @@ def opening() -> list[str]:
     return [NEWS, f"Chiều 15/5 luật sư Phạm Thị Lan nộp đơn số 77, {about(13)}, theo toà án tỉnh và các bên"]
 
 
-def test_a_later_story_that_still_holds_the_earlier_one_whole_contains_it() -> None:
+def test_a_later_story_with_all_of_the_earlier_one_contains_it() -> None:
     title = " ".join(STORY[0].split()[:9])
     later = article([*opening(), *STORY], title=f"Khởi tố ông Bình {' '.join(title.split()[:4])}")
 
     assert judged(later, neighbour(STORY, title=title)).relation is Relation.CONTAINS
 
 
-def test_a_cut_that_lost_the_opening_which_its_title_tells_of_is_contained_whichever_came_first() -> None:
+def test_a_cut_without_the_opening_that_its_title_is_about_is_contained_in_either_order() -> None:
     fuller, cut = [*opening(), *STORY], STORY
     titles = "Cơ quan điều tra khởi tố bị can Trần Văn Bình", "Khởi tố bị can Trần Văn Bình vì tội mới"
 
@@ -194,7 +194,7 @@ def test_a_form_filled_in_with_other_numbers_is_a_template() -> None:
     assert verdict.head
 
 
-def test_one_number_in_the_title_is_enough_to_tell_two_papers_apart() -> None:
+def test_one_other_number_in_the_title_makes_two_items() -> None:
     verdict = judged(
         article(STORY, title="Đáp án đề thi môn Vật lý mã đề 212"),
         neighbour(STORY, title="Đáp án đề thi môn Vật lý mã đề 203"),
@@ -300,9 +300,9 @@ def test_the_same_address_with_a_wholly_different_text_is_another_item() -> None
     [("old.example", 3, Relation.REVISION), ("old.example", -3, Relation.COPY), ("new.example", 3, Relation.COPY)],
 )
 def test_a_publishers_later_rewrite_of_its_own_story_is_a_revision(host: str, hours: int, expected: Relation) -> None:
-    newcomer = article(edited(STORY, every=15), url=f"https://{host}/2", after=timedelta(hours=hours))
+    arriving = article(edited(STORY, every=15), url=f"https://{host}/2", after=timedelta(hours=hours))
 
-    verdict = judged(newcomer, neighbour(STORY, dated=True))
+    verdict = judged(arriving, neighbour(STORY, dated=True))
 
     assert (verdict.relation, verdict.head) == (expected, expected is Relation.REVISION)
 
@@ -332,7 +332,7 @@ def test_the_closest_of_several_decides() -> None:
     assert verdict.best.article == 2
 
 
-def test_people_decide_last() -> None:
+def test_marks_by_people_override_the_judge() -> None:
     apart = judged(article(STORY), neighbour(STORY, marked="different"))
     together = judged(article(STORY), neighbour(OTHER, marked="same"), neighbour(STORY, number=2))
 
@@ -346,12 +346,12 @@ def test_a_mark_counts_for_a_text_without_words_too() -> None:
     assert judged(article("😀"), neighbour("😀")).relation is Relation.UNIQUE
 
 
-def test_passages_that_stand_in_many_clusters_are_no_evidence() -> None:
+def test_passages_of_many_clusters_are_no_evidence() -> None:
     form = prose(80, sentences=9)
     stored = [neighbour([*form, *prose(90 + number, sentences=1)], number=number) for number in range(1, 6)]
-    newcomer = article([*form, *prose(200, sentences=1)])
+    arriving = article([*form, *prose(200, sentences=1)])
 
-    alone, among = judged(newcomer, stored[0]), judged(newcomer, *stored)
+    alone, among = judged(arriving, stored[0]), judged(arriving, *stored)
 
     assert alone.relation is Relation.COPY
     assert rule_of(among) == (Relation.TEMPLATE, "what both have stands in many articles")
@@ -398,24 +398,24 @@ def test_a_true_copy_within_a_family_is_still_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "newcomer", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
+    ("keep", "arriving", "becomes"), [("first", STORY, False), ("longest", STORY, True), ("longest", STORY[:13], False)]
 )
-def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, newcomer: list[str], becomes: bool) -> None:
+def test_a_copy_becomes_the_head_only_where_the_longest_is_kept(keep: str, arriving: list[str], becomes: bool) -> None:
     rules = DedupeSettings(keep="longest" if keep == "longest" else "first")
 
-    verdict = judged(article(newcomer), neighbour(STORY[:14]), rules=rules)
+    verdict = judged(article(arriving), neighbour(STORY[:14]), rules=rules)
 
     assert (verdict.relation, verdict.head) == (Relation.COPY, becomes)
 
 
-def test_the_dial_decides_from_which_probability_texts_are_merged() -> None:
-    newcomer, stored = article(edited(STORY, every=8)), neighbour(STORY)
-    usual = judged(newcomer, stored)
+def test_merge_at_decides_from_which_probability_texts_are_merged() -> None:
+    arriving, stored = article(edited(STORY, every=8)), neighbour(STORY)
+    usual = judged(arriving, stored)
     assert usual.best is not None
     assert usual.best.probability is not None
 
-    strict = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability + 0.001))
-    exact = judged(newcomer, stored, rules=DedupeSettings(merge_at=usual.best.probability))
+    strict = judged(arriving, stored, rules=DedupeSettings(merge_at=usual.best.probability + 0.001))
+    exact = judged(arriving, stored, rules=DedupeSettings(merge_at=usual.best.probability))
 
     assert (usual.relation, exact.relation) == (Relation.COPY, Relation.COPY)
     assert strict.relation is Relation.FOLLOWUP

@@ -35,7 +35,7 @@ def test_every_near_identical_pair_is_labelled_once() -> None:
 
 
 @needs_data
-def test_followups_and_templates_stay_beside_their_look_alikes() -> None:
+def test_followups_and_templates_are_not_merged() -> None:
     counted = merged(read_pairs(NEARDUP / "pairs.jsonl"))
 
     found, every = counted["duplicate"]
@@ -47,7 +47,7 @@ def test_followups_and_templates_stay_beside_their_look_alikes() -> None:
 
 
 @needs_data
-def test_agency_stories_are_told_apart_by_the_same_rules() -> None:
+def test_agency_stories_are_judged_by_the_same_model() -> None:
     counted = merged(read_pairs(NEARDUP / "reuters_pairs.jsonl"))
 
     found, every = counted["duplicate"]
@@ -56,7 +56,7 @@ def test_agency_stories_are_told_apart_by_the_same_rules() -> None:
 
 
 @needs_data
-def test_near_identical_pairs_are_told_apart() -> None:
+def test_near_identical_pairs_are_judged_as_labelled() -> None:
     counted = merged(read_pairs(NEARDUP / "near_identical_pairs.jsonl", labels=read_labels()))
 
     assert counted["duplicate"][0] == counted["duplicate"][1]

@@ -37,11 +37,11 @@ TITLES = st.sampled_from(["", "Một hai ba 7", "Một hai ba 8", "Sáu bảy"])
 
 
 def piece(text: list[str], *, title: str = "", at: datetime | None = None) -> PublishedText:
-    return PublishedText(side=prepare("\n".join(text), title=title), host="one.example", published_at=at)
+    return PublishedText(prepared=prepare("\n".join(text), title=title), host="one.example", published_at=at)
 
 
 def measured(one: PublishedText, two: PublishedText) -> dict[str, float]:
-    return measure_features(one, two, compare(one.side, two.side))
+    return measure_features(one, two, compare(one.prepared, two.prepared))
 
 
 def probability(one: PublishedText, two: PublishedText) -> float:
@@ -59,7 +59,7 @@ def versions(draw: st.DrawFn) -> list[str]:
 
 @settings(max_examples=60)
 @given(one=versions(), two=versions(), dates=st.tuples(DATES, DATES), titles=st.tuples(TITLES, TITLES))
-def test_the_features_are_the_same_either_way_round(
+def test_the_features_do_not_depend_on_the_order_of_the_texts(
     one: list[str],
     two: list[str],
     dates: tuple[datetime | None, datetime | None],
@@ -110,7 +110,7 @@ def test_the_longer_between_two_texts_the_less_they_are_one_item(nearer: timedel
 
 
 @pytest.mark.parametrize("days", [2, 9, 400])
-def test_a_date_that_is_far_off_speaks_no_more_against_one_item_than_none(days: int) -> None:
+def test_a_distant_date_counts_no_more_against_one_item_than_an_unknown_one(days: int) -> None:
     first, copy = piece(STORY, at=NOW), edited(STORY, every=20)
 
     assert probability(first, piece(copy, at=NOW + timedelta(days=days))) == probability(first, piece(copy))
@@ -119,9 +119,9 @@ def test_a_date_that_is_far_off_speaks_no_more_against_one_item_than_none(days: 
 
 @pytest.mark.parametrize("days", [0, 9, 400])
 def test_the_same_words_under_the_same_title_are_a_copy_whatever_their_dates(days: int) -> None:
-    deduper, newcomer = Deduper(), article(STORY, title="Cầu", after=timedelta(days=days))
+    deduper, arriving = Deduper(), article(STORY, title="Cầu", after=timedelta(days=days))
 
-    verdict = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(STORY, title="Cầu", dated=True)])
+    verdict = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(STORY, title="Cầu", dated=True)])
 
     assert verdict.relation is Relation.COPY
 
@@ -133,7 +133,7 @@ def test_passages_of_its_own_make_a_text_less_the_same_item() -> None:
     assert own == sorted(own, reverse=True)
 
 
-def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None:
+def test_at_most_three_reasons_for_and_against_are_given_the_strongest_first() -> None:
     values = measured(piece(STORY, title="Khác", at=NOW), piece(edited(STORY, every=9), title="Kia", at=NOW))
     parts = shipped_model().parts(values)
 
@@ -147,9 +147,9 @@ def test_at_most_three_reasons_are_told_either_way_the_strongest_first() -> None
 
 
 def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
-    deduper, newcomer = Deduper(), article(edited(STORY, every=9))
+    deduper, arriving = Deduper(), article(edited(STORY, every=9))
 
-    best = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(STORY)]).best
+    best = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(STORY)]).best
 
     assert best is not None
     assert best.probability is not None
@@ -160,8 +160,8 @@ def test_every_verdict_of_the_model_has_its_probability_and_reasons() -> None:
 def test_two_reports_of_a_day_that_each_have_much_of_their_own_overlap() -> None:
     deduper = Deduper()
     one = [*prose(7, sentences=6), *STORY]
-    newcomer = article([*STORY, *prose(8, sentences=6)], title="Kia", after=timedelta(hours=1))
-    verdict = deduper.judge(newcomer, deduper.fingerprint(newcomer), [neighbour(one, title="Khác", dated=True)])
+    arriving = article([*STORY, *prose(8, sentences=6)], title="Kia", after=timedelta(hours=1))
+    verdict = deduper.judge(arriving, deduper.fingerprint(arriving), [neighbour(one, title="Khác", dated=True)])
 
     assert verdict.relation in (Relation.OVERLAP, Relation.COPY, Relation.CONTAINED, Relation.CONTAINS)
 
@@ -175,7 +175,7 @@ def lessons(count: int, *, name: str, same: bool) -> list[MarkedPair]:
     ]
 
 
-def test_marks_move_what_they_speak_of_and_hardly_what_they_do_not() -> None:
+def test_marks_move_the_factors_of_their_features_and_hardly_the_others() -> None:
     model = shipped_model()
     learned = refit(model, lessons(40, name="both_have_passages", same=True), fitted="2026-01-01")
 
@@ -191,14 +191,14 @@ def test_without_marks_nothing_moves() -> None:
     assert (learned.shift, set(learned.factors.values())) == (0.0, {1.0})
 
 
-def test_marks_left_out_tell_whether_the_others_taught_anything() -> None:
+def test_cross_validation_shows_whether_the_marks_improve_the_model() -> None:
     before, after = cross_validate(shipped_model(), lessons(30, name="both_have_passages", same=True), merge_at=0.5)
 
     assert after.loss < before.loss
     assert after.wrong <= before.wrong
 
 
-def test_taught_weights_survive_the_store_and_count_for_their_version_alone() -> None:
+def test_refitted_weights_survive_the_store_and_apply_to_their_version_only() -> None:
     model = shipped_model()
     learned = refit(model, lessons(20, name="title", same=False), fitted="2026-01-01")
 
@@ -208,7 +208,7 @@ def test_taught_weights_survive_the_store_and_count_for_their_version_alone() ->
     assert json.loads(weights_to_text(learned))["version"] == model.version
 
 
-def test_a_mark_on_texts_without_a_common_word_teaches_nothing() -> None:
+def test_a_mark_on_texts_without_a_common_word_is_ignored() -> None:
     one, two = article(STORY), article(prose(2))
 
     assert marked_pair(one, two, same=True, model=shipped_model()) is None

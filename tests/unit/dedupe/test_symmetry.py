@@ -19,8 +19,8 @@ TURNED = {Relation.CONTAINED: Relation.CONTAINS, Relation.CONTAINS: Relation.CON
 DEDUPER = Deduper()
 
 
-def judged(newcomer: list[str], stored: list[str], *, titles: tuple[str, str]) -> Verdict:
-    arriving = article(newcomer, title=titles[0])
+def judged(text: list[str], stored: list[str], *, titles: tuple[str, str]) -> Verdict:
+    arriving = article(text, title=titles[0])
     return DEDUPER.judge(arriving, DEDUPER.fingerprint(arriving), [neighbour(stored, title=titles[1])])
 
 
@@ -47,7 +47,7 @@ def versions(draw: st.DrawFn) -> list[str]:
     two=versions(),
     titles=st.tuples(*[st.sampled_from(["", "một hai ba", "một hai bốn 5", "sáu 7"])] * 2),
 )
-def test_the_verdict_is_the_same_either_way_round(one: list[str], two: list[str], titles: tuple[str, str]) -> None:
+def test_the_verdict_does_not_depend_on_the_order(one: list[str], two: list[str], titles: tuple[str, str]) -> None:
     first = judged(one, two, titles=titles)
     second = judged(two, one, titles=(titles[1], titles[0]))
 
@@ -66,7 +66,7 @@ def every_pair() -> list[Pair]:
 
 
 @pytest.mark.skipif(not NEARDUP.is_dir(), reason=f"the labelled pairs are not there ({NEARDUP})")
-def test_labelled_pairs_are_judged_alike_either_way_round() -> None:
+def test_labelled_pairs_are_judged_the_same_in_either_order() -> None:
     for pair in every_pair():
         first, second = met(pair.two, pair.one, DEDUPER), met(pair.one, pair.two, DEDUPER)
 

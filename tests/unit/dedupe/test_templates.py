@@ -60,10 +60,10 @@ def stored(made: Article, number: int) -> Neighbour:
     return replace(near, published_at=made.published_at, host=made.host)
 
 
-def met(newcomer: Article, *others: Article) -> Verdict:
+def met(arriving: Article, *others: Article) -> Verdict:
     deduper = Deduper()
     near = [stored(each, number) for number, each in enumerate(others, 1)]
-    return deduper.judge(newcomer, deduper.fingerprint(newcomer), near)
+    return deduper.judge(arriving, deduper.fingerprint(arriving), near)
 
 
 @pytest.mark.parametrize("language", FRAMES)
@@ -95,7 +95,7 @@ def test_a_frame_that_hosts_of_one_publisher_share_is_a_frame() -> None:
     assert met(two, one).relation not in JOINED
 
 
-def test_a_frame_that_two_publishers_share_is_one_where_the_titles_tell_what_only_each_has() -> None:
+def test_a_frame_of_two_publishers_is_recognised_if_each_title_is_about_its_own_passages() -> None:
     one, two = (release(number, "tail", ENGLISH, host=f"wire{number}.example") for number in (1, 2))
 
     assert met(two, one).relation not in JOINED
@@ -108,7 +108,7 @@ def test_items_in_one_frame_under_one_title_or_none_are_two_items(title: str) ->
     assert met(two, one).relation not in JOINED
 
 
-def test_files_without_a_host_are_one_collectors_but_seeds_are_whoever_scraped_them() -> None:
+def test_files_without_a_host_count_as_one_publisher_but_seeds_do_not() -> None:
     one, two = (
         replace(release(number, "tail", VIETNAMESE), host="", title=f"Tiêu đề {name}")
         for number, name in ((1, "một"), (2, "hai ba bốn năm"))
@@ -149,7 +149,7 @@ def test_a_copy_without_the_frame_is_a_copy() -> None:
 
 @pytest.mark.parametrize("host", ["new.example", "old.example"])
 @pytest.mark.parametrize("headline", ["Một tiêu đề", "Tiêu đề khác hẳn"])
-def test_one_story_with_other_furniture_around_it_is_one_item(host: str, headline: str) -> None:
+def test_one_story_with_different_boilerplate_around_it_is_one_item(host: str, headline: str) -> None:
     story = prose(1)
     one = article([*story, *prose(60, sentences=4)], title="Một tiêu đề", url="https://old.example/1")
     title = headline if host == "new.example" else "Một tiêu đề"
@@ -158,7 +158,7 @@ def test_one_story_with_other_furniture_around_it_is_one_item(host: str, headlin
     assert met(two, one).relation in JOINED
 
 
-def test_a_new_version_under_the_same_address_is_one_whatever_stays_of_it() -> None:
+def test_a_new_version_under_the_same_address_is_a_revision_however_much_changed() -> None:
     one = release(1, "tail", VIETNAMESE)
     two = replace(release(2, "tail", VIETNAMESE), canonical_url=one.canonical_url)
 

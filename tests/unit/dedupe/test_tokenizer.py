@@ -76,7 +76,7 @@ def test_a_word_hashes_the_same_wherever_it_stands(parts: list[str], between: st
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_cut_into_words_that_lie_in_it_in_order(text: str) -> None:
+def test_any_text_is_split_into_words_in_their_order(text: str) -> None:
     found = tokenize(text)
 
     assert (found.starts < found.ends).all()
@@ -90,7 +90,7 @@ def test_a_hundred_thousand_words_have_as_many_hashes() -> None:
     assert len(set(hashes(text))) == 100_000
 
 
-def test_words_beyond_the_kept_powers_hash_as_before_them() -> None:
+def test_words_beyond_the_cached_powers_have_the_same_hashes() -> None:
     text = "một hai ba bốn năm " * 10_000
 
     found = tokenize(text).hashes
@@ -109,13 +109,13 @@ def test_shingles_are_equal_where_five_words_in_order_are(numbers: list[int]) ->
     assert len(set(found)) == len(set(runs))
 
 
-def test_distinct_sorts_and_leaves_out_repetitions() -> None:
+def test_sorted_unique_sorts_and_removes_repetitions() -> None:
     assert sorted_unique(np.array([3, 1, 3, 2, 1], dtype=np.uint64)).tolist() == [1, 2, 3]
     assert sorted_unique(np.array([], dtype=np.uint64)).tolist() == []
 
 
 @pytest.mark.parametrize("text", ["x" * 5_000_000, "một " * 1_000_000, "😀" * 1_000_000, "7" * 1_000_000])
-def test_five_megabytes_are_cut_in_seconds(text: str) -> None:
+def test_five_megabytes_are_split_in_seconds(text: str) -> None:
     began = time.process_time()
 
     shingles(tokenize(text).hashes)

@@ -28,28 +28,28 @@ BUSY = PublishingStats(
 
 
 def state() -> SourceState:
-    learned = PollHistory(habits=BUSY, entries=(1,))
+    learned = PollHistory(publishing_stats=BUSY, entries=(1,))
     return SourceState(name="bao", polled_at=START, succeeded_at=START, due_at=START + HOUR, found=30, learned=learned)
 
 
 @pytest.mark.parametrize(("away", "warned"), [(1.5 * DAY, ["silence"]), (3 * DAY, []), (30 * DAY, [])])
 @pytest.mark.parametrize("fails", [False, True])
 def test_after_a_pause_the_first_poll_warns_of_no_silence(away: timedelta, warned: list[str], *, fails: bool) -> None:
-    moment = PollContext(now=START + away, rhythm=RHYTHM, chance=0.0)
+    context = PollContext(now=START + away, policy=RHYTHM, chance=0.0)
     if fails:
-        poll = poll_of_failure(SOURCE, state(), FetchError("no answer", reason="timeout", retry=True), moment=moment)
+        poll = poll_of_failure(SOURCE, state(), FetchError("no answer", reason="timeout", retry=True), context=context)
     else:
         count = PollProgress(found=30)
-        poll = poll_of_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
+        poll = poll_of_success(SOURCE, state(), count, context=context, validators=Validators(), unchanged=False)
 
     assert [alarm.what for alarm in poll.learned.alarms] == warned
 
 
 def test_what_comes_after_a_pause_is_not_learned_as_the_longest_silence() -> None:
-    moment = PollContext(now=START + 30 * DAY, rhythm=RHYTHM, chance=0.0)
+    context = PollContext(now=START + 30 * DAY, policy=RHYTHM, chance=0.0)
     count = PollProgress(found=30, new=30)
 
-    poll = poll_of_success(SOURCE, state(), count, moment=moment, validators=Validators(), unchanged=False)
+    poll = poll_of_success(SOURCE, state(), count, context=context, validators=Validators(), unchanged=False)
 
-    assert poll.learned.habits.silence < DAY
-    assert poll.learned.habits.new_at == moment.now
+    assert poll.learned.publishing_stats.silence < DAY
+    assert poll.learned.publishing_stats.new_at == context.now

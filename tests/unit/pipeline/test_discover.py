@@ -53,10 +53,10 @@ class Run:
             parsers=self.parsers,
             detect=lambda read, gate=None: "article" if read.body.startswith(b"Tin") else detected,
         )
-        rhythm = IntervalPolicy(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
+        policy = IntervalPolicy(every=15 * MINUTES, min_every=5 * MINUTES, max_every=60 * MINUTES, jitter=0)
         self.discoverer = Discoverer(
             stages,
-            limits(rhythm=rhythm, poll_lease=MINUTES, follow=follow),
+            limits(policy=policy, poll_lease=MINUTES, max_pages=follow),
             tally=self.tally,
             observer=self.watcher,
             worker="here:1",
@@ -80,7 +80,7 @@ async def test_what_a_feed_lists_becomes_pending_once(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_bug_in_a_parser_is_loud_and_its_source_is_left_alone_like_one_that_fails(
+async def test_a_bug_in_a_parser_is_logged_and_its_source_backs_off(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
@@ -169,7 +169,7 @@ async def test_a_poll_reads_only_so_many_pages(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_source_that_fails_waits_longer_each_time_and_says_why(store: Store) -> None:
+async def test_a_failing_source_waits_longer_each_time_and_records_why(store: Store) -> None:
     run = Run(store, {FEED: FetchError("paper.example: connection refused", reason="connect", retry=True)})
 
     waits = []
@@ -186,7 +186,7 @@ async def test_a_source_that_fails_waits_longer_each_time_and_says_why(store: St
 
 
 @pytest.mark.anyio
-async def test_a_source_that_recovers_starts_afresh(store: Store) -> None:
+async def test_a_source_that_recovers_is_reset(store: Store) -> None:
     run = Run(store, {FEED: FetchError("down", reason="connect", retry=True)})
     await run.discoverer.poll(SOURCE)
     run.fetcher.answers[FEED] = "https://paper.example/1"
@@ -215,7 +215,7 @@ async def test_a_store_that_fails_is_not_the_sources_fault(store: Store) -> None
 
 
 @pytest.mark.anyio
-async def test_a_target_that_is_an_article_is_looked_at_again_without_a_second_fetch(store: Store) -> None:
+async def test_a_target_that_is_an_article_is_ingested_without_a_second_fetch(store: Store) -> None:
     url = "https://paper.example/bai"
     run = Run(store, {url: "Tin\nmột hai ba"})
     target = Source(name="paper.example", kind="auto", url=url)
@@ -231,7 +231,7 @@ async def test_a_target_that_is_an_article_is_looked_at_again_without_a_second_f
 
 
 @pytest.mark.anyio
-async def test_a_target_of_a_kind_nobody_reads_is_said_so(store: Store) -> None:
+async def test_a_target_of_an_unreadable_kind_is_an_error(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
     run.parsers.clear()
 
@@ -265,7 +265,7 @@ async def test_a_folder_that_is_not_there_is_a_failed_source(store: Store) -> No
 
 
 @pytest.mark.anyio
-async def test_a_target_that_leads_nowhere_is_taken_for_an_article(store: Store) -> None:
+async def test_a_target_without_links_is_treated_as_an_article(store: Store) -> None:
     url = "https://paper.example/bai"
     run = Run(store, {url: "nothing here"}, detected="listing")
 
@@ -275,13 +275,13 @@ async def test_a_target_that_leads_nowhere_is_taken_for_an_article(store: Store)
 
 
 @pytest.mark.anyio
-async def test_a_source_that_another_worker_polls_is_left_to_it(store: Store) -> None:
+async def test_a_source_that_another_worker_polls_is_skipped(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
     store.ledger.claim_poll("paper", now=START, lease=MINUTES, worker="there:2", only_if_due=False)
 
     report = await run.discoverer.poll(SOURCE)
 
-    assert report.left_alone
+    assert report.skipped
     assert run.fetcher.requests == []
 
 
@@ -292,12 +292,12 @@ async def test_a_source_that_was_just_polled_is_not_due(store: Store) -> None:
 
     report = await run.discoverer.poll(SOURCE, only_if_due=True)
 
-    assert report.left_alone
+    assert report.skipped
     assert len(run.fetcher.requests) == 1
 
 
 @pytest.mark.anyio
-async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> None:
+async def test_a_sitemaps_parser_gets_the_time_of_the_last_reading(store: Store) -> None:
     run = Run(store, {FEED: "https://paper.example/1"})
     looks: list[datetime | None] = []
 
@@ -315,7 +315,7 @@ async def test_a_sitemaps_parser_is_told_when_it_was_last_read(store: Store) -> 
 
 
 @pytest.mark.anyio
-async def test_a_part_of_a_sitemap_that_failed_is_owed_until_it_was_read_or_a_week_has_gone(store: Store) -> None:
+async def test_a_failed_part_of_a_sitemap_is_retried_until_it_was_read_or_a_week_has_passed(store: Store) -> None:
     part, day = "https://paper.example/part.xml", timedelta(days=1)
     run = Run(store, {FEED: f">{part}", part: FetchError("no answer", reason="timeout", retry=True)})
     looks: list[datetime | None] = []
@@ -340,14 +340,14 @@ async def test_a_part_of_a_sitemap_that_failed_is_owed_until_it_was_read_or_a_we
 
 
 @pytest.mark.anyio
-async def test_a_part_of_a_sitemap_that_is_gone_holds_nothing_back(store: Store) -> None:
+async def test_a_missing_part_of_a_sitemap_holds_nothing_back(store: Store) -> None:
     part = "https://paper.example/part.xml"
     run = Run(store, {FEED: f">{part}", part: FetchError("gone", reason="gone", retry=False, status=404)})
     run.parsers["sitemap"] = parse
 
     await run.discoverer.poll(Source(name="paper", kind="sitemap", url=FEED))
 
-    assert store.ledger.source_state("paper").learned.habits.read_at == START
+    assert store.ledger.source_state("paper").learned.publishing_stats.read_at == START
 
 
 @pytest.mark.anyio
@@ -359,7 +359,7 @@ async def test_a_part_of_a_sitemap_that_is_gone_holds_nothing_back(store: Store)
         (FetchError("down", reason="connect", retry=True), "down"),
     ],
 )
-async def test_a_target_that_gives_no_page_is_in_the_books(store: Store, error: FetchError, said: str) -> None:
+async def test_a_target_that_cannot_be_fetched_is_counted(store: Store, error: FetchError, said: str) -> None:
     url = "https://paper.example/bai"
     run = Run(store, {url: error})
 
@@ -370,7 +370,7 @@ async def test_a_target_that_gives_no_page_is_in_the_books(store: Store, error: 
 
 
 @pytest.mark.anyio
-async def test_a_source_that_has_moved_for_good_is_said_so(store: Store) -> None:
+async def test_a_permanent_redirect_of_a_source_is_noted(store: Store) -> None:
     moved = replace(page(FEED, "https://paper.example/1"), permanent_url="https://paper.example/rss2")
     run = Run(store, {FEED: moved})
 

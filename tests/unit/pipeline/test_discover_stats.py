@@ -96,18 +96,18 @@ async def test_the_interval_follows_what_the_source_publishes(store: Store) -> N
 
 
 @pytest.mark.anyio
-async def test_what_was_learned_outlives_the_process(store: Store) -> None:
+async def test_statistics_survive_the_process(store: Store) -> None:
     for number in range(30):
         await Desk(store).poll(links(number, number + 1), after=number * HOUR)
 
-    habits = store.ledger.source_state("paper").learned.habits
+    habits = store.ledger.source_state("paper").learned.publishing_stats
     assert habits.arrivals == 29
     assert habits.window == 2
     assert sum(habits.hours) > 20
 
 
 @pytest.mark.anyio
-async def test_polls_without_a_common_entry_are_said_counted_and_shorten_the_interval(store: Store) -> None:
+async def test_polls_without_a_common_entry_are_logged_and_counted_and_shorten_the_interval(store: Store) -> None:
     met, missed = Desk(store), Desk(store)
     await met.poll(links(*range(20)), source=replace(SOURCE, name="met"))
     await missed.poll(links(*range(20)))
@@ -146,7 +146,7 @@ async def test_a_gap_is_filled_from_a_sitemap(store: Store, where: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_sitemap_that_fails_is_said_and_the_poll_counts(store: Store) -> None:
+async def test_a_failing_sitemap_is_noted_and_the_poll_succeeds(store: Store) -> None:
     desk = Desk(store, robots=[SITEMAP])
     await desk.poll(links(*range(20)))
 
@@ -169,7 +169,7 @@ async def test_an_empty_poll_is_no_gap_and_what_was_there_is_remembered(store: S
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["sitemap", "feed"])
-async def test_a_source_that_rolls_nothing_over_or_lies_leaves_no_gap(store: Store, kind: str) -> None:
+async def test_a_source_that_keeps_its_entries_or_changes_their_urls_has_no_gap(store: Store, kind: str) -> None:
     desk, source = Desk(store), replace(SOURCE, kind=kind)
     if kind == "feed":
         harvest(store, "paper", useful=0)
@@ -211,7 +211,7 @@ def harvest(store: Store, source: str, *, useful: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_source_whose_addresses_change_at_every_poll_is_left_alone_after_a_while(store: Store) -> None:
+async def test_a_source_whose_urls_change_at_every_poll_is_polled_rarely_after_a_while(store: Store) -> None:
     desk = Desk(store)
     harvest(store, "paper", useful=0)
     for number in range(40):
@@ -233,7 +233,7 @@ async def test_since_when_and_why_a_source_fails_is_remembered_until_it_recovers
     well = store.ledger.source_state("paper")
 
     assert (failing.learned.failing_since, failing.learned.fault, failing.failures) == (since, "connect", 2)
-    assert failing.learned.habits.window == 1
+    assert failing.learned.publishing_stats.window == 1
     assert (well.learned.failing_since, well.learned.fault, well.learned.gaps) == (None, "", 0)
 
 
@@ -275,7 +275,7 @@ async def test_fixed_times_are_kept_also_by_a_source_that_fails(store: Store) ->
 
 
 @pytest.mark.anyio
-async def test_a_rule_that_was_changed_counts_at_once(store: Store) -> None:
+async def test_a_changed_setting_takes_effect_at_once(store: Store) -> None:
     desk = Desk(store)
     await desk.poll(links(1), source=replace(SOURCE, every=10 * HOUR))
     desk.clock.advance(HOUR)
@@ -291,7 +291,7 @@ async def test_a_rule_that_was_changed_counts_at_once(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_longest_interval_that_was_shortened_counts_at_once(store: Store) -> None:
+async def test_a_shortened_max_every_takes_effect_at_once(store: Store) -> None:
     desk = Desk(store)
     await desk.poll(links(1))
     store.ledger.replan("paper", plan="", due_at=desk.clock.now() + 3 * DAY)
@@ -323,7 +323,7 @@ async def test_a_change_of_a_source_is_logged_once_and_once_when_it_is_over(stor
 
 
 @pytest.mark.anyio
-async def test_a_304_teaches_that_nothing_came_and_keeps_what_was_found(store: Store) -> None:
+async def test_a_304_counts_as_nothing_new_and_keeps_the_number_of_entries(store: Store) -> None:
     desk = Desk(store)
     await desk.poll(page(FEED, links(1, 2, 3), validators=Validators(etag='"1"')))
     for _ in range(48):
@@ -331,7 +331,7 @@ async def test_a_304_teaches_that_nothing_came_and_keeps_what_was_found(store: S
 
     state = store.ledger.source_state("paper")
     assert state.found == 3
-    assert state.learned.habits.empty == 0
+    assert state.learned.publishing_stats.empty == 0
     assert len(state.learned.entries) == 3
     assert desk.wait() > 2 * HOUR
 

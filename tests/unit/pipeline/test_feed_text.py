@@ -16,7 +16,7 @@ PLAIN = Article(
 GONE = FetchError("the page is gone", reason="http", retry=False)
 
 
-def test_the_dates_of_a_text_that_stands_in_are_the_feed_s() -> None:
+def test_the_dates_of_a_feeds_text_are_the_feeds() -> None:
     dated = replace(PLAIN, published_at=START, published_at_from="input", modified_at=START, modified_at_from="input")
 
     told = with_feed_text(dated, GONE)
@@ -24,7 +24,7 @@ def test_the_dates_of_a_text_that_stands_in_are_the_feed_s() -> None:
     assert (told.published_at_from, told.modified_at_from) == ("feed", "feed")
 
 
-def test_a_text_without_dates_that_stands_in_has_none_from_anywhere() -> None:
+def test_a_feeds_text_without_dates_has_no_origin_of_dates() -> None:
     told = with_feed_text(PLAIN, GONE)
 
     assert (told.published_at_from, told.modified_at_from) == ("", "")

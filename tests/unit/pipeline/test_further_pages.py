@@ -53,14 +53,14 @@ async def test_all_pages_of_an_article_are_gathered_in_their_order() -> None:
     ],
     ids=["gone", "timeout", "robots"],
 )
-async def test_what_cannot_be_had_is_left_out(error: Exception) -> None:
+async def test_a_page_that_cannot_be_fetched_is_left_out(error: Exception) -> None:
     found, asked = await gather({**leaves(4), f"{URL}?page=3": error}, leaf(1, of=4))
 
     assert (found, len(asked)) == ([URL, f"{URL}?page=2"], 2)
 
 
 @pytest.mark.anyio
-async def test_a_page_that_answers_from_elsewhere_is_none_of_the_article_s() -> None:
+async def test_a_page_that_redirects_elsewhere_is_no_part_of_the_article() -> None:
     for final_url in (URL, "https://bao.example/", "https://other.example/bai-dai-122.html?page=2"):
         moved = replace(leaf(2, of=2), final_url=final_url)
 
@@ -68,14 +68,14 @@ async def test_a_page_that_answers_from_elsewhere_is_none_of_the_article_s() -> 
 
 
 @pytest.mark.anyio
-async def test_an_endless_article_is_gathered_so_far() -> None:
+async def test_an_endless_article_is_cut_at_the_limit_of_pages() -> None:
     found, asked = await gather(leaves(40), leaf(1, of=40))
 
     assert (len(found), len(asked)) == (10, 9)
 
 
 @pytest.mark.anyio
-async def test_a_huge_article_is_gathered_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_huge_article_is_cut_at_the_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "_MAX_ARTICLE_BYTES", 1_000)
     answers: dict[str, object] = {f"{URL}?page={number}": leaf(number, of=9, text="x" * 600) for number in range(2, 10)}
 

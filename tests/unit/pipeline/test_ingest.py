@@ -45,7 +45,7 @@ class Run:
     def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:
         return Ingester(
             self.stages,
-            limits(in_hand=in_hand, lease=12 * SECONDS, deadline=deadline),
+            limits(max_in_flight=in_hand, lease=12 * SECONDS, deadline=deadline),
             tally=self.tally,
             observer=self.watcher,
             worker="here:1",
@@ -116,7 +116,7 @@ async def test_a_page_that_gives_no_article_ends_with_its_reason(
 
 
 @pytest.mark.anyio
-async def test_a_page_that_may_come_back_waits_and_the_run_does_not(store: Store) -> None:
+async def test_a_retryable_page_stays_pending_and_the_run_ends(store: Store) -> None:
     run = Run(store, {"https://a.example/1": FetchError("timed out", reason="timeout", retry=True)})
     run.add("https://a.example/1")
 
@@ -133,7 +133,7 @@ async def test_a_page_that_may_come_back_waits_and_the_run_does_not(store: Store
 
 
 @pytest.mark.anyio
-async def test_a_page_is_given_up_only_after_many_tries(store: Store) -> None:
+async def test_a_page_fails_only_after_many_attempts(store: Store) -> None:
     run = Run(store, {"https://a.example/1": FetchError("500", reason="http", retry=True, status=500)})
     run.add("https://a.example/1")
 
@@ -146,7 +146,7 @@ async def test_a_page_is_given_up_only_after_many_tries(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_bug_in_a_stage_is_loud_and_costs_only_its_page(
+async def test_a_bug_in_a_stage_is_logged_and_fails_only_its_page(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(store, {"https://a.example/1": "CRASH", "https://b.example/1": f"Tin\n{LONG}"})
@@ -235,7 +235,7 @@ async def test_a_scope_keeps_to_its_sources(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_run_gives_back_what_it_holds(store: Store) -> None:
+async def test_a_cancelled_run_releases_its_claims(store: Store) -> None:
     never = asyncio.Event()
     run = Run(store, {"https://a.example/1": never.wait})
     run.add("https://a.example/1")
@@ -248,13 +248,13 @@ async def test_a_cancelled_run_gives_back_what_it_holds(store: Store) -> None:
 
     assert run.state("https://a.example/1") is State.PENDING
     assert store.ledger.pending(now=START) == (1, 1)
-    assert run.ingester.in_hand == 0
+    assert run.ingester.in_flight == 0
     again = store.ledger.claim(now=START, lease=MINUTES, limit=1, worker="there:2")
     assert [claim.url for claim in again] == ["https://a.example/1"]
 
 
 @pytest.mark.anyio
-async def test_a_slow_page_keeps_its_lease_for_as_long_as_it_is_in_hand(store: Store) -> None:
+async def test_the_lease_of_a_slow_page_is_extended_while_it_is_worked_on(store: Store) -> None:
     run = Run(store, {})
 
     async def slowly() -> str:
@@ -316,7 +316,7 @@ async def test_a_page_that_hangs_is_given_up_after_its_deadline_and_comes_back_l
 
 
 @pytest.mark.anyio
-async def test_a_store_that_cannot_extend_a_lease_once_is_asked_again(
+async def test_extending_leases_is_tried_again_after_an_error_of_the_store(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(store, {})
@@ -354,7 +354,7 @@ async def test_a_store_that_fails_ends_the_run_with_its_error(store: Store) -> N
 
 
 @pytest.mark.anyio
-async def test_work_goes_on_until_told_to_stop_and_finishes_what_it_holds(store: Store) -> None:
+async def test_work_continues_until_stopped_and_finishes_its_claims(store: Store) -> None:
     run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
     stopping = False
 
@@ -372,7 +372,7 @@ async def test_work_goes_on_until_told_to_stop_and_finishes_what_it_holds(store:
 
 
 @pytest.mark.anyio
-async def test_what_a_host_sets_into_every_article_is_learned_and_handed_to_the_extractor(store: Store) -> None:
+async def test_boilerplate_of_a_host_is_learned_and_passed_to_the_extractor(store: Store) -> None:
     run = Run(store, {f"https://a.example/{n}": f"Tin {n}\n{words(n)}\nTheo dõi chúng tôi" for n in range(12)})
     extractor = Noting()
     run.stages = replace(run.stages, extractor=extractor)
@@ -447,7 +447,7 @@ async def test_a_fault_of_ours_is_stored_with_the_article_counted_and_logged(
         FetchError("503", reason="http", retry=True, status=503),
     ],
 )
-async def test_what_waits_for_a_host_that_is_down_is_never_given_up(store: Store, error: FetchError) -> None:
+async def test_pages_of_a_host_that_is_down_are_never_given_up(store: Store, error: FetchError) -> None:
     run = Run(store, {"https://a.example/1": error})
     run.add("https://a.example/1")
 
@@ -470,7 +470,7 @@ def with_full_text(run: Run, url: str, text: str = f"Title\n{LONG}") -> None:
 @pytest.mark.parametrize(
     "answer", [out_of_reach(404), out_of_reach(403), "REJECT paywall", "REJECT gone", "REJECT empty", "REJECT consent"]
 )
-async def test_the_feed_s_own_text_stands_in_for_a_page_that_cannot_be_had(store: Store, answer: object) -> None:
+async def test_the_feeds_text_replaces_a_page_that_cannot_be_fetched(store: Store, answer: object) -> None:
     run = Run(store, {"https://paper.example/a": answer})
     with_full_text(run, "https://paper.example/a")
 
@@ -485,9 +485,7 @@ async def test_the_feed_s_own_text_stands_in_for_a_page_that_cannot_be_had(store
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("answer", "fallback"), [("DOWN", ""), ("REJECT gone", "DOWN")])
-async def test_no_page_is_given_up_because_no_process_could_look_at_it(
-    store: Store, answer: str, fallback: str
-) -> None:
+async def test_no_page_is_given_up_because_the_extractor_is_down(store: Store, answer: str, fallback: str) -> None:
     run = Run(store, {"https://paper.example/a": answer})
     with_full_text(run, "https://paper.example/a", fallback)
 
@@ -511,7 +509,7 @@ async def test_no_page_is_given_up_because_no_process_could_look_at_it(
         ("REJECT listing", State.REJECTED),
     ],
 )
-async def test_nothing_stands_in_for_a_page_that_is_kept_back_or_no_article(
+async def test_a_withheld_page_or_one_without_article_is_not_replaced(
     store: Store, answer: object, state: State
 ) -> None:
     run = Run(store, {"https://paper.example/a": answer})
@@ -523,7 +521,7 @@ async def test_nothing_stands_in_for_a_page_that_is_kept_back_or_no_article(
     assert not list(store.reader.heads())
 
 
-async def test_a_text_stands_in_only_once_the_last_try_has_failed(store: Store) -> None:
+async def test_the_feeds_text_is_used_only_after_the_last_attempt(store: Store) -> None:
     down = FetchError("answered 500", reason="http", retry=True, status=500)
     run = Run(store, {"https://paper.example/a": down})
     with_full_text(run, "https://paper.example/a")
@@ -537,7 +535,7 @@ async def test_a_text_stands_in_only_once_the_last_try_has_failed(store: Store) 
     assert states == [State.PENDING] * (MAX_ATTEMPTS - 1) + [State.STORED]
 
 
-async def test_a_feed_s_text_that_is_no_article_itself_changes_nothing(store: Store) -> None:
+async def test_a_feeds_text_that_is_no_article_changes_nothing(store: Store) -> None:
     run = Run(store, {"https://paper.example/a": out_of_reach(404)})
     with_full_text(run, "https://paper.example/a", "REJECT short")
 
@@ -546,7 +544,7 @@ async def test_a_feed_s_text_that_is_no_article_itself_changes_nothing(store: St
     assert run.state("https://paper.example/a") is State.FAILED
 
 
-async def test_a_page_that_came_leaves_nothing_of_the_feed_s_text(store: Store) -> None:
+async def test_the_feeds_text_is_deleted_once_the_page_was_fetched(store: Store) -> None:
     run = Run(store, {"https://paper.example/a": f"Title\n{OTHER}"})
     with_full_text(run, "https://paper.example/a")
 
@@ -562,7 +560,7 @@ async def test_a_page_that_came_leaves_nothing_of_the_feed_s_text(store: Store) 
 
 
 @pytest.mark.anyio
-async def test_a_machine_that_can_do_no_more_ends_the_work_and_gives_everything_back(store: Store) -> None:
+async def test_a_lack_of_resources_ends_the_work_and_releases_all_claims(store: Store) -> None:
     run = Run(store, {"https://paper.example/a": "SHORT", "https://paper.example/b": "SHORT"})
     run.add("https://paper.example/a", "https://paper.example/b")
 

@@ -95,7 +95,7 @@ def store() -> Iterator[Store]:
 
 
 @pytest.mark.anyio
-async def test_polls_take_turns_until_every_part_was_read_and_the_first_ones_every_time(store: Store) -> None:
+async def test_polls_read_all_parts_in_turn_and_the_first_ones_every_time(store: Store) -> None:
     run = Run(store, index_of(30))
 
     polls = [await run.poll() for _ in range(4)]
@@ -106,7 +106,7 @@ async def test_polls_take_turns_until_every_part_was_read_and_the_first_ones_eve
 
 
 @pytest.mark.anyio
-async def test_turns_end_only_by_time_where_pages_are_slow_and_go_on_all_the_same(store: Store) -> None:
+async def test_a_poll_of_slow_pages_ends_by_time_and_the_next_one_continues(store: Store) -> None:
     run = Run(store, index_of(12), takes=2 * MINUTES)
 
     polls = [await run.poll() for _ in range(8)]
@@ -116,7 +116,7 @@ async def test_turns_end_only_by_time_where_pages_are_slow_and_go_on_all_the_sam
 
 
 @pytest.mark.anyio
-async def test_parts_behind_an_index_behind_the_index_have_their_turn(store: Store) -> None:
+async def test_parts_of_a_nested_index_are_read_in_turn(store: Store) -> None:
     answers = index_of(40)
     answers[INDEX] = ">https://paper.example/a.xml >https://paper.example/b.xml"
     answers["https://paper.example/a.xml"] = " ".join(f">{part(n)}" for n in range(20))
@@ -129,7 +129,7 @@ async def test_parts_behind_an_index_behind_the_index_have_their_turn(store: Sto
 
 
 @pytest.mark.anyio
-async def test_what_changed_is_reckoned_from_the_round_that_was_read_to_its_end(store: Store) -> None:
+async def test_changes_count_from_the_last_complete_round(store: Store) -> None:
     run = Run(store, index_of(30))
 
     for _ in range(6):
@@ -140,7 +140,7 @@ async def test_what_changed_is_reckoned_from_the_round_that_was_read_to_its_end(
 
 
 @pytest.mark.anyio
-async def test_a_round_in_which_a_part_failed_is_not_believed(store: Store) -> None:
+async def test_a_round_with_a_failed_part_does_not_count(store: Store) -> None:
     answers = index_of(30)
     answers[part(12)] = FetchError("503", reason="http", retry=True)
     run = Run(store, answers)
@@ -156,12 +156,12 @@ async def test_a_round_in_which_a_part_failed_is_not_believed(store: Store) -> N
 async def test_a_sitemap_that_is_read_in_one_poll_again_forgets_where_it_stopped(store: Store) -> None:
     run = Run(store, index_of(30))
     await run.poll()
-    assert store.ledger.source_state("paper").learned.habits.stopped_at == part(10)
+    assert store.ledger.source_state("paper").learned.publishing_stats.stopped_at == part(10)
 
     run.fetcher.answers[INDEX] = f">{part(1)}"
     await run.poll()
 
-    habits = store.ledger.source_state("paper").learned.habits
+    habits = store.ledger.source_state("paper").learned.publishing_stats
     assert (habits.stopped_at, habits.round_began) == ("", None)
     assert habits.read_at == START + 60 * MINUTES
 
@@ -181,7 +181,7 @@ async def test_the_first_poll_of_a_very_long_feed_reads_it_to_its_end_and_later_
 
 
 @pytest.mark.anyio
-async def test_a_first_poll_that_was_cut_off_is_made_up_for(store: Store) -> None:
+async def test_a_first_poll_reads_on_past_known_entries(store: Store) -> None:
     run = Run(store, {FEED.url: links(6)})
     await run.discoverer.poll(replace(FEED, name="other"))
     run.fetcher.answers[FEED.url] = links(12)
@@ -192,7 +192,7 @@ async def test_a_first_poll_that_was_cut_off_is_made_up_for(store: Store) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_feed_without_end_is_read_to_a_limit_and_says_so(store: Store) -> None:
+async def test_an_endless_feed_is_read_to_a_limit_with_a_note(store: Store) -> None:
     run = Run(store, {FEED.url: links(130)})
 
     report = await run.discoverer.poll(FEED)
@@ -202,7 +202,7 @@ async def test_a_feed_without_end_is_read_to_a_limit_and_says_so(store: Store) -
 
 
 @pytest.mark.anyio
-async def test_a_rest_that_cannot_be_read_costs_only_itself_and_is_said(store: Store) -> None:
+async def test_an_unreadable_rest_is_noted_and_costs_only_itself(store: Store) -> None:
     run = Run(store, {FEED.url: links(3) + " bad"})
 
     report = await run.discoverer.poll(FEED)

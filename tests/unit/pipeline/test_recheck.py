@@ -83,7 +83,7 @@ async def test_what_changed_becomes_a_revision_with_its_difference(store: Store)
 
 
 @pytest.mark.anyio
-async def test_it_is_looked_at_at_each_age_and_then_no_more(store: Store) -> None:
+async def test_an_article_is_rechecked_at_each_age_and_then_no_more(store: Store) -> None:
     desk = Desk(store)
     desk.add()
     states, fetches = [await desk.work(FIRST)], [desk.fetches]
@@ -97,7 +97,7 @@ async def test_it_is_looked_at_at_each_age_and_then_no_more(store: Store) -> Non
 
 
 @pytest.mark.anyio
-async def test_the_look_is_conditional_and_not_modified_is_unchanged(store: Store) -> None:
+async def test_a_recheck_is_conditional_and_a_304_is_unchanged(store: Store) -> None:
     desk = Desk(store)
     desk.add()
     await desk.work(page(URL, FIRST, validators=Validators(etag='"1"')))
@@ -119,9 +119,7 @@ async def test_the_look_is_conditional_and_not_modified_is_unchanged(store: Stor
         "RESERVED",
     ],
 )
-async def test_a_look_that_fails_leaves_the_article_as_it_was_and_the_next_age_comes(
-    store: Store, trouble: object
-) -> None:
+async def test_a_failed_recheck_leaves_the_article_and_the_next_age_follows(store: Store, trouble: object) -> None:
     desk = Desk(store)
     desk.add()
     await desk.work(FIRST)
@@ -143,7 +141,7 @@ SITEMAP = """<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("kind", "listing"), [("feed", RSS), ("sitemap", SITEMAP)])
-async def test_an_announced_change_is_looked_at_and_becomes_a_revision(store: Store, kind: str, listing: str) -> None:
+async def test_an_announced_change_is_fetched_and_becomes_a_revision(store: Store, kind: str, listing: str) -> None:
     desk, source = Desk(store, recheck=()), Source(name="paper", kind=kind, url="https://paper.example/list")
     states = []
     for time, text in (("07:00:00", FIRST), ("07:00:00", LATER), ("08:30:00", LATER)):
@@ -157,7 +155,7 @@ async def test_an_announced_change_is_looked_at_and_becomes_a_revision(store: St
 
 
 @pytest.mark.anyio
-async def test_without_ages_nothing_is_looked_at_again(store: Store) -> None:
+async def test_without_ages_nothing_is_rechecked(store: Store) -> None:
     desk = Desk(store, recheck=())
     desk.add()
     await desk.work(FIRST)
@@ -168,7 +166,7 @@ async def test_without_ages_nothing_is_looked_at_again(store: Store) -> None:
 
 
 @pytest.mark.anyio
-async def test_content_of_a_file_is_not_looked_for_on_the_web(store: Store) -> None:
+async def test_content_of_a_file_is_not_rechecked(store: Store) -> None:
     desk = Desk(store)
     desk.add(payload=Text(text=FIRST))
     await desk.work("REJECT listing")
@@ -180,7 +178,7 @@ async def test_content_of_a_file_is_not_looked_for_on_the_web(store: Store) -> N
 
 
 @pytest.mark.anyio
-async def test_a_run_over_some_sources_looks_at_nothing_else_again(store: Store) -> None:
+async def test_a_run_over_some_sources_queues_no_rechecks(store: Store) -> None:
     desk = Desk(store)
     desk.add()
     await desk.work(FIRST)

@@ -38,7 +38,7 @@ def test_a_feed_gives_what_is_dated_since_and_what_bears_no_date() -> None:
 
 
 @pytest.mark.parametrize("kind", ["urls", "sitemap"])
-def test_where_a_source_gives_no_dates_those_of_addresses_count(kind: str) -> None:
+def test_dates_in_urls_count_if_a_source_gives_no_dates(kind: str) -> None:
     body = "https://bao.vn/2026/10/02/cu.html\nhttps://bao.vn/2026/11/20/moi.html\nhttps://bao.vn/khong-ngay-12345.html"
 
     found = PARSERS[kind](page(body), source(kind=kind, since=SINCE), now=NOW)
@@ -77,9 +77,9 @@ def test_an_article_that_turns_out_to_be_older_is_rejected_with_both_days() -> N
         (replace(CLAIM, known_article=7), dated(-3)),
     ],
 )
-def test_guessed_dates_backfills_and_what_is_known_are_not_bound(claim: Claim, found: Article) -> None:
+def test_since_does_not_apply_to_guessed_dates_backfills_and_known_articles(claim: Claim, found: Article) -> None:
     _require_recent(claim, found, since=SINCE)
 
 
-def test_a_source_without_a_first_day_takes_everything() -> None:
+def test_a_source_without_since_takes_everything() -> None:
     _require_recent(CLAIM, dated(-3000), since=None)

@@ -11,7 +11,7 @@ ADDRESSES = st.lists(st.integers(0, 40).map(lambda number: f"https://bao.example
 
 
 @given(ADDRESSES, ADDRESSES)
-def test_polls_share_nothing_where_both_showed_something_and_no_address_is_the_same(
+def test_two_polls_have_no_common_entry_if_neither_is_empty_and_no_url_is_the_same(
     before: list[str], now: list[str]
 ) -> None:
     found = no_common_entry(entry_keys(before), entry_keys(now))

@@ -74,9 +74,9 @@ def test_the_next_time_is_always_ahead_and_never_more_than_a_week_away(later: ti
     assert timedelta(0) < due - at <= timedelta(days=7, hours=1)
 
 
-def test_fixed_times_are_meant_in_the_sources_time_zone_and_know_no_jitter() -> None:
+def test_fixed_times_are_in_the_sources_time_zone_and_without_jitter() -> None:
     due = next_poll_time(
-        source(cron="0 7 * * *", timezone="Asia/Ho_Chi_Minh"), PublishingStats(), now=NOW, rhythm=RHYTHM, chance=0.9
+        source(cron="0 7 * * *", timezone="Asia/Ho_Chi_Minh"), PublishingStats(), now=NOW, policy=RHYTHM, chance=0.9
     )
 
     assert due == datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
@@ -86,24 +86,24 @@ def test_fixed_times_are_meant_in_the_sources_time_zone_and_know_no_jitter() -> 
 def test_an_interval_of_its_own_does_not_adapt() -> None:
     busy = PublishingStats(looked_at=NOW, items=(100.0,) * 24, hours=(1.0,) * 24, window=10)
 
-    due = next_poll_time(source(every=30 * MINUTE), busy, now=NOW, rhythm=RHYTHM, chance=0.5)
+    due = next_poll_time(source(every=30 * MINUTE), busy, now=NOW, policy=RHYTHM, chance=0.5)
 
     assert due == NOW + 30 * MINUTE
 
 
 @pytest.mark.parametrize("kind", ["files", "urls"])
-def test_what_lies_on_this_machine_is_looked_at_regularly_however_seldom_it_changes(kind: str) -> None:
+def test_local_sources_are_read_regularly_however_rarely_they_change(kind: str) -> None:
     silent = PublishingStats(looked_at=NOW, items=(0.001,) * 24, hours=(20.0,) * 24, window=10)
     folder = Source(name="in", kind=kind, url="inbox")
 
-    due = next_poll_time(folder, silent, now=NOW, rhythm=RHYTHM, chance=0.5)
+    due = next_poll_time(folder, silent, now=NOW, policy=RHYTHM, chance=0.5)
 
     assert due == NOW + RHYTHM.every
 
 
 @given(st.floats(min_value=0, max_value=1))
 def test_chance_spreads_an_interval_by_the_jitter(chance: float) -> None:
-    assert 9 * MINUTE <= jittered(10 * MINUTE, rhythm=RHYTHM, chance=chance) <= 11 * MINUTE
+    assert 9 * MINUTE <= jittered(10 * MINUTE, policy=RHYTHM, chance=chance) <= 11 * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_chance_spreads_an_interval_by_the_jitter(chance: float) -> None:
         ("a b c d e", "bad minute"),
     ],
 )
-def test_a_cron_expression_that_is_none_is_refused_with_what_is_wrong(cron: str, found: str) -> None:
+def test_an_invalid_cron_expression_is_refused_with_the_reason(cron: str, found: str) -> None:
     with pytest.raises(ValueError, match=found):
         check_cron(cron)
 
 
-def test_rules_that_a_person_changes_can_be_told_apart() -> None:
+def test_changed_settings_are_noticed() -> None:
     rules = [
         source(),
         source(every=HOUR),

@@ -95,7 +95,7 @@ def test_a_steady_source_raises_no_false_alarm(kind: Kind, seed: int) -> None:
 
 
 @pytest.mark.parametrize("what", sorted(RELAUNCHED))
-def test_a_source_that_changes_is_warned_of_within_twenty_pages(what: str) -> None:
+def test_a_changed_source_gets_a_warning_within_twenty_pages(what: str) -> None:
     paper = Paper(3)
     before = paper.publish(200, Kind())
 
@@ -137,7 +137,7 @@ def test_a_new_source_is_not_judged_by_its_first_pages() -> None:
     assert first == set()
 
 
-def test_worth_is_the_share_of_pages_that_brought_something_new_once_there_are_enough() -> None:
+def test_the_useful_share_is_that_of_pages_new_to_the_corpus_once_there_are_enough() -> None:
     new, honest, liar = Paper(7), Paper(7), Paper(7)
     new.publish(3, Kind(repeated=1.0))
     honest.publish(100, Kind(rejected=0.0, repeated=0.0))
@@ -146,7 +146,7 @@ def test_worth_is_the_share_of_pages_that_brought_something_new_once_there_are_e
     assert [useful_share(paper.harvest) for paper in (new, honest, liar)] == [1.0, pytest.approx(1.0), 0.0]
 
 
-def test_a_source_that_was_good_keeps_its_worth_through_a_relaunch_but_not_for_ever() -> None:
+def test_a_good_source_keeps_its_useful_share_through_a_relaunch_but_not_forever() -> None:
     paper = Paper(8)
     paper.publish(400, Kind(rejected=0.0, repeated=0.0))
 
@@ -183,7 +183,7 @@ def test_silence_is_measured_against_the_sources_own(
     assert [alarm.what for alarm in found] == expected
 
 
-def test_a_silence_is_told_in_days() -> None:
+def test_a_silence_is_given_in_days() -> None:
     (alarm,) = drift_alarms(OutcomeStats(), replace(WONT, silence=DAY), known=(), now=NOW + 9.5 * DAY)
 
     assert alarm.detail == "nothing new for 9.5 days; its longest silence was 1.0 days"

@@ -26,24 +26,24 @@ class Feed:
     def __init__(self, items: Sequence[datetime], *, window: int = 30, dated: bool = False, worth: float = 1.0) -> None:
         self.items = sorted(items)
         self.window, self.dated, self.worth = window, dated, worth
-        self.habits, self.now = PublishingStats(), START
+        self.stats, self.now = PublishingStats(), START
         self.met = self.seen = 0
 
     def poll(self) -> timedelta:
         published = sum(item <= self.now for item in self.items)
         new = published - self.met
         entries = min(published, self.window)
-        sight = PollObservation(
+        observation = PollObservation(
             at=self.now,
             entries=entries,
             new=min(new, self.window),
             missed=bool(self.met) and new >= self.window,
-            worth=self.worth,
+            useful_share=self.worth,
             dates=self.items[published - entries : published] if self.dated else (),
         )
-        self.habits = update_stats(self.habits, sight, rhythm=RHYTHM, zone=UTC)
+        self.stats = update_stats(self.stats, observation, policy=RHYTHM, zone=UTC)
         self.met, self.seen = published, self.seen + min(new, self.window)
-        return next_interval(self.habits, now=self.now, rhythm=RHYTHM, zone=UTC)
+        return next_interval(self.stats, now=self.now, policy=RHYTHM, zone=UTC)
 
     def run(self, until: datetime) -> timedelta:
         span = timedelta(0)
@@ -59,15 +59,15 @@ def every(span: timedelta, *, start: datetime, end: datetime) -> list[datetime]:
 
 def test_the_first_interval_is_the_first_guess() -> None:
     for entries in (0, 1, 30, 500):
-        habits = update_stats(
-            PublishingStats(), PollObservation(at=START, entries=entries, new=entries), rhythm=RHYTHM, zone=UTC
+        stats = update_stats(
+            PublishingStats(), PollObservation(at=START, entries=entries, new=entries), policy=RHYTHM, zone=UTC
         )
 
-        assert next_interval(habits, now=START, rhythm=RHYTHM, zone=UTC) == pytest.approx(15 * MINUTE, abs=MINUTE)
+        assert next_interval(stats, now=START, policy=RHYTHM, zone=UTC) == pytest.approx(15 * MINUTE, abs=MINUTE)
 
 
 def test_a_source_never_polled_is_polled_at_the_first_guess() -> None:
-    assert next_interval(PublishingStats(), now=START, rhythm=RHYTHM, zone=UTC) == 15 * MINUTE
+    assert next_interval(PublishingStats(), now=START, policy=RHYTHM, zone=UTC) == 15 * MINUTE
 
 
 @pytest.mark.parametrize(("gap", "least", "most"), [(10, 20, 40), (30, 45, 110), (120, 180, 400)])
@@ -114,8 +114,8 @@ def test_the_time_in_which_a_window_can_roll_over_bounds_the_interval() -> None:
     feed.run(START + 20 * DAY)
     late = feed.met - feed.seen
 
-    assert feed.habits.half_window is not None
-    assert feed.habits.half_window <= HOUR
+    assert feed.stats.half_window is not None
+    assert feed.stats.half_window <= HOUR
     assert late <= 20, "after the first burst none may be missed"
 
 
@@ -135,45 +135,45 @@ def test_few_polls_are_spent_on_hours_in_which_nothing_comes() -> None:
 
 
 def test_hours_are_those_of_the_sources_time_zone() -> None:
-    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), rhythm=RHYTHM, zone=HANOI)
+    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=HANOI)
 
-    later = update_stats(first, PollObservation(at=START + 30 * MINUTE, entries=10, new=2), rhythm=RHYTHM, zone=HANOI)
+    later = update_stats(first, PollObservation(at=START + 30 * MINUTE, entries=10, new=2), policy=RHYTHM, zone=HANOI)
 
     assert [hour for hour in range(24) if later.items[hour] > first.items[hour]] == [7]
 
 
-def test_dates_of_entries_tell_the_hour_in_which_they_came() -> None:
-    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), rhythm=RHYTHM, zone=UTC)
+def test_dates_of_entries_give_the_hour_of_their_publication() -> None:
+    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
     dates = [START + 3 * HOUR + number * MINUTE for number in range(5)]
 
     later = update_stats(
-        first, PollObservation(at=START + 12 * HOUR, entries=10, new=5, dates=dates), rhythm=RHYTHM, zone=UTC
+        first, PollObservation(at=START + 12 * HOUR, entries=10, new=5, dates=dates), policy=RHYTHM, zone=UTC
     )
 
     assert max(range(24), key=lambda hour: later.items[hour]) == 3
 
 
-def test_dates_that_are_more_than_the_new_items_are_not_believed() -> None:
-    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), rhythm=RHYTHM, zone=UTC)
+def test_dates_that_outnumber_the_new_items_are_ignored() -> None:
+    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
     lying = [START + 12 * HOUR] * 10
-    sight = PollObservation(at=START + 12 * HOUR, entries=10, new=1, dates=lying)
+    observation = PollObservation(at=START + 12 * HOUR, entries=10, new=1, dates=lying)
 
-    with_dates = update_stats(first, sight, rhythm=RHYTHM, zone=UTC)
-    without = update_stats(first, replace(sight, dates=()), rhythm=RHYTHM, zone=UTC)
+    with_dates = update_stats(first, observation, policy=RHYTHM, zone=UTC)
+    without = update_stats(first, replace(observation, dates=()), policy=RHYTHM, zone=UTC)
 
     assert with_dates == without
 
 
-def test_the_dates_of_a_first_poll_tell_of_bursts_before() -> None:
+def test_the_dates_of_a_first_poll_show_earlier_bursts() -> None:
     burst = [START - 3 * DAY + number * MINUTE for number in range(20)]
-    sight = PollObservation(at=START, entries=21, new=21, dates=[START - 9 * DAY, *burst])
+    observation = PollObservation(at=START, entries=21, new=21, dates=[START - 9 * DAY, *burst])
 
-    habits = update_stats(PublishingStats(), sight, rhythm=RHYTHM, zone=UTC)
+    stats = update_stats(PublishingStats(), observation, policy=RHYTHM, zone=UTC)
 
-    assert habits.half_window == 10 * MINUTE
+    assert stats.half_window == 10 * MINUTE
 
 
-def test_what_is_new_in_its_address_alone_does_not_count() -> None:
+def test_entries_that_are_new_in_their_url_alone_do_not_count() -> None:
     honest = Feed(every(MINUTE, start=START, end=START + 5 * DAY))
     liar = Feed(every(MINUTE, start=START, end=START + 5 * DAY), worth=0.0)
 
@@ -184,32 +184,32 @@ def test_what_is_new_in_its_address_alone_does_not_count() -> None:
 
 
 def test_an_answer_of_not_modified_counts_as_nothing_new_and_not_as_empty() -> None:
-    habits = update_stats(PublishingStats(), PollObservation(at=START, entries=30, new=30), rhythm=RHYTHM, zone=UTC)
+    stats = update_stats(PublishingStats(), PollObservation(at=START, entries=30, new=30), policy=RHYTHM, zone=UTC)
     for number in range(1, 10):
         unchanged = PollObservation(at=START + number * HOUR, unchanged=True)
-        habits = update_stats(habits, unchanged, rhythm=RHYTHM, zone=UTC)
+        stats = update_stats(stats, unchanged, policy=RHYTHM, zone=UTC)
 
-    assert (habits.window, habits.empty) == (30, 0)
-    assert next_interval(habits, now=START + 9 * HOUR, rhythm=RHYTHM, zone=UTC) > HOUR
+    assert (stats.window, stats.empty) == (30, 0)
+    assert next_interval(stats, now=START + 9 * HOUR, policy=RHYTHM, zone=UTC) > HOUR
 
 
 def test_polls_that_missed_something_count_for_more_than_they_showed() -> None:
-    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), rhythm=RHYTHM, zone=UTC)
+    first = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
     full = PollObservation(at=START + HOUR, entries=10, new=10)
 
-    seen = update_stats(first, full, rhythm=RHYTHM, zone=UTC)
-    missed = update_stats(first, replace(full, missed=True), rhythm=RHYTHM, zone=UTC)
+    seen = update_stats(first, full, policy=RHYTHM, zone=UTC)
+    missed = update_stats(first, replace(full, missed=True), policy=RHYTHM, zone=UTC)
 
-    spans = [next_interval(habits, now=full.at, rhythm=RHYTHM, zone=UTC) for habits in (missed, seen)]
+    spans = [next_interval(stats, now=full.at, policy=RHYTHM, zone=UTC) for stats in (missed, seen)]
     assert spans[0] < spans[1]
 
 
-def test_a_clock_set_back_teaches_nothing() -> None:
-    habits = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), rhythm=RHYTHM, zone=UTC)
+def test_a_poll_after_the_clock_was_set_back_changes_no_statistics() -> None:
+    stats = update_stats(PublishingStats(), PollObservation(at=START, entries=10, new=10), policy=RHYTHM, zone=UTC)
 
-    after = update_stats(habits, PollObservation(at=START - DAY, entries=10, new=5), rhythm=RHYTHM, zone=UTC)
+    after = update_stats(stats, PollObservation(at=START - DAY, entries=10, new=5), policy=RHYTHM, zone=UTC)
 
-    assert after == replace(habits, looked_at=START - DAY)
+    assert after == replace(stats, looked_at=START - DAY)
 
 
 SIGHTS = st.builds(
@@ -218,7 +218,7 @@ SIGHTS = st.builds(
     entries=st.integers(0, 1000),
     new=st.integers(0, 1000),
     missed=st.booleans(),
-    worth=st.floats(0, 1),
+    useful_share=st.floats(0, 1),
     unchanged=st.booleans(),
     dates=st.lists(st.timedeltas(-400 * DAY, 400 * DAY).map(lambda span: START + span), max_size=5),
 )
@@ -226,10 +226,10 @@ SIGHTS = st.builds(
 
 @given(st.lists(SIGHTS, max_size=12))
 def test_whatever_a_source_shows_the_interval_stays_within_its_bounds(sights: list[PollObservation]) -> None:
-    habits = PublishingStats()
-    for sight in sights:
-        habits = update_stats(habits, sight, rhythm=RHYTHM, zone=HANOI)
+    stats = PublishingStats()
+    for observation in sights:
+        stats = update_stats(stats, observation, policy=RHYTHM, zone=HANOI)
 
-        span = next_interval(habits, now=sight.at, rhythm=RHYTHM, zone=HANOI)
+        span = next_interval(stats, now=observation.at, policy=RHYTHM, zone=HANOI)
 
         assert RHYTHM.min_every <= span <= RHYTHM.max_every

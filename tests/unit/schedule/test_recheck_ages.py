@@ -51,17 +51,17 @@ def claim(
         (NOW - 3 * DAY, None, None),
     ],
 )
-def test_the_next_look_is_at_the_next_age_since_publication_or_discovery(
+def test_the_next_recheck_is_at_the_next_age_since_publication_or_discovery(
     found: datetime, published: datetime | None, expected: datetime | None
 ) -> None:
     assert next_recheck(AGES, claim(found=found, published=published), now=NOW) == expected
 
 
-def test_without_ages_nothing_is_looked_at_again() -> None:
+def test_without_ages_nothing_is_rechecked() -> None:
     assert next_recheck((), claim(), now=NOW) is None
 
 
-def test_who_has_changed_nothing_is_believed_later_each_time() -> None:
+def test_the_pause_grows_with_each_recheck_without_a_change() -> None:
     pauses = [recheck_pause(looks) for looks in (0, 1, 2, 3, 9, 10, 1000)]
 
     assert pauses[:4] == [timedelta(0), HOUR, 2 * HOUR, 4 * HOUR]
@@ -70,33 +70,33 @@ def test_who_has_changed_nothing_is_believed_later_each_time() -> None:
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.REJECTED, State.BLOCKED])
-def test_a_look_that_fails_leaves_the_former_outcome(state: State) -> None:
+def test_a_failed_recheck_keeps_the_former_outcome(state: State) -> None:
     found = keep_former_outcome(claim(former=STORED), Outcome(state=state, reason="gone", detail="404"))
 
     assert found == Outcome(
         state=State.STORED,
         reason="unique",
-        detail="looked at again in vain: gone: 404",
+        detail="recheck failed: gone: 404",
         article=7,
-        in_vain=True,
+        is_failed_recheck=True,
     )
 
 
-def test_a_look_for_a_change_is_tried_again_and_one_for_its_age_is_not() -> None:
+def test_a_recheck_for_a_change_is_retried_and_one_by_age_is_not() -> None:
     later = Outcome(state=State.PENDING, reason="timeout", retry_at=NOW + HOUR)
 
     assert keep_former_outcome(claim(former=STORED), later) is later
     assert keep_former_outcome(claim(former=STORED, by_age=True), later).state is State.STORED
 
 
-def test_what_is_met_for_the_first_time_fails_as_it_fails() -> None:
+def test_a_first_attempt_keeps_its_own_outcome() -> None:
     failed = Outcome(state=State.FAILED, reason="gone")
 
     assert keep_former_outcome(claim(), failed) is failed
 
 
 @pytest.mark.parametrize("state", [State.UNCHANGED, State.REVISED, State.STORED])
-def test_a_look_that_works_counts(state: State) -> None:
+def test_a_successful_recheck_keeps_its_own_outcome(state: State) -> None:
     outcome = Outcome(state=state)
 
     assert keep_former_outcome(claim(former=STORED, by_age=True), outcome) is outcome

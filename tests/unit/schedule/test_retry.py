@@ -61,12 +61,12 @@ def test_a_failing_source_is_never_given_up(failures: int, chance: float, fault:
     assert timedelta(minutes=4.5) <= due - NOW <= timedelta(hours=26.4)
 
 
-def test_a_servers_wish_is_honoured_where_it_is_later_up_to_a_day() -> None:
+def test_a_later_retry_after_is_honoured_up_to_a_day() -> None:
     soon, late, absurd = NOW + timedelta(seconds=1), NOW + 3 * HOUR, NOW + timedelta(days=400)
 
     met = [
-        next_poll_after_failure(RHYTHM, now=NOW, failures=1, fault="http-429", chance=0.5, wish=wish)
-        for wish in (soon, late, absurd)
+        next_poll_after_failure(RHYTHM, now=NOW, failures=1, fault="http-429", chance=0.5, retry_after=retry_after)
+        for retry_after in (soon, late, absurd)
     ]
 
     assert met == [NOW + 30 * MINUTE, late, NOW + 24 * HOUR]
@@ -81,13 +81,13 @@ def test_a_page_is_tried_again_later_each_time_and_then_not_at_all() -> None:
     assert tries[-1] is None
 
 
-def test_what_is_the_hosts_fault_is_tried_for_as_long_as_it_takes() -> None:
+def test_a_hosts_fault_is_retried_without_limit() -> None:
     at = retry_at(now=NOW, attempts=500, chance=0.5, hosts_fault=True)
 
     assert at == NOW + timedelta(hours=12)
 
 
-def test_no_source_is_left_alone_for_longer_than_the_longest_interval() -> None:
+def test_no_wait_exceeds_the_longest_interval() -> None:
     quick = replace(RHYTHM, max_every=2 * MINUTE)
 
     at = next_poll_after_failure(quick, now=NOW, failures=1, fault="connect", chance=0.5)

@@ -24,7 +24,7 @@ def scores() -> dict[str, Score]:
     return found
 
 
-def test_nearly_everything_is_seen_before_it_leaves_its_feed_for_half_the_polls(scores: dict[str, Score]) -> None:
+def test_nearly_everything_is_seen_before_it_leaves_its_feed_with_half_the_polls(scores: dict[str, Score]) -> None:
     total = scores["all"]
 
     assert total.seen >= 0.99 * total.items

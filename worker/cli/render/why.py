@@ -38,7 +38,7 @@ class Decision:
             return None
         apart = [each for each in self.passages.passages if not each.shared]
         return Difference(
-            added=tuple(_one_line(each.newcomer) for each in apart if each.newcomer.strip()),
+            added=tuple(_one_line(each.text) for each in apart if each.text.strip()),
             removed=tuple(_one_line(each.other) for each in apart if each.other.strip()),
         )
 
@@ -316,10 +316,10 @@ def _print_passages(passages: AlignedPassages) -> None:
     out.print("    passages: = both, + this article only, - the other only")
     for passage in passages.passages:
         if passage.shared:
-            out.print(f"    = {escape_markup(_shortened(passage.newcomer))}", style="dim")
+            out.print(f"    = {escape_markup(_shortened(passage.text))}", style="dim")
             continue
-        if passage.newcomer.strip():
-            out.print(f"    + {escape_markup(_one_line(passage.newcomer))}", style="green")
+        if passage.text.strip():
+            out.print(f"    + {escape_markup(_one_line(passage.text))}", style="green")
         if passage.other.strip():
             out.print(f"    - {escape_markup(_one_line(passage.other))}", style="red")
 

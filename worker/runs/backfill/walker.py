@@ -307,7 +307,7 @@ class ArchiveWalker:
         return read_portions(Path(place.url), intake, wanted, start=place.position)
 
     async def _wait_for_the_work(self) -> None:
-        while not self._orders.discover_only and self._app.ingester.left != 0:
+        while not self._orders.discover_only and self._app.ingester.remaining != 0:
             pending, _ = await self._app.offload(
                 self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
             )

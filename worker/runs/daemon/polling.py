@@ -106,6 +106,6 @@ class SourcePoller:
             self._rest(source)
         else:
             # What another worker polls is no progress of this one.
-            self._done.count += not report.left_alone
+            self._done.count += not report.skipped
         finally:
             del self.going[source.name]

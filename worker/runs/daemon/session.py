@@ -229,7 +229,7 @@ class Session:
         told = await self._answer(app.offload(app.store.ledger.pending, now=app.clock.now()))
         if told is not None:
             pending, due = told
-            log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
+            log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_flight, **app.tally.record())
 
     async def _answer(self, question: Awaitable[T]) -> T | None:
         """Return the store's answer; None where it fails or is silent, and the log says so."""
@@ -299,11 +299,11 @@ class Session:
         except StoreError as exc:
             return False, str(exc)
         working = self._working is not None and not self._working.done()
-        return working and bool(due or app.ingester.in_hand or self._polling.going), ""
+        return working and bool(due or app.ingester.in_flight or self._polling.going), ""
 
     def _report(self) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
-        status = f"{len(self._polling.going)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
+        status = f"{len(self._polling.going)} polls and {self._app.ingester.in_flight} articles in hand; {counts}"
         self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
 
     def _stalled(self, still: timedelta) -> None:
@@ -313,7 +313,7 @@ class Session:
         log.error(
             "run.stalled",
             seconds=round(still.total_seconds()),
-            in_hand=self._app.ingester.in_hand,
+            in_hand=self._app.ingester.in_flight,
             polls=", ".join(sorted(self._polling.going)) or None,
             at=" | ".join(describe_tasks(self._tasks())),
         )

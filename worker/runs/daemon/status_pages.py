@@ -60,7 +60,7 @@ class StatusPages:
         app, work = self._shown
         reason = work.trouble or self._trouble_before()
         figures = {
-            "in_hand": app.ingester.in_hand,
+            "in_hand": app.ingester.in_flight,
             "done": sum(app.tally.outcomes.values()),
             "standing_still_s": work.progress.still.total_seconds(),
         }
@@ -80,7 +80,7 @@ class StatusPages:
         told = await app.offload(app.store.reader.figures, now=app.clock.now())
         configured = {source.name for source in app.sources}
         sources = tuple(source for source in told.under(app.sources).sources if source.name in configured)
-        return replace(told, in_hand=app.ingester.in_hand, sources=sources)
+        return replace(told, in_hand=app.ingester.in_flight, sources=sources)
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[None]:

@@ -148,7 +148,7 @@ def _original_of_each(connection: Connection, url: str, rows: Collection[Row[Any
     if url not in marked_at:
         return dict.fromkeys(marked_at, "stored")
     newest = marked_at[url]
-    return {each: "stored" if each in marked_at and marked_at[each] > newest else "newcomer" for each in urls}
+    return {each: "stored" if each in marked_at and marked_at[each] > newest else "article" for each in urls}
 
 
 def _marked_different(article: Article, rows: Collection[Row[Any]], marked: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ class IncomingArticle:
     judge: Judge
     now: datetime
     page: Page | None = None
-    look_at: datetime | None = None
+    recheck_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def settle(
     judge: Judge,
     now: datetime,
     page: Page | None = None,
-    look_at: datetime | None = None,
+    recheck_at: datetime | None = None,
 ) -> Outcome | None:
     """Find neighbours, judge, and write article, index rows and outcome; return None if the lease was lost meanwhile.
 
@@ -82,12 +82,12 @@ def settle(
         judge=judge,
         now=now,
         page=page,
-        look_at=look_at,
+        recheck_at=recheck_at,
     )
     lock_incoming(connection, incoming)
     before = page_versions(connection, article.canonical_url)
     outcome = _unchanged(before, incoming) or _inserted(connection, held, incoming, before)
-    completion = Completion(now=now, page=page, article=article, look_at=look_at)
+    completion = Completion(now=now, page=page, article=article, recheck_at=recheck_at)
     complete(connection, held.row, outcome, completion)
     return outcome
 

@@ -71,7 +71,7 @@ def learned_from(row: Row[Any], *, entries: bytes = b"") -> PollHistory:
         fault=row.fault,
         gaps=row.gaps,
         gap_at=row.gap_at,
-        habits=publishing_from_json(row.habits),
+        publishing_stats=publishing_from_json(row.habits),
         alarms=_alarms(row.alarms),
         entries=tuple(np.frombuffer(entries, _KEYS).tolist()),
     )
@@ -142,7 +142,7 @@ def _learned_values(learned: PollHistory) -> Values:
         "fault": storable(learned.fault),
         "gaps": learned.gaps,
         "gap_at": learned.gap_at,
-        "habits": publishing_to_json(learned.habits),
+        "habits": publishing_to_json(learned.publishing_stats),
         "alarms": to_json([[each.what, _to_json_value(each.since), storable(each.detail)] for each in learned.alarms]),
         "entries": np.array(learned.entries, dtype=_KEYS).tobytes(),
     }
@@ -243,8 +243,8 @@ def source_state(connection: Connection, name: str) -> SourceState:
     row = connection.execute(_STATE, {"source": storable(name)}).one_or_none()
     harvest = outcome_stats(connection, name)
     if row is None:
-        return SourceState(name=name, harvest=harvest)
-    return replace(source_from(row), learned=learned_from(row, entries=row.entries or b""), harvest=harvest)
+        return SourceState(name=name, outcome_stats=harvest)
+    return replace(source_from(row), learned=learned_from(row, entries=row.entries or b""), outcome_stats=harvest)
 
 
 def source_states(connection: Connection) -> tuple[SourceState, ...]:

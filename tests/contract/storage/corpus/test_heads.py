@@ -31,7 +31,7 @@ def judge(article: Article, fingerprint: Fingerprint, neighbours: Sequence[Neigh
     told = {each.id: each.original for each in neighbours}
     if verdict.best is None or not told[verdict.best.article] or verdict.relation is Relation.FOLLOWUP:
         return verdict
-    return replace(verdict, head=told[verdict.best.article] == "newcomer")
+    return replace(verdict, head=told[verdict.best.article] == "article")
 
 
 def come(

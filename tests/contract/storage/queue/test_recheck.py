@@ -16,13 +16,15 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 URL = "https://bao.example/1"
 
 
-def take_in(store: Store, *, url: str = URL, text: str = "một hai ba", look_at: datetime | None = None) -> Outcome:
+def take_in(store: Store, *, url: str = URL, text: str = "một hai ba", recheck_at: datetime | None = None) -> Outcome:
     """Enqueue, claim and settle one article that is to be rechecked at a time."""
     store.ledger.enqueue([candidate(url, modified_at=NOW)], now=NOW)
-    return settled(store, claim_one(store), text, look_at=look_at)
+    return settled(store, claim_one(store), text, recheck_at=recheck_at)
 
 
-def settled(store: Store, claim: Claim, text: str, *, look_at: datetime | None = None, now: datetime = NOW) -> Outcome:
+def settled(
+    store: Store, claim: Claim, text: str, *, recheck_at: datetime | None = None, now: datetime = NOW
+) -> Outcome:
     found = article(claim.url, text)
     outcome = store.ledger.settle(
         claim,
@@ -31,7 +33,7 @@ def settled(store: Store, claim: Claim, text: str, *, look_at: datetime | None =
         judge=judge_of(found),
         now=now,
         page=page(claim.url, text.encode()),
-        look_at=look_at,
+        recheck_at=recheck_at,
     )
     assert outcome is not None
     return outcome
@@ -44,7 +46,7 @@ def record(store: Store, url: str = URL) -> CandidateRecord:
 
 
 def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> None:
-    take_in(store, look_at=NOW + HOUR)
+    take_in(store, recheck_at=NOW + HOUR)
 
     early = store.ledger.queue_rechecks(now=NOW + 59 * MINUTE, limit=10)
     due = store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
@@ -58,7 +60,7 @@ def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> Non
 
 def test_a_limited_number_is_queued_the_longest_due_first(store: Store) -> None:
     for number in range(5):
-        take_in(store, url=f"https://bao.example/{number}", text=f"chữ{number}", look_at=NOW + (5 - number) * MINUTE)
+        take_in(store, url=f"https://bao.example/{number}", text=f"chữ{number}", recheck_at=NOW + (5 - number) * MINUTE)
 
     queued = store.ledger.queue_rechecks(now=NOW + HOUR, limit=2)
 
@@ -67,7 +69,7 @@ def test_a_limited_number_is_queued_the_longest_due_first(store: Store) -> None:
 
 
 def test_a_recheck_waits_behind_the_news_of_its_host(store: Store) -> None:
-    take_in(store, look_at=NOW)
+    take_in(store, recheck_at=NOW)
     store.ledger.queue_rechecks(now=NOW, limit=10)
     store.ledger.enqueue([candidate("https://bao.example/2")], now=NOW + MINUTE)
 
@@ -77,7 +79,7 @@ def test_a_recheck_waits_behind_the_news_of_its_host(store: Store) -> None:
 
 
 def test_a_claim_of_a_recheck_has_the_former_outcome_and_validators(store: Store) -> None:
-    stored = take_in(store, look_at=NOW)
+    stored = take_in(store, recheck_at=NOW)
     store.ledger.queue_rechecks(now=NOW, limit=10)
 
     claim = claim_one(store)
@@ -89,16 +91,16 @@ def test_a_claim_of_a_recheck_has_the_former_outcome_and_validators(store: Store
 
 @pytest.mark.parametrize("state", [State.FAILED, State.REJECTED, State.BLOCKED])
 def test_a_failed_recheck_restores_the_outcome(store: Store, state: State) -> None:
-    stored = take_in(store, look_at=NOW)
+    stored = take_in(store, recheck_at=NOW)
     store.ledger.queue_rechecks(now=NOW, limit=10)
     claim = claim_one(store)
 
     outcome = keep_former_outcome(claim, Outcome(state=state, reason="gone", detail="404"))
-    store.ledger.finish(claim, outcome, now=NOW, page=page(URL, b"an error"), look_at=NOW + DAY)
+    store.ledger.finish(claim, outcome, now=NOW, page=page(URL, b"an error"), recheck_at=NOW + DAY)
 
     after = record(store)
     assert (after.state, after.reason, after.articles) == (State.STORED, stored.reason, (stored.article,))
-    assert after.detail == "looked at again in vain: gone: 404"
+    assert after.detail == "recheck failed: gone: 404"
     assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
     assert claim_one(store, now=NOW + DAY).known_sha256 == claim.known_sha256
     assert store.reader.audit().balanced
@@ -128,10 +130,10 @@ def test_a_failure_is_kept_if_a_person_requested_the_page(store: Store) -> None:
 
 
 def test_a_changed_text_is_a_revision_and_is_rechecked(store: Store) -> None:
-    take_in(store, look_at=NOW)
+    take_in(store, recheck_at=NOW)
     store.ledger.queue_rechecks(now=NOW, limit=10)
 
-    outcome = settled(store, claim_one(store), "một hai ba bốn", look_at=NOW + DAY)
+    outcome = settled(store, claim_one(store), "một hai ba bốn", recheck_at=NOW + DAY)
 
     assert outcome.state is State.REVISED
     assert record(store).state is State.REVISED
@@ -141,7 +143,7 @@ def test_a_changed_text_is_a_revision_and_is_rechecked(store: Store) -> None:
 def test_a_copy_is_not_rechecked(store: Store) -> None:
     take_in(store, url="https://else.example/1")
 
-    outcome = take_in(store, look_at=NOW)
+    outcome = take_in(store, recheck_at=NOW)
 
     assert outcome.state is State.DUPLICATE
     assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 0
@@ -179,7 +181,7 @@ def test_a_real_change_resets_the_backoff(store: Store) -> None:
 
 
 def test_an_expired_lease_keeps_the_former_outcome(store: Store) -> None:
-    take_in(store, look_at=NOW)
+    take_in(store, recheck_at=NOW)
     store.ledger.queue_rechecks(now=NOW, limit=10)
     first = claim_one(store)
 

@@ -18,7 +18,7 @@ LEARNED = PollHistory(
     fault="http-5xx",
     gaps=3,
     gap_at=NOW - HOUR,
-    habits=PublishingStats(
+    publishing_stats=PublishingStats(
         looked_at=NOW,
         items=tuple(hour / 4 for hour in range(24)),
         hours=(1.5,) * 24,
@@ -60,7 +60,7 @@ def test_readers_get_everything_but_the_entries(store: Store) -> None:
 
     bao, new = store.reader.sources()
 
-    assert (bao.learned.habits, bao.learned.alarms) == (LEARNED.habits, LEARNED.alarms)
+    assert (bao.learned.publishing_stats, bao.learned.alarms) == (LEARNED.publishing_stats, LEARNED.alarms)
     assert (bao.learned.gaps, bao.learned.failing_since, bao.learned.fault) == (3, NOW - DAY, "http-5xx")
     assert bao.learned.entries == ()
     assert new.learned == PollHistory()
@@ -73,11 +73,11 @@ def test_a_changed_schedule_gives_another_due_time(store: Store) -> None:
 
     state = store.ledger.source_state("bao")
     assert (state.due_at, state.learned.plan) == (NOW + 9 * HOUR, "every 2:00:00")
-    assert state.learned.habits == LEARNED.habits
+    assert state.learned.publishing_stats == LEARNED.publishing_stats
 
 
 def gathered(store: Store) -> tuple[float, float, float, float]:
-    recent = store.ledger.source_state("bao").harvest.recent
+    recent = store.ledger.source_state("bao").outcome_stats.recent
     return recent.outcomes, recent.useful, recent.rejected, recent.articles
 
 
@@ -91,7 +91,7 @@ def test_a_stored_article_counts_with_what_it_is_like(store: Store) -> None:
 
     settle(store, claim_one(store), TEXT)
 
-    harvest = store.ledger.source_state("bao").harvest
+    harvest = store.ledger.source_state("bao").outcome_stats
     assert gathered(store) == (1, 1, 0, 1)
     assert harvest.language == "vi"
     assert harvest.usual == harvest.recent

@@ -105,7 +105,7 @@ async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: p
 
 @pytest.mark.anyio
 async def test_what_another_worker_polls_is_no_progress() -> None:
-    desk = Desk(SourceReport(source="bao", left_alone=True))
+    desk = Desk(SourceReport(source="bao", skipped=True))
 
     await desk.ask()
     left_alone = desk.done.count

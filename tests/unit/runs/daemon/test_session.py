@@ -25,7 +25,7 @@ from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 class BusyIngester:
     """Always gets something done."""
 
-    in_hand = 1
+    in_flight = 1
     tasks = ()
 
     def __init__(self, done: ProgressCounter) -> None:
@@ -79,7 +79,7 @@ def work_with(
 class FailingIngester:
     """Fails with what it is given, again and again, and says how often it was asked to work."""
 
-    in_hand = 0
+    in_flight = 0
     tasks = ()
 
     def __init__(self, error: StoreError) -> None:
@@ -94,7 +94,7 @@ class FailingIngester:
 class HangingIngester:
     """Waits for a store that does not answer, until it is cancelled."""
 
-    in_hand = 1
+    in_flight = 1
     tasks = ()
 
     async def work(self, _stopping: Callable[[], bool]) -> None:

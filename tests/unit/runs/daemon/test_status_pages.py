@@ -17,7 +17,7 @@ from worker.runs.daemon.watchdog import LOOK_EVERY, StallDetector
 
 @dataclass
 class FakeIngester:
-    in_hand: int = 3
+    in_flight: int = 3
 
 
 @dataclass
