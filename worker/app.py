@@ -81,7 +81,7 @@ NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
 class BackfillDeps:
     """What going back through a source's past needs besides: where its progress lies, and what asks for robots.txt."""
 
-    book: BackfillRegistry
+    registry: BackfillRegistry
     fetcher: Fetcher
 
 
@@ -99,7 +99,7 @@ class App:
     seeds: SeedImporter
     tally: Tally
     sources: tuple[Source, ...]
-    past: BackfillDeps | None = None
+    backfill: BackfillDeps | None = None
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
         """Import the configured seed corpus, or another folder."""
@@ -143,7 +143,7 @@ async def open_app(
         await offload(store.review.begin_under, judge.terms)
         parts = AppParts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
         async with build_app(settings, parts, observer) as app:
-            yield replace(app, past=BackfillDeps(book=store.backfills, fetcher=inner))
+            yield replace(app, backfill=BackfillDeps(registry=store.backfills, fetcher=inner))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ class FetchError(WorkerError):
         self.retry_at = retry_at
 
     @property
-    def hosts_fault(self) -> bool:
+    def is_host_fault(self) -> bool:
         """Whether the host is to blame and not the page: nothing that waits for it may be given up for that."""
         return self.reason in _HOST_FAULT_REASONS or self.status in _HOST_FAULT_STATUSES
 

@@ -88,7 +88,7 @@ class Hints:
     kind: Kind = Kind.ARTICLE
     boilerplate: frozenset[int] = frozenset()
 
-    def of_address_alone(self) -> Hints:
+    def address_only(self) -> Hints:
         """Return what is left where another site served the page: what was said of it was said of another page."""
         return replace(self, title=None, published_at=None, modified_at=None, external_id=None)
 
@@ -229,7 +229,7 @@ class Scope:
 
     sources: frozenset[str] = frozenset()
     batch: str = ""
-    gives_way: bool = False
+    yields_to_live: bool = False
 
 
 class Ledger(Protocol):
@@ -258,7 +258,7 @@ class Ledger(Protocol):
         `batch` marks all of them, known ones included, for a `Scope`.
         """
 
-    def look_again(self, *, now: datetime, limit: int) -> int:
+    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
         """Queue articles that have reached the age at which they are looked at again; return how many."""
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
@@ -270,10 +270,10 @@ class Ledger(Protocol):
     def release(self, claims: Sequence[Claim]) -> None:
         """Give back claims that were not worked on; they are due again at once."""
 
-    def holders(self) -> frozenset[str]:
+    def lease_owners(self) -> frozenset[str]:
         """Return the names of the workers that hold leases."""
 
-    def take_over(self, workers: Collection[str]) -> int:
+    def reclaim(self, workers: Collection[str]) -> int:
         """Free the leases of workers known to be dead; return how many."""
 
     def fallback(self, claim: Claim) -> Text | None:
@@ -286,7 +286,7 @@ class Ledger(Protocol):
         *,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
 
@@ -303,7 +303,7 @@ class Ledger(Protocol):
         judge: Judge,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
 

@@ -240,7 +240,7 @@ def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
         store.review.alone(),
         pytest.raises(StoreBusy, match="another reprocess is at work on this store"),
     ):
-        asyncio.run(second.carry_out())
+        asyncio.run(second.run())
 
 
 def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,12 +259,12 @@ def test_what_was_broken_off_goes_on_where_it_stopped(desk: Desk, monkeypatch: p
                     pass
 
         work = reprocessing(desk.folder, monkeypatch, watch)
-        await work.carry_out()
+        await work.run()
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(stopped_after_two())
 
-    report = asyncio.run(reprocessing(desk.folder, monkeypatch).carry_out())
+    report = asyncio.run(reprocessing(desk.folder, monkeypatch).run())
     assert reached == [1, 2]
     assert report.judged == 2
     assert report.applied

@@ -98,7 +98,7 @@ def _backfill(common: CommonOptions, settings: Settings, orders: BackfillOptions
     _tell(common, report, dry_run=dry_run, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 def _tell(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
@@ -108,6 +108,6 @@ def _tell(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopp
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
     elif common.loudness > SILENT:
         print_backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
-    if not report.did_its_work:
-        reason = report.error or report.looked.last_error
-        print_note(f"corpus-worker: {report.orders.source}: {reason}")
+    if not report.succeeded:
+        reason = report.error or report.counts.last_error
+        print_note(f"corpus-worker: {report.options.source}: {reason}")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
 @click.option(
     "--as",
-    "taken_as",
+    "read_as",
     type=click.Choice(["article", "feed", "sitemap", "listing"]),
     help="What a URL is; left out: told from the page.",
 )
@@ -39,7 +39,7 @@ def ingest(
     common: CommonOptions,
     targets: tuple[str, ...],
     sources: tuple[str, ...],
-    taken_as: str | None,
+    read_as: str | None,
     limit: int | None,
     dry_run: bool,
 ) -> None:
@@ -52,10 +52,10 @@ def ingest(
 
     if targets and sources:
         raise UsageError("targets and --source do not go together; give one or the other")
-    if taken_as and not targets:
+    if read_as and not targets:
         raise UsageError("--as says what a target is; name the address")
     settings = common.settings()
-    orders = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
+    orders = IngestOptions(targets=targets, sources=sources, limit=limit, read_as=read_as or "")
     if dry_run:
         raise SystemExit(ingest_dry_run(common, settings, orders))
     raise SystemExit(_ingest(common, settings, orders))
@@ -88,7 +88,7 @@ def _ingest(common: CommonOptions, settings: Settings, orders: IngestOptions) ->
         print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 @click.command()
@@ -178,7 +178,7 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, orders: IngestOpti
         click.echo("nothing was stored (--dry-run)")
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 class _StepPrinter:

@@ -88,11 +88,11 @@ def _check_name(name: str | None, settings: Settings) -> None:
 def _survey(common: CommonOptions, settings: Settings, url: str) -> tuple[SuggestedSource, ...]:
     from worker.runs.discover_sources import find_sources
 
-    def tell(step: str) -> None:
+    def report(step: str) -> None:
         if common.loudness >= 0:
             print_note(step)
 
-    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=tell))
+    found, _ = run_until_signal(lambda: find_sources(settings, url, report=report))
     return found
 
 

@@ -50,10 +50,10 @@ class Claim:
     known_sha256: str | None = None
     known_article: int | None = None
     discovered_at: datetime | None = None
-    former: Outcome | None = None
-    by_age: bool = False
-    expired: bool = False
-    past: bool = False
+    previous_outcome: Outcome | None = None
+    is_scheduled_recheck: bool = False
+    lease_expired: bool = False
+    from_backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,4 +229,4 @@ class Outcome:
     article: int | None = None
     verdict: Verdict | None = None
     retry_at: datetime | None = None
-    in_vain: bool = False
+    is_failed_recheck: bool = False

@@ -229,12 +229,12 @@ class Discovery:
     candidates: tuple[Candidate, ...] = ()
     follow: tuple[str, ...] = ()
     skipped: int = 0
-    strangers: int = 0
-    elsewhere: tuple[str, ...] = ()
-    outside: int = 0
+    offsite: int = 0
+    offsite_examples: tuple[str, ...] = ()
+    out_of_range: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None
-    itself: bool = False
+    is_article: bool = False
     rest: Page | None = None
 
 

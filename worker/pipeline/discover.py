@@ -108,7 +108,7 @@ class Discoverer:
             authority=Authority.OPERATOR,
         )
         count = PollProgress()
-        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, count)
+        await self._enqueue(source, Discovery(candidates=(candidate,), is_article=True), batch, count)
         return replace(count.report(source), error=str(error) if error.retry else "")
 
     async def replan(self, sources: Iterable[Source]) -> None:
@@ -153,7 +153,7 @@ class Discoverer:
             self._stages.ledger.enqueue,
             discovery.candidates,
             now=self._stages.clock.now(),
-            again=discovery.itself,
+            again=discovery.is_article,
             batch=batch,
         )
         count.add(discovery, new=new)

@@ -103,7 +103,9 @@ class Ingester:
         if not self._limits.recheck or scope != Scope() or now < self._look_again_at:
             return
         self._look_again_at = now + _RECHECK_EVERY.total_seconds()
-        await self._stages.offload(self._stages.ledger.look_again, now=self._stages.clock.now(), limit=_RECHECK_BATCH)
+        await self._stages.offload(
+            self._stages.ledger.queue_rechecks, now=self._stages.clock.now(), limit=_RECHECK_BATCH
+        )
 
     async def _take(self, scope: Scope) -> None:
         """Claim as many candidates as there is room for and start on them."""
@@ -122,7 +124,7 @@ class Ingester:
         )
         if self.left is not None:
             self.left -= len(claims)
-        if expired := sum(claim.expired for claim in claims):
+        if expired := sum(claim.lease_expired for claim in claims):
             self._stages.meter.leases_expired(expired)
         for claim in claims:
             self._in_hand[asyncio.create_task(self._work_on(claim))] = claim
@@ -260,7 +262,7 @@ class Ingester:
             boilerplate=boilerplate,
         )
         if isinstance(content, Page) and not same_site(content.url, content.final_url):
-            hints = hints.of_address_alone()
+            hints = hints.address_only()
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.timed("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
@@ -283,7 +285,7 @@ class Ingester:
                 judge=partial(self._stages.deduper.judge, article, fingerprint),
                 now=self._stages.clock.now(),
                 page=page,
-                look_at=self._look_at(claim),
+                recheck_at=self._look_at(claim),
             )
         if outcome and outcome.state in _NEW_STATES:
             self._stages.learner.learn(article)
@@ -297,7 +299,7 @@ class Ingester:
             outcome,
             now=self._stages.clock.now(),
             page=page,
-            look_at=self._look_at(claim),
+            recheck_at=self._look_at(claim),
         )
 
     def _look_at(self, claim: Claim) -> datetime | None:
@@ -321,7 +323,13 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
     A date that is a guess decides nothing, nor does it bind a backfill, or an article that is in the corpus already.
     """
     published = article.published_at
-    if since is None or published is None or published >= since or claim.past or claim.known_article is not None:
+    if (
+        since is None
+        or published is None
+        or published >= since
+        or claim.from_backfill
+        or claim.known_article is not None
+    ):
         return
     if not article.is_date_guessed:
         told = f"published {published:%Y-%m-%d}, wanted are articles since {since:%Y-%m-%d}"

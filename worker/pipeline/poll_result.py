@@ -53,7 +53,7 @@ class SourceReport:
     error: str = ""
     found: int = 0
     new: int = 0
-    strangers: int = 0
+    offsite: int = 0
     not_modified: bool = False
     left_alone: bool = False
     taken_for: str = ""
@@ -91,7 +91,7 @@ class PollProgress:
 
     found: int = 0
     new: int = 0
-    strangers: int = 0
+    offsite: int = 0
     recovered: int = 0
     complete: bool = True
     owed: bool = False
@@ -108,7 +108,7 @@ class PollProgress:
         articles = {each.canonical_url if each.payload is None else id(each): each for each in discovery.candidates}
         self.found += len(articles)
         self.new += new
-        self.strangers += discovery.strangers
+        self.offsite += discovery.offsite
         self.notes += discovery.notes
         first = list(articles.values())[: MAX_ENTRIES - len(self.shown)]
         self.shown += [each.canonical_url for each in first]
@@ -139,7 +139,7 @@ class PollProgress:
             source=source.name,
             found=self.found,
             new=self.new + self.recovered,
-            strangers=self.strangers,
+            offsite=self.offsite,
             taken_for=self.taken_for,
             notes=tuple(self.notes),
         )
@@ -159,7 +159,7 @@ def log_report(source: Source, report: SourceReport) -> None:
         source=source.name,
         found=report.found,
         new=report.new,
-        other_sites=report.strangers or None,
+        other_sites=report.offsite or None,
         not_modified=report.not_modified or None,
         taken_for=report.taken_for or None,
     )

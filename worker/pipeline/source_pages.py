@@ -38,7 +38,7 @@ class CrossSubmissions:
         """Ask the sites that a sitemap's entries lead to; return what to read it again as, where one vouches for it."""
         if self.source.kind != "sitemap":
             return None
-        named = {url: await self._names(url) for url in discovery.elsewhere}
+        named = {url: await self._names(url) for url in discovery.offsite_examples}
         read_as = self.source
         self.source = _with_sites(self.source, [url for url in named if canonicalise(self.source.url) in named[url]])
         of_page = _with_sites(self.source, [url for url in named if canonicalise(page.url) in named[url]])
@@ -146,7 +146,7 @@ class PageWalker:
                     raise
                 count.skip(f"{page.url}: {exc}")
                 return
-            if discovery.itself:
+            if discovery.is_article:
                 count.taken_for = count.taken_for and "article"
                 whole_page = await with_further_pages(rest, self._stages)
                 discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
@@ -175,7 +175,7 @@ class PageWalker:
         return ""
 
     def _parse(self, page: Page, source: Source, kind: str) -> Discovery:
-        itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
+        itself = Discovery(candidates=(self._page_itself(page, source),), is_article=True)
         if kind == "article":
             return itself
         parser = self._stages.parsers.get(kind)

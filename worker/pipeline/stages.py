@@ -97,7 +97,7 @@ class Tally:
         """Count an outcome; one that will be tried again counts as retrying."""
         if outcome.state is State.PENDING:
             self.retrying += 1
-        elif outcome.in_vain:
+        elif outcome.is_failed_recheck:
             self.outcomes[State.UNCHANGED] += 1
         else:
             self.outcomes[outcome.state] += 1
@@ -125,10 +125,10 @@ def outcome_of_failure(claim: Claim, error: Exception, *, now: datetime, chance:
     No page is given up for the fault of its host, or of this machine (`ExtractorDown`); a bug is tried again.
     """
     if isinstance(error, FetchError):
-        wish, blameless, last = error.retry_at, error.hosts_fault, not error.retry
+        wish, blameless, last = error.retry_at, error.is_host_fault, not error.retry
     else:
         wish, blameless, last = None, isinstance(error, ExtractorDown), False
-    at = retry_at(now=now, attempts=claim.attempts, chance=chance, wish=wish, hosts_fault=blameless)
+    at = retry_at(now=now, attempts=claim.attempts, chance=chance, wish=wish, is_host_fault=blameless)
     if isinstance(error, (FetchError, ExtractorDown)):
         reason, detail = error.reason, str(error)
     else:

@@ -59,7 +59,9 @@ async def open_dry_run(settings: Settings, observer: Observer, observe: Callable
         judge = Deduper(settings.dedupe, reader.weights() if reader else None)
         parts = AppParts(store=memory, offload=offload, ledger=ledger, fetcher=fetcher, deduper=judge)
         async with build_app(settings, parts, observer) as app:
-            yield replace(app, past=BackfillDeps(book=DryRunBackfills(memory.backfills, reader), fetcher=fetcher))
+            yield replace(
+                app, backfill=BackfillDeps(registry=DryRunBackfills(memory.backfills, reader), fetcher=fetcher)
+            )
 
 
 @contextmanager
@@ -171,9 +173,9 @@ class DryRunLedger:
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
 
-    def look_again(self, *, now: datetime, limit: int) -> int:
+    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
         """Look in memory."""
-        return self._memory.look_again(now=now, limit=limit)
+        return self._memory.queue_rechecks(now=now, limit=limit)
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
         """Claim in memory."""
@@ -187,11 +189,11 @@ class DryRunLedger:
         """Release in memory."""
         self._memory.release(claims)
 
-    def holders(self) -> frozenset[str]:
+    def lease_owners(self) -> frozenset[str]:
         """Return nobody: memory is this run's own."""
         return frozenset()
 
-    def take_over(self, _workers: Collection[str]) -> int:
+    def reclaim(self, _workers: Collection[str]) -> int:
         """Free nothing."""
         return 0
 
@@ -206,10 +208,10 @@ class DryRunLedger:
         *,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Finish in memory."""
-        return self._memory.finish(claim, outcome, now=now, page=page, look_at=look_at)
+        return self._memory.finish(claim, outcome, now=now, page=page, recheck_at=recheck_at)
 
     def settle(
         self,
@@ -220,14 +222,14 @@ class DryRunLedger:
         judge: Judge,
         now: datetime,
         page: Page | None = None,
-        look_at: datetime | None = None,
+        recheck_at: datetime | None = None,
     ) -> Outcome | None:
         """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
         near = self._real.neighbours(article, fingerprint) if self._real else []
         if outcome := _outcome_against_store(article, near, judge):
             return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
         return self._memory.settle(
-            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, look_at=look_at
+            claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, recheck_at=recheck_at
         )
 
     def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:

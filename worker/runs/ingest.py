@@ -31,7 +31,7 @@ class IngestOptions:
     sources: tuple[str, ...] = ()
     limit: int | None = None
     with_seeds: bool = True
-    taken_as: str = ""
+    read_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class IngestReport:
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
 
     @property
-    def did_its_work(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether at least one of the sources it tried answered; also true where there was none to try."""
         return not self.sources or any(not report.error for report in self.sources.values())
 
@@ -61,7 +61,7 @@ class IngestReport:
                     "ok": not report.error,
                     "error": report.error,
                     "found": report.found,
-                    "other_sites": report.strangers,
+                    "other_sites": report.offsite,
                     **({"taken_for": report.taken_for} if report.taken_for else {}),
                 }
                 for name, report in self.sources.items()
@@ -72,21 +72,23 @@ class IngestReport:
 class IngestRun:
     """Carries out one run; `report` tells how far it came, also after it was cancelled."""
 
-    def __init__(self, app: App, orders: IngestOptions) -> None:
+    def __init__(self, app: App, options: IngestOptions) -> None:
         self._app = app
-        self._orders = orders
+        self._options = options
         self._started = app.clock.monotonic()
         self._reports: dict[str, SourceReport] = {}
-        self._batch = uuid.uuid4().hex if orders.targets else ""
-        self._sources = _selected_sources(app, orders)
+        self._batch = uuid.uuid4().hex if options.targets else ""
+        self._sources = _selected_sources(app, options)
 
     async def run(self) -> None:
         """Import seeds, poll, and work until nothing is due; cancelled, it gives back what is in hand."""
-        if self._orders.with_seeds:
+        if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
         try:
-            await self._app.ingester.drain(scope=self._scope(), limit=self._orders.limit, more=lambda: not polls.done())
+            await self._app.ingester.drain(
+                scope=self._scope(), limit=self._options.limit, more=lambda: not polls.done()
+            )
         finally:
             polls.cancel()
             results = await asyncio.gather(polls, return_exceptions=True)
@@ -101,7 +103,7 @@ class IngestRun:
         return IngestReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
 
     def _scope(self) -> Scope:
-        return Scope(sources=frozenset(self._orders.sources), batch=self._batch)
+        return Scope(sources=frozenset(self._options.sources), batch=self._batch)
 
     async def _poll_all(self) -> None:
         room = asyncio.Semaphore(self._app.settings.fetch.max_connections)
@@ -114,25 +116,25 @@ class IngestRun:
             self._reports[name] = await read
 
 
-def _selected_sources(app: App, orders: IngestOptions) -> dict[str, Source]:
+def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
     """Return the sources to poll by the name they are reported under."""
-    if orders.targets:
-        return {target: _target_source(target, orders.taken_as) for target in orders.targets}
+    if options.targets:
+        return {target: _target_source(target, options.read_as) for target in options.targets}
     configured = {source.name: source for source in app.sources}
-    if unknown := [name for name in orders.sources if name not in configured]:
+    if unknown := [name for name in options.sources if name not in configured]:
         known = ", ".join(sorted(configured)) or "none"
         raise UsageError(f"no source is called {', '.join(unknown)}; the configuration has {known}")
-    if orders.sources:
-        return {name: configured[name] for name in orders.sources}
+    if options.sources:
+        return {name: configured[name] for name in options.sources}
     return {name: source for name, source in configured.items() if source.enabled}
 
 
-def _target_source(target: str, taken_as: str) -> Source:
+def _target_source(target: str, read_as: str) -> Source:
     """Return a target as a source that is polled once."""
     parts = urlsplit(target)
     if parts.scheme in {"http", "https"} and parts.netloc:
-        return Source(name=host_of(target), kind=taken_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
-    if taken_as:
+        return Source(name=host_of(target), kind=read_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
+    if read_as:
         raise UsageError(f"{target}: --as says what a web address is; of a file its name does")
     if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
         return Source(name="files", kind="files", url=target, timezone=DEFAULT_TIMEZONE)

@@ -50,7 +50,7 @@ class ProbeResult:
     notes: tuple[str, ...] = ()
     title: str | None = None
     further: bool = False
-    strangers: int = 0
+    offsite: int = 0
     error: str = ""
     fault: str = ""
 
@@ -75,48 +75,50 @@ class SourceProbe:
         self._patience = patience
         self._max_bytes = max_bytes
 
-    async def sound(self, source: Source) -> ProbeResult:
+    async def probe(self, source: Source) -> ProbeResult:
         """Poll a source once; what goes wrong is in the answer, never raised."""
         if source.kind in _LOCAL_KINDS or "://" not in source.url:
             try:
-                return await read_in_thread(self._sound_local, source)
+                return await read_in_thread(self._probe_local, source)
             except SourceError as exc:
                 return ProbeResult(source=source, error=str(exc), fault="path")
         empty = ProbeResult(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await self._sound(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
+                return await self._probe_page(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
             error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
             return replace(empty, error=error, fault="timeout")
 
-    async def _sound(self, sofar: ProbeResult, url: str, voucher: CrossSubmissions, *, depth: int) -> ProbeResult:
+    async def _probe_page(
+        self, partial: ProbeResult, url: str, submissions: CrossSubmissions, *, depth: int
+    ) -> ProbeResult:
         """Fetch and read one page, and where it only leads to others, the first of these."""
         told = await self.fetcher.explain(Request(url=url, accept="any"))
-        sofar = replace(sofar, steps=(*sofar.steps, *told.steps))
+        partial = replace(partial, steps=(*partial.steps, *told.steps))
         if told.page is None:
-            return _failed(sofar, told.error)
-        sofar = replace(sofar, page=sofar.page or told.page)
+            return _failed(partial, told.error)
+        partial = replace(partial, page=partial.page or told.page)
         try:
-            found = parse_page(told.page, voucher.source, now=self._clock.now())
-            if again := await voucher.vouched(told.page, found):
+            found = parse_page(told.page, submissions.source, now=self._clock.now())
+            if again := await submissions.vouched(told.page, found):
                 found = parse_page(told.page, again, now=self._clock.now())
         except SourceError as exc:
-            return replace(sofar, error=str(exc), fault="content")
-        sofar = replace(
-            sofar,
+            return replace(partial, error=str(exc), fault="content")
+        partial = replace(
+            partial,
             candidates=found.candidates,
-            notes=(*sofar.notes, *found.notes),
-            title=sofar.title or found.title,
+            notes=(*partial.notes, *found.notes),
+            title=partial.title or found.title,
             further=bool(found.follow or found.rest),
-            strangers=sofar.strangers + found.strangers,
+            offsite=partial.offsite + found.offsite,
         )
         if found.candidates or not found.follow or depth == _MAX_DEPTH:
-            return sofar
-        return await self._sound(sofar, found.follow[0], voucher, depth=depth + 1)
+            return partial
+        return await self._probe_page(partial, found.follow[0], submissions, depth=depth + 1)
 
-    def _sound_local(self, source: Source) -> ProbeResult:
+    def _probe_local(self, source: Source) -> ProbeResult:
         """Read the first batch of a file or folder; raises SourceError."""
         path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
         inputs = read_inputs(path, source, now=self._clock.now(), max_bytes=self._max_bytes)
@@ -137,8 +139,8 @@ def _kinds() -> str:
     return ", ".join(PARSERS)
 
 
-def _failed(sofar: ProbeResult, error: FetchError | None) -> ProbeResult:
-    return replace(sofar, error=str(error), fault=error.reason if error else "")
+def _failed(partial: ProbeResult, error: FetchError | None) -> ProbeResult:
+    return replace(partial, error=str(error), fault=error.reason if error else "")
 
 
 @asynccontextmanager
@@ -188,8 +190,8 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
 
 
 async def _preview_page(settings: Settings, url: str, extractor: ProcessExtractor) -> ExtractPreview:
-    async with open_probe(settings) as sounder:
-        told = await sounder.fetcher.explain(Request(url=url))
+    async with open_probe(settings) as probe:
+        told = await probe.fetcher.explain(Request(url=url))
     if told.page is None:
         reason = told.error.reason if told.error else ""
         return ExtractPreview(

@@ -88,7 +88,7 @@ class ReprocessRun:
         self._stopping = threading.Event()
         self._counts = dict.fromkeys(("indexed", "extracted", "judged"), 0)
 
-    async def carry_out(self) -> ReprocessReport:
+    async def run(self) -> ReprocessReport:
         """Do it; cancelled, it stops between two steps, and goes on from there the next time."""
         with StoreExecutor(count=1) as offload:
             await self._step(offload(self._reindex))
@@ -102,7 +102,7 @@ class ReprocessRun:
                 after = (await offload(store.reader.counts)).clusters
         return self._report(extracted, changes, before=before, after=after)
 
-    async def rehearse(self) -> ReprocessReport:
+    async def dry_run(self) -> ReprocessReport:
         """Tell what would change; only what was judged on the way is remembered, for the real run to go on from."""
         url = self._settings.store.url
         with StoreExecutor(count=1) as offload:
@@ -292,7 +292,7 @@ def _hints(kept: RawPage, sites: HostBoilerplateCache, timezone: str | None) -> 
         boilerplate=sites.known(kept.host),
     )
     is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
-    return hints.of_address_alone() if is_elsewhere else hints
+    return hints.address_only() if is_elsewhere else hints
 
 
 # Teaches the judge of a store by what people marked there, and finds the pairs that are most worth marking.

@@ -82,7 +82,7 @@ def next_poll_after_failure(
 
 
 def retry_at(
-    *, now: datetime, attempts: int, chance: float, wish: datetime | None = None, hosts_fault: bool = False
+    *, now: datetime, attempts: int, chance: float, wish: datetime | None = None, is_host_fault: bool = False
 ) -> datetime | None:
     """Return when a page that failed `attempts` times is tried again, or None when that was the last try.
 
@@ -90,7 +90,7 @@ def retry_at(
     (`Retry-After`) wins where it is later, up to a day. What is the fault of the host and not of the page is tried
     for as long as it takes: a paper that was down for a week has lost nothing.
     """
-    if attempts >= MAX_ATTEMPTS and not hosts_fault:
+    if attempts >= MAX_ATTEMPTS and not is_host_fault:
         return None
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 16))
     return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, wish=wish)
@@ -129,9 +129,11 @@ def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
 
     A look for its age alone is not tried again where it fails: the next age comes.
     """
-    former = claim.former
-    given_up = outcome.state is State.PENDING and claim.by_age
+    former = claim.previous_outcome
+    given_up = outcome.state is State.PENDING and claim.is_scheduled_recheck
     if former is None or not (given_up or outcome.state in _FAILED_STATES):
         return outcome
     why = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    return replace(former, detail=f"looked at again in vain: {why}", article=claim.known_article, in_vain=True)
+    return replace(
+        former, detail=f"looked at again in vain: {why}", article=claim.known_article, is_failed_recheck=True
+    )

@@ -113,8 +113,8 @@ def build_discovery(
         candidates=found,
         follow=follow,
         skipped=sieve.skipped.total(),
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
+        offsite=sieve.offsite,
+        offsite_examples=tuple(sieve.elsewhere),
         notes=(*notes, *_not_vouched_for(found, scope), *sieve.notes()),
         title=title,
     )
@@ -175,7 +175,7 @@ class EntryFilter:
             self.elsewhere[_front_of(url)] = None
 
     @property
-    def strangers(self) -> int:
+    def offsite(self) -> int:
         """How many led to other sites."""
         return self.skipped[_OFFSITE]
 

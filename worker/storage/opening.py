@@ -74,8 +74,8 @@ def _opened(
 
 def _reclaim_dead_leases(ledger: Ledger) -> None:
     """Free the leases of workers that ran on this machine and are gone: nobody has to wait for them to run out."""
-    dead = [name for name in ledger.holders() if _is_dead(name)]
-    if dead and (freed := ledger.take_over(dead)):
+    dead = [name for name in ledger.lease_owners() if _is_dead(name)]
+    if dead and (freed := ledger.reclaim(dead)):
         log.info("store.taken_over", candidates=freed, workers=", ".join(dead))
 
 

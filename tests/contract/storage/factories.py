@@ -154,7 +154,7 @@ def settle(
     *,
     now: datetime = NOW,
     content: Page | None = None,
-    look_at: datetime | None = None,
+    recheck_at: datetime | None = None,
 ) -> Outcome | None:
     """Settle a claim with an article of this text, to be looked at again at a time."""
     newcomer = article(claim.canonical_url, text, fetched_at=now)
@@ -165,7 +165,7 @@ def settle(
         judge=judge_of(newcomer),
         now=now,
         page=content,
-        look_at=look_at,
+        recheck_at=recheck_at,
     )
 
 

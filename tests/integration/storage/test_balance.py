@@ -69,20 +69,22 @@ class Books(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), text=st.sampled_from(TEXTS), minutes=st.integers(0, 20))
     def settle(self, data: st.DataObject, text: str, minutes: int) -> None:
-        claim, look_at = data.draw(st.sampled_from(self.held)), self.now + minutes * MINUTE
+        claim, recheck_at = data.draw(st.sampled_from(self.held)), self.now + minutes * MINUTE
 
-        outcome = settle(self.store, claim, text, now=self.now, content=page(claim.url, text.encode()), look_at=look_at)
+        outcome = settle(
+            self.store, claim, text, now=self.now, content=page(claim.url, text.encode()), recheck_at=recheck_at
+        )
 
         assert outcome is not None
         self._ended(claim, outcome.state)
         if outcome.state is not State.DUPLICATE:
-            self.looks[claim.url] = look_at
+            self.looks[claim.url] = recheck_at
 
     @rule()
-    def look_again(self) -> None:
+    def queue_rechecks(self) -> None:
         due = [url for url, at in self.looks.items() if at <= self.now]
 
-        queued = self.store.ledger.look_again(now=self.now, limit=100)
+        queued = self.store.ledger.queue_rechecks(now=self.now, limit=100)
 
         assert queued == len(due)
         for url in due:

@@ -568,5 +568,5 @@ async def test_a_machine_that_can_do_no_more_ends_the_work_and_gives_everything_
     with pytest.raises(MachineError):
         await run.ingester.drain()
 
-    assert not store.ledger.holders()
+    assert not store.ledger.lease_owners()
     assert {run.state(f"https://paper.example/{name}") for name in "ab"} == {State.PENDING}

@@ -10,13 +10,13 @@ from worker.runs.discover_sources import ARTICLE, SampleResult, summarise
 @pytest.mark.parametrize(
     ("verdicts", "sample"),
     [
-        ([ARTICLE, ARTICLE, ARTICLE], SampleResult(share=1.0, told="3 of 3")),
-        ([ARTICLE, "short"], SampleResult(share=0.5, told="1 of 2 (1 short)")),
-        ([], SampleResult(told="0 of 0")),
+        ([ARTICLE, ARTICLE, ARTICLE], SampleResult(share=1.0, summary="3 of 3")),
+        ([ARTICLE, "short"], SampleResult(share=0.5, summary="1 of 2 (1 short)")),
+        ([], SampleResult(summary="0 of 0")),
         (
             ["language", "short", "language"],
             SampleResult(
-                told="0 of 3 (2 language, 1 short)",
+                summary="0 of 3 (2 language, 1 short)",
                 error="none of 3 articles would be stored: 2 language, 1 short",
             ),
         ),

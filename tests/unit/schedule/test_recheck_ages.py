@@ -34,8 +34,8 @@ def claim(
         published_at=published,
         discovered_at=found,
         known_article=7,
-        former=former,
-        by_age=by_age,
+        previous_outcome=former,
+        is_scheduled_recheck=by_age,
     )
 
 
@@ -78,7 +78,7 @@ def test_a_look_that_fails_leaves_the_former_outcome(state: State) -> None:
         reason="unique",
         detail="looked at again in vain: gone: 404",
         article=7,
-        in_vain=True,
+        is_failed_recheck=True,
     )
 
 

@@ -77,7 +77,7 @@ def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
 def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
     """Print what a backfill did, and how far it has come in all."""
     out, state = console(), report.state
-    if not dry_run and not report.orders.discover_only:
+    if not dry_run and not report.options.discover_only:
         out.print(_counts_table(report.as_record()))
     unread = f", {state.unread:,} could not be read" if state.unread else ""
     places = "place" if state.looked == 1 else "places"
@@ -318,10 +318,10 @@ def print_checks(checked: Sequence[CheckedSource]) -> None:
 
 
 def _remark(checked: CheckedSource) -> str:
-    finding, strangers = checked.finding, checked.result.strangers
+    finding, offsite = checked.finding, checked.result.offsite
     if finding.remedy:
         return f"{finding.detail} -> {finding.remedy}"
-    return f"{strangers:,} {'link' if strangers == 1 else 'links'} to other sites left out" if strangers else ""
+    return f"{offsite:,} {'link' if offsite == 1 else 'links'} to other sites left out" if offsite else ""
 
 
 def check_record(checked: CheckedSource) -> dict[str, object]:
@@ -335,7 +335,7 @@ def check_record(checked: CheckedSource) -> dict[str, object]:
         "entries": result.entries,
         "newest": result.newest.isoformat() if result.newest else None,
         "overlap": round(checked.overlap, 3),
-        "other_sites": result.strangers,
+        "other_sites": result.offsite,
         "detail": finding.detail,
         "remedy": finding.remedy,
     }

@@ -20,25 +20,25 @@ from worker.storage.opening import worker_name
 
 log = structlog.get_logger()
 
-_LEASE: Final = timedelta(minutes=2)
+_LEASE_TIME: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
     """How one run of a backfill ended: how far it has come in all, what this run looked at and did, what waits."""
 
-    orders: BackfillOptions
+    options: BackfillOptions
     state: BackfillProgress
-    looked: WalkCounts
+    counts: WalkCounts
     tally: Tally
     pending: int
     elapsed: timedelta
     error: str = ""
 
     @property
-    def did_its_work(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether at least one of the places it tried could be read; also true where nothing was left to read."""
-        return not self.error and bool(self.looked.read or not self.looked.failed)
+        return not self.error and bool(self.counts.read or not self.counts.failed)
 
     @property
     def finished(self) -> bool:
@@ -49,9 +49,9 @@ class BackfillReport:
         """Return the counts as `backfill --json` prints them."""
         states = (state for state in State if state is not State.PENDING)
         return {
-            "source": self.orders.source,
-            "from": self.orders.first.isoformat(),
-            "to": self.orders.last.isoformat(),
+            "source": self.options.source,
+            "from": self.options.first.isoformat(),
+            "to": self.options.last.isoformat(),
             "finished": self.finished,
             "places": {
                 "looked": self.state.looked,
@@ -64,21 +64,21 @@ class BackfillReport:
             **{state.value: self.tally.outcomes[state] for state in states},
             "pending": self.pending,
             "seconds": round(self.elapsed.total_seconds(), 3),
-            "error": self.error or self.looked.last_error,
+            "error": self.error or self.counts.last_error,
         }
 
 
 class BackfillRun:
     """Carries out one run; `report` tells how far it came, also after it was cancelled."""
 
-    def __init__(self, app: App, orders: BackfillOptions) -> None:
-        if app.past is None:
+    def __init__(self, app: App, options: BackfillOptions) -> None:
+        if app.backfill is None:
             raise UsageError("this run cannot go back: it was opened without a store")
         self._app = app
-        self._book = app.past.book
-        self._orders = orders
+        self._registry = app.backfill.registry
+        self._options = options
         self._started = app.clock.monotonic()
-        self._looker = ArchiveWalker(app, app.past, orders, orders.source_of(app.settings))
+        self._walker = ArchiveWalker(app, app.backfill, options, options.source_of(app.settings))
         self._error = ""
 
     async def run(self, *, work: bool = True) -> None:
@@ -86,13 +86,13 @@ class BackfillRun:
 
         Raises StoreBusy where another worker is at the same backfill.
         """
-        async with self._leading():
-            looking = asyncio.create_task(self._look())
+        async with self._lease():
+            looking = asyncio.create_task(self._walk())
             try:
-                if work and not self._orders.discover_only:
+                if work and not self._options.discover_only:
                     await self._app.ingester.drain(
-                        scope=self._orders.scope,
-                        limit=self._orders.limit,
+                        scope=self._options.scope,
+                        limit=self._options.limit,
                         more=lambda: not looking.done(),
                     )
                 await looking
@@ -100,9 +100,9 @@ class BackfillRun:
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _walk(self) -> None:
         try:
-            await self._looker.look()
+            await self._walker.walk()
         except StoreError:
             raise
         except WorkerError as exc:
@@ -112,9 +112,9 @@ class BackfillRun:
         """Count what was done so far."""
         state, pending = await self.progress()
         return BackfillReport(
-            orders=self._orders,
+            options=self._options,
             state=state,
-            looked=self._looker.looked,
+            counts=self._walker.counts,
             tally=self._app.tally,
             pending=pending,
             elapsed=timedelta(seconds=self._app.clock.monotonic() - self._started),
@@ -123,39 +123,39 @@ class BackfillRun:
 
     async def progress(self) -> tuple[BackfillProgress, int]:
         """Return how far the backfill has come, and how many of its candidates wait."""
-        state = await self._app.offload(self._book.state, self._orders.name)
+        state = await self._app.offload(self._registry.state, self._options.name)
         pending, _ = await self._app.offload(
-            self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+            self._app.ledger.pending, now=self._app.clock.now(), scope=self._options.scope
         )
         return state, pending
 
     async def _pending(self) -> int:
-        now, scope = self._app.clock.now(), self._orders.scope
+        now, scope = self._app.clock.now(), self._options.scope
         pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
         return pending
 
     @asynccontextmanager
-    async def _leading(self) -> AsyncIterator[None]:
-        if not await self._lead():
-            raise StoreBusy(f"another worker is at the backfill {self._orders.name}; wait for it, or stop it first")
-        keeping = asyncio.create_task(self._keep_leading())
+    async def _lease(self) -> AsyncIterator[None]:
+        if not await self._acquire_lease():
+            raise StoreBusy(f"another worker is at the backfill {self._options.name}; wait for it, or stop it first")
+        keeping = asyncio.create_task(self._renew_lease())
         try:
             yield
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            await self._app.offload(self._book.leave, self._orders.name, worker=worker_name())
+            await self._app.offload(self._registry.leave, self._options.name, worker=worker_name())
 
-    async def _keep_leading(self) -> None:
+    async def _renew_lease(self) -> None:
         while True:
-            await self._app.clock.sleep(_LEASE / 4)
+            await self._app.clock.sleep(_LEASE_TIME / 4)
             try:
-                await self._lead()
+                await self._acquire_lease()
             except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
                 log.warning("backfill.lead_not_extended", error=str(exc))
 
-    async def _lead(self) -> bool:
+    async def _acquire_lease(self) -> bool:
         now = self._app.clock.now()
         return await self._app.offload(
-            self._book.lead, self._orders.name, now=now, until=now + _LEASE, worker=worker_name()
+            self._registry.lead, self._options.name, now=now, until=now + _LEASE_TIME, worker=worker_name()
         )

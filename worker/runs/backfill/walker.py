@@ -32,7 +32,7 @@ from worker.sources.web.homepage import usual_sitemaps
 
 
 _KINDS_WITH_ARCHIVES = frozenset({"feed", "sitemap", "listing", "warc"})
-_SMALLEST_SPAN = timedelta(microseconds=1)
+_TIME_RESOLUTION = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class BackfillOptions:
     @property
     def scope(self) -> Scope:
         """Which candidates it works on: its own, and of one host only while there is no news."""
-        return Scope(batch=self.batch, gives_way=True)
+        return Scope(batch=self.batch, yields_to_live=True)
 
     def source_of(self, settings: Settings) -> Source:
         """Return the source to go back through; raises UsageError where there is none, or none with a past."""
@@ -86,10 +86,10 @@ class BackfillOptions:
             raise UsageError(f"--to {self.last} is the last day there is; give an earlier one, or leave --to out")
         return found.source()
 
-    def sought(self, source: Source) -> ArchiveQuery:
+    def archive_query(self, source: Source) -> ArchiveQuery:
         """Return the span in the time zone of the source."""
         zone = _zone(source.timezone)
-        end = _midnight(self.last + timedelta(days=1), zone) - _SMALLEST_SPAN
+        end = _midnight(self.last + timedelta(days=1), zone) - _TIME_RESOLUTION
         return ArchiveQuery(
             window=TimeWindow(start=_midnight(self.first, zone), end=end), changed_later=self.changed_later
         )
@@ -165,10 +165,10 @@ async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
 
 log = structlog.get_logger()
 
-_AT_ONCE: Final = 500
-_ROUNDS: Final = 2
-_AHEAD: Final = 300
-_BREATH: Final = timedelta(milliseconds=500)
+_MAX_WRITE: Final = 500
+_MAX_PASSES: Final = 2
+_MAX_PENDING: Final = 300
+_PENDING_CHECK_EVERY: Final = timedelta(milliseconds=500)
 
 
 @dataclass(slots=True)
@@ -184,43 +184,43 @@ class WalkCounts:
 class ArchiveWalker:
     """Looks through the past of one source; one object for one run."""
 
-    def __init__(self, app: App, past: BackfillDeps, orders: BackfillOptions, source: Source) -> None:
+    def __init__(self, app: App, deps: BackfillDeps, options: BackfillOptions, source: Source) -> None:
         self._app = app
-        self._book = past.book
-        self._fetcher = past.fetcher
-        self._orders = orders
+        self._registry = deps.registry
+        self._fetcher = deps.fetcher
+        self._options = options
         self._source = source
-        self._sought = orders.sought(source)
-        self.looked = WalkCounts()
+        self._query = options.archive_query(source)
+        self.counts = WalkCounts()
 
-    async def look(self) -> None:
+    async def walk(self) -> None:
         """Look at every place that waits; what cannot be read for now goes on waiting.
 
         Raises FetchError and SourceError where there is nowhere to begin, StoreError where the store fails.
         """
-        await self._begin()
-        for _ in range(_ROUNDS):
+        await self._add_entry_points()
+        for _ in range(_MAX_PASSES):
             after = 0
-            while not self._enough and (place := await self._next(after)) is not None:
+            while not self._limit_reached and (place := await self._next(after)) is not None:
                 after = place.id
-                await self._look_at(place)
-        if not self._enough and await self._next(0) is None:
-            await self._app.offload(self._book.finish, self._orders.name, now=self._app.clock.now())
+                await self._visit(place)
+        if not self._limit_reached and await self._next(0) is None:
+            await self._app.offload(self._registry.finish, self._options.name, now=self._app.clock.now())
 
     @property
-    def _enough(self) -> bool:
-        return self._orders.limit is not None and self.looked.new >= self._orders.limit
+    def _limit_reached(self) -> bool:
+        return self._options.limit is not None and self.counts.new >= self._options.limit
 
     @property
-    def _room(self) -> int:
+    def _write_size(self) -> int:
         """How many candidates to write at once: few, so that no other writer waits long, and no more than asked for."""
-        return _AT_ONCE if self._orders.limit is None else min(_AT_ONCE, self._orders.limit - self.looked.new)
+        return _MAX_WRITE if self._options.limit is None else min(_MAX_WRITE, self._options.limit - self.counts.new)
 
-    async def _begin(self) -> None:
+    async def _add_entry_points(self) -> None:
         """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
-        state = await self._app.offload(self._book.state, self._orders.name)
+        state = await self._app.offload(self._registry.state, self._options.name)
         pending = await self._pending()
-        afresh = self._orders.afresh or (state.finished_at is not None and not pending)
+        afresh = self._options.afresh or (state.finished_at is not None and not pending)
         if state.finished_at and not afresh:
             return
         local = self._source.kind == "warc"
@@ -229,14 +229,16 @@ class ArchiveWalker:
         roots = (
             await asyncio.to_thread(local_entry_points, self._source)
             if local
-            else await web_entry_points(self._source, self._sought.window, self._fetcher)
+            else await web_entry_points(self._source, self._query.window, self._fetcher)
         )
-        await self._app.offload(self._book.begin, self._orders.name, roots, now=self._app.clock.now(), afresh=afresh)
+        await self._app.offload(
+            self._registry.begin, self._options.name, roots, now=self._app.clock.now(), afresh=afresh
+        )
 
     async def _next(self, after: int) -> BackfillPlace | None:
-        return await self._app.offload(self._book.next_place, self._orders.name, after=after)
+        return await self._app.offload(self._registry.next_place, self._options.name, after=after)
 
-    async def _look_at(self, place: BackfillPlace) -> None:
+    async def _visit(self, place: BackfillPlace) -> None:
         try:
             if place.kind == "warc":
                 await self._read_archive(place)
@@ -245,36 +247,38 @@ class ArchiveWalker:
         except StoreError:
             raise
         except (FetchError, SourceError, OSError) as exc:
-            await self._failed(place, exc)
+            await self._record_failure(place, exc)
         else:
-            self.looked.read += 1
+            self.counts.read += 1
 
-    async def _failed(self, place: BackfillPlace, error: FetchError | SourceError | OSError) -> None:
+    async def _record_failure(self, place: BackfillPlace, error: FetchError | SourceError | OSError) -> None:
         for_good = not (isinstance(error, FetchError) and error.retry)
-        self.looked.failed += 1
-        self.looked.last_error = f"{place.url}: {error}"
+        self.counts.failed += 1
+        self.counts.last_error = f"{place.url}: {error}"
         log.warning("backfill.place_failed", kind=place.kind, url=place.url, error=str(error), again=not for_good)
         now = self._app.clock.now()
-        await self._app.offload(self._book.fail, place, str(error), for_good=for_good, now=now)
+        await self._app.offload(self._registry.fail, place, str(error), for_good=for_good, now=now)
 
     async def _read_page(self, place: BackfillPlace) -> None:
         page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
-        glimpses = scan_archive(place.kind, page, self._source, self._sought, now=self._app.clock.now())
+        pages = scan_archive(place.kind, page, self._source, self._query, now=self._app.clock.now())
         last = ArchivePage()
-        while (glimpse := await asyncio.to_thread(next, glimpses, None)) is not None:
-            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.left_out)
+        while (found := await asyncio.to_thread(next, pages, None)) is not None:
+            last, place = found, replace(place, left_out=place.left_out + found.left_out)
             at = 0
-            while at < len(glimpse.candidates):
-                if self._enough:
+            while at < len(found.candidates):
+                if self._limit_reached:
                     # It goes on waiting, and is read again from its beginning: what is known by then is not new.
                     return
-                some = glimpse.candidates[at : at + self._room]
-                place = await self._take(replace(place, found=place.found + len(some)), some)
+                some = found.candidates[at : at + self._write_size]
+                place = await self._add_candidates(replace(place, found=place.found + len(some)), some)
                 at += len(some)
-        place = await self._take(place, ())
+        place = await self._add_candidates(place, ())
         now = self._app.clock.now()
-        await self._app.offload(self._book.close, self._orders.name, place, last.follow, digest=last.digest, now=now)
-        self._tell(place, last.notes)
+        await self._app.offload(
+            self._registry.close, self._options.name, place, last.follow, digest=last.digest, now=now
+        )
+        self._log_visit(place, last.notes)
 
     async def _read_archive(self, place: BackfillPlace) -> None:
         """Read an archive in portions, no further ahead of the work than a few hundred pages."""
@@ -288,53 +292,53 @@ class ArchiveWalker:
                 found=place.found + len(portion.candidates),
                 left_out=place.left_out + portion.left_out,
             )
-            place = await self._take(place, portion.candidates)
-            if self._enough:
+            place = await self._add_candidates(place, portion.candidates)
+            if self._limit_reached:
                 return
-            await self._wait_for_the_work()
+            await self._wait_for_ingester()
         now = self._app.clock.now()
-        await self._app.offload(self._book.close, self._orders.name, place, (), digest="", now=now)
-        self._tell(place, ())
+        await self._app.offload(self._registry.close, self._options.name, place, (), digest="", now=now)
+        self._log_visit(place, ())
 
     def _portions(self, place: BackfillPlace) -> Iterator[WarcPortion]:
         settings = self._app.settings
         wanted = WarcFilter(
             sites=self._source.options.sites,
-            window=self._sought.window,
+            window=self._query.window,
             languages=frozenset(settings.extract.languages),
         )
         intake = InputContext(source=self._source.name, now=self._app.clock.now(), max_bytes=settings.fetch.max_bytes)
         return read_portions(Path(place.url), intake, wanted, start=place.position)
 
-    async def _wait_for_the_work(self) -> None:
-        while not self._orders.discover_only and self._app.ingester.left != 0:
+    async def _wait_for_ingester(self) -> None:
+        while not self._options.discover_only and self._app.ingester.left != 0:
             pending, _ = await self._app.offload(
-                self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+                self._app.ledger.pending, now=self._app.clock.now(), scope=self._options.scope
             )
-            if pending < _AHEAD:
+            if pending < _MAX_PENDING:
                 return
-            await self._app.clock.sleep(_BREATH)
+            await self._app.clock.sleep(_PENDING_CHECK_EVERY)
 
     async def _pending(self) -> int:
-        now, scope = self._app.clock.now(), self._orders.scope
+        now, scope = self._app.clock.now(), self._options.scope
         pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
         return pending
 
-    async def _take(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
+    async def _add_candidates(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
         taken = await self._app.offload(
-            self._book.take,
-            self._orders.name,
+            self._registry.take,
+            self._options.name,
             place,
             candidates,
-            batch=self._orders.batch,
+            batch=self._options.batch,
             now=self._app.clock.now(),
         )
         new = taken.new - place.new
-        self.looked.new += new
+        self.counts.new += new
         self._app.tally.discovered += new
         return taken
 
-    def _tell(self, place: BackfillPlace, notes: Sequence[str]) -> None:
+    def _log_visit(self, place: BackfillPlace, notes: Sequence[str]) -> None:
         log.info(
             "backfill.looked",
             kind=place.kind,

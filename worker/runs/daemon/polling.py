@@ -36,19 +36,19 @@ class SourcePoller:
         self._app = app
         self._fail = fail
         self._done = done
-        self._rests: dict[str, float] = {}
+        self._paused_until: dict[str, float] = {}
         self._closed = False
-        self._told = "", 0.0
-        self.going: dict[str, asyncio.Task[None]] = {}
+        self._last_error = "", 0.0
+        self.running: dict[str, asyncio.Task[None]] = {}
         """The polls that are going on, by source."""
-        self.asked = 0
+        self.checks = 0
         """How often the store has said something to the question what is due."""
 
     def close(self) -> None:
         """Start no more polls."""
         self._closed = True
 
-    async def ask(self) -> None:
+    async def poll_due(self) -> None:
         """Start polls of sources that are due, those due longest first: after a long absence a few at a time."""
         app = self._app
         try:
@@ -58,21 +58,21 @@ class SourcePoller:
             log.error("run.store_failed", error="no answer")
             return
         except StoreError as exc:
-            self._tell(str(exc))
-            self.asked += 1
+            self._log_error(str(exc))
+            self.checks += 1
             return
-        self._told = "", 0.0
-        room = app.settings.fetch.max_connections - len(self.going)
+        self._last_error = "", 0.0
+        room = app.settings.fetch.max_connections - len(self.running)
         for source in self._due(states)[: max(0, room)]:
-            self.going[source.name] = asyncio.create_task(self._poll(source))
-        self.asked += 1
+            self.running[source.name] = asyncio.create_task(self._poll(source))
+        self.checks += 1
 
-    def _tell(self, error: str) -> None:
+    def _log_error(self, error: str) -> None:
         """Say that the store fails: at once, and then once a minute for as long as it is the same."""
-        now, (told, at) = self._app.clock.monotonic(), self._told
+        now, (told, at) = self._app.clock.monotonic(), self._last_error
         if error != told or now - at >= LOG_EVERY.total_seconds():
             log.error("run.store_failed", error=error)
-            self._told = error, now
+            self._last_error = error, now
 
     def _due(self, states: Sequence[SourceState]) -> list[Source]:
         """Return the sources to poll that are not being polled already, those due longest first."""
@@ -83,29 +83,29 @@ class SourcePoller:
         for source in self._app.sources:
             state = known.get(source.name, SourceState(name=source.name))
             due = is_due(now=now, due_at=state.due_at, polled_at=state.polled_at)
-            if due and source.enabled and source.name not in self.going and not self._rests_still(source):
+            if due and source.enabled and source.name not in self.running and not self._is_paused(source):
                 waiting.append((state.due_at or now, source))
         return [source for _, source in sorted(waiting, key=lambda each: each[0])]
 
-    def _rest(self, source: Source) -> None:
-        self._rests[source.name] = self._app.clock.monotonic() + FAILED_POLL_PAUSE.total_seconds()
+    def _pause(self, source: Source) -> None:
+        self._paused_until[source.name] = self._app.clock.monotonic() + FAILED_POLL_PAUSE.total_seconds()
 
-    def _rests_still(self, source: Source) -> bool:
-        return self._app.clock.monotonic() < self._rests.get(source.name, 0.0)
+    def _is_paused(self, source: Source) -> bool:
+        return self._app.clock.monotonic() < self._paused_until.get(source.name, 0.0)
 
     async def _poll(self, source: Source) -> None:
         try:
             report = await self._app.discoverer.poll(source, only_if_due=True)
         except StoreError as exc:
             log.error("run.store_failed", source=source.name, error=str(exc))
-            self._rest(source)
+            self._pause(source)
         except MachineError as exc:
             self._fail(exc)
         except Exception:  # a bug is loud, but it costs only this poll
             log.exception("run.bug", source=source.name)
-            self._rest(source)
+            self._pause(source)
         else:
             # What another worker polls is no progress of this one.
             self._done.count += not report.left_alone
         finally:
-            del self.going[source.name]
+            del self.running[source.name]

@@ -20,7 +20,7 @@ from worker.models import Claim, Outcome, Source
 from worker.pipeline.stages import DEADLINE
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, SourcePoller
-from worker.runs.daemon.watchdog import LOOK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
+from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
 from worker.storage import Store
 from worker.storage.maintenance.prune import Pruned
 
@@ -94,11 +94,11 @@ log = structlog.get_logger()
 
 POLL_CHECK_EVERY: Final = timedelta(seconds=2)
 SUMMARY_EVERY: Final = timedelta(minutes=5)
-GRACE: Final = timedelta(seconds=20)
+SHUTDOWN_GRACE: Final = timedelta(seconds=20)
 PRUNE_AFTER: Final = timedelta(minutes=5)
 """When the first pruning of a day begins; a daemon that is started often prunes all the same."""
-TICK: Final = timedelta(seconds=1)
-JUMP: Final = timedelta(seconds=5)
+LOOP_INTERVAL: Final = timedelta(seconds=1)
+MIN_CLOCK_JUMP: Final = timedelta(seconds=5)
 
 
 class StopReason(enum.Enum):
@@ -117,11 +117,11 @@ class ProgressCounter:
         self._worked = False
 
     @property
-    def proven(self) -> bool:
+    def store_worked(self) -> bool:
         """Whether the store has ever done its part: what keeps it from that now has come since, and may pass."""
         return self._worked or self.count > 0
 
-    def worked_for(self, span: timedelta) -> None:
+    def record_span(self, span: timedelta) -> None:
         """Note that work went on for so long before the store failed: a store that is of no use fails at once."""
         self._worked = self._worked or span > LONGEST_WAIT
 
@@ -138,23 +138,23 @@ class ProgressCounter:
 class Session:
     """One span of work, from importing the seeds to giving back what is in hand at its end."""
 
-    def __init__(self, app: App, done: ProgressCounter, *, guard: LoopWatchdog, supervisor: SystemdNotifier) -> None:
+    def __init__(self, app: App, done: ProgressCounter, *, watchdog: LoopWatchdog, systemd: SystemdNotifier) -> None:
         self._app = app
         self._done = done
-        self._guard = guard
-        self._supervisor = supervisor
+        self._watchdog = watchdog
+        self._systemd = systemd
         self._ended = asyncio.Event()
         self._end = StopReason.STOPPED
-        self._lack: MachineError | None = None
+        self._machine_error: MachineError | None = None
         self._polling = SourcePoller(app, done, fail=self._fail)
         self._working: asyncio.Task[None] | None = None
-        self._scheduler = self._clockwork()
+        self._scheduler = self._make_scheduler()
         self._patience = app.settings.daemon.stall_after
         self.progress = StallDetector(now=app.clock.monotonic())
-        self._asking = StallDetector(now=app.clock.monotonic())
-        self._ahead = self._clocks_apart()
-        self._question: asyncio.Future[bool] | None = None
-        self._asked = 0.0
+        self._poll_check_stall = StallDetector(now=app.clock.monotonic())
+        self._clock_offset = self._wall_minus_monotonic()
+        self._due_query: asyncio.Future[bool] | None = None
+        self._due_query_started = 0.0
         self.trouble = ""
         """What keeps the daemon from getting on, as far as is known; empty while it does."""
 
@@ -166,29 +166,29 @@ class Session:
 
     async def run(self) -> StopReason:
         """Import seeds, then poll and ingest side by side until `end`; give back what could not be finished."""
-        self._guard.watch(on=True)
+        self._watchdog.watch(on=True)
         beside = [
-            asyncio.create_task(self._again_and_again(TICK, self._tick)),
-            asyncio.create_task(self._again_and_again(LOOK_EVERY, self._watch)),
+            asyncio.create_task(self._repeat(LOOP_INTERVAL, self._check_clock)),
+            asyncio.create_task(self._repeat(CHECK_EVERY, self._check_progress)),
         ]
         try:
-            await self._until_ended(asyncio.create_task(self._prepare()))
+            await self._wait_for(asyncio.create_task(self._prepare()))
             if not self._ended.is_set():
                 self._scheduler.start()
                 self._working = asyncio.create_task(self._ingest())
-                await self._until_ended(self._working)
+                await self._wait_for(self._working)
         finally:
             await self._finish(beside)
-        if self._lack is not None:
-            raise self._lack
+        if self._machine_error is not None:
+            raise self._machine_error
         return self._end
 
     def _fail(self, lack: MachineError) -> None:
         """End, and raise at the end, what no work can be done with."""
-        self._lack = self._lack or lack
+        self._machine_error = self._machine_error or lack
         self.end(StopReason.STOPPED)
 
-    async def _until_ended(self, task: asyncio.Task[None]) -> None:
+    async def _wait_for(self, task: asyncio.Task[None]) -> None:
         """Wait for a task, but no longer than until the end is wanted; raises what the task raised."""
         ended = asyncio.create_task(self._ended.wait())
         try:
@@ -203,20 +203,22 @@ class Session:
 
     async def _prepare(self) -> None:
         """Import seeds, and let rules of sources that were changed since their last polls count at once."""
-        await self._again_while_store_fails(self._app.import_seeds)
-        await self._again_while_store_fails(lambda: self._app.discoverer.replan(self._app.sources))
+        await self._retry_on_store_errors(self._app.import_seeds)
+        await self._retry_on_store_errors(lambda: self._app.discoverer.replan(self._app.sources))
 
     async def _ingest(self) -> None:
-        await self._again_while_store_fails(lambda: self._app.ingester.work(self._ended.is_set))
+        await self._retry_on_store_errors(lambda: self._app.ingester.work(self._ended.is_set))
 
-    def _clockwork(self) -> AsyncIOScheduler:
+    def _make_scheduler(self) -> AsyncIOScheduler:
         """Return the clockwork; it keeps no due times of its own, they lie in the store."""
         scheduler = AsyncIOScheduler(timezone="UTC")
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler.add_job(
-            quiet_on_cancel(self._polling.ask), "interval", seconds=POLL_CHECK_EVERY.total_seconds(), **always
+            quiet_on_cancel(self._polling.poll_due), "interval", seconds=POLL_CHECK_EVERY.total_seconds(), **always
         )
-        scheduler.add_job(quiet_on_cancel(self._sum_up), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
+        scheduler.add_job(
+            quiet_on_cancel(self._log_summary), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always
+        )
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
             told = {"offload": app.offload, "clock": app.clock, "keep": keep}
@@ -224,14 +226,14 @@ class Session:
             scheduler.add_job(prune, "interval", days=1, next_run_time=first, **always)
         return scheduler
 
-    async def _sum_up(self) -> None:
+    async def _log_summary(self) -> None:
         app = self._app
-        told = await self._answer(app.offload(app.store.ledger.pending, now=app.clock.now()))
+        told = await self._query_store(app.offload(app.store.ledger.pending, now=app.clock.now()))
         if told is not None:
             pending, due = told
             log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_hand, **app.tally.record())
 
-    async def _answer(self, question: Awaitable[T]) -> T | None:
+    async def _query_store(self, question: Awaitable[T]) -> T | None:
         """Return the store's answer; None where it fails or is silent, and the log says so."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
@@ -240,7 +242,7 @@ class Session:
             log.error("run.store_failed", error=str(exc) or "no answer")
             return None
 
-    async def _again_and_again(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._app.clock.sleep(pause)
             try:
@@ -251,15 +253,15 @@ class Session:
                     return
                 log.exception("run.bug")
 
-    async def _tick(self) -> None:
+    async def _check_clock(self) -> None:
         """Beat for the guard, and notice when somebody sets the clock: the clockwork would stand still until then."""
-        self._guard.beat()
-        was, self._ahead = self._ahead, self._clocks_apart()
-        jump = timedelta(seconds=self._ahead - was)
-        if abs(jump) > JUMP:
+        self._watchdog.beat()
+        was, self._clock_offset = self._clock_offset, self._wall_minus_monotonic()
+        jump = timedelta(seconds=self._clock_offset - was)
+        if abs(jump) > MIN_CLOCK_JUMP:
             await self._after_jump(jump)
 
-    def _clocks_apart(self) -> float:
+    def _wall_minus_monotonic(self) -> float:
         return self._app.clock.now().timestamp() - self._app.clock.monotonic()
 
     async def _after_jump(self, jump: timedelta) -> None:
@@ -268,85 +270,89 @@ class Session:
         if self._scheduler.running:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=self._app.clock.now())
-        await self._answer(self._app.offload(self._app.store.mend_times, now=self._app.clock.now()))
+        await self._query_store(self._app.offload(self._app.store.mend_times, now=self._app.clock.now()))
 
-    async def _watch(self) -> None:
+    async def _check_progress(self) -> None:
         """Look whether the daemon gets on; where it does not, end this span of work."""
-        waiting, trouble = await self._is_waiting()
+        waiting, trouble = await self._has_work_waiting()
         now = self._app.clock.monotonic()
-        still = self.progress.look(now=now, done=self._done.count, waiting=waiting)
+        stalled_for = self.progress.check(now=now, done=self._done.count, waiting=waiting)
         # Articles may be worked on while nobody asks any more which sources are due: that is a standstill too.
-        still = max(still, self._asking.look(now=now, done=self._polling.asked, waiting=self._scheduler.running))
-        if still >= self._patience:
-            self._stalled(still)
+        stalled_for = max(
+            stalled_for,
+            self._poll_check_stall.check(now=now, done=self._polling.checks, waiting=self._scheduler.running),
+        )
+        if stalled_for >= self._patience:
+            self._stalled(stalled_for)
         elif self._end is not StopReason.STALLED:
             self.trouble = trouble
             if not self._ended.is_set():
-                self._report()
+                self._notify_systemd()
 
-    async def _is_waiting(self) -> tuple[bool, str]:
+    async def _has_work_waiting(self) -> tuple[bool, str]:
         """Tell whether there is work to be done, and what is wrong with the store; a silent store is work waiting."""
         app, now = self._app, self._app.clock.monotonic()
-        if self._question is None:
-            self._asked = now
-            self._question = asyncio.ensure_future(app.offload(app.ledger.has_due, now=app.clock.now()))
-        await asyncio.wait({self._question}, timeout=LOOK_EVERY.total_seconds())
-        if not self._question.done():
-            return True, f"the store has not answered for {now - self._asked + LOOK_EVERY.total_seconds():.0f} seconds"
-        question, self._question = self._question, None
+        if self._due_query is None:
+            self._due_query_started = now
+            self._due_query = asyncio.ensure_future(app.offload(app.ledger.has_due, now=app.clock.now()))
+        await asyncio.wait({self._due_query}, timeout=CHECK_EVERY.total_seconds())
+        if not self._due_query.done():
+            waited = now - self._due_query_started + CHECK_EVERY.total_seconds()
+            return True, f"the store has not answered for {waited:.0f} seconds"
+        query, self._due_query = self._due_query, None
         try:
-            due = question.result()
+            due = query.result()
         except StoreError as exc:
             return False, str(exc)
         working = self._working is not None and not self._working.done()
-        return working and bool(due or app.ingester.in_hand or self._polling.going), ""
+        return working and bool(due or app.ingester.in_hand or self._polling.running), ""
 
-    def _report(self) -> None:
+    def _notify_systemd(self) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
-        status = f"{len(self._polling.going)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
-        self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
+        status = f"{len(self._polling.running)} polls and {self._app.ingester.in_hand} articles in hand; {counts}"
+        self._systemd.alive(f"{self.trouble}; {status}" if self.trouble else status)
 
-    def _stalled(self, still: timedelta) -> None:
+    def _stalled(self, stalled_for: timedelta) -> None:
         if self._ended.is_set():
             return
-        self.trouble = f"work has been waiting for {still.total_seconds():.0f} seconds and none was done"
+        self.trouble = f"work has been waiting for {stalled_for.total_seconds():.0f} seconds and none was done"
         log.error(
             "run.stalled",
-            seconds=round(still.total_seconds()),
+            seconds=round(stalled_for.total_seconds()),
             in_hand=self._app.ingester.in_hand,
-            polls=", ".join(sorted(self._polling.going)) or None,
+            polls=", ".join(sorted(self._polling.running)) or None,
             at=" | ".join(describe_tasks(self._tasks())),
         )
-        self._supervisor.troubled(self.trouble)
-        self._guard.must_end(within=GRACE, status=1)
+        self._systemd.degraded(self.trouble)
+        self._watchdog.set_deadline(within=SHUTDOWN_GRACE, status=1)
         self.end(StopReason.STALLED)
 
     def _tasks(self) -> Iterable[asyncio.Task[None]]:
         working = [self._working] if self._working else []
-        return [*self._app.ingester.tasks, *self._polling.going.values(), *working]
+        return [*self._app.ingester.tasks, *self._polling.running.values(), *working]
 
     async def _finish(self, beside: list[asyncio.Task[None]]) -> None:
         """Let work end by itself for a while, then cancel it: it gives back what it holds."""
         self._polling.close()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
+        tasks = [*self._polling.running.values(), *([self._working] if self._working else [])]
         if self._end is not StopReason.STALLED:
-            await self._let_end(tasks)
+            await self._wait_for_tasks(tasks)
         self._app.store.give_up()  # what nobody waits for any more must not hold up the closing
         for task in (*tasks, *beside):
             task.cancel()
         await asyncio.gather(*tasks, *beside, return_exceptions=True)
-        self._guard.watch(on=False)
+        self._watchdog.watch(on=False)
 
-    async def _let_end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+    async def _wait_for_tasks(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         """Give tasks time to end by themselves, but none while the store fails: nothing could be written down."""
         pending, clock = set(tasks), self._app.clock
-        until = clock.monotonic() + GRACE.total_seconds()
+        until = clock.monotonic() + SHUTDOWN_GRACE.total_seconds()
         while pending and not self.trouble and clock.monotonic() < until:
-            _, pending = await asyncio.wait(pending, timeout=TICK.total_seconds())
+            _, pending = await asyncio.wait(pending, timeout=LOOP_INTERVAL.total_seconds())
 
-    async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _retry_on_store_errors(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work`; where the store fails, say so, wait longer each time, and go on, until the end is wanted.
 
         Raises StoreError where the store needs somebody's hand and has never done its part yet.
@@ -358,8 +364,8 @@ class Session:
                 await work()
             except StoreError as exc:
                 lasted = timedelta(seconds=clock.monotonic() - started)
-                self._done.worked_for(lasted)
-                if self._ended.is_set() or not (exc.retry or self._done.proven):
+                self._done.record_span(lasted)
+                if self._ended.is_set() or not (exc.retry or self._done.store_worked):
                     raise
                 await sleep_until(waits.after(exc, lasted=lasted), until=self._ended)
             else:

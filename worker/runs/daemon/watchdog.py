@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import structlog
 
-LOOK_EVERY: Final = timedelta(seconds=5)
-_LATE: Final = 3
+CHECK_EVERY: Final = timedelta(seconds=5)
+_SUSPEND_FACTOR: Final = 3
 """So many times the usual pause between two looks mean that the process itself was stopped, not that it hung."""
 
 
@@ -21,22 +21,22 @@ class StallDetector:
     """Since when work has been waiting and none of it was done. Pure: `now` is in seconds that never go back."""
 
     def __init__(self, *, now: float) -> None:
-        self._since = self._looked = now
+        self._since = self._checked_at = now
         self._done = -1
-        self.still = timedelta(0)
+        self.stalled_for = timedelta(0)
         """How long it had been standing still at the last look."""
 
-    def look(self, *, now: float, done: int, waiting: bool) -> timedelta:
+    def check(self, *, now: float, done: int, waiting: bool) -> timedelta:
         """Return how long it has been standing still; zero where work was done, none waits, or the machine slept.
 
         `done` counts everything ever done: it matters only whether it grew.
         """
-        slept = now - self._looked > _LATE * LOOK_EVERY.total_seconds()
+        slept = now - self._checked_at > _SUSPEND_FACTOR * CHECK_EVERY.total_seconds()
         if slept or not waiting or done != self._done:
             self._since = now
-        self._looked, self._done = now, done
-        self.still = timedelta(seconds=now - self._since)
-        return self.still
+        self._checked_at, self._done = now, done
+        self.stalled_for = timedelta(seconds=now - self._since)
+        return self.stalled_for
 
 
 class LoopWatchdog:
@@ -50,9 +50,9 @@ class LoopWatchdog:
         self._monotonic = monotonic
         self._end = end
         self._beat = monotonic()
-        self._last_look = self._beat
+        self._checked_at = self._beat
         self._watching = False
-        self._end_at: float | None = None
+        self._deadline: float | None = None
         self._status = 1
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
@@ -66,21 +66,21 @@ class LoopWatchdog:
         self.beat()
         self._watching = on
 
-    def must_end(self, *, within: timedelta, status: int) -> None:
+    def set_deadline(self, *, within: timedelta, status: int) -> None:
         """End the process if it has not ended by itself after a while."""
         self._status = status
-        self._end_at = self._monotonic() + within.total_seconds()
+        self._deadline = self._monotonic() + within.total_seconds()
 
-    def may_go_on(self) -> None:
+    def clear_deadline(self) -> None:
         """Take back `must_end`: what it was about has ended."""
-        self._end_at = None
+        self._deadline = None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Call `end` if it is time; the thread does this every second."""
         now = self._monotonic()
-        slept = now - self._last_look > LOOK_EVERY.total_seconds()
-        self._last_look = now
-        if self._end_at is not None and now >= self._end_at:
+        slept = now - self._checked_at > CHECK_EVERY.total_seconds()
+        self._checked_at = now
+        if self._deadline is not None and now >= self._deadline:
             self._end("it did not stop by itself in time", self._status)
         if slept:
             self._beat = now
@@ -89,7 +89,7 @@ class LoopWatchdog:
 
     def _run(self) -> None:
         while not self._over.wait(1):
-            self.look()
+            self.check()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -142,7 +142,7 @@ class SystemdNotifier:
         """Say that the daemon gets on, and what it is doing."""
         self._send(f"WATCHDOG=1\nSTATUS={_one_line(status)}")
 
-    def troubled(self, status: str) -> None:
+    def degraded(self, status: str) -> None:
         """Say what is wrong, without saying that the daemon gets on."""
         self._send(f"STATUS={_one_line(status)}")
 

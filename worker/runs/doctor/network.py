@@ -53,9 +53,9 @@ def check_tls(ca_file: str) -> Finding:
     return make_finding("network", "tls", found, fail=not count, remedy=remedy)
 
 
-def check_hosts(soundings: Sequence[ProbeResult]) -> Finding:
+def check_hosts(results: Sequence[ProbeResult]) -> Finding:
     """Tell whether the network works, going by how many hosts answered at all."""
-    faults = {urlsplit(each.source.url).netloc.lower(): each.fault for each in soundings}
+    faults = {urlsplit(each.source.url).netloc.lower(): each.fault for each in results}
     hosts = {host for host in faults if host}
     unknown = {host for host in hosts if faults[host] == "dns"}
     silent = {host for host in hosts if faults[host] in _UNREACHED} - unknown
@@ -68,9 +68,9 @@ def check_hosts(soundings: Sequence[ProbeResult]) -> Finding:
     return make_finding("network", "hosts", found, warn=bool(unknown or silent), fail=nobody, remedy=remedy)
 
 
-def check_clock(soundings: Sequence[ProbeResult]) -> Finding | None:
+def check_clock(results: Sequence[ProbeResult]) -> Finding | None:
     """Compare this machine's clock with what the servers say; None where none said anything."""
-    ahead = [skew for each in soundings if each.page and (skew := _ahead(each.page)) is not None]
+    ahead = [skew for each in results if each.page and (skew := _ahead(each.page)) is not None]
     if not ahead:
         return None
     off = timedelta(seconds=round(median(skew.total_seconds() for skew in ahead)))
@@ -92,39 +92,39 @@ def _ahead(page: Page) -> timedelta | None:
     return page.fetched_at - written - timedelta(seconds=int(age[:9]) if age.isascii() and age.isdecimal() else 0)
 
 
-def check_source(sounding: ProbeResult, *, now: datetime) -> Finding:
+def check_source(result: ProbeResult, *, now: datetime) -> Finding:
     """Judge one poll of a source."""
-    steps = tuple((step.what, f"{step.detail}  ({step.url})" if step.url else step.detail) for step in sounding.steps)
-    level, detail, remedy = _judged(sounding, now=now)
-    return Finding(area="source", name=sounding.source.name, level=level, detail=detail, remedy=remedy, steps=steps)
+    steps = tuple((step.what, f"{step.detail}  ({step.url})" if step.url else step.detail) for step in result.steps)
+    level, detail, remedy = _judged(result, now=now)
+    return Finding(area="source", name=result.source.name, level=level, detail=detail, remedy=remedy, steps=steps)
 
 
-def _judged(sounding: ProbeResult, *, now: datetime) -> tuple[Level, str, str]:
-    if sounding.error:
+def _judged(result: ProbeResult, *, now: datetime) -> tuple[Level, str, str]:
+    if result.error:
         return (
             Level.FAIL,
-            sounding.error,
-            _REMEDIES.get(sounding.fault, "see the steps, which `corpus-worker doctor` shows"),
+            result.error,
+            _REMEDIES.get(result.fault, "see the steps, which `corpus-worker doctor` shows"),
         )
-    said = _told(sounding)
-    if not sounding.candidates and not sounding.further:
-        why = f": {sounding.notes[0]}" if sounding.notes else ""
+    said = _told(result)
+    if not result.candidates and not result.further:
+        why = f": {result.notes[0]}" if result.notes else ""
         return Level.WARN, f"no entries{why}", "check the address: corpus-worker sources add finds what can be polled"
-    if sounding.newest and now - sounding.newest > _STALE:
+    if result.newest and now - result.newest > _STALE:
         return Level.WARN, said, "nobody seems to write there any more: look for another address"
-    if sounding.page and sounding.page.permanent_url:
-        return Level.WARN, said, f'it has moved for good: set url = "{sounding.page.permanent_url}"'
+    if result.page and result.page.permanent_url:
+        return Level.WARN, said, f'it has moved for good: set url = "{result.page.permanent_url}"'
     return Level.OK, said, ""
 
 
-def _told(sounding: ProbeResult) -> str:
+def _told(result: ProbeResult) -> str:
     """Return entries, newest date, size and time in one line."""
-    count = sounding.entries
-    parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if sounding.further else "")]
-    if sounding.strangers:
-        parts.append(f"{sounding.strangers:,} links to other sites left out")
-    if sounding.newest:
-        parts.append(f"newest {sounding.newest.astimezone():%Y-%m-%d %H:%M}")
-    if page := sounding.page:
+    count = result.entries
+    parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if result.further else "")]
+    if result.offsite:
+        parts.append(f"{result.offsite:,} links to other sites left out")
+    if result.newest:
+        parts.append(f"newest {result.newest.astimezone():%Y-%m-%d %H:%M}")
+    if page := result.page:
         parts.append(f"{page.status}, {len(page.body):,} bytes in {page.elapsed.total_seconds():.2f} s")
     return "; ".join(parts)

@@ -45,9 +45,9 @@ async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
     if not sources:
         return
     checked = await check_sources(settings, sources)
-    soundings = [each.result for each in checked]
-    yield check_hosts(soundings)
-    if (time := check_clock(soundings)) is not None:
+    results = [each.result for each in checked]
+    yield check_hosts(results)
+    if (time := check_clock(results)) is not None:
         yield time
     for each in checked:
         yield each.finding
@@ -55,16 +55,16 @@ async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[CheckedSource]:
     """Poll sources side by side, once, and judge what each gives; raises ConfigurationError."""
-    async with open_probe(settings) as sounder:
-        soundings = await asyncio.gather(*(sounder.sound(source) for source in sources))
-    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in soundings]
+    async with open_probe(settings) as probe:
+        results = await asyncio.gather(*(probe.probe(source) for source in sources))
+    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in results]
     return [
         CheckedSource(
             result=each,
             finding=check_source(each, now=now),
             overlap=_overlap(own, [other for other in keys if other is not own]),
         )
-        for each, own in zip(soundings, keys, strict=True)
+        for each, own in zip(results, keys, strict=True)
     ]
 
 

@@ -67,7 +67,7 @@ def _sitemap(page: Page, source: Source, sought: ArchiveQuery, *, now: datetime)
         yield ArchivePage(
             candidates=found.candidates,
             follow=tuple(("sitemap", url) for url in found.follow),
-            left_out=found.outside,
+            left_out=found.out_of_range,
             notes=found.notes,
         )
 

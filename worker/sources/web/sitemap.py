@@ -222,9 +222,9 @@ def _xml(page: Page, source: Source, *, scope: LinkPolicy, look: _SitemapQuery) 
         yield Discovery(candidates=some)
     yield Discovery(
         skipped=sieve.skipped.total() + damage.without_address,
-        strangers=sieve.strangers,
-        elsewhere=tuple(sieve.elsewhere),
-        outside=omitted.count,
+        offsite=sieve.offsite,
+        offsite_examples=tuple(sieve.elsewhere),
+        out_of_range=omitted.count,
         notes=(*sieve.notes(), *omitted.note(), *damage.notes()),
     )
 
@@ -254,25 +254,25 @@ def _index(
     found: Iterable[SitemapEntry], page: Page, *, scope: LinkPolicy, look: _SitemapQuery, omitted: _OutsideCount
 ) -> Discovery:
     children: list[tuple[datetime, str]] = []
-    strangers = 0
+    offsite = 0
     for place in found:
         try:
             url = urls.resolve(place.url, base=page.final_url)
         except SourceError:
-            strangers += 1
+            offsite += 1
             continue
         modified, period = plausible_date(read_date(place.lastmod, zone=UTC), now=look.now), period_in_name(url)
         if not scope.admits(url):
-            strangers += 1
+            offsite += 1
         elif _may_hold(look.window, modified, period):
             children.append((modified or (period and period.end) or _NEVER, url))
         else:
             omitted.count += 1
     # Undated ones first: the sitemap of the latest news rarely says when it changed.
     children.sort(key=lambda child: (child[0] is not _NEVER, -child[0].timestamp() if child[0] is not _NEVER else 0.0))
-    stray = (f"{strangers:,} left out: sitemaps of other sites, or no addresses",) if strangers else ()
+    stray = (f"{offsite:,} left out: sitemaps of other sites, or no addresses",) if offsite else ()
     return Discovery(
-        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=strangers, notes=(*stray, *omitted.note())
+        follow=tuple(dict.fromkeys(url for _, url in children)), skipped=offsite, notes=(*stray, *omitted.note())
     )
 
 

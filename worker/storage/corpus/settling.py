@@ -43,7 +43,7 @@ class IncomingArticle:
     judge: Judge
     now: datetime
     page: Page | None = None
-    look_at: datetime | None = None
+    recheck_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def settle(
     judge: Judge,
     now: datetime,
     page: Page | None = None,
-    look_at: datetime | None = None,
+    recheck_at: datetime | None = None,
 ) -> Outcome | None:
     """Find neighbours, judge, and write article, index and outcome; None where the lease was lost meanwhile."""
     held = lock_candidate(connection, claim)
@@ -77,12 +77,12 @@ def settle(
         judge=judge,
         now=now,
         page=page,
-        look_at=look_at,
+        recheck_at=recheck_at,
     )
     lock_incoming(connection, arrival)
     before = page_versions(connection, article.canonical_url)
     outcome = _unchanged(before, arrival) or _inserted(connection, held, arrival, before)
-    ending = Completion(now=now, page=page, article=article, look_at=look_at)
+    ending = Completion(now=now, page=page, article=article, recheck_at=recheck_at)
     complete(connection, held.row, outcome, ending)
     return outcome
 

@@ -61,7 +61,7 @@ class QueueStatements:
     firsts: Select[Any]
 
 
-def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> QueueStatements:
+def _statements(*, by_source: bool, by_batch: bool, yields_to_live: bool) -> QueueStatements:
     within = (IS_PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
     due = (*within, CANDIDATES.c.due_at <= AT, IS_UNLEASED)
     of_host = select(CANDIDATES.c.id).where(*due, CANDIDATES.c.lane == HOSTS.c.host).correlate(HOSTS)
@@ -69,7 +69,7 @@ def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> QueueSta
     ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= AT)
     if by_source or by_batch:
         ready = ready.where(of_host.exists())
-    if gives_way:
+    if yields_to_live:
         ready = ready.where(not_(_RECENT_HIGH_PRIORITY.exists()))
     contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
     contents = contents.order_by(CANDIDATES.c.due_at, CANDIDATES.c.id).limit(bindparam("limit"))
@@ -125,14 +125,14 @@ _OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != lit
 _CLOSED = select(HOSTS.c.host).where(HOSTS.c.closed_until > literal_column("0"), HOSTS.c.closed_until > AT)
 _OPEN = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED))
 _SHAPES = {
-    shape: _statements(by_source=shape[0], by_batch=shape[1], gives_way=shape[2])
+    shape: _statements(by_source=shape[0], by_batch=shape[1], yields_to_live=shape[2])
     for shape in product((False, True), repeat=3)
 }
 
 
 def statements_for(scope: Scope) -> QueueStatements:
     """Return the statements for a scope."""
-    return _SHAPES[bool(scope.sources), bool(scope.batch), scope.gives_way]
+    return _SHAPES[bool(scope.sources), bool(scope.batch), scope.yields_to_live]
 
 
 def scope_parameters(scope: Scope) -> dict[str, Any]:
@@ -351,10 +351,10 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         known_sha256=row.body_sha256,
         known_article=row.article_id,
         discovered_at=row.discovered_at,
-        former=former,
-        by_age=by_age,
-        expired=_expired(row),
-        past=bool(row.precedence),
+        previous_outcome=former,
+        is_scheduled_recheck=by_age,
+        lease_expired=_expired(row),
+        from_backfill=bool(row.precedence),
     )
 
 

@@ -71,7 +71,7 @@ def finish(
     *,
     now: datetime,
     page: Page | None = None,
-    look_at: datetime | None = None,
+    recheck_at: datetime | None = None,
 ) -> Outcome | None:
     """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
 
@@ -82,9 +82,9 @@ def finish(
         return None
     if held.ended:
         return Outcome(state=State(held.row.state), reason=held.row.reason, detail=held.row.detail)
-    if outcome.state is not State.UNCHANGED and not outcome.in_vain:
+    if outcome.state is not State.UNCHANGED and not outcome.is_failed_recheck:
         save_page(connection, claim.id, page, now=now)
-    return complete(connection, held.row, outcome, Completion(now=now, page=page, look_at=look_at))
+    return complete(connection, held.row, outcome, Completion(now=now, page=page, recheck_at=recheck_at))
 
 
 def save_page(connection: Connection, candidate_id: int, page: Page | None, *, now: datetime) -> int | None:
@@ -109,7 +109,7 @@ class Completion:
     now: datetime
     page: Page | None = None
     article: Article | None = None
-    look_at: datetime | None = None
+    recheck_at: datetime | None = None
 
 
 def complete(connection: Connection, row: Row[Any], outcome: Outcome, ending: Completion) -> Outcome:
@@ -129,7 +129,7 @@ def complete(connection: Connection, row: Row[Any], outcome: Outcome, ending: Co
         "due_at": outcome.retry_at or now,
         "article_id": outcome.article or row.article_id,
         "done_token": row.lease_token,
-        **_response_values(row, None if outcome.in_vain else page),
+        **_response_values(row, None if outcome.is_failed_recheck else page),
         **_recheck_values(row, outcome, ending),
     }
     connection.execute(_COMPLETE, values)
@@ -154,7 +154,7 @@ def _next_address(connection: Connection, row: Row[Any], outcome: Outcome, endin
     if row.lane is None or not row.has_several:
         return None
     addresses.record_attempt(connection, row, outcome, ending.article, now=ending.now)
-    if outcome.in_vain:
+    if outcome.is_failed_recheck:
         return None
     rows = addresses.all_of(connection, row.id)
     return addresses.next_address(rows, row, outcome, elsewhere=addresses.is_elsewhere(row, ending.article))
@@ -211,9 +211,9 @@ def _free_hosts(connection: Connection, row: Row[Any], turn: Row[Any] | None, *,
 def _recheck_values(row: Row[Any], outcome: Outcome, ending: Completion) -> Values:
     if outcome.state is State.PENDING:
         return {"look_at": None, "looks": row.looks, "former": row.former}
-    seen_the_same = outcome.state is State.UNCHANGED or outcome.in_vain
-    look_at = ending.look_at if outcome.state in RECHECKED else None
-    return {"look_at": look_at, "looks": row.looks + 1 if seen_the_same else 0, "former": ""}
+    seen_the_same = outcome.state is State.UNCHANGED or outcome.is_failed_recheck
+    recheck_at = ending.recheck_at if outcome.state in RECHECKED else None
+    return {"look_at": recheck_at, "looks": row.looks + 1 if seen_the_same else 0, "former": ""}
 
 
 def _response_values(row: Row[Any], page: Page | None) -> Values:

@@ -116,7 +116,7 @@ def test_moves_of_what_is_done_go_and_those_that_may_be_asked_for_again_stay(sto
     take_in(store, "https://done.example/1", "một hai")
     take_in(store, "https://young.example/1", "ba bốn", now=NOW + 2 * DAY)
     store.ledger.enqueue([candidate("https://looked.example/1")], now=NOW)
-    settle(store, claim_one(store), "năm sáu", look_at=NOW + 30 * DAY)
+    settle(store, claim_one(store), "năm sáu", recheck_at=NOW + 30 * DAY)
     store.ledger.enqueue([candidate("https://waits.example/1")], now=NOW)
     moved = [f"https://{name}.example/1" for name in ("done", "young", "looked", "waits")]
     for url in (*moved, "https://feed.example/rss.xml"):

@@ -197,10 +197,10 @@ def test_a_backfill_is_under_way_until_all_is_looked_at_and_worked_off(store: St
 def test_a_backfill_whose_worker_is_dead_is_free_at_once(store: Store) -> None:
     begun(store, "a")
 
-    holders = store.ledger.holders()
-    store.ledger.take_over(["w1"])
+    lease_owners = store.ledger.lease_owners()
+    store.ledger.reclaim(["w1"])
 
-    assert holders == {"w1"}
+    assert lease_owners == {"w1"}
     assert store.backfills.lead(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
 
 
@@ -258,7 +258,7 @@ def test_who_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Store) -> N
     begun(store, "https://bao.example/sitemap.xml")
     take(store, "https://bao.example/cu", "https://khac.example/cu")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
-    scope = Scope(batch=BATCH, gives_way=True)
+    scope = Scope(batch=BATCH, yields_to_live=True)
 
     at_once = claimed(store, scope=scope)
     later = store.ledger.claim(now=NOW + MINUTE, lease=MINUTE, limit=5, worker="w1", scope=scope)
@@ -275,4 +275,4 @@ def test_news_that_is_not_due_yet_holds_nobody_up(store: Store) -> None:
     store.ledger.finish(first, later, now=NOW - MINUTE)
     take(store, "https://bao.example/cu")
 
-    assert claimed(store, scope=Scope(batch=BATCH, gives_way=True)) == ["https://bao.example/cu"]
+    assert claimed(store, scope=Scope(batch=BATCH, yields_to_live=True)) == ["https://bao.example/cu"]

@@ -55,8 +55,8 @@ def test_a_content_that_gives_nothing_leaves_what_others_gave(store: Store) -> N
 
     claim = claim_one(store)
 
-    assert claim.former is not None
-    assert (claim.former.state, claim.title) == (State.STORED, None)
+    assert claim.previous_outcome is not None
+    assert (claim.previous_outcome.state, claim.title) == (State.STORED, None)
     assert store.ledger.finish(claim, REJECTED, now=NOW) == REJECTED
     assert store.reader.audit().balanced
 

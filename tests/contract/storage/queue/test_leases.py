@@ -130,10 +130,10 @@ def test_leases_of_the_dead_are_taken_over_at_once(store: Store) -> None:
     claim_one(store, worker="alive")
     store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="dead")
 
-    freed = store.ledger.take_over(store.ledger.holders() - {"alive"})
+    freed = store.ledger.reclaim(store.ledger.lease_owners() - {"alive"})
 
     assert freed == 1
-    assert store.ledger.holders() == {"alive"}
+    assert store.ledger.lease_owners() == {"alive"}
     assert claim_one(store, worker="next").attempts == 2
     assert store.ledger.lead_poll("bao", now=NOW, lease=MINUTE, worker="next")
 

@@ -102,7 +102,7 @@ def plans(database: Database, work: Callable[[Connection], object]) -> list[str]
         (lambda it: workers.reclaim(it, ["gone"]), {"ix_candidates_leases"}),
         (lambda it: queue_rechecks(it, now=NOW, limit=10), {"ix_candidates_look"}),
     ],
-    ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "take_over", "look_again"],
+    ids=["has_due", "has_due of a batch", "pending", "next_due", "claim", "reclaim", "queue_rechecks"],
 )
 def test_a_question_is_answered_by_the_indexes_made_for_it(
     database: Database, work: Callable[[Connection], object], indexes: set[str]

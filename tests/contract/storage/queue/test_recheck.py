@@ -16,13 +16,15 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 URL = "https://bao.example/1"
 
 
-def take_in(store: Store, *, url: str = URL, text: str = "một hai ba", look_at: datetime | None = None) -> Outcome:
+def take_in(store: Store, *, url: str = URL, text: str = "một hai ba", recheck_at: datetime | None = None) -> Outcome:
     """Enqueue, claim and settle one article that is looked at again at a time."""
     store.ledger.enqueue([candidate(url, modified_at=NOW)], now=NOW)
-    return settled(store, claim_one(store), text, look_at=look_at)
+    return settled(store, claim_one(store), text, recheck_at=recheck_at)
 
 
-def settled(store: Store, claim: Claim, text: str, *, look_at: datetime | None = None, now: datetime = NOW) -> Outcome:
+def settled(
+    store: Store, claim: Claim, text: str, *, recheck_at: datetime | None = None, now: datetime = NOW
+) -> Outcome:
     found = article(claim.url, text)
     outcome = store.ledger.settle(
         claim,
@@ -31,7 +33,7 @@ def settled(store: Store, claim: Claim, text: str, *, look_at: datetime | None =
         judge=judge_of(found),
         now=now,
         page=page(claim.url, text.encode()),
-        look_at=look_at,
+        recheck_at=recheck_at,
     )
     assert outcome is not None
     return outcome
@@ -44,11 +46,11 @@ def record(store: Store, url: str = URL) -> CandidateRecord:
 
 
 def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> None:
-    take_in(store, look_at=NOW + HOUR)
+    take_in(store, recheck_at=NOW + HOUR)
 
-    early = store.ledger.look_again(now=NOW + 59 * MINUTE, limit=10)
-    due = store.ledger.look_again(now=NOW + HOUR, limit=10)
-    twice = store.ledger.look_again(now=NOW + HOUR, limit=10)
+    early = store.ledger.queue_rechecks(now=NOW + 59 * MINUTE, limit=10)
+    due = store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
+    twice = store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
 
     assert (early, due, twice) == (0, 1, 0)
     assert record(store).state is State.PENDING
@@ -58,17 +60,17 @@ def test_an_article_is_due_again_at_its_time_and_not_before(store: Store) -> Non
 
 def test_only_so_many_are_looked_at_again_at_once_the_longest_due_first(store: Store) -> None:
     for number in range(5):
-        take_in(store, url=f"https://bao.example/{number}", text=f"chữ{number}", look_at=NOW + (5 - number) * MINUTE)
+        take_in(store, url=f"https://bao.example/{number}", text=f"chữ{number}", recheck_at=NOW + (5 - number) * MINUTE)
 
-    queued = store.ledger.look_again(now=NOW + HOUR, limit=2)
+    queued = store.ledger.queue_rechecks(now=NOW + HOUR, limit=2)
 
     waiting = [number for number in range(5) if record(store, f"https://bao.example/{number}").state is State.PENDING]
     assert (queued, waiting) == (2, [3, 4])
 
 
 def test_it_waits_behind_the_news_of_its_host(store: Store) -> None:
-    take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    take_in(store, recheck_at=NOW)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     store.ledger.enqueue([candidate("https://bao.example/2")], now=NOW + MINUTE)
 
     claimed = claim_one(store, now=NOW + 2 * MINUTE)
@@ -77,29 +79,29 @@ def test_it_waits_behind_the_news_of_its_host(store: Store) -> None:
 
 
 def test_the_claim_knows_what_it_was_and_asks_conditionally(store: Store) -> None:
-    stored = take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    stored = take_in(store, recheck_at=NOW)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
 
     claim = claim_one(store)
 
-    assert claim.former == Outcome(state=State.STORED, reason=stored.reason, detail=stored.detail)
-    assert (claim.by_age, claim.known_article, claim.discovered_at) == (True, stored.article, NOW)
+    assert claim.previous_outcome == Outcome(state=State.STORED, reason=stored.reason, detail=stored.detail)
+    assert (claim.is_scheduled_recheck, claim.known_article, claim.discovered_at) == (True, stored.article, NOW)
     assert claim.known_sha256 is not None
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.REJECTED, State.BLOCKED])
 def test_a_look_that_fails_leaves_what_was(store: Store, state: State) -> None:
-    stored = take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    stored = take_in(store, recheck_at=NOW)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     claim = claim_one(store)
 
     outcome = keep_former_outcome(claim, Outcome(state=state, reason="gone", detail="404"))
-    store.ledger.finish(claim, outcome, now=NOW, page=page(URL, b"an error"), look_at=NOW + DAY)
+    store.ledger.finish(claim, outcome, now=NOW, page=page(URL, b"an error"), recheck_at=NOW + DAY)
 
     after = record(store)
     assert (after.state, after.reason, after.articles) == (State.STORED, stored.reason, (stored.article,))
     assert after.detail == "looked at again in vain: gone: 404"
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 1
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
     assert claim_one(store, now=NOW + DAY).known_sha256 == claim.known_sha256
     assert store.reader.audit().balanced
 
@@ -113,10 +115,10 @@ def test_a_look_that_is_put_off_keeps_what_was(store: Store) -> None:
     store.ledger.finish(claim, keep_former_outcome(claim, later), now=NOW + HOUR)
 
     again = claim_one(store, now=NOW + 2 * HOUR)
-    assert again.former == claim.former
-    assert again.former is not None
-    assert again.former.state is State.STORED
-    assert not again.by_age
+    assert again.previous_outcome == claim.previous_outcome
+    assert again.previous_outcome is not None
+    assert again.previous_outcome.state is State.STORED
+    assert not again.is_scheduled_recheck
 
 
 def test_who_is_asked_for_by_a_person_fails_as_it_fails(store: Store) -> None:
@@ -124,27 +126,27 @@ def test_who_is_asked_for_by_a_person_fails_as_it_fails(store: Store) -> None:
 
     store.ledger.enqueue([candidate()], now=NOW, again=True)
 
-    assert claim_one(store).former is None
+    assert claim_one(store).previous_outcome is None
 
 
 def test_a_changed_text_is_a_revision_and_is_looked_at_again(store: Store) -> None:
-    take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    take_in(store, recheck_at=NOW)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
 
-    outcome = settled(store, claim_one(store), "một hai ba bốn", look_at=NOW + DAY)
+    outcome = settled(store, claim_one(store), "một hai ba bốn", recheck_at=NOW + DAY)
 
     assert outcome.state is State.REVISED
     assert record(store).state is State.REVISED
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 1
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 1
 
 
 def test_a_copy_is_not_looked_at_again(store: Store) -> None:
     take_in(store, url="https://else.example/1")
 
-    outcome = take_in(store, look_at=NOW)
+    outcome = take_in(store, recheck_at=NOW)
 
     assert outcome.state is State.DUPLICATE
-    assert store.ledger.look_again(now=NOW + DAY, limit=10) == 0
+    assert store.ledger.queue_rechecks(now=NOW + DAY, limit=10) == 0
 
 
 def announce(store: Store, number: int, *, at: datetime) -> State:
@@ -179,11 +181,11 @@ def test_a_change_that_is_one_restores_belief(store: Store) -> None:
 
 
 def test_a_lease_that_runs_out_loses_nothing(store: Store) -> None:
-    take_in(store, look_at=NOW)
-    store.ledger.look_again(now=NOW, limit=10)
+    take_in(store, recheck_at=NOW)
+    store.ledger.queue_rechecks(now=NOW, limit=10)
     first = claim_one(store)
 
     second = claim_one(store, now=NOW + HOUR)
 
-    assert (second.former, second.by_age) == (first.former, True)
+    assert (second.previous_outcome, second.is_scheduled_recheck) == (first.previous_outcome, True)
     assert second == replace(second, known_article=first.known_article)

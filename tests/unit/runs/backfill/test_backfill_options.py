@@ -25,7 +25,7 @@ SETTINGS = Settings(
 JANUARY = TimeWindow(start=datetime(2026, 1, 30, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC))
 
 
-def orders(source: str = "bao", **more: object) -> BackfillOptions:
+def options(source: str = "bao", **more: object) -> BackfillOptions:
     return BackfillOptions(source=source, first=date(2026, 1, 1), last=date(2026, 1, 31), **more)  # type: ignore[arg-type]
 
 
@@ -37,9 +37,9 @@ def orders(source: str = "bao", **more: object) -> BackfillOptions:
     ],
 )
 def test_days_are_those_of_the_source_s_own_time_zone(source: str, start: datetime, end: datetime) -> None:
-    asked = orders(source)
+    asked = options(source)
 
-    window = asked.sought(asked.source_of(SETTINGS)).window
+    window = asked.archive_query(asked.source_of(SETTINGS)).window
 
     assert (window.start, window.end) == (start, end)
 
@@ -53,11 +53,11 @@ def test_today_is_the_day_where_the_source_is(source: str, day: int) -> None:
 
 def test_the_same_orders_have_the_same_name_and_others_another() -> None:
     names = {
-        orders().name,
-        orders(limit=5, discover_only=True, afresh=True).name,
-        orders(changed_later=True).name,
-        orders(open_ended=True).name,
-        orders("utc").name,
+        options().name,
+        options(limit=5, discover_only=True, afresh=True).name,
+        options(changed_later=True).name,
+        options(open_ended=True).name,
+        options("utc").name,
     }
 
     assert len(names) == 4
@@ -73,9 +73,9 @@ def test_orders_with_an_open_end_are_the_same_on_another_day() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (orders("nirgends"), "the configuration has bao, utc, tep, xa"),
-        (orders("tep"), "corpus-worker ingest"),
-        (orders("xa"), "corpus-worker ingest"),
+        (options("nirgends"), "the configuration has bao, utc, tep, xa"),
+        (options("tep"), "corpus-worker ingest"),
+        (options("xa"), "corpus-worker ingest"),
         (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "exchange them"),
         (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date.max), "the last day there is"),
     ],

@@ -40,22 +40,22 @@ class Book:
 
 @pytest.mark.anyio
 async def test_a_store_that_fails_for_a_moment_does_not_cost_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, book = FakeClock(), Book()
+    clock, registry = FakeClock(), Book()
 
     class SlowLooker:
         def __init__(self, *_: object) -> None:
             pass
 
-        async def look(self) -> None:
+        async def walk(self) -> None:
             await clock.sleep(timedelta(minutes=3))
 
     monkeypatch.setattr(run, "ArchiveWalker", SlowLooker)
     monkeypatch.setattr(BackfillOptions, "source_of", lambda *_: SOURCE)
-    app = SimpleNamespace(clock=clock, offload=inline, settings=None, past=SimpleNamespace(book=book))
+    app = SimpleNamespace(clock=clock, offload=inline, settings=None, backfill=SimpleNamespace(registry=registry))
 
     await BackfillRun(cast("App", app), ORDERS).run()
 
-    assert book.leads > 3
+    assert registry.leads > 3
 
 
 @pytest.mark.anyio
@@ -73,13 +73,13 @@ async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> No
 
     ledger = SimpleNamespace(pending=pending)
     app = SimpleNamespace(clock=clock, offload=inline, settings=None, ledger=ledger, ingester=Ingester())
-    orders = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
+    options = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
     looker = ArchiveWalker(
-        cast("App", app), cast("BackfillDeps", SimpleNamespace(book=None, fetcher=None)), orders, SOURCE
+        cast("App", app), cast("BackfillDeps", SimpleNamespace(registry=None, fetcher=None)), options, SOURCE
     )
 
     began = clock.monotonic()
-    await looker._wait_for_the_work()
+    await looker._wait_for_ingester()
 
     assert clock.monotonic() - began < 5
 
@@ -125,12 +125,12 @@ async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on
         app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
         looker = ArchiveWalker(
             cast("App", app),
-            cast("BackfillDeps", SimpleNamespace(book=shelf, fetcher=fetcher)),
+            cast("BackfillDeps", SimpleNamespace(registry=shelf, fetcher=fetcher)),
             replace(ORDERS, limit=limit),
             replace(SOURCE, kind="sitemap", url=url),
         )
-        await looker.look()
-        looked.append((looker.looked.new, len(shelf.waiting)))
+        await looker.walk()
+        looked.append((looker.counts.new, len(shelf.waiting)))
 
     assert looked == [(700, 1), (500, 0)]
     assert max(shelf.sizes) <= 500

@@ -94,8 +94,8 @@ class Desk:
 def test_a_configuration_asked_for_while_the_store_is_opened_is_taken_as_soon_as_it_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, ends = (sends(signal.SIGHUP), sends()), (sends(), sends(signal.SIGTERM))
-    desk = Desk(monkeypatch, asked, ends, reread=["new"])
+    checks, ends = (sends(signal.SIGHUP), sends()), (sends(), sends(signal.SIGTERM))
+    desk = Desk(monkeypatch, checks, ends, reread=["new"])
 
     status = desk.run()
 
@@ -165,7 +165,7 @@ def test_a_store_that_needs_somebodys_hand_ends_a_daemon_that_has_done_nothing_y
 
 def test_a_right_that_is_withdrawn_from_a_daemon_that_has_worked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "FIRST_WAIT", timedelta(milliseconds=1))
-    monkeypatch.setattr(ProgressCounter, "proven", property(lambda _: True))
+    monkeypatch.setattr(ProgressCounter, "store_worked", property(lambda _: True))
     desk = Desk(monkeypatch, (sends(), is_refused), (is_refused, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
 
     status = desk.run()
@@ -179,7 +179,7 @@ def test_sources_are_followed_when_the_file_changes_and_all_else_waits(
     file = tmp_path / "worker.toml"
     text = '[store]\nurl = "sqlite:///{}.db"\n[[sources]]\nname = "a"\nkind = "feed"\nurl = "https://a.vn/"\n{}'
     file.write_text(text.format("old", ""), encoding="utf-8")
-    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+    monkeypatch.setattr(service, "CONFIG_CHECK_EVERY", timedelta(milliseconds=5))
     seen: list[list[bool]] = []
 
     async def is_paused() -> None:
@@ -200,7 +200,7 @@ def test_a_file_that_is_not_valid_is_refused_once_and_the_work_goes_on(
 ) -> None:
     file = tmp_path / "worker.toml"
     file.write_text("nonsense", encoding="utf-8")
-    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+    monkeypatch.setattr(service, "CONFIG_CHECK_EVERY", timedelta(milliseconds=5))
 
     read: list[Path] = []
 

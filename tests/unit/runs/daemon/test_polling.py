@@ -55,9 +55,9 @@ class Desk:
             raise self.failure
         return ()
 
-    async def ask(self) -> None:
-        await self.polling.ask()
-        await asyncio.gather(*self.polling.going.values())
+    async def poll_due(self) -> None:
+        await self.polling.poll_due()
+        await asyncio.gather(*self.polling.running.values())
 
 
 @pytest.mark.anyio
@@ -65,11 +65,11 @@ class Desk:
 async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_polled_again(error: Exception) -> None:
     desk = Desk(error)
 
-    await desk.ask()
-    await desk.ask()
+    await desk.poll_due()
+    await desk.poll_due()
     soon = desk.discoverer.polls
     desk.clock.advance(FAILED_POLL_PAUSE)
-    await desk.ask()
+    await desk.poll_due()
 
     assert (soon, desk.discoverer.polls) == (1, 2)
 
@@ -79,7 +79,7 @@ async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
     lack = MachineError("no more threads")
     desk = Desk(lack)
 
-    await desk.ask()
+    await desk.poll_due()
 
     assert desk.lacks == [lack]
 
@@ -92,13 +92,13 @@ async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: p
 
     for failure in ("gone", "gone", "gone", "another", "another"):
         desk.failure = StoreError(failure)
-        await desk.ask()
+        await desk.poll_due()
     desk.clock.advance(polling.LOG_EVERY)
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = None
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = StoreError("another")
-    await desk.ask()
+    await desk.poll_due()
 
     assert told == ["gone", "another", "another", "another"]
 
@@ -107,9 +107,9 @@ async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: p
 async def test_what_another_worker_polls_is_no_progress() -> None:
     desk = Desk(SourceReport(source="bao", left_alone=True))
 
-    await desk.ask()
+    await desk.poll_due()
     left_alone = desk.done.count
-    await desk.ask()
+    await desk.poll_due()
 
     assert (left_alone, desk.done.count) == (0, 1)
 
@@ -119,7 +119,7 @@ async def test_no_poll_begins_once_the_end_has_come() -> None:
     desk = Desk()
 
     desk.polling.close()
-    await desk.ask()
+    await desk.poll_due()
 
     assert desk.discoverer.polls == 0
 
@@ -128,11 +128,11 @@ async def test_no_poll_begins_once_the_end_has_come() -> None:
 async def test_a_question_that_ends_in_a_bug_was_not_answered() -> None:
     desk = Desk()
 
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = StoreError("gone for a moment")
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = ValueError("a state that cannot be read")
     with pytest.raises(ValueError, match="cannot be read"):
-        await desk.ask()
+        await desk.poll_due()
 
-    assert desk.polling.asked == 2
+    assert desk.polling.checks == 2

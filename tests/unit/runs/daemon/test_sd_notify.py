@@ -38,13 +38,13 @@ def notified(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[L
 
 
 def test_every_turn_of_a_life_is_told(notified: tuple[Listener, SystemdNotifier]) -> None:
-    listener, supervisor = notified
+    listener, systemd = notified
 
-    supervisor.ready()
-    supervisor.alive("3 articles\nin hand")
-    supervisor.troubled("it hangs")
-    supervisor.reloading(monotonic=12.5)
-    supervisor.stopping()
+    systemd.ready()
+    systemd.alive("3 articles\nin hand")
+    systemd.degraded("it hangs")
+    systemd.reloading(monotonic=12.5)
+    systemd.stopping()
 
     assert listener.heard() == {"READY": "1"}
     assert listener.heard() == {"WATCHDOG": "1", "STATUS": "3 articles in hand"}

@@ -70,10 +70,10 @@ def work_with(
             daemon=SimpleNamespace(stall_after=stall_after), store=SimpleNamespace(keep_pages=None)
         ),
     )
-    guard = LoopWatchdog(
+    watchdog = LoopWatchdog(
         patience=timedelta(minutes=1), monotonic=clock.monotonic, end=lambda reason, _status: ended.append(reason)
     )
-    return Session(cast("App", app), done, guard=guard, supervisor=SystemdNotifier({}))
+    return Session(cast("App", app), done, watchdog=watchdog, systemd=SystemdNotifier({}))
 
 
 class FailingIngester:
@@ -126,7 +126,7 @@ async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_d
     def is_down(**_: object) -> bool:
         raise StoreError("no server", retry=True)
 
-    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=20))
     work = work_with(HangingIngester(), done=ProgressCounter(), ended=[], has_due=is_down)
     loop = asyncio.get_running_loop()
 
@@ -137,7 +137,7 @@ async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_d
     work.end(StopReason.STOPPED)
     await running
 
-    assert loop.time() - stopped < under_test.GRACE.total_seconds() / 2
+    assert loop.time() - stopped < under_test.SHUTDOWN_GRACE.total_seconds() / 2
 
 
 @pytest.mark.anyio
@@ -156,7 +156,7 @@ async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
     monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
     ingester, done = FailingIngester(StoreError("no room on the disk")), ProgressCounter()
     done.count = count
-    done.worked_for(timedelta(0) if count else timedelta(hours=1))
+    done.record_span(timedelta(0) if count else timedelta(hours=1))
     work = work_with(ingester, done=done, ended=[])
 
     running = asyncio.create_task(work.run())
@@ -171,19 +171,19 @@ async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
 async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = asyncio.Event()
+    checks = asyncio.Event()
 
     async def slowly(self: object) -> None:
-        asked.set()
+        checks.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", timedelta(milliseconds=20))
-    monkeypatch.setattr(SourcePoller, "ask", slowly)
+    monkeypatch.setattr(SourcePoller, "poll_due", slowly)
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[])
 
     running = asyncio.create_task(work.run())
-    await asked.wait()
+    await checks.wait()
     work.end(StopReason.STOPPED)
     await running
     await asyncio.sleep(0)
@@ -197,7 +197,7 @@ async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_tho
 ) -> None:
     quick = timedelta(milliseconds=20)
     monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", quick)
-    monkeypatch.setattr(under_test, "LOOK_EVERY", quick)
+    monkeypatch.setattr(under_test, "CHECK_EVERY", quick)
     done, ended = ProgressCounter(), list[str]()
     work = work_with(BusyIngester(done), done=done, ended=ended, sources=fails, stall_after=timedelta(milliseconds=300))
 
@@ -218,7 +218,7 @@ async def test_a_watch_that_meets_a_machine_that_can_do_no_more_ends_the_work(
     def has_due(**_: object) -> bool:
         raise error
 
-    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=1))
+    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=1))
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[], has_due=has_due)
 

@@ -12,7 +12,7 @@ from worker.models import State
 from worker.pipeline.stages import Tally
 from worker.runs.daemon.session import ProgressCounter, Session
 from worker.runs.daemon.status_pages import StatusPages
-from worker.runs.daemon.watchdog import LOOK_EVERY, StallDetector
+from worker.runs.daemon.watchdog import CHECK_EVERY, StallDetector
 
 
 @dataclass
@@ -37,17 +37,17 @@ def made() -> tuple[StatusPages, ProgressCounter, FakeApp, FakeWork]:
     return StatusPages(WebSettings(), clock=FakeClock(), done=done), done, FakeApp(), FakeWork()
 
 
-def show(board: StatusPages, app: FakeApp, work: FakeWork) -> None:
-    board.show(cast("App", app), cast("Session", work))
+def attach(board: StatusPages, app: FakeApp, work: FakeWork) -> None:
+    board.attach(cast("App", app), cast("Session", work))
 
 
 def test_a_daemon_is_not_well_before_its_store_is_open_and_after() -> None:
     board, _, app, work = made()
 
     before = board.health()
-    show(board, app, work)
+    attach(board, app, work)
     during = board.health()
-    board.hide()
+    board.detach()
     after = board.health()
 
     assert [told.ok for told in (before, during, after)] == [False, True, False]
@@ -57,33 +57,33 @@ def test_a_daemon_is_not_well_before_its_store_is_open_and_after() -> None:
 def test_the_figures_say_what_is_in_hand_what_was_done_and_how_long_it_stood_still() -> None:
     board, _, app, work = made()
     app.tally.outcomes[State.STORED] = 5
-    work.progress.look(now=1, done=0, waiting=True)
-    work.progress.look(now=1 + LOOK_EVERY.total_seconds(), done=0, waiting=True)
+    work.progress.check(now=1, done=0, waiting=True)
+    work.progress.check(now=1 + CHECK_EVERY.total_seconds(), done=0, waiting=True)
 
-    show(board, app, work)
+    attach(board, app, work)
 
-    assert board.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": LOOK_EVERY.total_seconds()}
+    assert board.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": CHECK_EVERY.total_seconds()}
 
 
 def test_trouble_is_told_while_it_lasts() -> None:
     board, _, app, work = made()
-    show(board, app, work)
+    attach(board, app, work)
 
     work.trouble = "the store has not answered for 60 seconds"
-    troubled = board.health()
+    degraded = board.health()
     work.trouble = ""
 
-    assert (troubled.ok, troubled.reason) == (False, "the store has not answered for 60 seconds")
+    assert (degraded.ok, degraded.reason) == (False, "the store has not answered for 60 seconds")
     assert board.health().ok
 
 
 def test_a_new_start_alone_heals_nothing_until_something_is_done() -> None:
     board, done, app, work = made()
-    show(board, app, work)
+    attach(board, app, work)
     work.trouble = "work has been waiting for 1800 seconds and none was done"
-    board.hide()
+    board.detach()
 
-    show(board, app, FakeWork())
+    attach(board, app, FakeWork())
     anew = board.health()
     done.count += 1
 
@@ -94,9 +94,9 @@ def test_a_new_start_alone_heals_nothing_until_something_is_done() -> None:
 
 def test_a_change_of_configuration_is_no_trouble() -> None:
     board, _, app, work = made()
-    show(board, app, work)
-    board.hide()
+    attach(board, app, work)
+    board.detach()
 
-    show(board, app, FakeWork())
+    attach(board, app, FakeWork())
 
     assert board.health().ok

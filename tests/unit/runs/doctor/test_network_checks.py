@@ -24,7 +24,7 @@ def candidate(days_ago: int = 0) -> Candidate:
     return Candidate(url=url, canonical_url=url, source="bao", reference="", published_at=published)
 
 
-def sounding(host: str = "bao.example", /, **changes: object) -> ProbeResult:
+def result(host: str = "bao.example", /, **changes: object) -> ProbeResult:
     source = Source(name="bao", kind="feed", url=f"https://{host}/rss")
     good = ProbeResult(source=source, page=page(source.url, "<rss/>"), candidates=(candidate(),))
     return replace(good, **changes)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def moved(url: str) -> Page:
     ],
 )
 def test_a_poll_is_judged_by_what_it_gave(changes: Mapping[str, object], level: Level, told: str) -> None:
-    finding = check_source(sounding(**changes), now=START)
+    finding = check_source(result(**changes), now=START)
 
     assert finding.level is level
     assert told in f"{finding.detail} -> {finding.remedy}"
@@ -59,14 +59,14 @@ def test_a_poll_is_judged_by_what_it_gave(changes: Mapping[str, object], level: 
 def test_the_steps_of_the_fetch_stay_with_the_finding() -> None:
     step = Step(what="status", detail="200", url="https://bao.example/rss")
 
-    record = check_source(sounding(steps=(step,)), now=START).as_record()
+    record = check_source(result(steps=(step,)), now=START).as_record()
 
     assert record["steps"] == [{"what": "status", "detail": "200  (https://bao.example/rss)"}]
 
 
 def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_does() -> None:
-    good, lost = sounding(), sounding("khac.example", error="no such name", fault="dns")
-    mute = sounding("cam.example", error="too slow", fault="timeout")
+    good, lost = result(), result("khac.example", error="no such name", fault="dns")
+    mute = result("cam.example", error="too slow", fault="timeout")
 
     some, none, unknown = check_hosts([good, lost, mute]), check_hosts([lost, mute]), check_hosts([lost])
 
@@ -91,7 +91,7 @@ def test_the_clock_is_compared_with_the_servers_whose_caches_say_how_old_they_ar
     headers = {"date": format_datetime(START - ahead)} | ({"age": age} if age else {})
     answered = replace(page("https://bao.example/rss"), headers=headers)
 
-    finding = check_clock([sounding(page=answered)])
+    finding = check_clock([result(page=answered)])
 
     assert finding
     assert finding.level is level
@@ -101,7 +101,7 @@ def test_the_clock_is_compared_with_the_servers_whose_caches_say_how_old_they_ar
 def test_a_server_that_does_not_say_the_time_proves_nothing(date: str) -> None:
     answered = replace(page("https://bao.example/rss"), headers={"date": date})
 
-    assert check_clock([sounding(page=answered)]) is None
+    assert check_clock([result(page=answered)]) is None
 
 
 def test_an_authority_that_cannot_be_read_fails(tmp_path: Path) -> None:
