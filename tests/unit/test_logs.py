@@ -205,7 +205,7 @@ def test_joiners_between_other_letters_are_shown(text: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from('a ="\\\n\t\u202e\u00a0,')))
 def test_a_line_of_the_log_reads_back_field_by_field(text: str) -> None:
-    line = logs._told({"event": "x.y", "error": text, "state": "stored"})
+    line = logs._format_event({"event": "x.y", "error": text, "state": "stored"})
 
     quoted = r'"((?:[^"\\]|\\.)*)"|(\S*)'
     found = re.fullmatch(rf"x\.y error=(?:{quoted}) state=stored", line)
@@ -216,6 +216,6 @@ def test_a_line_of_the_log_reads_back_field_by_field(text: str) -> None:
 
 @pytest.mark.parametrize("value", ['\\" state="stored', "\\", 'a\\" b="', '\\\\" x=1 y="', "a=b", 'x" "y'])
 def test_no_spelling_of_a_quotation_mark_ends_a_field(value: str) -> None:
-    line = logs._told({"event": "x.y", "error": value})
+    line = logs._format_event({"event": "x.y", "error": value})
 
     assert re.fullmatch(r'x\.y error="(?:[^"\\]|\\.)*"', line)

@@ -44,7 +44,7 @@ DETECTED_KINDS: Final = MappingProxyType(
 class SourceReport:
     """How one poll of a source ended: an error for people (empty where it worked), entries seen, and new ones.
 
-    `strangers` counts links to other sites that were not followed.
+    `offsite` counts links to other sites that were not followed.
     `left_alone` says that it was not polled at all, because another worker is at it or has just been.
     `taken_for` is the kind that a page somebody named was taken for.
     """

@@ -66,4 +66,4 @@ def test_what_the_configuration_does_not_poll_is_paused() -> None:
         Source(name="paused", kind="feed", url="https://b.example/", enabled=False),
     ]
 
-    assert [each.paused for each in figures.under(configured).sources] == [False, True, True]
+    assert [each.paused for each in figures.mark_paused(configured).sources] == [False, True, True]

@@ -79,7 +79,7 @@ class StatusPages:
         app, _ = self._attached
         told = await app.offload(app.store.reader.figures, now=app.clock.now())
         configured = {source.name for source in app.sources}
-        sources = tuple(source for source in told.under(app.sources).sources if source.name in configured)
+        sources = tuple(source for source in told.mark_paused(app.sources).sources if source.name in configured)
         return replace(told, in_hand=app.ingester.in_hand, sources=sources)
 
     @asynccontextmanager
