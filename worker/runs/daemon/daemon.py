@@ -1,4 +1,8 @@
-"""Keeps the daemon in service: signals, a new configuration on request, a new start after a hang, a clean end."""
+"""The daemon's outer loop: signals, configuration reloads, restarts after a stall, and the exit status.
+
+Each pass of the loop opens the store and runs one `Session`. A new configuration or a stall ends the session and starts
+the next one; if a configuration cannot be used, the daemon returns to the one before.
+"""
 
 from __future__ import annotations
 
@@ -24,28 +28,29 @@ from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 from worker.storage.opening import worker_name
 
-# Notices that the configuration file was changed, so that sources can be followed without a signal.
-
 
 class WatchedFile:
-    """A file and what it looked like at the last look: by its time, its size and its number on the disk."""
+    """Detects that a file was changed or replaced, by its modification time, size and inode.
+
+    With `path=None` it never changes.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
 
     def changed(self) -> bool:
-        """Return whether the file is another than at the last look, or was never looked at.
+        """Return whether the file has changed since the last call; the first call returns True.
 
-        A file that cannot be looked at has not changed: it may be about to be replaced.
+        A file that cannot be read counts as unchanged: an editor may be replacing it.
         """
-        now = self._look()
+        now = self._stat()
         if now is None or now == self._seen:
             return False
         self._seen = now
         return True
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _stat(self) -> tuple[int, int, int] | None:
         if self._path is None:
             return None
         try:
@@ -58,18 +63,23 @@ class WatchedFile:
 log = structlog.get_logger()
 
 STOP_TIMEOUT: Final = timedelta(seconds=29)
+"""The process ends by itself within 30 seconds of a signal (docs/reference.md), before systemd or a container sends
+SIGKILL."""
 CONFIG_CHECK_EVERY: Final = timedelta(seconds=15)
-"""How often the configuration file is looked at: whoever pauses a source is followed within a minute."""
+"""How often the configuration file is checked: pausing a source takes effect within a minute."""
 LOOP_TIMEOUT: Final = timedelta(minutes=2)
+"""How long the event loop may be blocked (chosen, not measured: blocking work runs in threads and processes). Less than
+the `WatchdogSec=` of the systemd unit, so that this limit applies first and the stack traces are logged."""
 OPEN_PATIENCE: Final = timedelta(0)
-"""While a store is being opened the daemon waits for it itself, and hears signals meanwhile."""
+"""Opening the store does not wait for it: the daemon itself waits between attempts, and reacts to signals meanwhile."""
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Daemon:
     """Runs until a signal; one object for one run.
 
-    `reread` gives the configuration anew, for SIGHUP and for when the file `config` has changed.
+    `reread` loads the configuration again: on SIGHUP all of it is applied, after a change of the file `config` only its
+    sources.
     """
 
     def __init__(self, settings: Settings, *, reread: Callable[[], Settings], config: Path | None = None) -> None:
@@ -83,7 +93,7 @@ class Daemon:
         )
         self._signal = 0
         self._opened = ""
-        """The URL of the store that was opened last: it is not made a second time, should it have gone meanwhile."""
+        """The URL of the store opened last. It is not created again: if it disappears, that is an error."""
         self._previous: Settings | None = None
         self._next: Settings | None = None
         self._wake = asyncio.Event()
@@ -92,9 +102,9 @@ class Daemon:
         self._session: Session | None = None
 
     def run(self) -> int:
-        """Run and return the exit status, 128 and the signal's number, or 1 where it hung and could not be healed.
+        """Run and return the exit status: 128 plus the signal's number, or 1 if it stalled again after a restart.
 
-        Raises StoreError or ListenError where it cannot start.
+        Raises StoreError or ListenError if the daemon cannot start.
         """
         with self._watchdog:
             return asyncio.run(self._run())
@@ -109,6 +119,7 @@ class Daemon:
             config_task.cancel()
 
     async def _until_stopped(self) -> int:
+        """Run sessions until a signal, or until a second stall without any progress in between."""
         count_at_restart = -1
         while True:
             end = await self._run_once()
@@ -121,8 +132,8 @@ class Daemon:
                 count_at_restart = self._done.count
 
     async def _run_once(self) -> StopReason:
-        """Open the store, work until something asks for an end, and close everything."""
-        waits = StoreBackoff()
+        """Open the store, run one session, close everything; try again while the store cannot be opened."""
+        backoff = StoreBackoff()
         while not self._signal:
             self._wake.clear()
             self._apply_next()
@@ -146,17 +157,18 @@ class Daemon:
                 if self._previous is not None:
                     self._roll_back(exc)
                     continue
-                wait = waits.after(exc)
-                # A restart would help nobody: the store is asked for again here.
+                wait = backoff.after(exc)
+                # Restarting the process would not help, so systemd is told that the daemon is alive.
                 self._systemd.alive(f"waiting for the store: {exc}")
             await sleep_until(wait, until=self._wake)
         return StopReason.STOPPED
 
     def _is_permanent(self, error: StoreError) -> bool:
-        """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
+        """Return whether an error needs intervention: it is not transient, and the store has never worked."""
         return not error.retry and not (bool(self._opened) and (self._done.store_worked or self._previous is not None))
 
     async def _run_session(self, app: App) -> StopReason:
+        """Run one session on an open store; a signal or reload that arrived while opening ends it at once."""
         app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
         self._session = Session(app, self._done, watchdog=self._watchdog, systemd=self._systemd)
         self._opened, self._previous = self._settings.store.url, None
@@ -164,7 +176,7 @@ class Daemon:
         if self._signal:
             self._watchdog.set_deadline(within=STOP_TIMEOUT, status=128 + self._signal)
             self._session.end(StopReason.STOPPED)
-        elif self._next is not None:  # asked for while the store was being opened
+        elif self._next is not None:  # requested while the store was being opened
             self._session.end(StopReason.RELOAD)
         log.info("run.started", worker=worker_name(), sources=len(app.sources))
         self._systemd.ready()
@@ -185,8 +197,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _stop(self, number: int) -> None:
+        """Handle SIGINT or SIGTERM: the first one stops cleanly, the second one at once."""
         if self._signal:
-            os._exit(128 + number)  # leases and transactions make that safe, it is only less tidy
+            os._exit(128 + number)  # safe: transactions roll back and leases expire
         self._signal = number
         log.info("run.stopping", signal=signal.Signals(number).name)
         self._systemd.stopping()
@@ -196,23 +209,24 @@ class Daemon:
             self._session.end(StopReason.STOPPED)
 
     async def _watch_config(self) -> None:
-        """Take the sources anew whenever the configuration file has changed; all else waits for SIGHUP."""
+        """Apply changes of the sources whenever the configuration file changes; other changes need SIGHUP."""
         while True:
             await self._clock.sleep(CONFIG_CHECK_EVERY)
             if self._file.changed():
                 self._reload_sources()
 
     def _reload_sources(self) -> None:
+        """Load the configuration again and apply its sources."""
         settings, current = self._reread_settings(), self._next or self._settings
         if settings is None:
             return
         if settings.sources != current.sources:
             self._request_reload(current.model_copy(update={"sources": settings.sources}))
         if settings.model_copy(update={"sources": current.sources}) != current:
-            log.warning("run.reload_needed", note="the configuration has changed; what is no source waits for SIGHUP")
+            log.warning("run.reload_needed", note="the configuration has changed; all but its sources needs SIGHUP")
 
     def _reread_settings(self) -> Settings | None:
-        """Return the configuration as it is now; None where it is not valid, or the end is near."""
+        """Return the current configuration; None if it is invalid or the daemon is stopping."""
         try:
             settings = self._reread()
         except ConfigurationError as exc:
@@ -221,7 +235,7 @@ class Daemon:
         return None if self._signal else settings
 
     def _reload(self) -> None:
-        """Take the configuration anew if it is valid; the work in hand is finished under the old one."""
+        """Handle SIGHUP: load the configuration and apply it if valid; work in hand is finished under the old one."""
         settings = self._reread_settings()
         if settings is None:
             return
@@ -234,6 +248,7 @@ class Daemon:
         self._request_reload(settings)
 
     def _request_reload(self, settings: Settings) -> None:
+        """End the current session; the next one runs under `settings`."""
         paused = ", ".join(source.name for source in settings.sources if not source.enabled)
         log.info("run.reloading", sources=len(settings.sources), paused=paused or None)
         self._systemd.reloading(monotonic=self._clock.monotonic())
@@ -243,24 +258,25 @@ class Daemon:
             self._session.end(StopReason.RELOAD)
 
     def _apply_next(self) -> None:
-        """Go on under the configuration that was asked for last; the one that worked is kept until this one does."""
+        """Apply the configuration requested last; keep the working one until the new one has opened a store."""
         if self._next is not None:
             self._previous = self._previous or self._settings
             self._settings, self._next = self._next, None
 
     def _roll_back(self, why: StoreError) -> None:
+        """Return to the configuration that worked, since the new one cannot open its store."""
         log.error("run.reload_refused", error=str(why), note="the old configuration stays")
         self._settings, self._previous = self._previous or self._settings, None
 
 
 def _store_vanished(url: str) -> StoreError:
-    """Return what to say of a store that was open before and is not there now."""
-    remedy = "bring it back, or stop the worker and start it anew to begin another"
-    return StoreMissing(f"store {mask_url(url)} was there before and is gone: {remedy}")
+    """Return the error for a store that was open before and is missing now."""
+    remedy = "restore it, or restart the worker to create a new one"
+    return StoreMissing(f"store {mask_url(url)} existed before and is gone: {remedy}")
 
 
 def _kill_process(reason: str, status: int) -> None:
-    """End the process from outside the event loop, saying where every thread stands."""
+    """Exit the process from outside the event loop, after writing the stack of every thread to standard error."""
     log.critical("run.ended_by_guard", reason=reason)
     faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
     os._exit(status)

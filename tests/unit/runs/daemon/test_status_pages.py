@@ -88,7 +88,7 @@ def test_a_new_start_alone_heals_nothing_until_something_is_done() -> None:
     done.count += 1
 
     assert not anew.ok
-    assert "nothing done since; before: work has been waiting for 1800 seconds" in anew.reason
+    assert "no progress since; before: work has been waiting for 1800 seconds" in anew.reason
     assert board.health().ok
 
 
