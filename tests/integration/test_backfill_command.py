@@ -287,7 +287,7 @@ def test_where_nothing_can_be_looked_at_it_fails_and_says_why(desk: Desk) -> Non
     [
         (("nirgends", *JANUARY), "no source is called nirgends"),
         (("danh-sach", *JANUARY), "has no past to go back through"),
-        (("kho", "--from", "2026-02-01", "--to", "2026-01-01"), "exchange them"),
+        (("kho", "--from", "2026-02-01", "--to", "2026-01-01"), "swap them"),
         (("kho", "--from", "gestern"), "write one as 2026-01-31"),
         (("kho",), "--from"),
     ],

@@ -127,7 +127,7 @@ def test_what_an_address_was_taken_for_is_told(tmp_path: Path, room: Newsroom) -
     ("words", "told"),
     [
         (["--as", "article"], "name the address"),
-        (["in.txt", "--as", "article"], "of a file its name does"),
+        (["in.txt", "--as", "article"], "the kind of a file follows from its name"),
         (["https://mot.example/a", "--as", "page"], "'page' is not one of"),
     ],
 )

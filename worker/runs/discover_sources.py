@@ -1,6 +1,8 @@
-"""From one address to everything of its site that can be polled: test-polled, sampled and rated.
+"""Finds the sources of a site, for `sources add`: feeds, sitemaps and listing pages.
 
-survey:  open the address | suggest | test-poll in rounds | rate | sample what would be picked | rate again
+open the URL | collect suggestions | test-poll them in rounds | rank | sample articles of the picked ones | rank again
+
+Everything is fetched politely as in a run, and nothing is stored.
 """
 
 from __future__ import annotations
@@ -26,17 +28,31 @@ from worker.sources.content import ContentKind, sniff_content
 from worker.sources.web.homepage import Suggestion, declared_feeds, suggestions
 from worker.sources.web.ranking import RankedSource, TrialPoll, rank_sources, summarise_poll
 
-# Test-polls suggestions, each once, beside what is configured already.
-
-
 _MIN_KNOWN_SHARE: Final = 0.8
+"""A source with more than this share of its entries in a configured source adds too little (chosen, not measured)."""
 _MAX_LISTED_FEEDS: Final = 20
+"""Feeds polled of a page that lists feeds: bounds the requests to the site (chosen, not measured)."""
+_SAMPLE_SIZE: Final = 3
+"""Articles fetched to estimate the quality of a source: enough to tell a wrong source from a good one, politely."""
+_MAX_SUGGESTIONS: Final = 40
+"""Suggestions test-polled of one home page; each costs at least one request to the site."""
+_MAX_SECTIONS: Final = 10
+"""Section pages test-polled if a site has neither feed nor sitemap."""
+_MAX_SAMPLED: Final = 8
+"""Sources sampled in all: ranking repeats after each sample, and this bounds the requests."""
+ARTICLE: Final = "article"
+
+ReportStep = Callable[[str], None]
+"""Called with a sentence about each step, for display."""
 
 
 class TrialPolls:
-    """The test-polls of one survey: `done` by address, `candidates` of each by the same."""
+    """Test-polls suggested sources, each once, and compares them with the configured ones.
 
-    def __init__(self, probe: SourceProbe, *, report: Callable[[str], None]) -> None:
+    `polls` has the result for each URL, `candidates` the candidates of those that worked.
+    """
+
+    def __init__(self, probe: SourceProbe, *, report: ReportStep) -> None:
         self.polls: dict[str, TrialPoll] = {}
         self.candidates: dict[str, tuple[Candidate, ...]] = {}
         self._probe = probe
@@ -47,22 +63,22 @@ class TrialPolls:
         self._site = ""
 
     async def add_configured(self, configured: Sequence[Source], *, site: str) -> None:
-        """Note the addresses of configured sources, and what those of the same site give."""
+        """Remember the URLs of configured sources, and poll those of the same site for comparison."""
         self._site = urls.site_of(site)
         web = [source for source in configured if source.url.startswith("http")]
         self._names_by_key = {url_key(source.url): source.name for source in web}
         near = [source for source in web if urls.same_site(source.url, site)]
         for source in near:
-            self._report(f"polling the source {source.name}, to see what it has already")
+            self._report(f"polling the configured source {source.name}, to compare")
         for result in await asyncio.gather(*map(self._probe.probe, near)):
             self._known_keys[result.source.name] = frozenset(each.canonical_url for each in result.candidates)
 
     def works(self, kind: str) -> bool:
-        """Tell whether something of this kind was found that gives entries."""
+        """Return whether a source of this kind was found that has entries."""
         return any(each.kind == kind and each.keys for each in self.polls.values())
 
     async def poll_all(self, suggestions: Sequence[Suggestion]) -> None:
-        """Test-poll suggestions side by side; where a feed's address gives a page that lists feeds, these too."""
+        """Test-poll suggestions concurrently, and also the feeds listed on a page served at the URL of a feed."""
         polled = await asyncio.gather(*(self._poll(each) for each in self._new(suggestions)))
         listed: list[Suggestion] = []
         for suggestion, result in polled:
@@ -73,7 +89,7 @@ class TrialPolls:
                 self._record(suggestion, result)
 
     async def poll_until_one_works(self, suggestions: Sequence[Suggestion]) -> None:
-        """Try usual places one after another until one of them works; what does not is not worth a word."""
+        """Try guessed URLs one after another until one works; the others are not reported."""
         for suggestion in self._new(suggestions):
             _, result = await self._poll(suggestion)
             if not result.error and result.candidates:
@@ -81,7 +97,7 @@ class TrialPolls:
                 return
 
     def _new(self, suggestions: Sequence[Suggestion]) -> list[Suggestion]:
-        """Return the suggestions not tried before; what is configured is noted, not polled."""
+        """Return the suggestions not tried before; configured sources are recorded as such and not polled."""
         new = []
         for each in suggestions:
             key = url_key(each.url)
@@ -107,11 +123,12 @@ class TrialPolls:
         return suggestion, await self._probe.probe(source)
 
     def _naming_site(self, suggestion: Suggestion) -> str:
-        """Return the site that names what lies on another one as its own; empty where it lies on the site itself."""
+        """Return the site if it links to a source on another site (such as a feed service) as its own; else empty."""
         elsewhere = urls.site_of(suggestion.url) != self._site
         return self._site if elsewhere and suggestion.seen in {"page", "robots"} else ""
 
     def _record(self, suggestion: Suggestion, result: ProbeResult) -> None:
+        """Save the result of a test poll under the URL that the site uses now."""
         url = (result.page.permanent_url if result.page else None) or suggestion.url
         if result.error:
             self.polls[url] = TrialPoll(kind=suggestion.kind, url=url, title=suggestion.title, error=result.error)
@@ -122,7 +139,7 @@ class TrialPolls:
         self.candidates[url] = result.candidates
 
     def _owner_of(self, trial: TrialPoll) -> str:
-        """Say which configured source gives most of what a trial gave; empty where none does."""
+        """Return a sentence naming the configured source with most of these entries; empty if there is none."""
         owners = (
             name
             for name, keys in self._known_keys.items()
@@ -133,7 +150,7 @@ class TrialPolls:
 
 
 def url_key(url: str) -> str:
-    """Return the key of an address, or the address itself where it is none that has a key."""
+    """Return the canonical form of a URL for comparison, or the URL itself if it is invalid."""
     try:
         return urls.canonicalise(url)
     except SourceError:
@@ -141,6 +158,7 @@ def url_key(url: str) -> str:
 
 
 def _feeds_listed(result: ProbeResult, suggestion: Suggestion) -> tuple[Suggestion, ...]:
+    """Return the feeds listed on an HTML page that was served at the URL of a feed."""
     page = result.page
     if (
         suggestion.kind != "feed"
@@ -152,16 +170,12 @@ def _feeds_listed(result: ProbeResult, suggestion: Suggestion) -> tuple[Suggesti
     return declared_feeds(page)
 
 
-# Looks at a few articles of a source as a run would: fetched, extracted, and never stored.
-
-
-_SAMPLE_SIZE: Final = 3
-ARTICLE: Final = "article"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleResult:
-    """What a few articles of a source came to: the share that would be stored, in 0..1, and that in words."""
+    """The quality of a sample of articles: the share (0..1) that would be stored, and `summary` in words.
+
+    `error` is set if none would be stored.
+    """
 
     share: float = 0.0
     summary: str = ""
@@ -169,22 +183,22 @@ class SampleResult:
 
 
 class Sampler:
-    """Takes samples; a page that several sources name is fetched once."""
+    """Fetches and extracts a few articles of a source; a page that several sources link to is fetched once."""
 
-    def __init__(self, fetcher: HttpFetcher, extractor: Extractor, *, report: Callable[[str], None]) -> None:
+    def __init__(self, fetcher: HttpFetcher, extractor: Extractor, *, report: ReportStep) -> None:
         self._fetcher = fetcher
         self._extractor = extractor
         self._report = report
         self._seen: dict[str, str] = {}
 
     async def sample(self, candidates: Sequence[Candidate]) -> SampleResult:
-        """Fetch and extract up to three articles from the beginning, the middle and the end."""
+        """Fetch and extract up to three candidates: the first, the middle and the last."""
         places = dict.fromkeys((0, len(candidates) // 2, len(candidates) - 1))
         chosen = [candidates[place] for place in places][:_SAMPLE_SIZE] if candidates else []
         return summarise([await self._verdict(each) for each in chosen])
 
     async def _verdict(self, candidate: Candidate) -> str:
-        """Return `article`, or the reason why a page is none."""
+        """Return `article`, or the reason why the page has none."""
         if candidate.canonical_url not in self._seen:
             self._report(f"sampling {candidate.url}")
             self._seen[candidate.canonical_url] = await self._extract(candidate)
@@ -208,7 +222,7 @@ class Sampler:
 
 
 def summarise(verdicts: Sequence[str]) -> SampleResult:
-    """Return what verdicts come to; where none is an article, the reasons are the error."""
+    """Return the sample result for these verdicts; if none is an article, the reasons become its error."""
     counts = Counter(verdicts)
     good = counts.pop(ARTICLE, 0)
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
@@ -217,24 +231,18 @@ def summarise(verdicts: Sequence[str]) -> SampleResult:
     return SampleResult(share=good / len(verdicts) if verdicts else 0.0, summary=summary, error=error)
 
 
-ReportStep = Callable[[str], None]
-_MAX_SUGGESTIONS: Final = 40
-_MAX_SECTIONS: Final = 10
-_MAX_SAMPLED: Final = 8
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuggestedSource:
-    """Something that can be polled, rated, with what a small sample of its articles came to."""
+    """A source that can be polled: its rank, and the summary of its sample (empty: not sampled)."""
 
     rated: RankedSource
     sample: str = ""
 
 
 async def find_sources(settings: Settings, url: str, *, report: ReportStep) -> tuple[SuggestedSource, ...]:
-    """Return what of a site can be polled, best first; `tell` hears of each step.
+    """Return the sources found for a URL, best first; `report` is called with each step.
 
-    Raises FetchError and SourceError where the address itself cannot be used.
+    Raises FetchError or SourceError if the URL itself cannot be fetched or parsed.
     """
     extractor = ProcessExtractor(extract_rules(settings))
     configured = [source.source() for source in settings.sources]
@@ -247,7 +255,7 @@ async def find_sources(settings: Settings, url: str, *, report: ReportStep) -> t
 
 
 class _SourceFinder:
-    """Looks at one site."""
+    """Finds the sources of one site."""
 
     def __init__(self, probe: SourceProbe, sampler: Sampler, *, report: ReportStep) -> None:
         self._fetcher = probe.fetcher
@@ -261,7 +269,7 @@ class _SourceFinder:
         page = await self._fetcher.fetch(Request(url=url, accept="any"))
         kind = detect(page)
         if kind == "warc":
-            raise SourceError(f"{url}: this is a WARC file; take it in once with corpus-worker ingest")
+            raise SourceError(f"{url}: this is a WARC file; ingest it once with corpus-worker ingest")
         await self._polls.add_configured(configured, site=page.final_url)
         if kind in {"feed", "sitemap", "urls"}:
             found = Suggestion(kind=kind, url=page.permanent_url or page.url, seen="page")
@@ -276,7 +284,7 @@ class _SourceFinder:
         return await self._fetcher.fetch(Request(url=home, accept="any"))
 
     async def _poll_suggestions(self, home: Page) -> None:
-        """Test-poll what the site itself names; guess usual places, and take its sections, only where that fails."""
+        """Test-poll the sources that the site links to; without success, guess usual URLs, then try its sections."""
         found = suggestions(home, robots=await self._robots(home.final_url))
         await self._polls.poll_all([each for each in found if each.seen in {"page", "robots"}][:_MAX_SUGGESTIONS])
         for kind in ("feed", "sitemap"):
@@ -287,7 +295,7 @@ class _SourceFinder:
             await self._polls.poll_all([each for each in found if each.seen == "section"][:_MAX_SECTIONS])
 
     async def _robots(self, url: str) -> bytes:
-        """Return the sitemaps that a site's robots.txt names, as lines of it."""
+        """Return the `Sitemap:` lines of a site's robots.txt; empty if it cannot be fetched."""
         try:
             robots = await self._fetcher.robots(url)
         except FetchError:
@@ -295,7 +303,7 @@ class _SourceFinder:
         return "".join(f"Sitemap: {sitemap}\n" for sitemap in robots.sitemaps).encode()
 
     async def _rank_with_samples(self) -> tuple[SuggestedSource, ...]:
-        """Rate, sample what would be picked, and rate again until every pick has been sampled."""
+        """Rank, sample the best unsampled pick, and rank again until every pick is sampled."""
         polls, samples, now = dict(self._polls.polls), dict[str, str](), SystemClock().now()
         while True:
             rated = rank_sources([*polls.values()], now=now)

@@ -1,4 +1,8 @@
-"""One run of a backfill: looking and working side by side, and what it came to."""
+"""One run of a backfill: walks the archive and ingests the candidates at the same time.
+
+A lease in the store makes sure that one worker at a time runs a backfill. Progress is stored, so that the same command
+continues after any interruption.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,16 @@ from worker.storage.opening import worker_name
 log = structlog.get_logger()
 
 _LEASE_TIME: Final = timedelta(minutes=2)
+"""The lease is renewed four times in this span; after a crash another worker can continue within two minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
-    """How one run of a backfill ended: how far it has come in all, what this run looked at and did, what waits."""
+    """The result of one run of a backfill.
+
+    `state` is the progress of the backfill over all runs; `counts` and `tally` are those of this run. `pending` is the
+    number of its candidates that are not finished, `error` the reason why the walk stopped, if it failed.
+    """
 
     options: BackfillOptions
     state: BackfillProgress
@@ -37,12 +46,12 @@ class BackfillReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether at least one of the places it tried could be read; also true where nothing was left to read."""
+        """Whether at least one place could be read, or none was left to read."""
         return not self.error and bool(self.counts.read or not self.counts.failed)
 
     @property
     def finished(self) -> bool:
-        """Whether every place was looked at, and nothing that was found waits."""
+        """Whether every place was visited and no candidate is pending."""
         return self.state.finished_at is not None and not self.pending
 
     def as_record(self) -> dict[str, object]:
@@ -69,11 +78,11 @@ class BackfillReport:
 
 
 class BackfillRun:
-    """Carries out one run; `report` tells how far it came, also after it was cancelled."""
+    """One run of a backfill; `report` also works after a cancellation."""
 
     def __init__(self, app: App, options: BackfillOptions) -> None:
         if app.backfill is None:
-            raise UsageError("this run cannot go back: it was opened without a store")
+            raise UsageError("no backfill is possible: this run was opened without a store")
         self._app = app
         self._registry = app.backfill.registry
         self._options = options
@@ -82,25 +91,26 @@ class BackfillRun:
         self._error = ""
 
     async def run(self, *, work: bool = True) -> None:
-        """Look through the past and, unless told otherwise, work off what is found; cancelled, it gives back claims.
+        """Walk the archive and ingest what is found, unless `work` is off; if cancelled, release the claims.
 
-        Raises StoreBusy where another worker is at the same backfill.
+        Raises StoreBusy if another worker runs the same backfill.
         """
         async with self._lease():
-            looking = asyncio.create_task(self._walk())
+            walking = asyncio.create_task(self._walk())
             try:
                 if work and not self._options.discover_only:
                     await self._app.ingester.drain(
                         scope=self._options.scope,
                         limit=self._options.limit,
-                        more=lambda: not looking.done(),
+                        more=lambda: not walking.done(),
                     )
-                await looking
+                await walking
             finally:
-                looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
+                walking.cancel()
+                await asyncio.gather(walking, return_exceptions=True)
 
     async def _walk(self) -> None:
+        """Walk the archive; keep the error of a failed walk for the report, so that ingestion continues."""
         try:
             await self._walker.walk()
         except StoreError:
@@ -109,7 +119,7 @@ class BackfillRun:
             self._error = str(exc)
 
     async def report(self) -> BackfillReport:
-        """Count what was done so far."""
+        """Return the result so far."""
         state, pending = await self.progress()
         return BackfillReport(
             options=self._options,
@@ -122,28 +132,24 @@ class BackfillRun:
         )
 
     async def progress(self) -> tuple[BackfillProgress, int]:
-        """Return how far the backfill has come, and how many of its candidates wait."""
+        """Return the progress of the backfill and the number of its pending candidates."""
         state = await self._app.offload(self._registry.state, self._options.name)
         pending, _ = await self._app.offload(
             self._app.ledger.pending, now=self._app.clock.now(), scope=self._options.scope
         )
         return state, pending
 
-    async def _pending(self) -> int:
-        now, scope = self._app.clock.now(), self._options.scope
-        pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
-        return pending
-
     @asynccontextmanager
     async def _lease(self) -> AsyncIterator[None]:
+        """Hold the lease on the backfill during the block."""
         if not await self._acquire_lease():
-            raise StoreBusy(f"another worker is at the backfill {self._options.name}; wait for it, or stop it first")
-        keeping = asyncio.create_task(self._renew_lease())
+            raise StoreBusy(f"another worker runs the backfill {self._options.name}; wait for it, or stop it first")
+        renewing = asyncio.create_task(self._renew_lease())
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
             await self._app.offload(self._registry.leave, self._options.name, worker=worker_name())
 
     async def _renew_lease(self) -> None:
@@ -151,7 +157,7 @@ class BackfillRun:
             await self._app.clock.sleep(_LEASE_TIME / 4)
             try:
                 await self._acquire_lease()
-            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+            except StoreError as exc:  # the work itself uses the store and ends if the error lasts
                 log.warning("backfill.lead_not_extended", error=str(exc))
 
     async def _acquire_lease(self) -> bool:

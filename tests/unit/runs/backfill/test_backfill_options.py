@@ -76,8 +76,8 @@ def test_orders_with_an_open_end_are_the_same_on_another_day() -> None:
         (options("nirgends"), "the configuration has bao, utc, tep, xa"),
         (options("tep"), "corpus-worker ingest"),
         (options("xa"), "corpus-worker ingest"),
-        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "exchange them"),
-        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date.max), "the last day there is"),
+        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "swap them"),
+        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date.max), "the last possible date"),
     ],
 )
 def test_orders_that_nobody_can_follow_are_refused(asked: BackfillOptions, said: str) -> None:
