@@ -362,8 +362,8 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
         same = sum(each.one_item for each in pairs)
         if len(pairs) < FEWEST_MARKS or same in (0, len(pairs)):
             raise StoreError(
-                f"{len(pairs)} marked pairs to learn from, {same} of them the same; at least {FEWEST_MARKS} are needed, "
-                "some of each kind: `corpus-worker duplicates review` lists pairs worth marking"
+                f"{len(pairs)} marked pairs to learn from, {same} of them the same; at least {FEWEST_MARKS} are "
+                "needed, some of each kind: `corpus-worker duplicates review` lists pairs worth marking"
             )
         before, after = cross_validate(model, pairs, merge_at=settings.dedupe.probability)
         learned = refit(model, pairs, fitted=SystemClock().now().date().isoformat())

@@ -399,5 +399,5 @@ def test_doctor_finds_nothing_wrong_with_a_database_that_is_empty_yet(admin: Eng
 
     (finding,) = check_store(settings)
 
-    assert finding.detail.endswith("is empty yet; the first run makes its tables")
+    assert finding.detail.endswith("is still empty; the first run creates its tables")
     assert finding.level is Level.OK

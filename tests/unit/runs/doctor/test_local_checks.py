@@ -31,7 +31,7 @@ def test_a_store_that_is_not_there_yet_is_no_fault_and_is_not_made(tmp_path: Pat
     findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "new" / "corpus.db"))}
 
     assert findings["store"].level is Level.OK
-    assert "the first run makes it" in findings["store"].detail
+    assert "the first run creates it" in findings["store"].detail
     assert not list(tmp_path.iterdir())
 
 
