@@ -91,7 +91,7 @@ class SourceProbe:
                 return await self._probe_page(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
-            error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
+            error = f"no response within {limit}: the host is slow, or requires long pauses"
             return replace(empty, error=error, fault="timeout")
 
     async def _probe_page(

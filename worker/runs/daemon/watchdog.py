@@ -79,7 +79,7 @@ class LoopWatchdog:
         self._watching = on
 
     def set_deadline(self, *, within: timedelta, status: int) -> None:
-        """End the process with `status` unless it ends by itself, or the deadline is cleared, within a time."""
+        """End the process with `status` after this time, unless the deadline is cleared or the process has ended."""
         self._status = status
         self._deadline = self._monotonic() + within.total_seconds()
 
@@ -97,7 +97,7 @@ class LoopWatchdog:
         if suspended:
             self._beat = now
         if self._watching and now - self._beat >= self._patience:
-            self._end(f"the event loop has stood still for {now - self._beat:.0f} seconds", 1)
+            self._end(f"the event loop was blocked for {now - self._beat:.0f} seconds", 1)
 
     def _run(self) -> None:
         while not self._over.wait(1):

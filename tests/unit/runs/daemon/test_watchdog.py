@@ -76,7 +76,7 @@ def test_the_guard_ends_a_process_whose_loop_stands_still() -> None:
     machine.go_on(1)
 
     assert before == []
-    assert machine.ends == [("the event loop has stood still for 60 seconds", 1)]
+    assert machine.ends == [("the event loop was blocked for 60 seconds", 1)]
 
 
 def test_a_loop_that_beats_is_left_alone() -> None:
