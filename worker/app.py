@@ -207,6 +207,7 @@ async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> 
 
 
 def _stages(parts: AppParts, extractor: ProcessExtractor) -> Stages:
+    """Return the collaborators of the flows in `pipeline`."""
     return Stages(
         clock=SystemClock(),
         offload=parts.offload,

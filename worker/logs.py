@@ -107,6 +107,7 @@ class _StderrFactory:
 
 
 def _mask_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Mask passwords in text fields and indent tracebacks: a structlog processor."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = _indented(value) if key == "exception" else _without_password(value)
@@ -114,6 +115,7 @@ def _mask_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict
 
 
 def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Escape text fields for JSON output; the line renderers escape while they quote."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception":
             event[key] = escape(value)
@@ -149,6 +151,7 @@ def _format_event(event: _EventDict) -> str:
 
 
 def _quoted(value: object) -> str:
+    """Return a value as it is written after `key=`: in quotation marks if it has spaces or special characters."""
     # An unescaped quotation mark would end the field, so that the rest of the text could imitate further fields;
     # backslashes are doubled first, so that none of them can cancel the escape of a quotation mark.
     text = str(value)

@@ -264,6 +264,7 @@ class _SourceFinder:
         self._polls = TrialPolls(probe, report=report)
 
     async def find(self, url: str, configured: Sequence[Source]) -> tuple[SuggestedSource, ...]:
+        """Return the sources found for a URL: that of the URL itself if it is one, else those of its site."""
         url = urls.resolve(url)
         self._report(f"opening {url}")
         page = await self._fetcher.fetch(Request(url=url, accept="any"))
@@ -279,6 +280,7 @@ class _SourceFinder:
         return await self._rank_with_samples()
 
     async def _fetch_homepage(self, page: Page) -> Page:
+        """Fetch the home page of the site of an article."""
         home = urljoin(page.final_url, "/")
         self._report(f"{page.final_url} is an article; looking at {home} instead")
         return await self._fetcher.fetch(Request(url=home, accept="any"))

@@ -108,6 +108,7 @@ class IngestRun:
         return IngestReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
 
     def _scope(self) -> Scope:
+        """Return the candidates that this run ingests: those of its targets, its sources, or all."""
         return Scope(sources=frozenset(self._options.sources), batch=self._batch)
 
     async def _poll_all(self) -> None:
@@ -116,6 +117,7 @@ class IngestRun:
         await asyncio.gather(*(self._poll(name, source, slots) for name, source in self._sources.items()))
 
     async def _poll(self, name: str, source: Source, slots: asyncio.Semaphore) -> None:
+        """Poll one source; a target is only read, since it has no stored state."""
         async with slots:
             discoverer = self._app.discoverer
             read = discoverer.read(source, batch=self._batch) if self._batch else discoverer.poll(source)

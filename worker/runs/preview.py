@@ -134,15 +134,13 @@ def parse_page(page: Page, source: Source, *, now: datetime) -> Discovery:
     """Parse a page as the kind that its source declares; raises SourceError."""
     parser = PARSERS.get(source.kind)
     if parser is None:
-        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {_kinds()}")
+        known = ", ".join(PARSERS)
+        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {known}")
     return parser(page, source, now=now)
 
 
-def _kinds() -> str:
-    return ", ".join(PARSERS)
-
-
 def _failed(partial: ProbeResult, error: FetchError | None) -> ProbeResult:
+    """Return the result of a poll that ended with a fetch error, with the steps made so far."""
     return replace(partial, error=str(error), fault=error.reason if error else "")
 
 
@@ -152,6 +150,7 @@ async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
 
     If there is a store, the rate limits of hosts are shared with the workers on it.
     """
+    # A poll may need robots.txt before its page, so it gets the time of two fetches.
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
     with ExitStack() as stack, StoreExecutor(count=1) as offload:
         hosts = stack.enter_context(shared_pacing(settings, InMemoryHostStore()))
@@ -193,6 +192,7 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
 
 
 async def _preview_page(settings: Settings, url: str, extractor: ProcessExtractor) -> ExtractPreview:
+    """Fetch one page and explain its extraction; a fetch error is part of the preview."""
     async with open_probe(settings) as probe:
         fetched = await probe.fetcher.explain(Request(url=url))
     if fetched.page is None:
@@ -208,6 +208,7 @@ async def _preview_page(settings: Settings, url: str, extractor: ProcessExtracto
 
 
 async def _preview_files(settings: Settings, path: Path, extractor: ProcessExtractor) -> AsyncIterator[ExtractPreview]:
+    """Yield a preview for each article in a file or folder, read in a thread."""
     inputs = _inputs(settings, path)
     while (found := await read_in_thread(next, inputs, None)) is not None:
         if isinstance(found, str):

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from worker.app import App, open_app
+from worker.app import open_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
@@ -187,7 +187,7 @@ class ReprocessRun:
         """Queue every kept page and run the ingest flow on this batch; it needs no network."""
         await offload(store.review.queue_kept_pages, now=self._clock.now(), rejected=self._rejected)
         async with open_app(self._settings, _PageCounter(self._count), command="reprocess") as app:
-            await _drain_batch(app)
+            await app.ingester.drain(scope=Scope(batch=REPROCESS_BATCH))
             tally = app.tally
         await offload(store.review.finish_kept_pages)
         return _extraction_counts(tally)
@@ -263,11 +263,8 @@ class _PageCounter:
         self._count("extracted", self._done)
 
 
-async def _drain_batch(app: App) -> None:
-    await app.ingester.drain(scope=Scope(batch=REPROCESS_BATCH))
-
-
 def _extraction_counts(tally: Tally) -> ExtractionCounts:
+    """Return the counts of an ingest flow over kept pages; any new verdict means another text."""
     made = tally.outcomes
     return ExtractionCounts(
         other=made[State.STORED] + made[State.DUPLICATE] + made[State.REVISED],

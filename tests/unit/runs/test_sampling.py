@@ -1,4 +1,4 @@
-"""What a few articles say about a source."""
+"""The sample of a few articles of a source."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ from worker.runs.discover_sources import ARTICLE, SampleResult, summarise
         ),
     ],
 )
-def test_verdicts_come_to_a_share_and_a_sentence(verdicts: list[str], sample: SampleResult) -> None:
+def test_verdicts_are_summarised_as_a_share_and_a_sentence(verdicts: list[str], sample: SampleResult) -> None:
     assert summarise(verdicts) == sample

@@ -316,6 +316,7 @@ class ArchiveWalker:
         self._log_visit(place, ())
 
     def _portions(self, place: BackfillPlace) -> Iterator[WarcPortion]:
+        """Read a WARC file from the saved position; skip pages outside the range, the sites and the languages."""
         settings = self._app.settings
         wanted = WarcFilter(
             sites=self._source.options.sites,
@@ -333,11 +334,13 @@ class ArchiveWalker:
             await self._app.clock.sleep(_PENDING_CHECK_EVERY)
 
     async def _pending(self) -> int:
+        """Return the number of pending candidates of this backfill."""
         now, scope = self._app.clock.now(), self._options.scope
         pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
         return pending
 
     async def _add_candidates(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
+        """Add candidates and save the progress of their place; return the place with the new ones counted."""
         updated = await self._app.offload(
             self._registry.take,
             self._options.name,

@@ -102,6 +102,7 @@ class SourcePoller:
         return self._app.clock.monotonic() < self._paused_until.get(source.name, 0.0)
 
     async def _poll(self, source: Source) -> None:
+        """Poll one source; an error never ends the session, except a shortage of the machine."""
         try:
             report = await self._app.discoverer.poll(source, only_if_due=True)
         except StoreError as exc:

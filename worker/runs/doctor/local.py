@@ -176,6 +176,7 @@ def _unused(settings: Settings) -> Iterator[Finding]:
 
 
 def _user_agent(agent: str) -> Finding:
+    """Check that the user agent names a contact, as crawlers should."""
     default = FetchSettings.model_fields["user_agent"].default
     return make_finding(
         "configuration",
@@ -210,6 +211,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_open_store(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Yield the findings on a store that could be opened; stop if it cannot be read."""
     url = settings.store.url
     yield make_finding("store", "store", f"{mask_url(url)}, schema {VERSIONS[-1]}")
     if store_path(url) is None:

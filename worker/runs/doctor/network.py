@@ -22,6 +22,7 @@ _STALE: Final = timedelta(days=30)
 """A source without a newer entry is probably abandoned; a monthly magazine may cause a false warning."""
 _ACCURATE: Final = timedelta(minutes=2)
 """Clock difference that is tolerated: larger than any network delay, small against poll intervals."""
+# Faults after which a host counts as unreachable.
 _UNREACHED: Final = frozenset({"dns", "connect", "timeout", "reset"})
 # What to do about a failed poll, by `ProbeResult.fault`.
 _REMEDIES: Final = MappingProxyType(
@@ -58,6 +59,7 @@ def check_tls(ca_file: str) -> Finding:
 
 def check_hosts(results: Sequence[ProbeResult]) -> Finding:
     """Check the network by the number of hosts that answered at all; if none did, the fault is most likely local."""
+    # A host that serves several sources is counted once.
     faults = {urlsplit(each.source.url).netloc.lower(): each.fault for each in results}
     hosts = {host for host in faults if host}
     unknown = {host for host in hosts if faults[host] == "dns"}
@@ -91,6 +93,7 @@ def _ahead(page: Page) -> timedelta | None:
         return None
     if written.tzinfo is None:
         return None
+    # Nine digits are 31 years: longer values are invalid and would overflow a timedelta.
     age = page.headers.get("age", "")
     return page.fetched_at - written - timedelta(seconds=int(age[:9]) if age.isascii() and age.isdecimal() else 0)
 

@@ -73,4 +73,5 @@ async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[C
 
 
 def _overlap(own: frozenset[str], others: Sequence[frozenset[str]]) -> float:
+    """Return the share (0..1) of a source's articles that any other source has as well."""
     return len(own & frozenset().union(*others)) / len(own) if own else 0.0

@@ -1,4 +1,4 @@
-"""A run of a backfill keeps the lead through a store that fails for a moment, and waits for no work that is over."""
+"""A backfill run: its lease, its limit, and waiting for the ingester."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
 
 
 class Book:
-    """Notes who leads; the second time it is asked, it fails."""
+    """Records the lease holder; the second call fails."""
 
     def __init__(self) -> None:
         self.leads = 0
@@ -39,7 +39,7 @@ class Book:
 
 
 @pytest.mark.anyio
-async def test_a_store_that_fails_for_a_moment_does_not_cost_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_brief_store_error_does_not_lose_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, registry = FakeClock(), Book()
 
     class SlowLooker:
@@ -59,7 +59,7 @@ async def test_a_store_that_fails_for_a_moment_does_not_cost_the_lead(monkeypatc
 
 
 @pytest.mark.anyio
-async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> None:
+async def test_the_walker_does_not_wait_for_an_ingester_that_has_reached_its_limit() -> None:
     clock, taken = FakeClock(), [False]
 
     def pending(**_: object) -> tuple[int, int]:
@@ -85,7 +85,7 @@ async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> No
 
 
 class Shelf:
-    """A book with one place, whose candidates are all new the first time they are taken."""
+    """A registry with one place, whose candidates are new the first time they are added."""
 
     def __init__(self, page: BackfillPlace) -> None:
         self.waiting: list[BackfillPlace] = [page]
@@ -113,7 +113,7 @@ class Shelf:
 
 
 @pytest.mark.anyio
-async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on_with_what_is_left() -> None:
+async def test_a_limit_stops_within_a_sitemap_and_the_next_run_continues_with_the_rest() -> None:
     url = "https://bao.example/sitemap.xml"
     places = "".join(f"<url><loc>https://bao.example/tin-{n}.html</loc></url>" for n in range(1200))
     shelf = Shelf(BackfillPlace(id=1, kind="sitemap", url=url))

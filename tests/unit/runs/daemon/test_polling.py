@@ -1,4 +1,4 @@
-"""What is due is polled; what cannot be written down is left alone for a while, though the store calls it due."""
+"""Polls of due sources, and the pause of sources whose poll cannot be recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.runs.daemon.session import ProgressCounter
 
 @dataclass
 class FakeDiscoverer:
-    """Polls as it is told: an error to raise, or a report."""
+    """A discoverer with a given result: an error to raise, or a report."""
 
     ends: list[SourceReport | Exception] = field(default_factory=list)
     polls: int = 0
@@ -62,7 +62,7 @@ class Desk:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [StoreError("no room"), ZeroDivisionError("a bug")])
-async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_polled_again(error: Exception) -> None:
+async def test_a_source_whose_poll_cannot_be_recorded_is_paused_before_the_next_poll(error: Exception) -> None:
     desk = Desk(error)
 
     await desk.poll_due()
@@ -75,7 +75,7 @@ async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_pol
 
 
 @pytest.mark.anyio
-async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
+async def test_a_shortage_of_the_machine_ends_the_work() -> None:
     lack = MachineError("no more threads")
     desk = Desk(lack)
 
@@ -85,7 +85,7 @@ async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_persistent_store_error_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(polling, "log", SimpleNamespace(error=lambda _event, error: told.append(error)))
     desk = Desk()
@@ -104,7 +104,7 @@ async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: p
 
 
 @pytest.mark.anyio
-async def test_what_another_worker_polls_is_no_progress() -> None:
+async def test_a_poll_by_another_worker_is_no_progress() -> None:
     desk = Desk(SourceReport(source="bao", left_alone=True))
 
     await desk.poll_due()
@@ -115,7 +115,7 @@ async def test_what_another_worker_polls_is_no_progress() -> None:
 
 
 @pytest.mark.anyio
-async def test_no_poll_begins_once_the_end_has_come() -> None:
+async def test_no_poll_starts_after_close() -> None:
     desk = Desk()
 
     desk.polling.close()
@@ -125,7 +125,7 @@ async def test_no_poll_begins_once_the_end_has_come() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_question_that_ends_in_a_bug_was_not_answered() -> None:
+async def test_a_query_that_ends_in_a_bug_does_not_count_as_answered() -> None:
     desk = Desk()
 
     await desk.poll_due()

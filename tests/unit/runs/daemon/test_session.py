@@ -1,4 +1,4 @@
-"""A span of work that cannot get on ends by itself, whatever else goes well meanwhile."""
+"""A session that makes no progress ends, even if other parts of it work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 
 
 class BusyIngester:
-    """Always gets something done."""
+    """A fake that always makes progress."""
 
     in_hand = 1
     tasks = ()
@@ -54,7 +54,7 @@ def work_with(
     has_due: Callable[..., bool] = lambda **_: True,
     stall_after: timedelta = timedelta(minutes=5),
 ) -> Session:
-    """Return a span of work over parts that are told what to do; what the guard ends goes to `ended`."""
+    """Return a session over fakes; reasons of the watchdog are added to `ended`."""
     clock = SystemClock()
     app = SimpleNamespace(
         clock=clock,
@@ -77,7 +77,7 @@ def work_with(
 
 
 class FailingIngester:
-    """Fails with what it is given, again and again, and says how often it was asked to work."""
+    """Always fails with the given error, and counts the calls."""
 
     in_hand = 0
     tasks = ()
@@ -102,7 +102,7 @@ class HangingIngester:
 
 
 @pytest.mark.anyio
-async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
+async def test_a_stop_ends_the_wait_for_a_failing_store() -> None:
     ingester = FailingIngester(StoreError("no server", retry=True))
     work = work_with(ingester, done=ProgressCounter(), ended=[])
     loop = asyncio.get_running_loop()
@@ -120,7 +120,7 @@ async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_down(
+async def test_a_stop_during_an_outage_does_not_wait_for_results_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def is_down(**_: object) -> bool:
@@ -141,7 +141,7 @@ async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_d
 
 
 @pytest.mark.anyio
-async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() -> None:
+async def test_a_permanent_error_ends_a_session_before_any_progress() -> None:
     work = work_with(FailingIngester(StoreError("permission denied")), done=ProgressCounter(), ended=[])
 
     with pytest.raises(StoreError, match="permission denied"):
@@ -150,9 +150,7 @@ async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 1])
-async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
-    monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+async def test_a_permanent_error_after_some_progress_is_waited_for(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
     ingester, done = FailingIngester(StoreError("no room on the disk")), ProgressCounter()
     done.count = count
@@ -168,7 +166,7 @@ async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
 
 
 @pytest.mark.anyio
-async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
+async def test_a_stop_during_a_query_logs_no_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     checks = asyncio.Event()
@@ -192,7 +190,7 @@ async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
 
 
 @pytest.mark.anyio
-async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_though_articles_are_worked_on(
+async def test_a_daemon_that_no_longer_polls_is_stalled_although_articles_are_processed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quick = timedelta(milliseconds=20)
@@ -212,7 +210,7 @@ async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_tho
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [MachineError("no more threads"), RuntimeError("can't start new thread")], ids=repr)
-async def test_a_watch_that_meets_a_machine_that_can_do_no_more_ends_the_work(
+async def test_a_shortage_of_the_machine_in_a_background_task_ends_the_session(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def has_due(**_: object) -> bool:

@@ -1,4 +1,4 @@
-"""What one poll of each source says about the network and about the source."""
+"""The doctor checks of network and sources, from one poll of each source."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def moved(url: str) -> Page:
         ({"error": "odd", "fault": "something new"}, Level.FAIL, "see the steps"),
     ],
 )
-def test_a_poll_is_judged_by_what_it_gave(changes: Mapping[str, object], level: Level, told: str) -> None:
+def test_a_finding_follows_from_the_result_of_the_poll(changes: Mapping[str, object], level: Level, told: str) -> None:
     finding = check_source(result(**changes), now=START)
 
     assert finding.level is level
     assert told in f"{finding.detail} -> {finding.remedy}"
 
 
-def test_the_steps_of_the_fetch_stay_with_the_finding() -> None:
+def test_a_finding_keeps_the_steps_of_the_fetch() -> None:
     step = Step(what="status", detail="200", url="https://bao.example/rss")
 
     record = check_source(result(steps=(step,)), now=START).as_record()
@@ -64,7 +64,7 @@ def test_the_steps_of_the_fetch_stay_with_the_finding() -> None:
     assert record["steps"] == [{"what": "status", "detail": "200  (https://bao.example/rss)"}]
 
 
-def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_does() -> None:
+def test_hosts_that_do_not_answer_are_counted_and_the_check_fails_if_none_answers() -> None:
     good, lost = result(), result("khac.example", error="no such name", fault="dns")
     mute = result("cam.example", error="too slow", fault="timeout")
 
@@ -85,7 +85,7 @@ def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_d
         (timedelta(hours=1), "3600", Level.OK),
     ],
 )
-def test_the_clock_is_compared_with_the_servers_whose_caches_say_how_old_they_are(
+def test_the_clock_is_compared_with_the_date_and_age_of_responses(
     ahead: timedelta, age: str | None, level: Level
 ) -> None:
     headers = {"date": format_datetime(START - ahead)} | ({"age": age} if age else {})
@@ -98,13 +98,13 @@ def test_the_clock_is_compared_with_the_servers_whose_caches_say_how_old_they_ar
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Sun, 01 Mar 2026 08:00:00"])
-def test_a_server_that_does_not_say_the_time_proves_nothing(date: str) -> None:
+def test_a_server_without_a_valid_date_is_ignored(date: str) -> None:
     answered = replace(page("https://bao.example/rss"), headers={"date": date})
 
     assert check_clock([result(page=answered)]) is None
 
 
-def test_an_authority_that_cannot_be_read_fails(tmp_path: Path) -> None:
+def test_an_unreadable_certificate_authority_fails(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
 
     finding = check_tls(str(tmp_path / "ca.pem"))
