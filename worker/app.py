@@ -1,4 +1,11 @@
-"""Puts the parts together; the only module that names concrete classes."""
+"""Builds the application: the only module that connects concrete classes to each other.
+
+The flows in `pipeline` know their collaborators as protocols (`worker.ports`); this module chooses the classes behind
+them. Use it as a context manager:
+
+    async with open_app(settings, observer, command="ingest") as app:
+        await app.ingester.drain()
+"""
 
 from __future__ import annotations
 
@@ -37,19 +44,19 @@ if TYPE_CHECKING:
     from worker.extract.quality import LanguageDetector
 
 
-# Puts the counting around what is counted: every fetch, and whoever else watches a run.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstrumentedFetcher:
-    """Fetches, and tells how long each fetch took and why it failed."""
+    """A fetcher that reports the duration and the failures of another fetcher to the metrics.
+
+    A decorator around `inner`, so that the fetcher itself does not depend on metrics.
+    """
 
     inner: Fetcher
     meter: MetricsSink
     clock: Clock
 
     async def fetch(self, request: Request) -> Page:
-        """Return the page; see `Fetcher.fetch`."""
+        """Fetch with `inner` and record the duration; see `Fetcher.fetch` for the errors."""
         started = self.clock.monotonic()
         try:
             return await self.inner.fetch(request)
@@ -60,34 +67,48 @@ class InstrumentedFetcher:
             self.meter.took("fetch", seconds=self.clock.monotonic() - started)
 
     async def sitemaps(self, url: str) -> Sequence[str]:
-        """Return the sitemaps that the robots.txt of a URL's site names; these fetches are not counted."""
+        """Return the sitemaps listed in the robots.txt of a URL's site; these fetches are not measured."""
         return await self.inner.sitemaps(url)
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the connections of `inner`."""
         await self.inner.aclose()
 
 
 log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
+"""Bound on the further pages that one poll reads; the next poll continues there (docs/polling.md). Chosen, not
+measured: at one request a second they take some eight minutes, well within `_POLL_LEASE`."""
 _LEASE_MARGIN: Final = timedelta(minutes=2)
+"""Time in a lease beyond the limits of fetching and extracting: for judging, writing and waiting for a busy store."""
 _POLL_LEASE: Final = timedelta(minutes=15)
+"""A poll that takes longer is cut off, and another worker may poll the source. It must exceed the time that
+`_PAGES_PER_POLL` pages need at the default delay."""
 _MAX_SLOT_WAIT: Final = timedelta(minutes=15)
+"""How long a candidate may wait for its host's rate limiter before it is released and tried again later: longer than
+any usual `Crawl-delay`, short enough that a blocked host does not occupy a worker slot for hours."""
 NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillDeps:
-    """What going back through a source's past needs besides: where its progress lies, and what asks for robots.txt."""
+    """What a backfill needs besides the rest of the application.
 
-    book: BackfillRegistry
+    `registry` holds the progress of backfills, `fetcher` reads archive pages and robots.txt.
+    """
+
+    registry: BackfillRegistry
     fetcher: Fetcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything a run needs, put together from the settings."""
+    """Everything a run needs, built from the settings.
+
+    `offload` runs blocking store calls in threads. `ledger` is usually `store.ledger`; in a dry run it is a wrapper
+    that writes to memory. `backfill` is None where no backfill can run.
+    """
 
     settings: Settings
     clock: SystemClock
@@ -99,10 +120,13 @@ class App:
     seeds: SeedImporter
     tally: Tally
     sources: tuple[Source, ...]
-    past: BackfillDeps | None = None
+    backfill: BackfillDeps | None = None
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
-        """Import the configured seed corpus, or another folder."""
+        """Import the configured seed corpus, or the seeds in `folder`.
+
+        Problems with single files are logged and part of the report; they raise nothing.
+        """
         if folder is None and not self.settings.seeds.path:
             return SeedReport(found=0, imported=0, refused=0, problems=())
         path = folder or Path(self.settings.seeds.path)
@@ -124,11 +148,11 @@ async def open_app(
     patience: timedelta = PATIENCE,
     create: bool = True,
 ) -> AsyncIterator[App]:
-    """Open everything for one run of a command, and close it at the end.
+    """Open the store and build the application for one run of a command; close both at the end.
 
-    `patience` is how long a store that does not answer is waited for meanwhile; with `create` off there must be one
-    already. Raises StoreError where the store
-    cannot be used.
+    `observer` is notified of discovered candidates and outcomes, `meter` of durations and failures. `patience` is how
+    long opening waits for a store that does not answer. With `create=False` the store must exist already.
+    Raises StoreError if the store cannot be used.
     """
     parameters = Deduper().parameters
     with (
@@ -143,12 +167,12 @@ async def open_app(
         await offload(store.review.save_first_terms, judge.terms)
         parts = AppParts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
         async with build_app(settings, parts, observer) as app:
-            yield replace(app, past=BackfillDeps(book=store.backfills, fetcher=inner))
+            yield replace(app, backfill=BackfillDeps(registry=store.backfills, fetcher=inner))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppParts:
-    """What a run is put together from, and what differs between a real run and a dry run."""
+    """The collaborators in which a real run and a dry run differ."""
 
     store: Store
     offload: StoreExecutor
@@ -160,7 +184,7 @@ class AppParts:
 
 @asynccontextmanager
 async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> AsyncIterator[App]:
-    """Build the application from its parts; the fetcher and the extraction processes are closed at the end."""
+    """Build the application from its parts; close the fetcher and the extraction processes at the end."""
     tally, limits = Tally(), _limits(settings)
     extractor = ProcessExtractor(extract_rules(settings))
     stages = _stages(parts, extractor)
@@ -183,6 +207,7 @@ async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> 
 
 
 def _stages(parts: AppParts, extractor: ProcessExtractor) -> Stages:
+    """Return the collaborators of the flows in `pipeline`."""
     return Stages(
         clock=SystemClock(),
         offload=parts.offload,
@@ -210,7 +235,10 @@ def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
 
 
 def _seed_reader() -> Callable[[Seed, datetime], Article]:
-    """Return what turns a seed file into an article; the language model is loaded at the first one."""
+    """Return the function that turns a seed file into an article.
+
+    It loads the language model at the first seed: most runs find all seeds imported, and need no model.
+    """
     make_languages = functools.cache(_languages)
 
     def to_article(seed: Seed, now: datetime) -> Article:
@@ -228,11 +256,12 @@ def _languages() -> LanguageDetector:
 
 
 def _threads(settings: Settings) -> int:
-    """Return how many calls of the store run at once: SQLite has one writer, a server's pool has four connections."""
+    """Return the number of store calls that run at once: SQLite has one writer, a server's pool four connections."""
     return 1 if settings.store.url.startswith("sqlite") else 4
 
 
 def _limits(settings: Settings) -> Limits:
+    """Return the limits of the flows; a lease must outlast the time limits of fetching and extracting."""
     schedule, fetch = settings.schedule, settings.fetch
     lease = fetch.deadline + settings.extract.timeout + _LEASE_MARGIN
     return Limits(
@@ -253,7 +282,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _sitemaps(settings: Settings) -> dict[str, list[str]]:
-    """Return the configured sitemaps by their host."""
+    """Return the URLs of the enabled sitemap sources by host."""
     known: dict[str, list[str]] = {}
     for source in settings.sources:
         if source.kind == "sitemap" and source.enabled:

@@ -1,20 +1,23 @@
-"""The worker's own errors: one class for each decision a caller takes, not for each cause.
+"""The worker's own exceptions: one class for each decision that a caller takes, not for each cause.
+
+Modules at the border translate errors of libraries into these (`raise FetchError(...) from exc`). The pipeline turns
+errors of a single candidate into an outcome; the others end the command with the exit status given below.
 
 WorkerError
  +-- ConfigurationError     the configuration cannot be used: stop, exit 2
  +-- UsageError             the command line asks for something impossible: stop, exit 2
- +-- NotFoundError          what was asked about is not in the store: stop, exit 1
+ +-- NotFoundError          the article or URL asked for is not in the store: stop, exit 1
  +-- StoreError             the store cannot be used: stop, exit 1
- |    |                     (.retry says whether it may be used later without anybody's help)
- |    +-- StoreBusy         somebody else holds the store: wait, or stop
- |    +-- StoreMissing      there is none yet: whoever reads has nothing to read
+ |    |                     (.retry: it may become usable without intervention)
+ |    +-- StoreBusy         another process holds a lock: wait, or stop
+ |    +-- StoreMissing      there is no store yet: nothing to read
  +-- MachineError           the machine has too little memory, or allows too few processes: stop, exit 1
- +-- ListenError            the status pages cannot be served where they should be: stop, exit 1
- +-- SourceError            what a source answered cannot be read: this source failed
- +-- FetchError             a fetch gave no usable page (.retry says whether to try again)
- |    +-- FetchBlocked      robots.txt, the network guard or a rights signal forbids it: never retried soon
+ +-- ListenError            the status pages cannot be served at the configured address: stop, exit 1
+ +-- SourceError            the content of a source cannot be parsed: this poll failed
+ +-- FetchError             a fetch gave no usable page (.retry: another attempt may succeed)
+ |    +-- FetchBlocked      robots.txt, the SSRF checks or a rights signal forbid it: not retried soon
  +-- ExtractError           a page gave no article: rejected
-      +-- ExtractorDown     nobody could look at the page: tried again
+      +-- ExtractorDown     no extraction process could run: tried again
 """
 
 from __future__ import annotations
@@ -25,28 +28,33 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+# Failures that say nothing about the page: the connection to the host failed, or the host is overloaded (RFC 6585 and
+# RFC 9110 define 429 and 503).
 _HOST_FAULT_REASONS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
 _HOST_FAULT_STATUSES = frozenset({429, 503})
 
 
 class WorkerError(Exception):
-    """Something the worker expects to go wrong; the message says what was found and what to do."""
+    """Base class of all expected errors; the message says what was found and what to do."""
 
 
 class ConfigurationError(WorkerError):
-    """The configuration cannot be used."""
+    """The configuration cannot be used: the file is missing or malformed, or a value is invalid."""
 
 
 class UsageError(WorkerError):
-    """The command line asks for something impossible."""
+    """The command line asks for something impossible, such as an unknown source."""
 
 
 class NotFoundError(WorkerError):
-    """What was asked about is not in the store."""
+    """The article, candidate or URL that the user asked for is not in the store."""
 
 
 class StoreError(WorkerError):
-    """The store cannot be used; `retry` says whether it may be later, without anybody's help."""
+    """The store cannot be used.
+
+    `retry` is true if the cause may pass without intervention, such as a lock or a server that restarts.
+    """
 
     def __init__(self, message: str, *, retry: bool = False) -> None:
         super().__init__(message)
@@ -54,31 +62,31 @@ class StoreError(WorkerError):
 
 
 class StoreBusy(StoreError):
-    """Somebody else holds the store."""
+    """Another process holds a lock on the store, or does the same exclusive work."""
 
 
 class StoreMissing(StoreError):
-    """There is no store yet."""
+    """The store does not exist yet, or has no tables."""
 
 
 class MachineError(WorkerError):
-    """The machine has too little memory, or allows too few processes."""
+    """The machine lacks memory, processes, threads or open files; no work is possible until that changes."""
 
 
 class ListenError(WorkerError):
-    """The status pages cannot be served where the configuration says."""
+    """The status pages cannot be served at the configured address."""
 
 
 class SourceError(WorkerError):
-    """What a source answered cannot be read as the kind of source it is."""
+    """The content of a source cannot be parsed as its kind (`feed`, `sitemap`, ...)."""
 
 
 class FetchError(WorkerError):
     """A fetch gave no usable page.
 
-    `reason` is a short stable word (`timeout`, `dns`, `tls`, `http`, `gone`, `size`…) for counting;
-    `status` the HTTP status if there was one; `retry` whether another try may succeed; `retry_at` when
-    the server asked to be left alone until then.
+    `reason` is a short stable word (`timeout`, `dns`, `tls`, `http`, `gone`, `size`…) for statistics, `status` the HTTP
+    status if there was a response. `retry` is true if another attempt may succeed; `retry_at` is the time before which
+    the server wants no further request (`Retry-After`).
     """
 
     def __init__(
@@ -97,20 +105,23 @@ class FetchError(WorkerError):
         self.retry_at = retry_at
 
     @property
-    def hosts_fault(self) -> bool:
-        """Whether the host is to blame and not the page: nothing that waits for it may be given up for that."""
+    def is_host_fault(self) -> bool:
+        """Whether the host failed, not the page: other candidates of the host must not lose an attempt for it."""
         return self.reason in _HOST_FAULT_REASONS or self.status in _HOST_FAULT_STATUSES
 
 
 class FetchBlocked(FetchError):
-    """The page must not be fetched: robots.txt, the network guard or a rights signal forbids it."""
+    """The page must not be fetched: robots.txt, the SSRF checks or a rights signal forbid it."""
 
     def __init__(self, message: str, *, reason: str, status: int | None = None) -> None:
         super().__init__(message, reason=reason, retry=False, status=status)
 
 
 class ExtractError(WorkerError):
-    """A page gave no article; `reason` is a short stable word for counting (`listing`, `short`, `timeout`…)."""
+    """A page gave no article.
+
+    `reason` is a short stable word for statistics (`listing`, `short`, `timeout`…).
+    """
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -118,18 +129,18 @@ class ExtractError(WorkerError):
 
 
 class ExtractorDown(ExtractError):
-    """There is no process to look at the page: nothing is known of the page, and it may be tried again."""
+    """No extraction process could be started or kept alive: nothing is known about the page; try it again."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="no-worker")
 
 
-# Tells errors that are the machine's lack of memory, processes, threads or open files from all others.
-
+# Shortage of memory, processes, threads or open files: recognised in any exception and reported as MachineError.
 
 _SHORTAGE_ERRNOS: Final = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
-"""EAGAIN is what starting a process or a thread says; of a socket nobody outside of the event loop sees it."""
+"""EAGAIN is the error of fork(2) and of thread creation; the EAGAIN of a socket never leaves the event loop."""
 _SHORTAGE_MESSAGES: Final = ("start new thread", "failed to map segment", "annot allocate memory", "out of memory")
+# What to show of setrlimit(2): name, resource, the shell command that raises it, divisor and unit.
 _RESOURCE_LIMITS: Final = (
     ("address space", resource.RLIMIT_AS, "ulimit -v", 2**20, " MB"),
     ("data", resource.RLIMIT_DATA, "ulimit -d", 2**20, " MB"),
@@ -139,7 +150,7 @@ _RESOURCE_LIMITS: Final = (
 
 
 def as_machine_error(error: BaseException) -> MachineError | None:
-    """Return what to say where an error, or one that led to it, is a lack of the machine's; None where it is not."""
+    """Return a MachineError if `error`, or an error that caused it, is a shortage of the machine; else None."""
     for each in _causes_of(error):
         if isinstance(each, MachineError):
             return each
@@ -149,7 +160,7 @@ def as_machine_error(error: BaseException) -> MachineError | None:
 
 
 def machine_error(found: str) -> MachineError:
-    """Return the error for what was found, with the limits under which this process runs."""
+    """Return the error for a shortage: `found` is its message; the process's own limits are added to it."""
     limits = [
         f"{what} {value // unit:,}{name} ({command})"
         for what, kind, command, unit, name in _RESOURCE_LIMITS
@@ -160,6 +171,7 @@ def machine_error(found: str) -> MachineError:
 
 
 def _causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the errors that caused it, and the members of exception groups; each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -182,6 +194,7 @@ def _is_shortage(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the line of an error's message that names the shortage, else the first line or the class name."""
     lines = [line for line in str(error).splitlines() if any(sign in line for sign in _SHORTAGE_MESSAGES)] or str(
         error
     ).splitlines()

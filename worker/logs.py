@@ -1,6 +1,10 @@
-"""Sets up logging: one line an event on standard error, an event name and its fields.
+"""Logging: every event is one line on standard error with a name and fields.
 
-What came from outside cannot forge a line: control characters in fields are escaped.
+    configure(level=logging.INFO, form="auto")
+    structlog.get_logger().info("fetch.done", url=url, status=200)
+
+Fields may hold text from the web. Control and invisible characters in them are escaped, so that a page cannot forge a
+log line or change how a terminal shows one; passwords in URLs are masked.
 """
 
 from __future__ import annotations
@@ -18,25 +22,27 @@ import structlog
 from structlog.typing import Processor
 
 _FAR: Final = r"\u0600-\u1fff\u2070-\ud7ff\uf900-\ufefe\U00010000-\U000dffff"
-"""Scripts and emoji in which the zero-width joiner and non-joiner belong to what is written."""
+"""Scripts and emoji in which the zero-width joiner and non-joiner are part of correct spelling."""
 _HIDDEN: Final = re.compile(
-    # Control characters, line separators, what turns the direction of text, what has no width, lone surrogates.
+    # Control characters, line separators, bidirectional controls, zero-width characters, lone surrogates.
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ufffe\uffff\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
     rf"\ud800-\udfff\U000e0000-\U000e007f]|(?<![{_FAR}])[\u200c\u200d]|[\u200c\u200d](?![{_FAR}])"
 )
 _PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@?#]*):[^/\s@?#]*@")
 _PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""The levels as syslog numbers them (sd-daemon(3))."""
+"""The syslog priorities of the levels (sd-daemon(3))."""
 _INDENT: Final = "    "
+"""Put before the lines of a traceback: no event begins with a space, so none can be forged by an exception's text."""
 _EventDict = MutableMapping[str, Any]
 
 
 def configure(*, level: int, form: str = "auto") -> None:
-    """Send events of `level` and above to standard error: as lines for people (`console`), as JSON, or as it fits.
+    """Write events of `level` and above to standard error.
 
-    `auto` writes lines for people; where systemd's journal reads them, without the time, which it notes itself, and
-    with the level as the priority it sorts by.
+    `form` is `console` (readable lines), `json` (one object a line), or `auto`: readable lines, but for systemd's
+    journal without the time, which the journal records itself, and with the level as syslog priority. Log records of
+    libraries are forwarded from WARNING on.
     """
     render: Processor = _render_line
     if form == "json":
@@ -60,7 +66,7 @@ def configure(*, level: int, form: str = "auto") -> None:
 
 
 def _is_journal(stream: str) -> bool:
-    """Tell whether standard error is the very stream that the journal reads (systemd.exec(5), `$JOURNAL_STREAM`)."""
+    """Return whether standard error is connected to the journal (systemd.exec(5), `$JOURNAL_STREAM`)."""
     try:
         found = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
@@ -69,20 +75,23 @@ def _is_journal(stream: str) -> bool:
 
 
 def escape(text: str) -> str:
-    """Return text with every character made visible that is not seen, or turns what stands around it."""
+    """Return text with invisible characters and bidirectional controls replaced by backslash escapes."""
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def escape_json(written: str) -> str:
-    """Return JSON that says the same and shows what `escape` shows; these characters stand in its strings alone."""
+    """Return equivalent JSON text in which the characters that `escape` replaces are JSON escapes.
+
+    Such characters occur inside JSON strings only, so the result parses to the same value.
+    """
     return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], written)
 
 
 class _StderrLogger:
-    """Writes to whatever standard error is now, so that a progress bar can take it over and give it back."""
+    """Writes to the current `sys.stderr`, which a progress bar replaces while it is shown."""
 
     def msg(self, message: str) -> None:
-        # Where the log cannot be written (its disk is full, its reader is gone) the work goes on.
+        # A log that cannot be written (disk full, reader gone) must not stop the work.
         with contextlib.suppress(OSError):
             sys.stderr.write(message + "\n")
             sys.stderr.flush()
@@ -91,11 +100,14 @@ class _StderrLogger:
 
 
 class _StderrFactory:
+    """The logger factory for structlog."""
+
     def __call__(self, *_args: object) -> _StderrLogger:
         return _StderrLogger()
 
 
 def _mask_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Mask passwords in text fields and indent tracebacks: a structlog processor."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = _indented(value) if key == "exception" else _without_password(value)
@@ -103,6 +115,7 @@ def _mask_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict
 
 
 def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Escape text fields for JSON output; the line renderers escape while they quote."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception":
             event[key] = escape(value)
@@ -110,36 +123,37 @@ def _escape_fields(_logger: object, _method: str, event: _EventDict) -> _EventDi
 
 
 def _without_password(text: str) -> str:
-    """Return text with the passwords of addresses in it masked."""
+    """Return text with the passwords of URLs in it masked."""
     return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _indented(traceback: str) -> str:
-    """Return a traceback whose lines cannot pass for lines of the log, whatever an exception's message holds."""
+    """Return a traceback whose lines cannot be mistaken for log lines, whatever text the exception has."""
     return "\n".join(_INDENT + _without_password(escape(line)) for line in traceback.splitlines())
 
 
 def _render_line(_logger: object, _method: str, event: _EventDict) -> str:
     head = f"{event.pop('timestamp')} {event.pop('level').upper():<7} "
-    return head + _told(event)
+    return head + _format_event(event)
 
 
 def _render_for_journal(_logger: object, _method: str, event: _EventDict) -> str:
     event.pop("timestamp")
     priority = f"<{_PRIORITY[event.pop('level')]}>"
-    return "\n".join(priority + line for line in _told(event).split("\n"))
+    return "\n".join(priority + line for line in _format_event(event).split("\n"))
 
 
-def _told(event: _EventDict) -> str:
-    """Return an event's name and fields, and its traceback after them."""
+def _format_event(event: _EventDict) -> str:
+    """Return the name and the fields of an event, followed by its traceback if it has one."""
     name, traceback = event.pop("event"), event.pop("exception", "")
     fields = "".join(f" {key}={_quoted(value)}" for key, value in event.items() if value is not None)
     return f"{name}{fields}\n{traceback}" if traceback else f"{name}{fields}"
 
 
 def _quoted(value: object) -> str:
-    # A quotation mark inside would end the field, and let what follows pass for another one; a backslash before it
-    # would take the meaning from the one that is put there.
+    """Return a value as it is written after `key=`: in quotation marks if it has spaces or special characters."""
+    # An unescaped quotation mark would end the field, so that the rest of the text could imitate further fields;
+    # backslashes are doubled first, so that none of them can cancel the escape of a quotation mark.
     text = str(value)
     shown = escape(text.replace("\\", "\\\\"))
     if text and "\\" not in text and not re.search(r'[\s"=]', shown):
@@ -148,7 +162,7 @@ def _quoted(value: object) -> str:
 
 
 class _Forwarder(logging.Handler):
-    """Passes what libraries log on as an event of ours."""
+    """Forwards the log records of libraries as structlog events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
@@ -165,5 +179,6 @@ def _forward_libraries() -> None:
     root = logging.getLogger()
     root.handlers = [_Forwarder(level=logging.WARNING)]
     root.setLevel(logging.WARNING)
+    # These report at WARNING what the worker reports itself, such as a page that cannot be parsed.
     for noisy in ("httpx", "httpcore", "trafilatura", "htmldate", "courlan", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
-"""What the flows need of each stage and of the store, as protocols; concrete classes are named in `app` alone.
+"""The protocols that the flows use: clock, fetcher, extractor, parsers, ledger and metrics.
 
-Everything of the store blocks: call it through `Offload`.
+The flows in `pipeline` and `runs` depend on these protocols only; `worker.app` chooses the classes. Every method of the
+store blocks on the database: call it through a `RunInThread`, never on the event loop.
 """
 
 from __future__ import annotations
@@ -35,46 +36,46 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Tells the time and sleeps; the only way to do either."""
+    """Reads the time and sleeps; tests pass a fake clock."""
 
     def now(self) -> datetime:
-        """Return the wall-clock time, in UTC and aware."""
+        """Return the wall-clock time as an aware datetime in UTC."""
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back."""
+        """Return the seconds of a clock that never goes backwards; only differences are meaningful."""
 
     async def sleep(self, delay: timedelta) -> None:
-        """Wait; a zero or negative delay only yields."""
+        """Sleep for `delay`; a zero or negative delay only yields to other tasks."""
 
 
 class RunInThread(Protocol):
-    """Runs a blocking call (the store's) off the event loop."""
+    """Runs a blocking call, such as one of the store, in a thread."""
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Return an awaitable of what `call` returns."""
+        """Run `call` in a thread and return an awaitable of its result."""
 
 
 class Fetcher(Protocol):
-    """Fetches one URL politely and safely."""
+    """Fetches one URL: obeys robots.txt and rate limits, and refuses private addresses (SSRF)."""
 
     async def fetch(self, request: Request) -> Page:
         """Return the page (status 200, or 304 where validators were sent).
 
-        Raises FetchBlocked where fetching is forbidden, FetchError for everything else that gives no page.
+        Raises FetchBlocked if fetching is forbidden, FetchError for every other failure.
         """
 
     async def sitemaps(self, url: str) -> Sequence[str]:
-        """Return the sitemaps that the robots.txt of a URL's site names; raises FetchError."""
+        """Return the URLs of the sitemaps listed in the robots.txt of a URL's site; raises FetchError."""
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What discovery already knows about a page, for the extractor.
+    """What discovery knows about a page before extraction: from a feed entry, a sitemap or an input file.
 
-    `boilerplate` are keys of paragraphs that the host is known to set into its articles.
+    `boilerplate` holds the keys of paragraphs that many pages of the host share, and that belong to no article.
     """
 
     url: str
@@ -88,8 +89,8 @@ class Hints:
     kind: Kind = Kind.ARTICLE
     boilerplate: frozenset[int] = frozenset()
 
-    def of_address_alone(self) -> Hints:
-        """Return what is left where another site served the page: what was said of it was said of another page."""
+    def address_only(self) -> Hints:
+        """Return the hints without metadata: after a redirect to another site the metadata describe another page."""
         return replace(self, title=None, published_at=None, modified_at=None, external_id=None)
 
 
@@ -97,57 +98,58 @@ class Extractor(Protocol):
     """Turns a page into an article."""
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
-        """Return the article; raises ExtractError with the reason where the page holds none."""
+        """Return the article on a page; raises ExtractError with the reason if the page has none."""
 
     async def aclose(self) -> None:
-        """End the worker processes."""
+        """End the extraction processes."""
 
 
 class Parser(Protocol):
-    """Reads one fetched page of a source: bytes to candidates, pure."""
+    """Parses one fetched page of a source into candidates. Pure."""
 
     def __call__(self, page: Page, source: Source, /, *, now: datetime) -> Discovery:
-        """Return what the page points at; raises SourceError where it is not what the source says it is."""
+        """Return the candidates and further pages; raises SourceError if the page is not of the source's kind."""
 
 
 class Detector(Protocol):
-    """Tells what kind of source a page is."""
+    """Detects which kind of source a page is."""
 
     def __call__(self, page: Page, /, *, gate: str | None = None) -> str:
         """Return `feed`, `sitemap`, `urls`, `warc`, `listing` or `article`; raises SourceError for anything else.
 
-        `gate` is why extraction found no article on the page, empty where it found one, None where it was not asked.
+        `gate` is the result of a trial extraction: the reason why the page has no article, an empty string if it has
+        one, None if no extraction was tried.
         """
 
 
 Judge = Callable[[Sequence[Neighbour]], Verdict]
-"""`Deduper.judge` with the newcomer already bound: what `settle` calls inside its transaction."""
+"""`Deduper.judge` bound to the article being judged; `Ledger.settle` calls it inside its transaction."""
 
 
 class MetricsSink(Protocol):
-    """Is told what happened, to count it. Cheap, and may be called from any thread."""
+    """Receives the measurements of a run. Its methods are cheap and may be called from any thread."""
 
     def took(self, stage: str, *, seconds: float) -> None:
-        """Note how long one piece of work took: `fetch`, `extract`, `fingerprint` or `settle`."""
+        """Record the duration of one stage: `fetch`, `extract`, `fingerprint` or `settle`."""
 
     def fetch_failed(self, reason: str) -> None:
-        """Note a fetch that gave no page, by its short stable reason."""
+        """Count a failed fetch by its short stable reason (`FetchError.reason`)."""
 
     def fell_back(self, to: str) -> None:
-        """Note what stood in for a part of our reading of a page: `library`, `json-ld`, `fault` (a step failed)."""
+        """Count an extraction that used a fallback: `library`, `json-ld`, or `fault` (a step failed)."""
 
     def polled(self, source: str, *, result: str) -> None:
-        """Note the end of a poll: `ok`, `not-modified` or `failed`."""
+        """Count a finished poll of a source by its result: `ok`, `not-modified` or `failed`."""
 
     def leases_expired(self, count: int) -> None:
-        """Note candidates that were claimed after somebody else's lease on them had run out."""
+        """Count candidates that were claimed after another worker's lease on them had expired."""
 
     def lease_lost(self) -> None:
-        """Note work of ours that came to nothing because its lease had run out."""
+        """Count work that was discarded because this worker's own lease had expired."""
 
 
 class NullMetrics:
-    """Counts nothing."""
+    """A `MetricsSink` that discards everything, for runs without status pages."""
 
     def took(self, stage: str, *, seconds: float) -> None:
         """Count nothing."""
@@ -170,9 +172,10 @@ class NullMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobotsRecord:
-    """A site's robots.txt as last seen; `status` is None where the site could not be reached.
+    """The stored robots.txt of one origin.
 
-    `body` is the last good copy, fetched at `good_at`; `checked_at` is when it was last asked for.
+    `status` is the HTTP status of the latest request, at `checked_at`; None if the site could not be reached. `body` is
+    the latest successful copy, fetched at `good_at`.
     """
 
     origin: str
@@ -185,7 +188,7 @@ class RobotsRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostHealth:
-    """How a host has been answering: consecutive failures, and until when it is left alone."""
+    """The state of a host's circuit breaker: consecutive failures, and until when no request is sent."""
 
     host: str
     failures: int = 0
@@ -228,62 +231,66 @@ class HostRegistry(Protocol):
 class Scope:
     """Which candidates a run works on: those of some sources, those of one batch, or all.
 
-    A run that `gives_way` leaves a host alone for a minute where news has come due: whoever works on that is first.
+    With `yields_to_live` a run skips a host for up to a minute after a live candidate has come due on it, so that a
+    running daemon fetches news before a backfill continues.
     """
 
     sources: frozenset[str] = frozenset()
     batch: str = ""
-    gives_way: bool = False
+    yields_to_live: bool = False
 
 
 class Ledger(Protocol):
-    """The candidate table: queue, ledger and status page at once. Blocking: call it through Offload."""
+    """The table of candidates, which is both the work queue and the record of every outcome.
+
+    Its methods block; call them through a `RunInThread`. Methods that need a lease do nothing if it was lost.
+    """
 
     def source_state(self, name: str) -> SourceState:
-        """Return what is remembered of a source; an empty state for one never polled."""
+        """Return the stored state of a source; an empty state if it was never polled."""
 
     def claim_poll(
         self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
     ) -> bool:
-        """Make this worker the one that polls a source until `record_poll` or the end of the lease.
+        """Acquire the exclusive right to poll a source until `record_poll` or the end of the lease.
 
-        False where another worker leads, or where the source is not due.
+        Return False if another worker holds it, or if the source is not due.
         """
 
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
-        """Write the end of a poll, its validators and its candidates in one transaction; return how many were new."""
+        """Write a finished poll and its candidates in one transaction; return how many candidates were new."""
 
     def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
-        """Give a source another due time, by a rule that was changed since its last poll."""
+        """Set the due time of a source whose polling rule (`plan`) was changed since its last poll."""
 
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
-        """Add candidates that are not known yet (by canonical URL); return how many were new.
+        """Add candidates whose canonical URL is not known yet; return how many were new.
 
-        Of a known one, an address that is new is kept, and tried if no other gave an article.
-        A known one becomes pending and due again if `again` is set, or if its payload differs from the one it had.
-        `batch` marks all of them, known ones included, for a `Scope`.
+        A new address of a known candidate is stored, and tried if no other address gave an article. A known candidate
+        becomes pending again if `again` is set, or if its payload differs from the stored one. `batch` labels all of
+        them, known ones included, so that a `Scope` can select them.
         """
 
     def queue_rechecks(self, *, now: datetime, limit: int) -> int:
-        """Queue articles that have reached the age at which they are looked at again; return how many."""
+        """Queue at most `limit` articles whose scheduled recheck is due; return how many."""
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
-        """Lease due candidates: at most one for each host, none of a host that another live lease is on."""
+        """Lease due candidates: at most one of each host, and none of a host on which another lease is active."""
 
     def extend(self, claims: Sequence[Claim], *, until: datetime) -> None:
-        """Prolong leases that are still held."""
+        """Extend the leases that are still held."""
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Give back claims that were not worked on; they are due again at once."""
+        """Release claims that were not worked on; they are due again at once."""
 
     def lease_owners(self) -> frozenset[str]:
-        """Return the names of the workers that hold leases."""
+        """Return the names of the workers that hold leases, expired ones included."""
 
     def reclaim(self, workers: Collection[str]) -> int:
-        """Free the leases of workers known to be dead; return how many."""
+        """Release the leases of workers known to be dead; return how many."""
 
     def fallback(self, claim: Claim) -> Text | None:
-        """Return the text that the publisher gave along with the link; None where another address is left to try."""
+        """Return the article text from the source's own feed; None if another address is still to be tried."""
 
     def finish(
         self,
@@ -294,10 +301,10 @@ class Ledger(Protocol):
         page: Page | None = None,
         recheck_at: datetime | None = None,
     ) -> Outcome | None:
-        """Write an outcome that stores no article, and keep the page; None where the lease was lost meanwhile.
+        """Write an outcome that stores no article, and keep the page; return None if the lease was lost.
 
-        Returns the outcome that holds: pending where another address of the candidate is tried next.
-        `look_at` is when the page is looked at again, if the outcome is one that allows it.
+        Return the outcome as written: pending if another address of the candidate is tried next. `recheck_at` schedules
+        a recheck, if the outcome allows one.
         """
 
     def settle(
@@ -311,51 +318,63 @@ class Ledger(Protocol):
         page: Page | None = None,
         recheck_at: datetime | None = None,
     ) -> Outcome | None:
-        """Find neighbours, judge, write article, index and outcome in one transaction; None if the lease was lost."""
+        """Find neighbours, judge, and write article, index and outcome in one transaction.
+
+        Return the outcome as written; None if the lease was lost.
+        """
 
     def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
-        """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
+        """Return how many candidates are pending, and how many of these are due on hosts that are not paused."""
 
     def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
-        """Tell whether anything is due on a host that is not closed: quicker than counting."""
+        """Return whether any candidate is due on a host that is not paused; cheaper than `pending`."""
 
     def next_due(self, *, now: datetime) -> datetime | None:
-        """Return when the earliest claimable candidate comes due (may be past), None if nothing is pending."""
+        """Return when the earliest claimable candidate is due (possibly in the past); None if none is pending."""
 
 
 class BackfillRegistry(Protocol):
-    """How far each backfill has come, kept so that any end is a pause. Blocking: call it through Offload."""
+    """The stored progress of backfills, from which an interrupted backfill resumes.
+
+    A backfill visits places (archive pages, sitemaps, files); each place may add further ones. The methods block; call
+    them through a `RunInThread`.
+    """
 
     def state(self, name: str) -> BackfillProgress:
-        """Return how far a backfill has come; an empty state for one never begun."""
+        """Return the progress of a backfill; an empty one if it was never begun."""
 
     def acquire(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
-        """Make this worker the one that is at a backfill; False where another is."""
+        """Acquire or extend the lease on a backfill; return False if another worker holds it."""
 
     def release(self, name: str, *, worker: str) -> None:
-        """Let another worker go on, if this one is still at it."""
+        """Release the lease on a backfill if this worker holds it."""
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
-        """Note the places (kind and URL) to begin with, forgetting `afresh` all that was looked at before."""
+        """Add the entry points (kind and URL); with `afresh` delete all earlier progress first."""
 
     def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
-        """Return the first place that waits behind the one with this id."""
+        """Return the waiting place with the lowest id greater than `after`; None if there is none."""
 
     def save_candidates(
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
-        """Write candidates of a place into the ledger, with its counts and position, in one transaction.
+        """Add candidates of a place to the ledger, and save its counts and position, in one transaction.
 
-        They wait behind all news of their hosts, marked with `batch`. Returns the place with the new ones counted.
+        The candidates have lower priority than live ones and are labelled with `batch`. Return the place with the new
+        candidates counted.
         """
 
     def close(
         self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
     ) -> bool:
-        """End the look at a place and note those it leads to; where another gave the very same, it leads nowhere."""
+        """Mark a place as visited and add the places it links to.
+
+        `digest` identifies the content: if an earlier place had the same content, nothing is added and False is
+        returned. That ends archives which answer every page number with the same page.
+        """
 
     def fail(self, place: BackfillPlace, error: str, *, for_good: bool, now: datetime) -> None:
-        """Note what went wrong at a place; it goes on waiting unless that is `for_good`."""
+        """Record the error of a place; the place keeps waiting for a retry unless the error is permanent."""
 
     def finish(self, name: str, *, now: datetime) -> None:
-        """Note that everything was looked at."""
+        """Record that every place was visited."""

@@ -173,17 +173,19 @@ def stories(examples: Sequence[Example]) -> list[str]:
     """Return one name for all pairs of a story: with a text, an event, shingles or rare title words in common."""
     joined = _Joined(len(examples))
     texts: dict[str, int] = {}
-    holders: defaultdict[int, set[int]] = defaultdict(set)
+    lease_owners: defaultdict[int, set[int]] = defaultdict(set)
     for place, each in enumerate(examples):
         copies = each.collection in ("edited", "misprint")
         for piece in (each.one,) if copies else (each.one, each.two):
             joined.join(place, texts.setdefault(piece.text, place))
             if not copies:
                 for key in anchor_keys(prepare(piece.text).shingles):
-                    holders[key].add(place)
+                    lease_owners[key].add(place)
         if each.one.group and each.collection == "events":
             joined.join(place, texts.setdefault(each.one.group, place))
-    shared = Counter(pair for held in holders.values() if len(held) <= 30 for pair in combinations(sorted(held), 2))
+    shared = Counter(
+        pair for held in lease_owners.values() if len(held) <= 30 for pair in combinations(sorted(held), 2)
+    )
     for (one, two), count in shared.items():
         if count >= 3:
             joined.join(one, two)

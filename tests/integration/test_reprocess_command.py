@@ -240,7 +240,7 @@ def test_one_reprocess_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
         store.review.exclusive(),
         pytest.raises(StoreBusy, match="another reprocess is at work on this store"),
     ):
-        asyncio.run(second.carry_out())
+        asyncio.run(second.run())
 
 
 def test_an_interrupted_reprocess_resumes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,12 +259,12 @@ def test_an_interrupted_reprocess_resumes(desk: Desk, monkeypatch: pytest.Monkey
                     pass
 
         work = reprocessing(desk.folder, monkeypatch, watch)
-        await work.carry_out()
+        await work.run()
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(stopped_after_two())
 
-    report = asyncio.run(reprocessing(desk.folder, monkeypatch).carry_out())
+    report = asyncio.run(reprocessing(desk.folder, monkeypatch).run())
     assert reached == [1, 2]
     assert report.judged == 2
     assert report.applied

@@ -125,7 +125,7 @@ def test_the_detected_kind_of_a_target_is_reported(tmp_path: Path, room: Newsroo
     ("words", "told"),
     [
         (["--as", "article"], "name the address"),
-        (["in.txt", "--as", "article"], "of a file its name does"),
+        (["in.txt", "--as", "article"], "the kind of a file follows from its name"),
         (["https://mot.example/a", "--as", "page"], "'page' is not one of"),
     ],
 )

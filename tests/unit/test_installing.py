@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.main import cli
-from worker.runs.daemon.daemon import LOOP_PATIENCE, STOP_WITHIN
+from worker.runs.daemon.daemon import LOOP_TIMEOUT, STOP_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "config" / "corpus-worker.service"
@@ -65,9 +65,9 @@ def test_the_service_exposes_little_of_the_machine(analyze: str) -> None:
 def test_the_service_gives_the_daemon_the_time_it_takes_itself() -> None:
     told = unit()
 
-    assert timedelta(seconds=int(told["TimeoutStopSec"][0])) > STOP_WITHIN
+    assert timedelta(seconds=int(told["TimeoutStopSec"][0])) > STOP_TIMEOUT
     assert told["WatchdogSec"] == ["3min"]
-    assert timedelta(minutes=3) > LOOP_PATIENCE
+    assert timedelta(minutes=3) > LOOP_TIMEOUT
     assert told["Type"] == ["notify"]
     assert told["KillSignal"] == ["SIGTERM"]
     assert "-HUP" in told["ExecReload"][0]

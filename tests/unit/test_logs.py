@@ -1,4 +1,4 @@
-"""Logs: one line an event, which nothing from outside can forge."""
+"""Logs: one line for each event, which text from the web cannot forge."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_escaped_text_has_no_control_character_left(text: str) -> None:
     )
 
 
-def test_vietnamese_text_is_left_as_it_is() -> None:
+def test_vietnamese_text_is_not_escaped() -> None:
     assert logs.escape("Hà Nội: “mưa lớn” – 30%") == "Hà Nội: “mưa lớn” – 30%"
 
 
-def test_an_event_is_one_line_whatever_its_fields_hold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_one_line_for_any_field_values(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level=logging.INFO)
 
     structlog.get_logger().info("fetch.done", url="https://x.example/\n2026 ERROR forged", status=200, none=None)
@@ -101,7 +101,7 @@ def test_passwords_in_addresses_are_masked(capsys: pytest.CaptureFixture[str]) -
     assert "https://me:***@host/a@b:c" in written
 
 
-def test_the_journal_gets_priorities_and_no_time_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_journal_gets_priorities_and_no_timestamps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "journal").open("w+") as journal:
         monkeypatch.setattr(sys, "stderr", journal)
         found = os.fstat(journal.fileno())
@@ -122,7 +122,7 @@ def test_the_journal_gets_priorities_and_no_time_of_ours(monkeypatch: pytest.Mon
     assert all(line.startswith("<3>    ") for line in lines[2:])
 
 
-def test_who_pipes_the_log_elsewhere_gets_lines_with_their_time(
+def test_a_log_piped_elsewhere_has_timestamps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
@@ -133,7 +133,7 @@ def test_who_pipes_the_log_elsewhere_gets_lines_with_their_time(
     assert re.match(r"\d{4}-\d\d-\d\dT.* INFO    x\.y\n", capsys.readouterr().err)
 
 
-def test_warnings_of_libraries_become_events_and_their_chatter_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libraries_become_events_and_noisy_libraries_are_muted(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level=logging.INFO)
 
     logging.getLogger("httpx").info("HTTP Request: GET https://x.example/?secret=1")
@@ -161,7 +161,7 @@ def raised(message: str) -> None:
     raise RuntimeError(message)
 
 
-def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_cannot_be_written_does_not_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closing it fails, which is the point
     monkeypatch.setattr(sys, "stderr", full)
     logs.configure(level=logging.INFO)
@@ -176,11 +176,11 @@ HIDDEN = (
     "\u200e\u200f\u061c\u202a\u202e\u2066\u2069\u200b\u2060\ufeff"
     "\u00ad\u034f\u115f\u3164\U000e0041\x00\x1b\x9b\u2028\ud800"
 )
-"""What is not seen, or turns what stands around it."""
+"""Characters that are invisible or change the direction of text."""
 
 
 @pytest.mark.parametrize("sign", HIDDEN, ids=lambda sign: f"{ord(sign):04x}")
-def test_what_is_not_seen_is_made_visible(sign: str) -> None:
+def test_invisible_characters_are_escaped(sign: str) -> None:
     shown = logs.escape(f"Tiêu đề{sign} bài")
     written = logs.escape_json(json.dumps(f"Tiêu đề{sign}", ensure_ascii=False))
 
@@ -194,18 +194,18 @@ def test_what_is_not_seen_is_made_visible(sign: str) -> None:
     "text",
     ["👨\u200d👩\u200d👧", "❤\ufe0f\u200d🔥", "می\u200cخواهم", "क्\u200dष", ":bomb:", "🇻🇳", "50\u00a0%", "a\u202fb"],
 )
-def test_what_belongs_to_a_script_or_an_emoji_is_left(text: str) -> None:
+def test_joiners_that_belong_to_a_script_or_an_emoji_are_kept(text: str) -> None:
     assert logs.escape(text) == text
 
 
 @pytest.mark.parametrize("text", ["pay\u200dpal", "pay\u200cpal", "\u200dabc", "tên\u200d"])
-def test_joiners_between_other_letters_are_shown(text: str) -> None:
+def test_joiners_between_other_letters_are_escaped(text: str) -> None:
     assert not set("\u200c\u200d") & set(logs.escape(text))
 
 
 @given(st.text(alphabet=st.sampled_from('a ="\\\n\t\u202e\u00a0,')))
-def test_a_line_of_the_log_reads_back_field_by_field(text: str) -> None:
-    line = logs._told({"event": "x.y", "error": text, "state": "stored"})
+def test_a_log_line_parses_back_into_its_fields(text: str) -> None:
+    line = logs._format_event({"event": "x.y", "error": text, "state": "stored"})
 
     quoted = r'"((?:[^"\\]|\\.)*)"|(\S*)'
     found = re.fullmatch(rf"x\.y error=(?:{quoted}) state=stored", line)
@@ -215,7 +215,7 @@ def test_a_line_of_the_log_reads_back_field_by_field(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", ['\\" state="stored', "\\", 'a\\" b="', '\\\\" x=1 y="', "a=b", 'x" "y'])
-def test_no_spelling_of_a_quotation_mark_ends_a_field(value: str) -> None:
-    line = logs._told({"event": "x.y", "error": value})
+def test_no_quotation_mark_in_a_value_ends_its_field(value: str) -> None:
+    line = logs._format_event({"event": "x.y", "error": value})
 
     assert re.fullmatch(r'x\.y error="(?:[^"\\]|\\.)*"', line)

@@ -1,4 +1,4 @@
-"""What is the machine's lack is told in one line, and told from bugs."""
+"""A shortage of the machine is reported in one line, and distinguished from bugs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", LACKS, ids=repr)
-def test_a_lack_is_one_line_that_names_what_to_raise(error: BaseException) -> None:
+def test_a_shortage_is_one_line_that_names_the_limit_to_raise(error: BaseException) -> None:
     told = as_machine_error(error)
 
     assert told is not None
@@ -52,11 +52,11 @@ def test_a_lack_is_one_line_that_names_what_to_raise(error: BaseException) -> No
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
-def test_other_errors_are_none(error: BaseException) -> None:
+def test_other_errors_are_no_shortage(error: BaseException) -> None:
     assert as_machine_error(error) is None
 
 
-def test_the_limits_of_the_process_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_of_the_process_are_part_of_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {resource.RLIMIT_AS: 300 * 2**20, resource.RLIMIT_NPROC: 40}
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits.get(kind, resource.RLIM_INFINITY), 0))
 
@@ -67,7 +67,7 @@ def test_the_limits_of_the_process_are_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("error", [MemoryError(), nested(OSError(errno.EAGAIN, "fork"))], ids=repr)
-def test_a_command_that_meets_a_lack_ends_with_one_line_and_1(
+def test_a_command_that_meets_a_shortage_ends_with_one_line_and_status_1(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(**_: object) -> None:
@@ -82,7 +82,7 @@ def test_a_command_that_meets_a_lack_ends_with_one_line_and_1(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_where_there_is_no_memory_to_say_it_with_it_is_said_all_the_same(
+def test_a_shortage_is_reported_even_without_memory_for_the_message(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(**_: object) -> None:
@@ -102,7 +102,7 @@ def test_where_there_is_no_memory_to_say_it_with_it_is_said_all_the_same(
     assert capfd.readouterr().err.startswith("corpus-worker: the machine has too little memory")
 
 
-def test_a_violated_constraint_or_invalid_statement_is_not_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_mistaken_for_a_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
         raise ZeroDivisionError
 

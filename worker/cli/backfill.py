@@ -104,7 +104,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
     _print_report(common, report, dry_run=dry_run, stopped_by=stopped_by)
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 def _print_report(common: CommonOptions, report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
@@ -115,6 +115,6 @@ def _print_report(common: CommonOptions, report: BackfillReport, *, dry_run: boo
         print_json({**report.as_record(), **({"dry_run": True} if dry_run else {})})
     elif common.verbosity > SILENT:
         print_backfill_summary(report, dry_run=dry_run, stopped_by=stopped_by)
-    if not report.did_its_work:
-        reason = report.error or report.looked.last_error
-        print_note(f"corpus-worker: {report.orders.source}: {reason}")
+    if not report.succeeded:
+        reason = report.error or report.counts.last_error
+        print_note(f"corpus-worker: {report.options.source}: {reason}")

@@ -92,7 +92,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     from worker.clock import SystemClock
 
     now = SystemClock().now()
-    figures = store.reader.figures(now=now).under([source.source() for source in settings.sources])
+    figures = store.reader.figures(now=now).mark_paused([source.source() for source in settings.sources])
     return _Status(
         replace(figures, rejected=store.reader.rejections()),
         store.daemon(),

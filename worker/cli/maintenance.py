@@ -211,7 +211,7 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
 
     async def until_done() -> ReprocessReport | None:  # None: stopped by a signal; the progress is in the store
         try:
-            return await (work.rehearse() if dry_run else work.carry_out())
+            return await (work.dry_run() if dry_run else work.run())
         except asyncio.CancelledError:
             return None
 

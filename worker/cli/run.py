@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
 @click.option(
     "--as",
-    "taken_as",
+    "read_as",
     type=click.Choice(["article", "feed", "sitemap", "listing"]),
     help="What each URL is; detected from the page by default.",
 )
@@ -39,7 +39,7 @@ def ingest(
     common: CommonOptions,
     targets: tuple[str, ...],
     sources: tuple[str, ...],
-    taken_as: str | None,
+    read_as: str | None,
     limit: int | None,
     dry_run: bool,
 ) -> None:
@@ -54,10 +54,10 @@ def ingest(
 
     if targets and sources:
         raise UsageError("targets and --source exclude each other; give one or the other")
-    if taken_as and not targets:
+    if read_as and not targets:
         raise UsageError("--as sets the kind of a target, and there is none; give its URL")
     settings = common.settings()
-    ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, taken_as=taken_as or "")
+    ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, read_as=read_as or "")
     if dry_run:
         raise SystemExit(ingest_dry_run(common, settings, ingest_options))
     raise SystemExit(_ingest(common, settings, ingest_options))
@@ -92,7 +92,7 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
         print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 @click.command()
@@ -189,7 +189,7 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: In
         click.echo("nothing was stored (--dry-run)")
     if stopped_by:
         return 128 + stopped_by
-    return 0 if report.did_its_work else 1
+    return 0 if report.succeeded else 1
 
 
 class _StepPrinter:

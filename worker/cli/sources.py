@@ -100,11 +100,11 @@ def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[
     """Search a site for sources, and report each step on standard error."""
     from worker.runs.discover_sources import find_sources
 
-    def report_step(step: str) -> None:
+    def report(step: str) -> None:
         if common.verbosity >= 0:
             print_note(step)
 
-    found, _ = run_until_signal(lambda: find_sources(settings, url, tell=report_step))
+    found, _ = run_until_signal(lambda: find_sources(settings, url, report=report))
     return found
 
 

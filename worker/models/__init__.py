@@ -1,9 +1,11 @@
-"""The values that pass between stages: one frozen type for each hop.
+"""The values that stages exchange: one frozen dataclass for each step.
 
 Source -> Page -> Candidate                                        (discover)
 Candidate -> Page -> Article -> Fingerprint -> Verdict -> Outcome  (ingest)
 
-Times are timezone-aware datetimes; stages never hand on naive ones.
+All datetimes are timezone-aware. Field names of `PublishingStats`, `DecayingSums`, `Comparison`, `Verdict` and
+`IndexParameters` are also keys of stored JSON, and those of `Health` and the reports of keys in `--json` output:
+renaming them changes stored data or the command line.
 """
 
 from worker.models.articles import (

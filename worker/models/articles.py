@@ -1,4 +1,4 @@
-"""What ingestion hands on: claims, articles, fingerprints, verdicts, outcomes."""
+"""The values of ingestion: claims, articles, fingerprints, comparisons, verdicts and outcomes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from worker.models.enums import Kind, Relation, State
 from worker.models.sources import Page, Text, Validators
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
+# Values of `published_at_from` that are guesses: no markup declares these dates to be the date of publication.
 _GUESSED_ORIGINS = frozenset({"unmarked-time", "unmarked-meta", "url", "text", "script"})
+# No page is older than the web; earlier dates are parse errors or placeholders such as 1970-01-01.
 _FIRST_WEB_PAGE = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def publication_time(published_at: datetime | None, origin: str, *, fetched_at: datetime) -> datetime:
-    """Return when a text came out, as far as that is known and can be true; else when it was fetched.
+    """Return the time of publication if it is declared and plausible, else the time of fetching.
 
-    `origin` is as in `published_at_from`. What was fetched was there by then, and nothing before 1990.
+    `origin` is a value of `Article.published_at_from`. Plausible is a time from 1990 on that is not after `fetched_at`.
     """
     if published_at is None or origin in _GUESSED_ORIGINS or not _FIRST_WEB_PAGE <= published_at <= fetched_at:
         return fetched_at
@@ -25,12 +27,13 @@ def publication_time(published_at: datetime | None, origin: str, *, fetched_at: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A candidate in one worker's hands until `lease_until`: after that it belongs to whoever claims it next.
+    """A candidate leased to one worker until `lease_until`; afterwards another worker may claim it.
 
-    `known_sha256` is the body hash of the last page fetched for it and `known_article` the id of its newest article.
-    `former` is the outcome it had before it was looked at again of our own accord, `by_age` says that its age alone is
-    the reason.
-    `expired` says that it was taken over from a lease that had run out, `past` that a backfill looked for it.
+    `token` identifies the lease: only its holder may write an outcome. `attempts` counts this attempt. `payload` is
+    content that came with the candidate, so that nothing is fetched. `known_sha256` is the body hash of the last page
+    fetched for it, `known_article` the id of its newest article. `previous_outcome` is its outcome before a recheck,
+    which is restored if the recheck fails; `is_scheduled_recheck` is true if the recheck is due to the article's age
+    alone. `lease_expired` is true if the previous lease expired unfinished, `from_backfill` if a backfill found it.
     """
 
     id: int
@@ -50,15 +53,19 @@ class Claim:
     known_sha256: str | None = None
     known_article: int | None = None
     discovered_at: datetime | None = None
-    former: Outcome | None = None
-    by_age: bool = False
-    expired: bool = False
-    past: bool = False
+    previous_outcome: Outcome | None = None
+    is_scheduled_recheck: bool = False
+    lease_expired: bool = False
+    from_backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """Signals on a page about what may be done with it; empty strings and tuples where it says nothing."""
+    """The rights signals of a page; empty where there is none.
+
+    `robots` holds directives of the robots meta element and the X-Robots-Tag header, `tdm_reservation` the value of
+    the TDM Reservation Protocol (TDMRep).
+    """
 
     robots: tuple[str, ...] = ()
     tdm_reservation: str = ""
@@ -68,13 +75,15 @@ class Rights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Article:
-    """An extracted article. `text` is paragraphs separated by one newline, the lead first, without the title.
+    """An extracted article.
 
-    `published_at_from` says where the date came from: `json-ld`, `meta`, `time`, `feed`, `input`; or, each a guess,
-    `unmarked-time`, `unmarked-meta`, `url`, `text`; or nothing. `modified_at_from` says the same of the last change.
-    `fallbacks` counts what stood in for a part of our reading: `library`, `json-ld`, and `fault` for each step that
-    failed; `notes` say it in words. `paragraphs` are signed 64-bit keys of the page's paragraphs, those left out of the
-    text included: what is counted for the host to learn its boilerplate.
+    `text` holds the paragraphs separated by one newline, the lead first, without the title. `words` is its number of
+    words, `sha256` the hash of its UTF-8 bytes. `published_at_from` is the origin of the date: `json-ld`, `meta`,
+    `time`, `feed`, `input`; or a guess from `unmarked-time`, `unmarked-meta`, `url`, `text`; or empty.
+    `modified_at_from` is the same for `modified_at`. `fallbacks` lists the fallbacks that extraction used: `library`,
+    `json-ld`, and `fault` for each step that failed; `notes` describe them for people. `paragraphs` are signed 64-bit
+    keys of all paragraphs of the page, also of those left out of the text; they are counted by host to learn its
+    boilerplate.
     """
 
     url: str
@@ -101,7 +110,7 @@ class Article:
 
     @property
     def is_date_guessed(self) -> bool:
-        """Whether `published_at` is what the page seems to show, not what somebody says."""
+        """Whether `published_at` is inferred from the page's URL or text rather than declared in its markup."""
         return self.published_at_from in _GUESSED_ORIGINS
 
 
@@ -116,11 +125,11 @@ class Seed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What the index keeps of a text.
+    """The part of a text that the near-duplicate index stores.
 
-    `signature` is the serialised MinHash (little-endian); `bands` are LSH band keys, each a signed 64-bit integer that
-    already carries its band's number; `anchors` are signed 64-bit keys of sampled shingles, for containment.
-    `shingles` is the number of distinct shingles.
+    `signature` is the serialised MinHash signature (little-endian). `bands` are the LSH band keys: signed 64-bit
+    integers that include the number of their band. `anchors` are signed 64-bit keys of sampled shingles, used to find
+    containment. `shingles` is the number of distinct shingles.
     """
 
     signature: bytes
@@ -131,7 +140,11 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexParameters:
-    """How fingerprints are made: stored with the index, since fingerprints made in two ways cannot be compared."""
+    """The parameters of fingerprinting, stored with the index: fingerprints with other parameters do not compare.
+
+    One shingle in `anchor_one_in` is sampled as an anchor, but at least `fewest_anchors` and at most `most_anchors` of
+    a text. `normalisation` is the version of the text normalisation.
+    """
 
     scheme: str
     seed: int
@@ -147,11 +160,11 @@ class IndexParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A stored article that shares index keys with a newcomer, with what judging needs of it.
+    """A stored article that shares index keys with the article being judged.
 
-    `cluster` is the id of the cluster's founding article; `head` whether this article is the one its cluster exports.
-    `marked` is what a person decided about the newcomer's URL and this article: `same`, `different` or empty.
-    `original` says where a person called one of the two the original: `newcomer`, `stored` (this one) or empty.
+    `cluster` is the id of the first article of its cluster; `head` is true if its cluster exports this article.
+    `marked` is a person's decision on the pair: `same`, `different` or empty. `original` names the article that a
+    person marked as the original: `newcomer` (the article being judged), `stored` (this one) or empty.
     """
 
     id: int
@@ -175,11 +188,11 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The exact figures between a newcomer and one stored article, and the rule that decided.
+    """The exact similarity of the article being judged to one stored article, and the rule that decided.
 
-    `jaccard` and `containment` lie in 0..1 and count distinct word shingles; containment is the share of the shorter
-    text found in the longer. `shared_words` counts words of the newcomer in passages that both have. `probability` is
-    the fitted model's that a corpus should keep only one of the two; None where it was not asked, as a fact decided.
+    `jaccard` and `containment` are in 0..1 and refer to distinct word shingles; containment is the share of the shorter
+    text that occurs in the longer. `shared_words` counts the words in passages that both texts have. `probability` is
+    the fitted model's estimate that a corpus should keep only one of the two; None if a rule decided without it.
     """
 
     article: int
@@ -194,10 +207,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a newcomer is: `best` is the comparison that decided, None for a text like no other.
+    """The judge's decision on an article.
 
-    `considered` lists every comparison made, best first. `head` says whether the newcomer becomes the text its
-    cluster exports, `reason` why that one of the two is exported.
+    `best` is the comparison that decided, None if no stored article is similar. `considered` lists all comparisons,
+    best first. `head` is true if its cluster exports the article from now on; `reason` explains that choice.
     """
 
     relation: Relation
@@ -208,7 +221,7 @@ class Verdict:
 
     @property
     def state(self) -> State:
-        """What a candidate is whose article got this verdict."""
+        """The state of the candidate whose article got this verdict."""
         if self.relation is Relation.REVISION:
             return State.REVISED
         refused = self.relation is Relation.CONTAINS and not self.head
@@ -217,10 +230,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How the work on one candidate ended: its new state, a short stable reason for counting, and a sentence.
+    """The result of one attempt at a candidate.
 
-    `article` is the id of the row that was written, if one was; `retry_at` is set where the candidate stays pending.
-    `in_vain` says that this is the outcome of before, since another look at the page failed.
+    `reason` is a short stable word for statistics, `detail` a sentence for people. `article` is the id of the article
+    written, if any; `retry_at` is set if the candidate stays pending. `is_failed_recheck` is true if a recheck failed
+    and the previous outcome was restored.
     """
 
     state: State

@@ -1,4 +1,4 @@
-"""What rows and decisions are called."""
+"""The enumerations of the corpus; their values are stored in the database and exported."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an article row is: one that was there before the worker, or one the worker found."""
+    """Where an article comes from: the seed corpus, or the web."""
 
     SEED = "seed"
     ARTICLE = "article"
 
 
 class Authority(StrEnum):
-    """Who named an address: the site it belongs to, the operator by hand, or anybody else."""
+    """Who supplied a URL: the publisher's own site, the operator (command line, input file), or a third party.
+
+    It decides how far the metadata that came with the URL are trusted: an aggregator may claim any date or title.
+    """
 
     PUBLISHER = "publisher"
     OPERATOR = "operator"
@@ -21,12 +24,16 @@ class Authority(StrEnum):
 
     @property
     def is_own(self) -> bool:
-        """Whether what was said along with the address may be believed."""
+        """Whether the metadata that came with the URL are trusted."""
         return self is not Authority.STRANGER
 
 
 class State(StrEnum):
-    """Where a candidate stands: pending, or its latest outcome."""
+    """The state of a candidate: pending, or its latest outcome.
+
+    `unchanged` is a page whose text was stored before; `revised` a new text of a page that was stored before;
+    `rejected` a page without an article; `blocked` a page that must not be fetched.
+    """
 
     PENDING = "pending"
     STORED = "stored"
@@ -39,7 +46,11 @@ class State(StrEnum):
 
 
 class Relation(StrEnum):
-    """What an article is to the article it was judged against."""
+    """The relation of an article to the stored article it was compared with (docs/dedupe.md).
+
+    `contained` and `contains` mean that one text is part of the other; `template` is an article that shares only
+    recurring phrases, such as a weather report.
+    """
 
     UNIQUE = "unique"
     COPY = "copy"

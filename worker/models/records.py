@@ -1,4 +1,7 @@
-"""What the store tells people: histories, stored articles, recognised copies, the books."""
+"""The values that the store returns for display: histories, stored articles, duplicates, audits and statistics.
+
+`source_warnings` turns the state of a source into sentences for `status` and the status page.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from worker.models.sources import Source, SourceState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
-    """One line of a candidate's history: when, what (`discovered`, `fetched`, `decided`…), and details for people."""
+    """One event of a candidate's history: `what` is a word such as `discovered`, `fetched` or `decided`."""
 
     at: datetime
     what: str
@@ -23,7 +26,12 @@ class HistoryEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredArticle:
-    """An article as the store holds it, for `export`, `why` and `duplicates`."""
+    """A stored article with its place in the corpus, for `export`, `why` and `duplicates`.
+
+    `cluster` is the id of the first article of its cluster, `revision` the number of its version of the page, from 1.
+    `head` is true if its cluster exports this article. `judged_against` is the id of the article that `relation`
+    refers to.
+    """
 
     id: int
     article: Article
@@ -36,10 +44,10 @@ class StoredArticle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateLink:
-    """One recognised copy, follow-up, template or overlap, linked to the head of the cluster it was judged against.
+    """A copy, follow-up, template or overlap, linked to the exported article of the cluster it was judged against.
 
-    `first_host` is where the text of that cluster came out first, empty for a seed or a file: by publication, where
-    that is known and can be true, else by fetching; or where a person said.
+    `first_host` is the host that published the text of that cluster first, by publication time if that is plausible,
+    else by the time of fetching, unless a person marked an original; it is empty for a seed or a file.
     """
 
     id: int
@@ -63,10 +71,10 @@ class DuplicateLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenAddress:
-    """One address that was seen for a candidate: who named it, and how the last try of it ended (empty: not tried).
+    """One URL under which a candidate was seen, and the outcome of its last attempt (empty `state`: not tried).
 
-    `reference` is the place it was named in (feed URL, file and line), `current` says that it is the one tried next or
-    last.
+    `reference` is the place of discovery (feed URL, file and line). `current` is true for the URL that was tried last
+    or is tried next.
     """
 
     url: str
@@ -82,7 +90,7 @@ class SeenAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRecord:
-    """Everything the ledger holds about one candidate, for `why`."""
+    """Everything the ledger stores about one candidate, for `why`; `articles` are ids, oldest first."""
 
     id: int
     url: str
@@ -102,9 +110,9 @@ class CandidateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """The sum of the ledger and what is wrong with the store, if anything is.
+    """The totals of the ledger and the problems found in the store.
 
-    `counts` has every state; `problems` are sentences for people, empty in a sound store.
+    `counts` has an entry for every state; `problems` are sentences for people, none if the store is sound.
     """
 
     discovered: int
@@ -116,16 +124,16 @@ class AuditReport:
 
     @property
     def balanced(self) -> bool:
-        """Whether every candidate is in exactly one state and the index fits the articles."""
+        """Whether every candidate is in exactly one state and no problem was found."""
         return not self.problems and self.discovered == sum(self.counts.values())
 
 
-# What a running worker tells of itself: is it well, and in figures.
+# The status of a running worker: its health and its statistics.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether work gets on; `reason` says for people why not, `figures` what it was told from."""
+    """Whether the worker makes progress; `reason` explains why not, `figures` are the numbers behind it."""
 
     ok: bool
     reason: str = ""
@@ -134,9 +142,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceStats:
-    """One source: what is remembered of its polls, what became of its candidates, and its newest text.
+    """The statistics of one source: its polls, its candidates by state, and the time of its newest text.
 
-    `paused` says that the configuration keeps it from being polled: nothing about its polls is a trouble then.
+    `paused` is true if the configuration disables it or has removed it; a paused source has no warnings.
     """
 
     name: str
@@ -147,13 +155,13 @@ class SourceStats:
 
     @property
     def known(self) -> int:
-        """How many candidates it has brought."""
+        """The number of candidates from this source."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentArticle:
-    """One text that came in lately; its title and address are as somebody else wrote them."""
+    """An article stored recently. Its title and URL are text from the web: escape them for display."""
 
     id: int
     title: str
@@ -164,12 +172,12 @@ class RecentArticle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStats:
-    """What a worker and its store look like at one moment.
+    """The statistics of a worker and its store at one moment.
 
-    `due` counts the pending candidates that could be claimed now, `in_hand` those that are being worked on, `texts`
-    what `export` would write, `articles` every text a worker brought, `seeds` those that were there before. `recent`
-    says by span how many candidates came to which end in it; `rejected`, where it was asked for, by reason how many
-    pages gave no article and how many of them are kept. `size` is in bytes; None where nobody knows.
+    `due` counts the pending candidates that could be claimed now, `in_hand` those being worked on. `texts` is the
+    number of texts that `export` would write, `articles` the number of all texts from the web, `seeds` of all seeds.
+    `recent` maps a time span to the numbers of outcomes within it, by event. `rejected`, if requested, maps a reason to
+    the number of pages without an article and the number of those still stored. `size` is in bytes, None if unknown.
     """
 
     at: datetime
@@ -186,24 +194,20 @@ class StoreStats:
     latest: tuple[RecentArticle, ...] = ()
     rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    def under(self, configured: Iterable[Source]) -> StoreStats:
-        """Return these figures with the sources paused that are not polled: not enabled, or configured no longer."""
+    def mark_paused(self, configured: Iterable[Source]) -> StoreStats:
+        """Return the statistics with every source marked as paused that is disabled or no longer configured."""
         polled = {source.name for source in configured if source.enabled}
-        told = tuple(replace(each, paused=each.name not in polled) for each in self.sources)
-        return replace(self, sources=told)
-
-
-# What is wrong with a source, in sentences for people, each with since when.
+        return replace(self, sources=tuple(replace(each, paused=each.name not in polled) for each in self.sources))
 
 
 GAP_SHOWN_FOR: Final = timedelta(days=7)
-"""How long a gap between two polls counts as trouble."""
+"""How long a gap between two polls is reported: long enough for someone who looks at `status` once a week."""
 
 
 def source_warnings(source: SourceStats, *, now: datetime, moment: Callable[[datetime], str]) -> list[str]:
-    """Return failed polls, gaps of late and drift; nothing for a source that is well or paused.
+    """Return a sentence for each problem of a source: failed polls, recent gaps, drift of its articles.
 
-    `moment` writes a time.
+    The list is empty for a healthy or paused source. `moment` formats a time for display.
     """
     if source.paused:
         return []

@@ -1,4 +1,4 @@
-"""What discovery hands on: sources, pages, candidates, and how a poll went."""
+"""The values of discovery: sources, pages, candidates, polls and backfills, and the statistics of a source."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from datetime import datetime, timedelta
 
 from worker.models.enums import Authority
 
-# What is remembered of how a source behaves: when it publishes, and what its articles are like.
+# The learned behaviour of a source: when it publishes (`PublishingStats`) and what its articles are like
+# (`OutcomeStats`). The field names are keys of stored JSON.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishingStats:
-    """How a source publishes, learned poll by poll; every sum decays, so that what is long past counts less.
+    """When and how much a source publishes, updated with every poll; all sums decay exponentially with time.
 
-    `items` and `hours` hold, for each hour of the day in the source's time zone, how many items came then and for how
-    long it was watched. `recent` and `expected` set what came lately against what these hours had promised. `window` is
-    how many entries the source showed last, `half_window` the shortest time in which so many new items came as fill
-    half of it. `silence` is the longest time without anything new, `arrivals` the number of polls that brought
-    something, `empty` how many polls in a row found no entry at all. `read_at` is when all of it was last read: before
-    that nothing is owed. Of a source with more pages than one poll reads, `stopped_at` is the page to go on at, and
-    `round_began` when the first of the round was read, None where a part of it failed.
+    looked_at: the time of the latest poll.
+    items, hours: for each hour of the day in the source's time zone, the items published then and the hours observed.
+    recent, expected: the items seen lately, and the number that `items` and `hours` predicted for that time.
+    window: the number of entries that the source showed last.
+    half_window: the shortest time in which new items filled half of the window: the risk of missing items.
+    new_at: the time of the latest new item; silence: the longest time without one.
+    arrivals: the number of polls with new items; empty: the number of consecutive polls without any entry.
+    read_at: the time at which the whole source was last read; nothing older needs to be read again.
+    stopped_at: the page at which the next poll continues, if the source has more pages than one poll reads.
+    round_began: when the first page of that round was read; None if a page of it failed.
     """
 
     looked_at: datetime | None = None
@@ -43,10 +47,11 @@ class PublishingStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecayingSums:
-    """Decaying sums over what became of a source's pages: `outcomes` in all, those that were `useful` or `rejected`.
+    """Exponentially decaying sums over the outcomes of a source's pages.
 
-    Over its articles: how many (`articles`), the sums of `length` (the logarithm of the number of words) and of its
-    square, and how many had no title, no author, no date, a date that cannot be, or another language than is usual.
+    `outcomes` counts all pages, `useful` and `rejected` those with such an outcome. Over its articles: their number,
+    the sums of `length` (the natural logarithm of the number of words) and of its square, and the numbers of articles
+    without title, author or date, with an impossible date, or in another language than usual.
     """
 
     outcomes: float = 0.0
@@ -64,9 +69,9 @@ class DecayingSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeStats:
-    """What became of a source's pages: over a long time (`usual`), and lately (`recent`, which is part of it).
+    """The outcomes of a source's pages over a long time (`usual`) and lately (`recent`, with a shorter half-life).
 
-    `language` is the usual language of its articles, `votes` how far it is ahead.
+    `language` is the usual language of its articles, `votes` its lead over other languages (a majority vote).
     """
 
     usual: DecayingSums = DecayingSums()
@@ -77,7 +82,7 @@ class OutcomeStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A warning about a source: `what` in one word, since when, and a sentence with the figures."""
+    """A warning about a source: `what` is one word, `detail` a sentence with the figures."""
 
     what: str
     since: datetime
@@ -86,11 +91,11 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollHistory:
-    """What polls have taught about a source.
+    """What the polls of a source have shown.
 
-    `plan` is the rule its next poll was set by; `fault` is why it fails, in one word, since `failing_since`. `gaps`
-    counts the polls that shared no entry with the one before, the last at `gap_at`. `entries` are 64-bit keys of what
-    the last poll showed.
+    `plan` names the rule that set the time of its next poll. `fault` is the reason of its failures in one word, since
+    `failing_since`. `gaps` counts the polls that had no entry in common with the one before, the last at `gap_at`:
+    items between the two may be missing. `entries` are 64-bit keys of the entries in the latest poll.
     """
 
     plan: str = ""
@@ -105,13 +110,13 @@ class PollHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """How a source is read; each kind of source takes what concerns it.
+    """Options for reading a source; each kind of source uses those that apply to it.
 
-    `sites` are further sites that count as its own; links to others are left out unless `follow_others`. `keep_params`,
-    `drop_params` and `fold_case` are its rules for addresses. `pages` and `article_pattern` are for listing pages,
-    `max_age` (None: any) for sitemaps. Nothing published before `since` is wanted. `read_at` is when all of a sitemap
-    was last read: the flows know it, not the configuration. `sitemap` is looked in where polls leave a gap, `archive`
-    by a backfill.
+    `sites` are further sites that count as the source's own; links to other sites are skipped unless `follow_others`.
+    `keep_params`, `drop_params` and `fold_case` are its rules for canonical URLs. `pages` and `article_pattern` apply
+    to listing pages, `max_age` (None: any) to sitemaps. Articles published before `since` are skipped. `read_at` is
+    when a sitemap was last read completely; the flows set it, not the configuration. `sitemap` is read after a gap
+    between two polls, `archive` (a URL pattern with dates) by a backfill.
     """
 
     follow_others: bool = False
@@ -130,7 +135,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One place to poll, as the configuration names it; `cron` are fixed times in its time zone."""
+    """One configured source. `every` and `cron` (fixed times in `timezone`) replace the adaptive poll interval."""
 
     name: str
     kind: str
@@ -144,7 +149,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validators:
-    """What a conditional GET sends back to the server (RFC 9110, section 13)."""
+    """The validators of a response, sent back in a conditional GET (RFC 9110, section 13)."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -152,7 +157,7 @@ class Validators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One fetch to make. `accept` is the kind of body wanted: `page`, `feed` or `any`."""
+    """One GET request. `accept` is the expected kind of body: `page`, `feed` or `any`."""
 
     url: str
     validators: Validators = Validators()
@@ -161,11 +166,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What came back for one URL: the body after decompression, or nothing for a 304.
+    """The response for one URL: the decompressed body, or an empty one for status 304.
 
-    `url` is what was asked for and `final_url` what answered, after redirects. `headers` holds the response
-    headers that matter later, names in lower case. `permanent_url` is the end of the leading run of permanent
-    redirects, if there was one; `moved_before` says that it was known before this fetch.
+    `url` is the requested URL, `final_url` the one after redirects. `headers` holds the response headers that later
+    stages use, with names in lower case. `permanent_url` is the target of the permanent redirects at the start of the
+    redirect chain, if there were any; `moved_before` is true if it was known before this fetch.
     """
 
     url: str
@@ -182,13 +187,13 @@ class Page:
 
     @property
     def not_modified(self) -> bool:
-        """Whether the server said that nothing changed (304)."""
+        """Whether the server answered 304 Not Modified."""
         return self.status == 304
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A text that needs no extraction: what an input file or a feed gave as plain text."""
+    """A text that needs no extraction, from an input file or a feed."""
 
     text: str
     title: str | None = None
@@ -196,11 +201,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An article somebody pointed at, before anybody has looked.
+    """A discovered article that was not fetched yet.
 
-    `payload` is set where discovery already holds the content (input files, WARC records): nothing is fetched then.
-    `reference` names the place of discovery (feed URL, file and line), `authority` whose word the address is.
-    `fallback` is the article's text as the source itself gives it, for a page that turns out to be out of reach.
+    `reference` is the place of discovery (feed URL, file and line), `authority` the party that supplied the URL.
+    `payload` is the content if discovery has it already (input files, WARC records); nothing is fetched then.
+    `fallback` is the full text from the source's feed, used if the page cannot be fetched.
     """
 
     url: str
@@ -218,11 +223,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What reading one page of a source gave: candidates, and further pages of the source to read.
+    """The result of parsing one page of a source: candidates, and further pages to read (`follow`).
 
-    `skipped` counts entries that could not become candidates, `offsite` those among them that lead to other sites
-    (`offsite_examples`: the front pages of a few of these sites), `outside` those outside the requested time window;
-    `notes` explain the counts for people. `itself`: the page read is the one candidate. `rest` is the unread part of a
+    `skipped` counts the entries that gave no candidate; among them `offsite` those that link to other sites
+    (`offsite_examples`: a URL of pages of a few such sites) and `out_of_range` those outside the requested time. `notes`
+    explain problems for people. `is_article` is true if the parsed page itself is the only candidate. `rest` is the
+    unparsed remainder of a
     very long page, as a page of its own.
     """
 
@@ -231,16 +237,20 @@ class Discovery:
     skipped: int = 0
     offsite: int = 0
     offsite_examples: tuple[str, ...] = ()
-    outside: int = 0
+    out_of_range: int = 0
     notes: tuple[str, ...] = ()
     title: str | None = None
-    itself: bool = False
+    is_article: bool = False
     rest: Page | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """What the store remembers of a source between polls, and of what became of its pages (`outcome_stats`)."""
+    """The stored state of a source.
+
+    `found` is the number of entries in the latest poll, `failures` the number of consecutive failed polls, `learned`
+    the result of its polls so far, `outcome_stats` the outcomes of its pages.
+    """
 
     name: str
     due_at: datetime | None = None
@@ -257,9 +267,9 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """The end of one poll of a source, to be written together with the candidates it found.
+    """The result of one poll of a source, written in one transaction with its candidates.
 
-    `interval` is the source's interval from now on; `error` is empty after a poll that worked.
+    `interval` is the new poll interval of the source; `error` is empty after a successful poll.
     """
 
     source: str
@@ -273,15 +283,15 @@ class Poll:
     learned: PollHistory = PollHistory()
 
 
-# What going back through a source's past hands on: the places to look at, and how far it has come.
+# Backfills: the places to visit, and the progress.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillPlace:
-    """One place to look at for the past: a sitemap, a page of a listing, a feed, or an archive file.
+    """One place that a backfill visits: a sitemap, a page of a listing, a feed, or an archive file.
 
-    `kind` is that of the source that would be polled there. `position` says how far a file has been read, in its
-    reader's own measure; `found`, `new` and `left_out` count its candidates so far.
+    `kind` is a kind of source and selects the parser. `position` is how far a file has been read, in the unit of its
+    reader. `found`, `new` and `left_out` count its candidates so far.
     """
 
     id: int
@@ -295,9 +305,9 @@ class BackfillPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress:
-    """How far a backfill has come: places looked at, places that wait, and what they gave.
+    """The progress of a backfill: places visited (`looked`) and waiting, and the candidates found.
 
-    `unread` counts places that gave nothing but an error; those of them worth another try wait as well.
+    `unread` counts the places whose latest visit failed; those worth another attempt are also counted as waiting.
     """
 
     name: str
@@ -313,7 +323,7 @@ class BackfillProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillStatus:
-    """A backfill that is not done: how far it has come, how many of its candidates wait, and who, if any, is at it."""
+    """An unfinished backfill: its progress, its pending candidates, and the worker that runs it (empty: none)."""
 
     state: BackfillProgress
     pending: int
@@ -321,5 +331,5 @@ class BackfillStatus:
 
 
 def backfill_batch(backfill: str) -> str:
-    """Return how the candidates of a backfill are marked."""
+    """Return the batch label of a backfill's candidates."""
     return f"backfill:{backfill}"

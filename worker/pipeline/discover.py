@@ -115,7 +115,7 @@ class Discoverer:
             authority=Authority.OPERATOR,
         )
         progress = PollProgress()
-        await self._enqueue(source, Discovery(candidates=(candidate,), itself=True), batch, progress)
+        await self._enqueue(source, Discovery(candidates=(candidate,), is_article=True), batch, progress)
         return replace(progress.report(source), error=str(error) if error.retry else "")
 
     async def replan(self, sources: Iterable[Source]) -> None:
@@ -163,7 +163,7 @@ class Discoverer:
             self._stages.ledger.enqueue,
             discovery.candidates,
             now=self._stages.clock.now(),
-            again=discovery.itself,
+            again=discovery.is_article,
             batch=batch,
         )
         progress.add(discovery, new=new)

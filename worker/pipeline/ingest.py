@@ -130,7 +130,7 @@ class Ingester:
         )
         if self.remaining is not None:
             self.remaining -= len(claims)
-        if expired := sum(claim.expired for claim in claims):
+        if expired := sum(claim.lease_expired for claim in claims):
             self._stages.meter.leases_expired(expired)
         for claim in claims:
             self._in_flight[asyncio.create_task(self._work_on(claim))] = claim
@@ -272,7 +272,7 @@ class Ingester:
             boilerplate=boilerplate,
         )
         if isinstance(content, Page) and not same_site(content.url, content.final_url):
-            hints = hints.of_address_alone()
+            hints = hints.address_only()
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
@@ -334,7 +334,13 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
     A guessed date never rejects an article. `since` does not apply to a backfill, nor to an article in the corpus.
     """
     published = article.published_at
-    if since is None or published is None or published >= since or claim.past or claim.known_article is not None:
+    if (
+        since is None
+        or published is None
+        or published >= since
+        or claim.from_backfill
+        or claim.known_article is not None
+    ):
         return
     if not article.is_date_guessed:
         told = f"published {published:%Y-%m-%d}, wanted are articles since {since:%Y-%m-%d}"

@@ -159,7 +159,7 @@ class PageWalker:
                     raise
                 progress.skip(f"{page.url}: {exc}")
                 return
-            if discovery.itself:
+            if discovery.is_article:
                 progress.taken_for = progress.taken_for and "article"
                 whole_page = await with_further_pages(rest, self._stages)
                 discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
@@ -191,7 +191,7 @@ class PageWalker:
 
     def _parse(self, page: Page, source: Source, kind: str) -> Discovery:
         """Parse a page as a kind of source, or return the page itself as the one candidate."""
-        itself = Discovery(candidates=(self._page_itself(page, source),), itself=True)
+        itself = Discovery(candidates=(self._page_itself(page, source),), is_article=True)
         if kind == "article":
             return itself
         parser = self._stages.parsers.get(kind)

@@ -130,10 +130,10 @@ def outcome_of_failure(claim: Claim, error: Exception, *, now: datetime, chance:
     fault of the page.
     """
     if isinstance(error, FetchError):
-        retry_after, blameless, last = error.retry_at, error.hosts_fault, not error.retry
+        retry_after, blameless, last = error.retry_at, error.is_host_fault, not error.retry
     else:
         retry_after, blameless, last = None, isinstance(error, ExtractorDown), False
-    at = retry_at(now=now, attempts=claim.attempts, chance=chance, retry_after=retry_after, hosts_fault=blameless)
+    at = retry_at(now=now, attempts=claim.attempts, chance=chance, retry_after=retry_after, is_host_fault=blameless)
     if isinstance(error, (FetchError, ExtractorDown)):
         reason, detail = error.reason, str(error)
     else:

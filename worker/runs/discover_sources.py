@@ -1,6 +1,8 @@
-"""From one address to everything of its site that can be polled: test-polled, sampled and rated.
+"""Finds the sources of a site, for `sources add`: feeds, sitemaps and listing pages.
 
-survey:  open the address | suggest | test-poll in rounds | rate | sample what would be picked | rate again
+open the URL | collect suggestions | test-poll them in rounds | rank | sample articles of the picked ones | rank again
+
+Everything is fetched politely as in a run, and nothing is stored.
 """
 
 from __future__ import annotations
@@ -26,77 +28,91 @@ from worker.sources.content import ContentKind, sniff_content
 from worker.sources.web.homepage import Suggestion, declared_feeds, suggestions
 from worker.sources.web.ranking import RankedSource, TrialPoll, rank_sources, summarise_poll
 
-# Test-polls suggestions, each once, beside what is configured already.
-
-
 _MIN_KNOWN_SHARE: Final = 0.8
+"""A source with more than this share of its entries in a configured source adds too little (chosen, not measured)."""
 _MAX_LISTED_FEEDS: Final = 20
+"""Feeds polled of a page that lists feeds: bounds the requests to the site (chosen, not measured)."""
+_SAMPLE_SIZE: Final = 3
+"""Articles fetched to estimate the quality of a source: enough to tell a wrong source from a good one, politely."""
+_MAX_SUGGESTIONS: Final = 40
+"""Suggestions test-polled of one home page; each costs at least one request to the site."""
+_MAX_SECTIONS: Final = 10
+"""Section pages test-polled if a site has neither feed nor sitemap."""
+_MAX_SAMPLED: Final = 8
+"""Sources sampled in all: ranking repeats after each sample, and this bounds the requests."""
+ARTICLE: Final = "article"
+
+ReportStep = Callable[[str], None]
+"""Called with a sentence about each step, for display."""
 
 
-class TestPolls:
-    """The test-polls of one survey: `done` by address, `candidates` of each by the same."""
+class TrialPolls:
+    """Test-polls suggested sources, each once, and compares them with the configured ones.
 
-    def __init__(self, sounder: SourceProbe, *, tell: Callable[[str], None]) -> None:
-        self.done: dict[str, TrialPoll] = {}
+    `polls` has the result for each URL, `candidates` the candidates of those that worked.
+    """
+
+    def __init__(self, probe: SourceProbe, *, report: ReportStep) -> None:
+        self.polls: dict[str, TrialPoll] = {}
         self.candidates: dict[str, tuple[Candidate, ...]] = {}
-        self._sounder = sounder
-        self._tell = tell
-        self._addresses: dict[str, str] = {}
-        self._known: dict[str, frozenset[str]] = {}
-        self._tried: set[str] = set()
+        self._probe = probe
+        self._report = report
+        self._names_by_key: dict[str, str] = {}
+        self._known_keys: dict[str, frozenset[str]] = {}
+        self._tried_keys: set[str] = set()
         self._site = ""
 
-    async def learn(self, configured: Sequence[Source], *, site: str) -> None:
-        """Note the addresses of configured sources, and what those of the same site give."""
+    async def add_configured(self, configured: Sequence[Source], *, site: str) -> None:
+        """Remember the URLs of configured sources, and poll those of the same site for comparison."""
         self._site = urls.site_of(site)
         web = [source for source in configured if source.url.startswith("http")]
-        self._addresses = {url_key(source.url): source.name for source in web}
+        self._names_by_key = {url_key(source.url): source.name for source in web}
         near = [source for source in web if urls.same_site(source.url, site)]
         for source in near:
-            self._tell(f"polling the source {source.name}, to see what it has already")
-        for told in await asyncio.gather(*map(self._sounder.sound, near)):
-            self._known[told.source.name] = frozenset(each.canonical_url for each in told.candidates)
+            self._report(f"polling the configured source {source.name}, to compare")
+        for result in await asyncio.gather(*map(self._probe.probe, near)):
+            self._known_keys[result.source.name] = frozenset(each.canonical_url for each in result.candidates)
 
     def works(self, kind: str) -> bool:
-        """Tell whether something of this kind was found that gives entries."""
-        return any(each.kind == kind and each.keys for each in self.done.values())
+        """Return whether a source of this kind was found that has entries."""
+        return any(each.kind == kind and each.keys for each in self.polls.values())
 
-    async def make(self, suggestions: Sequence[Suggestion]) -> None:
-        """Test-poll suggestions side by side; where a feed's address gives a page that lists feeds, these too."""
-        told = await asyncio.gather(*(self._sound(each) for each in self._new(suggestions)))
+    async def poll_all(self, suggestions: Sequence[Suggestion]) -> None:
+        """Test-poll suggestions concurrently, and also the feeds listed on a page served at the URL of a feed."""
+        polled = await asyncio.gather(*(self._poll(each) for each in self._new(suggestions)))
         listed: list[Suggestion] = []
-        for suggestion, sounding in told:
-            listed += _feeds_listed(sounding, suggestion)
-            self._note(suggestion, sounding)
+        for suggestion, result in polled:
+            listed += _feeds_listed(result, suggestion)
+            self._record(suggestion, result)
         if new := self._new(listed[:_MAX_LISTED_FEEDS]):
-            for suggestion, sounding in await asyncio.gather(*map(self._sound, new)):
-                self._note(suggestion, sounding)
+            for suggestion, result in await asyncio.gather(*map(self._poll, new)):
+                self._record(suggestion, result)
 
-    async def guess(self, suggestions: Sequence[Suggestion]) -> None:
-        """Try usual places one after another until one of them works; what does not is not worth a word."""
+    async def poll_until_one_works(self, suggestions: Sequence[Suggestion]) -> None:
+        """Try guessed URLs one after another until one works; the others are not reported."""
         for suggestion in self._new(suggestions):
-            _, sounding = await self._sound(suggestion)
-            if not sounding.error and sounding.candidates:
-                self._note(suggestion, sounding)
+            _, result = await self._poll(suggestion)
+            if not result.error and result.candidates:
+                self._record(suggestion, result)
                 return
 
     def _new(self, suggestions: Sequence[Suggestion]) -> list[Suggestion]:
-        """Return the suggestions not tried before; what is configured is noted, not polled."""
+        """Return the suggestions not tried before; configured sources are recorded as such and not polled."""
         new = []
         for each in suggestions:
             key = url_key(each.url)
-            if key in self._tried:
+            if key in self._tried_keys:
                 continue
-            self._tried.add(key)
-            if name := self._addresses.get(key):
-                self.done[each.url] = TrialPoll(kind=each.kind, url=each.url, error=f"is the source {name} already")
+            self._tried_keys.add(key)
+            if name := self._names_by_key.get(key):
+                self.polls[each.url] = TrialPoll(kind=each.kind, url=each.url, error=f"is the source {name} already")
             else:
                 new.append(each)
         return new
 
-    async def _sound(self, suggestion: Suggestion) -> tuple[Suggestion, ProbeResult]:
-        self._tell(f"trying {suggestion.kind} {suggestion.url}")
-        site = self._named_by(suggestion)
+    async def _poll(self, suggestion: Suggestion) -> tuple[Suggestion, ProbeResult]:
+        self._report(f"trying {suggestion.kind} {suggestion.url}")
+        site = self._naming_site(suggestion)
         source = Source(
             name=urls.host_of(suggestion.url),
             kind=suggestion.kind,
@@ -104,45 +120,49 @@ class TestPolls:
             timezone=DEFAULT_TIMEZONE,
             options=SourceOptions(sites=frozenset({site} if site else ())),
         )
-        return suggestion, await self._sounder.sound(source)
+        return suggestion, await self._probe.probe(source)
 
-    def _named_by(self, suggestion: Suggestion) -> str:
-        """Return the site that names what lies on another one as its own; empty where it lies on the site itself."""
+    def _naming_site(self, suggestion: Suggestion) -> str:
+        """Return the site if it links to a source on another site (such as a feed service) as its own; else empty."""
         elsewhere = urls.site_of(suggestion.url) != self._site
         return self._site if elsewhere and suggestion.seen in {"page", "robots"} else ""
 
-    def _note(self, suggestion: Suggestion, sounding: ProbeResult) -> None:
-        url = (sounding.page.permanent_url if sounding.page else None) or suggestion.url
-        if sounding.error:
-            self.done[url] = TrialPoll(kind=suggestion.kind, url=url, title=suggestion.title, error=sounding.error)
+    def _record(self, suggestion: Suggestion, result: ProbeResult) -> None:
+        """Save the result of a test poll under the URL that the site uses now."""
+        url = (result.page.permanent_url if result.page else None) or suggestion.url
+        if result.error:
+            self.polls[url] = TrialPoll(kind=suggestion.kind, url=url, title=suggestion.title, error=result.error)
             return
-        found = Discovery(candidates=sounding.candidates, title=sounding.title or suggestion.title)
+        found = Discovery(candidates=result.candidates, title=result.title or suggestion.title)
         trial = summarise_poll(suggestion.kind, url, [found])
-        self.done[url] = replace(trial, error=self._owner_of(trial), site=self._named_by(suggestion))
-        self.candidates[url] = sounding.candidates
+        self.polls[url] = replace(trial, error=self._owner_of(trial), site=self._naming_site(suggestion))
+        self.candidates[url] = result.candidates
 
     def _owner_of(self, trial: TrialPoll) -> str:
-        """Say which configured source gives most of what a trial gave; empty where none does."""
+        """Return a sentence naming the configured source with most of these entries; empty if there is none."""
         owners = (
-            name for name, keys in self._known.items() if len(trial.keys & keys) > _MIN_KNOWN_SHARE * len(trial.keys)
+            name
+            for name, keys in self._known_keys.items()
+            if len(trial.keys & keys) > _MIN_KNOWN_SHARE * len(trial.keys)
         )
         owner = next(owners, "") if trial.keys else ""
         return f"the source {owner} has it already" if owner else ""
 
 
 def url_key(url: str) -> str:
-    """Return the key of an address, or the address itself where it is none that has a key."""
+    """Return the canonical form of a URL for comparison, or the URL itself if it is invalid."""
     try:
         return urls.canonicalise(url)
     except SourceError:
         return url
 
 
-def _feeds_listed(sounding: ProbeResult, suggestion: Suggestion) -> tuple[Suggestion, ...]:
-    page = sounding.page
+def _feeds_listed(result: ProbeResult, suggestion: Suggestion) -> tuple[Suggestion, ...]:
+    """Return the feeds listed on an HTML page that was served at the URL of a feed."""
+    page = result.page
     if (
         suggestion.kind != "feed"
-        or not sounding.error
+        or not result.error
         or page is None
         or sniff_content(page.body) is not ContentKind.HTML
     ):
@@ -150,45 +170,41 @@ def _feeds_listed(sounding: ProbeResult, suggestion: Suggestion) -> tuple[Sugges
     return declared_feeds(page)
 
 
-# Looks at a few articles of a source as a run would: fetched, extracted, and never stored.
-
-
-_SAMPLE_SIZE: Final = 3
-ARTICLE: Final = "article"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleResult:
-    """What a few articles of a source came to: the share that would be stored, in 0..1, and that in words."""
+    """The quality of a sample of articles: the share (0..1) that would be stored, and `summary` in words.
+
+    `error` is set if none would be stored.
+    """
 
     share: float = 0.0
-    told: str = ""
+    summary: str = ""
     error: str = ""
 
 
 class Sampler:
-    """Takes samples; a page that several sources name is fetched once."""
+    """Fetches and extracts a few articles of a source; a page that several sources link to is fetched once."""
 
-    def __init__(self, fetcher: HttpFetcher, extractor: Extractor, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, fetcher: HttpFetcher, extractor: Extractor, *, report: ReportStep) -> None:
         self._fetcher = fetcher
         self._extractor = extractor
-        self._tell = tell
+        self._report = report
         self._seen: dict[str, str] = {}
 
     async def sample(self, candidates: Sequence[Candidate]) -> SampleResult:
-        """Fetch and extract up to three articles from the beginning, the middle and the end."""
+        """Fetch and extract up to three candidates: the first, the middle and the last."""
         places = dict.fromkeys((0, len(candidates) // 2, len(candidates) - 1))
         chosen = [candidates[place] for place in places][:_SAMPLE_SIZE] if candidates else []
-        return summarise([await self._look(each) for each in chosen])
+        return summarise([await self._verdict(each) for each in chosen])
 
-    async def _look(self, candidate: Candidate) -> str:
-        """Return `article`, or the reason why a page is none."""
+    async def _verdict(self, candidate: Candidate) -> str:
+        """Return `article`, or the reason why the page has none."""
         if candidate.canonical_url not in self._seen:
-            self._tell(f"sampling {candidate.url}")
-            self._seen[candidate.canonical_url] = await self._judge(candidate)
+            self._report(f"sampling {candidate.url}")
+            self._seen[candidate.canonical_url] = await self._extract(candidate)
         return self._seen[candidate.canonical_url]
 
-    async def _judge(self, candidate: Candidate) -> str:
+    async def _extract(self, candidate: Candidate) -> str:
         hints = Hints(
             url=candidate.url,
             canonical_url=candidate.canonical_url,
@@ -206,101 +222,97 @@ class Sampler:
 
 
 def summarise(verdicts: Sequence[str]) -> SampleResult:
-    """Return what verdicts come to; where none is an article, the reasons are the error."""
+    """Return the sample result for these verdicts; if none is an article, the reasons become its error."""
     counts = Counter(verdicts)
     good = counts.pop(ARTICLE, 0)
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    told = f"{good} of {len(verdicts)}" + (f" ({reasons})" if reasons else "")
+    summary = f"{good} of {len(verdicts)}" + (f" ({reasons})" if reasons else "")
     error = "" if good or not verdicts else f"none of {len(verdicts)} articles would be stored: {reasons}"
-    return SampleResult(share=good / len(verdicts) if verdicts else 0.0, told=told, error=error)
-
-
-Tell = Callable[[str], None]
-_MAX_SUGGESTIONS: Final = 40
-_MAX_SECTIONS: Final = 10
-_MAX_SAMPLED: Final = 8
+    return SampleResult(share=good / len(verdicts) if verdicts else 0.0, summary=summary, error=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuggestedSource:
-    """Something that can be polled, rated, with what a small sample of its articles came to."""
+    """A source that can be polled: its rank, and the summary of its sample (empty: not sampled)."""
 
     rated: RankedSource
     sample: str = ""
 
 
-async def find_sources(settings: Settings, url: str, *, tell: Tell) -> tuple[SuggestedSource, ...]:
-    """Return what of a site can be polled, best first; `tell` hears of each step.
+async def find_sources(settings: Settings, url: str, *, report: ReportStep) -> tuple[SuggestedSource, ...]:
+    """Return the sources found for a URL, best first; `report` is called with each step.
 
-    Raises FetchError and SourceError where the address itself cannot be used.
+    Raises FetchError or SourceError if the URL itself cannot be fetched or parsed.
     """
     extractor = ProcessExtractor(extract_rules(settings))
     configured = [source.source() for source in settings.sources]
     try:
-        async with open_probe(settings) as sounder:
-            surveyor = _SourceFinder(sounder, Sampler(sounder.fetcher, extractor, tell=tell), tell=tell)
-            return await surveyor.survey(url, configured)
+        async with open_probe(settings) as probe:
+            finder = _SourceFinder(probe, Sampler(probe.fetcher, extractor, report=report), report=report)
+            return await finder.find(url, configured)
     finally:
         await extractor.aclose()
 
 
 class _SourceFinder:
-    """Looks at one site."""
+    """Finds the sources of one site."""
 
-    def __init__(self, sounder: SourceProbe, sampler: Sampler, *, tell: Tell) -> None:
-        self._fetcher = sounder.fetcher
+    def __init__(self, probe: SourceProbe, sampler: Sampler, *, report: ReportStep) -> None:
+        self._fetcher = probe.fetcher
         self._sampler = sampler
-        self._tell = tell
-        self._trials = TestPolls(sounder, tell=tell)
+        self._report = report
+        self._polls = TrialPolls(probe, report=report)
 
-    async def survey(self, url: str, configured: Sequence[Source]) -> tuple[SuggestedSource, ...]:
+    async def find(self, url: str, configured: Sequence[Source]) -> tuple[SuggestedSource, ...]:
+        """Return the sources found for a URL: that of the URL itself if it is one, else those of its site."""
         url = urls.resolve(url)
-        self._tell(f"opening {url}")
+        self._report(f"opening {url}")
         page = await self._fetcher.fetch(Request(url=url, accept="any"))
         kind = detect(page)
         if kind == "warc":
-            raise SourceError(f"{url}: this is a WARC file; take it in once with corpus-worker ingest")
-        await self._trials.learn(configured, site=page.final_url)
+            raise SourceError(f"{url}: this is a WARC file; ingest it once with corpus-worker ingest")
+        await self._polls.add_configured(configured, site=page.final_url)
         if kind in {"feed", "sitemap", "urls"}:
             found = Suggestion(kind=kind, url=page.permanent_url or page.url, seen="page")
-            await self._trials.make([found])
+            await self._polls.poll_all([found])
         else:
-            await self._look_around(await self._home_of(page) if kind == "article" else page)
-        return await self._rated()
+            await self._poll_suggestions(await self._fetch_homepage(page) if kind == "article" else page)
+        return await self._rank_with_samples()
 
-    async def _home_of(self, page: Page) -> Page:
+    async def _fetch_homepage(self, page: Page) -> Page:
+        """Fetch the home page of the site of an article."""
         home = urljoin(page.final_url, "/")
-        self._tell(f"{page.final_url} is an article; looking at {home} instead")
+        self._report(f"{page.final_url} is an article; looking at {home} instead")
         return await self._fetcher.fetch(Request(url=home, accept="any"))
 
-    async def _look_around(self, home: Page) -> None:
-        """Test-poll what the site itself names; guess usual places, and take its sections, only where that fails."""
+    async def _poll_suggestions(self, home: Page) -> None:
+        """Test-poll the sources that the site links to; without success, guess usual URLs, then try its sections."""
         found = suggestions(home, robots=await self._robots(home.final_url))
-        await self._trials.make([each for each in found if each.seen in {"page", "robots"}][:_MAX_SUGGESTIONS])
+        await self._polls.poll_all([each for each in found if each.seen in {"page", "robots"}][:_MAX_SUGGESTIONS])
         for kind in ("feed", "sitemap"):
-            if not self._trials.works(kind):
+            if not self._polls.works(kind):
                 guesses = [each for each in found if each.seen == "path" and each.kind == kind]
-                await self._trials.guess(guesses)
-        if not self._trials.works("feed") and not self._trials.works("sitemap"):
-            await self._trials.make([each for each in found if each.seen == "section"][:_MAX_SECTIONS])
+                await self._polls.poll_until_one_works(guesses)
+        if not self._polls.works("feed") and not self._polls.works("sitemap"):
+            await self._polls.poll_all([each for each in found if each.seen == "section"][:_MAX_SECTIONS])
 
     async def _robots(self, url: str) -> bytes:
-        """Return the sitemaps that a site's robots.txt names, as lines of it."""
+        """Return the `Sitemap:` lines of a site's robots.txt; empty if it cannot be fetched."""
         try:
             robots = await self._fetcher.robots(url)
         except FetchError:
             return b""
         return "".join(f"Sitemap: {sitemap}\n" for sitemap in robots.sitemaps).encode()
 
-    async def _rated(self) -> tuple[SuggestedSource, ...]:
-        """Rate, sample what would be picked, and rate again until every pick has been sampled."""
-        trials, samples, now = dict(self._trials.done), dict[str, str](), SystemClock().now()
+    async def _rank_with_samples(self) -> tuple[SuggestedSource, ...]:
+        """Rank, sample the best unsampled pick, and rank again until every pick is sampled."""
+        polls, samples, now = dict(self._polls.polls), dict[str, str](), SystemClock().now()
         while True:
-            rated = rank_sources([*trials.values()], now=now)
+            rated = rank_sources([*polls.values()], now=now)
             unseen = [each.poll for each in rated if each.picked and each.poll.url not in samples]
             if not unseen or len(samples) >= _MAX_SAMPLED:
                 return tuple(SuggestedSource(rated=each, sample=samples.get(each.poll.url, "")) for each in rated)
             trial = unseen[0]
-            sample = await self._sampler.sample(self._trials.candidates[trial.url])
-            samples[trial.url] = sample.told
-            trials[trial.url] = replace(trial, share=sample.share, error=sample.error)
+            sample = await self._sampler.sample(self._polls.candidates[trial.url])
+            samples[trial.url] = sample.summary
+            polls[trial.url] = replace(trial, share=sample.share, error=sample.error)

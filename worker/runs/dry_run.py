@@ -1,4 +1,8 @@
-"""A run that stores nothing: a ledger in memory before the real store, which is only read."""
+"""Dry runs (`--dry-run`): a run that fetches, extracts and judges, but stores nothing.
+
+The ledger is a SQLite database in memory. Articles are also judged against the real store, which is only read. One
+thing is shared with real runs: the rate limits of hosts, so that a dry run and a daemon together stay polite.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,10 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_dry_run(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
-    """Open everything for a run that stores nothing: the store is only read, and may be missing."""
+    """Build the application for a dry run; the store of the settings is only read, and may be missing.
+
+    `observe` is called with each step of every fetch (robots.txt, redirects, responses).
+    """
     parameters = Deduper().parameters
     with (
         open_store("sqlite://", parameters=parameters) as memory,
@@ -59,11 +66,14 @@ async def open_dry_run(settings: Settings, observer: Observer, observe: Callable
         judge = Deduper(settings.dedupe, reader.weights() if reader else None)
         parts = AppParts(store=memory, offload=offload, ledger=ledger, fetcher=fetcher, deduper=judge)
         async with build_app(settings, parts, observer) as app:
-            yield replace(app, past=BackfillDeps(book=DryRunBackfills(memory.backfills, reader), fetcher=fetcher))
+            yield replace(
+                app, backfill=BackfillDeps(registry=DryRunBackfills(memory.backfills, reader), fetcher=fetcher)
+            )
 
 
 @contextmanager
 def _real_reader(settings: Settings) -> Iterator[StoreReader | None]:
+    """Open the real store for reading; yield None, with a warning, if that fails."""
     try:
         store = open_read_only(settings)
     except StoreError as exc:
@@ -76,129 +86,135 @@ def _real_reader(settings: Settings) -> Iterator[StoreReader | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracingFetcher:
-    """Fetches, and tells every decision on the way."""
+    """A fetcher that reports every step of a fetch to `observe`."""
 
     inner: HttpFetcher
     observe: Callable[[Step], None]
 
     async def fetch(self, request: Request) -> Page:
-        """Return the page; see `HttpFetcher.fetch`."""
+        """Fetch with `inner` and report the steps; see `HttpFetcher.fetch` for the errors."""
         return await self.inner.fetch(request, observe=self.observe)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
-        """Return the sitemaps that the robots.txt of a URL's site names."""
+        """Return the sitemaps listed in the robots.txt of a URL's site."""
         return await self.inner.sitemaps(url)
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the connections of `inner`."""
         await self.inner.aclose()
 
 
 class DryRunBackfills:
-    """Goes back in memory; what the real store knows already does not count as new."""
+    """Backfill progress in memory; candidates known to the real store are not added.
+
+    Each method has the meaning given in `worker.ports.BackfillRegistry`.
+    """
 
     def __init__(self, memory: BackfillRegistry, real: StoreReader | None) -> None:
         self._memory = memory
         self._real = real
 
     def state(self, name: str) -> BackfillProgress:
-        """Return how far this rehearsal has come."""
+        """Return the progress of this dry run."""
         return self._memory.state(name)
 
     def acquire(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
-        """Lead in memory: whoever goes back for real is not disturbed."""
+        """Acquire the lease in memory only: a real backfill is not disturbed."""
         return self._memory.acquire(name, now=now, until=until, worker=worker)
 
     def release(self, name: str, *, worker: str) -> None:
-        """Leave in memory."""
+        """Release the lease in memory."""
         self._memory.release(name, worker=worker)
 
     def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
-        """Begin in memory."""
+        """Add the entry points in memory."""
         self._memory.begin(name, places, now=now, afresh=afresh)
 
     def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
-        """Look in memory."""
+        """Return the next waiting place in memory."""
         return self._memory.next_place(name, after=after)
 
     def save_candidates(
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
-        """Take what the real store does not know."""
+        """Add the candidates that the real store does not know."""
         wanted = [each for each in candidates if not _is_known(self._real, each)]
         return self._memory.save_candidates(name, place, wanted, batch=batch, now=now)
 
     def close(
         self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
     ) -> bool:
-        """Close in memory."""
+        """Mark a place as visited in memory."""
         return self._memory.close(name, place, follow, digest=digest, now=now)
 
     def fail(self, place: BackfillPlace, error: str, *, for_good: bool, now: datetime) -> None:
-        """Fail in memory."""
+        """Record an error in memory."""
         self._memory.fail(place, error, for_good=for_good, now=now)
 
     def finish(self, name: str, *, now: datetime) -> None:
-        """Finish in memory."""
+        """Record the end in memory."""
         self._memory.finish(name, now=now)
 
 
 class DryRunLedger:
-    """Queues in memory, looks copies up in the real store, writes only to memory."""
+    """A ledger in memory that judges articles against the real store as well, and writes only to memory.
+
+    Each method has the meaning given in `worker.ports.Ledger`.
+    """
 
     def __init__(self, memory: Ledger, real: StoreReader | None) -> None:
         self._memory = memory
         self._real = real
 
     def source_state(self, name: str) -> SourceState:
-        """Return an empty state: a rehearsal reads every source as if for the first time."""
+        """Return an empty state: a dry run reads every source as if for the first time."""
         return SourceState(name=name)
 
     def claim_poll(
         self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
     ) -> bool:
-        """Lead in memory: whoever polls for real is not disturbed."""
+        """Acquire the lease in memory only: real polls are not disturbed."""
         return self._memory.claim_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
 
     def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
-        """Write to memory."""
+        """Write the poll to memory."""
         return self._memory.record_poll(poll, candidates)
 
     def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
-        """Write to memory."""
+        """Write the due time to memory."""
         self._memory.replan(source, plan=plan, due_at=due_at)
 
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
-        """Queue what the real store does not know yet, and with `again` what it knows too."""
+        """Queue candidates that the real store does not know; with `again` also those it knows."""
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
 
     def queue_rechecks(self, *, now: datetime, limit: int) -> int:
-        """Look in memory."""
+        """Queue due rechecks in memory."""
         return self._memory.queue_rechecks(now=now, limit=limit)
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
-        """Claim in memory."""
+        """Lease candidates in memory."""
         return self._memory.claim(now=now, lease=lease, limit=limit, worker=worker, scope=scope)
 
     def extend(self, claims: Sequence[Claim], *, until: datetime) -> None:
-        """Extend in memory."""
+        """Extend leases in memory."""
         self._memory.extend(claims, until=until)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Release in memory."""
+        """Release leases in memory."""
         self._memory.release(claims)
 
     def lease_owners(self) -> frozenset[str]:
-        """Return nobody: memory is this run's own."""
+        """Return an empty set: no other worker uses this memory."""
         return frozenset()
 
     def reclaim(self, _workers: Collection[str]) -> int:
-        """Free nothing."""
+        """Do nothing: no other worker uses this memory."""
         return 0
 
     def fallback(self, claim: Claim) -> Text | None:
-        """Look in memory."""
+        """Return the fallback text from memory."""
         return self._memory.fallback(claim)
 
     def finish(
@@ -210,7 +226,7 @@ class DryRunLedger:
         page: Page | None = None,
         recheck_at: datetime | None = None,
     ) -> Outcome | None:
-        """Finish in memory."""
+        """Write the outcome to memory."""
         return self._memory.finish(claim, outcome, now=now, page=page, recheck_at=recheck_at)
 
     def settle(
@@ -224,29 +240,29 @@ class DryRunLedger:
         page: Page | None = None,
         recheck_at: datetime | None = None,
     ) -> Outcome | None:
-        """Judge against the real store; what is new to it is settled in memory, where the run's own copies show."""
-        near = self._real.neighbours(article, fingerprint) if self._real else []
-        if outcome := _outcome_against_store(article, near, judge):
+        """Judge against the real store; settle what is new to it in memory, which finds copies within this run."""
+        neighbours = self._real.neighbours(article, fingerprint) if self._real else []
+        if outcome := _outcome_against_store(article, neighbours, judge):
             return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
         return self._memory.settle(
             claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, recheck_at=recheck_at
         )
 
     def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
-        """Count in memory."""
+        """Count the pending candidates in memory."""
         return self._memory.pending(now=now, scope=scope)
 
     def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
-        """Look in memory."""
+        """Return whether a candidate in memory is due."""
         return self._memory.has_due(now=now, scope=scope)
 
     def next_due(self, *, now: datetime) -> datetime | None:
-        """Look in memory."""
+        """Return the earliest due time in memory."""
         return self._memory.next_due(now=now)
 
 
 def _is_known(real: StoreReader | None, candidate: Candidate) -> bool:
-    """Tell whether a candidate would be passed over: it is known, and has no other address to try."""
+    """Return whether a real run would skip a candidate: it is known and has no further URL to try."""
     record = real.candidate(candidate.canonical_url) if real is not None else None
     if record is None:
         return False
@@ -254,12 +270,12 @@ def _is_known(real: StoreReader | None, candidate: Candidate) -> bool:
     return known or record.state not in {State.FAILED, State.REJECTED, State.BLOCKED}
 
 
-def _outcome_against_store(article: Article, near: Sequence[Neighbour], judge: Judge) -> Outcome | None:
-    """Return the outcome that the real store's articles decide, None where they have nothing to say."""
-    versions = [each for each in near if each.canonical_url == article.canonical_url]
+def _outcome_against_store(article: Article, neighbours: Sequence[Neighbour], judge: Judge) -> Outcome | None:
+    """Return the outcome against the articles of the real store; None if none of them is similar."""
+    versions = [each for each in neighbours if each.canonical_url == article.canonical_url]
     if versions and versions[0].text == article.text:
         return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {versions[0].id}")
-    verdict = judge(near)
+    verdict = judge(neighbours)
     best = verdict.best
     if best is None or verdict.relation is Relation.UNIQUE:
         return None
@@ -271,10 +287,11 @@ def _outcome_against_store(article: Article, near: Sequence[Neighbour], judge: J
     )
 
 
-# Paces a run that stores nothing together with those that do: it takes its turns at hosts from the store.
+# Rate limits shared between a dry run and the workers on the real store.
 
 
 PACING_PATIENCE: Final = timedelta(seconds=5)
+"""How long a locked store is waited for; without it a dry run, which a person watches, uses its own rate limits."""
 
 
 class SharedPacing:

@@ -1,4 +1,8 @@
-"""One run of `ingest`: seeds, then sources and what they lead to, until nothing is due."""
+"""One run of `ingest`: imports seeds, polls sources and ingests their articles until nothing is due.
+
+Polling and ingesting run concurrently. Targets on the command line (URLs, files, folders) are polled like sources, as
+one batch, and only candidates of this batch are ingested then.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +26,22 @@ from worker.urls import host_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """What one run is asked to do: targets, or configured sources by name, or (both empty) every enabled source.
+    """The options of one run: targets, or configured sources by name, or (both empty) every enabled source.
 
-    `taken_as` is the kind that addresses among the targets are read as; empty: each is told by itself.
+    `limit` bounds the candidates ingested. `read_as` is the kind of source that URLs among the targets are parsed as;
+    if empty, the kind is detected.
     """
 
     targets: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     limit: int | None = None
     with_seeds: bool = True
-    taken_as: str = ""
+    read_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """How a run ended."""
+    """The result of a run; `pending` counts the candidates in its scope that are not finished."""
 
     tally: Tally
     pending: int
@@ -44,8 +49,8 @@ class IngestReport:
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
 
     @property
-    def did_its_work(self) -> bool:
-        """Whether at least one of the sources it tried answered; also true where there was none to try."""
+    def succeeded(self) -> bool:
+        """Whether at least one source could be polled, or there was none to poll."""
         return not self.sources or any(not report.error for report in self.sources.values())
 
     def as_record(self) -> dict[str, object]:
@@ -70,23 +75,25 @@ class IngestReport:
 
 
 class IngestRun:
-    """Carries out one run; `report` tells how far it came, also after it was cancelled."""
+    """One run; `report` also works after a cancellation. Raises UsageError for unknown sources and targets."""
 
-    def __init__(self, app: App, orders: IngestOptions) -> None:
+    def __init__(self, app: App, options: IngestOptions) -> None:
         self._app = app
-        self._orders = orders
+        self._options = options
         self._started = app.clock.monotonic()
         self._reports: dict[str, SourceReport] = {}
-        self._batch = uuid.uuid4().hex if orders.targets else ""
-        self._sources = _selected_sources(app, orders)
+        self._batch = uuid.uuid4().hex if options.targets else ""
+        self._sources = _selected_sources(app, options)
 
     async def run(self) -> None:
-        """Import seeds, poll, and work until nothing is due; cancelled, it gives back what is in hand."""
-        if self._orders.with_seeds:
+        """Import seeds, then poll and ingest until nothing is due; if cancelled, release the claims."""
+        if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
         try:
-            await self._app.ingester.drain(scope=self._scope(), limit=self._orders.limit, more=lambda: not polls.done())
+            await self._app.ingester.drain(
+                scope=self._scope(), limit=self._options.limit, more=lambda: not polls.done()
+            )
         finally:
             polls.cancel()
             results = await asyncio.gather(polls, return_exceptions=True)
@@ -95,45 +102,48 @@ class IngestRun:
                 raise result
 
     async def report(self) -> IngestReport:
-        """Count what was done so far."""
+        """Return the result so far."""
         pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=self._scope())
         elapsed = timedelta(seconds=self._app.clock.monotonic() - self._started)
         return IngestReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
 
     def _scope(self) -> Scope:
-        return Scope(sources=frozenset(self._orders.sources), batch=self._batch)
+        """Return the candidates that this run ingests: those of its targets, its sources, or all."""
+        return Scope(sources=frozenset(self._options.sources), batch=self._batch)
 
     async def _poll_all(self) -> None:
-        room = asyncio.Semaphore(self._app.settings.fetch.max_connections)
-        await asyncio.gather(*(self._poll(name, source, room) for name, source in self._sources.items()))
+        """Poll all sources concurrently, at most `[fetch] max_connections` at a time."""
+        slots = asyncio.Semaphore(self._app.settings.fetch.max_connections)
+        await asyncio.gather(*(self._poll(name, source, slots) for name, source in self._sources.items()))
 
-    async def _poll(self, name: str, source: Source, room: asyncio.Semaphore) -> None:
-        async with room:
+    async def _poll(self, name: str, source: Source, slots: asyncio.Semaphore) -> None:
+        """Poll one source; a target is only read, since it has no stored state."""
+        async with slots:
             discoverer = self._app.discoverer
             read = discoverer.read(source, batch=self._batch) if self._batch else discoverer.poll(source)
             self._reports[name] = await read
 
 
-def _selected_sources(app: App, orders: IngestOptions) -> dict[str, Source]:
-    """Return the sources to poll by the name they are reported under."""
-    if orders.targets:
-        return {target: _target_source(target, orders.taken_as) for target in orders.targets}
+def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
+    """Return the sources to poll, by the name used in the report."""
+    if options.targets:
+        return {target: _target_source(target, options.read_as) for target in options.targets}
     configured = {source.name: source for source in app.sources}
-    if unknown := [name for name in orders.sources if name not in configured]:
+    if unknown := [name for name in options.sources if name not in configured]:
         known = ", ".join(sorted(configured)) or "none"
         raise UsageError(f"no source is called {', '.join(unknown)}; the configuration has {known}")
-    if orders.sources:
-        return {name: configured[name] for name in orders.sources}
+    if options.sources:
+        return {name: configured[name] for name in options.sources}
     return {name: source for name, source in configured.items() if source.enabled}
 
 
-def _target_source(target: str, taken_as: str) -> Source:
-    """Return a target as a source that is polled once."""
+def _target_source(target: str, read_as: str) -> Source:
+    """Return a source for a target; raises UsageError if it is neither a web address nor an existing path."""
     parts = urlsplit(target)
     if parts.scheme in {"http", "https"} and parts.netloc:
-        return Source(name=host_of(target), kind=taken_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
-    if taken_as:
-        raise UsageError(f"{target}: --as says what a web address is; of a file its name does")
+        return Source(name=host_of(target), kind=read_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
+    if read_as:
+        raise UsageError(f"{target}: --as applies to web addresses only; the kind of a file follows from its name")
     if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
         return Source(name="files", kind="files", url=target, timezone=DEFAULT_TIMEZONE)
     raise UsageError(f"{target}: neither a web address nor a file or folder that exists")

@@ -1,4 +1,8 @@
-"""Reads pages and input files as a run would, and tells what would be stored; nothing is: for `extract`."""
+"""Previews without storing anything: one test poll of a source, and the extraction of a page or file.
+
+`SourceProbe` serves `doctor` and `sources`, `preview` serves `extract`. Both fetch as a run does, and share its rate
+limits through the store if there is one.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +32,18 @@ from worker.sources import PARSERS, read_inputs
 from worker.storage.opening import StoreExecutor
 from worker.urls import host_of, page_key
 
-# Polls a source once to see what it gives, and remembers nothing: for `doctor` and `sources`.
-
-
 _MAX_DEPTH: Final = 3
+"""How many levels of pages without entries are followed: a sitemap index of indexes has two."""
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What one poll of a source gave: the steps of every fetch, its first page, its candidates, or an error.
+    """The result of one test poll.
 
-    `fault` is the short word an error counts under; `further` says that the source leads to pages not looked at;
-    `offsite` counts links to other sites that a run would not follow.
+    `steps` are the requests made, `page` is the first page. `further` is true if the source has pages that were not
+    read; `offsite` counts links to other sites, which a run would not follow. `fault` is the reason of an error in one
+    word.
     """
 
     source: Source
@@ -56,18 +59,18 @@ class ProbeResult:
 
     @property
     def entries(self) -> int:
-        """How many articles it names; each may be named by several addresses."""
+        """The number of distinct articles; several URLs may lead to one."""
         return len({each.canonical_url for each in self.candidates})
 
     @property
     def newest(self) -> datetime | None:
-        """The latest date among the candidates."""
+        """The latest date among the candidates; None if none has a date."""
         dates = (each.published_at or each.modified_at for each in self.candidates)
         return max((date for date in dates if date), default=None)
 
 
 class SourceProbe:
-    """Polls sources politely through the real fetcher; `patience` bounds one poll, waiting for its host included."""
+    """Test-polls sources with the real fetcher; `patience` bounds one poll, including the wait for the rate limiter."""
 
     def __init__(self, fetcher: HttpFetcher, *, clock: Clock, patience: timedelta, max_bytes: int) -> None:
         self.fetcher = fetcher
@@ -75,49 +78,51 @@ class SourceProbe:
         self._patience = patience
         self._max_bytes = max_bytes
 
-    async def sound(self, source: Source) -> ProbeResult:
-        """Poll a source once; what goes wrong is in the answer, never raised."""
+    async def probe(self, source: Source) -> ProbeResult:
+        """Poll a source once; errors are part of the result and never raised."""
         if source.kind in _LOCAL_KINDS or "://" not in source.url:
             try:
-                return await read_in_thread(self._sound_local, source)
+                return await read_in_thread(self._probe_local, source)
             except SourceError as exc:
                 return ProbeResult(source=source, error=str(exc), fault="path")
         empty = ProbeResult(source=source)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await self._sound(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
+                return await self._probe_page(empty, source.url, CrossSubmissions(source, self.fetcher), depth=0)
         except TimeoutError:
             limit = format_duration(self._patience)
-            error = f"no turn and no answer within {limit}: its host is slow, or asks for long pauses"
+            error = f"no response within {limit}: the host is slow, or requires long pauses"
             return replace(empty, error=error, fault="timeout")
 
-    async def _sound(self, sofar: ProbeResult, url: str, voucher: CrossSubmissions, *, depth: int) -> ProbeResult:
-        """Fetch and read one page, and where it only leads to others, the first of these."""
-        told = await self.fetcher.explain(Request(url=url, accept="any"))
-        sofar = replace(sofar, steps=(*sofar.steps, *told.steps))
-        if told.page is None:
-            return _failed(sofar, told.error)
-        sofar = replace(sofar, page=sofar.page or told.page)
+    async def _probe_page(
+        self, partial: ProbeResult, url: str, submissions: CrossSubmissions, *, depth: int
+    ) -> ProbeResult:
+        """Fetch and parse one page; if it only links to further pages, continue with the first of these."""
+        fetched = await self.fetcher.explain(Request(url=url, accept="any"))
+        partial = replace(partial, steps=(*partial.steps, *fetched.steps))
+        if fetched.page is None:
+            return _failed(partial, fetched.error)
+        partial = replace(partial, page=partial.page or fetched.page)
         try:
-            found = parse_page(told.page, voucher.source, now=self._clock.now())
-            if again := await voucher.vouched(told.page, found):
-                found = parse_page(told.page, again, now=self._clock.now())
+            found = parse_page(fetched.page, submissions.source, now=self._clock.now())
+            if again := await submissions.vouched(fetched.page, found):
+                found = parse_page(fetched.page, again, now=self._clock.now())
         except SourceError as exc:
-            return replace(sofar, error=str(exc), fault="content")
-        sofar = replace(
-            sofar,
+            return replace(partial, error=str(exc), fault="content")
+        partial = replace(
+            partial,
             candidates=found.candidates,
-            notes=(*sofar.notes, *found.notes),
-            title=sofar.title or found.title,
+            notes=(*partial.notes, *found.notes),
+            title=partial.title or found.title,
             further=bool(found.follow or found.rest),
-            offsite=sofar.offsite + found.offsite,
+            offsite=partial.offsite + found.offsite,
         )
         if found.candidates or not found.follow or depth == _MAX_DEPTH:
-            return sofar
-        return await self._sound(sofar, found.follow[0], voucher, depth=depth + 1)
+            return partial
+        return await self._probe_page(partial, found.follow[0], submissions, depth=depth + 1)
 
-    def _sound_local(self, source: Source) -> ProbeResult:
-        """Read the first batch of a file or folder; raises SourceError."""
+    def _probe_local(self, source: Source) -> ProbeResult:
+        """Read the first batch of entries from a file or folder; raises SourceError."""
         path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
         inputs = read_inputs(path, source, now=self._clock.now(), max_bytes=self._max_bytes)
         first = next(inputs, Discovery())
@@ -126,30 +131,29 @@ class SourceProbe:
 
 
 def parse_page(page: Page, source: Source, *, now: datetime) -> Discovery:
-    """Read a page as the kind of source it is said to be; raises SourceError."""
+    """Parse a page as the kind that its source declares; raises SourceError."""
     parser = PARSERS.get(source.kind)
     if parser is None:
-        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {_kinds()}")
+        known = ", ".join(PARSERS)
+        raise SourceError(f"{source.name}: sources of kind {source.kind} cannot be polled; known are {known}")
     return parser(page, source, now=now)
 
 
-def _kinds() -> str:
-    return ", ".join(PARSERS)
-
-
-def _failed(sofar: ProbeResult, error: FetchError | None) -> ProbeResult:
-    return replace(sofar, error=str(error), fault=error.reason if error else "")
+def _failed(partial: ProbeResult, error: FetchError | None) -> ProbeResult:
+    """Return the result of a poll that ended with a fetch error, with the steps made so far."""
+    return replace(partial, error=str(error), fault=error.reason if error else "")
 
 
 @asynccontextmanager
 async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
-    """Open what polls and stores nothing; raises ConfigurationError where the fetch settings cannot be used.
+    """Open a probe; raises ConfigurationError if the fetch settings cannot be used.
 
-    Turns at hosts are taken from the store, where there is one: nobody else's pace is disturbed.
+    If there is a store, the rate limits of hosts are shared with the workers on it.
     """
+    # A poll may need robots.txt before its page, so it gets the time of two fetches.
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
-    with ExitStack() as turns, StoreExecutor(count=1) as offload:
-        hosts = turns.enter_context(shared_pacing(settings, InMemoryHostStore()))
+    with ExitStack() as stack, StoreExecutor(count=1) as offload:
+        hosts = stack.enter_context(shared_pacing(settings, InMemoryHostStore()))
         fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload)
         try:
             yield SourceProbe(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
@@ -159,7 +163,7 @@ async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractPreview:
-    """What would become of one page or text: where it lies, how it was fetched, how its article came about."""
+    """The preview of one page or text: its URL or file (`place`), the requests made, and the extraction."""
 
     place: str
     explanation: ExtractionExplanation
@@ -167,9 +171,9 @@ class ExtractPreview:
 
 
 async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPreview]:
-    """Yield one preview for a URL, and one for each article of a file or folder.
+    """Yield one preview for a URL, or one for each article in a file or folder.
 
-    Raises UsageError for what is neither, SourceError where a file cannot be read.
+    Raises UsageError if `target` is neither, SourceError if a file cannot be read.
     """
     parts = urlsplit(target)
     is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
@@ -188,21 +192,23 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
 
 
 async def _preview_page(settings: Settings, url: str, extractor: ProcessExtractor) -> ExtractPreview:
-    async with open_probe(settings) as sounder:
-        told = await sounder.fetcher.explain(Request(url=url))
-    if told.page is None:
-        reason = told.error.reason if told.error else ""
+    """Fetch one page and explain its extraction; a fetch error is part of the preview."""
+    async with open_probe(settings) as probe:
+        fetched = await probe.fetcher.explain(Request(url=url))
+    if fetched.page is None:
+        reason = fetched.error.reason if fetched.error else ""
         return ExtractPreview(
-            place=url, steps=told.steps, explanation=ExtractionExplanation(reason=reason, message=str(told.error))
+            place=url, steps=fetched.steps, explanation=ExtractionExplanation(reason=reason, message=str(fetched.error))
         )
-    page = told.page
+    page = fetched.page
     candidate = Candidate(
         url=page.url, canonical_url=page_key(page.final_url), source=host_of(url), reference=url, payload=page
     )
-    return ExtractPreview(place=url, steps=told.steps, explanation=await _explain(candidate, extractor))
+    return ExtractPreview(place=url, steps=fetched.steps, explanation=await _explain(candidate, extractor))
 
 
 async def _preview_files(settings: Settings, path: Path, extractor: ProcessExtractor) -> AsyncIterator[ExtractPreview]:
+    """Yield a preview for each article in a file or folder, read in a thread."""
     inputs = _inputs(settings, path)
     while (found := await read_in_thread(next, inputs, None)) is not None:
         if isinstance(found, str):
@@ -212,7 +218,7 @@ async def _preview_files(settings: Settings, path: Path, extractor: ProcessExtra
 
 
 def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | str]:
-    """Yield what files hold, and a sentence for each part that cannot be read."""
+    """Yield the candidates in files, and a sentence for each part that cannot be read."""
     now, most = SystemClock().now(), settings.fetch.max_bytes
     for discovery in read_inputs(path, _source(path), now=now, max_bytes=most):
         yield from (candidate for candidate in discovery.candidates if candidate.payload)
@@ -226,6 +232,7 @@ def _source(path: Path) -> Source:
 
 
 async def _explain(candidate: Candidate, extractor: ProcessExtractor) -> ExtractionExplanation:
+    """Extract a candidate whose content is known, and explain the result; errors are part of it."""
     assert candidate.payload is not None
     hints = Hints(
         url=candidate.url,

@@ -1,6 +1,10 @@
-"""Another look at what is stored: a person's word on two articles, and everything judged or extracted again.
+"""Applies changed rules, decisions and weights to articles that are stored already.
 
-reprocess:  make the index again, if it has to be | queue kept pages | extract | judge all | take effect
+ReprocessRun         extracts and judges the whole store again: `reprocess`
+mark, mark_original  record a person's decision on two articles: `duplicates mark`
+fit_judge            refits the judge's weights with these decisions: `duplicates fit`
+
+A reprocess run:  rebuild the index if its parameters changed | extract the kept pages | judge all | apply the verdicts
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from worker.app import App, open_app
+from worker.app import open_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
@@ -41,15 +45,20 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _BATCH_SIZE: Final = 16
+"""Pages extracted concurrently in a dry run: more than any machine has cores in use, few enough to bound memory."""
 _LOG_EVERY: Final = 1000
+"""Articles between two progress events: one every few seconds to minutes."""
 
 ProgressCallback = Callable[[str, int], None]
-"""Told what is being done (`indexed`, `extracted`, `judged`) and how many articles or pages were, so far."""
+"""Called with a step (`indexed`, `extracted`, `judged`) and the number of articles or pages done so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionCounts:
-    """How extracting kept pages again went, in pages: texts that differ, are the same, or that there are none of."""
+    """The result of extracting kept pages again: pages with another text (`other`), the same text, or none.
+
+    `urls` lists the pages with another text; only a dry run fills it.
+    """
 
     other: int
     same: int
@@ -59,7 +68,10 @@ class ExtractionCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReprocessReport:
-    """What reprocessing did, or would do: `texts` are those the corpus exports, before and after."""
+    """What reprocessing did, or in a dry run would do.
+
+    `extracted` is None if no pages were extracted. `texts_before` and `texts_after` are the numbers of exported texts.
+    """
 
     applied: bool
     indexed: int
@@ -71,14 +83,18 @@ class ReprocessReport:
 
 
 class _Stopped(Exception):
-    """Somebody asked to stop, between two steps."""
+    """Raised in the store thread to stop between two steps after a cancellation."""
 
 
 class ReprocessRun:
-    """Judges a whole store again under the settings, after extracting its kept pages again if that is wanted."""
+    """Judges a whole store again under the current settings, optionally after extracting its kept pages again."""
 
     def __init__(self, settings: Settings, *, extract: bool, watcher: ProgressCallback, rejected: bool = False) -> None:
-        """`rejected` takes only pages that gave no article: what they give is judged as it comes, and nothing else."""
+        """Prepare a run.
+
+        `extract` also extracts the kept pages again; with `rejected` only pages that gave no article, and then only
+        their new articles are judged. `watcher` is called with the progress, from another thread.
+        """
         self._settings = settings
         self._extract = extract
         self._rejected = rejected
@@ -88,8 +104,11 @@ class ReprocessRun:
         self._stopping = threading.Event()
         self._counts = dict.fromkeys(("indexed", "extracted", "judged"), 0)
 
-    async def carry_out(self) -> ReprocessReport:
-        """Do it; cancelled, it stops between two steps, and goes on from there the next time."""
+    async def run(self) -> ReprocessReport:
+        """Reprocess the store. A cancelled run stops between two steps; the next run continues there.
+
+        Raises StoreBusy if another maintenance command runs, StoreError if the store cannot be used.
+        """
         with StoreExecutor(count=1) as offload:
             await self._step(offload(self._reindex))
             with self._open() as store, store.review.exclusive():
@@ -102,13 +121,17 @@ class ReprocessRun:
                 after = (await offload(store.reader.counts)).clusters
         return self._report(extracted, changes, before=before, after=after)
 
-    async def rehearse(self) -> ReprocessReport:
-        """Tell what would change; only what was judged on the way is remembered, for the real run to go on from."""
+    async def dry_run(self) -> ReprocessReport:
+        """Report what would change, without changing it.
+
+        Verdicts are saved beside the current ones, so that a real run under the same rules need not judge again.
+        Raises StoreError if the index must be rebuilt first.
+        """
         url = self._settings.store.url
         with StoreExecutor(count=1) as offload:
             if await offload(needs_reindexing, url, parameters=self._deduper.parameters):
                 raise StoreError(
-                    "the store's index has to be made again first, so nobody can tell yet what would change: "
+                    "the index must be rebuilt before a dry run can compare anything: "
                     "run `corpus-worker reprocess --dedupe` without --dry-run"
                 )
             with self._open() as store, store.review.exclusive():
@@ -124,13 +147,14 @@ class ReprocessRun:
         return self._report(extracted, changes, before=before, after=after, applied=False)
 
     def _open(self) -> Store:
+        """Open the store and load the judge's weights from it."""
         store = open_store(self._settings.store.url, parameters=self._deduper.parameters, create=False)
         self._deduper = Deduper(self._settings.dedupe, store.reader.weights())
         store.announce(command="reprocess", worker=worker_name())
         return store
 
     async def _step(self, work: Awaitable[T]) -> T:
-        """Wait for a long piece of blocking work; cancelled, it is told to stop, and has stopped when this ends."""
+        """Wait for blocking work in a thread; if cancelled, make it stop, and wait until it has stopped."""
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
@@ -140,6 +164,7 @@ class ReprocessRun:
             raise
 
     def _count(self, what: str, done: int) -> None:
+        """Report progress; raise _Stopped if the run was cancelled."""
         self._counts[what] = done
         self._watcher(what, done)
         if done % _LOG_EVERY == 0:
@@ -148,6 +173,7 @@ class ReprocessRun:
             raise _Stopped
 
     def _reindex(self) -> None:
+        """Rebuild the index if it was built with other parameters."""
         url, parameters = self._settings.store.url, self._deduper.parameters
         if needs_reindexing(url, parameters=parameters):
             reindex(
@@ -158,10 +184,10 @@ class ReprocessRun:
             )
 
     async def _extract_again(self, store: Store, offload: StoreExecutor) -> ExtractionCounts:
-        """Send every kept page through the ingest flow; nothing of it needs the network."""
+        """Queue every kept page and run the ingest flow on this batch; it needs no network."""
         await offload(store.review.queue_kept_pages, now=self._clock.now(), rejected=self._rejected)
         async with open_app(self._settings, _PageCounter(self._count), command="reprocess") as app:
-            await _drain_batch(app)
+            await app.ingester.drain(scope=Scope(batch=REPROCESS_BATCH))
             tally = app.tally
         await offload(store.review.finish_kept_pages)
         return _extraction_counts(tally)
@@ -178,7 +204,7 @@ class ReprocessRun:
             store.review.end_kept_pages()
 
     def _tag(self) -> str:
-        """Name the rules: a judgement that was broken off under others is of no use."""
+        """Return a hash of the rules, so that an interrupted run continues only under the same rules."""
         rules = [asdict(self._deduper.parameters), self._deduper.terms, version("corpus-worker")]
         return hashlib.sha256(json.dumps(rules, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -203,9 +229,9 @@ class ReprocessRun:
 
 
 def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Rejudged, ...]:
-    """Remember that a person calls two articles `same` or `different`; return what was judged again because of it.
+    """Record a person's decision that two articles are `same` or `different`; return the changed verdicts.
 
-    Raises StoreError where an id is unknown, or both are versions of one page.
+    Raises StoreError if an id is unknown, or if both are versions of one page.
     """
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         judge = Deduper(settings.dedupe, store.reader.weights()).judge
@@ -213,35 +239,32 @@ def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Rej
 
 
 def mark_original(settings: Settings, article_id: int) -> tuple[Rejudged, ...]:
-    """Remember that a person calls an article the original of its cluster; return what is exported otherwise now.
+    """Record a person's decision that an article is the original of its cluster; return the changed verdicts.
 
-    Raises StoreError where the id is unknown.
+    Raises StoreError if the id is unknown.
     """
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         return store.review.mark_original(article_id, now=SystemClock().now())
 
 
 class _PageCounter:
-    """Counts the pages that were extracted."""
+    """An observer that counts the extracted pages."""
 
     def __init__(self, count: ProgressCallback) -> None:
         self._count = count
         self._done = 0
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Pass over what is discovered: nothing is, here."""
+        """Do nothing: reprocessing discovers no candidates."""
 
     def settled(self, _claim: Claim, _outcome: Outcome) -> None:
-        """Count a page."""
+        """Count an extracted page."""
         self._done += 1
         self._count("extracted", self._done)
 
 
-async def _drain_batch(app: App) -> None:
-    await app.ingester.drain(scope=Scope(batch=REPROCESS_BATCH))
-
-
 def _extraction_counts(tally: Tally) -> ExtractionCounts:
+    """Return the counts of an ingest flow over kept pages; any new verdict means another text."""
     made = tally.outcomes
     return ExtractionCounts(
         other=made[State.STORED] + made[State.DUPLICATE] + made[State.REVISED],
@@ -253,7 +276,7 @@ def _extraction_counts(tally: Tally) -> ExtractionCounts:
 async def _dry_run_extraction(
     settings: Settings, store: Store, pages: Iterator[RawPage], count: ProgressCallback
 ) -> ExtractionCounts:
-    """Extract every kept page, and compare; nothing is written."""
+    """Extract every kept page and compare its text with the stored one; write nothing."""
     extractor, sites = ProcessExtractor(extract_rules(settings)), HostBoilerplateCache(store.paragraphs)
     timezones = {source.name: source.timezone for source in settings.sources}
     done, other, none = 0, list[str](), 0
@@ -272,6 +295,7 @@ async def _dry_run_extraction(
 
 
 async def _text(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> str | None:
+    """Return the hash of the extracted text; None if the page has no article."""
     try:
         return (await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)).sha256
     except (ExtractError, FetchBlocked):
@@ -279,6 +303,7 @@ async def _text(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> str
 
 
 def _hints(kept: RawPage, sites: HostBoilerplateCache, timezone: str | None) -> Hints:
+    """Return the hints that the ingest flow would use for a kept page."""
     content = kept.content
     hints = Hints(
         url=kept.url,
@@ -292,19 +317,23 @@ def _hints(kept: RawPage, sites: HostBoilerplateCache, timezone: str | None) -> 
         boilerplate=sites.known(kept.host),
     )
     is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
-    return hints.of_address_alone() if is_elsewhere else hints
+    return hints.address_only() if is_elsewhere else hints
 
 
-# Teaches the judge of a store by what people marked there, and finds the pairs that are most worth marking.
+# Fitting the judge to the pairs that people marked in a store.
 
 
 FEWEST_MARKS = 6
-"""Marks of either kind together, under which nothing is learned but chance."""
+"""The smallest number of marked pairs that weights are fitted to: with fewer, cross-validation measures only chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReport:
-    """What fitting did, or would do: on how many marks, how well on marks not seen, and what moved."""
+    """The result of fitting.
+
+    `same` and `different` count the marked pairs. `before` and `after` are cross-validated scores, that is, on pairs
+    not used for fitting. `shift` and `factors` are the changes of the bias and of the weights.
+    """
 
     applied: bool
     same: int
@@ -316,9 +345,9 @@ class FitReport:
 
 
 def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
-    """Refit the shipped weights with the marks of the store, and keep them there unless it is a `dry_run`.
+    """Fit the shipped weights to the marked pairs of the store; save the result unless it is a `dry_run`.
 
-    Raises StoreError where there are too few marks.
+    Raises StoreError if there are too few marked pairs, or pairs of one kind only.
     """
     model = shipped_model()
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
@@ -326,21 +355,21 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
             marked_pair(one, other, same=decided == "same", model=model)
             for one, other, decided in store.reader.marked_pairs()
         )
-        lessons: list[MarkedPair] = [each for each in made if each is not None]
-        same = sum(each.one_item for each in lessons)
-        if len(lessons) < FEWEST_MARKS or same in (0, len(lessons)):
+        pairs: list[MarkedPair] = [each for each in made if each is not None]
+        same = sum(each.one_item for each in pairs)
+        if len(pairs) < FEWEST_MARKS or same in (0, len(pairs)):
             raise StoreError(
-                f"{len(lessons)} marked pairs to learn from, {same} of them the same; it takes {FEWEST_MARKS}, some of "
-                "either kind: `corpus-worker duplicates review` lists pairs worth marking"
+                f"{len(pairs)} marked pairs to learn from, {same} of them the same; at least {FEWEST_MARKS} are "
+                "needed, some of each kind: `corpus-worker duplicates review` lists pairs worth marking"
             )
-        before, after = cross_validate(model, lessons, merge_at=settings.dedupe.probability)
-        learned = refit(model, lessons, fitted=SystemClock().now().date().isoformat())
+        before, after = cross_validate(model, pairs, merge_at=settings.dedupe.probability)
+        learned = refit(model, pairs, fitted=SystemClock().now().date().isoformat())
         if not dry_run:
             store.review.save_weights(weights_to_text(learned))
     return FitReport(
         applied=not dry_run,
         same=same,
-        different=len(lessons) - same,
+        different=len(pairs) - same,
         before=before,
         after=after,
         shift=learned.shift,
@@ -349,6 +378,6 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
 
 
 def find_unsure_pairs(settings: Settings, *, most: int) -> list[UnsurePair]:
-    """Return the pairs about which the judge was least sure."""
+    """Return at most `most` unmarked pairs, those first whose probability is nearest to the threshold."""
     with open_store(settings.store.url, parameters=None, create=False) as store:
         return store.reader.unsure(merge_at=settings.dedupe.probability, limit=most)

@@ -95,7 +95,7 @@ def next_poll_after_failure(
 
 
 def retry_at(
-    *, now: datetime, attempts: int, chance: float, retry_after: datetime | None = None, hosts_fault: bool = False
+    *, now: datetime, attempts: int, chance: float, retry_after: datetime | None = None, is_host_fault: bool = False
 ) -> datetime | None:
     """Return when a page that failed `attempts` times is fetched again, or None after the last attempt.
 
@@ -103,7 +103,7 @@ def retry_at(
     header, takes precedence up to `MAX_RETRY_AFTER`. With `hosts_fault` there is no last attempt, so that a site that
     is down for a week loses no article.
     """
-    if attempts >= MAX_ATTEMPTS and not hosts_fault:
+    if attempts >= MAX_ATTEMPTS and not is_host_fault:
         return None
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 16))
     return _honour_retry_after(now + delay * (0.8 + 0.4 * chance), now=now, retry_after=retry_after)
@@ -147,9 +147,11 @@ def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
 
     A recheck that is due by age alone is not retried after a failure, since the next age follows.
     """
-    former = claim.former
-    is_abandoned = outcome.state is State.PENDING and claim.by_age
+    former = claim.previous_outcome
+    is_abandoned = outcome.state is State.PENDING and claim.is_scheduled_recheck
     if former is None or not (is_abandoned or outcome.state in _FAILED_STATES):
         return outcome
     why = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    return replace(former, detail=f"recheck failed: {why}", article=claim.known_article, is_failed_recheck=True)
+    return replace(
+        former, detail=f"recheck failed: {why}", article=claim.known_article, is_failed_recheck=True
+    )

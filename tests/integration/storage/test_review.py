@@ -99,7 +99,7 @@ def say(store: Store, one: int, other: int, decided: str, *, now: datetime) -> N
         store.review.mark(one, other, decided=decided, judge=FIRST_RULES.judge, now=now)
 
 
-def carry_out(store: Store, acts: list[Act]) -> None:
+def run(store: Store, acts: list[Act]) -> None:
     for number, (what, one, other) in enumerate(acts):
         if what == "take":
             take(store, URLS[one], TEXTS[other])
@@ -124,7 +124,7 @@ A_PAGE_THAT_COMES_BACK: list[Act] = [("take", 0, 7), ("take", 0, 0), ("take", 0,
 def test_the_first_rules_lead_back_to_what_a_fresh_ingest_gives(fresh: Path, acts: list[Act]) -> None:
     standings = select(STANDINGS).order_by(STANDINGS.c.article_id)
     with opened(fresh) as store, opened(fresh) as anew:
-        carry_out(store, acts)
+        run(store, acts)
         if marks := rows(store, select(MARKS)):
             anew._database.write(lambda connection: connection.execute(insert(MARKS), marks).rowcount)
         for what, one, other in acts:
@@ -145,7 +145,7 @@ def test_a_manual_decision_takes_effect_at_once(
     fresh: Path, acts: list[Act], one: int, other: int, decided: str
 ) -> None:
     with opened(fresh) as store:
-        carry_out(store, acts)
+        run(store, acts)
         pair = [store.reader.article(each) for each in (one, other)]
         if None in pair or len({each.article.canonical_url for each in pair if each}) < 2:
             return

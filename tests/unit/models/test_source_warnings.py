@@ -1,4 +1,4 @@
-"""What is wrong with a source: nothing where nothing is, and one sentence for each trouble."""
+"""The warnings about a source: none if it is healthy, else one sentence for each problem."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ def told(state: SourceState) -> list[str]:
     return source_warnings(SourceStats(name="bao", state=state), now=START, moment=datetime.isoformat)
 
 
-def test_a_source_that_is_well_or_new_has_no_trouble() -> None:
+def test_a_healthy_or_new_source_has_no_warnings() -> None:
     assert told(SourceState(name="bao")) == []
     assert told(SourceState(name="bao", succeeded_at=START, found=30)) == []
 
 
-def test_failed_polls_are_told_since_the_first_of_them() -> None:
+def test_failed_polls_are_reported_since_the_first_of_them() -> None:
     since = START - timedelta(hours=3)
     state = SourceState(name="bao", failures=4, error="dns", learned=PollHistory(failing_since=since, fault="dns"))
 
     assert told(state) == [f"4 failed polls since {since.isoformat()}: dns"]
 
 
-def test_a_source_that_never_answered_says_so() -> None:
+def test_a_source_that_never_answered_has_its_own_warning() -> None:
     assert told(SourceState(name="bao", failures=1, error="dns")) == ["1 failed poll from the first poll on: dns"]
 
 
-def test_a_gap_is_trouble_for_a_week() -> None:
+def test_a_gap_is_reported_for_a_week() -> None:
     def state(age: timedelta) -> SourceState:
         return SourceState(name="bao", learned=PollHistory(gaps=1, gap_at=START - age))
 
@@ -39,7 +39,7 @@ def test_a_gap_is_trouble_for_a_week() -> None:
     assert told(state(GAP_SHOWN_FOR)) == []
 
 
-def test_every_alarm_is_told_with_its_figures() -> None:
+def test_every_alarm_is_reported_with_its_figures() -> None:
     alarms = tuple(Alarm(what=what, since=START, detail=f"{what} is odd") for what in ("length", "dates"))
 
     found = told(SourceState(name="bao", learned=PollHistory(alarms=alarms)))
@@ -47,7 +47,7 @@ def test_every_alarm_is_told_with_its_figures() -> None:
     assert found == [f"{what} since {START.isoformat()}: {what} is odd" for what in ("length", "dates")]
 
 
-def test_a_paused_source_has_no_trouble() -> None:
+def test_a_paused_source_has_no_warnings() -> None:
     learned = PollHistory(gaps=1, gap_at=START, alarms=(Alarm(what="silence", since=START, detail="nothing new"),))
     state = SourceState(name="bao", failures=3, error="dns", learned=learned)
 
@@ -56,7 +56,7 @@ def test_a_paused_source_has_no_trouble() -> None:
     assert found == []
 
 
-def test_what_the_configuration_does_not_poll_is_paused() -> None:
+def test_sources_that_are_not_polled_are_marked_as_paused() -> None:
     names = ("polled", "paused", "removed")
     figures = StoreStats(
         at=START, pending=0, due=0, sources=tuple(SourceStats(name=n, state=SourceState(name=n)) for n in names)
@@ -66,4 +66,4 @@ def test_what_the_configuration_does_not_poll_is_paused() -> None:
         Source(name="paused", kind="feed", url="https://b.example/", enabled=False),
     ]
 
-    assert [each.paused for each in figures.under(configured).sources] == [False, True, True]
+    assert [each.paused for each in figures.mark_paused(configured).sources] == [False, True, True]

@@ -1,4 +1,4 @@
-"""Runs that store nothing keep to the pace of those that do."""
+"""Dry runs share the rate limits of real runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settings_at(path: Path) -> Settings:
     return Settings(store=StoreSettings(url=f"sqlite:///{path}"))
 
 
-def test_turns_are_taken_from_the_store_so_that_others_wait(tmp_path: Path) -> None:
+def test_slots_are_reserved_in_the_store_so_that_other_workers_wait(tmp_path: Path) -> None:
     settings = settings_at(tmp_path / "corpus.db")
     with open_store(settings.store.url, parameters=Deduper().parameters) as store:
         taken = store.hosts.reserve(HOST, now=NOW, delay=PAUSE)
@@ -36,7 +36,7 @@ def test_turns_are_taken_from_the_store_so_that_others_wait(tmp_path: Path) -> N
     assert [taken, *ours, theirs] == [NOW + n * PAUSE for n in range(4)]
 
 
-def test_what_such_a_run_learns_stays_its_own(tmp_path: Path) -> None:
+def test_state_learned_in_a_dry_run_is_not_stored(tmp_path: Path) -> None:
     settings = settings_at(tmp_path / "corpus.db")
     robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=200, body=b"User-agent: *\n")
     with open_store(settings.store.url, parameters=Deduper().parameters) as store:
@@ -59,7 +59,7 @@ def test_what_such_a_run_learns_stays_its_own(tmp_path: Path) -> None:
     assert left == (HostHealth(host=HOST), None, None)
 
 
-def test_what_others_know_of_a_host_is_known_here(tmp_path: Path) -> None:
+def test_stored_state_of_a_host_is_used_in_a_dry_run(tmp_path: Path) -> None:
     settings = settings_at(tmp_path / "corpus.db")
     closed = HostHealth(host=HOST, failures=5, closed_until=NOW + timedelta(hours=1))
     robots = RobotsRecord(origin="https://bao.example", checked_at=NOW, status=404)
@@ -72,7 +72,7 @@ def test_what_others_know_of_a_host_is_known_here(tmp_path: Path) -> None:
             assert hosts.robots(robots.origin) == robots
 
 
-def test_without_a_store_the_run_keeps_its_own_pace_and_makes_none(tmp_path: Path) -> None:
+def test_without_a_store_a_dry_run_has_its_own_rate_limits_and_creates_no_store(tmp_path: Path) -> None:
     own = InMemoryHostStore()
 
     with shared_pacing(settings_at(tmp_path / "corpus.db"), own) as hosts:
@@ -94,7 +94,7 @@ class _Broken(InMemoryHostStore):
 
 
 @pytest.mark.parametrize("first", ["reserve", "standing", "robots"])
-def test_a_store_that_fails_is_done_without(first: str) -> None:
+def test_a_failing_store_is_not_used_again(first: str) -> None:
     hosts = SharedPacing(InMemoryHostStore(), _Broken())
     if first == "standing":
         assert hosts.health_of(HOST) == HostHealth(host=HOST)

@@ -34,8 +34,8 @@ def claim(
         published_at=published,
         discovered_at=found,
         known_article=7,
-        former=former,
-        by_age=by_age,
+        previous_outcome=former,
+        is_scheduled_recheck=by_age,
     )
 
 

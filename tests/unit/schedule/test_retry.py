@@ -82,7 +82,7 @@ def test_a_page_is_tried_again_later_each_time_and_then_not_at_all() -> None:
 
 
 def test_a_hosts_fault_is_retried_without_limit() -> None:
-    at = retry_at(now=NOW, attempts=500, chance=0.5, hosts_fault=True)
+    at = retry_at(now=NOW, attempts=500, chance=0.5, is_host_fault=True)
 
     assert at == NOW + timedelta(hours=12)
 

@@ -82,7 +82,7 @@ def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
 def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by: int) -> None:
     """Print the outcomes of this run of a backfill, and the progress of the whole backfill."""
     out, state = console(), report.state
-    if not dry_run and not report.orders.discover_only:
+    if not dry_run and not report.options.discover_only:
         out.print(_counts_table(report.as_record()))
     unread = f", {state.unread:,} could not be read" if state.unread else ""
     places = "place" if state.looked == 1 else "places"

@@ -1,7 +1,7 @@
-"""Goes back through the past of one source: looks for what was published in a span of time, and works it off.
+"""Backfill: finds and ingests the older articles of one source, within a range of days.
 
-look:  next place | fetch | what it says of the span | candidates into the ledger, behind the news | next place
-work:  the ingest flow, on these candidates alone
+walk:    next place | fetch | parse, keep what is in the range | add candidates with low priority | next place
+ingest:  the ingest flow, restricted to these candidates; it runs concurrently
 """
 
 from worker.runs.backfill.run import BackfillReport, BackfillRun

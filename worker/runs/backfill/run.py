@@ -1,4 +1,8 @@
-"""One run of a backfill: looking and working side by side, and what it came to."""
+"""One run of a backfill: walks the archive and ingests the candidates at the same time.
+
+A lease in the store makes sure that one worker at a time runs a backfill. Progress is stored, so that the same command
+continues after any interruption.
+"""
 
 from __future__ import annotations
 
@@ -20,38 +24,43 @@ from worker.storage.opening import worker_name
 
 log = structlog.get_logger()
 
-_LEASE: Final = timedelta(minutes=2)
+_LEASE_TIME: Final = timedelta(minutes=2)
+"""The lease is renewed four times in this span; after a crash another worker can continue within two minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
-    """How one run of a backfill ended: how far it has come in all, what this run looked at and did, what waits."""
+    """The result of one run of a backfill.
 
-    orders: BackfillOptions
+    `state` is the progress of the backfill over all runs; `counts` and `tally` are those of this run. `pending` is the
+    number of its candidates that are not finished, `error` the reason why the walk stopped, if it failed.
+    """
+
+    options: BackfillOptions
     state: BackfillProgress
-    looked: WalkCounts
+    counts: WalkCounts
     tally: Tally
     pending: int
     elapsed: timedelta
     error: str = ""
 
     @property
-    def did_its_work(self) -> bool:
-        """Whether at least one of the places it tried could be read; also true where nothing was left to read."""
-        return not self.error and bool(self.looked.read or not self.looked.failed)
+    def succeeded(self) -> bool:
+        """Whether at least one place could be read, or none was left to read."""
+        return not self.error and bool(self.counts.read or not self.counts.failed)
 
     @property
     def finished(self) -> bool:
-        """Whether every place was looked at, and nothing that was found waits."""
+        """Whether every place was visited and no candidate is pending."""
         return self.state.finished_at is not None and not self.pending
 
     def as_record(self) -> dict[str, object]:
         """Return the counts as `backfill --json` prints them."""
         states = (state for state in State if state is not State.PENDING)
         return {
-            "source": self.orders.source,
-            "from": self.orders.first.isoformat(),
-            "to": self.orders.last.isoformat(),
+            "source": self.options.source,
+            "from": self.options.first.isoformat(),
+            "to": self.options.last.isoformat(),
             "finished": self.finished,
             "places": {
                 "looked": self.state.looked,
@@ -64,57 +73,58 @@ class BackfillReport:
             **{state.value: self.tally.outcomes[state] for state in states},
             "pending": self.pending,
             "seconds": round(self.elapsed.total_seconds(), 3),
-            "error": self.error or self.looked.last_error,
+            "error": self.error or self.counts.last_error,
         }
 
 
 class BackfillRun:
-    """Carries out one run; `report` tells how far it came, also after it was cancelled."""
+    """One run of a backfill; `report` also works after a cancellation."""
 
-    def __init__(self, app: App, orders: BackfillOptions) -> None:
-        if app.past is None:
-            raise UsageError("this run cannot go back: it was opened without a store")
+    def __init__(self, app: App, options: BackfillOptions) -> None:
+        if app.backfill is None:
+            raise UsageError("no backfill is possible: this run was opened without a store")
         self._app = app
-        self._book = app.past.book
-        self._orders = orders
+        self._registry = app.backfill.registry
+        self._options = options
         self._started = app.clock.monotonic()
-        self._looker = ArchiveWalker(app, app.past, orders, orders.source_of(app.settings))
+        self._walker = ArchiveWalker(app, app.backfill, options, options.source_of(app.settings))
         self._error = ""
 
     async def run(self, *, work: bool = True) -> None:
-        """Look through the past and, unless told otherwise, work off what is found; cancelled, it gives back claims.
+        """Walk the archive and ingest what is found, unless `work` is off; if cancelled, release the claims.
 
-        Raises StoreBusy where another worker is at the same backfill.
+        Raises StoreBusy if another worker runs the same backfill.
         """
-        async with self._leading():
-            looking = asyncio.create_task(self._look())
+        async with self._lease():
+            walking = asyncio.create_task(self._walk())
             try:
-                if work and not self._orders.discover_only:
+                if work and not self._options.discover_only:
                     await self._app.ingester.drain(
-                        scope=self._orders.scope,
-                        limit=self._orders.limit,
-                        more=lambda: not looking.done(),
+                        scope=self._options.scope,
+                        limit=self._options.limit,
+                        more=lambda: not walking.done(),
                     )
-                await looking
+                await walking
             finally:
-                looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
+                walking.cancel()
+                await asyncio.gather(walking, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _walk(self) -> None:
+        """Walk the archive; keep the error of a failed walk for the report, so that ingestion continues."""
         try:
-            await self._looker.look()
+            await self._walker.walk()
         except StoreError:
             raise
         except WorkerError as exc:
             self._error = str(exc)
 
     async def report(self) -> BackfillReport:
-        """Count what was done so far."""
+        """Return the result so far."""
         state, pending = await self.progress()
         return BackfillReport(
-            orders=self._orders,
+            options=self._options,
             state=state,
-            looked=self._looker.looked,
+            counts=self._walker.counts,
             tally=self._app.tally,
             pending=pending,
             elapsed=timedelta(seconds=self._app.clock.monotonic() - self._started),
@@ -122,40 +132,36 @@ class BackfillRun:
         )
 
     async def progress(self) -> tuple[BackfillProgress, int]:
-        """Return how far the backfill has come, and how many of its candidates wait."""
-        state = await self._app.offload(self._book.state, self._orders.name)
+        """Return the progress of the backfill and the number of its pending candidates."""
+        state = await self._app.offload(self._registry.state, self._options.name)
         pending, _ = await self._app.offload(
-            self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
+            self._app.ledger.pending, now=self._app.clock.now(), scope=self._options.scope
         )
         return state, pending
 
-    async def _pending(self) -> int:
-        now, scope = self._app.clock.now(), self._orders.scope
-        pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
-        return pending
-
     @asynccontextmanager
-    async def _leading(self) -> AsyncIterator[None]:
-        if not await self._lead():
-            raise StoreBusy(f"another worker is at the backfill {self._orders.name}; wait for it, or stop it first")
-        keeping = asyncio.create_task(self._keep_leading())
+    async def _lease(self) -> AsyncIterator[None]:
+        """Hold the lease on the backfill during the block."""
+        if not await self._acquire_lease():
+            raise StoreBusy(f"another worker runs the backfill {self._options.name}; wait for it, or stop it first")
+        renewing = asyncio.create_task(self._renew_lease())
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            await self._app.offload(self._book.release, self._orders.name, worker=worker_name())
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await self._app.offload(self._registry.release, self._options.name, worker=worker_name())
 
-    async def _keep_leading(self) -> None:
+    async def _renew_lease(self) -> None:
         while True:
-            await self._app.clock.sleep(_LEASE / 4)
+            await self._app.clock.sleep(_LEASE_TIME / 4)
             try:
-                await self._lead()
-            except StoreError as exc:  # the work itself meets the store too, and ends if it does not come back
+                await self._acquire_lease()
+            except StoreError as exc:  # the work itself uses the store and ends if the error lasts
                 log.warning("backfill.lead_not_extended", error=str(exc))
 
-    async def _lead(self) -> bool:
+    async def _acquire_lease(self) -> bool:
         now = self._app.clock.now()
         return await self._app.offload(
-            self._book.acquire, self._orders.name, now=now, until=now + _LEASE, worker=worker_name()
+            self._registry.acquire, self._options.name, now=now, until=now + _LEASE_TIME, worker=worker_name()
         )

@@ -1,4 +1,8 @@
-"""Looks at one place after another, and writes what each says of the span into the ledger before it goes on."""
+"""Walks the archive of a source: visits one place after another and adds the articles in the range to the ledger.
+
+A place is a sitemap, a listing page, a feed, or a WARC file. Its candidates, its progress and the further places it
+links to are written before the next place is visited, so that a walk continues where it was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +32,19 @@ from worker.sources.files.warc import WarcFilter, WarcPortion, read_portions
 from worker.sources.web.archive import ArchivePage, ArchiveQuery, scan_archive
 from worker.sources.web.homepage import usual_sitemaps
 
-# What one backfill is asked to do: which source, which days, how much of it.
-
-
 _KINDS_WITH_ARCHIVES = frozenset({"feed", "sitemap", "listing", "warc"})
-_SMALLEST_SPAN = timedelta(microseconds=1)
+# The resolution of a datetime: the range ends this much before the midnight after its last day.
+_TIME_RESOLUTION = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillOptions:
-    """One backfill: from the first moment of one day to the last of another, in the source's time zone.
+    """The options of one backfill: a source and a range of whole days in its time zone, both ends included.
 
-    `limit` bounds the candidates taken; `changed_later` also takes what was only changed after the span
-    (`sources.periods.within`); `discover_only` leaves the work to others; `afresh` looks at everything again. Orders
-    that are `open_ended` mean the same on another day, though `last` is a later one.
+    `limit` bounds the candidates added. `changed_later` also adds pages that were changed after the range, and may have
+    been published in it. `discover_only` adds candidates without ingesting them. `afresh` visits every place again.
+    With `open_ended` the range ends today: `last` is then not part of the name, so that the same command continues on
+    another day.
     """
 
     source: str
@@ -55,22 +58,25 @@ class BackfillOptions:
 
     @property
     def name(self) -> str:
-        """What this backfill is called in the store: the same orders go on where they stopped."""
+        """The key of this backfill in the store; the same options continue the same backfill."""
         later = ":changed-later" if self.changed_later else ""
         return f"{self.source}:{self.first}:{'' if self.open_ended else self.last}{later}"
 
     @property
     def batch(self) -> str:
-        """How its candidates are marked."""
+        """The batch label of its candidates."""
         return backfill_batch(self.name)
 
     @property
     def scope(self) -> Scope:
-        """Which candidates it works on: its own, and of one host only while there is no news."""
-        return Scope(batch=self.batch, gives_way=True)
+        """The candidates it ingests: its own, and on each host only while no live candidate is due."""
+        return Scope(batch=self.batch, yields_to_live=True)
 
     def source_of(self, settings: Settings) -> Source:
-        """Return the source to go back through; raises UsageError where there is none, or none with a past."""
+        """Return the configured source.
+
+        Raises UsageError if it is unknown, if its kind has no archive, or if the range is impossible.
+        """
         found = next((each for each in settings.sources if each.name == self.source), None)
         if found is None:
             known = ", ".join(each.name for each in settings.sources) or "none"
@@ -78,18 +84,18 @@ class BackfillOptions:
         if found.kind not in _KINDS_WITH_ARCHIVES or (found.kind == "warc" and "://" in found.source().url):
             raise UsageError(
                 f"{self.source} is a source of kind {found.kind}, which has no past to go back through; "
-                "take its files or addresses in with corpus-worker ingest"
+                "ingest its files or URLs with corpus-worker ingest"
             )
         if self.last < self.first:
-            raise UsageError(f"--to {self.last} lies before --from {self.first}; exchange them")
+            raise UsageError(f"--to {self.last} is before --from {self.first}; swap them")
         if self.last == date.max:
-            raise UsageError(f"--to {self.last} is the last day there is; give an earlier one, or leave --to out")
+            raise UsageError(f"--to {self.last} is the last possible date; give an earlier one, or omit --to")
         return found.source()
 
-    def sought(self, source: Source) -> ArchiveQuery:
-        """Return the span in the time zone of the source."""
+    def archive_query(self, source: Source) -> ArchiveQuery:
+        """Return the range of days as a time window in the time zone of the source."""
         zone = _zone(source.timezone)
-        end = _midnight(self.last + timedelta(days=1), zone) - _SMALLEST_SPAN
+        end = _midnight(self.last + timedelta(days=1), zone) - _TIME_RESOLUTION
         return ArchiveQuery(
             window=TimeWindow(start=_midnight(self.first, zone), end=end), changed_later=self.changed_later
         )
@@ -100,7 +106,7 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 
 def today_at(settings: Settings, name: str, *, now: datetime) -> date:
-    """Return the day it is in the time zone of a source, in the usual one where there is no such source."""
+    """Return today's date in the source's time zone (the default zone if the source is unknown)."""
     source = next((each for each in settings.sources if each.name == name), None)
     return now.astimezone(_zone(source.timezone if source else None)).date()
 
@@ -109,25 +115,22 @@ def _zone(name: str | None) -> tzinfo:
     return ZoneInfo(name or DEFAULT_TIMEZONE)
 
 
-# Where a look at the past begins: the source itself, the sitemaps of its site, its archive by date, its files.
-
-
 EntryPoints = list[tuple[str, str]]
-"""Kinds and URLs."""
+"""The places where a walk begins: kind and URL of each."""
 
 
 def local_entry_points(source: Source) -> EntryPoints:
-    """Return the archives of a source on this machine; raises SourceError where there are none."""
+    """Return the WARC files of a local source; raises SourceError if there are none."""
     path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
     return [("warc", str(file)) for file in archives_below(path)]
 
 
 async def web_entry_points(source: Source, window: TimeWindow, fetcher: Fetcher) -> EntryPoints:
-    """Return the places to begin with, the most telling first.
+    """Return the entry points of a source on the web, the most complete first.
 
-    An archive by date that the configuration names is enough. Else a sitemap is looked through itself; a feed, and a
-    listing that is the site's front page, through the sitemaps that robots.txt names, or those at a usual place; and
-    both through their own further pages.
+    A configured archive (URLs by date) is sufficient. Otherwise a sitemap is its own entry point. A feed, and a listing
+    that is the home page, begin with the sitemaps listed in robots.txt, or one at a usual path, and then continue with
+    their own older pages. Raises FetchError and SourceError.
     """
     archive = source.options.archive
     if archive:
@@ -140,6 +143,7 @@ async def web_entry_points(source: Source, window: TimeWindow, fetcher: Fetcher)
 
 
 async def _sitemaps(url: str, fetcher: Fetcher) -> AsyncIterator[str]:
+    """Yield the sitemaps listed in robots.txt; without any, the first one found at a usual path."""
     named = await fetcher.sitemaps(url)
     for sitemap in named:
         yield sitemap
@@ -152,6 +156,7 @@ async def _sitemaps(url: str, fetcher: Fetcher) -> AsyncIterator[str]:
 
 
 async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
+    """Return whether a URL serves a sitemap; raises FetchError if the answer may be different later."""
     try:
         page = await fetcher.fetch(Request(url=url, accept="any"))
     except FetchError as exc:
@@ -165,15 +170,19 @@ async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
 
 log = structlog.get_logger()
 
-_AT_ONCE: Final = 500
-_ROUNDS: Final = 2
-_AHEAD: Final = 300
-_BREATH: Final = timedelta(milliseconds=500)
+_MAX_WRITE: Final = 500
+"""Candidates added in one transaction: few, so that other writers wait for milliseconds. Chosen, not measured."""
+_MAX_PASSES: Final = 2
+"""How often a run visits places whose visit failed for now; a later run tries them again."""
+_MAX_PENDING: Final = 300
+"""How far reading a WARC file runs ahead of ingestion: it bounds the pages stored twice, as payload and as article."""
+_PENDING_CHECK_EVERY: Final = timedelta(milliseconds=500)
+"""How often the reader checks whether ingestion has caught up; a few hundred pages take longer than that."""
 
 
 @dataclass(slots=True)
 class WalkCounts:
-    """What this run has looked at: places read, places that gave an error, candidates that were new, and remarks."""
+    """The counts of one run: places read, failed visits, and candidates that were new."""
 
     read: int = 0
     failed: int = 0
@@ -182,61 +191,68 @@ class WalkCounts:
 
 
 class ArchiveWalker:
-    """Looks through the past of one source; one object for one run."""
+    """Walks the archive of one source; one object for one run."""
 
-    def __init__(self, app: App, past: BackfillDeps, orders: BackfillOptions, source: Source) -> None:
+    def __init__(self, app: App, deps: BackfillDeps, options: BackfillOptions, source: Source) -> None:
         self._app = app
-        self._book = past.book
-        self._fetcher = past.fetcher
-        self._orders = orders
+        self._registry = deps.registry
+        self._fetcher = deps.fetcher
+        self._options = options
         self._source = source
-        self._sought = orders.sought(source)
-        self.looked = WalkCounts()
+        self._query = options.archive_query(source)
+        self.counts = WalkCounts()
 
-    async def look(self) -> None:
-        """Look at every place that waits; what cannot be read for now goes on waiting.
+    async def walk(self) -> None:
+        """Visit every waiting place; places that cannot be read for now keep waiting.
 
-        Raises FetchError and SourceError where there is nowhere to begin, StoreError where the store fails.
+        Raises FetchError or SourceError if no entry point can be determined, StoreError if the store fails.
         """
-        await self._begin()
-        for _ in range(_ROUNDS):
+        await self._add_entry_points()
+        for _ in range(_MAX_PASSES):
             after = 0
-            while not self._enough and (place := await self._next(after)) is not None:
+            while not self._limit_reached and (place := await self._next(after)) is not None:
                 after = place.id
-                await self._look_at(place)
-        if not self._enough and await self._next(0) is None:
-            await self._app.offload(self._book.finish, self._orders.name, now=self._app.clock.now())
+                await self._visit(place)
+        if not self._limit_reached and await self._next(0) is None:
+            await self._app.offload(self._registry.finish, self._options.name, now=self._app.clock.now())
 
     @property
-    def _enough(self) -> bool:
-        return self._orders.limit is not None and self.looked.new >= self._orders.limit
+    def _limit_reached(self) -> bool:
+        return self._options.limit is not None and self.counts.new >= self._options.limit
 
     @property
-    def _room(self) -> int:
-        """How many candidates to write at once: few, so that no other writer waits long, and no more than asked for."""
-        return _AT_ONCE if self._orders.limit is None else min(_AT_ONCE, self._orders.limit - self.looked.new)
+    def _write_size(self) -> int:
+        """How many candidates to add in the next transaction, within the limit of the backfill."""
+        return _MAX_WRITE if self._options.limit is None else min(_MAX_WRITE, self._options.limit - self.counts.new)
 
-    async def _begin(self) -> None:
-        """Note where to begin, unless an earlier run did: a backfill that has found all and done all begins anew."""
-        state = await self._app.offload(self._book.state, self._orders.name)
+    async def _add_entry_points(self) -> None:
+        """Add the entry points unless an earlier run did.
+
+        A finished backfill without pending candidates starts over. Local files are listed every time: there may be new
+        ones.
+        """
+        state = await self._app.offload(self._registry.state, self._options.name)
         pending = await self._pending()
-        afresh = self._orders.afresh or (state.finished_at is not None and not pending)
+        afresh = self._options.afresh or (state.finished_at is not None and not pending)
         if state.finished_at and not afresh:
             return
         local = self._source.kind == "warc"
         if state.looked + state.waiting and not (local or afresh):
             return
-        roots = (
+        entry_points = (
             await asyncio.to_thread(local_entry_points, self._source)
             if local
-            else await web_entry_points(self._source, self._sought.window, self._fetcher)
+            else await web_entry_points(self._source, self._query.window, self._fetcher)
         )
-        await self._app.offload(self._book.begin, self._orders.name, roots, now=self._app.clock.now(), afresh=afresh)
+        await self._app.offload(
+            self._registry.begin, self._options.name, entry_points, now=self._app.clock.now(), afresh=afresh
+        )
 
     async def _next(self, after: int) -> BackfillPlace | None:
-        return await self._app.offload(self._book.next_place, self._orders.name, after=after)
+        return await self._app.offload(self._registry.next_place, self._options.name, after=after)
 
-    async def _look_at(self, place: BackfillPlace) -> None:
+    async def _visit(self, place: BackfillPlace) -> None:
+        """Read one place; record a failure with the place. Raises StoreError."""
         try:
             if place.kind == "warc":
                 await self._read_archive(place)
@@ -245,39 +261,42 @@ class ArchiveWalker:
         except StoreError:
             raise
         except (FetchError, SourceError, OSError) as exc:
-            await self._failed(place, exc)
+            await self._record_failure(place, exc)
         else:
-            self.looked.read += 1
+            self.counts.read += 1
 
-    async def _failed(self, place: BackfillPlace, error: FetchError | SourceError | OSError) -> None:
-        for_good = not (isinstance(error, FetchError) and error.retry)
-        self.looked.failed += 1
-        self.looked.last_error = f"{place.url}: {error}"
-        log.warning("backfill.place_failed", kind=place.kind, url=place.url, error=str(error), again=not for_good)
+    async def _record_failure(self, place: BackfillPlace, error: FetchError | SourceError | OSError) -> None:
+        is_permanent = not (isinstance(error, FetchError) and error.retry)
+        self.counts.failed += 1
+        self.counts.last_error = f"{place.url}: {error}"
+        log.warning("backfill.place_failed", kind=place.kind, url=place.url, error=str(error), again=not is_permanent)
         now = self._app.clock.now()
-        await self._app.offload(self._book.fail, place, str(error), for_good=for_good, now=now)
+        await self._app.offload(self._registry.fail, place, str(error), for_good=is_permanent, now=now)
 
     async def _read_page(self, place: BackfillPlace) -> None:
+        """Fetch a place and add its candidates; parsing runs in a thread, since a sitemap may be very large."""
         page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
-        glimpses = scan_archive(place.kind, page, self._source, self._sought, now=self._app.clock.now())
+        pages = scan_archive(place.kind, page, self._source, self._query, now=self._app.clock.now())
         last = ArchivePage()
-        while (glimpse := await asyncio.to_thread(next, glimpses, None)) is not None:
-            last, place = glimpse, replace(place, left_out=place.left_out + glimpse.outside)
+        while (found := await asyncio.to_thread(next, pages, None)) is not None:
+            last, place = found, replace(place, left_out=place.left_out + found.outside)
             at = 0
-            while at < len(glimpse.candidates):
-                if self._enough:
-                    # It goes on waiting, and is read again from its beginning: what is known by then is not new.
+            while at < len(found.candidates):
+                if self._limit_reached:
+                    # The place keeps waiting. The next run reads it again; candidates known by then are not new.
                     return
-                some = glimpse.candidates[at : at + self._room]
-                place = await self._take(replace(place, found=place.found + len(some)), some)
+                some = found.candidates[at : at + self._write_size]
+                place = await self._add_candidates(replace(place, found=place.found + len(some)), some)
                 at += len(some)
-        place = await self._take(place, ())
+        place = await self._add_candidates(place, ())
         now = self._app.clock.now()
-        await self._app.offload(self._book.close, self._orders.name, place, last.follow, digest=last.digest, now=now)
-        self._tell(place, last.notes)
+        await self._app.offload(
+            self._registry.close, self._options.name, place, last.follow, digest=last.digest, now=now
+        )
+        self._log_visit(place, last.notes)
 
     async def _read_archive(self, place: BackfillPlace) -> None:
-        """Read an archive in portions, no further ahead of the work than a few hundred pages."""
+        """Read a WARC file in portions, at most _MAX_PENDING pages ahead of ingestion."""
         portions = self._portions(place)
         while (portion := await read_in_thread(next, portions, None)) is not None:
             for remark in portion.problems:
@@ -288,53 +307,54 @@ class ArchiveWalker:
                 found=place.found + len(portion.candidates),
                 left_out=place.left_out + portion.rejected,
             )
-            place = await self._take(place, portion.candidates)
-            if self._enough:
+            place = await self._add_candidates(place, portion.candidates)
+            if self._limit_reached:
                 return
-            await self._wait_for_the_work()
+            await self._wait_for_ingester()
         now = self._app.clock.now()
-        await self._app.offload(self._book.close, self._orders.name, place, (), digest="", now=now)
-        self._tell(place, ())
+        await self._app.offload(self._registry.close, self._options.name, place, (), digest="", now=now)
+        self._log_visit(place, ())
 
     def _portions(self, place: BackfillPlace) -> Iterator[WarcPortion]:
+        """Read a WARC file from the saved position; skip pages outside the range, the sites and the languages."""
         settings = self._app.settings
         wanted = WarcFilter(
             sites=self._source.options.sites,
-            window=self._sought.window,
+            window=self._query.window,
             languages=frozenset(settings.extract.languages),
         )
-        intake = InputContext(source=self._source.name, now=self._app.clock.now(), max_bytes=settings.fetch.max_bytes)
-        return read_portions(Path(place.url), intake, wanted, start=place.position)
+        context = InputContext(source=self._source.name, now=self._app.clock.now(), max_bytes=settings.fetch.max_bytes)
+        return read_portions(Path(place.url), context, wanted, start=place.position)
 
-    async def _wait_for_the_work(self) -> None:
-        while not self._orders.discover_only and self._app.ingester.remaining != 0:
-            pending, _ = await self._app.offload(
-                self._app.ledger.pending, now=self._app.clock.now(), scope=self._orders.scope
-            )
-            if pending < _AHEAD:
+    async def _wait_for_ingester(self) -> None:
+        """Wait until fewer than _MAX_PENDING candidates of this backfill are pending."""
+        while not self._options.discover_only and self._app.ingester.remaining != 0:
+            if await self._pending() < _MAX_PENDING:
                 return
-            await self._app.clock.sleep(_BREATH)
+            await self._app.clock.sleep(_PENDING_CHECK_EVERY)
 
     async def _pending(self) -> int:
-        now, scope = self._app.clock.now(), self._orders.scope
+        """Return the number of pending candidates of this backfill."""
+        now, scope = self._app.clock.now(), self._options.scope
         pending, _ = await self._app.offload(self._app.ledger.pending, now=now, scope=scope)
         return pending
 
-    async def _take(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
-        taken = await self._app.offload(
-            self._book.save_candidates,
-            self._orders.name,
+    async def _add_candidates(self, place: BackfillPlace, candidates: Sequence[Candidate]) -> BackfillPlace:
+        """Add candidates and save the progress of their place; return the place with the new ones counted."""
+        updated = await self._app.offload(
+            self._registry.save_candidates,
+            self._options.name,
             place,
             candidates,
-            batch=self._orders.batch,
+            batch=self._options.batch,
             now=self._app.clock.now(),
         )
-        new = taken.new - place.new
-        self.looked.new += new
+        new = updated.new - place.new
+        self.counts.new += new
         self._app.tally.discovered += new
-        return taken
+        return updated
 
-    def _tell(self, place: BackfillPlace, notes: Sequence[str]) -> None:
+    def _log_visit(self, place: BackfillPlace, notes: Sequence[str]) -> None:
         log.info(
             "backfill.looked",
             kind=place.kind,

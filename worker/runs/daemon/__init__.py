@@ -1,4 +1,4 @@
-"""The daemon: polls what is due, works it off, cannot hang quietly, and stops cleanly at a signal."""
+"""The daemon (`corpus-worker run`): polls due sources, ingests, detects stalls, and stops cleanly on a signal."""
 
 from worker.runs.daemon.daemon import Daemon
 

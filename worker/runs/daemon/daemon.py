@@ -1,4 +1,8 @@
-"""Keeps the daemon in service: signals, a new configuration on request, a new start after a hang, a clean end."""
+"""The daemon's outer loop: signals, configuration reloads, restarts after a stall, and the exit status.
+
+Each pass of the loop opens the store and runs one `Session`. A new configuration or a stall ends the session and starts
+the next one; if a configuration cannot be used, the daemon returns to the one before.
+"""
 
 from __future__ import annotations
 
@@ -24,28 +28,29 @@ from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 from worker.storage.opening import worker_name
 
-# Notices that the configuration file was changed, so that sources can be followed without a signal.
-
 
 class WatchedFile:
-    """A file and what it looked like at the last look: by its time, its size and its number on the disk."""
+    """Detects that a file was changed or replaced, by its modification time, size and inode.
+
+    With `path=None` it never changes.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
 
     def changed(self) -> bool:
-        """Return whether the file is another than at the last look, or was never looked at.
+        """Return whether the file has changed since the last call; the first call returns True.
 
-        A file that cannot be looked at has not changed: it may be about to be replaced.
+        A file that cannot be read counts as unchanged: an editor may be replacing it.
         """
-        now = self._look()
+        now = self._stat()
         if now is None or now == self._seen:
             return False
         self._seen = now
         return True
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _stat(self) -> tuple[int, int, int] | None:
         if self._path is None:
             return None
         try:
@@ -57,19 +62,24 @@ class WatchedFile:
 
 log = structlog.get_logger()
 
-STOP_WITHIN: Final = timedelta(seconds=29)
-FOLLOW_EVERY: Final = timedelta(seconds=15)
-"""How often the configuration file is looked at: whoever pauses a source is followed within a minute."""
-LOOP_PATIENCE: Final = timedelta(minutes=2)
-NO_PATIENCE: Final = timedelta(0)
-"""While a store is being opened the daemon waits for it itself, and hears signals meanwhile."""
+STOP_TIMEOUT: Final = timedelta(seconds=29)
+"""The process ends by itself within 30 seconds of a signal (docs/reference.md), before systemd or a container sends
+SIGKILL."""
+CONFIG_CHECK_EVERY: Final = timedelta(seconds=15)
+"""How often the configuration file is checked: pausing a source takes effect within a minute."""
+LOOP_TIMEOUT: Final = timedelta(minutes=2)
+"""How long the event loop may be blocked (chosen, not measured: blocking work runs in threads and processes). Less than
+the `WatchdogSec=` of the systemd unit, so that this limit applies first and the stack traces are logged."""
+OPEN_PATIENCE: Final = timedelta(0)
+"""Opening the store does not wait for it: the daemon itself waits between attempts, and reacts to signals meanwhile."""
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Daemon:
     """Runs until a signal; one object for one run.
 
-    `reread` gives the configuration anew, for SIGHUP and for when the file `config` has changed.
+    `reread` loads the configuration again: on SIGHUP all of it is applied, after a change of the file `config` only its
+    sources.
     """
 
     def __init__(self, settings: Settings, *, reread: Callable[[], Settings], config: Path | None = None) -> None:
@@ -77,142 +87,146 @@ class Daemon:
         self._reread = reread
         self._file = WatchedFile(config)
         self._clock = SystemClock()
-        self._supervisor = SystemdNotifier(os.environ)
-        self._guard = LoopWatchdog(
-            patience=min(LOOP_PATIENCE, settings.daemon.stall_after), monotonic=self._clock.monotonic, end=_end_at_once
+        self._systemd = SystemdNotifier(os.environ)
+        self._watchdog = LoopWatchdog(
+            patience=min(LOOP_TIMEOUT, settings.daemon.stall_after), monotonic=self._clock.monotonic, end=_kill_process
         )
         self._signal = 0
         self._opened = ""
-        """The URL of the store that was opened last: it is not made a second time, should it have gone meanwhile."""
-        self._before: Settings | None = None
+        """The URL of the store opened last. It is not created again: if it disappears, that is an error."""
+        self._previous: Settings | None = None
         self._next: Settings | None = None
-        self._woken = asyncio.Event()
+        self._wake = asyncio.Event()
         self._done = ProgressCounter()
-        self._board = StatusPages(settings.web, clock=self._clock, done=self._done)
-        self._work: Session | None = None
+        self._status_pages = StatusPages(settings.web, clock=self._clock, done=self._done)
+        self._session: Session | None = None
 
     def run(self) -> int:
-        """Run and return the exit status, 128 and the signal's number, or 1 where it hung and could not be healed.
+        """Run and return the exit status: 128 plus the signal's number, or 1 if it stalled again after a restart.
 
-        Raises StoreError or ListenError where it cannot start.
+        Raises StoreError or ListenError if the daemon cannot start.
         """
-        with self._guard:
+        with self._watchdog:
             return asyncio.run(self._run())
 
     async def _run(self) -> int:
-        self._listen()
-        following = asyncio.create_task(self._follow())
+        self._install_signal_handlers()
+        config_task = asyncio.create_task(self._watch_config())
         try:
-            async with self._board.served():
+            async with self._status_pages.serve():
                 return await self._until_stopped()
         finally:
-            following.cancel()
+            config_task.cancel()
 
     async def _until_stopped(self) -> int:
-        healed_at = -1
+        """Run sessions until a signal, or until a second stall without any progress in between."""
+        count_at_restart = -1
         while True:
-            end = await self._once()
+            end = await self._run_once()
             if end is StopReason.STOPPED:
                 return 128 + self._signal
-            if end is StopReason.STALLED and self._done.count == healed_at:
+            if end is StopReason.STALLED and self._done.count == count_at_restart:
                 log.error("run.gave_up", reason="it stalled again before anything was done")
                 return 1
             if end is StopReason.STALLED:
-                healed_at = self._done.count
+                count_at_restart = self._done.count
 
-    async def _once(self) -> StopReason:
-        """Open the store, work until something asks for an end, and close everything."""
-        waits = StoreBackoff()
+    async def _run_once(self) -> StopReason:
+        """Open the store, run one session, close everything; try again while the store cannot be opened."""
+        backoff = StoreBackoff()
         while not self._signal:
-            self._woken.clear()
-            self._take_next()
+            self._wake.clear()
+            self._apply_next()
             try:
-                observer = self._board.beside(self._done)
+                observer = self._status_pages.counting_observer(self._done)
                 url = self._settings.store.url
                 async with open_app(
                     self._settings,
                     observer,
                     command="run",
-                    meter=self._board.meter,
-                    patience=NO_PATIENCE,
+                    meter=self._status_pages.meter,
+                    patience=OPEN_PATIENCE,
                     create=url != self._opened,
                 ) as app:
-                    return await self._serve(app)
+                    return await self._run_session(app)
             except StoreError as exc:
                 if isinstance(exc, StoreMissing):
-                    exc = _gone(url)
-                elif self._needs_a_hand(exc):
+                    exc = _store_vanished(url)
+                elif self._is_permanent(exc):
                     raise
-                if self._before is not None:
-                    self._go_back(exc)
+                if self._previous is not None:
+                    self._roll_back(exc)
                     continue
-                wait = waits.after(exc)
-                # A restart would help nobody: the store is asked for again here.
-                self._supervisor.alive(f"waiting for the store: {exc}")
-            await sleep_until(wait, until=self._woken)
+                wait = backoff.after(exc)
+                # Restarting the process would not help, so systemd is told that the daemon is alive.
+                self._systemd.alive(f"waiting for the store: {exc}")
+            await sleep_until(wait, until=self._wake)
         return StopReason.STOPPED
 
-    def _needs_a_hand(self, error: StoreError) -> bool:
-        """Whether waiting for the store would help nobody: time mends nothing, and nothing has ever worked."""
-        return not error.retry and not (bool(self._opened) and (self._done.proven or self._before is not None))
+    def _is_permanent(self, error: StoreError) -> bool:
+        """Return whether an error needs intervention: it is not transient, and the store has never worked."""
+        return not error.retry and not (bool(self._opened) and (self._done.store_worked or self._previous is not None))
 
-    async def _serve(self, app: App) -> StopReason:
+    async def _run_session(self, app: App) -> StopReason:
+        """Run one session on an open store; a signal or reload that arrived while opening ends it at once."""
         app.store.lock_daemon(f"{worker_name()}, since {app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
-        self._work = Session(app, self._done, guard=self._guard, supervisor=self._supervisor)
-        self._opened, self._before = self._settings.store.url, None
-        self._guard.may_go_on()
+        self._session = Session(app, self._done, watchdog=self._watchdog, systemd=self._systemd)
+        self._opened, self._previous = self._settings.store.url, None
+        self._watchdog.clear_deadline()
         if self._signal:
-            self._guard.must_end(within=STOP_WITHIN, status=128 + self._signal)
-            self._work.end(StopReason.STOPPED)
-        elif self._next is not None:  # asked for while the store was being opened
-            self._work.end(StopReason.RELOAD)
+            self._watchdog.set_deadline(within=STOP_TIMEOUT, status=128 + self._signal)
+            self._session.end(StopReason.STOPPED)
+        elif self._next is not None:  # requested while the store was being opened
+            self._session.end(StopReason.RELOAD)
         log.info("run.started", worker=worker_name(), sources=len(app.sources))
-        self._supervisor.ready()
-        self._board.show(app, self._work)
+        self._systemd.ready()
+        self._status_pages.attach(app, self._session)
         try:
-            end = await self._work.run()
+            end = await self._session.run()
         finally:
-            self._board.hide()
-            self._work = None
+            self._status_pages.detach()
+            self._session = None
         why = signal.Signals(self._signal).name if self._signal else end.value
         log.info("run.stopped", reason=why, **app.tally.record())
         return end
 
-    def _listen(self) -> None:
+    def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _stop(self, number: int) -> None:
+        """Handle SIGINT or SIGTERM: the first one stops cleanly, the second one at once."""
         if self._signal:
-            os._exit(128 + number)  # leases and transactions make that safe, it is only less tidy
+            os._exit(128 + number)  # safe: transactions roll back and leases expire
         self._signal = number
         log.info("run.stopping", signal=signal.Signals(number).name)
-        self._supervisor.stopping()
-        self._guard.must_end(within=STOP_WITHIN, status=128 + number)
-        self._woken.set()
-        if self._work:
-            self._work.end(StopReason.STOPPED)
+        self._systemd.stopping()
+        self._watchdog.set_deadline(within=STOP_TIMEOUT, status=128 + number)
+        self._wake.set()
+        if self._session:
+            self._session.end(StopReason.STOPPED)
 
-    async def _follow(self) -> None:
-        """Take the sources anew whenever the configuration file has changed; all else waits for SIGHUP."""
+    async def _watch_config(self) -> None:
+        """Apply changes of the sources whenever the configuration file changes; other changes need SIGHUP."""
         while True:
-            await self._clock.sleep(FOLLOW_EVERY)
+            await self._clock.sleep(CONFIG_CHECK_EVERY)
             if self._file.changed():
-                self._take_sources()
+                self._reload_sources()
 
-    def _take_sources(self) -> None:
-        settings, current = self._read_again(), self._next or self._settings
+    def _reload_sources(self) -> None:
+        """Load the configuration again and apply its sources."""
+        settings, current = self._reread_settings(), self._next or self._settings
         if settings is None:
             return
         if settings.sources != current.sources:
-            self._go_on_with(current.model_copy(update={"sources": settings.sources}))
+            self._request_reload(current.model_copy(update={"sources": settings.sources}))
         if settings.model_copy(update={"sources": current.sources}) != current:
-            log.warning("run.reload_needed", note="the configuration has changed; what is no source waits for SIGHUP")
+            log.warning("run.reload_needed", note="the configuration has changed; all but its sources needs SIGHUP")
 
-    def _read_again(self) -> Settings | None:
-        """Return the configuration as it is now; None where it is not valid, or the end is near."""
+    def _reread_settings(self) -> Settings | None:
+        """Return the current configuration; None if it is invalid or the daemon is stopping."""
         try:
             settings = self._reread()
         except ConfigurationError as exc:
@@ -221,8 +235,8 @@ class Daemon:
         return None if self._signal else settings
 
     def _reload(self) -> None:
-        """Take the configuration anew if it is valid; the work in hand is finished under the old one."""
-        settings = self._read_again()
+        """Handle SIGHUP: load the configuration and apply it if valid; work in hand is finished under the old one."""
+        settings = self._reread_settings()
         if settings is None:
             return
         if (settings.web, settings.log, settings.daemon) != (
@@ -231,36 +245,38 @@ class Daemon:
             self._settings.daemon,
         ):
             log.warning("run.restart_needed", note="[web], [log] and [daemon] take effect at the next start")
-        self._go_on_with(settings)
+        self._request_reload(settings)
 
-    def _go_on_with(self, settings: Settings) -> None:
+    def _request_reload(self, settings: Settings) -> None:
+        """End the current session; the next one runs under `settings`."""
         paused = ", ".join(source.name for source in settings.sources if not source.enabled)
         log.info("run.reloading", sources=len(settings.sources), paused=paused or None)
-        self._supervisor.reloading(monotonic=self._clock.monotonic())
+        self._systemd.reloading(monotonic=self._clock.monotonic())
         self._next = settings
-        self._woken.set()
-        if self._work:
-            self._work.end(StopReason.RELOAD)
+        self._wake.set()
+        if self._session:
+            self._session.end(StopReason.RELOAD)
 
-    def _take_next(self) -> None:
-        """Go on under the configuration that was asked for last; the one that worked is kept until this one does."""
+    def _apply_next(self) -> None:
+        """Apply the configuration requested last; keep the working one until the new one has opened a store."""
         if self._next is not None:
-            self._before = self._before or self._settings
+            self._previous = self._previous or self._settings
             self._settings, self._next = self._next, None
 
-    def _go_back(self, why: StoreError) -> None:
+    def _roll_back(self, why: StoreError) -> None:
+        """Return to the configuration that worked, since the new one cannot open its store."""
         log.error("run.reload_refused", error=str(why), note="the old configuration stays")
-        self._settings, self._before = self._before or self._settings, None
+        self._settings, self._previous = self._previous or self._settings, None
 
 
-def _gone(url: str) -> StoreError:
-    """Return what to say of a store that was open before and is not there now."""
-    remedy = "bring it back, or stop the worker and start it anew to begin another"
-    return StoreMissing(f"store {mask_url(url)} was there before and is gone: {remedy}")
+def _store_vanished(url: str) -> StoreError:
+    """Return the error for a store that was open before and is missing now."""
+    remedy = "restore it, or restart the worker to create a new one"
+    return StoreMissing(f"store {mask_url(url)} existed before and is gone: {remedy}")
 
 
-def _end_at_once(reason: str, status: int) -> None:
-    """End the process from outside the event loop, saying where every thread stands."""
+def _kill_process(reason: str, status: int) -> None:
+    """Exit the process from outside the event loop, after writing the stack of every thread to standard error."""
     log.critical("run.ended_by_guard", reason=reason)
     faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
     os._exit(status)

@@ -1,4 +1,8 @@
-"""Polls what is due: asks the store now and then, and starts a poll of each source whose time has come."""
+"""Starts polls of due sources.
+
+The scheduler of a session calls `SourcePoller.poll_due` every few seconds. Due times are read from the store each time;
+only the polls in progress, and short pauses after failures, are kept in memory.
+"""
 
 from __future__ import annotations
 
@@ -17,39 +21,43 @@ from worker.schedule.poll_interval import is_due
 log = structlog.get_logger()
 
 STORE_TIMEOUT: Final = timedelta(minutes=1)
-"""The longest a question to the store may take before it counts as unanswered."""
+"""How long a query of the store may take; simple reads take milliseconds, so a minute means that it is stuck."""
 LOG_EVERY: Final = timedelta(minutes=1)
+"""How often a store error that persists is logged again; the query itself is repeated every two seconds."""
 FAILED_POLL_PAUSE: Final = timedelta(minutes=1)
-"""How long a source is left alone whose poll could not be written down: in the store it is still due."""
+"""The pause of a source whose poll could not be recorded: the store still lists it as due, every two seconds."""
 
 
 class Counter(Protocol):
-    """What counts everything that was done."""
+    """A counter of completed work; `ProgressCounter` in production."""
 
     count: int
 
 
 class SourcePoller:
-    """The polls of one span of work; no due times are kept here, they lie in the store."""
+    """The polls of one session.
+
+    `fail` is called with an error that makes all work impossible.
+    """
 
     def __init__(self, app: App, done: Counter, *, fail: Callable[[MachineError], None]) -> None:
         self._app = app
         self._fail = fail
         self._done = done
-        self._rests: dict[str, float] = {}
+        self._paused_until: dict[str, float] = {}
         self._closed = False
-        self._told = "", 0.0
-        self.going: dict[str, asyncio.Task[None]] = {}
-        """The polls that are going on, by source."""
-        self.asked = 0
-        """How often the store has said something to the question what is due."""
+        self._last_error = "", 0.0
+        self.running: dict[str, asyncio.Task[None]] = {}
+        """The polls in progress, by source name."""
+        self.checks = 0
+        """How often the store has answered the query for due sources, errors included: a sign of progress."""
 
     def close(self) -> None:
-        """Start no more polls."""
+        """Start no more polls; those in progress continue."""
         self._closed = True
 
-    async def ask(self) -> None:
-        """Start polls of sources that are due, those due longest first: after a long absence a few at a time."""
+    async def poll_due(self) -> None:
+        """Start polls of due sources, longest overdue first, at most `[fetch] max_connections` at a time."""
         app = self._app
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
@@ -58,24 +66,24 @@ class SourcePoller:
             log.error("run.store_failed", error="no answer")
             return
         except StoreError as exc:
-            self._tell(str(exc))
-            self.asked += 1
+            self._log_error(str(exc))
+            self.checks += 1
             return
-        self._told = "", 0.0
-        room = app.settings.fetch.max_connections - len(self.going)
-        for source in self._due(states)[: max(0, room)]:
-            self.going[source.name] = asyncio.create_task(self._poll(source))
-        self.asked += 1
+        self._last_error = "", 0.0
+        free_slots = app.settings.fetch.max_connections - len(self.running)
+        for source in self._due(states)[: max(0, free_slots)]:
+            self.running[source.name] = asyncio.create_task(self._poll(source))
+        self.checks += 1
 
-    def _tell(self, error: str) -> None:
-        """Say that the store fails: at once, and then once a minute for as long as it is the same."""
-        now, (told, at) = self._app.clock.monotonic(), self._told
-        if error != told or now - at >= LOG_EVERY.total_seconds():
+    def _log_error(self, error: str) -> None:
+        """Log a store error: at once if it is new, then once a minute."""
+        now, (logged, at) = self._app.clock.monotonic(), self._last_error
+        if error != logged or now - at >= LOG_EVERY.total_seconds():
             log.error("run.store_failed", error=error)
-            self._told = error, now
+            self._last_error = error, now
 
     def _due(self, states: Sequence[SourceState]) -> list[Source]:
-        """Return the sources to poll that are not being polled already, those due longest first."""
+        """Return the sources to poll now, longest overdue first."""
         if self._closed:
             return []
         now, known = self._app.clock.now(), {state.name: state for state in states}
@@ -83,29 +91,30 @@ class SourcePoller:
         for source in self._app.sources:
             state = known.get(source.name, SourceState(name=source.name))
             due = is_due(now=now, due_at=state.due_at, polled_at=state.polled_at)
-            if due and source.enabled and source.name not in self.going and not self._rests_still(source):
+            if due and source.enabled and source.name not in self.running and not self._is_paused(source):
                 waiting.append((state.due_at or now, source))
         return [source for _, source in sorted(waiting, key=lambda each: each[0])]
 
-    def _rest(self, source: Source) -> None:
-        self._rests[source.name] = self._app.clock.monotonic() + FAILED_POLL_PAUSE.total_seconds()
+    def _pause(self, source: Source) -> None:
+        self._paused_until[source.name] = self._app.clock.monotonic() + FAILED_POLL_PAUSE.total_seconds()
 
-    def _rests_still(self, source: Source) -> bool:
-        return self._app.clock.monotonic() < self._rests.get(source.name, 0.0)
+    def _is_paused(self, source: Source) -> bool:
+        return self._app.clock.monotonic() < self._paused_until.get(source.name, 0.0)
 
     async def _poll(self, source: Source) -> None:
+        """Poll one source; an error never ends the session, except a shortage of the machine."""
         try:
             report = await self._app.discoverer.poll(source, only_if_due=True)
         except StoreError as exc:
             log.error("run.store_failed", source=source.name, error=str(exc))
-            self._rest(source)
+            self._pause(source)
         except MachineError as exc:
             self._fail(exc)
         except Exception:  # a bug is loud, but it costs only this poll
             log.exception("run.bug", source=source.name)
-            self._rest(source)
+            self._pause(source)
         else:
-            # What another worker polls is no progress of this one.
+            # A poll that another worker does is no progress of this one.
             self._done.count += not report.skipped
         finally:
-            del self.going[source.name]
+            del self.running[source.name]

@@ -1,4 +1,10 @@
-"""One span of the daemon's work under one configuration: poll what is due, ingest, and look whether it gets on."""
+"""One session of the daemon: the work between opening the store and the next reload, restart or stop.
+
+A session polls due sources, ingests candidates, prunes old pages, and checks that work makes progress. The scheduler
+only triggers checks; due times and leases are in the store, so that a restart loses nothing.
+
+prepare (seeds, changed rules) | poll + ingest until `end` | finish or release the work in hand
+"""
 
 from __future__ import annotations
 
@@ -20,25 +26,27 @@ from worker.models import Claim, Outcome, Source
 from worker.pipeline.stages import DEADLINE
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, SourcePoller
-from worker.runs.daemon.watchdog import LOOK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
+from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
 from worker.storage import Store
 from worker.storage.maintenance.prune import Pruned
 
-# How long the daemon waits for a store that fails: longer each time, and said in the log.
-
-
 FIRST_WAIT: Final = timedelta(seconds=5)
+"""The first wait after a store error: most locks and failovers are over by then."""
 LONGEST_WAIT: Final = timedelta(minutes=1)
+"""The longest wait between two attempts: work resumes within a minute after the store is back."""
 
 
 class StoreBackoff:
-    """The waits between tries that fail in a row: each twice as long as the one before, up to a bound."""
+    """Exponential backoff for store errors: the wait doubles from FIRST_WAIT up to LONGEST_WAIT."""
 
     def __init__(self) -> None:
         self._next = FIRST_WAIT
 
     def after(self, error: StoreError, *, lasted: timedelta = timedelta(0)) -> timedelta:
-        """Say what failed and return how long to wait; a try that had `lasted` for long was no failure in a row."""
+        """Log the error and return how long to wait.
+
+        An attempt that `lasted` longer than LONGEST_WAIT had worked; the backoff then starts over.
+        """
         wait = FIRST_WAIT if lasted > LONGEST_WAIT else self._next
         self._next = min(LONGEST_WAIT, wait * 2)
         log.error("run.store_failed", error=str(error), again_in=f"{wait.total_seconds():.0f}s")
@@ -46,17 +54,14 @@ class StoreBackoff:
 
 
 async def sleep_until(wait: timedelta, *, until: asyncio.Event) -> None:
-    """Wait, but no longer than until something has happened."""
+    """Sleep for `wait`, or until the event `until` is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait.total_seconds()):
             await until.wait()
 
 
-# Lets go of old raw pages and histories, a little at a time, beside the work.
-
-
 async def prune_old(store: Store, *, offload: RunInThread, clock: Clock, keep: timedelta) -> None:
-    """Prune what is older than `keep`; between two steps whatever else wants the store has its turn."""
+    """Delete pages and histories older than `keep`, in short steps, so that other store calls run in between."""
     steps = store.prune_in_steps(older_than=clock.now() - keep)
     gone = Pruned()
     try:
@@ -68,16 +73,14 @@ async def prune_old(store: Store, *, offload: RunInThread, clock: Clock, keep: t
     log.info("run.pruned", **asdict(gone))
 
 
-# What the clockwork calls: cancelled at a stop without a word.
-
-
 P = ParamSpec("P")
 
 
 def quiet_on_cancel(job: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """Let a job end where it is cancelled: APScheduler cancels what is under way at its end, and logs that as an error.
+    """Return `job` wrapped so that a cancellation ends it silently.
 
-    Nothing is awaited after it, so that nobody misses the cancellation.
+    APScheduler cancels running jobs at shutdown and logs the cancellation as an error. Swallowing it is safe because
+    nothing is awaited after the job.
     """
 
     @functools.wraps(job)
@@ -93,16 +96,21 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 POLL_CHECK_EVERY: Final = timedelta(seconds=2)
+"""How often the store is queried for due sources: small against poll intervals of minutes, and a cheap query."""
 SUMMARY_EVERY: Final = timedelta(minutes=5)
-GRACE: Final = timedelta(seconds=20)
+"""How often `run.summary` is logged: 288 lines a day."""
+SHUTDOWN_GRACE: Final = timedelta(seconds=20)
+"""How long running work may finish at a stop; `docs/reference.md` promises an end within 30 seconds."""
 PRUNE_AFTER: Final = timedelta(minutes=5)
-"""When the first pruning of a day begins; a daemon that is started often prunes all the same."""
-TICK: Final = timedelta(seconds=1)
-JUMP: Final = timedelta(seconds=5)
+"""The delay before the first pruning; it is short, so that a daemon that restarts every few hours prunes as well."""
+LOOP_INTERVAL: Final = timedelta(seconds=1)
+"""How often the event loop reports to the watchdog and the clocks are compared."""
+MIN_CLOCK_JUMP: Final = timedelta(seconds=5)
+"""A larger difference between the clocks means that the wall clock was set; NTP corrects in much smaller steps."""
 
 
 class StopReason(enum.Enum):
-    """Why a span of work ended."""
+    """Why a session ended: a signal, a new configuration, or a stall."""
 
     STOPPED = "stopped"
     RELOAD = "reload"
@@ -110,86 +118,95 @@ class StopReason(enum.Enum):
 
 
 class ProgressCounter:
-    """Counts what was done, for the watch on progress: an end by deadline is none."""
+    """An observer that counts progress for the stall detector.
+
+    Candidates ended by their deadline do not count: a daemon in which every candidate times out makes no progress.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._worked = False
 
     @property
-    def proven(self) -> bool:
-        """Whether the store has ever done its part: what keeps it from that now has come since, and may pass."""
+    def store_worked(self) -> bool:
+        """Whether the store has worked at least once: an error after that may pass, one before it is permanent."""
         return self._worked or self.count > 0
 
-    def worked_for(self, span: timedelta) -> None:
-        """Note that work went on for so long before the store failed: a store that is of no use fails at once."""
+    def record_span(self, span: timedelta) -> None:
+        """Record how long work ran before the store failed: an unusable store fails at once."""
         self._worked = self._worked or span > LONGEST_WAIT
 
     def discovered(self, source: Source, *, new: int) -> None:  # noqa: ARG002
-        """Count what a source gave."""
+        """Count a poll that found candidates."""
         self.count += 1
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002
-        """Count an outcome."""
+        """Count an outcome, unless the deadline caused it."""
         if outcome.reason != DEADLINE:
             self.count += 1
 
 
 class Session:
-    """One span of work, from importing the seeds to giving back what is in hand at its end."""
+    """One session, from importing the seeds to releasing unfinished work; `run` may be called once.
 
-    def __init__(self, app: App, done: ProgressCounter, *, guard: LoopWatchdog, supervisor: SystemdNotifier) -> None:
+    `progress` detects that work waits and none is done, `_poll_check_stall` that due sources are no longer polled.
+    """
+
+    def __init__(self, app: App, done: ProgressCounter, *, watchdog: LoopWatchdog, systemd: SystemdNotifier) -> None:
         self._app = app
         self._done = done
-        self._guard = guard
-        self._supervisor = supervisor
+        self._watchdog = watchdog
+        self._systemd = systemd
         self._ended = asyncio.Event()
         self._end = StopReason.STOPPED
-        self._lack: MachineError | None = None
+        self._machine_error: MachineError | None = None
         self._polling = SourcePoller(app, done, fail=self._fail)
         self._working: asyncio.Task[None] | None = None
-        self._scheduler = self._clockwork()
+        self._scheduler = self._make_scheduler()
         self._patience = app.settings.daemon.stall_after
         self.progress = StallDetector(now=app.clock.monotonic())
-        self._asking = StallDetector(now=app.clock.monotonic())
-        self._ahead = self._clocks_apart()
-        self._question: asyncio.Future[bool] | None = None
-        self._asked = 0.0
+        self._poll_check_stall = StallDetector(now=app.clock.monotonic())
+        self._clock_offset = self._wall_minus_monotonic()
+        self._due_query: asyncio.Future[bool] | None = None
+        self._due_query_started = 0.0
         self.trouble = ""
-        """What keeps the daemon from getting on, as far as is known; empty while it does."""
+        """Why the daemon makes no progress, as far as is known; empty while it does."""
 
     def end(self, why: StopReason) -> None:
-        """Make `run` finish what is in hand and return; the first reason counts."""
+        """Make `run` finish the work in hand and return; the first reason is kept."""
         if not self._ended.is_set():
             self._end = why
             self._ended.set()
 
     async def run(self) -> StopReason:
-        """Import seeds, then poll and ingest side by side until `end`; give back what could not be finished."""
-        self._guard.watch(on=True)
-        beside = [
-            asyncio.create_task(self._again_and_again(TICK, self._tick)),
-            asyncio.create_task(self._again_and_again(LOOK_EVERY, self._watch)),
+        """Import seeds, then poll and ingest concurrently until `end`; release work that could not be finished.
+
+        Raises StoreError if the store has a permanent error, MachineError if the machine lacks resources.
+        """
+        self._watchdog.watch(on=True)
+        background = [
+            asyncio.create_task(self._repeat(LOOP_INTERVAL, self._check_clock)),
+            asyncio.create_task(self._repeat(CHECK_EVERY, self._check_progress)),
         ]
         try:
-            await self._until_ended(asyncio.create_task(self._prepare()))
+            await self._wait_for(asyncio.create_task(self._prepare()))
             if not self._ended.is_set():
                 self._scheduler.start()
                 self._working = asyncio.create_task(self._ingest())
-                await self._until_ended(self._working)
+                await self._wait_for(self._working)
         finally:
-            await self._finish(beside)
-        if self._lack is not None:
-            raise self._lack
+            await self._finish(background)
+        if self._machine_error is not None:
+            raise self._machine_error
         return self._end
 
     def _fail(self, lack: MachineError) -> None:
-        """End, and raise at the end, what no work can be done with."""
-        self._lack = self._lack or lack
+        """End the session and make `run` raise this error: no work is possible on a machine that lacks resources."""
+        self._machine_error = self._machine_error or lack
         self.end(StopReason.STOPPED)
 
-    async def _until_ended(self, task: asyncio.Task[None]) -> None:
-        """Wait for a task, but no longer than until the end is wanted; raises what the task raised."""
+    async def _wait_for(self, task: asyncio.Task[None]) -> None:
+        """Wait until a task is done or `end` was called; raise the exception of the task."""
         ended = asyncio.create_task(self._ended.wait())
         try:
             await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -202,165 +219,182 @@ class Session:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _prepare(self) -> None:
-        """Import seeds, and let rules of sources that were changed since their last polls count at once."""
-        await self._again_while_store_fails(self._app.import_seeds)
-        await self._again_while_store_fails(lambda: self._app.discoverer.replan(self._app.sources))
+        """Import seeds, and apply polling rules that were changed since the last poll of their source."""
+        await self._retry_on_store_errors(self._app.import_seeds)
+        await self._retry_on_store_errors(lambda: self._app.discoverer.replan(self._app.sources))
 
     async def _ingest(self) -> None:
-        await self._again_while_store_fails(lambda: self._app.ingester.work(self._ended.is_set))
+        await self._retry_on_store_errors(lambda: self._app.ingester.work(self._ended.is_set))
 
-    def _clockwork(self) -> AsyncIOScheduler:
-        """Return the clockwork; it keeps no due times of its own, they lie in the store."""
+    def _make_scheduler(self) -> AsyncIOScheduler:
+        """Return the scheduler; its jobs query the store for due work, so it needs no persistent state."""
         scheduler = AsyncIOScheduler(timezone="UTC")
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler.add_job(
-            quiet_on_cancel(self._polling.ask), "interval", seconds=POLL_CHECK_EVERY.total_seconds(), **always
+            quiet_on_cancel(self._polling.poll_due), "interval", seconds=POLL_CHECK_EVERY.total_seconds(), **always
         )
-        scheduler.add_job(quiet_on_cancel(self._sum_up), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always)
+        scheduler.add_job(
+            quiet_on_cancel(self._log_summary), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always
+        )
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
-            told = {"offload": app.offload, "clock": app.clock, "keep": keep}
-            prune = functools.partial(quiet_on_cancel(prune_old), app.store, **told)
+            prune = functools.partial(
+                quiet_on_cancel(prune_old), app.store, offload=app.offload, clock=app.clock, keep=keep
+            )
             scheduler.add_job(prune, "interval", days=1, next_run_time=first, **always)
         return scheduler
 
-    async def _sum_up(self) -> None:
+    async def _log_summary(self) -> None:
         app = self._app
-        told = await self._answer(app.offload(app.store.ledger.pending, now=app.clock.now()))
-        if told is not None:
-            pending, due = told
+        counts = await self._query_store(app.offload(app.store.ledger.pending, now=app.clock.now()))
+        if counts is not None:
+            pending, due = counts
             log.info("run.summary", pending=pending, due=due, in_hand=app.ingester.in_flight, **app.tally.record())
 
-    async def _answer(self, question: Awaitable[T]) -> T | None:
-        """Return the store's answer; None where it fails or is silent, and the log says so."""
+    async def _query_store(self, query: Awaitable[T]) -> T | None:
+        """Return the result of a store query; log an error or a timeout and return None."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
-                return await question
+                return await query
         except (StoreError, TimeoutError) as exc:
             log.error("run.store_failed", error=str(exc) or "no answer")
             return None
 
-    async def _again_and_again(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, pause: timedelta, act: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._app.clock.sleep(pause)
             try:
                 await act()
-            except Exception as exc:  # a bug here must not take the watch away
+            except Exception as exc:  # a bug here must not end the watchdog task
                 if lack := as_machine_error(exc):
                     self._fail(lack)
                     return
                 log.exception("run.bug")
 
-    async def _tick(self) -> None:
-        """Beat for the guard, and notice when somebody sets the clock: the clockwork would stand still until then."""
-        self._guard.beat()
-        was, self._ahead = self._ahead, self._clocks_apart()
-        jump = timedelta(seconds=self._ahead - was)
-        if abs(jump) > JUMP:
+    async def _check_clock(self) -> None:
+        """Report to the watchdog, and detect that the wall clock was set.
+
+        APScheduler plans with the wall clock: set back by an hour, it would trigger nothing for an hour.
+        """
+        self._watchdog.beat()
+        was, self._clock_offset = self._clock_offset, self._wall_minus_monotonic()
+        jump = timedelta(seconds=self._clock_offset - was)
+        if abs(jump) > MIN_CLOCK_JUMP:
             await self._after_jump(jump)
 
-    def _clocks_apart(self) -> float:
+    def _wall_minus_monotonic(self) -> float:
+        """Return the offset between the two clocks in seconds; it changes only if the wall clock is set."""
         return self._app.clock.now().timestamp() - self._app.clock.monotonic()
 
     async def _after_jump(self, jump: timedelta) -> None:
-        """Plan the clockwork anew, and mend the times in the store that lie in a future that is far away now."""
+        """Trigger all jobs now, and correct times in the store that are too far in the future."""
         log.warning("run.clock_set", by_s=round(jump.total_seconds()))
         if self._scheduler.running:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=self._app.clock.now())
-        await self._answer(self._app.offload(self._app.store.correct_times, now=self._app.clock.now()))
+        await self._query_store(self._app.offload(self._app.store.correct_times, now=self._app.clock.now()))
 
-    async def _watch(self) -> None:
-        """Look whether the daemon gets on; where it does not, end this span of work."""
-        waiting, trouble = await self._is_waiting()
+    async def _check_progress(self) -> None:
+        """Check that work makes progress; end the session if it has stalled for `[daemon] stall_after`."""
+        waiting, trouble = await self._has_work_waiting()
         now = self._app.clock.monotonic()
-        still = self.progress.look(now=now, done=self._done.count, waiting=waiting)
-        # Articles may be worked on while nobody asks any more which sources are due: that is a standstill too.
-        still = max(still, self._asking.look(now=now, done=self._polling.asked, waiting=self._scheduler.running))
-        if still >= self._patience:
-            self._stalled(still)
+        stalled_for = self.progress.check(now=now, done=self._done.count, waiting=waiting)
+        # Articles may be processed while due sources are no longer polled: that is a stall, too.
+        stalled_for = max(
+            stalled_for,
+            self._poll_check_stall.check(now=now, done=self._polling.checks, waiting=self._scheduler.running),
+        )
+        if stalled_for >= self._patience:
+            self._stalled(stalled_for)
         elif self._end is not StopReason.STALLED:
             self.trouble = trouble
             if not self._ended.is_set():
-                self._report()
+                self._notify_systemd()
 
-    async def _is_waiting(self) -> tuple[bool, str]:
-        """Tell whether there is work to be done, and what is wrong with the store; a silent store is work waiting."""
+    async def _has_work_waiting(self) -> tuple[bool, str]:
+        """Return whether work is waiting, and the trouble with the store if any.
+
+        A store that does not answer counts as waiting work. The query keeps running then; the next check continues to
+        wait for it, so that queries do not pile up.
+        """
         app, now = self._app, self._app.clock.monotonic()
-        if self._question is None:
-            self._asked = now
-            self._question = asyncio.ensure_future(app.offload(app.ledger.has_due, now=app.clock.now()))
-        await asyncio.wait({self._question}, timeout=LOOK_EVERY.total_seconds())
-        if not self._question.done():
-            return True, f"the store has not answered for {now - self._asked + LOOK_EVERY.total_seconds():.0f} seconds"
-        question, self._question = self._question, None
+        if self._due_query is None:
+            self._due_query_started = now
+            self._due_query = asyncio.ensure_future(app.offload(app.ledger.has_due, now=app.clock.now()))
+        await asyncio.wait({self._due_query}, timeout=CHECK_EVERY.total_seconds())
+        if not self._due_query.done():
+            waited = now - self._due_query_started + CHECK_EVERY.total_seconds()
+            return True, f"the store has not answered for {waited:.0f} seconds"
+        query, self._due_query = self._due_query, None
         try:
-            due = question.result()
+            due = query.result()
         except StoreError as exc:
             return False, str(exc)
         working = self._working is not None and not self._working.done()
-        return working and bool(due or app.ingester.in_flight or self._polling.going), ""
+        return working and bool(due or app.ingester.in_flight or self._polling.running), ""
 
-    def _report(self) -> None:
+    def _notify_systemd(self) -> None:
+        """Send the watchdog keep-alive with a status line."""
         counts = ", ".join(f"{count} {state}" for state, count in self._app.tally.record().items())
-        status = f"{len(self._polling.going)} polls and {self._app.ingester.in_flight} articles in hand; {counts}"
-        self._supervisor.alive(f"{self.trouble}; {status}" if self.trouble else status)
+        status = f"{len(self._polling.running)} polls and {self._app.ingester.in_flight} articles in hand; {counts}"
+        self._systemd.alive(f"{self.trouble}; {status}" if self.trouble else status)
 
-    def _stalled(self, still: timedelta) -> None:
+    def _stalled(self, stalled_for: timedelta) -> None:
+        """End the session because of a stall; the process is killed if even that takes too long."""
         if self._ended.is_set():
             return
-        self.trouble = f"work has been waiting for {still.total_seconds():.0f} seconds and none was done"
+        self.trouble = f"work has been waiting for {stalled_for.total_seconds():.0f} seconds and none was done"
         log.error(
             "run.stalled",
-            seconds=round(still.total_seconds()),
+            seconds=round(stalled_for.total_seconds()),
             in_hand=self._app.ingester.in_flight,
-            polls=", ".join(sorted(self._polling.going)) or None,
+            polls=", ".join(sorted(self._polling.running)) or None,
             at=" | ".join(describe_tasks(self._tasks())),
         )
-        self._supervisor.troubled(self.trouble)
-        self._guard.must_end(within=GRACE, status=1)
+        self._systemd.degraded(self.trouble)
+        self._watchdog.set_deadline(within=SHUTDOWN_GRACE, status=1)
         self.end(StopReason.STALLED)
 
     def _tasks(self) -> Iterable[asyncio.Task[None]]:
         working = [self._working] if self._working else []
-        return [*self._app.ingester.tasks, *self._polling.going.values(), *working]
+        return [*self._app.ingester.tasks, *self._polling.running.values(), *working]
 
-    async def _finish(self, beside: list[asyncio.Task[None]]) -> None:
-        """Let work end by itself for a while, then cancel it: it gives back what it holds."""
+    async def _finish(self, background: list[asyncio.Task[None]]) -> None:
+        """Let running work finish for SHUTDOWN_GRACE, then cancel it; cancelled work releases its leases."""
         self._polling.close()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        tasks = [*self._polling.going.values(), *([self._working] if self._working else [])]
+        tasks = [*self._polling.running.values(), *([self._working] if self._working else [])]
         if self._end is not StopReason.STALLED:
-            await self._let_end(tasks)
-        self._app.store.cancel_waits()  # what nobody waits for any more must not hold up the closing
-        for task in (*tasks, *beside):
+            await self._wait_for_tasks(tasks)
+        self._app.store.cancel_waits()  # abandoned store calls must not delay closing
+        for task in (*tasks, *background):
             task.cancel()
-        await asyncio.gather(*tasks, *beside, return_exceptions=True)
-        self._guard.watch(on=False)
+        await asyncio.gather(*tasks, *background, return_exceptions=True)
+        self._watchdog.watch(on=False)
 
-    async def _let_end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Give tasks time to end by themselves, but none while the store fails: nothing could be written down."""
+    async def _wait_for_tasks(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait for tasks to finish, but not while the store fails: their results could not be written."""
         pending, clock = set(tasks), self._app.clock
-        until = clock.monotonic() + GRACE.total_seconds()
+        until = clock.monotonic() + SHUTDOWN_GRACE.total_seconds()
         while pending and not self.trouble and clock.monotonic() < until:
-            _, pending = await asyncio.wait(pending, timeout=TICK.total_seconds())
+            _, pending = await asyncio.wait(pending, timeout=LOOP_INTERVAL.total_seconds())
 
-    async def _again_while_store_fails(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Run `work`; where the store fails, say so, wait longer each time, and go on, until the end is wanted.
+    async def _retry_on_store_errors(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work` until it succeeds or the session ends; after a store error, wait and try again.
 
-        Raises StoreError where the store needs somebody's hand and has never done its part yet.
+        Raises StoreError if the error is permanent and the store has never worked.
         """
-        waits, clock = StoreBackoff(), self._app.clock
+        backoff, clock = StoreBackoff(), self._app.clock
         while not self._ended.is_set():
             started = clock.monotonic()
             try:
                 await work()
             except StoreError as exc:
                 lasted = timedelta(seconds=clock.monotonic() - started)
-                self._done.worked_for(lasted)
-                if self._ended.is_set() or not (exc.retry or self._done.proven):
+                self._done.record_span(lasted)
+                if self._ended.is_set() or not (exc.retry or self._done.store_worked):
                     raise
-                await sleep_until(waits.after(exc, lasted=lasted), until=self._ended)
+                await sleep_until(backoff.after(exc, lasted=lasted), until=self._ended)
             else:
                 return

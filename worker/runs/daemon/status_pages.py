@@ -1,4 +1,8 @@
-"""What those who watch the daemon see of it, from before its store is open until its end."""
+"""The status pages of the daemon: health, metrics and statistics over HTTP.
+
+They are served from before the store is opened until the daemon ends. The web modules are imported only if the
+configuration enables the pages.
+"""
 
 from __future__ import annotations
 
@@ -24,67 +28,70 @@ log = structlog.get_logger()
 
 
 class StatusPages:
-    """The status pages of one daemon; nothing of them is loaded where the configuration wants none."""
+    """The status pages of one daemon.
+
+    A session is attached while its store is open; in between, `health` reports that the daemon starts or ends.
+    """
 
     def __init__(self, settings: WebSettings, *, clock: Clock, done: ProgressCounter) -> None:
         self._settings = settings
         self._clock = clock
         self._done = done
-        self._trouble, self._done_then = "", -1
+        self._trouble, self._count_at_detach = "", -1
         self._metrics = _metrics() if settings.listen else None
-        self._shown: tuple[App, Session] | None = None
+        self._attached: tuple[App, Session] | None = None
 
     @property
     def meter(self) -> MetricsSink | None:
-        """Who counts and times what the stages do."""
+        """The metrics that the stages report to; None if the pages are disabled."""
         return self._metrics
 
-    def beside(self, observer: Observer) -> Observer:
-        """Return an observer that counts as well."""
+    def counting_observer(self, observer: Observer) -> Observer:
+        """Return an observer that notifies `observer` and updates the metrics."""
         return CompositeObserver((observer, self._metrics)) if self._metrics else observer
 
-    def show(self, app: App, work: Session) -> None:
-        """Tell of this span of work from now on."""
-        self._shown = app, work
+    def attach(self, app: App, session: Session) -> None:
+        """Report the state of this session from now on."""
+        self._attached = app, session
 
-    def hide(self) -> None:
-        """Tell that nothing is being done: the store is about to be closed."""
-        if self._shown is not None:
-            self._trouble, self._done_then = self._shown[1].trouble, self._done.count
-        self._shown = None
+    def detach(self) -> None:
+        """Report that no session is running; remember the trouble of the one that ends."""
+        if self._attached is not None:
+            self._trouble, self._count_at_detach = self._attached[1].trouble, self._done.count
+        self._attached = None
 
     def health(self) -> Health:
-        """Return whether the daemon gets on; the store is not asked."""
-        if self._shown is None:
-            return Health(ok=False, reason="the store is not open: the daemon starts or ends")
-        app, work = self._shown
-        reason = work.trouble or self._trouble_before()
+        """Return whether the daemon makes progress, without querying the store: this must answer while it hangs."""
+        if self._attached is None:
+            return Health(ok=False, reason="the store is not open: the daemon is starting or stopping")
+        app, session = self._attached
+        reason = session.trouble or self._earlier_trouble()
         figures = {
             "in_hand": app.ingester.in_flight,
             "done": sum(app.tally.outcomes.values()),
-            "standing_still_s": work.progress.still.total_seconds(),
+            "standing_still_s": session.progress.stalled_for.total_seconds(),
         }
         return Health(ok=not reason, reason=reason, figures=figures)
 
-    def _trouble_before(self) -> str:
-        """Return what was wrong before the store was opened anew, until something was done since."""
-        if not self._trouble or self._done.count != self._done_then:
+    def _earlier_trouble(self) -> str:
+        """Return the trouble of the session before, until the current one has made progress."""
+        if not self._trouble or self._done.count != self._count_at_detach:
             return ""
-        return f"started anew, and nothing done since; before: {self._trouble}"
+        return f"restarted, and no progress since; before: {self._trouble}"
 
     async def figures(self) -> StoreStats | None:
-        """Return what the store says, of the configured sources; None where it is not open; raises StoreError."""
-        if self._shown is None:
+        """Return the statistics of the store and the configured sources; None if it is not open; raises StoreError."""
+        if self._attached is None:
             return None
-        app, _ = self._shown
-        told = await app.offload(app.store.reader.figures, now=app.clock.now())
+        app, _ = self._attached
+        stats = await app.offload(app.store.reader.figures, now=app.clock.now())
         configured = {source.name for source in app.sources}
-        sources = tuple(source for source in told.under(app.sources).sources if source.name in configured)
-        return replace(told, in_hand=app.ingester.in_flight, sources=sources)
+        sources = tuple(source for source in stats.mark_paused(app.sources).sources if source.name in configured)
+        return replace(stats, in_hand=app.ingester.in_flight, sources=sources)
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[None]:
-        """Serve the pages for as long as the block lasts, if they are wanted; raises ListenError."""
+    async def serve(self) -> AsyncIterator[None]:
+        """Serve the pages during the block, if they are enabled; raises ListenError."""
         if self._metrics is None:
             yield
             return
@@ -107,16 +114,16 @@ def _metrics() -> Metrics:
 
 @dataclass(frozen=True, slots=True)
 class CompositeObserver:
-    """Tells several observers what happens."""
+    """An observer that notifies several others, in order."""
 
-    every: tuple[Observer, ...]
+    observers: tuple[Observer, ...]
 
     def discovered(self, source: Source, *, new: int) -> None:
-        """Note that candidates were added."""
-        for each in self.every:
+        """Notify every observer of new candidates."""
+        for each in self.observers:
             each.discovered(source, new=new)
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
-        """Note that the work on one candidate ended."""
-        for each in self.every:
+        """Notify every observer of an outcome."""
+        for each in self.observers:
             each.settled(claim, outcome)

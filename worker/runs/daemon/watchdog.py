@@ -1,4 +1,10 @@
-"""Tells a daemon that gets on from one that only lives, and ends one that cannot even tell."""
+"""Detects a stalled daemon, and kills the process if its event loop is frozen.
+
+StallDetector   inside the event loop: work waits, and none of it is done
+LoopWatchdog    a thread: the event loop itself is blocked, or a stop takes too long
+describe_tasks  where suspended tasks wait, for the log of a stall
+SystemdNotifier reports the state to systemd, whose `WatchdogSec=` covers what no thread can detect
+"""
 
 from __future__ import annotations
 
@@ -12,37 +18,43 @@ from typing import Any, Final, Self
 
 import structlog
 
-LOOK_EVERY: Final = timedelta(seconds=5)
-_LATE: Final = 3
-"""So many times the usual pause between two looks mean that the process itself was stopped, not that it hung."""
+CHECK_EVERY: Final = timedelta(seconds=5)
+"""How often progress is checked and systemd is notified; small against the limits, which are minutes."""
+_SUSPEND_FACTOR: Final = 3
+"""A check that is late by this factor means that the process was suspended (SIGSTOP, a sleeping laptop), not that it
+hung. Chosen, not measured: a busy machine delays a check by a second or two."""
 
 
 class StallDetector:
-    """Since when work has been waiting and none of it was done. Pure: `now` is in seconds that never go back."""
+    """Measures for how long work has been waiting without any progress.
+
+    Pure: `now` is in seconds of a monotonic clock.
+    """
 
     def __init__(self, *, now: float) -> None:
-        self._since = self._looked = now
+        self._since = self._checked_at = now
         self._done = -1
-        self.still = timedelta(0)
-        """How long it had been standing still at the last look."""
+        self.stalled_for = timedelta(0)
+        """How long work had stalled at the last check."""
 
-    def look(self, *, now: float, done: int, waiting: bool) -> timedelta:
-        """Return how long it has been standing still; zero where work was done, none waits, or the machine slept.
+    def check(self, *, now: float, done: int, waiting: bool) -> timedelta:
+        """Return for how long work has stalled; zero after progress, without waiting work, or after a suspension.
 
-        `done` counts everything ever done: it matters only whether it grew.
+        `done` is a counter of all completed work; only its changes matter.
         """
-        slept = now - self._looked > _LATE * LOOK_EVERY.total_seconds()
-        if slept or not waiting or done != self._done:
+        suspended = now - self._checked_at > _SUSPEND_FACTOR * CHECK_EVERY.total_seconds()
+        if suspended or not waiting or done != self._done:
             self._since = now
-        self._looked, self._done = now, done
-        self.still = timedelta(seconds=now - self._since)
-        return self.still
+        self._checked_at, self._done = now, done
+        self.stalled_for = timedelta(seconds=now - self._since)
+        return self.stalled_for
 
 
 class LoopWatchdog:
-    """Ends the process where the event loop stands still, or where stopping takes too long: nothing inside could.
+    """Ends the process if its event loop is blocked or a stop takes too long.
 
-    A thread of its own looks every second; `end` is called on it with the reason and the exit status.
+    Nothing inside a blocked loop could do that, so a thread checks every second; it calls `end` with the reason and the
+    exit status. Use it as a context manager.
     """
 
     def __init__(self, *, patience: timedelta, monotonic: Callable[[], float], end: Callable[[str, int], None]) -> None:
@@ -50,46 +62,46 @@ class LoopWatchdog:
         self._monotonic = monotonic
         self._end = end
         self._beat = monotonic()
-        self._last_look = self._beat
+        self._checked_at = self._beat
         self._watching = False
-        self._end_at: float | None = None
+        self._deadline: float | None = None
         self._status = 1
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def beat(self) -> None:
-        """Note that the event loop turns; called from inside it."""
+        """Record that the event loop runs; called from inside it."""
         self._beat = self._monotonic()
 
     def watch(self, on: bool) -> None:  # noqa: FBT001
-        """Mind the event loop from now on, or no longer: opening a large store may keep it busy for minutes."""
+        """Start or stop watching the event loop; opening a large store may block it for minutes."""
         self.beat()
         self._watching = on
 
-    def must_end(self, *, within: timedelta, status: int) -> None:
-        """End the process if it has not ended by itself after a while."""
+    def set_deadline(self, *, within: timedelta, status: int) -> None:
+        """End the process with `status` after this time, unless the deadline is cleared or the process has ended."""
         self._status = status
-        self._end_at = self._monotonic() + within.total_seconds()
+        self._deadline = self._monotonic() + within.total_seconds()
 
-    def may_go_on(self) -> None:
-        """Take back `must_end`: what it was about has ended."""
-        self._end_at = None
+    def clear_deadline(self) -> None:
+        """Cancel `set_deadline`."""
+        self._deadline = None
 
-    def look(self) -> None:
-        """Call `end` if it is time; the thread does this every second."""
+    def check(self) -> None:
+        """Call `end` if a limit is exceeded; the thread does this every second."""
         now = self._monotonic()
-        slept = now - self._last_look > LOOK_EVERY.total_seconds()
-        self._last_look = now
-        if self._end_at is not None and now >= self._end_at:
+        suspended = now - self._checked_at > CHECK_EVERY.total_seconds()
+        self._checked_at = now
+        if self._deadline is not None and now >= self._deadline:
             self._end("it did not stop by itself in time", self._status)
-        if slept:
+        if suspended:
             self._beat = now
         if self._watching and now - self._beat >= self._patience:
-            self._end(f"the event loop has stood still for {now - self._beat:.0f} seconds", 1)
+            self._end(f"the event loop was blocked for {now - self._beat:.0f} seconds", 1)
 
     def _run(self) -> None:
         while not self._over.wait(1):
-            self.look()
+            self.check()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -100,19 +112,18 @@ class LoopWatchdog:
         self._thread.join()
 
 
-# Says where a task stands: the innermost line it waits at, for the log of a daemon that hangs.
-
-
 _MAX_TASKS: Final = 10
+"""Bound on the length of a log line; stalled tasks usually all wait at the same place."""
 
 
 def describe_tasks(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
-    """Return `file:line function` of each task that is not done, the first ten."""
+    """Return `file:line function` for each of the first ten unfinished tasks: the innermost line it waits at."""
     places = [_suspended_at(task) for task in tasks if not task.done()]
     return places[:_MAX_TASKS] + ([f"and {len(places) - _MAX_TASKS} more"] if len(places) > _MAX_TASKS else [])
 
 
 def _suspended_at(task: asyncio.Task[Any]) -> str:
+    """Follow the chain of awaited coroutines to the innermost frame."""
     inner: Any = task.get_coro()
     frame = getattr(inner, "cr_frame", None)
     while (inner := getattr(inner, "cr_await", None)) is not None and getattr(inner, "cr_frame", None) is not None:
@@ -122,36 +133,36 @@ def _suspended_at(task: asyncio.Task[Any]) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
 
 
-# Tells systemd how the daemon is; silent where no systemd listens.
-
-
 log = structlog.get_logger()
 
 
 class SystemdNotifier:
-    """The notify protocol of systemd: one datagram a message (sd_notify(3), systemd.service(5) `WatchdogSec=`)."""
+    """Sends sd_notify(3) messages to systemd: one datagram each, to the socket named by `NOTIFY_SOCKET`.
+
+    Without that variable nothing is sent, and a send error is only logged at DEBUG: reporting must not stop the work.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
 
     def ready(self) -> None:
-        """Say that the store is open and work begins."""
+        """Report that the store is open and work begins, or continues after a reload."""
         self._send("READY=1")
 
     def alive(self, status: str) -> None:
-        """Say that the daemon gets on, and what it is doing."""
+        """Send the watchdog keep-alive (`WatchdogSec=`, systemd.service(5)) and a status line."""
         self._send(f"WATCHDOG=1\nSTATUS={_one_line(status)}")
 
-    def troubled(self, status: str) -> None:
-        """Say what is wrong, without saying that the daemon gets on."""
+    def degraded(self, status: str) -> None:
+        """Send a status line without the keep-alive, so that systemd restarts a daemon that stays degraded."""
         self._send(f"STATUS={_one_line(status)}")
 
     def reloading(self, *, monotonic: float) -> None:
-        """Say that the configuration is being read again; `ready` ends that."""
+        """Report that the configuration is being reloaded; `ready` ends the reload."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic * 1_000_000)}\nSTATUS=reading the configuration again")
 
     def stopping(self) -> None:
-        """Say that the daemon is about to end."""
+        """Report that the daemon is stopping."""
         self._send("STOPPING=1\nSTATUS=finishing what is in hand")
 
     def _send(self, message: str) -> None:
@@ -166,7 +177,7 @@ class SystemdNotifier:
 
 
 def _address(name: str) -> str:
-    """Return the socket's address; a leading @ stands for the NUL of an abstract one."""
+    """Return the address of the socket; a leading @ means the NUL byte of an abstract socket (unix(7))."""
     return "\0" + name[1:] if name.startswith("@") else name
 
 

@@ -1,4 +1,4 @@
-"""Looks over everything a run needs, changes nothing, and says what to do: the work of `doctor`."""
+"""The checks of `doctor`: everything a run needs, without changing anything, and what to do about problems."""
 
 from worker.runs.doctor.findings import Finding, Level
 from worker.runs.doctor.run import CheckedSource, check_sources, run_checks

@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The result of a doctor check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is: nothing, worth a look, or a run will not do its work."""
+    """The severity of a finding: no problem, a possible problem, or one that keeps a run from working."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,7 +16,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one check found, what to do about it (empty where all is well), and the steps that led there."""
+    """The result of one check.
+
+    `area` and `name` identify the check, `detail` is what was found, `remedy` what to do (empty if `level` is OK).
+    `steps` are the requests that led to the result: what was done, and details.
+    """
 
     area: str
     name: str
@@ -27,7 +31,7 @@ class Finding:
 
     @property
     def failed(self) -> bool:
-        """Whether a run will not do its work because of this."""
+        """Whether this keeps a run from working."""
         return self.level is Level.FAIL
 
     def as_record(self) -> dict[str, object]:
@@ -45,6 +49,6 @@ class Finding:
 def make_finding(
     area: str, name: str, detail: str, *, warn: bool = False, fail: bool = False, remedy: str = ""
 ) -> Finding:
-    """Return a finding whose level follows from two conditions; the remedy is dropped where all is well."""
+    """Return a finding whose level follows from two conditions; without a problem the remedy is dropped."""
     level = Level.FAIL if fail else Level.WARN if warn else Level.OK
     return Finding(area=area, name=name, detail=detail, level=level, remedy="" if level is Level.OK else remedy)

@@ -1,4 +1,4 @@
-"""Checks what is the user's own: the configuration, the store and the seed corpus."""
+"""The checks that need no network: machine, configuration, store and seed corpus."""
 
 from __future__ import annotations
 
@@ -26,21 +26,25 @@ from worker.sources.files.inputs import SAMPLE, SAMPLE_DIGESTS, read_seeds, samp
 from worker.storage import Store, open_store
 from worker.storage.db.migrate import VERSIONS
 
-# Checks the machine: whether there is enough of everything, and whether its clock can be believed.
-
-
 AREA: Final = "machine"
 _OLDEST_PYTHON: Final = (3, 11)
 _MB: Final = 1_000_000
+"""Bytes in a megabyte, as disks and this command's output count them."""
 _PROCESS_BYTES: Final = 300 * _MB
+"""Memory of one extraction process on large pages: an upper estimate. In an endurance run the daemon and three such
+processes held 594 MB together (docs/daemon.md, "Measured")."""
 _MAIN_BYTES: Final = 500 * _MB
+"""Memory of the main process with its index and language data: an upper estimate, for the same reason."""
+# Warn below one gigabyte, which days of raw pages fill; fail below what one run needs. Chosen, not measured.
 _LITTLE_DISK, _NO_DISK = 1_000 * _MB, 100 * _MB
 _SPARE_FILES: Final = 100
+"""Open files besides connections and pipes: the store, libraries, logs and the status pages."""
 _SLACK: Final = timedelta(days=1)
+"""Tolerance of the clock check: files of an installation may carry the time of another time zone."""
 
 
 def check_machine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Yield what there is of Python, cores, memory, disk and open files, and whether clock and time zones work."""
+    """Check Python, cores, memory, disk space, open files, the clock and the time zone data."""
     processes = settings.extract.processes or cores()
     yield python(sys.version_info[:3])
     yield cpus(cores(), processes=processes)
@@ -55,38 +59,38 @@ def check_machine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
 
 
 def python(version: tuple[int, ...]) -> Finding:
-    """Judge the Python version."""
+    """Check the Python version."""
     found = f"{platform.python_implementation()} {'.'.join(map(str, version))}"
     return make_finding(AREA, "python", found, fail=version < _OLDEST_PYTHON, remedy="use Python 3.11 or later")
 
 
 def cpus(count: int, *, processes: int) -> Finding:
-    """Judge whether there are cores for the extraction processes."""
+    """Check that there are enough cores for the extraction processes."""
     found = f"{count} cores, {processes} extraction processes"
-    remedy = f"set [extract] processes to {count} or less: more than there are cores only wait for each other"
+    remedy = f"set [extract] processes to {count} or less: more processes than cores bring nothing"
     return make_finding(AREA, "cpu", found, warn=processes > count, remedy=remedy)
 
 
 def memory(free: int | None, *, processes: int) -> Finding:
-    """Judge the memory that is free, in bytes."""
+    """Check the available memory (bytes; None if unknown)."""
     if free is None:
-        return make_finding(AREA, "memory", "the system does not say how much is free")
+        return make_finding(AREA, "memory", "the free memory of this system is unknown")
     need = _MAIN_BYTES + processes * _PROCESS_BYTES
     found = f"{free // _MB:,} MB free, a run takes up to about {need // _MB:,} MB"
     return make_finding(
-        AREA, "memory", found, warn=free < need, remedy="lower [extract] processes, or end other programs"
+        AREA, "memory", found, warn=free < need, remedy="lower [extract] processes, or stop other programs"
     )
 
 
 def disk(free: int, *, folder: Path) -> Finding:
-    """Judge the free disk space, in bytes, where the store lies."""
+    """Check the free disk space (bytes) in the folder of the store."""
     found = f"{free // _MB:,} MB free in {folder.absolute()}"
-    remedy = "make room, or move the store with [store] url: a full disk stops every run"
+    remedy = "free some space, or move the store with [store] url: a full disk stops every run"
     return make_finding(AREA, "disk", found, warn=free < _LITTLE_DISK, fail=free < _NO_DISK, remedy=remedy)
 
 
 def open_files(limit: int, *, connections: int, processes: int) -> Finding:
-    """Judge how many files this process may hold open."""
+    """Check the limit on open files: two for each connection and each extraction process, and some to spare."""
     need = 2 * connections + 2 * processes + _SPARE_FILES
     unlimited = limit == resource.RLIM_INFINITY
     found = f"{'no limit' if unlimited else f'{limit:,} allowed'}, a run takes up to about {need:,}"
@@ -95,43 +99,43 @@ def open_files(limit: int, *, connections: int, processes: int) -> Finding:
 
 
 def clock(now: datetime, *, installed: datetime) -> Finding:
-    """Judge the wall clock: it cannot be earlier than this program."""
+    """Check the wall clock: it cannot be earlier than the installation of this program."""
     found = f"{now.astimezone():%Y-%m-%d %H:%M:%S %z}"
     if now >= installed - _SLACK:
         return make_finding(AREA, "clock", found)
     found += f", {format_duration(timedelta(days=(installed - now).days))} before this program was installed"
     return make_finding(
-        AREA, "clock", found, fail=True, remedy="set the clock: due times and dates of articles depend on it"
+        AREA, "clock", found, fail=True, remedy="set the clock: poll times and the dates of articles depend on it"
     )
 
 
 def time_zones() -> Finding:
-    """Judge whether the time zone data can be read."""
+    """Check that the time zone data can be read."""
     try:
         ZoneInfo(DEFAULT_TIMEZONE)
     except (ZoneInfoNotFoundError, OSError):
         remedy = "install the system's tzdata package, or the Python package tzdata"
-        return make_finding(AREA, "time zones", f"there is no data on {DEFAULT_TIMEZONE}", fail=True, remedy=remedy)
+        return make_finding(AREA, "time zones", f"no data for {DEFAULT_TIMEZONE}", fail=True, remedy=remedy)
     return make_finding(AREA, "time zones", f"{DEFAULT_TIMEZONE} is known")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def store_path(url: str) -> Path | None:
-    """Return the file of a SQLite store, None for a server."""
+    """Return the file of a SQLite store; None for a server."""
     return Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else None
 
 
 def nearest_folder(path: Path) -> Path:
-    """Return the nearest folder above a path that exists."""
+    """Return the nearest existing folder above a path."""
     return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
 def _free_memory() -> int | None:
-    """Return the bytes of memory that can be had without swapping, as far as the system tells."""
+    """Return the bytes of memory available without swapping; None where the system has no /proc/meminfo."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -141,10 +145,11 @@ def _free_memory() -> int | None:
 
 
 _STORE_PATIENCE: Final = timedelta(seconds=5)
+"""How long a store that does not answer is waited for: a person waits for the result."""
 
 
 def check_configuration(settings: Settings) -> Iterator[Finding]:
-    """Yield what in a valid configuration is worth a second thought."""
+    """Check settings that are valid but may be mistakes."""
     yield _user_agent(settings.fetch.user_agent)
     yield make_finding(
         "configuration",
@@ -165,114 +170,120 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def _unused(settings: Settings) -> Iterator[Finding]:
-    """Yield the keys that do nothing for their kind of source."""
+    """Yield the keys that have no effect for their kind of source."""
     for remark in settings.warnings():
         yield make_finding("configuration", "sources", remark, warn=True, remedy="from version 0.3 on this is an error")
 
 
 def _user_agent(agent: str) -> Finding:
+    """Check that the user agent names a contact, as crawlers should."""
     default = FetchSettings.model_fields["user_agent"].default
     return make_finding(
         "configuration",
         "user agent",
-        f'"{agent}"' + (" is the default, which names nobody" if agent == default else ""),
+        f'"{agent}"' + (" is the default, which names no contact" if agent == default else ""),
         warn=agent == default or "example.org" in agent,
         remedy="set [fetch] user_agent to a name and an address where the owner of a site can reach you",
     )
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """Yield whether the store can be opened and written, who works on it, and whether its sums are right."""
+    """Check that the store can be opened and written, and that its totals are right; list the workers on it."""
     path = store_path(settings.store.url)
     if path is not None:
         yield make_finding("store", "sqlite", sqlite3.sqlite_version)
-        yield _writable(path)
+        yield _check_access(path)
         if not path.exists():
-            yield make_finding("store", "store", f"{path} is not there yet; the first run makes it")
+            yield make_finding("store", "store", f"{path} does not exist yet; the first run creates it")
             return
     try:
         store = open_store(settings.store.url, parameters=None, create=False, patience=_STORE_PATIENCE)
     except StoreMissing:
         yield make_finding(
-            "store", "store", f"{mask_url(settings.store.url)} is empty yet; the first run makes its tables"
+            "store", "store", f"{mask_url(settings.store.url)} is still empty; the first run creates its tables"
         )
         return
     except StoreError as exc:
-        yield make_finding("store", "store", str(exc), fail=True, remedy="nothing can run before this is put right")
+        yield make_finding("store", "store", str(exc), fail=True, remedy="nothing can run before this is fixed")
         return
     with store:
         yield from _check_open_store(store, settings)
 
 
 def _check_open_store(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Yield the findings on a store that could be opened; stop if it cannot be read."""
     url = settings.store.url
     yield make_finding("store", "store", f"{mask_url(url)}, schema {VERSIONS[-1]}")
     if store_path(url) is None:
-        yield _rights(store)
+        yield _check_rights(store)
     try:
-        yield from _at_work(store)
-        books, sample = store.reader.counts(), store.reader.seeds_among(SAMPLE_DIGESTS)
+        yield from _list_workers(store)
+        totals, sample = store.reader.counts(), store.reader.seeds_among(SAMPLE_DIGESTS)
     except StoreError as exc:
         yield make_finding("store", "books", str(exc), fail=True, remedy="restore the last backup")
         return
-    yield _sums(books)
-    if books.clusters:
-        yield _terms(store, settings)
+    yield _check_totals(totals)
+    if totals.clusters:
+        yield _check_verdicts(store, settings)
     if sample and Path(settings.seeds.path).name != SAMPLE:
         yield _sample_seeds(sample)
 
 
 def _sample_seeds(count: int) -> Finding:
-    """Name the demonstration's seeds in a store that is not the demonstration's: their texts are invented."""
+    """Warn about seeds of the demonstration in a real corpus: their texts are invented."""
     return make_finding(
         "store",
         "sample seeds",
         f"{count:,} of the invented texts of seeds/sample are in this corpus",
         warn=True,
-        remedy='they cannot be taken out of a store: begin a new one, or leave out of the export what has kind "seed" '
-        "and for its address the name of a file in seeds/sample, such as seed:000_289d76102012cee2.txt",
+        remedy='seeds cannot be removed from a store: create a new one, or filter the export by kind "seed" '
+        "and the URLs of the files in seeds/sample, such as seed:000_289d76102012cee2.txt",
     )
 
 
-def _terms(store: Store, settings: Settings) -> Finding:
-    """Say whether the verdicts in the store were given by what is judged by now."""
+def _check_verdicts(store: Store, settings: Settings) -> Finding:
+    """Check whether the verdicts in the store were made with the current rules."""
     now, then = Deduper(settings.dedupe, store.reader.weights()).terms, store.reader.terms()
     return make_finding(
         "store",
         "verdicts",
-        f"given by {now}" if then == now else f"given by {then or 'the rules of an earlier version'}; now: {now}",
+        f"made with {now}" if then == now else f"made with {then or 'the rules of an earlier version'}; now: {now}",
         warn=then != now,
-        remedy="what is stored keeps its verdict; see what would change: corpus-worker reprocess --dedupe --dry-run",
+        remedy="stored verdicts stay; see what would change: corpus-worker reprocess --dedupe --dry-run",
     )
 
 
-def _rights(store: Store) -> Finding:
+def _check_rights(store: Store) -> Finding:
+    """Check the rights of the database role."""
     try:
         store.require_rights()
     except StoreError as exc:
-        return make_finding("store", "access", str(exc), fail=True, remedy="nothing can work before this is put right")
+        return make_finding("store", "access", str(exc), fail=True, remedy="nothing can run before this is fixed")
     return make_finding("store", "access", "this role may read and write every table")
 
 
-def _at_work(store: Store) -> Iterator[Finding]:
-    nobody = "none is running on this store" if store.can_list_daemons() else "not known behind a connection pooler"
-    yield make_finding("store", "daemon", store.daemon() or nobody)
+def _list_workers(store: Store) -> Iterator[Finding]:
+    """Name the daemon and the workers that use the store."""
+    no_daemon = "none is running on this store" if store.can_list_daemons() else "not known behind a connection pooler"
+    yield make_finding("store", "daemon", store.daemon() or no_daemon)
     present = store.reader.workers(now=SystemClock().now())
-    yield make_finding("store", "workers", ", ".join(map(str, present)) or "nobody is at work")
+    yield make_finding("store", "workers", ", ".join(map(str, present)) or "none is running")
 
 
-def _sums(books: AuditReport) -> Finding:
-    found = f"{books.discovered:,} discovered, {books.clusters:,} texts in the corpus"
+def _check_totals(totals: AuditReport) -> Finding:
+    """Check that every candidate is in exactly one state."""
+    found = f"{totals.discovered:,} discovered, {totals.clusters:,} texts in the corpus"
     return make_finding(
         "store",
         "books",
-        found if books.balanced else f"{found}, but the states add up to {sum(books.counts.values()):,}",
-        fail=not books.balanced,
+        found if totals.balanced else f"{found}, but the states add up to {sum(totals.counts.values()):,}",
+        fail=not totals.balanced,
         remedy="see what is wrong: corpus-worker audit",
     )
 
 
-def _writable(path: Path) -> Finding:
+def _check_access(path: Path) -> Finding:
+    """Check the permissions of the store's file and folder."""
     folder = nearest_folder(path)
     refused = [place for place in (folder, path) if place.exists() and not os.access(place, os.W_OK)]
     found = f"{refused[0]} cannot be written" if refused else f"{folder} can be written"
@@ -282,7 +293,7 @@ def _writable(path: Path) -> Finding:
 
 
 def check_seeds(settings: Settings) -> Finding:
-    """Tell how many seeds there are, and what cannot be one."""
+    """Count the seeds, and report files that are not valid seeds."""
     if not settings.seeds.path:
         return make_finding("seeds", "seeds", "none are configured")
     found = list(read_seeds(Path(settings.seeds.path)))
@@ -290,8 +301,8 @@ def check_seeds(settings: Settings) -> Finding:
     good, sample = len(found) - len(wrong), sample_size(Path(settings.seeds.path))
     not_read = f"; the {sample:,} of the demonstration in {SAMPLE}/ are left out" if sample else ""
     if not good:
-        said = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it{not_read}"
-        return make_finding("seeds", "seeds", said, warn=True, remedy="put the seed corpus there, or run without one")
+        detail = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it{not_read}"
+        return make_finding("seeds", "seeds", detail, warn=True, remedy="put the seed corpus there, or run without one")
     left_out = f"; {len(wrong):,} left out: {wrong[0]}" if wrong else ""
-    said = f"{good:,} in {settings.seeds.path}{not_read}{left_out}"
-    return make_finding("seeds", "seeds", said, warn=bool(wrong), remedy="correct or remove what is left out")
+    detail = f"{good:,} in {settings.seeds.path}{not_read}{left_out}"
+    return make_finding("seeds", "seeds", detail, warn=bool(wrong), remedy="correct or remove the files left out")

@@ -1,4 +1,4 @@
-"""Goes the rounds: every check once, each told as soon as it is known."""
+"""Runs every doctor check once and yields each finding as it is known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.runs.preview import ProbeResult, open_probe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSource:
-    """One poll of a source, what is to be said of it, and which share (0..1) of its entries other sources give too."""
+    """One test poll of a source, the finding on it, and the share (0..1) of its entries that other sources have too."""
 
     result: ProbeResult
     finding: Finding
@@ -25,7 +25,10 @@ class CheckedSource:
 
 
 async def run_checks(settings: Settings) -> AsyncIterator[Finding]:
-    """Yield what every check finds; nothing is stored, and sources are polled side by side."""
+    """Yield the findings of all checks; sources are polled concurrently, and nothing is stored.
+
+    Without readable certificate authorities no source is polled: every request would fail for that reason.
+    """
     for finding in check_machine(settings, now=SystemClock().now()):
         yield finding
     for finding in check_configuration(settings):
@@ -33,40 +36,42 @@ async def run_checks(settings: Settings) -> AsyncIterator[Finding]:
     for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
         yield finding
     yield await asyncio.to_thread(check_seeds, settings)
-    trust = check_tls(settings.fetch.ca_file)
-    yield trust
-    if not trust.failed:
+    tls = check_tls(settings.fetch.ca_file)
+    yield tls
+    if not tls.failed:
         async for finding in _check_sources(settings):
             yield finding
 
 
 async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:
+    """Poll the enabled sources; yield what this shows about the network, the clock and each source."""
     sources = [source.source() for source in settings.sources if source.enabled]
     if not sources:
         return
     checked = await check_sources(settings, sources)
-    soundings = [each.result for each in checked]
-    yield check_hosts(soundings)
-    if (time := check_clock(soundings)) is not None:
+    results = [each.result for each in checked]
+    yield check_hosts(results)
+    if (time := check_clock(results)) is not None:
         yield time
     for each in checked:
         yield each.finding
 
 
 async def check_sources(settings: Settings, sources: Sequence[Source]) -> list[CheckedSource]:
-    """Poll sources side by side, once, and judge what each gives; raises ConfigurationError."""
-    async with open_probe(settings) as sounder:
-        soundings = await asyncio.gather(*(sounder.sound(source) for source in sources))
-    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in soundings]
+    """Test-poll sources concurrently, and check each result; raises ConfigurationError."""
+    async with open_probe(settings) as probe:
+        results = await asyncio.gather(*(probe.probe(source) for source in sources))
+    now, keys = SystemClock().now(), [frozenset(c.canonical_url for c in each.candidates) for each in results]
     return [
         CheckedSource(
             result=each,
             finding=check_source(each, now=now),
             overlap=_overlap(own, [other for other in keys if other is not own]),
         )
-        for each, own in zip(soundings, keys, strict=True)
+        for each, own in zip(results, keys, strict=True)
     ]
 
 
 def _overlap(own: frozenset[str], others: Sequence[frozenset[str]]) -> float:
+    """Return the share (0..1) of a source's articles that any other source has as well."""
     return len(own & frozenset().union(*others)) / len(own) if own else 0.0

@@ -71,7 +71,7 @@ def _sitemap(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) 
         yield ArchivePage(
             candidates=found.candidates,
             follow=tuple(("sitemap", url) for url in found.follow),
-            outside=found.outside,
+            outside=found.out_of_range,
             notes=found.notes,
         )
 

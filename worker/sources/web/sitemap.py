@@ -235,7 +235,7 @@ def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery
         skipped=entry_filter.skipped.total() + problems.without_address,
         offsite=entry_filter.offsite,
         offsite_examples=tuple(entry_filter.offsite_examples),
-        outside=outside.count,
+        out_of_range=outside.count,
         notes=(*entry_filter.notes(), *outside.note(), *problems.notes()),
     )
 

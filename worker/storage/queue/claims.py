@@ -70,7 +70,7 @@ class QueueStatements:
     first_of_hosts: Select[Any]
 
 
-def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> QueueStatements:
+def _statements(*, by_source: bool, by_batch: bool, yields_to_live: bool) -> QueueStatements:
     """Build the statements for scopes with or without sources and a batch, which give way to news or not."""
     within = (IS_PENDING, *([_OF_SOURCES] if by_source else []), *(_OF_BATCH if by_batch else []))
     due = (*within, CANDIDATES.c.due_at <= NOW, IS_UNLEASED)
@@ -79,7 +79,7 @@ def _statements(*, by_source: bool, by_batch: bool, gives_way: bool) -> QueueSta
     ready = select(HOSTS.c.host).where(HOSTS.c.ready_at <= NOW)
     if by_source or by_batch:
         ready = ready.where(of_host.exists())
-    if gives_way:
+    if yields_to_live:
         ready = ready.where(not_(_RECENT_HIGH_PRIORITY.exists()))
     ready = ready.order_by(HOSTS.c.ready_at, HOSTS.c.host).limit(bindparam("limit"))
     contents = select(CANDIDATES).where(*due, CANDIDATES.c.lane.is_(None))
@@ -136,14 +136,14 @@ _OF_BATCH = (CANDIDATES.c.batch == bindparam("batch"), CANDIDATES.c.batch != lit
 _CLOSED_HOSTS = select(HOSTS.c.host).where(HOSTS.c.closed_until > literal_column("0"), HOSTS.c.closed_until > NOW)
 _ON_OPEN_HOST = or_(CANDIDATES.c.lane.is_(None), CANDIDATES.c.lane.not_in(_CLOSED_HOSTS))
 _STATEMENTS = {
-    shape: _statements(by_source=shape[0], by_batch=shape[1], gives_way=shape[2])
+    shape: _statements(by_source=shape[0], by_batch=shape[1], yields_to_live=shape[2])
     for shape in product((False, True), repeat=3)
 }
 
 
 def statements_for(scope: Scope) -> QueueStatements:
     """Return the statements for the kind of a scope."""
-    return _STATEMENTS[bool(scope.sources), bool(scope.batch), scope.gives_way]
+    return _STATEMENTS[bool(scope.sources), bool(scope.batch), scope.yields_to_live]
 
 
 def scope_parameters(scope: Scope) -> dict[str, Any]:
@@ -367,10 +367,10 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         known_sha256=row.body_sha256,
         known_article=row.article_id,
         discovered_at=row.discovered_at,
-        former=former,
-        by_age=by_age,
-        expired=_expired(row),
-        past=bool(row.precedence),
+        previous_outcome=former,
+        is_scheduled_recheck=by_age,
+        lease_expired=_expired(row),
+        from_backfill=bool(row.precedence),
     )
 
 

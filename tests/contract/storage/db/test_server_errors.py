@@ -393,5 +393,5 @@ def test_doctor_accepts_an_empty_database(admin: Engine) -> None:
 
     (finding,) = check_store(settings)
 
-    assert finding.detail.endswith("is empty yet; the first run makes its tables")
+    assert finding.detail.endswith("is still empty; the first run creates its tables")
     assert finding.level is Level.OK

@@ -199,10 +199,10 @@ def test_a_backfill_is_unfinished_until_all_is_read_and_processed(store: Store) 
 def test_a_backfill_of_a_dead_worker_is_reclaimed(store: Store) -> None:
     begun(store, "a")
 
-    holders = store.ledger.lease_owners()
+    lease_owners = store.ledger.lease_owners()
     store.ledger.reclaim(["w1"])
 
-    assert holders == {"w1"}
+    assert lease_owners == {"w1"}
     assert store.backfills.acquire(NAME, now=NOW, until=NOW + MINUTE, worker="w2")
 
 
@@ -260,7 +260,7 @@ def test_a_run_that_gives_way_leaves_a_host_to_its_news_for_a_minute(store: Stor
     begun(store, "https://bao.example/sitemap.xml")
     take(store, "https://bao.example/cu", "https://khac.example/cu")
     store.ledger.enqueue([candidate("https://bao.example/moi")], now=NOW)
-    scope = Scope(batch=BATCH, gives_way=True)
+    scope = Scope(batch=BATCH, yields_to_live=True)
 
     at_once = claimed(store, scope=scope)
     later = store.ledger.claim(now=NOW + MINUTE, lease=MINUTE, limit=5, worker="w1", scope=scope)
@@ -277,4 +277,4 @@ def test_news_that_are_not_due_do_not_hold_up_a_run_that_gives_way(store: Store)
     store.ledger.finish(first, later, now=NOW - MINUTE)
     take(store, "https://bao.example/cu")
 
-    assert claimed(store, scope=Scope(batch=BATCH, gives_way=True)) == ["https://bao.example/cu"]
+    assert claimed(store, scope=Scope(batch=BATCH, yields_to_live=True)) == ["https://bao.example/cu"]

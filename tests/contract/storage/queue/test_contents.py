@@ -55,8 +55,8 @@ def test_a_rejected_content_leaves_the_articles_of_others(store: Store) -> None:
 
     claim = claim_one(store)
 
-    assert claim.former is not None
-    assert (claim.former.state, claim.title) == (State.STORED, None)
+    assert claim.previous_outcome is not None
+    assert (claim.previous_outcome.state, claim.title) == (State.STORED, None)
     assert store.ledger.finish(claim, REJECTED, now=NOW) == REJECTED
     assert store.reader.audit().balanced
 

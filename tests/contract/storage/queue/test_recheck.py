@@ -84,8 +84,8 @@ def test_a_claim_of_a_recheck_has_the_former_outcome_and_validators(store: Store
 
     claim = claim_one(store)
 
-    assert claim.former == Outcome(state=State.STORED, reason=stored.reason, detail=stored.detail)
-    assert (claim.by_age, claim.known_article, claim.discovered_at) == (True, stored.article, NOW)
+    assert claim.previous_outcome == Outcome(state=State.STORED, reason=stored.reason, detail=stored.detail)
+    assert (claim.is_scheduled_recheck, claim.known_article, claim.discovered_at) == (True, stored.article, NOW)
     assert claim.known_sha256 is not None
 
 
@@ -115,10 +115,10 @@ def test_a_postponed_recheck_keeps_the_former_outcome(store: Store) -> None:
     store.ledger.finish(claim, keep_former_outcome(claim, later), now=NOW + HOUR)
 
     again = claim_one(store, now=NOW + 2 * HOUR)
-    assert again.former == claim.former
-    assert again.former is not None
-    assert again.former.state is State.STORED
-    assert not again.by_age
+    assert again.previous_outcome == claim.previous_outcome
+    assert again.previous_outcome is not None
+    assert again.previous_outcome.state is State.STORED
+    assert not again.is_scheduled_recheck
 
 
 def test_a_failure_is_kept_if_a_person_requested_the_page(store: Store) -> None:
@@ -126,7 +126,7 @@ def test_a_failure_is_kept_if_a_person_requested_the_page(store: Store) -> None:
 
     store.ledger.enqueue([candidate()], now=NOW, again=True)
 
-    assert claim_one(store).former is None
+    assert claim_one(store).previous_outcome is None
 
 
 def test_a_changed_text_is_a_revision_and_is_rechecked(store: Store) -> None:
@@ -187,5 +187,5 @@ def test_an_expired_lease_keeps_the_former_outcome(store: Store) -> None:
 
     second = claim_one(store, now=NOW + HOUR)
 
-    assert (second.former, second.by_age) == (first.former, True)
+    assert (second.previous_outcome, second.is_scheduled_recheck) == (first.previous_outcome, True)
     assert second == replace(second, known_article=first.known_article)

@@ -1,4 +1,4 @@
-"""What a backfill is asked to do, and where it begins."""
+"""The options and the entry points of a backfill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = Settings(
 JANUARY = TimeWindow(start=datetime(2026, 1, 30, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC))
 
 
-def orders(source: str = "bao", **more: object) -> BackfillOptions:
+def options(source: str = "bao", **more: object) -> BackfillOptions:
     return BackfillOptions(source=source, first=date(2026, 1, 1), last=date(2026, 1, 31), **more)  # type: ignore[arg-type]
 
 
@@ -36,34 +36,34 @@ def orders(source: str = "bao", **more: object) -> BackfillOptions:
         ("utc", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, 23, 59, 59, 999999, tzinfo=UTC)),
     ],
 )
-def test_days_are_those_of_the_source_s_own_time_zone(source: str, start: datetime, end: datetime) -> None:
-    asked = orders(source)
+def test_days_are_in_the_time_zone_of_the_source(source: str, start: datetime, end: datetime) -> None:
+    asked = options(source)
 
-    window = asked.sought(asked.source_of(SETTINGS)).window
+    window = asked.archive_query(asked.source_of(SETTINGS)).window
 
     assert (window.start, window.end) == (start, end)
 
 
 @pytest.mark.parametrize(("source", "day"), [("bao", 21), ("utc", 20), ("nobody", 21)])
-def test_today_is_the_day_where_the_source_is(source: str, day: int) -> None:
+def test_today_is_the_date_in_the_time_zone_of_the_source(source: str, day: int) -> None:
     evening = datetime(2026, 11, 20, 18, tzinfo=UTC)
 
     assert today_at(SETTINGS, source, now=evening) == date(2026, 11, day)
 
 
-def test_the_same_orders_have_the_same_name_and_others_another() -> None:
+def test_the_same_backfill_has_the_same_name_and_another_has_another() -> None:
     names = {
-        orders().name,
-        orders(limit=5, discover_only=True, afresh=True).name,
-        orders(changed_later=True).name,
-        orders(open_ended=True).name,
-        orders("utc").name,
+        options().name,
+        options(limit=5, discover_only=True, afresh=True).name,
+        options(changed_later=True).name,
+        options(open_ended=True).name,
+        options("utc").name,
     }
 
     assert len(names) == 4
 
 
-def test_orders_with_an_open_end_are_the_same_on_another_day() -> None:
+def test_an_open_ended_backfill_has_the_same_name_on_another_day() -> None:
     today = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 11, 22), open_ended=True)
     tomorrow = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 11, 23), open_ended=True)
 
@@ -73,20 +73,20 @@ def test_orders_with_an_open_end_are_the_same_on_another_day() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (orders("nirgends"), "the configuration has bao, utc, tep, xa"),
-        (orders("tep"), "corpus-worker ingest"),
-        (orders("xa"), "corpus-worker ingest"),
-        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "exchange them"),
-        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date.max), "the last day there is"),
+        (options("nirgends"), "the configuration has bao, utc, tep, xa"),
+        (options("tep"), "corpus-worker ingest"),
+        (options("xa"), "corpus-worker ingest"),
+        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date(2026, 1, 1)), "swap them"),
+        (BackfillOptions(source="bao", first=date(2026, 2, 1), last=date.max), "the last possible date"),
     ],
 )
-def test_orders_that_nobody_can_follow_are_refused(asked: BackfillOptions, said: str) -> None:
+def test_impossible_options_are_refused(asked: BackfillOptions, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         asked.source_of(SETTINGS)
 
 
 class Site(FakeFetcher):
-    """A fetcher that knows what robots.txt names."""
+    """A fetcher with the sitemaps of a robots.txt."""
 
     def __init__(self, named: tuple[str, ...] = (), answers: dict[str, object] | None = None) -> None:
         super().__init__(answers or {}, robots=lambda _: named)
@@ -127,7 +127,7 @@ FEED, SECTION, FRONT = "https://bao.example/rss", "https://bao.example/thoi-su",
         ),
     ],
 )
-async def test_where_a_look_at_the_past_begins(
+async def test_the_entry_points_of_a_source(
     asked: Source, named: tuple[str, ...], answers: dict[str, object], roots: list[str]
 ) -> None:
     found = await web_entry_points(asked, JANUARY, Site(named, answers))
@@ -135,14 +135,14 @@ async def test_where_a_look_at_the_past_begins(
     assert [url for _, url in found] == roots
 
 
-async def test_a_site_that_is_down_is_not_taken_for_one_without_sitemaps() -> None:
+async def test_a_site_that_is_down_is_not_mistaken_for_one_without_sitemaps() -> None:
     down = FetchError("timeout", reason="timeout", retry=True)
 
     with pytest.raises(FetchError):
         await web_entry_points(source("feed", FEED), JANUARY, Site(answers={"https://bao.example/sitemap.xml": down}))
 
 
-def test_archives_are_found_in_folders_by_their_endings(tmp_path: Path) -> None:
+def test_archives_in_folders_are_found_by_file_extension(tmp_path: Path) -> None:
     for name in ("b/2.warc", "a/1.warc.gz", "3.arc.gz", "page.html", "notes.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -153,7 +153,7 @@ def test_archives_are_found_in_folders_by_their_endings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nirgends", "empty", "page.html"])
-def test_where_there_is_no_archive_the_path_is_told(tmp_path: Path, name: str) -> None:
+def test_the_error_for_a_missing_archive_names_the_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.html").touch()
 

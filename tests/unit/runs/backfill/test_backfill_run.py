@@ -1,4 +1,4 @@
-"""A run of a backfill keeps the lead through a store that fails for a moment, and waits for no work that is over."""
+"""A backfill run: its lease, its limit, and waiting for the ingester."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
 
 
 class Book:
-    """Notes who leads; the second time it is asked, it fails."""
+    """Records the lease holder; the second call fails."""
 
     def __init__(self) -> None:
         self.leads = 0
@@ -39,27 +39,27 @@ class Book:
 
 
 @pytest.mark.anyio
-async def test_a_store_that_fails_for_a_moment_does_not_cost_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, book = FakeClock(), Book()
+async def test_a_brief_store_error_does_not_lose_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, registry = FakeClock(), Book()
 
     class SlowLooker:
         def __init__(self, *_: object) -> None:
             pass
 
-        async def look(self) -> None:
+        async def walk(self) -> None:
             await clock.sleep(timedelta(minutes=3))
 
     monkeypatch.setattr(run, "ArchiveWalker", SlowLooker)
     monkeypatch.setattr(BackfillOptions, "source_of", lambda *_: SOURCE)
-    app = SimpleNamespace(clock=clock, offload=inline, settings=None, past=SimpleNamespace(book=book))
+    app = SimpleNamespace(clock=clock, offload=inline, settings=None, backfill=SimpleNamespace(registry=registry))
 
     await BackfillRun(cast("App", app), ORDERS).run()
 
-    assert book.leads > 3
+    assert registry.leads > 3
 
 
 @pytest.mark.anyio
-async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> None:
+async def test_the_walker_does_not_wait_for_an_ingester_that_has_reached_its_limit() -> None:
     clock, taken = FakeClock(), [False]
 
     def pending(**_: object) -> tuple[int, int]:
@@ -73,19 +73,19 @@ async def test_who_may_take_no_more_is_not_waited_for_however_much_waits() -> No
 
     ledger = SimpleNamespace(pending=pending)
     app = SimpleNamespace(clock=clock, offload=inline, settings=None, ledger=ledger, ingester=Ingester())
-    orders = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
+    options = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
     looker = ArchiveWalker(
-        cast("App", app), cast("BackfillDeps", SimpleNamespace(book=None, fetcher=None)), orders, SOURCE
+        cast("App", app), cast("BackfillDeps", SimpleNamespace(registry=None, fetcher=None)), options, SOURCE
     )
 
     began = clock.monotonic()
-    await looker._wait_for_the_work()
+    await looker._wait_for_ingester()
 
     assert clock.monotonic() - began < 5
 
 
 class Shelf:
-    """A book with one place, whose candidates are all new the first time they are taken."""
+    """A registry with one place, whose candidates are new the first time they are added."""
 
     def __init__(self, page: BackfillPlace) -> None:
         self.waiting: list[BackfillPlace] = [page]
@@ -115,7 +115,7 @@ class Shelf:
 
 
 @pytest.mark.anyio
-async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on_with_what_is_left() -> None:
+async def test_a_limit_stops_within_a_sitemap_and_the_next_run_continues_with_the_rest() -> None:
     url = "https://bao.example/sitemap.xml"
     places = "".join(f"<url><loc>https://bao.example/tin-{n}.html</loc></url>" for n in range(1200))
     shelf = Shelf(BackfillPlace(id=1, kind="sitemap", url=url))
@@ -127,12 +127,12 @@ async def test_a_limit_stops_in_the_middle_of_a_sitemap_and_the_next_run_goes_on
         app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
         looker = ArchiveWalker(
             cast("App", app),
-            cast("BackfillDeps", SimpleNamespace(book=shelf, fetcher=fetcher)),
+            cast("BackfillDeps", SimpleNamespace(registry=shelf, fetcher=fetcher)),
             replace(ORDERS, limit=limit),
             replace(SOURCE, kind="sitemap", url=url),
         )
-        await looker.look()
-        looked.append((looker.looked.new, len(shelf.waiting)))
+        await looker.walk()
+        looked.append((looker.counts.new, len(shelf.waiting)))
 
     assert looked == [(700, 1), (500, 0)]
     assert max(shelf.sizes) <= 500

@@ -1,4 +1,4 @@
-"""Signals reach the daemon whatever it does: while it works, while its store is opened, while it waits for one."""
+"""The daemon reacts to signals in every state: working, opening its store, waiting for it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def is_refused() -> None:
 
 
 class FakeWork:
-    """Does what its app is told to do, then waits for the end."""
+    """Runs the action of its app, then waits for the end."""
 
     trouble = ""
 
@@ -70,7 +70,7 @@ class FakeWork:
 
 
 class Desk:
-    """Runs a daemon over a list of openings: what happens while each store is opened, and while it is worked on."""
+    """Runs a daemon over a list of openings: what happens while each store is opened and used."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *spans: tuple[Step, Step], reread: list[str]) -> None:
         self.urls: list[str] = []
@@ -91,18 +91,18 @@ class Desk:
         return service.Daemon(settings("old"), reread=lambda: self._reread.pop(0)).run()
 
 
-def test_a_configuration_asked_for_while_the_store_is_opened_is_taken_as_soon_as_it_is_open(
+def test_a_reload_requested_while_the_store_is_opened_is_applied_once_it_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, ends = (sends(signal.SIGHUP), sends()), (sends(), sends(signal.SIGTERM))
-    desk = Desk(monkeypatch, asked, ends, reread=["new"])
+    checks, ends = (sends(signal.SIGHUP), sends()), (sends(), sends(signal.SIGTERM))
+    desk = Desk(monkeypatch, checks, ends, reread=["new"])
 
     status = desk.run()
 
     assert (status, desk.urls) == (143, ["old.db", "new.db"])
 
 
-def test_of_two_configurations_asked_for_in_a_row_the_last_is_taken_and_what_worked_is_gone_back_to(
+def test_the_last_of_two_requested_configurations_is_applied_and_a_failure_rolls_back_to_the_working_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     twice, bad, ends = (
@@ -117,7 +117,7 @@ def test_of_two_configurations_asked_for_in_a_row_the_last_is_taken_and_what_wor
     assert (status, desk.urls) == (143, ["old.db", "newer.db", "old.db"])
 
 
-def test_systemd_is_told_that_the_daemon_lives_while_it_waits_for_the_store(
+def test_systemd_gets_keep_alives_while_the_daemon_waits_for_the_store(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -135,7 +135,7 @@ def test_systemd_is_told_that_the_daemon_lives_while_it_waits_for_the_store(
     assert "waiting for the store" in told[1]
 
 
-def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_waits_for_its_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails_and_is_stopped_later() -> None:
         asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
         await fails()
@@ -151,7 +151,7 @@ def test_who_waits_for_a_store_stops_at_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "spans", [[(is_refused, sends())], [(sends(), is_refused)], [(sends(), fails), (is_refused, sends())]]
 )
-def test_a_store_that_needs_somebodys_hand_ends_a_daemon_that_has_done_nothing_yet(
+def test_a_permanent_store_error_ends_a_daemon_that_has_done_nothing_yet(
     monkeypatch: pytest.MonkeyPatch, spans: list[tuple[Step, Step]]
 ) -> None:
     monkeypatch.setattr(session, "FIRST_WAIT", timedelta(milliseconds=1))
@@ -163,9 +163,9 @@ def test_a_store_that_needs_somebodys_hand_ends_a_daemon_that_has_done_nothing_y
     assert len(desk.urls) == len(spans)
 
 
-def test_a_right_that_is_withdrawn_from_a_daemon_that_has_worked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_has_worked_waits_after_a_right_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "FIRST_WAIT", timedelta(milliseconds=1))
-    monkeypatch.setattr(ProgressCounter, "proven", property(lambda _: True))
+    monkeypatch.setattr(ProgressCounter, "store_worked", property(lambda _: True))
     desk = Desk(monkeypatch, (sends(), is_refused), (is_refused, sends()), (sends(), sends(signal.SIGTERM)), reread=[])
 
     status = desk.run()
@@ -173,13 +173,11 @@ def test_a_right_that_is_withdrawn_from_a_daemon_that_has_worked_is_waited_for(m
     assert (status, len(desk.urls)) == (143, 3)
 
 
-def test_sources_are_followed_when_the_file_changes_and_all_else_waits(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_changed_file_applies_its_sources_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "worker.toml"
     text = '[store]\nurl = "sqlite:///{}.db"\n[[sources]]\nname = "a"\nkind = "feed"\nurl = "https://a.vn/"\n{}'
     file.write_text(text.format("old", ""), encoding="utf-8")
-    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+    monkeypatch.setattr(service, "CONFIG_CHECK_EVERY", timedelta(milliseconds=5))
     seen: list[list[bool]] = []
 
     async def is_paused() -> None:
@@ -195,12 +193,12 @@ def test_sources_are_followed_when_the_file_changes_and_all_else_waits(
     assert (daemon.run(), desk.urls, seen) == (143, ["old.db", "old.db"], [[False]])
 
 
-def test_a_file_that_is_not_valid_is_refused_once_and_the_work_goes_on(
+def test_an_invalid_file_is_refused_once_and_the_work_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "worker.toml"
     file.write_text("nonsense", encoding="utf-8")
-    monkeypatch.setattr(service, "FOLLOW_EVERY", timedelta(milliseconds=5))
+    monkeypatch.setattr(service, "CONFIG_CHECK_EVERY", timedelta(milliseconds=5))
 
     read: list[Path] = []
 

@@ -1,4 +1,4 @@
-"""A task that hangs is named by the line it waits at."""
+"""The description of a suspended task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def deeper(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def test_the_innermost_line_is_named() -> None:
+async def test_a_task_is_described_by_the_innermost_line_it_waits_at() -> None:
     event = asyncio.Event()
     tasks = [asyncio.create_task(deep(event)) for _ in range(12)]
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What is due is polled; what cannot be written down is left alone for a while, though the store calls it due."""
+"""Polls of due sources, and the pause of sources whose poll cannot be recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.runs.daemon.session import ProgressCounter
 
 @dataclass
 class FakeDiscoverer:
-    """Polls as it is told: an error to raise, or a report."""
+    """A discoverer with a given result: an error to raise, or a report."""
 
     ends: list[SourceReport | Exception] = field(default_factory=list)
     polls: int = 0
@@ -55,84 +55,84 @@ class Desk:
             raise self.failure
         return ()
 
-    async def ask(self) -> None:
-        await self.polling.ask()
-        await asyncio.gather(*self.polling.going.values())
+    async def poll_due(self) -> None:
+        await self.polling.poll_due()
+        await asyncio.gather(*self.polling.running.values())
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [StoreError("no room"), ZeroDivisionError("a bug")])
-async def test_a_source_whose_poll_cannot_be_written_down_rests_before_it_is_polled_again(error: Exception) -> None:
+async def test_a_source_whose_poll_cannot_be_recorded_is_paused_before_the_next_poll(error: Exception) -> None:
     desk = Desk(error)
 
-    await desk.ask()
-    await desk.ask()
+    await desk.poll_due()
+    await desk.poll_due()
     soon = desk.discoverer.polls
     desk.clock.advance(FAILED_POLL_PAUSE)
-    await desk.ask()
+    await desk.poll_due()
 
     assert (soon, desk.discoverer.polls) == (1, 2)
 
 
 @pytest.mark.anyio
-async def test_a_machine_that_can_do_no_more_ends_the_work() -> None:
+async def test_a_shortage_of_the_machine_ends_the_work() -> None:
     lack = MachineError("no more threads")
     desk = Desk(lack)
 
-    await desk.ask()
+    await desk.poll_due()
 
     assert desk.lacks == [lack]
 
 
 @pytest.mark.anyio
-async def test_a_store_that_goes_on_failing_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_persistent_store_error_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(polling, "log", SimpleNamespace(error=lambda _event, error: told.append(error)))
     desk = Desk()
 
     for failure in ("gone", "gone", "gone", "another", "another"):
         desk.failure = StoreError(failure)
-        await desk.ask()
+        await desk.poll_due()
     desk.clock.advance(polling.LOG_EVERY)
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = None
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = StoreError("another")
-    await desk.ask()
+    await desk.poll_due()
 
     assert told == ["gone", "another", "another", "another"]
 
 
 @pytest.mark.anyio
-async def test_what_another_worker_polls_is_no_progress() -> None:
+async def test_a_poll_by_another_worker_is_no_progress() -> None:
     desk = Desk(SourceReport(source="bao", skipped=True))
 
-    await desk.ask()
+    await desk.poll_due()
     left_alone = desk.done.count
-    await desk.ask()
+    await desk.poll_due()
 
     assert (left_alone, desk.done.count) == (0, 1)
 
 
 @pytest.mark.anyio
-async def test_no_poll_begins_once_the_end_has_come() -> None:
+async def test_no_poll_starts_after_close() -> None:
     desk = Desk()
 
     desk.polling.close()
-    await desk.ask()
+    await desk.poll_due()
 
     assert desk.discoverer.polls == 0
 
 
 @pytest.mark.anyio
-async def test_a_question_that_ends_in_a_bug_was_not_answered() -> None:
+async def test_a_query_that_ends_in_a_bug_does_not_count_as_answered() -> None:
     desk = Desk()
 
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = StoreError("gone for a moment")
-    await desk.ask()
+    await desk.poll_due()
     desk.failure = ValueError("a state that cannot be read")
     with pytest.raises(ValueError, match="cannot be read"):
-        await desk.ask()
+        await desk.poll_due()
 
-    assert desk.polling.asked == 2
+    assert desk.polling.checks == 2

@@ -1,4 +1,4 @@
-"""The daemon lets go of what is old, a step at a time, and goes on where the store does not."""
+"""The daemon prunes old pages in steps, and survives store errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-async def test_what_is_older_than_is_kept_goes_and_is_told(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_pages_older_than_the_limit_are_pruned_and_counted_in_the_log(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     logs.configure(level=20)
 
     await prune_old(store, offload=inline, clock=FakeClock(NOW + 41 * DAY), keep=30 * DAY)
@@ -36,7 +38,7 @@ async def test_what_is_older_than_is_kept_goes_and_is_told(store: Store, capsys:
     store.close()
 
 
-async def test_a_store_that_fails_is_tried_again_another_day(
+async def test_pruning_that_fails_is_tried_again_another_day(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(level=20)

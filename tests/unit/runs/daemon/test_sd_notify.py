@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket of its kind."""
+"""The messages to systemd, received on a datagram socket."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def notified(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[L
     listener.close()
 
 
-def test_every_turn_of_a_life_is_told(notified: tuple[Listener, SystemdNotifier]) -> None:
-    listener, supervisor = notified
+def test_every_state_of_a_daemon_is_sent(notified: tuple[Listener, SystemdNotifier]) -> None:
+    listener, systemd = notified
 
-    supervisor.ready()
-    supervisor.alive("3 articles\nin hand")
-    supervisor.troubled("it hangs")
-    supervisor.reloading(monotonic=12.5)
-    supervisor.stopping()
+    systemd.ready()
+    systemd.alive("3 articles\nin hand")
+    systemd.degraded("it hangs")
+    systemd.reloading(monotonic=12.5)
+    systemd.stopping()
 
     assert listener.heard() == {"READY": "1"}
     assert listener.heard() == {"WATCHDOG": "1", "STATUS": "3 articles in hand"}
@@ -53,6 +53,6 @@ def test_every_turn_of_a_life_is_told(notified: tuple[Listener, SystemdNotifier]
     assert listener.heard()["STOPPING"] == "1"
 
 
-def test_nobody_has_to_listen(tmp_path: Path) -> None:
+def test_a_missing_listener_is_no_error(tmp_path: Path) -> None:
     SystemdNotifier({}).ready()
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()

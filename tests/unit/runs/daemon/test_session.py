@@ -1,4 +1,4 @@
-"""A span of work that cannot get on ends by itself, whatever else goes well meanwhile."""
+"""A session that makes no progress ends, even if other parts of it work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 
 
 class BusyIngester:
-    """Always gets something done."""
+    """A fake that always makes progress."""
 
     in_flight = 1
     tasks = ()
@@ -54,7 +54,7 @@ def work_with(
     has_due: Callable[..., bool] = lambda **_: True,
     stall_after: timedelta = timedelta(minutes=5),
 ) -> Session:
-    """Return a span of work over parts that are told what to do; what the guard ends goes to `ended`."""
+    """Return a session over fakes; reasons of the watchdog are added to `ended`."""
     clock = SystemClock()
     app = SimpleNamespace(
         clock=clock,
@@ -70,14 +70,14 @@ def work_with(
             daemon=SimpleNamespace(stall_after=stall_after), store=SimpleNamespace(keep_pages=None)
         ),
     )
-    guard = LoopWatchdog(
+    watchdog = LoopWatchdog(
         patience=timedelta(minutes=1), monotonic=clock.monotonic, end=lambda reason, _status: ended.append(reason)
     )
-    return Session(cast("App", app), done, guard=guard, supervisor=SystemdNotifier({}))
+    return Session(cast("App", app), done, watchdog=watchdog, systemd=SystemdNotifier({}))
 
 
 class FailingIngester:
-    """Fails with what it is given, again and again, and says how often it was asked to work."""
+    """Always fails with the given error, and counts the calls."""
 
     in_flight = 0
     tasks = ()
@@ -102,7 +102,7 @@ class HangingIngester:
 
 
 @pytest.mark.anyio
-async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
+async def test_a_stop_ends_the_wait_for_a_failing_store() -> None:
     ingester = FailingIngester(StoreError("no server", retry=True))
     work = work_with(ingester, done=ProgressCounter(), ended=[])
     loop = asyncio.get_running_loop()
@@ -120,13 +120,13 @@ async def test_the_wait_for_a_store_that_fails_ends_with_the_stop() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_down(
+async def test_a_stop_during_an_outage_does_not_wait_for_results_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def is_down(**_: object) -> bool:
         raise StoreError("no server", retry=True)
 
-    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=20))
     work = work_with(HangingIngester(), done=ProgressCounter(), ended=[], has_due=is_down)
     loop = asyncio.get_running_loop()
 
@@ -137,11 +137,11 @@ async def test_a_stop_in_an_outage_waits_for_nothing_that_could_not_be_written_d
     work.end(StopReason.STOPPED)
     await running
 
-    assert loop.time() - stopped < under_test.GRACE.total_seconds() / 2
+    assert loop.time() - stopped < under_test.SHUTDOWN_GRACE.total_seconds() / 2
 
 
 @pytest.mark.anyio
-async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() -> None:
+async def test_a_permanent_error_ends_a_session_before_any_progress() -> None:
     work = work_with(FailingIngester(StoreError("permission denied")), done=ProgressCounter(), ended=[])
 
     with pytest.raises(StoreError, match="permission denied"):
@@ -150,13 +150,11 @@ async def test_what_needs_somebodys_hand_ends_a_span_before_anything_was_done() 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 1])
-async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
-    monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+async def test_a_permanent_error_after_some_progress_is_waited_for(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
     ingester, done = FailingIngester(StoreError("no room on the disk")), ProgressCounter()
     done.count = count
-    done.worked_for(timedelta(0) if count else timedelta(hours=1))
+    done.record_span(timedelta(0) if count else timedelta(hours=1))
     work = work_with(ingester, done=done, ended=[])
 
     running = asyncio.create_task(work.run())
@@ -168,22 +166,22 @@ async def test_what_needs_somebodys_hand_is_waited_for_once_something_was_done(
 
 
 @pytest.mark.anyio
-async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
+async def test_a_stop_during_a_query_logs_no_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = asyncio.Event()
+    checks = asyncio.Event()
 
     async def slowly(self: object) -> None:
-        asked.set()
+        checks.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", timedelta(milliseconds=20))
-    monkeypatch.setattr(SourcePoller, "ask", slowly)
+    monkeypatch.setattr(SourcePoller, "poll_due", slowly)
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[])
 
     running = asyncio.create_task(work.run())
-    await asked.wait()
+    await checks.wait()
     work.end(StopReason.STOPPED)
     await running
     await asyncio.sleep(0)
@@ -192,12 +190,12 @@ async def test_a_stop_in_the_middle_of_a_question_says_nothing_of_an_error(
 
 
 @pytest.mark.anyio
-async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_though_articles_are_worked_on(
+async def test_a_daemon_that_no_longer_polls_is_stalled_although_articles_are_processed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quick = timedelta(milliseconds=20)
     monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", quick)
-    monkeypatch.setattr(under_test, "LOOK_EVERY", quick)
+    monkeypatch.setattr(under_test, "CHECK_EVERY", quick)
     done, ended = ProgressCounter(), list[str]()
     work = work_with(BusyIngester(done), done=done, ended=ended, sources=fails, stall_after=timedelta(milliseconds=300))
 
@@ -212,13 +210,13 @@ async def test_a_daemon_that_never_learns_which_sources_are_due_stands_still_tho
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [MachineError("no more threads"), RuntimeError("can't start new thread")], ids=repr)
-async def test_a_watch_that_meets_a_machine_that_can_do_no_more_ends_the_work(
+async def test_a_shortage_of_the_machine_in_a_background_task_ends_the_session(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def has_due(**_: object) -> bool:
         raise error
 
-    monkeypatch.setattr(under_test, "LOOK_EVERY", timedelta(milliseconds=1))
+    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=1))
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[], has_due=has_due)
 

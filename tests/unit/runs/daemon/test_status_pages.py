@@ -1,4 +1,4 @@
-"""What a supervisor is told: not well until the store is open, nor while nothing gets on."""
+"""The health of a daemon: unhealthy until its store is open, and while it makes no progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.models import State
 from worker.pipeline.stages import Tally
 from worker.runs.daemon.session import ProgressCounter, Session
 from worker.runs.daemon.status_pages import StatusPages
-from worker.runs.daemon.watchdog import LOOK_EVERY, StallDetector
+from worker.runs.daemon.watchdog import CHECK_EVERY, StallDetector
 
 
 @dataclass
@@ -27,76 +27,76 @@ class FakeApp:
 
 
 @dataclass
-class FakeWork:
+class FakeSession:
     trouble: str = ""
     progress: StallDetector = field(default_factory=lambda: StallDetector(now=0))
 
 
-def made() -> tuple[StatusPages, ProgressCounter, FakeApp, FakeWork]:
+def made() -> tuple[StatusPages, ProgressCounter, FakeApp, FakeSession]:
     done = ProgressCounter()
-    return StatusPages(WebSettings(), clock=FakeClock(), done=done), done, FakeApp(), FakeWork()
+    return StatusPages(WebSettings(), clock=FakeClock(), done=done), done, FakeApp(), FakeSession()
 
 
-def show(board: StatusPages, app: FakeApp, work: FakeWork) -> None:
-    board.show(cast("App", app), cast("Session", work))
+def attach(pages: StatusPages, app: FakeApp, session: FakeSession) -> None:
+    pages.attach(cast("App", app), cast("Session", session))
 
 
-def test_a_daemon_is_not_well_before_its_store_is_open_and_after() -> None:
-    board, _, app, work = made()
+def test_a_daemon_is_unhealthy_before_its_store_is_open_and_after() -> None:
+    pages, _, app, session = made()
 
-    before = board.health()
-    show(board, app, work)
-    during = board.health()
-    board.hide()
-    after = board.health()
+    before = pages.health()
+    attach(pages, app, session)
+    during = pages.health()
+    pages.detach()
+    after = pages.health()
 
     assert [told.ok for told in (before, during, after)] == [False, True, False]
     assert "the store is not open" in before.reason
 
 
-def test_the_figures_say_what_is_in_hand_what_was_done_and_how_long_it_stood_still() -> None:
-    board, _, app, work = made()
+def test_health_has_the_work_in_hand_the_work_done_and_the_length_of_the_stall() -> None:
+    pages, _, app, session = made()
     app.tally.outcomes[State.STORED] = 5
-    work.progress.look(now=1, done=0, waiting=True)
-    work.progress.look(now=1 + LOOK_EVERY.total_seconds(), done=0, waiting=True)
+    session.progress.check(now=1, done=0, waiting=True)
+    session.progress.check(now=1 + CHECK_EVERY.total_seconds(), done=0, waiting=True)
 
-    show(board, app, work)
+    attach(pages, app, session)
 
-    assert board.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": LOOK_EVERY.total_seconds()}
-
-
-def test_trouble_is_told_while_it_lasts() -> None:
-    board, _, app, work = made()
-    show(board, app, work)
-
-    work.trouble = "the store has not answered for 60 seconds"
-    troubled = board.health()
-    work.trouble = ""
-
-    assert (troubled.ok, troubled.reason) == (False, "the store has not answered for 60 seconds")
-    assert board.health().ok
+    assert pages.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": CHECK_EVERY.total_seconds()}
 
 
-def test_a_new_start_alone_heals_nothing_until_something_is_done() -> None:
-    board, done, app, work = made()
-    show(board, app, work)
-    work.trouble = "work has been waiting for 1800 seconds and none was done"
-    board.hide()
+def test_trouble_is_reported_while_it_lasts() -> None:
+    pages, _, app, session = made()
+    attach(pages, app, session)
 
-    show(board, app, FakeWork())
-    anew = board.health()
+    session.trouble = "the store has not answered for 60 seconds"
+    degraded = pages.health()
+    session.trouble = ""
+
+    assert (degraded.ok, degraded.reason) == (False, "the store has not answered for 60 seconds")
+    assert pages.health().ok
+
+
+def test_a_restart_alone_is_unhealthy_until_there_is_progress() -> None:
+    pages, done, app, session = made()
+    attach(pages, app, session)
+    session.trouble = "work has been waiting for 1800 seconds and none was done"
+    pages.detach()
+
+    attach(pages, app, FakeSession())
+    anew = pages.health()
     done.count += 1
 
     assert not anew.ok
-    assert "nothing done since; before: work has been waiting for 1800 seconds" in anew.reason
-    assert board.health().ok
+    assert "no progress since; before: work has been waiting for 1800 seconds" in anew.reason
+    assert pages.health().ok
 
 
-def test_a_change_of_configuration_is_no_trouble() -> None:
-    board, _, app, work = made()
-    show(board, app, work)
-    board.hide()
+def test_a_change_of_configuration_is_healthy() -> None:
+    pages, _, app, session = made()
+    attach(pages, app, session)
+    pages.detach()
 
-    show(board, app, FakeWork())
+    attach(pages, app, FakeSession())
 
-    assert board.health().ok
+    assert pages.health().ok

@@ -1,4 +1,4 @@
-"""The waits for a store that fails."""
+"""The backoff for a failing store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_each_wait_is_twice_as_long_up_to_a_bound() -> None:
     assert found == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT, 8 * FIRST_WAIT, LONGEST_WAIT, LONGEST_WAIT]
 
 
-def test_after_a_try_that_went_well_for_long_the_waits_begin_anew() -> None:
+def test_the_backoff_starts_over_after_an_attempt_that_worked_for_long() -> None:
     waits = StoreBackoff()
     for _ in range(4):
         waits.after(FAILED)
@@ -29,7 +29,7 @@ def test_after_a_try_that_went_well_for_long_the_waits_begin_anew() -> None:
     assert waits.after(FAILED) == 2 * FIRST_WAIT
 
 
-def test_each_wait_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_wait_is_logged_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     StoreBackoff().after(FAILED)
 
     told = capsys.readouterr()

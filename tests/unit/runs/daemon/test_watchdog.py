@@ -1,4 +1,4 @@
-"""A daemon that gets on is told from one that only lives."""
+"""A daemon that makes progress is distinguished from one that is only alive."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.runs.daemon.watchdog import LOOK_EVERY, LoopWatchdog, StallDetector
+from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector
 
-STEP = LOOK_EVERY.total_seconds()
+STEP = CHECK_EVERY.total_seconds()
 
 
-def still(looks: list[tuple[int, bool]], *, step: float = STEP) -> timedelta:
+def stalled_for(looks: list[tuple[int, bool]], *, step: float = STEP) -> timedelta:
     progress = StallDetector(now=0)
     for number, (done, waiting) in enumerate(looks, start=1):
-        found = progress.look(now=number * step, done=done, waiting=waiting)
+        found = progress.check(now=number * step, done=done, waiting=waiting)
     return found
 
 
-def test_work_that_waits_and_is_not_done_adds_up() -> None:
-    assert still([(7, True)] * 5) == 4 * LOOK_EVERY
+def test_waiting_work_without_progress_adds_up() -> None:
+    assert stalled_for([(7, True)] * 5) == 4 * CHECK_EVERY
 
 
-def test_one_piece_of_work_done_starts_the_count_anew() -> None:
-    assert still([(7, True)] * 5 + [(8, True)] * 2) == LOOK_EVERY
+def test_progress_resets_the_stall() -> None:
+    assert stalled_for([(7, True)] * 5 + [(8, True)] * 2) == CHECK_EVERY
 
 
-def test_an_idle_daemon_is_never_still() -> None:
-    assert still([(7, False)] * 500) == timedelta(0)
+def test_an_idle_daemon_is_never_stalled() -> None:
+    assert stalled_for([(7, False)] * 500) == timedelta(0)
 
 
-def test_a_process_that_was_stopped_for_an_hour_did_not_hang() -> None:
+def test_a_process_suspended_for_an_hour_is_not_stalled() -> None:
     progress = StallDetector(now=0)
-    progress.look(now=STEP, done=1, waiting=True)
+    progress.check(now=STEP, done=1, waiting=True)
 
-    assert progress.look(now=STEP + 3600, done=1, waiting=True) == timedelta(0)
+    assert progress.check(now=STEP + 3600, done=1, waiting=True) == timedelta(0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=60))
-def test_it_is_never_still_for_longer_than_the_last_run_of_equal_looks(looks: list[tuple[int, bool]]) -> None:
+def test_a_stall_is_never_longer_than_the_last_run_of_equal_checks(looks: list[tuple[int, bool]]) -> None:
     last, run = looks[-1], 0
     while run < len(looks) and looks[-1 - run] == last:
         run += 1
 
-    assert still(looks) <= run * LOOK_EVERY
+    assert stalled_for(looks) <= run * CHECK_EVERY
     if not last[1]:
-        assert still(looks) == timedelta(0)
+        assert stalled_for(looks) == timedelta(0)
 
 
 class Machine:
-    """A clock to turn by hand, and what the guard did."""
+    """A manual clock, and the reasons for which the watchdog ended the process."""
 
     def __init__(self, *, patience: float = 60) -> None:
         self.now = 1000.0
         self.ends: list[tuple[str, int]] = []
-        self.guard = LoopWatchdog(
+        self.watchdog = LoopWatchdog(
             patience=timedelta(seconds=patience),
             monotonic=lambda: self.now,
             end=lambda reason, status: self.ends.append((reason, status)),
@@ -64,33 +64,33 @@ class Machine:
     def go_on(self, seconds: int) -> None:
         for _ in range(seconds):
             self.now += 1
-            self.guard.look()
+            self.watchdog.check()
 
 
-def test_the_guard_ends_a_process_whose_loop_stands_still() -> None:
+def test_the_watchdog_ends_a_process_whose_event_loop_is_blocked() -> None:
     machine = Machine()
-    machine.guard.watch(on=True)
+    machine.watchdog.watch(on=True)
 
     machine.go_on(59)
     before = list(machine.ends)
     machine.go_on(1)
 
     assert before == []
-    assert machine.ends == [("the event loop has stood still for 60 seconds", 1)]
+    assert machine.ends == [("the event loop was blocked for 60 seconds", 1)]
 
 
-def test_a_loop_that_beats_is_left_alone() -> None:
+def test_a_running_event_loop_is_not_ended() -> None:
     machine = Machine()
-    machine.guard.watch(on=True)
+    machine.watchdog.watch(on=True)
 
     for _ in range(10):
         machine.go_on(50)
-        machine.guard.beat()
+        machine.watchdog.beat()
 
     assert machine.ends == []
 
 
-def test_nothing_is_watched_while_a_store_is_opened() -> None:
+def test_the_event_loop_is_not_watched_while_a_store_is_opened() -> None:
     machine = Machine()
 
     machine.go_on(1000)
@@ -98,9 +98,9 @@ def test_nothing_is_watched_while_a_store_is_opened() -> None:
     assert machine.ends == []
 
 
-def test_a_stopped_process_is_not_taken_for_a_hang() -> None:
+def test_a_suspended_process_is_not_mistaken_for_a_blocked_loop() -> None:
     machine = Machine()
-    machine.guard.watch(on=True)
+    machine.watchdog.watch(on=True)
 
     machine.now += 3600
     machine.go_on(30)
@@ -108,19 +108,19 @@ def test_a_stopped_process_is_not_taken_for_a_hang() -> None:
     assert machine.ends == []
 
 
-def test_who_must_end_is_ended_with_the_status_it_would_have_had() -> None:
+def test_a_process_past_its_deadline_is_ended_with_the_given_status() -> None:
     machine = Machine()
-    machine.guard.must_end(within=timedelta(seconds=29), status=143)
+    machine.watchdog.set_deadline(within=timedelta(seconds=29), status=143)
 
     machine.go_on(29)
 
     assert machine.ends == [("it did not stop by itself in time", 143)]
 
 
-def test_who_was_let_go_on_is_left_alone() -> None:
+def test_a_cleared_deadline_ends_nothing() -> None:
     machine = Machine()
-    machine.guard.must_end(within=timedelta(seconds=29), status=1)
-    machine.guard.may_go_on()
+    machine.watchdog.set_deadline(within=timedelta(seconds=29), status=1)
+    machine.watchdog.clear_deadline()
 
     machine.go_on(100)
 

@@ -1,4 +1,4 @@
-"""A file is noticed when it changes, however that is done."""
+"""A change of a file is detected, however it is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from worker.runs.daemon.daemon import WatchedFile
 
 
-def test_a_file_has_changed_at_the_first_look_and_when_it_was_written(tmp_path: Path) -> None:
+def test_a_file_has_changed_at_the_first_check_and_after_a_write(tmp_path: Path) -> None:
     path = tmp_path / "worker.toml"
     path.write_text("a", encoding="utf-8")
     file = WatchedFile(path)
@@ -22,7 +22,7 @@ def test_a_file_has_changed_at_the_first_look_and_when_it_was_written(tmp_path: 
 
 
 @pytest.mark.parametrize("keep_time", [True, False])
-def test_a_file_that_another_took_the_place_of_has_changed(tmp_path: Path, *, keep_time: bool) -> None:
+def test_a_replaced_file_has_changed(tmp_path: Path, *, keep_time: bool) -> None:
     path, other = tmp_path / "worker.toml", tmp_path / "new"
     for each in (path, other):
         each.write_text("a", encoding="utf-8")
@@ -36,12 +36,12 @@ def test_a_file_that_another_took_the_place_of_has_changed(tmp_path: Path, *, ke
     assert file.changed()
 
 
-def test_a_file_that_is_not_there_has_not_changed(tmp_path: Path) -> None:
+def test_a_missing_file_has_not_changed(tmp_path: Path) -> None:
     assert not WatchedFile(tmp_path / "worker.toml").changed()
     assert not WatchedFile(None).changed()
 
 
-def test_a_file_that_was_away_for_a_while_has_not_changed(tmp_path: Path) -> None:
+def test_a_file_that_was_missing_for_a_while_has_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "worker.toml"
     path.write_text("a", encoding="utf-8")
     file = WatchedFile(path)

@@ -1,4 +1,4 @@
-"""What the user brought along: configuration, store, seeds."""
+"""The doctor checks of configuration, store and seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def store_at(path: Path) -> Settings:
     return Settings(store=StoreSettings(url=f"sqlite:///{path}"))
 
 
-def test_the_default_user_agent_no_robots_and_no_sources_are_worth_a_word() -> None:
+def test_the_default_user_agent_ignored_robots_and_missing_sources_are_warnings() -> None:
     bare = Settings(fetch=FetchSettings(obey_robots=False))
     source = SourceSettings(name="bao", kind="feed", url="https://bao.example/rss")
     named = Settings(fetch=FetchSettings(user_agent="mybot/1 (+https://me.example)"), sources=(source,))
@@ -27,15 +27,15 @@ def test_the_default_user_agent_no_robots_and_no_sources_are_worth_a_word() -> N
     assert [finding.level for finding in check_configuration(named)] == [Level.OK] * 3
 
 
-def test_a_store_that_is_not_there_yet_is_no_fault_and_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_no_problem_and_is_not_created(tmp_path: Path) -> None:
     findings = {finding.name: finding for finding in check_store(store_at(tmp_path / "new" / "corpus.db"))}
 
     assert findings["store"].level is Level.OK
-    assert "the first run makes it" in findings["store"].detail
+    assert "the first run creates it" in findings["store"].detail
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_says_its_schema_its_daemon_and_its_sums(tmp_path: Path) -> None:
+def test_schema_daemon_and_totals_of_a_store_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "corpus.db"
     with open_store(f"sqlite:///{path}", parameters=None) as store:
         store.lock_daemon("host:1, since noon")
@@ -57,7 +57,7 @@ def test_a_file_that_is_no_store_fails(tmp_path: Path) -> None:
     assert "not a SQLite database" in findings["store"].detail
 
 
-def test_a_strangers_database_fails(tmp_path: Path) -> None:
+def test_a_database_of_another_program_fails(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "corpus.db") as database:
         database.execute("CREATE TABLE things (id)")
     database.close()
@@ -67,7 +67,7 @@ def test_a_strangers_database_fails(tmp_path: Path) -> None:
     assert findings["store"].level is Level.FAIL
 
 
-def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:
+def test_seeds_are_counted_and_invalid_files_are_named(tmp_path: Path) -> None:
     settings = Settings(seeds=SeedSettings(path=str(tmp_path)))
     empty = check_seeds(settings)
     (tmp_path / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
@@ -81,7 +81,7 @@ def test_seeds_are_counted_and_what_is_none_is_named(tmp_path: Path) -> None:
     assert check_seeds(Settings(seeds=SeedSettings(path=""))).level is Level.OK
 
 
-def test_the_demonstrations_seeds_in_another_corpus_are_named(tmp_path: Path) -> None:
+def test_seeds_of_the_demonstration_in_another_corpus_are_reported(tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path)
     desk.configure()
     sample = desk.run("seeds", "import", str(ROOT / "seeds" / "sample"))
@@ -97,7 +97,7 @@ def test_the_demonstrations_seeds_in_another_corpus_are_named(tmp_path: Path) ->
     assert "sample seeds" not in in_the_demo
 
 
-def test_seeds_left_out_as_a_sample_are_told(tmp_path: Path) -> None:
+def test_seeds_left_out_as_a_sample_are_reported(tmp_path: Path) -> None:
     (tmp_path / "sample").mkdir()
     (tmp_path / "sample" / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What is too little of a machine is told, with what to do about it."""
+"""The doctor checks of the machine: each shortage has a remedy."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ HERE = Path("/here")
         (clock(START, installed=START + timedelta(days=400)), Level.FAIL),
     ],
 )
-def test_each_figure_is_judged(finding: Finding, level: Level) -> None:
+def test_each_figure_has_its_level(finding: Finding, level: Level) -> None:
     assert finding.level is level
     assert bool(finding.remedy) is (level is not Level.OK)
 
 
-def test_every_check_of_this_machine_says_something() -> None:
+def test_every_check_of_this_machine_yields_a_finding() -> None:
     names = [finding.name for finding in check_machine(Settings(), now=START.replace(year=2100)) if finding.detail]
 
     assert names == ["python", "cpu", "memory", "disk", "open files", "clock", "time zones"]
@@ -66,9 +66,9 @@ def test_every_check_of_this_machine_says_something() -> None:
         ("postgresql+psycopg://me@host/corpus", None),
     ],
 )
-def test_the_file_of_a_store_is_known_where_it_has_one(url: str, path: str | None) -> None:
+def test_the_path_of_a_store_is_known_if_it_is_a_file(url: str, path: str | None) -> None:
     assert store_path(url) == (Path(path) if path else None)
 
 
-def test_the_nearest_folder_is_one_that_exists(tmp_path: Path) -> None:
+def test_the_nearest_folder_exists(tmp_path: Path) -> None:
     assert nearest_folder(tmp_path / "not" / "made" / "yet.db") == tmp_path

@@ -1,4 +1,4 @@
-"""What one poll of each source says about the network and about the source."""
+"""The doctor checks of network and sources, from one poll of each source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def candidate(days_ago: int = 0) -> Candidate:
     return Candidate(url=url, canonical_url=url, source="bao", reference="", published_at=published)
 
 
-def sounding(host: str = "bao.example", /, **changes: object) -> ProbeResult:
+def result(host: str = "bao.example", /, **changes: object) -> ProbeResult:
     source = Source(name="bao", kind="feed", url=f"https://{host}/rss")
     good = ProbeResult(source=source, page=page(source.url, "<rss/>"), candidates=(candidate(),))
     return replace(good, **changes)  # type: ignore[arg-type]
@@ -39,34 +39,34 @@ def moved(url: str) -> Page:
     [
         ({}, Level.OK, "1 entry; newest"),
         ({"candidates": (candidate(29), candidate(40))}, Level.OK, "2 entries"),
-        ({"candidates": (candidate(31), candidate(40))}, Level.WARN, "nobody seems to write there"),
+        ({"candidates": (candidate(31), candidate(40))}, Level.WARN, "seems to be abandoned"),
         ({"candidates": ()}, Level.WARN, "no entries"),
         ({"candidates": (), "further": True}, Level.OK, "and more pages"),
         ({"candidates": (), "notes": ("3 left out: no link",)}, Level.WARN, "no entries: 3 left out"),
         ({"page": moved("https://bao.example/feed")}, Level.WARN, 'set url = "https://bao.example/feed"'),
-        ({"error": "no such name", "fault": "dns"}, Level.FAIL, "check the host's name"),
+        ({"error": "no such name", "fault": "dns"}, Level.FAIL, "check the host name"),
         ({"error": "forbidden", "fault": "robots"}, Level.FAIL, "remove the source"),
         ({"error": "odd", "fault": "something new"}, Level.FAIL, "see the steps"),
     ],
 )
-def test_a_poll_is_judged_by_what_it_gave(changes: Mapping[str, object], level: Level, told: str) -> None:
-    finding = check_source(sounding(**changes), now=START)
+def test_a_finding_follows_from_the_result_of_the_poll(changes: Mapping[str, object], level: Level, told: str) -> None:
+    finding = check_source(result(**changes), now=START)
 
     assert finding.level is level
     assert told in f"{finding.detail} -> {finding.remedy}"
 
 
-def test_the_steps_of_the_fetch_stay_with_the_finding() -> None:
+def test_a_finding_keeps_the_steps_of_the_fetch() -> None:
     step = Step(what="status", detail="200", url="https://bao.example/rss")
 
-    record = check_source(sounding(steps=(step,)), now=START).as_record()
+    record = check_source(result(steps=(step,)), now=START).as_record()
 
     assert record["steps"] == [{"what": "status", "detail": "200  (https://bao.example/rss)"}]
 
 
-def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_does() -> None:
-    good, lost = sounding(), sounding("khac.example", error="no such name", fault="dns")
-    mute = sounding("cam.example", error="too slow", fault="timeout")
+def test_hosts_that_do_not_answer_are_counted_and_the_check_fails_if_none_answers() -> None:
+    good, lost = result(), result("khac.example", error="no such name", fault="dns")
+    mute = result("cam.example", error="too slow", fault="timeout")
 
     some, none, unknown = check_hosts([good, lost, mute]), check_hosts([lost, mute]), check_hosts([lost])
 
@@ -85,26 +85,26 @@ def test_hosts_that_do_not_answer_are_counted_and_the_network_fails_where_none_d
         (timedelta(hours=1), "3600", Level.OK),
     ],
 )
-def test_the_clock_is_compared_with_the_servers_whose_caches_say_how_old_they_are(
+def test_the_clock_is_compared_with_the_date_and_age_of_responses(
     ahead: timedelta, age: str | None, level: Level
 ) -> None:
     headers = {"date": format_datetime(START - ahead)} | ({"age": age} if age else {})
     answered = replace(page("https://bao.example/rss"), headers=headers)
 
-    finding = check_clock([sounding(page=answered)])
+    finding = check_clock([result(page=answered)])
 
     assert finding
     assert finding.level is level
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Sun, 01 Mar 2026 08:00:00"])
-def test_a_server_that_does_not_say_the_time_proves_nothing(date: str) -> None:
+def test_a_server_without_a_valid_date_is_ignored(date: str) -> None:
     answered = replace(page("https://bao.example/rss"), headers={"date": date})
 
-    assert check_clock([sounding(page=answered)]) is None
+    assert check_clock([result(page=answered)]) is None
 
 
-def test_an_authority_that_cannot_be_read_fails(tmp_path: Path) -> None:
+def test_an_unreadable_certificate_authority_fails(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
 
     finding = check_tls(str(tmp_path / "ca.pem"))
