@@ -226,10 +226,9 @@ class Discovery:
     """The result of parsing one page of a source: candidates, and further pages to read (`follow`).
 
     `skipped` counts the entries that gave no candidate; among them `offsite` those that link to other sites
-    (`offsite_examples`: a URL of pages of a few such sites) and `out_of_range` those outside the requested time. `notes`
-    explain problems for people. `is_article` is true if the parsed page itself is the only candidate. `rest` is the
-    unparsed remainder of a
-    very long page, as a page of its own.
+    (`offsite_examples`: a URL of a page of each of the first few) and `out_of_range` those outside the requested time.
+    `notes` explain problems for people. `is_article` is true if the parsed page itself is the only candidate. `rest` is
+    the unparsed remainder of a very long page, as a page of its own.
     """
 
     candidates: tuple[Candidate, ...] = ()

@@ -152,6 +152,4 @@ def keep_former_outcome(claim: Claim, outcome: Outcome) -> Outcome:
     if former is None or not (is_abandoned or outcome.state in _FAILED_STATES):
         return outcome
     why = ": ".join(part for part in (outcome.reason, outcome.detail) if part)
-    return replace(
-        former, detail=f"recheck failed: {why}", article=claim.known_article, is_failed_recheck=True
-    )
+    return replace(former, detail=f"recheck failed: {why}", article=claim.known_article, is_failed_recheck=True)
