@@ -164,7 +164,7 @@ class Neighbour:
 
     `cluster` is the id of the first article of its cluster; `head` is true if its cluster exports this article.
     `marked` is a person's decision on the pair: `same`, `different` or empty. `original` names the article that a
-    person marked as the original: `newcomer` (the article being judged), `stored` (this one) or empty.
+    person marked as the original: `article` (the one being judged), `stored` (this one) or empty.
     """
 
     id: int
