@@ -295,14 +295,17 @@ PACING_PATIENCE: Final = timedelta(seconds=5)
 
 
 class SharedPacing:
-    """A `HostBook` that takes turns from a shared book, reads what it knows, and writes all else to its own."""
+    """A `HostRegistry` that reserves slots in the shared one, reads both, and writes everything else to its own.
+
+    If the shared one fails, the run continues with its own alone.
+    """
 
     def __init__(self, own: HostRegistry, shared: HostRegistry | None) -> None:
         self._own = own
         self._shared = shared
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn, also against every worker on the store."""
+        """Reserve the host's next slot among all workers on the store."""
         if self._shared is not None:
             try:
                 now = self._shared.reserve(host, now=now, delay=delay, instead_of=instead_of)
@@ -311,7 +314,7 @@ class SharedPacing:
         return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
 
     def health_of(self, host: str) -> HostHealth:
-        """Return how the host has been answering this run, or else the others."""
+        """Return a host's health as this run knows it, or else as the store has it."""
         own = self._own.health_of(host)
         if own.failures or own.closed_until or self._shared is None:
             return own
@@ -322,11 +325,11 @@ class SharedPacing:
             return own
 
     def save_health(self, health: HostHealth) -> None:
-        """Remember it for this run alone."""
+        """Save a host's health for this run alone."""
         self._own.save_health(health)
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what this run knows of a robots.txt, or else the others."""
+        """Return the robots.txt that this run fetched, or else that of the store."""
         own = self._own.robots(origin)
         if own is not None or self._shared is None:
             return own
@@ -337,15 +340,15 @@ class SharedPacing:
             return None
 
     def save_robots(self, record: RobotsRecord) -> None:
-        """Remember it for this run alone."""
+        """Save a robots.txt for this run alone."""
         self._own.save_robots(record)
 
     def redirect_of(self, url: str) -> str | None:
-        """Return where this run knows a URL to have moved: what others know is checked anew."""
+        """Return a permanent redirect found by this run; those of the store are checked again."""
         return self._own.redirect_of(url)
 
     def save_redirect(self, url: str, target: str | None) -> None:
-        """Remember it for this run alone."""
+        """Save a permanent redirect for this run alone."""
         self._own.save_redirect(url, target)
 
     def _give_up(self, error: StoreError) -> None:
@@ -355,7 +358,7 @@ class SharedPacing:
 
 @contextmanager
 def shared_pacing(settings: Settings, own: HostRegistry) -> Iterator[HostRegistry]:
-    """Give a book of hosts that takes turns from the store of the settings; without a usable store, `own` alone."""
+    """Yield a host registry that shares slots with the store of the settings; `own` if there is no usable store."""
     try:
         store = open_read_only(settings, patience=PACING_PATIENCE)
     except StoreError:
