@@ -20,20 +20,15 @@ from worker.extract.text import clean_line, fold
 
 # All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
 # These bound the work on a hostile page.
-_MAX_POSITIONS, _MAX_DATED_ELEMENTS = 120, 60
-_MAX_DATES_IN_LINE = 3
+_MAX_POSITIONS, _MAX_DATED_ELEMENTS, _MAX_DATES_IN_LINE = 120, 60, 3
 # Longer lines are running text, as are dates with so much text beside them, which lose _PROSE_PENALTY.
-_MAX_LINE_CHARS = 200
-_PROSE_CHARS = 90
-_PROSE_PENALTY = 6
+_MAX_LINE_CHARS, _PROSE_CHARS, _PROSE_PENALTY = 200, 90, 6
 # A date with at most so much text beside it is alone in its line; a label before it ("Published:") is at most so long.
-_LONE_DATE_CHARS = 25
-_MAX_LABEL_CHARS = 40
+_LONE_DATE_CHARS, _MAX_LABEL_CHARS = 25, 40
 # Scores for words before the date that name something else ("expires"), or a change ("updated").
 _OTHER_SCORE, _CHANGE_SCORE = -4, -1
-# Distances below the title, and above it, in characters of text.
-_NEAR_CHARS, _FAR_CHARS = 700, 2_500
-_ABOVE_CHARS = 200
+# Distances below the title (near, far) and above it, in characters of text.
+_NEAR_CHARS, _FAR_CHARS, _ABOVE_CHARS = 700, 2_500, 200
 # How many boxes around a date are looked at; one with so little text holds a byline, one with more is no teaser.
 _MAX_BOX_LEVELS = 8
 _SMALL_BOX_CHARS = 200
