@@ -45,9 +45,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _BATCH_SIZE: Final = 16
-"""Pages extracted concurrently in a dry run: more than any machine has cores in use, few enough to bound memory."""
+"""Pages extracted concurrently in a dry run: enough for all extraction processes, few enough to bound memory."""
 _LOG_EVERY: Final = 1000
-"""Articles between two progress events: one every few seconds to minutes."""
+"""Articles between two progress events in the log (chosen, not measured)."""
 
 ProgressCallback = Callable[[str, int], None]
 """Called with a step (`indexed`, `extracted`, `judged`) and the number of articles or pages done so far."""
