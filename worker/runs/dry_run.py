@@ -295,14 +295,17 @@ PACING_PATIENCE: Final = timedelta(seconds=5)
 
 
 class SharedPacing:
-    """A `HostBook` that takes turns from a shared book, reads what it knows, and writes all else to its own."""
+    """A host registry that reserves request slots in the shared registry of the store and writes all else to its own.
+
+    If the store fails once, only the own registry is used from then on.
+    """
 
     def __init__(self, own: HostRegistry, shared: HostRegistry | None) -> None:
         self._own = own
         self._shared = shared
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Take the host's next turn, also against every worker on the store."""
+        """Reserve the host's next request slot, after the slots of all workers on the store."""
         if self._shared is not None:
             try:
                 now = self._shared.reserve(host, now=now, delay=delay, instead_of=instead_of)
@@ -311,7 +314,7 @@ class SharedPacing:
         return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
 
     def health_of(self, host: str) -> HostHealth:
-        """Return how the host has been answering this run, or else the others."""
+        """Return the health of a host as this run knows it, else as the store does."""
         own = self._own.health_of(host)
         if own.failures or own.closed_until or self._shared is None:
             return own
@@ -322,11 +325,11 @@ class SharedPacing:
             return own
 
     def save_health(self, health: HostHealth) -> None:
-        """Remember it for this run alone."""
+        """Save the health of a host for this run only."""
         self._own.save_health(health)
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return what this run knows of a robots.txt, or else the others."""
+        """Return the robots.txt of an origin as this run knows it, else as the store does."""
         own = self._own.robots(origin)
         if own is not None or self._shared is None:
             return own
@@ -337,25 +340,26 @@ class SharedPacing:
             return None
 
     def save_robots(self, record: RobotsRecord) -> None:
-        """Remember it for this run alone."""
+        """Save a robots.txt for this run only."""
         self._own.save_robots(record)
 
     def redirect_of(self, url: str) -> str | None:
-        """Return where this run knows a URL to have moved: what others know is checked anew."""
+        """Return a permanent redirect found in this run; redirects in the store are checked again."""
         return self._own.redirect_of(url)
 
     def save_redirect(self, url: str, target: str | None) -> None:
-        """Remember it for this run alone."""
+        """Save a permanent redirect for this run only."""
         self._own.save_redirect(url, target)
 
     def _give_up(self, error: StoreError) -> None:
+        """Use only the own registry from now on."""
         log.warning("pacing.alone", error=str(error))
         self._shared = None
 
 
 @contextmanager
 def shared_pacing(settings: Settings, own: HostRegistry) -> Iterator[HostRegistry]:
-    """Give a book of hosts that takes turns from the store of the settings; without a usable store, `own` alone."""
+    """Return a host registry that shares the rate limits of the store; without a usable store, `own`."""
     try:
         store = open_read_only(settings, patience=PACING_PATIENCE)
     except StoreError:
