@@ -1,4 +1,4 @@
-"""Two polls with much between them: what rolled over is found through the sitemap, what changed becomes a revision."""
+"""Two polls far apart: items missed in the feed are found through the sitemap, changed pages become revisions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def an_hour_passes(store: Path) -> None:
         assert connection.execute("UPDATE candidates SET look_at = look_at - 3600000000").rowcount == 2
 
 
-def test_what_rolled_over_is_found_and_what_changed_is_a_revision(tmp_path: Path, room: Newsroom) -> None:
+def test_items_missed_in_the_feed_are_found_and_changed_pages_become_revisions(tmp_path: Path, room: Newsroom) -> None:
     desk = Desk(folder=tmp_path, environment=room.environment)
     desk.configure(SOURCE, base="")
 

@@ -1,4 +1,4 @@
-"""`run` on a bad day: the clock is set, the process is stopped, the store hangs, the configuration changes."""
+"""`run` under faults: the clock is set, the process is suspended, the store hangs, the configuration changes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def more_polls(room: Newsroom) -> None:
 
 
 @pytest.mark.parametrize("hour", [-3600, 3600])
-def test_polls_go_on_when_the_clock_is_set(desk: Desk, room: Newsroom, hour: int) -> None:
+def test_polls_continue_when_the_clock_is_set(desk: Desk, room: Newsroom, hour: int) -> None:
     process = desk.start("run")
     eventually(lambda: polls(room) >= 2)
 
@@ -70,7 +70,7 @@ def test_polls_go_on_when_the_clock_is_set(desk: Desk, room: Newsroom, hour: int
     assert desk.run("audit", "--json").record()["balanced"] is True
 
 
-def test_polls_go_on_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, room: Newsroom) -> None:
+def test_polls_continue_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, room: Newsroom) -> None:
     (desk.folder / "clock").write_text("3600", encoding="utf-8")
     first = desk.start("run")
     eventually(lambda: polls(room) >= 1)
@@ -84,7 +84,7 @@ def test_polls_go_on_after_the_clock_was_set_back_while_nothing_ran(desk: Desk, 
     assert stop(second).status == 143, desk.log()
 
 
-def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsroom) -> None:
+def test_a_process_that_was_suspended_continues(desk: Desk, room: Newsroom) -> None:
     desk.configure('[daemon]\nstall_after = "20s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 2)
@@ -99,7 +99,7 @@ def test_a_process_that_was_stopped_for_a_while_goes_on(desk: Desk, room: Newsro
     assert stop(process).status == 143, desk.log()
 
 
-def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk: Desk, room: Newsroom) -> None:
+def test_a_store_that_hangs_permanently_ends_the_daemon_and_the_log_shows_where(desk: Desk, room: Newsroom) -> None:
     desk.configure('[daemon]\nstall_after = "3s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
@@ -113,7 +113,7 @@ def test_a_store_that_hangs_for_good_ends_the_daemon_and_says_where_it_hung(desk
     assert "run.ended_by_guard" in desk.log()
 
 
-def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -> None:
+def test_work_that_hangs_for_a_while_is_restarted(desk: Desk, room: Newsroom) -> None:
     desk.configure('[daemon]\nstall_after = "8s"\n' + SOURCE, base=QUICK)
     (desk.folder / "hang").touch()
     process = desk.start("run")
@@ -127,7 +127,7 @@ def test_work_that_hangs_for_a_while_is_begun_anew(desk: Desk, room: Newsroom) -
     assert polls(room) >= 1
 
 
-def test_an_event_loop_that_stands_still_ends_the_daemon(desk: Desk, room: Newsroom) -> None:
+def test_a_blocked_event_loop_ends_the_daemon(desk: Desk, room: Newsroom) -> None:
     desk.configure('[daemon]\nstall_after = "10s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")
     eventually(lambda: polls(room) >= 1)
@@ -164,7 +164,7 @@ def test_a_daemon_whose_store_hangs_stops_within_thirty_seconds(desk: Desk, room
     assert IN_TIME in desk.log()
 
 
-def test_a_new_configuration_is_taken_and_a_wrong_one_is_refused(desk: Desk, room: Newsroom) -> None:
+def test_a_new_configuration_is_applied_and_an_invalid_one_is_refused(desk: Desk, room: Newsroom) -> None:
     other = "/hai-feed.xml"
     room.put(HOST, "/hai.html", page("Hai", story("hai")))
     room.put(HOST, other, rss([(f"https://{HOST}/hai.html", "Hai")]))
@@ -199,7 +199,7 @@ def test_a_configuration_whose_store_cannot_be_opened_is_refused_too(desk: Desk,
     assert stop(process).status == 143, desk.log()
 
 
-def test_systemd_is_told_from_beginning_to_end(desk: Desk) -> None:
+def test_systemd_is_notified_from_start_to_end(desk: Desk) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(desk.folder / "notify"))
         listener.settimeout(PATIENCE_S)

@@ -3,9 +3,9 @@
 Source -> Page -> Candidate                                        (discover)
 Candidate -> Page -> Article -> Fingerprint -> Verdict -> Outcome  (ingest)
 
-All datetimes are timezone-aware. Field names of `PublishingStats`, `DecayingSums`, `Comparison`, `Verdict` and
-`IndexParameters` are also keys of stored JSON, and those of `Health` and the reports of keys in `--json` output:
-renaming them changes stored data or the command line.
+All datetimes are timezone-aware. Some field names are part of an outside format, so that renaming them changes stored
+data or output: those of `PublishingStats` and `IndexParameters` are keys of stored JSON (of `DecayingSums` the order
+matters), those of `Health` and `Comparison` are keys of JSON output.
 """
 
 from worker.models.articles import (

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from worker.models.enums import Authority
 
 # The learned behaviour of a source: when it publishes (`PublishingStats`) and what its articles are like
-# (`OutcomeStats`). The field names are keys of stored JSON.
+# (`OutcomeStats`). Both are stored as JSON.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ _MIN_KNOWN_SHARE: Final = 0.8
 _MAX_LISTED_FEEDS: Final = 20
 """Feeds polled of a page that lists feeds: bounds the requests to the site (chosen, not measured)."""
 _SAMPLE_SIZE: Final = 3
-"""Articles fetched to estimate the quality of a source: enough to tell a wrong source from a good one, politely."""
+"""Articles fetched to estimate the quality of a source: enough to recognise a wrong source with few requests."""
 _MAX_SUGGESTIONS: Final = 40
 """Suggestions test-polled of one home page; each costs at least one request to the site."""
 _MAX_SECTIONS: Final = 10

@@ -295,9 +295,9 @@ PACING_PATIENCE: Final = timedelta(seconds=5)
 
 
 class SharedPacing:
-    """A `HostRegistry` that reserves slots in the shared one, reads both, and writes everything else to its own.
+    """A host registry that reserves request slots in the shared registry of the store and writes everything else to its own.
 
-    If the shared one fails, the run continues with its own alone.
+    If the store fails once, only the own registry is used from then on.
     """
 
     def __init__(self, own: HostRegistry, shared: HostRegistry | None) -> None:
@@ -305,7 +305,7 @@ class SharedPacing:
         self._shared = shared
 
     def reserve(self, host: str, *, now: datetime, delay: timedelta, instead_of: datetime | None = None) -> datetime:
-        """Reserve the host's next slot among all workers on the store."""
+        """Reserve the host's next request slot, after the slots of all workers on the store."""
         if self._shared is not None:
             try:
                 now = self._shared.reserve(host, now=now, delay=delay, instead_of=instead_of)
@@ -314,7 +314,7 @@ class SharedPacing:
         return self._own.reserve(host, now=now, delay=delay, instead_of=instead_of)
 
     def health_of(self, host: str) -> HostHealth:
-        """Return a host's health as this run knows it, or else as the store has it."""
+        """Return the health of a host as this run knows it, else as the store does."""
         own = self._own.health_of(host)
         if own.failures or own.closed_until or self._shared is None:
             return own
@@ -325,11 +325,11 @@ class SharedPacing:
             return own
 
     def save_health(self, health: HostHealth) -> None:
-        """Save a host's health for this run alone."""
+        """Save the health of a host for this run only."""
         self._own.save_health(health)
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return the robots.txt that this run fetched, or else that of the store."""
+        """Return the robots.txt of an origin as this robots.txt that it, else as the store does."""
         own = self._own.robots(origin)
         if own is not None or self._shared is None:
             return own
@@ -340,25 +340,26 @@ class SharedPacing:
             return None
 
     def save_robots(self, record: RobotsRecord) -> None:
-        """Save a robots.txt for this run alone."""
+        """Save a robots.txt for this run only."""
         self._own.save_robots(record)
 
     def redirect_of(self, url: str) -> str | None:
-        """Return a permanent redirect found by this run; those of the store are checked again."""
+        """Return a permanent redirect found in this run; redirects in the store are checked again."""
         return self._own.redirect_of(url)
 
     def save_redirect(self, url: str, target: str | None) -> None:
-        """Save a permanent redirect for this run alone."""
+        """Save a permanent redirect for this run only."""
         self._own.save_redirect(url, target)
 
     def _give_up(self, error: StoreError) -> None:
+        """Use only the own registry from now on."""
         log.warning("pacing.alone", error=str(error))
         self._shared = None
 
 
 @contextmanager
 def shared_pacing(settings: Settings, own: HostRegistry) -> Iterator[HostRegistry]:
-    """Yield a host registry that shares slots with the store of the settings; `own` if there is no usable store."""
+    """Return a host registry that shares the rate limits of the store; `own` if there is `own`."""
     try:
         store = open_read_only(settings, patience=PACING_PATIENCE)
     except StoreError:

@@ -45,9 +45,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _BATCH_SIZE: Final = 16
-"""Pages extracted concurrently in a dry run: more than any machine has cores in use, few enough to bound memory."""
+"""Pages extracted concurrently in a dry run: enough for all extraction processes, few enough to bound memory."""
 _LOG_EVERY: Final = 1000
-"""Articles between two progress events: one every few seconds to minutes."""
+"""Articles between two progress events in the log (chosen, not measured)."""
 
 ProgressCallback = Callable[[str, int], None]
 """Called with a step (`indexed`, `extracted`, `judged`) and the number of articles or pages done so far."""
@@ -117,7 +117,7 @@ class ReprocessRun:
                 changes: tuple[VerdictChange, ...] = ()
                 if not self._rejected:
                     changes = await self._step(offload(self._judge_all, store))
-                    await self._step(offload(self._take_effect, store))
+                    await self._step(offload(self._apply_verdicts, store))
                 after = (await offload(store.reader.counts)).clusters
         return self._report(extracted, changes, before=before, after=after)
 
@@ -193,11 +193,13 @@ class ReprocessRun:
         return _extraction_counts(tally)
 
     def _judge_all(self, store: Store) -> tuple[VerdictChange, ...]:
-        thought = store.review.rejudge(tag=self._tag())
-        thought.judge_all(self._deduper.judge, progress=lambda done: self._count("judged", done))
-        return tuple(thought.changes())
+        """Judge all articles again, continuing an interrupted run; return the verdicts that differ."""
+        rejudge = store.review.rejudge(tag=self._tag())
+        rejudge.judge_all(self._deduper.judge, progress=lambda done: self._count("judged", done))
+        return tuple(rejudge.changes())
 
-    def _take_effect(self, store: Store) -> None:
+    def _apply_verdicts(self, store: Store) -> None:
+        """Make the new verdicts the current ones, and record under which rules they were made."""
         store.review.rejudge(tag=self._tag()).take_effect(self._deduper.judge, now=self._clock.now())
         store.review.save_terms(self._deduper.terms)
         if self._extract:

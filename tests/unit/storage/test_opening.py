@@ -11,7 +11,7 @@ import pytest
 from worker.app import open_app
 from worker.config.schema import Settings, StoreSettings
 from worker.dedupe.judge import Deduper
-from worker.runs.daemon.session import ProgressCounter
+from worker.runs.daemon.polling import ProgressCounter
 from worker.storage import open_store
 
 

@@ -171,13 +171,13 @@ async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
 log = structlog.get_logger()
 
 _MAX_WRITE: Final = 500
-"""Candidates added in one transaction: few, so that other writers wait for milliseconds. Chosen, not measured."""
+"""Candidates added in one transaction: few, so that other writers do not wait long (chosen, not measured)."""
 _MAX_PASSES: Final = 2
 """How often a run visits places whose visit failed for now; a later run tries them again."""
 _MAX_PENDING: Final = 300
-"""How far reading a WARC file runs ahead of ingestion: it bounds the pages stored twice, as payload and as article."""
+"""How far reading a WARC file runs ahead of ingestion: it bounds the raw pages that wait in the store."""
 _PENDING_CHECK_EVERY: Final = timedelta(milliseconds=500)
-"""How often the reader checks whether ingestion has caught up; a few hundred pages take longer than that."""
+"""How often the reader checks whether ingestion has caught up: the waiting pages take longer than that."""
 
 
 @dataclass(slots=True)
@@ -218,6 +218,7 @@ class ArchiveWalker:
 
     @property
     def _limit_reached(self) -> bool:
+        """Whether this run has added as many new candidates as the options allow."""
         return self._options.limit is not None and self.counts.new >= self._options.limit
 
     @property

@@ -23,7 +23,8 @@ from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, StoreError, StoreMissing
-from worker.runs.daemon.session import ProgressCounter, Session, StopReason, StoreBackoff, sleep_until
+from worker.runs.daemon.polling import ProgressCounter
+from worker.runs.daemon.session import Session, StopReason, StoreBackoff, sleep_until
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 from worker.storage.opening import worker_name

@@ -1,4 +1,4 @@
-"""Starts polls of due sources.
+"""Starts polls of due sources, and counts the progress of the daemon.
 
 The scheduler of a session calls `SourcePoller.poll_due` every few seconds. Due times are read from the store each time;
 only the polls in progress, and short pauses after failures, are kept in memory.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from worker.app import App
 from worker.errors import MachineError, StoreError
-from worker.models import Source, SourceState
+from worker.models import Claim, Outcome, Source, SourceState
+from worker.pipeline.stages import DEADLINE
 from worker.schedule.poll_interval import is_due
 
 log = structlog.get_logger()
@@ -24,14 +25,39 @@ STORE_TIMEOUT: Final = timedelta(minutes=1)
 """How long a query of the store may take; simple reads take milliseconds, so a minute means that it is stuck."""
 LOG_EVERY: Final = timedelta(minutes=1)
 """How often a store error that persists is logged again; the query itself is repeated every two seconds."""
+_MIN_WORK_SPAN: Final = timedelta(minutes=1)
+"""Work that ran for longer before a store error shows that the store was usable: an unusable one fails at once."""
 FAILED_POLL_PAUSE: Final = timedelta(minutes=1)
 """The pause of a source whose poll could not be recorded: the store still lists it as due, every two seconds."""
 
 
-class Counter(Protocol):
-    """A counter of completed work; `ProgressCounter` in production."""
+class ProgressCounter:
+    """An observer that counts progress for the stall detector.
 
-    count: int
+    Candidates ended by their deadline do not count: a daemon in which every candidate times out makes no progress.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._worked = False
+
+    @property
+    def store_worked(self) -> bool:
+        """Whether the store has worked at least once: an error after that may pass, one before it is permanent."""
+        return self._worked or self.count > 0
+
+    def record_span(self, span: timedelta) -> None:
+        """Record how long work ran before the store failed."""
+        self._worked = self._worked or span > _MIN_WORK_SPAN
+
+    def discovered(self, source: Source, *, new: int) -> None:  # noqa: ARG002
+        """Count a poll that found candidates."""
+        self.count += 1
+
+    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002
+        """Count an outcome, unless the deadline caused it."""
+        if outcome.reason != DEADLINE:
+            self.count += 1
 
 
 class SourcePoller:
@@ -40,7 +66,7 @@ class SourcePoller:
     `fail` is called with an error that makes all work impossible.
     """
 
-    def __init__(self, app: App, done: Counter, *, fail: Callable[[MachineError], None]) -> None:
+    def __init__(self, app: App, done: ProgressCounter, *, fail: Callable[[MachineError], None]) -> None:
         self._app = app
         self._fail = fail
         self._done = done

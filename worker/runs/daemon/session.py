@@ -22,10 +22,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
 from worker.errors import MachineError, StoreError, as_machine_error
-from worker.models import Claim, Outcome, Source
-from worker.pipeline.stages import DEADLINE
 from worker.ports import Clock, RunInThread
-from worker.runs.daemon.polling import STORE_TIMEOUT, SourcePoller
+from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
 from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
 from worker.storage import Store
 from worker.storage.maintenance.prune import Pruned
@@ -115,35 +113,6 @@ class StopReason(enum.Enum):
     STOPPED = "stopped"
     RELOAD = "reload"
     STALLED = "stalled"
-
-
-class ProgressCounter:
-    """An observer that counts progress for the stall detector.
-
-    Candidates ended by their deadline do not count: a daemon in which every candidate times out makes no progress.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._worked = False
-
-    @property
-    def store_worked(self) -> bool:
-        """Whether the store has worked at least once: an error after that may pass, one before it is permanent."""
-        return self._worked or self.count > 0
-
-    def record_span(self, span: timedelta) -> None:
-        """Record how long work ran before the store failed: an unusable store fails at once."""
-        self._worked = self._worked or span > LONGEST_WAIT
-
-    def discovered(self, source: Source, *, new: int) -> None:  # noqa: ARG002
-        """Count a poll that found candidates."""
-        self.count += 1
-
-    def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002
-        """Count an outcome, unless the deadline caused it."""
-        if outcome.reason != DEADLINE:
-            self.count += 1
 
 
 class Session:

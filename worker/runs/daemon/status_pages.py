@@ -18,7 +18,8 @@ from worker.config.schema import WebSettings
 from worker.models import Claim, Health, Outcome, Source, StoreStats
 from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
-from worker.runs.daemon.session import ProgressCounter, Session
+from worker.runs.daemon.polling import ProgressCounter
+from worker.runs.daemon.session import Session
 
 if TYPE_CHECKING:
     from worker.web.metrics import Metrics

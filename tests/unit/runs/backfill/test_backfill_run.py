@@ -68,18 +68,18 @@ async def test_the_walker_does_not_wait_for_an_ingester_that_has_reached_its_lim
 
     class Ingester:
         @property
-        def left(self) -> int:
+        def remaining(self) -> int:
             return 0 if taken[0] else 10
 
     ledger = SimpleNamespace(pending=pending)
     app = SimpleNamespace(clock=clock, offload=inline, settings=None, ledger=ledger, ingester=Ingester())
     options = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), limit=10)
-    looker = ArchiveWalker(
+    walker = ArchiveWalker(
         cast("App", app), cast("BackfillDeps", SimpleNamespace(registry=None, fetcher=None)), options, SOURCE
     )
 
     began = clock.monotonic()
-    await looker._wait_for_ingester()
+    await walker._wait_for_ingester()
 
     assert clock.monotonic() - began < 5
 
@@ -125,14 +125,14 @@ async def test_a_limit_stops_within_a_sitemap_and_the_next_run_continues_with_th
     for limit in (700, 700):
         ledger = SimpleNamespace(pending=lambda **_: (0, 0))
         app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
-        looker = ArchiveWalker(
+        walker = ArchiveWalker(
             cast("App", app),
             cast("BackfillDeps", SimpleNamespace(registry=shelf, fetcher=fetcher)),
             replace(ORDERS, limit=limit),
             replace(SOURCE, kind="sitemap", url=url),
         )
-        await looker.walk()
-        looked.append((looker.counts.new, len(shelf.waiting)))
+        await walker.walk()
+        looked.append((walker.counts.new, len(shelf.waiting)))
 
     assert looked == [(700, 1), (500, 0)]
     assert max(shelf.sizes) <= 500

@@ -22,7 +22,8 @@ from worker.errors import StoreError
 from worker.pipeline.stages import Tally
 from worker.runs.daemon import daemon as service
 from worker.runs.daemon import session
-from worker.runs.daemon.session import ProgressCounter, StopReason
+from worker.runs.daemon.polling import ProgressCounter
+from worker.runs.daemon.session import StopReason
 
 Step = Callable[[], Awaitable[None]]
 

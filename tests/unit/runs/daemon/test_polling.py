@@ -15,8 +15,7 @@ from worker.errors import MachineError, StoreError
 from worker.models import Source, SourceState
 from worker.pipeline.poll_result import SourceReport
 from worker.runs.daemon import polling
-from worker.runs.daemon.polling import FAILED_POLL_PAUSE, SourcePoller
-from worker.runs.daemon.session import ProgressCounter
+from worker.runs.daemon.polling import FAILED_POLL_PAUSE, ProgressCounter, SourcePoller
 
 
 @dataclass

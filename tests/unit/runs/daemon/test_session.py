@@ -17,8 +17,8 @@ from worker.errors import MachineError, StoreError
 from worker.pipeline.stages import Tally
 from worker.runs.daemon import session as under_test
 from worker.runs.daemon import session as waits
-from worker.runs.daemon.polling import SourcePoller
-from worker.runs.daemon.session import ProgressCounter, Session, StopReason
+from worker.runs.daemon.polling import ProgressCounter, SourcePoller
+from worker.runs.daemon.session import Session, StopReason
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 
 

@@ -10,7 +10,8 @@ from worker.app import App
 from worker.config.schema import WebSettings
 from worker.models import State
 from worker.pipeline.stages import Tally
-from worker.runs.daemon.session import ProgressCounter, Session
+from worker.runs.daemon.polling import ProgressCounter
+from worker.runs.daemon.session import Session
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import CHECK_EVERY, StallDetector
 
