@@ -58,6 +58,7 @@ def _dates_in(path: str) -> Iterator[datetime]:
 
 
 def _day_parts(path: str) -> Iterator[tuple[int, ...]]:
+    """Yield year, month, day and perhaps the time for every date in a path, the most reliable form first."""
     if match := _FOLDERS.search(path):
         yield tuple(map(int, match.groups()))
     if (match := _NAMED_FOLDERS.search(path)) and (month := month_of(match[2])):

@@ -137,6 +137,7 @@ def escape_document(markup: str, *, own: Mapping[str, str] = _NO_ENTITIES) -> st
 
 
 def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
+    """Return the replacement of one reference or stray ampersand."""
     name = match[1]
     if name is None:
         return "&amp;"
@@ -150,6 +151,7 @@ def _replacement(match: re.Match[str], own: Mapping[str, str]) -> str:
 
 
 def _decoded_pieces(pieces: Iterable[bytes], content_type: str | None) -> Iterator[str]:
+    """Yield the pieces of a document as text; the first piece decides on the codec."""
     decoder: codecs.IncrementalDecoder | None = None
     codec = ""
     for piece in pieces:
@@ -182,6 +184,7 @@ class _Repairer:
         return self._repair(self._waiting, last=True)
 
     def _repair(self, text: str, *, last: bool) -> str:
+        """Return the repaired text up to the last safe cut; keep the rest for the next call."""
         done: list[str] = []
         at = 0
         while at < len(text):

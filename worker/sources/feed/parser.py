@@ -171,6 +171,7 @@ def read_feed(page: Page, *, zone: tzinfo = UTC) -> Feed:
 
 
 def _read_xml(body: bytes, page: Page, zone: tzinfo) -> Feed:
+    """Read an XML feed with feedparser after decoding and sanitising it."""
     cut = sanitise_feed(to_utf8(body, page.content_type))
     parsed = _parsed(cut.body, page)
     if not parsed.get("entries") and not parsed.get("version"):
@@ -216,6 +217,7 @@ def _cause(parsed: feedparser.FeedParserDict) -> str:
 
 
 def _entries(parsed: feedparser.FeedParserDict, page: Page, zone: tzinfo) -> Iterator[Entry]:
+    """Yield the entries of a parsed feed with their dates, links and full texts."""
     budget = TextBudget()
     for item in parsed.entries[:MAX_ENTRIES]:
         published = _date(item, "published", zone)

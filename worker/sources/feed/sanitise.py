@@ -347,6 +347,7 @@ def _keep_whole(field: etree._Element, budget: TextBudget) -> bool:
 
 
 def _shorten(field: etree._Element, *, is_url: bool = False) -> None:
+    """Reduce a field in place to its text, with a bounded length; a URL that is too long becomes empty."""
     text = " ".join("".join(islice((str(piece) for piece in field.itertext()), _MAX_PIECES)).split())
     if is_url and len(text) > MAX_LENGTH:
         # Part of a URL is another URL.

@@ -211,6 +211,7 @@ def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candidate | InputProblem]:
+    """Yield the article in one line of JSON, and its problems."""
     try:
         members = read_json(line)
     except (ValueError, RecursionError) as exc:
@@ -228,6 +229,7 @@ def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candi
 
 
 def _candidate(members: dict[str, object], where: str, context: InputContext) -> Candidate | InputProblem:
+    """Return the article in an object, or the problem that prevents it."""
     url, text, html = (_text(members, name) for name in ("url", "text", "html"))
     if not url:
         return InputProblem(where=where, why="the object has no url; add the article's address")

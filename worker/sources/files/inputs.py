@@ -127,6 +127,7 @@ def _advice(error: OSError) -> str:
 
 
 def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[Discovery]:
+    """Group candidates and problems into discoveries; an empty input gives a note."""
     empty = True
     while batch := list(islice(found, BATCH)):
         empty = False
@@ -189,6 +190,7 @@ def sample_size(folder: Path) -> int:
 
 
 def _read_seed(path: Path) -> Seed | str:
+    """Return the seed in a file, or a sentence that explains why it is none."""
     if not _SEED_NAME.fullmatch(path.name):
         return f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
     if not path.is_file():

@@ -237,6 +237,7 @@ def _read(record: WarcRecord, where: str, context: InputContext, wanted: WarcFil
 def _candidate(
     record: WarcRecord, response: WarcResponse, where: str, context: InputContext
 ) -> Candidate | InputProblem:
+    """Return the page of a response; its authority is the publisher, because the archive recorded it there."""
     try:
         url = urls.resolve(_address(record.fields))
         key = urls.canonicalise(url)

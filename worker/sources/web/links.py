@@ -96,6 +96,7 @@ def _anchors(root: html.HtmlElement) -> Iterator[html.HtmlElement]:
 
 
 def _link(anchor: html.HtmlElement, base: str) -> Link | None:
+    """Return the link of an anchor, or None if it does not lead to a web page."""
     href = (anchor.get("href") or "").strip()
     if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
         return None

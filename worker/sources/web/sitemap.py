@@ -101,6 +101,7 @@ def _in_words(line: int | None, message: str) -> str:
 
 
 def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[SitemapEntry]:
+    """Yield the entries whose end tag the parser has read since the last call, and free their memory."""
     for _, ended in parser.read_events():
         element = cast("etree._Element", ended)  # noqa: SLF001 - lxml gives its element no other name
         name = _local(element)
@@ -114,6 +115,7 @@ def _ended(parser: etree.XMLPullParser, problems: SitemapProblems) -> Iterator[S
 
 
 def _entry_of(element: etree._Element, *, leads_to_sitemap: bool) -> SitemapEntry:
+    """Return the entry in a `<url>` or `<sitemap>` element."""
     fields = {_local(child): _text(child) for child in element if _local(child) not in {"news", "loc"}}
     # Some sites write the URL without `<loc>`. It is not shortened: part of a URL is another URL.
     address = next((child.text for child in element if _local(child) == "loc"), element.text)
@@ -213,6 +215,7 @@ def iter_sitemap(
 
 
 def _xml(page: Page, source: Source, *, policy: LinkPolicy, query: _SitemapQuery) -> Iterator[Discovery]:
+    """Yield the content of an XML sitemap: portions of articles, or one discovery with the child sitemaps."""
     problems = SitemapProblems()
     pieces = iter_gunzipped(page.body, limit=MAX_BYTES)
     found = iter_entries(pieces, url=page.url, problems=problems, content_type=page.content_type)
@@ -264,6 +267,7 @@ def _entries(
 def _index(
     found: Iterable[SitemapEntry], page: Page, *, policy: LinkPolicy, query: _SitemapQuery, outside: _OutsideCount
 ) -> Discovery:
+    """Return the child sitemaps that may have entries in the window, the newest first."""
     children: list[tuple[datetime, str]] = []
     offsite = 0
     for entry in found:
