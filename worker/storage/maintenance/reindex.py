@@ -72,8 +72,8 @@ def require_finished(connection: Connection) -> None:
     done = read_meta(connection, PROGRESS)
     if done is not None:
         raise StoreError(
-            f"the store's index is being made again, up to article {done} so far: wait for `corpus-worker reprocess "
-            "--dedupe` to end, or run it again if it was broken off"
+            f"the store's index is being rebuilt, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was interrupted"
         )
 
 
