@@ -128,7 +128,9 @@ PG_ERRORS: Final = (
     PgError(
         sqlstate="28000", pattern="not permitted to log in", remedy="run `ALTER ROLE {user} LOGIN`, or correct the url"
     ),
-    PgError(sqlstate="28000", pattern="pg_hba.conf", remedy="allow this machine with a line in the server's pg_hba.conf"),
+    PgError(
+        sqlstate="28000", pattern="pg_hba.conf", remedy="allow this machine with a line in the server's pg_hba.conf"
+    ),
     PgError(
         sqlstate="3D000",
         pattern=r'database "(?P<database>[^"]*)" does not exist',
