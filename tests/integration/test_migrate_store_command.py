@@ -96,7 +96,7 @@ def test_repeating_the_copy_completes_the_store(desk: Desk) -> None:
     assert desk.run("audit").status == 0
 
 
-def test_a_store_that_holds_another_corpus_is_left_as_it_was(desk: Desk) -> None:
+def test_a_target_with_another_corpus_is_refused_and_unchanged(desk: Desk) -> None:
     former = dump(desk.folder / "other.db")
 
     ended = desk.run("migrate-store", "sqlite:///corpus.db", "sqlite:///other.db")
