@@ -52,5 +52,5 @@ def test_a_store_url_with_an_unknown_parameter_is_one_line(desk: Desk, command: 
 
     assert process.returncode == 1
     assert len(desk.log().splitlines()) == 1
-    assert 'invalid connection option "passwort"; PostgreSQL knows no such parameter' in desk.log()
+    assert 'invalid connection option "passwort"; PostgreSQL has no such parameter' in desk.log()
     assert "secret" not in desk.log()

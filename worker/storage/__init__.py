@@ -1,6 +1,6 @@
 """The store: candidate ledger, corpus, index and seeds in one SQL database (SQLite or PostgreSQL).
 
-`open_store` is the way in. Every call of the store is one transaction; none of them needs more than bounded memory.
+`open_store` is the entry point. Every call of the store is one transaction that needs a bounded amount of memory.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _open_and_repair(
 
 
 def _reclaim_dead_leases(ledger: Ledger) -> None:
-    """Free the leases of workers that ran on this machine and are gone: nobody has to wait for them to run out."""
+    """Free the leases of dead workers of this machine, so that their candidates need not wait until a lease ends."""
     dead = [name for name in ledger.lease_owners() if _is_dead(name)]
     if dead and (freed := ledger.reclaim(dead)):
         log.info("store.taken_over", candidates=freed, workers=", ".join(dead))

@@ -122,7 +122,7 @@ def test_a_store_with_problems_is_not_backed_up_in_silence(store: Store, tmp_pat
 def test_a_store_in_memory_cannot_be_backed_up(tmp_path: Path) -> None:
     store = open_store("sqlite:///:memory:", parameters=PARAMETERS)
 
-    with pytest.raises(StoreError, match="is no SQLite file"):
+    with pytest.raises(StoreError, match="is not a SQLite file"):
         store.back_up(tmp_path / "backup.db")
     store.close()
 

@@ -73,7 +73,7 @@ def test_reprocess_ends_if_another_one_got_the_lock_after_a_restart(
                 one.review.finish_kept_pages,
                 one.review.end_kept_pages,
             ):
-                with pytest.raises(StoreBusy, match="another reprocess has begun on this store meanwhile"):
+                with pytest.raises(StoreBusy, match="another reprocess has started on this store meanwhile"):
                     write()
             again = other.review.rejudge(tag="other").judge_all(as_before)
 

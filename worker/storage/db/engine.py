@@ -72,7 +72,7 @@ def _parse(url: str) -> URL:
         (parsed.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:  # an invalid port or host name
         raise StoreError(
-            "the store url is not one: write sqlite:///path or postgresql+psycopg://host:port/name; for several "
+            "the store url is invalid: write sqlite:///path or postgresql+psycopg://host:port/name; for several "
             "servers, postgresql+psycopg:///name?host=one:5432&host=other:5432"
         ) from error
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:

@@ -107,7 +107,7 @@ PG_ERRORS: Final = (
     # Errors of the connection that a person has to correct.
     PgError(
         pattern='invalid connection option "',
-        remedy="PostgreSQL knows no such parameter: correct its name in the url, or leave it out",
+        remedy="PostgreSQL has no such parameter: correct its name in the url, or leave it out",
     ),
     PgError(pattern="^bad value for|invalid .*(value|port number)|could not match [0-9]", remedy=_FIX_URL),
     PgError(sqlstate="42704", pattern="unrecognized configuration parameter", remedy=_FIX_URL),
@@ -129,7 +129,7 @@ PG_ERRORS: Final = (
         sqlstate="28000", pattern="not permitted to log in", remedy="run `ALTER ROLE {user} LOGIN`, or correct the url"
     ),
     PgError(
-        sqlstate="28000", pattern="pg_hba.conf", remedy="let this machine in with a line in the server's pg_hba.conf"
+        sqlstate="28000", pattern="pg_hba.conf", remedy="allow this machine with a line in the server's pg_hba.conf"
     ),
     PgError(
         sqlstate="3D000",
@@ -159,12 +159,12 @@ PG_ERRORS: Final = (
     PgError(sqlstate="40P01", action=RetryAction.AT_ONCE),
     PgError(
         sqlstate="55P03",
-        remedy="somebody holds a lock on the tables for long: find out who in pg_stat_activity, and stop them or wait",
+        remedy="another session has locked the tables for long: find it in pg_stat_activity, and end it or wait",
         action=RetryAction.WAIT,
     ),
     PgError(
         sqlstate="57014",
-        remedy="somebody ended the statement, or statement_timeout is too short for it: for the latter, run "
+        remedy="the statement was cancelled, or statement_timeout is too short for it: for the latter, run "
         "`ALTER ROLE {user} SET statement_timeout = 0`",
         action=RetryAction.FEW_TIMES,
     ),
@@ -217,9 +217,9 @@ SQLITE_ADVICE = (
     ("unable to open database file", "cannot be opened: check that its folder exists and can be written"),
     ("file is not a database", "is not a SQLite database: choose another [store] url, or move the file away"),
     ("readonly database", "cannot be written: check the permissions of the file and of its folder"),
-    ("read-only", "lies on a read-only file system: choose another [store] url"),
+    ("read-only", "is on a read-only file system: choose another [store] url"),
     ("disk is full", "has no room left on its disk: make room and start again; nothing stored is lost"),
-    ("disk I/O error", "met a disk error: check the disk and the free space, then start again"),
+    ("disk I/O error", "had a disk error: check the disk and the free space, then start again"),
     ("malformed", "is damaged: restore the last backup"),
 )
 SERVER_PARAMETERS = frozenset({"host", "hostaddr", "port"})

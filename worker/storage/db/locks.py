@@ -253,6 +253,6 @@ def _busy(command: str) -> StoreBusy:
 def _lost_to_another(command: str) -> StoreBusy:
     """Return the error for a command whose lock another process took while the server was away."""
     return StoreBusy(
-        f"the server was away, and another {command} has begun on this store meanwhile, so this one stopped: "
+        f"the server was away, and another {command} has started on this store meanwhile, so this one stopped: "
         "wait until the other has ended, then run this again"
     )

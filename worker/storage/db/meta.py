@@ -71,6 +71,6 @@ def require_complete(connection: Connection) -> None:
     """Raise StoreError if a copy into this store is unfinished, so that only a part of its rows is there."""
     if copied_from(connection) is not None:
         raise StoreError(
-            "a move into this store is not finished: wait for it to end, or where it was broken off, run "
+            "a move into this store is not finished: wait for it to end, or if it was interrupted, run "
             "`corpus-worker migrate-store FROM TO` again"
         )

@@ -130,7 +130,7 @@ def _schema(connection: Connection) -> str:
     found = connection.execute(_FIRST_SCHEMA).scalar()
     if found is None:
         raise StoreError(
-            "the search_path names no schema that exists: correct it, in the url or in the role's settings, or make "
+            "the search_path names no schema that exists: correct it, in the url or in the role's settings, or create "
             "the schema with CREATE SCHEMA"
         )
     return str(found)
@@ -196,7 +196,7 @@ def _describe_users(connection: Connection) -> str:
     names = ", ".join(f"{row.name or 'unnamed'} (pid {row.pid})" for row in found[:MAX_LISTED])
     more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
     users = f", now {names}{more}" if names else ""
-    return f"the store's tables have to be changed, and somebody has them in use{users}: stop them, or wait"
+    return f"the store's tables have to be changed, and other sessions use them{users}: stop them, or wait"
 
 
 def _upgrade(connection: Connection, database: Database) -> None:

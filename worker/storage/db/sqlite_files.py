@@ -102,15 +102,15 @@ class OpenFileGuard:
         found = _id_of(self._store)
         if found is None:
             raise StoreError(
-                f"store {self._name} is gone: its file was deleted or moved, or its disk is away; nothing is stored "
-                "until it is back; to begin a new store, stop the worker and start it anew",
+                f"store {self._name} is gone: its file was deleted or moved, or its disk was unmounted; nothing is "
+                "stored until it is back; for a new store, stop the worker and start it again",
                 retry=True,
             )
         if found != self._id:
             raise StoreError(
                 f"store {self._name} was replaced by another file while it was open, and nothing is stored: stop the "
                 f"worker, remove {self._store.name}-wal and {self._store.name}-shm, which belong to the file it had, "
-                "and start it anew",
+                "and start it again",
                 retry=True,
             )
         if in_use and not self._beside:

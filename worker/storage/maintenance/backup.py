@@ -46,7 +46,7 @@ def back_up(database: Database, path: Path, *, replace: bool = False) -> Backup:
     the copy fails the checks. A failed backup leaves no file, and does not change a file that it was to replace.
     """
     if database.path is None:
-        raise StoreError(f"store {describe_url(database.url)} is no SQLite file: {_other_way(database.url, path)}")
+        raise StoreError(f"store {describe_url(database.url)} is not a SQLite file: {_other_way(database.url, path)}")
     if not path.parent.is_dir():
         raise StoreError(f"backup {path} cannot be made: there is no folder {path.parent}; make it first")
     try:

@@ -229,7 +229,7 @@ def _require_idle(database: Database, *, now: datetime) -> None:
     if not at_work:
         return
     names, until = ", ".join(each.name for each in at_work), max(each.until for each in at_work)
-    killed = f", or where they were killed, wait until their leases end at {until:%H:%M:%S} UTC" if until > now else ""
+    killed = f", or if they were killed, wait until their leases end at {until:%H:%M:%S} UTC" if until > now else ""
     raise StoreBusy(f"at work on {describe_url(database.url)}: {names}; stop them first{killed}")
 
 
@@ -265,7 +265,7 @@ def _copy(source: Database, destination: Database, table: Table, progress: CopyP
         try:
             copied += hold.write(add_missing, table, rows)
         except IntegrityError as error:  # its parent was skipped: a worker had used the same unique key
-            raise _differs(destination, f"rows of table {table.name} find no place") from error
+            raise _differs(destination, f"rows of table {table.name} cannot be inserted") from error
         last = tuple(rows[-1][column.name] for column in key_of(table))
         progress(table.name, copied)
     return copied

@@ -63,8 +63,8 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     """Whether a rebuild was interrupted, or the index was made with other parameters."""
     begun = read_meta(connection, PROGRESS)
-    held = index.stored_parameters(connection)
-    return begun is not None or (held is not None and not index.is_compatible(connection, held, parameters))
+    stored = index.stored_parameters(connection)
+    return begun is not None or (stored is not None and not index.is_compatible(connection, stored, parameters))
 
 
 def require_finished(connection: Connection) -> None:
@@ -72,8 +72,8 @@ def require_finished(connection: Connection) -> None:
     done = read_meta(connection, PROGRESS)
     if done is not None:
         raise StoreError(
-            f"the store's index is being made again, up to article {done} so far: wait for `corpus-worker reprocess "
-            "--dedupe` to end, or run it again if it was broken off"
+            f"the store's index is being rebuilt, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was interrupted"
         )
 
 

@@ -92,7 +92,7 @@ def test_others_can_work_while_a_migration_waits_for_a_long_reader(
 
     assert other.read(version_of, other) == VERSIONS[-1]
     assert pauses.waits == [0.2, 0.4, 0.8]
-    who = f"the store's tables have to be changed, and somebody has them in use, now slow reader (pid {pid})"
+    who = f"the store's tables have to be changed, and other sessions use them, now slow reader (pid {pid})"
     assert reasons(logs) == [f"{who}: stop them, or wait"] * 3
 
 
@@ -113,7 +113,7 @@ def test_when_patience_ends_the_error_names_the_sessions_in_the_way(
 ) -> None:
     pid = pid_of(reader)
 
-    with pytest.raises(StoreBusy, match=rf"in use, now slow reader \(pid {pid}\): stop them, or wait") as caught:
+    with pytest.raises(StoreBusy, match=rf"use them, now slow reader \(pid {pid}\): stop them, or wait") as caught:
         # The others wait as long as the role may: a change of tables keeps everybody waiting, and so does not.
         open_store(f"{old_url}?options=-clock_timeout=1h", parameters=PARAMETERS, patience=NO_WAIT)
 

@@ -93,7 +93,7 @@ def never(_count: int) -> None:
 @pytest.mark.parametrize(
     ("query", "sign"),
     [
-        (f"passwort={SECRET}", 'invalid connection option "passwort"; PostgreSQL knows no such parameter'),
+        (f"passwort={SECRET}", 'invalid connection option "passwort"; PostgreSQL has no such parameter'),
         (f"connect_timeout={SECRET}", "bad value for connect_timeout: .*; correct the parameter in the url"),
         (f"sslmode={SECRET}", "invalid sslmode value: .*; correct the parameter in the url"),
         (f"keepalives={SECRET}", "invalid integer value .*; correct the parameter in the url"),
@@ -304,7 +304,7 @@ def test_a_cancelled_statement_is_tried_again_a_few_times(admin: Engine, monkeyp
         assert store._database.write(cancelled(2)) == 7
         assert waits == [0.2, 0.4]
 
-        with pytest.raises(StoreError, match="somebody ended the statement, or statement_timeout is too short"):
+        with pytest.raises(StoreError, match="the statement was cancelled, or statement_timeout is too short"):
             store._database.write(cancelled(9))
         assert len(waits) == 2 + 5
 
@@ -339,7 +339,9 @@ def test_waiting_for_a_long_table_lock_is_logged(admin: Engine, monkeypatch: pyt
             assert store.ledger.enqueue([candidate(A)], now=NOW) == 1
 
     assert waits == [0.2, 0.4]
-    assert "canceling statement due to lock timeout; somebody holds a lock on the tables for long" in logs[0]["reason"]
+    assert (
+        "canceling statement due to lock timeout; another session has locked the tables for long" in logs[0]["reason"]
+    )
 
 
 def test_all_calls_share_one_growing_wait_for_a_full_server(

@@ -283,7 +283,7 @@ def test_a_row_whose_unique_key_is_taken_is_an_error(origin: str, store_url: str
     move_a_part(origin, store_url, until="candidates")
     change(store_url, "DELETE FROM candidates WHERE id = 1")
 
-    with pytest.raises(StoreError, match=r"rows of table \w+ find no place.* delete it and move again"):
+    with pytest.raises(StoreError, match=r"rows of table \w+ cannot be inserted.* delete it and move again"):
         move_store(origin, store_url, now=NOW)
 
 

@@ -1,1 +1,1 @@
-"""The steps from one version of the schema to the next, run when a store is opened."""
+"""Alembic migrations of the schema, run when a store is opened for work."""

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection the store hands over, inside the store's own transaction."""
+"""Alembic's environment: runs the migrations on the store's connection, inside its transaction."""
 
 from __future__ import annotations
 

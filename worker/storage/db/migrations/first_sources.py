@@ -1,4 +1,4 @@
-"""The part of the first schema that is about sources and their sites: polls, habits, the past, robots.txt."""
+"""The tables of the first schema about sources and sites: polls, statistics, backfills, redirects and robots.txt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy.types import TypeEngine
 
 
 def define_sources(tables: sa.MetaData, *, key: TypeEngine[int]) -> None:
-    """Add the tables."""
+    """Add the tables to the metadata of version 0001; `key` is the type of its primary keys."""
     _define_polls(tables)
     _define_backfills(tables, key)
     _define_sites(tables)

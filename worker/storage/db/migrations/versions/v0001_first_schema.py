@@ -24,7 +24,7 @@ READY_AT = "CASE WHEN (due_at IS NOT NULL) THEN {largest}(due_at, lease_until, c
 
 
 def upgrade() -> None:
-    """Make every table; the databases disagree only on what the largest of several numbers is called."""
+    """Create every table; the databases differ only in the name of the function for the largest of several values."""
     largest = "max" if op.get_bind().dialect.name == "sqlite" else "greatest"
     ready_at = sa.Computed(READY_AT.format(largest=largest), persisted=True)
     TABLES.tables["hosts"].append_column(sa.Column("ready_at", sa.BigInteger, ready_at))

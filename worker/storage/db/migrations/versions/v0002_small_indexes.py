@@ -1,4 +1,4 @@
-"""Version 0002: who says when an article was modified, and indexes for what is asked often of many rows."""
+"""Version 0002: the origin of an article's modification date, and smaller indexes for frequent queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the column, empty for what is stored; the new index by source takes the place of the one by state."""
+    """Add the column, empty in existing rows, and replace the index by state with one by source and state."""
     op.add_column("articles", sa.Column("modified_at_from", sa.Text, nullable=False, server_default=sa.text("''")))
     op.drop_index("ix_candidates_state", "candidates")
     op.create_index("ix_candidates_counts", "candidates", ["source", "state"])

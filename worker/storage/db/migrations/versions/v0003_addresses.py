@@ -1,4 +1,4 @@
-"""Version 0003: every address seen for a candidate, whose word the first one is, and several contents of one."""
+"""Version 0003: all URLs seen for a candidate, who named the first one, and several contents of a candidate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the column, empty for what is stored, and the tables; most candidates have one address and no row in them."""
+    """Add the column, empty in existing rows, and the tables; a candidate with one URL has no row in them."""
     op.add_column("candidates", sa.Column("authority", sa.Text, nullable=False, server_default=sa.text("''")))
     op.create_table(
         "addresses",
