@@ -366,8 +366,3 @@ def describe_features(values: Mapping[str, float], parts: Mapping[str, float]) -
         *(f"for: {_DESCRIPTIONS[name][0](values[name])} ({parts[name]:+.1f})" for name in pro),
         *(f"against: {_DESCRIPTIONS[name][1](values[name])} ({parts[name]:+.1f})" for name in con),
     )
-
-
-def has_description(name: str) -> bool:
-    """Return whether a feature has a description."""
-    return name in _DESCRIPTIONS

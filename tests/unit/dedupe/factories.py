@@ -1,4 +1,4 @@
-"""Articles and neighbours made on the spot."""
+"""Builds articles and neighbours for the tests of the judge."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def edited(sentences: list[str], *, every: int, seed: int = 99) -> list[str]:
 def article(
     text: str | list[str], *, title: str = "", url: str = "https://new.example/1", after: timedelta | None = None
 ) -> Article:
-    """Return a newcomer; `after` is how long after NOW it was published, None for unknown."""
+    """Return an article to judge; `after` is how long after NOW it was published, None for unknown."""
     body = text if isinstance(text, str) else "\n".join(text)
     return Article(
         url=url,

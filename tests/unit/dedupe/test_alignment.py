@@ -1,4 +1,4 @@
-"""Laying two texts along each other, for judging and for people."""
+"""The alignment of two texts, for the judge and for `why`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a text belongs to the story that another tells too."""
+"""Which words of a text belong to the story, and which are boilerplate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEASERS = [" ".join(prose(seed, sentences=1, words=9)) for seed in range(300, 30
 
 
 def strange_lines(lines: list[str]) -> list[str]:
-    """Return the lines that are no part of the story, of which the other text has the last two."""
+    """Return the lines that are boilerplate; the last two lines of the text are from the other text."""
     side, other = prepare("\n".join([*lines, *STORY[-2:]])), prepare("\n".join(STORY))
     matched = np.arange(len(side.words)) >= len(side.words) - 36
     story = coverage_of(side, matched, other, trim=True).story

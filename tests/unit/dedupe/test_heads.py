@@ -1,4 +1,4 @@
-"""Which text of a cluster is exported: attempts to take a head over, and what may."""
+"""Which text of a cluster is exported: attempts to replace the head, and what may replace it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STRANGE = (
 
 
 def told(seed: int, sentences: int, words: str = WORDS) -> list[str]:
-    """Return sentences that all speak of one matter: its words come back, and every third stands before its own one."""
+    """Return sentences on one topic: pairs of neighbouring words that recur, each followed by a random word."""
     chance, dealt = random.Random(seed), words.split()
     after = dict(zip(dealt[::2], dealt[1::2], strict=False))
     lines = [chance.choices(list(after), k=6) for _ in range(sentences)]

@@ -1,4 +1,4 @@
-"""What a newcomer is to stored articles, rule by rule."""
+"""The verdict on an article against stored articles, rule by rule."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_other_numbers_in_other_places_of_two_titles_are_no_clash() -> None:
 
 
 def opening() -> list[str]:
-    """Return news on the story of more words than a lead."""
+    """Return an opening with news on the story, longer than a lead."""
     return [NEWS, f"Chiều 15/5 luật sư Phạm Thị Lan nộp đơn số 77, {about(13)}, theo toà án tỉnh và các bên"]
 
 
@@ -243,7 +243,7 @@ def test_a_long_text_is_a_copy_however_much_later() -> None:
 
 
 def about(first: int) -> str:
-    """Return four words of each of some sentences: on the matter, and no passage of the story."""
+    """Return four words of each of some sentences: on the topic, but no passage of the story."""
     return " ".join(" ".join(sentence.split()[first : first + 4]) for sentence in STORY[2:9])
 
 
@@ -358,7 +358,7 @@ def test_passages_of_many_clusters_are_no_evidence() -> None:
 
 
 def quoting(place: int, *, around: float, after: float = 0.5) -> list[str]:
-    """Return a text that quotes STORY whole, with other matter of `around` times its length before and after."""
+    """Return a text that quotes all of STORY, with other text of `around` times its length before and after."""
     others = prose(300 + place, sentences=round(around * len(STORY)))
     cut = round(len(others) * (1 - after))
     return [*others[:cut], *STORY, *others[cut:]]

@@ -1,4 +1,4 @@
-"""The judge against pairs that people labelled; the texts are not ours to keep, so they are read where they lie."""
+"""The judge against pairs that people labelled. The texts are not in the repository; without them the tests skip."""
 
 from __future__ import annotations
 

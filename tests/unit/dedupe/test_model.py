@@ -1,4 +1,4 @@
-"""The fitted model: its features, its weights, its reasons, and what a store teaches it."""
+"""The fitted model: its features, its weights, its reasons, and the refit to the marks of a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import NOW, article, edited, neighbour, prose
 from worker.config.schema import DedupeSettings
-from worker.dedupe.classify import describe_features, has_description
+from worker.dedupe.classify import describe_features
 from worker.dedupe.features import FEATURE_SIGNS, PublishedText, measure_features
 from worker.dedupe.judge import Deduper
 from worker.dedupe.model import (
@@ -79,7 +79,7 @@ def test_the_file_of_weights_has_a_curve_and_words_for_every_feature() -> None:
     model = shipped_model()
 
     assert model.curves.keys() == FEATURE_SIGNS.keys()
-    assert all(has_description(name) for name in FEATURE_SIGNS)
+    assert all(describe_features({name: 0.5}, {name: 1.0}) for name in FEATURE_SIGNS)
     assert model.covariance.shape == (len(FEATURE_SIGNS) + 1, len(FEATURE_SIGNS) + 1)
     assert (model.covariance == model.covariance.T).all()
     for name, curve in model.curves.items():

@@ -1,4 +1,4 @@
-"""What is the same letter or digit in another script hashes alike; Latin and Vietnamese stay what they were."""
+"""Variants of one letter or digit have the same hash; the hashes of Latin and Vietnamese words never change."""
 
 from __future__ import annotations
 

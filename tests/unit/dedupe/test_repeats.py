@@ -1,4 +1,4 @@
-"""What a passage says again."""
+"""Repeats: passages that another text has at one place."""
 
 from __future__ import annotations
 

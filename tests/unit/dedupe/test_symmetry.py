@@ -1,4 +1,4 @@
-"""Which of two texts came first makes no difference to whether they are one item."""
+"""The verdict on two texts does not depend on which of them arrived first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def judged(text: list[str], stored: list[str], *, titles: tuple[str, str]) -> Ve
 
 @st.composite
 def versions(draw: st.DrawFn) -> list[str]:
-    """Draw what became of one story: cut, moved, edited, put under a new opening, among other things, said twice."""
+    """Draw a variant of one story: cut, moved, edited, with a new opening, within other text, or repeated."""
     rng = random.Random(draw(st.integers(0, 10_000)))
     story = prose(draw(st.integers(1, 2)), sentences=draw(st.integers(3, 14)), words=draw(st.sampled_from([6, 12, 20])))
     story = [line for line in story if rng.random() >= draw(st.sampled_from([0.0, 0.3, 0.6]))]

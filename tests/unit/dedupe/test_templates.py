@@ -1,4 +1,4 @@
-"""Different items of one publisher in a common frame stay different items; copies with furniture stay copies."""
+"""Different items of one publisher in a common frame are not merged; copies with boilerplate are copies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAMES = {"vi": VIETNAMESE, "en": ENGLISH}
 
 
 def item(number: int, *, words: int) -> tuple[str, list[str]]:
-    """Return a story of so many words with a title that it tells."""
+    """Return a story of so many words, with a title about it."""
     chance = random.Random(number)
     own = [
         f"{first}{second}{number}" for first in ("ka", "lo", "mi", "du", "te", "ri", "so", "pa") for second in "nrtlsk"

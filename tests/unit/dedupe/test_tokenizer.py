@@ -1,4 +1,4 @@
-"""Cutting texts into words, and hashing words and shingles."""
+"""Splitting texts into words, and hashing words and shingles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A time in which nobody polled a source is no silence of the source."""
+"""A time in which a source was not polled does not count as a silence of the source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The discover flow: what a source points at reaches the ledger, and what goes wrong is said, not raised."""
+"""The discover flow: candidates reach the store, and errors of a source are reported, not raised."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MINUTES = timedelta(minutes=1)
 
 
 def parse(read: Page, source: Source, /, *, now: datetime) -> Discovery:
-    """Read one link a line; `> link` leads to a further page, `! why` is a note."""
+    """Read one link per line; `> link` leads to a further page, `! why` is a note."""
     if read.body.startswith(b"<html"):
         raise SourceError(f"{read.final_url}: this is an HTML page, not a feed")
     lines = read.body.decode().split()

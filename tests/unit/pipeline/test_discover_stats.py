@@ -1,4 +1,4 @@
-"""The discover flow learns: when to come back, what was missed between two polls, and what has changed of a source."""
+"""What the discover flow learns: poll intervals, gaps between two polls, and changes of a source."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RHYTHM = IntervalPolicy(every=15 * MINUTE, min_every=5 * MINUTE, max_every=12 * 
 
 
 def parse(read: Page, source: Source, /, *, now: datetime) -> Discovery:
-    """Read one link a line."""
+    """Read one link per line."""
     if not read.body.startswith((b"https", b"#")):
         raise SourceError(f"{read.final_url}: this is no feed")
     links = [line for line in read.body.decode().split() if line.startswith("https")]
@@ -202,7 +202,7 @@ async def test_a_gap_of_a_source_with_its_own_interval_says_what_to_do(store: St
 
 
 def harvest(store: Store, source: str, *, useful: int) -> None:
-    """Let a hundred pages of a source be judged, by the store's own hand; none is worth anything but the `useful`."""
+    """Write the outcomes of a hundred pages of a source to the store; only `useful` of them are new."""
 
     gathered = OutcomeStats()
     for number in range(100):

@@ -1,4 +1,4 @@
-"""An article made of the source's own text says so, and that its dates are the source's."""
+"""An article made of the feed's text has a note that says so, and the feed as the origin of its dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An article on several pages is gathered, within bounds."""
+"""The pages of an article that is split over several are joined, within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def leaf(number: int, *, of: int, text: str = "") -> Page:
 
 
 async def gather(answers: dict[str, object], first: Page) -> tuple[list[str], list[str]]:
-    """Return the addresses of the pages that were gathered, and of those that were asked for."""
+    """Return the addresses of the joined pages, and of the requested ones."""
     fetcher = FakeFetcher(answers)
     with open_store("sqlite://", parameters=Deduper().parameters) as store:
         whole = await with_further_pages(first, faked_stages(store, clock=FakeClock(), fetcher=fetcher))

@@ -1,4 +1,4 @@
-"""The ingest flow: whatever a stage does, each candidate ends in exactly one state."""
+"""The ingest flow: whatever happens in a stage, each candidate ends in exactly one state."""
 
 from __future__ import annotations
 
@@ -392,7 +392,7 @@ def words(seed: int) -> str:
 
 
 class Noting(FakeExtractor):
-    """Gives every paragraph a key, and notes what it was told."""
+    """Gives every paragraph a key, and records its calls."""
 
     def __init__(self) -> None:
         self.boilerplate: list[frozenset[int]] = []
@@ -404,7 +404,7 @@ class Noting(FakeExtractor):
 
 
 class Faulty(FakeExtractor):
-    """Reads every page with a step that failed."""
+    """Extracts every page with one step failing."""
 
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         made = await super().extract(content, hints, fetched_at=fetched_at)
@@ -412,7 +412,7 @@ class Faulty(FakeExtractor):
 
 
 class FallbackMeter(NullMetrics):
-    """Remembers what stood in for our reading."""
+    """Records which fallbacks were used."""
 
     def __init__(self) -> None:
         self.to: list[str] = []

@@ -1,4 +1,4 @@
-"""The pages of a source: very long ones to their end, and more of them than one poll reads by turns."""
+"""The pages of a source: very long ones are read to their end, and many pages in turn over several polls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLICE = 3
 
 
 def parse(read: Page, source: Source, /, *, now: datetime) -> Discovery:
-    """Read one link a line, three at a time; `> link` leads to a further page, `bad` is no entry."""
+    """Read one link per line, three at a time; `> link` leads to a further page, `bad` is no entry."""
     del now
     lines = read.body.decode().split()
     if "bad" in lines[:SLICE]:
@@ -38,7 +38,7 @@ def parse(read: Page, source: Source, /, *, now: datetime) -> Discovery:
 
 
 class SlowFetcher(FakeFetcher):
-    """Every page takes some time."""
+    """Fetches pages, each of which takes some time."""
 
     def __init__(self, answers: dict[str, object], clock: FakeClock, *, takes: timedelta) -> None:
         super().__init__(answers)

@@ -1,4 +1,4 @@
-"""Articles are looked at again at given ages: what changed becomes a revision whose difference can be told."""
+"""Articles are rechecked at given ages, and a changed one becomes a revision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def store() -> Iterator[Store]:
 
 
 class Desk:
-    """An ingester over the real store and judge that looks at articles again after six hours and two days."""
+    """An ingester over the real store and judge that rechecks articles after six hours and two days."""
 
     def __init__(self, store: Store, *, recheck: tuple[timedelta, ...] = (6 * HOUR, 2 * DAY)) -> None:
         self.store, self.clock, self.tally = store, FakeClock(), Tally()

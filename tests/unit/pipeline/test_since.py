@@ -1,4 +1,4 @@
-"""Articles from a day on alone: told from what a source says, else from the page; a backfill is not bound."""
+"""The `since` of a source: earlier articles are left out, by the source's dates or the page's; not in a backfill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's rules for when a source is polled: an interval of its own, or fixed times across clock changes."""
+"""The `every` and `cron` settings of a source, and fixed times across clock changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that is no longer what it was raises a warning with figures, and a steady one never does."""
+"""A source that has changed raises a warning with figures, and a steady one never does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN = article("chữ")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What the pages of a made-up source are like: shares, and the mean and spread of the logarithm of lengths."""
+    """The pages of a simulated source: shares, and the mean and spread of the logarithm of lengths."""
 
     rejected: float = 0.05
     repeated: float = 0.05
@@ -56,7 +56,7 @@ RELAUNCHED = {
 
 
 class Paper:
-    """A source whose pages are harvested one by one; what it warns of is noted with the number of the page."""
+    """A source whose page outcomes are added one by one; each warning is recorded with the number of the page."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)

@@ -1,4 +1,4 @@
-"""How often a source is polled follows how it publishes."""
+"""The poll interval follows how a source publishes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 
 
 class Feed:
-    """A source that publishes at given times, polled as its habits ask for."""
+    """A source that publishes at given times, polled at the learned intervals."""
 
     def __init__(self, items: Sequence[datetime], *, window: int = 30, dated: bool = False, worth: float = 1.0) -> None:
         self.items = sorted(items)

@@ -1,4 +1,4 @@
-"""When an article is looked at again, and what a look that failed means."""
+"""When an article is rechecked, and the outcome of a failed recheck."""
 
 from __future__ import annotations
 

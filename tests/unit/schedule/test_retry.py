@@ -1,4 +1,4 @@
-"""When to come back after a failure."""
+"""Retry times after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of every rhythm, polled for two simulated months: what is seen of them, and for how many polls."""
+"""Simulated sources of every rhythm, polled for two months: the share of items seen, and the number of polls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEEDS = (5, 6)
 
 @pytest.fixture(scope="module")
 def scores() -> dict[str, Score]:
-    """One source of each rhythm from two draws, that of all together under `all`."""
+    """Scores of simulated sources of each rhythm from two draws, and of all together under `all`."""
     found: dict[str, Score] = {"all": Score()}
     for seed in SEEDS:
         drawn = {publisher.rhythm: publisher for publisher in publishers(100, days=DAYS, seed=seed)}
