@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll and process only this source (repeatable).")
+@click.option(
+    "--source", "sources", multiple=True, metavar="NAME", help="Poll and process only this source (repeatable)."
+)
 @click.option(
     "--as",
     "read_as",
