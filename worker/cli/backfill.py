@@ -27,7 +27,7 @@ class _DayType(click.DateTime):
                 value if isinstance(value, datetime) else datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
             )
         except ValueError:
-            self.fail(f"{value!r} is no day; write one as 2026-01-31", param, ctx)
+            self.fail(f"{value!r} is not a day; write it as 2026-01-31", param, ctx)
 
 
 _DAY: Final = _DayType()
