@@ -288,7 +288,7 @@ def test_a_backfill_that_can_read_nothing_fails_with_the_reason(desk: Desk) -> N
         (("nirgends", *JANUARY), "no source is called nirgends"),
         (("danh-sach", *JANUARY), "has no past to go back through"),
         (("kho", "--from", "2026-02-01", "--to", "2026-01-01"), "swap them"),
-        (("kho", "--from", "gestern"), "write one as 2026-01-31"),
+        (("kho", "--from", "gestern"), "write it as 2026-01-31"),
         (("kho",), "--from"),
     ],
 )

@@ -124,7 +124,7 @@ def test_the_detected_kind_of_a_target_is_reported(tmp_path: Path, room: Newsroo
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--as", "article"], "name the address"),
+        (["--as", "article"], "give its URL"),
         (["in.txt", "--as", "article"], "the kind of a file follows from its name"),
         (["https://mot.example/a", "--as", "page"], "'page' is not one of"),
     ],

@@ -27,7 +27,7 @@ class _DayType(click.DateTime):
                 value if isinstance(value, datetime) else datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
             )
         except ValueError:
-            self.fail(f"{value!r} is no day; write one as 2026-01-31", param, ctx)
+            self.fail(f"{value!r} is not a day; write it as 2026-01-31", param, ctx)
 
 
 _DAY: Final = _DayType()
@@ -35,9 +35,9 @@ _DAY: Final = _DayType()
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, as 2026-01-31.")
+@click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, such as 2026-01-31.")
 @click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; default: today in the source's time zone.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Process at most N candidates.")
 @click.option(
     "--changed-later", is_flag=True, help="Include pages last changed after the span; they may have been written in it."
 )

@@ -128,7 +128,9 @@ def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ..
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many pairs.")
+@click.option(
+    "--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="The number of pairs."
+)
 @options
 def review(common: CommonOptions, limit: int) -> None:
     """List the pairs about which the judge was least sure.

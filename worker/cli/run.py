@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--source", "sources", multiple=True, metavar="NAME", help="Poll only this source (repeatable).")
+@click.option(
+    "--source", "sources", multiple=True, metavar="NAME", help="Poll and process only this source (repeatable)."
+)
 @click.option(
     "--as",
     "read_as",
     type=click.Choice(["article", "feed", "sitemap", "listing"]),
     help="What each URL is; detected from the page by default.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Work on at most N candidates.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Process at most N candidates.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
 @options
 def ingest(
