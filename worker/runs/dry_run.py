@@ -295,7 +295,7 @@ PACING_PATIENCE: Final = timedelta(seconds=5)
 
 
 class SharedPacing:
-    """A host registry that reserves request slots in the shared registry of the store and writes everything else to its own.
+    """A host registry that reserves request slots in the shared registry of the store and writes all else to its own.
 
     If the store fails once, only the own registry is used from then on.
     """
@@ -329,7 +329,7 @@ class SharedPacing:
         self._own.save_health(health)
 
     def robots(self, origin: str) -> RobotsRecord | None:
-        """Return the robots.txt of an origin as this robots.txt that it, else as the store does."""
+        """Return the robots.txt of an origin as this run knows it, else as the store does."""
         own = self._own.robots(origin)
         if own is not None or self._shared is None:
             return own
@@ -359,7 +359,7 @@ class SharedPacing:
 
 @contextmanager
 def shared_pacing(settings: Settings, own: HostRegistry) -> Iterator[HostRegistry]:
-    """Return a host registry that shares the rate limits of the store; `own` if there is `own`."""
+    """Return a host registry that shares the rate limits of the store; without a usable store, `own`."""
     try:
         store = open_read_only(settings, patience=PACING_PATIENCE)
     except StoreError:
