@@ -15,7 +15,7 @@ from worker.models import Article, Claim, Outcome, Page, Request, Source, Text, 
 from worker.pipeline.stages import Limits, Stages
 from worker.ports import Hints
 from worker.schedule.poll_interval import IntervalPolicy
-from worker.storage import Store
+from worker.storage.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

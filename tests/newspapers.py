@@ -21,7 +21,7 @@ from worker.pipeline.ingest import Ingester
 from worker.pipeline.stages import Tally
 from worker.ports import Hints
 from worker.sources import PARSERS, detect
-from worker.storage import Store
+from worker.storage.store import Store
 from worker.urls import canonicalise
 
 GONE = FetchError("404", reason="gone", retry=False, status=404)

@@ -28,16 +28,14 @@ from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.fetch.client import HttpFetcher
 from worker.models import Article, Page, Request, Seed, Source
-from worker.pipeline.discover import Discoverer
+from worker.pipeline.discover import Discoverer, SeedImporter, SeedReport
 from worker.pipeline.ingest import Ingester
-from worker.pipeline.seeds import SeedImporter, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.ports import BackfillRegistry, Clock, Fetcher, Ledger, MetricsSink, NullMetrics
 from worker.schedule.poll_interval import IntervalPolicy
 from worker.sources import PARSERS, detect
 from worker.sources.files.inputs import read_seeds
-from worker.storage import PATIENCE, Store
-from worker.storage.opening import StoreExecutor, open_for_work, worker_name
+from worker.storage.store import PATIENCE, Store, StoreExecutor, open_for_work, worker_name
 from worker.urls import canonicalise, host_of
 
 if TYPE_CHECKING:

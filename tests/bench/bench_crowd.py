@@ -29,7 +29,7 @@ from worker import logs
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.models import Article, Claim, Fingerprint, Neighbour, Verdict
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 LEASE = timedelta(seconds=15)
 KILL_EVERY = 3.0

@@ -35,10 +35,10 @@ from worker.dedupe.fingerprint import BANDS, PERMUTATIONS, ROWS, fingerprint
 from worker.dedupe.judge import Deduper
 from worker.dedupe.tokenizer import SHINGLE
 from worker.models import Fingerprint
-from worker.storage import move_store
 from worker.storage.corpus import index
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import METADATA
+from worker.storage.maintenance.copy_store import move_store
 
 T = TypeVar("T")
 Where = TypeVar("Where", Path, str)

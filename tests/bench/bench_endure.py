@@ -30,7 +30,7 @@ from urllib.request import urlopen
 from tests.bench.endless_site import Press
 from worker import logs
 from worker.models import AuditReport, State
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 CONFIG = """
 [store]

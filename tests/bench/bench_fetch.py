@@ -29,7 +29,7 @@ from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
 from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.models import Request
-from worker.storage.opening import StoreExecutor
+from worker.storage.store import StoreExecutor
 
 HOSTS = [f"127.0.0.{number}" for number in range(1, 65)]
 PAGES_A_HOST = 15

@@ -26,8 +26,8 @@ from sqlalchemy import create_engine
 
 from worker.dedupe.judge import Deduper
 from worker.models import Article, AuditReport, Candidate, Fingerprint, State, Text
-from worker.storage import Store, open_store
 from worker.storage.db.schema import METADATA
+from worker.storage.store import Store, open_store
 
 WORDS = 400
 COPIES = 0.3

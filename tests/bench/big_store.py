@@ -28,9 +28,9 @@ from sqlalchemy import ColumnElement, Insert, Table, column, create_engine, inse
 from worker.dedupe.fingerprint import fingerprint
 from worker.dedupe.judge import Deduper
 from worker.models import Article, Candidate, Claim, State, Text
-from worker.storage import Store, open_store
 from worker.storage.corpus.index import FINGERPRINTS, MAX_POSTINGS
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, STANDINGS
+from worker.storage.store import Store, open_store
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _LEASE = timedelta(minutes=5)

@@ -11,7 +11,7 @@ import pytest
 from tests.commands import Desk
 from worker.config.schema import Settings
 from worker.runs import reprocess
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
 

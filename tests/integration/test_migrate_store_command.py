@@ -11,7 +11,7 @@ import pytest
 
 from tests.commands import Desk
 from worker.clock import SystemClock
-from worker.storage import move_store
+from worker.storage.maintenance.copy_store import move_store
 
 SOURCE = '[[sources]]\nname = "mot"\nkind = "files"\npath = "{}"\n'
 

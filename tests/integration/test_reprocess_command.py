@@ -20,7 +20,7 @@ from worker.config.load import load_settings
 from worker.errors import StoreBusy, UsageError
 from worker.models import DuplicateLink
 from worker.runs.reprocess import ReprocessRun
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
 

@@ -12,7 +12,7 @@ from tests.commands import Desk, stop
 from tests.contract.storage.factories import PARAMETERS, candidate
 from tests.fakes import START
 from tests.run_cli import run_inside
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 
 @pytest.fixture

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
-from worker.charset.vietnamese import LEGACY_DECODERS, detect_legacy_encoding, expand_entities, may_be_font_trick
+from worker.charset.vietnamese import (
+    _PUNCTUATION,
+    _UMLAUTS,
+    _WINDOWS_1252,
+    LEGACY_DECODERS,
+    MANY_LETTERS,
+    MAX_UMLAUT_SHARE,
+    MIN_DISTINCT_LETTERS,
+    MIN_WORDS,
+    detect_legacy_encoding,
+    expand_entities,
+)
 
 # How much of a body the guess is made from: enough for any article, and a bound for its time (chosen, not measured).
 SAMPLE_BYTES = 64_000
@@ -272,3 +283,18 @@ def _decode_legacy(latin: str, detected: str, chosen_by: str) -> Decoded:
 def _decoded(text: str, codec: str, chosen_by: str) -> Decoded:
     names = {WINDOWS_1252: "windows-1252", "cp1258": "windows-1258"}
     return Decoded(text=unicodedata.normalize("NFC", clean(text)), charset=names.get(codec, codec), chosen_by=chosen_by)
+
+
+def may_be_font_trick(non_ascii: str) -> bool:
+    """Return, within microseconds, whether a page in UTF-8 may contain a font trick that was converted to UTF-8.
+
+    `non_ascii` are all non-ASCII characters of the page. In a font trick they are all in windows-1252, and Vietnamese
+    uses more different letters than German, and other ones.
+    """
+    distinct = set(non_ascii)
+    if distinct.difference(_WINDOWS_1252):
+        return False
+    letters = len(non_ascii) - sum(map(non_ascii.count, distinct & _PUNCTUATION))
+    if len(distinct - _PUNCTUATION) < (MIN_DISTINCT_LETTERS if letters >= MANY_LETTERS else MIN_WORDS):
+        return False
+    return sum(map(non_ascii.count, distinct & _UMLAUTS)) < MAX_UMLAUT_SHARE * letters

@@ -122,21 +122,6 @@ def expand_entities(latin: str) -> str:
     return _ENTITY.sub(expand, latin)
 
 
-def may_be_font_trick(non_ascii: str) -> bool:
-    """Return, within microseconds, whether a page in UTF-8 may contain a font trick that was converted to UTF-8.
-
-    `non_ascii` are all non-ASCII characters of the page. In a font trick they are all in windows-1252, and Vietnamese
-    uses more different letters than German, and other ones.
-    """
-    distinct = set(non_ascii)
-    if distinct.difference(_WINDOWS_1252):
-        return False
-    letters = len(non_ascii) - sum(map(non_ascii.count, distinct & _PUNCTUATION))
-    if len(distinct - _PUNCTUATION) < (MIN_DISTINCT_LETTERS if letters >= MANY_LETTERS else MIN_WORDS):
-        return False
-    return sum(map(non_ascii.count, distinct & _UMLAUTS)) < MAX_UMLAUT_SHARE * letters
-
-
 def detect_legacy_encoding(latin: str) -> str | None:
     """Return the encoding (a key of `LEGACY_DECODERS`) in which a text is clearly Vietnamese, None if there is none."""
     marked = _marked_words(latin[:SAMPLE_BYTES])

@@ -59,7 +59,7 @@ class CommonOptions:
 
     def require_safe_output(self, settings: Settings, output: Path) -> None:
         """Refuse to overwrite the configuration or a file of the store with a result; raises UsageError."""
-        from worker.storage import is_store_file
+        from worker.storage.db.sqlite_files import is_store_file
 
         config = self.config or DEFAULT_CONFIG
         if is_store_file(settings.store.url, output):

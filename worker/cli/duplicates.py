@@ -45,7 +45,7 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
         context.obj = common
         return
     from worker.cli.render.tables import duplicate_record, print_duplicates
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)

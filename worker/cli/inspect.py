@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from worker.config.schema import Settings
     from worker.models import Article, BackfillStatus, Rights, StoreStats
     from worker.runs.preview import ExtractPreview
-    from worker.storage import Store
     from worker.storage.queue.workers import WorkerRecord
+    from worker.storage.store import Store
 
 
 _WATCH_INTERVAL: Final = timedelta(seconds=2)  # chosen: reads as live, and is long beside the time of one status query
@@ -38,7 +38,7 @@ def status(common: CommonOptions, watch: bool) -> None:
     Unfinished backfills are shown as well. The store is only read, so this works beside a running daemon.
     """
     from worker.cli.render.tables import console
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -142,7 +142,7 @@ def audit(common: CommonOptions) -> None:
     Every candidate must be in exactly one state, and every article must have its index rows.
     """
     from worker.cli.render.tables import audit_record, print_audit
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -164,7 +164,7 @@ def why(common: CommonOptions, url_or_id: str) -> None:
     The history shows where the article was discovered, when it was fetched, and how it was judged and why.
     """
     from worker.cli.render.why import history_record, load_history, print_history
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -193,7 +193,7 @@ def export(common: CommonOptions, output_format: str, output: Path | None) -> No
     Texts are ordered by id. A file or folder is written completely or not at all.
     """
     from worker.export import FORMATS
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)

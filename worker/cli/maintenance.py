@@ -34,7 +34,7 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
     The copy is checked (every page of the file, and whether its books balance) before it gets its name.
     """
     from worker.clock import SystemClock
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -64,7 +64,7 @@ def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
     again. The store stays usable meanwhile.
     """
     from worker.clock import SystemClock
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -92,7 +92,8 @@ def upgrade_store(common: CommonOptions) -> None:
     """
     from worker.config.load import mask_url
     from worker.logs import escape
-    from worker.storage import misplaced_articles, upgrade_store
+    from worker.storage.corpus.audit import misplaced_articles
+    from worker.storage.db.migrate import upgrade_store
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -118,7 +119,7 @@ _COUNT_LABELS: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 def _minimum_age(given: str | None, configured: timedelta | None) -> timedelta:
     """Return the age from which records are deleted, given or else configured; raises UsageError."""
-    from worker.config.units import parse_duration
+    from worker.config.types import parse_duration
 
     if given is None and configured is not None:
         return configured
@@ -163,7 +164,7 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
     from worker.config.load import mask_url
     from worker.config.types import is_store_url
     from worker.errors import UsageError
-    from worker.storage import move_store
+    from worker.storage.maintenance.copy_store import move_store
 
     common.set_up_logs()
     for url in (origin, target):

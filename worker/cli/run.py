@@ -19,7 +19,7 @@ from worker.models import Claim, Outcome, Source, State
 if TYPE_CHECKING:
     from worker.config.schema import Settings
     from worker.fetch.request import Step
-    from worker.pipeline.seeds import SeedReport
+    from worker.pipeline.discover import SeedReport
     from worker.runs.ingest import IngestOptions, IngestReport
 
 

@@ -41,7 +41,7 @@ def list_sources(common: CommonOptions) -> None:
     """List the configured sources and how their last poll went."""
     from worker.cli.render.tables import print_source_table
     from worker.errors import StoreError
-    from worker.storage.opening import open_read_only
+    from worker.storage.store import open_read_only
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)

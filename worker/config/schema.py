@@ -32,9 +32,9 @@ from worker.config.types import (
     TimeZone,
     WebAddress,
     Word,
+    format_duration,
     is_loopback,
 )
-from worker.config.units import format_duration
 from worker.models import Source, SourceOptions
 
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"

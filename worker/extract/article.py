@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
-from worker.extract.document import Document, open_document
+from worker.extract.document import Document, first_time_zone, open_document
 from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
-from worker.extract.fields.date_parser import first_time_zone
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import (
     Title,
@@ -32,7 +32,6 @@ from worker.extract.main_text.removal import RemovalBudget, remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.extract.multipage import is_first_page, next_page_url, split_pages
 from worker.extract.quality import LanguageDetector
-from worker.extract.text import clean_line, clean_text, count_words, sha256_of
 from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of

@@ -9,9 +9,9 @@ import re
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from worker.charset.characters import count_words
 from worker.errors import ExtractError
 from worker.extract.document import Document
-from worker.extract.text import count_words
 from worker.urls import refresh_target
 
 _GONE = re.compile(

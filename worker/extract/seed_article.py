@@ -14,10 +14,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from worker.charset import clean
+from worker.charset.characters import clean_line, count_words, fold, fold_ascii, sha256_of
 from worker.errors import ExtractError
 from worker.extract.main_text.phrases import is_block_heading, is_comment_heading, is_credit, is_cross_link, is_prompt
 from worker.extract.quality import LanguageDetector
-from worker.extract.text import clean_line, count_words, fold, fold_ascii, sha256_of
 from worker.models import Article, Kind, Seed
 
 # Line classification. The forms (a headline has no full stop, a teaser is cut short) hold for every language; the

@@ -17,7 +17,6 @@ import httpx
 
 from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError, FetchError
-from worker.fetch.circuit_breaker import CircuitBreakers
 from worker.fetch.http.connections import Connections, TlsContext
 from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
 from worker.fetch.http.semantics import (
@@ -45,7 +44,7 @@ from worker.fetch.http.ssrf import (
     url_host,
     url_origin,
 )
-from worker.fetch.rate_limit import HostRateLimiter
+from worker.fetch.politeness import CircuitBreakers, HostRateLimiter
 from worker.fetch.request import (
     FetchTrace,
     HttpRequest,
@@ -60,8 +59,7 @@ from worker.fetch.request import (
     refresh_redirect,
 )
 from worker.fetch.robots import ALLOW_ALL, Robots
-from worker.fetch.robots_cache import RobotsCache
-from worker.fetch.tdmrep import HEADER, TdmrepCache
+from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 

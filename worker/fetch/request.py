@@ -20,11 +20,10 @@ from lxml import etree, html
 
 from worker.charset import decode
 from worker.errors import FetchError
-from worker.fetch.circuit_breaker import CircuitBreakers
 from worker.fetch.http.connections import LIBRARY_ERRORS, Connections, Header, RawResponse, to_fetch_error
 from worker.fetch.http.content_encoding import ACCEPT_ENCODING, BodyDecoder, size_error
 from worker.fetch.http.ssrf import Network, check_url, resolve_location, url_host
-from worker.fetch.rate_limit import HostRateLimiter, HostSlot, SlotMissed
+from worker.fetch.politeness import CircuitBreakers, HostRateLimiter, HostSlot, SlotMissed
 from worker.models import Page, Request
 from worker.ports import HostRegistry, RunInThread
 from worker.urls import refresh_target

@@ -40,9 +40,8 @@ from worker.models import (
 )
 from worker.pipeline.stages import Observer
 from worker.ports import BackfillRegistry, HostHealth, HostRegistry, Judge, Ledger, RobotsRecord, Scope
-from worker.storage import open_store
 from worker.storage.corpus.reader import StoreReader
-from worker.storage.opening import StoreExecutor, open_read_only
+from worker.storage.store import StoreExecutor, open_read_only, open_store
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from worker.clock import SystemClock
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.errors import ExtractError, FetchError, SourceError, UsageError
 from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.explain import ExtractionExplanation
@@ -29,7 +29,7 @@ from worker.pipeline.source_pages import CrossSubmissions
 from worker.ports import Clock, Hints
 from worker.runs.dry_run import shared_pacing
 from worker.sources import PARSERS, read_inputs
-from worker.storage.opening import StoreExecutor
+from worker.storage.store import StoreExecutor
 from worker.urls import host_of, page_key
 
 _MAX_DEPTH: Final = 3

@@ -32,12 +32,12 @@ from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Claim, Outcome, Page, Source, State
 from worker.pipeline.stages import Tally
 from worker.ports import Hints, Scope
-from worker.storage import Store, needs_reindexing, open_store, reindex
 from worker.storage.corpus.judge_model import UnsurePair
 from worker.storage.maintenance.manual_decisions import Rejudged
+from worker.storage.maintenance.reindex import needs_reindexing, reindex
 from worker.storage.maintenance.rejudge import VerdictChange
 from worker.storage.maintenance.review import REPROCESS_BATCH, RawPage
-from worker.storage.opening import StoreExecutor, worker_name
+from worker.storage.store import Store, StoreExecutor, open_store, worker_name
 from worker.urls import same_site
 
 T = TypeVar("T")

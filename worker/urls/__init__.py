@@ -19,8 +19,16 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
-from worker.urls.forwarding import embedded_url, refresh_target, wrapped_url
-from worker.urls.keys import UrlRules, is_specific, path_key, query_key, remove_dots
+from worker.urls.keys import (
+    UrlRules,
+    embedded_url,
+    is_specific,
+    path_key,
+    query_key,
+    refresh_target,
+    remove_dots,
+    wrapped_url,
+)
 from worker.urls.syntax import (
     check_length,
     encode_fragment,

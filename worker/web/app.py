@@ -26,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.config.units import format_age, format_countdown, format_duration, format_rounded
+from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.errors import StoreError
 from worker.logs import escape as visible
 from worker.models import Health, SourceStats, State, StoreStats

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from tests.contract.storage.factories import PARAMETERS
-from worker.storage import Store, open_store
 from worker.storage.db.migrate import VERSIONS
 from worker.storage.db.schema import METADATA
+from worker.storage.store import Store, open_store
 
 SERVER = "CORPUS_WORKER_TEST_POSTGRESQL"
 REQUIRED = "CORPUS_WORKER_REQUIRE_POSTGRESQL"

@@ -24,7 +24,7 @@ from worker.models import (
     Verdict,
 )
 from worker.ports import Judge
-from worker.storage import Store
+from worker.storage.store import Store
 from worker.urls import host_of
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC)

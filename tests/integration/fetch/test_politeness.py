@@ -15,7 +15,7 @@ from tests.integration.fetch.loopback import Exchange, Loopback
 from worker.errors import FetchBlocked, FetchError
 from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.fetch.http.ssrf import Address
-from worker.fetch.rate_limit import HostSlot
+from worker.fetch.politeness import HostSlot
 from worker.models import Request
 from worker.ports import RobotsRecord
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback
 from worker.fetch.client import InMemoryHostStore
-from worker.fetch.tdmrep import HEADER, PATH
+from worker.fetch.site_policies import HEADER, PATH
 from worker.models import Request
 
 FILE = (

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.contract.storage.factories import PARAMETERS, candidate, settle
 from worker.models import Candidate, Text
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 LEASE = timedelta(seconds=2)
 SIZES = (6, 8, 10, 10, 8)

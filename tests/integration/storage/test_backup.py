@@ -11,10 +11,10 @@ import pytest
 
 from tests.contract.storage.factories import PARAMETERS, take_in
 from worker.errors import StoreError
-from worker.storage import Store, open_store
 from worker.storage.db.engine import connect
 from worker.storage.db.sqlite_files import leftover_log
 from worker.storage.maintenance.backup import back_up
+from worker.storage.store import Store, open_store
 
 
 @pytest.fixture

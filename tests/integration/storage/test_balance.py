@@ -15,7 +15,7 @@ from tests.contract.storage.factories import MINUTE, NOW, PARAMETERS, candidate,
 from worker.models import Claim, Outcome, State
 from worker.ports import HostHealth
 from worker.schedule.retry import keep_former_outcome
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 URLS = [f"https://h{number % 4}.example/{number}" for number in range(12)]
 TEXTS = ["một hai", "hai một", "một hai ba", "theo bốn năm", "theo bốn sáu", "bảy"]

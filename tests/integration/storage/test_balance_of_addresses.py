@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.contract.storage.factories import MINUTE, NOW, PARAMETERS, article, candidate, fingerprint, judge_of
 from worker.models import Authority, Candidate, Claim, Outcome, State, Text
 from worker.schedule.retry import keep_former_outcome
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 SITES = ["a.example", "b.example"]
 ENDS = [State.REJECTED, State.BLOCKED, State.FAILED, State.PENDING]

@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.contract.storage.factories import NOW, PARAMETERS, candidate, claim_one, page, settle, take_in
 from worker.errors import StoreBusy, StoreError
-from worker.storage import Store, open_store
 from worker.storage.db.database import NO_WAIT, Database
 from worker.storage.db.errors import ErrorContext, translated_errors
+from worker.storage.store import Store, open_store
 
 A = "https://a.example/1"
 

@@ -17,7 +17,7 @@ import pytest
 from tests.contract.storage.factories import PARAMETERS
 from tests.integration.storage.killed_worker import SIZES, stories
 from worker.models import State
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 ROOT = Path(__file__).parents[3]
 SERVER_SCRIPT = ROOT / ".ci" / "postgresql"

@@ -12,9 +12,9 @@ from sqlalchemy import text
 from tests.contract.storage.factories import PARAMETERS, take_in
 from tests.fakes import START
 from worker.errors import StoreError
-from worker.storage import Store, open_store
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
+from worker.storage.store import Store, open_store
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 
 from tests.contract.storage.factories import NOW, PARAMETERS, candidate, take_in
 from worker.errors import StoreBusy, StoreError, StoreMissing
-from worker.storage import open_store
 from worker.storage.db import engine
 from worker.storage.db.migrate import VERSIONS
+from worker.storage.store import open_store
 
 
 def url_of(path: Path) -> str:

@@ -13,8 +13,8 @@ from tests.contract.storage.factories import NOW, PARAMETERS, judge_of, take_in
 from tests.integration.storage.test_killed_workers import SERVER_SCRIPT, server, server_url  # noqa: F401 - fixtures
 from worker.errors import StoreBusy
 from worker.models import Article, Fingerprint, Neighbour, Verdict
-from worker.storage import Store, open_store
 from worker.storage.db.locks import LOCK_KEY
+from worker.storage.store import Store, open_store
 
 pytestmark = pytest.mark.postgresql
 

@@ -21,8 +21,8 @@ from tests.contract.storage.factories import MINUTE, NOW, article, candidate, pa
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
-from worker.storage import Store, open_store
 from worker.storage.db.schema import MARKS, STANDINGS
+from worker.storage.store import Store, open_store
 
 FIRST_RULES = Deduper(DedupeSettings())
 OTHER_RULES = [

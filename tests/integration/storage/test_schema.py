@@ -11,9 +11,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from tests.contract.storage.factories import PARAMETERS
-from worker.storage import open_store
 from worker.storage.db.migrate import MIGRATIONS, VERSIONS
 from worker.storage.db.schema import METADATA
+from worker.storage.store import open_store
 
 
 def test_migrations_create_the_tables_of_the_code(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.extract.text import count_words
+from worker.charset.characters import count_words
 
 # One sentence of news in translations made for this table.
 SENTENCE = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, URL, article_body, hints_of, news_page, page_of, read
+from worker.charset.characters import fold
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract.article import extract_page
 from worker.extract.explain import Trace
 from worker.extract.ipc import ExtractRules
 from worker.extract.main_text.boilerplate import paragraph_key
-from worker.extract.text import fold
 
 RELATED = (
     '<ul class="lien-quan"><li><a href="/a">Giá vàng lình xình, người mua vắng bóng sau ngày Thần Tài</a></li>'

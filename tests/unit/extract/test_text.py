@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.extract.text import clean_text, count_words, fold, fold_ascii
+from worker.charset.characters import clean_text, count_words, fold, fold_ascii
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=200)
 

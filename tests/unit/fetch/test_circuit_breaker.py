@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fetch.fakes import NOON
 from worker.errors import FetchBlocked, FetchError
-from worker.fetch.circuit_breaker import (
+from worker.fetch.politeness import (
     health_after_failure,
     health_after_success,
     is_host_failure,

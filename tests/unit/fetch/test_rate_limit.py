@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.fetch.fakes import VirtualClock, inline, run_virtually
 from worker.fetch.client import InMemoryHostStore
-from worker.fetch.rate_limit import HostRateLimiter, KeyedSemaphore, SlotMissed
+from worker.fetch.politeness import HostRateLimiter, KeyedSemaphore, SlotMissed
 from worker.ports import RunInThread
 
 P = ParamSpec("P")

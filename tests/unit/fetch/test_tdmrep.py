@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fetch.tdmrep import parse_tdmrep, reservation_for
+from worker.fetch.site_policies import parse_tdmrep, reservation_for
 
 
 def rules(*entries: tuple[str, object]) -> bytes:

@@ -23,7 +23,7 @@ from tests.newspapers import (
 )
 from worker.dedupe.judge import Deduper
 from worker.models import Authority, State
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 KEY = "https://nannhan.vn/bai-viet-that-123456.html"
 URL = "http://nannhan.vn/bai-viet-that-123456.html"

@@ -17,7 +17,7 @@ from worker.pipeline.discover import Discoverer
 from worker.pipeline.stages import Tally
 from worker.ports import Parser
 from worker.schedule.poll_interval import IntervalPolicy
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 FEED = "https://paper.example/rss"
 SOURCE = Source(name="paper", kind="feed", url=FEED)

@@ -17,8 +17,8 @@ from worker.pipeline.discover import Discoverer
 from worker.pipeline.stages import Tally
 from worker.schedule.drift import PageOutcome, add_outcome
 from worker.schedule.poll_interval import IntervalPolicy
-from worker.storage import Store, open_store
 from worker.storage.queue import sources
+from worker.storage.store import Store, open_store
 
 FEED = "https://paper.example/rss"
 SITEMAP = "https://paper.example/sitemap.xml"

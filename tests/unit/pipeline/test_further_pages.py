@@ -13,7 +13,7 @@ from worker.extract.multipage import split_pages
 from worker.models import Page
 from worker.pipeline import source_pages as gathering
 from worker.pipeline.source_pages import with_further_pages
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 URL = "https://bao.example/bai-dai-122.html"
 

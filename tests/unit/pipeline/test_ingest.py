@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, limits, page
+from worker.charset.characters import fold
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError, MachineError, StoreError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache, paragraph_key
-from worker.extract.text import fold
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
 from worker.pipeline.ingest import Ingester
 from worker.pipeline.stages import DEADLINE, Tally
 from worker.ports import Hints, NullMetrics, Scope
 from worker.schedule.retry import MAX_ATTEMPTS
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 LONG = " ".join(f"từ{n}" for n in range(200))
 OTHER = " ".join(f"khác{n}" for n in range(200))

@@ -14,7 +14,7 @@ from worker.errors import FetchError, SourceError
 from worker.models import Candidate, Discovery, Page, Request, Source
 from worker.pipeline.discover import Discoverer
 from worker.pipeline.stages import Tally
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 INDEX = "https://paper.example/index.xml"
 SITEMAP = Source(name="paper", kind="sitemap", url=INDEX)

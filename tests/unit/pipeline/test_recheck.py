@@ -16,7 +16,7 @@ from worker.pipeline.ingest import Ingester
 from worker.pipeline.stages import Tally
 from worker.ports import Scope
 from worker.sources import PARSERS
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 URL = "https://paper.example/1"
 WORDS = " ".join(f"từ{n}" for n in range(200))

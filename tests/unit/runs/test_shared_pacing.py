@@ -13,7 +13,7 @@ from worker.errors import StoreError
 from worker.fetch.client import InMemoryHostStore
 from worker.ports import HostHealth, RobotsRecord
 from worker.runs.dry_run import SharedPacing, shared_pacing
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PAUSE = timedelta(seconds=2)

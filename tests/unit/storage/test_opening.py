@@ -12,7 +12,7 @@ from worker.app import open_app
 from worker.config.schema import Settings, StoreSettings
 from worker.dedupe.judge import Deduper
 from worker.runs.daemon.polling import ProgressCounter
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 
 @pytest.mark.anyio

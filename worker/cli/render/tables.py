@@ -18,7 +18,7 @@ from rich.table import Table
 from worker.cli.base import print_json
 from worker.config.edit import NewSource, name_for
 from worker.config.schema import Settings
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 

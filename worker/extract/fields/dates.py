@@ -14,8 +14,7 @@ from functools import cached_property
 from itertools import filterfalse
 
 from worker.dates import date_in_url
-from worker.extract.document import Document
-from worker.extract.fields.date_parser import DateParser, writes_month_first
+from worker.extract.document import DateParser, Document, writes_month_first
 from worker.extract.fields.visible_dates import VisibleDate, find_visible_dates
 
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from worker.charset import strip_tags
+from worker.charset.characters import clean_line, fold
 from worker.errors import SourceError
 from worker.extract.document import Document
-from worker.extract.text import clean_line, fold
 from worker.models import Rights
 from worker.ports import Hints
 from worker.urls import page_key, resolve, same_site, trusted_canonical

@@ -14,9 +14,8 @@ from typing import cast
 from lxml.etree import XPath, iterwalk
 from lxml.html import HtmlElement
 
-from worker.extract.document import is_inline
-from worker.extract.fields.date_parser import DateParser
-from worker.extract.text import clean_line, fold
+from worker.charset.characters import clean_line, fold
+from worker.extract.document import DateParser, is_inline
 
 # All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
 # These bound the work on a hostile page.

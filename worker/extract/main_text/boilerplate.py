@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from worker.charset.characters import fold
 from worker.extract.explain import DroppedBlock
 from worker.extract.main_text.phrases import (
     is_block_heading,
@@ -23,7 +24,6 @@ from worker.extract.main_text.phrases import (
     strip_age,
 )
 from worker.extract.main_text.text_blocks import ArticleBlock
-from worker.extract.text import fold
 from worker.models import Article
 
 # Which paragraphs a host repeats.

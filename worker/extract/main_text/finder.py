@@ -14,6 +14,7 @@ from lxml.etree import ParserError, XMLSyntaxError
 from lxml.html import HtmlElement, fromstring
 
 from worker.charset import decode
+from worker.charset.characters import clean_line, count_words, fold
 from worker.extract.document import Document, prefilter_markup
 from worker.extract.explain import StepGuard, Trace
 from worker.extract.json_ld import JsonLd
@@ -32,7 +33,6 @@ from worker.extract.main_text.text_blocks import (
     measure_density,
     measure_text_shares,
 )
-from worker.extract.text import clean_line, count_words, fold
 from worker.models import Page
 
 # The lead (in Vietnamese "sapo"): it must come first in the text, and only once.

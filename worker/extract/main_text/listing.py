@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
+from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import Document, is_inline
 from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares, links_to_other_page
-from worker.extract.text import count_words, fold
 from worker.urls import is_home
 from worker.urls.keys import is_specific
 

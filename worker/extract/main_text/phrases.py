@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from worker.extract.text import fold
+from worker.charset.characters import fold
 
 # fmt: off
 _BLOCK_HEADINGS = (

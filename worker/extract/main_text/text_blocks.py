@@ -15,8 +15,8 @@ from itertools import islice
 from lxml.etree import _Element
 from lxml.html import HtmlElement
 
+from worker.charset.characters import clean_line, fold
 from worker.extract.document import INLINE_TAGS, is_inline
-from worker.extract.text import clean_line, fold
 
 Counts = Mapping[HtmlElement, int]
 """A count for every element for which it is not 0."""

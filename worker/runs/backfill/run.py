@@ -20,7 +20,7 @@ from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.models import BackfillProgress, State
 from worker.pipeline.stages import Tally
 from worker.runs.backfill.walker import ArchiveWalker, BackfillOptions, WalkCounts
-from worker.storage.opening import worker_name
+from worker.storage.store import worker_name
 
 log = structlog.get_logger()
 

@@ -27,7 +27,7 @@ from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session, StopReason, StoreBackoff, sleep_until
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
-from worker.storage.opening import worker_name
+from worker.storage.store import worker_name
 
 
 class WatchedFile:

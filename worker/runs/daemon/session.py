@@ -25,8 +25,8 @@ from worker.errors import MachineError, StoreError, as_machine_error
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
 from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
-from worker.storage import Store
 from worker.storage.maintenance.prune import Pruned
+from worker.storage.store import Store
 
 FIRST_WAIT: Final = timedelta(seconds=5)
 """The first wait after a store error: most locks and failovers are over by then."""

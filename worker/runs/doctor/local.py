@@ -17,14 +17,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import DEFAULT_TIMEZONE, FetchSettings, Settings
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError, StoreMissing
 from worker.models import AuditReport
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.sources.files.inputs import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
-from worker.storage import Store, open_store
 from worker.storage.db.migrate import VERSIONS
+from worker.storage.store import Store, open_store
 
 AREA: Final = "machine"
 _OLDEST_PYTHON: Final = (3, 11)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -32,6 +33,7 @@ from sqlalchemy import (
 
 from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
+from worker.storage.db.migrate import read_meta
 from worker.storage.db.schema import ARTICLES, METADATA
 from worker.storage.db.sql import among, each_of
 
@@ -267,3 +269,16 @@ def _packed(keys: Sequence[int]) -> bytes:
 
 def _unpacked(packed: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(packed[start : start + 8], "little", signed=True) for start in range(0, len(packed), 8))
+
+
+PROGRESS: Final = "reindexed up to article"
+
+
+def require_finished(connection: Connection) -> None:
+    """Raise StoreError if a rebuild of the index is running or was interrupted."""
+    done = read_meta(connection, PROGRESS)
+    if done is not None:
+        raise StoreError(
+            f"the store's index is being rebuilt, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was interrupted"
+        )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from worker.models import Article, Relation
 from worker.storage.corpus.views import article_from
 from worker.storage.db.codec import verdict_from_json
-from worker.storage.db.meta import read_meta, write_meta
+from worker.storage.db.migrate import read_meta, write_meta
 from worker.storage.db.schema import ARTICLES, DECISIONS, MARKS
 
 WEIGHTS: Final = "taught weights"

@@ -38,8 +38,18 @@ from worker.storage.db.database import Database
 from worker.storage.db.engine import MISSING_STORE, connect
 from worker.storage.db.errors import describe_url
 from worker.storage.db.locks import Writer, exclusive, without_daemon
-from worker.storage.db.meta import COPIED_FROM, begin_copy, copied_from, end_copy, ensure_identity, identity_of
-from worker.storage.db.migrate import VERSIONS, bring_up_to_date, outdated_error, version_of
+from worker.storage.db.migrate import (
+    COPIED_FROM,
+    VERSIONS,
+    begin_copy,
+    bring_up_to_date,
+    copied_from,
+    end_copy,
+    ensure_identity,
+    identity_of,
+    outdated_error,
+    version_of,
+)
 from worker.storage.db.schema import META, METADATA
 from worker.storage.db.sql import add_missing, require_utf8
 from worker.storage.queue.workers import active_workers

@@ -11,20 +11,18 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from worker.errors import StoreError
 from worker.models import Article, Fingerprint, IndexParameters
 from worker.storage.corpus import index
+from worker.storage.corpus.index import PROGRESS
 from worker.storage.corpus.views import article_from
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import without_daemon
-from worker.storage.db.meta import delete_meta, read_meta, require_complete, write_meta
-from worker.storage.db.migrate import bring_up_to_date
+from worker.storage.db.migrate import bring_up_to_date, delete_meta, read_meta, require_complete, write_meta
 from worker.storage.db.schema import ARTICLES, META
 
 BATCH: Final = 50
 """Articles indexed in one transaction. Chosen, not measured: no other command works on the store meanwhile."""
-PROGRESS: Final = "reindexed up to article"
 
 
 FingerprintOf = Callable[[Article], Fingerprint]
@@ -65,16 +63,6 @@ def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     begun = read_meta(connection, PROGRESS)
     stored = index.stored_parameters(connection)
     return begun is not None or (stored is not None and not index.is_compatible(connection, stored, parameters))
-
-
-def require_finished(connection: Connection) -> None:
-    """Raise StoreError if a rebuild of the index is running or was interrupted."""
-    done = read_meta(connection, PROGRESS)
-    if done is not None:
-        raise StoreError(
-            f"the store's index is being rebuilt, up to article {done} so far: wait for `corpus-worker reprocess "
-            "--dedupe` to end, or run it again if it was interrupted"
-        )
 
 
 def _reindex_all(

@@ -23,7 +23,7 @@ from worker.storage.corpus.views import article_from
 from worker.storage.db.codec import UtcTime, verdict_to_json
 from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer
-from worker.storage.db.meta import delete_meta, read_meta, write_meta
+from worker.storage.db.migrate import delete_meta, read_meta, write_meta
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, RETHOUGHT, STANDINGS
 from worker.storage.db.sql import lock_table
 

@@ -20,7 +20,7 @@ from worker.storage.corpus.clusters import relation_states
 from worker.storage.db.codec import UtcTime, content_from
 from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
-from worker.storage.db.meta import delete_meta, read_meta, write_meta
+from worker.storage.db.migrate import delete_meta, read_meta, write_meta
 from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES
 from worker.storage.maintenance import manual_decisions
 from worker.storage.maintenance.manual_decisions import Rejudged

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from tests.contract.storage.factories import MINUTE, NOW, add_seed, candidate, claim_one, page, take_in
 from worker.models import Outcome, State, Text
-from worker.storage import Store
+from worker.storage.store import Store
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.contract.storage.factories import article as made
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.models import Article, DuplicateLink, Fingerprint, Neighbour, Outcome, Relation, State, Verdict
-from worker.storage import Store
+from worker.storage.store import Store
 
 A, B, C, D = (f"https://{letter}.example/1" for letter in "abcd")
 LATER = NOW + MINUTE

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.storage.factories import NOW, judge, take_in
 from worker.errors import StoreError
 from worker.models import Outcome, Relation, State
-from worker.storage import Store
+from worker.storage.store import Store
 from worker.urls.syntax import MAX_FINISHED_LENGTH
 
 A = "https://a.example/1"

@@ -22,7 +22,7 @@ from tests.contract.storage.factories import (
     take_in,
 )
 from worker.models import DuplicateLink, Kind, Neighbour, Outcome, Relation, Rights, State, Text, Verdict
-from worker.storage import Store
+from worker.storage.store import Store
 
 A = "https://a.example/1"
 B = "https://b.example/1"

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tests.contract.storage.factories import MINUTE, NOW, add_seed, candidate, claim_one, page, take_in
 from worker.models import Outcome, Poll, State
-from worker.storage import Store
+from worker.storage.store import Store
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

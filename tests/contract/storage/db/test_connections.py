@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from tests.contract.storage.factories import NOW, PARAMETERS, candidate, claim_one, settle
 from worker.errors import StoreError
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 A = "https://a.example/1"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from worker.errors import StoreBusy
-from worker.storage import Store
+from worker.storage.store import Store
 
 
 def test_a_second_reprocess_is_refused_until_the_first_has_ended(

@@ -11,8 +11,8 @@ from tests.contract.storage.factories import PARAMETERS, take_in
 from tests.former_schemas import make_first
 from worker.errors import StoreError
 from worker.models import IndexParameters
-from worker.storage import Store, open_store, upgrade_store
-from worker.storage.db.migrate import VERSIONS
+from worker.storage.db.migrate import VERSIONS, upgrade_store
+from worker.storage.store import Store, open_store
 
 
 def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stores: Callable[[str], Store]) -> None:

@@ -18,10 +18,10 @@ from tests.contract.storage.factories import PARAMETERS
 from tests.former_schemas import make_first
 from tests.waiting import eventually
 from worker.errors import StoreBusy
-from worker.storage import open_store
 from worker.storage.db.database import NO_WAIT, Database
 from worker.storage.db.engine import connect
 from worker.storage.db.migrate import MIGRATION_KEY, VERSIONS, version_of
+from worker.storage.store import open_store
 
 pytestmark = pytest.mark.postgresql
 

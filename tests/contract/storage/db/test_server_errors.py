@@ -21,9 +21,9 @@ from worker.config.schema import Settings, StoreSettings
 from worker.errors import StoreError, StoreMissing
 from worker.runs.doctor.findings import Level
 from worker.runs.doctor.local import check_store
-from worker.storage import Store, open_store
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import exclusive
+from worker.storage.store import Store, open_store
 
 pytestmark = pytest.mark.postgresql
 

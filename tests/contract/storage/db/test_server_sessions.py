@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from tests.contract.storage.factories import PARAMETERS
 from worker.errors import StoreBusy, StoreError
-from worker.storage import Store, open_store
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import exclusive
+from worker.storage.store import Store, open_store
 
 pytestmark = pytest.mark.postgresql
 

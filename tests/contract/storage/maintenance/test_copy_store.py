@@ -12,11 +12,12 @@ from tests.contract.storage.factories import MINUTE, NOW, PARAMETERS, add_seed, 
 from worker.errors import StoreBusy, StoreError, UsageError
 from worker.models import Text
 from worker.ports import HostHealth, RobotsRecord
-from worker.storage import Store, needs_reindexing, open_store, reindex
 from worker.storage.db.locks import DaemonLock
 from worker.storage.db.migrate import VERSIONS
 from worker.storage.db.schema import METADATA
 from worker.storage.maintenance.copy_store import move_store
+from worker.storage.maintenance.reindex import needs_reindexing, reindex
+from worker.storage.store import Store, open_store
 
 
 @pytest.fixture

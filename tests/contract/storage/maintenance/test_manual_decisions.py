@@ -10,8 +10,8 @@ from tests.contract.storage.factories import MINUTE, NOW, add_seed, fingerprint,
 from worker.errors import StoreError
 from worker.models import Article, Page, Relation, State
 from worker.ports import Scope
-from worker.storage import Store
 from worker.storage.maintenance import review
+from worker.storage.store import Store
 
 A, B, C, D = (f"https://{letter}.example/1" for letter in "abcd")
 LATER = NOW + MINUTE

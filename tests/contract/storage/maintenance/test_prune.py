@@ -10,9 +10,9 @@ import pytest
 from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle, take_in
 from worker.models import Outcome, State, Text, backfill_batch
 from worker.ports import RobotsRecord
-from worker.storage import Store
 from worker.storage.maintenance import prune
 from worker.storage.maintenance.prune import Pruned
+from worker.storage.store import Store
 
 DAY = timedelta(days=1)
 

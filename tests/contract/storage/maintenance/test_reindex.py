@@ -20,7 +20,8 @@ from tests.contract.storage.factories import (
 )
 from worker.errors import StoreBusy, StoreError
 from worker.models import Article, Fingerprint, Outcome, Page, State
-from worker.storage import Store, open_store, reindex
+from worker.storage.maintenance.reindex import reindex
+from worker.storage.store import Store, open_store
 
 A = "https://a.example/1"
 OTHER = replace(PARAMETERS, seed=2)

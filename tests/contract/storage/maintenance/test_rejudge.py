@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.storage.factories import MINUTE, NOW, judge_of, take_in
 from worker.models import Article, Fingerprint, Neighbour, Relation, State, Verdict
-from worker.storage import Store
+from worker.storage.store import Store
 
 A = "https://a.example/1"
 B = "https://b.example/1"

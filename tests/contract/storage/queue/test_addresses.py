@@ -23,8 +23,9 @@ from tests.contract.storage.factories import (
 from tests.former_schemas import make_second
 from worker.models import Authority, Candidate, Claim, Outcome, SeenAddress, State, Text
 from worker.schedule.retry import keep_former_outcome
-from worker.storage import Store, misplaced_articles
+from worker.storage.corpus.audit import misplaced_articles
 from worker.storage.queue.addresses import MAX_ADDRESSES
+from worker.storage.store import Store
 
 KEY = "https://bao.example/1"
 GONE = Outcome(state=State.FAILED, reason="gone", detail="404")

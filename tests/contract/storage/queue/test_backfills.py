@@ -8,7 +8,7 @@ from datetime import timedelta
 from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle
 from worker.models import BackfillPlace, Outcome, State, Text
 from worker.ports import Scope
-from worker.storage import Store
+from worker.storage.store import Store
 
 NAME, BATCH = "bao:2026-01-01:2026-01-31", "backfill:bao:2026-01-01:2026-01-31"
 FAILED = Outcome(state=State.FAILED, reason="gone")

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle, take_in
 from worker.models import Outcome, Page, Poll, State, Text, Validators
 from worker.ports import HostHealth, Scope
-from worker.storage import Store
+from worker.storage.store import Store
 from worker.urls.syntax import MAX_FINISHED_LENGTH
 
 SECOND = timedelta(seconds=1)

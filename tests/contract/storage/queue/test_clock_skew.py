@@ -10,7 +10,7 @@ from tests.contract.storage import factories
 from tests.contract.storage.factories import MINUTE, candidate, claim_one, take_in
 from worker.models import Poll
 from worker.ports import HostHealth
-from worker.storage import Store
+from worker.storage.store import Store
 
 HOUR = timedelta(hours=1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.storage.factories import NOW, candidate, claim_one, settle
 from worker.models import Candidate, Outcome, State, Text
-from worker.storage import Store
+from worker.storage.store import Store
 
 REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
 

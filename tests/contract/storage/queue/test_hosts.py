@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tests.contract.storage.factories import MINUTE, NOW
 from worker.ports import HostHealth, RobotsRecord
-from worker.storage import Store
+from worker.storage.store import Store
 
 DELAY = timedelta(seconds=2)
 

@@ -9,8 +9,8 @@ from sqlalchemy import delete
 
 from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle
 from worker.models import Outcome, State, Text
-from worker.storage import Store
 from worker.storage.db.schema import PAGES
+from worker.storage.store import Store
 
 REJECTED = Outcome(state=State.REJECTED, reason="short", detail="12 words")
 

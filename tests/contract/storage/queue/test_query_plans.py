@@ -12,7 +12,6 @@ from sqlalchemy import Connection, event, insert, text
 from tests.contract.storage.factories import MINUTE, NOW
 from worker.models import State
 from worker.ports import Scope
-from worker.storage import Store
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
@@ -20,6 +19,7 @@ from worker.storage.db.schema import CANDIDATES, HOSTS
 from worker.storage.queue import claims, workers
 from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY
 from worker.storage.queue.outcomes import queue_rechecks
+from worker.storage.store import Store
 
 HOSTS_MADE, EACH = 400, 5
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.storage.factories import MINUTE, NOW, article, candidate, claim_one, fingerprint, judge_of, page
 from worker.models import CandidateRecord, Claim, Outcome, State
 from worker.schedule.retry import keep_former_outcome
-from worker.storage import Store
+from worker.storage.store import Store
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 URL = "https://bao.example/1"

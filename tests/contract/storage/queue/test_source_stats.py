@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.storage.factories import MINUTE, NOW, candidate, claim_one, page, settle
 from worker.models import Alarm, Outcome, Poll, PollHistory, PublishingStats, State
-from worker.storage import Store
+from worker.storage.store import Store
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TEXT = "một hai ba bốn năm"

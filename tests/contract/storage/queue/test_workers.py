@@ -21,10 +21,11 @@ from worker.dedupe.judge import Deduper
 from worker.errors import StoreBusy
 from worker.runs.doctor.findings import Level
 from worker.runs.doctor.local import check_store
-from worker.storage import Store, move_store, open_store
 from worker.storage.db.engine import connect
 from worker.storage.db.migrate import missing_privileges
+from worker.storage.maintenance.copy_store import move_store
 from worker.storage.queue.workers import ConnectedWorker, connected_workers
+from worker.storage.store import Store, open_store
 
 A = "https://a.example/1"
 REAL = Deduper().parameters

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.unit.extract.pages import NOW, TITLE, URL, article_body, news_page, page_of
-from worker.extract.document import Document, open_document
-from worker.extract.fields.date_parser import first_time_zone
+from worker.extract.document import Document, first_time_zone, open_document
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.charset.characters import fold
 from worker.extract.main_text.boilerplate import ParagraphCounts, boilerplate_keys, count_article, paragraph_key
-from worker.extract.text import fold
 
 PRINTED = paragraph_key(fold("Mời bạn đọc gửi phản hồi về tòa soạn."))
 BACKGROUND = paragraph_key(fold("Hiệp ước này được ký năm 2010 giữa hai nước và hết hạn vào tháng Hai năm nay."))

@@ -11,7 +11,7 @@ from tests.contract.storage.factories import NOW, PARAMETERS, take_in
 from tests.fakes import FakeClock, inline
 from worker import logs
 from worker.runs.daemon.session import prune_old
-from worker.storage import Store, open_store
+from worker.storage.store import Store, open_store
 
 DAY = timedelta(days=1)
 

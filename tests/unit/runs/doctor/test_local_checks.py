@@ -9,7 +9,7 @@ from tests.commands import Desk
 from worker.config.schema import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
 from worker.runs.doctor import Level
 from worker.runs.doctor.local import check_configuration, check_seeds, check_store
-from worker.storage import open_store
+from worker.storage.store import open_store
 
 ROOT = Path(__file__).resolve().parents[4]
 
