@@ -21,7 +21,6 @@ from worker.models.articles import (
     Verdict,
     publication_time,
 )
-from worker.models.enums import Authority, Kind, Relation, State
 from worker.models.records import (
     AuditReport,
     CandidateRecord,
@@ -36,21 +35,25 @@ from worker.models.records import (
 )
 from worker.models.sources import (
     Alarm,
+    Authority,
     BackfillPlace,
     BackfillProgress,
     BackfillStatus,
     Candidate,
     DecayingSums,
     Discovery,
+    Kind,
     OutcomeStats,
     Page,
     Poll,
     PollHistory,
     PublishingStats,
+    Relation,
     Request,
     Source,
     SourceOptions,
     SourceState,
+    State,
     Text,
     Validators,
     backfill_batch,

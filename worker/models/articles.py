@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.models.enums import Kind, Relation, State
-from worker.models.sources import Page, Text, Validators
+from worker.models.sources import Kind, Page, Relation, State, Text, Validators
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
 # Values of `published_at_from` that are guesses: no markup declares these dates to be the date of publication.

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
-from worker.models.enums import Authority, Relation, State
-from worker.models.sources import Source, SourceState
+from worker.models.sources import Authority, Relation, Source, SourceState, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

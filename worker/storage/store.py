@@ -25,7 +25,7 @@ from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.models import IndexParameters
 from worker.ports import Ledger
-from worker.storage.corpus import settling
+from worker.storage.corpus import judge_model, settling
 from worker.storage.corpus.index import require_finished, require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.settling import SeedStore
@@ -39,7 +39,7 @@ from worker.storage.maintenance.prune import Pruned, prune, prune_steps
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
-from worker.storage.queue.contents import find_fallback
+from worker.storage.queue.candidates import find_fallback
 from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.outcomes import queue_rechecks
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
@@ -151,6 +151,11 @@ class Store:
         """
         if not self._database.is_sqlite:
             name_connections(self._database.engine, command=command, worker=worker)
+
+    def save_first_terms(self, terms: str) -> None:
+        """Save which terms of judgement a new store uses; no effect if it has some. `terms` as in `Deduper.terms`."""
+        if self._database.read(judge_model.terms) is None:
+            self._database.write(judge_model.save_first_terms, terms)
 
     def require_rights(self) -> None:
         """Raise StoreError if the PostgreSQL role lacks a privilege to write to the store, with the GRANT to run."""

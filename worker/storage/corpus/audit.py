@@ -18,9 +18,8 @@ from worker.errors import SourceError
 from worker.models import AuditReport, Kind, State
 from worker.storage.corpus.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.db.engine import connect
-from worker.storage.db.schema import ARTICLES, CANDIDATES, CONTENTS, DECISIONS, HOSTS, PAGES, STANDINGS
+from worker.storage.db.schema import ARTICLES, CANDIDATES, CONTENTS, DECISIONS, HOSTS, PAGES, STANDINGS, WITH_ARTICLE
 from worker.storage.queue.addresses import ADDRESSES, ENDED, FINAL_REASONS, has_untried_address
-from worker.storage.queue.candidates import WITH_ARTICLE
 from worker.urls import site_of
 
 # The same table again, for conditions on other rows of a cluster.

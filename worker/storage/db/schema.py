@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
 )
 
+from worker.models import State
 from worker.storage.db.codec import ID_TYPE, Duration, PackedBytes, PackedText, UtcTime
 from worker.storage.db.sql import greatest
 
@@ -369,3 +370,9 @@ HARVESTS = Table(
     Column("sums", Text, nullable=False),
 )
 """The outcomes of each source's pages: decaying sums as JSON, written with each outcome."""
+
+
+# The outcome a candidate had before a scheduled recheck; it is restored if the recheck fails.
+
+
+WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)

@@ -217,11 +217,6 @@ class StoreReview:
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
 
-    def save_first_terms(self, terms: str) -> None:
-        """Save which terms of judgement a new store uses; no effect if it has some. `terms` as in `Deduper.terms`."""
-        if self._database.read(judge_model.terms) is None:
-            self._database.write(judge_model.save_first_terms, terms)
-
     def save_terms(self, terms: str) -> None:
         """Save under which terms of judgement all verdicts have just been renewed."""
         self._writer.write(judge_model.save_terms, terms)

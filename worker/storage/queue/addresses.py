@@ -33,9 +33,8 @@ from sqlalchemy import (
 
 from worker.models import Article, Authority, Candidate, Outcome, SeenAddress, State
 from worker.storage.db.codec import ID_TYPE, UtcTime, storable
-from worker.storage.db.schema import CANDIDATES, METADATA, Values
+from worker.storage.db.schema import CANDIDATES, METADATA, WITH_ARTICLE, Values
 from worker.storage.db.sql import among, upsert
-from worker.storage.queue.candidates import WITH_ARTICLE
 from worker.urls import same_site
 
 MAX_ADDRESSES: Final = 20

@@ -17,21 +17,21 @@ from sqlalchemy import Connection, Executable, Row, bindparam, func, select, upd
 from worker.models import Authority, Candidate, Poll, State
 from worker.schedule.retry import recheck_pause
 from worker.storage.db.codec import storable
-from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, Values
+from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, WITH_ARTICLE, Values
 from worker.storage.db.sql import Insert, is_sqlite, least, upsert
-from worker.storage.queue import addresses, contents, sources
+from worker.storage.queue import addresses, sources
+from worker.storage.queue import candidates as contents
 from worker.storage.queue.addresses import ENDED, authority_of
 from worker.storage.queue.candidates import (
-    WITH_ARTICLE,
     EnqueueOptions,
     add_event,
     candidate_row,
     discovered_values,
     former_to_json,
     lane_of,
+    save_fallbacks,
     save_payloads,
 )
-from worker.storage.queue.contents import save_fallbacks
 from worker.urls import same_site
 
 T = TypeVar("T")

@@ -14,20 +14,19 @@ from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, HistoryEvent, Outcome, Page, State, Validators
 from worker.storage.db.codec import UtcTime, content_sha256, storable, storable_or_none, to_json
-from worker.storage.db.schema import CANDIDATES, FALLBACKS, PAGES, Values
-from worker.storage.queue import addresses, contents
+from worker.storage.db.schema import CANDIDATES, FALLBACKS, PAGES, WITH_ARTICLE, Values
+from worker.storage.queue import addresses, candidates
 from worker.storage.queue.addresses import ENDED
 from worker.storage.queue.candidates import (
     LOW_PRIORITY,
     SAVE_PAGE,
-    WITH_ARTICLE,
     add_events,
+    drop_fallback,
     former_to_json,
     lane_of,
     page_row,
 )
 from worker.storage.queue.claims import free_host
-from worker.storage.queue.contents import drop_fallback
 from worker.storage.queue.intake import switched_values, wake_hosts
 from worker.storage.queue.sources import count_outcome
 
@@ -36,7 +35,7 @@ RECHECKED_STATES = (State.STORED, State.REVISED, State.UNCHANGED)
 
 _HAS_FALLBACK = exists().where(FALLBACKS.c.candidate_id == CANDIDATES.c.id).label("has_fallback")
 _CANDIDATE = (
-    select(CANDIDATES, _HAS_FALLBACK, addresses.HAS_SEVERAL, contents.HAS_WAITING)
+    select(CANDIDATES, _HAS_FALLBACK, addresses.HAS_SEVERAL, candidates.HAS_WAITING)
     .where(CANDIDATES.c.id == bindparam("candidate"))
     .with_for_update(of=CANDIDATES)
 )
@@ -195,7 +194,7 @@ def _switch_to(connection: Connection, row: Row[Any], following: Row[Any], outco
 
 def _start_next_content(connection: Connection, row: Row[Any], outcome: Outcome, *, now: datetime) -> None:
     """Queue a candidate for the next of its contents; its outcome is restored if that one gives nothing."""
-    values = contents.take_next(connection, row.id, now=now)
+    values = candidates.take_next(connection, row.id, now=now)
     if values is not None:
         values |= {"state": State.PENDING, "former": _outcome_to_json(row, outcome), "look_at": None}
         connection.execute(update(CANDIDATES).where(CANDIDATES.c.id == row.id).values(**values))
