@@ -1,4 +1,4 @@
-"""Pydantic field types for settings: durations, sizes, networks, endpoints, languages, time zones and more.
+"""Units of time and size, and pydantic field types for settings: networks, endpoints, languages, time zones and more.
 
 Every validator raises ValueError with a description of what is allowed; `config.load` puts it behind "expected".
 """

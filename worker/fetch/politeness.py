@@ -1,4 +1,4 @@
-"""Per-host rate limiting: the delay between two requests, connections per host, and connections in all.
+"""Politeness towards hosts: a rate limiter (delay, connections) and a circuit breaker for hosts that keep failing.
 
 A *slot* is the time from which one request may be sent to a host. Slots are reserved in the host store, so the delay
 holds across all workers on one store. `HostRateLimiter.acquire` waits for a slot and then holds a connection permit:
@@ -193,9 +193,8 @@ class HostRateLimiter:
 # After `FAILURE_THRESHOLD` host failures in a row (DNS, connection, TLS, timeouts, 5xx, 429) the host is paused for a
 # minute, and for twice as long after each further failure, up to an hour. When the pause is over, one fetch tries the
 # host: its result ends the pause or renews it. A paused host loses nothing, its candidates stay pending; no host is
-# given
-# up for good. The upper half of this module is pure functions; `CircuitBreakers` applies them to the host store, with a
-# short-lived cache so that not every page costs a query.
+# given up for good. `CircuitBreakers` applies the pure functions below to the host store, with a short-lived cache, so
+# that not every page costs a query.
 
 
 # Chosen, not measured: five failures in a row are rarely chance, and a restart of a server takes about a minute. An

@@ -1,4 +1,4 @@
-"""Fetch and cache the robots.txt of every origin, in memory and in the host store, and check URLs against it.
+"""Policies of a site: robots.txt and tdmrep.json of every origin, fetched once, cached in memory and in the host store.
 
 RFC 9309, 2.3.1: a 4xx response allows everything; a 5xx response or none at all forbids everything, but the last good
 copy is used for up to a day. 429 is treated like 5xx: "too many requests" is no permission to send more. Workers on one

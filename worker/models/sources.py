@@ -1,4 +1,4 @@
-"""The values of discovery: sources, pages, candidates, polls and backfills, and the statistics of a source."""
+"""The enumerations, and the values of discovery: sources, pages, candidates, polls, backfills, source statistics."""
 
 from __future__ import annotations
 

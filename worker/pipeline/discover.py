@@ -1,4 +1,4 @@
-"""The discover flow: read a source and add the articles it points at to the candidate table.
+"""The discover flow: read a source and add its articles to the candidate table; import the seed corpus.
 
 `Discoverer.poll` reads a configured source and records the poll. `Discoverer.read` reads a target of `ingest` once,
 without state. Either returns a `SourceReport`; only errors of the store or the machine are raised.

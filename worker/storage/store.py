@@ -1,6 +1,7 @@
 """The open store: one database with the ledger, the corpus, the seeds, the hosts and the maintenance operations.
 
 `open_store` creates or migrates the store where needed and returns a `Store`, whose attributes are the parts.
+`open_for_work` and `open_read_only` open the store of a command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The path and the query of a key: the parts of a URL that identify an article.
+"""The path and the query of a key: the parts of a URL that identify an article; and URLs that lead to another URL.
 
 `path_key` removes dot segments, session ids, AMP and print variants, directory indexes and trailing slashes.
 `query_key` drops tracking, session and view parameters, and sorts the others. A site's own `UrlRules` go first.
@@ -205,8 +205,7 @@ def _dropped(name: str, value: str | None, *, specific: bool, rules: UrlRules) -
 # URLs that lead to another one: AMP caches, click counters, and the target of an HTML refresh.
 #
 # `wrapped_url` reads the address inside a wrapper: an AMP cache or a click counter of a search engine or social site.
-# The
-# address inside is only claimed by the wrapper: good enough for a key, but no proof of which page will be served.
+# The address inside is only claimed by the wrapper: good enough for a key, but no proof of which page will be served.
 # `refresh_target` parses a `Refresh` header or `<meta http-equiv="refresh">`.
 
 

@@ -1,6 +1,7 @@
 """Creates the store's tables, migrates those of an older version, and checks the privileges of a PostgreSQL role.
 
-Alembic runs the scripts in `migrations/versions`. Only commands that write to the store may migrate it.
+Alembic runs the scripts in `migrations/versions`. Only commands that write to the store may migrate it. The table
+`meta`, named values about the whole store, is read and written here as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Build the rows of a candidate: its own, its saved pages, its history, and the outcome it had before a recheck."""
+"""The rows of a candidate: its own, its saved pages, its history, its contents, and its outcome before a recheck."""
 
 from __future__ import annotations
 
