@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import Desk
 from worker.config.schema import Settings
-from worker.runs import reprocess
+from worker.runs import fit_judge
 from worker.storage.store import open_store
 
 SYLLABLES = ("an", "bình", "cao", "dũng", "giang", "hà", "khê", "lâm", "minh", "nam", "phú", "quang", "sơn", "tâm")
@@ -63,15 +63,15 @@ def test_too_few_marks_are_refused(desk: Desk) -> None:
 
 
 def test_fitted_weights_are_stored_and_doctor_reports_them(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reprocess, "FEWEST_MARKS", 2)
+    monkeypatch.setattr(fit_judge, "MIN_MARKS", 2)
     desk.run("duplicates", "mark", "1", "2", "--same")
     desk.run("duplicates", "mark", "1", "4", "--different")
 
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{desk.folder / 'corpus.db'}"}})
-    tried = reprocess.fit_judge(settings, dry_run=True)
+    tried = fit_judge.fit_judge(settings, dry_run=True)
     with open_store(settings.store.url, parameters=None, create=False) as store:
         assert store.reader.weights() is None
-    kept = reprocess.fit_judge(settings, dry_run=False)
+    kept = fit_judge.fit_judge(settings, dry_run=False)
 
     assert (tried.applied, kept.applied) == (False, True)
     assert (kept.same, kept.different) == (1, 1)
@@ -83,3 +83,23 @@ def test_fitted_weights_are_stored_and_doctor_reports_them(desk: Desk, monkeypat
     assert desk.run("reprocess", "--dedupe", "--json").record()["applied"] is True
     with open_store(settings.store.url, parameters=None, create=False) as store:
         assert "taught" in (store.reader.terms() or "")
+
+
+def test_fit_lists_the_stored_pairs_that_would_be_decided_otherwise(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_judge, "MIN_MARKS", 2)
+    listed = [json.loads(line) for line in desk.run("duplicates", "review", "--json").out.splitlines()]
+    shortened = next(each for each in listed if {each["article"], each["other"]} == {1, 3})
+    desk.run("duplicates", "mark", "1", "2", "--different")
+    desk.run("duplicates", "mark", "1", "4", "--same")
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{desk.folder / 'corpus.db'}"}})
+    monkeypatch.setattr(fit_judge, "pair_probability", lambda *_, **__: 1.0 - shortened["probability"])
+
+    fitted = fit_judge.fit_judge(settings, dry_run=True)
+
+    changed = {frozenset((each.article, each.other)): each for each in fitted.changed}
+    assert changed[frozenset((1, 3))].before == shortened["probability"]
+    assert fitted.compared >= len(fitted.changed)
+    printed = desk.run("duplicates", "fit", "--dry-run").out
+    assert f"of the {fitted.compared} stored pairs nearest to the threshold would be decided otherwise" in printed

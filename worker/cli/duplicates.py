@@ -12,7 +12,7 @@ from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from worker.runs.reprocess import FitReport
+    from worker.runs.fit_judge import FitReport
     from worker.storage.corpus.judge_model import UnsurePair
     from worker.storage.maintenance.manual_decisions import Rejudged
 
@@ -20,6 +20,7 @@ _LARGEST_ID: Final = 2**63 - 1  # the largest integer that SQLite and PostgreSQL
 _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
 _MIN_FACTOR_CHANGE: Final = 0.05
 """Weights that `fit` changed by less than 5% are not printed: chosen to keep the list short, not measured."""
+_MAX_CHANGES_SHOWN: Final = 20  # pairs that `fit` lists: one screen; `--json` prints all of them
 
 
 @click.group(invoke_without_command=True)
@@ -137,11 +138,11 @@ def review(common: CommonOptions, limit: int) -> None:
 
     Marking these with `duplicates mark` improves the judge most.
     """
-    from worker.runs import reprocess as fit_judge
+    from worker.runs.fit_judge import find_unsure_pairs
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    pairs = fit_judge.find_unsure_pairs(settings, most=limit)
+    pairs = find_unsure_pairs(settings, most=limit)
     if common.as_json:
         for each in pairs:
             print_json(asdict(each))
@@ -175,11 +176,11 @@ def fit(common: CommonOptions, dry_run: bool) -> None:
 
     New articles are judged with these weights; `reprocess --dedupe` applies them to stored ones.
     """
-    from worker.runs import reprocess as fit_judge
+    from worker.runs.fit_judge import fit_judge
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    fitted = fit_judge.fit_judge(settings, dry_run=dry_run)
+    fitted = fit_judge(settings, dry_run=dry_run)
     if common.as_json:
         print_json(asdict(fitted))
     elif common.verbosity > SILENT:
@@ -204,6 +205,7 @@ def _print_fit(fitted: FitReport) -> None:
     out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")
     if fitted.after.loss >= fitted.before.loss:
         out.print("on marks left out the fitted weights are no better: more marks are needed")
+    _print_changed_pairs(fitted)
     if not fitted.applied:
         out.print("nothing was stored (--dry-run)")
         return
@@ -215,3 +217,17 @@ def _print_fit(fitted: FitReport) -> None:
 
 for _command in (mark, review, fit):
     duplicates.add_command(_command)
+
+
+def _print_changed_pairs(fitted: FitReport) -> None:
+    """Print how many stored pairs the fitted weights decide otherwise, and the first with both probabilities."""
+    from worker.cli.render.tables import console, escape_markup
+
+    out = console()
+    count = len(fitted.changed)
+    out.print(f"{count} of the {fitted.compared} stored pairs nearest to the threshold would be decided otherwise")
+    for each in fitted.changed[:_MAX_CHANGES_SHOWN]:
+        out.print(f"  {each.before:.2f} -> {each.after:.2f}  {each.article}  {escape_markup(each.title)}")
+        out.print(f"                {each.other}  {escape_markup(each.other_title)}")
+    if count > _MAX_CHANGES_SHOWN:
+        out.print(f"  and {count - _MAX_CHANGES_SHOWN} more (--json lists all)")

@@ -117,15 +117,26 @@ class FitScore:
 
 def marked_pair(one: Article, other: Article, *, same: bool, model: DuplicateModel) -> MarkedPair | None:
     """Return a marked pair for the refit; None if the texts share no words, since the model does not decide such."""
+    values = _measure_pair(one, other)
+    if values is None:
+        return None
+    return MarkedPair(parts=tuple(curve.part(values[name]) for name, curve in model.curves.items()), one_item=same)
+
+
+def pair_probability(one: Article, other: Article, *, model: DuplicateModel) -> float | None:
+    """Return the probability that two articles are one item; None if the texts share no words."""
+    values = _measure_pair(one, other)
+    return None if values is None else model.probability(model.parts(values))
+
+
+def _measure_pair(one: Article, other: Article) -> Mapping[str, float] | None:
+    """Return the features of two articles by name; None if the texts share no words."""
     texts = [
         PublishedText(prepared=prepare(each.text, title=each.title), host=each.host, published_at=each.published_at)
         for each in (one, other)
     ]
     similarity = compare(texts[0].prepared, texts[1].prepared)
-    if not similarity.shared_words:
-        return None
-    values = measure_features(texts[0], texts[1], similarity)
-    return MarkedPair(parts=tuple(curve.part(values[name]) for name, curve in model.curves.items()), one_item=same)
+    return measure_features(texts[0], texts[1], similarity) if similarity.shared_words else None
 
 
 def refit(model: DuplicateModel, marks: Sequence[MarkedPair], *, fitted: str) -> DuplicateModel:

@@ -25,14 +25,12 @@ from worker.app import open_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
-from worker.dedupe.model import FitScore, MarkedPair, cross_validate, marked_pair, refit, shipped_model, weights_to_text
 from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Claim, Outcome, Page, Source, State
 from worker.pipeline.stages import Tally
 from worker.ports import Hints, Scope
-from worker.storage.corpus.judge_model import UnsurePair
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.reindex import needs_reindexing, reindex
 from worker.storage.maintenance.rejudge import VerdictChange
@@ -320,66 +318,3 @@ def _hints(kept: RawPage, sites: HostBoilerplateCache, timezone: str | None) -> 
     )
     is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
     return hints.address_only() if is_elsewhere else hints
-
-
-# Fitting the judge to the pairs that people marked in a store.
-
-
-FEWEST_MARKS = 6
-"""The smallest number of marked pairs that weights are fitted to: with fewer, cross-validation measures only chance."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitReport:
-    """The result of fitting.
-
-    `same` and `different` count the marked pairs. `before` and `after` are cross-validated scores, that is, on pairs
-    not used for fitting. `shift` and `factors` are the changes of the bias and of the weights.
-    """
-
-    applied: bool
-    same: int
-    different: int
-    before: FitScore
-    after: FitScore
-    shift: float
-    factors: dict[str, float]
-
-
-def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
-    """Fit the shipped weights to the marked pairs of the store; save the result unless it is a `dry_run`.
-
-    Raises StoreError if there are too few marked pairs, or pairs of one kind only.
-    """
-    model = shipped_model()
-    with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
-        made = (
-            marked_pair(one, other, same=decided == "same", model=model)
-            for one, other, decided in store.reader.marked_pairs()
-        )
-        pairs: list[MarkedPair] = [each for each in made if each is not None]
-        same = sum(each.one_item for each in pairs)
-        if len(pairs) < FEWEST_MARKS or same in (0, len(pairs)):
-            raise StoreError(
-                f"{len(pairs)} marked pairs to learn from, {same} of them the same; at least {FEWEST_MARKS} are "
-                "needed, some of each kind: `corpus-worker duplicates review` lists pairs worth marking"
-            )
-        before, after = cross_validate(model, pairs, merge_at=settings.dedupe.probability)
-        learned = refit(model, pairs, fitted=SystemClock().now().date().isoformat())
-        if not dry_run:
-            store.review.save_weights(weights_to_text(learned))
-    return FitReport(
-        applied=not dry_run,
-        same=same,
-        different=len(pairs) - same,
-        before=before,
-        after=after,
-        shift=learned.shift,
-        factors=dict(learned.factors),
-    )
-
-
-def find_unsure_pairs(settings: Settings, *, most: int) -> list[UnsurePair]:
-    """Return at most `most` unmarked pairs, those first whose probability is nearest to the threshold."""
-    with open_store(settings.store.url, parameters=None, create=False) as store:
-        return store.reader.unsure(merge_at=settings.dedupe.probability, limit=most)
