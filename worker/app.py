@@ -24,8 +24,9 @@ from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
-from worker.extract import ProcessExtractor, extract_rules
+from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
+from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
 from worker.models import Article, Page, Request, Seed, Source
 from worker.pipeline.discover import Discoverer, SeedImporter, SeedReport

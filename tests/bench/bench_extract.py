@@ -27,8 +27,9 @@ import trafilatura
 from tests.bench.extract_gold import DATA, SETS, Gold
 from tests.bench.extract_quality import quality, request_of
 from worker.errors import ExtractError
-from worker.extract import ExtractRules, ProcessExtractor
 from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
+from worker.extract.pool import ProcessExtractor
 
 _RULES = ExtractRules(min_words=0, languages=(), timezone="UTC", timeout=timedelta(seconds=60))
 _ROUNDS = 3

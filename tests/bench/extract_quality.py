@@ -14,8 +14,8 @@ from multiprocessing import Pool
 import trafilatura
 
 from tests.bench.extract_gold import SETS, Gold, body_f1, tokens
-from worker.extract import ExtractRules
 from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
 from worker.models import Page
 from worker.ports import Hints
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from tests.bench.articles import Piece, read_file, read_folder, read_labelled, read_labels, read_pairs
 from tests.bench.edit_generator import Recipe, edited, material
-from worker.dedupe.features import PublishedText as Known
-from worker.dedupe.features import measure_features, time_features
+from worker.dedupe.features import PublishedText, measure_features, time_features
 from worker.dedupe.fingerprint import anchor_keys
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare
@@ -158,7 +157,7 @@ def measure(examples: Iterable[Example]) -> list[list[dict[str, float]]]:
     measured = []
     for each in examples:
         one, two = (
-            Known(prepared=prepare(piece.text, title=piece.title), host="", published_at=piece.published_at)
+            PublishedText(prepared=prepare(piece.text, title=piece.title), host="", published_at=piece.published_at)
             for piece in (each.one, each.two)
         )
         found = measure_features(one, two, compare(one.prepared, two.prepared))

@@ -4,8 +4,3 @@
 load a language model and are imported from their modules where they are needed. docs/extract.md says how the text is
 found and what was measured.
 """
-
-from worker.extract.ipc import ExtractRules, extract_rules
-from worker.extract.pool import ProcessExtractor
-
-__all__ = ["ExtractRules", "ProcessExtractor", "extract_rules"]

@@ -18,7 +18,8 @@ from worker import urls
 from worker.clock import SystemClock
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
-from worker.extract import ProcessExtractor, extract_rules
+from worker.extract.ipc import extract_rules
+from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
 from worker.models import Candidate, Discovery, Page, Request, Source, SourceOptions
 from worker.ports import Extractor, Hints

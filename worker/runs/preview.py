@@ -19,8 +19,9 @@ from worker.clock import SystemClock
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.config.types import format_duration
 from worker.errors import ExtractError, FetchError, SourceError, UsageError
-from worker.extract import ProcessExtractor, extract_rules
 from worker.extract.explain import ExtractionExplanation
+from worker.extract.ipc import extract_rules
+from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.fetch.request import Step
 from worker.files.reading import read_in_thread

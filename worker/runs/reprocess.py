@@ -26,8 +26,9 @@ from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError, FetchBlocked, StoreError
-from worker.extract import ProcessExtractor, extract_rules
+from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
+from worker.extract.pool import ProcessExtractor
 from worker.models import Claim, Outcome, Page, Source, State
 from worker.pipeline.stages import Tally
 from worker.ports import Hints, Scope

@@ -18,7 +18,9 @@ from tests.integration.extract.hostile import hostile_pages
 from tests.unit.extract.mixed_pages import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, MachineError
-from worker.extract import ExtractRules, ProcessExtractor, ipc, pool
+from worker.extract import ipc, pool
+from worker.extract.ipc import ExtractRules
+from worker.extract.pool import ProcessExtractor
 from worker.models import Article, Page, Text
 
 pytestmark = pytest.mark.anyio

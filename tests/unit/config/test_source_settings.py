@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.config.schema import ExtractSettings, RightsSettings, Settings, SourceSettings
-from worker.extract import extract_rules
+from worker.extract.ipc import extract_rules
 from worker.models import SourceOptions
 
 SOURCE = {"name": "bao", "kind": "listing", "url": "https://bao.example/"}

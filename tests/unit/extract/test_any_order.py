@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.extract.mixed_pages import MEDLEY, outcome_of
-from worker.extract import ExtractRules
 from worker.extract.article import ArticleExtractor
+from worker.extract.ipc import ExtractRules
 
 names = st.lists(st.sampled_from(sorted(MEDLEY)), min_size=1, max_size=12)
 

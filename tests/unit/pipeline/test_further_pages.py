@@ -11,7 +11,7 @@ from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError
 from worker.extract.multipage import split_pages
 from worker.models import Page
-from worker.pipeline import source_pages as gathering
+from worker.pipeline import source_pages
 from worker.pipeline.source_pages import with_further_pages
 from worker.storage.store import open_store
 
@@ -76,7 +76,7 @@ async def test_an_endless_article_is_cut_at_the_limit_of_pages() -> None:
 
 @pytest.mark.anyio
 async def test_a_huge_article_is_cut_at_the_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "_MAX_ARTICLE_BYTES", 1_000)
+    monkeypatch.setattr(source_pages, "_MAX_ARTICLE_BYTES", 1_000)
     answers: dict[str, object] = {f"{URL}?page={number}": leaf(number, of=9, text="x" * 600) for number in range(2, 10)}
 
     assert len((await gather(answers, leaf(1, of=9)))[0]) == 3

@@ -20,7 +20,6 @@ from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, WITH_ARTICLE, Values
 from worker.storage.db.sql import Insert, is_sqlite, least, upsert
 from worker.storage.queue import addresses, sources
-from worker.storage.queue import candidates as contents
 from worker.storage.queue.addresses import ENDED, authority_of
 from worker.storage.queue.candidates import (
     EnqueueOptions,
@@ -29,6 +28,10 @@ from worker.storage.queue.candidates import (
     discovered_values,
     former_to_json,
     lane_of,
+    new_contents,
+    save,
+    save_all,
+    save_current,
     save_fallbacks,
     save_payloads,
 )
@@ -113,7 +116,7 @@ def _enqueue_batch(connection: Connection, by_key: CandidatesByKey, options: Enq
     new: dict[str, int] = {row.canonical_url: row.id for row in inserted}
     several = [(number, mains[url], by_key[url]) for url, number in new.items() if len(by_key[url]) > 1]
     addresses.save_all(connection, [(n, each) for n, main, each in several if main.payload is None], now=options.now)
-    contents.save_all(connection, [(n, main, each) for n, main, each in several if main.payload], now=options.now)
+    save_all(connection, [(n, main, each) for n, main, each in several if main.payload], now=options.now)
     known = {url: each for url, each in by_key.items() if url not in new}
     waiting = [(number, mains[url]) for url, number in new.items()]
     waiting += _enqueue_known(connection, known, options) if known else []
@@ -213,15 +216,15 @@ def _reopen(connection: Connection, known: KnownCandidate, main: Candidate, opti
 def _add_contents(connection: Connection, known: KnownCandidate, options: EnqueueOptions) -> Candidate | None:
     """Save new contents of a known candidate, and queue the first unless another content is queued or in progress."""
     row = known.row
-    found = contents.new_contents(connection, row, known.mentions)
+    found = new_contents(connection, row, known.mentions)
     if not found:
         return None
     free = row.lease_token is None and not (row.state == State.PENDING and row.lane is None)
     first, later = (found[:1], found[1:]) if free else ([], found)
     if later or any(storable(each.reference) != row.reference for each in first):
-        contents.save_current(connection, row)
-        contents.save(connection, row.id, first, waiting=False, now=options.now)
-        contents.save(connection, row.id, later, waiting=True, now=options.now)
+        save_current(connection, row)
+        save(connection, row.id, first, waiting=False, now=options.now)
+        save(connection, row.id, later, waiting=True, now=options.now)
     if not first:
         return None
     _reopen(connection, replace(known, mentions=first), first[0], options)

@@ -15,8 +15,7 @@ from worker.app import App
 from worker.clock import SystemClock
 from worker.errors import MachineError, StoreError
 from worker.pipeline.stages import Tally
-from worker.runs.daemon import session as under_test
-from worker.runs.daemon import session as waits
+from worker.runs.daemon import session as session
 from worker.runs.daemon.polling import ProgressCounter, SourcePoller
 from worker.runs.daemon.session import Session, StopReason
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
@@ -116,7 +115,7 @@ async def test_a_stop_ends_the_wait_for_a_failing_store() -> None:
 
     assert end is StopReason.STOPPED
     assert ingester.tries == 1
-    assert loop.time() - stopped < waits.FIRST_WAIT.total_seconds() / 2
+    assert loop.time() - stopped < session.FIRST_WAIT.total_seconds() / 2
 
 
 @pytest.mark.anyio
@@ -126,7 +125,7 @@ async def test_a_stop_during_an_outage_does_not_wait_for_results_that_cannot_be_
     def is_down(**_: object) -> bool:
         raise StoreError("no server", retry=True)
 
-    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(session, "CHECK_EVERY", timedelta(milliseconds=20))
     work = work_with(HangingIngester(), done=ProgressCounter(), ended=[], has_due=is_down)
     loop = asyncio.get_running_loop()
 
@@ -137,7 +136,7 @@ async def test_a_stop_during_an_outage_does_not_wait_for_results_that_cannot_be_
     work.end(StopReason.STOPPED)
     await running
 
-    assert loop.time() - stopped < under_test.SHUTDOWN_GRACE.total_seconds() / 2
+    assert loop.time() - stopped < session.SHUTDOWN_GRACE.total_seconds() / 2
 
 
 @pytest.mark.anyio
@@ -151,7 +150,7 @@ async def test_a_permanent_error_ends_a_session_before_any_progress() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 1])
 async def test_a_permanent_error_after_some_progress_is_waited_for(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(waits, "FIRST_WAIT", timedelta(milliseconds=1))
+    monkeypatch.setattr(session, "FIRST_WAIT", timedelta(milliseconds=1))
     ingester, done = FailingIngester(StoreError("no room on the disk")), ProgressCounter()
     done.count = count
     done.record_span(timedelta(0) if count else timedelta(hours=1))
@@ -175,7 +174,7 @@ async def test_a_stop_during_a_query_logs_no_error(
         checks.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr(session, "POLL_CHECK_EVERY", timedelta(milliseconds=20))
     monkeypatch.setattr(SourcePoller, "poll_due", slowly)
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[])
@@ -194,8 +193,8 @@ async def test_a_daemon_that_no_longer_polls_is_stalled_although_articles_are_pr
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quick = timedelta(milliseconds=20)
-    monkeypatch.setattr(under_test, "POLL_CHECK_EVERY", quick)
-    monkeypatch.setattr(under_test, "CHECK_EVERY", quick)
+    monkeypatch.setattr(session, "POLL_CHECK_EVERY", quick)
+    monkeypatch.setattr(session, "CHECK_EVERY", quick)
     done, ended = ProgressCounter(), list[str]()
     work = work_with(BusyIngester(done), done=done, ended=ended, sources=fails, stall_after=timedelta(milliseconds=300))
 
@@ -216,7 +215,7 @@ async def test_a_shortage_of_the_machine_in_a_background_task_ends_the_session(
     def has_due(**_: object) -> bool:
         raise error
 
-    monkeypatch.setattr(under_test, "CHECK_EVERY", timedelta(milliseconds=1))
+    monkeypatch.setattr(session, "CHECK_EVERY", timedelta(milliseconds=1))
     done = ProgressCounter()
     work = work_with(BusyIngester(done), done=done, ended=[], has_due=has_due)
 
