@@ -15,7 +15,7 @@ from worker.app import App
 from worker.clock import SystemClock
 from worker.errors import MachineError, StoreError
 from worker.pipeline.stages import Tally
-from worker.runs.daemon import session as session
+from worker.runs.daemon import session
 from worker.runs.daemon.polling import ProgressCounter, SourcePoller
 from worker.runs.daemon.session import Session, StopReason
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
