@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -275,20 +277,26 @@ class ArchiveWalker:
         await self._app.offload(self._registry.fail, place, str(error), for_good=is_permanent, now=now)
 
     async def _read_page(self, place: BackfillPlace) -> None:
-        """Fetch a place and add its candidates; parsing runs in a thread, since a sitemap may be very large."""
+        """Fetch a place and add its candidates; parsing runs in a thread, since a sitemap may be very large.
+
+        One thread does all of it. libxml2 keeps names in a dictionary of the thread that made the parser, so a parser
+        that goes on in another thread corrupts memory while the first one parses something else.
+        """
         page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
         pages = scan_archive(place.kind, page, self._source, self._query, now=self._app.clock.now())
         last = ArchivePage()
-        while (found := await asyncio.to_thread(next, pages, None)) is not None:
-            last, place = found, replace(place, left_out=place.left_out + found.outside)
-            at = 0
-            while at < len(found.candidates):
-                if self._limit_reached:
-                    # The place keeps waiting. The next run reads it again; candidates known by then are not new.
-                    return
-                some = found.candidates[at : at + self._write_size]
-                place = await self._add_candidates(replace(place, found=place.found + len(some)), some)
-                at += len(some)
+        with ThreadPoolExecutor(1, thread_name_prefix="archive") as thread:
+            advance = partial(asyncio.get_running_loop().run_in_executor, thread, next, pages, None)
+            while (found := await advance()) is not None:
+                last, place = found, replace(place, left_out=place.left_out + found.outside)
+                at = 0
+                while at < len(found.candidates):
+                    if self._limit_reached:
+                        # The place keeps waiting. The next run reads it again; candidates known by then are not new.
+                        return
+                    some = found.candidates[at : at + self._write_size]
+                    place = await self._add_candidates(replace(place, found=place.found + len(some)), some)
+                    at += len(some)
         place = await self._add_candidates(place, ())
         now = self._app.clock.now()
         await self._app.offload(

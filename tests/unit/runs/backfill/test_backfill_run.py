@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 
@@ -15,8 +18,11 @@ from worker.app import App, BackfillDeps
 from worker.errors import StoreError
 from worker.models import BackfillPlace, BackfillProgress, Candidate, Source
 from worker.pipeline.stages import Tally
-from worker.runs.backfill import BackfillOptions, BackfillRun, run
+from worker.runs.backfill import BackfillOptions, BackfillRun, run, walker
 from worker.runs.backfill.walker import ArchiveWalker
+from worker.sources.web.archive import ArchivePage
+
+T = TypeVar("T")
 
 ORDERS = BackfillOptions(source="bao", first=date(2026, 1, 1), last=date(2026, 1, 2), discover_only=True)
 SOURCE = Source(name="bao", kind="feed", url="https://bao.example/rss")
@@ -137,3 +143,43 @@ async def test_a_limit_stops_within_a_sitemap_and_the_next_run_continues_with_th
     assert looked == [(700, 1), (500, 0)]
     assert max(shelf.sizes) <= 500
     assert len(shelf.known) == 1200
+
+
+class FreshThreads(ThreadPoolExecutor):
+    """An executor that runs every call on a thread of its own, and keeps the threads until it ends."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.started: list[ThreadPoolExecutor] = []
+
+    def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
+        self.started.append(ThreadPoolExecutor(1))
+        return self.started[-1].submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for each in self.started:
+            each.shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+@pytest.mark.anyio
+async def test_a_sitemap_is_parsed_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.get_running_loop().set_default_executor(FreshThreads())
+    url = "https://bao.example/sitemap.xml"
+    threads: set[int] = set()
+
+    def scan(*_: object, **__: object) -> Iterator[ArchivePage]:
+        for _part in range(4):
+            threads.add(threading.get_ident())
+            yield ArchivePage()
+
+    monkeypatch.setattr(walker, "scan_archive", scan)
+    ledger = SimpleNamespace(pending=lambda **_: (0, 0))
+    app = SimpleNamespace(clock=FakeClock(), offload=inline, settings=None, ledger=ledger, tally=Tally())
+    shelf = Shelf(BackfillPlace(id=1, kind="sitemap", url=url))
+    deps = SimpleNamespace(registry=shelf, fetcher=FakeFetcher({url: page(url, "<urlset/>")}))
+
+    await ArchiveWalker(cast("App", app), cast("BackfillDeps", deps), ORDERS, replace(SOURCE, kind="sitemap")).walk()
+
+    assert not shelf.waiting
+    assert len(threads) == 1
