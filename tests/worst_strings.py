@@ -10,7 +10,7 @@ import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,23 @@ class Known:
 
 
 def patterns() -> list[Known]:
-    """Return every pattern that stands in a module of the program, also inside tuples and mappings, each once."""
+    """Return every pattern in a module of the program, also inside tuples and mappings, each once.
+
+    Its uses are the methods that are called on its name in the modules that have it; all of them where there are none.
+    """
     found: dict[tuple[object, int], Known] = {}
-    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.rglob("*.py")))
     for info in sorted(pkgutil.walk_packages(worker.__path__, "worker."), key=lambda each: each.name):
         if info.name.endswith("__main__") or ".migrations." in info.name:
             continue
-        for name, value in vars(importlib.import_module(info.name)).items():
+        module = importlib.import_module(info.name)
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        for name, value in vars(module).items():
             for pattern in _within(value):
-                called = re.findall(rf"\b{name}\.({'|'.join(USES)})\(", source) if value is pattern else []
-                known = Known(name=f"{info.name}.{name}", pattern=pattern, uses=frozenset(called or USES))
-                found.setdefault((pattern.pattern, pattern.flags), known)
-    return list(found.values())
+                called = re.findall(rf"\b{name}\.({'|'.join(USES)})\(", source) if value is pattern else USES
+                key = pattern.pattern, pattern.flags
+                known = found.get(key, Known(name=f"{info.name}.{name}", pattern=pattern, uses=frozenset()))
+                found[key] = replace(known, uses=known.uses | frozenset(called))
+    return [each if each.uses else replace(each, uses=frozenset(USES)) for each in found.values()]
 
 
 def _within(value: object, depth: int = 3) -> Iterator[re.Pattern[Any]]:

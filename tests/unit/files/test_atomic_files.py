@@ -201,12 +201,9 @@ def test_a_file_that_exceeds_the_size_limit_leaves_nothing(tmp_path: Path) -> No
     assert not names(tmp_path)
 
 
-# A program started in the background or with nohup ignores SIGINT or SIGHUP, and passes that on.
 _WRITES_AND_WAITS = """
-import signal, sys
+import sys
 from pathlib import Path
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from worker.files.atomic import atomic_file, atomic_folder
 opened = atomic_folder if sys.argv[2] == "folder" else atomic_file
 with opened(Path(sys.argv[1])) as made:
@@ -241,14 +238,12 @@ def test_a_signal_leaves_nothing_and_a_kill_one_private_temporary_file(
 
 def test_a_signal_with_a_handler_is_left_to_it(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with atomic_file(tmp_path / "out"):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
