@@ -355,7 +355,8 @@ async def test_closing_ends_every_process() -> None:
 async def test_the_processes_end_with_their_parent() -> None:
     script = (
         "import asyncio, os, signal\n"
-        "from worker.extract import ExtractRules, ProcessExtractor\n"
+        "from worker.extract.ipc import ExtractRules\n"
+        "from worker.extract.pool import ProcessExtractor\n"
         "async def main():\n"
         "    extractor = ProcessExtractor(ExtractRules(processes=1))\n"
         "    await extractor.start()\n"
