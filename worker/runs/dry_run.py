@@ -6,7 +6,7 @@ thing is shared with real runs: the rate limits of hosts, so that a dry run and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,24 +24,22 @@ from worker.fetch.request import Step
 from worker.models import (
     Article,
     BackfillPlace,
-    BackfillProgress,
     Candidate,
     Claim,
     Fingerprint,
     Neighbour,
     Outcome,
     Page,
-    Poll,
     Relation,
     Request,
     SourceState,
     State,
-    Text,
 )
 from worker.pipeline.stages import Observer
-from worker.ports import BackfillRegistry, HostHealth, HostRegistry, Judge, Ledger, RobotsRecord, Scope
+from worker.ports import HostHealth, HostRegistry, Judge, RobotsRecord
 from worker.storage.corpus.reader import StoreReader
-from worker.storage.store import StoreExecutor, open_read_only, open_store
+from worker.storage.queue.backfills import BackfillStore
+from worker.storage.store import StoredLedger, StoreExecutor, open_read_only, open_store
 
 log = structlog.get_logger()
 
@@ -103,130 +101,39 @@ class TracingFetcher:
         await self.inner.aclose()
 
 
-class DryRunBackfills:
-    """Backfill progress in memory; candidates known to the real store are not added.
+class DryRunBackfills(BackfillStore):
+    """Backfill progress in the database in memory; candidates known to the real store are not added.
 
-    Each method has the meaning given in `worker.ports.BackfillRegistry`.
+    A dry run has its own leases, so that a real backfill is not disturbed.
     """
 
-    def __init__(self, memory: BackfillRegistry, real: StoreReader | None) -> None:
-        self._memory = memory
+    def __init__(self, memory: BackfillStore, real: StoreReader | None) -> None:
+        super().__init__(memory.database)
         self._real = real
-
-    def state(self, name: str) -> BackfillProgress:
-        """Return the progress of this dry run."""
-        return self._memory.state(name)
-
-    def acquire(self, name: str, *, now: datetime, until: datetime, worker: str) -> bool:
-        """Acquire the lease in memory only: a real backfill is not disturbed."""
-        return self._memory.acquire(name, now=now, until=until, worker=worker)
-
-    def release(self, name: str, *, worker: str) -> None:
-        """Release the lease in memory."""
-        self._memory.release(name, worker=worker)
-
-    def begin(self, name: str, places: Sequence[tuple[str, str]], *, now: datetime, afresh: bool) -> None:
-        """Add the entry points in memory."""
-        self._memory.begin(name, places, now=now, afresh=afresh)
-
-    def next_place(self, name: str, *, after: int) -> BackfillPlace | None:
-        """Return the next waiting place in memory."""
-        return self._memory.next_place(name, after=after)
 
     def save_candidates(
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
         """Add the candidates that the real store does not know."""
         wanted = [each for each in candidates if not _is_known(self._real, each)]
-        return self._memory.save_candidates(name, place, wanted, batch=batch, now=now)
-
-    def close(
-        self, name: str, place: BackfillPlace, follow: Sequence[tuple[str, str]], *, digest: str, now: datetime
-    ) -> bool:
-        """Mark a place as visited in memory."""
-        return self._memory.close(name, place, follow, digest=digest, now=now)
-
-    def fail(self, place: BackfillPlace, error: str, *, for_good: bool, now: datetime) -> None:
-        """Record an error in memory."""
-        self._memory.fail(place, error, for_good=for_good, now=now)
-
-    def finish(self, name: str, *, now: datetime) -> None:
-        """Record the end in memory."""
-        self._memory.finish(name, now=now)
+        return super().save_candidates(name, place, wanted, batch=batch, now=now)
 
 
-class DryRunLedger:
-    """A ledger in memory that judges articles against the real store as well, and writes only to memory.
+class DryRunLedger(StoredLedger):
+    """The ledger of the database in memory, which judges articles against the real store as well."""
 
-    Each method has the meaning given in `worker.ports.Ledger`.
-    """
-
-    def __init__(self, memory: Ledger, real: StoreReader | None) -> None:
-        self._memory = memory
+    def __init__(self, memory: StoredLedger, real: StoreReader | None) -> None:
+        super().__init__(memory.database)
         self._real = real
 
     def source_state(self, name: str) -> SourceState:
         """Return an empty state: a dry run reads every source as if for the first time."""
         return SourceState(name=name)
 
-    def claim_poll(
-        self, source: str, *, now: datetime, lease: timedelta, worker: str, only_if_due: bool = True
-    ) -> bool:
-        """Acquire the lease in memory only: real polls are not disturbed."""
-        return self._memory.claim_poll(source, now=now, lease=lease, worker=worker, only_if_due=only_if_due)
-
-    def record_poll(self, poll: Poll, candidates: Sequence[Candidate]) -> int:
-        """Write the poll to memory."""
-        return self._memory.record_poll(poll, candidates)
-
-    def replan(self, source: str, *, plan: str, due_at: datetime) -> None:
-        """Write the due time to memory."""
-        self._memory.replan(source, plan=plan, due_at=due_at)
-
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
         """Queue candidates that the real store does not know; with `again` also those it knows."""
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
-        return self._memory.enqueue(wanted, now=now, again=again, batch=batch)
-
-    def queue_rechecks(self, *, now: datetime, limit: int) -> int:
-        """Queue due rechecks in memory."""
-        return self._memory.queue_rechecks(now=now, limit=limit)
-
-    def claim(self, *, now: datetime, lease: timedelta, limit: int, worker: str, scope: Scope = Scope()) -> list[Claim]:
-        """Lease candidates in memory."""
-        return self._memory.claim(now=now, lease=lease, limit=limit, worker=worker, scope=scope)
-
-    def extend(self, claims: Sequence[Claim], *, until: datetime) -> None:
-        """Extend leases in memory."""
-        self._memory.extend(claims, until=until)
-
-    def release(self, claims: Sequence[Claim]) -> None:
-        """Release leases in memory."""
-        self._memory.release(claims)
-
-    def lease_owners(self) -> frozenset[str]:
-        """Return an empty set: no other worker uses this memory."""
-        return frozenset()
-
-    def reclaim(self, _workers: Collection[str]) -> int:
-        """Do nothing: no other worker uses this memory."""
-        return 0
-
-    def fallback(self, claim: Claim) -> Text | None:
-        """Return the fallback text from memory."""
-        return self._memory.fallback(claim)
-
-    def finish(
-        self,
-        claim: Claim,
-        outcome: Outcome,
-        *,
-        now: datetime,
-        page: Page | None = None,
-        recheck_at: datetime | None = None,
-    ) -> Outcome | None:
-        """Write the outcome to memory."""
-        return self._memory.finish(claim, outcome, now=now, page=page, recheck_at=recheck_at)
+        return super().enqueue(wanted, now=now, again=again, batch=batch)
 
     def settle(
         self,
@@ -242,22 +149,10 @@ class DryRunLedger:
         """Judge against the real store; settle what is new to it in memory, which finds copies within this run."""
         neighbours = self._real.neighbours(article, fingerprint) if self._real else []
         if outcome := _outcome_against_store(article, neighbours, judge):
-            return outcome if self._memory.finish(claim, outcome, now=now, page=page) else None
-        return self._memory.settle(
+            return outcome if self.finish(claim, outcome, now=now, page=page) else None
+        return super().settle(
             claim, article, fingerprint=fingerprint, judge=judge, now=now, page=page, recheck_at=recheck_at
         )
-
-    def pending(self, *, now: datetime, scope: Scope = Scope()) -> tuple[int, int]:
-        """Count the pending candidates in memory."""
-        return self._memory.pending(now=now, scope=scope)
-
-    def has_due(self, *, now: datetime, scope: Scope = Scope()) -> bool:
-        """Return whether a candidate in memory is due."""
-        return self._memory.has_due(now=now, scope=scope)
-
-    def next_due(self, *, now: datetime) -> datetime | None:
-        """Return the earliest due time in memory."""
-        return self._memory.next_due(now=now)
 
 
 def _is_known(real: StoreReader | None, candidate: Candidate) -> bool:
