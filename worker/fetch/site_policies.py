@@ -7,8 +7,10 @@ store share the copies, so each robots.txt is fetched once a day.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
 
 import httpx
 
@@ -63,20 +65,47 @@ class _CachedRobots:
         return len(self.robots.rules) if self.robots is not None else 0
 
 
-class RobotsCache:
+class _CachedFile(Protocol):
+    @property
+    def record(self) -> RobotsRecord: ...
+
+
+Entry = TypeVar("Entry", bound=_CachedFile)
+
+
+class _OriginCache(Generic[Entry]):
+    """One parsed file of every origin, in memory; at any time one task loads that of an origin."""
+
+    def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._hosts = hosts
+        self._offload = offload
+        self._cache: dict[str, Entry] = {}
+        self._locks = KeyedSemaphore(1)
+
+    async def _entry(self, origin: str, load: Callable[[], Awaitable[Entry]]) -> Entry:
+        """Return the entry of an origin, loaded if there is none in memory or if it is too old."""
+        cached = self._cached(origin)
+        if cached is None:
+            async with self._locks.acquire(origin):
+                cached = self._cached(origin) or await load()
+        return cached
+
+    def _cached(self, origin: str) -> Entry | None:
+        cached = self._cache.get(origin)
+        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
+
+
+class RobotsCache(_OriginCache[_CachedRobots]):
     """The robots.txt of every origin, for one user agent."""
 
     def __init__(
         self, runner: RequestRunner, *, user_agent: str, clock: Clock, hosts: HostRegistry, offload: RunInThread
     ) -> None:
-        self._runner = runner
+        super().__init__(runner, clock=clock, hosts=hosts, offload=offload)
         self._token = product_token(user_agent)
-        self._clock = clock
-        self._hosts = hosts
-        self._offload = offload
-        self._cache: dict[str, _CachedRobots] = {}
         self._rules = 0
-        self._locks = KeyedSemaphore(1)
 
     async def check(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
         """Return the robots.txt of a URL that it allows.
@@ -96,17 +125,10 @@ class RobotsCache:
     async def robots(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
         """Return the robots.txt that applies to a URL, fetched if the copy is too old; raises FetchError."""
         origin = url_origin(url)
-        cached = self._cached(origin)
-        if cached is None:
-            async with self._locks.acquire(origin):
-                cached = self._cached(origin) or await self._load(origin, deadline, observe)
+        cached = await self._entry(origin, lambda: self._load(origin, deadline, observe))
         if cached.robots is None:
             raise _unavailable_error(cached.record)
         return cached.robots
-
-    def _cached(self, origin: str) -> _CachedRobots | None:
-        cached = self._cache.get(origin)
-        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
 
     async def _load(self, origin: str, deadline: PausableDeadline, observe: StepObserver) -> _CachedRobots:
         """Return the robots.txt from the store if it is fresh, else fetch and save it."""
@@ -265,16 +287,8 @@ class _CachedRules:
     rules: tuple[TdmRule, ...]
 
 
-class TdmrepCache:
+class TdmrepCache(_OriginCache[_CachedRules]):
     """The tdmrep.json of every origin, in memory and in the host store."""
-
-    def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
-        self._runner = runner
-        self._clock = clock
-        self._hosts = hosts
-        self._offload = offload
-        self._cache: dict[str, _CachedRules] = {}
-        self._locks = KeyedSemaphore(1)
 
     async def reservation(
         self, url: httpx.URL, robots: Robots, deadline: PausableDeadline, observe: StepObserver
@@ -284,15 +298,8 @@ class TdmrepCache:
         Never raises FetchError: a page is not lost because this file cannot be fetched. `robots` is that of the page.
         """
         origin = url_origin(url)
-        cached = self._cached(origin)
-        if cached is None:
-            async with self._locks.acquire(origin):
-                cached = self._cached(origin) or await self._load(origin, robots, deadline, observe)
+        cached = await self._entry(origin, lambda: self._load(origin, robots, deadline, observe))
         return reservation_for(cached.rules, str(url))
-
-    def _cached(self, origin: str) -> _CachedRules | None:
-        cached = self._cache.get(origin)
-        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
 
     async def _load(
         self, origin: str, robots: Robots, deadline: PausableDeadline, observe: StepObserver
@@ -329,7 +336,7 @@ class TdmrepCache:
             return RobotsRecord(origin=address, checked_at=self._clock.now(), status=None, body=body, error=str(error))
         observe(Step(what="tdm reservation", detail=f"fetched, status {response.status}", url=address))
         now = self._clock.now()
-        if response.status >= 500 or response.status == 429:
+        if is_unavailable(response.status):
             return RobotsRecord(origin=address, checked_at=now, status=response.status, body=body)
         return RobotsRecord(origin=address, checked_at=now, status=response.status, body=response.body, good_at=now)
 
