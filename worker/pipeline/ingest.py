@@ -33,13 +33,13 @@ from worker.pipeline.stages import (
     Stages,
     Tally,
     deadline_error,
+    hints_for,
     may_use_feed_text,
     outcome_of_failure,
     with_feed_text,
 )
-from worker.ports import Hints, Scope
+from worker.ports import Scope
 from worker.schedule.retry import keep_former_outcome, next_recheck
-from worker.urls import same_site
 
 log = structlog.get_logger()
 
@@ -260,19 +260,8 @@ class Ingester:
     async def _extract(self, claim: Claim, content: Page | Text) -> Article:
         """Extract the article from a page or a given text, with the hints of its candidate."""
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
-        hints = Hints(
-            url=claim.url,
-            canonical_url=claim.canonical_url,
-            source=claim.source,
-            title=claim.title,
-            published_at=claim.published_at,
-            modified_at=claim.modified_at,
-            external_id=claim.external_id,
-            timezone=self._limits.timezones.get(claim.source),
-            boilerplate=boilerplate,
-        )
-        if isinstance(content, Page) and not same_site(content.url, content.final_url):
-            hints = hints.address_only()
+        timezone = self._limits.timezones.get(claim.source)
+        hints = hints_for(claim, content, timezone=timezone, boilerplate=boilerplate)
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)

@@ -1,6 +1,7 @@
 """The parts that the flows are built from (`Stages`, `Limits`, `Observer`), and the counts of a run (`Tally`).
 
-Below them are the pure decisions after a failure: the outcome of a failed attempt, and the feed's text as a fallback.
+Below them are pure decisions: the outcome of a failed attempt, the feed's text as a fallback, and the hints for
+extraction.
 """
 
 from __future__ import annotations
@@ -15,10 +16,22 @@ from typing import Final, Protocol
 from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, WorkerError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
-from worker.models import Article, Claim, Outcome, Source, State
-from worker.ports import Clock, Detector, Extractor, Fetcher, Ledger, MetricsSink, NullMetrics, Parser, RunInThread
+from worker.models import Article, Claim, Outcome, Page, Source, State, Text
+from worker.ports import (
+    Clock,
+    Detector,
+    Extractor,
+    Fetcher,
+    Hints,
+    Ledger,
+    MetricsSink,
+    NullMetrics,
+    Parser,
+    RunInThread,
+)
 from worker.schedule.poll_interval import IntervalPolicy
 from worker.schedule.retry import retry_at
+from worker.urls import same_site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +181,60 @@ def with_feed_text(article: Article, error: WorkerError) -> Article:
     note = f"the text is the feed's own, not the page's: {error}"
     published, modified = ("feed" if at else "" for at in (article.published_at, article.modified_at))
     return replace(article, published_at_from=published, modified_at_from=modified, notes=(*article.notes, note))
+
+
+class Discovered(Protocol):
+    """What discovery knows about a page: a candidate, the claim on one, or a page kept in the store."""
+
+    @property
+    def url(self) -> str:
+        """The URL to fetch, or that was fetched."""
+
+    @property
+    def canonical_url(self) -> str:
+        """The canonical URL of the candidate."""
+
+    @property
+    def source(self) -> str:
+        """The name of the source."""
+
+    @property
+    def title(self) -> str | None:
+        """The title that the source gave."""
+
+    @property
+    def published_at(self) -> datetime | None:
+        """The publication time that the source gave."""
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """The time of the last change that the source gave."""
+
+    @property
+    def external_id(self) -> str | None:
+        """The id that the source gave."""
+
+
+def hints_of(known: Discovered, *, timezone: str | None, boilerplate: frozenset[int] = frozenset()) -> Hints:
+    """Return what discovery knows about a page as hints for extraction."""
+    return Hints(
+        url=known.url,
+        canonical_url=known.canonical_url,
+        source=known.source,
+        title=known.title,
+        published_at=known.published_at,
+        modified_at=known.modified_at,
+        external_id=known.external_id,
+        timezone=timezone,
+        boilerplate=boilerplate,
+    )
+
+
+def hints_for(known: Discovered, content: Page | Text, *, timezone: str | None, boilerplate: frozenset[int]) -> Hints:
+    """Return the hints for extracting a page or text that was fetched or kept for a candidate.
+
+    A page that was served by another site is not the one that discovery described.
+    """
+    hints = hints_of(known, timezone=timezone, boilerplate=boilerplate)
+    is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
+    return hints.address_only() if is_elsewhere else hints

@@ -22,7 +22,8 @@ from worker.extract.ipc import extract_rules
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
 from worker.models import Candidate, Discovery, Page, Request, Source, SourceOptions
-from worker.ports import Extractor, Hints
+from worker.pipeline.stages import hints_of
+from worker.ports import Extractor
 from worker.runs.preview import ProbeResult, SourceProbe, open_probe
 from worker.sources import detect
 from worker.sources.content import ContentKind, sniff_content
@@ -206,14 +207,7 @@ class Sampler:
         return self._seen[candidate.canonical_url]
 
     async def _extract(self, candidate: Candidate) -> str:
-        hints = Hints(
-            url=candidate.url,
-            canonical_url=candidate.canonical_url,
-            source=candidate.source,
-            title=candidate.title,
-            published_at=candidate.published_at,
-            timezone=DEFAULT_TIMEZONE,
-        )
+        hints = hints_of(candidate, timezone=DEFAULT_TIMEZONE)
         try:
             page = await self._fetcher.fetch(Request(url=candidate.url))
             await self._extractor.extract(page, hints, fetched_at=SystemClock().now())

@@ -27,7 +27,8 @@ from worker.fetch.request import Step
 from worker.files.reading import read_in_thread
 from worker.models import Candidate, Discovery, Page, Request, Source
 from worker.pipeline.source_pages import CrossSubmissions
-from worker.ports import Clock, Hints
+from worker.pipeline.stages import hints_of
+from worker.ports import Clock
 from worker.runs.dry_run import shared_pacing
 from worker.sources import PARSERS, read_inputs
 from worker.storage.store import StoreExecutor
@@ -235,16 +236,7 @@ def _source(path: Path) -> Source:
 async def _explain(candidate: Candidate, extractor: ProcessExtractor) -> ExtractionExplanation:
     """Extract a candidate whose content is known, and explain the result; errors are part of it."""
     assert candidate.payload is not None
-    hints = Hints(
-        url=candidate.url,
-        canonical_url=candidate.canonical_url,
-        source=candidate.source,
-        title=candidate.title,
-        published_at=candidate.published_at,
-        modified_at=candidate.modified_at,
-        external_id=candidate.external_id,
-        timezone=DEFAULT_TIMEZONE,
-    )
+    hints = hints_of(candidate, timezone=DEFAULT_TIMEZONE)
     try:
         return await extractor.explain(candidate.payload, hints, fetched_at=SystemClock().now())
     except ExtractError as exc:

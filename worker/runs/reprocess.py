@@ -29,15 +29,14 @@ from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
-from worker.models import Claim, Outcome, Page, Source, State
-from worker.pipeline.stages import Tally
+from worker.models import Claim, Outcome, Source, State
+from worker.pipeline.stages import Tally, hints_for
 from worker.ports import Hints, Scope
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.reindex import needs_reindexing, reindex
 from worker.storage.maintenance.rejudge import VerdictChange
 from worker.storage.maintenance.review import REPROCESS_BATCH, RawPage
 from worker.storage.store import Store, StoreExecutor, open_store, worker_name
-from worker.urls import same_site
 
 T = TypeVar("T")
 
@@ -283,7 +282,10 @@ async def _dry_run_extraction(
     done, other, none = 0, list[str](), 0
     try:
         while batch := list(islice(pages, _BATCH_SIZE)):
-            hints = [_hints(kept, sites, timezones.get(kept.source)) for kept in batch]
+            hints = [
+                hints_for(kept, kept.content, timezone=timezones.get(kept.source), boilerplate=sites.known(kept.host))
+                for kept in batch
+            ]
             texts = await asyncio.gather(*(_text(extractor, *pair) for pair in zip(batch, hints, strict=True)))
             for kept, sha256 in zip(batch, texts, strict=True):
                 none += sha256 is None
@@ -301,21 +303,3 @@ async def _text(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> str
         return (await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)).sha256
     except (ExtractError, FetchBlocked):
         return None
-
-
-def _hints(kept: RawPage, sites: HostBoilerplateCache, timezone: str | None) -> Hints:
-    """Return the hints that the ingest flow would use for a kept page."""
-    content = kept.content
-    hints = Hints(
-        url=kept.url,
-        canonical_url=kept.canonical_url,
-        source=kept.source,
-        title=kept.title,
-        published_at=kept.published_at,
-        modified_at=kept.modified_at,
-        external_id=kept.external_id,
-        timezone=timezone,
-        boilerplate=sites.known(kept.host),
-    )
-    is_elsewhere = isinstance(content, Page) and not same_site(content.url, content.final_url)
-    return hints.address_only() if is_elsewhere else hints
