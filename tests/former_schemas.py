@@ -7,7 +7,14 @@ from typing import Final
 
 from sqlalchemy import create_engine, text
 
+from worker.models import PAGE_FIELDS
+
+_BACK_TO_THE_THIRD: Final = (
+    *(f"ALTER TABLE articles DROP COLUMN {name}" for name in (*PAGE_FIELDS, "fields_from")),
+    "UPDATE alembic_version SET version_num = '0003'",
+)
 _BACK_TO_THE_SECOND: Final = (
+    *_BACK_TO_THE_THIRD,
     "DROP TABLE addresses",
     "DROP TABLE contents",
     "ALTER TABLE candidates DROP COLUMN authority",

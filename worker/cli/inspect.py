@@ -280,6 +280,7 @@ def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
 def _print_article(article: Article) -> None:
     """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
+    from worker.cli.render.why import shown_fields
 
     out = console()
     facts = {
@@ -290,6 +291,7 @@ def _print_article(article: Article) -> None:
         "modified": _format_time(article.modified_at),
         "language": f"{article.language}, {article.words:,} words",
         "rights": _format_rights(article.rights) or "no signal",
+        **{name.replace("_", " "): f"{value} (from {origin})" for name, value, origin in shown_fields(article)},
     }
     out.print(f"[bold]{escape_markup(article.title) or 'no title'}[/]", soft_wrap=True)
     for name, value in facts.items():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 from worker.errors import UsageError
 from worker.files.atomic import atomic_folder, open_output
-from worker.models import Article, StoredArticle
+from worker.models import ORIGIN_FIELDS, PAGE_FIELDS, Article, StoredArticle
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 EXPORTED: Final = (
     "id", "url", "canonical_url", "source", "host", "title", "authors", "published_at", "published_at_from",
     "modified_at", "fetched_at", "language", "text", "words", "sha256", "cluster", "revision", "kind",
+    *PAGE_FIELDS, "fields_from",
 )  # fmt: skip
 """The fields that `export` writes."""
 PREVIEWED: Final = (
     "url", "canonical_url", "host", "title", "authors", "published_at", "published_at_from", "modified_at", "language",
-    "words", "rights", "sha256", "text",
+    "words", "rights", "sha256", "text", *PAGE_FIELDS, "fields_from",
 )  # fmt: skip
 """The fields that `extract` prints of an article that is not stored."""
 
@@ -75,6 +76,13 @@ def _values(article: Article) -> dict[str, object]:
         "words": article.words,
         "sha256": article.sha256,
         "kind": article.kind.value,
+        "lead": article.lead,
+        "section": article.section,
+        "tags": list(article.tags),
+        "description": article.description,
+        "image": article.image,
+        "image_caption": article.image_caption,
+        "fields_from": {name: article.fields_from.get(name) for name in ORIGIN_FIELDS},
         "rights": {
             "robots": list(rights.robots),
             "tdm_reservation": rights.tdm_reservation,
@@ -172,10 +180,11 @@ def _write_one(stored: StoredArticle, place: Path) -> int:
 
 ROWS_AT_ONCE: Final = 2_000
 """Rows of one row group: a few megabytes of text, which bounds memory for a corpus of any size."""
-# Parquet types by field; all other fields are strings, `authors` is a list of strings.
+# Parquet types by field. All other fields are strings, but `authors` and `tags` are lists of strings, and `fields_from`
+# is a struct of strings.
 _NUMBERS: Final = {"id": "int64", "cluster": "int64", "words": "int32", "revision": "int32"}
 _TIMES: Final = frozenset({"published_at", "modified_at", "fetched_at"})
-_NULLABLE: Final = frozenset({"published_at", "modified_at"})
+_NULLABLE: Final = frozenset({"published_at", "modified_at", *PAGE_FIELDS} - {"tags"})
 
 
 def write_parquet(articles: Iterable[StoredArticle], target: Path | None) -> int:
@@ -214,6 +223,7 @@ def _schema() -> pa.Schema:
         raise UsageError('parquet needs pyarrow: run `pip install "corpus-worker[parquet]"`') from None
     kinds = {name: pa.type_for_alias(number) for name, number in _NUMBERS.items()}
     kinds |= dict.fromkeys(_TIMES, pa.timestamp("us", tz="UTC"))
-    kinds["authors"] = pa.list_(pa.string())
     text = pa.string()
+    kinds |= dict.fromkeys(("authors", "tags"), pa.list_(text))
+    kinds["fields_from"] = pa.struct([(name, text) for name in ORIGIN_FIELDS])
     return pa.schema([pa.field(name, kinds.get(name, text), nullable=name in _NULLABLE) for name in EXPORTED])

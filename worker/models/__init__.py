@@ -9,6 +9,8 @@ matters), those of `Health` and `Comparison` are keys of JSON output.
 """
 
 from worker.models.articles import (
+    ORIGIN_FIELDS,
+    PAGE_FIELDS,
     Article,
     Claim,
     Comparison,
@@ -60,6 +62,8 @@ from worker.models.sources import (
 )
 
 __all__ = [
+    "ORIGIN_FIELDS",
+    "PAGE_FIELDS",
     "Alarm",
     "Article",
     "AuditReport",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from worker.models.sources import Kind, Page, Relation, State, Text, Validators
 
@@ -72,6 +74,12 @@ class Rights:
     copyright_holder: str = ""
 
 
+PAGE_FIELDS: Final = ("lead", "section", "tags", "description", "image", "image_caption")
+"""The fields of an article that may be missing: pages are stored without them, and `reprocess` fills them in later."""
+ORIGIN_FIELDS: Final = (*PAGE_FIELDS, "authors")
+"""The fields whose origin `Article.fields_from` names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Article:
     """An extracted article.
@@ -79,10 +87,13 @@ class Article:
     `text` holds the paragraphs separated by one newline, the lead first, without the title. `words` is its number of
     words, `sha256` the hash of its UTF-8 bytes. `published_at_from` is the origin of the date: `json-ld`, `meta`,
     `time`, `feed`, `input`; or a guess from `unmarked-time`, `unmarked-meta`, `url`, `text`; or empty.
-    `modified_at_from` is the same for `modified_at`. `fallbacks` lists the fallbacks that extraction used: `library`,
-    `json-ld`, and `fault` for each step that failed; `notes` describe them for people. `paragraphs` are signed 64-bit
-    keys of all paragraphs of the page, also of those left out of the text; they are counted by host to learn its
-    boilerplate.
+    `modified_at_from` is the same for `modified_at`. `lead` is the paragraph that introduces the article, as the page
+    shows it; `description` is a summary for search engines and previews. `image` is the absolute URL of the main
+    picture. `fields_from` maps a field of `ORIGIN_FIELDS` to its origin (docs/reference.md).
+
+    `fallbacks` lists the fallbacks that extraction used: `library`, `json-ld`, and `fault` for each step that failed;
+    `notes` describe them for people. `paragraphs` are signed 64-bit keys of all paragraphs of the page, also of those
+    left out of the text; they are counted by host to learn its boilerplate.
     """
 
     url: str
@@ -102,6 +113,13 @@ class Article:
     modified_at: datetime | None = None
     modified_at_from: str = ""
     external_id: str | None = None
+    lead: str | None = None
+    section: str | None = None
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    image: str | None = None
+    image_caption: str | None = None
+    fields_from: Mapping[str, str] = field(default_factory=dict)
     rights: Rights = Rights()
     notes: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()

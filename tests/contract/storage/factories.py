@@ -80,6 +80,13 @@ def article(url: str = "https://bao.example/1", text: str = "một hai ba bốn 
         modified_at=NOW - timedelta(hours=2),
         modified_at_from="feed",
         notes=("a note",),
+        lead="Lời dẫn",
+        section="Thời sự",
+        tags=("bão", "lũ"),
+        description="Tóm tắt",
+        image="https://bao.example/1.jpg",
+        image_caption="Ảnh: B",
+        fields_from={"lead": "sapo", "tags": "json-ld"},
     )
 
 

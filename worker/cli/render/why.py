@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import NotFoundError
-from worker.models import Article, Authority, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
+from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
 
 if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
@@ -134,6 +134,8 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
                 "published_at_from": stored.article.published_at_from,
                 "modified_at": stored.article.modified_at and stored.article.modified_at.isoformat(),
                 "modified_at_from": stored.article.modified_at_from,
+                **{name: getattr(stored.article, name) for name in PAGE_FIELDS},
+                "fields_from": dict(stored.article.fields_from),
                 "words": stored.article.words,
                 "notes": list(stored.article.notes),
                 "cluster": stored.cluster,
@@ -249,10 +251,22 @@ def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], expor
     for line in (_format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
+    for name, value, origin in shown_fields(stored.article):
+        out.print(f"  {name}: {escape_markup(_shortened(value))} ({origin})", soft_wrap=True)
     which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
     out.print(f"  exported of its cluster: {escape_markup(which)} ({escape_markup(exported.reason)})", soft_wrap=True)
     for decision in decisions:
         _print_decision(decision)
+
+
+def shown_fields(article: Article) -> list[tuple[str, str, str]]:
+    """Return the name, value and origin of each field of `PAGE_FIELDS` that an article has."""
+    values = ((name, getattr(article, name)) for name in PAGE_FIELDS)
+    return [
+        (name, ", ".join(value) if isinstance(value, tuple) else value, article.fields_from.get(name, ""))
+        for name, value in values
+        if value
+    ]
 
 
 def _format_dates(article: Article) -> str:

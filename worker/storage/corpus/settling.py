@@ -207,8 +207,22 @@ def _article_values(article: Article, *, candidate_id: int | None, page_id: int 
         "modified_at": article.modified_at,
         "modified_at_from": storable(article.modified_at_from),
         "external_id": storable_or_none(article.external_id),
+        **field_values(article),
         "rights": storable(rights_to_json(article.rights)),
         "notes": to_json([storable(note) for note in article.notes]),
+    }
+
+
+def field_values(article: Article) -> Values:
+    """Return the columns of the fields that a row may lack; NULL for a field that the article does not have."""
+    return {
+        "lead": storable_or_none(article.lead),
+        "section": storable_or_none(article.section),
+        "tags": to_json([storable(tag) for tag in article.tags]) if article.tags else None,
+        "description": storable_or_none(article.description),
+        "image": storable_or_none(article.image),
+        "image_caption": storable_or_none(article.image_caption),
+        "fields_from": to_json(dict(article.fields_from)) if article.fields_from else None,
     }
 
 

@@ -23,7 +23,7 @@ from worker.models import (
 )
 from worker.storage.corpus.clusters import last_verdict_json
 from worker.storage.corpus.neighbours import ORIGINAL
-from worker.storage.db.codec import rights_from_json, strings_from_json, verdict_from_json
+from worker.storage.db.codec import origins_from_json, rights_from_json, strings_from_json, verdict_from_json
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, MARKS, STANDINGS
 from worker.storage.queue import addresses
 from worker.storage.queue.addresses import ADDRESSES
@@ -68,6 +68,13 @@ def article_from(row: Row[Any]) -> Article:
         modified_at=row.modified_at,
         modified_at_from=row.modified_at_from,
         external_id=row.external_id,
+        lead=row.lead,
+        section=row.section,
+        tags=strings_from_json(row.tags or "[]"),
+        description=row.description,
+        image=row.image,
+        image_caption=row.image_caption,
+        fields_from=origins_from_json(row.fields_from or "{}"),
         rights=rights_from_json(row.rights),
         notes=strings_from_json(row.notes),
     )

@@ -238,3 +238,8 @@ def rights_from_json(value: str) -> Rights:
 def strings_from_json(value: str) -> tuple[str, ...]:
     """Return the strings of a JSON list."""
     return tuple(json.loads(value))
+
+
+def origins_from_json(value: str) -> dict[str, str]:
+    """Return the origins of fields by name, as `Article.fields_from` has them."""
+    return dict(json.loads(value))

@@ -216,10 +216,21 @@ ARTICLES = Table(
     Column("notes", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("modified_at_from", Text, nullable=False, server_default=text("''")),
+    Column("lead", Text),
+    Column("section", Text),
+    Column("tags", Text),
+    Column("description", Text),
+    Column("image", Text),
+    Column("image_caption", Text),
+    Column("fields_from", Text),
     Index("ix_articles_source", "source", "fetched_at"),
     sqlite_autoincrement=True,
 )
-"""Every text ever stored, with copies and old versions. Rows are written once and never changed."""
+"""Every text ever stored, with copies and old versions. Rows are written once and never changed.
+
+There is one exception: when a page is extracted again and its text is the same, fields from `lead` on, and `authors`,
+are filled in where the row has none. `tags` (a list) and `fields_from` (the origin of each field by name) are JSON.
+"""
 
 DECISIONS = Table(
     "decisions",
