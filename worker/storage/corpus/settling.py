@@ -1,6 +1,6 @@
 """Store an article: find neighbours, judge, and write article, index rows and outcome in one transaction.
 
-Two copies that arrive together can never both be judged new. On PostgreSQL, `lock_incoming` takes an advisory lock on
+Two copies that arrive together can never both be judged new. On PostgreSQL, `lock_articles` takes an advisory lock on
 every key of the article, so that the second waits until the first is committed; SQLite has one writer at a time. Seeds
 are stored in the same way, without a candidate.
 """
@@ -8,6 +8,7 @@ are stored in the same way, without a candidate.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -84,7 +85,7 @@ def settle(
         page=page,
         recheck_at=recheck_at,
     )
-    lock_incoming(connection, incoming)
+    lock_articles(connection, [article.canonical_url], [fingerprint])
     before = page_versions(connection, article.canonical_url)
     outcome = _unchanged(before, incoming) or _inserted(connection, held, incoming, before)
     completion = Completion(now=now, page=page, article=article, recheck_at=recheck_at)
@@ -92,11 +93,11 @@ def settle(
     return outcome
 
 
-def lock_incoming(connection: Connection, incoming: IncomingArticle) -> None:
-    """Lock the index keys and the URL of an article until the commit; others that share one of them wait."""
-    digest = hashlib.sha256(incoming.article.canonical_url.encode("utf-8", "ignore")).digest()
-    url_key = int.from_bytes(digest[:8], "little", signed=True)
-    lock_keys(connection, {*incoming.fingerprint.bands, *incoming.fingerprint.anchors, url_key})
+def lock_articles(connection: Connection, urls: Iterable[str], fingerprints: Iterable[Fingerprint]) -> None:
+    """Lock canonical URLs and index keys until the commit; transactions that share one of them wait."""
+    digests = (hashlib.sha256(url.encode("utf-8", "ignore")).digest() for url in urls)
+    keys = {int.from_bytes(digest[:8], "little", signed=True) for digest in digests}
+    lock_keys(connection, keys.union(*((*each.bands, *each.anchors) for each in fingerprints)))
 
 
 def insert_article(
@@ -236,7 +237,7 @@ def add_seed(
 ) -> int:
     """Store a seed with its raw file, index rows and verdict; return its article id, also if it is stored already."""
     incoming = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
-    lock_incoming(connection, incoming)
+    lock_articles(connection, [article.canonical_url], [fingerprint])
     stored = _article_of(connection, seed)
     if stored is not None:
         return stored

@@ -19,7 +19,7 @@ from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.settling import describe_verdict, save_verdict
 from worker.storage.corpus.views import latest_verdict
 from worker.storage.db.schema import ARTICLES, CANDIDATES, STANDINGS
-from worker.storage.db.sql import lock_table
+from worker.storage.db.sql import among, lock_table
 from worker.storage.maintenance.rejudge import JudgeFunction, discard_draft, extractions, stored_text, superseded
 from worker.storage.queue.candidates import add_events
 
@@ -61,15 +61,15 @@ def mark(
     # An unfinished judgement of the whole store does not know this decision.
     discard_draft(connection)
     affected = _affected_by(connection, one, other)
-    before = _standings(connection, affected)
-    _remove_standings(connection, affected)
+    before = placements(connection, affected)
+    remove_standings(connection, affected)
     for article_id in affected:
-        _rejudge(connection, article_id, judge, now=now)
+        judge_again(connection, article_id, judge, now=now)
     saying = "the same as" if decided == neighbours.SAME else "another item than"
     for article, against in ((one, other), (other, one)):
         _record_mark(connection, article, f"a person said: article {article} is {saying} article {against}", now=now)
-    after = _standings(connection, affected)
-    return tuple(_rejudged(before[each], after[each]) for each in affected)
+    after = placements(connection, affected)
+    return tuple(rejudged(before[each], after[each]) for each in affected)
 
 
 def mark_original(connection: Connection, article_id: int, *, now: datetime) -> tuple[Rejudged, ...]:
@@ -86,7 +86,7 @@ def mark_original(connection: Connection, article_id: int, *, now: datetime) -> 
     newest = max(
         (row for row in members if row.canonical_url == url), key=lambda row: (row.head, row.fetched_at, row.id)
     )
-    before = _standings(connection, sorted({head.id, newest.id}))
+    before = placements(connection, sorted({head.id, newest.id}))
     for each in (head, newest):
         changed = update(STANDINGS).where(STANDINGS.c.article_id == each.id)
         connection.execute(changed.values(head=each.id == newest.id))
@@ -94,8 +94,8 @@ def mark_original(connection: Connection, article_id: int, *, now: datetime) -> 
     if verdict is not None:
         save_verdict(connection, newest.id, replace(verdict, head=True, reason=ORIGINAL_BY_A_PERSON), now=now)
     _record_mark(connection, newest.id, f"a person said: article {newest.id} is the original", now=now)
-    after = _standings(connection, sorted(before))
-    return tuple(_rejudged(before[each], after[each]) for each in sorted(before))
+    after = placements(connection, sorted(before))
+    return tuple(rejudged(before[each], after[each]) for each in sorted(before))
 
 
 def _affected_by(connection: Connection, one: int, other: int) -> list[int]:
@@ -105,18 +105,18 @@ def _affected_by(connection: Connection, one: int, other: int) -> list[int]:
     joined the clusters of those versions later.
     """
     ours, theirs = _versions_of(connection, one), _versions_of(connection, other)
-    rank = _arrival_order(connection, [*ours, *theirs])
+    rank = arrival_order(connection, [*ours, *theirs])
     later = [each for each in ours if rank[each] > rank[theirs[0]]]
     later += [each for each in theirs if rank[each] > rank[ours[0]]]
     cluster_of = {row.article_id: row.cluster for row in connection.execute(CURRENT.clusters, {"ids": later})}
     start = {cluster_of[each]: rank[each] for each in sorted(later, key=lambda each: rank[each], reverse=True)}
     in_them = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(STANDINGS.c.cluster.in_(start))
     members = {row.article_id: row.cluster for row in connection.execute(in_them)}
-    rank = _arrival_order(connection, members)
+    rank = arrival_order(connection, members)
     return sorted((each for each in members if rank[each] >= start[members[each]]), key=lambda each: rank[each])
 
 
-def _arrival_order(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
+def arrival_order(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
     """Return the sort key of articles by arrival; a newer extraction of a page takes the place of the first one."""
     return {each: (of_page.first, -each) for each, of_page in extractions(connection, ids).items()}
 
@@ -128,11 +128,11 @@ def _versions_of(connection: Connection, article_id: int) -> Sequence[int]:
     return connection.execute(same).scalars().all()
 
 
-def _remove_standings(connection: Connection, ids: Sequence[int]) -> None:
+def remove_standings(connection: Connection, ids: Sequence[int]) -> None:
     """Remove articles from their clusters, and choose a head for each cluster that lost its own."""
-    left = select(STANDINGS.c.cluster).where(STANDINGS.c.article_id.in_(ids)).distinct()
-    clusters = connection.execute(left).scalars().all()
-    connection.execute(delete(STANDINGS).where(STANDINGS.c.article_id.in_(ids)))
+    chosen = among(STANDINGS.c.article_id, "ids")
+    clusters = connection.execute(select(STANDINGS.c.cluster).where(chosen).distinct(), {"ids": ids}).scalars().all()
+    connection.execute(delete(STANDINGS).where(chosen), {"ids": ids})
     for cluster in clusters:
         _choose_head(connection, cluster)
 
@@ -146,7 +146,7 @@ def _choose_head(connection: Connection, cluster: int) -> None:
     members = {row.article_id: row.head for row in connection.execute(left)}
     if any(members.values()):
         return
-    rank = _arrival_order(connection, members)
+    rank = arrival_order(connection, members)
     marked = _originals_in(connection, members)
     for member in sorted(members, key=lambda each: (each in marked, rank[each]), reverse=True):
         verdict = latest_verdict(connection, member)
@@ -162,7 +162,7 @@ def _originals_in(connection: Connection, members: Iterable[int]) -> set[int]:
     return {row.id for row in rows if row.canonical_url in marked}
 
 
-def _rejudge(connection: Connection, article_id: int, judge: JudgeFunction, *, now: datetime) -> None:
+def judge_again(connection: Connection, article_id: int, judge: JudgeFunction, *, now: datetime) -> None:
     """Judge an article again, and record the verdict if more than its figures changed."""
     verdict = _verdict(connection, article_id, judge)
     CURRENT.assign(connection, article_id, verdict)
@@ -208,13 +208,15 @@ def _record_mark(connection: Connection, article_id: int, detail: str, *, now: d
         add_events(connection, candidate, [HistoryEvent(at=now, what="marked", detail=detail)])
 
 
-def _standings(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+def placements(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
+    """Return the relation, cluster and head of articles, by id."""
     columns = (ARTICLES.c.id, ARTICLES.c.url, STANDINGS.c.relation, STANDINGS.c.cluster, STANDINGS.c.head)
-    query = select(*columns).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(ARTICLES.c.id.in_(ids))
-    return {row.id: row for row in connection.execute(query)}
+    query = select(*columns).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(among(ARTICLES.c.id, "ids"))
+    return {row.id: row for row in connection.execute(query, {"ids": ids})}
 
 
-def _rejudged(before: Any, after: Any) -> Rejudged:
+def rejudged(before: Any, after: Any) -> Rejudged:
+    """Return the change between two results of `placements` for one article."""
     return Rejudged(
         id=before.id,
         url=before.url,

@@ -1,0 +1,146 @@
+"""Removes articles from the corpus, and repairs the clusters they were in.
+
+What depended on a removed article is judged again: two texts that were both contained in it are exported each, and a
+cluster that lost its head or its founder gets another one. Candidates that ended with it are queued again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+
+from worker.models import HistoryEvent, State
+from worker.storage.corpus import index
+from worker.storage.corpus.settling import lock_articles
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, PAGES, SEEDS, STANDINGS
+from worker.storage.db.sql import among, lock_table
+from worker.storage.maintenance.manual_decisions import (
+    Rejudged,
+    arrival_order,
+    judge_again,
+    placements,
+    rejudged,
+    remove_standings,
+)
+from worker.storage.maintenance.rejudge import JudgeFunction, discard_draft
+from worker.storage.queue.candidates import add_events
+from worker.storage.queue.intake import wake_hosts
+
+MAX_AT_ONCE = 50
+"""How many articles to remove in one transaction: each takes about forty advisory locks of a PostgreSQL server, which
+has room for 6,400 by default (docs/store.md, "Several machines")."""
+
+_AGAINST = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(among(STANDINGS.c.judged_against, "ids"))
+_OF_CLUSTERS = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(among(STANDINGS.c.cluster, "clusters"))
+_OF_ARTICLES = select(STANDINGS.c.article_id, STANDINGS.c.cluster).where(among(STANDINGS.c.article_id, "ids"))
+_LEFT_OF_CANDIDATE = select(func.max(ARTICLES.c.id)).where(ARTICLES.c.candidate_id == CANDIDATES.c.id).scalar_subquery()
+_HAS_CONTENT = (
+    select(PAGES.c.id)
+    .where(PAGES.c.candidate_id == CANDIDATES.c.id, PAGES.c.sha256 == CANDIDATES.c.payload_sha256)
+    .exists()
+    .label("has_content")
+)
+_ENDED_WITH = select(CANDIDATES.c.id, CANDIDATES.c.host, _LEFT_OF_CANDIDATE.label("left"), _HAS_CONTENT).where(
+    among(CANDIDATES.c.article_id, "ids")
+)
+_OF_CANDIDATE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate"))
+_SET_ARTICLE = _OF_CANDIDATE.values(article_id=bindparam("article"))
+_NO_LEASE = {"lease_token": None, "lease_until": None, "worker": None, "done_token": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovedArticles:
+    """The ids of the removed articles, the articles judged again because of it, and how many candidates are queued."""
+
+    ids: tuple[int, ...] = ()
+    judged_again: tuple[Rejudged, ...] = ()
+    queued_again: int = 0
+
+
+def remove_articles(
+    connection: Connection, ids: Collection[int], *, judge: JudgeFunction, now: datetime
+) -> RemovedArticles:
+    """Delete articles with their index rows, verdicts and seed files, and judge again what depended on them.
+
+    At most MAX_AT_ONCE of them; unknown ids are ignored. A candidate that ended with a removed article keeps its newest
+    other one, or becomes pending. Pages and histories of candidates are not touched.
+    """
+    gone = _lock(connection, ids)
+    if not gone:
+        return RemovedArticles()
+    discard_draft(connection)
+    affected = _depending_on(connection, gone)
+    before = placements(connection, affected)
+    remove_standings(connection, [*affected, *gone])
+    _delete_rows(connection, gone)
+    for article_id in affected:
+        judge_again(connection, article_id, judge, now=now)
+    after = placements(connection, affected)
+    queued = _release_candidates(connection, gone, now=now)
+    moved = tuple(rejudged(before[each], after[each]) for each in affected)
+    return RemovedArticles(ids=tuple(gone), judged_again=moved, queued_again=queued)
+
+
+def _lock(connection: Connection, ids: Collection[int]) -> list[int]:
+    """Wait for transactions that may judge something against the articles; return the ids that exist, in order."""
+    chosen = select(ARTICLES.c.id, ARTICLES.c.canonical_url).where(among(ARTICLES.c.id, "ids")).order_by(ARTICLES.c.id)
+    rows = connection.execute(chosen, {"ids": ids}).all()
+    fingerprints = filter(None, (index.fingerprint_of(connection, row.id) for row in rows))
+    lock_articles(connection, (row.canonical_url for row in rows), fingerprints)
+    lock_table(connection, STANDINGS)
+    return [row.id for row in rows]
+
+
+def _depending_on(connection: Connection, gone: Sequence[int]) -> list[int]:
+    """Return the articles whose verdict may depend on those that are removed, in order of arrival.
+
+    These are the articles judged against one of them, and the articles that joined the same clusters later.
+    """
+    of_gone = connection.execute(_OF_ARTICLES, {"ids": gone}).all()
+    against = [row for row in connection.execute(_AGAINST, {"ids": gone}) if row.article_id not in set(gone)]
+    clusters = {row.cluster for row in (*of_gone, *against)}
+    members = {row.article_id: row.cluster for row in connection.execute(_OF_CLUSTERS, {"clusters": clusters})}
+    rank = arrival_order(connection, members)
+    start: dict[int, tuple[int, int]] = {}
+    for row in (*of_gone, *against):
+        start[row.cluster] = min(rank[row.article_id], start.get(row.cluster, rank[row.article_id]))
+    left = [each for each in members if each not in set(gone)]
+    later = [each for each in left if members[each] in gone or rank[each] >= start[members[each]]]
+    return sorted(later, key=lambda each: rank[each])
+
+
+def _delete_rows(connection: Connection, gone: Sequence[int]) -> None:
+    """Delete the rows of articles that are in no cluster any more."""
+    for article_id in gone:
+        index.remove(connection, article_id)
+    for column in (DECISIONS.c.article_id, SEEDS.c.article_id, ARTICLES.c.id):
+        connection.execute(delete(column.table).where(among(column, "ids")), {"ids": gone})
+
+
+def _release_candidates(connection: Connection, gone: Sequence[int], *, now: datetime) -> int:
+    """Give each candidate of a removed article its newest other one, or queue it again; return how many are queued.
+
+    A worker that holds such a candidate loses its lease: its work may rely on the article.
+    """
+    rows = connection.execute(_ENDED_WITH, {"ids": gone}).all()
+    queued = [row for row in rows if row.left is None]
+    for row in rows:
+        if row.left is not None:
+            connection.execute(_SET_ARTICLE, {"candidate": row.id, "article": row.left})
+        else:
+            _queue(connection, row, now=now)
+    wake_hosts(connection, {row.host for row in queued if not row.has_content}, now=now)
+    return len(queued)
+
+
+def _queue(connection: Connection, row: Row[Any], *, now: datetime) -> None:
+    """Make a candidate pending, with its stored content if it has one, and end its lease."""
+    outcome = {"state": State.PENDING, "reason": "", "detail": "", "article_id": None, "former": "", "look_at": None}
+    values = {**outcome, **_NO_LEASE, "lane": None if row.has_content else row.host, "due_at": now, "attempts": 0}
+    connection.execute(_OF_CANDIDATE.values(**values), {"candidate": row.id})
+    queued = HistoryEvent(at=now, what="queued", detail="the article it had ended with was removed")
+    add_events(connection, row.id, [queued])
