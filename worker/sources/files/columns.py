@@ -1,0 +1,58 @@
+"""Find the columns of a table of articles (Parquet, CSV, JSON Lines) under their usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from worker.errors import UsageError
+
+USUAL_NAMES: Final = MappingProxyType(
+    {
+        "text": ("text", "content", "body", "maintext"),
+        "title": ("title",),
+        "url": ("url", "link"),
+        "canonical_url": ("canonical_url",),
+        "published_at": ("published_at", "published", "date", "timestamp"),
+        "published_at_from": ("published_at_from",),
+        "fetched_at": ("fetched_at",),
+        "id": ("id",),
+        "source": ("source",),
+        "host": ("host",),
+        "language": ("language",),
+        "kind": ("kind",),
+    }
+)
+"""The names of a column by what it holds, the preferred one first; those of `export` are among them."""
+_SHOWN: Final = 20  # column names in a message: enough to find the right one
+
+
+def find_columns(names: Iterable[str], *, where: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the name of each column that a table has, by what it holds (a key of `USUAL_NAMES`).
+
+    Capital letters make no difference. Names in `given` come before the usual ones. `where` is the file, for messages.
+    Raises UsageError if a given column is missing, or if there is no text.
+    """
+    present = list(names)
+    by_lower = {name.lower(): name for name in reversed(present)}
+    found = {
+        role: by_lower[name]
+        for role, usual in reversed(USUAL_NAMES.items())
+        for name in reversed(usual)
+        if name in by_lower
+    }
+    for role, name in (given or {}).items():
+        if name not in present:
+            raise UsageError(f"{where}: there is no column {name!r} ({role}); found {_listed(present)}")
+        found[role] = name
+    if "text" not in found:
+        usual = ", ".join(USUAL_NAMES["text"])
+        raise UsageError(f"{where}: no column holds the text ({usual}); found {_listed(present)}")
+    return {role: found[role] for role in USUAL_NAMES if role in found}
+
+
+def _listed(names: list[str]) -> str:
+    """Return column names for a message."""
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + rest
