@@ -1,6 +1,6 @@
 """Measures extraction against trafilatura as it comes: how much of the article, and how fast.
 
-    python -m tests.bench.bench_extract [--only quality|speed|memory] [--sets NAME...] [--pages N]
+    python -m tests.bench.bench_extract [--only quality|speed|memory|fields] [--sets NAME...] [--pages N]
 
 Both read the same pages in the same run; speed is in pages for each second of processor time, with metadata. It ends
 with 1 where the text of a set is below the library's: run it before every release. Needs the labelled pages beside the
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import trafilatura
 
+from tests.bench.extract_fields import fields
 from tests.bench.extract_gold import DATA, SETS, Gold
 from tests.bench.extract_quality import quality, request_of
 from worker.errors import ExtractError
@@ -155,8 +156,9 @@ def say(line: str) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("quality", "speed", "memory"))
+    parser.add_argument("--only", choices=("quality", "speed", "memory", "fields"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of which pages quality is told")
+    parser.add_argument("--show", action="store_true", help="also show each field that is not as in the gold")
     parser.add_argument("--pages", type=int, default=20_000, help="how many pages the memory run reads")
     options = parser.parse_args()
     if not DATA.is_dir():
@@ -166,6 +168,8 @@ def main() -> None:
     above = options.only not in {None, "quality"} or quality(options.sets, say)
     if options.only in {None, "speed"}:
         speed(ArticleExtractor(_RULES))
+    if options.only in {None, "fields"}:
+        fields(options.sets, say, show=options.show)
     if options.only == "memory":
         asyncio.run(memory(options.pages))
     sys.exit(0 if above else 1)

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from worker.charset.characters import SPACELESS
 
@@ -19,7 +20,10 @@ DATA = Path(os.environ.get("CORPUS_WORKER_DATA") or Path(__file__).resolve().par
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gold:
-    """One labelled page; empty where its collection does not say. `day` is the date as given, ISO 8601."""
+    """One labelled page; empty where its collection does not say. `day` is the date as given, ISO 8601.
+
+    `images` are the URLs of the main picture in several sizes, `caption` is its caption.
+    """
 
     name: str
     url: str
@@ -30,6 +34,10 @@ class Gold:
     day: str = ""
     fetched: str = ""
     listing: bool = False
+    authors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    caption: str = ""
 
 
 def _markup(path: Path) -> bytes:
@@ -73,11 +81,17 @@ def _fundus_page(path: Path, entry: dict[str, str], label: dict[str, object]) ->
     body = label.get("body")
     summary, sections = (body["summary"], body["sections"]) if isinstance(body, dict) else ([], [])
     parts = [*summary, *(part for section in sections for part in (*section["headline"], *section["paragraphs"]))]
+    pictures = label.get("images")
+    cover: dict[str, Any] = next((each for each in pictures or () if each["is_cover"]), {})  # type: ignore[attr-defined]
     return Gold(
         name=path.stem,
         url=entry["url"],
         markup=_markup(path),
         title=str(label.get("title") or ""),
+        authors=tuple(label.get("authors") or ()),  # type: ignore[arg-type]
+        tags=tuple(label.get("topics") or ()),  # type: ignore[arg-type]
+        images=tuple(version["url"] for version in cover.get("versions", ())),
+        caption=cover.get("caption") or "",
         lead=" ".join(summary),
         body="\n".join(parts),
         day=str(label.get("publishing_date") or ""),

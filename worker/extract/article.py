@@ -14,30 +14,26 @@ from datetime import datetime
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
-from worker.extract.document import Document, first_time_zone, open_document
-from worker.extract.explain import ExtractionExplanation, StepGuard, Trace, describe_error
+from worker.extract.document import Document, PageMarks, first_time_zone, open_document, read_marks
+from worker.extract.explain import ArticleFields, ExtractionExplanation, Found, StepGuard, Trace, describe_error
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
-from worker.extract.fields.metadata import (
-    Title,
-    canonical_url_of,
-    find_rights,
-    find_title,
-    notes_on_other_sites,
-    refused_signal,
-)
+from worker.extract.fields.metadata import Title, find_fields, find_title
 from worker.extract.ipc import ExtractRules
 from worker.extract.main_text.boilerplate import drop_boilerplate, paragraph_key
 from worker.extract.main_text.finder import extract_with_library, find_main_text
 from worker.extract.main_text.removal import RemovalBudget, remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
-from worker.extract.multipage import is_first_page, next_page_url, split_pages
-from worker.extract.quality import LanguageDetector
+from worker.extract.multipage import (
+    canonical_url_of,
+    is_first_page,
+    next_page_url,
+    notes_on_other_sites,
+    split_pages,
+)
+from worker.extract.quality import LanguageDetector, find_rights, refused_signal
 from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of
-
-# Bounds the stored list. Chosen, not measured.
-_MAX_AUTHORS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +50,7 @@ class ExtractedPage:
     declared_language: str
     canonical_url: str
     host: str
-    authors: tuple[str, ...]
+    fields: ArticleFields
     published: PageDate | None
     modified: PageDate | None
     rights: Rights
@@ -76,6 +72,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
+    marks = guard.run("the marks of fields", lambda: read_marks(document), default=PageMarks())
     is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
     budget = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
@@ -92,6 +89,13 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     quality.require_article(
         document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
     )
+    lead = Found(clean_line(main.lead), "page")
+    fields = guard.run(
+        "the fields",
+        lambda: find_fields(document, marks, title=title.text, lead=lead, text=text),
+        default=ArticleFields(),
+    )
+    trace.fields(fields)
     return ExtractedPage(
         text=text,
         words=words,
@@ -99,7 +103,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         declared_language=document.language,
         canonical_url=canonical_url_of(document, hints),
         host=host_or_none(document.url),
-        authors=tuple(filter(None, map(clean_line, document.json_ld.authors)))[:_MAX_AUTHORS],
+        fields=fields,
         published=published,
         modified=modified,
         rights=rights,
@@ -120,7 +124,7 @@ def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> Ext
         declared_language="",
         canonical_url=hints.canonical_url,
         host=host_or_none(page.final_url),
-        authors=(),
+        fields=ArticleFields(),
         published=None,
         modified=None,
         rights=Rights(),
@@ -227,7 +231,7 @@ class ArticleExtractor:
             extracted = replace(extracted, notes=(*extracted.notes, note))
         language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
         trace.field("language", language, "text")
-        return Article(
+        article = Article(
             url=hints.url,
             canonical_url=extracted.canonical_url,
             source=hints.source,
@@ -239,7 +243,6 @@ class ArticleExtractor:
             words=extracted.words,
             sha256=sha256_of(extracted.text),
             kind=hints.kind,
-            authors=extracted.authors,
             published_at=extracted.published.at if extracted.published else None,
             published_at_from=extracted.published.origin if extracted.published else "",
             modified_at=extracted.modified.at if extracted.modified else None,
@@ -250,6 +253,7 @@ class ArticleExtractor:
             fallbacks=extracted.fallbacks,
             paragraphs=extracted.paragraphs,
         )
+        return extracted.fields.added_to(article)
 
     def _with_next_page(
         self, extracted: ExtractedPage, page: Page, hints: Hints, *, fetched_at: datetime

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
+from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import lxml.html
-from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError
+from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError, XPath
 from lxml.html import HtmlElement
 
 from worker.charset import clean_markup, decode
@@ -237,6 +238,95 @@ def _links(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
         for rel in (element.get("rel") or "").lower().split():
             found.setdefault(rel, []).append((element.get("href") or "").strip())
     return {rel: tuple(filter(None, targets)) for rel, targets in found.items()}
+
+
+# What the markup says of the article besides its text. It is read before later steps remove parts of the tree.
+
+
+# Bound the work on a hostile page, in elements and characters. Chosen, not measured.
+_MAX_MARKED = 60
+_MAX_MARKED_CHARS = 1_000
+_MAX_CAPTIONS = 20
+_MAX_CAPTION_LEVELS = 4
+_find_trails = XPath(
+    "//*[contains(@class, 'readcrumb') or contains(@id, 'readcrumb') or contains(@itemtype, 'Breadcr')]"
+)
+_find_tags = XPath("//a[contains(@rel, 'tag')]")
+_find_captions = XPath("//*[contains(@class, 'aption')][not(self::body or self::figure or .//img or .//p)]")
+_PICTURE_URLS = ("src", "data-src", "data-original", "data-lazy-src")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """A caption on the page, and the URLs of the pictures beside it, as written; none where they were removed."""
+
+    text: str
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMarks:
+    """Texts that the markup names: the steps of the breadcrumb trail, links with `rel=tag`, captions."""
+
+    breadcrumbs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    captions: tuple[Caption, ...] = ()
+
+
+def read_marks(document: Document) -> PageMarks:
+    """Return what the markup names. Searches that cannot find anything are left out: each takes half a millisecond."""
+    tree, body = document.tree, document.body
+    has_section = document.json_ld.sections or document.json_ld.breadcrumbs or "article:section" in document.meta
+    trails = [] if has_section or b"readcrumb" not in body else _elements(_find_trails, tree)
+    links = _elements(_find_tags, tree) if b'tag"' in body or b"tag'" in body else []
+    tags = (link for link in links if "tag" in (link.get("rel") or "").lower().split())
+    return PageMarks(
+        breadcrumbs=next(filter(None, map(_trail_steps, trails)), ()),
+        tags=tuple(filter(None, map(_short_text, tags))),
+        captions=tuple(_captions(document)),
+    )
+
+
+def _captions(document: Document) -> Iterator[Caption]:
+    """Yield the first captions of the page; without any `figcaption`, boxes whose class names a caption."""
+    known: dict[HtmlElement, tuple[str, ...]] = {}
+    shown = list(islice(document.tree.iter("figcaption"), _MAX_CAPTIONS))
+    is_sure = bool(shown)
+    if not is_sure and b"aption" in document.body:
+        shown = _elements(_find_captions, document.tree)[:_MAX_CAPTIONS]
+    for each in shown:
+        text, pictures = _short_text(each), _pictures_at(each, known)
+        if text and (pictures or is_sure):
+            yield Caption(text=text, pictures=pictures)
+
+
+def _elements(search: XPath, tree: HtmlElement) -> list[HtmlElement]:
+    return cast("list[HtmlElement]", search(tree))[:_MAX_MARKED]
+
+
+def _short_text(element: HtmlElement) -> str:
+    return clean_line("".join(islice(element.itertext(), _MAX_MARKED))[:_MAX_MARKED_CHARS])
+
+
+def _trail_steps(trail: HtmlElement) -> tuple[str, ...]:
+    """Return the texts of the links in a breadcrumb trail, and of list items without a link."""
+    found = list(islice(trail.iter("a", "li"), _MAX_MARKED))
+    return tuple(filter(None, (_short_text(each) for each in found if each.tag == "a" or each.find(".//a") is None)))
+
+
+def _pictures_at(caption: HtmlElement, known: dict[HtmlElement, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the URLs of the pictures in the smallest box around a caption that has any; `known` are boxes seen."""
+    for box in islice(caption.iterancestors(), _MAX_CAPTION_LEVELS):
+        if box not in known:
+            known[box] = tuple(islice(_picture_urls(box), _MAX_MARKED))
+        if known[box] or box.tag == "figure":
+            return known[box]
+    return ()
+
+
+def _picture_urls(box: HtmlElement) -> Iterator[str]:
+    for picture in box.iter("img", "amp-img"):
+        yield from filter(None, map(picture.get, _PICTURE_URLS))
 
 
 # fmt: off

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from lxml.html import HtmlElement
 
+from worker.charset import strip_tags
+from worker.charset.characters import clean_line
 from worker.errors import WorkerError
 from worker.models import Article
 
@@ -26,6 +28,50 @@ class ExplainedField:
     name: str
     value: str
     origin: str
+
+
+# Bounds every stored field, in characters. Chosen, not measured.
+_MAX_FIELD_CHARS = 1_000
+
+
+def short_field(raw: str) -> str:
+    """Return a field's text clean, without markup, on one line and cut off at a fixed length."""
+    return clean_line(strip_tags(raw[: 2 * _MAX_FIELD_CHARS]))[:_MAX_FIELD_CHARS].rstrip()
+
+
+class Found(NamedTuple):
+    """A value and its origin."""
+
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArticleFields:
+    """The fields of an article besides text, title and dates; `origins` has the origin of each by name."""
+
+    lead: str | None = None
+    section: str | None = None
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    image: str | None = None
+    image_caption: str | None = None
+    authors: tuple[str, ...] = ()
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def added_to(self, article: Article) -> Article:
+        """Return an article with these fields."""
+        return replace(
+            article,
+            lead=self.lead,
+            section=self.section,
+            tags=self.tags,
+            description=self.description,
+            image=self.image,
+            image_caption=self.image_caption,
+            authors=self.authors,
+            fields_from=self.origins,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +111,11 @@ class Trace:
         """Record a field that was found."""
         if value and self._enabled:
             self._fields.append(ExplainedField(name=name, value=str(value), origin=origin))
+
+    def fields(self, found: ArticleFields) -> None:
+        """Record the fields that were found; the lead was recorded with the text."""
+        for name, origin in found.origins.items():
+            self.field(name, getattr(found, name), origin)
 
     def drop(self, blocks: Iterable[DroppedBlock]) -> None:
         """Record dropped blocks."""

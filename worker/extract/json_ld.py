@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeGuard
@@ -17,7 +17,7 @@ from worker.charset import clean
 
 # Limits against hostile pages, all chosen, not measured, and all far above what news pages have: characters of one
 # block and of all blocks, characters searched in a broken block, objects and list items, depth of nesting, values of a
-# date field, names of the site.
+# date field, names of the site or of the authors.
 _MAX_BLOCK_CHARS = 2_000_000
 _MAX_TOTAL_CHARS = 4_000_000
 _MAX_SALVAGE_CHARS = 200_000
@@ -25,6 +25,11 @@ _MAX_OBJECTS = 500
 _MAX_DEPTH = 12
 _MAX_DATES = 10
 _MAX_NAMES = 10
+# The same for keywords, pictures, the steps of a breadcrumb trail, and the characters of one keyword list.
+_MAX_KEYWORDS = 100
+_MAX_IMAGES = 5
+_MAX_STEPS = 10
+_MAX_LIST_CHARS = 5_000
 # Unix times are at most this large in nanoseconds, the smallest unit in use.
 _MAX_UNIX_TIME = 10**19
 
@@ -61,11 +66,28 @@ JsonObject = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of the article: its URL as written, and its caption, which may be empty."""
+
+    url: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crumb:
+    """One step of a breadcrumb trail: a name, and the URL as written, which may be empty."""
+
+    name: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLd:
     """The article's metadata in the page's JSON-LD; fields without a value are empty.
 
     `types` are the types of all objects on the page. `page_published` is the date of the page, not of its article.
-    Dates are as written; a field may have several.
+    Dates are as written; a field may have several. `keywords` are as written: one may be a list with commas.
+    `breadcrumbs` are the page's, from the front page down.
     """
 
     types: frozenset[str] = frozenset()
@@ -84,6 +106,10 @@ class JsonLd:
     copyright_holder: str = ""
     site_names: tuple[str, ...] = ()
     url: str = ""
+    sections: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    images: tuple[Picture, ...] = ()
+    breadcrumbs: tuple[Crumb, ...] = ()
 
     @property
     def is_article(self) -> bool:
@@ -98,8 +124,10 @@ def read_json_ld(blocks: Iterable[str]) -> JsonLd:
     article = max((item for item in objects if _article_type(item)), key=_field_count, default=None)
     of_page = tuple(said for item in objects if _is_page(item) for said in _dates(item.get("datePublished")))
     site_names = tuple(dict.fromkeys(_site_names(objects)))[:_MAX_NAMES]
+    breadcrumbs = _breadcrumbs(objects)
     if article is None:
-        return JsonLd(types=types, page_published=of_page, site_names=site_names)
+        return JsonLd(types=types, page_published=of_page, site_names=site_names, breadcrumbs=breadcrumbs)
+    by_id = {name: item for item in objects if isinstance(name := item.get("@id"), str) and len(item) > 1}
     return JsonLd(
         types=types,
         article_type=_article_type(article),
@@ -111,12 +139,16 @@ def read_json_ld(blocks: Iterable[str]) -> JsonLd:
         page_published=of_page,
         body=_body(article),
         language=_text(article.get("inLanguage")),
-        authors=tuple(_names(article.get("author"))),
+        authors=tuple(_authors(article.get("author"), by_id)),
         accessible_for_free=_boolean(article.get("isAccessibleForFree")),
         licence=_text(article.get("license")),
         copyright_holder=next(_names(article.get("copyrightHolder")), ""),
         site_names=site_names,
         url=_text(article.get("url")),
+        sections=tuple(islice(_names(article.get("articleSection")), _MAX_NAMES)),
+        keywords=tuple(islice(_keywords(article.get("keywords")), _MAX_KEYWORDS)),
+        images=tuple(islice(_pictures(article, by_id), _MAX_IMAGES)),
+        breadcrumbs=breadcrumbs,
     )
 
 
@@ -243,6 +275,62 @@ def _names(value: object) -> Iterator[str]:
         name = _text(item.get("name")) if isinstance(item, dict) else _text(item)
         if name and not name.startswith(("http://", "https://")):
             yield name
+
+
+def _authors(value: object, by_id: Mapping[str, JsonObject]) -> Iterator[str]:
+    """Yield the names of an article's authors; an author may be a reference to another object on the page."""
+    for author in islice(_as_list(value), _MAX_NAMES):
+        yield from _names(_resolved(author, by_id))
+
+
+def _resolved(value: object, by_id: Mapping[str, JsonObject]) -> object:
+    """Return the object that a value refers to by `@id`, if it has nothing but that; else the value itself."""
+    if not _is_object(value) or any(value.get(key) for key in ("name", "url", "contentUrl")):
+        return value
+    return by_id.get(_text(value.get("@id")), value)
+
+
+def _keywords(value: object) -> Iterator[str]:
+    """Yield keywords as written, without those of a list of machine terms (`DefinedTerm` has a name)."""
+    for item in _as_list(value):
+        text = _text(item.get("name") if _is_object(item) else item)
+        if text:
+            yield text[:_MAX_LIST_CHARS]
+
+
+def _pictures(article: JsonObject, by_id: Mapping[str, JsonObject]) -> Iterator[Picture]:
+    """Yield the pictures of an article, the main one first."""
+    for member in ("image", "primaryImageOfPage", "thumbnailUrl"):
+        for item in _as_list(article.get(member)):
+            picture = _resolved(item, by_id)
+            if _is_object(picture):
+                url, caption = _text(picture.get("url")) or _text(picture.get("contentUrl")), picture.get("caption")
+                yield from (Picture(url=url, caption=_text(caption)),) if url else ()
+            elif url := _text(picture):
+                yield Picture(url=url)
+
+
+def _breadcrumbs(objects: Iterable[JsonObject]) -> tuple[Crumb, ...]:
+    """Return the steps of the page's first breadcrumb trail that has any."""
+    trails = (each for item in objects for each in (item, item.get("breadcrumb")) if _is_object(each))
+    found = (_steps(trail) for trail in trails if "breadcrumblist" in _types(trail))
+    return next(filter(None, found), ())
+
+
+def _steps(trail: JsonObject) -> tuple[Crumb, ...]:
+    elements = list(filter(_is_object, _as_list(trail.get("itemListElement"))))[:_MAX_STEPS]
+    places = [each.get("position") for each in elements]
+    if all(isinstance(place, int) for place in places):
+        elements.sort(key=lambda each: each["position"])  # type: ignore[arg-type,return-value]
+    return tuple(step for step in map(_step, elements) if step.name)
+
+
+def _step(element: JsonObject) -> Crumb:
+    item = element.get("item")
+    inner: JsonObject = item if _is_object(item) else {}
+    url = inner.get("@id") or inner.get("url") or (item if isinstance(item, str) else "")
+    name = _text(element.get("name")) or _text(inner.get("name"))
+    return Crumb(name="" if name.startswith(("http://", "https://")) else name, url=_text(url))
 
 
 def _boolean(value: object) -> bool | None:

@@ -1,4 +1,4 @@
-"""Articles on several pages: finds the next page, and joins the pages of an article into one stored body.
+"""An article's addresses: the next page, the canonical one, the picture's; joins its pages into one stored body.
 
 A joined body holds the bodies one after another, each but the first after an HTML comment with its address. So a stored
 article can be extracted again offline.
@@ -10,13 +10,18 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from worker.errors import SourceError
+from worker.extract.explain import Found, short_field
 from worker.models import Page
-from worker.urls import resolve, same_site
+from worker.ports import Hints
+from worker.urls import page_key, resolve, same_site, trusted_canonical
+
+if TYPE_CHECKING:
+    from worker.extract.document import Document, PageMarks
 
 _BOUNDARY_MARK: Final = b"\n<!-- corpus-worker: the article goes on: "
 _BOUNDARY: Final = re.compile(re.escape(_BOUNDARY_MARK) + rb"([!-~]{1,2100}) -->\n")
@@ -124,3 +129,131 @@ def _split_page_path(url: str) -> tuple[str, int]:
 def _without_slash(url: str) -> str:
     parts_of = urlsplit(url)
     return f"{parts_of.path.rstrip('/')}?{parts_of.query}"
+
+
+# The canonical address: always on the site that served the page (docs/security.md).
+
+
+# Bound a note on the article. Chosen, not measured.
+_MAX_DECLARED_URLS = 3
+_MAX_SHOWN_URL_CHARS = 300
+
+
+def canonical_url_of(document: Document, hints: Hints) -> str:
+    """Return the key of a page: its canonical address if that is on its own site, else the candidate's.
+
+    A page that was redirected to another site gets the address that served it. A saved page keeps the key of its file.
+    """
+    if hints.canonical_url.startswith("file:"):
+        return hints.canonical_url
+    declared = next(iter(document.links.get("canonical", ())), None)
+    if trusted := trusted_canonical(declared, page_url=document.url):
+        return trusted
+    return hints.canonical_url if same_site(hints.canonical_url, document.url) else page_key(document.url)
+
+
+def notes_on_other_sites(document: Document) -> tuple[str, ...]:
+    """Return notes on addresses of other sites that the page declares as its own; they have no other effect."""
+    said = chain(
+        (("rel=canonical", url) for url in document.links.get("canonical", ())[:_MAX_DECLARED_URLS]),
+        (("og:url", url) for url in document.meta.get("og:url", ())[:_MAX_DECLARED_URLS]),
+        (("JSON-LD", url) for url in (document.json_ld.url,) if url),
+    )
+    found: dict[str, list[str]] = {}
+    for name, written in said:
+        if url := _url_on_other_site(written, document.url):
+            found.setdefault(url, []).append(name)
+    return tuple(
+        f"the page calls {url[:_MAX_SHOWN_URL_CHARS]} its address ({', '.join(dict.fromkeys(names))}), "
+        "which is of another site"
+        for url, names in found.items()
+    )
+
+
+def _url_on_other_site(written: str, page_url: str) -> str:
+    try:
+        url = resolve(written, base=page_url)
+    except SourceError:
+        return ""
+    return "" if same_site(url, page_url) else url
+
+
+# Pictures.
+
+
+_MAX_PICTURES: Final = 10  # looked at for each origin; bounds the work on a hostile page
+_MAX_PICTURE_URL_CHARS: Final = 2_000  # bounds the stored field; chosen, not measured
+# A file name identifies a picture if two have so many characters in common from the start, and this share of the
+# shorter: sizes and hashes follow. Chosen looking at labelled pages.
+_MIN_NAME_CHARS: Final = 8
+_MIN_COMMON_SHARE: Final = 0.6
+# Pictures that stand for the site: its logo, or a picture for pages without one.
+_NO_PICTURE: Final = re.compile(
+    r"(?:\b|_)(?:logo|placeholder|default[-_]?(?:image|img|share|thumb|og)|no-?image|no-?photo|fallback|blank|spacer|favicon|sprite|pixel)(?:\b|_)",
+    re.IGNORECASE,
+)
+# Some sites write the line with author and time as a caption.
+_ENDS_WITH_TIME: Final = re.compile(r"\d{1,2}[:.h]\d{2}\D{0,6}\Z")
+# A part of a path that identifies a picture is long, and is more than one word such as `original`.
+_IDENTIFIES: Final = re.compile(r"(?=[^\d_-]*[\d_-]).{8}|.{16}")
+_SIZE_IN_NAME: Final = re.compile(
+    r"(?:[-_]|\A)(?:\d{2,4}x\d{0,4}|\d{2,4}w|scaled)(?=[._]|\Z)|=w\d{2,4}\Z", re.IGNORECASE
+)
+
+
+def find_image(document: Document) -> Found | None:
+    """Return the URL of the article's main picture, None if the page declares none."""
+    return next(_images(document), None)
+
+
+def _images(document: Document) -> Iterator[Found]:
+    meta = document.meta
+    declared = chain.from_iterable(meta.get(name, ()) for name in ("og:image", "og:image:url", "og:image:secure_url"))
+    others = chain.from_iterable(meta.get(name, ()) for name in ("twitter:image", "twitter:image:src", "thumbnailurl"))
+    for values, origin in (
+        (declared, "meta"),
+        ((each.url for each in document.json_ld.images), "json-ld"),
+        (others, "meta"),
+    ):
+        for written in islice(values, _MAX_PICTURES):
+            if url := _picture_url(written, document.url):
+                yield Found(url, origin)
+
+
+def find_caption(document: Document, marks: PageMarks, image: str) -> Found | None:
+    """Return the caption of a picture: of the same picture on the page, in JSON-LD, or of the first one if hidden."""
+    for caption in marks.captions:
+        if any(is_same_picture(image, url) for url in caption.pictures):
+            return Found(short_field(caption.text), "page")
+    for picture in document.json_ld.images:
+        if (text := short_field(picture.caption)) and is_same_picture(image, picture.url):
+            return Found(text, "json-ld")
+    first = next((caption for caption in marks.captions if not _ENDS_WITH_TIME.search(caption.text)), None)
+    return Found(short_field(first.text), "page") if first and not first.pictures else None
+
+
+def _picture_url(written: str, page_url: str) -> str:
+    """Return the absolute URL of a picture; empty if it is unusable, or the picture stands for the site."""
+    try:
+        url = resolve(written.strip(), base=page_url)
+    except SourceError:
+        return ""
+    fits = url.startswith(("http://", "https://")) and len(url) <= _MAX_PICTURE_URL_CHARS
+    return url if fits and not _NO_PICTURE.search(urlsplit(url).path.rpartition("/")[2]) else ""
+
+
+def is_same_picture(one: str, other: str) -> bool:
+    """Return whether two URLs are of one picture, possibly in two sizes: their file names begin alike."""
+    first, second = _picture_name(one), _picture_name(other)
+    shorter = min(len(first), len(second))
+    same = next((place for place in range(shorter) if first[place] != second[place]), shorter)
+    return same >= max(_MIN_NAME_CHARS, _MIN_COMMON_SHARE * shorter)
+
+
+def _picture_name(url: str) -> str:
+    """Return the end of a URL's path that names the picture: its last long part, and what follows."""
+    nested = url.find("http", len("https://"))
+    path = urlsplit(unquote(url[nested:]) if nested > 0 else url).path
+    parts = [_SIZE_IN_NAME.sub("", part).partition(".")[0].lower() for part in path.strip("/").split("/")]
+    long = (place for place, part in reversed(list(enumerate(parts))) if _IDENTIFIES.match(part))
+    return "/".join(parts[next(long, 0) :])

@@ -1,17 +1,22 @@
 """Quality filters: reject pages that are no article, too short or in an unwanted language.
 
-Each rejection is an ExtractError with a reason and the number that decided. The language detector is here, too.
+Each rejection is an ExtractError with a reason and the number that decided. The language detector is here, too, and the
+rights signals. These are always recorded; the configuration says which of them reject a page. They come from the robots
+meta element and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `rel=license`, and schema.org's
+`license` and `copyrightHolder`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from worker.charset.characters import count_words
+from worker.charset.characters import clean_line, count_words
 from worker.errors import ExtractError
 from worker.extract.document import Document
+from worker.models import Rights
 from worker.urls import refresh_target
 
 _GONE = re.compile(
@@ -118,6 +123,56 @@ def _reject_media(document: Document, words: int) -> None:
         raise ExtractError(f"a video page: {words} words beside a film", reason="video")
     if types & _GALLERY_TYPES:
         raise ExtractError(f"a picture gallery: {words} words beside the pictures", reason="gallery")
+
+
+# Rights signals.
+
+_DIRECTIVE = re.compile(r"[a-z][a-z0-9-]*")
+_ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-worker")
+
+
+def find_rights(document: Document) -> Rights:
+    """Return the page's rights signals, as written."""
+    json_ld = document.json_ld
+    return Rights(
+        robots=tuple(sorted(_robots(document))),
+        tdm_reservation=_reservation(document),
+        licence=clean_line(json_ld.licence or next(iter(document.links.get("license", ())), "")),
+        copyright_holder=clean_line(json_ld.copyright_holder),
+    )
+
+
+def _reservation(document: Document) -> str:
+    """Return the page's own TDM reservation, else its site's from `/.well-known/tdmrep.json`."""
+    headers = document.headers
+    own = headers.get("tdm-reservation", "") or document.meta_value("tdm-reservation")
+    return own or headers.get("well-known-tdm-reservation", "")
+
+
+def _robots(document: Document) -> set[str]:
+    said: list[str] = [document.headers.get("x-robots-tag", "")]
+    for name in _ROBOTS_META:
+        said.extend(document.meta.get(name, ()))
+    return set(_directives(said))
+
+
+def _directives(values: Iterable[str]) -> Iterable[str]:
+    for value in values:
+        for part in value.lower().split(","):
+            # `googlebot: noindex` addresses one crawler; `max-snippet:-1` has a number and forbids nothing.
+            name = part.rpartition(":")[2].strip() if part.count(":") == 1 and "no" in part else part.strip()
+            if _DIRECTIVE.fullmatch(name) and name not in {"index", "follow", "all"}:
+                yield name
+
+
+def refused_signal(rights: Rights, refuse: Iterable[str]) -> str:
+    """Return the first of the page's signals that the rules refuse, an empty string if there is none."""
+    present = set(rights.robots)
+    if rights.tdm_reservation == "1":
+        present |= {"tdm", "tdm-reservation"}
+    if "none" in present:
+        present |= {"noindex", "nofollow"}
+    return next((signal for signal in refuse if signal.lower() in present), "")
 
 
 # Language identification, offline. No other module uses py3langid.

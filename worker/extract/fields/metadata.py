@@ -1,24 +1,20 @@
-"""Reads an article's title, canonical address and rights signals.
+"""Reads an article's fields besides its text and dates: title, section, tags, description, picture, authors.
 
-Rights signals are always recorded; the configuration says which of them reject a page. They come from the robots meta
-element and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `rel=license`, and schema.org's
-`license` and `copyrightHolder`.
+Each field has several sources, which are tried in a fixed order; docs/extract.md has the order and what was measured.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from worker.charset import strip_tags
 from worker.charset.characters import clean_line, fold
-from worker.errors import SourceError
-from worker.extract.document import Document
-from worker.models import Rights
-from worker.ports import Hints
-from worker.urls import page_key, resolve, same_site, trusted_canonical
+from worker.extract.document import Document, PageMarks
+from worker.extract.explain import ArticleFields, Found, short_field
+from worker.extract.multipage import find_caption, find_image
 
 # The title, without the name of the site.
 
@@ -224,98 +220,182 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
     )
 
 
-# The canonical address: always on the site that served the page (docs/security.md).
+# Section, tags, description, picture and authors.
 
 
-# Bound a note on the article. Chosen, not measured.
-_MAX_DECLARED_URLS = 3
-_MAX_SHOWN_URL_CHARS = 300
+# In characters or items, chosen, not measured: longer ones are no names, and of more elements each holds one tag. A lead
+# and a description that begin alike for a line are the same.
+_MAX_SECTION_CHARS, _MAX_NAME_CHARS, _MAX_LIST_CHARS, _SAME_BEGINNING = 45, 60, 5_000, 60
+_MAX_TAGS, _MAX_AUTHORS, _MAX_LISTS = 30, 20, 2
+
+# fmt: off
+_HOME_NAMES = frozenset(map(fold, (
+    "trang chủ", "trở lại trang chủ", "về trang chủ", "home", "homepage", "home page", "news home", "front",
+    "front page", "startseite", "accueil", "inicio", "portada", "início", "página inicial", "forside", "hem",
+    "strona główna", "главная", "главная страница", "головна", "начало", "ana sayfa", "anasayfa", "beranda", "úvod",
+    "domů", "etusivu", "หน้าแรก", "首页", "首頁", "ホーム", "トップ", "홈", "الرئيسية", "होम", "হোম",
+)))
+_NO_SECTIONS = frozenset(map(fold, (
+    "uncategorized", "uncategorised", "unassigned", "chưa phân loại", "chưa được phân loại", "none", "null",
+    "undefined", "default", "article", "articles", "unbekannt", "sin categoría", "non classé",
+)))
+# Sections that say nothing of the subject: they count only where there is no other.
+_ANY_NEWS = frozenset(map(fold, (
+    "news", "latest news", "tin tức", "tin mới", "tin mới nhất", "nachrichten", "aktuelles", "noticias", "notícias",
+    "nyheter", "nieuws", "haberler", "haber", "actualité", "actualités", "новости", "新闻", "新聞", "ニュース", "뉴스",
+)))
+# fmt: on
+# Names that content systems write for themselves: hashes, `_Prio_3`, `NLP Category: General`.
+_MACHINE_NAME = re.compile(
+    r"_|[0-9a-f]{8}-[0-9a-f]{4}-|[\w -]{1,30}:(?: |[\w -]{1,30}:)|\S+\.\S+/|https?:|[\d\W]+\Z", re.IGNORECASE
+)
+_SUBJECT = re.compile(r"\A(?:subject|topic|tag|keyword|chủ đề)s?:\s", re.IGNORECASE)
+_PATH_BEFORE_NAME = re.compile(r"\A(?:[a-z-]{1,30}/)+")
+_LIST_MARKS = re.compile(r"[,;|、，；،\n]+")
+_SPACES_BETWEEN_HAN = re.compile(r"(?<=[\u3040-\u9fff])\s+(?=[\u3040-\u9fff])")
+_HAN = re.compile(r"[\u3040-\u9fff]")
+_PART_OF_NAME = re.compile(r"\A\s?(?:&|and |và |und |et |y )", re.IGNORECASE)
+_FRONT_PAGE = re.compile(r"(?:https?:)?//[^/]*/?")
+_SITE = re.compile(r"\w\.\w|/")  # `VCCorp.vn`, an address
+_SIGN = re.compile(r"\s?\([a-z]{1,5}\)\Z")
+_SECTION_MARKS = re.compile(r",(?=\S)|[;|>»]")
 
 
-def canonical_url_of(document: Document, hints: Hints) -> str:
-    """Return the key of a page: its canonical address if that is on its own site, else the candidate's.
+@dataclass(frozen=True, slots=True)
+class _PageWords:
+    """What the candidates for a field are compared with: the names of the site, the title and the text, all folded."""
 
-    A page that was redirected to another site gets the address that served it. A saved page keeps the key of its file.
+    site_names: frozenset[str]
+    title: str
+    text: str
+
+    def is_name(self, value: str, *, max_chars: int) -> bool:
+        """Return whether a value names something, and not the site, the front page or the article itself."""
+        folded = fold(value)
+        return (
+            bool(folded)
+            and len(value) <= max_chars
+            and folded not in _HOME_NAMES
+            and not (folded in self.title and 2 * len(folded) > len(self.title))
+            and _MACHINE_NAME.match(value) is None
+            and not _is_name(value, self.site_names)
+        )
+
+    def contains(self, value: str) -> bool:
+        """Return whether the title or the text contains a value, as whole words where a script has words."""
+        folded = fold(value)
+        if _HAN.search(folded):
+            return folded in self.title or folded in self.text or folded.replace(" ", "") in self.text.replace(" ", "")
+        return f" {folded} " in f" {self.text} " or f" {folded} " in f" {self.title} "
+
+
+def find_fields(document: Document, marks: PageMarks, *, title: str, lead: Found, text: str) -> ArticleFields:
+    """Return the fields that a page declares or marks; `lead` was found with the text."""
+    words = _PageWords(_site_names(document), fold(title), fold(text))
+    sections = list(islice(_sections(document, marks, words), _MAX_TAGS))
+    image = find_image(document)
+    tags, authors = _find_tags(document, marks, words), _find_authors(document, words)
+    single = {
+        "lead": _find_lead(document, lead, words, text),
+        "section": next((each for each in sections if fold(each.value) not in _ANY_NEWS), next(iter(sections), None)),
+        "description": next(_descriptions(document), None),
+        "image": image,
+        "image_caption": find_caption(document, marks, image.value) if image else None,
+    }
+    origins = {name: found.origin for name, found in single.items() if found}
+    origins |= {name: origin for name, (_, origin) in (("tags", tags), ("authors", authors)) if origin}
+    return ArticleFields(
+        **{name: found.value if found else None for name, found in single.items()},
+        tags=tags[0],
+        authors=authors[0],
+        origins=origins,
+    )
+
+
+def _find_lead(document: Document, lead: Found, words: _PageWords, text: str) -> Found | None:
+    """Return the lead if the text has it, else the first paragraph if a description begins like it."""
+    if lead.value and fold(lead.value) in words.text:
+        return lead
+    first = text.partition("\n")[0]
+    begins = fold(first)[:_SAME_BEGINNING]
+    is_described = any(fold(each.value).startswith(begins) for each in _descriptions(document))
+    return Found(first, "page") if len(begins) == _SAME_BEGINNING and is_described else None
+
+
+def _sections(document: Document, marks: PageMarks, words: _PageWords) -> Iterator[Found]:
+    """Yield the possible sections: as declared, then the last step of a breadcrumb trail that names one."""
+    crumbs = [each.name for each in document.json_ld.breadcrumbs if not _FRONT_PAGE.fullmatch(each.url)]
+    declared = document.meta_value("article:section", "articlesection", "section", "parsely-section")
+    for values, origin in (
+        (document.json_ld.sections, "json-ld"),
+        ((declared,), "meta"),
+        (reversed(crumbs), "json-ld"),
+        (reversed(marks.breadcrumbs), "breadcrumbs"),
+    ):
+        for value in values:
+            name = short_field(_SECTION_MARKS.split(value[:_MAX_LIST_CHARS].strip(), maxsplit=1)[0])
+            if words.is_name(name, max_chars=_MAX_SECTION_CHARS) and fold(name) not in _NO_SECTIONS:
+                yield Found(name, origin)
+
+
+def _find_tags(document: Document, marks: PageMarks, words: _PageWords) -> tuple[tuple[str, ...], str]:
+    """Return the tags of all sources, and the names of those that have any.
+
+    Keywords for search engines often describe the site: only those count that the title or the text contains.
     """
-    if hints.canonical_url.startswith("file:"):
-        return hints.canonical_url
-    declared = next(iter(document.links.get("canonical", ())), None)
-    if trusted := trusted_canonical(declared, page_url=document.url):
-        return trusted
-    return hints.canonical_url if same_site(hints.canonical_url, document.url) else page_key(document.url)
+    meta = document.meta
+    found: dict[str, str] = {}
+    origins = []
+    keywords = (*meta.get("news_keywords", ()), *meta.get("keywords", ()))
+    sure = (document.json_ld.keywords, "json-ld"), (meta.get("article:tag", ()), "meta"), (marks.tags, "links")
+    for values, origin in (*sure, (keywords, "keywords")):
+        before = len(found)
+        for tag in dict.fromkeys(islice(_split_tags(values), 2 * _MAX_TAGS)):
+            if words.is_name(tag, max_chars=_MAX_NAME_CHARS) and (values is not keywords or words.contains(tag)):
+                found.setdefault(fold(tag), tag)
+        origins += [origin] if len(found) > before else []
+    return tuple(found.values())[:_MAX_TAGS], ", ".join(origins)
 
 
-def notes_on_other_sites(document: Document) -> tuple[str, ...]:
-    """Return notes on addresses of other sites that the page declares as its own; they have no other effect."""
-    said = chain(
-        (("rel=canonical", url) for url in document.links.get("canonical", ())[:_MAX_DECLARED_URLS]),
-        (("og:url", url) for url in document.meta.get("og:url", ())[:_MAX_DECLARED_URLS]),
-        (("JSON-LD", url) for url in (document.json_ld.url,) if url),
-    )
-    found: dict[str, list[str]] = {}
-    for name, written in said:
-        if url := _url_on_other_site(written, document.url):
-            found.setdefault(url, []).append(name)
-    return tuple(
-        f"the page calls {url[:_MAX_SHOWN_URL_CHARS]} its address ({', '.join(dict.fromkeys(names))}), "
-        "which is of another site"
-        for url, names in found.items()
-    )
+def _split_tags(values: Sequence[str]) -> Iterator[str]:
+    for value in (each[:_MAX_LIST_CHARS].strip() for each in values):
+        pieces = _LIST_MARKS.split(value) if len(values) <= _MAX_LISTS else [value]
+        if len(pieces) == 1:
+            pieces = _SPACES_BETWEEN_HAN.split(value)
+        if any(map(_PART_OF_NAME.match, pieces)):
+            pieces = [value]
+        for piece in pieces:
+            yield short_field(_PATH_BEFORE_NAME.sub("", _SUBJECT.sub("", piece.strip())).lstrip("#"))
 
 
-def _url_on_other_site(written: str, page_url: str) -> str:
-    try:
-        url = resolve(written, base=page_url)
-    except SourceError:
-        return ""
-    return "" if same_site(url, page_url) else url
+def _descriptions(document: Document) -> Iterator[Found]:
+    for value, origin in (
+        (document.meta_value("description"), "meta"),
+        (document.meta_value("og:description"), "meta"),
+        (document.json_ld.description, "json-ld"),
+    ):
+        if fold(text := short_field(value)):
+            yield Found(text, origin)
 
 
-# Rights signals.
-
-_DIRECTIVE = re.compile(r"[a-z][a-z0-9-]*")
-_ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-worker")
-
-
-def find_rights(document: Document) -> Rights:
-    """Return the page's rights signals, as written."""
-    json_ld = document.json_ld
-    return Rights(
-        robots=tuple(sorted(_robots(document))),
-        tdm_reservation=_reservation(document),
-        licence=clean_line(json_ld.licence or next(iter(document.links.get("license", ())), "")),
-        copyright_holder=clean_line(json_ld.copyright_holder),
-    )
-
-
-def _reservation(document: Document) -> str:
-    """Return the page's own TDM reservation, else its site's from `/.well-known/tdmrep.json`."""
-    headers = document.headers
-    own = headers.get("tdm-reservation", "") or document.meta_value("tdm-reservation")
-    return own or headers.get("well-known-tdm-reservation", "")
+def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...], str]:
+    """Return the authors, and the origin: people in JSON-LD or in meta elements, else the site if JSON-LD names it."""
+    declared = [name for name in dict.fromkeys(map(_person, document.json_ld.authors)) if name]
+    said = chain.from_iterable(document.meta.get(name, ()) for name in ("author", "article:author", "dc.creator"))
+    of_meta = dict.fromkeys(map(_person, islice(said, _MAX_AUTHORS)))
+    for people, origin in (
+        ([name for name in declared if not _is_name(name, words.site_names)], "json-ld"),
+        (
+            [name for name in of_meta if words.is_name(name, max_chars=_MAX_NAME_CHARS) and not _SITE.search(name)],
+            "meta",
+        ),
+        (declared, "json-ld"),
+    ):
+        if people:
+            return tuple(people[:_MAX_AUTHORS]), origin
+    return (), ""
 
 
-def _robots(document: Document) -> set[str]:
-    said: list[str] = [document.headers.get("x-robots-tag", "")]
-    for name in _ROBOTS_META:
-        said.extend(document.meta.get(name, ()))
-    return set(_directives(said))
-
-
-def _directives(values: Iterable[str]) -> Iterable[str]:
-    for value in values:
-        for part in value.lower().split(","):
-            # `googlebot: noindex` addresses one crawler; `max-snippet:-1` has a number and forbids nothing.
-            name = part.rpartition(":")[2].strip() if part.count(":") == 1 and "no" in part else part.strip()
-            if _DIRECTIVE.fullmatch(name) and name not in {"index", "follow", "all"}:
-                yield name
-
-
-def refused_signal(rights: Rights, refuse: Iterable[str]) -> str:
-    """Return the first of the page's signals that the rules refuse, an empty string if there is none."""
-    present = set(rights.robots)
-    if rights.tdm_reservation == "1":
-        present |= {"tdm", "tdm-reservation"}
-    if "none" in present:
-        present |= {"noindex", "nofollow"}
-    return next((signal for signal in refuse if signal.lower() in present), "")
+def _person(raw: str) -> str:
+    """Return a name without a sign in brackets (`Elena Oberholzer (obe)`)."""
+    return _SIGN.sub("", short_field(raw).strip(" -–,;"))

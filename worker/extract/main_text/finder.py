@@ -54,8 +54,8 @@ _MIN_LEAD_CHARS, _MAX_LEAD_CHARS = 40, 1200
 # descriptions are cut off, often within a word. Chosen, not measured.
 _LEAD_KEY_CHARS = 60
 _MAX_CUT_CHARS = 12
-# The paper or the place before a lead's first word (`(Báo X) - `, `HÀ NỘI – `).
-_DATELINE = re.compile(r"^[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+")
+# The paper or the place before a lead's first word (`(Báo X) - `, `HÀ NỘI – `, `Berlin. `, `- `).
+_DATELINE = re.compile(r"^(?:[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+|[^\W\d_][\w ]{1,40}\.\s+|[-–—]\s*)")
 # A block named as a lead counts only so near below the heading. Chosen, not measured.
 _MAX_BLOCKS_AFTER_HEADING = 40
 
@@ -262,9 +262,13 @@ _LIVE_BLOG_TYPE = "liveblogposting"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MainText:
-    """The blocks of the main text; `notes` and `fallbacks` say whether they come from trafilatura or JSON-LD."""
+    """The blocks of the main text; `notes` and `fallbacks` say whether they come from trafilatura or JSON-LD.
+
+    `lead` is the lead as the page shows it.
+    """
 
     blocks: Sequence[ArticleBlock]
+    lead: str = ""
     notes: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
 
@@ -297,16 +301,16 @@ def _better_reading(
     if declared:
         shown = f"{_total_chars(declared)} characters, {_total_chars(own.blocks)} are shown"
         note = f"the text is what the page declares in JSON-LD ({shown})"
-        return MainText(blocks=declared, notes=(note,), fallbacks=("json-ld",))
+        return MainText(blocks=declared, lead=own.lead, notes=(note,), fallbacks=("json-ld",))
     if not _may_have_lost(own, min_words=min_words):
-        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
+        return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
     trace.figure("library read too", f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}")
     if not covers_more(theirs, own.blocks, own.running):
-        return MainText(blocks=put_lead_first(list(own.blocks), own.lead))
+        return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}"
     note = f"the text is the library's reading of the page ({sizes})"
-    return MainText(blocks=put_lead_first(theirs, own.lead), notes=(note,), fallbacks=("library",))
+    return MainText(blocks=put_lead_first(theirs, own.lead), lead=own.lead, notes=(note,), fallbacks=("library",))
 
 
 def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
