@@ -14,7 +14,7 @@ from tests.bench.extract_quality import request_of
 from worker.charset.characters import fold
 from worker.extract.article import ArticleExtractor
 from worker.extract.document import open_document, read_marks
-from worker.extract.explain import ArticleFields, Found
+from worker.extract.explain import ArticleFields
 from worker.extract.fields.metadata import find_fields
 from worker.extract.ipc import ExtractRules
 from worker.extract.multipage import is_same_picture
@@ -139,8 +139,6 @@ def _section(gold: Gold, article: Article, counts: Counter[str], wrong: list[str
     if not declared:
         return
     without = replace(document, json_ld=replace(document.json_ld, sections=()))
-    found: ArticleFields = find_fields(
-        without, read_marks(without), title=article.title, lead=Found("", ""), text=article.text
-    )
+    found: ArticleFields = find_fields(without, read_marks(without), title=article.title, lead="", text=article.text)
     section = found.section or ""
     _count("section", section, fold(section) in declared, f"{section!r} for {sorted(declared)}", counts, wrong)

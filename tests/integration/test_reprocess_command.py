@@ -35,7 +35,8 @@ BRIDGE, SCHOOL = lines("cầu"), lines("trường")
 
 def page(title: str, body: list[str]) -> str:
     paragraphs = "".join(f"<p>{line}</p>" for line in body)
-    return f"<html lang=vi><head><title>{title}</title></head><body><h1>{title}</h1>{paragraphs}</body></html>"
+    section = '<meta property="article:section" content="Xã hội">'
+    return f"<html lang=vi><head><title>{title}</title>{section}</head><body><h1>{title}</h1>{paragraphs}</body></html>"
 
 
 @pytest.fixture(scope="module")
@@ -176,16 +177,21 @@ def test_changed_settings_are_previewed_applied_and_reverted(desk: Desk) -> None
 def test_stored_pages_are_extracted_again(desk: Desk) -> None:
     before = exported(desk)
     execute(desk, "UPDATE articles SET text = 'Menu', sha256 = 'x' WHERE url = 'https://mot.example/1'")
+    execute(desk, "UPDATE articles SET section = NULL, fields_from = NULL WHERE url = 'https://hai.example/1'")
 
     shown = desk.run("reprocess", "--dry-run")
     done = desk.run("reprocess", "--json")
     again = desk.run("reprocess", "--json").record()
 
     assert "a different text: https://mot.example/1" in shown.out
+    assert "1 texts differ, 1 articles given fields that they lacked" in " ".join(shown.out.split())
     record = done.record()
     assert (record["extracted"]["other"], record["extracted"]["same"], record["extracted"]["none"]) == (1, 3, 0)
+    assert (record["extracted"]["filled"], again["extracted"]["filled"]) == (1, 0)
     assert (again["extracted"]["other"], again["changes"]) == (0, [])
     assert exported(desk) == before
+    with reading(desk) as store:
+        assert {head.article.section for head in store.reader.heads()} == {"Xã hội"}
     assert audit(desk) == {"stored": 2, "duplicate": 2}
 
 

@@ -233,7 +233,7 @@ def _report_record(report: ReprocessReport) -> dict[str, object]:
     return {
         "applied": report.applied,
         "indexed": report.indexed,
-        "extracted": made and {"other": made.other, "same": made.same, "none": made.none, "urls": list(made.urls)},
+        "extracted": made and {**asdict(made), "urls": list(made.urls)},
         "judged": report.judged,
         "changed": len(report.changes),
         "texts_before": report.texts_before,
@@ -265,7 +265,8 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         out.print(f"{report.indexed} articles indexed again")
     if made := report.extracted:
         kept = f", {made.none} without an article, whose text is kept" if made.none else ""
-        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{kept}")
+        filled = f", {made.filled} articles given fields that they lacked" if made.filled else ""
+        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{filled}{kept}")
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
     if in_full and report.changes:

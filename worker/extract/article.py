@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
 from worker.extract.document import Document, PageMarks, first_time_zone, open_document, read_marks
-from worker.extract.explain import ArticleFields, ExtractionExplanation, Found, StepGuard, Trace, describe_error
+from worker.extract.explain import ArticleFields, ExtractionExplanation, StepGuard, Trace, describe_error
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import Title, find_fields, find_title
 from worker.extract.ipc import ExtractRules
@@ -30,10 +31,13 @@ from worker.extract.multipage import (
     notes_on_other_sites,
     split_pages,
 )
-from worker.extract.quality import LanguageDetector, find_rights, refused_signal
+from worker.extract.quality import LanguageDetector, require_rights
 from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of
+
+_Dates = tuple[PageDate | None, PageDate | None]
+_UNDATED: _Dates = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +71,15 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     guard = StepGuard()
     document = open_document(page)
     trace.figure("charset", document.charset)
-    rights = find_rights(document)
-    if signal := refused_signal(rights, rules.refuse):
-        raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
+    rights = require_rights(document, rules.refuse)
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
     marks = guard.run("the marks of fields", lambda: read_marks(document), default=PageMarks())
     is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
     budget = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
-    undated: tuple[PageDate | None, PageDate | None] = (None, None)
-    published, modified = guard.run(
-        "the dates",
-        lambda: _find_dates(document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace),
-        default=undated,
-    )
+    dates = partial(_find_dates, document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace)
+    published, modified = guard.run("the dates", dates, default=_UNDATED)
     main = find_main_text(page, document, budget, guard, trace, min_words=rules.min_words)
     text = _clean_blocks(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
@@ -89,12 +87,8 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     quality.require_article(
         document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
     )
-    lead = Found(clean_line(main.lead), "page")
-    fields = guard.run(
-        "the fields",
-        lambda: find_fields(document, marks, title=title.text, lead=lead, text=text),
-        default=ArticleFields(),
-    )
+    fields_of = partial(find_fields, document, marks, title=title.text, lead=main.lead, text=text)
+    fields = guard.run("the fields", fields_of, default=ArticleFields())
     trace.fields(fields)
     return ExtractedPage(
         text=text,
@@ -144,7 +138,7 @@ def _clean_blocks(
 
 def _find_dates(
     document: Document, hints: Hints, rules: ExtractRules, *, title: str, fetched_at: datetime, trace: Trace
-) -> tuple[PageDate | None, PageDate | None]:
+) -> _Dates:
     context = DateContext(
         fetched_at=fetched_at,
         zone=first_time_zone(hints.timezone, rules.timezone),

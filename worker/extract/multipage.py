@@ -247,7 +247,7 @@ def is_same_picture(one: str, other: str) -> bool:
     first, second = _picture_name(one), _picture_name(other)
     shorter = min(len(first), len(second))
     same = next((place for place in range(shorter) if first[place] != second[place]), shorter)
-    return same >= max(_MIN_NAME_CHARS, _MIN_COMMON_SHARE * shorter)
+    return same >= max(_MIN_NAME_CHARS, _MIN_COMMON_SHARE * shorter) or (first == second and bool(first))
 
 
 def _picture_name(url: str) -> str:

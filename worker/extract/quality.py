@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from worker.charset.characters import clean_line, count_words
-from worker.errors import ExtractError
+from worker.errors import ExtractError, FetchBlocked
 from worker.extract.document import Document
 from worker.models import Rights
 from worker.urls import refresh_target
@@ -129,6 +129,14 @@ def _reject_media(document: Document, words: int) -> None:
 
 _DIRECTIVE = re.compile(r"[a-z][a-z0-9-]*")
 _ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-worker")
+
+
+def require_rights(document: Document, refuse: Iterable[str]) -> Rights:
+    """Return the page's rights signals; raise FetchBlocked (`rights`) for one that the rules refuse."""
+    rights = find_rights(document)
+    if signal := refused_signal(rights, refuse):
+        raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
+    return rights
 
 
 def find_rights(document: Document) -> Rights:

@@ -251,7 +251,7 @@ class Outcome:
 
     `reason` is a short stable word for statistics, `detail` a sentence for people. `article` is the id of the article
     written, if any; `retry_at` is set if the candidate stays pending. `is_failed_recheck` is true if a recheck failed
-    and the previous outcome was restored.
+    and the previous outcome was restored. `filled` names the fields that an article with the same text was given.
     """
 
     state: State
@@ -261,3 +261,4 @@ class Outcome:
     verdict: Verdict | None = None
     retry_at: datetime | None = None
     is_failed_recheck: bool = False
+    filled: tuple[str, ...] = ()

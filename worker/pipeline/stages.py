@@ -104,14 +104,19 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one run: candidates discovered, attempts that will be repeated, and final outcomes by state."""
+    """The counts of one run: candidates discovered, attempts that will be repeated, and final outcomes by state.
+
+    `filled` counts the stored articles that were given fields they lacked.
+    """
 
     discovered: int = 0
     retrying: int = 0
+    filled: int = 0
     outcomes: Counter[State] = field(default_factory=Counter)
 
     def count(self, outcome: Outcome) -> None:
         """Count an outcome: a pending one as retrying, a failed recheck as unchanged, any other by its state."""
+        self.filled += bool(outcome.filled)
         if outcome.state is State.PENDING:
             self.retrying += 1
         elif outcome.is_failed_recheck:

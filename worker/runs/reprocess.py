@@ -29,7 +29,7 @@ from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
-from worker.models import Claim, Outcome, Source, State
+from worker.models import Article, Claim, Outcome, Source, State
 from worker.pipeline.stages import Tally, hints_for
 from worker.ports import Hints, Scope
 from worker.storage.maintenance.manual_decisions import Rejudged
@@ -55,12 +55,14 @@ ProgressCallback = Callable[[str, int], None]
 class ExtractionCounts:
     """The result of extracting kept pages again: pages with another text (`other`), the same text, or none.
 
-    `urls` lists the pages with another text; only a dry run fills it.
+    `filled` counts the pages with the same text whose article was given fields that it lacked. `urls` lists the pages
+    with another text; only a dry run fills it.
     """
 
     other: int
     same: int
     none: int
+    filled: int = 0
     urls: tuple[str, ...] = ()
 
 
@@ -270,6 +272,7 @@ def _extraction_counts(tally: Tally) -> ExtractionCounts:
         other=made[State.STORED] + made[State.DUPLICATE] + made[State.REVISED],
         same=made[State.UNCHANGED],
         none=made[State.REJECTED] + made[State.BLOCKED] + made[State.FAILED] + tally.retrying,
+        filled=tally.filled,
     )
 
 
@@ -279,27 +282,31 @@ async def _dry_run_extraction(
     """Extract every kept page and compare its text with the stored one; write nothing."""
     extractor, sites = ProcessExtractor(extract_rules(settings)), HostBoilerplateCache(store.paragraphs)
     timezones = {source.name: source.timezone for source in settings.sources}
-    done, other, none = 0, list[str](), 0
+    done, other, none, filled = 0, list[str](), 0, 0
     try:
         while batch := list(islice(pages, _BATCH_SIZE)):
             hints = [
                 hints_for(kept, kept.content, timezone=timezones.get(kept.source), boilerplate=sites.known(kept.host))
                 for kept in batch
             ]
-            texts = await asyncio.gather(*(_text(extractor, *pair) for pair in zip(batch, hints, strict=True)))
-            for kept, sha256 in zip(batch, texts, strict=True):
-                none += sha256 is None
-                other += [kept.url] if sha256 not in {None, kept.known_sha256} else []
+            made = await asyncio.gather(*(_article(extractor, *pair) for pair in zip(batch, hints, strict=True)))
+            for kept, article in zip(batch, made, strict=True):
+                none += article is None
+                if article is not None and article.sha256 != kept.known_sha256:
+                    other.append(kept.url)
+                elif article is not None:
+                    filled += any(getattr(article, name) for name in kept.missing_fields)
             done += len(batch)
             count("extracted", done)
     finally:
         await extractor.aclose()
-    return ExtractionCounts(other=len(other), same=done - len(other) - none, none=none, urls=tuple(other))
+    same = done - len(other) - none
+    return ExtractionCounts(other=len(other), same=same, none=none, filled=filled, urls=tuple(other))
 
 
-async def _text(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> str | None:
-    """Return the hash of the extracted text; None if the page has no article."""
+async def _article(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> Article | None:
+    """Return what is extracted from a kept page; None if the page has no article."""
     try:
-        return (await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)).sha256
+        return await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)
     except (ExtractError, FetchBlocked):
         return None

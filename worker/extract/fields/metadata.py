@@ -223,11 +223,10 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
 # Section, tags, description, picture and authors.
 
 
-# In characters or items, chosen, not measured: longer ones are no names, and of more elements each holds one tag. A lead
+# In characters or items, chosen, not measured: longer ones are no names; of more elements, each holds one tag. A lead
 # and a description that begin alike for a line are the same.
 _MAX_SECTION_CHARS, _MAX_NAME_CHARS, _MAX_LIST_CHARS, _SAME_BEGINNING = 45, 60, 5_000, 60
 _MAX_TAGS, _MAX_AUTHORS, _MAX_LISTS = 30, 20, 2
-
 # fmt: off
 _HOME_NAMES = frozenset(map(fold, (
     "trang chủ", "trở lại trang chủ", "về trang chủ", "home", "homepage", "home page", "news home", "front",
@@ -289,7 +288,7 @@ class _PageWords:
         return f" {folded} " in f" {self.text} " or f" {folded} " in f" {self.title} "
 
 
-def find_fields(document: Document, marks: PageMarks, *, title: str, lead: Found, text: str) -> ArticleFields:
+def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, text: str) -> ArticleFields:
     """Return the fields that a page declares or marks; `lead` was found with the text."""
     words = _PageWords(_site_names(document), fold(title), fold(text))
     sections = list(islice(_sections(document, marks, words), _MAX_TAGS))
@@ -312,10 +311,10 @@ def find_fields(document: Document, marks: PageMarks, *, title: str, lead: Found
     )
 
 
-def _find_lead(document: Document, lead: Found, words: _PageWords, text: str) -> Found | None:
+def _find_lead(document: Document, lead: str, words: _PageWords, text: str) -> Found | None:
     """Return the lead if the text has it, else the first paragraph if a description begins like it."""
-    if lead.value and fold(lead.value) in words.text:
-        return lead
+    if lead and fold(lead) in words.text:
+        return Found(clean_line(lead), "page")
     first = text.partition("\n")[0]
     begins = fold(first)[:_SAME_BEGINNING]
     is_described = any(fold(each.value).startswith(begins) for each in _descriptions(document))

@@ -11,16 +11,24 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from worker.models import Article, Claim, Fingerprint, Outcome, Page, Relation, Seed, State, Verdict
+from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, Seed, State, Verdict
 from worker.ports import Judge
 from worker.storage.corpus import index
 from worker.storage.corpus.clusters import CURRENT
 from worker.storage.corpus.neighbours import PageVersions, find_neighbours, page_versions
 from worker.storage.corpus.views import latest_verdict
-from worker.storage.db.codec import rights_to_json, storable, storable_or_none, to_json, verdict_to_json
+from worker.storage.db.codec import (
+    origins_from_json,
+    rights_to_json,
+    storable,
+    storable_or_none,
+    to_json,
+    verdict_to_json,
+)
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import ARTICLES, DECISIONS, SEEDS, Values
 from worker.storage.db.sql import lock_keys
@@ -35,6 +43,10 @@ from worker.storage.queue.outcomes import (
 
 _ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
 _ADD_DECISION = insert(DECISIONS)
+_FIELDS_OF = select(*(ARTICLES.c[name] for name in (*ORIGIN_FIELDS, "fields_from"))).where(
+    ARTICLES.c.id == bindparam("article")
+)
+_NO_NAMES = to_json([])  # the column `authors` is not nullable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +99,7 @@ def settle(
     )
     lock_articles(connection, [article.canonical_url], [fingerprint])
     before = page_versions(connection, article.canonical_url)
-    outcome = _unchanged(before, incoming) or _inserted(connection, held, incoming, before)
+    outcome = _unchanged(connection, before, incoming) or _inserted(connection, held, incoming, before)
     completion = Completion(now=now, page=page, article=article, recheck_at=recheck_at)
     complete(connection, held.row, outcome, completion)
     return outcome
@@ -142,12 +154,35 @@ def _outcome_before(connection: Connection, held: LockedCandidate) -> Outcome:
     )
 
 
-def _unchanged(before: PageVersions, incoming: IncomingArticle) -> Outcome | None:
-    """Return the outcome for a text that is stored already as the page's newest version; None if it is another."""
+def _unchanged(connection: Connection, before: PageVersions, incoming: IncomingArticle) -> Outcome | None:
+    """Return the outcome for a text that is stored already as the page's newest version; None if it is another.
+
+    Fields that the stored article lacks are filled in.
+    """
     if not before or before[0].sha256 != incoming.article.sha256:
         return None
     newest: int = before[0].id
-    return Outcome(state=State.UNCHANGED, reason="text", detail=f"same text as article {newest}", article=newest)
+    filled = _fill_in(connection, newest, incoming.article)
+    detail = f"same text as article {newest}" + (f"; filled in: {', '.join(filled)}" if filled else "")
+    return Outcome(state=State.UNCHANGED, reason="text", detail=detail, article=newest, filled=filled)
+
+
+def _fill_in(connection: Connection, article_id: int, article: Article) -> tuple[str, ...]:
+    """Give a stored article the fields that it lacks and the new extraction has; return their names."""
+    row = connection.execute(_FIELDS_OF, {"article": article_id}).one()
+    filled = tuple(name for name in missing_fields(row) if getattr(article, name))
+    if filled:
+        new = _field_values(article)
+        origins = {name: article.fields_from[name] for name in filled if name in article.fields_from}
+        values = {name: new[name] for name in filled}
+        values["fields_from"] = to_json(origins_from_json(row.fields_from or "{}") | origins)
+        connection.execute(update(ARTICLES).where(ARTICLES.c.id == article_id).values(**values))
+    return filled
+
+
+def missing_fields(row: Row[Any]) -> tuple[str, ...]:
+    """Return which fields of ORIGIN_FIELDS an article lacks; `row` has their columns."""
+    return tuple(name for name in ORIGIN_FIELDS if getattr(row, name) in {None, _NO_NAMES})
 
 
 def _inserted(
@@ -202,28 +237,30 @@ def _article_values(article: Article, *, candidate_id: int | None, page_id: int 
         "fetched_at": article.fetched_at,
         "words": article.words,
         "sha256": article.sha256,
-        "authors": to_json([storable(author) for author in article.authors]),
         "published_at": article.published_at,
         "published_at_from": storable(article.published_at_from),
         "modified_at": article.modified_at,
         "modified_at_from": storable(article.modified_at_from),
         "external_id": storable_or_none(article.external_id),
-        **field_values(article),
+        **_field_values(article),
         "rights": storable(rights_to_json(article.rights)),
         "notes": to_json([storable(note) for note in article.notes]),
     }
 
 
-def field_values(article: Article) -> Values:
+def _field_values(article: Article) -> Values:
     """Return the columns of the fields that a row may lack; NULL for a field that the article does not have."""
     return {
+        "authors": to_json([storable(author) for author in article.authors]),
         "lead": storable_or_none(article.lead),
         "section": storable_or_none(article.section),
         "tags": to_json([storable(tag) for tag in article.tags]) if article.tags else None,
         "description": storable_or_none(article.description),
         "image": storable_or_none(article.image),
         "image_caption": storable_or_none(article.image_caption),
-        "fields_from": to_json(dict(article.fields_from)) if article.fields_from else None,
+        "fields_from": to_json({name: storable(origin) for name, origin in article.fields_from.items()})
+        if article.fields_from
+        else None,
     }
 
 

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from worker.models import HistoryEvent, Page, State, Text
+from worker.models import ORIGIN_FIELDS, HistoryEvent, Page, State, Text
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states
+from worker.storage.corpus.settling import missing_fields
 from worker.storage.db.codec import UtcTime, content_from
 from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
@@ -55,7 +56,7 @@ _BEST_PAGE = (
 _PAGES = select(PAGES.c.candidate_id, PAGES.c.sha256).where(PAGES.c.id.in_(_BEST_PAGE)).order_by(PAGES.c.candidate_id)
 _CONTENTS = (
     select(PAGES.c.form, PAGES.c.described, PAGES.c.body, PAGES.c.fetched_at.label("page_fetched_at"), CANDIDATES)
-    .add_columns(ARTICLES.c.sha256)
+    .add_columns(ARTICLES.c.sha256, *(ARTICLES.c[name] for name in ORIGIN_FIELDS))
     .join(CANDIDATES, CANDIDATES.c.id == PAGES.c.candidate_id)
     .outerjoin(ARTICLES, ARTICLES.c.id == CANDIDATES.c.article_id)
     .where(PAGES.c.id.in_(_BEST_PAGE))
@@ -82,7 +83,8 @@ _QUEUE = (
 class RawPage:
     """The stored page of a candidate, with what discovery knew about it.
 
-    `known_sha256` is the hash of the text that was extracted from it before, None if there was none.
+    `known_sha256` is the hash of the text that was extracted from it before, None if there was none, and
+    `missing_fields` are the fields that its article lacks.
     """
 
     candidate: int
@@ -97,6 +99,7 @@ class RawPage:
     content: Page | Text
     fetched_at: datetime
     known_sha256: str | None
+    missing_fields: tuple[str, ...] = ()
 
 
 def queue_kept_pages(database: Writer, *, now: datetime, batch: str, states: Sequence[State]) -> int:
@@ -158,6 +161,7 @@ def _raw_page(row: Row[Any]) -> RawPage:
         content=content_from(row.form, row.described, row.body, row.page_fetched_at),
         fetched_at=row.page_fetched_at,
         known_sha256=row.sha256,
+        missing_fields=missing_fields(row),
     )
 
 

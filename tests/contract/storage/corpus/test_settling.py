@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -276,3 +277,23 @@ def test_heads_come_in_the_order_of_their_ids(store: Store) -> None:
 
     assert len(ids) == 12
     assert ids == sorted(ids)
+
+
+def test_the_same_text_again_fills_in_only_fields_that_the_article_lacks(store: Store) -> None:
+    former = replace(article(A, "một hai"), lead=None, tags=(), authors=(), fields_from={"section": "meta"})
+    newer = replace(article(A, "một hai"), section="Khác", authors=("B",), fields_from={"lead": "page", "section": "x"})
+    outcomes = []
+    for made in (former, newer, newer):
+        store.ledger.enqueue([candidate(A)], now=NOW, again=True)
+        claim = claim_one(store)
+        outcomes.append(
+            store.ledger.settle(claim, made, fingerprint=fingerprint(made.text), judge=judge_of(made), now=NOW)
+        )
+
+    first, second, third = (outcome for outcome in outcomes if outcome is not None)
+    (head,) = store.reader.heads()
+    expected = replace(former, lead="Lời dẫn", tags=newer.tags, authors=("B",))
+    assert head.article == replace(expected, fields_from={"section": "meta", "lead": "page"})
+    assert (second.state, second.filled) == (State.UNCHANGED, ("lead", "tags", "authors"))
+    assert "filled in: lead, tags, authors" in second.detail
+    assert (first.filled, third.filled, third.article) == ((), (), first.article)
