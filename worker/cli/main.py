@@ -25,7 +25,7 @@ from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
 from worker.cli.duplicates import duplicates
 from worker.cli.inspect import audit, export, extract, status, why
-from worker.cli.maintenance import backup, migrate_store, prune, reprocess, upgrade_store
+from worker.cli.maintenance import backup, forget, migrate_store, prune, reprocess, upgrade_store
 from worker.cli.run import ingest, run, seeds
 from worker.cli.sources import sources
 from worker.errors import ConfigurationError, UsageError, WorkerError
@@ -122,6 +122,6 @@ def _print_error(error: WorkerError) -> None:
 
 for _command in (ingest, run, seeds, status, audit, why, duplicates, export):
     cli.add_command(_command)
-for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune):
+for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
     cli.add_command(_command)
 cli.add_command(upgrade_store)

@@ -1,4 +1,4 @@
-"""The commands that maintain a store: `backup`, `prune`, `upgrade-store`, `migrate-store` and `reprocess`."""
+"""The commands that maintain a store: `backup`, `prune`, `upgrade-store`, `migrate-store`, `reprocess` and `forget`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
+    from worker.runs.forget import ForgetResult
     from worker.runs.reprocess import ReprocessReport
+    from worker.storage.maintenance.forget import ForgetReport, NamedArticle
     from worker.storage.maintenance.rejudge import VerdictChange
 
 
@@ -293,3 +295,105 @@ def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
             str(each.id), placement_before(each), placement_after(each), str(each.against or ""), *figures, title
         )
     console().print(table)
+
+
+# The command `forget`: deletes a page, an article or a whole host for good.
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[URL-or-ID]...")
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="Everything of HOST and below it (repeatable).")
+@click.option("--reason", metavar="TEXT", help="Why; `why` and the next release show it.")
+@click.option("--copies", is_flag=True, help="Also the copies of the same text on other pages.")
+@click.option("--lift", is_flag=True, help="Allow it to be found again; what was deleted does not come back.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@options
+def forget(
+    common: CommonOptions, targets: tuple[str, ...], hosts: tuple[str, ...], reason: str | None, copies: bool,
+    lift: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """Delete pages, articles or whole hosts for good.
+
+    Everything that the store holds of them is deleted, and they are never fetched, imported or stored again. Every
+    version of a page is included; copies elsewhere stay, unless --copies is given. Nothing is asked, and there is no
+    undo. A running daemon need not be stopped.
+    """
+    from worker.runs import forget as runs
+
+    if not targets and not hosts:
+        raise UsageError("nothing to forget: give a URL, an article's id, or --host HOST")
+    if not lift and not (reason and reason.strip()):
+        raise UsageError("no reason: give --reason TEXT, such as the number of the request")
+    if lift and (copies or dry_run or reason):
+        raise UsageError("--lift goes with no other option: leave out --reason, --copies and --dry-run")
+    requests = runs.requests_for(targets, hosts, reason=(reason or "").strip(), copies=copies)
+    settings = common.settings()
+    common.set_up_logs(settings.log.format, quietly=True)
+    if lift:
+        for line in runs.lift(settings, requests):
+            click.echo(line)
+        return
+    result = runs.forget(settings, requests, dry_run=dry_run)
+    if common.as_json:
+        print_json(_forgotten_record(result, dry_run=dry_run))
+    elif common.verbosity > SILENT:
+        _print_forgotten(result, dry_run=dry_run)
+
+
+def _forgotten_record(result: ForgetResult, *, dry_run: bool) -> dict[str, object]:
+    """Return the result of `forget` as JSON values."""
+    return {
+        "at": _iso(result.at),
+        "dry_run": dry_run,
+        "forgotten": [
+            {
+                "target": each.request.target,
+                "host": each.request.is_host,
+                "forgotten_before": each.selection.since and _iso(each.selection.since),
+                "articles": [asdict(article) for article in each.selection.articles],
+                "addresses": sorted(each.selection.urls),
+                "pages": each.selection.pages,
+                "copies_that_stay": [asdict(article) for article in each.selection.copies],
+                "judged_again": [asdict(article) for article in each.judged_again],
+            }
+            for each in result.reports
+        ],
+        "to_do": list(result.to_do),
+    }
+
+
+def _print_forgotten(result: ForgetResult, *, dry_run: bool) -> None:
+    """Print what was deleted for each request, what stays, and what a person still has to do."""
+    from worker.logs import escape
+
+    for each in result.reports:
+        click.echo(escape(f"{each.request.target}: {_describe_forgotten(each, dry_run=dry_run)}"))
+        _print_named(each.selection.articles)
+        if each.selection.copies:
+            click.echo("copies that stay (--copies forgets them, too):")
+            _print_named(each.selection.copies)
+        for moved in each.judged_again:
+            if placement_before(moved) != placement_after(moved):
+                click.echo(escape(f"  {moved.id}  {placement_before(moved)} -> {placement_after(moved)}  {moved.url}"))
+    if result.to_do:
+        click.echo("left to do by hand:")
+    for line in result.to_do:
+        click.echo(escape(f"  {line}"))
+
+
+def _describe_forgotten(report: ForgetReport, *, dry_run: bool) -> str:
+    """Return in one line how much was deleted, or that nothing was there."""
+    found = report.selection
+    verb = "would be forgotten" if dry_run else "forgotten"
+    if found.articles or found.pages:
+        return f"{verb}: {len(found.articles)} texts, {found.pages} raw pages, {len(found.urls)} addresses"
+    if found.since is not None:
+        return f"was forgotten on {found.since:%Y-%m-%d %H:%M} UTC already; nothing of it is left"
+    return f"{verb}: the store had no text of it, and will never fetch it"
+
+
+def _print_named(articles: tuple[NamedArticle, ...]) -> None:
+    from worker.logs import escape
+
+    for each in articles:
+        click.echo(escape(f"  article {each.id}  {each.title}  {each.url}"))

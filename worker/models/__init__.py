@@ -34,8 +34,10 @@ from worker.models.records import (
     SourceStats,
     StoredArticle,
     StoreStats,
+    Tombstone,
 )
 from worker.models.sources import (
+    FORGOTTEN_SCHEME,
     Alarm,
     Authority,
     BackfillPlace,
@@ -62,6 +64,7 @@ from worker.models.sources import (
 )
 
 __all__ = [
+    "FORGOTTEN_SCHEME",
     "ORIGIN_FIELDS",
     "PAGE_FIELDS",
     "Alarm",
@@ -104,6 +107,7 @@ __all__ = [
     "StoreStats",
     "StoredArticle",
     "Text",
+    "Tombstone",
     "Validators",
     "Verdict",
     "backfill_batch",

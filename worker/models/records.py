@@ -42,6 +42,20 @@ class StoredArticle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What is left of something that was forgotten: `what` is `address`, `host` or `article`; when, and why.
+
+    `article` is the id of a removed article. `candidate` is the id of the candidate that had the address, if any.
+    """
+
+    what: str
+    at: datetime
+    reason: str
+    article: int | None = None
+    candidate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateLink:
     """A copy, follow-up, template or overlap, linked to the exported article of the cluster it was judged against.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 # The enumerations of the corpus; their values are stored in the database and exported.
 
@@ -256,6 +257,10 @@ class Text:
 
     text: str
     title: str | None = None
+
+
+FORGOTTEN_SCHEME: Final = "forgotten:"
+"""What the address of a forgotten candidate begins with; a hash of its own address follows. Nothing fetches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

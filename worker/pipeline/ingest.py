@@ -25,7 +25,7 @@ from worker.errors import (
     StoreError,
     as_machine_error,
 )
-from worker.models import Article, Claim, Outcome, Page, Request, State, Text
+from worker.models import FORGOTTEN_SCHEME, Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.source_pages import with_further_pages
 from worker.pipeline.stages import (
     Limits,
@@ -219,6 +219,7 @@ class Ingester:
         """Run one candidate through the stages; return None if its lease was lost meanwhile."""
         page: Page | None = None
         try:
+            _require_not_forgotten(claim)
             content = claim.payload or await self._stages.fetcher.fetch(
                 Request(url=claim.url, validators=claim.validators)
             )
@@ -308,6 +309,13 @@ class Ingester:
 
     def _after_failure(self, claim: Claim, error: Exception) -> Outcome:
         return outcome_of_failure(claim, error, now=self._stages.clock.now(), chance=self._stages.chance())
+
+
+def _require_not_forgotten(claim: Claim) -> None:
+    """Raise FetchBlocked if a person had the page removed; the store has replaced its address then."""
+    if claim.url.startswith(FORGOTTEN_SCHEME):
+        message = "a person had this page, or its whole host, removed (`corpus-worker forget`)"
+        raise FetchBlocked(message, reason="forgotten")
 
 
 def _same_as_before(page: Page, claim: Claim) -> bool:

@@ -115,6 +115,7 @@ class DryRunBackfills(BackfillStore):
         self, name: str, place: BackfillPlace, candidates: Sequence[Candidate], *, batch: str, now: datetime
     ) -> BackfillPlace:
         """Add the candidates that the real store does not know."""
+        candidates = self._real.hide_forgotten(candidates) if self._real else candidates
         wanted = [each for each in candidates if not _is_known(self._real, each)]
         return super().save_candidates(name, place, wanted, batch=batch, now=now)
 
@@ -131,7 +132,8 @@ class DryRunLedger(StoredLedger):
         return SourceState(name=name)
 
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
-        """Queue candidates that the real store does not know; with `again` also those it knows."""
+        """Queue candidates that the real store does not know; with `again` also those it knows, hidden if forgotten."""
+        candidates = self._real.hide_forgotten(candidates) if self._real else candidates
         wanted = [each for each in candidates if again or not _is_known(self._real, each)]
         return super().enqueue(wanted, now=now, again=again, batch=batch)
 

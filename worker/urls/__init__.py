@@ -33,6 +33,7 @@ from worker.urls.syntax import (
     check_length,
     encode_fragment,
     encode_path,
+    has_public_suffix,
     host_and_port,
     host_key,
     is_within_sites,
@@ -50,6 +51,7 @@ __all__ = [
     "is_home",
     "is_home_key",
     "page_key",
+    "publisher_host",
     "refresh_target",
     "resolve",
     "same_site",
@@ -164,6 +166,20 @@ def site_of(url: str) -> str:
     """Return the site of a URL (`syntax.registrable_domain`), empty for a file; raises SourceError."""
     parts = split_url(url)
     return "" if parts.scheme == "file" else registrable_domain(host_and_port(parts)[0])
+
+
+def publisher_host(text: str) -> str:
+    """Return the normal form of a host name, without `www` or a mobile label; a port stays.
+
+    Raises SourceError if it is none, or if it has no publisher of its own (`com.vn`, `blogspot.com`).
+    """
+    host, port = host_and_port(split_url(f"https://{text.strip().rstrip('/')}"))
+    name, below = host_key(host), f"x.{host_key(host)}"
+    if "/" in text.strip().rstrip("/"):
+        raise SourceError(f"{text}: not a host name; write it without https:// and without a path, such as bao.vn")
+    if has_public_suffix(below) and registrable_domain(below) == below:
+        raise SourceError(f"{text}: many publishers have their sites below this name; name the host of one of them")
+    return name if port is None else f"{name}:{port}"
 
 
 def same_site(one: str, other: str) -> bool:

@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import NotFoundError
-from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, Relation, StoredArticle, Verdict
+from worker.models import (
+    PAGE_FIELDS,
+    Article,
+    Authority,
+    CandidateRecord,
+    Comparison,
+    Relation,
+    StoredArticle,
+    Tombstone,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
@@ -71,12 +81,16 @@ class ExportedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleHistory:
-    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id."""
+    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id.
+
+    `forgotten` is the tombstone, if a person had it removed.
+    """
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
     decisions: dict[int, tuple[Decision, ...]]
     exported: dict[int, ExportedText]
+    forgotten: Tombstone | None = None
 
 
 def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
@@ -88,13 +102,16 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
     articles = tuple(article for article in map(reader.article, ids) if article)
-    if not candidate and not articles:
+    forgotten = None if articles else reader.tombstone(url_or_id)
+    if not candidate and not articles and not forgotten:
         raise NotFoundError(
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
     exported = {article.id: _exported_text(reader, article) for article in articles}
-    return ArticleHistory(candidate=candidate, articles=articles, decisions=decisions, exported=exported)
+    return ArticleHistory(
+        candidate=candidate, articles=articles, decisions=decisions, exported=exported, forgotten=forgotten
+    )
 
 
 def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
@@ -121,6 +138,7 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
     """Return the whole history as `why --json` prints it."""
     return {
         "candidate": _as_json_values(history.candidate) if history.candidate else None,
+        "forgotten": _as_json_values(history.forgotten) if history.forgotten else None,
         "articles": [
             {
                 "id": stored.id,
@@ -210,6 +228,9 @@ def print_history(history: ArticleHistory) -> None:
     from worker.cli.render.tables import console, escape_markup, format_time
 
     out = console()
+    if gone := history.forgotten:
+        what = {"host": "its host was ", "article": "the article was "}.get(gone.what, "")
+        out.print(f"[bold]{what}forgotten on {format_time(gone.at)}[/]: {escape_markup(gone.reason)}")
     if history.candidate:
         record = history.candidate
         reason = f" ({record.reason})" if record.reason else ""

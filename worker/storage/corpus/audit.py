@@ -6,7 +6,7 @@ of the `_…_checks` functions is all that a new one needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,8 +18,19 @@ from worker.errors import SourceError
 from worker.models import AuditReport, Kind, State
 from worker.storage.corpus.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.db.engine import connect
-from worker.storage.db.schema import ARTICLES, CANDIDATES, CONTENTS, DECISIONS, HOSTS, PAGES, STANDINGS, WITH_ARTICLE
+from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, read_meta
+from worker.storage.db.schema import (
+    ARTICLES,
+    CANDIDATES,
+    CONTENTS,
+    DECISIONS,
+    HOSTS,
+    PAGES,
+    STANDINGS,
+    WITH_ARTICLE,
+)
 from worker.storage.queue.addresses import ADDRESSES, ENDED, FINAL_REASONS, has_untried_address
+from worker.storage.queue.hosts import FORGOTTEN, article_key, hash_of, host_key, text_key
 from worker.urls import site_of
 
 # The same table again, for conditions on other rows of a cluster.
@@ -60,6 +71,7 @@ def _problems(connection: Connection) -> Iterator[str]:
         if found:
             examples = ", ".join(str(value) for value in connection.execute(query.limit(3)).scalars())
             yield f"{found} {sentence} (ids {examples})"
+    yield from _forgotten_problems(connection)
 
 
 def _ledger_checks() -> tuple[tuple[str, Select[Any]], ...]:
@@ -152,6 +164,27 @@ def _index_checks() -> tuple[tuple[str, Select[Any]], ...]:
         ("fingerprints without their article", select(FINGERPRINTS.c.article_id).where(not_(article))),
         ("articles with index keys but no fingerprint", select(INDEX_KEYS.c.article_id).distinct().where(not_(owner))),
     )
+
+
+def _forgotten_problems(connection: Connection) -> Iterator[str]:
+    """Yield a line for each kind of thing that was forgotten and is still there; reads nothing without tombstones."""
+    forgotten = set(connection.execute(select(FORGOTTEN.c.key)).scalars())
+    if forgotten:
+        texts = connection.execute(select(ARTICLES.c.id, ARTICLES.c.sha256))
+        yield from _left(
+            "articles", [row.id for row in texts if {article_key(row.id), text_key(row.sha256)} & forgotten]
+        )
+        rows = connection.execute(select(CANDIDATES.c.id, CANDIDATES.c.canonical_url, CANDIDATES.c.host))
+        keyed = ((row.id, {f"address {hash_of(row.canonical_url)}", host_key(row.host)}) for row in rows)
+        yield from _left("candidates", [number for number, keys in keyed if keys & forgotten])
+    if read_meta(connection, FORGOTTEN_PAGES_LEFT):
+        yield "deleted rows of something forgotten may still be in the store's file: run the same `forget` again"
+
+
+def _left(what: str, ids: Sequence[int]) -> Iterator[str]:
+    if ids:
+        examples = ", ".join(map(str, ids[:3]))
+        yield f"{len(ids)} {what} that were forgotten, but are still there: run `forget` again (ids {examples})"
 
 
 # Articles that an older version stored under another site's address, because their page named it as canonical.

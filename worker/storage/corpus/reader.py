@@ -33,6 +33,7 @@ from worker.storage.db.database import Repository, reads
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
 from worker.storage.db.sql import first_id_since
 from worker.storage.queue import claims
+from worker.storage.queue.candidates import hide_forgotten
 from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
 from worker.storage.queue.workers import active_workers
 from worker.urls import canonicalise
@@ -157,6 +158,17 @@ def neighbours(connection: Connection, article: Article, fingerprint: Fingerprin
     return find_neighbours(connection, article, fingerprint, earlier=earlier)
 
 
+def candidate(connection: Connection, url_or_id: str) -> CandidateRecord | None:
+    """Find a candidate by a URL or an id, as `StoreReader.candidate` does."""
+    if views.is_article_id(url_or_id):
+        found = views.candidate_of_article(connection, int(url_or_id))
+    else:
+        found = views.find_candidate(connection, url=url_or_id, canonical_url=_canonical(url_or_id))
+    if found is None and (gone := views.tombstone(connection, url_or_id)) is not None:
+        found = views.erased_candidate(connection, gone, url_or_id)
+    return found
+
+
 class StoreReader(Repository):
     """Read-only views for people and exports. Blocking."""
 
@@ -171,6 +183,9 @@ class StoreReader(Repository):
     workers = reads(active_workers)
     sources = reads(source_states)
     rejections = reads(rejections)
+    tombstone = reads(views.tombstone)
+    removed = reads(views.removed_articles)
+    hide_forgotten = reads(hide_forgotten)
 
     def heads(self) -> Iterator[StoredArticle]:
         """Yield the head of each cluster, ordered by id, from one snapshot and in bounded memory."""
@@ -187,10 +202,8 @@ class StoreReader(Repository):
                 yield link_from(row, firsts)
 
     def candidate(self, url_or_id: str) -> CandidateRecord | None:
-        """Find a candidate by URL, canonical URL, or the id of one of its articles."""
-        if url_or_id.isascii() and url_or_id.isdigit():
-            return self.database.read(views.candidate_of_article, int(url_or_id))
-        return self.database.read(views.find_candidate, url=url_or_id, canonical_url=_canonical(url_or_id))
+        """Find a candidate by URL, canonical URL, or the id of one of its articles; also one that was forgotten."""
+        return self.database.read(candidate, url_or_id)
 
     def marked_pairs(self) -> Iterator[tuple[Article, Article, str]]:
         """Yield each pair of articles marked by a person, and the decision."""

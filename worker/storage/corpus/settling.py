@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from worker.errors import ExtractError
 from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, Seed, State, Verdict
 from worker.ports import Judge
 from worker.storage.corpus import index
@@ -32,11 +33,15 @@ from worker.storage.db.codec import (
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import ARTICLES, DECISIONS, SEEDS, Values
 from worker.storage.db.sql import lock_keys
+from worker.storage.queue.candidates import FORGOTTEN_REASON
+from worker.storage.queue.hosts import tombstone_of
 from worker.storage.queue.outcomes import (
     Completion,
     LockedCandidate,
+    addresses_of,
     complete,
     lock_candidate,
+    refuse,
     save_page,
     saved_page_id,
 )
@@ -82,7 +87,8 @@ def settle(
 ) -> Outcome | None:
     """Find neighbours, judge, and write article, index rows and outcome; return None if the lease was lost meanwhile.
 
-    If the text is that of the page's newest stored version, no article is written, and the outcome is `unchanged`.
+    If the text is that of the page's newest stored version, no article is written, and the outcome is `unchanged`. If
+    the page or its text was forgotten, nothing of it is written, and the outcome is `blocked`.
     """
     held = lock_candidate(connection, claim)
     if held is None:
@@ -99,7 +105,12 @@ def settle(
     )
     lock_articles(connection, [article.canonical_url], [fingerprint])
     before = page_versions(connection, article.canonical_url)
-    outcome = _unchanged(connection, before, incoming) or _inserted(connection, held, incoming, before)
+    unchanged = _unchanged(connection, before, incoming)
+    urls = {article.url, article.canonical_url, *addresses_of(page)}
+    forgotten = None if unchanged else tombstone_of(connection, urls, text_sha256=article.sha256)
+    if forgotten is not None:
+        return refuse(connection, held.row, forgotten, now=now)
+    outcome = unchanged or _inserted(connection, held, incoming, before)
     completion = Completion(now=now, page=page, article=article, recheck_at=recheck_at)
     complete(connection, held.row, outcome, completion)
     return outcome
@@ -272,17 +283,29 @@ def has_seed(connection: Connection, seed: Seed) -> bool:
 def add_seed(
     connection: Connection, seed: Seed, article: Article, *, fingerprint: Fingerprint, judge: Judge, now: datetime
 ) -> int:
-    """Store a seed with its raw file, index rows and verdict; return its article id, also if it is stored already."""
+    """Store a seed with its raw file, index rows and verdict; return its article id, also if it is stored already.
+
+    Raises ExtractError if its file, its text or its address was forgotten.
+    """
     incoming = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
     lock_articles(connection, [article.canonical_url], [fingerprint])
     stored = _article_of(connection, seed)
     if stored is not None:
         return stored
+    _require_not_forgotten(connection, seed, article)
     before = page_versions(connection, article.canonical_url)
     article_id = insert_article(connection, incoming, before=before).article_id
     values = {"name": storable(seed.name), "sha256": seed.sha256, "raw": seed.raw}
     connection.execute(insert(SEEDS).values(**values, article_id=article_id, imported_at=now))
     return article_id
+
+
+def _require_not_forgotten(connection: Connection, seed: Seed, article: Article) -> None:
+    for sha256 in (article.sha256, seed.sha256):
+        found = tombstone_of(connection, {article.url, article.canonical_url}, text_sha256=sha256)
+        if found is not None:
+            why = f"forgotten on {found.at:%Y-%m-%d} ({found.reason}), so it is not imported: delete the file"
+            raise ExtractError(why, reason=FORGOTTEN_REASON)
 
 
 def _article_of(connection: Connection, seed: Seed) -> int | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, null, select
+from sqlalchemy import Connection, Row, Select, case, null, or_, select
 
 from worker.models import (
+    FORGOTTEN_SCHEME,
     Article,
     CandidateRecord,
     Comparison,
@@ -18,6 +19,7 @@ from worker.models import (
     Relation,
     State,
     StoredArticle,
+    Tombstone,
     Verdict,
     publication_time,
 )
@@ -25,7 +27,7 @@ from worker.storage.corpus.clusters import last_verdict_json
 from worker.storage.corpus.neighbours import ORIGINAL
 from worker.storage.db.codec import origins_from_json, rights_from_json, strings_from_json, verdict_from_json
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, MARKS, STANDINGS
-from worker.storage.queue import addresses
+from worker.storage.queue import addresses, hosts
 from worker.storage.queue.addresses import ADDRESSES
 
 
@@ -151,6 +153,43 @@ def candidate_of_article(connection: Connection, article_id: int) -> CandidateRe
     made = select(CANDIDATES).join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
     row = connection.execute(made.where(ARTICLES.c.id == article_id)).one_or_none()
     return None if row is None else candidate_record(connection, row)
+
+
+# What was forgotten, for `why` and for releases.
+
+
+def tombstone(connection: Connection, url_or_id: str) -> Tombstone | None:
+    """Return the tombstone of a URL, of its host or of an article's id; None if nothing of it was forgotten."""
+    if is_article_id(url_or_id):
+        found = hosts.tombstones(connection, [hosts.article_key(int(url_or_id))])
+    else:
+        found = hosts.tombstones(connection, [*hosts.address_keys(url_or_id), *hosts.host_keys(url_or_id)])
+    return _tombstone_from(found[0]) if found else None
+
+
+def removed_articles(connection: Connection) -> tuple[Tombstone, ...]:
+    """Return the tombstone of every article that was removed by `forget`, in the order in which they were."""
+    removed = select(hosts.FORGOTTEN).where(hosts.FORGOTTEN.c.key.like("article %")).order_by(hosts.FORGOTTEN.c.id)
+    return tuple(map(_tombstone_from, connection.execute(removed)))
+
+
+def erased_candidate(connection: Connection, found: Tombstone, url: str) -> CandidateRecord | None:
+    """Return the candidate that was forgotten, by its tombstone or the hash of its address; None if unknown."""
+    hashed = [f"{FORGOTTEN_SCHEME}{hosts.hash_of(form)}" for form in hosts.address_forms(url)]
+    is_it = or_(CANDIDATES.c.id == found.candidate, CANDIDATES.c.canonical_url.in_(hashed))
+    row = connection.execute(select(CANDIDATES).where(is_it).order_by(CANDIDATES.c.id).limit(1)).one_or_none()
+    return None if row is None else candidate_record(connection, row)
+
+
+def is_article_id(url_or_id: str) -> bool:
+    """Return whether this is the id of an article, and no URL."""
+    return url_or_id.isascii() and url_or_id.isdigit()
+
+
+def _tombstone_from(row: Row[Any]) -> Tombstone:
+    what, _, key = row.key.partition(" ")
+    article = int(key) if what == "article" else None
+    return Tombstone(what=what, at=row.at, reason=row.reason, article=article, candidate=row.candidate_id)
 
 
 # Recognised copies, as links to the article their cluster exports, with the comparison that decided.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -184,6 +184,15 @@ def verdict_from_json(value: str) -> Verdict:
         considered=tuple(_comparison(each) for each in facts["considered"]),
         reason=facts.get("reason", ""),
     )
+
+
+def without_notes_on(value: str, articles: Collection[int]) -> str:
+    """Return a verdict, as JSON, in which comparisons with these articles have no reasons in words any more."""
+    facts = json.loads(value)
+    for each in (facts["best"], *facts["considered"]):
+        if each and each["article"] in articles:
+            each["notes"] = []
+    return to_json(facts)
 
 
 def _comparison_facts(comparison: Comparison) -> dict[str, object]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +19,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection, Engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.clock import SystemClock
 from worker.storage.db.errors import (
@@ -208,6 +209,34 @@ class Database:
                 # A reader may be slow with a row: it holds no locks, which is what the timeout protects others from.
                 connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection.execution_options(yield_per=200)
+
+    def rewrite(self, commit: Callable[[Connection], None], *, patience: timedelta) -> bool:
+        """Write a SQLite file and its log anew, so that they hold no deleted row; True at once on a server.
+
+        `commit` writes anything: the log begins anew with it. Return False if a long reader kept the log for all of
+        `patience`. Other writers wait for as long as copying the file takes. Raises StoreError, for example if the disk
+        is full: as much as twice the size of the store has to be free.
+        """
+        checkpoint = self._checkpoint
+        if checkpoint is None:
+            return True
+        with translated_errors(self.error_context):
+            try:
+                checkpoint.rewrite()
+                waits = exponential_waits(patience)
+                while not self._begin_log_anew(checkpoint, commit):
+                    if (wait := next(waits, None)) is None or not self.pause(wait):
+                        return False
+            except sqlite3.OperationalError as error:
+                raise OperationalError("VACUUM", None, error) from error
+            return True
+
+    def _begin_log_anew(self, checkpoint: WalCheckpoint, commit: Callable[[Connection], None]) -> bool:
+        before = checkpoint.log_header()
+        if not checkpoint.write_all_back():
+            return False
+        self.write(commit)
+        return checkpoint.log_header() != before
 
     def log_wait(self, why: str, wait: timedelta) -> None:
         """Log that the worker waits for the database, with the reason and the length of the wait."""

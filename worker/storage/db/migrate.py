@@ -55,6 +55,9 @@ IDENTITY: Final = "store"
 COPIED_FROM: Final = "being moved from"
 """Key of the mark of an unfinished copy: its value is the origin's identity. It is never copied to another store."""
 
+FORGOTTEN_PAGES_LEFT: Final = "forgotten, but not yet overwritten"
+"""Key of the mark that free pages of a SQLite file may still hold something that was forgotten (`forget`)."""
+
 
 def ensure_identity(connection: Connection) -> str:
     """Return the identity of a store, and give it one if it has none."""

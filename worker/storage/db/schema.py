@@ -249,6 +249,8 @@ STANDINGS = Table(
     *_standing_columns(),
     _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
     Index("ix_standings_relation", "relation"),
+    # To remove an article: the database looks for the rows that refer to it, in all columns that may.
+    _partial_index("ix_standings_against", "judged_against", where="judged_against IS NOT NULL"),
 )
 """The current verdict on each article: its cluster (the id of the founding article), and whether it is the head."""
 

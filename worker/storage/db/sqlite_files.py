@@ -152,6 +152,9 @@ all over the index. With SQLite's default of 1000 pages (4 MiB) the 99th percent
 of 16 to 17 (docs/store.md, "Writing")."""
 
 
+_WAL_HEADER: Final = 32  # bytes (https://sqlite.org/fileformat2.html, section 4.1)
+
+
 class WalCheckpoint:
     """Runs a checkpoint of a SQLite store after a commit if the log has grown by WAL_LIMIT since the last one."""
 
@@ -172,13 +175,42 @@ class WalCheckpoint:
         # A long reader keeps the log from being restarted: it grows further, without a checkpoint after every commit.
         self._written = size
 
-    def _write_back(self) -> None:
+    def rewrite(self) -> None:
+        """Write the whole file anew (VACUUM), so that no deleted row is left in it; raises sqlite3.Error.
+
+        The log still holds all of it until `write_all_back` returned true and one more transaction was committed.
+        """
+        folder = str(self._log.parent.absolute()).replace("'", "''")
+        with closing(self._engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            # The copy that VACUUM makes would go into /var/tmp, which may be small.
+            cursor.execute(f"PRAGMA temp_store_directory = '{folder}'")
+            try:
+                cursor.execute("VACUUM")
+            finally:
+                cursor.execute("PRAGMA temp_store_directory = ''")
+
+    def write_all_back(self) -> bool:
+        """Run a checkpoint; return whether the whole log is in the file now, and not held back by a long reader."""
+        busy, log, written = self._write_back()
+        return not busy and log == written
+
+    def log_header(self) -> bytes:
+        """Return the header of the log, which changes when a commit starts to overwrite the log; empty without one."""
+        try:
+            with self._log.open("rb") as file:
+                return file.read(_WAL_HEADER)
+        except FileNotFoundError:
+            return b""
+
+    def _write_back(self) -> tuple[int, int, int]:
         with closing(self._engine.raw_connection()) as holding, closing(self._engine.raw_connection()) as writing:
             held = holding.cursor()
             held.execute("BEGIN IMMEDIATE")
             try:
                 # PASSIVE never waits for readers or writers.
-                writing.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                result = writing.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                return result[0], result[1], result[2]
             finally:
                 held.execute("ROLLBACK")
 

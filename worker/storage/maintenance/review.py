@@ -1,4 +1,4 @@
-"""The store's side of `reprocess` and `duplicates mark`: manual decisions, new judgements, pages extracted again.
+"""The store's side of `reprocess`, `forget` and `duplicates mark`: marks, new judgements, pages extracted again.
 
 `StoreReview` is the entry point. Kept pages are extracted again through the queue: each finished candidate becomes
 pending with its stored page as content, the usual pipeline processes it, and `settle_batch` tidies up the outcomes.
@@ -23,7 +23,8 @@ from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
 from worker.storage.db.migrate import delete_meta, read_meta, write_meta
 from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES
-from worker.storage.maintenance import manual_decisions
+from worker.storage.maintenance import forget, manual_decisions
+from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
 from worker.storage.queue.candidates import add_events
@@ -188,7 +189,7 @@ REPROCESS_BATCH = "reprocess"
 
 
 class StoreReview:
-    """The operations of `duplicates mark` and `reprocess` on a store. All methods block the calling thread."""
+    """The operations of `duplicates mark`, `forget` and `reprocess` on a store. All methods block the thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -220,6 +221,20 @@ class StoreReview:
         Raises StoreError if the id is unknown.
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
+
+    def forget(
+        self, request: ForgetRequest, *, judge: JudgeFunction, now: datetime, dry_run: bool = False
+    ) -> ForgetReport:
+        """Delete everything of a page or host, and keep it from coming back; see `maintenance.forget`."""
+        return forget.forget(self._database, request, judge=judge, now=now, dry_run=dry_run)
+
+    def overwrite_forgotten(self) -> bool:
+        """Overwrite what SQLite's file still holds of it; False if a reader kept it. See `forget.overwrite`."""
+        return forget.overwrite(self._database)
+
+    def lift(self, request: ForgetRequest, *, now: datetime) -> datetime:
+        """Allow what was forgotten to be found again; return when it was forgotten. Raises NotFoundError."""
+        return forget.lift(self._database, request, now=now)
 
     def save_terms(self, terms: str) -> None:
         """Save under which terms of judgement all verdicts have just been renewed."""

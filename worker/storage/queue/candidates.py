@@ -1,4 +1,7 @@
-"""The rows of a candidate: its own, its saved pages, its history, its contents, and its outcome before a recheck."""
+"""The rows of a candidate: its own, its saved pages, its history, its contents, and its outcome before a recheck.
+
+Also what was forgotten: a candidate that must not come back loses all of these rows but its own (`erase`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from worker.errors import SourceError
-from worker.models import Candidate, Claim, HistoryEvent, Outcome, Page, State, Text
+from worker.models import FORGOTTEN_SCHEME, Candidate, Claim, HistoryEvent, Outcome, Page, State, Text
 from worker.storage.db.codec import (
     body_of,
     content_sha256,
@@ -24,6 +27,7 @@ from worker.storage.db.codec import (
 from worker.storage.db.schema import CANDIDATES, CONTENTS, EVENTS, FALLBACKS, PAGES, WITH_ARTICLE, Values
 from worker.storage.db.sql import upsert
 from worker.storage.queue import addresses
+from worker.storage.queue.hosts import add_tombstones, address_keys, hash_of, host_keys, tombstones
 from worker.urls import host_of
 
 HIGH_PRIORITY, LOW_PRIORITY = 0, 1
@@ -288,3 +292,68 @@ def find_fallback(connection: Connection, claim: Claim) -> Text | None:
     # An older version also saved texts of strangers; those have no authority in their row.
     is_strangers = row is not None and not row.authority and not addresses.authority_of(row).is_own
     return None if row is None or is_strangers else Text(text=row.text, title=row.title)
+
+
+# What was forgotten. A candidate of a forgotten address has FORGOTTEN_SCHEME and a hash instead of its address, so that
+# it stays in the books.
+
+
+FORGOTTEN_REASON: Final = "forgotten"
+"""The reason of the outcome of a candidate that was forgotten."""
+_ERASED: Final = (
+    *("title", "published_at", "modified_at", "external_id", "etag", "last_modified", "body_sha256", "payload_sha256"),
+    *("article_id", "look_at", "lane", "lease_token", "lease_until", "worker", "done_token"),
+)
+"""The columns of a candidate that are NULL once it is erased."""
+
+
+def hide_forgotten(connection: Connection, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return candidates in which each forgotten one has lost everything but the hash of its address."""
+    found = {
+        row.key: row.canonical_url or ""
+        for row in tombstones(connection, (key for each in candidates for key in _keys_of(each)))
+    }
+    if not found:
+        return candidates
+    known = ({found[key] for key in _keys_of(each) if key in found} for each in candidates)
+    return [_hidden(each, urls) if urls else each for each, urls in zip(candidates, known, strict=True)]
+
+
+def _keys_of(candidate: Candidate) -> set[str]:
+    page = candidate.payload
+    urls = {candidate.url, candidate.canonical_url, *((page.url, page.final_url) if isinstance(page, Page) else ())}
+    return {key for url in urls for key in (*address_keys(url), *host_keys(url))}
+
+
+def _hidden(candidate: Candidate, known: set[str]) -> Candidate:
+    """Return a candidate without content; it is the one of the erased candidates that had its address, if any."""
+    erased = sorted(url for url in known if url.startswith(FORGOTTEN_SCHEME))
+    url = erased[0] if erased else f"{FORGOTTEN_SCHEME}{hash_of(candidate.canonical_url)}"
+    return Candidate(url=url, canonical_url=url, source=candidate.source, reference="", authority=candidate.authority)
+
+
+def erase(connection: Connection, row: Row[Any], *, request: str, reason: str, now: datetime) -> None:
+    """Delete everything that a candidate has but its place in the books, and leave tombstones of its addresses.
+
+    Its articles are deleted by `maintenance.remove`. A worker that holds it loses its lease.
+    """
+    seen = {row.url, row.canonical_url, *(each.url for each in addresses.rows_of(connection, row.id))}
+    keys = {key: row.id for url in seen if not url.startswith(FORGOTTEN_SCHEME) for key in address_keys(url)}
+    add_tombstones(connection, keys, request=request, reason=reason, at=now)
+    for column in (c.c.candidate_id for c in (PAGES, EVENTS, CONTENTS, FALLBACKS, addresses.ADDRESSES)):
+        connection.execute(delete(column.table).where(column == row.id))
+    values = {"reference": "", "host": "", "batch": "", "former": "", "authority": "", "looks": 0, "attempts": 0}
+    url = _free_address(connection, row)
+    state = {"url": url, "canonical_url": url, "state": State.BLOCKED, "reason": FORGOTTEN_REASON, "detail": ""}
+    erased = update(CANDIDATES).where(CANDIDATES.c.id == row.id)
+    connection.execute(erased.values(**dict.fromkeys(_ERASED), **values, **state, due_at=now))
+    add_event(connection, row.id, at=now, what=State.BLOCKED, detail=f"forgotten: {reason}")
+
+
+def _free_address(connection: Connection, row: Row[Any]) -> str:
+    """Return the address that a candidate has once it is erased; another one may have it that was found meanwhile."""
+    if row.canonical_url.startswith(FORGOTTEN_SCHEME):
+        return str(row.canonical_url)
+    url = f"{FORGOTTEN_SCHEME}{hash_of(row.canonical_url)}"
+    taken = select(CANDIDATES.c.id).where(CANDIDATES.c.canonical_url == url)
+    return url if connection.execute(taken).first() is None else f"{url}-{row.id}"

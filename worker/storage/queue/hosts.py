@@ -1,18 +1,26 @@
-"""State per host: next free request slot, health, robots.txt, permanent redirects, repeated paragraphs."""
+"""State per host: next free request slot, health, robots.txt, permanent redirects, repeated paragraphs.
+
+Also the tombstones, by which a worker recognises a host, an address or a text that was forgotten.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
 
-from sqlalchemy import Column, Connection, Executable, Integer, Table, Text, bindparam, case, delete, select
+from sqlalchemy import Column, Connection, Executable, Integer, Row, Table, Text, bindparam, case, delete, select
 
+from worker.errors import SourceError
 from worker.ports import HostHealth, RobotsRecord
-from worker.storage.db.codec import EPOCH, Duration, PackedBytes, UtcTime, storable
+from worker.storage.db.codec import EPOCH, ID_TYPE, Duration, PackedBytes, UtcTime, storable
 from worker.storage.db.database import Repository, reads, writes
-from worker.storage.db.schema import HOSTS, METADATA, MOVES, ROBOTS
+from worker.storage.db.schema import CANDIDATES, HOSTS, METADATA, MOVES, ROBOTS
 from worker.storage.db.sql import Insert, greatest, upsert
+from worker.urls import canonicalise, host_of
 
 
 def _reserve_slot(statement: Insert) -> Executable:
@@ -171,3 +179,106 @@ class ParagraphStore(Repository):
 
     paragraphs = reads(paragraphs)
     keep_paragraphs = writes(keep_paragraphs)
+
+
+# Tombstones. Each keeps an address, a host or a text from being stored again, without a word of it.
+
+
+FORGOTTEN = Table(
+    "forgotten",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("request", Text, nullable=False, index=True),
+    Column("candidate_id", ID_TYPE, index=True),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+"""Tombstones: what `forget` has removed, and what must not be stored again, without a word of it.
+
+`key` is one of `address`, `host` and `text` with a SHA-256, or `article` with the id of a removed article. The rows of
+one request (one URL, id or host) share `request`; `candidate_id` is the candidate that had an address.
+"""
+
+KEYS_AT_ONCE = 5_000
+"""Keys looked up in one statement. Chosen, not measured: SQLite takes 32,766 parameters, a feed makes some thousand."""
+_ANY_TOMBSTONE = select(FORGOTTEN.c.id).limit(1)
+_TOMBSTONES = (
+    select(FORGOTTEN, CANDIDATES.c.canonical_url)
+    .outerjoin(CANDIDATES, CANDIDATES.c.id == FORGOTTEN.c.candidate_id)
+    .where(FORGOTTEN.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(FORGOTTEN.c.id)
+)
+_ADD_TOMBSTONES = upsert(FORGOTTEN, lambda new: new.on_conflict_do_nothing(index_elements=["key"]))
+
+
+def address_forms(url: str) -> set[str]:
+    """Return a URL as it is, and in its canonical form if it has one."""
+    try:
+        return {url, canonicalise(url)}
+    except SourceError:
+        return {url}
+
+
+def address_keys(url: str) -> set[str]:
+    """Return the keys of the tombstones of an address: of both of its forms."""
+    return {f"address {hash_of(each)}" for each in address_forms(url)}
+
+
+def host_keys(url: str) -> set[str]:
+    """Return the keys of the tombstones of the host of a URL, and of every domain above it."""
+    try:
+        host = host_of(url)
+    except SourceError:
+        return set()
+    labels = host.partition(":")[0].split(".")
+    return {host_key(each) for each in (host, *(".".join(labels[start:]) for start in range(len(labels)))) if each}
+
+
+def host_key(host: str) -> str:
+    """Return the key of the tombstone of a host."""
+    return f"host {hash_of(host)}"
+
+
+def text_key(sha256: str) -> str:
+    """Return the key of the tombstone of a text, given its SHA-256."""
+    return f"text {sha256}"
+
+
+def hash_of(text: str) -> str:
+    """Return the SHA-256 of a text in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def article_key(article_id: int) -> str:
+    """Return the key of the tombstone of a removed article."""
+    return f"article {article_id}"
+
+
+def tombstones(connection: Connection, keys: Iterable[str]) -> Sequence[Row[Any]]:
+    """Return the tombstones with these keys, oldest first, each with the address that its candidate has now.
+
+    `keys` is only read if the store has tombstones at all: making keys takes longer than that look-up.
+    """
+    if connection.execute(_ANY_TOMBSTONE).first() is None:
+        return ()
+    wanted = sorted(set(keys))
+    batches = (wanted[start : start + KEYS_AT_ONCE] for start in range(0, len(wanted), KEYS_AT_ONCE))
+    return [row for batch in batches for row in connection.execute(_TOMBSTONES, {"keys": batch})]
+
+
+def tombstone_of(connection: Connection, urls: Iterable[str], *, text_sha256: str = "") -> Row[Any] | None:
+    """Return the first tombstone of these URLs, their hosts or a text; None if nothing of them was forgotten."""
+    of_urls = (key for url in urls for key in (*address_keys(url), *host_keys(url)))
+    found = tombstones(connection, chain(of_urls, [text_key(text_sha256)] if text_sha256 else ()))
+    return found[0] if found else None
+
+
+def add_tombstones(
+    connection: Connection, keys: Mapping[str, int | None], *, request: str, reason: str, at: datetime
+) -> None:
+    """Add tombstones, given as keys with the candidate that each belongs to; those that exist stay as they are."""
+    same = {"request": request, "reason": storable(reason), "at": at}
+    rows = [{"key": key, "candidate_id": candidate, **same} for key, candidate in sorted(keys.items())]
+    if rows:
+        connection.execute(_ADD_TOMBSTONES.on(connection), rows)

@@ -27,6 +27,7 @@ from worker.storage.queue.candidates import (
     candidate_row,
     discovered_values,
     former_to_json,
+    hide_forgotten,
     lane_of,
     new_contents,
     save,
@@ -78,7 +79,7 @@ def enqueue(
 def enqueue_with(connection: Connection, candidates: Sequence[Candidate], options: EnqueueOptions) -> int:
     """Do what `enqueue` does, with options that only other modules of the store set (priority)."""
     by_key: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
+    for candidate in hide_forgotten(connection, candidates):
         by_key.setdefault(storable(candidate.canonical_url), []).append(candidate)
     new, lanes = 0, set[str]()
     # On a server all workers insert in one order, so that two that found the same articles do not deadlock.

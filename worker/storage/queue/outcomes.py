@@ -6,7 +6,7 @@ A worker that has lost its lease cannot write: `lock_candidate` compares the cla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,15 +18,19 @@ from worker.storage.db.schema import CANDIDATES, FALLBACKS, PAGES, WITH_ARTICLE,
 from worker.storage.queue import addresses, candidates
 from worker.storage.queue.addresses import ENDED
 from worker.storage.queue.candidates import (
+    FORGOTTEN_REASON,
     LOW_PRIORITY,
     SAVE_PAGE,
     add_events,
     drop_fallback,
+    erase,
+    former_of,
     former_to_json,
     lane_of,
     page_row,
 )
 from worker.storage.queue.claims import free_host
+from worker.storage.queue.hosts import tombstone_of
 from worker.storage.queue.intake import switched_values, wake_hosts
 from worker.storage.queue.sources import count_outcome
 
@@ -90,9 +94,34 @@ def finish(
         return None
     if held.ended:
         return Outcome(state=State(held.row.state), reason=held.row.reason, detail=held.row.detail)
+    forgotten = tombstone_of(connection, addresses_of(page)) if page is not None else None
+    if forgotten is not None:
+        return refuse(connection, held.row, forgotten, now=now)
     if outcome.state is not State.UNCHANGED and not outcome.is_failed_recheck:
         save_page(connection, claim.id, page, now=now)
     return complete(connection, held.row, outcome, Completion(now=now, page=page, recheck_at=recheck_at))
+
+
+def addresses_of(page: Page | None) -> set[str]:
+    """Return every address at which a page was found; a forgotten one may redirect, or be redirected to."""
+    return set() if page is None else {page.url, page.final_url, page.permanent_url or page.url}
+
+
+def refuse(connection: Connection, row: Row[Any], tombstone: Row[Any], *, now: datetime) -> Outcome:
+    """End a candidate that led to something forgotten, and store nothing of it; return the outcome.
+
+    If it has an article from before, it keeps that; else it is erased, unless another of its addresses is tried next.
+    """
+    why = f"forgotten on {tombstone.at:%Y-%m-%d}: {tombstone.reason}"
+    outcome = Outcome(state=State.BLOCKED, reason=FORGOTTEN_REASON, detail=why)
+    former, _ = former_of(row)
+    if row.article_id is not None and former is not None:
+        detail = f"recheck failed: {FORGOTTEN_REASON}: {why}"
+        outcome = replace(former, detail=detail, article=row.article_id, is_failed_recheck=True)
+    ended = complete(connection, row, outcome, Completion(now=now))
+    if ended.state is State.BLOCKED and row.article_id is None:
+        erase(connection, row, request=tombstone.request, reason=tombstone.reason, now=now)
+    return ended
 
 
 def save_page(connection: Connection, candidate_id: int, page: Page | None, *, now: datetime) -> int | None:

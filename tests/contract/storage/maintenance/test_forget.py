@@ -1,0 +1,238 @@
+"""What was forgotten is nowhere in the store, does not come back, and leaves the books balanced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import LargeBinary, Text, select
+
+from tests.contract.storage.factories import (
+    MINUTE,
+    NOW,
+    add_seed,
+    article,
+    candidate,
+    claim_one,
+    fingerprint,
+    judge,
+    judge_of,
+    page,
+    settle,
+    take_in,
+)
+from worker.errors import ExtractError, NotFoundError
+from worker.models import Outcome, State
+from worker.models import Text as GivenText
+from worker.storage.db.schema import METADATA
+from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
+from worker.storage.queue.hosts import FORGOTTEN
+from worker.storage.store import Store
+from worker.urls import canonicalise
+
+A, B, C = "https://a.example/nguyen-van-a", "https://b.example/1", "https://c.example/1"
+LATER = NOW + MINUTE
+SECRET = "bímật"
+"""A word that only the forgotten article has."""
+
+
+def forget(store: Store, target: str, **options: bool) -> ForgetReport:
+    request = ForgetRequest(target=target, reason="a court order", **options)
+    report = store.review.forget(request, judge=judge, now=LATER)
+    assert store.review.overwrite_forgotten()
+    books = store.reader.audit()
+    assert books.balanced
+    assert books.problems == ()
+    return report
+
+
+def values(store: Store) -> Iterator[str]:
+    """Yield every text and every body in the store, decompressed."""
+    with store.seeds.database.snapshot() as connection:
+        for table in METADATA.sorted_tables:
+            columns = [
+                column
+                for column in table.columns
+                if isinstance(column.type, Text | LargeBinary) or "Packed" in repr(column.type)
+            ]
+            for row in connection.execute(select(*columns)) if columns else ():
+                yield from (each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in row)
+
+
+def state_of(store: Store, url: str) -> tuple[State, str]:
+    record = store.reader.candidate(url)
+    assert record is not None
+    return record.state, record.reason
+
+
+def test_everything_of_a_page_is_gone_and_its_copies_stay(store: Store) -> None:
+    kept = replace(candidate(A), title=SECRET, fallback=f"từ feed {SECRET}")
+    store.ledger.enqueue([kept, replace(kept, url=f"{A}?amp")], now=NOW)
+    settle(store, claim_one(store), f"một hai {SECRET}", content=page(A, f"một hai {SECRET}".encode()))
+    take_in(store, A, f"một hai ba {SECRET}", now=LATER)
+    take_in(store, B, "một hai", now=LATER)
+    store.review.mark(1, 3, decided="same", judge=judge, now=LATER)
+    store.hosts.save_redirect(f"{A}?old", A)
+
+    report = forget(store, f"{A}?utm_source=x")
+
+    assert [each.id for each in report.selection.articles] == [1, 2]
+    assert [each.id for each in report.selection.copies] == [3]
+    assert report.selection.pages == 2
+    assert not [value for value in values(store) if SECRET in value or "nguyen-van" in value]
+    assert [head.id for head in store.reader.heads()] == [3]
+    assert state_of(store, A) == state_of(store, "1") == (State.BLOCKED, "forgotten")
+    assert "a court order" in store.reader.candidate(A).events[-1].detail  # type: ignore[union-attr]
+    assert [(each.article, each.reason, each.at) for each in store.reader.removed()] == [
+        (1, "a court order", LATER),
+        (2, "a court order", LATER),
+    ]
+
+    again = forget(store, A)
+
+    assert (again.selection.since, again.selection.articles) == (LATER, ())
+    with pytest.raises(NotFoundError, match="no article 99"):
+        forget(store, "99")
+
+
+@pytest.mark.parametrize(
+    "found_as", [A, f"{A}?fbclid=1", A.replace("https://a", "http://m.a"), f"https://cdn.ampproject.org/c/s/{A[8:]}"]
+)
+def test_a_forgotten_address_is_not_fetched_again(store: Store, found_as: str) -> None:
+    forget(store, A)  # the store has never seen it
+    found = replace(candidate(found_as), canonical_url=canonicalise(found_as), title=SECRET, fallback=SECRET)
+
+    assert store.ledger.enqueue([found, candidate(B)], now=LATER) == 2
+    assert store.ledger.enqueue([found], now=LATER) == 0
+
+    assert not [value for value in values(store) if SECRET in value or "nguyen-van" in value]
+    claims = store.ledger.claim(now=LATER, lease=MINUTE, limit=9, worker="w1")
+    hidden = next(each for each in claims if each.url != B)
+    assert hidden.url.startswith("forgotten:")
+    store.ledger.finish(hidden, Outcome(state=State.BLOCKED, reason="forgotten"), now=LATER)
+    assert state_of(store, found_as) == (State.BLOCKED, "forgotten")
+    assert store.reader.audit().problems == ()
+
+
+@pytest.mark.parametrize("kind", ["text", "canonical", "redirect", "file"])
+def test_a_forgotten_article_is_not_stored_from_elsewhere(store: Store, kind: str) -> None:
+    text, url = f"một hai {SECRET}", B
+    take_in(store, A, text)
+    forget(store, A)
+    given = candidate(url, payload=GivenText(text=text, title=SECRET)) if kind == "file" else candidate(url)
+    store.ledger.enqueue([given], now=LATER)
+    claim = claim_one(store, now=LATER)
+    content = page(B, text.encode()) if kind != "file" else None
+    newcomer = article(B, text if kind in {"text", "file"} else f"{text} khác")
+    if kind == "canonical":
+        newcomer = replace(newcomer, canonical_url=A)
+    if kind == "redirect":
+        content = replace(page(B, text.encode()), final_url=A)
+
+    outcome = store.ledger.settle(
+        claim, newcomer, fingerprint=fingerprint(newcomer.text), judge=judge_of(newcomer), now=LATER, page=content
+    )
+
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (State.BLOCKED, "forgotten")
+    assert not [value for value in values(store) if SECRET in value]
+    assert state_of(store, B) == (State.BLOCKED, "forgotten")
+    assert store.reader.audit().problems == ()
+
+
+def test_a_rejected_page_that_redirected_to_a_forgotten_one_is_not_kept(store: Store) -> None:
+    forget(store, A)
+    store.ledger.enqueue([candidate(B)], now=LATER)
+    content = replace(page(B, SECRET.encode()), final_url=A)
+
+    outcome = store.ledger.finish(
+        claim_one(store, now=LATER), Outcome(state=State.REJECTED, reason="short"), now=LATER, page=content
+    )
+
+    assert outcome is not None
+    assert outcome.state is State.BLOCKED
+    assert not [value for value in values(store) if SECRET in value]
+
+
+def test_an_article_that_a_worker_holds_is_not_stored(store: Store) -> None:
+    store.ledger.enqueue([candidate(A)], now=NOW)
+    claim = claim_one(store)
+
+    forget(store, A)
+
+    assert settle(store, claim, SECRET, content=page(A, SECRET.encode())) is None
+    assert store.reader.audit().articles == 0
+
+
+def test_a_forgotten_seed_is_not_imported_again(store: Store) -> None:
+    number = add_seed(store, "one.txt", f"một {SECRET}")
+
+    report = forget(store, str(number))
+
+    assert report.selection.files == ("one.txt",)
+    assert not [value for value in values(store) if SECRET in value]
+    with pytest.raises(ExtractError, match=r"forgotten on 2026-05-04 \(a court order\).*delete the file"):
+        add_seed(store, "two.txt", f"một {SECRET}")
+    assert [each.article for each in store.reader.removed()] == [number]
+
+
+def test_copies_are_forgotten_with_it_if_that_is_wanted(store: Store) -> None:
+    take_in(store, A, f"một hai {SECRET}")
+    take_in(store, B, f"hai một {SECRET}")
+    take_in(store, C, "ba bốn")
+
+    report = forget(store, B, copies=True)
+
+    assert [each.id for each in report.selection.articles] == [1, 2]
+    assert [head.id for head in store.reader.heads()] == [3]
+    assert not [value for value in values(store) if SECRET in value]
+
+
+def test_a_whole_host_is_forgotten_with_all_below_it(store: Store) -> None:
+    take_in(store, A, f"một {SECRET}")
+    take_in(store, "https://tin.a.example/2", f"hai {SECRET}")
+    take_in(store, "https://banana.example/1", "ba bốn")
+    store.ledger.enqueue([candidate("https://a.example/3")], now=LATER)
+
+    report = forget(store, "a.example", is_host=True)
+
+    assert [each.id for each in report.selection.articles] == [1, 2]
+    assert not [value for value in values(store) if SECRET in value or "//a.example" in value or "tin.a." in value]
+    found = [candidate(f"https://{host}.example/9") for host in ("www.a", "moi.a", "b")]
+    store.ledger.enqueue(found, now=LATER)
+    assert [each.url for each in store.ledger.claim(now=LATER, lease=MINUTE, limit=9, worker="w") if "b." in each.url]
+    assert not [value for value in values(store) if "moi.a" in value]
+    assert forget(store, "a.example", is_host=True).selection.since == LATER
+
+
+def test_what_was_forgotten_can_be_allowed_again(store: Store) -> None:
+    take_in(store, A, "một hai")
+    forget(store, "1")
+    forget(store, "b.example", is_host=True)
+
+    with pytest.raises(NotFoundError, match="its whole host was"):
+        store.review.lift(ForgetRequest(target=B), now=LATER)
+    assert store.review.lift(ForgetRequest(target=A), now=LATER) == LATER
+
+    assert take_in(store, A, "một hai", now=LATER + MINUTE).state is State.STORED
+    assert [each.article for each in store.reader.removed()] == [1]
+    assert store.reader.audit().problems == ()
+
+
+def test_what_an_interrupted_request_left_is_reported_and_done_by_the_next_one(store: Store) -> None:
+    take_in(store, A, SECRET)
+    report = store.review.forget(ForgetRequest(target=A, reason="r"), judge=judge, now=LATER, dry_run=True)
+    assert [each.id for each in report.selection.articles] == [1]
+    assert store.reader.audit().problems == ()
+    store.seeds.database.write(
+        lambda connection: connection.execute(
+            FORGOTTEN.insert().values(
+                key=f"text {article(text=SECRET).sha256}", request="x", reason="r", at=NOW, candidate_id=1
+            )
+        )
+    )
+
+    (problem,) = store.reader.audit().problems
+
+    assert problem == "1 articles that were forgotten, but are still there: run `forget` again (ids 1)"

@@ -1,0 +1,116 @@
+"""`forget`, run as users run it: nothing of the text is left in the store's files, and it does not come back."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.commands import Desk
+from tests.run_cli import run_inside
+from tests.texts import story
+
+SEED = "001_0123456789abcdef.txt"
+SLUG = "ong-nguyen-van-a"
+
+
+def line(name: str, text: str) -> str:
+    return json.dumps({"url": f"https://{name}.example/{SLUG}", "title": f"Chuyện của {name}", "text": text}) + "\n"
+
+
+def everything_in(folder: Path) -> bytes:
+    """Return the bytes of the store and of its log, with everything in them that can be decompressed."""
+    raw = b"".join(path.read_bytes() for path in sorted(folder.glob("corpus.db*")) if not path.name.endswith(".lock"))
+    frames = (match.start() for match in re.finditer(re.escape(b"\x28\xb5\x2f\xfd"), raw))
+    return raw + b"".join(_unpacked(raw[start : start + 100_000]) for start in frames)
+
+
+def _unpacked(frame: bytes) -> bytes:
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(frame)
+    except zstandard.ZstdError:
+        return b""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store: a seed, two stories, a copy of the first of them, and an older version of it."""
+    desk = Desk(folder=tmp_path_factory.mktemp("forgetful"))
+    desk.configure()
+    seeds = desk.folder / "seeds"
+    seeds.mkdir()
+    (seeds / SEED).write_text(f"Bài mẫu\n{story('mẫu')}\n", encoding="utf-8")
+    first, second = story("một"), story("hai")
+    texts = [("a", f"{first}\nMột đoạn cũ."), ("b", second)]
+    (desk.folder / "in.jsonl").write_text("".join(line(*each) for each in texts), encoding="utf-8")
+    (desk.folder / "more.jsonl").write_text(line("a", first) + line("c", first), encoding="utf-8")
+    for name in ("in.jsonl", "more.jsonl"):
+        ended = desk.run("ingest", name, "--json")
+        assert ended.status == 0, ended.err
+    return desk.folder
+
+
+def test_a_page_is_forgotten_with_its_versions_and_is_not_imported_again(folder: Path) -> None:
+    url = f"https://a.example/{SLUG}"
+    with closing(sqlite3.connect(folder / "corpus.db")) as reader:  # another program has the store open
+        reader.execute("SELECT count(*) FROM articles").fetchone()
+        assert "Chuyện của a".encode() in everything_in(folder)
+
+        shown = run_inside(folder, "forget", url, "--reason", "số 12/2026", "--dry-run", "--json").record()
+        assert run_inside(folder, "audit", "--json").record()["articles"] == 4
+        done = run_inside(folder, "forget", url, "--reason", "số 12/2026", "--json").record()
+
+    (forgotten,) = done["forgotten"]
+    assert shown["forgotten"][0]["articles"] == forgotten["articles"]
+    assert len(forgotten["articles"]) == 2
+    assert [copy["url"] for copy in forgotten["copies_that_stay"]] == [f"https://c.example/{SLUG}"]
+    assert any("in.jsonl" in each for each in done["to_do"])
+    left = everything_in(folder)
+    assert not [word for word in ("Chuyện của a", "https://a.example", "Một đoạn cũ") if word.encode() in left]
+    assert run_inside(folder, "audit", "--json").record()["balanced"] is True
+
+    again = Desk(folder=folder).run("ingest", "in.jsonl", "more.jsonl", "--json")
+    assert again.record()["stored"] == 0
+    assert "Chuyện của a".encode() not in everything_in(folder)
+    why = run_inside(folder, "why", url)
+    assert "forgotten on" in why.out
+    assert "số 12/2026" in why.out
+
+
+def test_a_forgotten_seed_stays_away(folder: Path) -> None:
+    exported = [json.loads(each) for each in run_inside(folder, "export").out.splitlines()]
+    (number,) = [each["id"] for each in exported if each["kind"] == "seed"]
+
+    ended = run_inside(folder, "forget", str(number), "--reason", "r")
+    again = run_inside(folder, "seeds", "import")
+
+    assert f"{SEED} still has it: delete it there" in ended.out
+    assert "1 without an article" in again.out
+    assert "Bài mẫu".encode() not in everything_in(folder)
+    assert "forgotten on" in run_inside(folder, "why", str(number)).out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["https://x.example/1"], 2, "no reason: give --reason"),
+        (["--reason", "r"], 2, "nothing to forget"),
+        (["khong phai", "--reason", "r"], 2, "not a usable URL"),
+        (["--host", "com.vn", "--reason", "r"], 2, "many publishers have their sites below this name"),
+        (["999", "--reason", "r"], 1, "there is no article 999"),
+        (["https://never.example/1", "--lift"], 1, "was not forgotten"),
+        (["https://never.example/1", "--reason", "r"], 0, "will never fetch it"),
+        (["https://never.example/1", "--lift"], 0, "may be found again"),
+        (["--host", "d.example", "--reason", "r"], 0, "will never fetch it"),
+    ],
+)
+def test_requests_are_answered_in_one_line(folder: Path, words: list[str], status: int, message: str) -> None:
+    ended = run_inside(folder, "forget", *words)
+
+    assert ended.status == status
+    assert message in ended.out + ended.err

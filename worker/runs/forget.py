@@ -1,0 +1,109 @@
+"""Forgets pages, articles or whole hosts at a request, and lists what a person still has to do: `forget`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.dedupe.judge import Deduper
+from worker.errors import SourceError, StoreError, UsageError
+from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
+from worker.storage.store import Store, open_store
+from worker.urls import canonicalise, host_of, publisher_host
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetResult:
+    """What was forgotten, or in a dry run would be: a report for each request, and what is left to a person."""
+
+    at: datetime
+    reports: tuple[ForgetReport, ...]
+    to_do: tuple[str, ...]
+
+
+def requests_for(
+    targets: Iterable[str], hosts: Iterable[str], *, reason: str, copies: bool = False
+) -> tuple[ForgetRequest, ...]:
+    """Return a request for each target and host; raises UsageError for one that is no URL, id or host."""
+    made = [ForgetRequest(target=each, reason=reason, copies=copies) for each in targets]
+    for each in made:
+        if not (each.is_id or each.target.startswith("seed:")):
+            _require(canonicalise, each.target)
+    named = [_require(publisher_host, host) for host in hosts]
+    return (*made, *(ForgetRequest(target=host, reason=reason, is_host=True, copies=copies) for host in named))
+
+
+def _require(of: object, text: str) -> str:
+    try:
+        return str(of(text))  # type: ignore[operator]
+    except SourceError as exc:
+        raise UsageError(str(exc)) from None
+
+
+def forget(settings: Settings, requests: Sequence[ForgetRequest], *, dry_run: bool = False) -> ForgetResult:
+    """Delete everything that the store holds of these, for good; each is done before the next one begins.
+
+    Raises NotFoundError for an id that was never in the store, and StoreError.
+    """
+    now = SystemClock().now()
+    with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
+        judge = Deduper(settings.dedupe, store.reader.weights()).judge
+        done = []
+        for request in requests:
+            done.append(store.review.forget(request, judge=judge, now=now, dry_run=dry_run))
+            log.info("forget.done", articles=len(done[-1].selection.articles), dry_run=dry_run)
+        left = () if dry_run else _overwrite(store)
+    return ForgetResult(at=now, reports=tuple(done), to_do=(*left, *_left_to_people(settings, done)))
+
+
+def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> Iterator[str]:
+    """Allow what was forgotten to be found again; yield a line for each. Raises NotFoundError."""
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        for request in requests:
+            since = store.review.lift(request, now=SystemClock().now())
+            yield f"{request.target}: may be found again (it was forgotten on {since:%Y-%m-%d %H:%M} UTC)"
+
+
+def _overwrite(store: Store) -> tuple[str, ...]:
+    """Overwrite what SQLite's file still holds; return what is left to do if that was not possible."""
+    again = "then run the same command again; until then deleted rows may still be in the free space of its file"
+    try:
+        if store.review.overwrite_forgotten():
+            return ()
+    except StoreError as exc:
+        return (f"the store was not written anew ({exc}): {again}",)
+    return (f"a long reader (an export, a backup) kept the log of the store: wait until it has ended, {again}",)
+
+
+def _left_to_people(settings: Settings, done: Sequence[ForgetReport]) -> Iterator[str]:
+    """Yield what the store cannot do by itself."""
+    for name in sorted({name for each in done for name in each.selection.files}):
+        yield f"{name} still has it: delete it there"
+    for source in settings.sources:
+        if any(each.request.is_host and _is_below(source.url, each.request.target) for each in done):
+            yield f"the source {source.name} polls a forgotten host: `corpus-worker sources remove {source.name}`"
+    ids = sorted({article.id for each in done for article in each.selection.articles})
+    if ids:
+        listed = ", ".join(map(str, ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
+        yield "backups and copies of the store, exports and log files from before still have it: delete or replace them"
+        yield f"releases from before still have it (article {listed}): `release --since` lists it in removed.parquet"
+    if ids and not settings.store.url.startswith("sqlite"):
+        yield (
+            "the server keeps deleted rows until they are vacuumed, and in its archives of the log: run VACUUM FULL on "
+            "articles, pages, decisions, events and candidates (docs/store.md, Forgetting), and mind its standbys"
+        )
+
+
+def _is_below(url: str, host: str) -> bool:
+    try:
+        found = host_of(url)
+    except SourceError:
+        return False
+    return found == host or found.endswith(f".{host}")
