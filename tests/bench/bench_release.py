@@ -80,15 +80,15 @@ def change(path: Path, size: int) -> None:
     connection.close()
 
 
-def run(folder: Path, *words: str) -> tuple[float, float]:
-    """Run a command to its end; return its seconds and its largest resident memory in MB."""
+def run(folder: Path, *words: str) -> tuple[float, float, float]:
+    """Run a command to its end; return its seconds, those of the processor, and its largest resident memory in MB."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "worker", *words, "--config", "worker.toml"], cwd=folder)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return time.perf_counter() - began, used.ru_maxrss * 1024 / 1e6
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
 
 
 def main() -> None:
@@ -116,8 +116,9 @@ def main() -> None:
 
 
 def _measure(folder: Path, texts: int, *words: str) -> None:
-    seconds, memory = run(folder, *words)
-    print(f"{' '.join(words):50} {seconds:8.1f} s {texts / seconds:10,.0f} texts/s {memory:8.0f} MB", flush=True)
+    seconds, spent, memory = run(folder, *words)
+    speed = f"{texts / seconds:10,.0f} texts/s {texts / spent:10,.0f} a processor second"
+    print(f"{' '.join(words):50} {seconds:8.1f} s {speed} {memory:8.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

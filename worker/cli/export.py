@@ -27,7 +27,7 @@ _FILTERS: Final = (
     click.option("--to", "until", metavar="TIME", help="Texts dated up to the end of this day, or before this time."),
     click.option("--source", "sources", multiple=True, metavar="NAME", help="Texts of this source (repeatable)."),
     click.option("--language", "languages", multiple=True, metavar="CODE", help="Texts in this language (repeatable)."),
-    click.option("--kind", "kinds", multiple=True, type=click.Choice(list(Kind)), help="Texts of this kind."),
+    click.option("--kind", "kinds", multiple=True, type=click.Choice([*map(str, Kind)]), help="Texts of this kind."),
     click.option("--min-words", type=click.IntRange(min=0), default=0, metavar="N", help="Texts of at least N words."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Texts with this value; also !=, >=, <=."),
 )  # fmt: skip
@@ -87,7 +87,7 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("output", metavar="DIR")
 @click.option(
     "--since",
     "previous",
@@ -102,7 +102,7 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
 @options
 def release(
     common: CommonOptions,
-    folder: Path,
+    output: str,
     previous: Path | None,
     split: str,
     shard_size: str,
@@ -119,6 +119,10 @@ def release(
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
+    folder = local_path(output)
+    if folder is None:
+        where = shown_output(output)
+        raise UsageError(f"{where}: a release is written to a folder of this machine; name one, and upload that")
     common.require_safe_output(settings, folder)
     wanted = read_filter(given)
     if not _SPLIT.fullmatch(split):

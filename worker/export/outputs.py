@@ -60,7 +60,7 @@ def open_export(output: str | None) -> Iterator[BinaryIO]:
 @contextmanager
 def open_export_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder that becomes `target` when the block succeeds; raises UsageError if it cannot be written."""
-    with _as_usage_error(str(target)):
+    with _as_usage_error(str(target), "folder"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target) as made:
             yield made
@@ -68,21 +68,21 @@ def open_export_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _local_file(target: Path) -> Iterator[BinaryIO]:
-    with _as_usage_error(str(target)):
+    with _as_usage_error(str(target), "--output"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with open_output(target) as file:
             yield file
 
 
 @contextmanager
-def _as_usage_error(target: str) -> Iterator[None]:
-    """Turn an OSError of the block into a UsageError that names the target."""
+def _as_usage_error(target: str, other: str) -> Iterator[None]:
+    """Turn an OSError of the block into a UsageError that names the target, and what else to name."""
     try:
         yield
     except BrokenPipeError:
         raise  # the reader of our output has stopped, which is no error of ours
     except OSError as exc:
-        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --output") from exc
+        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another {other}") from exc
 
 
 def _compressing(file: BinaryIO, name: str) -> AbstractContextManager[BinaryIO]:

@@ -237,7 +237,11 @@ class _OpenShard:
         self._digest = hashlib.sha256()
         self._file = path.open("xb")
         order = [SortingColumn(schema.get_field_index("id"))]
-        self._writer = ParquetWriter(self, schema, sorting_columns=order, **parquet_options(schema.names))
+        try:
+            self._writer = ParquetWriter(self, schema, sorting_columns=order, **parquet_options(schema.names))
+        except BaseException:
+            self._file.close()
+            raise
 
     def write_group(self, group: pa.Table) -> None:
         """Write rows as one row group."""

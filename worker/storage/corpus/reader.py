@@ -33,7 +33,7 @@ from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.database import Repository, reads
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
-from worker.storage.db.sql import first_id_since
+from worker.storage.db.sql import first_id_since, small_cache
 from worker.storage.queue import claims
 from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
 from worker.storage.queue.workers import active_workers
@@ -180,7 +180,7 @@ class StoreReader(Repository):
     @contextmanager
     def snapshot(self) -> Iterator[CorpusSnapshot]:
         """Open the corpus for a long read: everything read in the block is as it was at the first read."""
-        with self.database.snapshot() as connection:
+        with self.database.snapshot() as connection, small_cache(connection):
             yield CorpusSnapshot(connection)
 
     def heads(self, selection: Selection = ALL_HEADS) -> Iterator[StoredArticle]:
