@@ -22,6 +22,7 @@ DOORS = {
     "cronsim": {"schedule"},
     "datasketch": {"dedupe"},
     "feedparser": {"sources/feed"},
+    "fsspec": {"export"},
     "h11": {"fetch/http"},
     "httpcore": {"fetch/http"},
     "httpx": {"fetch"},
@@ -42,7 +43,7 @@ DOORS = {
     "trafilatura": {"extract/main_text"},
     "uvicorn": {"web"},
     "zlib_ng": {"sources"},
-    "zstandard": {"fetch", "storage/db"},  # pages as they are sent; pages as they are kept
+    "zstandard": {"export", "fetch", "storage/db"},  # exports; pages as they are sent; pages as they are kept
 }
 TYPES_ONLY = {"_typeshed"}
 

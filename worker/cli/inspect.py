@@ -1,19 +1,16 @@
-"""The read-only commands: `status`, `audit`, `why`, `export` and `extract`. They open the store without writing."""
+"""The read-only commands: `status`, `audit`, `why` and `extract`. They open the store without writing."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from worker.cli.base import ClosedStream, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,15 +122,6 @@ def _status_page(settings: Settings, store: Store) -> RenderableType:
     )
 
 
-_OUTPUT_HINTS: Final = MappingProxyType(
-    {
-        "text": "goes into a folder; name a new or empty one with --output DIR",
-        "parquet": "goes into a file; name one with --output FILE",
-    }
-)
-"""What to do where a format cannot be written to standard output and --output is missing."""
-
-
 @click.command()
 @options
 def audit(common: CommonOptions) -> None:
@@ -176,41 +164,6 @@ def why(common: CommonOptions, url_or_id: str) -> None:
         print_history(history)
 
 
-@click.command()
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["jsonl", "text", "parquet"]),
-    default="jsonl",
-    show_default=True,
-    help="The output format.",
-)
-@click.option("--output", type=click.Path(path_type=Path), help="File, or new folder for text (jsonl: default stdout).")
-@options
-def export(common: CommonOptions, output_format: str, output: Path | None) -> None:
-    """Export the corpus, one text for each cluster of copies.
-
-    Texts are ordered by id. A file or folder is written completely or not at all.
-    """
-    from worker.export import FORMATS
-    from worker.storage.store import open_read_only
-
-    settings = common.settings()
-    common.set_up_logs(settings.log.format)
-    if output is None and output_format in _OUTPUT_HINTS:
-        raise UsageError(f"{output_format} {_OUTPUT_HINTS[output_format]}")
-    if isinstance(sys.stdout, ClosedStream) and output in {None, Path("-"), Path("/dev/stdout")}:
-        raise UsageError("standard output is closed; name a file with --output FILE")
-    if output:
-        common.require_safe_output(settings, output)
-    with open_read_only(settings) as store:
-        count = FORMATS[output_format](store.reader.heads(), None if output == Path("-") else output)
-    if output and common.as_json:
-        print_json({"exported": count, "format": output_format, "output": str(output)})
-    elif output and common.verbosity >= 0:
-        print_note(f"{count} texts written to {output}")
-
-
 # The command `extract`: a preview of one page, of a file, or of every file in a folder.
 
 
@@ -248,7 +201,7 @@ async def _extract(common: CommonOptions, settings: Settings, target: str, *, ex
 
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
     """Return the preview of one page as JSON values; `explain` adds origins, figures and left-out blocks."""
-    from worker.export.formats import previewed_fields, to_json_values
+    from worker.export.columns import previewed_fields, to_json_values
 
     found = preview.explanation
     record: dict[str, object] = {

@@ -24,7 +24,8 @@ from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_st
 from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
 from worker.cli.duplicates import duplicates
-from worker.cli.inspect import audit, export, extract, status, why
+from worker.cli.export import export, release
+from worker.cli.inspect import audit, extract, status, why
 from worker.cli.maintenance import backup, forget, migrate_store, prune, reprocess, upgrade_store
 from worker.cli.run import ingest, run, seeds
 from worker.cli.sources import sources
@@ -124,4 +125,5 @@ for _command in (ingest, run, seeds, status, audit, why, duplicates, export):
     cli.add_command(_command)
 for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
     cli.add_command(_command)
-cli.add_command(upgrade_store)
+for _command in (upgrade_store, release):
+    cli.add_command(_command)

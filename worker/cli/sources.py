@@ -278,7 +278,7 @@ def import_sources(common: CommonOptions, file: Path) -> None:
 @options
 def export_sources(common: CommonOptions, output: Path | None) -> None:
     """Write the configured feeds as an OPML list."""
-    from worker.export.formats import open_export
+    from worker.export.outputs import open_export
     from worker.sources.feed.opml import write_opml
 
     settings = common.settings()
@@ -287,7 +287,7 @@ def export_sources(common: CommonOptions, output: Path | None) -> None:
         click.echo(body, nl=False)
         return
     common.require_safe_output(settings, output)
-    with open_export(output) as file:
+    with open_export(str(output)) as file:
         file.write(body)
 
 

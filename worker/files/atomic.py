@@ -62,8 +62,8 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
     Raises OSError if `target` must not be replaced or the file cannot be written.
     """
     require_replaceable(target)
-    made = target.parent / _random_name()
-    with _clean_up_on_signal():
+    made = target.parent / random_name()
+    with clean_up_on_signal():
         try:
             with open(made, "xb", opener=_open_private) as file:
                 yield cast("BinaryIO", file)
@@ -86,7 +86,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     with private_folder(target.parent) as private:
         yield private
         with ThreadPoolExecutor(_FSYNC_THREADS) as threads:  # many files sync in about the time of one
-            for _ in threads.map(_fsync_path, private.iterdir()):
+            for _ in threads.map(_fsync_path, private.rglob("*")):
                 pass
         private.chmod(0o777 & ~_umask() if mode is None else mode)
         _require_empty_folder(target)
@@ -97,8 +97,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def private_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent` with mode 0700; it is deleted when the block ends, unless renamed by then."""
-    made = parent / _random_name()
-    with _clean_up_on_signal():
+    made = parent / random_name()
+    with clean_up_on_signal():
         made.mkdir(mode=0o700)
         try:
             yield made
@@ -192,7 +192,7 @@ def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _random_name() -> str:
+def random_name() -> str:
     """Return a name that other users cannot guess, and so cannot create before us."""
     return PREFIX + secrets.token_hex(8)
 
@@ -213,7 +213,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def _clean_up_on_signal() -> Iterator[None]:
+def clean_up_on_signal() -> Iterator[None]:
     """Turn signals that would kill the process into SystemExit while the block runs, so that it can clean up.
 
     Only signals without a handler are affected, and only in the main thread, where Python allows to set handlers.

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
-from worker.models.sources import Authority, Relation, Source, SourceState, State
+from worker.models.sources import Authority, Kind, Relation, Source, SourceState, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,31 @@ class HistoryEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFacts:
+    """The other texts of an article's cluster: copies on other pages, and other versions of the same page.
+
+    `others` is their number, `hosts` are their hosts, sorted. `first_seen` and `last_seen` are the earliest and the
+    latest time at which a text of the cluster was fetched, this article included. `first_host` is as in
+    `DuplicateLink`. For an article that is not the head of its cluster, `copy_of` is the id of the head and `relation`
+    what the article is to it.
+    """
+
+    others: int
+    hosts: tuple[str, ...]
+    first_seen: datetime
+    last_seen: datetime
+    first_host: str
+    copy_of: int | None = None
+    relation: Relation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredArticle:
     """A stored article with its place in the corpus, for `export`, `why` and `duplicates`.
 
     `cluster` is the id of the first article of its cluster, `revision` the number of its version of the page, from 1.
     `head` is true if its cluster exports this article. `judged_against` is the id of the article that `relation`
-    refers to.
+    refers to. `copies` is only read for exports.
     """
 
     id: int
@@ -39,6 +58,37 @@ class StoredArticle:
     head: bool
     relation: Relation
     judged_against: int | None = None
+    copies: CopyFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The stored texts that are wanted: every condition must hold, and one that is left empty holds for all texts.
+
+    `since` and `before` bound the time of publication, or of fetching for a text without a date of publication.
+    Without `copies`, only the head of each cluster is wanted.
+    """
+
+    since: datetime | None = None
+    before: datetime | None = None
+    sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    min_words: int = 0
+    copies: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Why an article that was exported is exported no longer.
+
+    `reason` is `forgotten` if the article is gone from the store, the relation by which another text of its cluster is
+    exported instead, or `filtered` if it is a head that is no longer selected. `replaced_by` is the id of that other
+    text.
+    """
+
+    reason: str
+    replaced_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

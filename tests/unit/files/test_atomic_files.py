@@ -72,7 +72,7 @@ def test_a_temporary_file_has_a_random_name_and_is_private(tmp_path: Path) -> No
 def test_an_existing_file_under_the_temporary_name_is_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic, "_random_name", lambda: "guessed")
+    monkeypatch.setattr(atomic, "random_name", lambda: "guessed")
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "guessed").symlink_to("precious")
 

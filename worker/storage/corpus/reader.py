@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, exists, func, select
@@ -21,6 +22,7 @@ from worker.models import (
     Kind,
     Neighbour,
     RecentArticle,
+    Selection,
     SourceStats,
     State,
     StoredArticle,
@@ -28,15 +30,18 @@ from worker.models import (
 )
 from worker.storage.corpus import audit, judge_model, views
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
-from worker.storage.corpus.views import first_hosts, link_from, links_query
+from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.database import Repository, reads
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
-from worker.storage.db.sql import first_id_since
+from worker.storage.db.sql import first_id_since, small_cache
 from worker.storage.queue import claims
 from worker.storage.queue.candidates import hide_forgotten
 from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
 from worker.storage.queue.workers import active_workers
 from worker.urls import canonicalise
+
+ALL_HEADS = Selection()
+"""The corpus: one text for each cluster."""
 
 # Statistics.
 
@@ -187,19 +192,21 @@ class StoreReader(Repository):
     removed = reads(views.removed_articles)
     hide_forgotten = reads(hide_forgotten)
 
-    def heads(self) -> Iterator[StoredArticle]:
-        """Yield the head of each cluster, ordered by id, from one snapshot and in bounded memory."""
-        query = views.articles_query().where(STANDINGS.c.head).order_by(ARTICLES.c.id)
-        with self.database.snapshot() as connection:
-            for row in connection.execute(query):
-                yield views.stored_article(row)
+    @contextmanager
+    def snapshot(self) -> Iterator[CorpusSnapshot]:
+        """Open the corpus for a long read: everything read in the block is as it was at the first read."""
+        with self.database.snapshot() as connection, small_cache(connection):
+            yield CorpusSnapshot(connection)
+
+    def heads(self, selection: Selection = ALL_HEADS) -> Iterator[StoredArticle]:
+        """Yield the selected texts, without a selection the head of each cluster, as `CorpusSnapshot.texts` does."""
+        with self.snapshot() as corpus:
+            yield from corpus.texts(selection)
 
     def duplicates(self, *, links_that_keep_both: bool = False) -> Iterator[DuplicateLink]:
         """Yield recognised copies, ordered by id; with the flag also follow-ups, templates and overlaps."""
-        with self.database.snapshot() as connection:
-            firsts = first_hosts(connection)
-            for row in connection.execute(links_query(that_keep_both=links_that_keep_both)):
-                yield link_from(row, firsts)
+        with self.snapshot() as corpus:
+            yield from corpus.duplicates(links_that_keep_both=links_that_keep_both)
 
     def candidate(self, url_or_id: str) -> CandidateRecord | None:
         """Find a candidate by URL, canonical URL, or the id of one of its articles; also one that was forgotten."""

@@ -21,12 +21,10 @@ from worker.models import (
     StoredArticle,
     Tombstone,
     Verdict,
-    publication_time,
 )
 from worker.storage.corpus.clusters import last_verdict_json
-from worker.storage.corpus.neighbours import ORIGINAL
 from worker.storage.db.codec import origins_from_json, rights_from_json, strings_from_json, verdict_from_json
-from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, MARKS, STANDINGS
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, STANDINGS
 from worker.storage.queue import addresses, hosts
 from worker.storage.queue.addresses import ADDRESSES
 
@@ -199,10 +197,6 @@ KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
 """Relations by which both texts are exported."""
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
 """Relations with which an article is never the head of the cluster it joins when it comes."""
-_MEMBERS = select(
-    STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
-    ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
-).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)  # fmt: skip
 REVERSED = {Relation.CONTAINS: Relation.CONTAINED, Relation.CONTAINED: Relation.CONTAINS}
 """The relation of the second text to the first, where the order matters."""
 
@@ -245,23 +239,10 @@ def links_query(*, that_keep_both: bool) -> Select[Any]:
     )  # fmt: skip
 
 
-def first_hosts(connection: Connection) -> dict[int, str]:
-    """Return for each cluster of several articles the host that published the text first.
-
-    An article that a person marked as the original comes first; else the publication time decides.
-    """
-    several = select(STANDINGS.c.cluster).where(~STANDINGS.c.head)
-    originals = {row.low for row in connection.execute(select(MARKS.c.low).where(MARKS.c.decided == ORIGINAL))}
-    first: dict[int, tuple[bool, datetime, int, str]] = {}
-    for row in connection.execute(_MEMBERS.where(STANDINGS.c.cluster.in_(several))):
-        since = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
-        rank = (row.canonical_url not in originals, since, row.id, row.host)
-        first[row.cluster] = min(rank, first.get(row.cluster, rank))
-    return {cluster: host for cluster, (*_, host) in first.items()}
-
-
 def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
-    """Return the link in one row of `links_query`; `firsts` is the result of `first_hosts`.
+    """Return the link in one row of `links_query`.
+
+    `firsts` has the host that published a text first, by cluster; clusters of one article may be missing.
 
     An article that was the head until a fuller or newer text came is linked by the comparison of that text with it.
     """

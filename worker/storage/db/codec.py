@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import zstandard
@@ -233,6 +234,7 @@ def rights_to_json(rights: Rights) -> str:
     )
 
 
+@lru_cache(maxsize=1024)  # few sites declare anything, and they declare the same for all pages
 def rights_from_json(value: str) -> Rights:
     """Return the rights that `rights_to_json` was given."""
     facts = json.loads(value)
@@ -246,7 +248,7 @@ def rights_from_json(value: str) -> Rights:
 
 def strings_from_json(value: str) -> tuple[str, ...]:
     """Return the strings of a JSON list."""
-    return tuple(json.loads(value))
+    return tuple(json.loads(value)) if value != "[]" else ()
 
 
 def origins_from_json(value: str) -> dict[str, str]:

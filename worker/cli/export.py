@@ -1,0 +1,173 @@
+"""The commands that hand the corpus on: `export` writes it in a format, `release` as a data set to publish."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from worker.cli.base import ClosedStream, CommonOptions, options, print_json, print_note
+from worker.errors import UsageError
+from worker.export.columns import read_filter
+from worker.export.formats import FORMATS, require_output, write_export
+from worker.export.outputs import local_path, shown_output
+from worker.models import Kind
+
+if TYPE_CHECKING:
+    from worker.config.schema import Settings
+
+R = TypeVar("R")
+
+_SPLIT: Final = re.compile(r"[A-Za-z0-9_]+")  # the names of splits that `datasets` accepts
+_FILTERS: Final = (
+    click.option("--to", "until", metavar="TIME", help="Texts dated up to the end of this day, or before this time."),
+    click.option("--source", "sources", multiple=True, metavar="NAME", help="Texts of this source (repeatable)."),
+    click.option("--language", "languages", multiple=True, metavar="CODE", help="Texts in this language (repeatable)."),
+    click.option("--kind", "kinds", multiple=True, type=click.Choice([*map(str, Kind)]), help="Texts of this kind."),
+    click.option("--min-words", type=click.IntRange(min=0), default=0, metavar="N", help="Texts of at least N words."),
+    click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Texts with this value; also !=, >=, <=."),
+)  # fmt: skip
+
+
+def _filters(*from_names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Return a decorator that adds the filters to a command, which receives them as the keywords of `read_filter`.
+
+    `from_names` are the names of the option for the earliest time.
+    """
+    earliest = click.option(*from_names, "since", metavar="TIME", help="Texts dated from this day or time on.")
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        for option in reversed((earliest, *_FILTERS)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command()
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(list(FORMATS)),
+    default="jsonl",
+    show_default=True,
+    help="The output format.",
+)
+@click.option("--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv: default stdout).")
+@click.option("--copies", is_flag=True, help="Also write the texts that are not exported, as copies of one that is.")
+@_filters("--from", "--since")
+@options
+def export(common: CommonOptions, output_format: str, output: str | None, *, copies: bool, **given: Any) -> None:
+    """Export the corpus, one text for each cluster of copies.
+
+    Texts are ordered by id. A file, a folder or a remote object is written completely or not at all. A name that ends
+    in .gz or .zst is compressed.
+    """
+    from worker.storage.store import open_read_only
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    wanted = read_filter(given, copies=copies)
+    require_output(output_format, output)
+    if isinstance(sys.stdout, ClosedStream) and output in {None, "-", "/dev/stdout"}:
+        raise UsageError("standard output is closed; name a file with --output FILE")
+    if output and (path := local_path(output)):
+        common.require_safe_output(settings, path)
+    with open_read_only(settings) as store, store.reader.snapshot() as corpus:
+        items = wanted.apply(FORMATS[output_format].read(corpus, wanted.selection))
+        count = write_export(output_format, items, wanted.columns, output)
+    if output and common.as_json:
+        print_json({"exported": count, "format": output_format, "output": shown_output(output)})
+    elif output and common.verbosity >= 0:
+        print_note(f"{count} texts written to {shown_output(output)}")
+
+
+@click.command()
+@click.argument("output", metavar="DIR")
+@click.option(
+    "--since",
+    "previous",
+    metavar="PREVIOUS",
+    type=click.Path(path_type=Path),
+    help="An earlier release: the difference to it is written as well, to DIR/delta.",
+)
+@click.option("--split", default="train", show_default=True, metavar="NAME", help="The name of the split.")
+@click.option("--shard-size", default="500MB", show_default=True, metavar="SIZE", help="Size at which a file ends.")
+@click.option("--title", default="A corpus of news articles", show_default=True, help="The title of the card.")
+@_filters("--from")
+@options
+def release(
+    common: CommonOptions,
+    output: str,
+    previous: Path | None,
+    split: str,
+    shard_size: str,
+    title: str,
+    **given: Any,
+) -> None:
+    """Write the corpus as a data set to publish, into a new or empty folder.
+
+    DIR gets Parquet files, a card (README.md) and a manifest. The same store and options give the same bytes.
+    """
+    from worker.config.types import parse_size
+    from worker.export.release import ReleaseOptions, write_release
+    from worker.storage.store import open_read_only
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    folder = local_path(output)
+    if folder is None:
+        where = shown_output(output)
+        raise UsageError(f"{where}: a release is written to a folder of this machine; name one, and upload that")
+    common.require_safe_output(settings, folder)
+    wanted = read_filter(given)
+    if not _SPLIT.fullmatch(split):
+        raise UsageError(f"--split {split}: use letters, digits and _ only")
+    try:
+        shard_bytes = max(1, parse_size(shard_size))
+    except ValueError as exc:
+        raise UsageError(f"--shard-size {shard_size}: not {exc}") from None
+    chosen = ReleaseOptions(
+        columns=wanted.columns,
+        split=split,
+        shard_bytes=shard_bytes,
+        title=title,
+        since=previous,
+        filters=wanted.written,
+        configuration=_configuration(settings),
+    )
+    with open_read_only(settings) as store, store.reader.snapshot() as corpus:
+        manifest = write_release(folder, corpus, wanted.apply(corpus.texts(wanted.selection)), chosen)
+    _report(common, folder, manifest)
+
+
+def _configuration(settings: Settings) -> dict[str, object]:
+    """Return the settings that decide which texts are in the corpus, for the manifest and the card."""
+    return {
+        "fetch.user_agent": settings.fetch.user_agent,
+        "fetch.obey_robots": settings.fetch.obey_robots,
+        "rights.refuse": list(settings.rights.refuse),
+        "extract.languages": list(settings.extract.languages),
+        "extract.min_words": settings.extract.min_words,
+        "dedupe.merge_at": settings.dedupe.merge_at,
+        "dedupe.keep": settings.dedupe.keep,
+    }
+
+
+def _report(common: CommonOptions, folder: Path, manifest: dict[str, Any]) -> None:
+    """Print what was written."""
+    delta = manifest["delta"]
+    files = sum(name.startswith("data/") for name in manifest["files"])
+    if common.as_json:
+        counts = {name: delta[name] for name in ("new", "changed", "removed")} if delta else {}
+        print_json({"released": manifest["texts"], "output": str(folder), "files": files, **counts})
+    elif common.verbosity >= 0:
+        print_note(f"{manifest['texts']} texts written to {folder} in {files} {'file' if files == 1 else 'files'}")
+        if delta:
+            print_note(
+                f"since the earlier release: {delta['new']} new, {delta['changed']} changed, {delta['removed']} removed"
+            )

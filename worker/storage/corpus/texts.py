@@ -1,0 +1,189 @@
+"""The texts that are exported: selected, with what is known of their copies, all from one snapshot of the store.
+
+Everything is read a batch of ids at a time. So memory is bounded, and however a selection narrows the corpus, the
+database sorts ids and not texts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+
+from worker.models import CopyFacts, DuplicateLink, Removal, Selection, State, StoredArticle, publication_time
+from worker.storage.corpus import views
+from worker.storage.corpus.neighbours import originals
+from worker.storage.db.migrate import identity_of
+from worker.storage.db.schema import ARTICLES, CANDIDATES, STANDINGS
+from worker.storage.db.sql import among
+
+BATCH: Final = 200
+"""Texts read at once. Chosen: some hundred kilobytes, and few statements beside the rows they return."""
+_REFUSING: Final = (State.REJECTED, State.BLOCKED, State.FAILED)
+
+_ARTICLES = views.articles_query().where(among(ARTICLES.c.id, "ids")).order_by(ARTICLES.c.id)
+_CLUSTERS_OF_SEVERAL = (
+    select(STANDINGS.c.cluster)
+    .where(among(STANDINGS.c.cluster, "clusters"))
+    .group_by(STANDINGS.c.cluster)
+    .having(func.count() > 1)
+)
+_MEMBERS = (
+    select(
+        STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
+        ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
+    )
+    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+    .where(among(STANDINGS.c.cluster, "clusters"))
+)  # fmt: skip
+_LINKS = views.links_query(that_keep_both=False).where(among(ARTICLES.c.id, "ids"))
+_HEADS_AMONG = select(STANDINGS.c.article_id).where(among(STANDINGS.c.article_id, "ids"), STANDINGS.c.head)
+_REFUSED = (
+    select(CANDIDATES.c.state, CANDIDATES.c.reason, func.count().label("pages"))
+    .where(CANDIDATES.c.state.in_(_REFUSING))
+    .group_by(CANDIDATES.c.state, CANDIDATES.c.reason)
+    .order_by(CANDIDATES.c.state, CANDIDATES.c.reason)
+)
+_UNEXPORTED = select(func.count()).select_from(STANDINGS).where(~STANDINGS.c.head)
+
+
+class CorpusSnapshot:
+    """The corpus as it is at one moment, while others write to the store."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def texts(self, selection: Selection) -> Iterator[StoredArticle]:
+        """Yield the selected texts ordered by id, each with its `copies`."""
+        for batch in self._connection.execute(_ids_query(selection)).partitions(BATCH):
+            ids = [row.article_id for row in batch]
+            rows = self._connection.execute(_ARTICLES, {"ids": ids}).all()
+            clusters = read_clusters(self._connection, {row.cluster for row in rows})
+            links = self._links(ids) if selection.copies else {}
+            for row in rows:
+                facts = _copy_facts(row, clusters.get(row.cluster), links.get(row.id))
+                yield replace(views.stored_article(row), copies=facts)
+
+    def duplicates(self, *, links_that_keep_both: bool) -> Iterator[DuplicateLink]:
+        """Yield the links of recognised copies, ordered by id; with the flag also those that keep both texts."""
+        query = views.links_query(that_keep_both=links_that_keep_both)
+        for rows in self._connection.execute(query).partitions(BATCH):
+            clusters = read_clusters(self._connection, {row.head_cluster for row in rows})
+            firsts = {cluster: members.first_host for cluster, members in clusters.items()}
+            yield from (views.link_from(row, firsts) for row in rows)
+
+    def removals(self, ids: Sequence[int]) -> dict[int, Removal]:
+        """Return why each of these articles, which were exported once and are no longer, is not."""
+        heads = set(self._connection.execute(_HEADS_AMONG, {"ids": ids}).scalars())
+        links = self._links(ids)
+        found = {each.id: Removal(reason=each.relation, replaced_by=each.duplicate_of) for each in links.values()}
+        return {each: found.get(each, Removal(reason="filtered" if each in heads else "forgotten")) for each in ids}
+
+    def refusals(self) -> dict[tuple[State, str], int]:
+        """Return how many pages gave no article, by state and reason."""
+        return {(State(row.state), row.reason): row.pages for row in self._connection.execute(_REFUSED)}
+
+    def unexported(self) -> int:
+        """Return how many stored texts are not exported, because another text of their cluster is."""
+        return int(self._connection.execute(_UNEXPORTED).scalar_one())
+
+    def identity(self) -> str | None:
+        """Return the random name of the store, which its copies share; None if an older program made it."""
+        return identity_of(self._connection)
+
+    def _links(self, ids: Sequence[int]) -> dict[int, DuplicateLink]:
+        """Return the links of those articles that are not the head of their cluster."""
+        return {row.id: views.link_from(row, {}) for row in self._connection.execute(_LINKS, {"ids": ids})}
+
+
+def _ids_query(selection: Selection) -> Select[Any]:
+    """Return the query for the ids of the selected articles, in order."""
+    conditions = list(_article_conditions(selection))
+    query = select(STANDINGS.c.article_id).order_by(STANDINGS.c.article_id).execution_options(yield_per=BATCH)
+    if conditions:
+        query = query.join(ARTICLES, ARTICLES.c.id == STANDINGS.c.article_id).where(*conditions)
+    return query if selection.copies else query.where(STANDINGS.c.head)
+
+
+def _article_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions of a selection that concern columns of the articles table."""
+    dated = func.coalesce(ARTICLES.c.published_at, ARTICLES.c.fetched_at, type_=ARTICLES.c.fetched_at.type)
+    if selection.since is not None:
+        yield dated >= selection.since
+    if selection.before is not None:
+        yield dated < selection.before
+    for column, wanted in (
+        (ARTICLES.c.source, selection.sources),
+        (ARTICLES.c.language, selection.languages),
+        (ARTICLES.c.kind, selection.kinds),
+    ):
+        if wanted:
+            yield column.in_(wanted)
+    if selection.min_words:
+        yield ARTICLES.c.words >= selection.min_words
+
+
+# What is known of the copies of a text.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterMembers:
+    """A cluster of several articles: how many, on which hosts, when they were fetched, and which host was first."""
+
+    count: int
+    hosts: Counter[str]
+    first_seen: datetime
+    last_seen: datetime
+    first_host: str
+
+
+def read_clusters(connection: Connection, clusters: Collection[int]) -> dict[int, ClusterMembers]:
+    """Return those of the clusters that have several articles."""
+    several = connection.execute(_CLUSTERS_OF_SEVERAL, {"clusters": sorted(clusters)}).scalars().all()
+    if not several:
+        return {}
+    members: dict[int, list[Row[Any]]] = defaultdict(list)
+    rows: Iterable[Row[Any]] = connection.execute(_MEMBERS, {"clusters": several})
+    for row in rows:
+        members[row.cluster].append(row)
+    marked = originals(connection, {row.canonical_url for rows in members.values() for row in rows})
+    return {cluster: _described(rows, marked) for cluster, rows in members.items()}
+
+
+def _described(rows: Sequence[Row[Any]], marked: Mapping[str, datetime]) -> ClusterMembers:
+    """Return what is known of a cluster; `marked` are the articles that a person marked as the original.
+
+    A marked article is the first of its cluster; else the publication time decides.
+    """
+    first = min((row.canonical_url not in marked, _published(row), row.id, row.host) for row in rows)
+    return ClusterMembers(
+        count=len(rows),
+        hosts=Counter(row.host for row in rows),
+        first_seen=min(row.fetched_at for row in rows),
+        last_seen=max(row.fetched_at for row in rows),
+        first_host=first[-1],
+    )
+
+
+def _published(row: Row[Any]) -> datetime:
+    return publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
+
+
+def _copy_facts(row: Row[Any], members: ClusterMembers | None, link: DuplicateLink | None) -> CopyFacts:
+    """Return what is known of the copies of the article in a row; `members` is None if it is alone in its cluster."""
+    if members is None:
+        seen = row.fetched_at
+        return CopyFacts(others=0, hosts=(), first_seen=seen, last_seen=seen, first_host=row.host)
+    return CopyFacts(
+        others=members.count - 1,
+        hosts=tuple(sorted(host for host, count in members.hosts.items() if host and count > (host == row.host))),
+        first_seen=members.first_seen,
+        last_seen=members.last_seen,
+        first_host=members.first_host,
+        copy_of=link.duplicate_of if link else None,
+        relation=link.relation if link else None,
+    )
