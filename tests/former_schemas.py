@@ -10,6 +10,8 @@ from sqlalchemy import create_engine, text
 from worker.models import PAGE_FIELDS
 
 _BACK_TO_THE_THIRD: Final = (
+    "DROP TABLE search_texts",
+    "DROP TABLE search_queue",
     *(f"ALTER TABLE articles DROP COLUMN {name}" for name in (*PAGE_FIELDS, "fields_from")),
     "UPDATE alembic_version SET version_num = '0003'",
 )
