@@ -12,6 +12,8 @@ from worker.models import PAGE_FIELDS
 _BACK_TO_THE_THIRD: Final = (
     "DROP TABLE forgotten",
     "DROP INDEX ix_standings_against",
+    "DROP TABLE search_texts",
+    "DROP TABLE search_queue",
     *(f"ALTER TABLE articles DROP COLUMN {name}" for name in (*PAGE_FIELDS, "fields_from")),
     "UPDATE alembic_version SET version_num = '0003'",
 )

@@ -87,6 +87,9 @@ _POLL_LEASE: Final = timedelta(minutes=15)
 _MAX_SLOT_WAIT: Final = timedelta(minutes=15)
 """How long a candidate may wait for its host's rate limiter before it is released and tried again later: longer than
 any usual `Crawl-delay`, short enough that a blocked host does not occupy a worker slot for hours."""
+_INDEX_PAUSE: Final = timedelta(milliseconds=20)
+"""The pause between two batches for full-text search: an old store of a million articles takes half an hour, and other
+work of the store thread never waits for more than one batch."""
 NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
 
 
@@ -120,6 +123,11 @@ class App:
     tally: Tally
     sources: tuple[Source, ...]
     backfill: BackfillDeps | None = None
+
+    async def index_texts(self) -> None:
+        """Put every article that full-text search lacks into its index, in steps between which others can write."""
+        while await self.offload(self.store.index_queued_texts):
+            await self.clock.sleep(_INDEX_PAUSE)
 
     async def import_seeds(self, folder: Path | None = None) -> SeedReport:
         """Import the configured seed corpus, or the seeds in `folder`.

@@ -21,6 +21,7 @@ import click
 
 from worker.cli.backfill import backfill
 from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_streams
+from worker.cli.browse import search
 from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
 from worker.cli.duplicates import duplicates
@@ -121,7 +122,7 @@ def _print_error(error: WorkerError) -> None:
         print_note(f"corpus-worker: {line}")
 
 
-for _command in (ingest, run, seeds, status, audit, why, duplicates, export):
+for _command in (ingest, run, seeds, status, audit, search, why, duplicates, export):
     cli.add_command(_command)
 for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
     cli.add_command(_command)

@@ -172,6 +172,42 @@ class CandidateRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a text; `is_hit` is true for words that a query looks for."""
+
+    text: str
+    is_hit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """An article that a search found: its title and a part of its text, with the hits in them."""
+
+    id: int
+    url: str
+    source: str
+    host: str
+    language: str
+    published_at: datetime | None
+    fetched_at: datetime
+    title: tuple[Passage, ...]
+    snippet: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The hits of a search, the best first; `more` is true if there are others.
+
+    `unindexed` counts the articles that could not be searched yet; `notes` say which parts of the query were ignored.
+    """
+
+    hits: tuple[SearchHit, ...]
+    more: bool
+    unindexed: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
     """The totals of the ledger and the problems found in the store.
 
@@ -241,6 +277,7 @@ class StoreStats:
     number of texts that `export` would write, `articles` the number of all texts from the web, `seeds` of all seeds.
     `recent` maps a time span to the numbers of outcomes within it, by event. `rejected`, if requested, maps a reason to
     the number of pages without an article and the number of those still stored. `size` is in bytes, None if unknown.
+    `unindexed` counts the articles that full-text search has to read one by one, as they are not in its index yet.
     """
 
     at: datetime
@@ -256,6 +293,7 @@ class StoreStats:
     recent: Mapping[timedelta, Mapping[str, int]] = field(default_factory=dict)
     latest: tuple[RecentArticle, ...] = ()
     rejected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    unindexed: int = 0
 
     def mark_paused(self, configured: Iterable[Source]) -> StoreStats:
         """Return the statistics with every source marked as paused that is disabled or no longer configured."""

@@ -86,17 +86,22 @@ class IngestRun:
         self._sources = _selected_sources(app, options)
 
     async def run(self) -> None:
-        """Import seeds, then poll and ingest until nothing is due; if cancelled, release the claims."""
+        """Import seeds, then poll and ingest until nothing is due; if cancelled, release the claims.
+
+        Meanwhile articles of an older store are indexed for full-text search; the next run continues with the rest.
+        """
         if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
+        indexing = asyncio.create_task(self._app.index_texts())
         try:
             await self._app.ingester.drain(
                 scope=self._scope(), limit=self._options.limit, more=lambda: not polls.done()
             )
         finally:
             polls.cancel()
-            results = await asyncio.gather(polls, return_exceptions=True)
+            indexing.cancel()
+            results = await asyncio.gather(polls, indexing, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result

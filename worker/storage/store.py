@@ -27,13 +27,19 @@ from worker.config.schema import Settings
 from worker.models import IndexParameters
 from worker.ports import Ledger
 from worker.storage.corpus import judge_model, settling
-from worker.storage.corpus.index import require_finished, require_parameters, stored_parameters
+from worker.storage.corpus.index import SEARCH_BATCH, index_queued_texts, require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.settling import SeedStore
 from worker.storage.db.database import Database, Repository, reads, writes
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import DaemonLock
-from worker.storage.db.migrate import MIGRATION_KEY, bring_up_to_date, require_complete, require_privileges
+from worker.storage.db.migrate import (
+    MIGRATION_KEY,
+    bring_up_to_date,
+    require_complete,
+    require_finished,
+    require_privileges,
+)
 from worker.storage.db.sql import lock_keys, require_utf8
 from worker.storage.maintenance.backup import Backup, back_up
 from worker.storage.maintenance.prune import Pruned, prune, prune_steps
@@ -108,6 +114,20 @@ class Store:
     def prune_in_steps(self, *, older_than: datetime) -> Iterator[Pruned]:
         """Do the same in small steps, one for each item that the caller takes from the iterator."""
         return prune_steps(self._database, older_than=older_than)
+
+    def index_queued_texts(self, *, limit: int = SEARCH_BATCH) -> int:
+        """Put some of the articles that full-text search lacks into its index; return how many, 0 when none is left."""
+        return self._database.write(index_queued_texts, limit=limit)
+
+    def rewrite_search_index(self) -> Iterator[None]:
+        """Rewrite the index of full-text search in small steps, one for each item, without what was removed from it.
+
+        Only SQLite needs it: its index keeps the words of a removed text until then.
+        """
+        from worker.storage.corpus.search import rewrite_step
+
+        while self._database.write(rewrite_step):
+            yield
 
     def correct_times(self, *, now: datetime) -> timedelta:
         """Set times that lie too far in the future back to now, as a clock that ran ahead leaves them.

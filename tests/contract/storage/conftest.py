@@ -103,5 +103,6 @@ def _empty(url: str) -> None:
         else:
             for table in reversed(METADATA.sorted_tables):
                 connection.execute(table.delete())
+            connection.execute(text("DELETE FROM search_texts"))
             connection.execute(text("ALTER SEQUENCE articles_id_seq RESTART"))
     engine.dispose()

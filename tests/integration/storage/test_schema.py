@@ -22,7 +22,8 @@ def test_migrations_create_the_tables_of_the_code(tmp_path: Path) -> None:
     engine = create_engine(url)
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        checks = {"compare_type": True, "compare_server_default": True, "include_name": is_of_the_code}
+        context = MigrationContext.configure(connection, opts=checks)
         differences = compare_metadata(context, METADATA)
 
     assert differences == []
@@ -48,10 +49,16 @@ def test_every_migration_script_is_known_by_number() -> None:
     assert tuple(reversed(found)) == VERSIONS
 
 
+def is_of_the_code(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether SQLAlchemy knows a table: the index of full-text search is of a kind that it cannot describe."""
+    return kind != "table" or not str(name).startswith("search_texts")
+
+
 def statements(path: Path) -> set[str]:
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
-        names = set(inspect(connection).get_table_names()) - {"alembic_version", "sqlite_sequence"}
+        names = {name for name in inspect(connection).get_table_names() if is_of_the_code(name, "table", None)}
+        names -= {"alembic_version", "sqlite_sequence"}
         rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
     engine.dispose()
     return {"".join(row.sql.split()).replace('"', "") for row in rows if row.tbl_name in names}

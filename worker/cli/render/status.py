@@ -17,6 +17,7 @@ from worker.config.types import format_age, format_countdown, format_duration, f
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
 from worker.models.records import source_warnings
+from worker.storage.corpus.index import SEARCH_BATCH
 from worker.storage.queue.workers import WorkerRecord
 
 # Columns of the table of sources. `brought` counts the addresses that a source named first, `yield` is the share of
@@ -39,6 +40,7 @@ def status_record(
         "articles": figures.articles,
         "seeds": figures.seeds,
         "clusters": figures.texts,
+        "unindexed": figures.unindexed,
         "due": figures.due,
         "bytes": figures.size,
         "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
@@ -163,6 +165,8 @@ def _header(
         "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
+    if figures.unindexed > SEARCH_BATCH:
+        lines["search"] = f"{figures.unindexed:,} texts are not in its index yet: `ingest` and `run` add them"
     for name, value in lines.items():
         yield _line(f"{name:<8}{value}")
 

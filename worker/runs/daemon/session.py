@@ -97,6 +97,9 @@ POLL_CHECK_EVERY: Final = timedelta(seconds=2)
 """How often the store is queried for due sources: small against poll intervals of minutes, and a cheap query."""
 SUMMARY_EVERY: Final = timedelta(minutes=5)
 """How often `run.summary` is logged: 288 lines a day."""
+INDEX_EVERY: Final = timedelta(minutes=1)
+"""How often articles are put into the index of full-text search that did not fill a batch, or that an older program
+stored; until then search reads them one by one."""
 SHUTDOWN_GRACE: Final = timedelta(seconds=20)
 """How long running work may finish at a stop; `docs/reference.md` promises an end within 30 seconds."""
 PRUNE_AFTER: Final = timedelta(minutes=5)
@@ -205,6 +208,7 @@ class Session:
         scheduler.add_job(
             quiet_on_cancel(self._log_summary), "interval", seconds=SUMMARY_EVERY.total_seconds(), **always
         )
+        scheduler.add_job(quiet_on_cancel(self._index_texts), "interval", seconds=INDEX_EVERY.total_seconds(), **always)
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
             prune = functools.partial(
@@ -212,6 +216,13 @@ class Session:
             )
             scheduler.add_job(prune, "interval", days=1, next_run_time=first, **always)
         return scheduler
+
+    async def _index_texts(self) -> None:
+        """Index articles for full-text search; what an error leaves is indexed the next time."""
+        try:
+            await self._app.index_texts()
+        except StoreError as exc:
+            log.error("run.store_failed", error=str(exc))
 
     async def _log_summary(self) -> None:
         app = self._app

@@ -6,7 +6,7 @@ Statistics are read from indexes, so their cost does not grow with the length of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from worker.models import (
     Kind,
     Neighbour,
     RecentArticle,
+    SearchResult,
     Selection,
     SourceStats,
     State,
@@ -29,6 +30,7 @@ from worker.models import (
     StoreStats,
 )
 from worker.storage.corpus import audit, judge_model, views
+from worker.storage.corpus.index import count_queued
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.database import Repository, reads
@@ -93,6 +95,7 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         sources=_sources(connection, by_source),
         latest=tuple(RecentArticle(**row) for row in connection.execute(_LATEST).mappings()),
         recent={span: recent(connection, since=now - span) for span in RECENT_SPANS},
+        unindexed=count_queued(connection),
     )
 
 
@@ -220,6 +223,15 @@ class StoreReader(Repository):
     def figures(self, *, now: datetime) -> StoreStats:
         """Return statistics: the queue, the sources, the size, and recent counts."""
         return self.database.read(store_stats, now=now, size=self.database.size())
+
+    def search(
+        self, query: str, *, filters: Iterable[tuple[str, str]] = (), limit: int = 20, offset: int = 0
+    ) -> SearchResult:
+        """Return the texts of the corpus that meet a query, the best first; see `corpus.search`."""
+        from worker.storage.corpus.query import parse_query
+        from worker.storage.corpus.search import search
+
+        return self.database.read(search, parse_query(query, filters=filters), limit=limit, offset=offset)
 
     def counts(self) -> AuditReport:
         """Return the counts of the whole store, without any check; fast."""

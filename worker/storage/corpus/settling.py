@@ -143,6 +143,7 @@ def insert_article(
     article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
     CURRENT.assign(connection, article_id, verdict)
     index.add(connection, article_id, incoming.fingerprint)
+    index.queue_text(connection, article_id)
     save_verdict(connection, article_id, verdict, now=incoming.now)
     return InsertedArticle(article_id=article_id, verdict=verdict)
 

@@ -95,6 +95,20 @@ def require_complete(connection: Connection) -> None:
         )
 
 
+REINDEXED: Final = "reindexed up to article"
+"""Key of the progress of `reprocess --dedupe`, which makes the near-duplicate index again."""
+
+
+def require_finished(connection: Connection) -> None:
+    """Raise StoreError if a rebuild of the index is running or was interrupted."""
+    done = read_meta(connection, REINDEXED)
+    if done is not None:
+        raise StoreError(
+            f"the store's index is being rebuilt, up to article {done} so far: wait for `corpus-worker reprocess "
+            "--dedupe` to end, or run it again if it was interrupted"
+        )
+
+
 VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
 MIGRATION_KEY = 0x636F72707573
@@ -328,7 +342,7 @@ def _describe_missing(connection: Connection) -> str:
 
 def missing_privileges(connection: Connection) -> tuple[str, ...]:
     """Return the privileges that the role lacks on the store's tables and sequences, as `INSERT, UPDATE on hosts`."""
-    tables = sorted(METADATA.tables)
+    tables = sorted((*METADATA.tables, "search_texts"))
     lacking = connection.execute(_MISSING_ON_TABLES, {"tables": tables, "rights": list(_PRIVILEGES)}).all()
     by_tables: dict[str, list[str]] = {}
     for right in _PRIVILEGES:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     delete,
     func,
+    insert,
     literal_column,
     select,
     text,
@@ -33,7 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from worker.errors import StoreBusy, StoreError, StoreMissing, UsageError
-from worker.storage.corpus.index import INDEX_PARAMETERS
+from worker.storage.corpus.index import INDEX_PARAMETERS, SEARCH_QUEUE
 from worker.storage.db.database import Database
 from worker.storage.db.engine import MISSING_STORE, connect
 from worker.storage.db.errors import describe_url
@@ -50,7 +51,7 @@ from worker.storage.db.migrate import (
     outdated_error,
     version_of,
 )
-from worker.storage.db.schema import META, METADATA
+from worker.storage.db.schema import ARTICLES, META, METADATA
 from worker.storage.db.sql import add_missing, require_utf8
 from worker.storage.queue.workers import active_workers
 
@@ -64,8 +65,8 @@ NARROW_BATCH: Final = 20_000
 
 def raw_tables() -> Sequence[Table]:
     """Return every table without conversion of values: times are integers, compressed data stays compressed."""
-    # Parents come before their children, so that every foreign key finds its row.
-    return [_raw_table(table) for table in METADATA.sorted_tables]
+    # Parents come before their children, so that every foreign key finds its row. Full-text search is made anew.
+    return [_raw_table(table) for table in METADATA.sorted_tables if table is not SEARCH_QUEUE]
 
 
 def _raw_table(table: Table) -> Table:
@@ -170,7 +171,7 @@ def move_store(
             return _compared_anew(source, destination, identity)
         copied = {table.name: _copy(source, destination, table, progress, hold) for table in raw_tables()}
         moved = tuple(_compared(source, destination, table, copied[table.name]) for table in raw_tables())
-        hold.write(end_copy)
+        hold.write(_end)
         return moved
 
 
@@ -293,6 +294,12 @@ def _set_counters(connection: Connection, highest: Mapping[str, int]) -> None:
     for table, number in highest.items():
         counter = func.pg_get_serial_sequence(table, "id")
         connection.execute(select(func.setval(counter, number + 1, literal_column("false"))))
+
+
+def _end(connection: Connection) -> None:
+    """Remove the mark, and have every article indexed for full-text search, whose index depends on the database."""
+    connection.execute(insert(SEARCH_QUEUE).from_select(["article_id"], select(ARTICLES.c.id)))
+    end_copy(connection)
 
 
 def _compared(source: Database, destination: Database, table: Table, copied: int) -> CopiedTable:

@@ -13,12 +13,18 @@ from sqlalchemy import Connection, select
 
 from worker.models import Article, Fingerprint, IndexParameters
 from worker.storage.corpus import index
-from worker.storage.corpus.index import PROGRESS
 from worker.storage.corpus.views import article_from
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import without_daemon
-from worker.storage.db.migrate import bring_up_to_date, delete_meta, read_meta, require_complete, write_meta
+from worker.storage.db.migrate import (
+    REINDEXED,
+    bring_up_to_date,
+    delete_meta,
+    read_meta,
+    require_complete,
+    write_meta,
+)
 from worker.storage.db.schema import ARTICLES, META
 
 BATCH: Final = 50
@@ -60,7 +66,7 @@ def needs_reindexing(url: str, *, parameters: IndexParameters) -> bool:
 
 def _is_stale(connection: Connection, parameters: IndexParameters) -> bool:
     """Whether a rebuild was interrupted, or the index was made with other parameters."""
-    begun = read_meta(connection, PROGRESS)
+    begun = read_meta(connection, REINDEXED)
     stored = index.stored_parameters(connection)
     return begun is not None or (stored is not None and not index.is_compatible(connection, stored, parameters))
 
@@ -79,24 +85,24 @@ def _reindex_all(
 
 def _begin(connection: Connection, parameters: IndexParameters) -> None:
     """Save the new parameters and start from the first article, unless an interrupted run used the same ones."""
-    begun = read_meta(connection, PROGRESS)
+    begun = read_meta(connection, REINDEXED)
     if begun is None or index.stored_parameters(connection) != parameters:
         index.save_parameters(connection, parameters)
-        write_meta(connection, PROGRESS, "0")
+        write_meta(connection, REINDEXED, "0")
 
 
 def _reindex_some(connection: Connection, fingerprint: FingerprintOf) -> int:
     """Replace the index rows of the next batch of articles; return its size, 0 when none is left."""
-    last = int(connection.execute(select(META.c.value).where(META.c.key == PROGRESS)).scalar_one())
+    last = int(connection.execute(select(META.c.value).where(META.c.key == REINDEXED)).scalar_one())
     next_articles = select(ARTICLES).where(ARTICLES.c.id > last).order_by(ARTICLES.c.id).limit(BATCH)
     rows = connection.execute(next_articles).all()
     for row in rows:
         index.remove(connection, row.id)
         index.add(connection, row.id, fingerprint(article_from(row)))
     if rows:
-        write_meta(connection, PROGRESS, str(rows[-1].id))
+        write_meta(connection, REINDEXED, str(rows[-1].id))
     return len(rows)
 
 
 def _end(connection: Connection) -> None:
-    delete_meta(connection, PROGRESS)
+    delete_meta(connection, REINDEXED)

@@ -115,6 +115,7 @@ def _depending_on(connection: Connection, gone: Sequence[int]) -> list[int]:
 
 def _delete_rows(connection: Connection, gone: Sequence[int]) -> None:
     """Delete the rows of articles that are in no cluster any more."""
+    index.remove_texts(connection, gone)
     for article_id in gone:
         index.remove(connection, article_id)
     for column in (DECISIONS.c.article_id, SEEDS.c.article_id, ARTICLES.c.id):

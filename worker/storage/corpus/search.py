@@ -1,0 +1,232 @@
+"""Full-text search over the texts of the corpus: finds articles in the index, ranks them, and shows the hits in them.
+
+    query | find in the index and in the queue | rank by title, order of words, number, length, date | cut snippets
+
+Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words in
+the title, those that have them next to each other, and those that have them at all, at most CANDIDATES of each; these
+are then read and ranked. `corpus/index.py` writes the index and defines its terms.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, text
+
+from worker.charset.characters import SearchWord, placed_search_words, search_words
+from worker.models import Passage, SearchHit, SearchResult
+from worker.storage.corpus.index import (
+    SEARCH_QUEUE,
+    SEARCHED_COLUMNS,
+    count_queued,
+    index_queued_texts,
+    search_terms,
+)
+from worker.storage.corpus.query import Phrase, Query
+from worker.storage.db.engine import connect
+from worker.storage.db.schema import ARTICLES, STANDINGS
+from worker.storage.db.sql import among, is_sqlite
+
+CANDIDATES: Final = 60
+"""How many articles of each kind of match are read and ranked. Chosen: reading more takes longer than finding them."""
+MAX_RESULTS: Final = 1000
+"""The last result that can be reached. Chosen: whoever wants more wants `export`."""
+_MAX_QUEUED: Final = 200  # queued articles that are read and searched directly: more only while an old store is indexed
+_PAGES_AT_ONCE: Final = 500  # of the index, two megabytes; chosen: others can write after a fraction of a second
+_SNIPPET: Final = 240  # letters, about three lines
+_BEFORE_HIT: Final = 60  # letters of a snippet before its first hit
+# How much the words of a title count beside those of the text, and words in the order of the query; chosen.
+_TITLE_WEIGHT: Final = 4.0
+_ORDER_BONUS: Final = 3.0
+# The parameters of BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009), at their usual values.
+_K1: Final = 1.2
+_B: Final = 0.75
+_USUAL_LENGTH: Final = 400  # words of an article, as measured in several corpora
+
+_FIND_SQLITE = text(
+    "SELECT search_texts.rowid AS id FROM search_texts CROSS JOIN standings ON article_id = search_texts.rowid "
+    "WHERE search_texts MATCH :query AND head ORDER BY search_texts.rowid DESC LIMIT :count"
+)
+_FIND_POSTGRESQL = text(
+    "SELECT search_texts.article_id AS id FROM search_texts JOIN standings USING (article_id) "
+    "WHERE terms @@ CAST(:query AS tsquery) AND head ORDER BY search_texts.article_id DESC LIMIT :count"
+)
+# The best plan depends on how common the words are, so that no plan is kept for all queries.
+_PLAN_EACH_QUERY = text("SET LOCAL plan_cache_mode = force_custom_plan")
+_HEADS = select(*SEARCHED_COLUMNS).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(STANDINGS.c.head)
+_BY_ID = _HEADS.where(among(ARTICLES.c.id, "ids"))
+_NEWEST_QUEUED = select(SEARCH_QUEUE.c.article_id).order_by(SEARCH_QUEUE.c.article_id.desc()).limit(_MAX_QUEUED)
+_QUEUED = _HEADS.where(ARTICLES.c.id.in_(_NEWEST_QUEUED))
+_MERGE_SQLITE = text("INSERT INTO search_texts (search_texts, rank) VALUES ('merge', :pages)")
+_TOTAL_CHANGES = text("SELECT total_changes()")
+
+
+def search(connection: Connection, query: Query, *, limit: int, offset: int = 0) -> SearchResult:
+    """Return the texts of the corpus (heads of clusters) that meet a query, the best first."""
+    queued = count_queued(connection)
+    if query.is_empty:
+        return SearchResult(hits=(), more=False, unindexed=0, notes=query.notes)
+    end = min(offset + limit, MAX_RESULTS)
+    rows = _found(connection, query, count=max(CANDIDATES, end + 1))
+    ranked = sorted(filter(None, (_Ranked.of(query, row) for row in rows)), key=_Ranked.order)
+    hits = tuple(each.hit(query) for each in ranked[offset:end])
+    return SearchResult(hits=hits, more=len(ranked) > end, unindexed=max(0, queued - _MAX_QUEUED), notes=query.notes)
+
+
+def _found(connection: Connection, query: Query, *, count: int) -> Sequence[Row[Any]]:
+    """Return the rows of articles that meet one of the conditions of a query, in the index or in the queue."""
+    conditions = list(query.conditions())
+    on_sqlite = is_sqlite(connection)
+    if not on_sqlite:
+        connection.execute(_PLAN_EACH_QUERY)
+    ids: set[int] = set()
+    for condition in conditions:
+        asked = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
+        statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
+        ids.update(connection.execute(statement, {"query": asked, "count": count}).scalars())
+    anywhere = conditions[-1]
+    queued = [row for row in connection.execute(_QUEUED) if row.id not in ids and anywhere.holds(search_terms(row))]
+    return [*connection.execute(_BY_ID, {"ids": ids}), *queued] if ids else queued
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranked:
+    """An article that meets a query, with its score."""
+
+    row: Row[Any]
+    score: float
+
+    @classmethod
+    def of(cls, query: Query, row: Row[Any]) -> _Ranked | None:
+        """Return the article with its score; None if a phrase is not in it as it is written."""
+        title, body = search_words(row.title), search_words(row.text)
+        score = 0.0
+        for phrase in query.phrases:
+            in_title, in_text = _count(phrase, title), _count(phrase, body)
+            if not in_title and not in_text:
+                return None
+            found = in_text + _TITLE_WEIGHT * bool(in_title)
+            score += found * (_K1 + 1) / (found + _K1 * (1 - _B + _B * len(body) / _USUAL_LENGTH))
+        if len(query.phrases) > 1:
+            whole = tuple(chain.from_iterable(query.phrases))
+            score += _ORDER_BONUS * (bool(_count(whole, title)) + bool(_count(whole, body)))
+        return cls(row=row, score=round(score, 3))
+
+    def order(self) -> tuple[float, float, int]:
+        """Return the key to sort by: the best first, and of equals the newest."""
+        return -self.score, -(self.row.published_at or self.row.fetched_at).timestamp(), -self.row.id
+
+    def hit(self, query: Query) -> SearchHit:
+        """Return the article as a result, with the hits in its title and in the most telling part of its text."""
+        row = self.row
+        return SearchHit(
+            id=row.id,
+            url=row.url,
+            source=row.source,
+            host=row.host,
+            language=row.language,
+            published_at=row.published_at,
+            fetched_at=row.fetched_at,
+            title=_marked(row.title, _places(query, row.title), 0, len(row.title)),
+            snippet=_snippet(query, row.text),
+        )
+
+
+def _count(phrase: Phrase, words: Sequence[SearchWord]) -> int:
+    """Return how often the words of a phrase follow each other."""
+    first, rest = phrase[0], phrase[1:]
+    starts = [place for place, word in enumerate(words) if _is_hit(first, word)]
+    if not rest:
+        return len(starts)
+    return sum(
+        place + len(phrase) <= len(words)
+        and all(_is_hit(wanted, words[place + 1 + step]) for step, wanted in enumerate(rest))
+        for place in starts
+    )
+
+
+def _is_hit(wanted: SearchWord, word: SearchWord) -> bool:
+    """Whether a word is the wanted one: as it is written, if it was written with diacritics."""
+    return wanted.bare == word.bare and (not wanted.marked or wanted.marked == word.marked)
+
+
+def _places(query: Query, value: str) -> list[tuple[int, int]]:
+    """Return where the phrases of a query are in a text, in order."""
+    words = list(placed_search_words(value))
+    found: set[tuple[int, int]] = set()
+    for phrase in query.phrases:
+        for place in range(len(words) - len(phrase) + 1):
+            if all(_is_hit(wanted, words[place + step]) for step, wanted in enumerate(phrase)):
+                found.update((word.start, word.end) for word in words[place : place + len(phrase)])
+    return sorted(found)
+
+
+def _snippet(query: Query, value: str) -> tuple[Passage, ...]:
+    """Return the part of a text with the most different hits, and of equals the first."""
+    places = _places(query, value)
+    starts = [start for start, _ in places]
+
+    def variety(place: int) -> int:
+        last = bisect_left(starts, starts[place] + _SNIPPET - _BEFORE_HIT)
+        return len({value[start:end].casefold() for start, end in places[place:last]})
+
+    best = max(range(len(places)), key=lambda place: (variety(place), -place), default=None)
+    first = max(0, starts[best] - _BEFORE_HIT) if best is not None else 0
+    first = _word_start(value, first)
+    last = _word_start(value, min(len(value), first + _SNIPPET))
+    inside = [(start, end) for start, end in places if first <= start and end <= last]
+    return _marked(value, inside, first, last)
+
+
+def _word_start(value: str, place: int) -> int:
+    """Return the place after the next blank, if there is one nearby; in scripts without blanks the place itself."""
+    if place in {0, len(value)}:
+        return place
+    blank = value.find(" ", place - 1, place + 20)
+    return place if blank < 0 else blank + 1
+
+
+def _marked(value: str, places: Iterable[tuple[int, int]], first: int, last: int) -> tuple[Passage, ...]:
+    """Return a part of a text in pieces, hits marked; neighbouring hits are one piece, with what is between them."""
+    pieces: list[Passage] = [Passage(text="… ")] if first else []
+    position = first
+    for start, end in places:
+        between = value[position:start]
+        if pieces and pieces[-1].is_hit and not between.strip():
+            pieces[-1] = replace(pieces[-1], text=pieces[-1].text + value[position:end])
+        else:
+            pieces += [Passage(text=between), Passage(text=value[start:end], is_hit=True)]
+        position = end
+    pieces.append(Passage(text=value[position:last].rstrip() + (" …" if last < len(value) else "")))
+    return tuple(replace(piece, text=piece.text.replace("\n", " ")) for piece in pieces if piece.text)
+
+
+def rewrite_step(connection: Connection) -> bool:
+    """Merge a part of SQLite's index, which drops what was removed from it; return whether there is more to merge.
+
+    FTS5 keeps the terms of a removed text until the parts of its index that hold them are merged with the mark of the
+    removal. The negative number of pages merges all parts into one (https://sqlite.org/fts5.html, section 6.8).
+    """
+    if not is_sqlite(connection):
+        return False
+    before: int = connection.execute(_TOTAL_CHANGES).scalar_one()
+    connection.execute(_MERGE_SQLITE, {"pages": -_PAGES_AT_ONCE})
+    after: int = connection.execute(_TOTAL_CHANGES).scalar_one()
+    return after - before > 1
+
+
+def index_all(url: str) -> int:
+    """Put every article that full-text search lacks into the index of a store; return how many this call added.
+
+    An interrupted call loses nothing: the next one, or any run, continues with the rest. Raises StoreError.
+    """
+    done = 0
+    with closing(connect(url, create=False)) as database:
+        while step := database.write(index_queued_texts):
+            done += step
+    return done
