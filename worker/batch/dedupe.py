@@ -53,8 +53,8 @@ from worker.storage.corpus.index import MAX_POSTINGS
 
 _PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits
 _BLOCK_BITS: Final = 16
-"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so that
-no list grows with the corpus."""
+"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so
+that no list grows with the corpus."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
