@@ -76,7 +76,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
-    is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
+    page_text = guard.run("looking for a wall", lambda: quality.text_of_paid_page(document), default="")
     budget = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
     undated: tuple[PageDate | None, PageDate | None] = (None, None)
@@ -90,7 +90,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     words = count_words(text)
     trace.figure("words", words)
     quality.require_article(
-        document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
+        document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
     )
     return ExtractedPage(
         text=text,

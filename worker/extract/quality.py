@@ -56,15 +56,15 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
 
 
-def is_paywalled(document: Document) -> bool:
-    """Return whether a page declares itself not free and its text speaks of subscribing or logging in."""
-    return document.json_ld.accessible_for_free is False and bool(_PAYWALL.search(document.tree.text_content()))
+def text_of_paid_page(document: Document) -> str:
+    """Return all text of a page that declares itself not free, where it may speak of subscribing; else nothing."""
+    return document.tree.text_content() if document.json_ld.accessible_for_free is False else ""
 
 
 def require_article(
-    document: Document, text: str, *, title: str, words: int, min_words: int, is_paywalled: bool = False
+    document: Document, text: str, *, title: str, words: int, min_words: int, page_text: str = ""
 ) -> None:
-    """Raise ExtractError for a page that is shown in place of an article.
+    """Raise ExtractError for a page that is shown in place of an article; `page_text` is `text_of_paid_page`.
 
     Reasons: `gone` (an error page with status 200), `moved` (a redirect in a meta element), `consent`, `paywall`,
     `video`, `gallery`. Texts of _MAX_CHECKED_WORDS words or more always pass.
@@ -74,7 +74,7 @@ def require_article(
     _reject_gone(text, title, words)
     _reject_moved(document, words)
     _reject_consent(text, words)
-    _reject_paywall_stub(document, text, words, is_paywalled=is_paywalled)
+    _reject_paywall_stub(document, text, words, page_text=page_text)
     if words < max(min_words, 1):
         _reject_media(document, words)
 
@@ -97,13 +97,13 @@ def _reject_consent(text: str, words: int) -> None:
         raise ExtractError(f"a consent wall: {count} such phrases in {words} words", reason="consent")
 
 
-def _reject_paywall_stub(document: Document, text: str, words: int, *, is_paywalled: bool) -> None:
+def _reject_paywall_stub(document: Document, text: str, words: int, *, page_text: str) -> None:
     """Reject the free part of a paid article: much shorter than the declared text, or cut off at the paywall."""
     json_ld = document.json_ld
     whole = count_words(json_ld.body)
     if json_ld.accessible_for_free is not False or words >= _MAX_STUB_WORDS:
         return
-    breaks_off = is_paywalled or text.endswith(("…", "..."))
+    breaks_off = text.endswith(("…", "...")) or _PAYWALL.search(page_text) is not None
     if words < _MAX_STUB_SHARE * whole or (not whole and breaks_off):
         sign = f"the page declares {whole} words" if whole else "the page speaks of those who pay, or breaks off,"
         raise ExtractError(
