@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import cast
 
 from lxml.etree import _Element
 from lxml.html import HtmlElement
@@ -50,32 +51,31 @@ def measure_density(tree: HtmlElement) -> TextDensity:
     """Return the density of every element in the page's body."""
     body = tree.find("body")
     elements = list((tree if body is None else body).iter("*"))
-    chars, linked, links, sentences, own, own_linked = (defaultdict[HtmlElement, int](int) for _ in range(6))
+    # Plain dictionaries and few calls: this runs for every element of a page.
+    chars, linked, links, sentences, own, own_linked = cast("list[dict[HtmlElement, int]]", [{} for _ in range(6)])
     # In reverse page order every element comes after its descendants.
     for element in reversed(elements):
-        text, tail, tag, parent = element.text, element.tail, element.tag, element.getparent()
+        text, tail, tag = element.text, element.tail, element.tag
+        held, running, is_in_text = chars.get(element, 0), sentences.get(element, 0), tag in INLINE_TAGS
         if text and (size := _flat_length(text)):
-            chars[element] += size
-            own[element] += size
-            if size >= MIN_SENTENCE_CHARS and tag != "a":
-                sentences[element] += size
-        held, after = chars.get(element, 0), _flat_length(tail) if tail else 0
-        if parent is None or not (held or after):
+            chars[element] = held = held + size
+            own[element] = own.get(element, 0) + size
+            running += size if size >= MIN_SENTENCE_CHARS and tag != "a" else 0
+            sentences[element] = running
+        after = _flat_length(tail) if tail and not tail.isspace() else 0
+        if not (held or after) or (parent := element.getparent()) is None:
             continue
-        chars[parent] += held + after
-        if running := sentences.get(element, 0) + (after if after >= MIN_SENTENCE_CHARS else 0):
-            sentences[parent] += running
-        is_in_text = tag in INLINE_TAGS
+        chars[parent] = chars.get(parent, 0) + held + after
+        if running := running + (after if after >= MIN_SENTENCE_CHARS else 0):
+            sentences[parent] = sentences.get(parent, 0) + running
         if beside := after + held * is_in_text:
-            own[parent] += beside
+            own[parent] = own.get(parent, 0) + beside
         if tag == "a" and held and element.get("href"):
             linked[element], links[element] = held, 1
         if element in linked:
-            linked[parent] += linked[element]
-            links[parent] += links[element]
-            own_linked[parent] += linked[element] * is_in_text
-    for counts in (chars, linked, links, sentences, own, own_linked):
-        counts.default_factory = None
+            linked[parent] = linked.get(parent, 0) + linked[element]
+            links[parent] = links.get(parent, 0) + links[element]
+            own_linked[parent] = own_linked.get(parent, 0) + linked[element] * is_in_text
     return TextDensity(elements, chars, linked, links, sentences, own, own_linked)
 
 
