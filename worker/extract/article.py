@@ -75,7 +75,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
     trace.field("title", title.text, title.origin)
     marks = guard.run("the marks of fields", lambda: read_marks(document), default=PageMarks())
-    is_paywalled = guard.run("looking for a wall", lambda: quality.is_paywalled(document), default=False)
+    page_text = guard.run("looking for a wall", lambda: quality.text_of_paid_page(document), default="")
     budget = RemovalBudget(document.tree, trace)
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
     dates = partial(_find_dates, document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace)
@@ -85,7 +85,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     words = count_words(text)
     trace.figure("words", words)
     quality.require_article(
-        document, text, title=title.text, words=words, min_words=rules.min_words, is_paywalled=is_paywalled
+        document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
     )
     fields_of = partial(find_fields, document, marks, title=title.text, lead=main.lead, text=text)
     fields = guard.run("the fields", fields_of, default=ArticleFields())

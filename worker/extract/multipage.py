@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _BOUNDARY_MARK: Final = b"\n<!-- corpus-worker: the article goes on: "
 _BOUNDARY: Final = re.compile(re.escape(_BOUNDARY_MARK) + rb"([!-~]{1,2100}) -->\n")
-_LINK: Final = re.compile(rb"<(?:a|link)\s([^<>]{0,600})>", re.IGNORECASE)
+# A longer tag is no link to a next page. Chosen, not measured.
+_MAX_LINK_CHARS: Final = 600
+_LINK: Final = re.compile(rb"<(?:a|link)\s([^<>]{0,%d})>" % _MAX_LINK_CHARS, re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(
     rb"(?<![^\s])(rel|href)\s?=\s?(?:\"([^\"]{0,600})\"|'([^']{0,600})'|([^\s\"'<>]{1,600}))", re.IGNORECASE
 )
@@ -58,12 +60,22 @@ def next_page_url(page: Page) -> str | None:
 
 def _next_links(body: bytes) -> Iterator[str]:
     """Yield the addresses that a page links with `rel=next`, as written."""
-    if b"next" not in body.lower():
-        return
-    for link in islice(_LINK.finditer(body), _MAX_LINKS):
+    for link in islice(_links_with(b"next", body), _MAX_LINKS):
         said = {match[1].lower(): match[2] or match[3] or match[4] for match in _ATTRIBUTE.finditer(link[1])}
         if b"next" in (said.get(b"rel") or b"").lower().split() and (href := said.get(b"href")):
             yield html.unescape(href.decode("utf-8", "replace"))
+
+
+def _links_with(word: bytes, body: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the link tags that contain a word in lower case, without reading all the others."""
+    lower, position = body.lower(), 0
+    while (found := lower.find(word, position)) >= 0:
+        position = found + len(word)
+        opening = body.rfind(b"<", max(0, found - _MAX_LINK_CHARS - len(b"<link ")), found)
+        link = _LINK.match(body, opening) if opening >= 0 else None
+        if link is not None and link.end() > found:
+            position = link.end()
+            yield link
 
 
 def is_first_page(url: str) -> bool:

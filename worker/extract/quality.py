@@ -61,15 +61,15 @@ def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
         raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
 
 
-def is_paywalled(document: Document) -> bool:
-    """Return whether a page declares itself not free and its text speaks of subscribing or logging in."""
-    return document.json_ld.accessible_for_free is False and bool(_PAYWALL.search(document.tree.text_content()))
+def text_of_paid_page(document: Document) -> str:
+    """Return all text of a page that declares itself not free, where it may speak of subscribing; else nothing."""
+    return document.tree.text_content() if document.json_ld.accessible_for_free is False else ""
 
 
 def require_article(
-    document: Document, text: str, *, title: str, words: int, min_words: int, is_paywalled: bool = False
+    document: Document, text: str, *, title: str, words: int, min_words: int, page_text: str = ""
 ) -> None:
-    """Raise ExtractError for a page that is shown in place of an article.
+    """Raise ExtractError for a page that is shown in place of an article; `page_text` is `text_of_paid_page`.
 
     Reasons: `gone` (an error page with status 200), `moved` (a redirect in a meta element), `consent`, `paywall`,
     `video`, `gallery`. Texts of _MAX_CHECKED_WORDS words or more always pass.
@@ -79,7 +79,7 @@ def require_article(
     _reject_gone(text, title, words)
     _reject_moved(document, words)
     _reject_consent(text, words)
-    _reject_paywall_stub(document, text, words, is_paywalled=is_paywalled)
+    _reject_paywall_stub(document, text, words, page_text=page_text)
     if words < max(min_words, 1):
         _reject_media(document, words)
 
@@ -102,13 +102,13 @@ def _reject_consent(text: str, words: int) -> None:
         raise ExtractError(f"a consent wall: {count} such phrases in {words} words", reason="consent")
 
 
-def _reject_paywall_stub(document: Document, text: str, words: int, *, is_paywalled: bool) -> None:
+def _reject_paywall_stub(document: Document, text: str, words: int, *, page_text: str) -> None:
     """Reject the free part of a paid article: much shorter than the declared text, or cut off at the paywall."""
     json_ld = document.json_ld
     whole = count_words(json_ld.body)
     if json_ld.accessible_for_free is not False or words >= _MAX_STUB_WORDS:
         return
-    breaks_off = is_paywalled or text.endswith(("…", "..."))
+    breaks_off = text.endswith(("…", "...")) or _PAYWALL.search(page_text) is not None
     if words < _MAX_STUB_SHARE * whole or (not whole and breaks_off):
         sign = f"the page declares {whole} words" if whole else "the page speaks of those who pay, or breaks off,"
         raise ExtractError(
@@ -189,7 +189,7 @@ def refused_signal(rights: Rights, refuse: Iterable[str]) -> str:
 # Number and length (characters) of the pieces that make up a sample. They are spread over the whole text, which may
 # begin with a quotation in another language. Where the short sample was certain, it gave the same language as the long
 # one on 272 of 272 articles (docs/extract.md; measured when samples were still taken from the beginning of the text).
-_SHORT_SAMPLE = (4, 90)
+_SHORT_SAMPLE = (4, 60)
 _LONG_SAMPLE = (10, 200)
 _CERTAIN_PROBABILITY = 0.95
 _LIKELY_PROBABILITY = 0.8

@@ -63,6 +63,8 @@ _MODIFIED_META = re.compile(
     r"(?:og|article|dc|dcterms|parsely|page){0,6}(?:modifiedtime|modified|modifieddate|updatedtime|updated|datemodified|"
     r"lastmodified|lastmod|revisiondate|lastupdated?|dateupdated)"
 )
+# Every date has a number, in the digits of some script.
+_SOME_DIGITS = re.compile(r"\d")
 _NON_LETTERS = re.compile(r"[^a-z]+")
 
 
@@ -205,8 +207,8 @@ class _PageDates:
                 yield PageDate(at=at, origin=origin, sure=sure)
 
     def _in_meta(self, names: re.Pattern[str]) -> Iterator[PageDate]:
-        for name, values in self._document.meta.items():
-            if names.fullmatch(_NON_LETTERS.sub("", name)):
+        for letters, values in self._dated_meta:
+            if names.fullmatch(letters):
                 yield from self._read(values, origin="meta")
 
     def _guessed(self) -> Iterator[PageDate]:
@@ -234,6 +236,12 @@ class _PageDates:
                 found = self._read(shown.values, origin=origin, sure=False)
                 # Today's date above the title is the page's clock.
                 yield from found if shown.after_title else filterfalse(self._is_today, found)
+
+    @cached_property
+    def _dated_meta(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The names of meta elements, reduced to letters, whose values may be dates; and the values."""
+        named = ((_NON_LETTERS.sub("", name), values) for name, values in self._document.meta.items())
+        return [(letters, values) for letters, values in named if any(map(_SOME_DIGITS.search, values))]
 
     @cached_property
     def _visible(self) -> list[VisibleDate]:

@@ -15,7 +15,7 @@ from lxml.etree import XPath, iterwalk
 from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, fold
-from worker.extract.document import DateParser, is_inline
+from worker.extract.document import INLINE_TAGS, DateParser
 
 # All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
 # These bound the work on a hostile page.
@@ -150,7 +150,9 @@ class _TextLine:
     pieces: list[tuple[int, HtmlElement]] = field(default_factory=list)
     dated: list[tuple[int, HtmlElement]] = field(default_factory=list)
 
-    def add(self, text: str, element: HtmlElement) -> None:
+    def add(self, text: str, element: HtmlElement | None) -> None:
+        if element is None or (not self.text and text.isspace()):
+            return
         words = " ".join(text.split())
         if words and self.text and (text[0].isspace() or self.text[-1] == " " or _needs_space(self.text[-1], words[0])):
             self.text = self.text.rstrip() + " "
@@ -196,13 +198,14 @@ def _date_positions(
 ) -> Iterator[_DatePosition]:
     """Yield the dates of a page in page order, up to `max_distance` characters below the title."""
     total, title_at = 0, None
+    title = frozenset() if heading is None else frozenset(heading.iter())
     # The distances of dates above the title are known only when the title is reached.
     waiting: list[tuple[_TextLine, int]] = []
     above = ""
     timed = None if max_distance is None else body.iter("time", "relative-time", "local-time", "time-ago")
     for line in _lines(body, timed or cast("list[HtmlElement]", _DATED_ELEMENTS(body))):
         line.label, above = above, line.text if len(line.text) <= _MAX_LABEL_CHARS else ""
-        if title_at is None and heading is not None and any(_is_in(element, heading) for _, element in line.pieces):
+        if title_at is None and any(element in title for _, element in line.pieces):
             title_at = total
             for earlier, at in waiting:
                 yield from _dates_in_line(earlier, parser, heading, distance=at - title_at, after_title=False)
@@ -224,15 +227,16 @@ def _lines(body: HtmlElement, made_for_dates: Iterable[HtmlElement]) -> Iterator
     dated = frozenset(islice(made_for_dates, _MAX_DATED_ELEMENTS))
     line = _TextLine()
     for event, element in iterwalk(body, events=("start", "end")):
-        if not is_inline(element) and (line.text or line.dated):
+        if (line.text or line.dated) and element.tag not in INLINE_TAGS:
             yield line
             line = _TextLine()
-        if event == "start" and element in dated:
-            line.dated.append((len(line.text), element))
-        text = element.text if event == "start" else element.tail
-        owner = element if event == "start" else element.getparent()
-        if text and owner is not None and element is not body:
-            line.add(text, owner)
+        if event == "start":
+            if element in dated:
+                line.dated.append((len(line.text), element))
+            if (text := element.text) and element is not body:
+                line.add(text, element)
+        elif (text := element.tail) and element is not body:
+            line.add(text, element.getparent())
     if line.text or line.dated:
         yield line
 

@@ -131,7 +131,8 @@ def drop_boilerplate(
     `url` is the page's own address, which some pages print at their end. `learned` are the keys of the host's
     boilerplate (`boilerplate_keys`).
     """
-    reasons = [_why_dropped(block, title=fold(title), url=url, learned=learned) for block in blocks]
+    folded_title = fold(title)
+    reasons = [_why_dropped(block, title=folded_title, url=url, learned=learned) for block in blocks]
     for reason in _overused_reasons(blocks, reasons):
         reasons = ["" if each == reason else each for each in reasons]
     for index in _dated_headlines(blocks):

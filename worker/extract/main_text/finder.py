@@ -28,7 +28,6 @@ from worker.extract.main_text.text_blocks import (
     TextDensity,
     find_teasers,
     find_text_blocks,
-    has_boilerplate_name,
     make_block,
     measure_density,
     measure_text_shares,
@@ -70,7 +69,7 @@ def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
     near = _blocks_after(document.tree, heading) if heading is not None else frozenset()
     for block in _candidates(blocks):
         is_named = block.element in near and _is_named(block.element)
-        text = block.text() if described or is_named else ""
+        text = block.text if described or is_named else ""
         if text and (is_named or _is_described(text, described)) and _is_prose(text):
             return text
     return ""
@@ -200,7 +199,7 @@ def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], ru
     """Return whether one text covers clearly more of a page's running text than the other."""
     if not ours:
         return bool(theirs)
-    keys = [(fold(block.text())[:_COVERAGE_KEY_CHARS], block.chars) for block in running]
+    keys = [(fold(block.text)[:_COVERAGE_KEY_CHARS], block.chars) for block in running]
     gain = _covered(theirs, keys) - _covered(ours, keys)
     return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
 
@@ -255,8 +254,6 @@ def _plain(markup: str) -> str:
 # has fewer than so many words: 18 of 1,003 articles are then read by trafilatura, too (docs/extract.md).
 _NO_LOSS_SHARE = 0.5
 _FEW_WORDS = 60
-# Blocks that agree in so many folded characters are the same. Chosen, not measured: about a line of text.
-_DISTINCT_KEY_CHARS = 80
 _LIVE_BLOG_TYPE = "liveblogposting"
 
 
@@ -275,11 +272,15 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our own text, its lead, and the page's running text that no step removed for a reason."""
+    """Our own text, its lead, and the page's running text that no step removed for a reason.
+
+    Not `is_rendered`: the page shows no text at all without its scripts, so that no other reading can find any.
+    """
 
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
     running: Sequence[TextBlock] = ()
+    is_rendered: bool = True
 
 
 def find_main_text(
@@ -314,17 +315,15 @@ def _better_reading(
 
 
 def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
+    if not own.is_rendered:
+        return False
     if count_words("\n".join(block.text for block in own.blocks)) < max(min_words, _FEW_WORDS):
         return True
     threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
     if threshold >= sum(block.chars - block.linked for block in own.running):
         return False
     # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
-    distinct = {
-        fold(each.text())[:_DISTINCT_KEY_CHARS]: each.chars - each.linked
-        for each in own.running
-        if not has_boilerplate_name(each)
-    }
+    distinct = {each.key: each.chars - each.linked for each in own.running if not each.has_boilerplate_name}
     return threshold < sum(distinct.values())
 
 
@@ -349,7 +348,17 @@ def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, tr
         default=None,
     )
     running = [each for each in own if _is_within(each, document)]
-    return _OwnReading(extract_body(tree, density, blocks), lead, running)
+    return _OwnReading(
+        extract_body(tree, density, blocks),
+        lead,
+        running,
+        is_rendered=bool(density.chars) or _has_noscript(document.body),
+    )
+
+
+def _has_noscript(body: bytes) -> bool:
+    """Return whether a page has paragraphs for readers without scripts; they were removed before parsing."""
+    return any(b"<p" in part.partition(b"</noscript")[0] for part in body.lower().split(b"<noscript")[1:])
 
 
 def _teasers(document: Document, density: TextDensity, blocks: Sequence[TextBlock]) -> dict[HtmlElement, HtmlElement]:

@@ -58,7 +58,7 @@ def measure_card_layout(density: TextDensity, own: Iterable[TextBlock]) -> CardL
     sibling_words: Counter[HtmlElement | None] = Counter()
     sibling_paragraphs: Counter[HtmlElement | None] = Counter()
     for block in own:
-        parent, words = block.element.getparent(), count_words(block.text())
+        parent, words = block.element.getparent(), count_words(block.text)
         sibling_words[parent] += words
         if _is_in(block.element, cards):
             words_in_cards += words

@@ -11,12 +11,10 @@ from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
-from worker.extract.main_text.text_blocks import TextBlock, TextDensity
+from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
-# Shorter pieces of text are menu entries and labels. Chosen, not measured.
-_MIN_SENTENCE_CHARS = 40
 # Elements whose content is never text.
 NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
 
@@ -39,15 +37,20 @@ class RemovalBudget:
             self._total = count_running_text(self._body)
         return self._total
 
-    def remove(self, boxes: Iterable[HtmlElement], *, why: str, share: float) -> list[HtmlElement]:
+    def remove(
+        self, boxes: Iterable[HtmlElement], *, why: str, share: float, density: TextDensity | None = None
+    ) -> list[HtmlElement]:
         """Remove elements from the page, but keep and return those with more than `share` of its running text.
 
-        `why` completes the sentence "it …". Every removal and every refusal is recorded on the trace.
+        `why` completes the sentence "it …". If the page was measured since the last change, `density` saves counting
+        again. Every removal and every refusal is recorded on the trace.
         """
         kept = []
+        # The page has at least this much running text; only if that is too little, all of it is counted.
+        least = share * density.sentences.get(density.elements[0], 0) if density and density.elements else 0.0
         for box in boxes:
-            held = _running_text_in(box)
-            if held and held > share * self.total:
+            held = _running_text_in(box) if density is None else density.sentences.get(box, 0)
+            if held > least and held > share * self.total:
                 self._trace.figure(f"kept although it {why}", f"{held} of {self.total} characters of running text")
                 kept.append(box)
                 continue
@@ -82,7 +85,7 @@ def _running_text_in(box: HtmlElement) -> int:
 def count_running_text(element: HtmlElement) -> int:
     """Return how many characters of running text an element holds.
 
-    Running text is every piece of text outside links with at least _MIN_SENTENCE_CHARS characters.
+    Running text is every piece of text outside links with at least MIN_SENTENCE_CHARS characters.
     """
     return sum(map(len, _sentences(element)))
 
@@ -97,8 +100,8 @@ def _sentences(element: HtmlElement) -> Iterator[str]:
         for piece in pieces:
             if (
                 piece
-                and len(piece) >= _MIN_SENTENCE_CHARS
-                and len(flat := " ".join(piece.split())) >= _MIN_SENTENCE_CHARS
+                and len(piece) >= MIN_SENTENCE_CHARS
+                and len(flat := " ".join(piece.split())) >= MIN_SENTENCE_CHARS
             ):
                 yield flat
 
@@ -176,7 +179,7 @@ def remove_comments(
         box = _comment_box(heading, density)
         # The box of a nested heading may already be removed.
         if box is not None and body in box.iterancestors() and _is_below_article(box, blocks):
-            budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE)
+            budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE, density=density)
 
 
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
@@ -256,11 +259,14 @@ def remove_link_blocks(
     """
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
     boxes = (_link_boxes(density) | _teaser_rows(teasers.values())) - _ancestors(own)
-    outermost = [box for box in boxes if not any(ancestor in boxes for ancestor in box.iterancestors())]
+    # In page order, in which `--explain` shows them.
+    ordered = (element for element in density.elements if element in boxes)
+    outermost = [box for box in ordered if not any(ancestor in boxes for ancestor in box.iterancestors())]
     budget.remove(
         [*outermost, *_headlines_below(density, own, host=_host(url))],
         why="leads to other pages",
         share=_MAX_LINKS_SHARE,
+        density=density,
     )
 
 
