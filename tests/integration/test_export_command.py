@@ -22,7 +22,10 @@ from tests.contract.storage.factories import (
     fingerprint,
     judge_of,
 )
-from worker.models import Rights
+from tests.texts import page as html_page
+from tests.texts import story
+from worker.export.warc import write_warc
+from worker.models import Page, Rights
 from worker.storage.store import Store, open_store
 
 JANUARY, MARCH = datetime(2026, 1, 31, 17, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
@@ -32,6 +35,12 @@ def come(store: Store, url: str, text: str, *, source: str, published_at: dateti
     made = replace(article(url, text), source=source, published_at=published_at, rights=rights)
     store.ledger.enqueue([candidate(url, source=source)], now=NOW, again=True)
     store.ledger.settle(claim_one(store), made, fingerprint=fingerprint(text), judge=judge_of(made), now=NOW)
+
+
+def web_page(name: str) -> Page:
+    url = f"https://bao.example/{len(name)}-{name.encode().hex()}"
+    body = html_page(name, story(name)).body
+    return Page(url=url, final_url=url, status=200, body=body, fetched_at=NOW, content_type="text/html; charset=utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +155,23 @@ def test_a_release_and_the_next_one(desk: Desk) -> None:
     assert desk.run("release", "two").err == (
         "corpus-worker: two: cannot be written: it is not empty; name another folder\n"
     )
+
+
+def test_exported_pages_are_taken_back_as_the_same_articles(tmp_path: Path) -> None:
+    first, second = Desk(folder=tmp_path / "first"), Desk(folder=tmp_path / "second")
+    for desk in (first, second):
+        desk.folder.mkdir()
+        desk.configure()
+    with (first.folder / "in.warc.gz").open("wb") as file:
+        write_warc([web_page(name) for name in ("một", "hai", "ba")], file)
+    first.run("ingest", "in.warc.gz")
+
+    ended = first.run("export", "--format", "warc", "--output", "../second/out.warc.gz", "--where", "title!=ba")
+    refused = first.run("export", "--format", "warc", "--output", "out.warc")
+    second.run("ingest", "out.warc.gz")
+
+    wanted = [line for line in first.run("export").records() if line["title"] != "ba"]
+    assert "2 pages written" in ended.err
+    assert "name a file that ends in .warc.gz" in refused.err
+    assert len(wanted) == 2
+    assert second.run("export").records() == wanted

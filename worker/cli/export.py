@@ -57,7 +57,7 @@ def _filters(*from_names: str) -> Callable[[Callable[..., R]], Callable[..., R]]
     show_default=True,
     help="The output format.",
 )
-@click.option("--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv: default stdout).")
+@click.option("--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv, warc: default stdout).")
 @click.option("--copies", is_flag=True, help="Also write the texts that are not exported, as copies of one that is.")
 @_filters("--from", "--since")
 @options
@@ -78,12 +78,13 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
     if output and (path := local_path(output)):
         common.require_safe_output(settings, path)
     with open_read_only(settings) as store, store.reader.snapshot() as corpus:
-        items = wanted.apply(FORMATS[output_format].read(corpus, wanted.selection))
+        form = FORMATS[output_format]
+        items = form.items_of(corpus, wanted.apply(corpus.texts(wanted.selection)))
         count = write_export(output_format, items, wanted.columns, output)
     if output and common.as_json:
         print_json({"exported": count, "format": output_format, "output": shown_output(output)})
     elif output and common.verbosity >= 0:
-        print_note(f"{count} texts written to {shown_output(output)}")
+        print_note(f"{count} {form.noun} written to {shown_output(output)}")
 
 
 @click.command()

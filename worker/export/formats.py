@@ -1,4 +1,4 @@
-"""The export formats: JSON Lines, CSV, text files, Parquet. A format is a function and one line in `FORMATS`."""
+"""The export formats: JSON Lines, CSV, text files, Parquet, WARC. A format is a function and one line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from worker.export.outputs import (
     shown_output,
 )
 from worker.export.parquet import require_pyarrow, write_parquet
-from worker.models import Selection, StoredArticle
+from worker.export.warc import write_warc
+from worker.models import Page, Selection, StoredArticle
 
 
 class ExportableCorpus(Protocol):
@@ -33,23 +34,38 @@ class ExportableCorpus(Protocol):
         ...
 
 
-def _texts(corpus: ExportableCorpus, selection: Selection) -> Iterable[StoredArticle]:
-    return corpus.texts(selection)
+class CorpusWithPages(Protocol):
+    """What an export of pages reads: `worker.storage` implements it."""
+
+    def pages(self, texts: Iterable[StoredArticle]) -> Iterable[Page]:
+        """Return the kept pages that the texts were extracted from."""
+        ...
+
+
+def _as_they_are(_corpus: object, texts: Iterable[StoredArticle]) -> Iterable[Any]:
+    return texts
+
+
+def _pages_of(corpus: CorpusWithPages, texts: Iterable[StoredArticle]) -> Iterable[Any]:
+    return corpus.pages(texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFormat:
     """A format: `write` writes items into a binary file, or `write_folder` into a folder, and returns how many.
 
-    `read` returns the items of a corpus: texts, unless the format is made of something else. `streams`: it can go to
-    standard output. `compressible`: a name may end in `.gz` or `.zst`.
+    `items_of` returns the items of the selected texts: these themselves, unless the format is made of something else
+    (`noun`). `streams`: it can go to standard output. `compressible`: a name may end in `.gz` or `.zst`. A format that
+    compresses by itself has the `ending` that the names of its files need.
     """
 
     write: Callable[[Iterable[Any], Sequence[ExportColumn], BinaryIO], int] | None = None
     write_folder: Callable[[Iterable[Any], Path], int] | None = None
-    read: Callable[[Any, Selection], Iterable[Any]] = _texts
+    items_of: Callable[[Any, Iterable[StoredArticle]], Iterable[Any]] = _as_they_are
+    noun: str = "texts"
     streams: bool = False
     compressible: bool = False
+    ending: str = ""
 
 
 def require_output(name: str, output: str | None) -> None:
@@ -60,7 +76,11 @@ def require_output(name: str, output: str | None) -> None:
             raise UsageError(f"{name} goes into a folder; name a new or empty one with --output DIR")
     elif output is None and not form.streams:
         raise UsageError(f"{name} goes into a file; name one with --output FILE")
-    elif output and compression_of(output) and not form.compressible:
+    elif output and form.ending and not (output.lower().endswith(form.ending) or output.startswith(("-", "/dev/"))):
+        raise UsageError(
+            f"{shown_output(output)}: {name} is compressed already; name a file that ends in {form.ending}"
+        )
+    elif output and not form.ending and compression_of(output) and not form.compressible:
         endings = " or ".join(COMPRESSIONS)
         raise UsageError(f"{shown_output(output)}: {name} is not compressed again; name a file without {endings}")
 
@@ -79,7 +99,7 @@ def write_export(name: str, items: Iterable[Any], columns: Sequence[ExportColumn
         raise TypeError(f"format {name} has no writer")
     if name == "parquet":
         require_pyarrow("parquet")
-    with open_export(output) as file:
+    with open_export(output, compress=not form.ending) as file:
         return form.write(items, columns, file)
 
 
@@ -134,12 +154,20 @@ def _write_one(stored: StoredArticle, place: Path) -> int:
     return 1
 
 
+# WARC: the kept pages that the texts were extracted from.
+
+
+def _write_pages(pages: Iterable[Page], _columns: Sequence[ExportColumn], file: BinaryIO) -> int:
+    return write_warc(pages, file)
+
+
 FORMATS: Final[Mapping[str, ExportFormat]] = MappingProxyType(
     {
         "jsonl": ExportFormat(write=_write_jsonl, streams=True, compressible=True),
         "csv": ExportFormat(write=_write_csv, streams=True, compressible=True),
         "text": ExportFormat(write_folder=_write_texts),
         "parquet": ExportFormat(write=write_parquet),
+        "warc": ExportFormat(write=_write_pages, items_of=_pages_of, noun="pages", streams=True, ending=".warc.gz"),
     }
 )
 """The formats by name; the command's choices and the tests are made from this table."""

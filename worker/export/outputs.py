@@ -42,10 +42,10 @@ def compression_of(output: str) -> str:
 
 
 @contextmanager
-def open_export(output: str | None) -> Iterator[BinaryIO]:
+def open_export(output: str | None, *, compress: bool = True) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `output` when the block succeeds; None and `-` are standard output.
 
-    Raises UsageError if it cannot be written.
+    With `compress`, what is written is compressed as the name says. Raises UsageError if it cannot be written.
     """
     if output is None or output == "-":
         sys.stdout.flush()
@@ -53,7 +53,7 @@ def open_export(output: str | None) -> Iterator[BinaryIO]:
         return
     path = local_path(output)
     opened = _remote_object(output) if path is None else _local_file(path)
-    with opened as file, _compressing(file, output) as stream:
+    with opened as file, _compressing(file, output if compress else "") as stream:
         yield stream
 
 

@@ -82,9 +82,9 @@ class Selection:
 class Removal:
     """Why an article that was exported is exported no longer.
 
-    `reason` is `forgotten` if the article is gone from the store, the relation by which another text of its cluster is
-    exported instead, or `filtered` if it is a head that is no longer selected. `replaced_by` is the id of that other
-    text.
+    `reason` is `forgotten` if a person had it removed for good (`forget`), `removed` if it is gone from the store in
+    another way, the relation by which another text of its cluster is exported instead, or `filtered` if it is a head
+    that is no longer selected. `replaced_by` is the id of that other text.
     """
 
     reason: str

@@ -141,7 +141,7 @@ def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path, form: str) 
     (tmp_path / "file").write_text("")
 
     with pytest.raises(UsageError, match="cannot be written"):
-        write(form, [], tmp_path / "file" / "corpus")
+        write(form, [], tmp_path / "file" / f"corpus{FORMATS[form].ending}")
 
 
 @pytest.mark.parametrize(

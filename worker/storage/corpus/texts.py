@@ -10,19 +10,24 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, select
 
-from worker.models import CopyFacts, DuplicateLink, Removal, Selection, State, StoredArticle, publication_time
+from worker.models import CopyFacts, DuplicateLink, Page, Removal, Selection, State, StoredArticle, publication_time
 from worker.storage.corpus import views
 from worker.storage.corpus.neighbours import originals
+from worker.storage.db.codec import PAGE_FORM, content_from
 from worker.storage.db.migrate import identity_of
-from worker.storage.db.schema import ARTICLES, CANDIDATES, STANDINGS
+from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES, STANDINGS
 from worker.storage.db.sql import among
+from worker.storage.queue import hosts
 
 BATCH: Final = 200
 """Texts read at once. Chosen: some hundred kilobytes, and few statements beside the rows they return."""
+PAGES_AT_ONCE: Final = 16
+"""Pages read in one query. Chosen, not measured: bounds memory, as a page may be as large as `[fetch] max_bytes`."""
 _REFUSING: Final = (State.REJECTED, State.BLOCKED, State.FAILED)
 
 _ARTICLES = views.articles_query().where(among(ARTICLES.c.id, "ids")).order_by(ARTICLES.c.id)
@@ -40,6 +45,21 @@ _MEMBERS = (
     .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
     .where(among(STANDINGS.c.cluster, "clusters"))
 )  # fmt: skip
+_NEWER = ARTICLES.alias("newer")
+_KEPT_PAGES = (
+    select(PAGES.c.form, PAGES.c.described, PAGES.c.body, PAGES.c.fetched_at)
+    .join(ARTICLES, ARTICLES.c.page_id == PAGES.c.id)
+    .where(among(ARTICLES.c.id, "ids"), PAGES.c.form == PAGE_FORM)
+    # Several articles may have been extracted from one page: it belongs to the newest.
+    .where(
+        ~exists().where(
+            _NEWER.c.candidate_id == ARTICLES.c.candidate_id,
+            _NEWER.c.page_id == ARTICLES.c.page_id,
+            _NEWER.c.id > ARTICLES.c.id,
+        )
+    )
+    .order_by(ARTICLES.c.id)
+)
 _LINKS = views.links_query(that_keep_both=False).where(among(ARTICLES.c.id, "ids"))
 _HEADS_AMONG = select(STANDINGS.c.article_id).where(among(STANDINGS.c.article_id, "ids"), STANDINGS.c.head)
 _REFUSED = (
@@ -68,6 +88,15 @@ class CorpusSnapshot:
                 facts = _copy_facts(row, clusters.get(row.cluster), links.get(row.id))
                 yield replace(views.stored_article(row), copies=facts)
 
+    def pages(self, texts: Iterable[StoredArticle]) -> Iterator[Page]:
+        """Yield the kept pages that these texts were extracted from, each once, in order; a text may have none."""
+        left = iter(texts)
+        while ids := [text.id for text in islice(left, PAGES_AT_ONCE)]:
+            for row in self._connection.execute(_KEPT_PAGES, {"ids": ids}).all():
+                page = content_from(row.form, row.described, row.body, row.fetched_at)
+                if isinstance(page, Page):
+                    yield page
+
     def duplicates(self, *, links_that_keep_both: bool) -> Iterator[DuplicateLink]:
         """Yield the links of recognised copies, ordered by id; with the flag also those that keep both texts."""
         query = views.links_query(that_keep_both=links_that_keep_both)
@@ -81,7 +110,10 @@ class CorpusSnapshot:
         heads = set(self._connection.execute(_HEADS_AMONG, {"ids": ids}).scalars())
         links = self._links(ids)
         found = {each.id: Removal(reason=each.relation, replaced_by=each.duplicate_of) for each in links.values()}
-        return {each: found.get(each, Removal(reason="filtered" if each in heads else "forgotten")) for each in ids}
+        forgotten = {row.key for row in hosts.tombstones(self._connection, map(hosts.article_key, ids))}
+        left = set(ids) - found.keys()
+        gone = {each: "forgotten" if hosts.article_key(each) in forgotten else "removed" for each in left - heads}
+        return found | {each: Removal(reason=gone.get(each, "filtered")) for each in left}
 
     def refusals(self) -> dict[tuple[State, str], int]:
         """Return how many pages gave no article, by state and reason."""

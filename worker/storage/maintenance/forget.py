@@ -19,6 +19,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete
 
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
+from worker.storage.corpus.search import rewrite_step
 from worker.storage.db.codec import without_notes_on
 from worker.storage.db.database import Database
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, delete_meta, read_meta, write_meta
@@ -47,10 +48,9 @@ from worker.storage.queue.hosts import FORGOTTEN, HOST_PARAGRAPHS, add_tombstone
 
 T = TypeVar("T")
 
+# Candidates in one transaction, URLs in one statement. Chosen, not measured: a worker waits for one of them at most.
 ERASED_AT_ONCE: Final = 200
-"""Candidates erased in one transaction. Chosen, not measured: a running worker waits for one of them at most."""
 URLS_AT_ONCE: Final = 1_000
-"""URLs in one statement. Chosen, not measured: far below the 32,766 parameters that SQLite takes."""
 PATIENCE: Final = timedelta(minutes=1)
 """How long to wait for readers of a SQLite store at the end. Chosen, not measured: only a large export takes longer."""
 _QUOTED: Final = re.compile(r'"article":(\d+)')
@@ -143,6 +143,8 @@ def overwrite(database: Database) -> bool:
     """
     if not database.read(read_meta, FORGOTTEN_PAGES_LEFT):
         return True
+    while database.write(rewrite_step):  # full-text search keeps the words of a removed text until then
+        continue
     if not database.rewrite(_mark_unwritten, patience=PATIENCE):
         return False
     database.write(delete_meta, FORGOTTEN_PAGES_LEFT)
@@ -269,8 +271,7 @@ def _copies(connection: Connection, rows: dict[int, Row[Any]]) -> dict[int, Row[
 
 
 def _named(rows: Iterable[Row[Any]]) -> tuple[NamedArticle, ...]:
-    found = sorted(rows, key=lambda row: row.id)
-    return tuple(NamedArticle(id=row.id, url=row.url, title=row.title) for row in found)
+    return tuple(NamedArticle(id=row.id, url=row.url, title=row.title) for row in sorted(rows, key=lambda row: row.id))
 
 
 def _addresses(connection: Connection, candidates: Collection[int]) -> set[str]:

@@ -121,7 +121,7 @@ def test_a_text_that_is_exported_no_longer_has_a_reason(store: Store) -> None:
             1: Removal(reason="contained", replaced_by=4),
             2: Removal(reason="revision", replaced_by=3),
             3: Removal(reason="filtered"),
-            99: Removal(reason="forgotten"),
+            99: Removal(reason="removed"),
         }
         assert corpus.unexported() == 2
         assert corpus.refusals() == {}

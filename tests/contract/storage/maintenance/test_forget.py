@@ -34,7 +34,7 @@ from worker.urls import canonicalise
 A, B, C = "https://a.example/nguyen-van-a", "https://b.example/1", "https://c.example/1"
 LATER = NOW + MINUTE
 SECRET = "bímật"
-"""A word that only the forgotten article has."""
+"""A word that only the forgotten article has; full-text search has it as `bimat`."""
 
 
 def forget(store: Store, target: str, **options: bool) -> ForgetReport:
@@ -60,6 +60,12 @@ def values(store: Store) -> Iterator[str]:
                 yield from (each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in row)
 
 
+def bytes_of(store: Store) -> bytes:
+    """Return what is in the files of a SQLite store, its log included; nothing on a server."""
+    path = store.seeds.database.path
+    return b"" if path is None else path.read_bytes() + path.with_name(f"{path.name}-wal").read_bytes()
+
+
 def state_of(store: Store, url: str) -> tuple[State, str]:
     record = store.reader.candidate(url)
     assert record is not None
@@ -74,6 +80,8 @@ def test_everything_of_a_page_is_gone_and_its_copies_stay(store: Store) -> None:
     take_in(store, B, "một hai", now=LATER)
     store.review.mark(1, 3, decided="same", judge=judge, now=LATER)
     store.hosts.save_redirect(f"{A}?old", A)
+    while store.index_queued_texts():
+        assert b"bimat" in bytes_of(store) or not bytes_of(store)
 
     report = forget(store, f"{A}?utm_source=x")
 
@@ -81,6 +89,7 @@ def test_everything_of_a_page_is_gone_and_its_copies_stay(store: Store) -> None:
     assert [each.id for each in report.selection.copies] == [3]
     assert report.selection.pages == 2
     assert not [value for value in values(store) if SECRET in value or "nguyen-van" in value]
+    assert b"bimat" not in bytes_of(store)
     assert [head.id for head in store.reader.heads()] == [3]
     assert state_of(store, A) == state_of(store, "1") == (State.BLOCKED, "forgotten")
     assert "a court order" in store.reader.candidate(A).events[-1].detail  # type: ignore[union-attr]
