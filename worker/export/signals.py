@@ -1,4 +1,4 @@
-"""Quality signals of a text, named filters over them, and masking of personal data. All functions are pure.
+"""Quality signals of a text as columns, and masking of personal data. All functions are pure.
 
 The definitions are those of three papers:
 
@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Final
 
 from worker.charset.characters import count_words, sha256_of
+from worker.export.columns import ColumnType, ExportColumn
 from worker.models import Article, StoredArticle
 
 # Quality signals.
@@ -37,6 +38,22 @@ STOP_WORDS: Final = {
     ),
 }  # fmt: skip
 """Stop words by language: Gopher's for English, those of FineWeb-2's configuration `vie_Latn` for Vietnamese."""
+
+
+_DIGITS: Final = 4  # after the point: enough for every threshold, and the same on every machine
+_MEANINGS: Final = {
+    "mean_word_length": "characters of a word, on average",
+    "symbol_share": "`#` or ellipses for each word",
+    "alphabetic_words": "share of words with a letter",
+    "bullet_lines": "share of lines that begin with a bullet",
+    "ellipsis_lines": "share of lines that end in an ellipsis",
+    "doubled_lines": "share of lines equal to an earlier one",
+    "doubled_line_chars": "share of characters in such lines",
+    "punctuated_lines": "share of lines that end in a terminal punctuation mark",
+    "short_lines": "share of lines of at most 30 characters",
+    "stop_words": "number of stop words; none for a language without a list",
+}
+_COUNTS: Final[dict[str, ColumnType]] = {"stop_words": "int32"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +117,24 @@ def _share(part: float, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-FILTERS: Final = {"fineweb2-vi": ("language_score>=0.802", "punctuated_lines>=0.333", "doubled_lines<=0.293")}
-"""Named filters: conditions on columns, as `--where` takes them.
+LanguageScore = Callable[[str, str], float]
+"""Returns the probability that a text is in a language (ISO 639-1), by a model."""
 
-`fineweb2-vi` has the thresholds of FineWeb-2's configuration `vie_Latn` (Penedo et al. 2025, arXiv:2506.20920). Its
-language score is that of another model than this program's.
-"""
+
+def quality_columns(score: LanguageScore) -> tuple[ExportColumn, ...]:
+    """Return the columns of `--quality`: the probability of the text's language, then the fields of QualitySignals."""
+    named = (_signal_column(each.name) for each in fields(QualitySignals))
+    meaning = "probability that the text is in `language`, by the model that detected it"
+    found = lambda text: round(score(text.article.text, text.article.language), _DIGITS)  # noqa: E731
+    return (ExportColumn("language_score", "float64", found, meaning), *named)
+
+
+def _signal_column(name: str) -> ExportColumn:
+    def value(text: StoredArticle) -> object:
+        found = getattr(quality_signals(text.article.text, text.article.language), name)
+        return round(found, _DIGITS) if isinstance(found, float) else found
+
+    return ExportColumn(name, _COUNTS.get(name, "float64"), value, _MEANINGS[name], nullable=name in _COUNTS)
 
 
 # Personal data. What is masked is a number or an address in a form that hardly anything else has.
@@ -209,7 +238,3 @@ def _masked(article: Article) -> Article:
 
 def _masked_or_none(text: str | None) -> str | None:
     return None if text is None else mask_personal_data(text)
-
-
-LanguageScore = Callable[[str, str], float]
-"""Returns the probability that a text is in a language, by a model."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from worker.export.signals import mask_personal_data, quality_signals
+from tests.fakes import article
+from worker.charset.characters import sha256_of
+from worker.errors import UsageError
+from worker.export.columns import COLUMNS, NAMED_FILTERS, read_filter, row_of
+from worker.export.signals import mask_personal_data, quality_columns, quality_signals, without_personal_data
+from worker.models import Relation, StoredArticle
 
 LINES = "\n".join(("Câu đầu có dấu chấm.", "Câu hai thì không", "Câu hai thì không", "• Một mục…", "Hỏi gì? #tag #tag"))
 
@@ -26,6 +33,48 @@ def test_a_text_without_words_has_shares_of_zero(text: str) -> None:
     found = quality_signals(text, "vi")
 
     assert (found.mean_word_length, found.symbol_share, found.alphabetic_words) == (0.0, 0.0, 0.0)
+
+
+def stored(text: str, language: str = "vi") -> StoredArticle:
+    made = replace(article(text), language=language, lead="ĐT 0912 345 678", tags=("a@b.vn",))
+    return StoredArticle(id=1, article=made, cluster=1, revision=1, head=True, relation=Relation.UNIQUE)
+
+
+def score(_text: str, language: str) -> float:
+    return 0.987654321 if language == "vi" else 0.5
+
+
+def test_signals_are_columns_only_when_asked_for() -> None:
+    columns = quality_columns(score)
+
+    assert read_filter({}, quality=columns).columns == COLUMNS
+    asked = read_filter({"quality": True}, quality=columns).columns
+    row = row_of(stored(LINES), asked)
+    assert list(row)[len(COLUMNS) :] == [
+        "language_score", "mean_word_length", "symbol_share", "alphabetic_words", "bullet_lines", "ellipsis_lines",
+        "doubled_lines", "doubled_line_chars", "punctuated_lines", "short_lines", "stop_words",
+    ]  # fmt: skip
+    assert (row["language_score"], row["doubled_lines"], row["stop_words"]) == (0.9877, 0.2, 2)
+
+
+def test_a_named_filter_and_conditions_on_signals_need_no_columns() -> None:
+    good, bad = stored("Một câu dài có dấu chấm.\nHai."), stored(LINES)
+    wanted = read_filter({"named_filters": ["fineweb2-vi"]}, quality=quality_columns(score))
+    by_hand = read_filter({"where": ["punctuated_lines>=0.5"]}, quality=quality_columns(score))
+
+    assert list(wanted.apply([good, bad, stored("Hai.", "en")])) == list(by_hand.apply([good, bad])) == [good]
+    assert wanted.columns == COLUMNS
+    with pytest.raises(UsageError, match="no column 'punctuated'"):
+        read_filter({"where": ["punctuated>=0.5"]}, quality=quality_columns(score))
+    assert all(read_filter({"named_filters": [name]}, quality=quality_columns(score)) for name in NAMED_FILTERS)
+
+
+def test_every_text_of_an_article_is_masked_and_the_rest_is_true_of_it() -> None:
+    (masked,) = read_filter({}, change=without_personal_data).apply([stored("Gọi +84 912 345 678 nhé")])
+
+    text = "Gọi [phone] nhé"
+    assert (masked.article.text, masked.article.lead, masked.article.tags) == (text, "ĐT [phone]", ("[email]",))
+    assert (masked.article.sha256, masked.article.words) == (sha256_of(text), 3)
 
 
 MASKED = {
@@ -51,7 +100,8 @@ MASKED = {
     "thẻ 001099012345 của anh": "thẻ [id] của anh",
 }
 KEPT = (
-    "ngày 05.12.2023 08.30", "05-12-2023", "tháng 05.2023 08.30", "02/09/1945", "2023-12-05 08:30", "lúc 08.30 ngày 30.04.1975",
+    "ngày 05.12.2023 08.30", "05-12-2023", "tháng 05.2023 08.30", "02/09/1945", "2023-12-05 08:30",
+    "lúc 08.30 ngày 30.04.1975",
     "giá 1.234.567.890 đồng", "giá 1 234 567 890", "912345678 đồng", "0912345678 đồng", "thu 123456789 USD",
     "+1.250.000.000", "tăng +12.345.678", "123456789", "bài 4954454", "bài số 188260307071033787",
     "https://bao.vn/tin-0912345678.htm", "https://bao.vn/0912345678/", "?id=0912345678", "tỉ số 2-1, 3-0, 21-19 21-18",
