@@ -1,12 +1,9 @@
-"""Reads an article's fields besides its text and dates: title, section, tags, description, picture, authors.
-
-Each field has several sources, which are tried in a fixed order; docs/extract.md has the order and what was measured.
-"""
+"""Reads an article's title, section, tags, description, picture and authors, in the order of docs/extract.md."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -14,6 +11,7 @@ from worker.charset import strip_tags
 from worker.charset.characters import clean_line, fold
 from worker.extract.document import Document, PageMarks
 from worker.extract.explain import ArticleFields, Found, short_field
+from worker.extract.json_ld import split_people
 from worker.extract.multipage import find_caption, find_image
 
 # The title, without the name of the site.
@@ -256,7 +254,6 @@ _HAN = re.compile(r"[\u3040-\u9fff]")
 _PART_OF_NAME = re.compile(r"\A\s?(?:&|and |và |und |et |y )", re.IGNORECASE)
 _FRONT_PAGE = re.compile(r"(?:https?:)?//[^/]*/?")
 _SITE = re.compile(r"\w\.\w|/")  # `VCCorp.vn`, an address
-_SIGN = re.compile(r"\s?\([a-z]{1,5}\)\Z")
 _SECTION_MARKS = re.compile(r",(?=\S)|[;|>»]")
 
 
@@ -290,7 +287,11 @@ class _PageWords:
 
 def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, text: str) -> ArticleFields:
     """Return the fields that a page declares or marks; `lead` was found with the text."""
-    words = _PageWords(_site_names(document), fold(title), fold(text))
+    # Some sites give the section's name to the publisher, too.
+    sections_named = {
+        fold(each.name) for each in document.json_ld.breadcrumbs if not _FRONT_PAGE.fullmatch(each.url) and each.url
+    }
+    words = _PageWords(_site_names(document) - sections_named, fold(title), fold(text))
     sections = list(islice(_sections(document, marks, words), _MAX_TAGS))
     image = find_image(document)
     tags, authors = _find_tags(document, marks, words), _find_authors(document, words)
@@ -328,8 +329,8 @@ def _sections(document: Document, marks: PageMarks, words: _PageWords) -> Iterat
     for values, origin in (
         (document.json_ld.sections, "json-ld"),
         ((declared,), "meta"),
-        (reversed(crumbs), "json-ld"),
-        (reversed(marks.breadcrumbs), "breadcrumbs"),
+        (crumbs[::-1], "json-ld"),
+        (marks.breadcrumbs[::-1], "breadcrumbs"),
     ):
         for value in values:
             name = short_field(_SECTION_MARKS.split(value[:_MAX_LIST_CHARS].strip(), maxsplit=1)[0])
@@ -345,7 +346,8 @@ def _find_tags(document: Document, marks: PageMarks, words: _PageWords) -> tuple
     meta = document.meta
     found: dict[str, str] = {}
     origins = []
-    keywords = (*meta.get("news_keywords", ()), *meta.get("keywords", ()))
+    summary = meta.get("description", ())  # some sites write it into their keywords
+    keywords = [each for name in ("news_keywords", "keywords") for each in meta.get(name, ()) if each not in summary]
     sure = (document.json_ld.keywords, "json-ld"), (meta.get("article:tag", ()), "meta"), (marks.tags, "links")
     for values, origin in (*sure, (keywords, "keywords")):
         before = len(found)
@@ -368,20 +370,17 @@ def _split_tags(values: Sequence[str]) -> Iterator[str]:
 
 
 def _descriptions(document: Document) -> Iterator[Found]:
-    for value, origin in (
-        (document.meta_value("description"), "meta"),
-        (document.meta_value("og:description"), "meta"),
-        (document.json_ld.description, "json-ld"),
-    ):
+    of_meta = ((document.meta_value(name), "meta") for name in ("description", "og:description"))
+    for value, origin in (*of_meta, (document.json_ld.description, "json-ld")):
         if fold(text := short_field(value)):
             yield Found(text, origin)
 
 
 def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...], str]:
     """Return the authors, and the origin: people in JSON-LD or in meta elements, else the site if JSON-LD names it."""
-    declared = [name for name in dict.fromkeys(map(_person, document.json_ld.authors)) if name]
+    declared = _people(document.json_ld.authors)
     said = chain.from_iterable(document.meta.get(name, ()) for name in ("author", "article:author", "dc.creator"))
-    of_meta = dict.fromkeys(map(_person, islice(said, _MAX_AUTHORS)))
+    of_meta = _people(islice(said, _MAX_AUTHORS))
     for people, origin in (
         ([name for name in declared if not _is_name(name, words.site_names)], "json-ld"),
         (
@@ -395,6 +394,5 @@ def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...
     return (), ""
 
 
-def _person(raw: str) -> str:
-    """Return a name without a sign in brackets (`Elena Oberholzer (obe)`)."""
-    return _SIGN.sub("", short_field(raw).strip(" -–,;"))
+def _people(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for value in values for name in split_people(short_field(value))))
