@@ -259,7 +259,7 @@ _SECTION_MARKS = re.compile(r",(?=\S)|[;|>»]")
 
 @dataclass(frozen=True, slots=True)
 class _PageWords:
-    """What the candidates for a field are compared with: the names of the site, the title and the text, all folded."""
+    """What the candidates for a field are compared with: the site's names and the title, folded, and the text."""
 
     site_names: frozenset[str]
     title: str
@@ -277,12 +277,12 @@ class _PageWords:
             and not _is_name(value, self.site_names)
         )
 
-    def contains(self, value: str) -> bool:
-        """Return whether the title or the text contains a value, as whole words where a script has words."""
-        folded = fold(value)
-        if _HAN.search(folded):
-            return folded in self.title or folded in self.text or folded.replace(" ", "") in self.text.replace(" ", "")
-        return f" {folded} " in f" {self.text} " or f" {folded} " in f" {self.title} "
+    def those_in_text(self, values: Iterable[str]) -> list[str]:
+        """Return the values that the title or the text contains, as whole words where a script has words."""
+        text = f" {self.title} {fold(self.text)} "
+        bare = text.replace(" ", "")
+        words = ((value, fold(value)) for value in values)
+        return [value for value, word in words if f" {word} " in text or (_HAN.search(word) and word in bare)]
 
 
 def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, text: str) -> ArticleFields:
@@ -291,12 +291,12 @@ def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, 
     sections_named = {
         fold(each.name) for each in document.json_ld.breadcrumbs if not _FRONT_PAGE.fullmatch(each.url) and each.url
     }
-    words = _PageWords(_site_names(document) - sections_named, fold(title), fold(text))
+    words = _PageWords(_site_names(document) - sections_named, fold(title), text)
     sections = list(islice(_sections(document, marks, words), _MAX_TAGS))
     image = find_image(document)
     tags, authors = _find_tags(document, marks, words), _find_authors(document, words)
     single = {
-        "lead": _find_lead(document, lead, words, text),
+        "lead": _find_lead(document, lead, text),
         "section": next((each for each in sections if fold(each.value) not in _ANY_NEWS), next(iter(sections), None)),
         "description": next(_descriptions(document), None),
         "image": image,
@@ -312,9 +312,9 @@ def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, 
     )
 
 
-def _find_lead(document: Document, lead: str, words: _PageWords, text: str) -> Found | None:
+def _find_lead(document: Document, lead: str, text: str) -> Found | None:
     """Return the lead if the text has it, else the first paragraph if a description begins like it."""
-    if lead and fold(lead) in words.text:
+    if lead and (lead in text or fold(lead) in fold(text)):
         return Found(clean_line(lead), "page")
     first = text.partition("\n")[0]
     begins = fold(first)[:_SAME_BEGINNING]
@@ -351,8 +351,9 @@ def _find_tags(document: Document, marks: PageMarks, words: _PageWords) -> tuple
     sure = (document.json_ld.keywords, "json-ld"), (meta.get("article:tag", ()), "meta"), (marks.tags, "links")
     for values, origin in (*sure, (keywords, "keywords")):
         before = len(found)
-        for tag in dict.fromkeys(islice(_split_tags(values), 2 * _MAX_TAGS)):
-            if words.is_name(tag, max_chars=_MAX_NAME_CHARS) and (values is not keywords or words.contains(tag)):
+        tags = list(islice(_split_tags(values), 2 * _MAX_TAGS))
+        for tag in words.those_in_text(tags) if tags and values is keywords else tags:
+            if words.is_name(tag, max_chars=_MAX_NAME_CHARS):
                 found.setdefault(fold(tag), tag)
         origins += [origin] if len(found) > before else []
     return tuple(found.values())[:_MAX_TAGS], ", ".join(origins)
