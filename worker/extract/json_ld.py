@@ -283,11 +283,12 @@ def _names(value: object) -> Iterator[str]:
 def _authors(value: object, by_id: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield the names of an article's authors; an author may be a reference to another object on the page."""
     for author in islice(_as_list(value), _MAX_NAMES):
-        yield from _names(_resolved(author, by_id))
+        for names in _names(_resolved(author, by_id)):
+            yield from _split_people(names)
 
 
-def split_people(names: str) -> list[str]:
-    """Return the names in a byline, without a sign in brackets (`Elena Oberholzer (obe)`).
+def _split_people(names: str) -> list[str]:
+    """Return the names in the name of an author, without a sign in brackets (`Elena Oberholzer (obe)`).
 
     It is split (`Lê A, Trần B và Hồ C`) only if every part has the two words of a name.
     """

@@ -11,7 +11,6 @@ from worker.charset import strip_tags
 from worker.charset.characters import clean_line, fold
 from worker.extract.document import Document, PageMarks
 from worker.extract.explain import ArticleFields, Found, short_field
-from worker.extract.json_ld import split_people
 from worker.extract.multipage import find_caption, find_image
 
 # The title, without the name of the site.
@@ -226,13 +225,11 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
 _MAX_SECTION_CHARS, _MAX_NAME_CHARS, _MAX_LIST_CHARS, _SAME_BEGINNING = 45, 60, 5_000, 60
 _MAX_TAGS, _MAX_AUTHORS, _MAX_LISTS = 30, 20, 2
 # fmt: off
-_HOME_NAMES = frozenset(map(fold, (
+_NO_NAMES = frozenset(map(fold, (
     "trang chủ", "trở lại trang chủ", "về trang chủ", "home", "homepage", "home page", "news home", "front",
     "front page", "startseite", "accueil", "inicio", "portada", "início", "página inicial", "forside", "hem",
     "strona główna", "главная", "главная страница", "головна", "начало", "ana sayfa", "anasayfa", "beranda", "úvod",
     "domů", "etusivu", "หน้าแรก", "首页", "首頁", "ホーム", "トップ", "홈", "الرئيسية", "होम", "হোম",
-)))
-_NO_SECTIONS = frozenset(map(fold, (
     "uncategorized", "uncategorised", "unassigned", "chưa phân loại", "chưa được phân loại", "none", "null",
     "undefined", "default", "article", "articles", "unbekannt", "sin categoría", "non classé",
 )))
@@ -271,7 +268,7 @@ class _PageWords:
         return (
             bool(folded)
             and len(value) <= max_chars
-            and folded not in _HOME_NAMES
+            and folded not in _NO_NAMES
             and not (folded in self.title and 2 * len(folded) > len(self.title))
             and _MACHINE_NAME.match(value) is None
             and not _is_name(value, self.site_names)
@@ -334,7 +331,7 @@ def _sections(document: Document, marks: PageMarks, words: _PageWords) -> Iterat
     ):
         for value in values:
             name = short_field(_SECTION_MARKS.split(value[:_MAX_LIST_CHARS].strip(), maxsplit=1)[0])
-            if words.is_name(name, max_chars=_MAX_SECTION_CHARS) and fold(name) not in _NO_SECTIONS:
+            if words.is_name(name, max_chars=_MAX_SECTION_CHARS):
                 yield Found(name, origin)
 
 
@@ -379,9 +376,9 @@ def _descriptions(document: Document) -> Iterator[Found]:
 
 def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...], str]:
     """Return the authors, and the origin: people in JSON-LD or in meta elements, else the site if JSON-LD names it."""
-    declared = _people(document.json_ld.authors)
+    declared = [name for name in dict.fromkeys(map(short_field, document.json_ld.authors)) if name]
     said = chain.from_iterable(document.meta.get(name, ()) for name in ("author", "article:author", "dc.creator"))
-    of_meta = _people(islice(said, _MAX_AUTHORS))
+    of_meta = dict.fromkeys(short_field(value).strip(" -–,;") for value in islice(said, _MAX_AUTHORS))
     for people, origin in (
         ([name for name in declared if not _is_name(name, words.site_names)], "json-ld"),
         (
@@ -393,7 +390,3 @@ def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...
         if people:
             return tuple(people[:_MAX_AUTHORS]), origin
     return (), ""
-
-
-def _people(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(name for value in values for name in split_people(short_field(value))))
