@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -12,13 +13,15 @@ import click
 
 from worker.cli.base import ClosedStream, CommonOptions, options, print_json, print_note
 from worker.errors import UsageError
-from worker.export.columns import read_filter
+from worker.export.columns import NAMED_FILTERS, TextFilter, read_filter
 from worker.export.formats import FORMATS, require_output, write_export
 from worker.export.outputs import local_path, shown_output
+from worker.export.signals import quality_columns, without_personal_data
 from worker.models import Kind
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
+    from worker.extract.quality import LanguageDetector
 
 R = TypeVar("R")
 
@@ -30,6 +33,9 @@ _FILTERS: Final = (
     click.option("--kind", "kinds", multiple=True, type=click.Choice([*map(str, Kind)]), help="Texts of this kind."),
     click.option("--min-words", type=click.IntRange(min=0), default=0, metavar="N", help="Texts of at least N words."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Texts with this value; also !=, >=, <=."),
+    click.option("--filter", "named_filters", multiple=True, type=click.Choice([*NAMED_FILTERS]), help="Good texts."),
+    click.option("--quality", is_flag=True, help="Also write the columns of quality signals."),
+    click.option("--mask-pii", is_flag=True, help="Mask e-mail addresses, phone numbers and ID numbers."),
 )  # fmt: skip
 
 
@@ -46,6 +52,23 @@ def _filters(*from_names: str) -> Callable[[Callable[..., R]], Callable[..., R]]
         return command
 
     return decorate
+
+
+def _read_filter(given: dict[str, Any], *, copies: bool = False) -> TextFilter:
+    """Return the filter that the options state; the language model is loaded if a text is measured with it."""
+    change = without_personal_data if given["mask_pii"] else None
+    return read_filter(given, copies=copies, quality=quality_columns(_language_score), change=change)
+
+
+def _language_score(text: str, language: str) -> float:
+    return _detector().probability(text, language)
+
+
+@cache
+def _detector() -> LanguageDetector:
+    from worker.extract.quality import LanguageDetector
+
+    return LanguageDetector()
 
 
 @click.command()
@@ -71,8 +94,10 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    wanted = read_filter(given, copies=copies)
+    wanted = _read_filter(given, copies=copies)
     require_output(output_format, output)
+    if output_format == "warc" and given["mask_pii"]:
+        raise UsageError("warc holds pages as they were fetched, so nothing can be masked; leave out --mask-pii")
     if isinstance(sys.stdout, ClosedStream) and output in {None, "-", "/dev/stdout"}:
         raise UsageError("standard output is closed; name a file with --output FILE")
     if output and (path := local_path(output)):
@@ -125,7 +150,7 @@ def release(
         where = shown_output(output)
         raise UsageError(f"{where}: a release is written to a folder of this machine; name one, and upload that")
     common.require_safe_output(settings, folder)
-    wanted = read_filter(given)
+    wanted = _read_filter(given)
     if not _SPLIT.fullmatch(split):
         raise UsageError(f"--split {split}: use letters, digits and _ only")
     try:

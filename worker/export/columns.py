@@ -220,6 +220,12 @@ def read_time(value: str) -> datetime:
 # The filters of a command: the database selects by the columns that it stores, the rest is decided text by text.
 
 
+NAMED_FILTERS: Final = {"fineweb2-vi": ("language_score>=0.802", "punctuated_lines>=0.333", "doubled_lines<=0.293")}
+"""Named filters: conditions as `--where` takes them.
+
+`fineweb2-vi` has thresholds of FineWeb-2's configuration `vie_Latn` (Penedo et al. 2025, arXiv:2506.20920), whose
+language score is that of another model than this program's.
+"""
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{8}")
 
 
@@ -231,21 +237,34 @@ class TextFilter:
     columns: Sequence[ExportColumn]
     conditions: Sequence[ColumnCondition]
     written: Mapping[str, object]
+    change: Callable[[StoredArticle], StoredArticle] | None = None
 
     def apply(self, texts: Iterable[StoredArticle]) -> Iterable[StoredArticle]:
-        """Return those of the selected texts that meet every condition on a column."""
-        if not self.conditions:
-            return texts
-        return (text for text in texts if all(is_met(text) for is_met in self.conditions))
+        """Return those of the selected texts that meet every condition on a column, changed by `change`."""
+        if self.conditions:
+            texts = (text for text in texts if all(is_met(text) for is_met in self.conditions))
+        return map(self.change, texts) if self.change else texts
 
 
-def read_filter(given: Mapping[str, Any], *, copies: bool = False) -> TextFilter:
+def read_filter(
+    given: Mapping[str, Any],
+    *,
+    copies: bool = False,
+    quality: Sequence[ExportColumn] = (),
+    change: Callable[[StoredArticle], StoredArticle] | None = None,
+) -> TextFilter:
     """Return the filter that the options of a command state; raises UsageError for a value that cannot be read.
 
-    The keys are `since`, `until` (days or times as text), `sources`, `languages`, `kinds`, `min_words` and `where`.
-    With `copies`, the texts that are not exported are wanted as well.
+    The keys are `since`, `until` (days or times as text), `sources`, `languages`, `kinds`, `min_words`, `where`,
+    `named_filters` (keys of NAMED_FILTERS) and `quality` (whether to write the columns `quality`, which conditions may
+    name in any case). With `copies`, the texts that are not exported are wanted as well. `change` is applied to each
+    text that is written.
     """
     columns = (*COLUMNS, *COPY_COLUMNS) if copies else COLUMNS
+    conditions = [
+        *given.get("where", ()),
+        *(each for name in given.get("named_filters", ()) for each in NAMED_FILTERS[name]),
+    ]
     selection = Selection(
         since=_bound("--from", given.get("since")),
         before=_bound("--to", given.get("until")),
@@ -257,9 +276,10 @@ def read_filter(given: Mapping[str, Any], *, copies: bool = False) -> TextFilter
     )
     return TextFilter(
         selection=selection,
-        columns=columns,
-        conditions=[condition(each, columns) for each in given.get("where", ())],
+        columns=(*columns, *quality) if given.get("quality") else columns,
+        conditions=[condition(each, (*columns, *quality)) for each in conditions],
         written={name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value},
+        change=change,
     )
 
 

@@ -277,7 +277,7 @@ def read_marks(document: Document) -> PageMarks:
     """Return what the markup names. Searches that cannot find anything are left out: each takes half a millisecond."""
     tree, body = document.tree, document.body
     trails = _elements(_find_trails, tree) if b"readcrumb" in body and not document.json_ld.breadcrumbs else []
-    links = _elements(_find_tags, tree) if b'tag"' in body or b"tag'" in body else []
+    links = _elements(_find_tags, tree) if b'tag"' in body else []
     tags = (link for link in links if "tag" in (link.get("rel") or "").lower().split())
     return PageMarks(
         breadcrumbs=next(filter(None, map(_trail_steps, trails)), ()),

@@ -62,6 +62,9 @@ _STRING_FIELD = re.compile(
     r'\s*:\s*("(?:[^"\\]|\\.)*"|true|false|\d{8,19})'
 )
 
+_SIGN = re.compile(r"\s?\([a-z]{1,5}\)\Z")
+_BETWEEN_NAMES = re.compile(r",| (?:and|và|und|&) ")
+
 JsonObject = dict[str, object]
 
 
@@ -280,7 +283,21 @@ def _names(value: object) -> Iterator[str]:
 def _authors(value: object, by_id: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield the names of an article's authors; an author may be a reference to another object on the page."""
     for author in islice(_as_list(value), _MAX_NAMES):
-        yield from _names(_resolved(author, by_id))
+        for names in _names(_resolved(author, by_id)):
+            yield from _split_people(names)
+
+
+def _split_people(names: str) -> list[str]:
+    """Return the names in the name of an author, without a sign in brackets (`Elena Oberholzer (obe)`).
+
+    It is split (`Lê A, Trần B và Hồ C`) only if every part has the two words of a name.
+    """
+    parts = [part for part in map(_bare_name, _BETWEEN_NAMES.split(names)) if part]
+    return parts if all(" " in part for part in parts) else list(filter(None, [_bare_name(names)]))
+
+
+def _bare_name(name: str) -> str:
+    return _SIGN.sub("", name.strip(" -–,;"))
 
 
 def _resolved(value: object, by_id: Mapping[str, JsonObject]) -> object:

@@ -220,6 +220,11 @@ class LanguageDetector:
             return said
         return primary_language(str(language))
 
+    def probability(self, text: str, language: str) -> float:
+        """Return the probability that a text is in a language (ISO 639-1)."""
+        ranked = self._identifier.rank(_sample_text(text, *_LONG_SAMPLE))
+        return float(sum(share for code, share in ranked if primary_language(str(code)) == language))
+
 
 def _sample_text(text: str, pieces: int, size: int) -> str:
     """Return pieces of a text at equal distances, the first at its beginning; a short text is returned whole."""

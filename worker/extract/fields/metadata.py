@@ -1,12 +1,9 @@
-"""Reads an article's fields besides its text and dates: title, section, tags, description, picture, authors.
-
-Each field has several sources, which are tried in a fixed order; docs/extract.md has the order and what was measured.
-"""
+"""Reads an article's title, section, tags, description, picture and authors, in the order of docs/extract.md."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -228,13 +225,11 @@ def _is_name(part: str, names: frozenset[str]) -> bool:
 _MAX_SECTION_CHARS, _MAX_NAME_CHARS, _MAX_LIST_CHARS, _SAME_BEGINNING = 45, 60, 5_000, 60
 _MAX_TAGS, _MAX_AUTHORS, _MAX_LISTS = 30, 20, 2
 # fmt: off
-_HOME_NAMES = frozenset(map(fold, (
+_NO_NAMES = frozenset(map(fold, (
     "trang chủ", "trở lại trang chủ", "về trang chủ", "home", "homepage", "home page", "news home", "front",
     "front page", "startseite", "accueil", "inicio", "portada", "início", "página inicial", "forside", "hem",
     "strona główna", "главная", "главная страница", "головна", "начало", "ana sayfa", "anasayfa", "beranda", "úvod",
     "domů", "etusivu", "หน้าแรก", "首页", "首頁", "ホーム", "トップ", "홈", "الرئيسية", "होम", "হোম",
-)))
-_NO_SECTIONS = frozenset(map(fold, (
     "uncategorized", "uncategorised", "unassigned", "chưa phân loại", "chưa được phân loại", "none", "null",
     "undefined", "default", "article", "articles", "unbekannt", "sin categoría", "non classé",
 )))
@@ -256,13 +251,12 @@ _HAN = re.compile(r"[\u3040-\u9fff]")
 _PART_OF_NAME = re.compile(r"\A\s?(?:&|and |và |und |et |y )", re.IGNORECASE)
 _FRONT_PAGE = re.compile(r"(?:https?:)?//[^/]*/?")
 _SITE = re.compile(r"\w\.\w|/")  # `VCCorp.vn`, an address
-_SIGN = re.compile(r"\s?\([a-z]{1,5}\)\Z")
 _SECTION_MARKS = re.compile(r",(?=\S)|[;|>»]")
 
 
 @dataclass(frozen=True, slots=True)
 class _PageWords:
-    """What the candidates for a field are compared with: the names of the site, the title and the text, all folded."""
+    """What the candidates for a field are compared with: the site's names and the title, folded, and the text."""
 
     site_names: frozenset[str]
     title: str
@@ -274,28 +268,32 @@ class _PageWords:
         return (
             bool(folded)
             and len(value) <= max_chars
-            and folded not in _HOME_NAMES
+            and folded not in _NO_NAMES
             and not (folded in self.title and 2 * len(folded) > len(self.title))
             and _MACHINE_NAME.match(value) is None
             and not _is_name(value, self.site_names)
         )
 
-    def contains(self, value: str) -> bool:
-        """Return whether the title or the text contains a value, as whole words where a script has words."""
-        folded = fold(value)
-        if _HAN.search(folded):
-            return folded in self.title or folded in self.text or folded.replace(" ", "") in self.text.replace(" ", "")
-        return f" {folded} " in f" {self.text} " or f" {folded} " in f" {self.title} "
+    def those_in_text(self, values: Iterable[str]) -> list[str]:
+        """Return the values that the title or the text contains, as whole words where a script has words."""
+        text = f" {self.title} {fold(self.text)} "
+        bare = text.replace(" ", "")
+        words = ((value, fold(value)) for value in values)
+        return [value for value, word in words if f" {word} " in text or (_HAN.search(word) and word in bare)]
 
 
 def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, text: str) -> ArticleFields:
     """Return the fields that a page declares or marks; `lead` was found with the text."""
-    words = _PageWords(_site_names(document), fold(title), fold(text))
+    # Some sites give the section's name to the publisher, too.
+    sections_named = {
+        fold(each.name) for each in document.json_ld.breadcrumbs if not _FRONT_PAGE.fullmatch(each.url) and each.url
+    }
+    words = _PageWords(_site_names(document) - sections_named, fold(title), text)
     sections = list(islice(_sections(document, marks, words), _MAX_TAGS))
     image = find_image(document)
     tags, authors = _find_tags(document, marks, words), _find_authors(document, words)
     single = {
-        "lead": _find_lead(document, lead, words, text),
+        "lead": _find_lead(document, lead, text),
         "section": next((each for each in sections if fold(each.value) not in _ANY_NEWS), next(iter(sections), None)),
         "description": next(_descriptions(document), None),
         "image": image,
@@ -311,9 +309,9 @@ def find_fields(document: Document, marks: PageMarks, *, title: str, lead: str, 
     )
 
 
-def _find_lead(document: Document, lead: str, words: _PageWords, text: str) -> Found | None:
+def _find_lead(document: Document, lead: str, text: str) -> Found | None:
     """Return the lead if the text has it, else the first paragraph if a description begins like it."""
-    if lead and fold(lead) in words.text:
+    if lead and (lead in text or fold(lead) in fold(text)):
         return Found(clean_line(lead), "page")
     first = text.partition("\n")[0]
     begins = fold(first)[:_SAME_BEGINNING]
@@ -328,12 +326,12 @@ def _sections(document: Document, marks: PageMarks, words: _PageWords) -> Iterat
     for values, origin in (
         (document.json_ld.sections, "json-ld"),
         ((declared,), "meta"),
-        (reversed(crumbs), "json-ld"),
-        (reversed(marks.breadcrumbs), "breadcrumbs"),
+        (crumbs[::-1], "json-ld"),
+        (marks.breadcrumbs[::-1], "breadcrumbs"),
     ):
         for value in values:
             name = short_field(_SECTION_MARKS.split(value[:_MAX_LIST_CHARS].strip(), maxsplit=1)[0])
-            if words.is_name(name, max_chars=_MAX_SECTION_CHARS) and fold(name) not in _NO_SECTIONS:
+            if words.is_name(name, max_chars=_MAX_SECTION_CHARS):
                 yield Found(name, origin)
 
 
@@ -345,12 +343,14 @@ def _find_tags(document: Document, marks: PageMarks, words: _PageWords) -> tuple
     meta = document.meta
     found: dict[str, str] = {}
     origins = []
-    keywords = (*meta.get("news_keywords", ()), *meta.get("keywords", ()))
+    summary = meta.get("description", ())  # some sites write it into their keywords
+    keywords = [each for name in ("news_keywords", "keywords") for each in meta.get(name, ()) if each not in summary]
     sure = (document.json_ld.keywords, "json-ld"), (meta.get("article:tag", ()), "meta"), (marks.tags, "links")
     for values, origin in (*sure, (keywords, "keywords")):
         before = len(found)
-        for tag in dict.fromkeys(islice(_split_tags(values), 2 * _MAX_TAGS)):
-            if words.is_name(tag, max_chars=_MAX_NAME_CHARS) and (values is not keywords or words.contains(tag)):
+        tags = list(islice(_split_tags(values), 2 * _MAX_TAGS))
+        for tag in words.those_in_text(tags) if tags and values is keywords else tags:
+            if words.is_name(tag, max_chars=_MAX_NAME_CHARS):
                 found.setdefault(fold(tag), tag)
         origins += [origin] if len(found) > before else []
     return tuple(found.values())[:_MAX_TAGS], ", ".join(origins)
@@ -368,20 +368,17 @@ def _split_tags(values: Sequence[str]) -> Iterator[str]:
 
 
 def _descriptions(document: Document) -> Iterator[Found]:
-    for value, origin in (
-        (document.meta_value("description"), "meta"),
-        (document.meta_value("og:description"), "meta"),
-        (document.json_ld.description, "json-ld"),
-    ):
+    of_meta = ((document.meta_value(name), "meta") for name in ("description", "og:description"))
+    for value, origin in (*of_meta, (document.json_ld.description, "json-ld")):
         if fold(text := short_field(value)):
             yield Found(text, origin)
 
 
 def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...], str]:
     """Return the authors, and the origin: people in JSON-LD or in meta elements, else the site if JSON-LD names it."""
-    declared = [name for name in dict.fromkeys(map(_person, document.json_ld.authors)) if name]
+    declared = [name for name in dict.fromkeys(map(short_field, document.json_ld.authors)) if name]
     said = chain.from_iterable(document.meta.get(name, ()) for name in ("author", "article:author", "dc.creator"))
-    of_meta = dict.fromkeys(map(_person, islice(said, _MAX_AUTHORS)))
+    of_meta = dict.fromkeys(short_field(value).strip(" -–,;") for value in islice(said, _MAX_AUTHORS))
     for people, origin in (
         ([name for name in declared if not _is_name(name, words.site_names)], "json-ld"),
         (
@@ -393,8 +390,3 @@ def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...
         if people:
             return tuple(people[:_MAX_AUTHORS]), origin
     return (), ""
-
-
-def _person(raw: str) -> str:
-    """Return a name without a sign in brackets (`Elena Oberholzer (obe)`)."""
-    return _SIGN.sub("", short_field(raw).strip(" -–,;"))

@@ -48,6 +48,8 @@ def fields(head: str = "", body: str | None = None) -> ArticleFields:
         (trail(("Sức khỏe", "/sk"), ("Tin tức", "/sk/tin")), "", "Sức khỏe", "json-ld"),
         (trail(("Tin tức", "/tin"),), "", "Tin tức", "json-ld"),
         ("", "Kinh tế", "Kinh tế", "breadcrumbs"),
+        # A site that gives the section's name to the publisher, too.
+        (trail(("Kinh tế", "/kt")) + ld(publisher={"name": "Kinh tế"}), "", "Kinh tế", "json-ld"),
         (meta("article:section", "x" * 60), "", None, None),
         (meta("article:section", "https://bao.example/kt"), "", None, None),
     ],
@@ -61,7 +63,7 @@ def test_the_section_is_a_name_and_not_the_site(head: str, crumb: str, section: 
 @pytest.mark.parametrize(
     ("head", "links", "tags", "origin"),
     [
-        (ld(keywords=["Lãi suất", "lãi  suất", "#Vay vốn"]), (), ("Lãi suất", "Vay vốn"), "json-ld"),
+        (ld(keywords=["Lãi suất", "lãi  suất", "#Vay vốn", "Uncategorized"]), (), ("Lãi suất", "Vay vốn"), "json-ld"),
         (meta("article:tag", "Lãi suất,Vay vốn; Quỹ"), (), ("Lãi suất", "Vay vốn", "Quỹ"), "meta"),
         ("".join(meta("article:tag", tag) for tag in ("A, B", "C", "D")), (), ("A, B", "C", "D"), "meta"),
         (meta("article:tag", "Business, Finance, & Economics"), (), ("Business, Finance, & Economics",), "meta"),
@@ -73,6 +75,7 @@ def test_the_section_is_a_name_and_not_the_site(head: str, crumb: str, section: 
          ("Justice", "bảo lãnh"), "json-ld"),
         (meta("keywords", f"{TITLE} - Báo Mẫu"), (), (), None),
         (ld(keywords="x" * 90), (), (), None),
+        (meta("description", f"{LEAD[:50]}, ngân hàng") + meta("keywords", f"{LEAD[:50]}, ngân hàng"), (), (), None),
     ],
 )  # fmt: skip
 def test_tags_are_split_checked_and_without_repeats(
@@ -146,6 +149,9 @@ def test_pictures_and_authors_are_found_by_reference() -> None:
     [
         (ld(author={"name": "Báo Mẫu"}) + meta("author", "Lê Hoài"), ("Lê Hoài",), "meta"),
         (ld(author={"name": "Báo Mẫu"}) + meta("author", "BaoMau.vn"), ("Báo Mẫu",), "json-ld"),
+        (ld(author={"name": "Lê Hoài, Trịnh Bảo và Trần An (ta)"}), ("Lê Hoài", "Trịnh Bảo", "Trần An"), "json-ld"),
+        (ld(author="Hoài, Thanh"), ("Hoài, Thanh",), "json-ld"),
+        (meta("author", "Lê Hoài, phóng viên ảnh"), ("Lê Hoài, phóng viên ảnh",), "meta"),
         (meta("author", "Báo Mẫu") + meta("article:author", "https://facebook.example/baomau"), (), None),
         (ld(author={"@id": "#nowhere"}), (), None),
         (ld(author={"@id": "https://bao.example/#self"}, **{"@id": "https://bao.example/#self"}), (), None),
