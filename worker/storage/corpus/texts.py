@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class CorpusSnapshot:
             links = self._links(ids) if selection.copies else {}
             for row in rows:
                 facts = _copy_facts(row, clusters.get(row.cluster), links.get(row.id))
-                yield replace(views.stored_article(row), copies=facts)
+                yield views.stored_article(row, copies=facts)
 
     def duplicates(self, *, links_that_keep_both: bool) -> Iterator[DuplicateLink]:
         """Yield the links of recognised copies, ordered by id; with the flag also those that keep both texts."""
