@@ -96,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where the store and the releases are written; kept afterwards")
+    parser.add_argument("--releases-only", action="store_true")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="bench-release-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,9 +108,10 @@ def main() -> None:
         _measure(folder, heads, "release", "one")
         change(folder / "corpus.db", given.size)
         _measure(folder, heads, "release", "two", "--since", "one")
-        _measure(folder, heads, "export", "--output", "corpus.jsonl.zst")
-        _measure(folder, heads, "export", "--format", "parquet", "--output", "corpus.parquet")
-        _measure(folder, given.size, "export", "--copies", "--output", "copies.jsonl")
+        if not given.releases_only:
+            _measure(folder, heads, "export", "--output", "corpus.jsonl.zst")
+            _measure(folder, heads, "export", "--format", "parquet", "--output", "corpus.parquet")
+            _measure(folder, given.size, "export", "--copies", "--output", "copies.jsonl")
     finally:
         if not given.folder:
             shutil.rmtree(folder)

@@ -44,9 +44,10 @@ class ExportColumn:
 
 def _facts(text: StoredArticle) -> CopyFacts:
     """Return what is known of a text's copies; without anything, it is alone."""
+    if text.copies is not None:
+        return text.copies
     seen = text.article.fetched_at
-    alone = CopyFacts(others=0, hosts=(), first_seen=seen, last_seen=seen, first_host=text.article.host)
-    return text.copies or alone
+    return CopyFacts(others=0, hosts=(), first_seen=seen, last_seen=seen, first_host=text.article.host)
 
 
 def _origins(article: Article) -> dict[str, str | None]:

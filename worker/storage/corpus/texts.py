@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -86,7 +86,7 @@ class CorpusSnapshot:
             links = self._links(ids) if selection.copies else {}
             for row in rows:
                 facts = _copy_facts(row, clusters.get(row.cluster), links.get(row.id))
-                yield replace(views.stored_article(row), copies=facts)
+                yield views.stored_article(row, copies=facts)
 
     def pages(self, texts: Iterable[StoredArticle]) -> Iterator[Page]:
         """Yield the kept pages that these texts were extracted from, each once, in order; a text may have none."""

@@ -13,6 +13,7 @@ from worker.models import (
     Article,
     CandidateRecord,
     Comparison,
+    CopyFacts,
     DuplicateLink,
     HistoryEvent,
     Kind,
@@ -35,8 +36,8 @@ def articles_query() -> Select[Any]:
     return select(ARTICLES, *standing).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
 
 
-def stored_article(row: Row[Any]) -> StoredArticle:
-    """Return the article in one row of `articles_query`."""
+def stored_article(row: Row[Any], copies: CopyFacts | None = None) -> StoredArticle:
+    """Return the article in one row of `articles_query`, with what is known of its copies."""
     return StoredArticle(
         id=row.id,
         article=article_from(row),
@@ -45,6 +46,7 @@ def stored_article(row: Row[Any]) -> StoredArticle:
         head=row.head,
         relation=Relation(row.relation),
         judged_against=row.judged_against,
+        copies=copies,
     )
 
 
