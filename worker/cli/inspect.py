@@ -151,7 +151,8 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 
     The history shows where the article was discovered, when it was fetched, and how it was judged and why.
     """
-    from worker.cli.render.why import history_record, load_history, print_history
+    from worker.cli.render.why import history_record, print_history
+    from worker.runs.reading import load_history
     from worker.storage.store import open_read_only
 
     settings = common.settings()
@@ -233,7 +234,7 @@ def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
 def _print_article(article: Article) -> None:
     """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
-    from worker.cli.render.why import shown_fields
+    from worker.runs.reading import shown_fields
 
     out = console()
     facts = {

@@ -15,6 +15,7 @@ from worker.models import Candidate, Page, Source, State, Text, Validators
 from worker.pipeline.ingest import Ingester
 from worker.pipeline.stages import Tally
 from worker.ports import Scope
+from worker.runs.reading import load_history
 from worker.sources import PARSERS
 from worker.storage.store import Store, open_store
 
@@ -68,7 +69,7 @@ async def test_what_changed_becomes_a_revision_with_its_difference(store: Store)
 
     state = await desk.work(LATER, after=6 * HOUR)
 
-    record = why.history_record(why.load_history(store.reader, URL))
+    record = why.history_record(load_history(store.reader, URL))
     articles = record["articles"]
     assert isinstance(articles, list)
     (decision,) = articles[1]["decisions"]

@@ -1,27 +1,16 @@
-"""The history of one article, for `why`: loading it from the store, printing it, and its JSON record."""
+"""The history of one article as `why` prints it, and as its JSON record."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from worker.errors import NotFoundError
-from worker.models import (
-    PAGE_FIELDS,
-    Article,
-    Authority,
-    CandidateRecord,
-    Comparison,
-    Relation,
-    StoredArticle,
-    Tombstone,
-    Verdict,
-)
+from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
+from worker.runs.reading import ArticleHistory, Decision, Difference, ExportedText, one_line, rule_text, shown_fields
 
 if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
-    from worker.storage.corpus.reader import StoreReader
 
 _MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
 # Who named an address: what its own site says of a page is believed, what other sites say is not.
@@ -30,108 +19,6 @@ _AUTHORITY_LABELS = {
     Authority.OPERATOR: "the operator",
     Authority.STRANGER: "a stranger",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
-
-    at: datetime
-    verdict: Verdict
-    against: StoredArticle | None = None
-    passages: AlignedPassages | None = None
-
-    @property
-    def difference(self) -> Difference | None:
-        """What a revision added to the previous version and removed from it; None for other relations."""
-        if self.verdict.relation is not Relation.REVISION or self.passages is None:
-            return None
-        apart = [each for each in self.passages.passages if not each.shared]
-        return Difference(
-            added=tuple(_one_line(each.text) for each in apart if each.text.strip()),
-            removed=tuple(_one_line(each.other) for each in apart if each.other.strip()),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """The passages that a revision added to a text and removed from it."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-
-    @property
-    def words_added(self) -> int:
-        """The number of words added."""
-        return sum(len(passage.split()) for passage in self.added)
-
-    @property
-    def words_removed(self) -> int:
-        """The number of words removed."""
-        return sum(len(passage.split()) for passage in self.removed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedText:
-    """The exported text of a cluster (its head), and the reason for that choice as its verdict recorded it."""
-
-    head: StoredArticle
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArticleHistory:
-    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id.
-
-    `forgotten` is the tombstone, if a person had it removed.
-    """
-
-    candidate: CandidateRecord | None
-    articles: tuple[StoredArticle, ...]
-    decisions: dict[int, tuple[Decision, ...]]
-    exported: dict[int, ExportedText]
-    forgotten: Tombstone | None = None
-
-
-def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
-    """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
-
-    A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
-    the figures of a comparison.
-    """
-    candidate = reader.candidate(url_or_id)
-    ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
-    articles = tuple(article for article in map(reader.article, ids) if article)
-    forgotten = None if articles else reader.tombstone(url_or_id)
-    if not candidate and not articles and not forgotten:
-        raise NotFoundError(
-            f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
-        )
-    decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
-    exported = {article.id: _exported_text(reader, article) for article in articles}
-    return ArticleHistory(
-        candidate=candidate, articles=articles, decisions=decisions, exported=exported, forgotten=forgotten
-    )
-
-
-def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
-    """Return the exported text of an article's cluster; its reason is in the later verdict of head and article."""
-    head = article if article.head else reader.head_of(article.cluster) or article
-    latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
-    reasons = [(at, verdict.reason) for verdicts in latest for at, verdict in verdicts if verdict.reason]
-    return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
-
-
-def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
-    """Return all verdicts on an article, oldest first, each with the two texts aligned."""
-    from worker.dedupe.alignment import align_passages
-
-    decisions = []
-    for at, verdict in reader.verdicts(article.id):
-        against = reader.article(verdict.best.article) if verdict.best else None
-        passages = align_passages(article.article.text, against.article.text) if against else None
-        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
-    return decisions
 
 
 def history_record(history: ArticleHistory) -> dict[str, object]:
@@ -178,7 +65,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
     return {
         "at": decision.at.isoformat(),
         "relation": decision.verdict.relation.value,
-        "rule": _rule_text(decision.verdict),
+        "rule": rule_text(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
         "jaccard": best.jaccard if best else None,
@@ -200,18 +87,6 @@ def _difference_record(difference: Difference | None) -> dict[str, object] | Non
         "words_added": difference.words_added,
         "words_removed": difference.words_removed,
     }
-
-
-def _rule_text(verdict: Verdict) -> str:
-    """Return the rule behind a verdict, the human mark that decided it, or how many articles were compared in vain."""
-    if verdict.best:
-        said_same = verdict.best.rule == "marked same"
-        return "a person said that they are the same" if said_same else verdict.best.rule
-    apart = [str(each.article) for each in verdict.considered if each.rule == "marked different"]
-    if apart:
-        return f"a person said that it is another item than {', '.join(apart)}"
-    compared = len(verdict.considered)
-    return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
 
 
 def _as_json_values(value: object) -> object:
@@ -280,16 +155,6 @@ def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], expor
         _print_decision(decision)
 
 
-def shown_fields(article: Article) -> list[tuple[str, str, str]]:
-    """Return the name, value and origin of each field of `PAGE_FIELDS` that an article has."""
-    values = ((name, getattr(article, name)) for name in PAGE_FIELDS)
-    return [
-        (name, ", ".join(value) if isinstance(value, tuple) else value, article.fields_from.get(name, ""))
-        for name, value in values
-        if value
-    ]
-
-
 def _format_dates(article: Article) -> str:
     """Return the dates of an article, each with the place it was read from."""
     from worker.cli.render.tables import format_time
@@ -308,14 +173,14 @@ def _print_decision(decision: Decision) -> None:
 
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
-        relation, rule = decision.verdict.relation.value, _rule_text(decision.verdict)
+        relation, rule = decision.verdict.relation.value, rule_text(decision.verdict)
         out.print(f"  {format_time(decision.at)}  judged [bold]{relation}[/]: {rule}")
         _print_comparisons(decision.verdict)
         return
     other = decision.against
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     out.print(f"    {escape_markup(other.article.title)}\n    {escape_markup(other.article.url)}")
-    out.print(f"    rule: {escape_markup(_rule_text(decision.verdict))}")
+    out.print(f"    rule: {escape_markup(rule_text(decision.verdict))}")
     _print_comparisons(decision.verdict)
     if change := decision.difference:
         out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
@@ -354,19 +219,14 @@ def _print_passages(passages: AlignedPassages) -> None:
             out.print(f"    = {escape_markup(_shortened(passage.text))}", style="dim")
             continue
         if passage.text.strip():
-            out.print(f"    + {escape_markup(_one_line(passage.text))}", style="green")
+            out.print(f"    + {escape_markup(one_line(passage.text))}", style="green")
         if passage.other.strip():
-            out.print(f"    - {escape_markup(_one_line(passage.other))}", style="red")
-
-
-def _one_line(text: str) -> str:
-    """Return text with every run of white space replaced by one space."""
-    return " ".join(text.split())
+            out.print(f"    - {escape_markup(one_line(passage.other))}", style="red")
 
 
 def _shortened(text: str) -> str:
     """Return the start and the end of a long text, on one line."""
-    flat = _one_line(text)
+    flat = one_line(text)
     if len(flat) <= _MAX_SHARED_SHOWN:
         return flat
     half = _MAX_SHARED_SHOWN // 2

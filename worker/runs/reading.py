@@ -1,0 +1,273 @@
+"""What people read of a store: the history of an article, for `why` and the web pages, and all that the pages show.
+
+`Browser` runs the queries of the web pages on threads of its own, so that neither pages nor work wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self
+
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.config.types import is_loopback
+from worker.errors import NotFoundError, StoreError
+from worker.models import (
+    PAGE_FIELDS,
+    ActivityCounts,
+    Article,
+    CandidateRecord,
+    ClusterMember,
+    Health,
+    Relation,
+    SearchResult,
+    Source,
+    StoredArticle,
+    StoreStats,
+    Tombstone,
+    Verdict,
+)
+from worker.ports import Clock
+from worker.storage.corpus.reader import StoreReader
+from worker.storage.store import StoreExecutor, open_read_only
+
+if TYPE_CHECKING:
+    from worker.dedupe.alignment import AlignedPassages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
+
+    at: datetime
+    verdict: Verdict
+    against: StoredArticle | None = None
+    passages: AlignedPassages | None = None
+
+    @property
+    def difference(self) -> Difference | None:
+        """What a revision added to the previous version and removed from it; None for other relations."""
+        if self.verdict.relation is not Relation.REVISION or self.passages is None:
+            return None
+        apart = [each for each in self.passages.passages if not each.shared]
+        return Difference(
+            added=tuple(one_line(each.text) for each in apart if each.text.strip()),
+            removed=tuple(one_line(each.other) for each in apart if each.other.strip()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The passages that a revision added to a text and removed from it."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def words_added(self) -> int:
+        """The number of words added."""
+        return sum(len(passage.split()) for passage in self.added)
+
+    @property
+    def words_removed(self) -> int:
+        """The number of words removed."""
+        return sum(len(passage.split()) for passage in self.removed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedText:
+    """The exported text of a cluster (its head), and the reason for that choice as its verdict recorded it."""
+
+    head: StoredArticle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArticleHistory:
+    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id.
+
+    `forgotten` is the tombstone, if a person had it removed.
+    """
+
+    candidate: CandidateRecord | None
+    articles: tuple[StoredArticle, ...]
+    decisions: dict[int, tuple[Decision, ...]]
+    exported: dict[int, ExportedText]
+    forgotten: Tombstone | None = None
+
+
+def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
+    """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
+
+    A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
+    the figures of a comparison.
+    """
+    candidate = reader.candidate(url_or_id)
+    ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
+    articles = tuple(article for article in map(reader.article, ids) if article)
+    forgotten = None if articles else reader.tombstone(url_or_id)
+    if not candidate and not articles and not forgotten:
+        raise NotFoundError(
+            f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
+        )
+    decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
+    exported = {article.id: _exported_text(reader, article) for article in articles}
+    return ArticleHistory(
+        candidate=candidate, articles=articles, decisions=decisions, exported=exported, forgotten=forgotten
+    )
+
+
+def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
+    """Return the exported text of an article's cluster; its reason is in the later verdict of head and article."""
+    head = article if article.head else reader.head_of(article.cluster) or article
+    latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
+    reasons = [(at, verdict.reason) for verdicts in latest for at, verdict in verdicts if verdict.reason]
+    return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
+
+
+def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
+    """Return all verdicts on an article, oldest first, each with the two texts aligned."""
+    from worker.dedupe.alignment import align_passages
+
+    decisions = []
+    for at, verdict in reader.verdicts(article.id):
+        against = reader.article(verdict.best.article) if verdict.best else None
+        passages = align_passages(article.article.text, against.article.text) if against else None
+        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+    return decisions
+
+
+def shown_fields(article: Article) -> list[tuple[str, str, str]]:
+    """Return the name, value and origin of each field of `PAGE_FIELDS` that an article has."""
+    values = ((name, getattr(article, name)) for name in PAGE_FIELDS)
+    return [
+        (name, ", ".join(value) if isinstance(value, tuple) else value, article.fields_from.get(name, ""))
+        for name, value in values
+        if value
+    ]
+
+
+def rule_text(verdict: Verdict) -> str:
+    """Return the rule behind a verdict, the human mark that decided it, or how many articles were compared in vain."""
+    if verdict.best:
+        said_same = verdict.best.rule == "marked same"
+        return "a person said that they are the same" if said_same else verdict.best.rule
+    apart = [str(each.article) for each in verdict.considered if each.rule == "marked different"]
+    if apart:
+        return f"a person said that it is another item than {', '.join(apart)}"
+    compared = len(verdict.considered)
+    return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
+
+
+def one_line(text: str) -> str:
+    """Return text with every run of white space replaced by one space."""
+    return " ".join(text.split())
+
+
+ACTIVITY_SPAN: Final = timedelta(weeks=12)
+"""How far back the plots of the overview reach."""
+THREADS: Final = 2
+"""Queries of the web pages that run at once. Chosen: a slow one does not hold up a quick one, and two of the four
+connections to a server are left for work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownArticle:
+    """Everything that the page of an article shows: itself, its history, and the members of its cluster."""
+
+    stored: StoredArticle
+    history: ArticleHistory
+    members: tuple[ClusterMember, ...]
+
+
+class Browser:
+    """The queries of the web pages; implements `Corpus` of `worker.web.app`. Close it before the store."""
+
+    def __init__(self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source]) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._sources = tuple(sources)
+        self._offload = StoreExecutor(count=THREADS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for queries that are running, and take no more."""
+        self._offload.__exit__()
+
+    async def figures(self) -> StoreStats:
+        """Return the statistics of the store and of the configured sources; raises StoreError."""
+        stats = await self._offload(self._reader.figures, now=self._clock.now())
+        configured = {source.name for source in self._sources}
+        sources = tuple(source for source in stats.mark_paused(self._sources).sources if source.name in configured)
+        return replace(stats, sources=sources)
+
+    async def activity(self, *, after: int) -> ActivityCounts:
+        """Return the outcomes of the last weeks by hour, those after an event only; raises StoreError."""
+        return await self._offload(self._reader.activity, after=after, since=self._clock.now() - ACTIVITY_SPAN)
+
+    async def search(self, query: str, *, limit: int, offset: int) -> SearchResult:
+        """Return the texts that meet a query; raises StoreError."""
+        return await self._offload(self._reader.search, query, limit=limit, offset=offset)
+
+    async def article(self, article_id: int) -> ShownArticle | None:
+        """Return an article with its history and its cluster, None if there is none; raises StoreError."""
+        return await self._offload(self._article, article_id)
+
+    def _article(self, article_id: int) -> ShownArticle | None:
+        stored = self._reader.article(article_id)
+        if stored is None:
+            return None
+        history = load_history(self._reader, str(article_id))
+        return ShownArticle(stored=stored, history=history, members=self._reader.members(stored.cluster))
+
+
+class WebRun:
+    """`corpus-worker web`: the pages of a store, beside a daemon or without one. The store is only read."""
+
+    def __init__(self, settings: Settings, *, listen: str) -> None:
+        self._settings = settings
+        self._listen = listen
+        self._health = Health(ok=True)
+
+    async def run(self, on_start: Callable[[str], None]) -> None:
+        """Serve until cancelled; `on_start` is called with the URL. Raises StoreError and ListenError."""
+        from worker.web.app import StatusSource, build_web_app
+        from worker.web.metrics import Metrics
+        from worker.web.server import serve_pages
+
+        web, clock = self._settings.web, SystemClock()
+        sources = [source.source() for source in self._settings.sources]
+        with (
+            await asyncio.to_thread(open_read_only, self._settings) as store,
+            Browser(store.reader, clock=clock, sources=sources) as browser,
+        ):
+            source = StatusSource(
+                health=lambda: self._health,
+                figures=lambda: self._figures(browser),
+                metrics=Metrics(),
+                clock=clock,
+                corpus=lambda: browser,
+            )
+            app = build_web_app(source, names=web.hosts, is_public=not is_loopback(self._listen))
+            async with serve_pages(app, listen=self._listen) as port:
+                host = self._listen.rpartition(":")[0]
+                on_start(f"http://{host}:{port}/")
+                await asyncio.Event().wait()
+
+    async def _figures(self, browser: Browser) -> StoreStats:
+        """Return the statistics, and keep in mind whether the store answers."""
+        try:
+            figures = await browser.figures()
+        except StoreError as exc:
+            self._health = Health(ok=False, reason=str(exc))
+            raise
+        self._health = Health(ok=True)
+        return figures
