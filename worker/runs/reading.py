@@ -48,6 +48,11 @@ class Decision:
     passages: AlignedPassages | None = None
 
     @property
+    def rule(self) -> str:
+        """The rule that decided, in words."""
+        return rule_text(self.verdict)
+
+    @property
     def difference(self) -> Difference | None:
         """What a revision added to the previous version and removed from it; None for other relations."""
         if self.verdict.relation is not Relation.REVISION or self.passages is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -338,9 +339,8 @@ async def test_an_address_in_use_is_an_error_with_what_to_do(board: Board) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
-        with pytest.raises(
-            ListenError, match=rf"{address} cannot be listened on .*in use, by .*: choose another, such"
-        ):
+        told = rf"{address} cannot be listened on .*in use, by process {os.getpid()}: .*: choose another"
+        with pytest.raises(ListenError, match=told):
             async with serve_pages(build_web_app(watched(board)), listen=address):
                 pass
 
