@@ -83,14 +83,19 @@ def settled(told: dict[str, Any]) -> bool:
     return told["ok"] and (told["figures"]["in_hand"], told["figures"]["done"]) == (0, 1)
 
 
-def test_an_address_in_use_ends_the_daemon_with_a_message(desk: Desk, address: str) -> None:
+def test_where_the_address_is_taken_the_daemon_works_without_its_pages(desk: Desk, address: str) -> None:
     host, _, port = address.partition(":")
     with socket.create_server((host, int(port))):
-        ended = desk.run("run")
+        process = desk.start("run")
+        eventually(lambda: "outcome.stored" in desk.log() or "state=stored" in desk.log())
+        refused = desk.run("web")
+    ended = stop(process)
 
-    assert ended.status == 1
-    assert f"{address} cannot be listened on" in ended.err
-    assert "Traceback" not in ended.err
+    assert f"{address} cannot be listened on" in desk.log()
+    assert ended.status == 143, desk.log()
+    assert (refused.status, refused.out) == (1, "")
+    assert "by process" in refused.err
+    assert f"such as {host}:{int(port) + 1}" in refused.err
 
 
 def test_public_pages_need_allow_public(desk: Desk) -> None:

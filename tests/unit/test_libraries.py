@@ -27,7 +27,9 @@ DOORS = {
     "httpcore": {"fetch/http"},
     "httpx": {"fetch"},
     "idna": {"urls"},
+    "jinja2": {"web"},
     "lxml": {"extract", "fetch", "sources"},  # pages; the head of one that redirects; feeds, sitemaps, listings
+    "markupsafe": {"web"},
     "numpy": {"dedupe", "storage/queue"},  # fingerprints; the counts of a host's paragraphs
     "prometheus_client": {"web"},
     "py3langid": {"extract"},

@@ -1,17 +1,43 @@
-"""The command `search`: full text over the corpus."""
+"""Commands to look into the corpus: `search`, and `web`, which serves pages for a browser."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import CommonOptions, options, print_json, print_note
+from worker.cli.base import CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from worker.models import Passage, SearchHit, SearchResult
+
+
+DEFAULT_LISTEN: Final = "127.0.0.1:8750"
+
+
+@click.command()
+@click.option(
+    "--listen", metavar="HOST:PORT", help=f"The address [default: that of [web] listen, else {DEFAULT_LISTEN}]."
+)
+@options
+def web(common: CommonOptions, listen: str | None) -> None:
+    """Serve the web pages: overview, search and reading, until stopped.
+
+    The store is only read, so this works beside a running daemon, which serves the same pages under [web] listen.
+    """
+    from worker.config.schema import with_listen
+    from worker.config.types import is_loopback
+    from worker.runs.reading import WebRun
+
+    settings = common.settings()
+    common.set_up_logs(settings.log.format)
+    address = listen or settings.web.listen or DEFAULT_LISTEN
+    run = WebRun(with_listen(settings, address), listen=address)
+    note = "; only /healthz and /metrics, as other machines can reach it" if not is_loopback(address) else ""
+    _, stopped_by = run_until_signal(lambda: run.run(lambda url: print_note(f"corpus-worker: serving {url}{note}")))
+    raise SystemExit(128 + stopped_by)
 
 
 @click.command()

@@ -21,7 +21,7 @@ import click
 
 from worker.cli.backfill import backfill
 from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_streams
-from worker.cli.browse import search
+from worker.cli.browse import search, web
 from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
 from worker.cli.duplicates import duplicates
@@ -126,5 +126,5 @@ for _command in (ingest, run, seeds, status, audit, search, why, duplicates, exp
     cli.add_command(_command)
 for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
     cli.add_command(_command)
-for _command in (upgrade_store, release):
+for _command in (upgrade_store, release, web):
     cli.add_command(_command)

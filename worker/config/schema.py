@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.config.types import (
     Archive,
@@ -35,6 +35,7 @@ from worker.config.types import (
     format_duration,
     is_loopback,
 )
+from worker.errors import UsageError
 from worker.models import Source, SourceOptions
 
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
@@ -318,3 +319,13 @@ class Settings(Section):
             *self.dedupe.warnings(),
             *(sentence for source in self.sources for sentence in source.unused_key_warnings()),
         )
+
+
+def with_listen(settings: Settings, address: str) -> Settings:
+    """Return the settings with another `[web] listen`; raises UsageError if it is no address, or a public one."""
+    try:
+        web = WebSettings.model_validate(settings.web.model_dump() | {"listen": address})
+    except ValidationError as exc:
+        wanted = str(exc.errors()[0]["ctx"]["error"]) if "ctx" in exc.errors()[0] else exc.errors()[0]["msg"]
+        raise UsageError(f"--listen {address}: must be {wanted}") from None
+    return settings.model_copy(update={"web": web})

@@ -24,8 +24,10 @@ from worker.models.articles import (
     publication_time,
 )
 from worker.models.records import (
+    ActivityCounts,
     AuditReport,
     CandidateRecord,
+    ClusterMember,
     CopyFacts,
     DuplicateLink,
     Health,
@@ -73,6 +75,7 @@ __all__ = [
     "FORGOTTEN_SCHEME",
     "ORIGIN_FIELDS",
     "PAGE_FIELDS",
+    "ActivityCounts",
     "Alarm",
     "Article",
     "AuditReport",
@@ -83,6 +86,7 @@ __all__ = [
     "Candidate",
     "CandidateRecord",
     "Claim",
+    "ClusterMember",
     "Comparison",
     "CopyFacts",
     "DecayingSums",

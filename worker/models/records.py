@@ -208,6 +208,34 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterMember:
+    """An article of a cluster: where and when it was published, and how it was judged when it came."""
+
+    id: int
+    url: str
+    host: str
+    source: str
+    title: str
+    words: int
+    published_at: datetime | None
+    fetched_at: datetime
+    relation: Relation
+    head: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityCounts:
+    """How often candidates ended in each state: `hours` maps an hour and a state to a number.
+
+    `last_event` is the id of the last event that is counted, for a later call that only adds what is new.
+    """
+
+    hours: Mapping[tuple[datetime, str], int]
+    last_event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
     """The totals of the ledger and the problems found in the store.
 

@@ -1,14 +1,38 @@
-"""What people read of a store: the history of an article, for `why`, the web pages and `worker.api`."""
+"""What people read of a store: the history of an article, for `why` and the web pages, and all that the pages show.
+
+`Browser` runs the queries of the web pages on threads of its own, so that neither pages nor work wait for each other.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self
 
-from worker.errors import NotFoundError
-from worker.models import PAGE_FIELDS, Article, CandidateRecord, Relation, StoredArticle, Tombstone, Verdict
+from worker.clock import SystemClock
+from worker.config.schema import Settings
+from worker.config.types import is_loopback
+from worker.errors import NotFoundError, StoreError
+from worker.models import (
+    PAGE_FIELDS,
+    ActivityCounts,
+    Article,
+    CandidateRecord,
+    ClusterMember,
+    Health,
+    Relation,
+    SearchResult,
+    Source,
+    StoredArticle,
+    StoreStats,
+    Tombstone,
+    Verdict,
+)
+from worker.ports import Clock
 from worker.storage.corpus.reader import StoreReader
+from worker.storage.store import StoreExecutor, open_read_only
 
 if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
@@ -22,6 +46,11 @@ class Decision:
     verdict: Verdict
     against: StoredArticle | None = None
     passages: AlignedPassages | None = None
+
+    @property
+    def rule(self) -> str:
+        """The rule that decided, in words."""
+        return rule_text(self.verdict)
 
     @property
     def difference(self) -> Difference | None:
@@ -141,3 +170,109 @@ def rule_text(verdict: Verdict) -> str:
 def one_line(text: str) -> str:
     """Return text with every run of white space replaced by one space."""
     return " ".join(text.split())
+
+
+ACTIVITY_SPAN: Final = timedelta(weeks=12)
+"""How far back the plots of the overview reach."""
+THREADS: Final = 2
+"""Queries of the web pages that run at once. Chosen: a slow one does not hold up a quick one, and two of the four
+connections to a server are left for work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownArticle:
+    """Everything that the page of an article shows: itself, its history, and the members of its cluster."""
+
+    stored: StoredArticle
+    history: ArticleHistory
+    members: tuple[ClusterMember, ...]
+
+
+class Browser:
+    """The queries of the web pages; implements `Corpus` of `worker.web.app`. Close it before the store."""
+
+    def __init__(self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source]) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._sources = tuple(sources)
+        self._offload = StoreExecutor(count=THREADS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for queries that are running, and take no more."""
+        self._offload.__exit__()
+
+    async def figures(self) -> StoreStats:
+        """Return the statistics of the store and of the configured sources; raises StoreError."""
+        stats = await self._offload(self._reader.figures, now=self._clock.now())
+        configured = {source.name for source in self._sources}
+        sources = tuple(source for source in stats.mark_paused(self._sources).sources if source.name in configured)
+        return replace(stats, sources=sources)
+
+    async def activity(self, *, after: int) -> ActivityCounts:
+        """Return the outcomes of the last weeks by hour, those after an event only; raises StoreError."""
+        return await self._offload(self._reader.activity, after=after, since=self._clock.now() - ACTIVITY_SPAN)
+
+    async def search(self, query: str, *, limit: int, offset: int) -> SearchResult:
+        """Return the texts that meet a query; raises StoreError."""
+        return await self._offload(self._reader.search, query, limit=limit, offset=offset)
+
+    async def article(self, article_id: int) -> ShownArticle | None:
+        """Return an article with its history and its cluster, None if there is none; raises StoreError."""
+        return await self._offload(self._article, article_id)
+
+    def _article(self, article_id: int) -> ShownArticle | None:
+        stored = self._reader.article(article_id)
+        if stored is None:
+            return None
+        history = load_history(self._reader, str(article_id))
+        return ShownArticle(stored=stored, history=history, members=self._reader.members(stored.cluster))
+
+
+class WebRun:
+    """`corpus-worker web`: the pages of a store, beside a daemon or without one. The store is only read."""
+
+    def __init__(self, settings: Settings, *, listen: str) -> None:
+        self._settings = settings
+        self._listen = listen
+        self._health = Health(ok=True)
+
+    async def run(self, on_start: Callable[[str], None]) -> None:
+        """Serve until cancelled; `on_start` is called with the URL. Raises StoreError and ListenError."""
+        from worker.web.app import StatusSource, build_web_app
+        from worker.web.metrics import Metrics
+        from worker.web.server import serve_pages
+
+        web, clock = self._settings.web, SystemClock()
+        sources = [source.source() for source in self._settings.sources]
+        with (
+            await asyncio.to_thread(open_read_only, self._settings) as store,
+            Browser(store.reader, clock=clock, sources=sources) as browser,
+        ):
+            source = StatusSource(
+                health=lambda: self._health,
+                figures=lambda: self._figures(browser),
+                metrics=Metrics(),
+                clock=clock,
+                corpus=lambda: browser,
+            )
+            app = build_web_app(source, names=web.hosts, is_public=not is_loopback(self._listen))
+            async with serve_pages(app, listen=self._listen) as port:
+                host = self._listen.rpartition(":")[0]
+                on_start(f"http://{host}:{port}/")
+                await asyncio.Event().wait()
+
+    async def _figures(self, browser: Browser) -> StoreStats:
+        """Return the statistics, and keep in mind whether the store answers."""
+        try:
+            figures = await browser.figures()
+        except StoreError as exc:
+            self._health = Health(ok=False, reason=str(exc))
+            raise
+        self._health = Health(ok=True)
+        return figures

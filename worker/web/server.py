@@ -1,4 +1,4 @@
-"""Serves the status pages with uvicorn inside the daemon's event loop, without touching its signal handlers.
+"""Serves the pages with uvicorn inside an event loop that is there, without touching its signal handlers.
 
 Each connection has a time limit for the request and for the response, and the number of connections is limited, so
 that clients that send or read slowly cannot exhaust the server.
@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from worker.errors import ListenError
+from worker.logs import escape
 
 log = structlog.get_logger()
 
@@ -31,6 +33,7 @@ _REQUEST_TIMEOUT_S = 10.0
 
 Chosen, not measured: a request is one small packet, so 10 seconds suffice on any usable network.
 """
+_MAX_COMMAND = 100  # letters of a command line in a message, which is one line
 _RESPONSE_TIMEOUT_S = 60.0
 """The time a response may take until the client has received it; the store itself is given five seconds."""
 
@@ -116,7 +119,7 @@ async def serve_pages(app: ASGIApp, *, listen: str) -> AsyncIterator[int]:
 
 
 def _open_listener(listen: str) -> socket.socket:
-    """Return a listening socket; raises ListenError with what to change."""
+    """Return a listening socket; raises ListenError with who has the address and what to change."""
     host, _, port = listen.rpartition(":")
     address = "127.0.0.1" if host == "localhost" else host.strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -124,9 +127,33 @@ def _open_listener(listen: str) -> socket.socket:
         return socket.create_server((address, int(port)), family=family, backlog=_MAX_CONNECTIONS)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc
-        taken = ", perhaps by another daemon" if exc.errno == errno.EADDRINUSE else ""
+        taken = f", {_holder_of(int(port))}" if exc.errno == errno.EADDRINUSE else ""
         why = f"{listen} cannot be listened on ({reason}{taken})"
-        raise ListenError(f'{why}: set [web] listen to another address, or to "" to serve nothing') from exc
+        remedy = (
+            f"choose another address, such as {host}:{int(port) % 65535 + 1}, with `web --listen` or in [web] listen"
+        )
+        raise ListenError(f"{why}: {remedy}") from exc
+
+
+def _holder_of(port: int) -> str:
+    """Return which process listens on a port, as far as Linux lets this user see it."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(str(each.readlink()) in sockets for each in (folder / "fd").iterdir()):
+                words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                return f"by process {folder.name}: {escape(' '.join(words).strip())[:_MAX_COMMAND]}"
+    return "by a process of another user"
+
+
+def _listening(port: int) -> Iterator[str]:
+    """Yield the inodes of the sockets that listen on a port (proc(5), `/proc/net/tcp`)."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
 
 
 def _server_config(app: ASGIApp) -> uvicorn.Config:

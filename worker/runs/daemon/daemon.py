@@ -105,7 +105,7 @@ class Daemon:
     def run(self) -> int:
         """Run and return the exit status: 128 plus the signal's number, or 1 if it stalled again after a restart.
 
-        Raises StoreError or ListenError if the daemon cannot start.
+        Raises StoreError if the daemon cannot start.
         """
         with self._watchdog:
             return asyncio.run(self._run())

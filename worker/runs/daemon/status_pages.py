@@ -1,4 +1,4 @@
-"""The status pages of the daemon: health, metrics and statistics over HTTP.
+"""The web pages of the daemon: what `corpus-worker web` serves, and the health and metrics of the running process.
 
 They are served from before the store is opened until the daemon ends. The web modules are imported only if the
 configuration enables the pages.
@@ -7,7 +7,7 @@ configuration enables the pages.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,14 @@ import structlog
 
 from worker.app import App
 from worker.config.schema import WebSettings
+from worker.config.types import is_loopback
+from worker.errors import ListenError
 from worker.models import Claim, Health, Outcome, Source, StoreStats
 from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
 from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session
+from worker.runs.reading import Browser
 
 if TYPE_CHECKING:
     from worker.web.metrics import Metrics
@@ -41,6 +44,7 @@ class StatusPages:
         self._trouble, self._count_at_detach = "", -1
         self._metrics = _metrics() if settings.listen else None
         self._attached: tuple[App, Session] | None = None
+        self._browser: Browser | None = None
 
     @property
     def meter(self) -> MetricsSink | None:
@@ -52,14 +56,19 @@ class StatusPages:
         return CompositeObserver((observer, self._metrics)) if self._metrics else observer
 
     def attach(self, app: App, session: Session) -> None:
-        """Report the state of this session from now on."""
+        """Report the state of this session from now on, and show its store."""
         self._attached = app, session
+        if self._metrics:
+            self._browser = Browser(app.store.reader, clock=self._clock, sources=app.sources)
 
     def detach(self) -> None:
         """Report that no session is running; remember the trouble of the one that ends."""
         if self._attached is not None:
             self._trouble, self._count_at_detach = self._attached[1].trouble, self._done.count
         self._attached = None
+        if self._browser:
+            self._browser.close()
+        self._browser = None
 
     def health(self) -> Health:
         """Return whether the daemon makes progress, without querying the store: this must answer while it hangs."""
@@ -82,29 +91,38 @@ class StatusPages:
 
     async def figures(self) -> StoreStats | None:
         """Return the statistics of the store and the configured sources; None if it is not open; raises StoreError."""
-        if self._attached is None:
+        if self._attached is None or self._browser is None:
             return None
-        app, _ = self._attached
-        stats = await app.offload(app.store.reader.figures, now=app.clock.now())
-        configured = {source.name for source in app.sources}
-        sources = tuple(source for source in stats.mark_paused(app.sources).sources if source.name in configured)
-        return replace(stats, in_hand=app.ingester.in_flight, sources=sources)
+        in_hand = self._attached[0].ingester.in_flight
+        return replace(await self._browser.figures(), in_hand=in_hand)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
-        """Serve the pages during the block, if they are enabled; raises ListenError."""
-        if self._metrics is None:
+        """Serve the pages during the block, if they are enabled; where the address is taken, only warn."""
+        async with AsyncExitStack() as serving:
+            if self._metrics is not None:
+                await self._begin_to_serve(self._metrics, serving)
             yield
-            return
+
+    async def _begin_to_serve(self, metrics: Metrics, serving: AsyncExitStack) -> None:
         from worker.web.app import StatusSource, build_web_app
         from worker.web.server import serve_pages
 
-        watched = StatusSource(health=self.health, figures=self.figures, metrics=self._metrics, clock=self._clock)
-        async with serve_pages(
-            build_web_app(watched, names=self._settings.hosts), listen=self._settings.listen
-        ) as port:
-            log.info("web.listening", address=self._settings.listen, port=port)
-            yield
+        watched = StatusSource(
+            health=self.health,
+            figures=self.figures,
+            metrics=metrics,
+            clock=self._clock,
+            corpus=lambda: self._browser,
+        )
+        address = self._settings.listen
+        app = build_web_app(watched, names=self._settings.hosts, is_public=not is_loopback(address))
+        try:
+            port = await serving.enter_async_context(serve_pages(app, listen=address))
+        except ListenError as exc:
+            log.warning("web.not_served", error=str(exc), note="the daemon works on without its pages")
+        else:
+            log.info("web.listening", address=address, port=port)
 
 
 def _metrics() -> Metrics:

@@ -10,18 +10,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, exists, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, case, exists, func, literal_column, select, type_coerce
 
 from worker.errors import SourceError
 from worker.models import (
+    ActivityCounts,
     Article,
     AuditReport,
     CandidateRecord,
+    ClusterMember,
     DuplicateLink,
     Fingerprint,
     Kind,
     Neighbour,
     RecentArticle,
+    Relation,
     SearchResult,
     Selection,
     SourceStats,
@@ -33,6 +36,7 @@ from worker.storage.corpus import audit, judge_model, views
 from worker.storage.corpus.index import count_queued
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.texts import CorpusSnapshot
+from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Repository, reads
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
 from worker.storage.db.sql import first_id_since, small_cache
@@ -68,6 +72,25 @@ _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group
     CANDIDATES.c.state, CANDIDATES.c.source
 )
 
+_MAX_MEMBERS = 500  # of a cluster that are shown; chosen: a page stays small, and no cluster of one story is larger
+_MEMBERS = (
+    select(
+        ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.host, ARTICLES.c.source, ARTICLES.c.title, ARTICLES.c.words,
+        ARTICLES.c.published_at, ARTICLES.c.fetched_at, ARTICLES.c.revision, STANDINGS.c.relation, STANDINGS.c.head,
+    )
+    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
+    .where(STANDINGS.c.cluster == bindparam("cluster"))
+    .order_by(ARTICLES.c.id)
+    .limit(_MAX_MEMBERS)
+)  # fmt: skip
+_MICROSECONDS_AN_HOUR = 3_600_000_000  # the unit in which times are stored, see `UtcTime`
+_HOUR = type_coerce(EVENTS.c.at, BigInteger).op("/")(literal_column(str(_MICROSECONDS_AN_HOUR)))
+_ACTIVITY = (
+    select(_HOUR.label("hour"), EVENTS.c.what, func.count().label("number"), func.max(EVENTS.c.id).label("last"))
+    .where(EVENTS.c.id >= bindparam("first"), EVENTS.c.what.in_(RECENT_EVENTS))
+    .group_by(_HOUR, EVENTS.c.what)
+)
+
 _HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id)
 _REJECTED = (
     select(CANDIDATES.c.reason, func.count().label("pages"), func.sum(case((_HAS_PAGE, 1), else_=0)).label("kept"))
@@ -97,6 +120,26 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         recent={span: recent(connection, since=now - span) for span in RECENT_SPANS},
         unindexed=count_queued(connection),
     )
+
+
+def activity(connection: Connection, *, after: int, since: datetime) -> ActivityCounts:
+    """Return how often candidates ended in each state by hour, from the events after an id and since a time."""
+    rows = select(EVENTS.c.id, EVENTS.c.at).where(EVENTS.c.what != "fetched")
+    first = max(after + 1, first_id_since(connection, rows, since))
+    hours: Counter[tuple[datetime, str]] = Counter()
+    for row in connection.execute(_ACTIVITY, {"first": first}):
+        hours[EPOCH + timedelta(hours=row.hour), row.what] += row.number
+        after = max(after, row.last)
+    return ActivityCounts(hours=hours, last_event=after)
+
+
+def members(connection: Connection, cluster: int) -> tuple[ClusterMember, ...]:
+    """Return the articles of a cluster, the first published first."""
+    found = [
+        ClusterMember(**{**row, "relation": Relation(row["relation"])})
+        for row in connection.execute(_MEMBERS, {"cluster": cluster}).mappings()
+    ]
+    return tuple(sorted(found, key=lambda each: (each.published_at or each.fetched_at, each.id)))
 
 
 def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
@@ -194,6 +237,8 @@ class StoreReader(Repository):
     tombstone = reads(views.tombstone)
     removed = reads(views.removed_articles)
     hide_forgotten = reads(hide_forgotten)
+    activity = reads(activity)
+    members = reads(members)
 
     @contextmanager
     def snapshot(self) -> Iterator[CorpusSnapshot]:

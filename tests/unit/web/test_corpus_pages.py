@@ -1,0 +1,205 @@
+"""The pages of a store: the overview's plots, search, and an article with its cluster and history."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.contract.storage.factories import NOW, PARAMETERS, article, fingerprint, judge_of, seed, take_in
+from tests.fakes import FakeClock
+from worker.errors import StoreError
+from worker.models import Health
+from worker.runs.reading import Browser
+from worker.storage.store import Store, open_store
+from worker.web.app import StatusSource, build_web_app
+from worker.web.metrics import Metrics
+from worker.web.pages import plot
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \x1b[31m\u202e'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with a fetched article, a copy of it, and a hostile text that gives no date."""
+    with open_store(f"sqlite:///{tmp_path / 'corpus.db'}", parameters=PARAMETERS) as opened:
+        take_in(opened, "https://bao.example/1", "một hai ba bốn năm sáu đường")
+        take_in(opened, "https://tin.example/2", "một hai ba bốn năm sáu đường")
+        made = replace(
+            article("javascript:alert(3)", f"đường {HOSTILE}"), title=HOSTILE, published_at=None, lead=HOSTILE
+        )
+        opened.seeds.add_seed(seed(), made, fingerprint=fingerprint(made.text), judge=judge_of(made), now=NOW)
+        yield opened
+
+
+@pytest.fixture
+async def client(store: Store) -> AsyncIterator[httpx.AsyncClient]:
+    with Browser(store.reader, clock=clock(), sources=()) as browser:
+        async with client_of(browser) as made:
+            yield made
+
+
+def clock() -> FakeClock:
+    """Return a clock that shows an hour after the articles were stored."""
+    made = FakeClock()
+    made.advance(NOW + timedelta(hours=1) - made.now())
+    return made
+
+
+def client_of(browser: Browser | None, *, is_public: bool = False) -> httpx.AsyncClient:
+    async def figures() -> None:
+        return None
+
+    source = StatusSource(
+        health=lambda: Health(ok=True),
+        figures=browser.figures if browser else figures,
+        metrics=Metrics(),
+        clock=clock(),
+        corpus=lambda: browser,
+    )
+    transport = httpx.ASGITransport(app=build_web_app(source, is_public=is_public))
+    return httpx.AsyncClient(base_url="http://127.0.0.1", transport=transport)
+
+
+def words(page: str) -> str:
+    """Return what a reader sees of a page, on one line."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a page as a browser sees them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def assert_harmless(page: str) -> None:
+    elements = Elements(page).found
+    names = {name for _, attributes in elements for name in attributes}
+    targets = [attributes["href"] or "" for tag, attributes in elements if tag == "a"]
+    assert [attributes for tag, attributes in elements if tag == "script"] == [
+        {"src": "/static/page.js", "defer": None}
+    ]
+    assert not {tag for tag, _ in elements} & {"img", "iframe", "object", "embed", "style", "base"}
+    assert not [name for name in names if name == "style" or name.startswith("on")]
+    assert not [target for target in targets if not target.startswith(("/", "#", "http://", "https://"))]
+    assert not {"\x1b", "\u202e"} & set(page)
+    assert " 49 " not in page
+
+
+async def test_search_shows_results_with_hits_marked(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/search", params={"q": "duong -script"})
+
+    assert answer.status_code == 200
+    assert "<mark>đường</mark>" in answer.text
+    assert 'href="/articles/1"' in answer.text
+    assert 'href="/articles/2"' not in answer.text
+    assert 'value="duong -script"' in answer.text
+    assert len(answer.content) < 150_000
+
+
+async def test_hostile_texts_do_nothing(client: httpx.AsyncClient) -> None:
+    pages = [
+        await client.get(path, params=query)
+        for path, query in (
+            ("/", {}),
+            ("/articles/3", {}),
+            ("/search", {"q": "duong"}),
+            ("/search", {"q": HOSTILE}),
+            ("/search", {"q": '" OR 1=1 -- NEAR(', "offset": "-1e9"}),
+            ("/search", {"q": "duong", "offset": "9" * 400}),
+            ("/articles/999999999999999999999999", {}),
+            (f"/{quote(HOSTILE)}", {}),
+        )
+    ]
+
+    assert [page.status_code for page in pages] == [200, 200, 200, 200, 200, 200, 404, 404]
+    for page in pages:
+        assert_harmless(page.text)
+    assert "javascript:alert(3)" in pages[1].text
+
+
+async def test_an_article_shows_its_text_fields_cluster_and_history(client: httpx.AsyncClient) -> None:
+    head, copy = [words((await client.get(f"/articles/{number}")).text) for number in (1, 2)]
+
+    assert "một hai ba bốn năm sáu đường" in head
+    assert "Section Thời sự" in head
+    assert "from json-ld" in head
+    assert "2 texts are one item" in head
+    assert "discovered feed" in head
+    assert "judged unique" in head
+    assert "This text is kept, but not exported: its cluster exports another one" in copy
+    assert "judged copy against Tiêu đề" in copy
+    assert "Compare the texts" in copy
+
+
+async def test_the_overview_counts_what_came_in(client: httpx.AsyncClient) -> None:
+    first = (await client.get("/")).text
+    again = (await client.get("/")).text
+
+    assert "By hour: 1 stored, 1 copies, 0 rejected, 0 failed" in first
+    assert "By week: 1 stored, 1 copies" in again
+
+
+async def test_a_store_that_fails_or_is_not_open_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(store.reader, "search", fail)
+    with Browser(store.reader, clock=clock(), sources=()) as browser:
+        async with client_of(browser) as client:
+            failing = await client.get("/search?q=a")
+    async with client_of(None) as client:
+        closed = [await client.get(path) for path in ("/", "/search?q=a", "/articles/1", "/search")]
+
+    assert (failing.status_code, "the disk is gone" in failing.text) == (503, True)
+    assert [answer.status_code for answer in closed] == [200, 503, 503, 200]
+    assert "the store is not open" in closed[1].text
+
+
+async def test_other_machines_get_health_and_metrics_alone() -> None:
+    async with client_of(None, is_public=True) as client:
+        answers = [
+            await client.get(path)
+            for path in ("/healthz", "/metrics", "/", "/search?q=a", "/articles/1", "/static/page.js")
+        ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 403, 403, 403, 403]
+    assert "ssh -L" in answers[2].text
+
+
+def test_a_plot_stacks_what_ended_in_each_span() -> None:
+    now = datetime(2026, 11, 29, 10, 30, tzinfo=UTC)
+    hours = {
+        (datetime(2026, 11, 29, 10, tzinfo=UTC), "stored"): 6,
+        (datetime(2026, 11, 29, 9, tzinfo=UTC), "revised"): 2,
+        (datetime(2026, 11, 29, 9, tzinfo=UTC), "duplicate"): 1,
+        (datetime(2026, 11, 29, 9, tzinfo=UTC), "unchanged"): 9,
+        (datetime(2026, 11, 24, 9, tzinfo=UTC), "failed"): 3,
+        (now - timedelta(days=400), "stored"): 70,
+    }
+
+    by_hour, by_day, by_week = (plot(span, hours, now=now) for span in ("hour", "day", "week"))
+
+    assert (by_hour.top, by_day.top, by_week.top) == (6, 9, 12)
+    assert by_hour.bars[-1].label == "29 Nov 10:00"
+    assert [(piece.kind, piece.y, piece.height) for piece in by_hour.bars[-2].pieces] == [
+        ("stored", 80.0, 40.0),
+        ("copies", 60.0, 20.0),
+    ]
+    assert by_day.bars[-1].counts == {"stored": 8, "copies": 1, "rejected": 0, "failed": 0}
+    assert by_week.bars[-1].label == "23 Nov"
+    assert by_week.totals == {"stored": 8, "copies": 1, "rejected": 0, "failed": 3}
