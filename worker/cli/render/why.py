@@ -13,6 +13,7 @@ from worker.models import (
     Authority,
     CandidateRecord,
     Comparison,
+    Kind,
     Relation,
     StoredArticle,
     Tombstone,
@@ -34,12 +35,16 @@ _AUTHORITY_LABELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
+    """One verdict on an article: its time, the article it was compared with, and both texts aligned.
+
+    `places` are the files, and rows in them, of a seed it was compared with.
+    """
 
     at: datetime
     verdict: Verdict
     against: StoredArticle | None = None
     passages: AlignedPassages | None = None
+    places: tuple[str, ...] = ()
 
     @property
     def difference(self) -> Difference | None:
@@ -81,15 +86,16 @@ class ExportedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleHistory:
-    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id.
+    """Everything known about one URL or article id; what is a dictionary is keyed by article id.
 
-    `forgotten` is the tombstone, if a person had it removed.
+    `places` are the files, and rows in them, of each seed. `forgotten` is the tombstone, if a person had it removed.
     """
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
     decisions: dict[int, tuple[Decision, ...]]
     exported: dict[int, ExportedText]
+    places: dict[int, tuple[str, ...]]
     forgotten: Tombstone | None = None
 
 
@@ -109,9 +115,20 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
         )
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
     exported = {article.id: _exported_text(reader, article) for article in articles}
+    places = {article.id: _places(reader, article) for article in articles}
     return ArticleHistory(
-        candidate=candidate, articles=articles, decisions=decisions, exported=exported, forgotten=forgotten
+        candidate=candidate,
+        articles=articles,
+        decisions=decisions,
+        exported=exported,
+        places=places,
+        forgotten=forgotten,
     )
+
+
+def _places(reader: StoreReader, stored: StoredArticle | None) -> tuple[str, ...]:
+    """Return the files, and rows in them, in which a seed was found; none for other articles."""
+    return reader.seed_places(stored.id) if stored and stored.article.kind is Kind.SEED else ()
 
 
 def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
@@ -130,7 +147,8 @@ def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
         passages = align_passages(article.article.text, against.article.text) if against else None
-        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+        places = _places(reader, against)
+        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages, places=places))
     return decisions
 
 
@@ -143,6 +161,7 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
             {
                 "id": stored.id,
                 "kind": stored.article.kind.value,
+                "places": list(history.places[stored.id]),
                 "url": stored.article.url,
                 "canonical_url": stored.article.canonical_url,
                 "source": stored.article.source,
@@ -181,6 +200,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
         "rule": _rule_text(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
+        "against_places": list(decision.places),
         "jaccard": best.jaccard if best else None,
         "containment": best.containment if best else None,
         "shared_words": best.shared_words if best else 0,
@@ -242,7 +262,7 @@ def print_history(history: ArticleHistory) -> None:
         for event in record.events:
             out.print(f"  {format_time(event.at)}  {event.what:<11} {escape_markup(event.detail)}")
     for stored in history.articles:
-        _print_article(stored, history.decisions[stored.id], history.exported[stored.id])
+        _print_article(stored, history)
 
 
 def _print_addresses(record: CandidateRecord) -> None:
@@ -260,16 +280,16 @@ def _print_addresses(record: CandidateRecord) -> None:
         )
 
 
-def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+def _print_article(stored: StoredArticle, history: ArticleHistory) -> None:
     """Print an article's size, dates, notes and export state, then every verdict on it."""
     from worker.cli.render.tables import console, escape_markup
 
-    out = console()
+    out, decisions, exported = console(), history.decisions[stored.id], history.exported[stored.id]
     export_state = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
     out.print(f"  {stored.article.words} words, revision {stored.revision}, {export_state}")
-    for line in (_format_dates(stored.article), *stored.article.notes):
+    for line in (*_format_places(history.places[stored.id]), _format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
     for name, value, origin in shown_fields(stored.article):
@@ -288,6 +308,11 @@ def shown_fields(article: Article) -> list[tuple[str, str, str]]:
         for name, value in values
         if value
     ]
+
+
+def _format_places(places: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the line that names the places of a seed; none for other articles."""
+    return (f"seed: {'; '.join(places)}",) if places else ()
 
 
 def _format_dates(article: Article) -> str:
@@ -314,7 +339,8 @@ def _print_decision(decision: Decision) -> None:
         return
     other = decision.against
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
-    out.print(f"    {escape_markup(other.article.title)}\n    {escape_markup(other.article.url)}")
+    for line in (other.article.title, other.article.url, *_format_places(decision.places)):
+        out.print(f"    {escape_markup(line)}", soft_wrap=True)
     out.print(f"    rule: {escape_markup(_rule_text(decision.verdict))}")
     _print_comparisons(decision.verdict)
     if change := decision.difference:
