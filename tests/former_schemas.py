@@ -9,12 +9,26 @@ from sqlalchemy import create_engine, text
 
 from worker.models import PAGE_FIELDS
 
+_SEEDS_OF_FILES: Final = (
+    "CREATE TABLE newer AS SELECT id, name, sha256, raw, article_id, imported_at FROM seeds",
+    "DROP TABLE seeds",
+    "DROP TABLE seed_files",
+    """CREATE TABLE seeds (
+        id INTEGER CONSTRAINT pk_seeds PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, raw {bytes} NOT NULL,
+        article_id BIGINT NOT NULL CONSTRAINT fk_seeds_article_id_articles REFERENCES articles (id),
+        imported_at BIGINT NOT NULL, CONSTRAINT uq_seeds_name_sha256 UNIQUE (name, sha256)
+    )""",
+    "CREATE INDEX ix_seeds_article_id ON seeds (article_id)",
+    "INSERT INTO seeds SELECT id, name, sha256, coalesce(raw, {no_bytes}), article_id, imported_at FROM newer",
+    "DROP TABLE newer",
+)
 _BACK_TO_THE_THIRD: Final = (
     "DROP TABLE forgotten",
     "DROP INDEX ix_standings_against",
     "DROP TABLE search_texts",
     "DROP TABLE search_queue",
     *(f"ALTER TABLE articles DROP COLUMN {name}" for name in (*PAGE_FIELDS, "fields_from")),
+    *_SEEDS_OF_FILES,
     "UPDATE alembic_version SET version_num = '0003'",
 )
 _BACK_TO_THE_SECOND: Final = (
@@ -47,7 +61,8 @@ def make_second(url: str) -> None:
 
 def _go_back(url: str, statements: Sequence[str]) -> None:
     engine = create_engine(url)
+    words = {"bytes": "BLOB", "no_bytes": "x''"} if url.startswith("sqlite") else {"bytes": "BYTEA", "no_bytes": "''"}
     with engine.begin() as connection:
         for statement in statements:
-            connection.execute(text(statement))
+            connection.execute(text(statement.format(**words)))
     engine.dispose()

@@ -2,4 +2,5 @@
 
 from worker.cli import main
 
-main()
+if __name__ == "__main__":  # processes that prepare seeds import this module under another name
+    main()

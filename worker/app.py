@@ -9,38 +9,35 @@ them. Use it as a context manager:
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from worker.clock import SystemClock
-from worker.config.schema import Settings
+from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
-from worker.models import Article, Page, Request, Seed, Source
-from worker.pipeline.discover import Discoverer, SeedImporter, SeedReport
+from worker.models import Page, Request, Source
+from worker.pipeline.discover import Discoverer
 from worker.pipeline.ingest import Ingester
+from worker.pipeline.prepare_seeds import SeedOptions
+from worker.pipeline.seeds import SeedImporter, SeedProgress, SeedReport
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.ports import BackfillRegistry, Clock, Fetcher, Ledger, MetricsSink, NullMetrics
 from worker.schedule.poll_interval import IntervalPolicy
 from worker.sources import PARSERS, detect
-from worker.sources.files.inputs import read_seeds
+from worker.sources.files.seeds import FORMS
 from worker.storage.store import PATIENCE, Store, StoreExecutor, open_for_work, worker_name
 from worker.urls import canonicalise, host_of
-
-if TYPE_CHECKING:
-    from worker.extract.quality import LanguageDetector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +87,7 @@ any usual `Crawl-delay`, short enough that a blocked host does not occupy a work
 _INDEX_PAUSE: Final = timedelta(milliseconds=20)
 """The pause between two batches for full-text search: an old store of a million articles takes half an hour, and other
 work of the store thread never waits for more than one batch."""
-NO_SEEDS: Final = "no seed in it; a seed is called NNN_<16 hex digits>.txt"
+NO_SEEDS: Final = f"no seed in it; seeds are files of these kinds: {', '.join(FORMS)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +126,21 @@ class App:
         while await self.offload(self.store.index_queued_texts):
             await self.clock.sleep(_INDEX_PAUSE)
 
-    async def import_seeds(self, folder: Path | None = None) -> SeedReport:
-        """Import the configured seed corpus, or the seeds in `folder`.
+    async def import_seeds(
+        self, paths: Sequence[str] = (), watcher: Callable[[SeedProgress], None] = lambda _progress: None
+    ) -> SeedReport:
+        """Import the configured seed corpus, or the seeds at `paths`; `watcher` is called with the progress.
 
-        Problems with single files are logged and part of the report; they raise nothing.
+        Problems with files and rows are logged and part of the report; they raise nothing.
         """
-        if folder is None and not self.settings.seeds.path:
-            return SeedReport(found=0, imported=0, refused=0, problems=())
-        path = folder or Path(self.settings.seeds.path)
-        report = await self.seeds.add(read_seeds(path))
+        places = paths or self.settings.seeds.path
+        if not places:
+            return SeedReport()
+        report = await self.seeds.add(places, watcher)
         for problem in report.problems:
             log.warning("seeds.problem", problem=problem)
         if not report.found and not report.problems:
-            log.info("seeds.none", folder=str(path), note=NO_SEEDS)
+            log.info("seeds.none", path=", ".join(places), note=NO_SEEDS)
         return report
 
 
@@ -204,7 +203,7 @@ async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> 
             ledger=parts.ledger,
             discoverer=Discoverer(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
-            seeds=_seed_importer(stages, parts.store),
+            seeds=_seed_importer(settings, stages, parts.store),
             tally=tally,
             sources=tuple(source.source() for source in settings.sources),
         )
@@ -231,35 +230,25 @@ def _stages(parts: AppParts, extractor: ProcessExtractor) -> Stages:
     )
 
 
-def _seed_importer(stages: Stages, store: Store) -> SeedImporter:
+def seed_options(settings: Settings) -> SeedOptions:
+    """Return how seeds are read under these settings."""
+    return SeedOptions(
+        columns=dict(settings.seeds.columns.items()),
+        clean=settings.seeds.clean,
+        timezone=DEFAULT_TIMEZONE,
+        processes=extract_rules(settings).process_count(),
+    )
+
+
+def _seed_importer(settings: Settings, stages: Stages, store: Store) -> SeedImporter:
     return SeedImporter(
         clock=stages.clock,
         offload=stages.offload,
         deduper=stages.deduper,
         seed_store=store.seeds,
-        to_article=_seed_reader(),
+        extractor=stages.extractor,
+        options=seed_options(settings),
     )
-
-
-def _seed_reader() -> Callable[[Seed, datetime], Article]:
-    """Return the function that turns a seed file into an article.
-
-    It loads the language model at the first seed: most runs find all seeds imported, and need no model.
-    """
-    make_languages = functools.cache(_languages)
-
-    def to_article(seed: Seed, now: datetime) -> Article:
-        from worker.extract.seed_article import seed_article
-
-        return seed_article(seed, fetched_at=now, languages=make_languages())
-
-    return to_article
-
-
-def _languages() -> LanguageDetector:
-    from worker.extract.quality import LanguageDetector
-
-    return LanguageDetector()
 
 
 def _threads(settings: Settings) -> int:

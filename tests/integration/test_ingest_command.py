@@ -268,7 +268,7 @@ def test_input_files_of_every_kind_are_ingested(desk: Desk) -> None:
         (["bogus"], 2, "No such command"),
         (["export", "--format", "text"], 2, "name a new or empty one with --output DIR"),
         (["status"], 1, "does not exist yet: run `corpus-worker ingest` first"),
-        (["seeds", "import", "nowhere"], 1, "nowhere: cannot be read"),
+        (["seeds", "import", "nowhere"], 1, "nowhere: no such file or folder; make it, or set [seeds] path"),
     ],
 )
 def test_wrong_use_is_one_clear_line(desk: Desk, words: list[str], status: int, expected: str) -> None:

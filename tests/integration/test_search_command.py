@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Desk
-from tests.contract.storage.factories import NOW, PARAMETERS, article, fingerprint, judge_of, seed
+from tests.contract.storage.factories import PARAMETERS, add_seeds, article, fingerprint, seed
 from tests.run_cli import run_inside
+from worker.models import PreparedSeed
 from worker.storage.store import open_store
 
 
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
             body = f"Tuyến đường sắt \x1b[31mthứ {number}"
             made = replace(article(f"https://bao.example/{number}", body), source=source, language=language)
             raw = seed(f"{number}.txt", body)
-            store.seeds.add_seed(raw, made, fingerprint=fingerprint(body), judge=judge_of(made), now=NOW)
+            add_seeds(store, PreparedSeed(seed=raw, article=made, fingerprint=fingerprint(body)))
     return tmp_path
 
 

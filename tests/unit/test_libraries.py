@@ -33,7 +33,7 @@ DOORS = {
     "numpy": {"dedupe", "storage/queue"},  # fingerprints; the counts of a host's paragraphs
     "prometheus_client": {"web"},
     "py3langid": {"extract"},
-    "pyarrow": {"export"},
+    "pyarrow": {"export", "sources/files"},  # written; read as seeds
     "pydantic": {"config"},
     "pydantic_core": {"config"},
     "rich": {"cli"},
@@ -45,7 +45,12 @@ DOORS = {
     "trafilatura": {"extract/main_text"},
     "uvicorn": {"web"},
     "zlib_ng": {"sources"},
-    "zstandard": {"export", "fetch", "storage/db"},  # exports; pages as they are sent; pages as they are kept
+    "zstandard": {
+        "export",
+        "fetch",
+        "sources/files",
+        "storage/db",
+    },  # exports; pages; seeds; kept pages
 }
 TYPES_ONLY = {"_typeshed"}
 

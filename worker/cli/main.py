@@ -28,7 +28,8 @@ from worker.cli.duplicates import duplicates
 from worker.cli.export import export, release
 from worker.cli.inspect import audit, extract, status, why
 from worker.cli.maintenance import backup, forget, migrate_store, prune, reprocess, upgrade_store
-from worker.cli.run import ingest, run, seeds
+from worker.cli.run import ingest, run
+from worker.cli.seeds import seeds
 from worker.cli.sources import sources
 from worker.errors import ConfigurationError, UsageError, WorkerError
 

@@ -1,4 +1,4 @@
-"""The commands that fetch and store: `ingest` (with `--dry-run`), `run` (the daemon) and `seeds import`."""
+"""The commands that fetch and store: `ingest` (with `--dry-run`) and `run` (the daemon)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +18,6 @@ from worker.models import Claim, Outcome, Source, State
 if TYPE_CHECKING:
     from worker.config.schema import Settings
     from worker.fetch.request import Step
-    from worker.pipeline.discover import SeedReport
     from worker.runs.ingest import IngestOptions, IngestReport
 
 
@@ -109,59 +107,6 @@ def run(common: CommonOptions) -> None:
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     raise SystemExit(Daemon(settings, reread=common.settings, config=common.config or DEFAULT_CONFIG).run())
-
-
-@click.group()
-def seeds() -> None:
-    """Manage the seed corpus."""
-
-
-@seeds.command("import")
-@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-@options
-def import_seeds(common: CommonOptions, folder: Path | None) -> None:
-    """Import the seed corpus, or the files of DIR.
-
-    Sub-folders are included; seeds imported before are skipped. The sub-folder `sample` holds the texts of the
-    demonstration and is skipped; name it as DIR to import it.
-    """
-    from worker.app import open_app
-    from worker.cli.render.progress import ProgressBar
-
-    settings = common.settings()
-    common.set_up_logs(settings.log.format)
-
-    async def work() -> SeedReport:
-        async with open_app(settings, ProgressBar(shown=False), command="seeds") as app:
-            return await app.import_seeds(folder)
-
-    report, stopped_by = run_until_signal(work)
-    if common.as_json:
-        print_json({"found": report.found, "imported": report.imported, "problems": list(report.problems)})
-    else:
-        known = report.found - report.imported - report.refused
-        click.echo(
-            f"{report.found} seeds found: {report.imported} imported, {known} known already{_refused_count(report)}"
-        )
-    if not report.found and not report.problems:
-        print_note(f"corpus-worker: {_no_seeds_message(folder or Path(settings.seeds.path))}")
-    if stopped_by:
-        raise SystemExit(128 + stopped_by)
-    raise SystemExit(0 if report.found else 1)
-
-
-def _refused_count(report: SeedReport) -> str:
-    return f", {report.refused} without an article" if report.refused else ""
-
-
-def _no_seeds_message(folder: Path) -> str:
-    """Return what to do if a folder has no seeds, and whether sample texts were skipped in it."""
-    from worker.app import NO_SEEDS
-    from worker.sources.files.inputs import SAMPLE, sample_size
-
-    sample = sample_size(folder)
-    left_out = f"; the {sample} of the demonstration in {folder / SAMPLE} are left out unless named" if sample else ""
-    return f"{folder}: {NO_SEEDS}{left_out}"
 
 
 # `ingest --dry-run`: prints every decision of every fetch, and the outcome each candidate would have.

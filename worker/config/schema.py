@@ -23,6 +23,7 @@ from worker.config.types import (
     Language,
     Listen,
     Network,
+    Paths,
     Pattern,
     Share,
     Signal,
@@ -64,6 +65,10 @@ _SLOPE_ABOVE_DEFAULT: Final = 2.0
 _SLOPE_BELOW_DEFAULT: Final = 0.6
 
 
+SeedField = Literal["text", "title", "url", "date", "id", "language"]
+"""The fields of a seed that a column of a table may hold."""
+
+
 class Section(BaseModel):
     """Base class of all sections: unknown keys and values of another type are errors."""
 
@@ -78,9 +83,11 @@ class StoreSettings(Section):
 
 
 class SeedSettings(Section):
-    """The folder of the seed corpus; empty: there is none."""
+    """The files of the seed corpus, and how their rows are read; an empty `path`: there are none."""
 
-    path: str = "seeds"
+    path: Paths = ("seeds",)  # files, folders and globs
+    columns: dict[SeedField, str] = Field(default_factory=dict)  # names of columns; those not given have usual names
+    clean: Literal["auto"] | bool = "auto"  # True: the texts were scraped, with other matter around the article
 
 
 class FetchSettings(Section):

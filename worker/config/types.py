@@ -284,6 +284,13 @@ Since = Annotated[
 """A day or a time; `datetime` is a subclass of `date`."""
 Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
 """A number of bytes above zero."""
+Paths = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(lambda value: ((value,) if value else ()) if isinstance(value, str) else value),
+    PlainSerializer(lambda paths: list(paths) if len(paths) > 1 else "".join(paths)),
+]
+"""Paths as a text, for one, or a list of texts; an empty text is no path."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

@@ -61,10 +61,11 @@ _RANK = {
     Relation.COPY: 1,
     Relation.CONTAINED: 1,
     Relation.CONTAINS: 1,
-    Relation.FOLLOWUP: 2,
-    Relation.TEMPLATE: 2,
-    Relation.OVERLAP: 2,
-    Relation.UNIQUE: 3,
+    Relation.SEED_COPY: 2,
+    Relation.FOLLOWUP: 3,
+    Relation.TEMPLATE: 3,
+    Relation.OVERLAP: 3,
+    Relation.UNIQUE: 4,
 }
 
 
@@ -97,6 +98,8 @@ def judge(
 
     `prepare_text` prepares a text and its title for comparison.
     """
+    if not neighbours:
+        return Verdict(relation=Relation.UNIQUE, head=True)
     criteria = _Criteria(settings=settings, model=model)
     text = _published_text(article, prepare_text)
     matches = [
@@ -146,6 +149,7 @@ def _judge_neighbour(
     if classification.relation in CLUSTER_RELATIONS and not classification.rule.startswith("marked"):
         framed = _without_frame(article, text, match, classification)
         classification = framed or _without_common_text(match, matches, classification) or classification
+        classification = _kept_beside_seed(article, match.neighbour, classification)
     return Comparison(
         article=match.neighbour.id,
         relation=classification.relation,
@@ -184,6 +188,17 @@ def _is_rewrite(text: PublishedText, match: _ComparedNeighbour) -> bool:
     in_order = earlier is None or later is None or earlier < later
     own = bool(text.host) and publisher_of(text.host) == publisher_of(match.text.host)
     return own and in_order and match.similarity.ours.raw_share < _MAX_REWRITE_SHARE
+
+
+def _kept_beside_seed(article: Article, neighbour: Neighbour, classification: Classification) -> Classification:
+    """Return the classification as `SEED_COPY` for two seeds that would be one item: a seed corpus is not thinned.
+
+    A new version of the same seed file stays a revision.
+    """
+    seeds = article.kind is Kind.SEED and neighbour.kind is Kind.SEED
+    if not seeds or classification.relation not in CLUSTER_RELATIONS or classification.rule == _SAME_ADDRESS:
+        return classification
+    return replace(classification, relation=Relation.SEED_COPY)
 
 
 def _without_frame(

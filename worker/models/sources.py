@@ -56,7 +56,7 @@ class Relation(StrEnum):
     """The relation of an article to the stored article it was compared with (docs/dedupe.md).
 
     `contained` and `contains` mean that one text is part of the other; `template` is an article that shares only
-    recurring phrases, such as a weather report.
+    recurring phrases, such as a weather report. `seed-copy` is a seed that is a copy of another seed: both are kept.
     """
 
     UNIQUE = "unique"
@@ -64,6 +64,7 @@ class Relation(StrEnum):
     CONTAINED = "contained"
     CONTAINS = "contains"
     REVISION = "revision"
+    SEED_COPY = "seed-copy"
     FOLLOWUP = "followup"
     TEMPLATE = "template"
     OVERLAP = "overlap"

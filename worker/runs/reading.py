@@ -22,6 +22,7 @@ from worker.models import (
     CandidateRecord,
     ClusterMember,
     Health,
+    Kind,
     Relation,
     SearchResult,
     Source,
@@ -40,12 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One verdict on an article: its time, the article it was compared with, and both texts aligned."""
+    """One verdict on an article: its time, the article it was compared with, and both texts aligned.
+
+    `places` are the files, and rows in them, of a seed it was compared with.
+    """
 
     at: datetime
     verdict: Verdict
     against: StoredArticle | None = None
     passages: AlignedPassages | None = None
+    places: tuple[str, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -92,15 +97,16 @@ class ExportedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticleHistory:
-    """Everything known about one URL or article id; `decisions` and `exported` are keyed by article id.
+    """Everything known about one URL or article id; what is a dictionary is keyed by article id.
 
-    `forgotten` is the tombstone, if a person had it removed.
+    `places` are the files, and rows in them, of each seed. `forgotten` is the tombstone, if a person had it removed.
     """
 
     candidate: CandidateRecord | None
     articles: tuple[StoredArticle, ...]
     decisions: dict[int, tuple[Decision, ...]]
     exported: dict[int, ExportedText]
+    places: dict[int, tuple[str, ...]]
     forgotten: Tombstone | None = None
 
 
@@ -121,8 +127,18 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
     decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
     exported = {article.id: _exported_text(reader, article) for article in articles}
     return ArticleHistory(
-        candidate=candidate, articles=articles, decisions=decisions, exported=exported, forgotten=forgotten
+        candidate=candidate,
+        articles=articles,
+        decisions=decisions,
+        exported=exported,
+        places={article.id: _places(reader, article) for article in articles},
+        forgotten=forgotten,
     )
+
+
+def _places(reader: StoreReader, stored: StoredArticle | None) -> tuple[str, ...]:
+    """Return the files, and rows in them, in which a seed was found; none for other articles."""
+    return reader.seed_places(stored.id) if stored and stored.article.kind is Kind.SEED else ()
 
 
 def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
@@ -141,7 +157,8 @@ def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
         passages = align_passages(article.article.text, against.article.text) if against else None
-        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages))
+        places = _places(reader, against)
+        decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages, places=places))
     return decisions
 
 

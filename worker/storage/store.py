@@ -29,7 +29,7 @@ from worker.ports import Ledger
 from worker.storage.corpus import judge_model, settling
 from worker.storage.corpus.index import SEARCH_BATCH, index_queued_texts, require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
-from worker.storage.corpus.settling import SeedStore
+from worker.storage.corpus.seeds import SeedStore
 from worker.storage.db.database import Database, Repository, reads, writes
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import DaemonLock
@@ -43,6 +43,7 @@ from worker.storage.db.migrate import (
 from worker.storage.db.sql import lock_keys, require_utf8
 from worker.storage.maintenance.backup import Backup, back_up
 from worker.storage.maintenance.prune import Pruned, prune, prune_steps
+from worker.storage.maintenance.remove_seeds import SeedRemoval
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
@@ -91,6 +92,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.ledger = StoredLedger(database)
         self.seeds = SeedStore(database)
+        self.seed_removal = SeedRemoval(database)
         self.reader = StoreReader(database)
         self.hosts = HostStore(database)
         self.backfills = BackfillStore(database)

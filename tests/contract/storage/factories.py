@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
 
 from worker.models import (
     Article,
@@ -17,6 +19,7 @@ from worker.models import (
     Neighbour,
     Outcome,
     Page,
+    PreparedSeed,
     Relation,
     Seed,
     Text,
@@ -24,6 +27,8 @@ from worker.models import (
     Verdict,
 )
 from worker.ports import Judge
+from worker.storage.corpus.seeds import SeedBatch, SeedCounts
+from worker.storage.db.schema import SEEDS
 from worker.storage.store import Store
 from worker.urls import host_of
 
@@ -108,6 +113,7 @@ def judge_of(newcomer: Article) -> Judge:
     def judge(neighbours: Sequence[Neighbour]) -> Verdict:
         made = [_compare(newcomer, each) for each in neighbours]
         best = next((each for each in made if each.relation in JOINED), None)
+        best = best or next((each for each in made if each.relation is Relation.SEED_COPY), None)
         best = best or next((each for each in made if each.relation is Relation.FOLLOWUP), None)
         if best is None:
             return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(made))
@@ -124,9 +130,12 @@ def judge(newcomer: Article, _fingerprint: Fingerprint, neighbours: Sequence[Nei
 
 def _compare(newcomer: Article, neighbour: Neighbour) -> Comparison:
     ours, theirs = set(newcomer.text.split()), set(neighbour.text.split())
+    relation = _relation(newcomer, neighbour, ours, theirs)
+    if newcomer.kind is neighbour.kind is Kind.SEED and relation in JOINED - {Relation.REVISION}:
+        relation = Relation.SEED_COPY
     return Comparison(
         article=neighbour.id,
-        relation=_relation(newcomer, neighbour, ours, theirs),
+        relation=relation,
         rule="words",
         jaccard=len(ours & theirs) / len(ours | theirs),
         containment=len(ours & theirs) / min(len(ours), len(theirs)),
@@ -188,4 +197,14 @@ def take_in(store: Store, url: str, text: str, *, now: datetime = NOW) -> Outcom
 def add_seed(store: Store, name: str, text: str) -> int:
     """Import a seed of this text, and return its article's id."""
     made = article(f"seed:{name}", text, kind=Kind.SEED)
-    return store.seeds.add_seed(seed(name, text), made, fingerprint=fingerprint(text), judge=judge_of(made), now=NOW)
+    prepared = PreparedSeed(seed=seed(name, text), article=made, fingerprint=fingerprint(text))
+    add_seeds(store, prepared)
+    of_seed = select(SEEDS.c.article_id).where(SEEDS.c.sha256 == prepared.seed.sha256).order_by(SEEDS.c.id.desc())
+    return int(store.seeds.database.read(lambda connection: connection.execute(of_seed.limit(1)).scalar_one()))
+
+
+def add_seeds(store: Store, *prepared: PreparedSeed, file: str = "seeds", gone: Collection[int] = ()) -> SeedCounts:
+    """Import seeds in one batch, as the newest rows of a file."""
+    held = store.seeds.open_file(file, stamp="as it is")
+    batch = SeedBatch(file_id=held.id, new=prepared, rows=held.rows + len(prepared), refused=held.refused)
+    return store.seeds.add_seeds(batch, judge=judge, gone=gone, now=NOW)

@@ -36,7 +36,7 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, ""), {})
 
     assert settings.store.url == "sqlite:///data/corpus.db"
-    assert settings.seeds.path == "seeds"
+    assert settings.seeds.path == ("seeds",)
     assert settings.fetch.per_host_delay == timedelta(seconds=2)
     assert settings.fetch.per_host_connections == 1
     assert settings.fetch.max_connections == 32

@@ -15,7 +15,9 @@ from worker.fetch.robots import parse_robots
 from worker.models import Candidate, Text
 from worker.sources import PARSERS
 from worker.sources.feed.opml import read_opml
-from worker.sources.files.inputs import read_inputs, read_seeds
+from worker.sources.files.inputs import read_inputs
+from worker.sources.files.seed_rows import SeedFile, SeedReader
+from worker.sources.files.seeds import find_seed_files, read_seed_file
 from worker.sources.web.homepage import sitemaps_in_robots
 
 RAW = {
@@ -173,7 +175,9 @@ def test_a_list_of_feeds_loses_no_feed(written: bytes) -> None:
 def test_a_seed_is_read(tmp_path: Path, written: bytes) -> None:
     (tmp_path / "001_0123456789abcdef.txt").write_bytes(with_("Tựa @\nMột đoạn @ dài hơn.\n", written))
 
-    (seed,) = read_seeds(tmp_path)
+    (file,) = find_seed_files([str(tmp_path)])
+    assert isinstance(file, SeedFile)
+    (seed,) = read_seed_file(SeedReader(now=NOW), file)
 
     assert not isinstance(seed, str)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from worker.fetch.request import Step
+    from worker.pipeline.seeds import SeedProgress
     from worker.runs.backfill import BackfillRun
 
 
@@ -120,6 +121,36 @@ class Spinner:
         if self._bar:
             things = "pages" if what == "extracted" else "articles"
             self._bar.update(self._bar.tasks[0].id, description=f"{done} {things} {what}")
+
+
+class SeedBar:
+    """A bar with the rows of the seed file that is being imported, drawn if `shown`."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+            self._bar = Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
+            self._bar.add_task("reading", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, progress: SeedProgress) -> None:
+        """Show how far the import is."""
+        if self._bar:
+            line = f"{progress.name}: {progress.line}"
+            self._bar.update(self._bar.tasks[0].id, total=progress.of, completed=progress.rows, description=line)
 
 
 # The progress line of `backfill`: how far it has come, and roughly how long it will take. None of the following

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from worker.runs.doctor import CheckedSource
     from worker.runs.ingest import IngestReport
     from worker.sources.web.ranking import TrialPoll
+    from worker.storage.corpus.seeds import SeedFileRecord
     from worker.storage.maintenance.manual_decisions import Rejudged
     from worker.storage.maintenance.rejudge import VerdictChange
 
@@ -139,6 +140,18 @@ def print_source_table(settings: Settings, states: Mapping[str, SourceState], *,
             "-" if paused else escape_markup(state.error) or "-",
             escape_markup(source.url or source.path),
         )
+    console().print(table)
+
+
+def print_seed_files(files: Sequence[SeedFileRecord]) -> None:
+    """Print the files of the seed corpus with their counts."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("rows", "imported", "copies", "refused"):
+        table.add_column(name, justify="right")
+    table.add_column("file", overflow="fold")
+    for each in files:
+        counts = (f"{count:,}" for count in (each.rows, each.imported, each.copies, each.refused))
+        table.add_row(*counts, escape_markup(each.name) + ("" if each.finished else " (not read to its end)"))
     console().print(table)
 
 

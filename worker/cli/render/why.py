@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
-from worker.runs.reading import ArticleHistory, Decision, Difference, ExportedText, one_line, rule_text, shown_fields
+from worker.runs.reading import ArticleHistory, Decision, Difference, one_line, rule_text, shown_fields
 
 if TYPE_CHECKING:
     from worker.dedupe.alignment import AlignedPassages
@@ -30,6 +30,7 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
             {
                 "id": stored.id,
                 "kind": stored.article.kind.value,
+                "places": list(history.places[stored.id]),
                 "url": stored.article.url,
                 "canonical_url": stored.article.canonical_url,
                 "source": stored.article.source,
@@ -68,6 +69,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
         "rule": rule_text(decision.verdict),
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
+        "against_places": list(decision.places),
         "jaccard": best.jaccard if best else None,
         "containment": best.containment if best else None,
         "shared_words": best.shared_words if best else 0,
@@ -117,7 +119,7 @@ def print_history(history: ArticleHistory) -> None:
         for event in record.events:
             out.print(f"  {format_time(event.at)}  {event.what:<11} {escape_markup(event.detail)}")
     for stored in history.articles:
-        _print_article(stored, history.decisions[stored.id], history.exported[stored.id])
+        _print_article(stored, history)
 
 
 def _print_addresses(record: CandidateRecord) -> None:
@@ -135,16 +137,16 @@ def _print_addresses(record: CandidateRecord) -> None:
         )
 
 
-def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], exported: ExportedText) -> None:
+def _print_article(stored: StoredArticle, history: ArticleHistory) -> None:
     """Print an article's size, dates, notes and export state, then every verdict on it."""
     from worker.cli.render.tables import console, escape_markup
 
-    out = console()
+    out, decisions, exported = console(), history.decisions[stored.id], history.exported[stored.id]
     export_state = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
     out.print(f"  {stored.article.words} words, revision {stored.revision}, {export_state}")
-    for line in (_format_dates(stored.article), *stored.article.notes):
+    for line in (*_format_places(history.places[stored.id]), _format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
     for name, value, origin in shown_fields(stored.article):
@@ -153,6 +155,11 @@ def _print_article(stored: StoredArticle, decisions: tuple[Decision, ...], expor
     out.print(f"  exported of its cluster: {escape_markup(which)} ({escape_markup(exported.reason)})", soft_wrap=True)
     for decision in decisions:
         _print_decision(decision)
+
+
+def _format_places(places: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the line that names the places of a seed; none for other articles."""
+    return (f"seed: {'; '.join(places)}",) if places else ()
 
 
 def _format_dates(article: Article) -> str:
@@ -179,7 +186,8 @@ def _print_decision(decision: Decision) -> None:
         return
     other = decision.against
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
-    out.print(f"    {escape_markup(other.article.title)}\n    {escape_markup(other.article.url)}")
+    for line in (other.article.title, other.article.url, *_format_places(decision.places)):
+        out.print(f"    {escape_markup(line)}", soft_wrap=True)
     out.print(f"    rule: {escape_markup(rule_text(decision.verdict))}")
     _print_comparisons(decision.verdict)
     if change := decision.difference:

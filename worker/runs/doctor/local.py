@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from worker.app import seed_options
 from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import DEFAULT_TIMEZONE, FetchSettings, Settings
 from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError, StoreMissing
-from worker.models import AuditReport
+from worker.models import AuditReport, Seed
+from worker.pipeline.prepare_seeds import describe_problem, make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
-from worker.sources.files.inputs import SAMPLE, SAMPLE_DIGESTS, read_seeds, sample_size
+from worker.sources.files.article_files import InputProblem
+from worker.sources.files.seed_rows import SeedFile
+from worker.sources.files.seeds import SAMPLE, SAMPLE_DIGESTS, count_rows, find_seed_files, read_seed_file, sample_size
 from worker.storage.db.migrate import VERSIONS
 from worker.storage.store import Store, open_store
 
@@ -39,6 +43,8 @@ _MAIN_BYTES: Final = 500 * _MB
 _LITTLE_DISK, _NO_DISK = 1_000 * _MB, 100 * _MB
 _SPARE_FILES: Final = 100
 """Open files besides connections and pipes: the store, libraries, logs and the status pages."""
+_SAMPLE_FOLDER: Final = "seeds/sample"
+_FILES_READ: Final = 20  # seed files of which the first rows are read; chosen: it takes a second or two
 _SLACK: Final = timedelta(days=1)
 """Tolerance of the clock check: files of an installation may carry the time of another time zone."""
 
@@ -225,7 +231,7 @@ def _check_open_store(store: Store, settings: Settings) -> Iterator[Finding]:
     yield _check_totals(totals)
     if totals.clusters:
         yield _check_verdicts(store, settings)
-    if sample and Path(settings.seeds.path).name != SAMPLE:
+    if sample and not any(Path(path).name == SAMPLE for path in settings.seeds.path):
         yield _sample_seeds(sample)
 
 
@@ -236,8 +242,7 @@ def _sample_seeds(count: int) -> Finding:
         "sample seeds",
         f"{count:,} of the invented texts of seeds/sample are in this corpus",
         warn=True,
-        remedy='seeds cannot be removed from a store: create a new one, or filter the export by kind "seed" '
-        "and the URLs of the files in seeds/sample, such as seed:000_289d76102012cee2.txt",
+        remedy=f"remove them: corpus-worker seeds remove {_SAMPLE_FOLDER}",
     )
 
 
@@ -293,16 +298,23 @@ def _check_access(path: Path) -> Finding:
 
 
 def check_seeds(settings: Settings) -> Finding:
-    """Count the seeds, and report files that are not valid seeds."""
-    if not settings.seeds.path:
+    """Count the seed files and about how many rows they have, and read the first rows of each."""
+    paths = settings.seeds.path
+    if not paths:
         return make_finding("seeds", "seeds", "none are configured")
-    found = list(read_seeds(Path(settings.seeds.path)))
-    wrong = [each for each in found if isinstance(each, str)]
-    good, sample = len(found) - len(wrong), sample_size(Path(settings.seeds.path))
+    found = list(find_seed_files(paths))
+    files = [each for each in found if isinstance(each, SeedFile)]
+    chosen = seed_options(settings)
+    reader = make_reader(chosen, SystemClock().now(), Deduper().parameters)
+    first = [each for file in files[:_FILES_READ] for each in take(read_seed_file(reader, file))]
+    wrong = [describe_problem(each) for each in (*found, *first) if isinstance(each, InputProblem)]
+    sample = sum(sample_size(Path(path)) for path in paths)
     not_read = f"; the {sample:,} of the demonstration in {SAMPLE}/ are left out" if sample else ""
-    if not good:
-        detail = wrong[0] if wrong else f"{settings.seeds.path}: no seed in it{not_read}"
+    where = ", ".join(paths)
+    if not any(isinstance(each, Seed) for each in first):
+        detail = wrong[0] if wrong else f"{where}: no seed in it{not_read}"
         return make_finding("seeds", "seeds", detail, warn=True, remedy="put the seed corpus there, or run without one")
+    rows = sum(count_rows(file) or 0 for file in files)
     left_out = f"; {len(wrong):,} left out: {wrong[0]}" if wrong else ""
-    detail = f"{good:,} in {settings.seeds.path}{not_read}{left_out}"
-    return make_finding("seeds", "seeds", detail, warn=bool(wrong), remedy="correct or remove the files left out")
+    detail = f"about {rows:,} in {len(files):,} files and folders of {where}{not_read}{left_out}"
+    return make_finding("seeds", "seeds", detail, warn=bool(wrong), remedy="correct or remove what is left out")

@@ -190,7 +190,7 @@ def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | I
     `text` and `html` is read as text.
     """
     with open_regular(file) as opened:
-        for number, line in _lines(opened, context.max_bytes):
+        for number, line in numbered_lines(opened, context.max_bytes):
             where = f"{file}:{number}"
             if len(line) > context.max_bytes:
                 yield InputProblem(
@@ -200,7 +200,7 @@ def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | I
                 yield from _read_line(line, where, context)
 
 
-def _lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
     """Yield numbered lines; of a line longer than `longest` bytes only the first `longest + 1` bytes."""
     number = 0
     while line := opened.readline(longest + 1):

@@ -1,29 +1,23 @@
-"""Read local files and folders as candidates, and the seed corpus.
+"""Read local files and folders as candidates.
 
-`read_inputs` serves `ingest PATH`: it walks a folder and reads each file with the reader of its extension. `read_seeds`
-reads the seed corpus, whose files have names of a fixed form. What cannot be read is reported with file and line, and
-reading continues.
+`read_inputs` serves `ingest PATH`: it walks a folder and reads each file with the reader of its extension. What cannot
+be read is reported with file and line, and reading continues.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from errno import EINVAL
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
-from worker.charset import nearly_utf8
 from worker.dates.parsing import source_zone
 from worker.errors import SourceError
-from worker.files.reading import note_progress, open_regular
-from worker.models import Candidate, Discovery, Seed, Source
+from worker.files.reading import note_progress
+from worker.models import Candidate, Discovery, Source
 from worker.sources.files.article_files import InputContext, InputProblem, read_html, read_json_lines, read_text
 from worker.sources.files.url_list import is_file_of_urls, read_url_list
 from worker.sources.files.warc import read_warc
@@ -139,72 +133,3 @@ def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[
         )
     if empty:
         yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))
-
-
-# The seed corpus: a folder with sub-folders and files named `NNN_<16 hex digits>.txt`.
-
-_SEED_NAME: Final = re.compile(r"\d+_[0-9a-f]{16}\.txt")
-_MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger file is no seed. Chosen, not measured
-
-SAMPLE: Final = "sample"
-"""The sub-folder with the invented seeds of `make demo`."""
-SAMPLE_DIGESTS: Final = frozenset(
-    {
-        "289d76102012cee2",
-        "bc821bbc5ba79dc3",
-        "1be7b88eb74f8a0d",
-        "1bf49670fe3a7844",
-        "5c43a2e8cff98b78",
-        "a80889a6fb491206",
-        "d1666582db30e258",
-        "a1d6040b0ce208fe",
-        "353063fe98c5d0c8",
-        "d9ab89bc39097be9",
-        "4d5fd2b9ffdef099",
-        "a95d2deb0b45c5eb",
-    }
-)
-"""The first 16 hexadecimal digits of the SHA-256 of each seed in `SAMPLE`."""
-
-
-def read_seeds(folder: Path) -> Iterator[Seed | str]:
-    """Yield the seeds in a folder and its sub-folders in the order of names.
-
-    For each `.txt` file that cannot be a seed, yield a sentence that explains why. The sub-folder `sample` (invented
-    texts for the demonstration) is skipped unless it is `folder` itself. Hidden folders and symbolic links to folders
-    are skipped.
-    """
-    refused: list[OSError] = []
-    for place, folders, names in os.walk(folder, onerror=refused.append):
-        left_out = {SAMPLE} if Path(place) == folder else set()
-        folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
-        yield from (_read_seed(Path(place, name)) for name in sorted(names) if name.endswith(".txt"))
-    for error in refused:
-        advice = "set [seeds] path" if Path(str(error.filename)) == folder else "check its permissions"
-        yield f"{error.filename}: cannot be read: {error.strerror}; {advice}"
-
-
-def sample_size(folder: Path) -> int:
-    """Return the number of seeds in the sub-folder `sample`, which `read_seeds` skips."""
-    return sum(_SEED_NAME.fullmatch(path.name) is not None for path in (folder / SAMPLE).glob("*.txt"))
-
-
-def _read_seed(path: Path) -> Seed | str:
-    """Return the seed in a file, or a sentence that explains why it is none."""
-    if not _SEED_NAME.fullmatch(path.name):
-        return f"{path}: not a seed's name; a seed is called NNN_<16 hex digits>.txt"
-    if not path.is_file():
-        return f"{path}: no ordinary file; remove it"
-    try:
-        with open_regular(path) as opened:
-            body = opened.read(_MAX_SEED_BYTES + 1)
-        if len(body) > _MAX_SEED_BYTES:
-            return f"{path}: larger than {_MAX_SEED_BYTES:,} bytes; split it"
-        raw = nearly_utf8(body.removeprefix(BOM_UTF8))
-    except OSError as exc:
-        return f"{path}: cannot be read: {exc.strerror}"
-    if raw is None:
-        return f"{path}: not UTF-8 text; save it as UTF-8"
-    if not raw.strip():
-        return f"{path}: empty; remove it"
-    return Seed(name=path.name, raw=raw, sha256=hashlib.sha256(body).hexdigest())

@@ -73,6 +73,11 @@ class ClusterTable:
         values = {"article_id": article_id, "cluster": cluster, "head": head}
         connection.execute(self.add, {**values, **_similarity_values(verdict), **(extra or {})})
 
+    def found(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Put new articles without a neighbour into a cluster of their own each."""
+        alone = _similarity_values(Verdict(relation=Relation.UNIQUE, head=True))
+        connection.execute(self.add, [{"article_id": each, "cluster": each, "head": True, **alone} for each in ids])
+
     def _heads(self, connection: Connection, clusters: Iterable[int]) -> dict[int, int]:
         """Return the head of each cluster, locking the clusters on PostgreSQL."""
         # The founder's row is the lock of its cluster: every transaction that changes a head locks the founder first.

@@ -13,6 +13,7 @@ The index of full-text search is written here as well, see the end of the module
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -130,8 +131,8 @@ class Match:
 
 def add(connection: Connection, article_id: int, fingerprint: Fingerprint) -> None:
     """Insert the index rows of an article that has none yet."""
-    connection.execute(_ADD_FINGERPRINT, _fingerprint_row(article_id, fingerprint))
-    connection.execute(_ADD_KEYS, {"keys": _keys(fingerprint), "article": article_id})
+    connection.execute(_ADD_FINGERPRINT, fingerprint_row(article_id, fingerprint))
+    connection.execute(_ADD_KEYS, {"keys": keys_of(fingerprint), "article": article_id})
 
 
 def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -> list[Match]:
@@ -140,10 +141,7 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
     Articles that share only a stock phrase or two are left out. A quarter of the hits is chosen by similar length, so
     that many long texts that quote an article whole do not crowd out its copies.
     """
-    postings: defaultdict[int, list[int]] = defaultdict(list)
-    for key, article_id in connection.execute(_POSTINGS, {"keys": _keys(fingerprint)}):
-        postings[key].append(article_id)
-    ranked = rank(postings, fingerprint)
+    ranked = rank(postings(connection, keys_of(fingerprint)), fingerprint)
     if len(ranked) <= limit:
         return ranked
     others = [hit.article_id for hit in ranked[:_MAX_RANKED]]
@@ -151,21 +149,31 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
     return best(ranked, fingerprint, lengths, limit=limit)
 
 
+def postings(connection: Connection, keys: Sequence[int]) -> defaultdict[int, list[int]]:
+    """Return the articles that have each of the keys, by key."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for key, article_id in connection.execute(_POSTINGS, {"keys": keys}):
+        found[key].append(article_id)
+    return found
+
+
 def rank(postings: Mapping[int, Sequence[int]], fingerprint: Fingerprint) -> list[Match]:
     """Return the articles that share keys with a text, those with the most and the rarest keys first.
 
-    `postings` has the articles of each key of the text. Articles that share only a stock phrase or two are left out.
+    `postings` has the articles of each key of the text, or of more keys. Articles that share only a stock phrase or two
+    are left out.
     """
-    bands = frozenset(fingerprint.bands)
+    bands, keys = frozenset(fingerprint.bands), keys_of(fingerprint)
     shared_bands: defaultdict[int, int] = defaultdict(int)
     shared: defaultdict[int, int] = defaultdict(int)
     weights: defaultdict[int, float] = defaultdict(float)
-    for key, articles in postings.items():
+    for key in keys:
+        articles = postings.get(key, ())
         for article_id in articles:
             shared[article_id] += 1
             shared_bands[article_id] += key in bands
             weights[article_id] += 1 / len(articles)
-    min_weight = min(_MIN_WEIGHT, len(_keys(fingerprint)) / (2 * MAX_POSTINGS))
+    min_weight = min(_MIN_WEIGHT, len(keys) / (2 * MAX_POSTINGS))
     hits = (
         Match(
             article_id=article_id,
@@ -201,7 +209,7 @@ def remove(connection: Connection, article_id: int) -> None:
     stored = fingerprint_of(connection, article_id)
     if stored is None:
         return
-    connection.execute(_REMOVE_KEYS, {"keys": _keys(stored), "article": article_id})
+    connection.execute(_REMOVE_KEYS, {"keys": keys_of(stored), "article": article_id})
     connection.execute(delete(FINGERPRINTS).where(FINGERPRINTS.c.article_id == article_id))
 
 
@@ -266,12 +274,14 @@ def _differences(held: IndexParameters, wanted: IndexParameters) -> str:
     return ", ".join(f"{name} {theirs[name]} (now {ours[name]})" for name in ours if theirs[name] != ours[name])
 
 
-def _keys(fingerprint: Fingerprint) -> list[int]:
+def keys_of(fingerprint: Fingerprint) -> list[int]:
+    """Return the keys of a fingerprint, each once, in ascending order."""
     # Sorted: transactions that write many keys then take their locks in one order, which prevents deadlocks.
     return sorted({*fingerprint.bands, *fingerprint.anchors})
 
 
-def _fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, object]:
+def fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, object]:
+    """Return the row of FINGERPRINTS for an article."""
     return {
         "article_id": article_id,
         "signature": fingerprint.signature,
@@ -283,11 +293,11 @@ def _fingerprint_row(article_id: int, fingerprint: Fingerprint) -> dict[str, obj
 
 def _packed(keys: Sequence[int]) -> bytes:
     """Return 64-bit keys as little-endian bytes, the form in which fingerprints are stored."""
-    return b"".join(key.to_bytes(8, "little", signed=True) for key in keys)
+    return struct.pack(f"<{len(keys)}q", *keys)
 
 
 def _unpacked(packed: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(packed[start : start + 8], "little", signed=True) for start in range(0, len(packed), 8))
+    return struct.unpack(f"<{len(packed) // 8}q", packed)
 
 
 # The index of full-text search.

@@ -2,21 +2,20 @@
 
 Two copies that arrive together can never both be judged new. On PostgreSQL, `lock_articles` takes an advisory lock on
 every key of the article, so that the second waits until the first is committed; SQLite has one writer at a time. Seeds
-are stored in the same way, without a candidate.
+are stored in the same way, without a candidate (`seeds.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from worker.errors import ExtractError
-from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, Seed, State, Verdict
+from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
 from worker.ports import Judge
 from worker.storage.corpus import index
 from worker.storage.corpus.clusters import CURRENT
@@ -30,10 +29,8 @@ from worker.storage.db.codec import (
     to_json,
     verdict_to_json,
 )
-from worker.storage.db.database import Repository, reads, writes
-from worker.storage.db.schema import ARTICLES, DECISIONS, SEEDS, Values
+from worker.storage.db.schema import ARTICLES, DECISIONS, Values
 from worker.storage.db.sql import lock_keys
-from worker.storage.queue.candidates import FORGOTTEN_REASON
 from worker.storage.queue.hosts import tombstone_of
 from worker.storage.queue.outcomes import (
     Completion,
@@ -48,6 +45,8 @@ from worker.storage.queue.outcomes import (
 
 _ADD_ARTICLE = insert(ARTICLES).returning(ARTICLES.c.id)
 _ADD_DECISION = insert(DECISIONS)
+UNIQUE = Verdict(relation=Relation.UNIQUE, head=True)
+"""The verdict on an article that has no neighbour."""
 _FIELDS_OF = select(*(ARTICLES.c[name] for name in (*ORIGIN_FIELDS, "fields_from"))).where(
     ARTICLES.c.id == bindparam("article")
 )
@@ -130,22 +129,39 @@ def insert_article(
     before: PageVersions,
     candidate_id: int | None = None,
     page_id: int | None = None,
+    article_id: int | None = None,
 ) -> InsertedArticle:
     """Judge an article, and write it with its cluster, index rows and verdict.
 
-    `before` are the stored versions of its page, the newest first.
+    `before` are the stored versions of its page, the newest first; `article_id` is the id to give it, if that is taken
+    already.
     """
     article = incoming.article
     earlier = [version.id for version in before]
     verdict = incoming.judge(find_neighbours(connection, article, incoming.fingerprint, earlier=earlier))
     values = _article_values(article, candidate_id=candidate_id, page_id=page_id)
     values["revision"] = before[0].revision + 1 if before else _revision(connection, verdict)
-    article_id: int = connection.execute(_ADD_ARTICLE, values).scalar_one()
-    CURRENT.assign(connection, article_id, verdict)
-    index.add(connection, article_id, incoming.fingerprint)
-    index.queue_text(connection, article_id)
-    save_verdict(connection, article_id, verdict, now=incoming.now)
-    return InsertedArticle(article_id=article_id, verdict=verdict)
+    given: dict[str, object] = {} if article_id is None else {"id": article_id}
+    added: int = connection.execute(_ADD_ARTICLE, {**values, **given}).scalar_one()
+    CURRENT.assign(connection, added, verdict)
+    index.add(connection, added, incoming.fingerprint)
+    index.queue_text(connection, added)
+    save_verdict(connection, added, verdict, now=incoming.now)
+    return InsertedArticle(article_id=added, verdict=verdict)
+
+
+def insert_unique(connection: Connection, articles: Sequence[tuple[int, Article]], *, now: datetime) -> None:
+    """Write articles with their ids, each in a cluster of its own: none has a neighbour or an earlier version.
+
+    Their index rows are the caller's to write.
+    """
+    values = [_article_values(article, candidate_id=None, page_id=None) for _, article in articles]
+    ids = [article_id for article_id, _ in articles]
+    rows = [{**row, "id": article_id, "revision": 1} for article_id, row in zip(ids, values, strict=True)]
+    connection.execute(insert(ARTICLES), rows)
+    CURRENT.found(connection, ids)
+    verdict = verdict_to_json(UNIQUE)
+    connection.execute(_ADD_DECISION, [{"article_id": each, "at": now, "verdict": verdict} for each in ids])
 
 
 def save_verdict(connection: Connection, article_id: int, verdict: Verdict, *, now: datetime) -> None:
@@ -274,49 +290,3 @@ def _field_values(article: Article) -> Values:
         if article.fields_from
         else None,
     }
-
-
-def has_seed(connection: Connection, seed: Seed) -> bool:
-    """Return whether a seed of this name with these bytes was imported before."""
-    return _article_of(connection, seed) is not None
-
-
-def add_seed(
-    connection: Connection, seed: Seed, article: Article, *, fingerprint: Fingerprint, judge: Judge, now: datetime
-) -> int:
-    """Store a seed with its raw file, index rows and verdict; return its article id, also if it is stored already.
-
-    Raises ExtractError if its file, its text or its address was forgotten.
-    """
-    incoming = IncomingArticle(article=article, fingerprint=fingerprint, judge=judge, now=now)
-    lock_articles(connection, [article.canonical_url], [fingerprint])
-    stored = _article_of(connection, seed)
-    if stored is not None:
-        return stored
-    _require_not_forgotten(connection, seed, article)
-    before = page_versions(connection, article.canonical_url)
-    article_id = insert_article(connection, incoming, before=before).article_id
-    values = {"name": storable(seed.name), "sha256": seed.sha256, "raw": seed.raw}
-    connection.execute(insert(SEEDS).values(**values, article_id=article_id, imported_at=now))
-    return article_id
-
-
-def _require_not_forgotten(connection: Connection, seed: Seed, article: Article) -> None:
-    for sha256 in (article.sha256, seed.sha256):
-        found = tombstone_of(connection, {article.url, article.canonical_url}, text_sha256=sha256)
-        if found is not None:
-            why = f"forgotten on {found.at:%Y-%m-%d} ({found.reason}), so it is not imported: delete the file"
-            raise ExtractError(why, reason=FORGOTTEN_REASON)
-
-
-def _article_of(connection: Connection, seed: Seed) -> int | None:
-    """Return the article of a seed with this name and these bytes, None if it was not imported."""
-    same = select(SEEDS.c.article_id).where(SEEDS.c.name == storable(seed.name), SEEDS.c.sha256 == seed.sha256)
-    return connection.execute(same).scalar()
-
-
-class SeedStore(Repository):
-    """The seeds of a store. Blocking."""
-
-    has_seed = reads(has_seed)
-    add_seed = writes(add_seed)

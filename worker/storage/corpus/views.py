@@ -195,7 +195,7 @@ def _tombstone_from(row: Row[Any]) -> Tombstone:
 # Recognised copies, as links to the article their cluster exports, with the comparison that decided.
 
 
-KEEPING_BOTH = (Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
+KEEPING_BOTH = (Relation.SEED_COPY, Relation.FOLLOWUP, Relation.TEMPLATE, Relation.OVERLAP)
 """Relations by which both texts are exported."""
 NEVER_HEAD = (Relation.COPY, Relation.CONTAINED)
 """Relations with which an article is never the head of the cluster it joins when it comes."""

@@ -272,18 +272,39 @@ META = Table(
 )
 """Keys and values about the whole store: its identity, and the progress of long-running commands."""
 
+SEED_FILES = Table(
+    "seed_files",
+    METADATA,
+    Column("id", ID_TYPE, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("stamp", Text, nullable=False),
+    Column("rows", Integer, nullable=False, default=0),
+    Column("refused", Integer, nullable=False, default=0),
+    Column("finished_at", UtcTime),
+)
+"""The files of the seed corpus, and how far each was read; the text files of a folder are one row.
+
+`stamp` identifies the state of the file and the settings under which it was read; it is empty for the seeds of older
+versions, whose files are not known. `rows` is the number of rows read, of which `refused` gave no seed.
+"""
+
 SEEDS = Table(
     "seeds",
     METADATA,
     Column("id", ID_TYPE, primary_key=True),
     Column("name", Text, nullable=False),
     Column("sha256", Text, nullable=False),
-    Column("raw", PackedText, nullable=False),
+    Column("raw", PackedText),
     Column("article_id", ID_TYPE, ForeignKey("articles.id"), nullable=False, index=True),
     Column("imported_at", UtcTime, nullable=False),
-    UniqueConstraint("name", "sha256"),
+    Column("file_id", ID_TYPE, ForeignKey("seed_files.id"), index=True),
+    Column("row", Integer),
+    UniqueConstraint("sha256", "file_id", "article_id"),
 )
-"""The raw seed files, and the article that was made of each."""
+"""Where each seed was found: its file, and its row or the `name` of its text file; several places may share an article.
+
+`raw` is the text as it was scraped, NULL if it is the article's own text. `sha256` is the hash of the raw text.
+"""
 
 HOSTS = Table(
     "hosts",

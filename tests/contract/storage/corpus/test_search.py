@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.contract.storage.factories import NOW, article, fingerprint, judge_of, seed
+from tests.contract.storage.factories import add_seeds, article, fingerprint, seed
+from worker.models import PreparedSeed
 from worker.storage.corpus import index
 from worker.storage.store import Store
 
@@ -36,7 +37,7 @@ def filled(store: Store) -> Store:
 def save(store: Store, number: int, title: str, body: str, **fields: object) -> None:
     made = replace(article(f"https://bao.example/{number}", body), title=title, **fields)  # type: ignore[arg-type]
     raw = seed(f"{number}.txt", body)
-    store.seeds.add_seed(raw, made, fingerprint=fingerprint(body), judge=judge_of(made), now=NOW)
+    add_seeds(store, PreparedSeed(seed=raw, article=made, fingerprint=fingerprint(body)))
 
 
 def ids(store: Store, query: str) -> list[int]:

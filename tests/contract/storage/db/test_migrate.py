@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from tests.contract.storage.factories import PARAMETERS, take_in
+from tests.contract.storage.factories import PARAMETERS, add_seed, seed, take_in
 from tests.former_schemas import make_first
 from worker.errors import StoreError
 from worker.models import IndexParameters
@@ -19,6 +19,7 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
     former = open_stores(store_url)
     take_in(former, "https://a.example/1", "một hai")
     take_in(former, "https://b.example/1", "hai một")
+    add_seed(former, "1.txt", "sáu bảy")
     books = former.reader.audit()
     former.close()
     made = _indexes(store_url)
@@ -27,8 +28,13 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
     store = open_stores(store_url)
 
     assert store.reader.audit() == books
-    (head,) = (head.article for head in store.reader.heads())
+    head, _ = (head.article for head in store.reader.heads())
     assert (head.modified_at_from, head.lead, head.tags, head.fields_from) == ("", None, (), {})
+    assert store.seeds.known_seeds([seed("1.txt", "sáu bảy")]) == [True]
+    assert [(file.name, file.stamp, file.rows, file.imported) for file in store.seeds.count_files()] == [
+        ("seeds", "", 1, 1)
+    ]
+    assert store.seeds.places_of(3) == ("seeds/1.txt",)
     assert take_in(store, "https://c.example/1", "ba bốn năm").article
     assert _indexes(store_url) == made
     assert _version(store_url) == VERSIONS[-1]

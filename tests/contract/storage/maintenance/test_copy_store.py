@@ -53,7 +53,7 @@ def test_a_copied_store_has_every_row_and_can_be_used(
     assert list(after.reader.heads()) == list(before.reader.heads())
     assert list(after.reader.duplicates()) == list(before.reader.duplicates())
     assert after.reader.candidate("https://a.example/1") == before.reader.candidate("https://a.example/1")
-    assert after.seeds.has_seed(seed("001", "sáu bảy"))
+    assert after.seeds.known_seeds([seed("001", "sáu bảy")]) == [True]
     assert after.hosts.robots("https://a.example") == before.hosts.robots("https://a.example")
     assert take_in(after, "https://d.example/1", "một hai").verdict is not None
     assert after.reader.audit().balanced

@@ -68,17 +68,17 @@ def test_a_database_of_another_program_fails(tmp_path: Path) -> None:
 
 
 def test_seeds_are_counted_and_invalid_files_are_named(tmp_path: Path) -> None:
-    settings = Settings(seeds=SeedSettings(path=str(tmp_path)))
+    settings = Settings(seeds=SeedSettings(path=(str(tmp_path),)))
     empty = check_seeds(settings)
-    (tmp_path / "000_0123456789abcdef.txt").write_text("Tựa\nBài", encoding="utf-8")
+    (tmp_path / "bài.txt").write_text("Tựa\nBài", encoding="utf-8")
     good = check_seeds(settings)
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.csv").write_text("x")
     mixed = check_seeds(settings)
 
     assert (empty.level, good.level, mixed.level) == (Level.WARN, Level.OK, Level.WARN)
-    assert good.detail.startswith("1 in ")
-    assert "notes.txt" in mixed.detail
-    assert check_seeds(Settings(seeds=SeedSettings(path=""))).level is Level.OK
+    assert good.detail.startswith("about 1 in 1 files and folders of ")
+    assert "notes.csv: no column holds the text" in mixed.detail
+    assert check_seeds(Settings(seeds=SeedSettings(path=()))).level is Level.OK
 
 
 def test_seeds_of_the_demonstration_in_another_corpus_are_reported(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_seeds_of_the_demonstration_in_another_corpus_are_reported(tmp_path: Pat
     desk.configure()
     sample = desk.run("seeds", "import", str(ROOT / "seeds" / "sample"))
     settings = store_at(tmp_path / "corpus.db")
-    demo = settings.model_copy(update={"seeds": SeedSettings(path="seeds/sample")})
+    demo = settings.model_copy(update={"seeds": SeedSettings(path=("seeds/sample",))})
 
     found = {finding.name: finding for finding in check_store(settings)}
     in_the_demo = {finding.name for finding in check_store(demo)}
@@ -103,5 +103,5 @@ def test_seeds_left_out_as_a_sample_are_reported(tmp_path: Path) -> None:
 
     assert (
         "the 1 of the demonstration in sample/ are left out"
-        in check_seeds(Settings(seeds=SeedSettings(path=str(tmp_path)))).detail
+        in check_seeds(Settings(seeds=SeedSettings(path=(str(tmp_path),)))).detail
     )

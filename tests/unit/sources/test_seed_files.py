@@ -1,0 +1,252 @@
+"""Seed files: which are found, how each form is read, and what is said of broken ones."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from tests.unit.sources.factories import NOW
+from worker.dedupe.judge import Deduper
+from worker.models import Page, Seed
+from worker.sources.files import seed_rows
+from worker.sources.files.article_files import InputProblem
+from worker.sources.files.seed_rows import INDEX_KEY, SeedFile, SeedReader
+from worker.sources.files.seeds import (
+    SAMPLE,
+    SAMPLE_DIGESTS,
+    count_rows,
+    find_seed_files,
+    read_seed_file,
+    sample_size,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+LINK = "https://a.example/1"
+ROWS = [
+    {"id": 7, "headline": "x", "title": "Tựa một", "content": "Bài một.", "link": LINK, "date": "2024-03-05"},
+    {"id": 8, "headline": "y", "title": "Tựa hai", "content": "Bài hai,\nhai đoạn.", "link": "", "date": ""},
+]
+
+
+def found(*paths: Path | str) -> tuple[list[str], list[str]]:
+    """Return the names of the seed files at paths, and the problems."""
+    each = list(find_seed_files(map(str, paths)))
+    names = [file.name for file in each if isinstance(file, SeedFile)]
+    return names, [f"{problem.where}: {problem.why}" for problem in each if isinstance(problem, InputProblem)]
+
+
+def read(path: Path, *, start: int = 0, **reader: Any) -> tuple[list[Seed], list[str]]:
+    """Return the seeds in a file, and the problems."""
+    (file,) = (each for each in find_seed_files([str(path)]) if isinstance(each, SeedFile))
+    items = list(read_seed_file(SeedReader(now=NOW, **reader), file, start=start))
+    problems = [f"{item.where.rpartition('/')[2]}: {item.why}" for item in items if isinstance(item, InputProblem)]
+    return [item for item in items if isinstance(item, Seed)], problems
+
+
+def put(path: Path, body: bytes | str = "Tựa\nBài.") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body.encode() if isinstance(body, str) else body)
+    return path
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]] = ROWS) -> Path:
+    """Write rows in the form that the ending of the path names."""
+    plain = path.name.removesuffix(".gz").removesuffix(".zst")
+    table = pa.Table.from_pylist(list(rows))
+    if plain.endswith(".parquet"):
+        pq.write_table(table, path, row_group_size=1)
+        return path
+    if plain.endswith(".arrow"):
+        with pyarrow.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table)
+        return path
+    if plain.endswith(("l", "ndjson")):
+        text = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    else:
+        mark = "\t" if plain.endswith(".tsv") else ";"
+        cells = [list(rows[0]), *([f'"{value}"' for value in row.values()] for row in rows)]
+        text = "\ufeff" + "\r\n".join(mark.join(map(str, row)) for row in cells)
+    body = text.encode()
+    body = gzip.compress(body, mtime=0) if path.name.endswith(".gz") else body
+    return put(path, zstandard.compress(body) if path.name.endswith(".zst") else body)
+
+
+# Finding.
+
+
+def test_files_of_all_kinds_are_found_once_and_others_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = ("seeds/1.txt", "seeds/báo/a.txt.gz", "seeds/báo/sample/b.TXT", "seeds/data/x.parquet", "seeds/y.jsonl.zst")
+    left = ("seeds/sample/c.txt", "seeds/.git/d.txt", "seeds/README.md", "seeds/dataset_info.json", "seeds/.e.csv",
+            "seeds/cache-12.arrow", "seeds/f.pdf", "seeds/g.pdf", "seeds/LICENSE", "seeds/h.parquet.gz")  # fmt: skip
+    for name in (*kept, *left):
+        put(Path(name))
+
+    names, problems = found("seeds", "seeds/data", str(tmp_path / "seeds/*.zst"))
+
+    assert names == ["seeds/y.jsonl.zst", "seeds", "seeds/báo", "seeds/báo/sample", "seeds/data/x.parquet"]
+    assert problems == ["seeds: files of other kinds are not read: 2 .pdf, 1 .gz"]
+    assert found("seeds/sample") == (["seeds/sample"], [])
+    assert found("nowhere", "seeds/f.pdf")[1][0] == "nowhere: no such file or folder; make it, or set [seeds] path"
+    assert "unknown kind of file; known are .txt, .jsonl" in found("seeds/f.pdf")[1][0]
+
+
+def test_the_project_and_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    assert found("seeds") == ([], [])
+    assert sample_size(Path("seeds")) == len(SAMPLE_DIGESTS)
+    files = (ROOT / "seeds" / SAMPLE).glob("[0-9]*.txt")
+    assert {hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files} == SAMPLE_DIGESTS
+
+
+# Reading what is sound.
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["jsonl", "ndjson", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "tsv", "parquet", "arrow"],
+)
+def test_columns_are_found_by_their_usual_names(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / f"x.{ending}")
+
+    (first, second), problems = read(path)
+
+    assert problems == []
+    assert (first.name, first.row, first.raw, first.title) == (f"x.{ending}#1", 1, "Bài một.", "Tựa một")
+    assert (first.url, first.external_id) == ("https://a.example/1", "7")
+    assert first.published_at == datetime(2024, 3, 5, tzinfo=UTC)
+    assert first.sha256 == hashlib.sha256("Bài một.".encode()).hexdigest()
+    assert (second.url, second.published_at, second.raw) == ("", None, "Bài hai,\nhai đoạn.")
+    assert [seed.row for seed in read(path, start=1)[0]] == [2]
+    assert [seed.title for seed in read(path, columns={"title": "HEADLINE"})[0]] == ["x", "y"]
+
+
+def test_text_files_are_read_in_any_encoding(tmp_path: Path) -> None:
+    vietnamese = "Tựa đề của bài\n" + "Một câu tiếng Việt đủ dài để nhận ra bảng mã của nó. " * 5
+    put(tmp_path / "1.txt", b"\xef\xbb\xbf" + vietnamese.encode())
+    put(tmp_path / "2.txt", vietnamese.encode("utf-16"))
+    put(tmp_path / "3.txt", b"T\x00\xe1\xbb\xb1a\nB\xc3\xa0i.")
+    put(tmp_path / "4.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4)
+    put(tmp_path / "5.txt", b" \n")
+    os.mkfifo(tmp_path / "6.txt")
+
+    seeds, problems = read(tmp_path)
+
+    assert [seed.name for seed in seeds] == ["1.txt", "2.txt", "3.txt"]
+    assert [seed.raw.strip() for seed in seeds[:2]] == [vietnamese.strip()] * 2
+    assert [problem.partition(": ")[2].partition(";")[0] for problem in problems] == [
+        "not text in UTF-8 or another recognisable encoding", "empty", "cannot be read: it is a pipe, no ordinary file"
+    ]  # fmt: skip
+
+
+def test_pages_of_a_web_archive_are_read(tmp_path: Path) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><p>B\xc3\xa0i</p></html>"
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {LINK}\r\nContent-Length: {len(page)}\r\n\r\n"
+    path = put(tmp_path / "x.warc", head.encode() + page + b"\r\n\r\n")
+
+    ((seed,), problems) = read(path)
+
+    assert (seed.name, seed.row, seed.url, problems) == ("x.warc#1", 1, "https://a.example/1", [])
+    assert isinstance(seed.page, Page)
+
+
+def test_fingerprints_of_a_file_are_used_if_they_are_of_this_index_and_text(tmp_path: Path) -> None:
+    index = Deduper().parameters
+    row = {"text": "Bài.", "signature": b"s", "bands": [1, -2], "anchors": [3], "shingles": 4}
+    rows = [{**row, "sha256": hashlib.sha256("Bài.".encode()).hexdigest()}, {**row, "sha256": "another"}]
+    table = pa.Table.from_pylist(rows)
+
+    for parameters, used in ((asdict(index), [True, False]), ({**asdict(index), "bands": 3}, [False, False])):
+        marked = table.replace_schema_metadata({INDEX_KEY: json.dumps(parameters)})
+        pq.write_table(marked, tmp_path / "x.parquet")
+        assert [bool(seed.fingerprint) for seed in read(tmp_path / "x.parquet", index=index)[0]] == used
+
+
+def test_rows_are_counted_for_an_estimate(tmp_path: Path) -> None:
+    for name, expected in (("x.parquet", 2), ("x.jsonl", 2), ("x.jsonl.gz", None)):
+        (file,) = find_seed_files([str(write(tmp_path / name))])
+        assert isinstance(file, SeedFile)
+        assert count_rows(file) == expected
+
+
+# Broken files: one clear line each, and the rest goes on.
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "rows", "said"),
+    [
+        ("a.parquet", b"PAR1 and then nothing of the kind PAR1", [], "a.parquet: is no readable Parquet file ("),
+        ("a.arrow", b"no arrow at all", [], "a.arrow: is no readable Arrow file ("),
+        ("a.csv", "Một bài báo\nHai bài báo\n", [], "a.csv: no column holds the text (text, content, body"),
+        ("a.csv", "1,https://a.example/1,Một bài\n", [], "a.csv: no header: the first line holds '1, "),
+        ("a.csv", "", [], "a.csv: no column holds the text"),
+        ("a.csv", "title,text\nA,Bài.\nB\nC,Bài nữa.\n", [1, 3], "a.csv#2: 1 cells where the header has 2"),
+        ("a.csv", 'text,title\nMột.,A\n"hai,B\nba.,C\nbốn.,D\n', [1, 3, 4], "a.csv#2: a quote does not close"),
+        ("a.csv", b"text,title\nM\xe1\xbb\x99t.,A\nHai\x00.,B\nd\xf5i.,C\n", [1, 2, 3], ""),
+        ("a.jsonl", '{"text": "Bài."}\n{"text": 3}\n[]\n{"body": "Nữa."}\n{broken\n', [1, 4], "a.jsonl#2: no text in"),
+        ("a.jsonl", '{"tekst": "Bài."}\n', [], "a.jsonl#1: no column holds the text ("),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "B"}\n' * 9, mtime=0)[:-12], None, "a.jsonl.gz: damaged or cut off ("),
+        ("a.jsonl.zst", b"no zstd", [], "a.jsonl.zst: damaged or cut off ("),
+        ("a.txt", b"", [], "a.txt: empty; remove it"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_said_in_one_line(
+    tmp_path: Path, name: str, body: bytes | str, rows: list[int] | None, said: str
+) -> None:
+    seeds, problems = read(put(tmp_path / name, body))
+
+    assert rows is None or [seed.row for seed in seeds] == rows
+    assert any(problem.startswith(said) for problem in problems) if said else not problems
+    assert all("\n" not in problem for problem in problems)
+
+
+def test_a_damaged_row_group_costs_only_its_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [{"text": f"Bài {number}. " * 50} for number in range(4)])
+    at = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    body = bytearray(path.read_bytes())
+    body[at : at + 40] = bytes(40)
+    path.write_bytes(body)
+
+    seeds, problems = read(path)
+
+    assert [seed.row for seed in seeds] == [1, 3, 4]
+    assert [problem.partition(" (")[0] for problem in problems] == ["x.parquet#2: row group 2 is damaged"]
+
+
+def test_a_row_that_is_too_large_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_rows, "MAX_SEED_BYTES", 1000)
+    rows = [{"text": "a" * 1001}, {"text": "b"}]
+
+    for ending in ("parquet", "jsonl", "csv"):
+        seeds, problems = read(write(tmp_path / f"x.{ending}", rows))
+        assert [seed.raw for seed in seeds] == ["b"]
+        assert problems == [f"x.{ending}#1: the text is larger than 1,000 bytes; split it"]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.parquet")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+
+    assert read(path) == ([], ["x.parquet: reading it needs pyarrow: pip install 'corpus-worker[parquet]'"])
+
+
+def test_a_missing_column_that_is_configured_is_named(tmp_path: Path) -> None:
+    _, problems = read(write(tmp_path / "x.csv"), columns={"text": "noidung"})
+
+    assert problems[0].startswith("x.csv: there is no column 'noidung' (text); found id, headline, title, content, ")

@@ -1,0 +1,318 @@
+"""The seeds of a store and their files: imported in batches, and listed by file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, or_, select, update
+
+from worker.models import PreparedSeed, Seed
+from worker.storage.corpus.bulk import COPIES, VALUES_AT_ONCE, BulkInsert, SeedJudge
+from worker.storage.corpus.settling import lock_articles
+from worker.storage.db.codec import storable
+from worker.storage.db.database import Repository, reads, writes
+from worker.storage.db.schema import ARTICLES, SEED_FILES, SEEDS, STANDINGS
+from worker.storage.queue.hosts import FORGOTTEN, tombstone_of
+
+_SHAS: Final[Any] = bindparam("shas", expanding=True)
+_KNOWN = (
+    select(
+        SEEDS.c.id, SEEDS.c.sha256, SEEDS.c.file_id, SEEDS.c.row, SEEDS.c.article_id, ARTICLES.c.url, SEED_FILES.c.stamp
+    )
+    .join(ARTICLES, ARTICLES.c.id == SEEDS.c.article_id)
+    .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
+    .where(SEEDS.c.sha256.in_(_SHAS))
+    .order_by(SEEDS.c.id)
+)
+_ROWS_ON_SQLITE: Final = 2048
+"""Measured (docs/store.md, "Seeds"): the more rows, the fewer times each page of the index is written. It takes about a
+second, in which other writers wait."""
+_ROWS_ON_SERVER: Final = 50
+"""Each row takes about forty advisory locks of the 6,400 that a server has room for by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedBatch:
+    """Rows of a seed file to be stored in one transaction, and how far the file is read after them.
+
+    `known` are seeds whose text was found in the store, `new` the others, both in the order of the file. `rows` counts
+    all rows of the file up to here, of which `refused` gave no seed; `finished` is true for the last batch.
+    """
+
+    file_id: int
+    known: Sequence[Seed] = ()
+    new: Sequence[PreparedSeed] = ()
+    rows: int = 0
+    refused: int = 0
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedCounts:
+    """What became of the rows: `imported` as new, of these `copies` of other texts, `known` ones stored before.
+
+    `forgotten` says for each of the others why it was refused: a person had its text or address forgotten.
+    """
+
+    imported: int = 0
+    copies: int = 0
+    known: int = 0
+    forgotten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFileRecord:
+    """A seed file of the store, with its counts; `copies` are the rows that are a copy of another text of the store."""
+
+    id: int
+    name: str
+    stamp: str
+    rows: int
+    refused: int
+    finished_at: datetime | None
+    imported: int = 0
+    copies: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the file was read to its end, or belongs to the seeds of an older version."""
+        return self.finished_at is not None or not self.stamp
+
+
+# Files.
+
+
+def open_file(connection: Connection, name: str, *, stamp: str) -> SeedFileRecord:
+    """Return the record of a seed file; one with another stamp is to be read again from its first row."""
+    row = connection.execute(select(SEED_FILES).where(SEED_FILES.c.name == name)).one_or_none()
+    if row is None:
+        values = {"name": name, "stamp": stamp, "rows": 0, "refused": 0}
+        connection.execute(insert(SEED_FILES).values(values))
+    elif row.stamp != stamp:
+        again = {"stamp": stamp, "rows": 0, "refused": 0, "finished_at": None}
+        connection.execute(update(SEED_FILES).where(SEED_FILES.c.id == row.id).values(again))
+    return SeedFileRecord(**connection.execute(select(SEED_FILES).where(SEED_FILES.c.name == name)).one()._mapping)  # noqa: SLF001
+
+
+def files(connection: Connection) -> tuple[SeedFileRecord, ...]:
+    """Return every seed file, without counting its seeds."""
+    rows = connection.execute(select(SEED_FILES).order_by(SEED_FILES.c.name))
+    return tuple(SeedFileRecord(**row._mapping) for row in rows)  # noqa: SLF001
+
+
+def count_files(connection: Connection) -> tuple[SeedFileRecord, ...]:
+    """Return every seed file with the number of its seeds and copies; reads all seeds."""
+    earlier = SEEDS.alias("earlier")
+    shared = exists().where(earlier.c.article_id == SEEDS.c.article_id, earlier.c.id < SEEDS.c.id)
+    copy = case((or_(STANDINGS.c.relation.in_(COPIES), shared), 1), else_=0)
+    counted = (
+        select(SEEDS.c.file_id, func.count().label("imported"), func.sum(copy).label("copies"))
+        .join(STANDINGS, STANDINGS.c.article_id == SEEDS.c.article_id)
+        .group_by(SEEDS.c.file_id)
+    )
+    by_file = {row.file_id: row for row in connection.execute(counted)}
+    return tuple(_counted(file, by_file.get(file.id)) for file in files(connection))
+
+
+def _counted(file: SeedFileRecord, found: Any) -> SeedFileRecord:
+    """Return a file with its counts; a row that is neither refused nor a seed of its own repeats one of this file."""
+    imported, copies = (found.imported, found.copies) if found else (0, 0)
+    repeated = max(0, file.rows - file.refused - imported)
+    values = {name: getattr(file, name) for name in ("id", "name", "stamp", "rows", "refused", "finished_at")}
+    return SeedFileRecord(**values, imported=imported, copies=copies + repeated)
+
+
+def forget_empty_files(connection: Connection, *, present: Collection[str] = ()) -> None:
+    """Delete the files without seeds, but for those that are `present`."""
+    unused = ~exists().where(SEEDS.c.file_id == SEED_FILES.c.id)
+    rows = connection.execute(select(SEED_FILES.c.id, SEED_FILES.c.name).where(unused)).all()
+    for row in rows:
+        if row.name not in present:
+            connection.execute(delete(SEED_FILES).where(SEED_FILES.c.id == row.id))
+
+
+# Importing.
+
+
+def known_seeds(connection: Connection, seeds: Sequence[Seed]) -> list[bool]:
+    """Return for each seed whether its text is in the store; see `_same_seed`."""
+    known = _known(connection, {seed.sha256 for seed in seeds})
+    return [_same_seed(seed, known.get(seed.sha256, ())) is not None for seed in seeds]
+
+
+def _known(connection: Connection, shas: Collection[str]) -> defaultdict[str, list[Any]]:
+    """Return the places of seeds by the hash of their text, oldest first."""
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    left = iter(shas)
+    while some := list(islice(left, VALUES_AT_ONCE)):
+        for row in connection.execute(_KNOWN, {"shas": some}):
+            found[row.sha256].append(row)
+    return found
+
+
+def _same_seed(seed: Seed, known: Sequence[Any]) -> Any | None:
+    """Return the place of a stored seed that is this one: the same text, unless both have addresses that differ.
+
+    A text under two addresses is two seeds. A row that had no address before is the same seed when it gets one.
+    """
+    return next((each for each in known if not seed.url or each.url == seed.url or each.url.startswith("seed:")), None)
+
+
+def add_seeds(
+    connection: Connection, batch: SeedBatch, *, judge: SeedJudge, gone: Collection[int] = (), now: datetime
+) -> SeedCounts:
+    """Store a batch with its index rows and verdicts, and save how far its file is read.
+
+    Seeds that are stored already get this place as well, or in the place of one in a file that is `gone`. Calling it
+    again with the same batch stores no seed twice.
+    """
+    lock_articles(
+        connection, (each.article.canonical_url for each in batch.new), (each.fingerprint for each in batch.new)
+    )
+    seeds = [*batch.known, *(each.seed for each in batch.new)]
+    known = _known(connection, {seed.sha256 for seed in seeds})
+    places = _Places(connection, batch.file_id, frozenset(gone), now)
+    for seed in batch.known:
+        same = _same_seed(seed, known[seed.sha256])
+        if same is not None:
+            places.add_to(same, seed)
+    added = BulkInsert(connection, batch.new, judge=judge, now=now)
+    forgotten = _forgotten(connection, batch.new)
+    for each in batch.new:
+        same = _same_seed(each.seed, known[each.seed.sha256])
+        if same is not None:
+            places.add_to(same, each.seed)
+        elif each.seed.name not in forgotten:
+            known[each.seed.sha256].append(places.add_new(each, added.add(each)))
+    added.flush()
+    places.flush()
+    _save_progress(connection, batch, refused=batch.refused + len(forgotten), now=now)
+    refused = tuple(f"{name}: {why}" for name, why in forgotten.items())
+    return SeedCounts(
+        imported=places.added,
+        copies=added.copies,
+        known=len(seeds) - places.added - len(refused),
+        forgotten=refused,
+    )
+
+
+def _forgotten(connection: Connection, new: Sequence[PreparedSeed]) -> dict[str, str]:
+    """Return the seeds whose text or address a person had forgotten, by name, with the reason."""
+    if connection.execute(select(FORGOTTEN.c.key).limit(1)).first() is None:
+        return {}
+    found: dict[str, str] = {}
+    for each in new:
+        urls = {each.article.url, each.article.canonical_url}
+        stones = (tombstone_of(connection, urls, text_sha256=sha) for sha in (each.article.sha256, each.seed.sha256))
+        if stone := next(filter(None, stones), None):
+            why = f"forgotten on {stone.at:%Y-%m-%d} ({stone.reason}), so it is not imported: delete it"
+            found[each.seed.name] = why
+    return found
+
+
+def _save_progress(connection: Connection, batch: SeedBatch, *, refused: int, now: datetime) -> None:
+    reached = {"rows": batch.rows, "refused": refused, "finished_at": now if batch.finished else None}
+    connection.execute(update(SEED_FILES).where(SEED_FILES.c.id == batch.file_id).values(reached))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NewPlace:
+    """The place of a seed that this batch stores; it has the columns of a stored one that matter."""
+
+    file_id: int
+    article_id: int
+    url: str
+    stamp: str = "new"
+
+
+class _Places:
+    """Collects the rows of `seeds` that a batch adds or moves."""
+
+    def __init__(self, connection: Connection, file_id: int, gone: frozenset[int], now: datetime) -> None:
+        self.added = 0
+        self._connection, self._file_id, self._gone, self._now = connection, file_id, gone, now
+        self._rows: list[dict[str, Any]] = []
+        self._here: set[tuple[str, int]] = set()
+
+    def add_new(self, prepared: PreparedSeed, article_id: int) -> _NewPlace:
+        """Add the place of a new article."""
+        seed, article = prepared.seed, prepared.article
+        self.added += 1
+        self._add(seed, article_id, raw=None if article.text == seed.raw or seed.page else seed.raw)
+        return _NewPlace(file_id=self._file_id, article_id=article_id, url=article.url)
+
+    def add_to(self, same: Any, seed: Seed) -> None:
+        """Add a place to a stored seed, or move it here if its file is gone; nothing changes if it has this place."""
+        if same.file_id == self._file_id or (seed.sha256, same.article_id) in self._here:
+            return
+        if same.file_id is None or same.file_id in self._gone or not same.stamp:
+            self._here.add((seed.sha256, same.article_id))
+            moved = {"file_id": self._file_id, "row": seed.row, "name": _name_of(seed)}
+            self._connection.execute(update(SEEDS).where(SEEDS.c.id == same.id).values(moved))
+            fewer = update(SEED_FILES).where(SEED_FILES.c.id == same.file_id, SEED_FILES.c.rows > 0)
+            self._connection.execute(fewer.values(rows=SEED_FILES.c.rows - 1))
+        elif not self._is_here(seed.sha256, same.article_id):
+            self._add(seed, same.article_id, raw=None)
+
+    def _is_here(self, sha256: str, article_id: int) -> bool:
+        here = select(SEEDS.c.id).where(
+            SEEDS.c.sha256 == sha256, SEEDS.c.file_id == self._file_id, SEEDS.c.article_id == article_id
+        )
+        return self._connection.execute(here).first() is not None
+
+    def _add(self, seed: Seed, article_id: int, *, raw: str | None) -> None:
+        self._here.add((seed.sha256, article_id))
+        values = {"name": _name_of(seed), "sha256": seed.sha256, "raw": raw, "article_id": article_id}
+        self._rows.append({**values, "imported_at": self._now, "file_id": self._file_id, "row": seed.row})
+
+    def flush(self) -> None:
+        """Write the rows."""
+        if self._rows:
+            self._connection.execute(insert(SEEDS), self._rows)
+
+
+def _name_of(seed: Seed) -> str:
+    """Return the name of a text file; a row of a table is named by its file and number."""
+    return storable(seed.name.rpartition("/")[2]) if seed.row is None else ""
+
+
+# Showing.
+
+
+def places_of(connection: Connection, article_id: int) -> tuple[str, ...]:
+    """Return where a seed was found: the file, and the row or the name of the text file in it."""
+    query = (
+        select(SEED_FILES.c.name.label("file"), SEEDS.c.name, SEEDS.c.row)
+        .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
+        .where(SEEDS.c.article_id == article_id)
+        .order_by(SEEDS.c.id)
+    )
+    return tuple(_place(row) for row in connection.execute(query))
+
+
+def _place(row: Any) -> str:
+    if row.row is not None:
+        return f"{row.file}, row {row.row}"
+    return row.name if row.file is None or row.file.rpartition("/")[2] == row.name else f"{row.file}/{row.name}"
+
+
+class SeedStore(Repository):
+    """The seeds of a store. Blocking."""
+
+    files = reads(files)
+    count_files = reads(count_files)
+    known_seeds = reads(known_seeds)
+    places_of = reads(places_of)
+    open_file = writes(open_file)
+    add_seeds = writes(add_seeds)
+    forget_empty_files = writes(forget_empty_files)
+
+    @property
+    def batch_rows(self) -> int:
+        """How many new seeds to store at once."""
+        return _ROWS_ON_SQLITE if self.database.is_sqlite else _ROWS_ON_SERVER
