@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from itertools import pairwise
@@ -140,10 +140,23 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
     Articles that share only a stock phrase or two are left out. A quarter of the hits is chosen by similar length, so
     that many long texts that quote an article whole do not crowd out its copies.
     """
-    bands = frozenset(fingerprint.bands)
     postings: defaultdict[int, list[int]] = defaultdict(list)
     for key, article_id in connection.execute(_POSTINGS, {"keys": _keys(fingerprint)}):
         postings[key].append(article_id)
+    ranked = rank(postings, fingerprint)
+    if len(ranked) <= limit:
+        return ranked
+    others = [hit.article_id for hit in ranked[:_MAX_RANKED]]
+    lengths = {row.article_id: row.shingles for row in connection.execute(_LENGTHS, {"ids": others})}
+    return best(ranked, fingerprint, lengths, limit=limit)
+
+
+def rank(postings: Mapping[int, Sequence[int]], fingerprint: Fingerprint) -> list[Match]:
+    """Return the articles that share keys with a text, those with the most and the rarest keys first.
+
+    `postings` has the articles of each key of the text. Articles that share only a stock phrase or two are left out.
+    """
+    bands = frozenset(fingerprint.bands)
     shared_bands: defaultdict[int, int] = defaultdict(int)
     shared: defaultdict[int, int] = defaultdict(int)
     weights: defaultdict[int, float] = defaultdict(float)
@@ -163,20 +176,20 @@ def find_near(connection: Connection, fingerprint: Fingerprint, *, limit: int) -
         for article_id, count in shared.items()
         if weights[article_id] >= min_weight
     )
-    ranked = sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))
-    return ranked if len(ranked) <= limit else _with_similar_length(connection, ranked, fingerprint, limit=limit)
+    return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))
 
 
-def _with_similar_length(
-    connection: Connection, ranked: Sequence[Match], fingerprint: Fingerprint, *, limit: int
+def best(
+    ranked: Sequence[Match], fingerprint: Fingerprint, lengths: Mapping[int, int], *, limit: int
 ) -> list[Match]:
-    """Return the best hits by weight, and after them those of the rest whose length is most like the text's."""
+    """Return the best hits by weight, and after them those of the rest whose length is most like the text's.
+
+    `lengths` has the number of shingles of each article.
+    """
+    if len(ranked) <= limit:
+        return list(ranked)
     first = limit - limit // _SIMILAR_LENGTH_PART
     chosen, others = list(ranked[:first]), ranked[first:_MAX_RANKED]
-    lengths: dict[int, int] = {
-        row.article_id: row.shingles
-        for row in connection.execute(_LENGTHS, {"ids": [hit.article_id for hit in others]})
-    }
 
     def likeness(hit: Match) -> float:
         length = lengths.get(hit.article_id, 0)

@@ -1,0 +1,272 @@
+"""Deduplicates a whole corpus on the engine: `dedupe` reads the input and writes texts, clusters and a report.
+
+    read       rows | clean | fingerprint
+    hits       index keys | postings of each key | the articles that share the rarest keys
+    pairs      hits | judge each pair alone
+    groups     pairs that join, and versions of one page | connected components
+    settle     each group, in the order of its articles, as online
+    write      heads with their fingerprints; members of clusters; report
+
+The rows are numbered in the order of the input, and everything after that depends on these numbers alone. So the result
+is the same for every number of processes and machines.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from os import cpu_count
+from pathlib import Path
+from typing import Final
+
+import daft
+import daft.functions as fn
+from daft import DataFrame, DataType, Expression, col, lit
+
+from worker.batch.components import connected_components
+from worker.batch.functions import (
+    ARTICLE_FIELDS,
+    FINGERPRINT_FIELDS,
+    JUDGED_FIELDS,
+    LENGTH_BITS,
+    LONGEST,
+    MEMBERSHIP_FIELDS,
+    ArticleReader,
+    Judge,
+    find_hits,
+    first_postings,
+)
+from worker.batch.inputs import engine_errors, find_inputs, read_rows
+from worker.batch.outputs import keep_in_order, write_members, write_texts
+from worker.batch.settling import UNCHANGED
+from worker.config.schema import DedupeSettings
+from worker.dedupe.judge import Deduper
+from worker.errors import SourceError, UsageError
+from worker.files.atomic import atomic_folder
+from worker.storage.corpus.clusters import JOINING
+from worker.storage.corpus.index import MAX_POSTINGS
+
+_PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits
+_BLOCK_BITS: Final = 16
+"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so that
+no list grows with the corpus."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeJob:
+    """What to deduplicate and how: `ray` is the address of a Ray cluster, None for this machine alone."""
+
+    inputs: Sequence[str]
+    out: Path
+    settings: DedupeSettings
+    now: datetime
+    ray: str | None = None
+
+
+def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) -> dict[str, object]:
+    """Deduplicate the input, write the result to a new or empty folder, and return the report.
+
+    `tell` is called with each step that begins. Raises UsageError for an unusable input or folder, and SourceError for
+    an input that cannot be read; nothing is written then.
+    """
+    processes = _start_engine(job.ray)
+    found = find_inputs(job.inputs)
+    with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs)):
+        work = made / "work"
+        work.mkdir()
+        corpus = _Corpus(job, work, processes)
+        tell("reading")
+        rows = corpus.read(read_rows(found))
+        tell("finding neighbours")
+        hits = corpus.find_hits()
+        tell("judging pairs")
+        groups = corpus.group(hits)
+        tell("settling clusters")
+        members = corpus.settle(hits, groups)
+        tell("writing")
+        report = {"files": sum(len(each.paths) for each in found), "rows": rows, **corpus.write(members, made)}
+        report = {**report, **_describe(job)}
+        (made / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(work)
+    return report
+
+
+def _start_engine(ray: str | None) -> int:
+    """Choose the engine's runner, and return the number of processes for our functions."""
+    if ray is None:
+        daft.set_runner_native()
+        return cpu_count() or 1
+    import ray as cluster
+
+    try:
+        if not cluster.is_initialized():
+            cluster.init(address=None if ray == "local" else ray, include_dashboard=False, log_to_driver=False)
+        daft.set_runner_ray(noop_if_initialized=True)
+    except (ConnectionError, RuntimeError, ValueError) as exc:
+        raise UsageError(f"--ray {ray}: no Ray cluster can be used there ({str(exc).splitlines()[0]})") from exc
+    return max(1, int(cluster.cluster_resources().get("CPU", 1)))
+
+
+@contextmanager
+def _output_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes `target` when the block succeeds."""
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(target.absolute()) as made:
+            yield made
+    except OSError as exc:
+        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --out") from exc
+
+
+def _describe(job: DedupeJob) -> dict[str, object]:
+    """Return the part of the report that says how the result was made."""
+    deduper = Deduper(job.settings)
+    return {
+        "judge": deduper.terms,
+        "index": asdict(deduper.parameters),
+        "engine": f"daft {version('daft')}, {'native' if job.ray is None else 'ray'}",
+        "program": f"corpus-worker {version('corpus-worker')}",
+    }
+
+
+class _Corpus:
+    """The articles of one run on the engine, kept in a working folder with their fingerprints and numbers."""
+
+    def __init__(self, job: DedupeJob, work: Path, processes: int) -> None:
+        self._now = job.now
+        self._work = work
+        self._on_cluster = job.ray is not None
+        self._use = {"max_concurrency": processes, "use_process": True if job.ray is None and processes > 1 else None}
+        judge = daft.cls(Judge, **self._use)
+        self._judge = judge(job.settings.probability, job.settings.keep)
+        self._articles = daft.from_pydict({"row": [0]})
+
+    def read(self, rows: DataFrame) -> int:
+        """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
+        reader = daft.cls(ArticleReader, **self._use)(self._now)
+        numbered = rows.with_column("number", fn.monotonically_increasing_id())
+        read = numbered.select(col("number"), reader.read(col("number"), fn.to_struct(*map(col, rows.column_names))))
+        # A cluster keeps them itself. Written by the engine, the rows would be numbered in the order of its threads.
+        stored = read.collect() if self._on_cluster else keep_in_order(read, self._work)
+        part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64())
+        sizes = stored.select(part.alias("part")).groupby("part").agg(fn.count(col("part")).alias("size")).sort("part")
+        parts = sizes.to_pydict()
+        self._articles = self._with_rows(stored, part, parts["part"], parts["size"])
+        if not self.texts().limit(1).count_rows():
+            raise SourceError("the input has no text: every row is empty")
+        return int(sum(parts["size"]))
+
+    def _with_rows(self, stored: DataFrame, part: Expression, parts: list[int], sizes: list[int]) -> DataFrame:
+        """Replace the engine's numbers by those of the rows in the input, and fill in times of fetching."""
+        starts = [sum(sizes[:at]) for at in range(len(sizes))]
+        known = daft.from_pydict({"part": parts, "start": starts})
+        inside = (col("number") % lit(1 << _PARTITION_BITS)).cast(DataType.int64())
+        numbered = (
+            stored.with_column("part", part).join(known, on="part")
+            if len(parts) > 1
+            else stored.with_column("start", lit(0))
+        )
+        # The order of the input is the order of fetching, a microsecond apart.
+        start_us = round((self._now - _EPOCH).total_seconds() * 1_000_000)
+        fetched = (col("row") + lit(start_us)).cast(DataType.timestamp("us", "UTC"))
+        return numbered.with_column("row", col("start").cast(DataType.int64()) + inside).with_column(
+            "fetched_at", fn.coalesce(col("fetched_at"), fetched)
+        )
+
+    def texts(self) -> DataFrame:
+        """Return the articles that have words."""
+        return self._articles.where(col("shingles") > 0)
+
+    def find_hits(self) -> DataFrame:
+        """Return the `row` of each article with its `hits`, the earlier articles most like it by their index keys."""
+        length = fn.when(col("shingles") < LONGEST, col("shingles")).otherwise(lit(LONGEST)).cast(DataType.int64())
+        posting = (col("row") * lit(1 << LENGTH_BITS) + length).alias("posting")
+        size = fn.list_count(col("keys")).cast(DataType.int64()).alias("size")
+        keys = self.texts().select(posting, size, col("keys").alias("key")).explode("key")
+        counts = keys.groupby("key").agg(fn.count(col("posting")).alias("articles")).where(col("articles") > 1)
+        shared = keys.join(counts, on="key").collect()
+        postings = _few(shared).concat(_many(shared)).collect()
+        near = shared.join(postings, on="key").groupby("posting").agg(
+            fn.any_value(col("size")).alias("size"), fn.list_agg(col("postings")).alias("postings")
+        )
+        found = near.select(
+            (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
+            find_hits(col("posting"), col("size"), col("postings")),
+        )
+        return found.where(fn.list_count(col("hits")) > 0).collect()
+
+    def group(self, hits: DataFrame) -> DataFrame:
+        """Return the `row` and `group` of each article that may be in a cluster with another."""
+        pairs = hits.select("row", col("compared").alias("stored")).explode("stored").where(fn.not_null(col("stored")))
+        judged = fn.to_struct(*map(col, ("row", "shingles", *JUDGED_FIELDS)))
+        articles = self.texts().select("row", judged.alias("article"))
+        stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
+        joined = (
+            pairs.join(articles, on="row")
+            .join(stored, on="stored")
+            .where(self._judge.joins(col("article"), col("stored_article")))
+        )
+        edges = joined.select(col("row").alias("one"), col("stored").alias("other"))
+        return connected_components(edges.concat(self._versions()).collect())
+
+    def _versions(self) -> DataFrame:
+        """Return an edge from each version of a page to its first one."""
+        pages = self.texts().select("canonical_url", "row")
+        first = pages.groupby("canonical_url").agg(col("row").min().alias("other"), col("row").max().alias("last"))
+        several = first.where(col("other") < col("last")).select("canonical_url", "other")
+        return pages.join(several, on="canonical_url").select(col("row").alias("one"), "other")
+
+    def settle(self, hits: DataFrame, groups: DataFrame) -> DataFrame:
+        """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
+        members = groups.join(hits.select("row", "hits"), on="row", how="left")
+        # What an article is compared with outside of its group shows whether a text is common to many clusters.
+        beside = members.select("group", col("hits").alias("row")).explode("row").where(fn.not_null(col("row")))
+        wanted = beside.concat(groups.select("group", "row")).distinct().with_column_renamed("group", "in")
+        own = members.select("row", col("group"), "hits")
+        found = wanted.join(own, on="row", how="left").join(self.texts(), on="row")
+        found = found.with_column("group", fn.coalesce(col("group"), col("row")))
+        article = fn.to_struct(*map(col, ("row", "group", "hits", "shingles", *JUDGED_FIELDS)))
+        by_group = found.select("in", article.alias("article")).groupby("in").agg(fn.list_agg(col("article")))
+        settled = by_group.select(self._judge.settle(col("in"), col("article")).alias("found")).explode("found")
+        settled = settled.where(fn.not_null(col("found")))
+        return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS)).collect()
+
+    def write(self, members: DataFrame, made: Path) -> dict[str, object]:
+        """Write texts and clusters into a folder, and return the counts for the report."""
+        copies = members.where(col("member") != col("head")).select(col("member").alias("row"))
+        kept = self.texts().join(copies, on="row", how="anti").select("row", *ARTICLE_FIELDS, *FINGERPRINT_FIELDS)
+        parameters = Deduper().parameters
+        texts = write_texts(kept, made, parameters)
+        write_members(members.sort("member"), made)
+        joined = members.where((col("relation") == UNCHANGED) | col("relation").is_in(sorted(JOINING)))
+        relations = joined.groupby("relation").agg(fn.count(col("member")).alias("articles"))
+        counted = relations.sort("relation").to_pydict()
+        return {
+            "empty": self._articles.where(col("shingles") == 0).count_rows(),
+            "texts": texts,
+            "copies": copies.count_rows(),
+            "clusters": members.select("head").distinct().count_rows(),
+            "joined": dict(zip(counted["relation"], counted["articles"], strict=True)),
+        }
+
+
+def _few(shared: DataFrame) -> DataFrame:
+    """Return the postings of the keys that no more articles have than the online index keeps of one."""
+    few = shared.where(col("articles") <= MAX_POSTINGS)
+    return few.groupby("key").agg(fn.list_agg(col("posting")).alias("postings"))
+
+
+def _many(shared: DataFrame) -> DataFrame:
+    """Return the postings of the earliest articles of the keys that more articles have."""
+    many = shared.where(col("articles") > MAX_POSTINGS)
+    block = (col("posting") // lit(1 << (LENGTH_BITS + _BLOCK_BITS))).cast(DataType.int64()).alias("block")
+    by_block = many.select("key", "posting", block).groupby("key", "block").agg(fn.list_agg(col("posting")))
+    first = by_block.select("key", first_postings(col("posting")).alias("posting")).explode("posting")
+    by_key = first.groupby("key").agg(fn.list_agg(col("posting")))
+    return by_key.select("key", first_postings(col("posting")).alias("postings"))

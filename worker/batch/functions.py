@@ -1,0 +1,239 @@
+"""The functions that the engine calls on batches of rows: articles, index keys, hits, pairs and groups.
+
+Each takes columns and returns a column. What they compute comes from the stages of the online worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import daft
+from daft import DataType, Series
+
+from worker.batch.inputs import PLACE
+from worker.batch.settling import CorpusRow, Membership, neighbour, settle_group
+from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
+from worker.config.schema import DedupeSettings
+from worker.dates.parsing import plausible_date, read_date
+from worker.dedupe.fingerprint import fingerprint
+from worker.dedupe.judge import Deduper
+from worker.errors import SourceError
+from worker.models import Article, Fingerprint, Kind
+from worker.sources.entries import clean_title
+from worker.storage.corpus import index
+from worker.storage.corpus.clusters import JOINING
+from worker.storage.corpus.neighbours import MAX_HITS
+from worker.urls import canonicalise, host_of, resolve
+
+_TIME: Final = DataType.timestamp("us", "UTC")
+_KEYS: Final = DataType.list(DataType.int64())
+
+ARTICLE_FIELDS: Final = {
+    "id": DataType.string(),
+    "url": DataType.string(),
+    "canonical_url": DataType.string(),
+    "source": DataType.string(),
+    "host": DataType.string(),
+    "title": DataType.string(),
+    "published_at": _TIME,
+    "published_at_from": DataType.string(),
+    "fetched_at": _TIME,
+    "language": DataType.string(),
+    "text": DataType.string(),
+    "words": DataType.int32(),
+    "sha256": DataType.string(),
+    "kind": DataType.string(),
+}
+"""The columns of an article, as `export --format parquet` names them."""
+FINGERPRINT_FIELDS: Final = {
+    "signature": DataType.binary(),
+    "bands": _KEYS,
+    "anchors": _KEYS,
+    "shingles": DataType.int32(),
+}
+"""The columns of a fingerprint. `seeds import` uses them as they are if their parameters are those of the store."""
+MEMBERSHIP_FIELDS: Final = {
+    "member": DataType.int64(),
+    "head": DataType.int64(),
+    "relation": DataType.string(),
+    "against": DataType.int64(),
+    "probability": DataType.float64(),
+    "jaccard": DataType.float64(),
+    "containment": DataType.float64(),
+}
+"""The columns of the clusters, the fields of `Membership`."""
+
+# A batch is what one process gets at a time. Chosen, not measured: small beside memory, large beside a call.
+_ROWS: Final = 256
+_GROUPS: Final = 16
+
+LENGTH_BITS: Final = 24
+"""A posting is the number of an article, shifted by so many bits, and its number of shingles (16 million at most)."""
+LONGEST: Final = (1 << LENGTH_BITS) - 1
+_MIN_SHARED_KEYS: Final = 2
+"""Pairs that share fewer index keys are not compared. Measured on 2,106 Vietnamese articles: of the pairs that the
+judge joins, 99.6 in 100 share two keys or more, of the other hits 26 in 100 (docs/batch.md)."""
+
+
+# Articles.
+
+
+class ArticleReader:
+    """Turns rows into articles with their fingerprints and index keys; `now` is the time of the run."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    @daft.method.batch(
+        return_dtype=DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS}),
+        unnest=True,
+        batch_size=_ROWS,
+    )
+    def read(self, number: Series, columns: Series) -> list[dict[str, object]]:
+        """Return the articles of a batch of rows."""
+        rows = zip(number.to_pylist(), columns.to_pylist(), strict=True)
+        return [self._read_one(f"{values[PLACE]}#{number}", values) for number, values in rows]
+
+    def _read_one(self, place: str, values: Mapping[str, Any]) -> dict[str, object]:
+        article = read_article(values, place=place, now=self._now)
+        made = fingerprint(article.text)
+        return {
+            **{name: getattr(article, name) for name in ARTICLE_FIELDS if name != "id"},
+            "id": article.external_id,
+            "kind": article.kind.value,
+            "fetched_at": article.fetched_at if article.fetched_at is not self._now else None,
+            "signature": made.signature,
+            "bands": made.bands,
+            "anchors": made.anchors,
+            "shingles": made.shingles,
+            "keys": sorted({*made.bands, *made.anchors}),
+        }
+
+
+def read_article(values: Mapping[str, Any], *, place: str, now: datetime) -> Article:
+    """Return the article in a row, cleaned as from a file of JSON lines; the text is empty if there is none.
+
+    `values` has the columns by what they hold, None for missing ones. An article without an address is named by its
+    `place`, and one without a time of fetching counts as fetched at `now`.
+    """
+    text = clean_text(values["text"] or "")
+    fetched_at = values["fetched_at"] or read_date(values["fetched_at_text"], zone=UTC) or now
+    written = values["published_at"] or read_date(values["published_at_text"], zone=UTC)
+    published_at = plausible_date(written, now=fetched_at)
+    url, canonical_url, host = _address(values["url"], place)
+    return Article(
+        url=url,
+        canonical_url=values["canonical_url"] or canonical_url,
+        source=clean_line(values["source"] or ""),
+        host=host or clean_line(values["host"] or "").lower(),
+        title=clean_line(clean_title(values["title"]) or ""),
+        text=text,
+        language=clean_line(values["language"] or ""),
+        fetched_at=fetched_at,
+        words=count_words(text),
+        sha256=sha256_of(text),
+        kind=Kind.SEED if values["kind"] == Kind.SEED.value else Kind.ARTICLE,
+        published_at=published_at,
+        published_at_from=(values["published_at_from"] or "input") if published_at else "",
+        external_id=values["id"],
+    )
+
+
+def _address(url: str | None, place: str) -> tuple[str, str, str]:
+    """Return the address, key and host of an article; the place and no host if it has no usable address."""
+    try:
+        if url:
+            return resolve(url), canonicalise(url), host_of(url)
+    except SourceError:
+        pass
+    return url or "", place, ""
+
+
+# Index keys and hits.
+
+
+@daft.func.batch(return_dtype=_KEYS)
+def first_postings(postings: Series) -> list[list[int]]:
+    """Return the postings of the earliest articles of each key, as many as the online index keeps."""
+    return [sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()]
+
+
+@daft.func.batch(
+    return_dtype=DataType.struct({"hits": _KEYS, "compared": _KEYS}), unnest=True, batch_size=_ROWS
+)
+def find_hits(posting: Series, size: Series, postings: Series) -> list[dict[str, list[int]]]:
+    """Return the earlier articles that share the most and rarest keys with each article, and those to compare it with.
+
+    `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have.
+    """
+    columns = (posting, size, postings)
+    return [_hits_of(*values) for values in zip(*(each.to_pylist() for each in columns), strict=True)]
+
+
+def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, list[int]]:
+    row, shingles = posting >> LENGTH_BITS, posting & LONGEST
+    earlier: dict[int, list[int]] = {}
+    lengths: dict[int, int] = {}
+    for key, entries in enumerate(sorted(postings)):  # sorted: sums do not depend on the order of the engine
+        found = {entry >> LENGTH_BITS: entry & LONGEST for entry in entries if entry >> LENGTH_BITS < row}
+        if found:
+            earlier[key] = list(found)
+            lengths.update(found)
+    made = Fingerprint(signature=b"", bands=(), anchors=tuple(range(size)), shingles=shingles)
+    hits = index.best(index.rank(earlier, made), made, lengths, limit=MAX_HITS)
+    needed = min(_MIN_SHARED_KEYS, size)
+    return {
+        "hits": [hit.article_id for hit in hits],
+        "compared": [hit.article_id for hit in hits if hit.shared_anchors >= needed],
+    }
+
+
+# Pairs and groups.
+
+
+class Judge:
+    """Judges pairs of articles, and groups of articles in their order, as online."""
+
+    def __init__(self, merge_at: float, keep: str) -> None:
+        self._deduper = Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
+
+    @daft.method.batch(return_dtype=DataType.bool(), batch_size=_ROWS)
+    def joins(self, article: Series, stored: Series) -> list[bool]:
+        """Return whether each article would join the cluster of an earlier one that is its head."""
+        pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
+        return [self._joins(corpus_row(one), corpus_row(other)) for one, other in pairs]
+
+    def _joins(self, one: CorpusRow, other: CorpusRow) -> bool:
+        made = Fingerprint(signature=b"", bands=(), anchors=(), shingles=one.shingles)
+        verdict = self._deduper.judge(one.article, made, [neighbour(other, cluster=other.row, head=True)])
+        return verdict.relation in JOINING
+
+    @daft.method.batch(return_dtype=DataType.list(DataType.struct(MEMBERSHIP_FIELDS)), batch_size=_GROUPS)
+    def settle(self, group: Series, rows: Series) -> list[list[dict[str, object]]]:
+        """Return the members of the clusters in each group of articles."""
+        return [
+            [_membership_fields(each) for each in settle_group([*map(corpus_row, of_group)], number, self._deduper)]
+            for number, of_group in zip(group.to_pylist(), rows.to_pylist(), strict=True)
+        ]
+
+
+def _membership_fields(membership: Membership) -> dict[str, object]:
+    return {name: getattr(membership, name) for name in MEMBERSHIP_FIELDS}
+
+
+def corpus_row(values: Mapping[str, Any]) -> CorpusRow:
+    """Return an article from the columns of its row."""
+    article = {name: values[name] for name in JUDGED_FIELDS}
+    return CorpusRow(
+        row=values["row"],
+        group=values.get("group", values["row"]),
+        article=Article(**{**article, "kind": Kind(article["kind"]), "language": "", "words": 0}),
+        shingles=values["shingles"],
+        hits=tuple(values.get("hits") or ()),
+    )
+
+
+JUDGED_FIELDS: Final = tuple(name for name in ARTICLE_FIELDS if name not in {"id", "language", "words"})
+"""The columns that a verdict depends on."""

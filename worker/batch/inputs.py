@@ -1,0 +1,155 @@
+"""Reads the input of `dedupe` with the engine: which files there are, and their rows in one form.
+
+The rows of all files have one order, that of the files and of the rows in each. It is the order in which the online
+worker would have seen them.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import daft
+from daft import DataFrame, DataType, Expression, Schema, col, lit
+from daft.exceptions import DaftCoreException
+
+from worker.errors import SourceError, UsageError
+from worker.sources.entries import one_line
+from worker.sources.files.columns import USUAL_NAMES, find_columns
+
+PARQUET, JSON_LINES = "parquet", "jsonl"
+_ENDINGS: Final = {
+    ".parquet": PARQUET,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".jsonl.gz": JSON_LINES,
+    ".ndjson.gz": JSON_LINES,
+    ".jsonl.zst": JSON_LINES,
+    ".ndjson.zst": JSON_LINES,
+}
+_CLUSTERS: Final = "clusters.parquet"  # lies beside the texts of an earlier run, and holds none itself
+_LONGEST_MESSAGE: Final = 300  # characters of an engine's message that are shown; the cause is in the first of them
+PLACE: Final = "corpus_worker_place"
+"""The column with the file that a row is from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFiles:
+    """Neighbouring files of one form and one schema; `columns` is the name of each column by what it holds."""
+
+    form: str
+    paths: tuple[str, ...]
+    schema: Schema
+    columns: dict[str, str]
+
+
+def find_inputs(inputs: Sequence[str]) -> list[InputFiles]:
+    """Return the files of all inputs, in order: files, folders, glob patterns, or URLs that the engine can list.
+
+    Raises UsageError if there is none, or one without a text, and SourceError if one cannot be read.
+    """
+    paths = list(dict.fromkeys(path for each in inputs for path in _paths(each)))
+    described = [_describe(path) for path in paths]
+    found = []
+    for _, same in groupby(described, key=lambda each: (each.form, str(each.schema))):
+        files = list(same)
+        found.append(
+            InputFiles(
+                form=files[0].form,
+                paths=tuple(path for each in files for path in each.paths),
+                schema=files[0].schema,
+                columns=files[0].columns,
+            )
+        )
+    return found
+
+
+def _paths(given: str) -> list[str]:
+    """Return the files of one input, sorted by name."""
+    path = Path(given)
+    if "://" not in given and path.is_file():
+        if _form(given) is None:
+            raise UsageError(f"{given}: is neither Parquet nor JSON lines; its name must end in {_listed_endings()}")
+        return [given]
+    if "://" not in given and not path.is_dir() and not glob.has_magic(given):
+        raise UsageError(f"{given}: there is no such file or folder")
+    pattern = given if glob.has_magic(given) else given.rstrip("/") + "/**"
+    if "://" in given and _form(given) is not None and not glob.has_magic(given):
+        return [given]
+    with engine_errors(given):
+        listed = daft.from_glob_path(pattern).select("path").to_pydict()["path"]
+    names = sorted(each.removeprefix("file://") for each in listed)
+    found = [each for each in names if _form(each) is not None and PurePosixPath(each).name != _CLUSTERS]
+    if not found:
+        raise UsageError(f"{given}: no file there ends in {_listed_endings()}")
+    return found
+
+
+def _form(path: str) -> str | None:
+    name = PurePosixPath(path).name.lower()
+    return next((form for ending, form in _ENDINGS.items() if name.endswith(ending) and name[0] not in "._"), None)
+
+
+def _listed_endings() -> str:
+    return ", ".join(_ENDINGS)
+
+
+def _describe(path: str) -> InputFiles:
+    """Return the form, schema and columns of one file."""
+    form = _form(path) or PARQUET
+    if "://" not in path and Path(path).stat().st_size == 0:
+        raise SourceError(f"{path}: is empty; remove it")
+    with engine_errors(path):
+        schema = _read(form, [path]).schema()
+    names = [name for name in schema.column_names() if name != PLACE]
+    return InputFiles(
+        form=form, paths=(path,), schema=schema, columns=find_columns(names, where=path)
+    )
+
+
+def _read(form: str, paths: Sequence[str]) -> DataFrame:
+    if form == PARQUET:
+        return daft.read_parquet(list(paths), file_path_column=PLACE)
+    return daft.read_json(list(paths), file_path_column=PLACE)
+
+
+def read_rows(found: Sequence[InputFiles]) -> DataFrame:
+    """Return the rows of all files as one frame of columns with fixed names and types; missing ones are null."""
+    frames = [
+        _read(files.form, files.paths).select(col(PLACE), *_standard_columns(files.columns, files.schema))
+        for files in found
+    ]
+    return reduce(DataFrame.concat, frames)
+
+
+def _standard_columns(columns: dict[str, str], schema: Schema) -> Iterator[Expression]:
+    """Yield a column for each thing that one may hold; times come as a time, or as text that is read later."""
+    for role in USUAL_NAMES:
+        name = columns.get(role)
+        kind = schema[name].dtype if name else None
+        if role in {"published_at", "fetched_at"}:
+            is_time = kind is not None and (kind.is_timestamp() or kind.is_date())
+            yield _as_type(name if is_time else None, DataType.timestamp("us", "UTC")).alias(role)
+            yield _as_type(None if is_time else name, DataType.string()).alias(f"{role}_text")
+        else:
+            yield _as_type(name, DataType.string()).alias(role)
+
+
+def _as_type(name: str | None, wanted: DataType) -> Expression:
+    return (lit(None) if name is None else col(name)).cast(wanted)
+
+
+@contextmanager
+def engine_errors(place: str) -> Iterator[None]:
+    """Turn an error of the engine inside the block into a SourceError of one line that names the place."""
+    try:
+        yield
+    except (DaftCoreException, OSError) as exc:
+        said = one_line(str(exc))[:_LONGEST_MESSAGE]
+        raise SourceError(f"{place}: cannot be read ({said})") from exc

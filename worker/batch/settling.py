@@ -1,0 +1,159 @@
+"""Decides the clusters of one group of articles in their order, as the online worker does one article after another.
+
+A group is a connected component: no article outside of it can join one of its clusters. So groups are independent, and
+within one the verdict on an article depends on the earlier ones only, which are compared as `storage.corpus` would.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.dedupe.judge import Deduper
+from worker.models import Article, Fingerprint, Neighbour, Verdict
+from worker.storage.corpus.clusters import JOINING
+from worker.storage.corpus.neighbours import MAX_NEIGHBOURS, MAX_VERSIONS
+
+UNCHANGED = "unchanged"
+"""In place of a relation: the same text under the same address again, which the online worker does not store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusRow:
+    """An article with its number in the input, its hits (the numbers of earlier articles, the best first), and group.
+
+    An article of another group is only compared with: its `hits` do not matter.
+    """
+
+    row: int
+    group: int
+    article: Article
+    shingles: int
+    hits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """An article in a cluster of two or more: the cluster's head, and how the article was judged when it arrived.
+
+    `against` is the number of the article that decided; the figures are of these two.
+    """
+
+    member: int
+    head: int
+    relation: str
+    against: int | None = None
+    probability: float | None = None
+    jaccard: float | None = None
+    containment: float | None = None
+
+
+@dataclass(slots=True)
+class _Clusters:
+    """The articles so far with their clusters; a cluster is named by the number of its first article."""
+
+    cluster_of: dict[int, int] = field(default_factory=dict)
+    head_of: dict[int, int] = field(default_factory=dict)
+    members: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def assign(self, row: int, cluster: int, *, is_head: bool) -> None:
+        """Put an article into a cluster, as its head if `is_head`."""
+        self.cluster_of[row] = cluster
+        self.members[cluster].append(row)
+        if is_head:
+            self.head_of[cluster] = row
+
+    def with_heads(self, rows: Sequence[int]) -> list[int]:
+        """Return the articles that are in a cluster, each once, with the head of its cluster before it."""
+        known = [row for row in rows if row in self.cluster_of]
+        pairs = [(self.head_of[self.cluster_of[row]], row) for row in known]
+        return list(dict.fromkeys(one for pair in pairs for one in pair))
+
+
+def settle_group(rows: Sequence[CorpusRow], group: int, deduper: Deduper) -> list[Membership]:
+    """Judge the articles of a group in order, and return those in clusters of two or more; rows may have any order.
+
+    An article of another group counts as the head of its own, if it is the first of it among these rows.
+    """
+    by_row = {each.row: each for each in rows}
+    clusters, memberships = _Clusters(), dict[int, Membership]()
+    versions: defaultdict[str, list[int]] = defaultdict(list)
+    for each in sorted(rows, key=lambda one: one.row):
+        if each.group != group:
+            clusters.assign(each.row, each.group, is_head=each.group not in clusters.head_of)
+            continue
+        earlier = versions[each.article.canonical_url]
+        if earlier and by_row[earlier[-1]].article.sha256 == each.article.sha256:
+            memberships[each.row] = Membership(
+                member=each.row, head=each.row, relation=UNCHANGED, against=earlier[-1]
+            )
+            clusters.members[clusters.cluster_of[earlier[-1]]].append(each.row)
+            continue
+        chosen = clusters.with_heads([*earlier[: -MAX_VERSIONS - 1 : -1], *each.hits])[:MAX_NEIGHBOURS]
+        verdict = deduper.judge(
+            each.article,
+            Fingerprint(signature=b"", bands=(), anchors=(), shingles=each.shingles),
+            [_neighbour(by_row[row], clusters) for row in chosen],
+        )
+        memberships[each.row] = _membership(each.row, verdict)
+        _assign(clusters, each.row, verdict)
+        earlier.append(each.row)
+    return list(_of_clusters(clusters, memberships))
+
+
+def _assign(clusters: _Clusters, row: int, verdict: Verdict) -> None:
+    if verdict.relation in JOINING and verdict.best is not None:
+        clusters.assign(row, clusters.cluster_of[verdict.best.article], is_head=verdict.head)
+    else:
+        clusters.assign(row, row, is_head=True)
+
+
+def _membership(row: int, verdict: Verdict) -> Membership:
+    """Return how an article was judged; its head is not known before the end."""
+    best = verdict.best
+    if best is None:
+        return Membership(member=row, head=row, relation=verdict.relation.value)
+    return Membership(
+        member=row,
+        head=row,
+        relation=verdict.relation.value,
+        against=best.article,
+        probability=best.probability,
+        jaccard=best.jaccard,
+        containment=best.containment,
+    )
+
+
+def _of_clusters(clusters: _Clusters, memberships: dict[int, Membership]) -> Iterator[Membership]:
+    """Yield the members of each cluster of two or more, with its head."""
+    for cluster, members in clusters.members.items():
+        found = [memberships[row] for row in members if row in memberships]
+        if len(found) > 1:
+            head = clusters.head_of[cluster]
+            yield from (replace(each, head=head) for each in found)
+
+
+def neighbour(stored: CorpusRow, *, cluster: int, head: bool) -> Neighbour:
+    """Return an article as the judge compares another with it."""
+    article = stored.article
+    return Neighbour(
+        id=stored.row,
+        cluster=cluster,
+        head=head,
+        kind=article.kind,
+        url=article.url,
+        canonical_url=article.canonical_url,
+        source=article.source,
+        host=article.host,
+        title=article.title,
+        text=article.text,
+        published_at=article.published_at,
+        published_at_from=article.published_at_from,
+        fetched_at=article.fetched_at,
+    )
+
+
+def _neighbour(stored: CorpusRow, clusters: _Clusters) -> Neighbour:
+    cluster = clusters.cluster_of[stored.row]
+    return neighbour(stored, cluster=cluster, head=clusters.head_of[cluster] == stored.row)
