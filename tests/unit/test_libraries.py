@@ -20,6 +20,7 @@ DOORS = {
     "charset_normalizer": {"charset"},
     "click": {"cli"},
     "cronsim": {"schedule"},
+    "daft": {"batch"},
     "datasketch": {"dedupe"},
     "feedparser": {"sources/feed"},
     "fsspec": {"export"},
@@ -31,9 +32,10 @@ DOORS = {
     "numpy": {"dedupe", "storage/queue"},  # fingerprints; the counts of a host's paragraphs
     "prometheus_client": {"web"},
     "py3langid": {"extract"},
-    "pyarrow": {"export"},
+    "pyarrow": {"batch", "export"},  # files written by the engine's sink; exports
     "pydantic": {"config"},
     "pydantic_core": {"config"},
+    "ray": {"batch"},
     "rich": {"cli"},
     "sqlalchemy": {"storage"},
     "starlette": {"web"},
