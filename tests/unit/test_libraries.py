@@ -20,6 +20,7 @@ DOORS = {
     "charset_normalizer": {"charset"},
     "click": {"cli"},
     "cronsim": {"schedule"},
+    "daft": {"batch"},
     "datasketch": {"dedupe"},
     "feedparser": {"sources/feed"},
     "fsspec": {"export"},
@@ -33,9 +34,10 @@ DOORS = {
     "numpy": {"dedupe", "storage/queue"},  # fingerprints; the counts of a host's paragraphs
     "prometheus_client": {"web"},
     "py3langid": {"extract"},
-    "pyarrow": {"export", "sources/files"},  # written; read as seeds
+    "pyarrow": {"batch", "export", "sources/files"},  # the engine's files; exports; seeds
     "pydantic": {"config"},
     "pydantic_core": {"config"},
+    "ray": {"batch"},
     "rich": {"cli"},
     "sqlalchemy": {"storage"},
     "starlette": {"web"},

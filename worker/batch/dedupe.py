@@ -43,18 +43,18 @@ from worker.batch.functions import (
 )
 from worker.batch.inputs import engine_errors, find_inputs, read_rows
 from worker.batch.outputs import keep_in_order, write_members, write_texts
-from worker.batch.settling import UNCHANGED
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError
 from worker.files.atomic import atomic_folder
-from worker.storage.corpus.clusters import JOINING
 from worker.storage.corpus.index import MAX_POSTINGS
 
 _PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits
 _BLOCK_BITS: Final = 16
-"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so
-that no list grows with the corpus."""
+"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so that
+no list grows with the corpus."""
+_FEW_HITS: Final = 3
+"""With so few neighbours in all, no text can be common to three clusters besides (docs/dedupe.md, "Verdicts")."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,9 +86,9 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
         tell("finding neighbours")
         hits = corpus.find_hits()
         tell("judging pairs")
-        groups = corpus.group(hits)
+        pairs = corpus.judge_pairs(hits)
         tell("settling clusters")
-        members = corpus.settle(hits, groups)
+        members = corpus.settle(hits, pairs)
         tell("writing")
         report = {"files": sum(len(each.paths) for each in found), "rows": rows, **corpus.write(members, made)}
         report = {**report, **_describe(job)}
@@ -199,45 +199,60 @@ class _Corpus:
         )
         found = near.select(
             (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
-            find_hits(col("posting"), col("size"), col("postings")),
+            find_hits(col("posting"), col("size"), col("postings")).alias("hits"),
         )
         return found.where(fn.list_count(col("hits")) > 0).collect()
 
-    def group(self, hits: DataFrame) -> DataFrame:
-        """Return the `row` and `group` of each article that may be in a cluster with another."""
-        pairs = hits.select("row", col("compared").alias("stored")).explode("stored").where(fn.not_null(col("stored")))
-        judged = fn.to_struct(*map(col, ("row", "shingles", *JUDGED_FIELDS)))
-        articles = self.texts().select("row", judged.alias("article"))
+    def judge_pairs(self, hits: DataFrame) -> DataFrame:
+        """Return the pairs that join if nothing else is stored, with the columns of a membership and `is_head`."""
+        pairs = hits.select("row", col("hits").alias("stored")).explode("stored")
+        articles = self.texts().select("row", _as_row("row", "shingles").alias("article"))
         stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
-        joined = (
-            pairs.join(articles, on="row")
-            .join(stored, on="stored")
-            .where(self._judge.joins(col("article"), col("stored_article")))
-        )
-        edges = joined.select(col("row").alias("one"), col("stored").alias("other"))
-        return connected_components(edges.concat(self._versions()).collect())
+        both = pairs.join(articles, on="row").join(stored, on="stored")
+        judged = both.select(self._judge.judge(col("article"), col("stored_article")))
+        return judged.where(fn.not_null(col("relation"))).collect()
 
     def _versions(self) -> DataFrame:
         """Return an edge from each version of a page to its first one."""
-        pages = self.texts().select("canonical_url", "row")
-        first = pages.groupby("canonical_url").agg(col("row").min().alias("other"), col("row").max().alias("last"))
+        pages = self.texts().select("canonical_url", col("row").alias("one"))
+        first = pages.groupby("canonical_url").agg(col("one").min().alias("other"), col("one").max().alias("last"))
         several = first.where(col("other") < col("last")).select("canonical_url", "other")
-        return pages.join(several, on="canonical_url").select(col("row").alias("one"), "other")
+        return pages.join(several, on="canonical_url").where(col("one") > col("other")).select("one", "other")
 
-    def settle(self, hits: DataFrame, groups: DataFrame) -> DataFrame:
+    def settle(self, hits: DataFrame, pairs: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
-        members = groups.join(hits.select("row", "hits"), on="row", how="left")
+        edges = pairs.select(col("member").alias("one"), col("against").alias("other"))
+        edges = edges.concat(self._versions()).collect()
+        groups = connected_components(edges)
+        by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
+        sizes = by_group.agg(fn.count(col("one")).alias("edges"))
+        # A pair with few other neighbours is decided: the judge has nothing else to take into account.
+        few = hits.where(fn.list_count(col("hits")) <= _FEW_HITS).select("row")
+        alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where(col("edges") == 1), on="group")
+        alone = alone.join(few, left_on="member", right_on="row", how="semi").collect()
+        rest = groups.join(alone, on="group", how="anti")
+        return _members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)).collect()
+
+    def _settle_groups(self, groups: DataFrame, hits: DataFrame, edges: DataFrame) -> DataFrame:
+        """Return the members of the clusters in groups that need all their articles in order."""
+        joining = edges.select(col("one").alias("row"), lit(True).alias("may_join")).distinct()  # noqa: FBT003 - a value
+        members = groups.join(hits, on="row", how="left").join(joining, on="row", how="left")
         # What an article is compared with outside of its group shows whether a text is common to many clusters.
-        beside = members.select("group", col("hits").alias("row")).explode("row").where(fn.not_null(col("row")))
-        wanted = beside.concat(groups.select("group", "row")).distinct().with_column_renamed("group", "in")
-        own = members.select("row", col("group"), "hits")
-        found = wanted.join(own, on="row", how="left").join(self.texts(), on="row")
-        found = found.with_column("group", fn.coalesce(col("group"), col("row")))
-        article = fn.to_struct(*map(col, ("row", "group", "hits", "shingles", *JUDGED_FIELDS)))
-        by_group = found.select("in", article.alias("article")).groupby("in").agg(fn.list_agg(col("article")))
+        beside = members.where(fn.not_null(col("may_join"))).select(col("group").alias("in"), col("hits").alias("row"))
+        beside = beside.explode("row").where(fn.not_null(col("row")))
+        wanted = beside.concat(groups.select(col("group").alias("in"), "row")).distinct()
+        found = wanted.join(members, on="row", how="left").join(self.texts(), on="row")
+        found = found.with_columns(
+            {
+                "group": fn.coalesce(col("group"), col("row")),
+                "may_join": fn.coalesce(col("may_join"), lit(False)),  # noqa: FBT003 - a value
+            }
+        )
+        article = _as_row("row", "group", "hits", "may_join", "shingles").alias("article")
+        by_group = found.select("in", article).groupby("in").agg(fn.list_agg(col("article")))
         settled = by_group.select(self._judge.settle(col("in"), col("article")).alias("found")).explode("found")
         settled = settled.where(fn.not_null(col("found")))
-        return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS)).collect()
+        return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS))
 
     def write(self, members: DataFrame, made: Path) -> dict[str, object]:
         """Write texts and clusters into a folder, and return the counts for the report."""
@@ -246,8 +261,11 @@ class _Corpus:
         parameters = Deduper().parameters
         texts = write_texts(kept, made, parameters)
         write_members(members.sort("member"), made)
-        joined = members.where((col("relation") == UNCHANGED) | col("relation").is_in(sorted(JOINING)))
-        relations = joined.groupby("relation").agg(fn.count(col("member")).alias("articles"))
+        relations = (
+            members.where(fn.not_null(col("relation")))
+            .groupby("relation")
+            .agg(fn.count(col("member")).alias("articles"))
+        )
         counted = relations.sort("relation").to_pydict()
         return {
             "empty": self._articles.where(col("shingles") == 0).count_rows(),
@@ -256,6 +274,20 @@ class _Corpus:
             "clusters": members.select("head").distinct().count_rows(),
             "joined": dict(zip(counted["relation"], counted["articles"], strict=True)),
         }
+
+
+def _as_row(*columns: str) -> Expression:
+    """Return the columns from which our functions make an article to be judged, as one."""
+    return fn.to_struct(*map(col, (*columns, *JUDGED_FIELDS)))
+
+
+def _members_of_pairs(alone: DataFrame) -> DataFrame:
+    """Return the two members of each cluster that is one pair."""
+    head = fn.when(col("is_head"), col("member")).otherwise(col("against")).alias("head")
+    joined = alone.select("member", head, *(name for name in MEMBERSHIP_FIELDS if name not in {"member", "head"}))
+    missing = (lit(None).cast(kind).alias(name) for name, kind in MEMBERSHIP_FIELDS.items())
+    first = alone.select(col("against").alias("member"), head, *list(missing)[2:])
+    return joined.concat(first)
 
 
 def _few(shared: DataFrame) -> DataFrame:

@@ -13,7 +13,7 @@ import daft
 from daft import DataType, Series
 
 from worker.batch.inputs import PLACE
-from worker.batch.settling import CorpusRow, Membership, neighbour, settle_group
+from worker.batch.settling import CorpusRow, Membership, judge_row, membership_of, neighbour, settle_group
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
@@ -23,7 +23,6 @@ from worker.errors import SourceError
 from worker.models import Article, Fingerprint, Kind
 from worker.sources.entries import clean_title
 from worker.storage.corpus import index
-from worker.storage.corpus.clusters import JOINING
 from worker.storage.corpus.neighbours import MAX_HITS
 from worker.urls import canonicalise, host_of, resolve
 
@@ -160,9 +159,9 @@ def first_postings(postings: Series) -> list[list[int]]:
     return [sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()]
 
 
-@daft.func.batch(return_dtype=DataType.struct({"hits": _KEYS, "compared": _KEYS}), unnest=True, batch_size=_ROWS)
-def find_hits(posting: Series, size: Series, postings: Series) -> list[dict[str, list[int]]]:
-    """Return the earlier articles that share the most and rarest keys with each article, and those to compare it with.
+@daft.func.batch(return_dtype=_KEYS, batch_size=_ROWS)
+def find_hits(posting: Series, size: Series, postings: Series) -> list[list[int]]:
+    """Return the earlier articles that share the most and rarest keys with each article, the best first.
 
     `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have.
     """
@@ -170,7 +169,7 @@ def find_hits(posting: Series, size: Series, postings: Series) -> list[dict[str,
     return [_hits_of(*values) for values in zip(*(each.to_pylist() for each in columns), strict=True)]
 
 
-def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, list[int]]:
+def _hits_of(posting: int, size: int, postings: list[list[int]]) -> list[int]:
     row, shingles = posting >> LENGTH_BITS, posting & LONGEST
     earlier: dict[int, list[int]] = {}
     lengths: dict[int, int] = {}
@@ -181,11 +180,7 @@ def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, li
             lengths.update(found)
     made = Fingerprint(signature=b"", bands=(), anchors=tuple(range(size)), shingles=shingles)
     hits = index.best(index.rank(earlier, made), made, lengths, limit=MAX_HITS)
-    needed = min(_MIN_SHARED_KEYS, size)
-    return {
-        "hits": [hit.article_id for hit in hits],
-        "compared": [hit.article_id for hit in hits if hit.shared_anchors >= needed],
-    }
+    return [hit.article_id for hit in hits if hit.shared_anchors >= min(_MIN_SHARED_KEYS, size)]
 
 
 # Pairs and groups.
@@ -197,16 +192,17 @@ class Judge:
     def __init__(self, merge_at: float, keep: str) -> None:
         self._deduper = Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
 
-    @daft.method.batch(return_dtype=DataType.bool(), batch_size=_ROWS)
-    def joins(self, article: Series, stored: Series) -> list[bool]:
-        """Return whether each article would join the cluster of an earlier one that is its head."""
+    @daft.method.batch(
+        return_dtype=DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()}), unnest=True, batch_size=_ROWS
+    )
+    def judge(self, article: Series, stored: Series) -> list[dict[str, object]]:
+        """Return why each article joins the cluster of an earlier one alone, and whether it becomes the head."""
         pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
-        return [self._joins(corpus_row(one), corpus_row(other)) for one, other in pairs]
+        return [self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs]
 
-    def _joins(self, one: CorpusRow, other: CorpusRow) -> bool:
-        made = Fingerprint(signature=b"", bands=(), anchors=(), shingles=one.shingles)
-        verdict = self._deduper.judge(one.article, made, [neighbour(other, cluster=other.row, head=True)])
-        return verdict.relation in JOINING
+    def _judge(self, one: CorpusRow, other: CorpusRow) -> dict[str, object]:
+        verdict = judge_row(one, [neighbour(other, cluster=other.row, head=True)], self._deduper)
+        return {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
 
     @daft.method.batch(return_dtype=DataType.list(DataType.struct(MEMBERSHIP_FIELDS)), batch_size=_GROUPS)
     def settle(self, group: Series, rows: Series) -> list[list[dict[str, object]]]:
@@ -230,6 +226,7 @@ def corpus_row(values: Mapping[str, Any]) -> CorpusRow:
         article=Article(**{**article, "kind": Kind(article["kind"]), "language": "", "words": 0}),
         shingles=values["shingles"],
         hits=tuple(values.get("hits") or ()),
+        may_join=values.get("may_join", True),
     )
 
 

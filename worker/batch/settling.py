@@ -21,9 +21,9 @@ UNCHANGED = "unchanged"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusRow:
-    """An article with its number in the input, its hits (the numbers of earlier articles, the best first), and group.
+    """An article with its number in the input, its group, and its hits: the numbers of earlier articles, best first.
 
-    An article of another group is only compared with: its `hits` do not matter.
+    `may_join` is false if it joins none of its hits, so that it need not be judged.
     """
 
     row: int
@@ -31,18 +31,20 @@ class CorpusRow:
     article: Article
     shingles: int
     hits: tuple[int, ...] = ()
+    may_join: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """An article in a cluster of two or more: the cluster's head, and how the article was judged when it arrived.
+    """An article in a cluster of two or more, the cluster's head, and why the article joined.
 
-    `against` is the number of the article that decided; the figures are of these two.
+    `against` is the number of the article whose cluster it joined; the figures are of these two. All are None for the
+    first article of a cluster.
     """
 
     member: int
     head: int
-    relation: str
+    relation: str | None = None
     against: int | None = None
     probability: float | None = None
     jaccard: float | None = None
@@ -89,29 +91,28 @@ def settle_group(rows: Sequence[CorpusRow], group: int, deduper: Deduper) -> lis
             clusters.members[clusters.cluster_of[earlier[-1]]].append(each.row)
             continue
         chosen = clusters.with_heads([*earlier[: -MAX_VERSIONS - 1 : -1], *each.hits])[:MAX_NEIGHBOURS]
-        verdict = deduper.judge(
-            each.article,
-            Fingerprint(signature=b"", bands=(), anchors=(), shingles=each.shingles),
-            [_neighbour(by_row[row], clusters) for row in chosen],
-        )
-        memberships[each.row] = _membership(each.row, verdict)
-        _assign(clusters, each.row, verdict)
+        neighbours = [_neighbour(by_row[row], clusters) for row in chosen] if each.may_join else []
+        verdict = judge_row(each, neighbours, deduper)
+        memberships[each.row] = membership_of(each.row, verdict)
+        joined = memberships[each.row].against
+        cluster = each.row if joined is None else clusters.cluster_of[joined]
+        clusters.assign(each.row, cluster, is_head=joined is None or verdict.head)
         earlier.append(each.row)
     return list(_of_clusters(clusters, memberships))
 
 
-def _assign(clusters: _Clusters, row: int, verdict: Verdict) -> None:
-    if verdict.relation in JOINING and verdict.best is not None:
-        clusters.assign(row, clusters.cluster_of[verdict.best.article], is_head=verdict.head)
-    else:
-        clusters.assign(row, row, is_head=True)
+def judge_row(row: CorpusRow, neighbours: Sequence[Neighbour], deduper: Deduper) -> Verdict:
+    """Return the verdict on an article."""
+    return deduper.judge(
+        row.article, Fingerprint(signature=b"", bands=(), anchors=(), shingles=row.shingles), neighbours
+    )
 
 
-def _membership(row: int, verdict: Verdict) -> Membership:
-    """Return how an article was judged; its head is not known before the end."""
+def membership_of(row: int, verdict: Verdict) -> Membership:
+    """Return why an article joins the cluster of another, if it does; it is its own head until all are judged."""
     best = verdict.best
-    if best is None:
-        return Membership(member=row, head=row, relation=verdict.relation.value)
+    if best is None or verdict.relation not in JOINING:
+        return Membership(member=row, head=row)
     return Membership(
         member=row,
         head=row,

@@ -51,11 +51,17 @@ class CommonOptions:
             verbosity=self.verbosity + outer.verbosity,
         )
 
-    def settings(self) -> Settings:
-        """Load the configuration file and the environment; raises ConfigurationError."""
+    def settings(self, *, needs_file: bool = True) -> Settings:
+        """Load the configuration file and the environment; raises ConfigurationError.
+
+        A command that needs no file uses the one at the usual place if there is one, else the defaults.
+        """
         from worker.config.load import load_settings
 
-        return load_settings(self.config or DEFAULT_CONFIG, os.environ)
+        path = self.config or DEFAULT_CONFIG
+        if not needs_file and self.config is None and not path.exists():
+            path = Path(os.devnull)
+        return load_settings(path, os.environ)
 
     def require_safe_output(self, settings: Settings, output: Path) -> None:
         """Refuse to overwrite the configuration or a file of the store with a result; raises UsageError."""

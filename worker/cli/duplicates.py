@@ -1,8 +1,12 @@
-"""The commands about copies: `duplicates` lists them; `mark`, `review` and `fit` let people correct the judge."""
+"""The commands about copies: `duplicates` lists them, and `dedupe` finds them in a corpus that is not in the store.
+
+`mark`, `review` and `fit` let people correct the judge.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -231,3 +235,37 @@ def _print_changed_pairs(fitted: FitReport) -> None:
         out.print(f"                {each.other}  {escape_markup(each.other_title)}")
     if count > _MAX_CHANGES_SHOWN:
         out.print(f"  and {count - _MAX_CHANGES_SHOWN} more (--json lists all)")
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder for the result."
+)
+@click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster, or on a new one on this machine (`local`).")
+@options
+def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str | None) -> None:
+    """Deduplicate a whole corpus, with the same judge as the worker.
+
+    INPUT is a Parquet or JSON Lines file, a folder or pattern of these, or a URL of one. No store is needed or changed.
+    """
+    settings = common.settings(needs_file=False)
+    common.set_up_logs(settings.log.format, quietly=True)
+    from worker.clock import SystemClock
+
+    try:
+        from worker.batch.dedupe import DedupeJob
+        from worker.batch.dedupe import dedupe as run
+    except ModuleNotFoundError as exc:
+        if exc.name not in {"daft", "pyarrow"}:
+            raise
+        raise UsageError(f'dedupe needs {exc.name}: run `pip install "corpus-worker[batch]"`') from None
+    job = DedupeJob(inputs=inputs, out=out, settings=settings.dedupe, now=SystemClock().now(), ray=ray)
+    report = run(job, tell=lambda step: None if common.verbosity < 0 else print_note(f"{step} …"))
+    if common.as_json:
+        print_json(report)
+    elif common.verbosity > SILENT:
+        click.echo(
+            f"{out}: {report['texts']:,} texts kept of {report['rows']:,}; {report['copies']:,} copies in "
+            f"{report['clusters']:,} clusters, {report['empty']:,} rows without text"
+        )

@@ -24,7 +24,7 @@ from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_st
 from worker.cli.browse import search, web
 from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
-from worker.cli.duplicates import duplicates
+from worker.cli.duplicates import dedupe, duplicates
 from worker.cli.export import export, release
 from worker.cli.inspect import audit, extract, status, why
 from worker.cli.maintenance import backup, forget, migrate_store, prune, reprocess, upgrade_store
@@ -123,7 +123,7 @@ def _print_error(error: WorkerError) -> None:
         print_note(f"corpus-worker: {line}")
 
 
-for _command in (ingest, run, seeds, status, audit, search, why, duplicates, export):
+for _command in (ingest, run, seeds, status, audit, search, why, duplicates, dedupe, export):
     cli.add_command(_command)
 for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
     cli.add_command(_command)
