@@ -75,8 +75,12 @@ def clean_markup(markup: str) -> str:
     As in browsers, numbers from 128 to 159 are those of windows-1252, and the two references of a surrogate pair
     (`&#55357;&#56832;`) are one character.
     """
-    cleaned = clean(markup)
-    return _SUSPECT.sub(_references, cleaned) if "&#" in cleaned else cleaned
+    return clean_references(clean(markup))
+
+
+def clean_references(markup: str) -> str:
+    """Return clean HTML or XML without numeric references to such characters."""
+    return _SUSPECT.sub(_references, markup) if "&#" in markup else markup
 
 
 def is_text(head: bytes) -> bool:

@@ -18,8 +18,8 @@ import lxml.html
 from lxml.etree import ElementDefaultClassLookup, ParserError, XMLSyntaxError, XPath
 from lxml.html import HtmlElement
 
-from worker.charset import clean_markup, decode
-from worker.charset.characters import clean_line
+from worker.charset import decode
+from worker.charset.characters import clean_line, clean_references
 from worker.dates import ParsedDate, find_date, possible_dates
 from worker.errors import ExtractError
 from worker.extract.json_ld import JsonLd, read_json_ld
@@ -181,7 +181,7 @@ class Document:
 def open_document(page: Page) -> Document:
     """Decode and parse a page; raise ExtractError (`not-html`, `size`) if it is not HTML or has too many tags."""
     decoded = decode(strip_scripts(page.body), page.content_type)
-    markup = prefilter_markup(clean_markup(decoded.text))
+    markup = prefilter_markup(clean_references(decoded.text))
     tree = _parse(markup)
     return Document(
         url=page.final_url,

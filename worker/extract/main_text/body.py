@@ -76,7 +76,7 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     _remove_empty_boxes(container, density)
     _unwrap_discarded(container, weight)
     _unwrap_lists_in_cells(container)
-    _wrap_bare_text(container)
+    _wrap_bare_text(container, density)
     inside = [block for block in blocks if _is_text_in(block, container)]
     _mark_article_body(tree, container, density, inside)
     prose = sum(block.chars - block.linked for block in inside)
@@ -182,12 +182,13 @@ def _unwrap_lists_in_cells(container: HtmlElement) -> None:
             part.tag = "div" if part.tag in {"ul", "ol", "dl"} else "p"
 
 
-def _wrap_bare_text(container: HtmlElement) -> None:
+def _wrap_bare_text(container: HtmlElement, density: TextDensity) -> None:
     """Turn each run of text beside blocks into a paragraph: trafilatura loses some text that follows a block.
 
     Boxes of text between such runs become paragraphs, too.
     """
-    for box in list(container.iter(*_BARE_TEXT_TAGS)):
+    boxes = (box for box in container.iter(*_BARE_TEXT_TAGS) if density.own.get(box, 0) >= _MIN_BARE_TEXT_CHARS)
+    for box in list(boxes):
         blocks = [child for child in box if not _is_inline_run(child)]
         wrapped = [_wrap_run(box, before) for before in ((None, *blocks) if blocks else ())]
         for block in blocks if any(wrapped) else ():

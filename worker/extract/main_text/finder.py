@@ -317,7 +317,9 @@ def _better_reading(
 def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
     if not own.is_rendered:
         return False
-    if count_words("\n".join(block.text for block in own.blocks)) < max(min_words, _FEW_WORDS):
+    few = max(min_words, _FEW_WORDS)
+    # Words are counted only if there may be few: marks between blanks are no words.
+    if sum(block.text.count(" ") for block in own.blocks) < 4 * few and _count_words(own.blocks) < few:
         return True
     threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
     if threshold >= sum(block.chars - block.linked for block in own.running):
@@ -377,6 +379,10 @@ def _describes_this_page(document: Document) -> bool:
 
 def _is_within(block: TextBlock, document: Document) -> bool:
     return any(ancestor is document.tree for ancestor in block.element.iterancestors())
+
+
+def _count_words(blocks: Sequence[ArticleBlock]) -> int:
+    return count_words("\n".join(block.text for block in blocks))
 
 
 def _total_chars(blocks: Sequence[ArticleBlock]) -> int:

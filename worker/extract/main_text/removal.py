@@ -146,6 +146,8 @@ def _separate_labels(tree: HtmlElement) -> None:
 
 def _is_named_comments(box: HtmlElement) -> bool:
     # Neither XPath (three times as slow, docs/extract.md) nor a loop: this runs for every box of a page.
+    if not box.attrib:
+        return False
     names = f"{box.get('id')} {box.get('class')}"
     return "comment" in names or "disqus" in names or "box-binhluan" in names
 

@@ -18,7 +18,7 @@ from lxml.etree import _Element
 from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, fold
-from worker.extract.document import INLINE_TAGS, is_inline
+from worker.extract.document import INLINE_TAGS
 
 Counts = Mapping[HtmlElement, int]
 """A count for every element for which it is not 0."""
@@ -126,19 +126,26 @@ class TextBlock:
     @cached_property
     def text(self) -> str:
         """The block's text, without that of blocks inside it."""
-        pieces = [self.element.text or ""]
-        for child in self.element:
-            if child.tag == "br":
-                pieces.append(" ")
-            elif is_inline(child):
-                pieces.append("".join(child.itertext()) if len(child) else child.text or "")
-            pieces.append(child.tail or "")
-        return clean_line("".join(pieces))
+        return clean_line("".join(self._pieces()))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The beginning of the text, folded: blocks with the same key repeat each other."""
-        return fold(self.text[: 2 * _KEY_CHARS])[:_KEY_CHARS]
+        begin = ""
+        for piece in self._pieces():
+            begin += piece
+            if len(begin) > 4 * _KEY_CHARS:
+                break
+        return fold(clean_line(begin[: 4 * _KEY_CHARS]))[:_KEY_CHARS]
+
+    def _pieces(self) -> Iterator[str]:
+        yield self.element.text or ""
+        for child in self.element:
+            if child.tag == "br":
+                yield " "
+            elif child.tag in INLINE_TAGS:
+                yield "".join(child.itertext()) if len(child) else child.text or ""
+            yield child.tail or ""
 
     @cached_property
     def has_boilerplate_name(self) -> bool:
