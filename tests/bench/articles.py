@@ -14,7 +14,10 @@ from typing import Any
 
 SHARED = Path(os.environ.get("CORPUS_WORKER_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 NEARDUP = SHARED / "data" / "neardup"
-LABELS = Path(__file__).resolve().parents[1] / "unit" / "dedupe" / "near_identical_labels.jsonl"
+_OUR_LABELS = Path(__file__).resolve().parents[1] / "unit" / "dedupe"
+LABELS = _OUR_LABELS / "near_identical_labels.jsonl"
+MORE_LABELS = _OUR_LABELS / "more_labels.jsonl"
+"""Pairs of articles from `labelled_pairs.jsonl` and `same_event_clusters.jsonl.gz` that have no label there."""
 
 # What the agency's system, not its reporter, put below a text.
 _SIGN_OFF = re.compile(r"\s*(?:reuter)?\s*&#3;\s*$", re.IGNORECASE)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 
-from tests.bench.articles import Piece, read_file, read_folder, read_labelled, read_labels, read_pairs
+from tests.bench.articles import MORE_LABELS, Piece, read_file, read_folder, read_labelled, read_labels, read_pairs
 from tests.bench.edit_generator import Recipe, edited, material
 from worker.dedupe.features import PublishedText, measure_features, time_features
 from worker.dedupe.fingerprint import anchor_keys
@@ -36,6 +36,7 @@ _WEIGHTS = {
     "reuters": 3.0,
     "pairs": 1.0,
     "events": 0.3,
+    "more": 1.5,
     "edited": 0.6,
     "misprint": 0.25,
 }
@@ -62,7 +63,7 @@ class Example:
 def read_examples(data: Path) -> list[Example]:
     """Return every labelled pair below the shared data, and edited copies of its articles."""
     folder = data / "neardup"
-    return [*_labelled(folder), *_events(folder), *_edited(data)]
+    return [*_labelled(folder), *_more(folder), *_events(folder), *_edited(data)]
 
 
 def _labelled(folder: Path) -> Iterator[Example]:
@@ -74,6 +75,16 @@ def _labelled(folder: Path) -> Iterator[Example]:
         for pair in read_pairs(path, labels=labels):
             label = None if pair.label == "borderline" else int(pair.label == "duplicate")
             yield Example(collection=name, label=label, kind=pair.label, one=pair.one, two=pair.two, counts=pair.weight)
+
+
+def _more(folder: Path) -> Iterator[Example]:
+    """Yield the pairs labelled for the project, of articles that stand in the collections in other pairs."""
+    pairs = [*read_labelled(folder / "labelled_pairs.jsonl"), *read_pairs(folder / "pairs.jsonl")]
+    pieces = {piece.key: replace(piece, group="") for pair in pairs for piece in (pair.one, pair.two)}
+    pieces |= {piece.key: piece for piece in read_file(folder / "same_event_clusters.jsonl.gz")}
+    for (one, two), label in read_labels(MORE_LABELS).items():
+        label_of = int(label == "duplicate")
+        yield Example(collection="more", label=label_of, kind=label, one=pieces[one], two=pieces[two])
 
 
 def _events(folder: Path) -> Iterator[Example]:
@@ -180,7 +191,7 @@ def stories(examples: Sequence[Example]) -> list[str]:
             if not copies:
                 for key in anchor_keys(prepare(piece.text).shingles):
                     lease_owners[key].add(place)
-        if each.one.group and each.collection == "events":
+        if each.one.group and each.collection in ("events", "more"):
             joined.join(place, texts.setdefault(each.one.group, place))
     shared = Counter(
         pair for held in lease_owners.values() if len(held) <= 30 for pair in combinations(sorted(held), 2)
@@ -196,7 +207,7 @@ def _join_titles(examples: Sequence[Example], joined: _Joined) -> None:
     spoken = [set(tokenize(f"{each.one.title} {each.two.title}").hashes.tolist()) for each in examples]
     common = Counter(word for each in spoken for word in each)
     rare = [set(sorted(each, key=lambda word: (common[word], word))[:6]) for each in spoken]
-    places = [place for place, each in enumerate(examples) if each.collection in ("labelled", "pairs")]
+    places = [place for place, each in enumerate(examples) if each.collection in ("labelled", "more", "pairs")]
     for one, two in combinations(places, 2):
         if len(rare[one] & rare[two]) >= 3:
             joined.join(one, two)

@@ -149,7 +149,14 @@ _SAME_COVERAGE = 0.1
 _DIGEST_RATIO = 0.125
 _DIGEST_STORY_SHARE = 0.5
 _TEMPLATE_FEATURES = ("clash_rate", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
-_FOLLOWUP_FEATURES = ("both_have_passages", "longest_passage", "own_facts", "other_title_and_passages", "own_dates")
+_FOLLOWUP_FEATURES = (
+    "both_have_passages",
+    "longest_passage",
+    "news_in_both",
+    "lead_pairs",
+    "other_title_and_passages",
+    "own_dates",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,13 +295,17 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"the shorter text's longest passage of its own has {_count(value)} words",
             lambda value: f"the shorter text has a passage of {_count(value)} words of its own",
         ),
-        "word_pairs": (
-            lambda value: f"the longer text has {value:.0%} of the shorter one's word pairs",
-            lambda value: f"the longer text has only {value:.0%} of the shorter one's word pairs",
+        "news_in_both": (
+            lambda value: f"one of them says next to nothing that the other does not, {value:.0%} of its words",
+            lambda value: f"each has {value:.0%} or more of its words in passages that say something else",
         ),
-        "own_facts": (
-            lambda value: f"only {_count(value)} numbers and names are in the shorter text alone",
-            lambda value: f"{_count(value)} numbers and names are in the shorter text alone",
+        "lead_pairs": (
+            lambda value: f"the shorter text has {value:.0%} of the word pairs that the longer begins with",
+            lambda value: f"the shorter text has only {value:.0%} of the word pairs that the longer begins with",
+        ),
+        "own_numbers": (
+            lambda _: "one of them has hardly a number that the other lacks",
+            lambda value: f"each has {_count(value)} or more numbers that the other lacks",
         ),
         "edits": (
             lambda value: f"edited at {value:.1%} of the words",
@@ -334,16 +345,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda _: "brief, and of another day",
         ),
         "own_dates": (
-            lambda _: "one of them names no date that the other does not",
-            lambda value: f"each names {value:.0f} or more dates that the other does not",
-        ),
-        "containment": (
-            lambda value: f"{value:.0%} of the shorter text's runs of five words are in the longer",
-            lambda value: f"only {value:.0%} of the shorter text's runs of five words are in the longer",
-        ),
-        "vocabulary": (
-            lambda value: f"{value:.0%} of the words of one are known to the other",
-            lambda value: f"only {value:.0%} of the words of one are known to the other",
+            lambda _: "one of them begins with no date that the other does not name",
+            lambda value: f"each begins with {value:.0f} or more dates that the other does not name",
         ),
         "length": (
             lambda value: f"the shorter text has {_count(value)} words",

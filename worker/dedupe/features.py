@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.dedupe.alignment import Gap
 from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_overlap
-from worker.dedupe.similarity import Coverage, Similarity, unmatched_passages
+from worker.dedupe.similarity import Coverage, Similarity, marked_share, unmatched_passages
 from worker.dedupe.tokenizer import Words, in_sorted, word_pairs
 
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
@@ -125,7 +126,7 @@ def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
 def _is_own_subject(text: PreparedText, name: Entity, other: PreparedText) -> bool:
     """Return whether a name begins with a word of the text's title, and the other text has no part of it."""
     parts = text.words.hashes[name.start : name.stop]
-    return bool(np.isin(parts[0], text.title.hashes)) and not other.entities.known.intersection(parts.tolist())
+    return bool(np.isin(parts[0], text.title.hashes)) and not other.entities.name_parts.intersection(parts.tolist())
 
 
 def _digits(number: Entity) -> str:
@@ -156,13 +157,16 @@ _A_HUNDRED = 100  # words added to the length, so that one clash in a short text
 _SINGLE_WORDS = 1.8  # mean words of a gap: random edits of single words give 1.0 to 1.6 (worker/dedupe/similarity.py)
 _EXPECTED_EDITS = 5  # substitutions added to their number, so that a share of few is small
 _DAY_S = 86400  # seconds
+_WINDOW = 20  # words, about a sentence; of 8 to 32, 20 separates the labelled pairs best in cross-validation
+_LEAD_PAIRS = 49  # word pairs, those of the first 50 words: the lead; 30 and 80 words separate about as well
 
 FEATURE_SIGNS: Final = MappingProxyType(
     {
         "both_have_passages": -1,
         "longest_passage": -1,
-        "word_pairs": 1,
-        "own_facts": -1,
+        "news_in_both": -1,
+        "lead_pairs": 1,
+        "own_numbers": -1,
         "edits": 0,
         "single_word_edits": 1,
         "clash_rate": -1,
@@ -174,8 +178,6 @@ FEATURE_SIGNS: Final = MappingProxyType(
         "together": 1,
         "brief_and_days": -1,
         "own_dates": -1,
-        "containment": 1,
-        "vocabulary": 1,
         "length": 0,
         "ratio": 0,
     }
@@ -202,34 +204,63 @@ class _ComparedText:
     other: PublishedText
 
     @cached_property
-    def own(self) -> list[int]:
-        """Return the lengths, in words, of the passages that the other text lacks."""
-        return [stop - start for start, stop in unmatched_passages(self.coverage.matched | ~self.coverage.story)]
+    def known_pairs(self) -> NDArray[np.bool_]:
+        """Return for each word but the last whether the other text has it, followed by the next word, anywhere."""
+        return in_sorted(word_pairs(self.text.prepared.words.hashes), self.other.prepared.pairs)
+
+    @cached_property
+    def own(self) -> list[tuple[int, int]]:
+        """Return the start and stop index of each passage of the story that the other text lacks."""
+        return list(unmatched_passages(self.coverage.matched | ~self.coverage.story))
 
     @property
-    def known_pairs(self) -> float:
-        """Return the share of the story's pairs of neighbouring words that the other text has anywhere."""
+    def passage_weight(self) -> float:
+        """Return the root of the sum of squares of the passages' lengths, so that one long passage weighs more.
+
+        Of a passage only the share of its word pairs counts that the other text has nowhere.
+        """
+        lengths = [
+            (stop - start) * (1.0 - marked_share(self.known_pairs[start : stop - 1])) for start, stop in self.own
+        ]
+        return math.hypot(*lengths)
+
+    @property
+    def news(self) -> float:
+        """Return the share (0..1) of the story in windows of a sentence's length that are mostly unknown to the other.
+
+        A word is known if it is matched, or part of a known pair, so that a passage in other words is no news.
+        """
+        known = self.coverage.matched.copy()
+        known[:-1] |= self.known_pairs
+        known[1:] |= self.known_pairs
+        known = known[self.coverage.story]
+        width = min(_WINDOW, len(known))
+        sums = np.concatenate(([0], np.cumsum(known)))
+        starts = np.flatnonzero(2 * (sums[width:] - sums[: len(sums) - width]) < width)
+        edges = np.zeros(len(known) + 1, dtype=np.int64)
+        edges[starts] += 1
+        edges[starts + width] -= 1
+        return marked_share(np.cumsum(edges[:-1]) > 0)
+
+    @property
+    def known_lead(self) -> float:
+        """Return the share of the word pairs at the story's beginning that the other text has anywhere."""
         inside = self.coverage.story[1:] & self.coverage.story[:-1]
-        pairs = word_pairs(self.text.prepared.words.hashes)[inside]
-        return float(in_sorted(pairs, self.other.prepared.pairs).mean()) if len(pairs) else 0.0
+        lead = self.known_pairs[inside][:_LEAD_PAIRS]
+        return marked_share(lead) if len(lead) else 1.0
 
     @property
-    def own_facts(self) -> int:
-        """Return the number of distinct entities in words that the other text lacks, which it has nowhere else."""
-        text, known, own = (
-            self.text.prepared,
-            self.other.prepared.entities,
-            self.coverage.story & ~self.coverage.matched,
-        )
-        return len(
-            {each.key for each in text.entities.all if own[each.start : each.stop].all() and not known.has(each)}
-        )
+    def own_numbers(self) -> int:
+        """Return how many distinct numbers among the words that the other text lacks it has nowhere else."""
+        own = self.coverage.story & ~self.coverage.matched
+        known = self.other.prepared.entities.number_parts
+        numbers = (each for each in self.text.prepared.entities.numbers if own[each.start : each.stop].all())
+        return len({each.key for each in numbers if not known.issuperset(each.key)})
 
     @property
-    def vocabulary(self) -> float:
-        """Return the share of the distinct words that the other text has."""
-        words = self.text.prepared.vocabulary
-        return float(in_sorted(words, self.other.prepared.vocabulary).mean()) if len(words) else 0.0
+    def own_dates(self) -> int:
+        """Return how many dates near the beginning the other text names nowhere."""
+        return len(self.text.prepared.lead_dates - self.other.prepared.dates)
 
 
 def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:
@@ -244,9 +275,7 @@ def measure_features(text: PublishedText, other: PublishedText, similarity: Simi
         **_clash_features(one, two, similarity),
         **_title_features(shorter, longer),
         **time_features(text, other),
-        "own_dates": float(min(len(one.dates - two.dates), len(two.dates - one.dates))),
-        "containment": similarity.containment,
-        "vocabulary": max(shorter.vocabulary, longer.vocabulary),
+        "own_dates": float(min(ours.own_dates, theirs.own_dates)),
         "length": math.log1p(len(shorter.text.prepared.words)),
         "ratio": shorter.coverage.story_words / max(1, longer.coverage.story_words),
     }
@@ -268,16 +297,12 @@ def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]
 def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
     """Return the features of the passages that only one of the texts has."""
     return {
-        "both_have_passages": math.log1p(min(_passage_weight(shorter.own), _passage_weight(longer.own))),
-        "longest_passage": math.log1p(max(shorter.own, default=0)),
-        "word_pairs": shorter.known_pairs,
-        "own_facts": math.log1p(shorter.own_facts),
+        "both_have_passages": math.log1p(min(shorter.passage_weight, longer.passage_weight)),
+        "longest_passage": math.log1p(max((stop - start for start, stop in shorter.own), default=0)),
+        "news_in_both": min(shorter.news, longer.news),
+        "lead_pairs": longer.known_lead,
+        "own_numbers": math.log1p(min(shorter.own_numbers, longer.own_numbers)),
     }
-
-
-def _passage_weight(lengths: list[int]) -> float:
-    """Return the root of the sum of squares, so that one long passage weighs more than several short ones."""
-    return math.sqrt(sum(length * length for length in lengths))
 
 
 def _edit_features(similarity: Similarity) -> dict[str, float]:

@@ -26,6 +26,7 @@ _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
 _DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
 _MAX_MONTH, _MAX_DAY = 12, 31  # of the Gregorian calendar
+_DATED_WORDS = 160  # from 80 to 240 words the labelled pairs are separated about as well in cross-validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +60,15 @@ class Entities:
         return tuple(_find_names(self.words))
 
     @cached_property
-    def known(self) -> frozenset[str | int]:
-        """Return the lookup index: every part of a number, every word and every word pair of the text and its title."""
-        found: set[str | int] = {part for number in (*self.numbers, *find_numbers(self.title)) for part in number.key}
-        for each in (self.words, self.title):
-            found.update(each.hashes.tolist(), word_pairs(each.hashes).tolist())
-        return frozenset(found)
+    def number_parts(self) -> frozenset[str | int]:
+        """Return every part of a number in the text and its title."""
+        return frozenset(part for number in (*self.numbers, *find_numbers(self.title)) for part in number.key)
 
-    @property
-    def all(self) -> tuple[Entity, ...]:
-        """Return the numbers, then the names."""
-        return self.numbers + self.names
-
-    def has(self, entity: Entity) -> bool:
-        """Return whether this text or its title has an entity of another text."""
-        return self.known.issuperset(entity.key)
+    @cached_property
+    def name_parts(self) -> frozenset[int]:
+        """Return what a name of another text can consist of: every word and word pair of the text and its title."""
+        parts = (each for words in (self.words, self.title) for each in (words.hashes, word_pairs(words.hashes)))
+        return frozenset(part for each in parts for part in each.tolist())
 
 
 def number_keys(words: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
@@ -246,6 +241,12 @@ class PreparedText:
     def dates(self) -> frozenset[tuple[int, int]]:
         """Return the dates in title and text as pairs of month and day."""
         return dates_in(self.title.text) | dates_in(self.words.text)
+
+    @cached_property
+    def lead_dates(self) -> frozenset[tuple[int, int]]:
+        """Return the dates in the title and in the first words of the text, where the day of an event is named."""
+        ends = self.words.ends[:_DATED_WORDS]
+        return dates_in(self.title.text) | dates_in(self.words.text[: ends[-1] if len(ends) else 0])
 
 
 def prepare(text: str, *, title: str = "") -> PreparedText:
