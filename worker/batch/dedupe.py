@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 from typing import Final
 
 import daft
 import daft.functions as fn
 from daft import DataFrame, DataType, Expression, col, lit
+from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
 from worker.batch.functions import (
@@ -55,6 +55,8 @@ _BLOCK_BITS: Final = 16
 no list grows with the corpus."""
 _FEW_HITS: Final = 3
 """With so few neighbours in all, no text can be common to three clusters besides (docs/dedupe.md, "Verdicts")."""
+_PARTITIONS_A_PROCESSOR: Final = 2
+"""Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,12 +77,12 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     `tell` is called with each step that begins. Raises UsageError for an unusable input or folder, and SourceError for
     an input that cannot be read; nothing is written then.
     """
-    processes = _start_engine(job.ray)
+    _start_engine(job.ray)
     found = find_inputs(job.inputs)
     with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs)):
         work = made / "work"
         work.mkdir()
-        corpus = _Corpus(job, work, processes)
+        corpus = _Corpus(job, work)
         tell("reading")
         rows = corpus.read(read_rows(found))
         tell("finding neighbours")
@@ -97,20 +99,24 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     return report
 
 
-def _start_engine(ray: str | None) -> int:
-    """Choose the engine's runner, and return the number of processes for our functions."""
+def _start_engine(ray: str | None) -> None:
+    """Choose the engine's runner; `local` is a new Ray on this machine. Raises UsageError if no cluster answers."""
     if ray is None:
-        daft.set_runner_native()
-        return cpu_count() or 1
-    import ray as cluster
-
+        if get_or_infer_runner_type() != "native":
+            daft.set_runner_native()
+        return
     try:
+        import ray as cluster
+
         if not cluster.is_initialized():
             cluster.init(address=None if ray == "local" else ray, include_dashboard=False, log_to_driver=False)
         daft.set_runner_ray(noop_if_initialized=True)
+        processors = int(cluster.cluster_resources().get("CPU", 1))
+    except ModuleNotFoundError:
+        raise UsageError('--ray needs Ray: run `pip install "corpus-worker[batch]"`') from None
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise UsageError(f"--ray {ray}: no Ray cluster can be used there ({str(exc).splitlines()[0]})") from exc
-    return max(1, int(cluster.cluster_resources().get("CPU", 1)))
+    daft.set_execution_config(shuffle_aggregation_default_partitions=_PARTITIONS_A_PROCESSOR * processors)
 
 
 @contextmanager
@@ -138,18 +144,16 @@ def _describe(job: DedupeJob) -> dict[str, object]:
 class _Corpus:
     """The articles of one run on the engine, kept in a working folder with their fingerprints and numbers."""
 
-    def __init__(self, job: DedupeJob, work: Path, processes: int) -> None:
+    def __init__(self, job: DedupeJob, work: Path) -> None:
         self._now = job.now
         self._work = work
         self._on_cluster = job.ray is not None
-        self._use = {"max_concurrency": processes, "use_process": True if job.ray is None and processes > 1 else None}
-        judge = daft.cls(Judge, **self._use)
-        self._judge = judge(job.settings.probability, job.settings.keep)
-        self._articles = daft.from_pydict({"row": [0]})
+        self._judge = Judge(job.settings.probability, job.settings.keep)
+        self._articles: DataFrame
 
     def read(self, rows: DataFrame) -> int:
         """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
-        reader = daft.cls(ArticleReader, **self._use)(self._now)
+        reader = ArticleReader(self._now)
         numbered = rows.with_column("number", fn.monotonically_increasing_id())
         read = numbered.select(col("number"), reader.read(col("number"), fn.to_struct(*map(col, rows.column_names))))
         # A cluster keeps them itself. Written by the engine, the rows would be numbered in the order of its threads.
