@@ -80,12 +80,8 @@ _MIN_SHARED_KEYS: Final = 2
 judge joins, 99.6 in 100 share two keys or more, of the other hits 26 in 100 (docs/batch.md)."""
 
 
-Column = pa.Array
-"""A column as our functions return it."""
-
-
-def _column(values: Iterable[object], kind: DataType) -> Column:
-    """Return values as a column; of a type, since the engine cannot tell that of a list without elements."""
+def _column(values: Iterable[object], kind: DataType) -> Any:
+    """Return values as an Arrow column; of a type, since the engine cannot tell that of a list without elements."""
     return pa.array(list(values), kind.to_arrow_dtype())
 
 
@@ -100,7 +96,7 @@ class ArticleReader:
         self._now = now
 
     @daft.method.batch(return_dtype=_ARTICLE, unnest=True, batch_size=_ROWS)
-    def read(self, number: Series, columns: Series) -> Column:
+    def read(self, number: Any, columns: Any) -> Any:
         """Return the articles of a batch of rows."""
         rows = zip(number.to_pylist(), columns.to_pylist(), strict=True)
         return _column((self._read_one(f"{values[PLACE]}#{number}", values) for number, values in rows), _ARTICLE)
@@ -164,13 +160,13 @@ def _address(url: str | None, place: str) -> tuple[str, str, str]:
 
 
 @daft.func.batch(return_dtype=_KEYS)
-def first_postings(postings: Series) -> Column:
+def first_postings(postings: Series) -> Any:
     """Return the postings of the earliest articles of each key, as many as the online index keeps."""
     return _column((sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()), _KEYS)
 
 
 @daft.func.batch(return_dtype=_KEYS, batch_size=_ROWS)
-def find_hits(posting: Series, size: Series, postings: Series) -> Column:
+def find_hits(posting: Series, size: Series, postings: Series) -> Any:
     """Return the earlier articles that share the most and rarest keys with each article, the best first.
 
     `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have.
@@ -204,7 +200,7 @@ class Judge:
         self._deduper = Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
 
     @daft.method.batch(return_dtype=_VERDICT, unnest=True, batch_size=_ROWS)
-    def judge(self, article: Series, stored: Series) -> Column:
+    def judge(self, article: Any, stored: Any) -> Any:
         """Return why each article joins the cluster of an earlier one alone, and whether it becomes the head."""
         pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
         return _column((self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs), _VERDICT)
@@ -214,7 +210,7 @@ class Judge:
         return {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
 
     @daft.method.batch(return_dtype=DataType.list(_MEMBERSHIP), batch_size=_GROUPS)
-    def settle(self, group: Series, rows: Series) -> Column:
+    def settle(self, group: Any, rows: Any) -> Any:
         """Return the members of the clusters in each group of articles."""
         groups = zip(group.to_pylist(), rows.to_pylist(), strict=True)
         return _column((self._settle(number, of_group) for number, of_group in groups), DataType.list(_MEMBERSHIP))

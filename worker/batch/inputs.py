@@ -85,9 +85,9 @@ def _paths(given: str) -> list[str]:
         raise UsageError(f"{given}: there is no such file or folder")
     pattern = place if is_pattern else place.rstrip("/") + "/**"
     with engine_errors(given):
-        listed = (
-            glob.glob(pattern, recursive=True) if is_local else daft.from_glob_path(pattern).to_pydict()["path"]
-        )  # fmt: skip
+        # `Path.glob` takes no absolute pattern.
+        local = glob.glob(pattern, recursive=True) if is_local else None  # noqa: PTH207
+        listed = daft.from_glob_path(pattern).to_pydict()["path"] if local is None else local
     found = [each for each in sorted(listed) if _form(each) is not None and PurePosixPath(each).name != _CLUSTERS]
     if not found:
         raise UsageError(f"{given}: no file there ends in {', '.join(_ENDINGS)}")
