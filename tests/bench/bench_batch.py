@@ -165,7 +165,7 @@ def equal(size: int, folder: Path) -> Iterator[str]:
         same = sum(ours[number] == theirs[number] for number in online)
         heads = sum(batch[number] == online[number] for number in online)
         yield (
-            f"{path.stem}: {len(rows):,} articles, {len(rows) - len(set(online.values())):,} copies online; in the same "
+            f"{path.stem}: {len(rows):,} articles, {len(rows) - len(set(online.values())):,} copies online; in one "
             f"cluster {same / len(rows):.4f}, under the same head {heads / len(rows):.4f}; online {spent:.0f} s of CPU"
         )
 

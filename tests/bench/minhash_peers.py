@@ -2,8 +2,8 @@
 
     PYTHON minhash_peers.py datatrove|text-dedup TEXTS.jsonl FOLDER THRESHOLD
 
-Prints the cluster of each text, in order, as JSON. THRESHOLD is 0 for the tool's own settings. datatrove has buckets and
-hashes in place of a threshold: those that datasketch computes for it, of 112 hashes.
+Prints the cluster of each text, in order, as JSON. THRESHOLD is 0 for the tool's own settings. datatrove has buckets
+and hashes in place of a threshold: those that datasketch computes for it, of 112 hashes.
 """
 
 from __future__ import annotations
