@@ -15,7 +15,7 @@ def connected_components(edges: DataFrame) -> DataFrame:
 
     `edges` has the integer columns `one` and `other`. Nodes without edges are not listed.
     """
-    ordered = edges.where(col("one") != col("other")).select(
+    ordered = edges.where("one != other").select(
         fn.when(col("one") > col("other"), col("one")).otherwise(col("other")).alias("one"),
         fn.when(col("one") > col("other"), col("other")).otherwise(col("one")).alias("other"),
     )
@@ -38,14 +38,14 @@ def _large_star(edges: DataFrame) -> DataFrame:
     both = edges.concat(edges.select(col("other").alias("one"), col("one").alias("other")))
     least = both.groupby("one").agg(col("other").min().alias("least"))
     least = least.select("one", fn.when(col("least") < col("one"), col("least")).otherwise(col("one")).alias("least"))
-    larger = both.where(col("other") > col("one"))
+    larger = both.where("other > one")
     return larger.join(least, on="one").select(col("other").alias("one"), col("least").alias("other")).distinct()
 
 
 def _small_star(edges: DataFrame) -> DataFrame:
     """Link each node and its smaller neighbours to the least of these."""
     least = edges.groupby("one").agg(col("other").min().alias("least"))
-    smaller = edges.join(least, on="one").where(col("other") != col("least"))
+    smaller = edges.join(least, on="one").where("other != least")
     moved = smaller.select(col("other").alias("one"), col("least").alias("other"))
     own = least.select(col("one"), col("least").alias("other"))
     return moved.concat(own).distinct()

@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 from typing import Final
 
 import daft
 import daft.functions as fn
 from daft import DataFrame, DataType, Expression, col, lit
+from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
 from worker.batch.functions import (
@@ -51,10 +51,11 @@ from worker.storage.corpus.index import MAX_POSTINGS
 
 _PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits
 _BLOCK_BITS: Final = 16
-"""Of a key that more than MAX_POSTINGS articles have, the first ones are looked for in blocks of 2**16 articles, so that
-no list grows with the corpus."""
+"""The first articles of a frequent key are looked for in blocks of 2**16, so that no list grows with the corpus."""
 _FEW_HITS: Final = 3
 """With so few neighbours in all, no text can be common to three clusters besides (docs/dedupe.md, "Verdicts")."""
+_PARTITIONS_A_PROCESSOR: Final = 2
+"""Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,12 +76,12 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     `tell` is called with each step that begins. Raises UsageError for an unusable input or folder, and SourceError for
     an input that cannot be read; nothing is written then.
     """
-    processes = _start_engine(job.ray)
+    _start_engine(job.ray)
     found = find_inputs(job.inputs)
     with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs)):
         work = made / "work"
         work.mkdir()
-        corpus = _Corpus(job, work, processes)
+        corpus = _Corpus(job, work)
         tell("reading")
         rows = corpus.read(read_rows(found))
         tell("finding neighbours")
@@ -97,20 +98,24 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     return report
 
 
-def _start_engine(ray: str | None) -> int:
-    """Choose the engine's runner, and return the number of processes for our functions."""
+def _start_engine(ray: str | None) -> None:
+    """Choose the engine's runner; `local` is a new Ray on this machine. Raises UsageError if no cluster answers."""
     if ray is None:
-        daft.set_runner_native()
-        return cpu_count() or 1
-    import ray as cluster
-
+        if get_or_infer_runner_type() != "native":
+            daft.set_runner_native()
+        return
     try:
+        import ray as cluster
+
         if not cluster.is_initialized():
             cluster.init(address=None if ray == "local" else ray, include_dashboard=False, log_to_driver=False)
         daft.set_runner_ray(noop_if_initialized=True)
+        processors = int(cluster.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    except ModuleNotFoundError:
+        raise UsageError('--ray needs Ray: run `pip install "corpus-worker[batch]"`') from None
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise UsageError(f"--ray {ray}: no Ray cluster can be used there ({str(exc).splitlines()[0]})") from exc
-    return max(1, int(cluster.cluster_resources().get("CPU", 1)))
+    daft.set_execution_config(shuffle_aggregation_default_partitions=_PARTITIONS_A_PROCESSOR * processors)
 
 
 @contextmanager
@@ -138,18 +143,16 @@ def _describe(job: DedupeJob) -> dict[str, object]:
 class _Corpus:
     """The articles of one run on the engine, kept in a working folder with their fingerprints and numbers."""
 
-    def __init__(self, job: DedupeJob, work: Path, processes: int) -> None:
+    def __init__(self, job: DedupeJob, work: Path) -> None:
         self._now = job.now
         self._work = work
         self._on_cluster = job.ray is not None
-        self._use = {"max_concurrency": processes, "use_process": True if job.ray is None and processes > 1 else None}
-        judge = daft.cls(Judge, **self._use)
-        self._judge = judge(job.settings.probability, job.settings.keep)
-        self._articles = daft.from_pydict({"row": [0]})
+        self._judge = Judge(job.settings.probability, job.settings.keep)
+        self._articles: DataFrame
 
     def read(self, rows: DataFrame) -> int:
         """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
-        reader = daft.cls(ArticleReader, **self._use)(self._now)
+        reader = ArticleReader(self._now)
         numbered = rows.with_column("number", fn.monotonically_increasing_id())
         read = numbered.select(col("number"), reader.read(col("number"), fn.to_struct(*map(col, rows.column_names))))
         # A cluster keeps them itself. Written by the engine, the rows would be numbered in the order of its threads.
@@ -181,15 +184,15 @@ class _Corpus:
 
     def texts(self) -> DataFrame:
         """Return the articles that have words."""
-        return self._articles.where(col("shingles") > 0)
+        return self._articles.where("shingles > 0")
 
     def find_hits(self) -> DataFrame:
         """Return the `row` of each article with its `hits`, the earlier articles most like it by their index keys."""
-        length = fn.when(col("shingles") < LONGEST, col("shingles")).otherwise(lit(LONGEST)).cast(DataType.int64())
+        length = fn.when(col("shingles") < lit(LONGEST), col("shingles")).otherwise(lit(LONGEST)).cast(DataType.int64())
         posting = (col("row") * lit(1 << LENGTH_BITS) + length).alias("posting")
         size = fn.list_count(col("keys")).cast(DataType.int64()).alias("size")
         keys = self.texts().select(posting, size, col("keys").alias("key")).explode("key")
-        counts = keys.groupby("key").agg(fn.count(col("posting")).alias("articles")).where(col("articles") > 1)
+        counts = keys.groupby("key").agg(fn.count(col("posting")).alias("articles")).where("articles > 1")
         shared = keys.join(counts, on="key").collect()
         postings = _few(shared).concat(_many(shared)).collect()
         near = (
@@ -201,7 +204,7 @@ class _Corpus:
             (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
             find_hits(col("posting"), col("size"), col("postings")).alias("hits"),
         )
-        return found.where(fn.list_count(col("hits")) > 0).collect()
+        return found.where(fn.list_count(col("hits")) > lit(0)).collect()
 
     def judge_pairs(self, hits: DataFrame) -> DataFrame:
         """Return the pairs that join if nothing else is stored, with the columns of a membership and `is_head`."""
@@ -227,8 +230,8 @@ class _Corpus:
         by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
         sizes = by_group.agg(fn.count(col("one")).alias("edges"))
         # A pair with few other neighbours is decided: the judge has nothing else to take into account.
-        few = hits.where(fn.list_count(col("hits")) <= _FEW_HITS).select("row")
-        alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where(col("edges") == 1), on="group")
+        few = hits.where(fn.list_count(col("hits")) <= lit(_FEW_HITS)).select("row")
+        alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
         alone = alone.join(few, left_on="member", right_on="row", how="semi").collect()
         rest = groups.join(alone, on="group", how="anti")
         return _members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)).collect()
@@ -256,7 +259,7 @@ class _Corpus:
 
     def write(self, members: DataFrame, made: Path) -> dict[str, object]:
         """Write texts and clusters into a folder, and return the counts for the report."""
-        copies = members.where(col("member") != col("head")).select(col("member").alias("row"))
+        copies = members.where("member != head").select(col("member").alias("row"))
         kept = self.texts().join(copies, on="row", how="anti").select("row", *ARTICLE_FIELDS, *FINGERPRINT_FIELDS)
         parameters = Deduper().parameters
         texts = write_texts(kept, made, parameters)
@@ -268,7 +271,7 @@ class _Corpus:
         )
         counted = relations.sort("relation").to_pydict()
         return {
-            "empty": self._articles.where(col("shingles") == 0).count_rows(),
+            "empty": self._articles.where("shingles = 0").count_rows(),
             "texts": texts,
             "copies": copies.count_rows(),
             "clusters": members.select("head").distinct().count_rows(),
@@ -292,13 +295,13 @@ def _members_of_pairs(alone: DataFrame) -> DataFrame:
 
 def _few(shared: DataFrame) -> DataFrame:
     """Return the postings of the keys that no more articles have than the online index keeps of one."""
-    few = shared.where(col("articles") <= MAX_POSTINGS)
+    few = shared.where(col("articles") <= lit(MAX_POSTINGS))
     return few.groupby("key").agg(fn.list_agg(col("posting")).alias("postings"))
 
 
 def _many(shared: DataFrame) -> DataFrame:
     """Return the postings of the earliest articles of the keys that more articles have."""
-    many = shared.where(col("articles") > MAX_POSTINGS)
+    many = shared.where(col("articles") > lit(MAX_POSTINGS))
     block = (col("posting") // lit(1 << (LENGTH_BITS + _BLOCK_BITS))).cast(DataType.int64()).alias("block")
     by_block = many.select("key", "posting", block).groupby("key", "block").agg(fn.list_agg(col("posting")))
     first = by_block.select("key", first_postings(col("posting")).alias("posting")).explode("posting")

@@ -5,11 +5,12 @@ Each takes columns and returns a column. What they compute comes from the stages
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import daft
+import pyarrow as pa
 from daft import DataType, Series
 
 from worker.batch.inputs import PLACE
@@ -64,6 +65,9 @@ MEMBERSHIP_FIELDS: Final = {
 }
 """The columns of the clusters, the fields of `Membership`."""
 
+_ARTICLE: Final = DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS})
+_MEMBERSHIP: Final = DataType.struct(MEMBERSHIP_FIELDS)
+_VERDICT: Final = DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()})
 # A batch is what one process gets at a time. Chosen, not measured: small beside memory, large beside a call.
 _ROWS: Final = 256
 _GROUPS: Final = 16
@@ -76,24 +80,26 @@ _MIN_SHARED_KEYS: Final = 2
 judge joins, 99.6 in 100 share two keys or more, of the other hits 26 in 100 (docs/batch.md)."""
 
 
+def _column(values: Iterable[object], kind: DataType) -> Any:
+    """Return values as an Arrow column; of a type, since the engine cannot tell that of a list without elements."""
+    return pa.array(list(values), kind.to_arrow_dtype())
+
+
 # Articles.
 
 
+@daft.cls
 class ArticleReader:
     """Turns rows into articles with their fingerprints and index keys; `now` is the time of the run."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
 
-    @daft.method.batch(
-        return_dtype=DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS}),
-        unnest=True,
-        batch_size=_ROWS,
-    )
-    def read(self, number: Series, columns: Series) -> list[dict[str, object]]:
+    @daft.method.batch(return_dtype=_ARTICLE, unnest=True, batch_size=_ROWS)
+    def read(self, number: Any, columns: Any) -> Any:
         """Return the articles of a batch of rows."""
         rows = zip(number.to_pylist(), columns.to_pylist(), strict=True)
-        return [self._read_one(f"{values[PLACE]}#{number}", values) for number, values in rows]
+        return _column((self._read_one(f"{values[PLACE]}#{number}", values) for number, values in rows), _ARTICLE)
 
     def _read_one(self, place: str, values: Mapping[str, Any]) -> dict[str, object]:
         article = read_article(values, place=place, now=self._now)
@@ -154,19 +160,19 @@ def _address(url: str | None, place: str) -> tuple[str, str, str]:
 
 
 @daft.func.batch(return_dtype=_KEYS)
-def first_postings(postings: Series) -> list[list[int]]:
+def first_postings(postings: Series) -> Any:
     """Return the postings of the earliest articles of each key, as many as the online index keeps."""
-    return [sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()]
+    return _column((sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()), _KEYS)
 
 
 @daft.func.batch(return_dtype=_KEYS, batch_size=_ROWS)
-def find_hits(posting: Series, size: Series, postings: Series) -> list[list[int]]:
+def find_hits(posting: Series, size: Series, postings: Series) -> Any:
     """Return the earlier articles that share the most and rarest keys with each article, the best first.
 
     `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have.
     """
     columns = (posting, size, postings)
-    return [_hits_of(*values) for values in zip(*(each.to_pylist() for each in columns), strict=True)]
+    return _column((_hits_of(*values) for values in zip(*(each.to_pylist() for each in columns), strict=True)), _KEYS)
 
 
 def _hits_of(posting: int, size: int, postings: list[list[int]]) -> list[int]:
@@ -186,31 +192,31 @@ def _hits_of(posting: int, size: int, postings: list[list[int]]) -> list[int]:
 # Pairs and groups.
 
 
+@daft.cls
 class Judge:
     """Judges pairs of articles, and groups of articles in their order, as online."""
 
     def __init__(self, merge_at: float, keep: str) -> None:
         self._deduper = Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
 
-    @daft.method.batch(
-        return_dtype=DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()}), unnest=True, batch_size=_ROWS
-    )
-    def judge(self, article: Series, stored: Series) -> list[dict[str, object]]:
+    @daft.method.batch(return_dtype=_VERDICT, unnest=True, batch_size=_ROWS)
+    def judge(self, article: Any, stored: Any) -> Any:
         """Return why each article joins the cluster of an earlier one alone, and whether it becomes the head."""
         pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
-        return [self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs]
+        return _column((self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs), _VERDICT)
 
     def _judge(self, one: CorpusRow, other: CorpusRow) -> dict[str, object]:
         verdict = judge_row(one, [neighbour(other, cluster=other.row, head=True)], self._deduper)
         return {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
 
-    @daft.method.batch(return_dtype=DataType.list(DataType.struct(MEMBERSHIP_FIELDS)), batch_size=_GROUPS)
-    def settle(self, group: Series, rows: Series) -> list[list[dict[str, object]]]:
+    @daft.method.batch(return_dtype=DataType.list(_MEMBERSHIP), batch_size=_GROUPS)
+    def settle(self, group: Any, rows: Any) -> Any:
         """Return the members of the clusters in each group of articles."""
-        return [
-            [_membership_fields(each) for each in settle_group([*map(corpus_row, of_group)], number, self._deduper)]
-            for number, of_group in zip(group.to_pylist(), rows.to_pylist(), strict=True)
-        ]
+        groups = zip(group.to_pylist(), rows.to_pylist(), strict=True)
+        return _column((self._settle(number, of_group) for number, of_group in groups), DataType.list(_MEMBERSHIP))
+
+    def _settle(self, group: int, rows: list[Mapping[str, Any]]) -> list[dict[str, object]]:
+        return [_membership_fields(each) for each in settle_group([*map(corpus_row, rows)], group, self._deduper)]
 
 
 def _membership_fields(membership: Membership) -> dict[str, object]:

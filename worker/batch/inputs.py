@@ -7,6 +7,7 @@ worker would have seen them.
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _ENDINGS: Final = {
 }
 _CLUSTERS: Final = "clusters.parquet"  # lies beside the texts of an earlier run, and holds none itself
 _LONGEST_MESSAGE: Final = 300  # characters of an engine's message that are shown; the cause is in the first of them
+_COLOURS: Final = re.compile(r"\x1b\[\d{0,3}m")
 PLACE: Final = "corpus_worker_place"
 """The column with the file that a row is from."""
 
@@ -71,33 +73,30 @@ def find_inputs(inputs: Sequence[str]) -> list[InputFiles]:
 
 
 def _paths(given: str) -> list[str]:
-    """Return the files of one input, sorted by name."""
-    path = Path(given)
-    if "://" not in given and path.is_file():
-        if _form(given) is None:
-            raise UsageError(f"{given}: is neither Parquet nor JSON lines; its name must end in {_listed_endings()}")
-        return [given]
-    if "://" not in given and not path.is_dir() and not glob.has_magic(given):
+    """Return the files of one input, sorted by name; local ones absolute, since a cluster works in other folders."""
+    is_local = "://" not in given
+    place = str(Path(given).absolute()) if is_local else given
+    is_pattern = glob.has_magic(place)
+    if not is_pattern and (Path(place).is_file() if is_local else _form(place)):
+        if _form(place) is None:
+            raise UsageError(f"{given}: is neither Parquet nor JSON lines; its name must end in {', '.join(_ENDINGS)}")
+        return [place]
+    if is_local and not is_pattern and not Path(place).is_dir():
         raise UsageError(f"{given}: there is no such file or folder")
-    pattern = given if glob.has_magic(given) else given.rstrip("/") + "/**"
-    if "://" in given and _form(given) is not None and not glob.has_magic(given):
-        return [given]
+    pattern = place if is_pattern else place.rstrip("/") + "/**"
     with engine_errors(given):
-        listed = daft.from_glob_path(pattern).select("path").to_pydict()["path"]
-    names = sorted(each.removeprefix("file://") for each in listed)
-    found = [each for each in names if _form(each) is not None and PurePosixPath(each).name != _CLUSTERS]
+        # `Path.glob` takes no absolute pattern.
+        local = glob.glob(pattern, recursive=True) if is_local else None  # noqa: PTH207
+        listed = daft.from_glob_path(pattern).to_pydict()["path"] if local is None else local
+    found = [each for each in sorted(listed) if _form(each) is not None and PurePosixPath(each).name != _CLUSTERS]
     if not found:
-        raise UsageError(f"{given}: no file there ends in {_listed_endings()}")
+        raise UsageError(f"{given}: no file there ends in {', '.join(_ENDINGS)}")
     return found
 
 
 def _form(path: str) -> str | None:
     name = PurePosixPath(path).name.lower()
     return next((form for ending, form in _ENDINGS.items() if name.endswith(ending) and name[0] not in "._"), None)
-
-
-def _listed_endings() -> str:
-    return ", ".join(_ENDINGS)
 
 
 def _describe(path: str) -> InputFiles:
@@ -149,5 +148,6 @@ def engine_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (DaftCoreException, OSError) as exc:
-        said = one_line(str(exc))[:_LONGEST_MESSAGE]
+        lines = [line for line in _COLOURS.sub("", str(exc)).splitlines() if line.strip()]
+        said = one_line((lines or [type(exc).__name__])[-1])[:_LONGEST_MESSAGE]  # above it may be a cluster's traceback
         raise SourceError(f"{place}: cannot be read ({said})") from exc

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, options, print_json
+from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note
 from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 

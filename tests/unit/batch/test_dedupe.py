@@ -1,0 +1,150 @@
+"""A whole corpus on the engine: the clusters are those of the online worker, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import daft
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from tests.online_clusters import heads_online
+from tests.texts import as_text
+from worker.batch.components import connected_components
+from worker.batch.dedupe import DedupeJob, dedupe
+from worker.batch.functions import read_article
+from worker.cli.main import cli
+from worker.config.schema import DedupeSettings
+from worker.dedupe.fingerprint import fingerprint
+from worker.dedupe.judge import Deduper
+from worker.errors import SourceError, UsageError, WorkerError
+from worker.sources.files.columns import USUAL_NAMES, find_columns
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = datetime(2025, 5, 5, tzinfo=UTC)
+
+
+def corpus() -> list[dict[str, Any]]:
+    """Return articles with copies, cut and longer ones, versions of pages, and a form that seventy fill in."""
+    rows: list[dict[str, Any]] = []
+
+    def add(text: str, *, url: str = "", days: int = 0) -> None:
+        address = url or f"https://bao{len(rows) % 7}.example/{len(rows)}"
+        rows.append({"url": address, "title": "", "text": text, "published_at": DAY + timedelta(days=days)})
+
+    whole = [as_text(f"tin {number}") for number in range(12)]
+    for text in whole:
+        add(text)
+    for number, text in enumerate(whole[:8]):
+        lines = text.split("\n")
+        add("\n".join([*lines[:4], *lines[5:]]), days=-number)
+        if number < 4:
+            add(text.replace("an", "ân", 1), days=number)
+            add(text + as_text(f"thêm {number}"), days=1)
+    add(whole[9] + "\nBổ sung.", url=rows[9]["url"])
+    add(rows[-1]["text"], url=rows[9]["url"])
+    form = as_text("biểu mẫu")
+    for number in range(70):
+        add(f"{form}\n{as_text(f'mục {number}')}")
+    add("")
+    random.Random(1).shuffle(rows)
+    return rows
+
+
+def as_read(row: dict[str, Any]) -> dict[str, Any]:
+    return {**dict.fromkeys([*USUAL_NAMES, "published_at_text", "fetched_at_text"]), **row}
+
+
+def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path) -> None:
+    rows = corpus()
+    first = [{"Content": row["text"], "link": row["url"], "date": row["published_at"]} for row in rows[:60]]
+    pq.write_table(pa.Table.from_pylist(first), tmp_path / "1.parquet", row_group_size=7)
+    lines = [json.dumps({**row, "published_at": row["published_at"].isoformat()}) for row in rows[60:]]
+    (tmp_path / "2.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    result = CliRunner().invoke(cli, ["dedupe", str(tmp_path / "*"), "--out", str(tmp_path / "out"), "--json"])
+
+    assert result.exit_code == 0, result.output
+    articles = [
+        read_article(as_read(row), place=str(at), now=NOW + timedelta(microseconds=at)) for at, row in enumerate(rows)
+    ]
+    online = heads_online(articles, tmp_path / "corpus.db")
+    members = pq.read_table(tmp_path / "out" / "clusters.parquet").to_pylist()
+    heads = {number: number for number in online} | {each["member"]: each["head"] for each in members}
+    assert heads == online
+    assert len(set(heads.values())) < len(rows) - 10
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert (report["rows"], report["empty"]) == (len(rows), 1)
+    assert report["texts"] + report["copies"] + report["empty"] == report["rows"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "clusters.parquet", "report.json", "texts-000000000000.parquet",
+    ]  # fmt: skip
+    kept = pq.read_table(tmp_path / "out" / "texts-000000000000.parquet")
+    assert json.loads(kept.schema.metadata[b"corpus_worker.index"]) == asdict(Deduper().parameters)
+    assert kept["row"].to_pylist() == sorted(set(heads.values()))
+    one = kept.slice(3, 1).to_pylist()[0]
+    made, article = fingerprint(one["text"]), articles[one["row"]]
+    assert (one["text"], one["sha256"], one["host"]) == (article.text, article.sha256, article.host)
+    assert (one["signature"], tuple(one["bands"]), tuple(one["anchors"]), one["shingles"]) == (
+        made.signature, made.bands, made.anchors, made.shingles,
+    )  # fmt: skip
+
+
+def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "columns.jsonl").write_text('{"a": 1, "b": "x"}\n', encoding="utf-8")
+    (tmp_path / "broken.parquet").write_text("no parquet\n", encoding="utf-8")
+    (tmp_path / "broken.jsonl").write_text('{"text": "x', encoding="utf-8")
+    (tmp_path / "blank.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
+    (tmp_path / "nothing.jsonl").touch()
+    (tmp_path / "other.csv").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    wrong: list[tuple[str, str, type[WorkerError], str]] = [
+        ("columns.jsonl", "out", UsageError, "no column holds the text (text, content, body, maintext); found a, b"),
+        ("broken.parquet", "out", SourceError, "broken.parquet: cannot be read"),
+        ("broken.jsonl", "out", SourceError, "broken.jsonl: cannot be read"),
+        ("blank.jsonl", "out", SourceError, "every row is empty"),
+        ("nothing.jsonl", "out", SourceError, "nothing.jsonl: is empty"),
+        ("other.csv", "out", UsageError, "is neither Parquet nor JSON lines"),
+        ("missing", "out", UsageError, "no such file or folder"),
+        ("full", "out", UsageError, "no file there ends in .parquet"),
+        ("blank.jsonl", "full", UsageError, "is not empty; name another --out"),
+    ]
+    for name, out, error, message in wrong:
+        job = DedupeJob(inputs=[str(tmp_path / name)], out=tmp_path / out, settings=DedupeSettings(), now=NOW)
+        with pytest.raises(error) as raised:
+            dedupe(job)
+        assert message in str(raised.value), name
+        assert "\n" not in str(raised.value), name
+
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_columns_are_found_under_their_usual_names_or_given_ones() -> None:
+    assert find_columns(["Body", "LINK", "date", "published", "x"], where="f") == {
+        "text": "Body", "url": "LINK", "published_at": "published",
+    }  # fmt: skip
+    assert find_columns(["text", "x"], where="f", given={"text": "x"}) == {"text": "x"}
+    with pytest.raises(UsageError, match=r"f: there is no column 'y' \(title\); found text"):
+        find_columns(["text"], where="f", given={"title": "y"})
+
+
+def test_components_of_chains_and_rings_are_named_by_their_least_node() -> None:
+    chain = [(number, number + 1) for number in range(10, 30)]
+    edges = [*chain, (50, 41), (41, 45), (45, 50), (7, 7), (99, 3)]
+    frame = daft.from_pydict({"one": [one for one, _ in edges], "other": [other for _, other in edges]})
+
+    found = connected_components(frame).to_pydict()
+
+    assert dict(zip(found["row"], found["group"], strict=True)) == {
+        **dict.fromkeys(range(10, 31), 10), 50: 41, 41: 41, 45: 41, 99: 3, 3: 3,
+    }  # fmt: skip
