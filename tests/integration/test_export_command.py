@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,7 @@ from tests.contract.storage.factories import (
 )
 from tests.texts import page as html_page
 from tests.texts import story
+from worker.charset.characters import sha256_of
 from worker.export.warc import write_warc
 from worker.models import Page, Rights
 from worker.storage.store import Store, open_store
@@ -81,10 +84,26 @@ def desk(made: Path, tmp_path: Path) -> Desk:
         ("--where rights!=noai --kind article", [1]),
         ("--where licence=CC-BY-4.0", [3]),
         ("--copies --where relation=copy", [2]),
+        ("--filter fineweb2-vi", []),
+        ("--where short_lines>=0.9 --where stop_words=1", [1, 3]),
     ],
 )
 def test_texts_are_filtered(desk: Desk, words: str, ids: list[int]) -> None:
     assert [record["id"] for record in desk.run("export", *words.split()).records()] == ids
+
+
+def test_quality_signals_are_columns_and_personal_data_is_masked(desk: Desk) -> None:
+    execute = "UPDATE articles SET text = 'gọi 0912 345 678' WHERE id = 1"
+    with closing(sqlite3.connect(desk.folder / "corpus.db")) as database, database:
+        database.execute(execute)
+
+    first, *_ = desk.run("export", "--quality", "--mask-pii").records()
+    refused = desk.run("export", "--format", "warc", "--output", "a.warc.gz", "--mask-pii")
+
+    assert (first["text"], first["words"], first["sha256"]) == ("gọi [phone]", 2, sha256_of("gọi [phone]"))
+    assert 0 <= first["language_score"] <= 1
+    assert (first["doubled_lines"], first["short_lines"], first["stop_words"]) == (0, 1, 0)
+    assert (refused.status, "leave out --mask-pii" in refused.err) == (2, True)
 
 
 def test_an_export_goes_where_its_output_says(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from worker.charset.characters import clean_line, clean_text, count_words, sha25
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
 from worker.extract.document import Document, PageMarks, first_time_zone, open_document, read_marks
-from worker.extract.explain import ArticleFields, ExtractionExplanation, StepGuard, Trace, describe_error
+from worker.extract.explain import ArticleFields, ExtractionExplanation, StepGuard, Trace, describe_error, short_field
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import Title, find_fields, find_title
 from worker.extract.ipc import ExtractRules
@@ -29,6 +29,7 @@ from worker.extract.multipage import (
     is_first_page,
     next_page_url,
     notes_on_other_sites,
+    picture_url,
     split_pages,
 )
 from worker.extract.quality import LanguageDetector, require_rights
@@ -36,6 +37,7 @@ from worker.models import Article, Page, Rights, Text
 from worker.ports import Hints
 from worker.urls import host_of
 
+_MAX_GIVEN = 30  # tags and authors that are read of one input line; bounds the stored lists, chosen, not measured
 _Dates = tuple[PageDate | None, PageDate | None]
 _UNDATED: _Dates = (None, None)
 
@@ -153,6 +155,21 @@ def _find_dates(
     return published, modified
 
 
+def _given_fields(content: Text, *, page_url: str) -> ArticleFields:
+    """Return the fields that came with a text, cleaned and bounded like those of a page."""
+    given = content.fields
+    tags, authors = (
+        tuple(dict.fromkeys(filter(None, map(short_field, given.get(name) or ()))))[:_MAX_GIVEN]
+        for name in ("tags", "authors")
+    )
+    texts = {name: short_field(value) for name, value in given.items() if isinstance(value, str)}
+    image = picture_url(texts.pop("image", ""), page_url) or None
+    single = {name: texts.get(name) or None for name in ("lead", "section", "description", "image_caption")}
+    found = {**single, "image": image, "tags": tags, "authors": authors}
+    origins = {name: "input" for name, value in found.items() if value}
+    return ArticleFields(**single, image=image, tags=tags, authors=authors, origins=origins)
+
+
 def host_or_none(url: str) -> str:
     """Return the host of a URL, an empty string if it has none."""
     try:
@@ -189,7 +206,7 @@ class ArticleExtractor:
     def _read_text(self, content: Text, hints: Hints, *, fetched_at: datetime) -> Article:
         text = clean_text(content.text)
         words = count_words(text)
-        return Article(
+        article = Article(
             url=hints.url,
             canonical_url=hints.canonical_url,
             source=hints.source,
@@ -207,6 +224,7 @@ class ArticleExtractor:
             modified_at_from="input" if hints.modified_at else "",
             external_id=hints.external_id,
         )
+        return _given_fields(content, page_url=hints.url).added_to(article)
 
     def _read_page(self, page: Page, hints: Hints, *, fetched_at: datetime, trace: Trace) -> Article:
         first, *others = pages = split_pages(page)

@@ -228,7 +228,7 @@ def _images(document: Document) -> Iterator[Found]:
         (others, "meta"),
     ):
         for written in islice(values, _MAX_PICTURES):
-            if url := _picture_url(written, document.url):
+            if url := picture_url(written, document.url):
                 yield Found(url, origin)
 
 
@@ -244,7 +244,7 @@ def find_caption(document: Document, marks: PageMarks, image: str) -> Found | No
     return Found(short_field(first.text), "page") if first and not first.pictures else None
 
 
-def _picture_url(written: str, page_url: str) -> str:
+def picture_url(written: str, page_url: str) -> str:
     """Return the absolute URL of a picture; empty if it is unusable, or the picture stands for the site."""
     try:
         url = resolve(written.strip(), base=page_url)

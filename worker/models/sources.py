@@ -254,10 +254,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A text that needs no extraction, from an input file or a feed."""
+    """A text that needs no extraction, from an input file or a feed; `fields` are those of an article, by name."""
 
     text: str
     title: str | None = None
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 FORGOTTEN_SCHEME: Final = "forgotten:"

@@ -77,14 +77,15 @@ def test_a_json_line_gives_a_text_or_a_page_with_all_its_fields(tmp_path: Path) 
     file = lines(
         tmp_path / "a.jsonl",
         {"url": "https://bao.vn/a-1.html", "text": "Một.\n\nHai.", "title": "A", "published_at": "2026-11-20T01:00:00Z",
-         "source": "kho", "id": 7},
+         "source": "kho", "id": 7, "section": "Kinh tế", "tags": ["a", 5, "b"], "authors": "C", "lead": 3},
         {"url": "https://bao.vn/b-1.html", "html": "<p>Bốn \ud800</p>"},
     )  # fmt: skip
 
     (discovery,) = read(file)
     first, second = discovery.candidates
 
-    assert first.payload == Text(text="Một.\nHai.", title="A")
+    given: dict[str, str | tuple[str, ...]] = {"section": "Kinh tế", "tags": ("a", "b"), "authors": ("C",)}
+    assert first.payload == Text(text="Một.\nHai.", title="A", fields=given)
     assert (first.source, first.external_id, first.title) == ("kho", "7", "A")
     assert first.published_at == datetime(2026, 11, 20, 1, tzinfo=UTC)
     assert first.reference == f"{file}:1"

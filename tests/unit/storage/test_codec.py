@@ -73,7 +73,7 @@ def test_pages_come_back_as_fetched(body: bytes, headers: dict[str, str], etag: 
 
 @given(st.text(st.characters(codec=None)), st.none() | st.text())
 def test_plain_texts_come_back_as_given(text: str, title: str | None) -> None:
-    given_text = Text(text=text, title=title)
+    given_text = Text(text=text, title=title, fields={"section": text, "tags": (text, "b")})
 
     kept = content_from(
         form_of(given_text), content_to_json(given_text), body_of(given_text), datetime(2026, 1, 1, tzinfo=UTC)

@@ -343,7 +343,6 @@ def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, tr
         reject_listing(gather_listing_signs(document, density, own, shares))
     guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
     lead = guard.run("the lead", lambda: find_lead(document, blocks), default="")
-    trace.field("lead", lead, "page")
     guard.run(
         "links elsewhere",
         lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url),

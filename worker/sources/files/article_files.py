@@ -19,7 +19,7 @@ from worker.charset import BYTE_ORDER_MARKS, clean_markup, decode, decode_plain,
 from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError
 from worker.files.reading import open_regular
-from worker.models import Authority, Candidate, Page, Text
+from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list
@@ -181,6 +181,7 @@ def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
 # JSON Lines: one object a line with `url` and either `html` or `text`.
 
 _OPTIONAL = ("title", "published_at", "source")
+_LISTS = frozenset({"tags", "authors"})
 
 
 def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
@@ -241,7 +242,9 @@ def _candidate(members: dict[str, object], where: str, context: InputContext) ->
     except SourceError as exc:
         return InputProblem(where=where, why=str(exc))
     if text:
-        payload = Text(text=plain_paragraphs(text), title=clean_title(_text(members, "title")))
+        payload = Text(
+            text=plain_paragraphs(text), title=clean_title(_text(members, "title")), fields=dict(_fields(members))
+        )
         candidate = Candidate(
             url=address,
             canonical_url=key,
@@ -278,6 +281,16 @@ def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
     written = date_text(members.get("published_at"))
     if written and read_date(written, zone=UTC) is None:
         yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=False)
+
+
+def _fields(members: dict[str, object]) -> Iterator[tuple[str, str | tuple[str, ...]]]:
+    """Yield the fields of an article that an object has, by the names of `export`, without those of a wrong type."""
+    for name in ORIGIN_FIELDS:
+        value = members.get(name)
+        if name in _LISTS and isinstance(value, list):
+            yield name, tuple(item for item in value if isinstance(item, str))
+        elif isinstance(value, str) and value.strip():
+            yield name, (value,) if name in _LISTS else value
 
 
 def _text(members: dict[str, object], name: str) -> str | None:

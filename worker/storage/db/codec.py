@@ -112,7 +112,7 @@ def storable_or_none(value: str | None) -> str | None:
 def content_to_json(content: Page | Text) -> str:
     """Return a page or text as JSON, without its body and the time of its fetch."""
     if isinstance(content, Text):
-        return to_json({"title": content.title})
+        return to_json({"title": content.title} | ({"fields": dict(content.fields)} if content.fields else {}))
     return to_json(
         {
             "url": content.url,
@@ -147,7 +147,10 @@ def content_from(form: str, described: str, body: bytes, fetched_at: datetime) -
     """Return the page or text that `form_of`, `content_to_json` and `body_of` were given."""
     facts = json.loads(described)
     if form == TEXT_FORM:
-        return Text(text=body.decode("utf-8", "surrogatepass"), title=facts["title"])
+        given = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in facts.get("fields", {}).items()
+        }
+        return Text(text=body.decode("utf-8", "surrogatepass"), title=facts["title"], fields=given)
     return Page(
         url=facts["url"],
         final_url=facts["final_url"],

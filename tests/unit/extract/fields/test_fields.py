@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.extract.pages import LEAD, TITLE, article_body, news_page, read
+from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, article_body, hints_of, news_page, read
+from worker.extract.article import ArticleExtractor
 from worker.extract.explain import ArticleFields
+from worker.extract.ipc import ExtractRules
 from worker.extract.multipage import is_same_picture
+from worker.models import Text
 
 SITE = '<meta property="og:site_name" content="Báo Mẫu">'
 CRUMBS = '<ul class="breadcrumb"><li><a href="/">Trang chủ</a></li><li><a href="/kt">{}</a></li></ul>'
@@ -208,3 +211,16 @@ def test_hostile_values_cost_neither_the_page_nor_its_fields() -> None:
     found = fields(head, "<figure>" * 300 + "<figcaption>x</figcaption>" * 300 + article_body())
 
     assert (found.section, found.tags, found.image) == ("Kinh tế", ("Lãi suất",), None)
+
+
+def test_fields_that_come_with_a_text_are_cleaned_like_those_of_a_page() -> None:
+    given: dict[str, Any] = {
+        "section": " Kinh\x00 tế ", "tags": ("a", "a", "", "b"), "image": "/1.jpg", "lead": "x" * 5000, "authors": ()
+    }  # fmt: skip
+    reader = ArticleExtractor(ExtractRules(min_words=0, languages=()))
+
+    article = reader.read(Text(text="\n".join(PARAGRAPHS), fields=given), hints_of(), fetched_at=NOW)
+
+    assert (article.section, article.tags, article.image) == ("Kinh tế", ("a", "b"), "https://bao.example/1.jpg")
+    assert len(article.lead or "") == 1000
+    assert article.fields_from == dict.fromkeys(("section", "tags", "image", "lead"), "input")
