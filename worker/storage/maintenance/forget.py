@@ -308,9 +308,9 @@ def _batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def _begin(connection: Connection, request: ForgetRequest, selection: ForgetSelection, *, now: datetime) -> None:
     """Leave tombstones of what was named, so that nothing of it comes in from now on."""
-    keys = set() if request.is_id else request.keys()
-    if not request.is_host:
-        keys = keys.union(*(hosts.address_keys(url) for url in selection.urls))
+    # The address of a seed is the name of its file, which may hold another text tomorrow: its text is recognised.
+    urls = {url for url in {request.target, *selection.urls} if not (url.startswith("seed:") or url.isdigit())}
+    keys = request.keys() if request.is_host else set[str]().union(*map(hosts.address_keys, urls))
     only = next(iter(selection.candidates)) if len(selection.candidates) == 1 else None
     keyed = dict.fromkeys(keys, only)
     add_tombstones(connection, keyed, request=selection.request, reason=request.reason, at=now)
