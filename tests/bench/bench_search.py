@@ -17,6 +17,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ SEED = 11
 BATCH = 1000
 SETTLED = 640  # a multiple of the batch of the index, so that its whole cost is seen
 FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
+_COUNT = select(func.count()).select_from(ARTICLES)
 KINDS = ("one word", "two words", "four words", "phrase", "minus", "month")
 
 
@@ -111,7 +113,7 @@ class Texts:
 
 def fill(store: Store, count: int) -> int:
     """Add articles to a store until it has so many, with their rows in the index of search; return how many."""
-    stored: int = store.reader.database.read(lambda each: each.scalar(select(func.count()).select_from(ARTICLES)))
+    stored = store.reader.database.read(lambda each: each.execute(_COUNT).scalar_one())
     texts = Texts()
     for start in range(stored + 1, count + 1, BATCH):
         rows = [row(number, texts) for number in range(start, min(count + 1, start + BATCH))]
@@ -204,7 +206,7 @@ def measure_settles(store: Store) -> None:
                     claim,
                     each.article,
                     fingerprint=each.fingerprint,
-                    judge=lambda found, each=each: deduper.judge(each.article, each.fingerprint, found),
+                    judge=partial(deduper.judge, each.article, each.fingerprint),
                     now=now,
                 )
                 took.append(time.perf_counter() - began)

@@ -342,5 +342,9 @@ class StoreExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self, *, wait: bool = True) -> None:
+        """Take no more calls; with `wait`, return when those that are running have ended."""
         with contextlib.suppress(RuntimeError):
-            self._executor.shutdown(wait=True)
+            self._executor.shutdown(wait=wait, cancel_futures=not wait)

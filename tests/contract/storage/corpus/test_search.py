@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.contract.storage.factories import add_seeds, article, fingerprint, seed
+from tests.contract.storage.factories import NOW, add_seeds, article, fingerprint, seed, take_in
 from worker.models import PreparedSeed
 from worker.storage.corpus import search_index
 from worker.storage.store import Store
@@ -151,9 +151,9 @@ def test_pages_of_results_follow_each_other(store: Store) -> None:
 
 def test_every_batch_is_indexed_in_the_transaction_that_completes_it(store: Store) -> None:
     for number in range(1, search_index.SEARCH_BATCH + 2):
-        save(store, number, f"Tin {number}", f"chung riêng{number} và{number}")
+        take_in(store, f"https://bao.example/{number}", f"chung riêng{number} và{number}")
 
-    assert store.reader.figures(now=datetime(2026, 6, 1, tzinfo=UTC)).unindexed == 1
+    assert store.reader.figures(now=NOW).unindexed == 1
     assert ids(store, "rieng7") == [7]
     assert ids(store, f"rieng{search_index.SEARCH_BATCH + 1}") == [search_index.SEARCH_BATCH + 1]
 
