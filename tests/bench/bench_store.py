@@ -155,6 +155,7 @@ def empty(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         METADATA.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE IF EXISTS search_texts")
         connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
     engine.dispose()
 

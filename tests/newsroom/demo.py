@@ -67,6 +67,7 @@ def main() -> int:
     count = (_ROOT / _CORPUS).read_bytes().count(b"\n")
     say(f"\n{time.monotonic() - begun:.0f} seconds in all.")
     say(f"The store is {_FOLDER}/corpus.db; the corpus, {count} texts with the seeds, is {_CORPUS}.")
+    say("Open it in a browser: .venv/bin/corpus-worker web --config config/demo.toml")
     for each in failed:
         say(f"failed: {each}")
     return 1 if failed else 0

@@ -3,7 +3,7 @@
 `clean`, `clean_markup` and `clean_bytes` remove control characters, NUL, lone surrogates and noncharacters (Unicode 16,
 sections 23.1, 23.6, 23.7). XML, databases and libraries refuse these, and no article, feed or sitemap should be lost
 because of one. `strip_tags` reads a title that may contain markup. `count_spaceless` counts words in scripts that write
-no blanks between them (Chinese, Japanese, Thai…). `search_words` returns the words for full-text search.
+no blanks between them (Chinese, Japanese, Thai…).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import re
 import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable
 from html import unescape
 from itertools import filterfalse
-from typing import Final, NamedTuple
+from typing import Final
 
 # The last two code points of each plane are noncharacters. Searching for the whole range above the first plane, with
 # the check in `_replacement`, is faster than a pattern of 16 ranges.
@@ -324,89 +323,3 @@ _WORD = re.compile(r"[^\W_]+")
 _ASCII_WORDS = bytes(code if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
 # U+2000 to U+203F: spaces, dashes, quotation marks, dots.
 _GENERAL_PUNCTUATION = re.compile(rb"\xe2\x80[\x80-\xbf]")
-
-
-# Words for full-text search, in any script, with and without diacritics.
-#
-# In scripts without blanks every letter is a word. The position of a Vietnamese tone mark makes no difference (`hòa`,
-# `hoà`).
-
-_TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
-# Letters that Unicode does not decompose into a base letter and a mark.
-_WITHOUT_STROKE: Final = str.maketrans(
-    {"đ": "d", "ð": "d", "ø": "o", "ł": "l", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
-)
-_MAX_WORD: Final = 40  # letters: longer than any word of a dictionary; the rest of a longer run is ignored
-_MAX_CACHED: Final = 24  # letters: longer runs hardly ever occur twice
-_AROUND_WORDS: Final = ".,;:!?()[]\"'“”‘’«»…–-"  # stripped first, so that a word is cached once
-
-
-class SearchWord(NamedTuple):
-    """A word: without diacritics, and as it is written (empty if that is the same); both without case.
-
-    `start` and `end` are its place in the text that it was found in.
-    """
-
-    bare: str
-    marked: str
-    start: int
-    end: int
-
-
-def search_words(text: str) -> list[SearchWord]:
-    """Return the words of a text; their places mean nothing."""
-    return [word for token in text.split() for word in _token_words(token.strip(_AROUND_WORDS))]
-
-
-def placed_search_words(text: str) -> Iterator[SearchWord]:
-    """Yield the words of a text with their places in it."""
-    for found in _TOKEN.finditer(text):
-        start = found.start() + len(found[0]) - len(found[0].lstrip(_AROUND_WORDS))
-        for word in _token_words(found[0].strip(_AROUND_WORDS)):
-            yield word._replace(start=start + word.start, end=start + word.end)
-
-
-def _token_words(token: str) -> tuple[SearchWord, ...]:
-    return _cached_words(token) if len(token) <= _MAX_CACHED else _split_token(token)
-
-
-def _split_token(token: str) -> tuple[SearchWord, ...]:
-    """Return the words of a run of non-blank characters: letters and digits, with the marks that follow them."""
-    spans: list[list[int]] = []
-    open_word = False
-    for place, character in enumerate(token):
-        if character.isalnum():
-            alone = _SPACELESS_LETTER.match(character) is not None and not character.isdecimal()
-            if open_word and not alone:
-                spans[-1][1] = place + 1
-            else:
-                spans.append([place, place + 1])
-            open_word = not alone
-        elif spans and spans[-1][1] == place and _is_mark(character):
-            spans[-1][1] = place + 1
-        else:
-            open_word = False
-    return tuple(_search_word(token, start, end) for start, end in spans)
-
-
-_cached_words = lru_cache(maxsize=1 << 14)(_split_token)  # some 5 MB: the common words of a language
-
-
-def _is_mark(character: str) -> bool:
-    """Whether a character belongs to the letter before it: a combining mark, or an invisible one."""
-    category = unicodedata.category(character)
-    return category[0] == "M" or category == "Cf"
-
-
-def _search_word(token: str, start: int, end: int) -> SearchWord:
-    """Return the word at a place of a token."""
-    folded = token[start:end][:_MAX_WORD].casefold()
-    letters = [each for each in unicodedata.normalize("NFKD", folded) if unicodedata.category(each) != "Cf"]
-    tones = "".join(sorted(each for each in letters if each in _TONES))
-    marked = unicodedata.normalize("NFC", "".join(each for each in letters if each not in _TONES)) + tones
-    base = "".join(each for each in letters if not unicodedata.combining(each))
-    bare = unicodedata.normalize("NFC", base.translate(_WITHOUT_STROKE)) or marked
-    return SearchWord(bare=bare, marked="" if marked == bare else marked, start=start, end=end)
-
-
-_TOKEN = re.compile(r"\S+")

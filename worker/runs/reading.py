@@ -206,7 +206,7 @@ class ShownArticle:
 
 
 class Browser:
-    """The queries of the web pages; implements `Corpus` of `worker.web.app`. Close it before the store."""
+    """The queries of the web pages; implements `Corpus` of `worker.web.pages`. Close it before the store."""
 
     def __init__(self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source]) -> None:
         self._reader = reader
@@ -221,8 +221,8 @@ class Browser:
         self.close()
 
     def close(self) -> None:
-        """Wait for queries that are running, and take no more."""
-        self._offload.__exit__()
+        """Take no more queries. One that is running ends by itself; its page is not sent."""
+        self._offload.close(wait=False)
 
     async def figures(self) -> StoreStats:
         """Return the statistics of the store and of the configured sources; raises StoreError."""

@@ -27,8 +27,9 @@ from worker.config.schema import Settings
 from worker.models import IndexParameters
 from worker.ports import Ledger
 from worker.storage.corpus import judge_model, settling
-from worker.storage.corpus.index import SEARCH_BATCH, index_queued_texts, require_parameters, stored_parameters
+from worker.storage.corpus.index import require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
+from worker.storage.corpus.search_index import SEARCH_BATCH, index_queued_texts
 from worker.storage.corpus.seeds import SeedStore
 from worker.storage.db.database import Database, Repository, reads, writes
 from worker.storage.db.engine import connect
@@ -341,5 +342,9 @@ class StoreExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self, *, wait: bool = True) -> None:
+        """Take no more calls; with `wait`, return when those that are running have ended."""
         with contextlib.suppress(RuntimeError):
-            self._executor.shutdown(wait=True)
+            self._executor.shutdown(wait=wait, cancel_futures=not wait)

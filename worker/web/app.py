@@ -150,7 +150,7 @@ def build_web_app(source: StatusSource, *, names: Collection[str] = (), is_publi
 
     With `is_public` other machines can reach it, and only health and metrics are served.
     """
-    status = _Status(source)
+    status = _Endpoints(source)
     pages = Pages(health=source.health, figures=status.recent, corpus=source.corpus, clock=source.clock)
     own = [Route("/{path:path}", _refuse, methods=["GET"])] if is_public else _page_routes(pages)
     return Starlette(
@@ -177,7 +177,7 @@ async def _refuse(request: Request) -> Response:  # noqa: ARG001 - the answer is
     return PlainTextResponse(PUBLIC, status_code=403)
 
 
-class _Status:
+class _Endpoints:
     """Health and metrics, with cached statistics of the store."""
 
     def __init__(self, source: StatusSource) -> None:

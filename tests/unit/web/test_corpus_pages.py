@@ -14,10 +14,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.contract.storage.factories import NOW, PARAMETERS, article, fingerprint, judge_of, seed, take_in
+from tests.contract.storage.factories import NOW, PARAMETERS, add_seeds, article, fingerprint, seed, take_in
 from tests.fakes import FakeClock
 from worker.errors import StoreError
-from worker.models import Health
+from worker.models import Health, PreparedSeed
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
 from worker.web.app import StatusSource, build_web_app
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         made = replace(
             article("javascript:alert(3)", f"đường {HOSTILE}"), title=HOSTILE, published_at=None, lead=HOSTILE
         )
-        opened.seeds.add_seed(seed(), made, fingerprint=fingerprint(made.text), judge=judge_of(made), now=NOW)
+        add_seeds(opened, PreparedSeed(seed=seed(), article=made, fingerprint=fingerprint(made.text)))
         yield opened
 
 

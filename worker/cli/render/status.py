@@ -17,7 +17,7 @@ from worker.config.types import format_age, format_countdown, format_duration, f
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
 from worker.models.records import source_warnings
-from worker.storage.corpus.index import SEARCH_BATCH
+from worker.storage.corpus.search_index import SEARCH_BATCH
 from worker.storage.queue.workers import WorkerRecord
 
 # Columns of the table of sources. `brought` counts the addresses that a source named first, `yield` is the share of

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select, text
 from worker.models import Article, Fingerprint, Neighbour, PreparedSeed, Relation, Verdict
 from worker.storage.corpus import index
 from worker.storage.corpus.neighbours import page_versions
+from worker.storage.corpus.search_index import SEARCH_QUEUE
 from worker.storage.corpus.settling import IncomingArticle, insert_article, insert_unique
 from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, MARKS
@@ -33,7 +34,7 @@ _ADD_PAIRS = text(
     "SELECT * FROM unnest(CAST(:keys AS bigint[]), CAST(:articles AS bigint[]))"
 )
 _ADD_FINGERPRINT = insert(index.FINGERPRINTS)
-_QUEUE_TEXT = insert(index.SEARCH_QUEUE)
+_QUEUE_TEXT = insert(SEARCH_QUEUE)
 
 
 @dataclass(slots=True)

@@ -6,20 +6,14 @@ containment of documents*, 1997). `find_near` ranks the articles that share keys
 
 The list of articles of one key is bounded: a key that MAX_POSTINGS articles have is boilerplate or a template, and gets
 no more. Every function runs in the caller's transaction.
-
-The index of full-text search is written here as well, see the end of the module; `corpus/search.py` reads it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
-from itertools import pairwise
-from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -28,7 +22,6 @@ from sqlalchemy import (
     Connection,
     Integer,
     LargeBinary,
-    Row,
     Table,
     bindparam,
     delete,
@@ -36,15 +29,12 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
-    text,
 )
 
-from worker.charset.characters import SearchWord, search_words
 from worker.errors import StoreError
-from worker.models import Fingerprint, IndexParameters, publication_time
-from worker.storage.db.codec import ID_TYPE
+from worker.models import Fingerprint, IndexParameters
 from worker.storage.db.schema import ARTICLES, METADATA
-from worker.storage.db.sql import among, each_of, is_sqlite
+from worker.storage.db.sql import among, each_of
 
 MAX_POSTINGS = 64
 """How many articles one key leads to; bounds the work of a look-up however large the store grows.
@@ -298,124 +288,3 @@ def _packed(keys: Sequence[int]) -> bytes:
 
 def _unpacked(packed: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(packed) // 8}q", packed)
-
-
-# The index of full-text search.
-#
-# Terms are words without diacritics (`duong`), words that are written with some, pairs of neighbouring words, each of
-# these once more for the title, and labels for filters. A phrase is found by its pairs, without positions, and a filter
-# without looking at rows. An article is noted in `search_queue` in the transaction that writes it, and search reads the
-# articles noted there. Every SEARCH_BATCH articles, that transaction puts them into the index.
-
-SEARCH_QUEUE = Table(
-    "search_queue",
-    METADATA,
-    Column("article_id", ID_TYPE, primary_key=True, autoincrement=False),
-)
-"""The articles that full-text search lacks in `search_texts`: an FTS5 table, or one with a `tsvector` on PostgreSQL."""
-
-SEARCH_BATCH: Final = 64
-"""Articles put into the index at once. Measured on SQLite with batches of 1, 64 and 256: 1.6, .84 and 1.0 ms each."""
-IN_TITLE: Final = "^"
-_MAX_SEARCH_WORDS: Final = 20_000  # of one text, some forty pages: a longer one is found by its beginning
-_MAX_TERMS_SIZE: Final = 200_000  # letters of four bytes at most: PostgreSQL takes a tsvector of up to a megabyte
-
-SEARCHED_COLUMNS: Final[tuple[Column[Any], ...]] = (
-    ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.host, ARTICLES.c.title, ARTICLES.c.text,
-    ARTICLES.c.language, ARTICLES.c.section, ARTICLES.c.fetched_at, ARTICLES.c.published_at,
-    ARTICLES.c.published_at_from,
-)  # fmt: skip
-_SEARCHED = select(*SEARCHED_COLUMNS).where(among(ARTICLES.c.id, "ids"))
-_QUEUE_TEXT = insert(SEARCH_QUEUE)
-_COUNT_QUEUED = select(func.count()).select_from(SEARCH_QUEUE)
-_SAVE_TERMS_SQLITE = text("INSERT INTO search_texts (rowid, terms) VALUES (:id, :terms)")
-_SAVE_TERMS_POSTGRESQL = text(
-    "INSERT INTO search_texts (article_id, terms) VALUES (:id, CAST(:terms AS tsvector)) "
-    "ON CONFLICT (article_id) DO UPDATE SET terms = excluded.terms"
-)
-_DROP_TERMS_SQLITE = text("INSERT INTO search_texts (search_texts, rowid, terms) VALUES ('delete', :id, :terms)")
-_DROP_TERMS_POSTGRESQL = text("DELETE FROM search_texts WHERE article_id = :id")
-
-
-def queue_text(connection: Connection, article_id: int) -> None:
-    """Note that full-text search has a new article; every SEARCH_BATCH articles they are put into the index."""
-    connection.execute(_QUEUE_TEXT, {"article_id": article_id})
-    if article_id % SEARCH_BATCH == 0:
-        index_queued_texts(connection, newest=True)
-
-
-def index_queued_texts(connection: Connection, *, limit: int = SEARCH_BATCH, newest: bool = False) -> int:
-    """Put the oldest or newest queued articles into the index of full-text search; return how many."""
-    order = SEARCH_QUEUE.c.article_id.desc() if newest else SEARCH_QUEUE.c.article_id
-    # Another worker's batch is passed over, not waited for.
-    chosen = select(SEARCH_QUEUE.c.article_id).order_by(order).limit(limit).with_for_update(skip_locked=True)
-    taken = delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.article_id.in_(chosen)).returning(SEARCH_QUEUE.c.article_id)
-    ids = connection.execute(taken).scalars().all()
-    save = _SAVE_TERMS_SQLITE if is_sqlite(connection) else _SAVE_TERMS_POSTGRESQL
-    if values := _term_values(connection, ids):
-        connection.execute(save, values)
-    return len(ids)
-
-
-def count_queued(connection: Connection) -> int:
-    """Return how many articles are not in the index of full-text search yet."""
-    return int(connection.execute(_COUNT_QUEUED).scalar_one())
-
-
-def remove_texts(connection: Connection, ids: Collection[int]) -> None:
-    """Take articles out of full-text search: before their rows are deleted, or changed in a field that is searched."""
-    queued = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids")).returning(SEARCH_QUEUE.c.article_id)
-    waiting = set(connection.execute(queued, {"ids": ids}).scalars())
-    drop = _DROP_TERMS_SQLITE if is_sqlite(connection) else _DROP_TERMS_POSTGRESQL
-    if values := _term_values(connection, [each for each in ids if each not in waiting]):
-        connection.execute(drop, values)
-
-
-def requeue_texts(connection: Connection, ids: Collection[int]) -> None:
-    """Have articles indexed for full-text search again: call this before a searched field of their rows is changed."""
-    remove_texts(connection, ids)
-    connection.execute(_QUEUE_TEXT, [{"article_id": each} for each in ids])
-
-
-def _term_values(connection: Connection, ids: Collection[int]) -> list[dict[str, Any]]:
-    """Return the terms of articles in the form that this database takes."""
-    quote = "" if is_sqlite(connection) else "'"
-    rows = connection.execute(_SEARCHED, {"ids": ids}).all() if ids else ()
-    return [{"id": row.id, "terms": " ".join(f"{quote}{term}{quote}" for term in search_terms(row))} for row in rows]
-
-
-def search_terms(row: Row[Any]) -> Collection[str]:
-    """Return the terms by which full-text search finds the article in a row; the same row always has the same terms."""
-    of_title = word_terms(search_words(row.title))
-    of_text = word_terms(search_words(row.text)[:_MAX_SEARCH_WORDS])
-    day = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
-    labels = {label("source", row.source), label("source", row.host), label("language", row.language)}
-    terms = {*of_title, *of_text, *(f"{IN_TITLE}{term}" for term in of_title), *labels, *date_labels(day)}
-    if row.section:
-        terms.add(label("section", row.section))
-    if sum(map(len, terms)) <= _MAX_TERMS_SIZE:
-        return terms
-    ordered, size = sorted(terms - labels), 0
-    return [*labels, *(term for term in ordered if (size := size + len(term)) <= _MAX_TERMS_SIZE)]
-
-
-def word_terms(words: Sequence[SearchWord]) -> set[str]:
-    """Return the terms of words that follow each other."""
-    bare = [word.bare for word in words]
-    return {*bare, *pair_terms(bare), *(word.marked for word in words if word.marked)}
-
-
-def pair_terms(bare: Iterable[str]) -> Iterable[str]:
-    """Return the terms of neighbouring words. They begin with a mark of their own, apart from all words."""
-    return (f"_{first}_{second}" for first, second in pairwise(bare))
-
-
-def label(name: str, value: str) -> str:
-    """Return the term of a filter; values that differ in case or diacritics alone are the same."""
-    plain = "_".join(word.bare for word in search_words(value)) or value
-    return f"{name}={hashlib.blake2b(plain.encode(), digest_size=6).hexdigest()}"
-
-
-def date_labels(day: date) -> tuple[str, str, str]:
-    """Return the terms of a day in UTC: its year, its month and itself."""
-    return f"y={day:%Y}", f"m={day:%Y%m}", f"d={day:%Y%m%d}"

@@ -1,7 +1,7 @@
 """The query language of full-text search: words, "phrases", -minus, and filters such as `source:name`, `from:2026-11`.
 
 `parse_query` reads any text without an error and notes what it ignored. `Query.conditions` are what has to be looked up
-in the index, whose terms `corpus/index.py` defines.
+in the index, whose terms `corpus/search_index.py` defines.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from worker.charset.characters import SearchWord, search_words
-from worker.storage.corpus.index import IN_TITLE, date_labels, label, pair_terms
+from worker.storage.corpus.search_index import (
+    IN_TITLE,
+    SearchWord,
+    date_labels,
+    label,
+    pair_terms,
+    search_words,
+)
 
 _MAX_QUERY: Final = 1000  # letters; chosen: longer than any query typed, short enough that none is slow
 _MAX_WORDS: Final = 40  # of a query; chosen likewise

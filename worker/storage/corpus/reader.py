@@ -33,8 +33,8 @@ from worker.models import (
     StoreStats,
 )
 from worker.storage.corpus import audit, judge_model, views
-from worker.storage.corpus.index import count_queued
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
+from worker.storage.corpus.search_index import count_queued
 from worker.storage.corpus.seeds import places_of
 from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.codec import EPOCH

@@ -4,7 +4,7 @@
 
 Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words in
 the title, those that have them next to each other, and those that have them at all, at most CANDIDATES of each; these
-are then read and ranked. `corpus/index.py` writes the index and defines its terms.
+are then read and ranked. `corpus/search_index.py` writes the index and defines its terms.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
 
-from worker.charset.characters import SearchWord, placed_search_words, search_words
 from worker.models import Passage, SearchHit, SearchResult
-from worker.storage.corpus.index import (
+from worker.storage.corpus.query import Phrase, Query
+from worker.storage.corpus.search_index import (
     SEARCH_QUEUE,
     SEARCHED_COLUMNS,
+    SearchWord,
     count_queued,
     index_queued_texts,
+    placed_search_words,
     search_terms,
+    search_words,
 )
-from worker.storage.corpus.query import Phrase, Query
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import ARTICLES, STANDINGS
 from worker.storage.db.sql import among, is_sqlite

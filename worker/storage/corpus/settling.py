@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
 from worker.ports import Judge
-from worker.storage.corpus import index
+from worker.storage.corpus import index, search_index
 from worker.storage.corpus.clusters import CURRENT
 from worker.storage.corpus.neighbours import PageVersions, find_neighbours, page_versions
 from worker.storage.corpus.views import latest_verdict
@@ -145,7 +145,7 @@ def insert_article(
     added: int = connection.execute(_ADD_ARTICLE, {**values, **given}).scalar_one()
     CURRENT.assign(connection, added, verdict)
     index.add(connection, added, incoming.fingerprint)
-    index.queue_text(connection, added)
+    search_index.queue_text(connection, added)
     save_verdict(connection, added, verdict, now=incoming.now)
     return InsertedArticle(article_id=added, verdict=verdict)
 
@@ -204,6 +204,8 @@ def _fill_in(connection: Connection, article_id: int, article: Article) -> tuple
         origins = {name: article.fields_from[name] for name in filled if name in article.fields_from}
         values = {name: new[name] for name in filled}
         values["fields_from"] = to_json(origins_from_json(row.fields_from or "{}") | origins)
+        if "section" in filled:
+            search_index.requeue_texts(connection, [article_id])
         connection.execute(update(ARTICLES).where(ARTICLES.c.id == article_id).values(**values))
     return filled
 

@@ -34,7 +34,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from worker.errors import StoreBusy, StoreError, StoreMissing, UsageError
-from worker.storage.corpus.index import INDEX_PARAMETERS, SEARCH_QUEUE
+from worker.storage.corpus.index import INDEX_PARAMETERS
+from worker.storage.corpus.search_index import SEARCH_QUEUE
 from worker.storage.db.database import Database
 from worker.storage.db.engine import MISSING_STORE, connect
 from worker.storage.db.errors import describe_url

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from worker.models import HistoryEvent, State
-from worker.storage.corpus import index
+from worker.storage.corpus import index, search_index
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, PAGES, SEEDS, STANDINGS
 from worker.storage.db.sql import among, lock_table
@@ -115,7 +115,7 @@ def _depending_on(connection: Connection, gone: Sequence[int]) -> list[int]:
 
 def _delete_rows(connection: Connection, gone: Sequence[int]) -> None:
     """Delete the rows of articles that are in no cluster any more."""
-    index.remove_texts(connection, gone)
+    search_index.remove_texts(connection, gone)
     for article_id in gone:
         index.remove(connection, article_id)
     for column in (DECISIONS.c.article_id, SEEDS.c.article_id, ARTICLES.c.id):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.contract.storage.factories import add_seeds, article, fingerprint, seed
+from tests.contract.storage.factories import NOW, add_seeds, article, fingerprint, seed, take_in
 from worker.models import PreparedSeed
-from worker.storage.corpus import index
+from worker.storage.corpus import search_index
 from worker.storage.store import Store
 
 TEXTS = {
@@ -150,12 +150,12 @@ def test_pages_of_results_follow_each_other(store: Store) -> None:
 
 
 def test_every_batch_is_indexed_in_the_transaction_that_completes_it(store: Store) -> None:
-    for number in range(1, index.SEARCH_BATCH + 2):
-        save(store, number, f"Tin {number}", f"chung riêng{number} và{number}")
+    for number in range(1, search_index.SEARCH_BATCH + 2):
+        take_in(store, f"https://bao.example/{number}", f"chung riêng{number} và{number}")
 
-    assert store.reader.figures(now=datetime(2026, 6, 1, tzinfo=UTC)).unindexed == 1
+    assert store.reader.figures(now=NOW).unindexed == 1
     assert ids(store, "rieng7") == [7]
-    assert ids(store, f"rieng{index.SEARCH_BATCH + 1}") == [index.SEARCH_BATCH + 1]
+    assert ids(store, f"rieng{search_index.SEARCH_BATCH + 1}") == [search_index.SEARCH_BATCH + 1]
 
 
 def test_an_old_store_is_indexed_in_steps_that_resume(
@@ -177,7 +177,7 @@ def test_a_removed_text_is_found_no_more_and_its_words_leave_the_file(store: Sto
         if number in {4, 6}:
             store.index_queued_texts()
 
-    store.reader.database.write(index.remove_texts, [1, 5, 7])
+    store.reader.database.write(search_index.remove_texts, [1, 5, 7])
     for _ in store.rewrite_search_index():
         pass
 
@@ -194,7 +194,7 @@ def test_a_text_whose_fields_change_is_indexed_again(filled: Store) -> None:
     filled.index_queued_texts()
 
     def change(connection: Connection) -> None:
-        index.requeue_texts(connection, [1])
+        search_index.requeue_texts(connection, [1])
         connection.execute(text("UPDATE articles SET section = 'Đời sống' WHERE id = 1"))
 
     filled.reader.database.write(change)

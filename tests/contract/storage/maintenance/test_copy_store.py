@@ -66,6 +66,7 @@ def dump(url: str) -> dict[str, list[str]]:
         rows = {
             table.name: sorted(map(repr, connection.execute(text(f"SELECT * FROM {table.name}"))))
             for table in METADATA.sorted_tables
+            if table.name != "search_queue"
         }
     engine.dispose()
     return rows

@@ -1,0 +1,218 @@
+"""How long searches take in a large corpus, and what the index costs a settle.
+
+`python -m tests.bench.bench_search [--articles N] [--url URL] [--queries N]`: texts of 400 made words, drawn like those
+of a language, the frequent ones often. Queries are one to four words drawn alike, as they are written or without
+diacritics, in any order or as a phrase, some with a minus or a month. Without a URL the store is a SQLite file. A store
+that has the articles is not filled again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from sqlalchemy import Connection, func, insert, select
+
+from tests.bench.bench_store import candidate_of, prepare
+from worker.dedupe.judge import Deduper
+from worker.models import Relation
+from worker.storage.corpus import search_index
+from worker.storage.db.schema import ARTICLES, STANDINGS
+from worker.storage.store import Store, open_store
+
+WORDS = 400
+SEED = 11
+BATCH = 1000
+SETTLED = 640  # a multiple of the batch of the index, so that its whole cost is seen
+FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
+_COUNT = select(func.count()).select_from(ARTICLES)
+KINDS = ("one word", "two words", "four words", "phrase", "minus", "month")
+
+
+def main(arguments: list[str]) -> None:
+    """Fill, search, settle, and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_search", description=__doc__)
+    parser.add_argument("--url", default="")
+    parser.add_argument("--articles", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=600)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        url = options.url or f"sqlite:///{Path(folder) / 'corpus.db'}"
+        with open_store(url, parameters=Deduper().parameters) as store:
+            began = time.perf_counter()
+            added = fill(store, options.articles)
+            tell(f"{added:,} articles added in {time.perf_counter() - began:.0f} s, {size(store)}")
+            measure_searches(store, options.queries)
+            measure_settles(store)
+
+
+def tell(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def size(store: Store) -> str:
+    """Return the size of the store."""
+    return f"{(store.reader.database.size() or 0) / 1e6:,.0f} MB"
+
+
+class Texts:
+    """Makes texts of syllables with diacritics, the frequent ones often."""
+
+    def __init__(self) -> None:
+        self._chance = random.Random(SEED)
+        onsets = [
+            "",
+            "b",
+            "c",
+            "ch",
+            "d",
+            "đ",
+            "g",
+            "h",
+            "kh",
+            "l",
+            "m",
+            "n",
+            "ng",
+            "nh",
+            "ph",
+            "t",
+            "th",
+            "tr",
+            "v",
+            "x",
+        ]
+        vowels = ["a", "ă", "â", "e", "ê", "i", "o", "ô", "ơ", "u", "ư", "uô", "ươ", "iê"]
+        marks = ["", "\u0300", "\u0301", "\u0303", "\u0309", "\u0323"]
+        ends = ["", "n", "ng", "c", "t", "m", "i"]
+        self._syllables = [
+            unicodedata.normalize("NFC", onset + vowel + mark + end)
+            for onset in onsets for vowel in vowels for mark in marks for end in ends
+        ]  # fmt: skip
+        self._chance.shuffle(self._syllables)
+        self._odds = list(accumulate(1 / (rank + 3) for rank in range(len(self._syllables))))
+
+    def text(self, words: int) -> str:
+        """Return a text of so many words."""
+        return " ".join(self._chance.choices(self._syllables, cum_weights=self._odds, k=words))
+
+
+def fill(store: Store, count: int) -> int:
+    """Add articles to a store until it has so many, with their rows in the index of search; return how many."""
+    stored = store.reader.database.read(lambda each: each.execute(_COUNT).scalar_one())
+    texts = Texts()
+    for start in range(stored + 1, count + 1, BATCH):
+        rows = [row(number, texts) for number in range(start, min(count + 1, start + BATCH))]
+        store.reader.database.write(add, rows)
+    while store.index_queued_texts(limit=BATCH):
+        continue
+    return max(0, count - stored)
+
+
+def row(number: int, texts: Texts) -> dict[str, Any]:
+    """Return the values of an article."""
+    at, url = FIRST_DAY + timedelta(minutes=number), f"https://h.example/{number}"
+    return {
+        "id": number, "kind": "article", "url": url, "canonical_url": url, "source": f"s{number % 20}",
+        "host": "h.example", "title": texts.text(10), "text": texts.text(WORDS), "language": "vi", "fetched_at": at,
+        "published_at": at, "published_at_from": "meta", "words": WORDS, "sha256": "",
+        "authors": "[]", "rights": "{}", "notes": "[]", "revision": 1,
+    }  # fmt: skip
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert articles, each the head of a cluster of its own."""
+    connection.execute(insert(ARTICLES), rows)
+    heads = [
+        {"article_id": each["id"], "cluster": each["id"], "head": True, "relation": Relation.UNIQUE} for each in rows
+    ]
+    connection.execute(insert(STANDINGS), heads)
+    connection.execute(insert(search_index.SEARCH_QUEUE), [{"article_id": each["id"]} for each in rows])
+
+
+def queries(count: int) -> Iterator[tuple[str, str]]:
+    """Yield kinds of queries and queries, made of the words of texts."""
+    chance, texts = random.Random(SEED + 1), Texts()
+    for number in range(count):
+        words = texts.text(4).split()
+        if number % 2:
+            words = [search_index.search_words(word)[0].bare for word in words]
+        one, two, three, _ = words
+        kind = KINDS[number // 2 % len(KINDS)]
+        yield (
+            kind,
+            {
+                "one word": one,
+                "two words": f"{one} {two}",
+                "four words": " ".join(words),
+                "phrase": f'"{one} {two}"',
+                "minus": f"{one} {two} -{three}",
+                "month": f"{one} {two} from:2020-0{chance.randint(1, 3)}",
+            }[kind],
+        )
+
+
+def measure_searches(store: Store, count: int) -> None:
+    """Print the median, the 95th percentile and the longest time of the searches of each kind."""
+    took: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    for kind, query in queries(count):
+        began = time.perf_counter()
+        result = store.reader.search(query)
+        took[kind].append(1000 * (time.perf_counter() - began))
+        found[kind].append(len(result.hits))
+    tell("kind         median ms  p95 ms  longest ms  results on a page")
+    for kind, each in [*took.items(), ("all", [ms for of_kind in took.values() for ms in of_kind])]:
+        cuts = statistics.quantiles(each, n=100)
+        shown = f"{statistics.mean(found[kind]):.1f}" if kind in found else ""
+        tell(f"{kind:<12} {cuts[49]:>9.1f} {cuts[94]:>7.1f} {max(each):>11.1f}  {shown}")
+
+
+def measure_settles(store: Store) -> None:
+    """Print the time of whole settles, and the share of it that the index of search takes."""
+    spent: list[float] = []
+    queue_text = search_index.queue_text
+
+    def timed(connection: Connection, article_id: int) -> None:
+        began = time.perf_counter()
+        queue_text(connection, article_id)
+        spent.append(time.perf_counter() - began)
+
+    deduper, prepared = Deduper(), prepare(SETTLED)
+    by_url = {each.article.canonical_url: each for each in prepared}
+    now = datetime.now(UTC)
+    store.ledger.enqueue([candidate_of(each.article) for each in prepared], now=now)
+    took = []
+    with patch.object(search_index, "queue_text", timed):
+        while claims := store.ledger.claim(now=now, lease=timedelta(hours=1), limit=16, worker="bench"):
+            for claim in claims:
+                each = by_url[claim.canonical_url]
+                began = time.perf_counter()
+                store.ledger.settle(
+                    claim,
+                    each.article,
+                    fingerprint=each.fingerprint,
+                    judge=partial(deduper.judge, each.article, each.fingerprint),
+                    now=now,
+                )
+                took.append(time.perf_counter() - began)
+    share = sum(spent) / (sum(took) - sum(spent))
+    tell(f"settle: {1000 * statistics.mean(took):.2f} ms on average, {share:.1%} dearer than without the index")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
