@@ -1,3 +1,105 @@
-"""`seeds import`, `list` and `remove` in a real process: a corpus of several forms, a newcomer over HTTP, a kill."""
+"""`seeds import`, `list` and `remove`: a corpus of several forms, copies that stay, a newcomer that is a row's copy."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.commands import Desk
+from tests.unit.extract.pages import news_page
+
+WORDS = (
+    *("cầu", "đường", "bến", "cảng", "sông", "núi", "biển", "rừng", "phố", "làng", "chợ", "trường", "nhà"),
+    *("máy", "xe", "tàu", "người", "dân", "thành", "tỉnh", "huyện", "xã"),
+)
+
+
+def story(number: int) -> str:
+    """Return an article of its own: words in an order that only this number has."""
+    order = [WORDS[(number * 7 + at * (number + 3)) % len(WORDS)] for at in range(90)]
+    return "\n".join(f"{number} {' '.join(order[at : at + 30])}." for at in (0, 30, 60))
+
+
+def desk_with_seeds(folder: Path) -> Desk:
+    """Return a desk with seeds in three forms: two copies among them, and one row without a text."""
+    desk = Desk(folder=folder)
+    desk.configure()
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    (seeds / "một.txt").write_text(f"Tựa một\n{story(1)}", encoding="utf-8")
+    rows = [{"title": f"Tựa {n}", "content": story(n), "id": n} for n in (2, 3, 3)]
+    lines = (json.dumps(row, ensure_ascii=False) for row in [*rows, {"title": "Tựa", "content": ""}])
+    (seeds / "hai.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    texts = [story(4), story(1).replace("30", "31") + "\nThêm một câu ở cuối bài.", story(5)]
+    pq.write_table(pa.table({"text": texts, "title": ["Tựa 4", "Tựa một", "Tựa 5"]}), seeds / "ba.parquet")
+    return desk
+
+
+def test_seeds_of_any_form_are_imported_listed_and_removed(tmp_path: Path) -> None:
+    desk = desk_with_seeds(tmp_path)
+
+    shown = desk.run("seeds", "import", "--dry-run", "--json").record()
+    empty = desk.run("seeds", "list").status
+    imported = desk.run("seeds", "import", "--json").record()
+    again = desk.run("seeds", "import", "--json").record()
+    listed = json.loads(desk.run("seeds", "list", "--json").out)
+    exported = desk.run("export").records()
+
+    assert [row["title"] for row in shown["rows"]] == ["Tựa 4", "Tựa một", "Tựa 5"]
+    assert shown["files"] == {"seeds/ba.parquet": 3, "seeds/hai.jsonl": 3, "seeds": 1}
+    assert empty == 1
+    counts = ("found", "imported", "known", "refused", "files_read", "files_unchanged")
+    assert [imported[name] for name in counts] == [8, 6, 1, 1, 3, 0]
+    assert imported["problems"] == ["seeds/hai.jsonl#4: no text in this row"]
+    assert [again[name] for name in counts] == [8, 0, 7, 1, 0, 3]
+    assert [(file["name"], file["rows"], file["imported"], file["refused"]) for file in listed] == [
+        ("seeds", 1, 1, 0),
+        ("seeds/ba.parquet", 3, 3, 0),
+        ("seeds/hai.jsonl", 4, 2, 1),
+    ]
+    assert sum(file["copies"] for file in listed) == 2
+    assert len(exported) == 6
+    assert desk.run("audit").status == 0
+
+    removed = desk.run("seeds", "remove", "seeds/*.jsonl", "một.txt", "--json").record()
+    nothing = desk.run("seeds", "remove", "seeds/hai.jsonl", "--json").record()
+
+    assert (removed["places"], removed["articles"]) == (3, 3)
+    assert (nothing["places"], desk.run("audit").status) == (0, 0)
+    assert len(desk.run("export").records()) == 3
+
+
+def test_a_newcomer_that_is_a_copy_of_a_row_is_recognised_and_why_names_the_row(tmp_path: Path) -> None:
+    desk = desk_with_seeds(tmp_path)
+    body = "".join(f"<p>{paragraph}</p>" for paragraph in story(5).split("\n"))
+    page = news_page(title="Tựa 5", body=f"<main><article><h1>Tựa 5</h1>{body}</article></main>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+
+    ended = desk.run("ingest", "page.html", "--json").record()
+    (newcomer,) = desk.run("duplicates", "--format", "jsonl").records()
+    history = desk.run("why", newcomer["url"], "--json").record()
+    shown = desk.run("why", newcomer["url"])
+
+    assert ended["duplicate"] == 1
+    assert history["articles"][-1]["decisions"][0]["against_places"] == ["seeds/ba.parquet, row 3"]
+    assert "seed: seeds/ba.parquet, row 3" in shown.out
+
+
+@pytest.mark.parametrize("by", ["folder", "names"])
+def test_the_samples_can_be_removed(tmp_path: Path, by: str) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    sample = Path(__file__).parents[2] / "seeds" / "sample"
+    assert desk.run("seeds", "import", str(sample), "--json").record()["imported"] == 12
+    names = [str(sample)] if by == "folder" else [path.name for path in sample.glob("[0-9]*.txt")]
+
+    counted = desk.run("seeds", "remove", *names, "--dry-run", "--json").record()
+    removed = desk.run("seeds", "remove", *names, "--json").record()
+
+    assert counted["articles"] == removed["articles"] == 12
+    assert json.loads(desk.run("seeds", "list", "--json").out) == []
+    assert desk.run("audit", "--json").record()["seeds"] == 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.models import Article
     from worker.pipeline.prepare_seeds import SeedPreview
     from worker.pipeline.seeds import SeedReport
-    from worker.storage.maintenance.remove_seeds import RemovedSeeds, SeedPlaces
+    from worker.storage.seeds.removal import RemovedSeeds, SeedPlaces
     from worker.storage.store import Store
 
 _SHOWN_ROWS: Final = 3  # of a dry run, as the command's help says
@@ -220,7 +220,7 @@ def _removed(store: Store, settings: Settings, places: list[SeedPlaces], *, dry_
 
 def sum_of(steps: Iterator[RemovedSeeds]) -> RemovedSeeds:
     """Return the sum of the steps of a removal."""
-    from worker.storage.maintenance.remove_seeds import RemovedSeeds
+    from worker.storage.seeds.removal import RemovedSeeds
 
     return sum(steps, RemovedSeeds())
 

@@ -27,7 +27,7 @@ from worker.ports import Clock, Extractor, RunInThread
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
 from worker.sources.files.seeds import count_rows, find_seed_files, read_seed_file
-from worker.storage.corpus.seeds import SeedBatch, SeedCounts, SeedFileRecord, SeedStore
+from worker.storage.seeds.importing import SeedBatch, SeedCounts, SeedFileRecord, SeedStore
 
 log = structlog.get_logger()
 
@@ -138,6 +138,8 @@ class SeedImporter:
         found = await read_in_thread(list, find_seed_files(paths))
         files = [each for each in found if isinstance(each, SeedFile)]
         total = SeedReport(problems=tuple(describe_problem(each) for each in found if isinstance(each, InputProblem)))
+        if not files:
+            return total
         records = {record.name: record for record in await self.offload(self.store.files)}
         present = {file.name for file in files}
         gone = await read_in_thread(_find_gone, records.values(), present)

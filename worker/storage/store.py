@@ -30,7 +30,6 @@ from worker.storage.corpus import judge_model, settling
 from worker.storage.corpus.index import require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.search_index import SEARCH_BATCH, index_queued_texts
-from worker.storage.corpus.seeds import SeedStore
 from worker.storage.db.database import Database, Repository, reads, writes
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import DaemonLock
@@ -44,7 +43,6 @@ from worker.storage.db.migrate import (
 from worker.storage.db.sql import lock_keys, require_utf8
 from worker.storage.maintenance.backup import Backup, back_up
 from worker.storage.maintenance.prune import Pruned, prune, prune_steps
-from worker.storage.maintenance.remove_seeds import SeedRemoval
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
@@ -52,6 +50,8 @@ from worker.storage.queue.candidates import find_fallback
 from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.outcomes import queue_rechecks
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
+from worker.storage.seeds.importing import SeedStore
+from worker.storage.seeds.removal import SeedRemoval
 
 
 class StoredLedger(Repository):

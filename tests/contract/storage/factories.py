@@ -27,8 +27,8 @@ from worker.models import (
     Verdict,
 )
 from worker.ports import Judge
-from worker.storage.corpus.seeds import SeedBatch, SeedCounts
 from worker.storage.db.schema import SEEDS
+from worker.storage.seeds.importing import SeedBatch, SeedCounts
 from worker.storage.store import Store
 from worker.urls import host_of
 

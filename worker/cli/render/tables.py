@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from worker.runs.doctor import CheckedSource
     from worker.runs.ingest import IngestReport
     from worker.sources.web.ranking import TrialPoll
-    from worker.storage.corpus.seeds import SeedFileRecord
     from worker.storage.maintenance.manual_decisions import Rejudged
     from worker.storage.maintenance.rejudge import VerdictChange
+    from worker.storage.seeds.importing import SeedFileRecord
 
 
 _MARKUP: Final = re.compile(r"\\+|\[")

@@ -35,7 +35,6 @@ from worker.models import (
 from worker.storage.corpus import audit, judge_model, views
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.search_index import count_queued
-from worker.storage.corpus.seeds import places_of
 from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Repository, reads
@@ -232,7 +231,7 @@ class StoreReader(Repository):
     terms = reads(judge_model.terms)
     unsure = reads(judge_model.unsure_pairs)
     seeds_among = reads(seeds_among)
-    seed_places = reads(places_of)
+    seed_places = reads(views.seed_places)
     workers = reads(active_workers)
     sources = reads(source_states)
     rejections = reads(rejections)

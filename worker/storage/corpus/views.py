@@ -25,7 +25,7 @@ from worker.models import (
 )
 from worker.storage.corpus.clusters import last_verdict_json
 from worker.storage.db.codec import origins_from_json, rights_from_json, strings_from_json, verdict_from_json
-from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, STANDINGS
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, SEED_FILES, SEEDS, STANDINGS
 from worker.storage.queue import addresses, hosts
 from worker.storage.queue.addresses import ADDRESSES
 
@@ -286,3 +286,23 @@ def _comparison_with(article_id: int, verdict: str) -> Comparison | None:
     decided = verdict_from_json(verdict)
     made = [decided.best, *decided.considered]
     return next((each for each in made if each is not None and each.article == article_id), None)
+
+
+# Seeds.
+
+
+def seed_places(connection: Connection, article_id: int) -> tuple[str, ...]:
+    """Return where a seed was found: the file, and the row or the name of the text file in it."""
+    query = (
+        select(SEED_FILES.c.name.label("file"), SEEDS.c.name, SEEDS.c.row)
+        .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
+        .where(SEEDS.c.article_id == article_id)
+        .order_by(SEEDS.c.id)
+    )
+    return tuple(_place(row) for row in connection.execute(query))
+
+
+def _place(row: Any) -> str:
+    if row.row is not None:
+        return f"{row.file}, row {row.row}"
+    return row.name if row.file is None or row.file.rpartition("/")[2] == row.name else f"{row.file}/{row.name}"

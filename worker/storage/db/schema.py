@@ -282,10 +282,9 @@ SEED_FILES = Table(
     Column("refused", Integer, nullable=False, default=0),
     Column("finished_at", UtcTime),
 )
-"""The files of the seed corpus, and how far each was read; the text files of a folder are one row.
+"""The files of the seed corpus, one row a file or a folder of text files, and how many `rows` of it were read.
 
-`stamp` identifies the state of the file and the settings under which it was read; it is empty for the seeds of older
-versions, whose files are not known. `rows` is the number of rows read, of which `refused` gave no seed.
+`stamp` identifies its state and the settings; it is empty for seeds of older versions, whose files are not known.
 """
 
 SEEDS = Table(
@@ -301,9 +300,9 @@ SEEDS = Table(
     Column("row", Integer),
     UniqueConstraint("sha256", "file_id", "article_id"),
 )
-"""Where each seed was found: its file, and its row or the `name` of its text file; several places may share an article.
+"""Where each seed was found: its file, and its row or the `name` of its text file; several may share an article.
 
-`raw` is the text as it was scraped, NULL if it is the article's own text. `sha256` is the hash of the raw text.
+`raw` is the text as it was scraped, NULL if it is the article's own. `sha256` is the hash of the raw text.
 """
 
 HOSTS = Table(
@@ -404,9 +403,5 @@ HARVESTS = Table(
     Column("sums", Text, nullable=False),
 )
 """The outcomes of each source's pages: decaying sums as JSON, written with each outcome."""
-
-
-# The outcome a candidate had before a scheduled recheck; it is restored if the recheck fails.
-
 
 WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.contract.storage.factories import NOW, add_seeds, article, fingerprint, seed, take_in
-from worker.models import PreparedSeed
+from tests.contract.storage.factories import NOW, article, fingerprint, judge_of, take_in
 from worker.storage.corpus import search_index
+from worker.storage.corpus.settling import IncomingArticle, insert_article
 from worker.storage.store import Store
 
 TEXTS = {
@@ -36,8 +36,8 @@ def filled(store: Store) -> Store:
 
 def save(store: Store, number: int, title: str, body: str, **fields: object) -> None:
     made = replace(article(f"https://bao.example/{number}", body), title=title, **fields)  # type: ignore[arg-type]
-    raw = seed(f"{number}.txt", body)
-    add_seeds(store, PreparedSeed(seed=raw, article=made, fingerprint=fingerprint(body)))
+    incoming = IncomingArticle(article=made, fingerprint=fingerprint(body), judge=judge_of(made), now=NOW)
+    store.seeds.database.write(insert_article, incoming, before=())
 
 
 def ids(store: Store, query: str) -> list[int]:

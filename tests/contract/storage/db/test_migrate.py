@@ -34,7 +34,7 @@ def test_a_store_of_the_first_version_keeps_everything(store_url: str, open_stor
     assert [(file.name, file.stamp, file.rows, file.imported) for file in store.seeds.count_files()] == [
         ("seeds", "", 1, 1)
     ]
-    assert store.seeds.places_of(3) == ("seeds/1.txt",)
+    assert store.reader.seed_places(3) == ("seeds/1.txt",)
     assert take_in(store, "https://c.example/1", "ba bốn năm").article
     assert _indexes(store_url) == made
     assert _version(store_url) == VERSIONS[-1]

@@ -12,12 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, or_, select, update
 
 from worker.models import PreparedSeed, Seed
-from worker.storage.corpus.bulk import COPIES, VALUES_AT_ONCE, BulkInsert, SeedJudge
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.codec import storable
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import ARTICLES, SEED_FILES, SEEDS, STANDINGS
 from worker.storage.queue.hosts import FORGOTTEN, tombstone_of
+from worker.storage.seeds.bulk import COPIES, VALUES_AT_ONCE, BulkInsert, SeedJudge
 
 _SHAS: Final[Any] = bindparam("shas", expanding=True)
 _KNOWN = (
@@ -281,33 +281,12 @@ def _name_of(seed: Seed) -> str:
     return storable(seed.name.rpartition("/")[2]) if seed.row is None else ""
 
 
-# Showing.
-
-
-def places_of(connection: Connection, article_id: int) -> tuple[str, ...]:
-    """Return where a seed was found: the file, and the row or the name of the text file in it."""
-    query = (
-        select(SEED_FILES.c.name.label("file"), SEEDS.c.name, SEEDS.c.row)
-        .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
-        .where(SEEDS.c.article_id == article_id)
-        .order_by(SEEDS.c.id)
-    )
-    return tuple(_place(row) for row in connection.execute(query))
-
-
-def _place(row: Any) -> str:
-    if row.row is not None:
-        return f"{row.file}, row {row.row}"
-    return row.name if row.file is None or row.file.rpartition("/")[2] == row.name else f"{row.file}/{row.name}"
-
-
 class SeedStore(Repository):
     """The seeds of a store. Blocking."""
 
     files = reads(files)
     count_files = reads(count_files)
     known_seeds = reads(known_seeds)
-    places_of = reads(places_of)
     open_file = writes(open_file)
     add_seeds = writes(add_seeds)
     forget_empty_files = writes(forget_empty_files)

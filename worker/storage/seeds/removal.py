@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 
 from sqlalchemy import Connection, delete, exists, func, or_, select
 
-from worker.storage.corpus.seeds import files, forget_empty_files
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import SEED_FILES, SEEDS
 from worker.storage.db.sql import among
 from worker.storage.maintenance.rejudge import JudgeFunction
 from worker.storage.maintenance.remove import MAX_AT_ONCE, remove_articles
+from worker.storage.seeds.importing import files, forget_empty_files
 
 _HERE = or_(among(SEEDS.c.file_id, "files"), among(SEEDS.c.id, "texts"))
 _OTHER = SEEDS.alias("other")

@@ -19,9 +19,9 @@ from tests.contract.storage.factories import (
 )
 from worker.extract.seed_article import seed_key
 from worker.models import Kind, PreparedSeed, Relation, Seed, State
-from worker.storage.corpus.seeds import SeedBatch, SeedCounts
 from worker.storage.db.schema import SEEDS, STANDINGS
-from worker.storage.maintenance.remove_seeds import RemovedSeeds, SeedPlaces
+from worker.storage.seeds.importing import SeedBatch, SeedCounts
+from worker.storage.seeds.removal import RemovedSeeds, SeedPlaces
 from worker.storage.store import Store
 
 TEXTS = ("một hai", "ba bốn", "hai một", "năm sáu", "ba bốn năm", "bảy tám", "tám bảy", "chín mười", "chín")
@@ -102,7 +102,7 @@ def test_a_seed_gets_another_place_or_moves_with_its_file(store: Store) -> None:
     add_seeds(store, row("ba bốn", 9), file="new.parquet", gone=[old.id])
     store.seeds.forget_empty_files(present=["new.parquet"])
 
-    assert [store.seeds.places_of(each) for each in (1, 2)] == [
+    assert [store.reader.seed_places(each) for each in (1, 2)] == [
         ("old.parquet, row 3", "copy.parquet, row 7"),
         ("new.parquet, row 9",),
     ]
@@ -119,7 +119,7 @@ def test_a_new_version_of_a_text_file_is_a_revision(store: Store) -> None:
     second = add_seed(store, "1.txt", "một hai bốn")
 
     assert [(each[3], each[2]) for each in standings(store)] == [("unique", False), ("revision", True)]
-    assert store.seeds.places_of(second) == ("seeds/1.txt",)
+    assert store.reader.seed_places(second) == ("seeds/1.txt",)
     assert (first, second) == (1, 2)
 
 
@@ -131,7 +131,9 @@ def test_removed_seeds_leave_what_has_another_place(store: Store) -> None:
     removal = store.seed_removal
 
     assert removal.find("1.txt") == removal.find("seeds/1.txt") == removal.find("seeds/1.*")
-    assert removal.find("data") == removal.find("data/") == removal.find("*/*.[pc]*") == SeedPlaces(files=(2, 3))
+    whole = removal.find("data")
+    assert (len(whole.files), whole.texts) == (2, ())
+    assert removal.find("data/") == removal.find("*/*.[pc]*") == whole
     assert removal.find("nothing") == SeedPlaces()
     assert removal.count(removal.find("vn.parquet")) == RemovedSeeds(places=2, articles=1)
 
