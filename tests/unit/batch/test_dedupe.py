@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -148,3 +149,10 @@ def test_components_of_chains_and_rings_are_named_by_their_least_node() -> None:
     assert dict(zip(found["row"], found["group"], strict=True)) == {
         **dict.fromkeys(range(10, 31), 10), 50: 41, 41: 41, 45: 41, 99: 3, 3: 3,
     }  # fmt: skip
+
+
+def test_engine_and_cluster_report_nothing_to_their_makers() -> None:
+    from daft.scarf_telemetry import opted_out
+
+    assert opted_out()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

@@ -37,10 +37,9 @@ def find_columns(names: Iterable[str], *, where: str, given: Mapping[str, str] |
     present = list(names)
     by_lower = {name.lower(): name for name in reversed(present)}
     found = {
-        role: by_lower[name]
-        for role, usual in reversed(USUAL_NAMES.items())
-        for name in reversed(usual)
-        if name in by_lower
+        role: next(by_lower[name] for name in usual if name in by_lower)
+        for role, usual in USUAL_NAMES.items()
+        if any(name in by_lower for name in usual)
     }
     for role, name in (given or {}).items():
         if name not in present:
