@@ -129,6 +129,8 @@ def test_an_export_goes_where_its_output_says(desk: Desk) -> None:
     ("words", "told"),
     [
         ("export --where wort=5", "there is no column 'wort'"),
+        ("export --source \udcff", "is not UTF-8 text"),
+        ("release made --title \udcff", "is not UTF-8 text"),
         ("export --from gestern", "--from gestern: no day or time; write 2026-01-31"),
         ("export --format parquet", "parquet goes into a file; name one with --output FILE"),
         ("export --output corpus.db", "is a part of the store itself"),

@@ -13,7 +13,7 @@ import click
 
 from worker.cli.base import ClosedStream, CommonOptions, options, print_json, print_note
 from worker.errors import UsageError
-from worker.export.columns import NAMED_FILTERS, TextFilter, read_filter
+from worker.export.columns import NAMED_FILTERS, TextFilter, read_filter, require_text
 from worker.export.formats import FORMATS, require_output, write_export
 from worker.export.outputs import local_path, shown_output
 from worker.export.signals import quality_columns, without_personal_data
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _SPLIT: Final = re.compile(r"[A-Za-z0-9_]+")  # the names of splits that `datasets` accepts
+_COUNT: Final = click.IntRange(0, 2**31 - 1)  # the numbers that the store's column for words can hold
 _FILTERS: Final = (
     click.option("--to", "until", metavar="TIME", help="Texts dated up to the end of this day, or before this time."),
     click.option("--source", "sources", multiple=True, metavar="NAME", help="Texts of this source (repeatable)."),
     click.option("--language", "languages", multiple=True, metavar="CODE", help="Texts in this language (repeatable)."),
     click.option("--kind", "kinds", multiple=True, type=click.Choice([*map(str, Kind)]), help="Texts of this kind."),
-    click.option("--min-words", type=click.IntRange(min=0), default=0, metavar="N", help="Texts of at least N words."),
+    click.option("--min-words", type=_COUNT, default=0, metavar="N", help="Texts of at least N words."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Texts with this value; also !=, >=, <=."),
     click.option("--filter", "named_filters", multiple=True, type=click.Choice([*NAMED_FILTERS]), help="Good texts."),
     click.option("--quality", is_flag=True, help="Also write the columns of quality signals."),
@@ -161,7 +162,7 @@ def release(
         columns=wanted.columns,
         split=split,
         shard_bytes=shard_bytes,
-        title=title,
+        title=require_text(title),
         since=previous,
         filters=wanted.written,
         configuration=_configuration(settings),

@@ -134,7 +134,7 @@ def _front_matter(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield from ("license: other", "license_name: rights-of-the-publishers", "task_categories:", "- text-generation")
     yield from ("tags:", "- news", "size_categories:", f"- {_size_category(texts)}")
     yield from ("configs:", "- config_name: default", "  data_files:")
-    yield from (f"  - split: {split}", f"    path: data/{split}-*.parquet", "---")
+    yield from (f'  - split: "{split}"', f'    path: "data/{split}-*.parquet"', "---")
 
 
 def _size_category(texts: int) -> str:

@@ -262,6 +262,9 @@ def read_filter(
     text that is written.
     """
     columns = (*COLUMNS, *COPY_COLUMNS) if copies else COLUMNS
+    for name in ("sources", "languages", "where"):
+        for written in given.get(name, ()):
+            require_text(written)
     conditions = [
         *given.get("where", ()),
         *(each for name in given.get("named_filters", ()) for each in NAMED_FILTERS[name]),
@@ -282,6 +285,15 @@ def read_filter(
         written={name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value},
         change=change,
     )
+
+
+def require_text(written: str) -> str:
+    """Return an argument of the command line; raises UsageError if its bytes are not UTF-8."""
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{written!r}: is not UTF-8 text; write it in UTF-8") from None
+    return written
 
 
 def _bound(option: str, written: str | None) -> datetime | None:

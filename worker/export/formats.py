@@ -71,12 +71,13 @@ class ExportFormat:
 def require_output(name: str, output: str | None) -> None:
     """Raise UsageError if a format cannot be written to this output; None is standard output."""
     form = FORMATS[name]
+    output = None if output == "-" else output
     if form.write_folder:
         if output is None or local_path(output) is None:
             raise UsageError(f"{name} goes into a folder; name a new or empty one with --output DIR")
     elif output is None and not form.streams:
         raise UsageError(f"{name} goes into a file; name one with --output FILE")
-    elif output and form.ending and not (output.lower().endswith(form.ending) or output.startswith(("-", "/dev/"))):
+    elif output and form.ending and not (output.lower().endswith(form.ending) or output.startswith("/dev/")):
         raise UsageError(
             f"{shown_output(output)}: {name} is compressed already; name a file that ends in {form.ending}"
         )

@@ -60,18 +60,28 @@ def open_export(output: str | None, *, compress: bool = True) -> Iterator[Binary
 @contextmanager
 def open_export_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder that becomes `target` when the block succeeds; raises UsageError if it cannot be written."""
-    with _as_usage_error(str(target), "folder"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(target) as made:
-            yield made
+    with _as_usage_error(str(target), "folder"), _parents_of(target), atomic_folder(target) as made:
+        yield made
 
 
 @contextmanager
 def _local_file(target: Path) -> Iterator[BinaryIO]:
-    with _as_usage_error(str(target), "--output"):
+    with _as_usage_error(str(target), "--output"), _parents_of(target), open_output(target) as file:
+        yield file
+
+
+@contextmanager
+def _parents_of(target: Path) -> Iterator[None]:
+    """Make the folders that a target is in; those that were missing are deleted again if the block fails."""
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open_output(target) as file:
-            yield file
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager

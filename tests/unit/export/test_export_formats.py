@@ -148,6 +148,8 @@ def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path, form: str) 
     ("form", "output", "told"),
     [
         ("parquet", None, "--output FILE"),
+        ("parquet", "-", "--output FILE"),
+        ("text", "-", "--output DIR"),
         ("text", None, "--output DIR"),
         ("text", "memory://bucket/texts", "--output DIR"),
         ("parquet", "corpus.parquet.gz", "not compressed again"),

@@ -159,6 +159,7 @@ def test_the_card_says_what_is_in_it_and_how_it_was_made(tmp_path: Path) -> None
     for line in (
         "# Báo &#124; &#60;b&#62;",
         "- n<1K",
+        '    path: "data/train-*.parquet"',
         "2026-04 2 ████████████████████████████████████████",
         "| s01 | 4 | 3 |  |  |  |  |  |  |  |  |  | 1 |  |  |",
         "5 further sources have 15 texts; see `manifest.json`.",
@@ -230,7 +231,7 @@ def test_nothing_is_left_of_a_release_that_fails(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "new", interrupted(), since)
+        write(tmp_path / "deep" / "er" / "new", interrupted(), since)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
