@@ -78,6 +78,10 @@ def test_a_page_is_forgotten_with_its_versions_and_is_not_imported_again(folder:
     again = Desk(folder=folder).run("ingest", "in.jsonl", "more.jsonl", "--json")
     assert again.record()["stored"] == 0
     assert "Chuyện của a".encode() not in everything_in(folder)
+    for words in (["--dry-run"], []):  # named by itself, it is not even asked for: there is no server of this name
+        asked = Desk(folder=folder).run("ingest", url, "--json", *words)
+        assert (asked.record()["discovered"], asked.record()["blocked"]) == (int(bool(words)), 1), asked.err
+        assert "dns" not in asked.err
     why = run_inside(folder, "why", url)
     assert "forgotten on" in why.out
     assert "số 12/2026" in why.out
