@@ -14,7 +14,7 @@ _SEEDS_OF_FILES: Final = (
     "DROP TABLE seeds",
     "DROP TABLE seed_files",
     """CREATE TABLE seeds (
-        id INTEGER CONSTRAINT pk_seeds PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, raw {bytes} NOT NULL,
+        id {key} CONSTRAINT pk_seeds PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, raw {bytes} NOT NULL,
         article_id BIGINT NOT NULL CONSTRAINT fk_seeds_article_id_articles REFERENCES articles (id),
         imported_at BIGINT NOT NULL, CONSTRAINT uq_seeds_name_sha256 UNIQUE (name, sha256)
     )""",
@@ -61,7 +61,8 @@ def make_second(url: str) -> None:
 
 def _go_back(url: str, statements: Sequence[str]) -> None:
     engine = create_engine(url)
-    words = {"bytes": "BLOB", "no_bytes": "x''"} if url.startswith("sqlite") else {"bytes": "BYTEA", "no_bytes": "''"}
+    sqlite = {"key": "INTEGER", "bytes": "BLOB", "no_bytes": "x''"}
+    words = sqlite if url.startswith("sqlite") else {"key": "BIGSERIAL", "bytes": "BYTEA", "no_bytes": "''"}
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement.format(**words)))

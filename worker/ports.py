@@ -289,6 +289,9 @@ class Ledger(Protocol):
     def reclaim(self, workers: Collection[str]) -> int:
         """Release the leases of workers known to be dead; return how many."""
 
+    def is_forgotten(self, url: str) -> bool:
+        """Return whether a person had a page or its host removed, so that it must not be fetched."""
+
     def fallback(self, claim: Claim) -> Text | None:
         """Return the article text from the source's own feed; None if another address is still to be tried."""
 

@@ -78,6 +78,10 @@ def test_a_page_is_forgotten_with_its_versions_and_is_not_imported_again(folder:
     again = Desk(folder=folder).run("ingest", "in.jsonl", "more.jsonl", "--json")
     assert again.record()["stored"] == 0
     assert "Chuyện của a".encode() not in everything_in(folder)
+    for words in (["--dry-run"], []):  # named by itself, it is not even asked for: there is no server of this name
+        asked = Desk(folder=folder).run("ingest", url, "--json", *words)
+        assert (asked.record()["discovered"], asked.record()["blocked"]) == (int(bool(words)), 1), asked.err
+        assert "dns" not in asked.err
     why = run_inside(folder, "why", url)
     assert "forgotten on" in why.out
     assert "số 12/2026" in why.out
@@ -88,10 +92,13 @@ def test_a_forgotten_seed_stays_away(folder: Path) -> None:
     (number,) = [each["id"] for each in exported if each["kind"] == "seed"]
 
     ended = run_inside(folder, "forget", str(number), "--reason", "r")
+    changed = folder / "seeds" / SEED
+    changed.write_text(f"{changed.read_text(encoding='utf-8')}\n", encoding="utf-8")  # else it is not read again
     again = run_inside(folder, "seeds", "import")
 
     assert f"{SEED} still has it: delete it there" in ended.out
-    assert "1 without an article" in again.out
+    assert "0 imported" in again.out
+    assert "forgotten on" in again.out + again.err
     assert "Bài mẫu".encode() not in everything_in(folder)
     assert "forgotten on" in run_inside(folder, "why", str(number)).out
 

@@ -308,7 +308,7 @@ def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[URL-or-ID]...")
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="Everything of HOST and below it (repeatable).")
-@click.option("--reason", metavar="TEXT", help="Why; `why` and the next release show it.")
+@click.option("--reason", metavar="TEXT", help="Why, such as the number of a request; `why` shows it.")
 @click.option("--copies", is_flag=True, help="Also the copies of the same text on other pages.")
 @click.option("--lift", is_flag=True, help="Allow it to be found again; what was deleted does not come back.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
@@ -340,31 +340,9 @@ def forget(
         return
     result = runs.forget(settings, requests, dry_run=dry_run)
     if common.as_json:
-        print_json(_forgotten_record(result, dry_run=dry_run))
+        print_json({**result.as_record(), "dry_run": dry_run})
     elif common.verbosity > SILENT:
         _print_forgotten(result, dry_run=dry_run)
-
-
-def _forgotten_record(result: ForgetResult, *, dry_run: bool) -> dict[str, object]:
-    """Return the result of `forget` as JSON values."""
-    return {
-        "at": _iso(result.at),
-        "dry_run": dry_run,
-        "forgotten": [
-            {
-                "target": each.request.target,
-                "host": each.request.is_host,
-                "forgotten_before": each.selection.since and _iso(each.selection.since),
-                "articles": [asdict(article) for article in each.selection.articles],
-                "addresses": sorted(each.selection.urls),
-                "pages": each.selection.pages,
-                "copies_that_stay": [asdict(article) for article in each.selection.copies],
-                "judged_again": [asdict(article) for article in each.judged_again],
-            }
-            for each in result.reports
-        ],
-        "to_do": list(result.to_do),
-    }
 
 
 def _print_forgotten(result: ForgetResult, *, dry_run: bool) -> None:
@@ -388,13 +366,18 @@ def _print_forgotten(result: ForgetResult, *, dry_run: bool) -> None:
 
 def _describe_forgotten(report: ForgetReport, *, dry_run: bool) -> str:
     """Return in one line how much was deleted, or that nothing was there."""
-    found = report.selection
-    verb = "would be forgotten" if dry_run else "forgotten"
+    found, verb = report.selection, "would be forgotten" if dry_run else "forgotten"
     if found.articles or found.pages:
-        return f"{verb}: {len(found.articles)} texts, {found.pages} raw pages, {len(found.urls)} addresses"
+        counts = {"text": len(found.articles), "raw page": found.pages, "address": len(found.urls)}
+        return f"{verb}: " + ", ".join(_count_of(name, count) for name, count in counts.items())
     if found.since is not None:
         return f"was forgotten on {found.since:%Y-%m-%d %H:%M} UTC already; nothing of it is left"
     return f"{verb}: the store had no text of it, and will never fetch it"
+
+
+def _count_of(name: str, count: int) -> str:
+    plural = "es" if name.endswith("s") else "s"
+    return f"{count:,} {name}{plural if count != 1 else ''}"
 
 
 def _print_named(articles: tuple[NamedArticle, ...]) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from worker.errors import FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
+from worker.errors import FetchBlocked, FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
 from worker.files.reading import read_in_thread
 from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import poll_result
@@ -95,6 +95,8 @@ class Discoverer:
         A page that is itself an article is fetched again even if it is known. Raises StoreError.
         """
         try:
+            if not is_local(source) and await self._stages.offload(self._stages.ledger.is_forgotten, source.url):
+                raise FetchBlocked(f"{source.url}: a person had it removed", reason="forgotten")
             report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
         except StoreError:
             raise

@@ -131,6 +131,10 @@ class DryRunLedger(StoredLedger):
         """Return an empty state: a dry run reads every source as if for the first time."""
         return SourceState(name=name)
 
+    def is_forgotten(self, url: str) -> bool:
+        """Return whether the real store has a tombstone of a URL."""
+        return self._real is not None and self._real.is_forgotten(url)
+
     def enqueue(self, candidates: Sequence[Candidate], *, now: datetime, again: bool = False, batch: str = "") -> int:
         """Queue candidates that the real store does not know; with `again` also those it knows, hidden if forgotten."""
         candidates = self._real.hide_forgotten(candidates) if self._real else candidates

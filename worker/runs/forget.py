@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import structlog
@@ -26,6 +26,32 @@ class ForgetResult:
     at: datetime
     reports: tuple[ForgetReport, ...]
     to_do: tuple[str, ...]
+
+    def as_record(self) -> dict[str, object]:
+        """Return the result as `forget --json` prints it."""
+        return {
+            "at": _iso(self.at),
+            "forgotten": [_record_of(each) for each in self.reports],
+            "to_do": list(self.to_do),
+        }
+
+
+def _record_of(report: ForgetReport) -> dict[str, object]:
+    found = report.selection
+    return {
+        "target": report.request.target,
+        "host": report.request.is_host,
+        "forgotten_before": found.since and _iso(found.since),
+        "articles": [asdict(article) for article in found.articles],
+        "addresses": sorted(found.urls),
+        "pages": found.pages,
+        "copies_that_stay": [asdict(article) for article in found.copies],
+        "judged_again": [asdict(article) for article in report.judged_again],
+    }
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
 
 
 def requests_for(

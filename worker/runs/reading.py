@@ -206,7 +206,7 @@ class ShownArticle:
 
 
 class Browser:
-    """The queries of the web pages; implements `Corpus` of `worker.web.pages`. Close it before the store."""
+    """The queries of the web pages; implements `ShownCorpus` of `worker.web.pages`. Close it before the store."""
 
     def __init__(self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source]) -> None:
         self._reader = reader

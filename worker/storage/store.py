@@ -47,7 +47,7 @@ from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.candidates import find_fallback
-from worker.storage.queue.hosts import HostStore, ParagraphStore
+from worker.storage.queue.hosts import HostStore, ParagraphStore, is_forgotten
 from worker.storage.queue.outcomes import queue_rechecks
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
 from worker.storage.seeds.importing import SeedStore
@@ -72,6 +72,7 @@ class StoredLedger(Repository):
     lease_owners = reads(workers.lease_owners)
     reclaim = writes(workers.reclaim)
     fallback = reads(find_fallback)
+    is_forgotten = reads(is_forgotten)
     finish = writes(outcomes.finish)
     settle = writes(settling.settle)
     pending = reads(claims.pending)

@@ -30,7 +30,7 @@ from worker.errors import StoreError
 from worker.models import Health, StoreStats
 from worker.ports import Clock
 from worker.web.metrics import Metrics
-from worker.web.pages import Corpus, Pages
+from worker.web.pages import Pages, ShownCorpus
 
 # Protection against DNS rebinding: a web page in a user's browser could let its own host name resolve to this
 # machine and so read the status pages. Requests with an unknown Host header are refused; a plain IP address or
@@ -142,7 +142,7 @@ class StatusSource:
     figures: Callable[[], Awaitable[StoreStats | None]]
     metrics: Metrics
     clock: Clock
-    corpus: Callable[[], Corpus | None] = lambda: None
+    corpus: Callable[[], ShownCorpus | None] = lambda: None
 
 
 def build_web_app(source: StatusSource, *, names: Collection[str] = (), is_public: bool = False) -> Starlette:

@@ -161,7 +161,7 @@ _PATIENCE: Final = timedelta(seconds=20)  # chosen: as long as a person waits fo
 _ACTIVITY_AGE: Final = timedelta(seconds=30)  # for how long the plots are kept: they change little in that time
 
 
-class Corpus(Protocol):
+class ShownCorpus(Protocol):
     """What the pages read of an open store; every method may raise StoreError."""
 
     async def activity(self, *, after: int) -> ActivityCounts:
@@ -182,12 +182,12 @@ class Pages:
         *,
         health: Callable[[], Health],
         figures: Callable[[], Awaitable[StoreStats | None]],
-        corpus: Callable[[], Corpus | None],
+        corpus: Callable[[], ShownCorpus | None],
         clock: Clock,
     ) -> None:
         self._health, self._figures, self._corpus, self._clock = health, figures, corpus, clock
         self._templates = environment()
-        self._activity: tuple[Corpus, ActivityCounts, float] | None = None
+        self._activity: tuple[ShownCorpus, ActivityCounts, float] | None = None
 
     async def overview(self, request: Request) -> Response:  # noqa: ARG002 - the page is the same for all
         """Return the overview: health, numbers, plots, what needs a person, newest articles, sources."""
@@ -245,7 +245,7 @@ class Pages:
         body = page.render(health=self._health(), now=self._clock.now(), status=status, query=query, **values)
         return HTMLResponse(body, status_code=status, headers=headers)
 
-    def _open_corpus(self) -> Corpus:
+    def _open_corpus(self) -> ShownCorpus:
         corpus = self._corpus()
         if corpus is None:
             raise HTTPException(503, "the store is not open: the daemon is starting or stopping")

@@ -42,6 +42,7 @@ from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS,
 from worker.storage.db.sql import first_id_since, small_cache
 from worker.storage.queue import claims
 from worker.storage.queue.candidates import hide_forgotten
+from worker.storage.queue.hosts import is_forgotten
 from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
 from worker.storage.queue.workers import active_workers
 from worker.urls import canonicalise
@@ -238,6 +239,7 @@ class StoreReader(Repository):
     tombstone = reads(views.tombstone)
     removed = reads(views.removed_articles)
     hide_forgotten = reads(hide_forgotten)
+    is_forgotten = reads(is_forgotten)
     activity = reads(activity)
     members = reads(members)
 

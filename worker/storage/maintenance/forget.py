@@ -13,13 +13,14 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, func, or_, select, update
 
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
 from worker.storage.corpus.search import rewrite_step
+from worker.storage.corpus.seeds import places_of
 from worker.storage.db.codec import without_notes_on
 from worker.storage.db.database import Database
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, delete_meta, read_meta, write_meta
@@ -45,8 +46,6 @@ from worker.storage.queue.addresses import ADDRESSES
 from worker.storage.queue.backfills import BACKFILL_PLACES
 from worker.storage.queue.candidates import add_events, erase
 from worker.storage.queue.hosts import FORGOTTEN, HOST_PARAGRAPHS, add_tombstones, host_keys, text_key
-
-T = TypeVar("T")
 
 # Candidates in one transaction, URLs in one statement. Chosen, not measured: a worker waits for one of them at most.
 ERASED_AT_ONCE: Final = 200
@@ -283,8 +282,9 @@ def _addresses(connection: Connection, candidates: Collection[int]) -> set[str]:
 
 def _files(connection: Connection, candidates: Collection[int], articles: Iterable[int]) -> set[str]:
     """Return the names of the seed files, and of the files or records that candidates' contents came from."""
-    seeds = select(SEEDS.c.name).where(among(SEEDS.c.article_id, "ids"))
-    found = set(connection.execute(seeds, {"ids": articles}).scalars())
+    seeds = select(SEEDS.c.article_id).where(among(SEEDS.c.article_id, "ids")).distinct()
+    of_seeds = connection.execute(seeds, {"ids": articles}).scalars().all()
+    found = {place for each in of_seeds for place in places_of(connection, each)}
     given = CANDIDATES.c.payload_sha256.is_not(None)
     for query in (
         select(CANDIDATES.c.reference).where(among(CANDIDATES.c.id, "ids"), given),
@@ -299,7 +299,7 @@ def _by_urls(connection: Connection, key: Column[Any], column: Column[Any], urls
         yield from connection.execute(select(key).where(column.in_(some))).scalars()
 
 
-def _batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def _batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 

@@ -274,6 +274,11 @@ def tombstone_of(connection: Connection, urls: Iterable[str], *, text_sha256: st
     return found[0] if found else None
 
 
+def is_forgotten(connection: Connection, url: str) -> bool:
+    """Return whether a URL or its host was forgotten, so that it must not be fetched."""
+    return tombstone_of(connection, [url]) is not None
+
+
 def add_tombstones(
     connection: Connection, keys: Mapping[str, int | None], *, request: str, reason: str, at: datetime
 ) -> None:

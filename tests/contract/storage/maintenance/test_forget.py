@@ -12,6 +12,7 @@ from tests.contract.storage.factories import (
     MINUTE,
     NOW,
     add_seed,
+    add_seeds,
     article,
     candidate,
     claim_one,
@@ -19,11 +20,12 @@ from tests.contract.storage.factories import (
     judge,
     judge_of,
     page,
+    seed,
     settle,
     take_in,
 )
-from worker.errors import ExtractError, NotFoundError
-from worker.models import Outcome, State
+from worker.errors import NotFoundError
+from worker.models import Kind, Outcome, PreparedSeed, State
 from worker.models import Text as GivenText
 from worker.storage.db.schema import METADATA
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
@@ -179,10 +181,13 @@ def test_a_forgotten_seed_is_not_imported_again(store: Store) -> None:
 
     report = forget(store, str(number))
 
-    assert report.selection.files == ("one.txt",)
+    assert report.selection.files == ("seeds/one.txt",)
     assert not [value for value in values(store) if SECRET in value]
-    with pytest.raises(ExtractError, match=r"forgotten on 2026-05-04 \(a court order\).*delete the file"):
-        add_seed(store, "two.txt", f"một {SECRET}")
+    again = article("seed:two.txt", f"một {SECRET}", kind=Kind.SEED)
+    prepared = PreparedSeed(seed=seed("two.txt", again.text), article=again, fingerprint=fingerprint(again.text))
+    (refused,) = add_seeds(store, prepared).forgotten
+    assert refused.startswith("two.txt: forgotten on 2026-05-04 (a court order)")
+    assert add_seed(store, "one.txt", "hai ba")  # another text under the same name
     assert [each.article for each in store.reader.removed()] == [number]
 
 
