@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from worker.dedupe.alignment import Alignment, align, align_nothing
 from worker.dedupe.prepared import PreparedText, title_overlap
-from worker.dedupe.tokenizer import in_sorted, word_pairs
+from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 
 # Coverage: which words of one text the other has, and which belong to the story rather than to boilerplate.
 
@@ -182,6 +182,7 @@ _MIN_REPEAT = 30
 _SAME_TITLE_OVERLAP = 0.9
 _MIN_STORY_WORDS = 100
 _MOSTLY_COVERED = 0.55
+_TITLE_LEAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +272,7 @@ def _compare_in_order(one: PreparedText, two: PreparedText) -> Similarity:
     sure = int(here.sum()) >= _MIN_STORY_WORDS and (
         title_overlap(one.title, two.title) >= _SAME_TITLE_OVERLAP
         or is_lightly_edited(full_coverage(here), full_coverage(there))
+        or _are_titles_about_shared(one, here, two, there)
     )
     return Similarity(
         jaccard=jaccard,
@@ -279,6 +281,24 @@ def _compare_in_order(one: PreparedText, two: PreparedText) -> Similarity:
         theirs=coverage_of(two, there, one, trim=sure or marked_share(here) >= _MOSTLY_COVERED),
         alignment=alignment,
     )
+
+
+def _are_titles_about_shared(
+    one: PreparedText, here: NDArray[np.bool_], two: PreparedText, there: NDArray[np.bool_]
+) -> bool:
+    """Return whether what two texts share is their story: one title is about it, and neither about anything else."""
+    leads = [_title_lead(one, here), _title_lead(two, there)]
+    return max(leads) >= _TITLE_LEAD and min(leads) > -_TITLE_LEAD
+
+
+def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
+    """Return by how much more of its title's words a text has in its matched words than in its own passages."""
+    own = np.zeros(len(matched), dtype=np.bool_)
+    for start, stop in unmatched_passages(matched):
+        own[start:stop] = True
+    title = sorted_unique(text.title.hashes)
+    shared, other = (marked_share(np.isin(title, text.words.hashes[marks])) for marks in (matched, own))
+    return shared - other
 
 
 def _shared(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
