@@ -271,7 +271,7 @@ class _ComparedText:
     @property
     def own_dates(self) -> int:
         """Return how many dates near the beginning the other text names nowhere."""
-        return len(self.text.prepared.lead_dates - self.other.prepared.dates)
+        return len(self.text.prepared.lead_dates - self.other.prepared.dates.keys())
 
 
 def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:
