@@ -55,6 +55,26 @@ def fit(table: Floats, labels: Floats, weights: Floats, signs: Mapping[str, int]
     return Fit(names=names, points=tuple(points), adds=tuple(adds), intercept=float(found[-1]))
 
 
+def rank(table: Floats, labels: Floats, weights: Floats, signs: Mapping[str, int]) -> list[str]:
+    """Return the features in the order in which each next one promises to explain most of what the others leave."""
+    names = list(signs)
+    ramps = [_ramps(values, _points(values, weights)) for values in table.T]
+    ramps = [each - np.average(each, axis=0, weights=weights) for each in ramps]
+    chosen: list[str] = []
+    chance = np.full(len(labels), np.average(labels, weights=weights))
+    while len(chosen) < len(names):
+        left, bend = weights * (labels - chance), weights * chance * (1.0 - chance)
+        gains = {}
+        for name, steps in zip(names, ramps, strict=True):
+            gain = steps.T @ left / np.sqrt((steps**2 * bend[:, None]).sum(axis=0) + RIDGE)
+            gains[name] = float(np.max(np.abs(gain) if signs[name] == 0 else gain * signs[name]))
+        chosen.append(max((name for name in names if name not in chosen), key=lambda name: gains[name]))
+        some = [names.index(name) for name in chosen]
+        made = fit(table[:, some], labels, weights, {name: signs[name] for name in chosen})
+        chance = 1.0 / (1.0 + np.exp(-made.scores(table[:, some])))
+    return chosen
+
+
 def _points(values: Floats, weights: Floats) -> Floats:
     """Return some quantiles of the values, each counted by its weight."""
     order = np.argsort(values, kind="stable")

@@ -1,8 +1,9 @@
 """Fits the judge to the labelled pairs and writes its weights: curves, the figures they reach, never a text.
 
-    python -m tests.bench.fit_judge [--data FOLDER] [--out FILE] [--check]
+    python -m tests.bench.fit_judge [--data FOLDER] [--out FILE] [--check | --nested]
 
-Everything is measured out of fold: five folds, a story in one of them, three ways of dealing, averaged.
+Everything is measured out of fold: five folds, a story in one of them, three ways of dealing, averaged. With --nested
+each fold also chooses the features, the ridge and the operating point anew, which is what unseen pairs may expect.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.additive import Fit, Floats, fit, folds
+from tests.bench.additive import RIDGE, Fit, Floats, fit, folds, rank
 from tests.bench.articles import SHARED
 from tests.bench.judged_pairs import DATINGS, Example, measure, read_examples, shares, stories, weigh
 from worker.dedupe.features import FEATURE_SIGNS
@@ -26,6 +27,9 @@ OUT = Path(__file__).resolve().parents[2] / "worker" / "dedupe" / "weights.json"
 VERSION = 3
 MOST_WRONG = 0.04
 _TURNS = 3
+_FOLDS = 5
+_SIZES = (12, 15, 18)
+_RIDGES = (0.25, 0.5, 1.0, 2.0)
 _DIALS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -35,18 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="the folder that holds neardup/")
     parser.add_argument("--out", type=Path, default=OUT, help="the file to write")
     parser.add_argument("--check", action="store_true", help="print the figures and write nothing")
+    parser.add_argument("--nested", action="store_true", help="print the figures with every choice made inside")
     asked = parser.parse_args(argv)
     if not (asked.data / "neardup").is_dir():
         sys.stderr.write(f"{asked.data}: no folder neardup there; name the data with --data FOLDER\n")
         return 1
     examples = read_examples(asked.data)
     pairs = prepared(examples)
-    out_of_fold = cross_validate(pairs)
-    shift = operating_point(examples, out_of_fold[0])
+    out_of_fold = cross_validate_nested(examples, pairs) if asked.nested else cross_validate(pairs)
+    shift = 0.0 if asked.nested else operating_point(examples, out_of_fold[0])
     figures = reached(examples, out_of_fold - shift)
     for name, value in figures.items():
         sys.stdout.write(f"{name}: {value}\n")
-    if not asked.check:
+    if not asked.check and not asked.nested:
         table, labels, weights = pairs.rows(pairs.weights > 0)
         made = fit(table, labels, weights, FEATURE_SIGNS)
         asked.out.write_text(written(made, table, weights, shift=shift, figures=figures), encoding="utf-8")
@@ -88,17 +93,68 @@ def prepared(examples: Sequence[Example]) -> Pairs:
     )
 
 
-def cross_validate(pairs: Pairs, turns: int = _TURNS) -> Floats:
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a fit may choose: the features and the ridge."""
+
+    names: tuple[str, ...] = tuple(FEATURE_SIGNS)
+    ridge: float = RIDGE
+
+    def fit(self, table: Floats, labels: Floats, weights: Floats) -> Fit:
+        """Fit the chosen features."""
+        return fit(
+            self._of(table), labels, weights, {name: FEATURE_SIGNS[name] for name in self.names}, ridge=self.ridge
+        )
+
+    def scores(self, made: Fit, table: Floats) -> Floats:
+        """Return the scores of a fit."""
+        return made.scores(self._of(table))
+
+    def _of(self, table: Floats) -> Floats:
+        return table[:, [list(FEATURE_SIGNS).index(name) for name in self.names]]
+
+
+def cross_validate(
+    pairs: Pairs, turns: int = _TURNS, *, choice: Choice = Choice(), among: NDArray[np.bool_] | None = None
+) -> Floats:
     """Return the scores of pairs under each dating, by models that saw no pair of their story."""
-    used = np.flatnonzero(pairs.weights > 0)
     scores = np.zeros((len(DATINGS), len(pairs.labels)))
     for turn in range(turns):
-        fold = np.full(len(pairs.labels), -1)
-        fold[used] = folds([pairs.stories[place] for place in used.tolist()], pairs.labels[used], turn=turn)
-        for each in range(5):
-            made = fit(*pairs.rows((fold != each) & (fold >= 0)), FEATURE_SIGNS)
+        fold = _fold_of(pairs, pairs.weights > 0 if among is None else among & (pairs.weights > 0), turn)
+        for each in range(_FOLDS):
+            made = choice.fit(*pairs.rows((fold != each) & (fold >= 0)))
             for place, table in enumerate(pairs.tables):
-                scores[place, fold == each] += made.scores(table[fold == each]) / turns
+                scores[place, fold == each] += choice.scores(made, table[fold == each]) / turns
+    return scores
+
+
+def _fold_of(pairs: Pairs, which: NDArray[np.bool_], turn: int) -> NDArray[np.int64]:
+    used = np.flatnonzero(which)
+    fold = np.full(len(pairs.labels), -1)
+    fold[used] = folds([pairs.stories[place] for place in used.tolist()], pairs.labels[used], count=_FOLDS, turn=turn)
+    return fold
+
+
+def cross_validate_nested(examples: Sequence[Example], pairs: Pairs) -> Floats:
+    """Return scores less the operating point, where each fold chose features, ridge and point without its pairs."""
+    labelled = np.array([each.collection == "labelled" and each.label is not None for each in examples])
+    scores = np.zeros((len(DATINGS), len(pairs.labels)))
+    fold = _fold_of(pairs, pairs.weights > 0, 0)
+    for each in range(_FOLDS):
+        others = (fold != each) & (fold >= 0)
+        order = rank(*pairs.rows(others), FEATURE_SIGNS)
+        tried = []
+        for choice in (Choice(names=tuple(order[:size]), ridge=ridge) for size in _SIZES for ridge in _RIDGES):
+            inner = cross_validate(pairs, 1, choice=choice, among=others)
+            side = 2.0 * pairs.labels - 1.0
+            known = others & labelled
+            tried.append((float(np.logaddexp(0.0, -(side * inner)[:2, known]).mean()), choice, inner))
+        _, best, inner = min(tried, key=lambda one: one[0])
+        inside = [example for example, kept in zip(examples, others, strict=True) if kept]
+        shift = operating_point(inside, inner[0, others])
+        made = best.fit(*pairs.rows(others))
+        for place, table in enumerate(pairs.tables):
+            scores[place, fold == each] = best.scores(made, table[fold == each]) - shift
     return scores
 
 

@@ -33,11 +33,11 @@ _DIGIT = re.compile(r"\d")
 _WEIGHTS = {
     "labelled": 1.0,
     "near_identical": 2.0,
-    "reuters": 3.0,
+    "reuters": 6.0,
     "pairs": 1.0,
     "events": 0.3,
     "more": 1.5,
-    "edited": 0.6,
+    "edited": 0.9,
     "misprint": 0.25,
 }
 _MISPRINTS = 120

@@ -43,20 +43,31 @@ class Substitutions:
 
 
 def find_substitutions(text: PreparedText, other: PreparedText, similarity: Similarity) -> Substitutions:
-    """Count the places where the texts differ in a few words and then agree again."""
-    found = [gap for gap in similarity.alignment.gaps if _is_substitution(gap, text, other)]
+    """Count the places where the texts differ in a few words and then agree again.
+
+    A row of numbers replaced by a row of others (a draw, a table of prices) counts as often as it has numbers.
+    """
     ours, theirs = text.entities, other.entities
     may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
-    clashing = [
-        gap
-        for gap in found
-        if _numbers_clash(_entities_in(ours.numbers, gap.ours), _entities_in(theirs.numbers, gap.theirs))
-    ]
-    return Substitutions(
-        substitutions=len(found),
-        numbers=len(clashing),
-        renamed=sum(_is_renamed(text, other, gap) for gap in found) if may_be_renamed else 0,
-    )
+    found = numbers = renamed = 0
+    for gap in similarity.alignment.gaps:
+        here, there = _entities_in(ours.numbers, gap.ours), _entities_in(theirs.numbers, gap.theirs)
+        if _is_substitution(gap, text, other):
+            count, clashing = 1, int(_numbers_clash(here, there))
+            renamed += may_be_renamed and _is_renamed(text, other, gap)
+        elif _is_row(here, gap.ours) and _is_row(there, gap.theirs):
+            count = min(len(here), len(there))
+            clashing = max(0, count - len({each.key for each in here} & {each.key for each in there}))
+        else:
+            continue
+        found += count
+        numbers += clashing
+    return Substitutions(substitutions=found, numbers=numbers, renamed=renamed)
+
+
+def _is_row(numbers: list[Entity], words: range) -> bool:
+    """Return whether at least half of some words are numbers."""
+    return bool(numbers) and 2 * sum(number.stop - number.start for number in numbers) >= len(words)
 
 
 def numbers_differ(ours: Words, theirs: Words) -> bool:
@@ -260,7 +271,7 @@ class _ComparedText:
     @property
     def own_dates(self) -> int:
         """Return how many dates near the beginning the other text names nowhere."""
-        return len(self.text.prepared.lead_dates - self.other.prepared.dates)
+        return len(self.text.prepared.lead_dates - self.other.prepared.dates.keys())
 
 
 def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:

@@ -87,10 +87,14 @@ def find_numbers(words: Words) -> tuple[Entity, ...]:
     )
 
 
-def dates_in(text: str) -> frozenset[tuple[int, int]]:
-    """Return the dates in a text as pairs of month and day."""
-    found = ((int(each[2]), int(each[1])) for each in _DATE.finditer(text))
-    return frozenset((month, day) for month, day in found if 1 <= month <= _MAX_MONTH and 1 <= day <= _MAX_DAY)
+def find_dates(text: str) -> dict[tuple[int, int], int]:
+    """Return the dates in a text as pairs of month and day, and the index of the code point where each is first."""
+    found: dict[tuple[int, int], int] = {}
+    for each in _DATE.finditer(text):
+        month, day = int(each[2]), int(each[1])
+        if 1 <= month <= _MAX_MONTH and 1 <= day <= _MAX_DAY:
+            found.setdefault((month, day), each.start())
+    return found
 
 
 def _number_key(written: str) -> tuple[str, ...]:
@@ -238,15 +242,16 @@ class PreparedText:
         return number_keys(self.title)
 
     @cached_property
-    def dates(self) -> frozenset[tuple[int, int]]:
-        """Return the dates in title and text as pairs of month and day."""
-        return dates_in(self.title.text) | dates_in(self.words.text)
+    def dates(self) -> dict[tuple[int, int], int]:
+        """Return the dates in title and text as pairs of month and day, with the first index in the text, or -1."""
+        return find_dates(self.words.text) | dict.fromkeys(find_dates(self.title.text), -1)
 
-    @cached_property
+    @property
     def lead_dates(self) -> frozenset[tuple[int, int]]:
         """Return the dates in the title and in the first words of the text, where the day of an event is named."""
         ends = self.words.ends[:_DATED_WORDS]
-        return dates_in(self.title.text) | dates_in(self.words.text[: ends[-1] if len(ends) else 0])
+        stop = int(ends[-1]) if len(ends) else 0
+        return frozenset(date for date, place in self.dates.items() if place < stop)
 
 
 def prepare(text: str, *, title: str = "") -> PreparedText:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from worker.dedupe.alignment import Alignment, align, align_nothing
 from worker.dedupe.prepared import PreparedText, title_overlap
-from worker.dedupe.tokenizer import in_sorted, word_pairs
+from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 
 # Coverage: which words of one text the other has, and which belong to the story rather than to boilerplate.
 
@@ -177,11 +177,13 @@ _MIN_CONTAINMENT = 0.15
 _MIN_REPEAT = 30
 
 # Two texts that share only boilerplate must not be reduced to it. So boilerplate is removed from a text only if the
-# other is mostly covered, or if both share `_MIN_STORY_WORDS` and have the same title or only single words exchanged.
-# Chosen by hand, and checked on the labelled pairs.
+# other is mostly covered, or if both share `_MIN_STORY_WORDS` and have the same title, or titles about what they share
+# (`_TITLE_LEAD` more of the title's words there than in the rest), or only single words exchanged. Chosen by hand, and
+# checked on the labelled pairs.
 _SAME_TITLE_OVERLAP = 0.9
 _MIN_STORY_WORDS = 100
 _MOSTLY_COVERED = 0.55
+_TITLE_LEAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,17 +270,45 @@ def _compare_in_order(one: PreparedText, two: PreparedText) -> Similarity:
     # shared shingles count as matched too.
     here = _with_repeats(one, alignment.ours | _long_runs(_words_in_shingles(one, shared)), two)
     there = _with_repeats(two, alignment.theirs | _long_runs(_words_in_shingles(two, shared)), one)
-    sure = int(here.sum()) >= _MIN_STORY_WORDS and (
-        title_overlap(one.title, two.title) >= _SAME_TITLE_OVERLAP
-        or is_lightly_edited(full_coverage(here), full_coverage(there))
-    )
+    trim_one, trim_two = marked_share(there) >= _MOSTLY_COVERED, marked_share(here) >= _MOSTLY_COVERED
+    if not (trim_one and trim_two) and _is_shared_the_story(one, here, two, there):
+        trim_one = trim_two = True
     return Similarity(
         jaccard=jaccard,
         containment=containment,
-        ours=coverage_of(one, here, two, trim=sure or marked_share(there) >= _MOSTLY_COVERED),
-        theirs=coverage_of(two, there, one, trim=sure or marked_share(here) >= _MOSTLY_COVERED),
+        ours=coverage_of(one, here, two, trim=trim_one),
+        theirs=coverage_of(two, there, one, trim=trim_two),
         alignment=alignment,
     )
+
+
+def _is_shared_the_story(
+    one: PreparedText, here: NDArray[np.bool_], two: PreparedText, there: NDArray[np.bool_]
+) -> bool:
+    """Return whether what two texts share is their story rather than boilerplate, by their titles or by the edits."""
+    return int(here.sum()) >= _MIN_STORY_WORDS and (
+        title_overlap(one.title, two.title) >= _SAME_TITLE_OVERLAP
+        or is_lightly_edited(full_coverage(here), full_coverage(there))
+        or _are_titles_about_shared(one, here, two, there)
+    )
+
+
+def _are_titles_about_shared(
+    one: PreparedText, here: NDArray[np.bool_], two: PreparedText, there: NDArray[np.bool_]
+) -> bool:
+    """Return whether what two texts share is their story: one title is about it, and neither about anything else."""
+    leads = [_title_lead(one, here), _title_lead(two, there)]
+    return max(leads) >= _TITLE_LEAD and min(leads) > -_TITLE_LEAD
+
+
+def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
+    """Return by how much more of its title's words a text has in its matched words than in its own passages."""
+    own = np.zeros(len(matched), dtype=np.bool_)
+    for start, stop in unmatched_passages(matched):
+        own[start:stop] = True
+    title = sorted_unique(text.title.hashes)
+    shared, other = (marked_share(np.isin(title, text.words.hashes[marks])) for marks in (matched, own))
+    return shared - other
 
 
 def _shared(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
