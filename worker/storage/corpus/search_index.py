@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from itertools import chain, islice, pairwise
@@ -138,6 +138,7 @@ SEARCHED_COLUMNS: Final[tuple[Column[Any], ...]] = (
 )  # fmt: skip
 _SEARCHED = select(*SEARCHED_COLUMNS).where(among(ARTICLES.c.id, "ids"))
 _QUEUE_TEXT = insert(SEARCH_QUEUE)
+_UNQUEUE = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids"))
 _COUNT_QUEUED = select(func.count()).select_from(SEARCH_QUEUE)
 _SAVE_TERMS_SQLITE = text("INSERT INTO search_texts (rowid, terms) VALUES (:id, :terms)")
 _SAVE_TERMS_POSTGRESQL = text(
@@ -160,8 +161,8 @@ def index_queued_texts(connection: Connection, *, limit: int = SEARCH_BATCH, new
     order = SEARCH_QUEUE.c.article_id.desc() if newest else SEARCH_QUEUE.c.article_id
     # Another worker's batch is passed over, not waited for.
     chosen = select(SEARCH_QUEUE.c.article_id).order_by(order).limit(limit).with_for_update(skip_locked=True)
-    taken = delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.article_id.in_(chosen)).returning(SEARCH_QUEUE.c.article_id)
-    ids = connection.execute(taken).scalars().all()
+    ids = connection.execute(chosen).scalars().all()
+    connection.execute(_UNQUEUE, {"ids": ids})
     save = _SAVE_TERMS_SQLITE if is_sqlite(connection) else _SAVE_TERMS_POSTGRESQL
     if values := _term_values(connection, ids):
         connection.execute(save, values)
@@ -175,7 +176,7 @@ def count_queued(connection: Connection) -> int:
 
 def remove_texts(connection: Connection, ids: Collection[int]) -> None:
     """Take articles out of full-text search: before their rows are deleted, or changed in a field that is searched."""
-    queued = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids")).returning(SEARCH_QUEUE.c.article_id)
+    queued = _UNQUEUE.returning(SEARCH_QUEUE.c.article_id)
     waiting = set(connection.execute(queued, {"ids": ids}).scalars())
     drop = _DROP_TERMS_SQLITE if is_sqlite(connection) else _DROP_TERMS_POSTGRESQL
     if values := _term_values(connection, [each for each in ids if each not in waiting]):
@@ -235,6 +236,7 @@ def pair_terms(bare: Iterable[str]) -> Iterable[str]:
     return map("_".join, pairwise(bare))
 
 
+@lru_cache(maxsize=4096)  # the sources, hosts and sections of a corpus, half a megabyte
 def label(name: str, value: str) -> str:
     """Return the term of a filter; values that differ in case or diacritics alone are the same."""
     plain = "_".join(word.bare for word in search_words(value)) or value
