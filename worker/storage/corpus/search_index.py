@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, Table, delete, func, insert, select, text
@@ -73,6 +73,8 @@ def _token_words(token: str) -> tuple[SearchWord, ...]:
 
 def _split_token(token: str) -> tuple[SearchWord, ...]:
     """Return the words of a run of non-blank characters: letters and digits, with the marks that follow them."""
+    if token.isalnum() and _SPACELESS_LETTER.search(token) is None:
+        return (_search_word(token, 0, len(token)),)
     spans: list[list[int]] = []
     open_word = False
     for place, character in enumerate(token):
@@ -102,7 +104,11 @@ def _is_mark(character: str) -> bool:
 def _search_word(token: str, start: int, end: int) -> SearchWord:
     """Return the word at a place of a token."""
     folded = token[start:end][:_MAX_WORD].casefold()
-    letters = [each for each in unicodedata.normalize("NFKD", folded) if unicodedata.category(each) != "Cf"]
+    if folded.isascii():
+        return SearchWord(bare=folded, marked="", start=start, end=end)
+    letters: Sequence[str] = unicodedata.normalize("NFKD", folded)
+    if not folded.isalnum():
+        letters = [each for each in letters if unicodedata.category(each) != "Cf"]
     tones = "".join(sorted(each for each in letters if each in _TONES))
     marked = unicodedata.normalize("NFC", "".join(each for each in letters if each not in _TONES)) + tones
     base = "".join(each for each in letters if not unicodedata.combining(each))
@@ -132,6 +138,7 @@ SEARCHED_COLUMNS: Final[tuple[Column[Any], ...]] = (
 )  # fmt: skip
 _SEARCHED = select(*SEARCHED_COLUMNS).where(among(ARTICLES.c.id, "ids"))
 _QUEUE_TEXT = insert(SEARCH_QUEUE)
+_UNQUEUE = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids"))
 _COUNT_QUEUED = select(func.count()).select_from(SEARCH_QUEUE)
 _SAVE_TERMS_SQLITE = text("INSERT INTO search_texts (rowid, terms) VALUES (:id, :terms)")
 _SAVE_TERMS_POSTGRESQL = text(
@@ -154,8 +161,8 @@ def index_queued_texts(connection: Connection, *, limit: int = SEARCH_BATCH, new
     order = SEARCH_QUEUE.c.article_id.desc() if newest else SEARCH_QUEUE.c.article_id
     # Another worker's batch is passed over, not waited for.
     chosen = select(SEARCH_QUEUE.c.article_id).order_by(order).limit(limit).with_for_update(skip_locked=True)
-    taken = delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.article_id.in_(chosen)).returning(SEARCH_QUEUE.c.article_id)
-    ids = connection.execute(taken).scalars().all()
+    ids = connection.execute(chosen).scalars().all()
+    connection.execute(_UNQUEUE, {"ids": ids})
     save = _SAVE_TERMS_SQLITE if is_sqlite(connection) else _SAVE_TERMS_POSTGRESQL
     if values := _term_values(connection, ids):
         connection.execute(save, values)
@@ -169,7 +176,7 @@ def count_queued(connection: Connection) -> int:
 
 def remove_texts(connection: Connection, ids: Collection[int]) -> None:
     """Take articles out of full-text search: before their rows are deleted, or changed in a field that is searched."""
-    queued = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids")).returning(SEARCH_QUEUE.c.article_id)
+    queued = _UNQUEUE.returning(SEARCH_QUEUE.c.article_id)
     waiting = set(connection.execute(queued, {"ids": ids}).scalars())
     drop = _DROP_TERMS_SQLITE if is_sqlite(connection) else _DROP_TERMS_POSTGRESQL
     if values := _term_values(connection, [each for each in ids if each not in waiting]):
@@ -184,37 +191,52 @@ def requeue_texts(connection: Connection, ids: Collection[int]) -> None:
 
 def _term_values(connection: Connection, ids: Collection[int]) -> list[dict[str, Any]]:
     """Return the terms of articles in the form that this database takes."""
-    quote = "" if is_sqlite(connection) else "'"
+    form = " ".join if is_sqlite(connection) else _quoted
     rows = connection.execute(_SEARCHED, {"ids": ids}).all() if ids else ()
-    return [{"id": row.id, "terms": " ".join(f"{quote}{term}{quote}" for term in search_terms(row))} for row in rows]
+    return [{"id": row.id, "terms": form(search_terms(row))} for row in rows]
+
+
+def _quoted(terms: Collection[str]) -> str:
+    """Return terms as a `tsvector` is written; none of them has a quotation mark in it."""
+    separator = "' '"
+    return f"'{separator.join(terms)}'"
 
 
 def search_terms(row: Row[Any]) -> Collection[str]:
     """Return the terms by which full-text search finds the article in a row; the same row always has the same terms."""
-    of_title = word_terms(search_words(row.title))
-    of_text = word_terms(search_words(row.text)[:_MAX_SEARCH_WORDS])
+    of_title, of_text = _terms_of(row.title), _terms_of(row.text)
     day = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
     labels = {label("source", row.source), label("source", row.host), label("language", row.language)}
-    terms = {*of_title, *of_text, *(f"{IN_TITLE}{term}" for term in of_title), *labels, *date_labels(day)}
+    labels.update(date_labels(day))
     if row.section:
-        terms.add(label("section", row.section))
+        labels.add(label("section", row.section))
+    terms = of_title | of_text | labels
+    terms.update(map(IN_TITLE.__add__, of_title))
     if sum(map(len, terms)) <= _MAX_TERMS_SIZE:
         return terms
     ordered, size = sorted(terms - labels), 0
     return [*labels, *(term for term in ordered if (size := size + len(term)) <= _MAX_TERMS_SIZE)]
 
 
-def word_terms(words: Sequence[SearchWord]) -> set[str]:
-    """Return the terms of words that follow each other."""
-    bare = [word.bare for word in words]
-    return {*bare, *pair_terms(bare), *(word.marked for word in words if word.marked)}
+def _terms_of(text: str) -> set[str]:
+    """Return the terms of a text: its words without diacritics, those that are written with some, and the pairs."""
+    tokens = text.split()
+    # Each different token is looked at once: this runs for every article.
+    known = {token: _token_words(token.strip(_AROUND_WORDS)) for token in set(tokens)}
+    bare_of = {token: [word.bare for word in words] for token, words in known.items()}
+    bare = list(islice(chain.from_iterable(map(bare_of.__getitem__, tokens)), _MAX_SEARCH_WORDS))
+    terms = {word.marked for words in known.values() for word in words}
+    terms.update(bare, pair_terms(bare))
+    terms.discard("")
+    return terms
 
 
 def pair_terms(bare: Iterable[str]) -> Iterable[str]:
-    """Return the terms of neighbouring words. They begin with a mark of their own, apart from all words."""
-    return (f"_{first}_{second}" for first, second in pairwise(bare))
+    """Return the terms of neighbouring words; no word has the mark between them."""
+    return map("_".join, pairwise(bare))
 
 
+@lru_cache(maxsize=4096)  # the sources, hosts and sections of a corpus, half a megabyte
 def label(name: str, value: str) -> str:
     """Return the term of a filter; values that differ in case or diacritics alone are the same."""
     plain = "_".join(word.bare for word in search_words(value)) or value
