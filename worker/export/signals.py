@@ -146,7 +146,7 @@ _EMAIL: Final = re.compile(
 # A row of digits with blanks, dots, hyphens and brackets between them. Another such row may stand beside it after a
 # slash or a hyphen, but it is no part of a word, a decimal number or an address.
 _NUMBER: Final = re.compile(
-    r"(?<![\w=@#&?])(?<!\d[.,])(?<![^\d\s]-)(?<![^\d\s]/)(?<!/\d/)(?<!/\d{2}/)(?<!/\d{4}/)"
+    r"(?=[+(\d])(?<![\w=@#&?])(?<!\d[.,])(?<![^\d\s]-)(?<![^\d\s]/)(?<!/\d/)(?<!/\d{2}/)(?<!/\d{4}/)"
     r"(?:\(\+?\d{1,4}\)|\+?\d)(?:[ .\u00a0\u2009\u202f-]?\(?\d\)?){6,17}"
     r"(?![\w@])(?![.,:]\d)(?!-\d{1,7}(?!\d))(?!/[^\d\s]|/\Z)"
 )
