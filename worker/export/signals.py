@@ -143,11 +143,17 @@ def _signal_column(name: str) -> ExportColumn:
 _EMAIL: Final = re.compile(
     r"(?<![\w.+%-])[a-zA-Z0-9][\w.+%-]{0,63}@(?:[a-zA-Z0-9-]{1,63}\.){1,8}[a-zA-Z]{2,24}(?![\w@])"
 )
-# A row of digits with blanks, dots, hyphens and brackets between them, and nothing attached at either end.
+# A row of digits with blanks, dots, hyphens and brackets between them. Another such row may stand beside it after a
+# slash or a hyphen, but it is no part of a word, a decimal number or an address.
 _NUMBER: Final = re.compile(
-    r"(?<![\w/=@.,#&?-])(?:\(\+?\d{1,4}\)|\+?\d)(?:[ .\u00a0\u2009\u202f-]?\(?\d\)?){6,17}(?![\w/@]|[.,:-]\d)"
+    r"(?=[+(\d])(?<![\w=@#&?])(?<!\d[.,])(?<![^\d\s]-)(?<![^\d\s]/)(?<!/\d/)(?<!/\d{2}/)(?<!/\d{4}/)"
+    r"(?:\(\+?\d{1,4}\)|\+?\d)(?:[ .\u00a0\u2009\u202f-]?\(?\d\)?){6,17}"
+    r"(?![\w@])(?![.,:]\d)(?!-\d{1,7}(?!\d))(?!/[^\d\s]|/\Z)"
 )
 _GROUP: Final = re.compile(r"\d+")
+_BLANK: Final = re.compile(r"[ \u00a0\u2009\u202f]")
+_MAX_BLANKS: Final = 8  # a row with more is a table; two phone numbers have seven
+_PASSES: Final = 4  # numbers with nothing but blanks between them are masked one by one; more in a row are no text
 _GROUPED_BY_THOUSANDS: Final = re.compile(r"\+?\d{1,3}(?:\.\d{3})+")
 _NORTH_AMERICAN: Final = re.compile(r"(?:1-)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}-)[2-9]\d{2}-\d{4}")
 _TRUNK_ZERO: Final = re.compile(r"\A840")  # `+84 (0) 912…`
@@ -163,7 +169,7 @@ _UNIT: Final = re.compile(
 )
 _CONTEXT: Final = 60  # characters before a number in which its name is looked for; chosen, about ten words
 # Vietnamese numbers have ten digits, or eleven for a landline (since 2017) and for mobiles of before 2018.
-_VIETNAMESE: Final = re.compile(r"0(?:[35789]\d{8}|2\d{8,9}|[46]\d{8,9}|1[2689]\d{8})")
+_VIETNAMESE: Final = re.compile(r"(?:84[35789]\d{8}|0(?:[35789]\d{8}|2\d{8,9}|[46]\d{8,9}|1[2689]\d{8}))")
 _CITIZEN: Final = re.compile(r"0(?!00)(?:[0-8]\d|9[0-6])[0-3]\d{8}")
 _SHORT_ID, _LONG_ID = 9, 12  # digits of an identity card's number, until 2016 and since
 # Digits of a number after `+`, with the code of the country: up to 15 (ITU-T E.164); fixed for some codes.
@@ -181,23 +187,37 @@ def mask_personal_data(text: str) -> str:
     """
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
-    return _NUMBER.sub(_mask_number, text)
+    for _ in range(_PASSES):
+        before, text = text, _NUMBER.sub(_mask_number, text)
+        if text == before:
+            break
+    return text
 
 
 def _mask_number(match: re.Match[str]) -> str:
-    written, groups = match.group(), _GROUP.findall(match.group())
-    if _UNIT.match(match.string, match.end()):
-        return written
-    if _is_id(match, groups):
-        return "[id]"
-    return "[phone]" if _is_phone(written, groups) else written
+    """Mask the longest run of groups that is a phone or an ID number, and ends where the row does or at a blank."""
+    row, line = match.group(), match.string
+    blanks = [blank.start() for blank in _BLANK.finditer(row)]
+    if len(blanks) > _MAX_BLANKS:
+        return row
+    starts, ends = [0, *(place + 1 for place in blanks)], [*blanks, len(row)]
+    runs = ((start, end) for start in starts for end in ends if end - start >= _SHORT_ID)
+    for start, end in sorted(runs, key=lambda run: run[0] - run[1]):
+        written, groups = row[start:end], _GROUP.findall(row[start:end])
+        begin = match.start() + start
+        if _UNIT.match(line, match.start() + end):
+            continue
+        if _is_id(written, groups, line[max(0, begin - _CONTEXT) : begin]):
+            return f"{row[:start]}[id]{row[end:]}"
+        if _is_phone(written, groups):
+            return f"{row[:start]}[phone]{row[end:]}"
+    return row
 
 
-def _is_id(match: re.Match[str], groups: list[str]) -> bool:
+def _is_id(written: str, groups: list[str], before: str) -> bool:
     digits = "".join(groups)
-    if len(digits) not in {_SHORT_ID, _LONG_ID} or "+" in match.group() or min(map(len, groups)) < _SMALLEST_GROUP:
+    if len(digits) not in {_SHORT_ID, _LONG_ID} or "+" in written or min(map(len, groups)) < _SMALLEST_GROUP:
         return False
-    before = match.string[max(0, match.start() - _CONTEXT) : match.start()]
     return _CITIZEN.fullmatch(digits) is not None or _ID_NAME.search(before) is not None
 
 
@@ -208,7 +228,7 @@ def _is_phone(written: str, groups: list[str]) -> bool:
         return _INTERNATIONAL.fullmatch(number) is not None and _GROUPED_BY_THOUSANDS.fullmatch(written) is None
     if _NORTH_AMERICAN.fullmatch(written):
         return True
-    begins = len(groups) == 1 or len(groups[0]) in _FIRST_GROUPS or written.startswith("(")
+    begins = len(groups) == 1 or len(groups[0]) in _FIRST_GROUPS or written.startswith("(") or groups[0] == "84"
     # `08 3818 1436`, as landlines were written until 2017; in a date, the day is followed by two digits.
     begins = begins or min(map(len, groups[1:])) > _SMALLEST_GROUP
     return begins and _VIETNAMESE.fullmatch(digits) is not None

@@ -113,9 +113,10 @@ class Trace:
             self._fields.append(ExplainedField(name=name, value=str(value), origin=origin))
 
     def fields(self, found: ArticleFields) -> None:
-        """Record the fields that were found; the lead was recorded with the text."""
+        """Record the fields that were found."""
         for name, origin in found.origins.items():
-            self.field(name, getattr(found, name), origin)
+            value = getattr(found, name)
+            self.field(name, ", ".join(value) if isinstance(value, tuple) else value, origin)
 
     def drop(self, blocks: Iterable[DroppedBlock]) -> None:
         """Record dropped blocks."""
