@@ -100,8 +100,10 @@ def test_the_address_of_a_seed_article_is_its_name_and_no_filter_applies() -> No
     languages = LanguageDetector()
     raw = "Tựa bài\nMột câu duy nhất nhưng đủ để thành một bài báo rất ngắn ở đây."
 
-    article = seed_article(Seed(name="007_ab.txt", raw=raw, sha256="0"), fetched_at=NOW, languages=languages)
+    article = seed_article(
+        Seed(name="007_ab.txt", raw=raw, sha256="0"), fetched_at=NOW, languages=languages, scraped=True
+    )
 
     assert (article.url, article.source, article.kind, article.language) == ("seed:007_ab.txt", "seeds", "seed", "vi")
     with pytest.raises(ExtractError):
-        seed_article(Seed(name="x", raw="\n\n", sha256="0"), fetched_at=NOW, languages=languages)
+        seed_article(Seed(name="x", raw="\n\n", sha256="0"), fetched_at=NOW, languages=languages, scraped=True)

@@ -12,7 +12,7 @@ from tests.unit.extract.pages import news_page
 from tests.unit.extract.pages import read as read_news
 from tests.unit.sources.factories import NOW, page, rss, source
 from worker.fetch.robots import parse_robots
-from worker.models import Candidate, Text
+from worker.models import Candidate, Seed, Text
 from worker.sources import PARSERS
 from worker.sources.feed.opml import read_opml
 from worker.sources.files.inputs import read_inputs
@@ -179,7 +179,7 @@ def test_a_seed_is_read(tmp_path: Path, written: bytes) -> None:
     assert isinstance(file, SeedFile)
     (seed,) = read_seed_file(SeedReader(now=NOW), file)
 
-    assert not isinstance(seed, str)
+    assert isinstance(seed, Seed)
 
 
 @pytest.mark.parametrize("control", [b"\x00", b"\x02", b"\x1f", b"\x7f"])

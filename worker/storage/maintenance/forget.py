@@ -20,7 +20,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
 from worker.storage.corpus.search import rewrite_step
-from worker.storage.corpus.seeds import places_of
+from worker.storage.corpus.views import seed_places
 from worker.storage.db.codec import without_notes_on
 from worker.storage.db.database import Database
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, delete_meta, read_meta, write_meta
@@ -284,7 +284,7 @@ def _files(connection: Connection, candidates: Collection[int], articles: Iterab
     """Return the names of the seed files, and of the files or records that candidates' contents came from."""
     seeds = select(SEEDS.c.article_id).where(among(SEEDS.c.article_id, "ids")).distinct()
     of_seeds = connection.execute(seeds, {"ids": articles}).scalars().all()
-    found = {place for each in of_seeds for place in places_of(connection, each)}
+    found = {place for each in of_seeds for place in seed_places(connection, each)}
     given = CANDIDATES.c.payload_sha256.is_not(None)
     for query in (
         select(CANDIDATES.c.reference).where(among(CANDIDATES.c.id, "ids"), given),
