@@ -376,32 +376,5 @@ MARKS = Table(
 )
 """Manual decisions about two canonical URLs. `pair` is a hash of both, as URLs may be too long for an index."""
 
-HABITS = Table(
-    "habits",
-    METADATA,
-    Column("source", Text, primary_key=True),
-    Column("plan", Text, nullable=False, default=""),
-    Column("failing_since", UtcTime),
-    Column("fault", Text, nullable=False, default=""),
-    Column("gaps", Integer, nullable=False, default=0),
-    Column("gap_at", UtcTime),
-    Column("habits", Text, nullable=False, default=""),
-    Column("alarms", Text, nullable=False, default=""),
-    Column("entries", PackedBytes, nullable=False, default=b""),
-)
-"""Statistics about the polls of each source, written at the end of each poll.
-
-`plan` names the rule that set the next poll, `fault` the class of error since `failing_since`. `gaps` counts the polls
-that shared no entry with the one before; the last was at `gap_at`. `habits` and `alarms` are JSON, `entries` the 64-bit
-keys of the entries in the last poll.
-"""
-
-HARVESTS = Table(
-    "harvests",
-    METADATA,
-    Column("source", Text, primary_key=True),
-    Column("sums", Text, nullable=False),
-)
-"""The outcomes of each source's pages: decaying sums as JSON, written with each outcome."""
 
 WITH_ARTICLE = (State.STORED, State.DUPLICATE, State.REVISED, State.UNCHANGED)

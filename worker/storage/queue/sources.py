@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Executable, Row, bindparam, or_, select, update
+from sqlalchemy import Column, Connection, Executable, Integer, Row, Table, Text, bindparam, or_, select, update
 
 from worker.models import (
     Alarm,
@@ -28,9 +28,38 @@ from worker.models import (
     Validators,
 )
 from worker.schedule.drift import PageOutcome, add_outcome
-from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, storable, storable_or_none, to_json
-from worker.storage.db.schema import ARTICLES, HABITS, HARVESTS, SOURCES, Values
+from worker.storage.db.codec import EPOCH, MICROSECOND, PackedBytes, UtcTime, storable, storable_or_none, to_json
+from worker.storage.db.schema import ARTICLES, METADATA, SOURCES, Values
 from worker.storage.db.sql import Insert, upsert
+
+HABITS = Table(
+    "habits",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("plan", Text, nullable=False, default=""),
+    Column("failing_since", UtcTime),
+    Column("fault", Text, nullable=False, default=""),
+    Column("gaps", Integer, nullable=False, default=0),
+    Column("gap_at", UtcTime),
+    Column("habits", Text, nullable=False, default=""),
+    Column("alarms", Text, nullable=False, default=""),
+    Column("entries", PackedBytes, nullable=False, default=b""),
+)
+"""Statistics about the polls of each source, written at the end of each poll.
+
+`plan` names the rule that set the next poll, `fault` the class of error since `failing_since`. `gaps` counts the polls
+that shared no entry with the one before; the last was at `gap_at`. `habits` and `alarms` are JSON, `entries` the 64-bit
+keys of the entries in the last poll.
+"""
+
+HARVESTS = Table(
+    "harvests",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("sums", Text, nullable=False),
+)
+"""The outcomes of each source's pages: decaying sums as JSON, written with each outcome."""
+
 
 # Publishing statistics and outcome statistics, to rows and JSON and back.
 
