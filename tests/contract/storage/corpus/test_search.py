@@ -93,18 +93,19 @@ def test_a_query_finds_what_it_describes(filled: Store, is_indexed: bool) -> Non
     assert [(query, set(ids(filled, query))) for query, _ in FOUND] == [(query, found) for query, found in FOUND]
 
 
-@pytest.mark.parametrize(
-    "query",
-    ['"', '""', '"""', "-", "--", ':"', "source:", "from:x", "from:2026-13-45", "to:0000", "a AND NOT (b", "NEAR(a b)",
-     "x'); DROP TABLE articles;--", "*", "^a", "a*", "{title}: a", "\\' | !a & <->", "\x00\ud800", "đ" * 5000,
-     "a " * 3000, '-"a b" -c', "_a_b =c y=2026", "%s :x", "'", "من", "\u0301"],
-)  # fmt: skip
-def test_no_query_is_an_error(filled: Store, query: str) -> None:
+ODD = [
+    '"', '""', '"""', "-", "--", ':"', "source:", "from:x", "from:2026-13-45", "to:0000", "a AND NOT (b", "NEAR(a b)",
+    "x'); DROP TABLE articles;--", "*", "^a", "a*", "{title}: a", "\\' | !a & <->", "\x00\ud800", "đ" * 5000,
+    "a " * 3000, '-"a b" -c', "_a_b =c y=2026", "%s :x", "'", "من", "\u0301",
+]  # fmt: skip
+
+
+def test_no_query_is_an_error(filled: Store) -> None:
     filled.index_queued_texts()
 
-    result = filled.reader.search(query)
+    found = [len(filled.reader.search(query).hits) for query in ODD]
 
-    assert len(result.hits) <= len(TEXTS)
+    assert max(found) <= len(TEXTS)
 
 
 def test_what_was_ignored_is_said(store: Store) -> None:
