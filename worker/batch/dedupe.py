@@ -29,6 +29,7 @@ from daft import DataFrame, DataType, Expression, col, lit
 from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
+from worker.batch.files import engine_errors, find_inputs, keep_in_order, read_rows, write_members, write_texts
 from worker.batch.functions import (
     ARTICLE_FIELDS,
     FINGERPRINT_FIELDS,
@@ -37,12 +38,10 @@ from worker.batch.functions import (
     LONGEST,
     MEMBERSHIP_FIELDS,
     ArticleReader,
-    Judge,
+    PairJudge,
     find_hits,
     first_postings,
 )
-from worker.batch.inputs import engine_errors, find_inputs, read_rows
-from worker.batch.outputs import keep_in_order, write_members, write_texts
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError
@@ -147,7 +146,7 @@ class _Corpus:
         self._now = job.now
         self._work = work
         self._on_cluster = job.ray is not None
-        self._judge = Judge(job.settings.probability, job.settings.keep)
+        self._judge = PairJudge(job.settings.probability, job.settings.keep)
         self._articles: DataFrame
 
     def read(self, rows: DataFrame) -> int:

@@ -5,7 +5,9 @@ Each takes columns and returns a column. What they compute comes from the stages
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,18 +15,18 @@ import daft
 import pyarrow as pa
 from daft import DataType, Series
 
-from worker.batch.inputs import PLACE
-from worker.batch.settling import CorpusRow, Membership, judge_row, membership_of, neighbour, settle_group
+from worker.batch.files import PLACE
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
 from worker.dedupe.fingerprint import fingerprint
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError
-from worker.models import Article, Fingerprint, Kind
+from worker.models import Article, Fingerprint, Kind, Neighbour, Verdict
 from worker.sources.entries import clean_title
 from worker.storage.corpus import index
-from worker.storage.corpus.neighbours import MAX_HITS
+from worker.storage.corpus.clusters import JOINING
+from worker.storage.corpus.neighbours import MAX_HITS, MAX_NEIGHBOURS, MAX_VERSIONS
 from worker.urls import canonicalise, host_of, resolve
 
 _TIME: Final = DataType.timestamp("us", "UTC")
@@ -190,10 +192,156 @@ def _hits_of(posting: int, size: int, postings: list[list[int]]) -> list[int]:
 
 
 # Pairs and groups.
+#
+# A group is a connected component: no article outside of it can join one of its clusters. So groups are independent,
+# and within one the verdict on an article depends on the earlier ones only, which are compared as the store does it.
+
+
+UNCHANGED = "unchanged"
+"""In place of a relation: the same text under the same address again, which the online worker does not store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusRow:
+    """An article with its number in the input, its group, and its hits: the numbers of earlier articles, best first.
+
+    `may_join` is false if it joins none of its hits, so that it need not be judged.
+    """
+
+    row: int
+    group: int
+    article: Article
+    shingles: int
+    hits: tuple[int, ...] = ()
+    may_join: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """An article in a cluster of two or more, the cluster's head, and why the article joined.
+
+    `against` is the number of the article whose cluster it joined; the figures are of these two. All are None for the
+    first article of a cluster.
+    """
+
+    member: int
+    head: int
+    relation: str | None = None
+    against: int | None = None
+    probability: float | None = None
+    jaccard: float | None = None
+    containment: float | None = None
+
+
+@dataclass(slots=True)
+class _Clusters:
+    """The articles so far with their clusters; a cluster is named by the number of its first article."""
+
+    cluster_of: dict[int, int] = field(default_factory=dict)
+    head_of: dict[int, int] = field(default_factory=dict)
+    members: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def assign(self, row: int, cluster: int, *, is_head: bool) -> None:
+        """Put an article into a cluster, as its head if `is_head`."""
+        self.cluster_of[row] = cluster
+        self.members[cluster].append(row)
+        if is_head:
+            self.head_of[cluster] = row
+
+    def with_heads(self, rows: Sequence[int]) -> list[int]:
+        """Return the articles that are in a cluster, each once, with the head of its cluster before it."""
+        known = [row for row in rows if row in self.cluster_of]
+        pairs = [(self.head_of[self.cluster_of[row]], row) for row in known]
+        return list(dict.fromkeys(one for pair in pairs for one in pair))
+
+
+def settle_group(rows: Sequence[CorpusRow], group: int, deduper: Deduper) -> list[Membership]:
+    """Judge the articles of a group in order, and return those in clusters of two or more; rows may have any order.
+
+    An article of another group counts as the head of its own, if it is the first of it among these rows.
+    """
+    by_row = {each.row: each for each in rows}
+    clusters, memberships = _Clusters(), dict[int, Membership]()
+    versions: defaultdict[str, list[int]] = defaultdict(list)
+    for each in sorted(rows, key=lambda one: one.row):
+        if each.group != group:
+            clusters.assign(each.row, each.group, is_head=each.group not in clusters.head_of)
+            continue
+        earlier = versions[each.article.canonical_url]
+        if earlier and by_row[earlier[-1]].article.sha256 == each.article.sha256:
+            memberships[each.row] = Membership(member=each.row, head=each.row, relation=UNCHANGED, against=earlier[-1])
+            clusters.members[clusters.cluster_of[earlier[-1]]].append(each.row)
+            continue
+        chosen = clusters.with_heads([*earlier[: -MAX_VERSIONS - 1 : -1], *each.hits])[:MAX_NEIGHBOURS]
+        neighbours = [_neighbour(by_row[row], clusters) for row in chosen] if each.may_join else []
+        verdict = judge_row(each, neighbours, deduper)
+        memberships[each.row] = membership_of(each.row, verdict)
+        joined = memberships[each.row].against
+        cluster = each.row if joined is None else clusters.cluster_of[joined]
+        clusters.assign(each.row, cluster, is_head=joined is None or verdict.head)
+        earlier.append(each.row)
+    return list(_of_clusters(clusters, memberships))
+
+
+def judge_row(row: CorpusRow, neighbours: Sequence[Neighbour], deduper: Deduper) -> Verdict:
+    """Return the verdict on an article."""
+    return deduper.judge(
+        row.article, Fingerprint(signature=b"", bands=(), anchors=(), shingles=row.shingles), neighbours
+    )
+
+
+def membership_of(row: int, verdict: Verdict) -> Membership:
+    """Return why an article joins the cluster of another, if it does; it is its own head until all are judged."""
+    best = verdict.best
+    if best is None or verdict.relation not in JOINING:
+        return Membership(member=row, head=row)
+    return Membership(
+        member=row,
+        head=row,
+        relation=verdict.relation.value,
+        against=best.article,
+        probability=best.probability,
+        jaccard=best.jaccard,
+        containment=best.containment,
+    )
+
+
+def _of_clusters(clusters: _Clusters, memberships: dict[int, Membership]) -> Iterator[Membership]:
+    """Yield the members of each cluster of two or more, with its head."""
+    for cluster, members in clusters.members.items():
+        found = [memberships[row] for row in members if row in memberships]
+        if len(found) > 1:
+            head = clusters.head_of[cluster]
+            yield from (replace(each, head=head) for each in found)
+
+
+def neighbour(stored: CorpusRow, *, cluster: int, head: bool) -> Neighbour:
+    """Return an article as the judge compares another with it."""
+    article = stored.article
+    return Neighbour(
+        id=stored.row,
+        cluster=cluster,
+        head=head,
+        kind=article.kind,
+        url=article.url,
+        canonical_url=article.canonical_url,
+        source=article.source,
+        host=article.host,
+        title=article.title,
+        text=article.text,
+        published_at=article.published_at,
+        published_at_from=article.published_at_from,
+        fetched_at=article.fetched_at,
+    )
+
+
+def _neighbour(stored: CorpusRow, clusters: _Clusters) -> Neighbour:
+    cluster = clusters.cluster_of[stored.row]
+    return neighbour(stored, cluster=cluster, head=clusters.head_of[cluster] == stored.row)
 
 
 @daft.cls
-class Judge:
+class PairJudge:
     """Judges pairs of articles, and groups of articles in their order, as online."""
 
     def __init__(self, merge_at: float, keep: str) -> None:
