@@ -304,13 +304,15 @@ MAX_REFRESH_DELAY_S: Final = 30
 """A page that redirects after more seconds than this is meant to be read (chosen, not measured)."""
 _MAX_REFRESH_LENGTH: Final = 2_100
 """Characters of a refresh that are parsed: a delay and a URL of the length that browsers take."""
-_REFRESH = re.compile(r"\s*(\d{1,9})(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL)
+_REFRESH = re.compile(
+    r"\s*(\d{1,9}|(?=\.))(?:\.[\d.]*)?\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(.*)", re.IGNORECASE | re.DOTALL
+)
 
 
 def refresh_target(content: str) -> str | None:
     """Return the URL of a refresh, as written; None if it has none (it reloads its page) or redirects too late."""
     match = _REFRESH.fullmatch(content[:_MAX_REFRESH_LENGTH].strip())
-    if match is None or int(match[1]) > MAX_REFRESH_DELAY_S:
+    if match is None or int(match[1] or 0) > MAX_REFRESH_DELAY_S:
         return None
     target = match[2].strip()
     if target[:1] in {'"', "'"}:

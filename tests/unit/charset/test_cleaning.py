@@ -26,6 +26,15 @@ UNWANTED = {
     "noncharacter": "\ufdd3",
     "of another plane": "\U0003ffff",
 }
+
+
+@pytest.mark.parametrize("unwanted", UNWANTED.values(), ids=UNWANTED)
+@pytest.mark.parametrize("text", ["Quỹ bảo lãnh\t\n😀 ", "Ha Noi\t\n"])
+def test_a_decoded_page_is_clean(unwanted: str, text: str) -> None:
+    assert decode(f"{text}{unwanted}{text}".encode("utf-8", "surrogatepass")).text == text + text
+    assert decode(text.encode()).text == text
+
+
 any_text = st.text(st.characters(codec=None))
 
 

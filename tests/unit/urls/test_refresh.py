@@ -11,7 +11,7 @@ from worker.urls import refresh_target
     ("written", "target"),
     [
         ("0; url=/a", "/a"), ("0;url=/a", "/a"), ("3;URL=/a", "/a"), ("0, url=/a", "/a"), ("5 url=/a", "/a"),
-        ("0;/a", "/a"),
+        ("0;/a", "/a"), (".5;url=/a", "/a"),
         ("0; url='/a'", "/a"), ('0; url="/a" x', "/a"), ("0.5; url=/a", "/a"), (" 1 ; url = /a ", "/a"),
         ("30; url=/a?b=1;c=2", "/a?b=1;c=2"), ("0; url=//bao.example/a", "//bao.example/a"),
         ("300", None), ("0", None), ("0;", None), ("31; url=/a", None), ("600; url=/a", None), ("", None),

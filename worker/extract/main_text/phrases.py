@@ -56,7 +56,9 @@ _PROMPT = re.compile(
     r"mời (?:quý )?(?:bạn đọc|độc giả|vị).{0,80}|.{0,80}gõ tiếng việt có dấu.{0,40}|"
     r"đăng nhập|đăng ký|logo|trang chủ|phiên bản di động|về trang chủ|lên đầu trang|in bài viết|nghe đọc bài|"
     r"bình luận \(\d+\).{0,60}|ý kiến của bạn sẽ được .{0,160}|©.{0,200}|ghi rõ nguồn .{0,120}|"
-    r"sign up .{0,80}newsletter.{0,80}|subscribe now.{0,80}|all rights reserved.{0,60})",
+    r"sign up .{0,80}newsletters?"
+    r"(?:\s?[^\w\s].{0,80}|\s(?:to|and|for|here|today|now|by|below|with|about|from)\b.{0,80})?|"
+    r"subscribe now.{0,80}|all rights reserved.{0,60})",
     re.IGNORECASE,
 )
 # Sentences can begin with the same words, so such a line is a prompt only if it is short or has no full stop.

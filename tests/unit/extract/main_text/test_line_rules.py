@@ -19,7 +19,8 @@ WHOLE = "\n".join((LEAD, *PARAGRAPHS))
         "Gửi email", "Theo dõi báo trên Google News", "Theo dõi Báo Mẫu trên", "Đăng nhập", "Đăng ký nhận bản tin",
         "Đăng ký ngay", "© 2026 Báo Mẫu", "Bản quyền thuộc về Báo Mẫu", "Mời bạn đọc gửi ý kiến về tòa soạn",
         "Share this article", "Share on Twitter", "Follow us on Telegram", "Subscribe to our newsletter",
-        "Sign up for our newsletter today", "Click here to read more", "Bình luận (12)",
+        "Sign up for our newsletter today",
+        "Sign up to the Morning Briefing newsletter: news at seven.", "Click here to read more", "Bình luận (12)",
     ],
 )  # fmt: skip
 def test_requests_to_the_reader_are_prompts(line: str) -> None:
@@ -37,6 +38,7 @@ def test_requests_to_the_reader_are_prompts(line: str) -> None:
         "Theo dõi giá vàng trên thị trường thế giới cho thấy điều ngược lại", "Logo mới của hãng gây tranh cãi",
         "Share prices fell on Monday.", "Follow us, the guide said, and do not stop until we reach the river.",
         "Subscribe to a paper that you trust, she told her students.", "Chia sẻ với báo chí, ông nói đã tha thứ.",
+        "Sign up for the newsletter wars, a columnist wrote last spring.",
         "Trang chủ của bộ bị tấn công", "Mời thầu lại ba gói xây lắp",
     ],
 )  # fmt: skip

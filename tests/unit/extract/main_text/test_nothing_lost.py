@@ -259,3 +259,25 @@ def test_a_box_with_paragraphs_only_is_not_marked() -> None:
     body_ = f"<div><div>{TEXT}</div><div>Cơ quan chủ quản: Sở Thông tin. Giấy phép số 12</div></div>"
 
     assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text
+
+
+def test_a_page_without_any_text_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_again: list[Page] = []
+    monkeypatch.setattr(finder, "extract_with_library", read_again.append)
+
+    for body in ("<div id=root></div>", "<noscript><img src=/pixel></noscript><div id=root></div>"):
+        with pytest.raises(ExtractError, match=r"no article text|too short"):
+            ArticleExtractor(RULES).read(page_of(news_page(body=body)), hints_of(), fetched_at=NOW)
+
+    assert read_again == []
+
+
+def test_dropped_boxes_are_explained_in_page_order() -> None:
+    names = [f"Khối {number}" for number in range(9)]
+    boxes = "".join(f"<ul><li><a href=/{i}>{name} một</a></li>{'<li><a href=/x>hai</a></li>' * 3}</ul>"
+                    for i, name in enumerate(names))  # fmt: skip
+    page = page_of(news_page(body=f"<article>{TEXT}</article>{boxes}"))
+
+    dropped = ArticleExtractor(RULES).explain(page, hints_of(), fetched_at=NOW).dropped
+
+    assert [block.text[: len(names[0])] for block in dropped if block.text.startswith("Khối")] == names
