@@ -213,3 +213,33 @@ def test_a_mark_on_texts_without_a_common_word_is_ignored() -> None:
 
     assert marked_pair(one, two, same=True, model=shipped_model()) is None
     assert marked_pair(one, article(STORY[:9]), same=True, model=shipped_model()) is not None
+
+
+def test_what_only_one_text_has_counts_by_what_the_other_says_nowhere() -> None:
+    def lead(seed: int, *, known: int) -> list[str]:
+        """Return a lead of fragments of the story, each followed by words of its own."""
+        own = " ".join(prose(seed, sentences=6)).split()
+        told = (STORY[each].split()[2 : 2 + known] + own[8 * each : 8 * each + 12 - known] for each in range(6))
+        return [" ".join(word for part in told for word in part)]
+
+    other = piece([*lead(78, known=3), *STORY])
+    reworded, news = (measured(piece([*lead(77, known=known), *STORY]), other) for known in (9, 3))
+
+    assert reworded["news_in_both"] < news["news_in_both"]
+    assert reworded["both_have_passages"] < news["both_have_passages"]
+
+
+def test_a_row_of_other_numbers_counts_as_often_as_it_has_numbers() -> None:
+    rng = random.Random(4)
+    drawn = [" ".join(str(rng.randrange(10_000, 99_999)) for _ in range(27)) for _ in range(2)]
+    one, two = (piece([STORY[0], f"Các giải: {row} là của hôm nay", *STORY[1:3]]) for row in drawn)
+
+    assert measured(one, two)["clash_rate"] > 10.0
+
+
+def test_own_dates_are_those_near_the_beginning_that_the_other_names_nowhere() -> None:
+    def dated(first: str, last: str) -> PublishedText:
+        return piece([f"Ngày {first} có tin mới", *STORY, *prose(9, sentences=12), f"Hẹn ngày {last} trả lời"])
+
+    assert measured(dated("3/5", "9/9"), dated("4/5", "8/8"))["own_dates"] == 1.0
+    assert measured(dated("3/5", "4/5"), dated("4/5", "3/5"))["own_dates"] == 0.0
