@@ -325,7 +325,7 @@ def _pictures_at(caption: HtmlElement, known: dict[HtmlElement, tuple[str, ...]]
 
 def _picture_urls(box: HtmlElement) -> Iterator[str]:
     for picture in box.iter("img", "amp-img"):
-        yield from filter(None, map(picture.get, _PICTURE_URLS))
+        yield from (url for url in map(picture.get, _PICTURE_URLS) if url and not url.startswith("data:"))
 
 
 # fmt: off

@@ -208,6 +208,8 @@ _NO_PICTURE: Final = re.compile(
 _ENDS_WITH_TIME: Final = re.compile(r"\d{1,2}[:.h]\d{2}\D{0,6}\Z")
 # A part of a path that identifies a picture is long, and is more than one word such as `original`.
 _IDENTIFIES: Final = re.compile(r"(?=[^\d_-]*[\d_-]).{8}|.{16}")
+# What content systems add to the name of a picture that they cut out of another: a word, and the time.
+_ADDED_TO_NAME: Final = re.compile(r"[-_](?:crop|edited|edit|resized?|thumb|retina|\d{10,})(?![a-z0-9])")
 _SIZE_IN_NAME: Final = re.compile(
     r"(?:[-_]|\A)(?:\d{2,4}x\d{0,4}|\d{2,4}w|scaled)(?=[._]|\Z)|=w\d{2,4}\Z", re.IGNORECASE
 )
@@ -256,7 +258,7 @@ def picture_url(written: str, page_url: str) -> str:
 
 def is_same_picture(one: str, other: str) -> bool:
     """Return whether two URLs are of one picture, possibly in two sizes: their file names begin alike."""
-    first, second = _picture_name(one), _picture_name(other)
+    first, second = (_ADDED_TO_NAME.sub("", _picture_name(url)) for url in (one, other))
     shorter = min(len(first), len(second))
     same = next((place for place in range(shorter) if first[place] != second[place]), shorter)
     return same >= max(_MIN_NAME_CHARS, _MIN_COMMON_SHARE * shorter) or (first == second and bool(first))

@@ -191,6 +191,7 @@ def test_a_description_that_is_no_paragraph_is_no_lead() -> None:
         ("https://a.example/xuong-may-1200x630.jpg", "https://a.example/xuong-may.jpg", True),
         ("https://a.example/r?i=https%3A%2F%2Fb.example%2Fnha-may.jpg", "https://b.example/nha-may.jpg", True),
         ("https://a.example/5b19241f05cc/original.jpg", "https://a.example/5b19241f05cc/640.jpg", True),
+        ("https://a.example/cau-1-crop-crop-1671883449257.jpg", "https://a.example/cau-1-1671883419161.jpg", True),
         ("https://a.example/anh-1.jpg", "https://a.example/hinh-2.jpg", False),
         ("", "", False),
     ],
