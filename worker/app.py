@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,6 +27,7 @@ from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
+from worker.files.reading import read_in_thread
 from worker.models import Page, Request, Source
 from worker.pipeline.discover import Discoverer
 from worker.pipeline.ingest import Ingester
@@ -35,7 +37,9 @@ from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.ports import BackfillRegistry, Clock, Fetcher, Ledger, MetricsSink, NullMetrics
 from worker.schedule.poll_interval import IntervalPolicy
 from worker.sources import PARSERS, detect
-from worker.sources.files.seeds import FORMS
+from worker.sources.files.article_files import InputProblem
+from worker.sources.files.seed_rows import SeedFile
+from worker.sources.files.seeds import describe_problem, find_seed_files
 from worker.storage.store import PATIENCE, Store, StoreExecutor, open_for_work, worker_name
 from worker.urls import canonicalise, host_of
 
@@ -87,7 +91,6 @@ any usual `Crawl-delay`, short enough that a blocked host does not occupy a work
 _INDEX_PAUSE: Final = timedelta(milliseconds=20)
 """The pause between two batches for full-text search: an old store of a million articles takes half an hour, and other
 work of the store thread never waits for more than one batch."""
-NO_SEEDS: Final = f"no seed in it; seeds are files of these kinds: {', '.join(FORMS)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ class App:
     ledger: Ledger
     discoverer: Discoverer
     ingester: Ingester
-    seeds: SeedImporter
+    make_importer: Callable[[], SeedImporter]
     tally: Tally
     sources: tuple[Source, ...]
     backfill: BackfillDeps | None = None
@@ -134,14 +137,15 @@ class App:
         Problems with files and rows are logged and part of the report; they raise nothing.
         """
         places = paths or self.settings.seeds.path
-        if not places:
-            return SeedReport()
-        report = await self.seeds.add(places, watcher)
-        for problem in report.problems:
+        found = await read_in_thread(list, find_seed_files(places))
+        files = [each for each in found if isinstance(each, SeedFile)]
+        report = await self.make_importer().add(files, watcher) if files else SeedReport()
+        problems = (*(describe_problem(each) for each in found if isinstance(each, InputProblem)), *report.problems)
+        for problem in problems:
             log.warning("seeds.problem", problem=problem)
-        if not report.found and not report.problems:
-            log.info("seeds.none", path=", ".join(places), note=NO_SEEDS)
-        return report
+        if not report.found and not problems:
+            log.info("seeds.none", path=", ".join(places))
+        return replace(report, problems=problems)
 
 
 @asynccontextmanager
@@ -203,7 +207,7 @@ async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> 
             ledger=parts.ledger,
             discoverer=Discoverer(stages, limits, tally=tally, observer=observer, worker=worker_name()),
             ingester=Ingester(stages, limits, tally=tally, observer=observer, worker=worker_name()),
-            seeds=_seed_importer(settings, stages, parts.store),
+            make_importer=partial(_seed_importer, settings, stages, parts.store),
             tally=tally,
             sources=tuple(source.source() for source in settings.sources),
         )

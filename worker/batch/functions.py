@@ -72,7 +72,7 @@ _MEMBERSHIP: Final = DataType.struct(MEMBERSHIP_FIELDS)
 _VERDICT: Final = DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()})
 # A batch is what one process gets at a time. Chosen, not measured: small beside memory, large beside a call.
 _ROWS: Final = 256
-_GROUPS: Final = 16
+_GROUPS: Final = 16  # chosen likewise: most groups have a few articles, so a call settles some fifty
 
 LENGTH_BITS: Final = 24
 """A posting is the number of an article, shifted by so many bits, and its number of shingles (16 million at most)."""

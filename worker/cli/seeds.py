@@ -89,15 +89,15 @@ def _summary(report: SeedReport) -> str:
 
 def _no_seeds_message(paths: tuple[str, ...]) -> str:
     """Return what to do if there are no seeds, and whether sample texts were skipped."""
-    from worker.app import NO_SEEDS
-    from worker.sources.files.seeds import SAMPLE, sample_size
+    from worker.sources.files.seeds import FORMS, SAMPLE, sample_size
 
     left_out = [
         f"; the {sample} of the demonstration in {Path(path) / SAMPLE} are left out unless named"
         for path in paths
         if (sample := sample_size(Path(path)))
     ]
-    return f"{', '.join(paths)}: {NO_SEEDS}{''.join(left_out)}"
+    forms = ", ".join(FORMS)
+    return f"{', '.join(paths)}: no seed in it; seeds are files of these kinds: {forms}{''.join(left_out)}"
 
 
 def _preview(settings: Settings, paths: tuple[str, ...]) -> SeedPreview:

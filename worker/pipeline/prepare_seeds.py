@@ -27,7 +27,7 @@ from worker.models import Article, IndexParameters, Kind, PreparedSeed, Seed
 from worker.ports import Extractor, Hints
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedReader
-from worker.sources.files.seeds import count_rows, find_seed_files, read_seed_file
+from worker.sources.files.seeds import count_rows, describe_problem, find_seed_files, read_seed_file
 from worker.urls import host_of
 
 Clean = bool | Literal["auto"]
@@ -162,11 +162,6 @@ class Preparer:
 def make_reader(options: SeedOptions, now: datetime, index: IndexParameters) -> SeedReader:
     """Return the reader of rows for these options."""
     return SeedReader(now=now, columns=options.columns, zone=ZoneInfo(options.timezone), index=index)
-
-
-def describe_problem(problem: InputProblem) -> str:
-    """Return a problem as one line."""
-    return f"{problem.where}: {problem.why}"
 
 
 def take(items: Iterator[Seed | InputProblem]) -> list[Seed | InputProblem]:

@@ -22,11 +22,11 @@ from worker.dedupe.judge import Deduper
 from worker.errors import SourceError
 from worker.files.reading import read_in_thread
 from worker.models import PreparedSeed, Seed
-from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, describe_problem, make_reader, take
+from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, make_reader, take
 from worker.ports import Clock, Extractor, RunInThread
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
-from worker.sources.files.seeds import count_rows, find_seed_files, read_seed_file
+from worker.sources.files.seeds import count_rows, describe_problem, read_seed_file
 from worker.storage.seeds.importing import SeedBatch, SeedCounts, SeedFileRecord, SeedStore
 
 log = structlog.get_logger()
@@ -129,17 +129,13 @@ class SeedImporter:
         self.options = options
 
     async def add(
-        self, paths: Iterable[str], watcher: Callable[[SeedProgress], None] = lambda _progress: None
+        self, files: Sequence[SeedFile], watcher: Callable[[SeedProgress], None] = lambda _progress: None
     ) -> SeedReport:
-        """Import what is new in the files at `paths`, and call `watcher` with the progress.
+        """Import what is new in the files, and call `watcher` with the progress.
 
-        Problems with files and rows are in the report; of one file the first few. Raises StoreError.
+        Problems with rows are in the report; of one file the first few. Raises StoreError.
         """
-        found = await read_in_thread(list, find_seed_files(paths))
-        files = [each for each in found if isinstance(each, SeedFile)]
-        total = SeedReport(problems=tuple(describe_problem(each) for each in found if isinstance(each, InputProblem)))
-        if not files:
-            return total
+        total = SeedReport()
         records = {record.name: record for record in await self.offload(self.store.files)}
         present = {file.name for file in files}
         gone = await read_in_thread(_find_gone, records.values(), present)

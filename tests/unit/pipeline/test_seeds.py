@@ -20,7 +20,7 @@ from worker.pipeline.prepare_seeds import Preparer, SeedOptions
 from worker.pipeline.seeds import SeedImporter, SeedProgress, SeedReport
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile, SeedReader
-from worker.sources.files.seeds import read_seed_file
+from worker.sources.files.seeds import find_seed_files, read_seed_file
 from worker.storage.seeds import importing
 from worker.storage.store import Store, open_store
 
@@ -73,7 +73,8 @@ def add(store: Store, path: str, *, fail_at: int = 0, options: SeedOptions | Non
             extractor=Extractor(),  # type: ignore[arg-type]
             options=options or SeedOptions(),
         )
-        return await importer.add([path], seen.append)
+        files = [each for each in find_seed_files([path]) if isinstance(each, SeedFile)]
+        return await importer.add(files, seen.append)
 
     seen: list[SeedProgress] = []
     return anyio.run(run)

@@ -22,11 +22,19 @@ from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError, StoreMissing
 from worker.models import AuditReport, Seed
-from worker.pipeline.prepare_seeds import describe_problem, make_reader, take
+from worker.pipeline.prepare_seeds import make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
-from worker.sources.files.seeds import SAMPLE, SAMPLE_DIGESTS, count_rows, find_seed_files, read_seed_file, sample_size
+from worker.sources.files.seeds import (
+    SAMPLE,
+    SAMPLE_DIGESTS,
+    count_rows,
+    describe_problem,
+    find_seed_files,
+    read_seed_file,
+    sample_size,
+)
 from worker.storage.db.migrate import VERSIONS
 from worker.storage.store import Store, open_store
 

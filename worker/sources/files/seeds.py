@@ -132,6 +132,11 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
         yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=False)
 
 
+def describe_problem(problem: InputProblem) -> str:
+    """Return a problem as one line."""
+    return f"{problem.where}: {problem.why}"
+
+
 def ending_of(name: str) -> str | None:
     """Return the ending of a file name under which its form is in `FORMS`; None if there is none."""
     lower = name.lower()
