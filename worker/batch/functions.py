@@ -76,7 +76,7 @@ _GROUPS: Final = 16  # chosen likewise: most groups have a few articles, so a ca
 
 LENGTH_BITS: Final = 24
 """A posting is the number of an article, shifted by so many bits, and its number of shingles (16 million at most)."""
-LONGEST: Final = (1 << LENGTH_BITS) - 1
+LONGEST: Final = (1 << LENGTH_BITS) - 1  # the greatest number of shingles that a posting can hold
 _MIN_SHARED_KEYS: Final = 2
 """Pairs that share fewer index keys are not compared. Measured on 2,106 Vietnamese articles: of the pairs that the
 judge joins, 99.6 in 100 share two keys or more, of the other hits 26 in 100 (docs/batch.md)."""
