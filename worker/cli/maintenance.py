@@ -90,27 +90,24 @@ def upgrade_store(common: CommonOptions) -> None:
     """Upgrade the tables of a store from an older version.
 
     All data is kept. Stop the workers first. `run`, `ingest`, `backfill` and `seeds import` also upgrade when they
-    start. On PostgreSQL, only the owner of the tables can upgrade them. At the end, texts that full-text search lacks
-    are put into its index; interrupted, the next run continues.
+    start. On PostgreSQL, only the owner of the tables can upgrade them. Texts that full-text search lacks are put into
+    its index by `run` and `ingest`, beside their other work.
     """
     from worker.config.load import mask_url
     from worker.logs import escape
     from worker.storage.corpus.audit import misplaced_articles
-    from worker.storage.corpus.search import index_all
     from worker.storage.db.migrate import upgrade_store
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     before, after = upgrade_store(settings.store.url)
     borrowed = misplaced_articles(settings.store.url)
-    indexed = index_all(settings.store.url)
     if common.as_json:
         keys = [asdict(each) for each in borrowed]
-        print_json({"before": before, "after": after, "indexed": indexed, "borrowed_keys": keys})
+        print_json({"before": before, "after": after, "borrowed_keys": keys})
         return
     result = "is already up to date" if before == after else f"was upgraded from {before}"
-    searched = f"; {indexed:,} texts were put into the search index" if indexed else ""
-    click.echo(f"{mask_url(settings.store.url)} {result}: schema {after}{searched}")
+    click.echo(f"{mask_url(settings.store.url)} {result}: schema {after}")
     if borrowed:
         click.echo(
             f"{len(borrowed)} articles are stored under an address that only their own page, or a saved file, claims; "

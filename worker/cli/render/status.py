@@ -17,7 +17,7 @@ from worker.config.types import format_age, format_countdown, format_duration, f
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
 from worker.models.records import source_warnings
-from worker.storage.corpus.search_index import SEARCH_BATCH
+from worker.storage.corpus.search_index import MAX_QUEUED
 from worker.storage.queue.workers import WorkerRecord
 
 # Columns of the table of sources. `brought` counts the addresses that a source named first, `yield` is the share of
@@ -165,7 +165,7 @@ def _header(
         "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
     }
-    if figures.unindexed > SEARCH_BATCH:
+    if figures.unindexed > MAX_QUEUED:
         lines["search"] = f"{figures.unindexed:,} texts are not in its index yet: `ingest` and `run` add them"
     for name, value in lines.items():
         yield _line(f"{name:<8}{value}")

@@ -80,6 +80,11 @@ class Query:
         """Whether the query names nothing to look for."""
         return not self.phrases and not self.labels
 
+    @property
+    def filters(self) -> Condition:
+        """What the query demands beside its words and phrases."""
+        return self._with(())
+
     def conditions(self) -> Iterator[Condition]:
         """Yield the conditions to look up: all words in the title, in the order of the query, and anywhere."""
         terms = [term for phrase in self.phrases for term in _phrase_terms(phrase)]

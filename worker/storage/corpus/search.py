@@ -3,15 +3,15 @@
     query | find in the index and in the queue | rank by title, order of words, number, length, date | cut snippets
 
 Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words in
-the title, those that have them next to each other, and those that have them at all, at most CANDIDATES of each; these
-are then read and ranked. `corpus/search_index.py` writes the index and defines its terms.
+the title; if these are fewer than CANDIDATES, those that have them next to each other; and if there are still fewer,
+those that have them at all. They are then read and ranked.
+`corpus/search_index.py` writes the index and defines its terms.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
@@ -19,26 +19,27 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, text
 
 from worker.models import Passage, SearchHit, SearchResult
-from worker.storage.corpus.query import Phrase, Query
+from worker.storage.corpus.query import Query
 from worker.storage.corpus.search_index import (
+    MAX_QUEUED,
     SEARCH_QUEUE,
     SEARCHED_COLUMNS,
+    TOKEN,
     SearchWord,
     count_queued,
-    index_queued_texts,
-    placed_search_words,
+    placed_words,
+    search_labels,
     search_terms,
     search_words,
+    token_words,
 )
-from worker.storage.db.engine import connect
 from worker.storage.db.schema import ARTICLES, STANDINGS
 from worker.storage.db.sql import among, is_sqlite
 
 CANDIDATES: Final = 60
-"""How many articles of each kind of match are read and ranked. Chosen: reading more takes longer than finding them."""
+"""How many articles are read and ranked if there are so many. Chosen: reading more takes longer than finding them."""
 MAX_RESULTS: Final = 1000
 """The last result that can be reached. Chosen: whoever wants more wants `export`."""
-_MAX_QUEUED: Final = 200  # queued articles that are read and searched directly: more only while an old store is indexed
 _PAGES_AT_ONCE: Final = 500  # of the index, two megabytes; chosen: others can write after a fraction of a second
 _SNIPPET: Final = 240  # letters, about three lines
 _BEFORE_HIT: Final = 60  # letters of a snippet before its first hit
@@ -62,7 +63,7 @@ _FIND_POSTGRESQL = text(
 _PLAN_EACH_QUERY = text("SET LOCAL plan_cache_mode = force_custom_plan")
 _HEADS = select(*SEARCHED_COLUMNS).join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(STANDINGS.c.head)
 _BY_ID = _HEADS.where(among(ARTICLES.c.id, "ids"))
-_NEWEST_QUEUED = select(SEARCH_QUEUE.c.article_id).order_by(SEARCH_QUEUE.c.article_id.desc()).limit(_MAX_QUEUED)
+_NEWEST_QUEUED = select(SEARCH_QUEUE.c.article_id).order_by(SEARCH_QUEUE.c.article_id.desc()).limit(MAX_QUEUED)
 _QUEUED = _HEADS.where(ARTICLES.c.id.in_(_NEWEST_QUEUED))
 _MERGE_SQLITE = text("INSERT INTO search_texts (search_texts, rank) VALUES ('merge', :pages)")
 _TOTAL_CHANGES = text("SELECT total_changes()")
@@ -74,26 +75,89 @@ def search(connection: Connection, query: Query, *, limit: int, offset: int = 0)
     if query.is_empty:
         return SearchResult(hits=(), more=False, unindexed=0, notes=query.notes)
     end = min(offset + limit, MAX_RESULTS)
-    rows = _found(connection, query, count=max(CANDIDATES, end + 1))
-    ranked = sorted(filter(None, (_Ranked.of(query, row) for row in rows)), key=_Ranked.order)
-    hits = tuple(each.hit(query) for each in ranked[offset:end])
-    return SearchResult(hits=hits, more=len(ranked) > end, unindexed=max(0, queued - _MAX_QUEUED), notes=query.notes)
+    indexed, waiting = _found(connection, query, count=max(CANDIDATES, end + 1))
+    matcher = _Matcher(query)
+    found = [_Ranked.of(matcher, row) for row in indexed]
+    found += [each for each in (_Ranked.of(matcher, row) for row in waiting) if each and _is_allowed(query, each.row)]
+    ranked = sorted(filter(None, found), key=_Ranked.order)
+    hits = tuple(each.hit(matcher) for each in ranked[offset:end])
+    return SearchResult(hits=hits, more=len(ranked) > end, unindexed=max(0, queued - MAX_QUEUED), notes=query.notes)
 
 
-def _found(connection: Connection, query: Query, *, count: int) -> Sequence[Row[Any]]:
-    """Return the rows of articles that meet one of the conditions of a query, in the index or in the queue."""
-    conditions = list(query.conditions())
+def _found(connection: Connection, query: Query, *, count: int) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
+    """Return the rows of articles that meet a condition of a query in the index, and those in the queue to look at."""
     on_sqlite = is_sqlite(connection)
     if not on_sqlite:
         connection.execute(_PLAN_EACH_QUERY)
     ids: set[int] = set()
-    for condition in conditions:
+    for condition in query.conditions():
+        if len(ids) >= count:
+            break
         asked = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
         statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
         ids.update(connection.execute(statement, {"query": asked, "count": count}).scalars())
-    anywhere = conditions[-1]
-    queued = [row for row in connection.execute(_QUEUED) if row.id not in ids and anywhere.holds(search_terms(row))]
-    return [*connection.execute(_BY_ID, {"ids": ids}), *queued] if ids else queued
+    indexed = connection.execute(_BY_ID, {"ids": ids}).all() if ids else ()
+    queued = [row for row in connection.execute(_QUEUED) if row.id not in ids]
+    return indexed, [row for row in queued if query.filters.holds(search_labels(row))]
+
+
+def _is_allowed(query: Query, row: Row[Any]) -> bool:
+    """Whether an article has nothing of what a query excludes."""
+    return not query.excluded or query.filters.holds(search_terms(row))
+
+
+class _Matcher:
+    """Finds the words and phrases of a query in texts.
+
+    Every different word of the query is one bit; a word of a text is the bits of the words that it is a hit for.
+    """
+
+    def __init__(self, query: Query) -> None:
+        self._bits: dict[tuple[str, str], int] = {}
+        self.phrases = tuple(tuple(map(self._bit, phrase)) for phrase in query.phrases)
+        self._bare = {bare for bare, _ in self._bits}
+
+    def _bit(self, word: SearchWord) -> int:
+        return self._bits.setdefault((word.bare, word.marked), 1 << len(self._bits))
+
+    def _hits(self, word: SearchWord) -> int:
+        """Return the words of the query that a word is: as it is written, if the query has it with diacritics."""
+        return self._bits.get((word.bare, ""), 0) | self._bits.get((word.bare, word.marked), 0)
+
+    def read(self, text: str) -> _TextHits:
+        """Return the hits in a text, by the number of the word."""
+        words, bare = search_words(text), self._bare
+        at = {number: self._hits(word) for number, word in enumerate(words) if word[0] in bare}  # the name is slower
+        return _TextHits(length=len(words), at=at)
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Return where the phrases of the query are in a text, in order."""
+        hits = self.read(text)
+        starts = ((phrase, start) for phrase in self.phrases for start in hits.starts(phrase))
+        numbers = {start + step for phrase, start in starts for step in range(len(phrase))}
+        places: list[tuple[int, int]] = []
+        first = 0
+        for found in TOKEN.finditer(text):
+            end = first + len(token_words(found[0]))
+            if not numbers.isdisjoint(range(first, end)):
+                words = enumerate(placed_words(found), first)
+                places += [(word.start, word.end) for number, word in words if number in numbers]
+            first = end
+        return places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TextHits:
+    """The number of words of a text, and which words of a query are where."""
+
+    length: int
+    at: dict[int, int]
+
+    def starts(self, phrase: Sequence[int]) -> list[int]:
+        """Return where the words of a phrase follow each other."""
+        first, rest = phrase[0], list(enumerate(phrase[1:], 1))
+        starts = [place for place, bits in self.at.items() if bits & first]
+        return [each for each in starts if all(self.at.get(each + step, 0) & bit for step, bit in rest)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,26 +168,26 @@ class _Ranked:
     score: float
 
     @classmethod
-    def of(cls, query: Query, row: Row[Any]) -> _Ranked | None:
+    def of(cls, matcher: _Matcher, row: Row[Any]) -> _Ranked | None:
         """Return the article with its score; None if a phrase is not in it as it is written."""
-        title, body = search_words(row.title), search_words(row.text)
+        title, body = matcher.read(row.title), matcher.read(row.text)
         score = 0.0
-        for phrase in query.phrases:
-            in_title, in_text = _count(phrase, title), _count(phrase, body)
+        for phrase in matcher.phrases:
+            in_title, in_text = len(title.starts(phrase)), len(body.starts(phrase))
             if not in_title and not in_text:
                 return None
             found = in_text + _TITLE_WEIGHT * bool(in_title)
-            score += found * (_K1 + 1) / (found + _K1 * (1 - _B + _B * len(body) / _USUAL_LENGTH))
-        if len(query.phrases) > 1:
-            whole = tuple(chain.from_iterable(query.phrases))
-            score += _ORDER_BONUS * (bool(_count(whole, title)) + bool(_count(whole, body)))
+            score += found * (_K1 + 1) / (found + _K1 * (1 - _B + _B * body.length / _USUAL_LENGTH))
+        if len(matcher.phrases) > 1:
+            whole = tuple(chain.from_iterable(matcher.phrases))
+            score += _ORDER_BONUS * (bool(title.starts(whole)) + bool(body.starts(whole)))
         return cls(row=row, score=round(score, 3))
 
     def order(self) -> tuple[float, float, int]:
         """Return the key to sort by: the best first, and of equals the newest."""
         return -self.score, -(self.row.published_at or self.row.fetched_at).timestamp(), -self.row.id
 
-    def hit(self, query: Query) -> SearchHit:
+    def hit(self, matcher: _Matcher) -> SearchHit:
         """Return the article as a result, with the hits in its title and in the most telling part of its text."""
         row = self.row
         return SearchHit(
@@ -134,43 +198,13 @@ class _Ranked:
             language=row.language,
             published_at=row.published_at,
             fetched_at=row.fetched_at,
-            title=_marked(row.title, _places(query, row.title), 0, len(row.title)),
-            snippet=_snippet(query, row.text),
+            title=_marked(row.title, matcher.places(row.title), 0, len(row.title)),
+            snippet=_snippet(row.text, matcher.places(row.text)),
         )
 
 
-def _count(phrase: Phrase, words: Sequence[SearchWord]) -> int:
-    """Return how often the words of a phrase follow each other."""
-    first, rest = phrase[0], phrase[1:]
-    starts = [place for place, word in enumerate(words) if _is_hit(first, word)]
-    if not rest:
-        return len(starts)
-    return sum(
-        place + len(phrase) <= len(words)
-        and all(_is_hit(wanted, words[place + 1 + step]) for step, wanted in enumerate(rest))
-        for place in starts
-    )
-
-
-def _is_hit(wanted: SearchWord, word: SearchWord) -> bool:
-    """Whether a word is the wanted one: as it is written, if it was written with diacritics."""
-    return wanted.bare == word.bare and (not wanted.marked or wanted.marked == word.marked)
-
-
-def _places(query: Query, value: str) -> list[tuple[int, int]]:
-    """Return where the phrases of a query are in a text, in order."""
-    words = list(placed_search_words(value))
-    found: set[tuple[int, int]] = set()
-    for phrase in query.phrases:
-        for place in range(len(words) - len(phrase) + 1):
-            if all(_is_hit(wanted, words[place + step]) for step, wanted in enumerate(phrase)):
-                found.update((word.start, word.end) for word in words[place : place + len(phrase)])
-    return sorted(found)
-
-
-def _snippet(query: Query, value: str) -> tuple[Passage, ...]:
+def _snippet(value: str, places: Sequence[tuple[int, int]]) -> tuple[Passage, ...]:
     """Return the part of a text with the most different hits, and of equals the first."""
-    places = _places(query, value)
     starts = [start for start, _ in places]
 
     def variety(place: int) -> int:
@@ -220,15 +254,3 @@ def rewrite_step(connection: Connection) -> bool:
     connection.execute(_MERGE_SQLITE, {"pages": -_PAGES_AT_ONCE})
     after: int = connection.execute(_TOTAL_CHANGES).scalar_one()
     return after - before > 1
-
-
-def index_all(url: str) -> int:
-    """Put every article that full-text search lacks into the index of a store; return how many this call added.
-
-    An interrupted call loses nothing: the next one, or any run, continues with the rest. Raises StoreError.
-    """
-    done = 0
-    with closing(connect(url, create=False)) as database:
-        while step := database.write(index_queued_texts):
-            done += step
-    return done

@@ -3,7 +3,7 @@
 Terms are words without diacritics (`duong`), words that are written with some, pairs of neighbouring words, each of
 these once more for the title, and labels for filters. A phrase is found by its pairs, without positions, and a filter
 without looking at rows. An article is noted in `search_queue` in the transaction that writes it, and search reads the
-articles noted there. Every SEARCH_BATCH articles, that transaction puts them into the index; `search.py` reads it.
+articles noted there. Workers put them into the index beside their other work; `search.py` reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, Table, delete, func, insert, select, text
@@ -30,7 +30,8 @@ from worker.storage.db.sql import among, is_sqlite
 # In scripts without blanks every letter is a word. The position of a Vietnamese tone mark makes no difference (`hòa`,
 # `hoà`).
 
-_TOKEN: Final = re.compile(r"\S+")
+TOKEN: Final = re.compile(r"\S+")
+"""A run of characters without blanks, as `str.split` returns them."""
 _SPACELESS_LETTER: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in SPACELESS)}]")
 _TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
 # Letters that Unicode does not decompose into a base letter and a mark.
@@ -56,23 +57,28 @@ class SearchWord(NamedTuple):
 
 def search_words(text: str) -> list[SearchWord]:
     """Return the words of a text; their places mean nothing."""
-    return [word for token in text.split() for word in _token_words(token.strip(_AROUND_WORDS))]
+    tokens = text.split()
+    # This runs for every article, and in a search for many: without a step of Python for each word.
+    read = _cached_words if max(map(len, tokens), default=0) <= _MAX_CACHED else token_words
+    return list(chain.from_iterable(map(read, tokens)))
 
 
-def placed_search_words(text: str) -> Iterator[SearchWord]:
-    """Yield the words of a text with their places in it."""
-    for found in _TOKEN.finditer(text):
-        start = found.start() + len(found[0]) - len(found[0].lstrip(_AROUND_WORDS))
-        for word in _token_words(found[0].strip(_AROUND_WORDS)):
-            yield word._replace(start=start + word.start, end=start + word.end)
+def placed_words(found: re.Match[str]) -> Iterator[SearchWord]:
+    """Yield the words of a match of TOKEN with their places in the text."""
+    token = found[0]
+    start = found.start() + len(token) - len(token.lstrip(_AROUND_WORDS))
+    for word in token_words(token):
+        yield word._replace(start=start + word.start, end=start + word.end)
 
 
-def _token_words(token: str) -> tuple[SearchWord, ...]:
+def token_words(token: str) -> tuple[SearchWord, ...]:
+    """Return the words of a run of non-blank characters; their places are those in it without `_AROUND_WORDS`."""
     return _cached_words(token) if len(token) <= _MAX_CACHED else _split_token(token)
 
 
 def _split_token(token: str) -> tuple[SearchWord, ...]:
     """Return the words of a run of non-blank characters: letters and digits, with the marks that follow them."""
+    token = token.strip(_AROUND_WORDS)
     if token.isalnum() and _SPACELESS_LETTER.search(token) is None:
         return (_search_word(token, 0, len(token)),)
     spans: list[list[int]] = []
@@ -127,6 +133,11 @@ SEARCH_QUEUE = Table(
 
 SEARCH_BATCH: Final = 64
 """Articles put into the index at once. Measured on SQLite with batches of 1, 64 and 256: 1.6, .84 and 1.0 ms each."""
+MAX_QUEUED: Final = 4 * SEARCH_BATCH
+"""How many queued articles are searched directly. Chosen: reading as many adds less than the index takes."""
+_SETTLED_QUEUE: Final = (
+    MAX_QUEUED - 2 * SEARCH_BATCH
+)  # beyond it a settle writes a batch, and so none grows past the limit
 IN_TITLE: Final = "^"
 _MAX_SEARCH_WORDS: Final = 20_000  # of one text, some forty pages: a longer one is found by its beginning
 _MAX_TERMS_SIZE: Final = 200_000  # letters of four bytes at most: PostgreSQL takes a tsvector of up to a megabyte
@@ -140,6 +151,7 @@ _SEARCHED = select(*SEARCHED_COLUMNS).where(among(ARTICLES.c.id, "ids"))
 _QUEUE_TEXT = insert(SEARCH_QUEUE)
 _UNQUEUE = delete(SEARCH_QUEUE).where(among(SEARCH_QUEUE.c.article_id, "ids"))
 _COUNT_QUEUED = select(func.count()).select_from(SEARCH_QUEUE)
+_LONG_QUEUE = select(SEARCH_QUEUE.c.article_id).offset(_SETTLED_QUEUE).limit(1)
 _SAVE_TERMS_SQLITE = text("INSERT INTO search_texts (rowid, terms) VALUES (:id, :terms)")
 _SAVE_TERMS_POSTGRESQL = text(
     "INSERT INTO search_texts (article_id, terms) VALUES (:id, CAST(:terms AS tsvector)) "
@@ -150,9 +162,12 @@ _DROP_TERMS_POSTGRESQL = text("DELETE FROM search_texts WHERE article_id = :id")
 
 
 def queue_text(connection: Connection, article_id: int) -> None:
-    """Note that full-text search has a new article; every SEARCH_BATCH articles they are put into the index."""
+    """Note that full-text search has a new article, which `index_queued_texts` puts into the index soon.
+
+    Where nobody calls that, every SEARCH_BATCH articles this does: search reads the newest MAX_QUEUED articles itself.
+    """
     connection.execute(_QUEUE_TEXT, {"article_id": article_id})
-    if article_id % SEARCH_BATCH == 0:
+    if article_id % SEARCH_BATCH == 0 and connection.execute(_LONG_QUEUE).first():
         index_queued_texts(connection, newest=True)
 
 
@@ -162,6 +177,8 @@ def index_queued_texts(connection: Connection, *, limit: int = SEARCH_BATCH, new
     # Another worker's batch is passed over, not waited for.
     chosen = select(SEARCH_QUEUE.c.article_id).order_by(order).limit(limit).with_for_update(skip_locked=True)
     ids = connection.execute(chosen).scalars().all()
+    if not ids:
+        return 0
     connection.execute(_UNQUEUE, {"ids": ids})
     save = _SAVE_TERMS_SQLITE if is_sqlite(connection) else _SAVE_TERMS_POSTGRESQL
     if values := _term_values(connection, ids):
@@ -202,15 +219,20 @@ def _quoted(terms: Collection[str]) -> str:
     return f"'{separator.join(terms)}'"
 
 
-def search_terms(row: Row[Any]) -> Collection[str]:
-    """Return the terms by which full-text search finds the article in a row; the same row always has the same terms."""
-    of_title, of_text = _terms_of(row.title), _terms_of(row.text)
+def search_labels(row: Row[Any]) -> set[str]:
+    """Return the terms by which filters find the article in a row."""
     day = publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
     labels = {label("source", row.source), label("source", row.host), label("language", row.language)}
     labels.update(date_labels(day))
     if row.section:
         labels.add(label("section", row.section))
-    terms = of_title | of_text | labels
+    return labels
+
+
+def search_terms(row: Row[Any]) -> Collection[str]:
+    """Return the terms by which full-text search finds the article in a row; the same row always has the same terms."""
+    of_title, labels = _terms_of(row.title), search_labels(row)
+    terms = _terms_of(row.text) | of_title | labels
     terms.update(map(IN_TITLE.__add__, of_title))
     if sum(map(len, terms)) <= _MAX_TERMS_SIZE:
         return terms
@@ -220,12 +242,9 @@ def search_terms(row: Row[Any]) -> Collection[str]:
 
 def _terms_of(text: str) -> set[str]:
     """Return the terms of a text: its words without diacritics, those that are written with some, and the pairs."""
-    tokens = text.split()
-    # Each different token is looked at once: this runs for every article.
-    known = {token: _token_words(token.strip(_AROUND_WORDS)) for token in set(tokens)}
-    bare_of = {token: [word.bare for word in words] for token, words in known.items()}
-    bare = list(islice(chain.from_iterable(map(bare_of.__getitem__, tokens)), _MAX_SEARCH_WORDS))
-    terms = {word.marked for words in known.values() for word in words}
+    words = search_words(text)
+    bare = [word.bare for word in words[:_MAX_SEARCH_WORDS]]
+    terms = {word.marked for word in words}
     terms.update(bare, pair_terms(bare))
     terms.discard("")
     return terms

@@ -150,13 +150,17 @@ def test_pages_of_results_follow_each_other(store: Store) -> None:
     assert [page.more for page in pages] == [True, True, False]
 
 
-def test_every_batch_is_indexed_in_the_transaction_that_completes_it(store: Store) -> None:
-    for number in range(1, search_index.SEARCH_BATCH + 2):
-        take_in(store, f"https://bao.example/{number}", f"chung riêng{number} và{number}")
+def test_the_queue_stays_short_where_nobody_indexes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "SEARCH_BATCH", 4)
+    monkeypatch.setattr(search_index, "_LONG_QUEUE", search_index._LONG_QUEUE.offset(8))
+    longest = 0
 
-    assert store.reader.figures(now=NOW).unindexed == 1
-    assert ids(store, "rieng7") == [7]
-    assert ids(store, f"rieng{search_index.SEARCH_BATCH + 1}") == [search_index.SEARCH_BATCH + 1]
+    for number in range(1, 15):
+        take_in(store, f"https://bao.example/{number}", f"chung riêng{number} và{number}")
+        longest = max(longest, store.reader.figures(now=NOW).unindexed)
+
+    assert longest == 11
+    assert [ids(store, f"rieng{number}") for number in (1, 7, 12, 14)] == [[1], [7], [12], [14]]
 
 
 def test_an_old_store_is_indexed_in_steps_that_resume(
